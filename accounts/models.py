@@ -1,0 +1,183 @@
+"""Users, the accounts that own credits, who may act for an account, and keys.
+
+Invariant: a user always has exactly one personal account; a key's secret is never stored, only its hash.
+"""
+
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from core.models import CreditsField, Identified
+
+
+class UserManager(BaseUserManager["User"]):
+    """Creates users by e-mail address; there are no user names."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser, Identified):
+    """A person who signs in. The address is the name; it is stored in lower case."""
+
+    PREFIX = "user"
+
+    username = None  # type: ignore[assignment]
+    email = models.EmailField(_("e-mail address"), unique=True)
+    language = models.CharField(max_length=10, default="en")
+    free_quota_address = models.CharField(
+        max_length=254,
+        blank=True,
+        help_text="The canonical address under which a once-ever quota was given; kept for good.",
+    )
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects = UserManager()  # type: ignore[misc,assignment]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Account(Identified):
+    """What owns credits: a person's own, or a team with members."""
+
+    PREFIX = "acct"
+
+    class Kind(models.TextChoices):
+        PERSONAL = "personal", _("Personal")
+        TEAM = "team", _("Team")
+
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSONAL)
+    name = models.CharField(max_length=200)
+    external_id = models.CharField(
+        max_length=255, null=True, blank=True, unique=True, help_text="The AI product's own id."
+    )
+    zone = models.CharField(
+        max_length=64, default="UTC", help_text="Accounting zone (IANA): where this account's days begin."
+    )
+    on_wall = models.BooleanField(default=False, help_text="Stands on the public memorial wall.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    erased_at = models.DateTimeField(null=True, blank=True)
+    members = models.ManyToManyField(User, through="Membership", related_name="accounts")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A user acts for an account, in a role, perhaps up to so many credits a month."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", _("Owner")
+        BILLING = "billing", _("Billing")
+        MEMBER = "member", _("Member")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "user"], name="one_membership_each")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.account}"
+
+    @property
+    def may_buy(self) -> bool:
+        return self.role in {self.Role.OWNER, self.Role.BILLING}
+
+
+class ApiKey(Identified):
+    """A key for programs. Only its SHA-256 is stored; the prefix lets a person recognise it."""
+
+    PREFIX = "key"
+
+    class Kind(models.TextChoices):
+        PLATFORM = "platform", _("Platform")
+        ACCOUNT = "account", _("Account")
+
+    class Scope(models.TextChoices):
+        READ = "read", _("Read")
+        SPEND = "spend", _("Spend")
+        MANAGE = "manage", _("Manage")
+
+    kind = models.CharField(max_length=10, choices=Kind)
+    account = models.ForeignKey(
+        Account, null=True, blank=True, on_delete=models.CASCADE, related_name="api_keys"
+    )
+    created_by = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    scopes = ArrayField(models.CharField(max_length=10, choices=Scope))
+    prefix = models.CharField(max_length=16)
+    secret_hash = models.BinaryField(max_length=32, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="platform", account=None) | Q(kind="account", account__isnull=False),
+                name="account_keys_have_an_account",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Project(Identified):
+    """A server or project of an account, so that usage can be told apart and limited."""
+
+    PREFIX = "proj"
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="projects")
+    name = models.CharField(max_length=100)
+    daily_limit = CreditsField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="project_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProviderKey(Identified):
+    """An account's own key at a model provider: encrypted, never shown again."""
+
+    PREFIX = "pkey"
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="provider_keys")
+    provider = models.CharField(max_length=40)
+    encrypted = models.BinaryField()
+    last_four = models.CharField(max_length=4)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "provider"], name="one_key_a_provider")]
+
+    def __str__(self) -> str:
+        return f"{self.provider} …{self.last_four}"
+
+
+def personal_account_of(user: User) -> Account:
+    """The user's own account (every user has one from sign-up on)."""
+    return user.accounts.get(kind=Account.Kind.PERSONAL, memberships__role=Membership.Role.OWNER)
+
+

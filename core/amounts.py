@@ -1,0 +1,30 @@
+"""Amounts of credits: one scale, one rounding, one way to write them.
+
+Invariant: a credit amount is a Decimal with at most six places; it is rounded here and nowhere else,
+half up, once, at the end of a charge. Floats are refused.
+"""
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+
+PLACES = Decimal("0.000001")
+LARGEST = Decimal("99999999999999.999999")  # numeric(20,6)
+_PLAIN = re.compile(r"[0-9]{1,14}(\.[0-9]{1,6})?", re.ASCII)
+
+
+def rounded(value: Decimal) -> Decimal:
+    """To six places, half up (the only rounding of credits in the product)."""
+    return value.quantize(PLACES, rounding=ROUND_HALF_UP)
+
+
+def plain(value: Decimal) -> str:
+    """Plain decimal notation without trailing zeros: "5.5", "100", "0" (the contract's form)."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def parse(text: str) -> Decimal | None:
+    """The amount in a client's text, or None: ASCII digits, at most six decimals, not negative."""
+    return Decimal(text) if _PLAIN.fullmatch(text) else None

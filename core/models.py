@@ -1,0 +1,47 @@
+"""Fields and bases that every app's models share."""
+
+import uuid
+from typing import Any, ClassVar, Self
+
+from django.db import models
+
+from core import ids
+
+
+class Identified(models.Model):
+    """A row with a time-ordered UUID inside and a prefixed id outside (see core.ids)."""
+
+    PREFIX: ClassVar[str]
+
+    id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(prefix=self.PREFIX, value=self.id)
+
+    @classmethod
+    def uuid_of(cls, text: str) -> uuid.UUID | None:
+        """The primary key behind a public id of this kind; None when it is no such id."""
+        return ids.parse_public_id(text, prefix=cls.PREFIX)
+
+    @classmethod
+    def with_public_id(cls, text: str) -> Self | None:
+        value = cls.uuid_of(text)
+        return None if value is None else cls._default_manager.filter(pk=value).first()
+
+
+class CreditsField(models.DecimalField):
+    """An amount of credits: exact, six places, numeric(20,6) in the database."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["max_digits"] = 20
+        kwargs["decimal_places"] = 6
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        del kwargs["max_digits"], kwargs["decimal_places"]
+        return name, path, args, kwargs
