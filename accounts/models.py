@@ -1,8 +1,8 @@
 """Users, the accounts that own credits, who may act for an account, and keys.
 
-Invariant: a user always has exactly one personal account; a key's secret is never stored, only its hash.
+Invariant: a user has at most one personal account (`Account.person` is unique; sign-up opens it); a key's
+secret is never stored, only its hash; an address that once got a free quota is remembered as a hash only.
 """
-
 
 from typing import Any, ClassVar
 
@@ -37,10 +37,8 @@ class User(AbstractUser, Identified):
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     language = models.CharField(max_length=10, default="en")
-    free_quota_address = models.CharField(
-        max_length=254,
-        blank=True,
-        help_text="The canonical address under which a once-ever quota was given; kept for good.",
+    sign_in_epoch = models.PositiveIntegerField(
+        default=0, help_text="Rises when the second factor changes; every older session ends with it."
     )
 
     USERNAME_FIELD = "email"
@@ -49,6 +47,16 @@ class User(AbstractUser, Identified):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def shown_name(self) -> str:
+        """What the person is called on pages: the given name, or the part of the address before the @."""
+        return self.get_full_name() or self.email.partition("@")[0]
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django ends every session whose hash differs: password *and* epoch are in it."""
+        inner: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        return f"{inner}.{self.sign_in_epoch}" if self.sign_in_epoch else inner
 
 
 class Account(Identified):
@@ -61,6 +69,14 @@ class Account(Identified):
         TEAM = "team", _("Team")
 
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.PERSONAL)
+    person = models.OneToOneField(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="personal_account",
+        help_text="Whose personal account this is; empty for teams and for accounts the platform opened.",
+    )
     name = models.CharField(max_length=200)
     external_id = models.CharField(
         max_length=255, null=True, blank=True, unique=True, help_text="The AI product's own id."
@@ -72,6 +88,13 @@ class Account(Identified):
     created_at = models.DateTimeField(auto_now_add=True)
     erased_at = models.DateTimeField(null=True, blank=True)
     members = models.ManyToManyField(User, through="Membership", related_name="accounts")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(person=None) | Q(kind="personal"), name="only_personal_accounts_have_a_person"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -152,7 +175,11 @@ class Project(Identified):
     archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["account", "name"], name="project_name_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "name"], condition=Q(archived_at=None), name="project_name_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -176,8 +203,20 @@ class ProviderKey(Identified):
         return f"{self.provider} …{self.last_four}"
 
 
+class VerifiedAddress(models.Model):
+    """A verified address claimed something once. Outlives the user: only a keyed hash is kept."""
+
+    address_hash = models.BinaryField(max_length=32)
+    purpose = models.CharField(max_length=60)
+    first_seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["address_hash", "purpose"], name="claimed_once_ever")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {bytes(self.address_hash).hex()[:12]}"
+
+
 def personal_account_of(user: User) -> Account:
-    """The user's own account (every user has one from sign-up on)."""
-    return user.accounts.get(kind=Account.Kind.PERSONAL, memberships__role=Membership.Role.OWNER)
-
-
+    """The user's own account (opened at sign-up). Raises Account.DoesNotExist."""
+    return Account.objects.get(person=user)
