@@ -11,6 +11,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.models import CreditsField, Identified
@@ -85,7 +86,7 @@ class Account(Identified):
         max_length=64, default="UTC", help_text="Accounting zone (IANA): where this account's days begin."
     )
     on_wall = models.BooleanField(default=False, help_text="Stands on the public memorial wall.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     erased_at = models.DateTimeField(null=True, blank=True)
     members = models.ManyToManyField(User, through="Membership", related_name="accounts")
 
@@ -111,7 +112,7 @@ class Membership(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "user"], name="one_membership_each")]
@@ -142,12 +143,19 @@ class ApiKey(Identified):
     account = models.ForeignKey(
         Account, null=True, blank=True, on_delete=models.CASCADE, related_name="api_keys"
     )
-    created_by = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="api_keys")
+    created_by = models.ForeignKey(
+        User,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="api_keys",
+        help_text="An account key dies with its maker's membership.",
+    )
     name = models.CharField(max_length=100)
     scopes = ArrayField(models.CharField(max_length=10, choices=Scope))
     prefix = models.CharField(max_length=16)
     secret_hash = models.BinaryField(max_length=32, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
@@ -171,7 +179,7 @@ class Project(Identified):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="projects")
     name = models.CharField(max_length=100)
     daily_limit = CreditsField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -194,7 +202,7 @@ class ProviderKey(Identified):
     provider = models.CharField(max_length=40)
     encrypted = models.BinaryField()
     last_four = models.CharField(max_length=4)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "provider"], name="one_key_a_provider")]

@@ -1,0 +1,54 @@
+"""Reads of this app, for its pages and those of others. Nothing here changes anything."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from accounts.models import Account, ApiKey, Membership, Project, ProviderKey
+
+
+def memberships_of(user_id: UUID) -> Sequence[Membership]:
+    """The user's memberships with their accounts: the personal one first, then the oldest."""
+    rows = Membership.objects.filter(user_id=user_id, account__erased_at=None).select_related("account")
+    return list(rows.order_by(F("account__person_id").asc(nulls_last=True), "pk"))
+
+
+def membership_in(user_id: UUID, account_id: UUID) -> Membership | None:
+    """The user's membership in that account, or None."""
+    rows = Membership.objects.filter(user_id=user_id, account_id=account_id, account__erased_at=None)
+    return rows.select_related("account").first()
+
+
+def account_of_platform(name: str) -> Account | None:
+    """The account that a platform key names: by our public id, or by the caller's own external id."""
+    account_id = Account.uuid_of(name)
+    if account_id is not None:
+        found = Account.objects.filter(pk=account_id, erased_at=None).first()
+        if found is not None:
+            return found
+    return Account.objects.filter(external_id=name, erased_at=None).first()
+
+
+def keys_of(account: Account) -> QuerySet[ApiKey]:
+    """The account's keys: the live ones first, then the newest."""
+    return account.api_keys.select_related("created_by").order_by(
+        F("revoked_at").desc(nulls_first=True), "-created_at"
+    )
+
+
+def projects_of(account: Account) -> QuerySet[Project]:
+    """The account's projects that are not archived, by name."""
+    return account.projects.filter(archived_at=None).order_by("name")
+
+
+def provider_keys_of(account: Account) -> QuerySet[ProviderKey]:
+    return account.provider_keys.order_by("provider")
+
+
+def owner_addresses(account_id: UUID) -> list[str]:
+    """Where mail about an account goes: its owners' addresses."""
+    owners = Membership.objects.filter(
+        account_id=account_id, role=Membership.Role.OWNER, user__is_active=True
+    )
+    return list(owners.order_by("pk").values_list("user__email", flat=True))
