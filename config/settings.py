@@ -4,23 +4,55 @@ Without configuration everything runs on this machine alone: embedded PostgreSQL
 in the database, mail in a local mailbox page, Stripe from the sandbox. See docs/runbook.md for the variables.
 """
 
+import importlib.util
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import environ
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from config import embedded_postgres
+from config import broker, embedded_postgres, logs, production
 
 env = environ.Env()
+GIVEN = production.given_in(env.ENVIRON)
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(env.str("REFILL_VAR", default=str(BASE_DIR / "var"))).resolve()
+VAR_DIR = Path(env.str("REFILL_VAR", default="") or BASE_DIR / "var").resolve()
 PRODUCTION = env.str("REFILL_ENV", default="development") == "production"
 DEBUG = env.bool("DEBUG", default=False)
 PORT = env.int("PORT", default=8000)
-SITE_URL = env.str("SITE_URL", default=f"http://127.0.0.1:{PORT}").rstrip("/")
+SITE_URL = (env.str("SITE_URL", default="") or f"http://127.0.0.1:{PORT}").rstrip("/")
 CATALOGUE = env.str("CATALOGUE", default="refly")
 
-SECRET_KEY = env.str("SECRET_KEY", default="development-only-not-a-secret")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "testserver"])
+SECRET_KEY = env.str("SECRET_KEY", default=production.DEVELOPMENT_SECRET_KEY)
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # the old key, while it is being rotated
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+
+# Payments: the real Stripe with its keys, else the sandbox.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
+STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several while one is rotated
+SANDBOX = env.bool("SANDBOX", default=not STRIPE_SECRET_KEY and not PRODUCTION)
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or (
+    f"{SITE_URL}/sandbox/stripe" if SANDBOX else production.STRIPE_API
+)
+production.refuse(
+    production.Facts(
+        production=PRODUCTION,
+        sandbox=SANDBOX,
+        debug=DEBUG,
+        secret_key=SECRET_KEY,
+        allowed_hosts=tuple(ALLOWED_HOSTS),
+        site_url=SITE_URL,
+        stripe_secret_key=STRIPE_SECRET_KEY,
+        stripe_api_base=STRIPE_API_BASE,
+        stripe_webhook_secrets=tuple(STRIPE_WEBHOOK_SECRETS),
+        given=GIVEN,
+    )
+)
+if SANDBOX:
+    STRIPE_SECRET_KEY = "sk_test_sandbox"
+    STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
 
 INSTALLED_APPS = [
     "unfold",
@@ -32,6 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django.contrib.postgres",
+    "csp",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -46,22 +79,15 @@ INSTALLED_APPS = [
     "pricing",
     "billing",
     "usage",
+    *(["sandbox"] if SANDBOX else []),
 ]
 
-STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
-STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])
-SANDBOX = not STRIPE_SECRET_KEY and not PRODUCTION
-STRIPE_API_BASE = f"{SITE_URL}/sandbox/stripe" if SANDBOX else "https://api.stripe.com"
-if SANDBOX:
-    INSTALLED_APPS.append("sandbox")
-    STRIPE_SECRET_KEY = "sk_test_sandbox"
-    STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
-
 MIDDLEWARE = [
+    "config.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "config.middleware.PolicyByPath",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -91,16 +117,128 @@ TEMPLATES = [
     }
 ]
 
-if "DATABASE_URL" in env.ENVIRON:
-    DATABASES = {"default": env.db("DATABASE_URL")}
+DATABASES: dict[str, Any] = {
+    "default": env.db("DATABASE_URL")
+    if "DATABASE_URL" in GIVEN
+    else embedded_postgres.ensure(VAR_DIR / "postgres")
+}
+DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Limits on sign-in and the heartbeats need one cache that every process shares.
+CACHES: dict[str, Any] = {
+    "default": env.cache("CACHE_URL")
+    if "CACHE_URL" in GIVEN
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "shared_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+# Mail: the sandbox's mailbox page, unless EMAIL_URL names a server.
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or f"billing@{urlsplit(SITE_URL).hostname}"
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+EMAIL_TIMEOUT = 10
+if "EMAIL_URL" in GIVEN:
+    globals().update(env.email("EMAIL_URL"))
+elif SANDBOX and importlib.util.find_spec("sandbox.mailbox"):
+    EMAIL_BACKEND = "sandbox.mailbox.EmailBackend"
 else:
-    DATABASES = {"default": embedded_postgres.ensure(VAR_DIR / "postgres")}
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# Background work. What is due lives in rows; the schedule only says how often somebody looks.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "pgmq://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://" else {}
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_DEFAULT_QUEUE = "refill"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True  # a task that dies with its worker is delivered again: tasks are idempotent
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_WORKER_PREFETCH_MULTIPLIER = 2  # times concurrency 2: no more than 4 messages are hidden from others
+CELERY_WORKER_CONCURRENCY = env.int("WORKER_PROCESSES", default=2)
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BEAT_SCHEDULER = "config.celery:Scheduler"
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat")
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    # name: {"task": dotted name of an app's task, "schedule": seconds or crontab}
+    "heartbeat": {"task": "config.heartbeat", "schedule": 15.0, "options": {"expires": 60}},
+}
 
 AUTH_USER_MODEL = "accounts.User"
 ACCOUNT_OPENED = "billing.opening.open_account"
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
+
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+MEDIA_ROOT = VAR_DIR / "media"
+
+# Security. Cookies carry the port in their name: browsers share cookies between the ports of one host, and
+# two checkouts side by side would sign each other out.
+_SUFFIX = "" if PRODUCTION else f"_{PORT}"
+SESSION_COOKIE_NAME = f"refill_session{_SUFFIX}"
+CSRF_COOKIE_NAME = f"refill_csrf{_SUFFIX}"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL.startswith("https://") else []
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside, without TLS
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
+    SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=True)
+    if env.bool("BEHIND_PROXY", default=True):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+_STRIPE_PAGES = [
+    "https://checkout.stripe.com",
+    "https://billing.stripe.com",
+]  # a form's answer may lead there
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF, *([] if SANDBOX else _STRIPE_PAGES)],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+# unfold is built on Alpine, and the API's browsable page on Swagger UI: neither works without these.
+CSP_BY_PATH: dict[str, dict[str, Any]] = {
+    "/admin/": {"script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE], "style-src": [SELF, UNSAFE_INLINE]},
+    "/api/v1/docs/": {"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"]},
+}
+
+LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING = logs.configuration(as_json=PRODUCTION, level=env.str("LOG_LEVEL", default="INFO"))
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=SENTRY_DSN,
+        environment="production" if PRODUCTION else "development",
+        send_default_pii=False,
+        include_local_variables=False,  # a local variable may hold a key
+        traces_sample_rate=env.float("SENTRY_TRACES", default=0.0),
+    )

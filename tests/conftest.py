@@ -1,31 +1,192 @@
-"""The cast and the stage: alice owns, bob is on her team, charlie must see nothing, staff run the house."""
+"""The cast and the stage: alice owns, bob is on her team, charlie must see nothing, staff run the house.
+
+Everybody has a personal account with the catalogue's free plan, as after a real sign-up.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+import time_machine
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+from django.utils.module_loading import import_string
 
+from accounts import api_keys, opening
 from accounts.models import Account, Membership, User
 
 PASSWORD = "correct horse battery staple"
+LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
-def person(name: str, **fields: object) -> User:
-    return User.objects.create_user(f"{name}@example.org", PASSWORD, first_name=name.title(), **fields)
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """A test that reaches for anything but this machine fails, and says where it wanted to go."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
+            raise AssertionError(f"A test reached for the network: {address}")
+        connect(self, address)
+
+    def guarded_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name and not str(name).startswith(LOOPBACK):
+            raise socket.gaierror(socket.EAI_NONAME, f"A test asked for the address of {name}")
+        return look_up(host, *arguments, **options)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", guarded_connect)
+    patch.setattr(socket, "getaddrinfo", guarded_look_up)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def fresh_process_memory() -> Iterator[None]:
+    """What a process remembers about keys must not reach the next test."""
+    yield
+    api_keys._leases.clear()
 
 
 @pytest.fixture
-def alice(db: None) -> User:
+def catalogue(db: None) -> None:
+    """The services, rates, plans and packs of the default catalogue (Refly)."""
+    exists = import_string("pricing.models.Service").objects.exists()
+    if not exists:
+        call_command("load_catalogue", verbosity=0)
+
+
+def person(name: str, **fields: Any) -> User:
+    """Somebody who has signed up: a user and a personal account."""
+    user = User.objects.create_user(f"{name}@example.org", PASSWORD, first_name=name.title(), **fields)
+    opening.open_personal_account(user, timezone.now())
+    return user
+
+
+@pytest.fixture
+def alice(catalogue: None) -> User:
     return person("alice")
 
 
 @pytest.fixture
-def bob(db: None) -> User:
+def bob(catalogue: None) -> User:
+    """Bob has an account of his own, and is a member of alice's team where a test asks for `team`."""
     return person("bob")
 
 
 @pytest.fixture
-def charlie(db: None) -> User:
+def charlie(catalogue: None) -> User:
     return person("charlie")
 
 
 @pytest.fixture
-def staff(db: None) -> User:
+def staff(catalogue: None) -> User:
     return person("staff", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def account_of() -> Callable[[User], Account]:
+    """The personal account of somebody: `account_of(alice)`."""
+
+    def find(user: User) -> Account:
+        return Account.objects.get(person=user)
+
+    return find
+
+
+@pytest.fixture
+def team(alice: User, bob: User) -> Account:
+    """A team that alice owns and bob is a plain member of."""
+    now = timezone.now()
+    account = Account.objects.create(name="Wonderland", kind=Account.Kind.TEAM, created_at=now)
+    for user, role in ((alice, Membership.Role.OWNER), (bob, Membership.Role.MEMBER)):
+        Membership.objects.create(account=account, user=user, role=role, created_at=now)
+    opening.hook("ACCOUNT_OPENED")(account=account, user=alice, now=now)
+    return account
+
+
+@pytest.fixture
+def signed_in() -> Callable[[User], Client]:
+    """A browser in which somebody has signed in: `signed_in(alice).get("/")`."""
+
+    def client(user: User) -> Client:
+        browser = Client()
+        browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return browser
+
+    return client
+
+
+class Api:
+    """A program that speaks to the REST API with a key: `api.post("charges", {...}, key="order-1")`."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        self.client = Client(headers={"authorization": f"Bearer {secret}"} if secret else {})
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self.client.get(self._url(path), query)
+
+    def post(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> Any:
+        return self._send("post", path, body, key, headers)
+
+    def put(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> Any:
+        return self._send("put", path, body, key, headers)
+
+    def patch(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> Any:
+        return self._send("patch", path, body, key, headers)
+
+    def delete(self, path: str) -> Any:
+        return self.client.delete(self._url(path))
+
+    def _send(self, method: str, path: str, body: Any, key: str | None, headers: dict[str, str]) -> Any:
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        data = {} if body is None else body
+        return getattr(self.client, method)(
+            self._url(path), data=data, content_type="application/json", headers=headers
+        )
+
+    @staticmethod
+    def _url(path: str) -> str:
+        return path if path.startswith("/") else f"/api/v1/{path}"
+
+
+ALL_SCOPES = ("read", "spend", "manage")
+
+
+@pytest.fixture
+def platform_api(catalogue: None) -> Api:
+    """The AI product's own backend: it acts on any account."""
+    issued = api_keys.issue(kind="platform", name="backend", scopes=ALL_SCOPES, now=timezone.now())
+    return Api(issued.secret)
+
+
+@pytest.fixture
+def api_of() -> Callable[..., Api]:
+    """A member's own program: `api_of(alice)`, `api_of(alice, scopes=["read"])`, `api_of(bob, account=team)`."""
+
+    def make(user: User, *, scopes: Any = ALL_SCOPES, account: Account | None = None) -> Api:
+        owner = account or Account.objects.get(person=user)
+        issued = api_keys.issue(
+            kind="account", name="program", scopes=scopes, account=owner, created_by=user, now=timezone.now()
+        )
+        return Api(issued.secret)
+
+    return make
+
+
+@pytest.fixture
+def anonymous_api() -> Api:
+    return Api("")
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """A clock that stands at noon of 20 November 2026, UTC, until a test moves it: `clock.shift(86_400)`."""
+    with time_machine.travel(datetime(2026, 11, 20, 12, tzinfo=UTC), tick=False) as traveller:
+        yield traveller

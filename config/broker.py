@@ -1,0 +1,58 @@
+"""The message broker that needs no server of its own: PGMQ's tables in the PostgreSQL that is there anyway.
+
+Invariant: installing is idempotent and safe to run from several processes at once. Any broker may lose or
+repeat a message: tasks are idempotent and what is due is found again from the database.
+"""
+
+from typing import Any
+
+import pgmq
+import psycopg
+from psycopg import conninfo
+
+# Longer than any task may run (settings.CELERY_TASK_TIME_LIMIT), or a running task would be handed out twice.
+VISIBILITY_TIMEOUT_SECONDS = 180
+INSTALL_LOCK = 7301
+
+
+def connection_string(database: dict[str, Any]) -> str:
+    """libpq's form of a Django database: PGMQ's client cannot take a socket directory any other way."""
+    options = {
+        "host": database.get("HOST"),
+        "port": database.get("PORT"),
+        "dbname": database["NAME"],
+        "user": database.get("USER"),
+        "password": database.get("PASSWORD"),
+        **{
+            name: value
+            for name, value in database.get("OPTIONS", {}).items()
+            if isinstance(value, str | int) and name.startswith(("ssl", "target_session", "connect_timeout"))
+        },
+    }
+    return conninfo.make_conninfo("", **{name: value for name, value in options.items() if value})
+
+
+def transport_options(database: dict[str, Any]) -> dict[str, Any]:
+    """kombu's options for PGMQ over that database."""
+    return {
+        "conn_string": connection_string(database),
+        # The schema is installed by `install`; there is no extension to create.
+        "init_extension": False,
+        "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+        # A long poll is one statement of ours running in PostgreSQL; a short one lets the worker stop quickly.
+        "wait_time_seconds": 1,
+        "poll_interval_ms": 100,
+        "polling_interval": 0.1,
+        "pool_size": 4,
+        "pool_timeout": 10,
+    }
+
+
+def install(database: dict[str, Any]) -> bool:
+    """Put PGMQ's schema into the database; False when it was there already."""
+    with psycopg.connect(connection_string(database)) as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
+        if connection.execute("select to_regnamespace('pgmq')").fetchone() != (None,):
+            return False
+        pgmq.install_pgmq_from_sql(conn=connection)
+    return True

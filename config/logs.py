@@ -1,0 +1,101 @@
+"""Logging: one line for one event, with the request's id in each, and never a secret.
+
+Invariant: whatever is logged passes `without_secrets` before it is written; a secret that slips into a
+message or a traceback leaves as "[secret]".
+"""
+
+import re
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+# Stripe's keys and signing secrets, our own API keys, bearer headers, passwords in URLs, card numbers.
+_SECRETS = re.compile(
+    r"\b(?:sk|rk|pk|whsec|rfl|refill)_[A-Za-z0-9_]{6,}"
+    r"|(?i:bearer)\s+[^\s'\",;]+"
+    r"|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
+    r"|(?<![\w.-])(?:\d[ -]?){13,18}\d(?![\w.-])"
+)
+_SECRET_FIELDS = re.compile(
+    r"(?i)password|passwd|secret|authorization|cookie|api_?key|token$|card_?number|^cvc$"
+)
+HIDDEN = "[secret]"
+
+
+def without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A structlog processor that hides secrets in every text of the event, however deep."""
+    return {
+        name: HIDDEN if _SECRET_FIELDS.search(name) and value else hide(value)
+        for name, value in event.items()
+    }
+
+
+def hide(value: Any) -> Any:
+    """The value with every secret in it replaced; anything that is not text, list or dict is left alone."""
+    if isinstance(value, str):
+        return _SECRETS.sub(HIDDEN, value)
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN if _SECRET_FIELDS.search(str(name)) else hide(inner) for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [hide(inner) for inner in value]
+    return value
+
+
+def with_request_id(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A structlog processor that adds the request's id ("" outside of a request)."""
+    event["request_id"] = request_id.get()
+    return event
+
+
+def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
+    """Django's LOGGING: JSON lines for machines, or readable lines for a terminal."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    before = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        with_request_id,
+    ]
+    structlog.configure(
+        processors=[
+            *before[:2],
+            *before[3:],
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "lines": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": before,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,
+                    without_secrets,
+                    renderer,
+                ],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Django's own handlers are taken off, so that each line is written once and in this form.
+            "django": {"handlers": [], "propagate": True},
+            "django.server": {"handlers": [], "propagate": True},
+            "celery.app.trace": {"level": "WARNING" if level == "INFO" else level},
+        },
+    }
