@@ -1,0 +1,83 @@
+"""The geometry of the charts: round ticks and bars as percentages of the plot. Pure; draws nothing.
+
+Invariant: bars are exact shares of the highest tick; a value that is not zero has a bar that can be seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+_STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
+_SEEN = Decimal("0.8")  # per cent of the height: the smallest bar one can see
+
+
+@dataclass(frozen=True)
+class Tick:
+    value: Decimal
+    y: str  # per cent from the top
+
+
+@dataclass(frozen=True)
+class Bar:
+    label: str
+    value: Decimal
+    x: str
+    width: str
+    y: str
+    height: str
+    slot_x: str
+    slot_width: str
+    middle: str
+    anchor: str  # where the direct label hangs: start, middle, end
+
+
+def round_ticks(highest: Decimal, *, lines: int = 4) -> list[Decimal]:
+    """Zero and up to `lines` round values, the last not below `highest`."""
+    if highest <= 0:
+        return [Decimal(0), Decimal(1)]
+    rough = highest / lines
+    power = Decimal(10) ** rough.adjusted()
+    step = next(power * factor for factor in _STEPS if power * factor >= rough)
+    count = int(-(-highest // step))
+    return [step * i for i in range(count + 1)]
+
+
+def percent(part: Decimal, whole: Decimal) -> str:
+    return f"{(part * 100 / whole if whole else Decimal(0)):.3f}%"
+
+
+def ticks_of(values: Sequence[Decimal]) -> list[Tick]:
+    """The lines of a chart of these values, from the bottom up."""
+    scale = round_ticks(max(values, default=Decimal(0)))
+    return [Tick(value=value, y=percent(scale[-1] - value, scale[-1])) for value in scale]
+
+
+def bars_of(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
+    """One upright bar for each (label, value), side by side over the whole width."""
+    top = round_ticks(max((value for _, value in points), default=Decimal(0)))[-1]
+    count = Decimal(len(points))
+    bars = []
+    for index, (label, value) in enumerate(points):
+        slot, width = 100 * index / count, 100 / count
+        height = max(value * 100 / top, _SEEN) if value else Decimal(0)
+        middle = slot + width / 2
+        bars.append(
+            Bar(
+                label=label,
+                value=value,
+                x=f"{slot + width * Decimal('0.14'):.3f}%",
+                width=f"{width * Decimal('0.72'):.3f}%",
+                y=f"{100 - height:.3f}%",
+                height=f"{height:.3f}%",
+                slot_x=f"{slot:.3f}%",
+                slot_width=f"{width:.3f}%",
+                middle=f"{middle:.3f}%",
+                anchor="start" if middle < 12 else "end" if middle > 88 else "middle",
+            )
+        )
+    return bars
+
+
+def label_every(count: int, *, wanted: int = 6) -> int:
+    """Label each n-th point, so that about `wanted` labels stand below the axis."""
+    return max(1, -(-count // wanted))

@@ -1,0 +1,59 @@
+"""Colours that can be read: contrast by WCAG 2.2, and a brand's colour moved until it reaches AA.
+
+Invariant: what `accent_for` returns has a contrast of at least 4.5:1 on its ground, and so has the text
+colour that stands on it.
+"""
+
+import colorsys
+import re
+from dataclasses import dataclass
+
+AA = 4.5
+LIGHT_GROUNDS = ("#ffffff", "#f7f7f5", "#f3f3f0")
+DARK_GROUNDS = ("#17181a", "#101112", "#1c1e20")
+_HEX = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
+
+
+class ColourInvalid(ValueError):
+    """The text is no colour of the form #rrggbb."""
+
+
+@dataclass(frozen=True)
+class Accent:
+    """A colour for buttons, links and bars, and the text colour that can be read on it."""
+
+    fill: str
+    text: str
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a #rrggbb colour, 0 (black) to 1 (white). Raises ColourInvalid."""
+    if not _HEX.fullmatch(colour):
+        raise ColourInvalid(f"{colour!r} is no colour of the form #rrggbb")
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21."""
+    brighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def accent_for(brand: str, *, dark: bool) -> Accent:
+    """The brand's colour for the light or the dark look: darkened or lightened until it can be read on
+    every surface of that look. The hue stays the brand's."""
+    grounds = DARK_GROUNDS if dark else LIGHT_GROUNDS
+    luminance(brand)  # refuses what is no colour
+    red, green, blue = (int(brand[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    fill = brand.lower()
+    while min(contrast(fill, ground) for ground in grounds) < AA:
+        lightness += 0.01 if dark else -0.01
+        parts = colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation)
+        fill = "#" + "".join(f"{round(part * 255):02x}" for part in parts)
+    text = max(("#ffffff", "#0d1117"), key=lambda candidate: contrast(candidate, fill))
+    return Accent(fill=fill, text=text)

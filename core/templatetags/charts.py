@@ -1,0 +1,56 @@
+"""Charts as server-side SVG: `{% day_chart %}`, `{% share_bars %}`, `{% composition %}`. Each has its table beside it."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from django import template
+
+from core import charts
+
+register = template.Library()
+
+
+@register.inclusion_tag("_day_chart.html")
+def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -> dict[str, Any]:
+    """Upright bars for (label, value) points; the value shows on hover and focus, the table holds them all."""
+    every = charts.label_every(len(points))
+    bars = charts.bars_of(points)
+    return {
+        "title": title,
+        "unit": unit,
+        "ticks": charts.ticks_of([value for _, value in points]),
+        "bars": bars,
+        "labelled": [bar for index, bar in enumerate(bars) if index % every == 0],
+    }
+
+
+@register.inclusion_tag("_share_bars.html")
+def share_bars(rows: Sequence[dict[str, Any]], *, title: str, unit: str) -> dict[str, Any]:
+    """Lying bars for rows of {name, credits, url?}, longest first; their length is the share of the longest."""
+    longest = max((row["credits"] for row in rows), default=Decimal(0))
+    total = sum((row["credits"] for row in rows), Decimal(0))
+    return {
+        "title": title,
+        "unit": unit,
+        "rows": [
+            {
+                **row,
+                "width": charts.percent(row["credits"], longest),
+                "share": f"{row['credits'] * 100 / total:.0f}" if total else "0",
+            }
+            for row in rows
+        ],
+    }
+
+
+@register.inclusion_tag("_composition.html")
+def composition(parts: Sequence[tuple[str, Decimal]], *, title: str) -> dict[str, Any]:
+    """One bar made of (kind, amount) parts in order, each as wide as its share."""
+    whole = sum((amount for _, amount in parts), Decimal(0))
+    gone = Decimal(0)
+    pieces = []
+    for kind, amount in parts:
+        pieces.append({"kind": kind, "x": charts.percent(gone, whole), "width": charts.percent(amount, whole)})
+        gone += amount
+    return {"title": title, "pieces": pieces}

@@ -1,0 +1,56 @@
+"""Credits as people read them: grouped, no trailing zeros, never a float.
+
+`credits` is exact; `credits_brief` cuts to two decimals, downwards, so that it never shows more than there is.
+"""
+
+from decimal import ROUND_DOWN, Decimal
+
+from django import template
+from django.utils import formats
+
+from core.amounts import plain
+
+register = template.Library()
+_BRIEF = Decimal("0.01")
+_MINUS = "\u2212"
+
+
+def _grouped(value: Decimal) -> str:
+    whole, _, fraction = plain(abs(value)).partition(".")
+    separator = formats.get_format("THOUSAND_SEPARATOR")
+    groups = []
+    while len(whole) > 3:
+        whole, group = whole[:-3], whole[-3:]
+        groups.insert(0, group)
+    text = str(separator).join([whole, *groups])
+    return f"{text}{formats.get_format('DECIMAL_SEPARATOR')}{fraction}" if fraction else text
+
+
+@register.filter
+def credits(value: Decimal | int | str | None) -> str:
+    """`1234.5` becomes `1,234.5`; all decimals are shown. A negative amount has a minus sign."""
+    if value is None or value == "":
+        return ""
+    amount = Decimal(value)
+    return f"{_MINUS}{_grouped(amount)}" if amount < 0 else _grouped(amount)
+
+
+@register.filter
+def credits_brief(value: Decimal | int | str | None) -> str:
+    """At most two decimals, cut and not rounded: for the counter and the large figures."""
+    if value is None or value == "":
+        return ""
+    amount = Decimal(value)
+    cut = amount.quantize(_BRIEF, rounding=ROUND_DOWN)
+    if cut == 0 and amount != 0:
+        return f"<{credits(_BRIEF)}" if amount > 0 else f"{_MINUS}<{credits(_BRIEF)}"
+    return credits(cut)
+
+
+@register.filter
+def credits_signed(value: Decimal | int | str | None) -> str:
+    """With its sign, for movements: `+100`, `-5.25` (a true minus)."""
+    if value is None or value == "":
+        return ""
+    amount = Decimal(value)
+    return f"+{_grouped(amount)}" if amount > 0 else credits(amount)

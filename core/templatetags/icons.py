@@ -1,0 +1,11 @@
+"""Icons: `{% icon "inbox" %}` draws one of the heroicons, hidden from screen readers (the text says it)."""
+
+from django import template
+from heroicons.templatetags.heroicons import heroicon_outline
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str) -> str:
+    return heroicon_outline(name, size=18, **{"class": "icon", "aria-hidden": "true", "focusable": "false"})

@@ -1,0 +1,81 @@
+"""Times as people read them: how long ago or how soon, with the exact time on hover and in `<time>`.
+
+Exact times stand in the current time zone: the account's, which the page has activated.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from django import template
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+register = template.Library()
+_FAR = timedelta(days=7)
+
+
+def exact(moment: datetime) -> str:
+    """Date, time and zone: `20 Nov 2026, 16:04:05 CET`."""
+    local = timezone.localtime(moment)
+    return f"{formats.date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units: `7 h 12 min`, `3 days`, `45 s`."""
+    seconds = max(0, int(length.total_seconds()))
+    days, rest = divmod(seconds, 86400)
+    hours, minutes = rest // 3600, rest % 3600 // 60
+    if days >= 2:
+        return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
+    if days or hours:
+        hours += 24 * days
+        text = _("%(n)d h") % {"n": hours}
+        return f"{text} {_('%(n)d min') % {'n': minutes}}" if minutes and hours < 24 else text
+    return _("%(n)d min") % {"n": minutes} if minutes else _("%(n)d s") % {"n": seconds}
+
+
+def _element(moment: datetime, words: str) -> SafeString:
+    stamp = moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return format_html('<time datetime="{}" title="{}">{}</time>', stamp, exact(moment), words)
+
+
+def _day(moment: datetime, now: datetime) -> str:
+    local = timezone.localtime(moment)
+    return formats.date_format(local, "j M" if local.year == timezone.localtime(now).year else "j M Y")
+
+
+@register.simple_tag
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    """`3 min ago`; older than a week: the date."""
+    if moment is None:
+        return ""
+    present = now or timezone.now()
+    passed = present - moment
+    if passed >= _FAR:
+        return _element(moment, _day(moment, present))
+    if passed < timedelta(seconds=10):
+        return _element(moment, _("just now"))
+    return _element(moment, _("%(span)s ago") % {"span": span(passed)})
+
+
+@register.simple_tag
+def until(moment: datetime | None, now: datetime | None = None) -> str:
+    """`in 7 h 12 min`; further than a week: the date; never: an empty text."""
+    if moment is None:
+        return ""
+    present = now or timezone.now()
+    left = moment - present
+    if left >= _FAR:
+        return _element(moment, _("on %(day)s") % {"day": _day(moment, present)})
+    return _element(moment, _("in %(span)s") % {"span": span(left)} if left > timedelta(0) else _("now"))
+
+
+@register.simple_tag
+def at(moment: datetime | None, now: datetime | None = None) -> str:
+    """The date and time themselves: `20 Nov, 16:04` (with the year when it is another one)."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    return _element(moment, f"{_day(moment, now or timezone.now())}, {formats.date_format(local, 'H:i')}")
