@@ -31,7 +31,7 @@ def account_page(view: AccountView) -> View:
     @login_required
     @wraps(view)
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        membership = _chosen_membership(request)
+        membership = chosen_membership(request)
         request.account = membership.account  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
         return view(request, *args, **kwargs)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def choose_account(request: HttpRequest, account_id: UUID | None) -> Membership:
     return membership
 
 
-def _chosen_membership(request: HttpRequest) -> Membership:
+def chosen_membership(request: HttpRequest) -> Membership:
     """The session's choice while it still holds, else the personal account, else the oldest membership."""
     memberships = selectors.memberships_of(request.user.pk)
     if not memberships:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from config import broker, embedded_postgres, logs, production
+from config import admin_layout, broker, embedded_postgres, logs, production
 
 env = environ.Env()
 GIVEN = production.given_in(env.ENVIRON)
@@ -55,8 +55,8 @@ if SANDBOX:
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "accounts.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -75,7 +75,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "heroicons",
     "core",
-    "accounts",
+    "accounts.apps.AccountsConfig",
     "pricing",
     "billing",
     "usage",
@@ -149,9 +149,9 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # Background work. What is due lives in rows; the schedule only says how often somebody looks.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "pgmq://"
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "pgmq://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://" else {}
+    broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://localhost" else {}
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "refill"
@@ -242,3 +242,63 @@ if SENTRY_DSN:
         include_local_variables=False,  # a local variable may hold a key
         traces_sample_rate=env.float("SENTRY_TRACES", default=0.0),
     )
+
+# Signing in: allauth, by address and password or by a code. Its limits count in the shared cache.
+LANGUAGES = [("en", "English")]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND = True
+ACCOUNT_LOGIN_BY_CODE_TIMEOUT = 15 * 60
+ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_SESSION_REMEMBER = True
+ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
+# How many proxies of ours append to X-Forwarded-For; what stands before theirs is whatever the client wrote.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if PRODUCTION else 0)
+ACCOUNT_FORMS = {
+    "signup": "accounts.sign_in_forms.SignUp",
+    "login": "accounts.sign_in_forms.SignIn",
+    "request_login_code": "accounts.sign_in_forms.RequestCode",
+    "confirm_login_code": "accounts.sign_in_forms.ConfirmSignInCode",
+    "confirm_email_verification_code": "accounts.sign_in_forms.ConfirmAddressCode",
+    "add_email": "accounts.sign_in_forms.ChangeAddress",
+    "reset_password": "accounts.sign_in_forms.ResetPassword",
+    "confirm_password_reset_code": "accounts.sign_in_forms.ConfirmResetCode",
+    "reset_password_from_key": "accounts.sign_in_forms.NewPassword",
+    "change_password": "accounts.sign_in_forms.ChangePassword",
+    "set_password": "accounts.sign_in_forms.SetPassword",
+    "reauthenticate": "accounts.sign_in_forms.Reauthenticate",
+}
+MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_TOLERANCE = 1
+MFA_FORMS = {
+    "authenticate": "accounts.sign_in_forms.ShowSecondFactor",
+    "reauthenticate": "accounts.sign_in_forms.ShowSecondFactorAgain",
+    "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
+}
+STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin asks for a second factor
+ADDRESS_VERIFIED = ""
+ADDRESS_PEPPER = env.str("ADDRESS_PEPPER", default="") or SECRET_KEY  # must outlive a rotation of SECRET_KEY
+ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])  # newest first; empty: derived from SECRET_KEY
+UNFOLD = admin_layout.UNFOLD

@@ -1,0 +1,110 @@
+"""What allauth asks us: how a user is saved, where a redirect may lead, how mail is sent.
+
+Invariants: a user and the personal account come into being in one transaction; no answer, mail or redirect
+differs by whether an address is known; links in mail and redirects lead to this site, whatever Host is sent.
+"""
+
+import smtplib
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.signup import prevent_enumeration
+from allauth.core import context as current
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.forms import Form
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_lazy as _
+
+from accounts import encryption, opening
+from accounts.models import User
+
+log = structlog.get_logger(__name__)
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Sign-up, sign-in, mail."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "account_inactive": _("This sign-in has been closed. Write to support if that is a mistake."),
+        "email_password_mismatch": _(
+            "This e-mail address and password do not belong together. Check both, or have a code sent to you."
+        ),
+        "email_taken": _("This e-mail address is in use already. Sign in with it, or take another one."),
+        "enter_current_password": _("This is not your present password. Try again, or reset it by e-mail."),
+        "incorrect_code": _("This is not the code from our last e-mail. Check it, or have a new one sent."),
+        "incorrect_password": _("This is not your password. Try again, or reset it by e-mail."),
+        "same_as_current": _("This is your address already. Enter the one to change to."),
+        "too_many_login_attempts": _("Too many attempts failed. Wait five minutes, then try again."),
+        "rate_limited": _("That was too often. Wait a minute, then try again."),
+    }
+
+    def save_user(
+        self, request: HttpRequest, user: AbstractBaseUser, form: Form, commit: bool = True
+    ) -> AbstractBaseUser:
+        """The new user with the personal account and what comes with it, all or nothing."""
+        assert isinstance(user, User)
+        email = form.cleaned_data["email"]
+        user.email = email
+        try:
+            with transaction.atomic():
+                super().save_user(request, user, form, commit=True)
+                opening.open_personal_account(user, timezone.now())
+        except IntegrityError as error:
+            if not User.objects.filter(email=email).exists():
+                raise
+            # Somebody signed up with this address between our look and our write: the answer stays the same.
+            raise ImmediateHttpResponse(prevent_enumeration(request, email=email)) from error
+        return user
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        user.set_password(password)
+        user.save(update_fields=["password"])
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Only this site. allauth would let every host of ALLOWED_HOSTS pass."""
+        own = {urlsplit(settings.SITE_URL).netloc, current.request.get_host()}
+        return url_has_allowed_host_and_scheme(
+            url, allowed_hosts=own, require_https=settings.SITE_URL.startswith("https://")
+        )
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send, with links built from SITE_URL. A failure is said on the page, for every address alike."""
+        try:
+            super().send_mail(template_prefix, email, {"site_url": settings.SITE_URL, **context})
+        except (smtplib.SMTPException, OSError) as error:
+            log.error("mail_not_sent", template=template_prefix, reason=type(error).__name__)
+            messages.error(
+                current.request,
+                _(
+                    "E-mail cannot be sent at this moment. Nothing is lost: ask for it again in a few minutes."
+                ),
+            )
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    """Second factors: encrypted at rest, named after the product."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "incorrect_code": _(
+            "This code is not the one your app shows now. Wait for its next code and enter that."
+        )
+    }
+
+    def encrypt(self, text: str) -> str:
+        return encryption.encrypt(text).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return encryption.decrypt(encrypted_text.encode())
+
+    def get_totp_issuer(self) -> str:
+        """What authenticator apps show beside the code."""
+        return settings.PRODUCT_NAME or urlsplit(settings.SITE_URL).hostname or ""

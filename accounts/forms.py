@@ -1,0 +1,137 @@
+"""Forms of the settings, key, project and provider-key pages."""
+
+import zoneinfo
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account, ApiKey, Membership, Project, User
+
+
+class ProfileForm(forms.ModelForm[User]):
+    """What a person is called and reads."""
+
+    class Meta:
+        model = User
+        fields = ["first_name", "last_name", "language"]
+        labels = {"first_name": _("First name"), "last_name": _("Last name"), "language": _("Language")}
+        widgets = {
+            "first_name": forms.TextInput(attrs={"autocomplete": "given-name"}),
+            "last_name": forms.TextInput(attrs={"autocomplete": "family-name"}),
+            "language": forms.Select(),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["language"].widget = forms.Select(choices=settings.LANGUAGES)
+
+    def clean_language(self) -> str:
+        language: str = self.cleaned_data["language"]
+        if language not in dict(settings.LANGUAGES):
+            raise ValidationError(
+                _("“%(value)s” is not offered. Choose a language from the list.") % {"value": language}
+            )
+        return language
+
+
+class AccountForm(forms.ModelForm[Account]):
+    """The account's name and where its days begin."""
+
+    zone = forms.ChoiceField(
+        label=_("Accounting zone"),
+        help_text=_(
+            "Daily credits renew at midnight in this zone. A change takes effect with the next renewal, so that "
+            "no day is given twice."
+        ),
+        error_messages={
+            "invalid_choice": _("“%(value)s” is no time zone that we know. Choose one from the list.")
+        },
+    )
+
+    class Meta:
+        model = Account
+        fields = ["name", "zone"]
+        labels = {"name": _("Account name")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = sorted(name for name in zoneinfo.available_timezones() if "/" in name or name == "UTC")
+        zone = self.fields["zone"]
+        assert isinstance(zone, forms.ChoiceField)
+        zone.choices = [(name, name.replace("_", " ")) for name in zones if not name.startswith("Etc/")]
+
+
+class KeyForm(forms.Form):
+    """A new API key of an account."""
+
+    name = forms.CharField(
+        label=_("Name"), max_length=100, help_text=_("Where it is used, for example “Production server”.")
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("It may"),
+        choices=[
+            (ApiKey.Scope.READ, _("Read balances, history and prices")),
+            (ApiKey.Scope.SPEND, _("Spend credits")),
+            (ApiKey.Scope.MANAGE, _("Manage: buy, reverse charges, change limits and alerts")),
+        ],
+        initial=[ApiKey.Scope.READ, ApiKey.Scope.SPEND],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("A key that may do nothing is of no use. Choose at least one.")},
+    )
+
+
+class PlatformKeyForm(KeyForm):
+    """A new API key of the platform: the same, on every account."""
+
+
+class ProjectForm(forms.ModelForm[Project]):
+    """A project's name. Its daily limit is set where limits are counted (usage)."""
+
+    class Meta:
+        model = Project
+        fields = ["name"]
+        labels = {"name": _("Name")}
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        others = Project.objects.filter(account_id=self.instance.account_id, name=name, archived_at=None)
+        if others.exclude(pk=self.instance.pk).exists():
+            raise ValidationError(
+                _("There is a project “%(name)s” already. Give this one another name."), params={"name": name}
+            )
+        return name
+
+
+class ProviderKeyForm(forms.Form):
+    """The account's own key at a provider. The choices come from the catalogue, through the caller."""
+
+    provider = forms.ChoiceField(label=_("Provider"))
+    secret = forms.CharField(
+        label=_("Key"),
+        min_length=8,
+        max_length=400,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text=_("Stored encrypted and never shown again; a new one replaces it."),
+        error_messages={"min_length": _("A provider's key is longer than this. Copy it whole.")},
+    )
+
+    def __init__(self, *args: Any, providers: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        provider = self.fields["provider"]
+        assert isinstance(provider, forms.ChoiceField)
+        provider.choices = providers
+
+    def clean_secret(self) -> str:
+        secret: str = self.cleaned_data["secret"].strip()
+        if not secret.isascii() or not secret.isprintable() or " " in secret:
+            raise ValidationError(
+                _("A key has no spaces and no unusual signs in it. Copy it again, and nothing beside it.")
+            )
+        return secret
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)

@@ -1,0 +1,112 @@
+"""allauth's forms in our words: labels instead of placeholders, codes that phones can fill in.
+
+Invariant: sign-up does the same work for a known and an unknown address, so that not even its duration tells.
+"""
+
+from typing import Any
+
+from allauth.account import forms as account_forms
+from allauth.mfa.base import forms as factor_forms
+from allauth.mfa.totp import forms as totp_forms
+from django import forms
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import password_validators_help_text_html
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+LABELS = {
+    "login": _("E-mail address"),
+    "email": _("E-mail address"),
+    "password": _("Password"),
+    "oldpassword": _("Present password"),
+    "code": _("Code"),
+}
+
+
+class OurWords(forms.Form):
+    """Mixed into every form of allauth that we show."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs.pop("placeholder", None)
+            field.label = LABELS.get(name, field.label)
+            if name == "code":
+                field.widget.attrs |= {
+                    "autocomplete": "one-time-code",
+                    "inputmode": "numeric",
+                    "class": "code-input",
+                    "autofocus": True,
+                }
+        for name in ("password2", "email2"):
+            self.fields.pop(name, None)
+        if "password1" in self.fields:
+            self.fields["password1"].label = _("Password") if "email" in self.fields else _("New password")
+            self.fields["password1"].help_text = password_validators_help_text_html()
+
+
+class SignUp(OurWords, account_forms.SignupForm):
+    def try_save(self, request: HttpRequest) -> Any:
+        if self.account_already_exists:
+            make_password(self.cleaned_data["password1"])  # the slow part of a real sign-up
+        return super().try_save(request)
+
+
+class SignIn(OurWords, account_forms.LoginForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].help_text = ""  # the page has the way to a new password beside the button
+
+
+class RequestCode(OurWords, account_forms.RequestLoginCodeForm):
+    pass
+
+
+class ConfirmSignInCode(OurWords, account_forms.ConfirmLoginCodeForm):
+    pass
+
+
+class ConfirmAddressCode(OurWords, account_forms.ConfirmEmailVerificationCodeForm):
+    pass
+
+
+class ChangeAddress(OurWords, account_forms.AddEmailForm):
+    pass
+
+
+class ResetPassword(OurWords, account_forms.ResetPasswordForm):
+    pass
+
+
+class ConfirmResetCode(OurWords, account_forms.ConfirmPasswordResetCodeForm):
+    pass
+
+
+class NewPassword(OurWords, account_forms.ResetPasswordKeyForm):
+    pass
+
+
+class ChangePassword(OurWords, account_forms.ChangePasswordForm):
+    pass
+
+
+class SetPassword(OurWords, account_forms.SetPasswordForm):
+    pass
+
+
+class Reauthenticate(OurWords, account_forms.ReauthenticateForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password"].help_text = ""
+
+
+class ShowSecondFactor(OurWords, factor_forms.AuthenticateForm):
+    pass
+
+
+class ShowSecondFactorAgain(OurWords, factor_forms.ReauthenticateForm):
+    pass
+
+
+class ActivateSecondFactor(OurWords, totp_forms.ActivateTOTPForm):
+    pass
