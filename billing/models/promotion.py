@@ -1,0 +1,126 @@
+"""Codes that give credits or make a pack cheaper, and invitations that reward both sides.
+
+Invariants: a promotion's limits are counted under its row's lock; each account redeems it at most
+`per_account` times; an account is invited once in its life, and never by itself.
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account
+from billing.models.purchase import Purchase
+from core.models import CreditsField, Identified
+
+
+class Promotion(models.Model):
+    """A code or a campaign; those of the catalogue are written here when it is first asked for them."""
+
+    class Gives(models.TextChoices):
+        CREDITS = "credits", _("Credits")
+        DISCOUNT = "discount", _("Discount on a pack")
+
+    code = models.CharField(max_length=40, unique=True, help_text="Upper case.")
+    label = models.CharField(max_length=200)
+    gives = models.CharField(max_length=8, choices=Gives)
+    credits = CreditsField(default=0)
+    services = ArrayField(models.CharField(max_length=100), null=True, blank=True)
+    lasts = models.CharField(max_length=40, default="forever")
+    percent_off = models.PositiveSmallIntegerField(default=0)
+    packs = ArrayField(models.CharField(max_length=100), null=True, blank=True, help_text="Empty: any.")
+    plans = ArrayField(
+        models.CharField(max_length=100), null=True, blank=True, help_text="Which may use it; empty: any."
+    )
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    total_limit = models.PositiveIntegerField(null=True, blank=True)
+    per_account = models.PositiveIntegerField(default=1)
+    redeemed = models.PositiveIntegerField(default=0)
+    from_catalogue = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(percent_off__lte=100), name="percent_within_hundred"),
+            models.CheckConstraint(
+                condition=Q(gives="credits", credits__gt=0) | Q(gives="discount", percent_off__gt=0),
+                name="promotion_gives_something",
+            ),
+            models.CheckConstraint(
+                condition=Q(total_limit=None) | Q(redeemed__lte=F("total_limit")),
+                name="promotion_within_its_limit",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Redemption(Identified):
+    """One use of a promotion by one account."""
+
+    PREFIX = "red"
+
+    promotion = models.ForeignKey(Promotion, on_delete=models.PROTECT, related_name="redemptions")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="redemptions")
+    nth = models.PositiveIntegerField(help_text="The account's first, second … use of it.")
+    purchase = models.OneToOneField(
+        Purchase, null=True, blank=True, on_delete=models.PROTECT, related_name="redemption"
+    )
+    credits = CreditsField(default=0)
+    created_at = models.DateTimeField()
+    released_at = models.DateTimeField(
+        null=True, blank=True, help_text="The purchase came to nothing, and the use was given back."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["promotion", "account", "nth"],
+                condition=Q(released_at=None),
+                name="each_use_counted_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.promotion_id} by {self.account_id}"
+
+
+class InvitationCode(models.Model):
+    """An account's personal code; the link is made of it."""
+
+    account = models.OneToOneField(
+        Account, primary_key=True, on_delete=models.PROTECT, related_name="invitation_code"
+    )
+    code = models.CharField(max_length=40, unique=True)
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Referral(Identified):
+    """One account invited by another."""
+
+    PREFIX = "refl"
+
+    class State(models.TextChoices):
+        JOINED = "joined", _("Signed up")
+        REWARDED = "rewarded", _("Rewarded")
+        TAKEN_BACK = "taken_back", _("Reward taken back")
+        NO_REWARD = "no_reward", _("No reward")
+
+    inviter = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="invitations")
+    invited = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="invited_by")
+    state = models.CharField(max_length=10, choices=State, default=State.JOINED)
+    reason = models.CharField(max_length=300, blank=True)
+    purchase = models.ForeignKey(Purchase, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    rewarded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(inviter=F("invited")), name="nobody_invites_himself")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.invited_id} by {self.inviter_id}"

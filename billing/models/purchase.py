@@ -1,0 +1,242 @@
+"""Money for credits: purchases, the money that went back, and the money that banks pulled back.
+
+Invariants: what is bought, for how much and in which currency is written before anybody talks to Stripe and
+never changes; one payment belongs to one purchase; a purchase credits once (its grant's key is its id).
+"""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account, User
+from core.models import CreditsField, Identified
+
+
+class Purchase(Identified):
+    """An order and its fate."""
+
+    PREFIX = "pur"
+
+    class Kind(models.TextChoices):
+        PACK = "pack", _("Pack")
+        PLAN = "plan", _("Plan")
+
+    class Origin(models.TextChoices):
+        PAGE = "page", _("Portal")
+        API = "api", _("API")
+        AUTO_TOP_UP = "auto_top_up", _("Automatic top-up")
+        RENEWAL = "renewal", _("Subscription")
+
+    class Status(models.TextChoices):
+        CREATED = "created", _("Not paid yet")
+        PENDING = "pending", _("Payment under way")
+        PAID = "paid", _("Paid")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+        QUARANTINED = "quarantined", _("Being checked")
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="purchases")
+    buyer = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    kind = models.CharField(max_length=4, choices=Kind)
+    origin = models.CharField(max_length=12, choices=Origin)
+    offer = models.CharField(max_length=100, help_text="Key of the pack or plan.")
+    interval = models.CharField(max_length=5, blank=True, help_text="month or year, of a plan.")
+    label = models.CharField(max_length=200)
+    quantity = models.PositiveIntegerField(default=1)
+    credits = CreditsField(default=0, help_text="All that the pack gives; plans give through allowances.")
+    lasts = models.CharField(max_length=40, default="forever")
+    amount = models.BigIntegerField(help_text="Minor units, all in all.")
+    list_amount = models.BigIntegerField(help_text="Minor units before sale and promotion.")
+    currency = models.CharField(max_length=3)
+    promotion_code = models.CharField(max_length=40, blank=True)
+    status = models.CharField(max_length=11, choices=Status, default=Status.CREATED)
+    trouble = models.CharField(max_length=500, blank=True, help_text="Why it failed or is being checked.")
+    refunded = models.BigIntegerField(default=0, help_text="Minor units given back or on their way back.")
+    idempotency_key = models.CharField(max_length=300)
+    fingerprint = models.BinaryField(default=b"")
+    stripe_session_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    checkout_url = models.TextField(blank=True)
+    stripe_payment_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    stripe_invoice_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    payment_method = models.CharField(max_length=40, blank=True)
+    receipt_url = models.TextField(blank=True)
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    invoice_number = models.CharField(max_length=40, null=True, blank=True, unique=True)
+    billed_to = models.JSONField(default=dict, blank=True, help_text="Name, address, tax id as invoiced.")
+    created_at = models.DateTimeField()
+    paid_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True, help_text="When it failed or was cancelled.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "created_at"], name="purchase_by_account"),
+            models.Index(fields=["status", "created_at"], name="purchase_by_status"),
+            models.Index(fields=["paid_at"], name="purchase_by_payment_day"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="purchase_once"),
+            models.UniqueConstraint(
+                fields=["account"],
+                condition=Q(origin="auto_top_up", status__in=["created", "pending"]),
+                name="one_auto_top_up_in_flight",
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=0, quantity__gte=1), name="purchase_not_negative"),
+            models.CheckConstraint(
+                condition=Q(refunded__gte=0, refunded__lte=F("amount")), name="refunded_within_purchase"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="paid") | Q(paid_at__isnull=False), name="paid_at_a_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.public_id})"
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will come of it by itself."""
+        return self.status not in {self.Status.CREATED, self.Status.PENDING}
+
+
+class Refund(Identified):
+    """Money going back for what is unspent of a purchase, or given back by staff at Stripe."""
+
+    PREFIX = "ref"
+
+    class Status(models.TextChoices):
+        REQUESTED = "requested", _("Requested")
+        REFUSED = "refused", _("Refused")
+        APPROVED = "approved", _("Approved")
+        PENDING = "pending", _("On its way")
+        DONE = "done", _("Refunded")
+        FAILED = "failed", _("Failed")
+
+    OPEN = ("requested", "approved", "pending")
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="refunds")
+    purchase = models.ForeignKey(Purchase, on_delete=models.PROTECT, related_name="refunds")
+    status = models.CharField(max_length=9, choices=Status, default=Status.REQUESTED)
+    amount = models.BigIntegerField(help_text="Minor units; of a request, as computed when it was made.")
+    currency = models.CharField(max_length=3)
+    credits = CreditsField(default=0, help_text="Taken out of the balance for it.")
+    wish = models.CharField(max_length=1000, blank=True, help_text="What the buyer wrote.")
+    requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    decided_by = models.CharField(max_length=200, blank=True)
+    decision = models.CharField(max_length=1000, blank=True, help_text="Why it was approved or refused.")
+    trouble = models.CharField(max_length=500, blank=True)
+    stripe_refund_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    created_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["purchase"], condition=Q(status="requested"), name="one_open_refund_request"
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="refund_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"refund of {self.purchase_id}"
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the credits it takes back, and of the call to Stripe."""
+        return f"refund:{self.id.hex}"
+
+
+class Dispute(Identified):
+    """A bank pulls a payment back; its end is the bank's decision."""
+
+    PREFIX = "disp"
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Open")
+        WON = "won", _("Won")
+        LOST = "lost", _("Lost")
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="disputes")
+    purchase = models.ForeignKey(Purchase, on_delete=models.PROTECT, related_name="disputes")
+    stripe_dispute_id = models.CharField(max_length=255, unique=True)
+    status = models.CharField(max_length=4, choices=Status, default=Status.OPEN)
+    stripe_status = models.CharField(max_length=40)
+    reason = models.CharField(max_length=100, blank=True)
+    amount = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    credits = CreditsField(default=0, help_text="Taken back for it: out of the balance or booked as debt.")
+    evidence_due_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"dispute of {self.purchase_id}"
+
+    @property
+    def key(self) -> str:
+        return f"dispute:{self.stripe_dispute_id}"
+
+
+class InvoiceYear(models.Model):
+    """How many invoice numbers a year has given out; locked while one is taken, so that none is missing."""
+
+    year = models.PositiveIntegerField(primary_key=True)
+    last = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.year}: {self.last}"
+
+
+class AutoTopUp(models.Model):
+    """What an account wants bought by itself, within which ceilings, and how the last tries went."""
+
+    class Outcome(models.TextChoices):
+        PAID = "paid", _("Paid")
+        PENDING = "pending", _("Payment under way")
+        DECLINED = "declined", _("The card was declined")
+        AUTHENTICATE = "authenticate", _("The bank asks for a confirmation")
+        NO_CARD = "no_card", _("No card is saved")
+        CEILING_MONEY = "ceiling_money", _("The monthly ceiling in money is reached")
+        CEILING_COUNT = "ceiling_count", _("The monthly number of top-ups is reached")
+        COOLING = "cooling", _("Waiting after the last try")
+        OFFER_GONE = "offer_gone", _("The pack can no longer be bought")
+        SUSPENDED = "suspended", _("Suspended after failures until the card changes")
+        UNREACHABLE = "unreachable", _("Stripe could not be reached")
+
+    account = models.OneToOneField(
+        Account, primary_key=True, on_delete=models.PROTECT, related_name="auto_top_up"
+    )
+    enabled = models.BooleanField(default=False)
+    below = CreditsField(default=0, help_text="Buys when less than this is available.")
+    pack = models.CharField(max_length=100, blank=True)
+    currency = models.CharField(max_length=3, blank=True)
+    monthly_amount = models.BigIntegerField(default=0, help_text="Ceiling for a calendar month.")
+    monthly_count = models.PositiveIntegerField(default=1)
+    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    suspended_card = models.CharField(
+        max_length=64, blank=True, help_text="Fingerprint of the card that failed; another ends the pause."
+    )
+    last_outcome = models.CharField(max_length=14, choices=Outcome, blank=True)
+    last_looked_at = models.DateTimeField(null=True, blank=True)
+    last_tried_at = models.DateTimeField(null=True, blank=True)
+    set_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    def __str__(self) -> str:
+        return f"automatic top-up of {self.account_id}"
+
+
+class AlertSettings(models.Model):
+    """When an account wants to be told that its credits run low, and how."""
+
+    account = models.OneToOneField(
+        Account, primary_key=True, on_delete=models.PROTECT, related_name="alert_settings"
+    )
+    enabled = models.BooleanField(default=True)
+    below = CreditsField(default=0)
+    by_email = models.BooleanField(default=True)
+    extra_addresses = ArrayField(models.EmailField(), default=list, blank=True)
+
+    def __str__(self) -> str:
+        return f"alerts of {self.account_id}"

@@ -1,0 +1,71 @@
+"""Which plan an account has, until when it is paid, and what will become of it.
+
+Invariants: every account has one subscription, on the free plan unless something else was paid or kept;
+`version` rises with every change, so that a confirmation of something older can be refused; a legacy plan
+that was left is in the account's history and cannot be entered again.
+"""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account
+from core.models import Identified
+
+
+class Subscription(Identified):
+    """An account's plan now."""
+
+    PREFIX = "sub"
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("Active")
+        PAST_DUE = "past_due", _("Payment overdue")
+
+    account = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="subscription")
+    plan = models.CharField(max_length=100, help_text="Key of the plan.")
+    interval = models.CharField(max_length=5, blank=True, help_text="month or year; empty: nothing is paid.")
+    currency = models.CharField(max_length=3, blank=True)
+    amount = models.BigIntegerField(default=0, help_text="Minor units each interval.")
+    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
+    anchor_at = models.DateTimeField(help_text="Monthly credits are counted from here.")
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField(null=True, blank=True)
+    cancel_at_period_end = models.BooleanField(default=False)
+    next_plan = models.CharField(max_length=100, blank=True, help_text="Takes over at the period's end.")
+    next_amount = models.BigIntegerField(default=0)
+    stripe_subscription_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    stripe_item_id = models.CharField(max_length=255, blank=True)
+    recovery_url = models.TextField(blank=True, help_text="Where an overdue invoice can be paid.")
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["period_end"], name="subscription_due", condition=~Q(period_end=None))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan} ({self.state})"
+
+    @property
+    def paid(self) -> bool:
+        return self.stripe_subscription_id is not None
+
+
+class PlanChange(models.Model):
+    """One change of an account's plan, kept for good."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="plan_changes")
+    left = models.CharField(max_length=100, blank=True)
+    entered = models.CharField(max_length=100)
+    reason = models.CharField(max_length=200)
+    actor = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "created_at"], name="plan_change_by_account")]
+
+    def __str__(self) -> str:
+        return f"{self.left} -> {self.entered}"
