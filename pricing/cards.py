@@ -1,0 +1,175 @@
+"""Rate cards: drafting, publishing and withdrawing them.
+
+Invariants: a published card never changes and never reaches back (its date is not before its publication,
+save for the very first card of an installation); only a card whose date is still to come can be withdrawn;
+staff publish a draft only after they have looked at its rehearsal, and never one that sells below cost.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from core.amounts import plain
+from pricing import book
+from pricing.models import Rate, RateCard, Service
+from pricing.rates import lines_from_json
+
+
+class CardNotPublishable(Exception):
+    """The draft cannot take effect. `reasons`: sentences for a person."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = reasons
+
+
+def draft(
+    *,
+    effective_at: datetime,
+    source: str,
+    now: datetime,
+    declared_at: datetime | None = None,
+    note: str = "",
+    problems: Sequence[str] = (),
+) -> RateCard:
+    """An empty draft card with a version name of its own, made from its date."""
+    return RateCard.objects.create(
+        version=_free_version(effective_at),
+        effective_at=effective_at,
+        source=source,
+        declared_at=declared_at,
+        note=note,
+        problems=list(problems),
+        created_at=now,
+    )
+
+
+def copy_in_force(*, effective_at: datetime, source: str, now: datetime) -> RateCard:
+    """A draft that begins as a copy of the rates in force, for staff to change."""
+    card = draft(effective_at=effective_at, source=source, now=now)
+    present = book.current().card_at(now)
+    if present is not None:
+        rates = Rate.objects.filter(card_id=present.id)
+        Rate.objects.bulk_create(_copied(rate, card) for rate in rates)
+    return card
+
+
+def _copied(rate: Rate, card: RateCard) -> Rate:
+    rate.pk = None
+    rate.card = card
+    rate._state.adding = True
+    return rate
+
+
+def set_rates(card: RateCard, rows: Sequence[dict[str, Any]]) -> None:
+    """Give a draft these rates: dicts of Rate's fields with the service's key as `service`."""
+    services = {service.key: service for service in Service.objects.filter(key__in=[row["service"] for row in rows])}
+    card.rates.all().delete()
+    Rate.objects.bulk_create(Rate(card=card, **row | {"service": services[row["service"]]}) for row in rows)
+
+
+def fingerprint(rows: Sequence[dict[str, Any]]) -> str:
+    """SHA-256 of rates in the form of `set_rates`, the same however they are ordered or written."""
+    canonical = [
+        {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+        for row in sorted(rows, key=lambda row: str(row["service"]))
+    ]
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
+
+
+def rows_of(card: RateCard) -> list[dict[str, Any]]:
+    """The card's rates in the form of `set_rates`."""
+    names = ("lines", "options", "minimum", "multiplier", "cost_of_model", "assumed", "reason")
+    return [
+        {"service": rate.service.key, **{name: getattr(rate, name) for name in names}}
+        for rate in card.rates.select_related("service")
+    ]
+
+
+def put_in_force(card: RateCard, *, by: str, now: datetime) -> None:
+    """Publish without asking (the loader's way; staff go through `publish`)."""
+    card.fingerprint = fingerprint(rows_of(card))
+    card.state = RateCard.State.PUBLISHED
+    card.published_at = now
+    card.published_by = by
+    card.save(update_fields=["effective_at", "fingerprint", "state", "published_at", "published_by"])
+    book.changed()
+
+
+def looked_at(card: RateCard, *, now: datetime) -> None:
+    """Remember that staff have seen what this draft, as it is, would do."""
+    seen = fingerprint(rows_of(card))
+    RateCard.objects.filter(pk=card.pk).update(looked_at=now, looked_fingerprint=seen)
+
+
+def publish(card_id: Any, *, by: str, now: datetime) -> RateCard:
+    """Put a draft in force from its date, or from now when that has passed. Raises CardNotPublishable."""
+    with transaction.atomic():
+        card = RateCard.objects.select_for_update().get(pk=card_id)
+        reasons = reasons_against(card)
+        if reasons:
+            raise CardNotPublishable(reasons)
+        card.effective_at = max(card.effective_at, now)
+        put_in_force(card, by=by, now=now)
+    return card
+
+
+def reasons_against(card: RateCard) -> list[str]:
+    """Why this card cannot be published; empty when it can."""
+    if card.state != RateCard.State.DRAFT:
+        return [_("This card is no draft.")]
+    rates = list(card.rates.select_related("service"))
+    if not rates:
+        return [_("It has no rates: every service would become unpriced.")]
+    reasons = []
+    if card.looked_fingerprint != fingerprint(rows_of(card)):
+        reasons.append(_("Nobody has looked at the rehearsal of these rates yet. Open it, then publish."))
+    for rate in rates:
+        reasons += below_cost(rate)
+    return reasons
+
+
+def below_cost(rate: Rate) -> list[str]:
+    """A sentence for each line that sells for less than the provider takes."""
+    sentences = []
+    for line in lines_from_json(rate.lines):
+        cost = rate.cost.get(line.meter)
+        for band in line.bands:
+            if cost is not None and band.credits * rate.multiplier < Decimal(cost) * line.per:
+                sentences.append(
+                    _("%(service)s sells %(meter)s below cost: %(price)s for %(per)s, which cost %(cost)s.")
+                    % {
+                        "service": rate.service.key,
+                        "meter": line.meter,
+                        "price": plain(band.credits * rate.multiplier),
+                        "per": line.per,
+                        "cost": plain(Decimal(cost) * line.per),
+                    }
+                )
+    return sentences
+
+
+def withdraw_coming(*, source: str, keep: Collection[datetime], now: datetime) -> None:
+    """Withdraw the source's published cards whose declared date is still to come and is not kept."""
+    coming = RateCard.objects.filter(source=source, state=RateCard.State.PUBLISHED, effective_at__gt=now)
+    coming.exclude(declared_at__in=keep).update(state=RateCard.State.WITHDRAWN)
+
+
+def newest_by_declared_date(*, source: str) -> dict[datetime | None, str]:
+    """The fingerprint last published by this source for each date that it declared."""
+    cards = RateCard.objects.filter(source=source, state=RateCard.State.PUBLISHED)
+    return {card.declared_at: card.fingerprint for card in cards.order_by("published_at", "id")}
+
+
+def _free_version(effective_at: datetime) -> str:
+    day = effective_at.date().isoformat()
+    taken = set(RateCard.objects.filter(version__startswith=day).values_list("version", flat=True))
+    if day not in taken:
+        return day
+    return next(name for name in (f"{day}.{number}" for number in range(2, len(taken) + 3)) if name not in taken)

@@ -1,0 +1,157 @@
+"""Making an installation one product: a checked catalogue file becomes rows, all of them or none.
+
+Invariants: loading the same file again changes nothing (also not what staff published since); a changed
+figure becomes a new rate card from its date on and the old card stays; what left the file is retired, never
+deleted. Two loads at once run one after the other.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, models, transaction
+
+from pricing import book, cards, schema
+from pricing.catalogue_file import CatalogueFile, read
+from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
+from pricing.rates import Band, Option, RateLine, lines_as_json, options_as_json
+
+_LOCK = 0x52454649  # any number that nothing else locks by
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a load did. `cards`: versions that it published; empty and not `changed`: nothing was new."""
+
+    key: str
+    changed: bool
+    cards: list[str] = field(default_factory=list)
+
+
+def load(name_or_path: str, *, now: datetime) -> Loaded:
+    """Load a catalogue by name or path. Raises CatalogueInvalid and then has changed nothing."""
+    file = read(name_or_path)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        present = Catalogue.objects.first()
+        if present is not None and present.fingerprint == file.fingerprint:
+            return Loaded(file.catalogue.key, changed=False)
+        loaded = _load(file, now)
+    return loaded
+
+
+def _load(file: CatalogueFile, now: datetime) -> Loaded:
+    catalogue = file.catalogue
+    _write_services(catalogue.services, now)
+    published = _write_cards(catalogue, now)
+    _write_offers(catalogue, now)
+    Catalogue.objects.update_or_create(
+        id=Catalogue.THE_ONE,
+        defaults={
+            "key": catalogue.key,
+            "currencies": catalogue.currencies,
+            "brand": catalogue.brand.model_dump(mode="json"),
+            "wording": catalogue.wording.model_dump(mode="json"),
+            "policies": catalogue.policies.model_dump(mode="json"),
+            "fingerprint": file.fingerprint,
+            "loaded_at": now,
+        },
+    )
+    book.changed()
+    return Loaded(catalogue.key, changed=True, cards=published)
+
+
+def _write_services(services: list[schema.Service], now: datetime) -> None:
+    for position, service in enumerate(services):
+        facts = service.model_dump(include={"name", "kind", "modality", "tags", "tier", "speed", "usage_class", "best_for"})
+        facts |= {"provider": service.provider or "", "quota": service.quota or ""}
+        facts |= {"position": position, "retired_at": None}
+        Service.objects.update_or_create(key=service.key, defaults=facts)
+    _retire(Service, (service.key for service in services), now)
+
+
+def _write_cards(catalogue: schema.Catalogue, now: datetime) -> list[str]:
+    """Publish a card for each date of the file whose rates are not those that the file gave it before.
+
+    The first load may publish cards in the past; later ones never reach back into charges already made.
+    """
+    source = f"catalogue:{catalogue.key}"
+    dates = {change.effective_at for service in catalogue.services for change in service.changes}
+    dates = sorted({catalogue.effective_at, *dates})
+    cards.withdraw_coming(source=source, keep=dates, now=now)
+    known = cards.newest_by_declared_date(source=source)
+    first = not RateCard.objects.filter(state=RateCard.State.PUBLISHED).exists()
+    past = [date for date in dates if date <= now]
+    published = []
+    for declared_at in dates if first else [*past[-1:], *dates[len(past) :]]:
+        rates = [_rate_row(catalogue, service, declared_at) for service in catalogue.services]
+        fingerprint = cards.fingerprint(rates)
+        if known.get(declared_at) == fingerprint:
+            continue
+        effective_at = declared_at if first else max(declared_at, now)
+        card = cards.draft(effective_at=effective_at, source=source, now=now, declared_at=declared_at)
+        cards.set_rates(card, rates)
+        cards.put_in_force(card, by=source, now=now)
+        published.append(card.version)
+    return published
+
+
+def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime) -> dict[str, Any]:
+    """The service's rate at a date of the file, as cards.set_rates takes it."""
+    rate = service.rate
+    for change in service.changes:
+        if change.effective_at <= at:
+            rate = change.rate
+    lines = catalogue.bases[rate.base] if rate.base is not None else rate.lines
+    return {
+        "service": service.key,
+        "lines": lines_as_json(tuple(_line(line) for line in lines)),
+        "options": options_as_json({name: _option(catalogue.options[name]) for name in service.options}),
+        "minimum": rate.minimum,
+        "multiplier": rate.multiplier,
+        "cost_of_model": rate.cost_of_model,
+        "assumed": rate.assumed,
+        "reason": rate.reason,
+    }
+
+
+def _line(line: schema.RateLine) -> RateLine:
+    bands = line.bands or [schema.Band(credits=line.credits)]
+    return RateLine(
+        meter=line.meter,
+        bands=tuple(Band(band.up_to, band.credits) for band in bands),
+        per=line.per,
+        whole_blocks=line.whole_blocks,
+        also=line.accepts,
+    )
+
+
+def _option(option: schema.Option) -> Option:
+    return Option(multipliers=option.multipliers if option.effect else None, default=option.default)
+
+
+def _write_offers(catalogue: schema.Catalogue, now: datetime) -> None:
+    # Free and popular are single: what had the mark gives it up before another takes it.
+    _retire(Plan, (plan.key for plan in catalogue.plans), now)
+    Plan.objects.filter(free=True).exclude(key__in=[plan.key for plan in catalogue.plans if plan.free]).update(free=False)
+    for position, plan in enumerate(catalogue.plans):
+        facts = plan.model_dump(mode="json", exclude={"key"})
+        Plan.objects.update_or_create(key=plan.key, defaults=facts | {"position": position, "retired_at": None})
+    for position, pack in enumerate(catalogue.packs):
+        facts = pack.model_dump(exclude={"key"})
+        Pack.objects.update_or_create(key=pack.key, defaults=facts | {"position": position, "retired_at": None})
+    _retire(Pack, (pack.key for pack in catalogue.packs), now)
+    packs = {pack.key: pack for pack in Pack.objects.all()}
+    for sale in catalogue.sales:
+        facts = sale.model_dump(exclude={"key"}) | {"pack": packs[sale.pack]}
+        Sale.objects.update_or_create(key=sale.key, defaults=facts)
+    # A sale that left the file ends now; one that has not begun never was.
+    gone = Sale.objects.exclude(key__in=[sale.key for sale in catalogue.sales])
+    gone.filter(starts_at__gte=now).delete()
+    gone.filter(ends_at__gt=now).update(ends_at=now)
+
+
+def _retire(model: type[models.Model], kept: Iterable[str], now: datetime) -> None:
+    model._default_manager.filter(retired_at=None).exclude(key__in=list(kept)).update(retired_at=now)

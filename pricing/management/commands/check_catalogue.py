@@ -1,0 +1,31 @@
+"""`manage.py check_catalogue [NAME|PATH …]`: check files without loading them, and list what was assumed."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from pricing import catalogue_file
+
+
+class Command(BaseCommand):
+    help = "Check catalogue files and list the figures that their products' pages do not give, with the reasons."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("catalogues", nargs="*", help="Names or paths; all that ship with Refill unless told.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        shipped = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))
+        problems: list[str] = []
+        for name in options["catalogues"] or shipped:
+            try:
+                file = catalogue_file.read(name)
+            except catalogue_file.CatalogueInvalid as error:
+                problems += error.problems
+                continue
+            assumed = catalogue_file.assumptions(file.catalogue)
+            self.stdout.write(f"{file.path.name}: sound; {len(assumed)} assumed figures")
+            for entry, reason in assumed:
+                self.stdout.write(f"  {entry}: {reason}")
+        if problems:
+            raise CommandError("\n".join(problems))

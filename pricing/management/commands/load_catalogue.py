@@ -1,0 +1,35 @@
+"""`manage.py load_catalogue [NAME|PATH]`: make this installation the product that a catalogue describes."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from pricing import loading
+from pricing.catalogue_file import CatalogueInvalid
+
+
+class Command(BaseCommand):
+    help = "Load a catalogue: services, rates, plans, packs, policies and wording. Loading it again changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "catalogue",
+            nargs="?",
+            default=settings.CATALOGUE,
+            help="A name in pricing/catalogues/ or the path of a .toml file; the CATALOGUE setting unless told.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            loaded = loading.load(options["catalogue"], now=timezone.now())
+        except CatalogueInvalid as error:
+            raise CommandError(f"Nothing was loaded.\n{error}") from error
+        if not loaded.changed:
+            self.stdout.write(f"{loaded.key}: already loaded, nothing has changed.")
+        elif loaded.cards:
+            self.stdout.write(f"{loaded.key}: loaded; new rate cards: {', '.join(loaded.cards)}.")
+        else:
+            self.stdout.write(f"{loaded.key}: loaded; the rates are what they were.")

@@ -1,0 +1,145 @@
+"""The shapes of a catalogue's rules and words: what payments, accounts and pages read as data.
+
+Invariant: every field has a meaning some code reads; a rule that a product does not have is off by default,
+so that a catalogue says only what it has.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
+Scope = Annotated[str, StringConstraints(pattern=r"^(tag:)?[a-z0-9][a-z0-9._-]{0,59}$")]
+Credits = Annotated[Decimal, Field(ge=0, max_digits=20, decimal_places=6)]
+GivenCredits = Annotated[Decimal, Field(gt=0, max_digits=20, decimal_places=6)]
+Lasting = Annotated[str, StringConstraints(pattern=r"^(period|forever|[1-9][0-9]{0,3} (day|days|month|months|year|years))$")]
+Kind = Literal["daily", "plan", "bonus", "promotion", "referral", "adjustment", "top_up"]
+
+
+class Strict(BaseModel):
+    """Unknown fields are typing errors, and typing errors are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Assumable(Strict):
+    """An entry whose figure may be ours because the product's pages give none."""
+
+    assumed: bool = False
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> "Assumable":
+        if self.assumed != bool(self.reason):
+            raise ValueError("`assumed = true` and a `reason` belong together")
+        return self
+
+
+class Brand(Strict):
+    """How the product calls and colours itself."""
+
+    name: Text
+    tagline: str = ""
+    accent: Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+    mark: Annotated[str, StringConstraints(max_length=2)] = ""
+
+
+class Question(Strict):
+    question: Text
+    answer: Text
+
+
+class Section(Strict):
+    title: Text
+    text: Text
+
+
+class Wording(Strict):
+    """Texts of the product, written for it."""
+
+    support_email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+    intro: Text
+    project: Text = "project"
+    projects: Text = "projects"
+    guide: list[Section] = []
+    faq: list[Question] = []
+
+
+class Referral(Assumable):
+    """Both sides of an invitation are given credits, once, when the invited account has qualified."""
+
+    inviter_credits: GivenCredits
+    invited_credits: GivenCredits
+    qualifies: Literal["sign_up", "first_charge", "first_purchase"] = "first_purchase"
+    services: list[Scope] | None = None
+    lasts: Lasting = "forever"
+    most_invitations: int | None = Field(default=None, gt=0)
+
+
+class Promotion(Assumable):
+    """A code that gives credits once to each account, between two dates."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9-]{2,39}$")]
+    label: Text
+    credits: GivenCredits
+    services: list[Scope] | None = None
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+    most_redemptions: int | None = Field(default=None, gt=0)
+    lasts: Lasting = "forever"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Promotion":
+        if self.starts_at >= self.ends_at:
+            raise ValueError("`ends_at` must come after `starts_at`")
+        return self
+
+    def on_at(self, now: datetime) -> bool:
+        return self.starts_at <= now < self.ends_at
+
+
+class Provider(Strict):
+    """Somebody whose key of an account's own can pay for calls."""
+
+    key: Key
+    name: Text
+
+
+class AutoTopUp(Assumable):
+    """Automatic top-up may be set up; the ceilings are the most that a user may choose."""
+
+    largest_monthly_packs: int = Field(default=20, gt=0)
+
+
+class Teams(Assumable):
+    """Accounts of several members that staff open on request."""
+
+    kinds: list[Literal["family", "business"]] = ["family", "business"]
+    most_members: int = Field(default=50, gt=1)
+
+
+class Policies(Strict):
+    """The rules of the product. None or empty: the product has no such thing."""
+
+    refund_window_days: int | None = Field(default=None, gt=0)
+    referral: Referral | None = None
+    promotions: list[Promotion] = []
+    free_plan_once_per_address: bool = False
+    """What the free plan gives once is never given again to the same verified address."""
+    payment_methods: list[Literal["card", "alipay", "wechat_pay", "customer_balance"]] = ["card"]
+    providers: list[Provider] = []
+    auto_top_up: AutoTopUp | None = None
+    teams: Teams | None = None
+    memorial_wall: bool = False
+    project_daily_limits: bool = False
+    low_credits_below: Credits = Decimal(0)
+    """The alert threshold of a new account; 0: no alert until the user sets one."""
+    priorities: dict[Kind, int] = {}
+    """Order of spending by kind where it differs from the ledger's; lower is spent sooner."""
+    expected_output_tokens: int = Field(default=500, gt=0)
+    """What an estimate from a text assumes the answer to be."""
+    estimate_minutes: int = Field(default=15, gt=0, le=24 * 60)
+    """How long an estimate's price is kept."""
