@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts import opening, selectors
 from accounts.http import AccountRequest
-from accounts.models import Membership
+from accounts.models import Membership, User
 
 CHOSEN = "account"  # the session's key for the id of the account that the member works in
 
@@ -66,7 +66,7 @@ def require_may_buy(request: AccountRequest) -> None:
 
 def choose_account(request: HttpRequest, account_id: UUID | None) -> Membership:
     """Work in another of one's accounts from now on. Raises Http404 for an account of others."""
-    membership = selectors.membership_in(request.user.pk, account_id) if account_id else None
+    membership = selectors.membership_in(_user(request).pk, account_id) if account_id else None
     if membership is None:
         raise Http404
     request.session[CHOSEN] = str(membership.account_id)
@@ -75,13 +75,20 @@ def choose_account(request: HttpRequest, account_id: UUID | None) -> Membership:
 
 def chosen_membership(request: HttpRequest) -> Membership:
     """The session's choice while it still holds, else the personal account, else the oldest membership."""
-    memberships = selectors.memberships_of(request.user.pk)
+    user = _user(request)
+    memberships = selectors.memberships_of(user.pk)
     if not memberships:
         # Made on the command line or in the admin, not by sign-up: the account is opened at the first visit.
-        opening.open_personal_account(request.user, timezone.now())  # type: ignore[arg-type]
-        memberships = selectors.memberships_of(request.user.pk)
+        opening.open_personal_account(user, timezone.now())
+        memberships = selectors.memberships_of(user.pk)
     chosen = request.session.get(CHOSEN)
     for membership in memberships:
         if str(membership.account_id) == chosen:
             return membership
     return memberships[0]
+
+
+def _user(request: HttpRequest) -> User:
+    """The signed-in user (login_required stands before every caller)."""
+    assert isinstance(request.user, User)
+    return request.user

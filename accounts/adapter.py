@@ -22,6 +22,7 @@ from django.forms import Form
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from accounts import encryption, opening
@@ -84,9 +85,7 @@ class AccountAdapter(DefaultAccountAdapter):
             log.error("mail_not_sent", template=template_prefix, reason=type(error).__name__)
             messages.error(
                 current.request,
-                _(
-                    "E-mail cannot be sent at this moment. Nothing is lost: ask for it again in a few minutes."
-                ),
+                _("E-mail cannot be sent now. Nothing is lost: ask for it again in a few minutes."),
             )
 
 
@@ -107,4 +106,4 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     def get_totp_issuer(self) -> str:
         """What authenticator apps show beside the code."""
-        return settings.PRODUCT_NAME or urlsplit(settings.SITE_URL).hostname or ""
+        return str(import_string(settings.BRAND)(current.request)["brand"].name)

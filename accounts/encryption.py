@@ -21,7 +21,7 @@ def encrypt(text: str) -> bytes:
     return _fernet().encrypt(text.encode())
 
 
-def decrypt(stored: bytes) -> str:
+def decrypt(stored: bytes | memoryview) -> str:
     """Raises Unreadable."""
     try:
         return _fernet().decrypt(bytes(stored)).decode()

@@ -43,8 +43,8 @@ class AccountForm(forms.ModelForm[Account]):
     zone = forms.ChoiceField(
         label=_("Accounting zone"),
         help_text=_(
-            "Daily credits renew at midnight in this zone. A change takes effect with the next renewal, so that "
-            "no day is given twice."
+            "Daily credits renew at midnight in this zone. A change takes effect with the next renewal, "
+            "so that no day is given twice."
         ),
         error_messages={
             "invalid_choice": _("“%(value)s” is no time zone that we know. Choose one from the list.")

@@ -10,7 +10,7 @@ from accounts.models import Account, ProviderKey
 
 
 def store(*, account: Account, provider: str, secret: str, now: datetime) -> ProviderKey:
-    """Keep the account's key at a provider; an older one there is replaced. The caller checks the provider."""
+    """Keep the account's key at a provider, in place of an older one. The caller checks the provider."""
     key, _ = ProviderKey.objects.update_or_create(
         account=account,
         provider=provider,
