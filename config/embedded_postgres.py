@@ -55,10 +55,16 @@ def ensure(data: Path) -> dict[str, Any]:
 def stop(data: Path) -> bool:
     """Stop the server over `data`, cutting off its clients cleanly; False when none was running."""
     data = data.expanduser().resolve()
-    if not _is_postgres_of(data, _recorded_pid(data / "postmaster.pid")):
+    if not is_running(data):
         return False
     _run(_owner(data), "pg_ctl", "-w", "-m", "fast", "-t", "30", "-D", data, "stop")
     return True
+
+
+def is_running(data: Path) -> bool:
+    """Whether a server works over `data` (asks the process table, not the server)."""
+    data = data.expanduser().resolve()
+    return _is_postgres_of(data, _recorded_pid(data / "postmaster.pid"))
 
 
 def socket_directory(data: Path) -> Path:
@@ -207,6 +213,8 @@ def _run(owner: pwd.struct_passwd | None, program: str, *arguments: object) -> N
         done = subprocess.run(
             command,
             cwd="/",
+            # The server keeps its environment for as long as it lives: none of our secrets in it.
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"},
             timeout=START_SECONDS + 60,
             stdin=subprocess.DEVNULL,
             stdout=output,

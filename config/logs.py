@@ -12,13 +12,13 @@ import structlog
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-# Stripe's keys and signing secrets, our own API keys, bearer headers, passwords in URLs, card numbers.
+# Stripe's keys and signing secrets, our own API keys, bearer headers, passwords in URLs.
 _SECRETS = re.compile(
     r"\b(?:sk|rk|pk|whsec|rfl|refill)_[A-Za-z0-9_]{6,}"
     r"|(?i:bearer)\s+[^\s'\",;]+"
     r"|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)"
-    r"|(?<![\w.-])(?:\d[ -]?){13,18}\d(?![\w.-])"
 )
+_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?!\w|[.-]\w)", re.ASCII)
 _SECRET_FIELDS = re.compile(
     r"(?i)password|passwd|secret|authorization|cookie|api_?key|token$|card_?number|^cvc$"
 )
@@ -36,7 +36,7 @@ def without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dic
 def hide(value: Any) -> Any:
     """The value with every secret in it replaced; anything that is not text, list or dict is left alone."""
     if isinstance(value, str):
-        return _SECRETS.sub(HIDDEN, value)
+        return _CARD.sub(_without_card, _SECRETS.sub(HIDDEN, value))
     if isinstance(value, dict):
         return {
             name: HIDDEN if _SECRET_FIELDS.search(str(name)) else hide(inner) for name, inner in value.items()
@@ -44,6 +44,13 @@ def hide(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [hide(inner) for inner in value]
     return value
+
+
+def _without_card(found: re.Match[str]) -> str:
+    """Hide the digits when their check digit says card number; times and keys are left to be read."""
+    digits = [int(digit) for digit in found.group() if digit.isdigit()]
+    doubled = [2 * d - 9 * (d > 4) for d in digits[-2::-2]]
+    return HIDDEN if (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else found.group()
 
 
 def with_request_id(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +103,10 @@ def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
             # Django's own handlers are taken off, so that each line is written once and in this form.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            "celery.app.trace": {"level": "WARNING" if level == "INFO" else level},
+            # One line for each task received and done says nothing that the task's own lines do not.
+            **{
+                name: {"level": "WARNING" if level == "INFO" else level}
+                for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "pgmq")
+            },
         },
     }

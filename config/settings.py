@@ -84,6 +84,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.middleware.RequestId",
+    "core.problems.ProblemsUnderApi",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -170,6 +171,33 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # name: {"task": dotted name of an app's task, "schedule": seconds or crontab}
     "heartbeat": {"task": "config.heartbeat", "schedule": 15.0, "options": {"expires": 60}},
+}
+
+# The REST API. Authentication, errors and the shape of answers: core.endpoint, core.problems, accounts.authentication.
+API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.KeyAuthentication",
+        "accounts.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [],  # core.endpoint.Endpoint asks for a principal and its scope itself
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.Address",
+    "EXCEPTION_HANDLER": "core.problems.handle",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Refill API",
+    "DESCRIPTION": "Credits: what they buy, what was spent, what is left.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
+    "ENABLE_DJANGO_DEPLOY_CHECK": False,
+    "COMPONENT_SPLIT_REQUEST": True,
 }
 
 AUTH_USER_MODEL = "accounts.User"

@@ -1,0 +1,95 @@
+# Refill: every command of the project. `make help` lists them.
+# Two matter: `make run` starts the portal, `make test` tests it. Both need only Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# `make run PORT=8001`, or PORT in the environment.
+PORT ?= 8000
+export PORT
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/.runtime  ## the portal with a demo world; PORT=8001 for another port, Ctrl-C stops it
+	@exec $(BIN)/python -m config.portal
+
+.PHONY: test
+test: $(VENV)/.development browser  ## the whole suite, journeys in headless Chromium included; ARGS="-k word" for a part
+	@$(BIN)/python -m pytest --create-db $(ARGS); status=$$?; \
+	$(BIN)/python -m config.embedded_postgres stop "$${REFILL_VAR:-var/test}/postgres" >/dev/null; exit $$status
+
+.PHONY: browser
+browser: $(VENV)/.development
+	@$(BIN)/python -m tests.journeys.chromium
+
+# Nothing here needs a database that answers; an address nobody listens on keeps one from being started.
+NO_DATABASE := DATABASE_URL=postgres://nobody@127.0.0.1:1/none
+AS_PRODUCTION := REFILL_ENV=production DATABASE_URL=postgres://nobody@127.0.0.1:1/none \
+	SECRET_KEY=only-for-make-check-4Zq8vT2mXw7Rk1Ns9Yd3Hb6Jf5Lp0Gc-aUeWiO \
+	ALLOWED_HOSTS=credits.example.org SITE_URL=https://credits.example.org \
+	EMAIL_URL=smtp+tls://nobody:nothing@127.0.0.1:1 STRIPE_SECRET_KEY=sk_test_make_check \
+	STRIPE_WEBHOOK_SECRETS=whsec_make_check_of_the_settings
+
+.PHONY: check
+check: $(VENV)/.development  ## linters, types, layers of imports, templates, migrations, settings of production
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(NO_DATABASE) $(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint --lint --quiet templates
+	$(NO_DATABASE) $(BIN)/python -W "ignore:Got an error checking" manage.py makemigrations --check --dry-run
+	$(AS_PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+.PHONY: format
+format: $(VENV)/.development  ## write the code in the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.development  ## measure the path of a charge against PostgreSQL's own limit
+	$(BIN)/python -m bench
+
+.PHONY: mutate
+mutate: $(VENV)/.development  ## break the rules of money on purpose, and see that a test notices; ARGS="ledger"
+	$(BIN)/python -m tests.mutate $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.development  ## pin requirements.in and requirements-dev.in with hashes
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header requirements-dev.in -o requirements-dev.txt
+
+.PHONY: install
+install: $(VENV)/.runtime  ## only the virtual environment
+
+.PHONY: stop
+stop: $(VENV)/.runtime  ## stop an embedded PostgreSQL that `manage.py` started
+	@$(BIN)/python -m config.embedded_postgres stop "$${REFILL_VAR:-var}/postgres"
+
+.PHONY: clean
+clean: stop  ## remove the virtual environment and the caches; the data in var/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Refill needs Python 3.11 or newer; $(PYTHON) is not. Say which: make run PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements.txt | $(BIN)/python
+	@echo "Installing what Refill runs on (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt | $(BIN)/python
+	@echo "Installing what the tests and checks need (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime

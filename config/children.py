@@ -1,0 +1,141 @@
+"""The processes under the supervisor: started from the Procfile, watched, ended with all that they started.
+
+Invariant: no process outlives `end_all`; what an earlier supervisor left behind (it was killed) is found by
+the mark in its environment and ended by `end_leftovers`, before anything new is started.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARK = "REFILL_SUPERVISED_IN"  # in the environment of every child: the data directory it works in
+GRACE_SECONDS = 12.0
+LARGEST_LOG_BYTES = 10_000_000
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass
+class Child:
+    """One line of the Procfile at work."""
+
+    name: str
+    command: str
+    log: Path
+    environment: dict[str, str]
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: list[float] = field(default_factory=list)  # monotonic seconds
+
+    def start(self) -> None:
+        """Start it in a session of its own, so that it and all its children can be ended together."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["/bin/sh", "-c", f"exec {self.command}"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        self.started_at.append(time.monotonic())
+
+    def ended(self) -> str:
+        """How it ended ("was killed by SIGKILL"), or "" while it runs."""
+        status = self.process.poll() if self.process else None
+        if status is None:
+            return ""
+        return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+    def ask_to_end(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
+    def end_group(self) -> None:
+        """Kill whatever is left of its session."""
+        if self.process:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+
+    def starts_within(self, seconds: float) -> int:
+        return sum(time.monotonic() - moment < seconds for moment in self.started_at)
+
+    def last_words(self, lines: int = 15) -> str:
+        words = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(words[-lines:])
+
+
+def from_procfile(procfile: Path, *, logs: Path, var: Path) -> list[Child]:
+    """A child for each line of the Procfile except `release`; programs are those beside our Python."""
+    environment = {
+        **os.environ,
+        MARK: str(var),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+        # Celery's warning about root; on a bare machine there may be nobody else.
+        "PYTHONWARNINGS": "ignore:You're running the worker",
+    }
+    children = []
+    for line in procfile.read_text().splitlines():
+        name, separator, command = line.partition(":")
+        if separator and name != "release" and not line.startswith("#"):
+            children.append(Child(name, command.strip(), logs / f"{name}.log", environment))
+    return children
+
+
+def end_all(children: list[Child]) -> None:
+    """Ask all to end, wait, then kill what is left, their children included."""
+    for child in children:
+        child.ask_to_end()
+    deadline = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < deadline and not all(child.ended() for child in children if child.process):
+        time.sleep(0.05)
+    for child in children:
+        child.end_group()
+
+
+def end_leftovers(var: Path) -> int:
+    """End what carries the mark of this data directory and is not ours any more; returns how many there were."""
+    ended = set()
+    deadline = time.monotonic() + GRACE_SECONDS
+    while left := _marked(var):
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGTERM if pid not in ended else signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            ended.add(pid)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    return len(ended)
+
+
+def _marked(var: Path) -> list[int]:
+    mark = f"{MARK}={var}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent dies, even by kill -9 (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+

@@ -1,0 +1,55 @@
+"""What has to be there before the portal starts: `python -m config.prepare [--demo]`.
+
+Invariant: every step is idempotent, so that this runs at each start and each release, also twice at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+# No app may be imported before Django is set up, hence the imports inside of the functions.
+
+
+def prepare(*, demo: bool) -> None:
+    """Tables, cache, broker, catalogue, static files; with `demo` a demo world (never in production)."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from config import broker
+
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("createcachetable", verbosity=0)
+    if settings.CELERY_BROKER_URL.startswith("pgmq"):
+        broker.install(settings.DATABASES["default"])
+    call_command("load_catalogue", verbosity=0)
+    _collect_static(Path(settings.STATIC_ROOT))
+    if demo and settings.SANDBOX:
+        call_command("demo_world", verbosity=0)
+
+
+def _collect_static(root: Path) -> None:
+    """Collect and compress the static files, unless they are the same as last time (it takes seconds)."""
+    from django.contrib.staticfiles.finders import get_finders
+    from django.core.management import call_command
+
+    stamp = root / ".collected"
+    found = sorted(
+        f"{path} {status.st_size} {status.st_mtime_ns}"
+        for finder in get_finders()
+        for path, storage in finder.list([])
+        for status in [Path(storage.path(path)).stat()]
+    )
+    state = "\n".join(found)
+    if stamp.exists() and stamp.read_text() == state:
+        return
+    call_command("collectstatic", interactive=False, verbosity=0)
+    stamp.write_text(state)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+    prepare(demo="--demo" in sys.argv[1:])

@@ -1,0 +1,77 @@
+"""What is logged carries the request's id and no secret."""
+
+import io
+import json
+import logging
+import logging.config
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from config import logs
+
+Lines = Callable[[], list[dict[str, object]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """A logger `refill.test` that writes as production does; `lines()` is what it wrote."""
+    before = structlog.get_config()
+    formatter = logs.configuration(as_json=True, level="INFO")["formatters"]["lines"]
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter.pop("()")(**formatter))
+    logger = logging.getLogger("refill.test")
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logger.removeHandler(handler)
+    structlog.configure(**before)
+
+
+def test_every_line_carries_the_request_id(lines: Lines) -> None:
+    token = logs.request_id.set("req-1")
+    logging.getLogger("refill.test").warning("hello %s", "world")
+    logs.request_id.reset(token)
+    (line,) = lines()
+    assert (line["event"], line["request_id"], line["level"]) == ("hello world", "req-1", "warning")
+
+
+@pytest.mark.fault("W9")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk_live_51NxyzABCDEF",
+        "whsec_0123456789abcdef",
+        "rk_account_0123456789abcdefghijklmnopqrstuvwxyz0123456789ABC",
+        "Bearer abc.def-ghi",
+        "4242 4242 4242 4242",
+        "4000002500003155",
+    ],
+)
+def test_a_secret_in_a_message_or_a_traceback_is_hidden(lines: Lines, secret: str) -> None:
+    logger = logging.getLogger("refill.test")
+    logger.warning("Stripe refused %s.", secret)
+    try:
+        raise ValueError(f"bad: {secret}")
+    except ValueError:
+        logger.exception("failed", extra={"data": {"deep": [secret]}})
+    written = json.dumps(lines())
+    assert secret not in written
+    assert written.count(logs.HIDDEN) >= 3
+
+
+@pytest.mark.fault("W9")
+def test_a_field_named_like_a_secret_is_hidden_whatever_it_holds(lines: Lines) -> None:
+    logging.getLogger("refill.test").warning("x", extra={"password": "hunter2", "headers": {"Cookie": "a=b"}})
+    assert "hunter2" not in json.dumps(lines()) and "a=b" not in json.dumps(lines())
+
+
+def test_a_password_in_an_address_is_hidden() -> None:
+    assert logs.hide("postgres://me:pass@db/x") == "postgres://[secret]@db/x"
+
+
+@pytest.mark.parametrize("harmless", ["2026-11-20T12:00:00.123456Z", "acct_0198c0ffee", "3600.000001", "chg_42", "1795192877832675"])
+def test_ordinary_words_and_figures_stay(harmless: str) -> None:
+    assert logs.hide(harmless) == harmless

@@ -1,0 +1,39 @@
+"""Each answer carries its request's id and the content security policy of its part of the site."""
+
+import pytest
+from django.test import Client
+
+
+def test_a_callers_own_request_id_is_kept(client: Client) -> None:
+    response = client.get("/healthz", headers={"X-Request-Id": "order-81/retry=2"})
+    assert response["X-Request-Id"] == "order-81/retry=2"
+
+
+@pytest.mark.parametrize("offered", ["", "x" * 129, "a b", "a\tb", "<script>", "ü", "१"])
+def test_a_request_id_that_is_not_plain_is_replaced(client: Client, offered: str) -> None:
+    given = client.get("/healthz", headers={"X-Request-Id": offered})["X-Request-Id"]
+    assert given != offered and len(given) == 32
+
+
+def test_two_requests_have_two_ids(client: Client) -> None:
+    assert client.get("/healthz")["X-Request-Id"] != client.get("/healthz")["X-Request-Id"]
+
+
+@pytest.mark.fault("W7")
+def test_the_portal_allows_no_inline_script_or_style(client: Client) -> None:
+    policy = client.get("/healthz")["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.django_db
+def test_the_admin_has_a_policy_of_its_own_that_still_lets_in_no_other_site(client: Client) -> None:
+    policy = client.get("/admin/")["Content-Security-Policy"]
+    assert "script-src 'self' 'unsafe-eval' 'unsafe-inline'" in policy
+    assert "http" not in policy
+
+
+@pytest.mark.fault("W3")
+@pytest.mark.django_db
+def test_a_forged_host_is_refused(client: Client) -> None:
+    assert client.get("/accounts/login/", headers={"host": "evil.example"}).status_code == 400

@@ -1,0 +1,113 @@
+"""Production refuses to start on anything that was left at a development default, and says which setting."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config import production
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+REAL_SECRET = "kT7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dA-uEiOqWxYzPlMkNjBh"
+
+SOUND = production.Facts(
+    production=True,
+    sandbox=False,
+    debug=False,
+    secret_key=REAL_SECRET,
+    allowed_hosts=("credits.example.org",),
+    site_url="https://credits.example.org",
+    stripe_secret_key="sk_live_51Nxyz",
+    stripe_api_base="https://api.stripe.com",
+    stripe_webhook_secrets=("whsec_0123456789abcdef0123",),
+    given=frozenset({"SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL", "DATABASE_URL", "EMAIL_URL"}),
+)
+
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "REFILL_ENV": "production",
+    "SECRET_KEY": REAL_SECRET,
+    "ALLOWED_HOSTS": "credits.example.org",
+    "SITE_URL": "https://credits.example.org",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
+    "EMAIL_URL": "smtp+tls://nobody:nothing@127.0.0.1:1",
+    "STRIPE_SECRET_KEY": "sk_live_51Nxyz",
+    "STRIPE_WEBHOOK_SECRETS": "whsec_0123456789abcdef0123",
+}
+
+
+def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
+    """Load the settings in a process of their own, with these variables changed or (None) taken away."""
+    environment = {name: value for name, value in (ENVIRONMENT | changes).items() if value is not None}
+    return subprocess.run(
+        [sys.executable, "-c", "from config import settings; print('started')"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_sound_production_is_not_refused() -> None:
+    production.refuse(SOUND)
+
+
+@pytest.mark.fault("O4")
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"secret_key": production.DEVELOPMENT_SECRET_KEY}, "SECRET_KEY"),
+        ({"secret_key": "short"}, "SECRET_KEY"),
+        ({"given": SOUND.given - {"SECRET_KEY"}}, "SECRET_KEY is missing"),
+        ({"debug": True}, "DEBUG"),
+        ({"given": SOUND.given - {"ALLOWED_HOSTS"}}, "ALLOWED_HOSTS is missing"),
+        ({"allowed_hosts": ("*",)}, "ALLOWED_HOSTS"),
+        ({"given": SOUND.given - {"DATABASE_URL"}}, "DATABASE_URL is missing"),
+        ({"given": SOUND.given - {"EMAIL_URL"}}, "EMAIL_URL is missing"),
+        ({"given": SOUND.given - {"SITE_URL"}}, "SITE_URL is missing"),
+        ({"site_url": "http://credits.example.org"}, "SITE_URL"),
+        ({"stripe_secret_key": ""}, "STRIPE_SECRET_KEY is missing"),
+        ({"stripe_secret_key": "pk_live_51Nxyz"}, "STRIPE_SECRET_KEY"),
+        ({"stripe_webhook_secrets": ()}, "STRIPE_WEBHOOK_SECRETS is missing"),
+        ({"stripe_webhook_secrets": ("whsec_sandbox",)}, "STRIPE_WEBHOOK_SECRETS"),
+        ({"sandbox": True}, "SANDBOX"),
+        ({"stripe_api_base": "http://127.0.0.1:8000/sandbox/stripe"}, "STRIPE_API_BASE"),
+    ],
+)
+def test_it_refuses_and_names_the_setting(change: dict[str, object], named: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=named):
+        production.refuse(dataclasses.replace(SOUND, **change))  # type: ignore[arg-type]
+
+
+@pytest.mark.fault("O4")
+def test_a_live_key_beside_the_sandbox_is_refused_in_development_too() -> None:
+    facts = dataclasses.replace(SOUND, production=False, sandbox=True)
+    with pytest.raises(ImproperlyConfigured, match="STRIPE_SECRET_KEY is a live key while SANDBOX is on"):
+        production.refuse(facts)
+
+
+def test_it_names_all_faults_at_once() -> None:
+    facts = dataclasses.replace(SOUND, debug=True, secret_key="short", site_url="http://a.example")
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        production.refuse(facts)
+    assert all(name in str(refusal.value) for name in ("SECRET_KEY", "DEBUG", "SITE_URL"))
+
+
+@pytest.mark.fault("O4")
+def test_the_real_settings_start_in_production_and_refuse_without_a_secret() -> None:
+    assert start().stdout == "started\n"
+    refused = start(SECRET_KEY=None, DEBUG="true")
+    assert refused.returncode != 0
+    assert "SECRET_KEY is missing" in refused.stderr and "DEBUG is on" in refused.stderr
+
+
+@pytest.mark.fault("O4")
+def test_a_refusal_never_repeats_the_secret() -> None:
+    refused = start(STRIPE_SECRET_KEY="pk_live_51NeverShown", SECRET_KEY="tooshort-never-shown")
+    assert refused.returncode != 0
+    assert "NeverShown" not in refused.stderr and "never-shown" not in refused.stderr
