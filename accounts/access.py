@@ -34,7 +34,8 @@ def account_page(view: AccountView) -> View:
         membership = chosen_membership(request)
         request.account = membership.account  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
-        return view(request, *args, **kwargs)  # type: ignore[arg-type]
+        with timezone.override(membership.account.zone):  # the account's days and hours on every page
+            return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
     return page
 

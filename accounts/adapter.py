@@ -106,4 +106,4 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     def get_totp_issuer(self) -> str:
         """What authenticator apps show beside the code."""
-        return str(import_string(settings.BRAND)(current.request)["brand"].name)
+        return str(import_string(settings.BRAND_NAME)())

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Account, ApiKey, Membership, Project, User
 
 
-class ProfileForm(forms.ModelForm[User]):
+class ProfileForm(forms.ModelForm):
     """What a person is called and reads."""
 
     class Meta:
@@ -37,7 +37,7 @@ class ProfileForm(forms.ModelForm[User]):
         return language
 
 
-class AccountForm(forms.ModelForm[Account]):
+class AccountForm(forms.ModelForm):
     """The account's name and where its days begin."""
 
     zone = forms.ChoiceField(
@@ -87,7 +87,7 @@ class PlatformKeyForm(KeyForm):
     """A new API key of the platform: the same, on every account."""
 
 
-class ProjectForm(forms.ModelForm[Project]):
+class ProjectForm(forms.ModelForm):
     """A project's name. Its daily limit is set where limits are counted (usage)."""
 
     class Meta:

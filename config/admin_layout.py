@@ -6,8 +6,10 @@ Invariant: the side bar names only pages that exist; an app whose admin is not t
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 Item = tuple[Any, str, str]  # title, icon, "app_model"
@@ -62,13 +64,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
-def title(request: HttpRequest) -> str:
-    """The product's name, as the catalogue says it."""
-    from config.context import brand
-
-    return str(brand(request)["brand"].name)
-
-
 def _item(request: HttpRequest, label: Any, icon: str, name: str) -> dict[str, Any] | None:
     app, model = name.split("_", 1)
     try:
@@ -81,9 +76,13 @@ def _item(request: HttpRequest, label: Any, icon: str, name: str) -> dict[str, A
     return {"title": label, "icon": icon, "link": link}
 
 
+def _title(request: HttpRequest) -> str:
+    return str(import_string(settings.BRAND_NAME)())
+
+
 UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "config.admin_layout.title",
-    "SITE_HEADER": "config.admin_layout.title",
+    "SITE_TITLE": _title,
+    "SITE_HEADER": _title,
     "SITE_SUBHEADER": _("Administration"),
     "SITE_URL": "/",
     "SITE_SYMBOL": "toll",

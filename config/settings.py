@@ -113,6 +113,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "usage.portal.portal",
             ],
         },
     }
@@ -327,7 +328,8 @@ MFA_FORMS = {
 }
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin asks for a second factor
 ADDRESS_VERIFIED = ""
-BRAND = "config.context.brand"  # (request) -> {"brand": …}: what this installation is called
+BRAND_NAME = "config.hooks.brand_name"
+PROVIDERS = "config.hooks.providers"
 ADDRESS_PEPPER = env.str("ADDRESS_PEPPER", default="") or SECRET_KEY  # must outlive a rotation of SECRET_KEY
 ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])  # newest first; empty: derived from SECRET_KEY
 UNFOLD = admin_layout.UNFOLD

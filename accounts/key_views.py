@@ -1,0 +1,104 @@
+"""The API keys page. A secret is in the answer to its making and nowhere else, ever."""
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from accounts import access, api_keys, provider_keys, selectors
+from accounts.access import account_page
+from accounts.forms import KeyForm, ProviderKeyForm
+from accounts.http import AccountRequest
+from accounts.models import ApiKey, ProviderKey
+from accounts.opening import hook
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@account_page
+@sensitive_variables("issued")
+def keys_page(request: AccountRequest) -> HttpResponse:
+    """List the account's keys; make one. Answers with the secret itself, without a redirect to keep it in."""
+    form = KeyForm(request.POST or None)
+    issued = None
+    if request.method == "POST":
+        access.require_may_buy(request)
+        if form.is_valid():
+            try:
+                issued = api_keys.issue(
+                    kind=ApiKey.Kind.ACCOUNT,
+                    name=form.cleaned_data["name"],
+                    scopes=form.cleaned_data["scopes"],
+                    account=request.account,
+                    created_by=request.user,
+                    now=timezone.now(),
+                )
+                form = KeyForm()
+            except api_keys.TooManyKeys:
+                form.add_error(
+                    None, _("There are %(n)d keys already. Revoke one first.") % {"n": api_keys.MOST_KEYS}
+                )
+    context = {"keys": selectors.keys_of(request.account), "form": form, "issued": issued}
+    return render(request, "accounts/keys.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@account_page
+@access.buyers_only
+def revoke_key(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Ask (the page without a script has no dialog), then revoke."""
+    key = ApiKey.with_public_id(public_id)
+    if key is None or key.account_id != request.account.pk:
+        raise Http404
+    if request.method == "GET":
+        return render(request, "accounts/revoke_key.html", {"key": key})
+    api_keys.revoke(key, timezone.now())
+    messages.success(request, _("“%(name)s” is revoked. Nothing accepts it any more.") % {"name": key.name})
+    return redirect("api_keys")
+
+
+@sensitive_post_parameters("secret")
+@require_http_methods(["GET", "POST"])
+@never_cache
+@account_page
+def provider_keys_page(request: AccountRequest) -> HttpResponse:
+    """The account's own keys at providers: add or replace one. Not there in products without such keys."""
+    providers = hook("PROVIDERS")() or []
+    if not providers:
+        raise Http404
+    form = ProviderKeyForm(request.POST or None, providers=providers)
+    if request.method == "POST":
+        access.require_may_buy(request)
+        if form.is_valid():
+            provider_keys.store(account=request.account, now=timezone.now(), **form.cleaned_data)
+            messages.success(request, _("The key is stored. Calls paid with it cost no credits."))
+            return redirect("provider_keys")
+    names = dict(providers)
+    rows = [
+        (names.get(key.provider, key.provider), key) for key in selectors.provider_keys_of(request.account)
+    ]
+    return render(
+        request,
+        "accounts/provider_keys.html",
+        {"rows": rows, "form": form},
+        status=422 if form.errors else 200,
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@account_page
+@access.buyers_only
+def forget_provider_key(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Ask, then delete."""
+    key = ProviderKey.with_public_id(public_id)
+    if key is None or key.account_id != request.account.pk:
+        raise Http404
+    if request.method == "GET":
+        return render(request, "accounts/forget_provider_key.html", {"key": key})
+    provider_keys.forget(key)
+    messages.success(request, _("The key is deleted. Calls at this provider cost credits again."))
+    return redirect("provider_keys")

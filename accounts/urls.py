@@ -1,0 +1,15 @@
+"""Addresses of settings and keys. Signing in has allauth's own, under accounts/."""
+
+from django.urls import path
+
+from accounts import key_views, views
+
+urlpatterns = [
+    path("settings/", views.settings_page, name="settings"),
+    path("settings/account/", views.account_settings, name="account_settings"),
+    path("switch/<str:public_id>/", views.switch_account, name="switch_account"),
+    path("keys/", key_views.keys_page, name="api_keys"),
+    path("keys/<str:public_id>/revoke/", key_views.revoke_key, name="revoke_key"),
+    path("provider-keys/", key_views.provider_keys_page, name="provider_keys"),
+    path("provider-keys/<str:public_id>/delete/", key_views.forget_provider_key, name="forget_provider_key"),
+]

@@ -1,0 +1,62 @@
+"""Settings of the person and of the account, and the change to another account of one's own."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import access
+from accounts.access import account_page
+from accounts.forms import AccountForm, ProfileForm
+from accounts.http import AccountRequest
+from accounts.models import Account
+
+
+@require_http_methods(["GET", "POST"])
+@account_page
+def settings_page(request: AccountRequest) -> HttpResponse:
+    """Name and language of the person; name and zone of the account."""
+    profile = ProfileForm(request.POST or None, instance=request.user)
+    if request.method == "POST" and profile.is_valid():
+        profile.save()
+        messages.success(request, _("Your profile is saved."))
+        return redirect("settings")
+    return _settings(request, profile, AccountForm(instance=request.account))
+
+
+@require_POST
+@account_page
+@access.buyers_only
+def account_settings(request: AccountRequest) -> HttpResponse:
+    """The account's name and zone. The ledger takes a new zone over at the account's next renewal."""
+    form = AccountForm(request.POST, instance=Account.objects.get(pk=request.account.pk))
+    if not form.is_valid():
+        return _settings(request, ProfileForm(instance=request.user), form)
+    form.save()
+    messages.success(request, _("The account is saved."))
+    return redirect("settings")
+
+
+@require_POST
+@account_page
+def switch_account(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Work in another of one's accounts."""
+    membership = access.choose_account(request, Account.uuid_of(public_id))
+    messages.success(request, _("You now work in “%(name)s”.") % {"name": membership.account.name})
+    return redirect(_way_back(request))
+
+
+def _settings(request: AccountRequest, profile: ProfileForm, account: AccountForm) -> HttpResponse:
+    context = {"profile_form": profile, "account_form": account}
+    status = 422 if profile.errors or account.errors else 200
+    return render(request, "accounts/settings.html", context, status=status)
+
+
+def _way_back(request: HttpRequest) -> str:
+    target = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+        return target
+    return reverse("dashboard")

@@ -1,0 +1,18 @@
+/* Copy buttons: <button data-copy="id of the text" data-done="Copied" hidden>. Without a clipboard they stay hidden
+   and the text is selected by hand. */
+(() => {
+  "use strict";
+  if (!navigator.clipboard) return;
+  document.querySelectorAll("[data-copy]").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copy);
+      try {
+        await navigator.clipboard.writeText(text.textContent.trim());
+        button.querySelector("span").textContent = button.dataset.done;
+      } catch {
+        window.getSelection().selectAllChildren(text);
+      }
+    });
+  });
+})();
