@@ -115,7 +115,7 @@ def signed_in() -> Callable[[User], Client]:
 
     def client(user: User) -> Client:
         browser = Client()
-        browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        browser.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
         return browser
 
     return client
