@@ -102,7 +102,7 @@ def current() -> Book:
 
 
 def changed() -> None:
-    """Say that prices, services or offers changed: other processes see it within a second, this one at once."""
+    """Say that the catalogue changed: other processes see it within a second, this one at once."""
     models.Catalogue.objects.update(stamp=uuid.uuid4())
     forget()
     # Another thread may read the old state again before this transaction commits.
@@ -144,7 +144,9 @@ def _read() -> Book:
         brand=Brand.model_validate(row.brand) if row else None,
         wording=Wording.model_validate(row.wording) if row else None,
         policies=Policies.model_validate(row.policies) if row else Policies(),
-        services={service.key: _facts(service) for service in models.Service.objects.order_by("position", "key")},
+        services={
+            service.key: _facts(service) for service in models.Service.objects.order_by("position", "key")
+        },
         cards=tuple(
             CardHead(card.id, card.version, card.effective_at)
             for card in published.order_by("effective_at", "published_at", "id")

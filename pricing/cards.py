@@ -69,7 +69,9 @@ def _copied(rate: Rate, card: RateCard) -> Rate:
 
 def set_rates(card: RateCard, rows: Sequence[dict[str, Any]]) -> None:
     """Give a draft these rates: dicts of Rate's fields with the service's key as `service`."""
-    services = {service.key: service for service in Service.objects.filter(key__in=[row["service"] for row in rows])}
+    services = {
+        service.key: service for service in Service.objects.filter(key__in=[row["service"] for row in rows])
+    }
     card.rates.all().delete()
     Rate.objects.bulk_create(Rate(card=card, **row | {"service": services[row["service"]]}) for row in rows)
 
@@ -156,8 +158,10 @@ def below_cost(rate: Rate) -> list[str]:
 
 
 def withdraw_coming(*, source: str, keep: Collection[datetime], now: datetime) -> None:
-    """Withdraw the source's published cards whose declared date is still to come and is not kept."""
-    coming = RateCard.objects.filter(source=source, state=RateCard.State.PUBLISHED, effective_at__gt=now)
+    """Withdraw published cards of sources that begin so, whose date is still to come and is not kept."""
+    coming = RateCard.objects.filter(
+        source__startswith=source, state=RateCard.State.PUBLISHED, effective_at__gt=now
+    )
     coming.exclude(declared_at__in=keep).update(state=RateCard.State.WITHDRAWN)
 
 
@@ -172,4 +176,6 @@ def _free_version(effective_at: datetime) -> str:
     taken = set(RateCard.objects.filter(version__startswith=day).values_list("version", flat=True))
     if day not in taken:
         return day
-    return next(name for name in (f"{day}.{number}" for number in range(2, len(taken) + 3)) if name not in taken)
+    return next(
+        name for name in (f"{day}.{number}" for number in range(2, len(taken) + 3)) if name not in taken
+    )

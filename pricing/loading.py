@@ -38,14 +38,15 @@ def load(name_or_path: str, *, now: datetime) -> Loaded:
         present = Catalogue.objects.first()
         if present is not None and present.fingerprint == file.fingerprint:
             return Loaded(file.catalogue.key, changed=False)
-        loaded = _load(file, now)
-    return loaded
+        return _load(file, present, now)
 
 
-def _load(file: CatalogueFile, now: datetime) -> Loaded:
+def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Loaded:
     catalogue = file.catalogue
     _write_services(catalogue.services, now)
-    published = _write_cards(catalogue, now)
+    published = _write_cards(
+        catalogue, now, product_changed=present is not None and present.key != catalogue.key
+    )
     _write_offers(catalogue, now)
     Catalogue.objects.update_or_create(
         id=Catalogue.THE_ONE,
@@ -65,23 +66,25 @@ def _load(file: CatalogueFile, now: datetime) -> Loaded:
 
 def _write_services(services: list[schema.Service], now: datetime) -> None:
     for position, service in enumerate(services):
-        facts = service.model_dump(include={"name", "kind", "modality", "tags", "tier", "speed", "usage_class", "best_for"})
+        facts = service.model_dump(
+            include={"name", "kind", "modality", "tags", "tier", "speed", "usage_class", "best_for"}
+        )
         facts |= {"provider": service.provider or "", "quota": service.quota or ""}
         facts |= {"position": position, "retired_at": None}
         Service.objects.update_or_create(key=service.key, defaults=facts)
     _retire(Service, (service.key for service in services), now)
 
 
-def _write_cards(catalogue: schema.Catalogue, now: datetime) -> list[str]:
+def _write_cards(catalogue: schema.Catalogue, now: datetime, *, product_changed: bool) -> list[str]:
     """Publish a card for each date of the file whose rates are not those that the file gave it before.
 
     The first load may publish cards in the past; later ones never reach back into charges already made.
     """
     source = f"catalogue:{catalogue.key}"
-    dates = {change.effective_at for service in catalogue.services for change in service.changes}
-    dates = sorted({catalogue.effective_at, *dates})
-    cards.withdraw_coming(source=source, keep=dates, now=now)
-    known = cards.newest_by_declared_date(source=source)
+    changes = {change.effective_at for service in catalogue.services for change in service.changes}
+    dates = sorted({catalogue.effective_at, *changes})
+    cards.withdraw_coming(source="catalogue:", keep=() if product_changed else dates, now=now)
+    known = {} if product_changed else cards.newest_by_declared_date(source=source)
     first = not RateCard.objects.filter(state=RateCard.State.PUBLISHED).exists()
     past = [date for date in dates if date <= now]
     published = []
@@ -118,10 +121,9 @@ def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime
 
 
 def _line(line: schema.RateLine) -> RateLine:
-    bands = line.bands or [schema.Band(credits=line.credits)]
     return RateLine(
         meter=line.meter,
-        bands=tuple(Band(band.up_to, band.credits) for band in bands),
+        bands=tuple(Band(up_to, credits) for up_to, credits in line.steps),
         per=line.per,
         whole_blocks=line.whole_blocks,
         also=line.accepts,
@@ -135,13 +137,19 @@ def _option(option: schema.Option) -> Option:
 def _write_offers(catalogue: schema.Catalogue, now: datetime) -> None:
     # Free and popular are single: what had the mark gives it up before another takes it.
     _retire(Plan, (plan.key for plan in catalogue.plans), now)
-    Plan.objects.filter(free=True).exclude(key__in=[plan.key for plan in catalogue.plans if plan.free]).update(free=False)
+    Plan.objects.filter(free=True).exclude(
+        key__in=[plan.key for plan in catalogue.plans if plan.free]
+    ).update(free=False)
     for position, plan in enumerate(catalogue.plans):
         facts = plan.model_dump(mode="json", exclude={"key"})
-        Plan.objects.update_or_create(key=plan.key, defaults=facts | {"position": position, "retired_at": None})
+        Plan.objects.update_or_create(
+            key=plan.key, defaults=facts | {"position": position, "retired_at": None}
+        )
     for position, pack in enumerate(catalogue.packs):
         facts = pack.model_dump(exclude={"key"})
-        Pack.objects.update_or_create(key=pack.key, defaults=facts | {"position": position, "retired_at": None})
+        Pack.objects.update_or_create(
+            key=pack.key, defaults=facts | {"position": position, "retired_at": None}
+        )
     _retire(Pack, (pack.key for pack in catalogue.packs), now)
     packs = {pack.key: pack for pack in Pack.objects.all()}
     for sale in catalogue.sales:

@@ -1,4 +1,4 @@
-"""The door to prices for whoever charges: a use by names, priced by the rates in force or by a pinned version.
+"""The door to prices for whoever charges: a use by names, priced by the rates in force or a pinned version.
 
 Invariant: a service without a rate on the card is refused, never free; no database query on the way while
 the process's memory (pricing.book) is fresh.
@@ -64,7 +64,7 @@ def price_use(
         raise UsageInvalid(
             "action",
             "not_an_action",
-            _("`action` names an action and `service` the model it is done with; an action alone is the service."),
+            _("`action` names an action, `service` the model it is done with; alone, it is the service."),
         )
     rates = known.rates(_card(known, service, now, rate_version))
     priced = quotes.quote(

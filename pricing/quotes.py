@@ -76,7 +76,11 @@ class Quote:
 
 
 def quote(
-    rate: Rate, usage: Mapping[str, Any], options: Mapping[str, Any] | None = None, *, action: Rate | None = None
+    rate: Rate,
+    usage: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
+    *,
+    action: Rate | None = None,
 ) -> Quote:
     """The price of one use.
 
@@ -132,7 +136,7 @@ def _priced(
     line: RateLine, quantity: Decimal, factors: Mapping[str, Decimal]
 ) -> list[tuple[QuoteLine, Decimal]]:
     """The line's steps, one for each band that the quantity reaches, with their exact credits."""
-    steps = []
+    steps: list[tuple[QuoteLine, Decimal]] = []
     below = ZERO
     for band in line.bands:
         reached = quantity if band.up_to is None else min(quantity, Decimal(band.up_to))

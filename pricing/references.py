@@ -46,7 +46,6 @@ def _doubles(catalogue: schema.Catalogue) -> Iterator[Finding]:
 
 
 def _services(catalogue: schema.Catalogue) -> Iterator[Finding]:
-    modalities = {service.modality for service in catalogue.services if service.kind == "model"}
     providers = {provider.key for provider in catalogue.policies.providers}
     quotas = {quota.key for plan in catalogue.plans for quota in plan.quotas}
     for number, service in enumerate(catalogue.services):
@@ -58,24 +57,30 @@ def _services(catalogue: schema.Catalogue) -> Iterator[Finding]:
             yield Finding((*at, "provider"), service.provider, _one_of("provider", providers))
         if service.quota is not None and service.quota not in quotas:
             yield Finding((*at, "quota"), service.quota, _one_of("plan's quota", quotas))
-        rates = [((*at, "rate"), service.rate)]
         earlier = catalogue.effective_at
+        yield from _rate(catalogue, service, service.rate, (*at, "rate"))
         for position, change in enumerate(service.changes):
-            rates.append(((*at, "changes", position, "rate"), change.rate))
+            yield from _rate(catalogue, service, change.rate, (*at, "changes", position, "rate"))
             if change.effective_at <= earlier:
                 expected = "a date after the catalogue's own and after the change before it"
-                yield Finding((*at, "changes", position, "effective_at"), change.effective_at, expected)
+                yield Finding((*at, "changes", position, "effective_at"), str(change.effective_at), expected)
             earlier = change.effective_at
-        for path, rate in rates:
-            if rate.base is not None and rate.base not in catalogue.bases:
-                yield Finding((*path, "base"), rate.base, _one_of("base", catalogue.bases))
-            if not rate.cost_of_model:
-                continue
-            if service.kind != "action":
-                yield Finding((*path, "cost_of_model"), True, 'an action (kind = "action"); a model has its own price')
-            elif service.modality not in modalities:
-                expected = f"a model of modality {service.modality!r} in this catalogue for the action to cost"
-                yield Finding((*path, "cost_of_model"), True, expected)
+
+
+def _rate(
+    catalogue: schema.Catalogue, service: schema.Service, rate: schema.Rate, at: tuple[str | int, ...]
+) -> Iterator[Finding]:
+    if rate.base is not None and rate.base not in catalogue.bases:
+        yield Finding((*at, "base"), rate.base, _one_of("base", catalogue.bases))
+    if not rate.cost_of_model:
+        return
+    modalities = {other.modality for other in catalogue.services if other.kind == "model"}
+    if service.kind != "action":
+        expected = 'an action (kind = "action"); a model has its own price'
+        yield Finding((*at, "cost_of_model"), True, expected)
+    elif service.modality not in modalities:
+        expected = f"a model of modality {service.modality!r} in this catalogue for the action to cost"
+        yield Finding((*at, "cost_of_model"), True, expected)
 
 
 def _plans(catalogue: schema.Catalogue) -> Iterator[Finding]:
@@ -103,7 +108,9 @@ def _prices(catalogue: schema.Catalogue) -> Iterator[Finding]:
         for interval, prices in plan.prices.items()
     ]
     for part in ("packs", "sales"):
-        priced += [((part, number, "prices"), entry.prices) for number, entry in enumerate(getattr(catalogue, part))]
+        priced += [
+            ((part, number, "prices"), entry.prices) for number, entry in enumerate(getattr(catalogue, part))
+        ]
     for path, prices in priced:
         for currency in sorted(wanted - set(prices)):
             yield Finding(path, prices, f"a price in {currency} too: it is a currency of this catalogue")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
-from pricing.meters import METERS, PARTS
+from pricing.meters import PARTS
 from pricing.policies import (
     Assumable,
     Brand,
@@ -27,7 +27,18 @@ from pricing.policies import (
     Wording,
 )
 
-Meter = Literal[tuple(METERS)]  # type: ignore[valid-type]
+Meter = Literal[
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "image_tokens",
+    "images",
+    "seconds",
+    "uses",
+    "messages",
+    "characters",
+]
 Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
 Prices = dict[Currency, Annotated[int, Field(gt=0, strict=True)]]
 Factor = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=6)]
@@ -53,12 +64,21 @@ class RateLine(Strict):
     def _consistent(self) -> "RateLine":
         if (self.credits is None) == (not self.bands):
             raise ValueError("give either `credits` or `bands`")
-        ends = [band.up_to for band in self.bands]
-        if ends and (ends[-1] is not None or None in ends[:-1] or ends[:-1] != sorted(set(ends[:-1]))):
+        ends = [band.up_to for band in self.bands if band.up_to is not None]
+        if self.bands and (
+            self.bands[-1].up_to is not None or len(ends) != len(self.bands) - 1 or ends != sorted(set(ends))
+        ):
             raise ValueError("`bands` must rise by `up_to`, and only the last one has none")
-        if self.whole_blocks and any(end % self.per for end in ends if end):
+        if self.whole_blocks and any(end % self.per for end in ends):
             raise ValueError("with `whole_blocks` every `up_to` is a multiple of `per`")
         return self
+
+    @property
+    def steps(self) -> list[tuple[int | None, Decimal]]:
+        """The bands, or the one endless band of `credits`."""
+        if self.credits is not None:
+            return [(None, self.credits)]
+        return [(band.up_to, band.credits) for band in self.bands]
 
     @property
     def accepts(self) -> tuple[str, ...]:

@@ -48,7 +48,9 @@ def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decima
         )
     if not any(quantity for _line, quantity in pairs):
         raise UsageInvalid(
-            "usage", "nothing_used", _("Every quantity is zero. Send what was used; a use of nothing costs nothing.")
+            "usage",
+            "nothing_used",
+            _("Every quantity is zero. Send what was used; a use of nothing costs nothing."),
         )
     return pairs
 
@@ -62,7 +64,7 @@ def accepted_meters(rate: Rate) -> list[str]:
 
 
 def _taken(line: RateLine, remaining: dict[str, Decimal]) -> Decimal | None:
-    """The line's quantity, removed from what remains to be accounted for; None when it may be absent and is."""
+    """The line's quantity, removed from what remains; None when it may be absent and is."""
     parts = [name for name in line.also if name in remaining]
     if line.meter in remaining:
         if parts:
@@ -92,7 +94,9 @@ def _quantity(name: str, value: Any) -> Decimal:
     # A JSON parser may have made a float of "2.5"; its shortest text is what the client wrote.
     exact = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite():
-        raise UsageInvalid(f"usage.{meter}", "not_a_number", _("A quantity is a finite number, such as 1200."))
+        raise UsageInvalid(
+            f"usage.{meter}", "not_a_number", _("A quantity is a finite number, such as 1200.")
+        )
     if exact < 0:
         raise UsageInvalid(
             f"usage.{meter}",
@@ -118,7 +122,7 @@ def _printable(name: str) -> str:
 
 
 def chosen(options: Mapping[str, Option], choices: Mapping[str, Any]) -> dict[str, Decimal]:
-    """The multipliers of the caller's choices, by "option=value". Raises UsageInvalid for what is not offered."""
+    """The multipliers of the choices, by "option=value". Raises UsageInvalid for what is not offered."""
     factors: dict[str, Decimal] = {}
     for name, value in choices.items():
         option = options.get(name)

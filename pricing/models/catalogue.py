@@ -12,13 +12,15 @@ from django.db.models import Q
 
 
 class Catalogue(models.Model):
-    """What was loaded last: the product's name, wording and policies (see pricing.schema for their shapes)."""
+    """What was loaded last: the product's name, wording and policies (shapes: pricing.policies)."""
 
     THE_ONE = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=THE_ONE, editable=False)
     key = models.CharField(max_length=100)
-    currencies = ArrayField(models.CharField(max_length=3), help_text="ISO 4217, lower case; the first is the default.")
+    currencies = ArrayField(
+        models.CharField(max_length=3), help_text="ISO 4217, lower case; the first is the default."
+    )
     brand = models.JSONField(default=dict)
     wording = models.JSONField(default=dict)
     policies = models.JSONField(default=dict)

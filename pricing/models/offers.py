@@ -25,8 +25,12 @@ class Plan(Identified):
     features = ArrayField(models.CharField(max_length=200), default=list, blank=True)
     badge = models.CharField(max_length=60, blank=True, help_text="A mark its members carry in the portal.")
     rank = models.PositiveIntegerField(help_text="A change to a higher rank is an upgrade.")
-    prices = models.JSONField(default=dict, help_text='{"month": {"usd": 1900}, "year": {…}}; empty: costs nothing.')
-    allowances = models.JSONField(default=list, help_text="Credits it gives; shapes: pricing.schema.Allowance.")
+    prices = models.JSONField(
+        default=dict, help_text='{"month": {"usd": 1900}, "year": {…}}; empty: costs nothing.'
+    )
+    allowances = models.JSONField(
+        default=list, help_text="Credits it gives; shapes: pricing.schema.Allowance."
+    )
     quotas = models.JSONField(default=list, help_text="What it counts; shapes: pricing.schema.Quota.")
     unlimited_services = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     free = models.BooleanField(default=False, help_text="The plan of every new account.")
@@ -39,7 +43,9 @@ class Plan(Identified):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["free"], condition=Q(free=True, retired_at=None), name="one_free_plan"),
+            models.UniqueConstraint(
+                fields=["free"], condition=Q(free=True, retired_at=None), name="one_free_plan"
+            ),
             models.CheckConstraint(condition=Q(free=False) | Q(legacy=False), name="free_plan_not_legacy"),
         ]
 
@@ -66,7 +72,9 @@ class Pack(Identified):
     summary = models.CharField(max_length=300, blank=True)
     credits = CreditsField()
     prices = models.JSONField(help_text='Minor units by currency: {"usd": 1000}.')
-    lasts = models.CharField(max_length=40, default="forever", help_text="forever, or an interval such as 12 months.")
+    lasts = models.CharField(
+        max_length=40, default="forever", help_text="forever, or an interval such as 12 months."
+    )
     popular = models.BooleanField(default=False)
     paid_plans_only = models.BooleanField(default=False)
     assumed = models.BooleanField(default=False)

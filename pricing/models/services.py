@@ -30,8 +30,12 @@ class Service(Identified):
     speed = models.CharField(max_length=30, blank=True)
     usage_class = models.CharField(max_length=30, blank=True)
     best_for = models.CharField(max_length=200, blank=True)
-    provider = models.CharField(max_length=50, blank=True, help_text="Whose key of an account's own can pay for it.")
-    quota = models.CharField(max_length=50, blank=True, help_text="The plan's quota that each use counts against.")
+    provider = models.CharField(
+        max_length=50, blank=True, help_text="Whose key of an account's own can pay for it."
+    )
+    quota = models.CharField(
+        max_length=50, blank=True, help_text="The plan's quota that each use counts against."
+    )
     position = models.PositiveIntegerField(default=0)
     retired_at = models.DateTimeField(null=True, blank=True)
 
@@ -63,7 +67,9 @@ class RateCard(Identified):
     fingerprint = models.CharField(max_length=64, blank=True, help_text="SHA-256 of its rates.")
     problems = models.JSONField(default=list, help_text="What an import could not map, or found below cost.")
     looked_at = models.DateTimeField(null=True, help_text="When staff last saw its rehearsal.")
-    looked_fingerprint = models.CharField(max_length=64, blank=True, help_text="The rates that the rehearsal showed.")
+    looked_fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="The rates that the rehearsal showed."
+    )
     created_at = models.DateTimeField()
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
@@ -90,8 +96,12 @@ class Rate(models.Model):
     minimum = CreditsField(default=0)
     multiplier = models.DecimalField(max_digits=12, decimal_places=6, default=1)
     cost_of_model = models.BooleanField(default=False, help_text="An action that costs what its model costs.")
-    cost = models.JSONField(default=dict, blank=True, help_text="What the provider takes, by meter, in credits.")
-    assumed = models.BooleanField(default=False, help_text="The product's pages give no figure; this one is ours.")
+    cost = models.JSONField(
+        default=dict, blank=True, help_text="What the provider takes, by meter, in credits."
+    )
+    assumed = models.BooleanField(
+        default=False, help_text="The product's pages give no figure; this one is ours."
+    )
     reason = models.CharField(max_length=500, blank=True)
 
     class Meta:
@@ -99,7 +109,9 @@ class Rate(models.Model):
             models.UniqueConstraint(fields=["card", "service"], name="rate_once_on_a_card"),
             models.CheckConstraint(condition=Q(minimum__gte=0, multiplier__gt=0), name="rate_not_negative"),
             models.CheckConstraint(condition=Q(cost_of_model=True) | ~Q(lines=[]), name="rate_has_lines"),
-            models.CheckConstraint(condition=Q(assumed=False) | ~Q(reason=""), name="rate_assumed_with_reason"),
+            models.CheckConstraint(
+                condition=Q(assumed=False) | ~Q(reason=""), name="rate_assumed_with_reason"
+            ),
         ]
 
     def __str__(self) -> str:

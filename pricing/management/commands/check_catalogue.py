@@ -9,10 +9,14 @@ from pricing import catalogue_file
 
 
 class Command(BaseCommand):
-    help = "Check catalogue files and list the figures that their products' pages do not give, with the reasons."
+    help = (
+        "Check catalogue files and list the figures that their products' pages do not give, with the reasons."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("catalogues", nargs="*", help="Names or paths; all that ship with Refill unless told.")
+        parser.add_argument(
+            "catalogues", nargs="*", help="Names or paths; all that ship with Refill unless told."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         shipped = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))

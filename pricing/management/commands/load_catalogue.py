@@ -12,14 +12,14 @@ from pricing.catalogue_file import CatalogueInvalid
 
 
 class Command(BaseCommand):
-    help = "Load a catalogue: services, rates, plans, packs, policies and wording. Loading it again changes nothing."
+    help = "Load a catalogue: services, rates, plans, packs, policies, wording. Again: changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "catalogue",
             nargs="?",
             default=settings.CATALOGUE,
-            help="A name in pricing/catalogues/ or the path of a .toml file; the CATALOGUE setting unless told.",
+            help="A name in pricing/catalogues/ or the path of a .toml file; else the CATALOGUE setting.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

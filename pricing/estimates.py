@@ -1,0 +1,178 @@
+"""What a use would cost, before it happens: from meters or from a text; and several services side by side.
+
+Invariants: an estimate changes nothing; its id is signed, names one account, service and action, and keeps
+the rate version until `valid_until`; token counts guessed from a text are always marked as approximate.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core import signing
+from django.utils.translation import gettext as _
+
+from pricing import book, prices
+from pricing.book import ServiceFacts
+from pricing.meters import TOKENS
+from pricing.quotes import Quote
+from pricing.rates import Rate, RateLine
+from pricing.uses import UsageInvalid
+
+_SALT = "pricing.estimates"
+# What one prompt asks for, where a price does not count text.
+_ONE_OF = ("images", "uses", "messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A quote with the token that keeps its price until `valid_until`."""
+
+    id: str
+    quote: Quote
+    valid_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One service's price for the use that others are compared by."""
+
+    service: ServiceFacts
+    quote: Quote
+
+
+def estimate(
+    *,
+    service: str,
+    subject: str,
+    now: datetime,
+    usage: Mapping[str, Any] | None = None,
+    text: str | None = None,
+    action: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """The price of a use for the account named by `subject` (any stable text).
+
+    Give `usage`, or `text` (with or without some meters). Raises what prices.price_use raises.
+    """
+    quoted = priced(service=service, now=now, usage=usage, text=text, action=action, options=options)
+    minutes = book.current().policies.estimate_minutes
+    # Whole seconds, rounded down: the instant that is shown is the instant that counts.
+    valid_until = (now + timedelta(minutes=minutes)).replace(microsecond=0)
+    pinned = [quoted.rate_version, service, action, subject, int(valid_until.timestamp())]
+    return Estimate(signing.dumps(pinned, salt=_SALT), quoted, valid_until)
+
+
+def pinned_version(token: str, *, service: str, action: str, subject: str, now: datetime) -> str:
+    """The rate version that an estimate keeps for this use. Raises UsageInvalid (field `estimate`)."""
+    try:
+        version, its_service, its_action, its_subject, until = signing.loads(token, salt=_SALT)
+    except (signing.BadSignature, ValueError, TypeError):
+        raise UsageInvalid(
+            "estimate", "invalid", _("This is no estimate's id. Ask for an estimate again.")
+        ) from None
+    if (its_service, its_action, its_subject) != (service, action, subject):
+        raise UsageInvalid(
+            "estimate",
+            "other_use",
+            _("The estimate is for another account, service or action. Ask for one of this use."),
+        )
+    if now >= datetime.fromtimestamp(until, UTC):
+        raise UsageInvalid(
+            "estimate", "expired", _("The estimate's price was kept until a time that has passed. Ask again.")
+        )
+    return str(version)
+
+
+def priced(
+    *,
+    service: str,
+    now: datetime,
+    usage: Mapping[str, Any] | None = None,
+    text: str | None = None,
+    action: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Quote:
+    """The quote behind an estimate, without a token. Raises what prices.price_use raises."""
+    if text is None:
+        return prices.price_use(service=service, usage=usage or {}, now=now, action=action, options=options)
+    rate = _counting_rate(service, action, now)
+    answer = book.current().policies.expected_output_tokens
+    likely, most = tokens_of(text)
+    quoted, upper = (
+        prices.price_use(
+            service=service,
+            usage=usage_of_text(rate, text, tokens=tokens, answer=answer, known=usage or {}),
+            now=now,
+            action=action,
+            options=options,
+        )
+        for tokens in (likely, most)
+    )
+    return replace(quoted, maximum=max(quoted.credits, upper.credits), approximate=True)
+
+
+def _counting_rate(service: str, action: str, now: datetime) -> Rate:
+    """The rate whose meters count: the action's own, or its model's."""
+    rate = prices.rate_in_force(service, now)
+    if action:
+        of_action = prices.rate_in_force(action, now)
+        return rate if of_action.cost_of_model else of_action
+    return rate
+
+
+def usage_of_text(
+    rate: Rate, text: str, *, tokens: int, answer: int, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A text as a use of this rate; what the caller already knows stands."""
+    guessed: dict[str, Any] = {"characters": len(text)} | {meter: 1 for meter in _ONE_OF}
+    guessed |= {"input_tokens": tokens, "output_tokens": answer}
+    usage: dict[str, Any] = {}
+    for line in rate.lines:
+        usage |= _guess(line, guessed, known)
+    return usage | dict(known)
+
+
+def _guess(line: RateLine, guessed: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What a text says of one line, where the caller has not said it."""
+    if line.meter in known:
+        return {}
+    # The question's tokens stand beside the answer's; other alternatives exclude each other.
+    parts = {
+        meter: guessed[meter]
+        for meter in line.also
+        if meter in guessed.keys() - known.keys() and meter in TOKENS
+    }
+    if line.meter in guessed and not any(meter in known for meter in line.also):
+        return {line.meter: guessed[line.meter]}
+    return parts
+
+
+def tokens_of(text: str) -> tuple[int, int]:
+    """How many tokens a text likely has, and the most that it should have.
+
+    Common tokenizers take four Latin letters for one token, about one ideograph, and two letters of other
+    scripts; ordinary text stays below twice that.
+    """
+    latin = sum(1 for letter in text if ord(letter) < 0x250)
+    ideographs = sum(1 for letter in text if 0x2E80 <= ord(letter) < 0xE000 or ord(letter) >= 0x20000)
+    others = len(text) - latin - ideographs
+    likely = max(1, math.ceil(latin / 4 + ideographs + others / 2))
+    return likely, likely * 2
+
+
+def compare(
+    *, now: datetime, usage: Mapping[str, Any] | None = None, text: str | None = None, modality: str = ""
+) -> list[Compared]:
+    """Every priced model that can count this use, cheapest first, then as listed."""
+    compared = []
+    for facts in book.current().services.values():
+        if facts.kind != "model" or facts.retired or (modality and facts.modality != modality):
+            continue
+        try:
+            quoted = priced(service=facts.key, now=now, usage=usage, text=text)
+        except (prices.ServiceUnpriced, UsageInvalid):
+            continue
+        compared.append(Compared(facts, quoted))
+    return sorted(compared, key=lambda one: (one.quote.credits, one.service.position))

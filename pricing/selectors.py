@@ -1,0 +1,110 @@
+"""Reads of what is sold: services with their prices, plans and packs.
+
+Invariant: services and prices come from the process's memory (pricing.book) and so agree with what a charge
+at the same moment would take.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pricing import book
+from pricing.book import ServiceFacts
+from pricing.models import Pack, Plan
+from pricing.prices import UnknownService
+from pricing.rates import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class PricedService:
+    """A service with its rate in force; None: it cannot be charged today."""
+
+    facts: ServiceFacts
+    rate: Rate | None
+
+
+def service_by_key(key: str, now: datetime) -> PricedService:
+    """A service, retired ones included (history shows them). Raises UnknownService."""
+    known = book.current()
+    facts = known.services.get(key)
+    if facts is None:
+        raise UnknownService(key, "service")
+    return PricedService(facts, _rates(known, now).get(key))
+
+
+def services(
+    *, now: datetime, text: str = "", modality: str = "", tier: str = "", tag: str = "", kind: str = ""
+) -> list[PricedService]:
+    """The price list in its order, narrowed by whatever is not empty."""
+    known = book.current()
+    rates = _rates(known, now)
+    words = text.casefold().split()
+    return [
+        PricedService(facts, rates.get(facts.key))
+        for facts in known.services.values()
+        if not facts.retired
+        and modality in ("", facts.modality)
+        and tier in ("", facts.tier)
+        and kind in ("", facts.kind)
+        and (not tag or tag in facts.tags)
+        and all(word in _searched(facts) for word in words)
+    ]
+
+
+def _searched(facts: ServiceFacts) -> str:
+    return f"{facts.name} {facts.key} {facts.best_for} {' '.join(facts.tags)}".casefold()
+
+
+def _rates(known: book.Book, now: datetime) -> Mapping[str, Rate]:
+    card = known.card_at(now)
+    return known.rates(card) if card else {}
+
+
+def service_names() -> dict[str, str]:
+    """Names by key, retired services included: for pages that list charges."""
+    return {facts.key: facts.name for facts in book.current().services.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What the price list can be narrowed by: the values that occur, in their order."""
+
+    modalities: list[str]
+    tiers: list[str]
+    tags: list[str]
+
+
+def filters() -> Filters:
+    facts = [one for one in book.current().services.values() if not one.retired]
+    return Filters(
+        modalities=list(dict.fromkeys(one.modality for one in facts)),
+        tiers=list(dict.fromkeys(one.tier for one in facts if one.tier)),
+        tags=list(dict.fromkeys(tag for one in facts for tag in one.tags)),
+    )
+
+
+def plans() -> list[Plan]:
+    """Every plan that is not retired, legacy ones included, in their order."""
+    return list(Plan.objects.filter(retired_at=None).order_by("position"))
+
+
+def plans_open_to(current: str = "") -> list[Plan]:
+    """What somebody on the plan with key `current` is shown: open plans, and the legacy one they are on."""
+    return [
+        plan for plan in Plan.objects.order_by("position") if plan.open_to_new_members or plan.key == current
+    ]
+
+
+def plan_by_key(key: str) -> Plan | None:
+    """The plan with this key, legacy and retired ones included."""
+    return Plan.objects.filter(key=key).first()
+
+
+def free_plan() -> Plan | None:
+    """The plan of every new account."""
+    return Plan.objects.filter(free=True, retired_at=None).first()
+
+
+def pack_by_key(key: str) -> Pack | None:
+    """The pack with this key, retired ones included."""
+    return Pack.objects.filter(key=key).first()
