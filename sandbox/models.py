@@ -1,0 +1,108 @@
+"""The sandbox's memory: Stripe's objects, deliveries of events, idempotency records, switches, mails.
+
+Invariant: nothing of the product refers to these tables, and they refer to nothing of the product; dropping them
+all loses only what a developer played with.
+"""
+
+from django.db import models
+
+
+class Resource(models.Model):
+    """One object as Stripe's API would show it, references as ids (a customer, a charge, an event …)."""
+
+    position = models.BigAutoField(primary_key=True)  # order of creation, also within one second
+    stripe_id = models.CharField(max_length=255, unique=True)
+    kind = models.CharField(max_length=60)  # Stripe's `object`: "checkout.session"
+    created = models.BigIntegerField()  # Unix seconds, by the object's clock
+    body = models.JSONField()
+
+    class Meta:
+        indexes = [models.Index(fields=["kind", "-position"], name="sandbox_resource_kind")]
+
+    def __str__(self) -> str:
+        return self.stripe_id
+
+
+class Delivery(models.Model):
+    """One event on its way to one webhook endpoint."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        DELIVERED = "delivered"
+        GIVEN_UP = "given_up"
+        LOST = "lost"  # by the switch: never sent until somebody redelivers it
+
+    event = models.ForeignKey(Resource, on_delete=models.CASCADE, related_name="deliveries")
+    url = models.URLField(max_length=500)
+    secret = models.CharField(max_length=100)
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    due_at = models.DateTimeField()  # next try; while a try is running, the end of its lease
+    attempts = models.PositiveIntegerField(default=0)
+    last_status = models.PositiveIntegerField(null=True)
+    last_answer = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(state="waiting"), name="sandbox_delivery_due")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.url}: {self.state}"
+
+
+class IdempotencyRecord(models.Model):
+    """The answer given for an Idempotency-Key; no answer yet while the request is in flight."""
+
+    key = models.CharField(max_length=255, unique=True)
+    fingerprint = models.CharField(max_length=64)
+    started_at = models.DateTimeField()
+    request_id = models.CharField(max_length=40)
+    status = models.PositiveIntegerField(null=True)
+    answer = models.JSONField(null=True)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Switch(models.Model):
+    """A fault that is switched on: for so many more occasions, or until it is switched off (-1)."""
+
+    name = models.CharField(max_length=30, unique=True)
+    remaining = models.IntegerField(default=0)
+    seconds = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.remaining}"
+
+
+class Due(models.Model):
+    """Something that happens to an object by itself later: a refund fails, a transfer settles."""
+
+    stripe_id = models.CharField(max_length=255)
+    action = models.CharField(max_length=30)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["due_at"], name="sandbox_due_at")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.stripe_id}"
+
+
+class Mail(models.Model):
+    """An e-mail the product sent, kept here instead of being sent."""
+
+    sender = models.CharField(max_length=320)
+    recipients = models.JSONField()
+    subject = models.CharField(max_length=998)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    headers = models.JSONField(default=dict)
+    attachments = models.JSONField(default=list)  # names and sizes only
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["-created_at"], name="sandbox_mail_newest")]
+
+    def __str__(self) -> str:
+        return self.subject
