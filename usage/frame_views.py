@@ -1,0 +1,37 @@
+"""What stands around the pages: the brand's colours and icon; documentation, FAQ and support from the catalogue."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from usage.portal import current_brand
+
+DAY = 86400
+
+
+@require_safe
+@cache_control(public=True, max_age=DAY)
+def brand_css(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(current_brand().css, content_type="text/css; charset=utf-8")
+
+
+@require_safe
+@cache_control(public=True, max_age=DAY)
+def brand_icon(request: HttpRequest) -> HttpResponse:
+    return render(request, "brand_icon.svg", {"brand": current_brand()}, content_type="image/svg+xml")
+
+
+@require_safe
+def documentation(request: HttpRequest) -> HttpResponse:
+    return render(request, "usage/documentation.html")
+
+
+@require_safe
+def faq(request: HttpRequest) -> HttpResponse:
+    return render(request, "usage/faq.html")
+
+
+@require_safe
+def support(request: HttpRequest) -> HttpResponse:
+    return render(request, "usage/support.html")

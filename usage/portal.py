@@ -1,0 +1,164 @@
+"""The frame of every page: brand, navigation, the credit counter, who is acting (context processor `portal`).
+
+Invariant: everything is computed when a template asks for it and once a request, so that a page which shows
+no counter reads no balance.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
+
+from accounts import access, selectors
+from accounts.models import Account, Membership
+from core import colour
+from pricing import book
+from pricing.policies import Wording
+from usage import standing
+
+DEFAULT_ACCENT = "#1f5fd6"
+
+# Address, label, and the addresses of pages that count as inside it.
+PAGES = (
+    ("dashboard", _("Dashboard"), ()),
+    ("usage", _("Usage"), ("charge",)),
+    ("history", _("History"), ("statement",)),
+    ("services", _("Models & prices"), ("service", "compare")),
+    ("plans", _("Plans"), ()),
+    ("billing", _("Billing"), ("buy", "purchases", "purchase")),
+    ("api_keys", _("API keys"), ()),
+    ("settings", _("Settings"), ("alerts", "projects", "team", "provider_keys")),
+)
+MENU = (
+    ("settings", _("Settings"), "cog-6-tooth"),
+    ("account_email", _("E-mail addresses"), "envelope"),
+    ("account_change_password", _("Password"), "lock-closed"),
+    ("mfa_index", _("Two-step sign-in"), "shield-check"),
+    ("usersessions_list", _("Signed-in devices"), "computer-desktop"),
+)
+
+
+@dataclass(frozen=True)
+class NavItem:
+    url: str
+    label: str
+    current: bool = False
+    icon: str = ""
+
+
+class Brand:
+    """The catalogue's name, words and colours. Without a catalogue the house's own."""
+
+    def __init__(self, opened: book.Book) -> None:
+        told = opened.brand
+        self.name: str = told.name if told else "Refill"
+        self.tagline: str = told.tagline if told else ""
+        self.mark: str = told.mark if told else ""
+        self.accent: str = told.accent if told else DEFAULT_ACCENT
+        self.wording: Wording | None = opened.wording
+
+    @cached_property
+    def css(self) -> str:
+        """The custom properties that tokens.css reads; contrast reaches AA in both looks."""
+        light, dark = colour.accent_for(self.accent, dark=False), colour.accent_for(self.accent, dark=True)
+        return (
+            f":root{{--brand-light:{light.fill};--on-brand-light:{light.text};"
+            f"--brand-dark:{dark.fill};--on-brand-dark:{dark.text}}}\n"
+        )
+
+    @property
+    def icon_colour(self) -> colour.Accent:
+        return colour.accent_for(self.accent, dark=False)
+
+    @cached_property
+    def version(self) -> str:
+        """Changes with the colours, so that /brand.css may be kept by browsers."""
+        return hashlib.sha256(self.css.encode()).hexdigest()[:12]
+
+
+class Portal:
+    """What the frame shows of the signed-in person's account."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+        self.now: datetime = timezone.now()
+
+    @cached_property
+    def membership(self) -> Membership | None:
+        if not self.request.user.is_authenticated:
+            return None
+        known = getattr(self.request, "membership", None)
+        return known or access.chosen_membership(self.request)
+
+    @cached_property
+    def others(self) -> Sequence[Membership]:
+        """The person's other accounts, to change to."""
+        if not self.membership:
+            return []
+        mine = selectors.memberships_of(self.membership.user_id)
+        return [one for one in mine if one.account_id != self.membership.account_id]
+
+    @cached_property
+    def account(self) -> Account | None:
+        return self.membership.account if self.membership else None
+
+    @cached_property
+    def zone(self) -> str:
+        return self.account.zone if self.account else "UTC"
+
+    @cached_property
+    def standing(self) -> standing.Standing | None:
+        return standing.standing_of(self.account, self.now) if self.account else None
+
+    @cached_property
+    def nav(self) -> list[NavItem]:
+        if not self.account:
+            return []
+        match = self.request.resolver_match
+        here = match.url_name if match else None
+        return [
+            NavItem(url=url, label=str(label), current=here == name or here in inside)
+            for name, label, inside in PAGES
+            if (url := address(name))
+        ]
+
+    @cached_property
+    def menu(self) -> list[NavItem]:
+        return [
+            NavItem(url=url, label=str(label), icon=icon)
+            for name, label, icon in MENU
+            if (url := address(name))
+        ]
+
+    @cached_property
+    def buy_url(self) -> str:
+        """Where credits are bought; empty for a member who may not."""
+        return address("buy") if self.membership and self.membership.may_buy else ""
+
+
+def address(name: str) -> str:
+    """The page's URL, or nothing where this installation has no such page."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
+
+
+def current_brand() -> Brand:
+    return Brand(book.current())
+
+
+def portal(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: `brand` and `portal`."""
+    return {
+        "brand": SimpleLazyObject(current_brand),
+        "portal": SimpleLazyObject(lambda: Portal(request)),
+    }

@@ -1,0 +1,115 @@
+"""The pages where an account sees its credits: dashboard, usage, one charge. Doors only; reads are elsewhere."""
+
+from decimal import Decimal
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from accounts.access import account_page
+from accounts.http import AccountRequest
+from billing.models import Charge
+from usage import calls, explanation, history, plotted, standing, statistics
+from usage.forms import UsageForm
+
+RECENT = 8
+DASHBOARD_DAYS = 30
+
+
+@require_safe
+@account_page
+def dashboard(request: AccountRequest) -> HttpResponse:
+    now = timezone.now()
+    stands = standing.standing_of(request.account, now)
+    period = statistics.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
+    days = statistics.by_day(request.account, period)
+    parts = statistics.parts_of(request.account, period, dimension="service", limit=6)
+    context = {
+        "standing": stands,
+        "points": plotted.points_of(days),
+        "pace": standing.pace_of(days, available=stands.available),
+        "services": plotted.bars_of(parts, dimension="service", period=period),
+        "period": period,
+        "lines": history.page_of(request.account, history.Filter(), size=RECENT).lines,
+    }
+    return render(request, "usage/dashboard.html", context)
+
+
+@require_safe
+@never_cache
+@account_page
+def counter(request: AccountRequest) -> HttpResponse:
+    """The credit counter's figure; 204 while the wallet stands as the page has seen it."""
+    seen = request.GET.get("seen", "")
+    if seen and seen == standing.version_of(request.account, timezone.now()):
+        return HttpResponse(status=204)
+    response = render(request, "_credit_news.html")
+    response["HX-Trigger"] = "balance-changed"
+    return response
+
+
+@require_safe
+@never_cache
+@account_page
+def balance_part(request: AccountRequest) -> HttpResponse:
+    """The dashboard's balance, again."""
+    stands = standing.standing_of(request.account, timezone.now())
+    return render(request, "usage/_balance.html", {"standing": stands})
+
+
+@require_safe
+@never_cache
+@account_page
+def activity_part(request: AccountRequest) -> HttpResponse:
+    """The dashboard's newest transactions, again; those after `seen` are marked as new."""
+    lines = history.page_of(request.account, history.Filter(), size=RECENT).lines
+    seen = request.GET.get("seen", "")
+    return render(
+        request, "usage/_activity.html", {"lines": lines, "seen": int(seen) if seen.isdecimal() else None}
+    )
+
+
+@require_safe
+@account_page
+def usage(request: AccountRequest) -> HttpResponse:
+    """Who and what took credits in a range of days, and the calls behind it."""
+    form = UsageForm(request.GET or None, account=request.account, now=timezone.now())
+    period, wanted = form.period, form.wanted
+    page = calls.page_of(request.account, period, wanted, after=request.GET.get("before", ""))
+    if request.headers.get("HX-Request") and request.GET.get("before"):
+        return render(request, "usage/_call_rows.html", {"page": page, "query": form.query})
+    tabs = plotted.tabs()
+    days = statistics.by_day(request.account, period, **wanted)
+    parts = statistics.parts_of(request.account, period, dimension=form.dimension)
+    context = {
+        "form": form,
+        "period": period,
+        "points": plotted.points_of(days),
+        "parts": plotted.bars_of(parts, dimension=form.dimension, period=period),
+        "parts_title": tabs[form.dimension],
+        "only_name": next((part.name for part in parts if part.key == form.only), form.only),
+        "tabs": [{"key": key, "label": label} for key, label in tabs.items()],
+        "project_label": tabs["project"],
+        "days_query": form.days_query,
+        "total": sum((amount for _day, amount in days), Decimal(0)),
+        "page": page,
+        "query": form.query,
+    }
+    return render(request, "usage/usage.html", context)
+
+
+@require_safe
+@account_page
+def charge(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Why a charge cost what it cost."""
+    found = Charge.objects.filter(account=request.account, pk=Charge.uuid_of(public_id)).first()
+    if found is None:
+        raise Http404
+    context = {
+        "charge": found,
+        "told": explanation.of(found),
+        "project_label": plotted.tabs()["project"],
+    }
+    return render(request, "usage/charge.html", context)
