@@ -125,7 +125,7 @@ def _start(data: Path, socket: Path) -> None:
 
 def _make_database(socket: Path) -> None:
     with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as connection:
-        if not connection.execute("select from pg_database where datname = %s", [DATABASE]).fetchone():
+        if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
             connection.execute(f"create database {DATABASE}")
 
 
