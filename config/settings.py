@@ -327,7 +327,7 @@ MFA_FORMS = {
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
 }
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin asks for a second factor
-ADDRESS_VERIFIED = ""
+ADDRESS_VERIFIED = "billing.opening.address_verified"
 BRAND_NAME = "config.hooks.brand_name"
 PROVIDERS = "config.hooks.providers"
 ADDRESS_PEPPER = env.str("ADDRESS_PEPPER", default="") or SECRET_KEY  # must outlive a rotation of SECRET_KEY

@@ -1,0 +1,221 @@
+"""Keys are made, checked and ended; a revoked key is dead everywhere when that is reported."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts import api_keys, memberships
+from accounts.models import ApiKey, Membership
+
+
+@pytest.fixture
+def key_of(account_of):
+    """Make a key of somebody: `key_of(alice).secret`."""
+
+    def make(user, *, account=None, scopes=("read", "spend", "manage")):
+        return api_keys.issue(
+            kind="account",
+            name="program",
+            scopes=scopes,
+            account=account or account_of(user),
+            created_by=user,
+            now=timezone.now(),
+        )
+
+    return make
+
+
+def test_a_key_acts_for_its_account_with_its_scopes(alice, account_of, key_of):
+    principal = api_keys.verify(key_of(alice, scopes=["spend", "read"]).secret, timezone.now())
+    assert principal.account_id == account_of(alice).pk
+    assert principal.member_id == alice.pk
+    assert not principal.is_platform
+    assert principal.may("read") and principal.may("spend") and not principal.may("manage")
+
+
+def test_a_platform_key_belongs_to_no_account(db):
+    issued = api_keys.issue(kind="platform", name="backend", scopes=["read"], now=timezone.now())
+    principal = api_keys.verify(issued.secret, timezone.now())
+    assert principal.is_platform
+    assert principal.account_id is None
+
+
+@pytest.mark.fault("W9")
+def test_the_secret_is_stored_nowhere(alice, key_of):
+    issued = key_of(alice)
+    with connection.cursor() as cursor:
+        cursor.execute("select to_jsonb(k)::text from accounts_apikey k where id = %s", [issued.key.pk])
+        row = cursor.fetchone()[0]
+    random_part = issued.secret.rpartition("_")[2]
+    assert random_part not in row
+    assert random_part.encode().hex() not in row
+    assert issued.secret not in repr(issued.key)
+
+
+def test_scopes_that_do_not_exist_are_refused(alice, key_of):
+    with pytest.raises(ValueError):
+        key_of(alice, scopes=["read", "everything"])
+    with pytest.raises(ValueError):
+        key_of(alice, scopes=[])
+
+
+def test_an_account_key_without_a_maker_is_refused(alice, account_of):
+    with pytest.raises(ValueError):
+        api_keys.issue(
+            kind="account", name="x", scopes=["read"], account=account_of(alice), now=timezone.now()
+        )
+
+
+def test_an_account_has_at_most_so_many_live_keys(alice, key_of, monkeypatch):
+    monkeypatch.setattr(api_keys, "MOST_KEYS", 2)
+    first = key_of(alice)
+    key_of(alice)
+    with pytest.raises(api_keys.TooManyKeys):
+        key_of(alice)
+    api_keys.revoke(first.key, timezone.now())
+    key_of(alice)
+
+
+@pytest.mark.fault("Z5")
+def test_a_revoked_key_is_dead_at_once(alice, key_of):
+    issued = key_of(alice)
+    api_keys.verify(issued.secret, timezone.now())
+    api_keys.revoke(issued.key, timezone.now())
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
+
+
+@pytest.mark.fault("Z5")
+def test_the_key_of_a_removed_member_is_dead_at_once(team, bob, key_of):
+    issued = key_of(bob, account=team)
+    api_keys.verify(issued.secret, timezone.now())
+    memberships.remove(Membership.objects.get(account=team, user=bob), timezone.now())
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
+
+
+@pytest.mark.fault("Z5")
+def test_coming_back_to_the_team_does_not_wake_the_old_key(team, bob, key_of):
+    issued = key_of(bob, account=team)
+    memberships.remove(Membership.objects.get(account=team, user=bob), timezone.now())
+    memberships.add(account=team, user=bob, role="member", now=timezone.now())
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
+
+
+@pytest.mark.fault("Z5")
+def test_a_maker_who_may_no_longer_buy_takes_manage_from_the_key(team, alice, bob, key_of):
+    memberships.change_role(Membership.objects.get(account=team, user=bob), "owner")
+    issued = key_of(alice, account=team)
+    assert api_keys.verify(issued.secret, timezone.now()).may("manage")
+    memberships.change_role(Membership.objects.get(account=team, user=alice), "member")
+    principal = api_keys.verify(issued.secret, timezone.now())
+    assert principal.may("spend")
+    assert not principal.may("manage")
+
+
+def test_the_keys_of_an_erased_account_are_dead(alice, account_of, key_of):
+    issued = key_of(alice)
+    account = account_of(alice)
+    account.erased_at = timezone.now()
+    account.save(update_fields=["erased_at"])
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
+
+
+def test_a_well_formed_key_that_nobody_issued_is_unknown(db):
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(api_keys.key_format.new_secret("account"), timezone.now())
+
+
+@pytest.mark.fault("W6")
+def test_garbage_asks_the_database_nothing(db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        for number in range(500):
+            with pytest.raises(api_keys.UnknownKey):
+                api_keys.verify(f"rk_account_{number:049d}", timezone.now())
+
+
+def test_a_hot_key_asks_the_database_once_for_each_lease(alice, key_of, django_assert_num_queries):
+    issued = key_of(alice)
+    now = timezone.now()
+    api_keys.verify(issued.secret, now)
+    with django_assert_num_queries(0):
+        for _ in range(100):
+            api_keys.verify(issued.secret, now)
+    time.sleep(api_keys.LEASE_SECONDS)
+    with django_assert_num_queries(1):
+        for _ in range(100):
+            api_keys.verify(issued.secret, now)
+
+
+def test_the_last_use_is_written_at_most_once_a_minute(alice, key_of):
+    issued = key_of(alice)
+    first = timezone.now()
+    for seconds in (0, 1, 59):
+        api_keys.verify(issued.secret, first + timedelta(seconds=seconds))
+        assert ApiKey.objects.get(pk=issued.key.pk).last_used_at == first
+    later = first + timedelta(seconds=60)
+    api_keys.verify(issued.secret, later)
+    assert ApiKey.objects.get(pk=issued.key.pk).last_used_at == later
+
+
+def test_revoking_twice_keeps_the_first_time(alice, key_of):
+    issued = key_of(alice)
+    first = timezone.now()
+    api_keys.revoke(issued.key, first)
+    api_keys.revoke(issued.key, first + timedelta(days=1))
+    assert ApiKey.objects.get(pk=issued.key.pk).revoked_at == first
+
+
+@pytest.mark.fault("Z5")
+@pytest.mark.django_db(transaction=True)
+def test_when_revoke_has_returned_no_process_accepts_the_key(alice, key_of, monkeypatch):
+    """Another process is another cache: its lease is given back to it after revoke has cleared ours."""
+    issued = key_of(alice)
+    secret_hash = api_keys.key_format.hash_of(issued.secret)
+    elsewhere: dict = {}
+    monkeypatch.setattr(api_keys, "_leases", elsewhere)
+    api_keys.verify(issued.secret, timezone.now())  # the other process is told: good
+    assert secret_hash in elsewhere
+    monkeypatch.setattr(api_keys, "_leases", {})  # here is the process that revokes
+
+    api_keys.revoke(issued.key, timezone.now())
+
+    monkeypatch.setattr(api_keys, "_leases", elsewhere)
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
+
+
+@pytest.mark.fault("Z5")
+@pytest.mark.django_db(transaction=True)
+def test_a_look_up_that_races_the_revocation_leaves_nothing_behind(alice, key_of):
+    issued = key_of(alice)
+    revoked = threading.Event()
+    accepted_after: list[float] = []
+
+    def keep_asking():
+        try:
+            while True:
+                late = revoked.is_set()
+                api_keys.verify(issued.secret, timezone.now())
+                if late:
+                    accepted_after.append(time.monotonic())
+                    return
+        except api_keys.UnknownKey:
+            return
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    api_keys.revoke(issued.key, timezone.now())
+    revoked.set()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert accepted_after == []

@@ -1,0 +1,65 @@
+"""An account always keeps an owner."""
+
+import threading
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts import memberships
+from accounts.models import Membership
+
+
+def membership_of(user, account):
+    return Membership.objects.get(user=user, account=account)
+
+
+@pytest.mark.fault("Z8")
+def test_the_last_owner_cannot_leave(team, alice):
+    with pytest.raises(memberships.LastOwner):
+        memberships.remove(membership_of(alice, team), timezone.now())
+    assert membership_of(alice, team).role == "owner"
+
+
+@pytest.mark.fault("Z8")
+def test_the_last_owner_cannot_step_down(team, alice):
+    with pytest.raises(memberships.LastOwner):
+        memberships.change_role(membership_of(alice, team), "billing")
+
+
+def test_an_owner_may_leave_when_there_is_another(team, alice, bob):
+    memberships.change_role(membership_of(bob, team), "owner")
+    memberships.remove(membership_of(alice, team), timezone.now())
+    assert not Membership.objects.filter(user=alice, account=team).exists()
+
+
+def test_nobody_joins_twice(team, bob):
+    with pytest.raises(memberships.AlreadyMember):
+        memberships.add(account=team, user=bob, role="owner", now=timezone.now())
+    assert membership_of(bob, team).role == "member"
+
+
+@pytest.mark.fault("Z8")
+@pytest.mark.django_db(transaction=True)
+def test_two_owners_who_leave_together_do_not_leave_the_account_alone(team, alice, bob):
+    memberships.change_role(membership_of(bob, team), "owner")
+    leaving = [membership_of(alice, team), membership_of(bob, team)]
+    start = threading.Barrier(2)
+    refused = []
+
+    def leave(membership):
+        try:
+            start.wait(timeout=10)
+            memberships.remove(membership, timezone.now())
+        except memberships.LastOwner:
+            refused.append(membership)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=leave, args=[membership]) for membership in leaving]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert len(refused) == 1
+    assert Membership.objects.filter(account=team, role="owner").count() == 1
