@@ -1,0 +1,75 @@
+"""The only mover of credits. Every movement is one of the functions named here.
+
+Each takes `now` (aware) and, where it moves credits, an idempotency key; each raises a named error of
+`billing.ledger.errors` and then has changed nothing. What they do is written in `sql/`, beside the rules
+of money that it keeps; `manage.py audit_ledger` proves the result from the entries alone.
+"""
+
+from billing.ledger.balances import Balance, balance, spending_order
+from billing.ledger.charges import charge, charge_many
+from billing.ledger.corrections import adjust, claw_back, restore, reverse
+from billing.ledger.errors import (
+    AlreadyExpired,
+    AlreadyRestored,
+    AmountInvalid,
+    HoldClosed,
+    InDebt,
+    InsufficientCredits,
+    KeyReused,
+    LedgerError,
+    LimitReached,
+    NotReversible,
+    QuotaReached,
+    UnknownCharge,
+    UnknownClawBack,
+    UnknownHold,
+    UnknownWallet,
+)
+from billing.ledger.grants import grant, open_wallet
+from billing.ledger.holds import capture, hold, release
+from billing.ledger.orders import AllowanceTerms, Charged, ChargeOrder, Corrected, Drawn, Granted, Held
+from billing.ledger.settling import set_allowances, set_limit, set_warning, settle, settle_due
+
+__all__ = [
+    "AllowanceTerms",
+    "AlreadyExpired",
+    "AlreadyRestored",
+    "AmountInvalid",
+    "Balance",
+    "ChargeOrder",
+    "Charged",
+    "Corrected",
+    "Drawn",
+    "Granted",
+    "Held",
+    "HoldClosed",
+    "InDebt",
+    "InsufficientCredits",
+    "KeyReused",
+    "LedgerError",
+    "LimitReached",
+    "NotReversible",
+    "QuotaReached",
+    "UnknownCharge",
+    "UnknownClawBack",
+    "UnknownHold",
+    "UnknownWallet",
+    "adjust",
+    "balance",
+    "capture",
+    "charge",
+    "charge_many",
+    "claw_back",
+    "grant",
+    "hold",
+    "open_wallet",
+    "release",
+    "restore",
+    "reverse",
+    "set_allowances",
+    "set_limit",
+    "set_warning",
+    "settle",
+    "settle_due",
+    "spending_order",
+]

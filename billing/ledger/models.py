@@ -83,7 +83,7 @@ class Grant(Identified):
     priority = models.SmallIntegerField(help_text="Lower is spent sooner.")
     expires_at = models.DateTimeField(null=True)
     services = ArrayField(
-        models.CharField(max_length=100),
+        models.TextField(),
         null=True,
         help_text="Service keys or tag:… that it pays for; null: any.",
     )
@@ -238,7 +238,7 @@ class Hold(Attributed):
         RELEASED = "released", _("Released")
         EXPIRED = "expired", _("Expired")
 
-    covers = ArrayField(models.CharField(max_length=100))
+    covers = ArrayField(models.TextField())
     status = models.CharField(max_length=10, choices=Status, default=Status.HELD)
     expires_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
@@ -276,7 +276,7 @@ class Allowance(models.Model):
         default="period",
         help_text="period: until the next; forever; or an interval, '1 month'.",
     )
-    services = ArrayField(models.CharField(max_length=100), null=True)
+    services = ArrayField(models.TextField(), null=True)
     priority = models.SmallIntegerField()
     anchor_at = models.DateTimeField(help_text="Months are counted from here.")
     zone = models.CharField(max_length=64, help_text="The accounting zone of the running period.")

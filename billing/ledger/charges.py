@@ -1,0 +1,168 @@
+"""Credits out: charging uses, one at a time or a thousand in a call, exactly once for each key.
+
+Invariant: a charge never takes a wallet below zero and a refused one changes nothing, whatever else
+happens at the same time; the SQL decides, under the wallet's lock (sql/40_charge.sql, sql/90_batch.sql).
+"""
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+
+from billing.ledger import coalescing, database
+from billing.ledger.errors import (
+    HoldClosed,
+    InDebt,
+    InsufficientCredits,
+    KeyReused,
+    LedgerError,
+    LimitReached,
+    QuotaReached,
+    UnknownWallet,
+)
+from billing.ledger.orders import Charged, ChargeOrder, Drawn
+
+BATCH = 1000
+USE = "row(%s,%s,%s,%s,%s,%s,%s::text[],%s,%s,%s,%s,%s,%s,%s,%s,%s::jsonb)::ledger_use"
+_CHARGE = f"select * from ledger_charge({USE}, %s)"
+_MANY = "select ord, (outcome).* from ledger_charge_many(%s::jsonb, %s) order by ord"
+
+
+def charge(order: ChargeOrder, now: dt.datetime) -> Charged:
+    """Charge one use, or give the first answer again where its key was used for the same body.
+
+    Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
+
+    Concurrent calls of one process share a commit (see coalescing.py); inside a transaction of the
+    caller's the charge is made there, and the wallet stays locked until that transaction ends.
+    """
+    if connection.in_atomic_block:
+        return charge_alone(order, now)
+    outcome = coalescing.queue.submit(order, now)
+    if isinstance(outcome, LedgerError):
+        raise outcome
+    return outcome
+
+
+def charge_alone(order: ChargeOrder, now: dt.datetime) -> Charged:
+    """Charge one use in a database call of its own. Raises as `charge` does."""
+    outcome = _outcome(database.row(_CHARGE, [*use_parameters(order), now]), order)
+    if isinstance(outcome, LedgerError):
+        raise outcome
+    return outcome
+
+
+def charge_many(orders: Sequence[ChargeOrder], now: dt.datetime) -> list[Charged | LedgerError]:
+    """Charge up to 1,000 uses of any accounts; each gets its own outcome, in the same order.
+
+    The outcome is the same as charging them one after the other. Raises ValueError above 1,000.
+    """
+    if len(orders) > BATCH:
+        raise ValueError(f"{len(orders)} uses; a batch takes {BATCH}")
+    if not orders:
+        return []
+    uses = json.dumps([_as_json(order) for order in orders])
+    with transaction.atomic():
+        rows = database.rows(_MANY, [uses, now])
+    return [_outcome(row, order) for row, order in zip(rows, orders, strict=True)]
+
+
+def use_parameters(order: ChargeOrder) -> list[Any]:
+    """The parameters of `USE`, in the order of the SQL type ledger_use."""
+    quota, count = order.quota or (None, None)
+    return [
+        order.account_id,
+        order.id,
+        order.key,
+        order.fingerprint,
+        order.credits,
+        order.service,
+        list(order.covers),
+        order.action,
+        order.project_id,
+        order.member_id,
+        order.api_key_id,
+        order.conversation,
+        order.covered_by,
+        quota,
+        count,
+        json.dumps(order.detail),
+    ]
+
+
+def _as_json(order: ChargeOrder) -> dict[str, Any]:
+    quota, count = order.quota or (None, None)
+    return {
+        "account_id": str(order.account_id),
+        "id": str(order.id),
+        "key": order.key,
+        "fingerprint": f"\\x{order.fingerprint.hex()}",
+        "credits": format(order.credits, "f"),
+        "service": order.service,
+        "covers": order.covers,
+        "action": order.action,
+        "project_id": order.project_id and str(order.project_id),
+        "member_id": order.member_id and str(order.member_id),
+        "api_key_id": order.api_key_id and str(order.api_key_id),
+        "conversation": order.conversation,
+        "covered_by": order.covered_by,
+        "quota": quota,
+        "quota_count": count,
+        "detail": order.detail,
+    }
+
+
+def _outcome(row: dict[str, Any], order: ChargeOrder) -> Charged | LedgerError:
+    if row["status"] in {"charged", "replayed"}:
+        return charged(row)
+    if row["status"] == "unknown":
+        return UnknownWallet(order.account_id)
+    return refusal(row["status"], row["refusal"] or {}, order.key)
+
+
+def charged(row: dict[str, Any]) -> Charged:
+    """A Charged from a row of the SQL type ledger_outcome."""
+    return Charged(
+        charge_id=row["charge_id"],
+        credits=row["credits"],
+        uncollected=row["uncollected"],
+        balance_before=row["balance_before"],
+        balance_after=row["balance_after"],
+        drawn=drawn(row["drawn"]),
+        detail=row["detail"],
+        covered_by=row["covered_by"],
+        created_at=row["created_at"],
+        replayed=row["status"] == "replayed",
+    )
+
+
+def drawn(items: list[dict[str, str]]) -> tuple[Drawn, ...]:
+    return tuple(
+        Drawn(grant=uuid.UUID(item["grant"]), kind=item["kind"], credits=Decimal(item["credits"]))
+        for item in items
+    )
+
+
+def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
+    """The named error for a status that the SQL refused with."""
+    if status == "reused":
+        return KeyReused(key)
+    if status == "debt":
+        return InDebt(needed=Decimal(figures["needed"]), debt=Decimal(figures["debt"]))
+    if status == "insufficient":
+        return InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))
+    if status == "closed":
+        return HoldClosed(figures["status"])
+    if status != "limit":
+        raise ValueError(f"the ledger answered {status!r}")
+    maximum, used = Decimal(figures["maximum"]), Decimal(figures["used"])
+    if figures["limit"] == "quota":
+        return QuotaReached(quota=figures["subject"], maximum=maximum, used=used)
+    resets_at = figures["resets_at"] and dt.datetime.fromisoformat(figures["resets_at"])
+    return LimitReached(
+        limit=figures["limit"], subject=figures["subject"], maximum=maximum, used=used, resets_at=resets_at
+    )

@@ -1,0 +1,98 @@
+"""Bringing wallets up to the present, and what makes them due: allowances, limits, warnings.
+
+Invariant: settling twice changes nothing the second time; a period's allowance is given once, and missed
+periods do not add up.
+"""
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+
+from django.db import transaction
+
+from billing.ledger import database
+from billing.ledger.orders import AllowanceTerms
+
+CHUNK = 500
+
+
+def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
+    """Settle those of the accounts that are due; returns how many were."""
+    answer = database.row("select ledger_settle(%s, %s) as settled", [list(account_ids), now])
+    return int(answer["settled"])
+
+
+def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -> int:
+    """Settle every due wallet, in chunks of one transaction each; returns how many were settled.
+
+    Interruptible: a chunk is done or not. Wallets that somebody else works on are left to them.
+    """
+    settled = 0
+    while limit is None or settled < limit:
+        size = chunk if limit is None else min(chunk, limit - settled)
+        with transaction.atomic():
+            done = int(database.row("select ledger_settle_due(%s, %s) as settled", [now, size])["settled"])
+        settled += done
+        if done < size:
+            break
+    return settled
+
+
+def set_allowances(
+    *, account_id: uuid.UUID, allowances: Sequence[AllowanceTerms], now: dt.datetime, carry_over: bool = False
+) -> Decimal:
+    """Replace what the account is given by its plan, and give at once what the running period still lacks.
+
+    With `carry_over`, unused monthly credits of the allowances that go are carried into the new month;
+    otherwise they expire. Returns the balance. Raises UnknownWallet.
+    """
+    terms = json.dumps(
+        [
+            {
+                "key": one.key,
+                "kind": one.kind,
+                "label": one.label,
+                "credits": format(one.credits, "f"),
+                "period": one.period,
+                "lasts": one.lasts,
+                "services": one.services,
+                "priority": one.priority,
+                "anchor_at": one.anchor_at.isoformat(),
+                "ends_at": one.ends_at and one.ends_at.isoformat(),
+            }
+            for one in allowances
+        ]
+    )
+    statement = "select ledger_set_allowances(%s, %s::jsonb, %s, %s) as balance"
+    with transaction.atomic():
+        balance = database.row(statement, [account_id, terms, carry_over, now])["balance"]
+    return Decimal(balance)
+
+
+def set_limit(
+    *,
+    account_id: uuid.UUID,
+    kind: str,
+    subject: str,
+    period: str,
+    maximum: Decimal | None,
+    now: dt.datetime,
+) -> Decimal | None:
+    """Set, change or (None) lift what a project, member, key or quota may take in a window.
+
+    Changing it does not reset its window; a new one counts what its window has already seen. Returns what
+    is used. Raises UnknownWallet.
+    """
+    answer = database.row(
+        "select ledger_set_limit(%s,%s,%s,%s,%s,%s) as used",
+        [account_id, kind, subject, period, maximum, now],
+    )
+    return None if answer["used"] is None or maximum is None else Decimal(answer["used"])
+
+
+def set_warning(*, account_id: uuid.UUID, below: Decimal | None, now: dt.datetime) -> bool:
+    """Warn once when the balance falls below that many credits (None: never). Returns whether it is now."""
+    answer = database.row("select ledger_set_warning(%s,%s,%s) as low", [account_id, below, now])
+    return bool(answer["low"])

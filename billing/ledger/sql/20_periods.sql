@@ -1,0 +1,65 @@
+-- Time: when an allowance's period begins and ends, and which window a limit counts in.
+-- Days begin at local midnight of the account's zone. Months are counted from their anchor, in UTC, and from
+-- the anchor each time, never from the month before (31 January, 28 February, 31 March).
+
+create or replace function ledger_midnight(p_day date, p_zone text) returns timestamptz
+language sql stable as $$ select p_day::timestamp at time zone p_zone $$;
+
+create or replace function ledger_month_start(p_anchor timestamptz, p_months int) returns timestamptz
+language sql stable as $$ select ((p_anchor at time zone 'UTC') + make_interval(months => p_months)) at time zone 'UTC' $$;
+
+-- How many whole months after the anchor the month that holds p_now began.
+create or replace function ledger_months(p_anchor timestamptz, p_now timestamptz) returns int
+language sql stable as $$
+  select m - case when ledger_month_start(p_anchor, m) > p_now then 1 else 0 end
+  from (select ((extract(year from p_now at time zone 'UTC') - extract(year from p_anchor at time zone 'UTC')) * 12
+              + extract(month from p_now at time zone 'UTC') - extract(month from p_anchor at time zone 'UTC'))::int as m) x
+$$;
+
+-- The period of an allowance that holds p_now, and where it ends. After a change of zone the running period
+-- ends at the first midnight of the new zone that is at least 20 hours after it began: a day may become
+-- longer by moving, never be given twice.
+create or replace function ledger_period(
+  p_period text, p_anchor timestamptz, p_old_zone text, p_zone text, p_now timestamptz,
+  out starts_at timestamptz, out ends_at timestamptz)
+language plpgsql stable as $$
+declare m int; day_ date;
+begin
+  if p_period = 'once' then
+    starts_at := p_anchor; ends_at := null;
+  elsif p_period = 'month' then
+    m := ledger_months(p_anchor, p_now);
+    starts_at := ledger_month_start(p_anchor, m);
+    ends_at := ledger_month_start(p_anchor, m + 1);
+  else
+    day_ := (p_now at time zone p_old_zone)::date;
+    starts_at := ledger_midnight(day_, p_old_zone);
+    if p_old_zone = p_zone then
+      ends_at := ledger_midnight(day_ + 1, p_zone);
+    else
+      day_ := (greatest(p_now, starts_at + interval '20 hours') at time zone p_zone)::date;
+      ends_at := ledger_midnight(day_ + 1, p_zone);
+    end if;
+  end if;
+end $$;
+
+-- The window of a limit that holds p_now: the account's local day or month, or all time.
+create or replace function ledger_window(p_period text, p_zone text, p_now timestamptz,
+  out starts_at timestamptz, out ends_at timestamptz)
+language plpgsql stable as $$
+declare local_ timestamp := p_now at time zone p_zone;
+begin
+  if p_period = 'ever' then
+    starts_at := '1970-01-01T00:00:00Z'; ends_at := null;
+  else
+    starts_at := date_trunc(p_period, local_) at time zone p_zone;
+    ends_at := (date_trunc(p_period, local_) + ('1 ' || p_period)::interval) at time zone p_zone;
+  end if;
+end $$;
+
+-- The instant until which credits of an allowance are good, given in the period [starts, ends).
+create or replace function ledger_expiry(p_lasts text, p_starts timestamptz, p_ends timestamptz) returns timestamptz
+language sql stable as $$
+  select case p_lasts when 'period' then p_ends when 'forever' then null
+         else ((p_starts at time zone 'UTC') + p_lasts::interval) at time zone 'UTC' end
+$$;
