@@ -1,0 +1,160 @@
+"""Moves that mend: reversals, claw-backs, restorations, adjustments."""
+
+import uuid
+
+import pytest
+
+from billing import ledger
+from billing.ledger.models import Charge, Entry, Grant
+from tests.billing.ledger.conftest import DAY, NOON, D, give, spend
+
+pytestmark = pytest.mark.django_db
+
+
+def reverse(account, charged, amount: str | None = None, key: str = "reverse", now=NOON):
+    asked = None if amount is None else D(amount)
+    return ledger.reverse(
+        account_id=account, charge_id=charged.charge_id, credits=asked, key=key, reason="failed call", now=now
+    )
+
+
+def claw_back(account, purchase, key: str = "refund", **terms):
+    return ledger.claw_back(
+        account_id=account, purchase_id=purchase, key=key, reason="refunded", now=NOON, **terms
+    )
+
+
+def restore(account, key: str = "won", undo: str = "refund"):
+    return ledger.restore(account_id=account, claw_back_key=undo, key=key, reason="won", now=NOON)
+
+
+def remaining() -> dict[str, object]:
+    return {grant.label: grant.remaining for grant in Grant.objects.all()}
+
+
+class TestReverse:
+    def test_gives_the_credits_back_to_the_grants_they_came_from_last_drawn_first(self, account):
+        give(account, "3", "a", label="a", expires_at=NOON + DAY)
+        give(account, "5", "b", label="b")
+        charged = spend(account, "7")
+        reverse(account, charged, "5")
+        assert remaining() == {"a": D("1"), "b": D("5")}
+        assert Charge.objects.get().status == "partly_reversed"
+        reverse(account, charged, key="rest")
+        assert remaining() == {"a": D("3"), "b": D("5")}
+        assert Charge.objects.get().status == "reversed"
+
+    def test_gives_a_fresh_grant_where_the_old_one_has_expired(self, account):
+        give(account, "5", services=["gpt-4o"], expires_at=NOON + DAY)
+        charged = spend(account, "4")
+        later = NOON + 2 * DAY
+        reverse(account, charged, now=later)
+        grant = ledger.balance(account, later).grants[0]
+        assert (grant.kind, grant.remaining, grant.services) == ("adjustment", D("4"), ["gpt-4o"])
+        assert grant.expires_at == later + 30 * DAY
+
+    def test_is_made_once_for_its_key_and_never_beyond_the_charge(self, account):
+        give(account, "5")
+        charged = spend(account, "4")
+        assert reverse(account, charged).balance_after == D("5")
+        assert reverse(account, charged).replayed
+        with pytest.raises(ledger.NotReversible) as refusal:
+            reverse(account, charged, "0.000001", "again")
+        assert refusal.value.left == 0
+        with pytest.raises(ledger.UnknownCharge):
+            ledger.reverse(account_id=account, charge_id=uuid.uuid4(), key="x", reason="r", now=NOON)
+
+
+@pytest.mark.fault("P13")
+class TestClawBack:
+    def test_takes_the_unspent_and_books_the_rest_as_debt_that_stops_spending(self, account):
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        give(account, "10", "other")
+        spend(account, "70")
+        taken = claw_back(account, purchase)
+        assert (taken.credits, taken.debt, taken.balance_after) == (D("30"), D("70"), D("10"))
+        with pytest.raises(ledger.InDebt):
+            spend(account, "1", "next")
+
+    def test_new_credits_repay_the_debt_first(self, account):
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        spend(account, "70")
+        claw_back(account, purchase)
+        granted = give(account, "50", "first")
+        assert (granted.repaid, granted.balance_after) == (D("50"), 0)
+        granted = give(account, "50", "second")
+        assert (granted.repaid, granted.balance_after) == (D("20"), D("30"))
+        assert ledger.balance(account, NOON).debt == 0
+        assert spend(account, "30", "free again").balance_after == 0
+
+    @pytest.mark.fault("P14")
+    def test_restoring_undoes_exactly_that(self, account):
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        spend(account, "70")
+        claw_back(account, purchase)
+        give(account, "50", "newer")
+        back = restore(account)
+        balance = ledger.balance(account, NOON)
+        assert (balance.total, balance.debt) == (D("80"), 0), "30 unspent and 50 that had repaid"
+        assert back.credits == D("80")
+        assert restore(account).replayed
+        with pytest.raises(ledger.AlreadyRestored):
+            restore(account, "twice")
+        with pytest.raises(ledger.UnknownClawBack):
+            restore(account, "x", undo="nothing")
+
+    @pytest.mark.fault("P12", "P14")
+    def test_a_second_claw_back_of_the_purchase_takes_only_what_the_first_left(self, account):
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        spend(account, "70")
+        first = claw_back(account, purchase, "partial", credits=D("50"))
+        assert (first.credits, first.debt) == (D("30"), D("20"))
+        second = claw_back(account, purchase, "dispute")
+        assert (second.credits, second.debt) == (0, D("50"))
+        assert claw_back(account, purchase, "again").debt == 0
+
+    def test_only_the_unspent_can_be_asked_for(self, account):
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        spend(account, "70")
+        taken = claw_back(account, purchase, unspent_only=True)
+        assert (taken.credits, taken.debt) == (D("30"), 0)
+
+    def test_held_credits_of_a_refunded_purchase_repay_when_they_come_back(self, account):
+        import datetime as dt
+
+        from tests.billing.ledger.conftest import order
+
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        soon = NOON + dt.timedelta(minutes=1)
+        ledger.hold(order(account, "40", "hold"), expires_at=soon, now=NOON)
+        assert claw_back(account, purchase).debt == D("40")
+        balance = ledger.balance(account, soon)
+        assert (balance.total, balance.debt) == (0, 0)
+
+
+class TestAdjust:
+    def test_gives_or_takes_with_a_reason_and_an_actor(self, account):
+        ledger.adjust(account_id=account, credits=D("5"), key="a", reason="goodwill", actor="staff", now=NOON)
+        ledger.adjust(account_id=account, credits=D("-2"), key="b", reason="mistake", actor="staff", now=NOON)
+        assert ledger.balance(account, NOON).total == D("3")
+        entry = Entry.objects.order_by("seq").last()
+        assert (entry.kind, entry.credits, entry.reason, entry.actor) == (
+            "adjust",
+            D("-2"),
+            "mistake",
+            "staff",
+        )
+
+    def test_never_takes_more_than_there_is(self, account):
+        with pytest.raises(ledger.InsufficientCredits):
+            ledger.adjust(account_id=account, credits=D("-2"), key="b", reason="r", actor="s", now=NOON)
+
+    def test_needs_a_reason(self, account):
+        with pytest.raises(ValueError, match="reason"):
+            ledger.adjust(account_id=account, credits=D("2"), key="b", reason=" ", actor="s", now=NOON)

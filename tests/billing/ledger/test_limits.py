@@ -1,0 +1,96 @@
+"""Limits of projects, members and keys, and quotas: counted with the charge itself."""
+
+import datetime as dt
+import uuid
+
+import pytest
+
+from billing import ledger
+from tests.billing.ledger.conftest import DAY, NOON, D, give, new_account, order, spend
+
+pytestmark = pytest.mark.django_db
+
+
+def limit(account, subject, maximum: str | None, kind="project", period="day", now=NOON):
+    return ledger.set_limit(
+        account_id=account,
+        kind=kind,
+        subject=str(subject),
+        period=period,
+        maximum=None if maximum is None else D(maximum),
+        now=now,
+    )
+
+
+@pytest.mark.requirement("FLOW-09")
+def test_at_a_projects_daily_limit_its_charges_are_refused_with_the_reset_and_others_go_on(db):
+    account = new_account("Asia/Kathmandu")
+    give(account, "100")
+    server, other = uuid.uuid4(), uuid.uuid4()
+    limit(account, server, "10")
+    spend(account, "8", "a", project_id=server)
+    with pytest.raises(ledger.LimitReached) as refusal:
+        spend(account, "3", "b", project_id=server)
+    assert (refusal.value.limit, refusal.value.used) == ("project", D("8"))
+    assert refusal.value.resets_at == dt.datetime(2026, 3, 10, 18, 15, tzinfo=dt.UTC), "midnight in Kathmandu"
+    spend(account, "3", "b", project_id=other)
+    spend(account, "2", "c", project_id=server)
+    spend(account, "10", "d", project_id=server, now=refusal.value.resets_at)
+
+
+def test_a_new_limit_counts_what_its_window_has_seen_and_a_change_does_not_reset_it(account):
+    give(account, "100")
+    server = uuid.uuid4()
+    spend(account, "8", "a", project_id=server)
+    assert limit(account, server, "10") == D("8")
+    with pytest.raises(ledger.LimitReached):
+        spend(account, "3", "b", project_id=server)
+    assert limit(account, server, "20") == D("8")
+    spend(account, "3", "b", project_id=server)
+    limit(account, server, None)
+    spend(account, "80", "c", project_id=server)
+
+
+def test_members_are_capped_by_the_month_and_keys_too(account):
+    give(account, "100")
+    bob, key = uuid.uuid4(), uuid.uuid4()
+    limit(account, bob, "10", "member", "month")
+    limit(account, key, "5", "key", "month")
+    spend(account, "5", "a", member_id=bob, api_key_id=key)
+    with pytest.raises(ledger.LimitReached) as refusal:
+        spend(account, "1", "b", member_id=bob, api_key_id=key)
+    assert refusal.value.limit == "key"
+    spend(account, "5", "b", member_id=bob)
+    spend(account, "10", "c", member_id=bob, now=NOON + 30 * DAY)
+
+
+def test_holds_count_and_give_back_what_they_did_not_use(account):
+    give(account, "100")
+    server = uuid.uuid4()
+    limit(account, server, "10")
+    held = ledger.hold(
+        order(account, "9", "h", project_id=server), expires_at=NOON + dt.timedelta(hours=1), now=NOON
+    )
+    with pytest.raises(ledger.LimitReached):
+        spend(account, "2", "a", project_id=server)
+    ledger.capture(account_id=account, hold_id=held.hold_id, credits=D("3"), key="c", detail={}, now=NOON)
+    spend(account, "7", "a", project_id=server)
+
+
+def test_a_reversal_gives_the_window_back(account):
+    give(account, "100")
+    server = uuid.uuid4()
+    limit(account, server, "10")
+    charged = spend(account, "10", "a", project_id=server)
+    ledger.reverse(account_id=account, charge_id=charged.charge_id, key="r", reason="r", now=NOON)
+    spend(account, "10", "b", project_id=server)
+
+
+@pytest.mark.requirement("REFLY-18")
+def test_a_quota_of_a_hundred_files_refuses_the_hundred_and_first(account):
+    limit(account, "files", "100", "quota", "ever")
+    for n in range(100):
+        spend(account, "0", f"file-{n}", service="file-upload", quota=("files", 1))
+    with pytest.raises(ledger.QuotaReached) as refusal:
+        spend(account, "0", "file-100", service="file-upload", quota=("files", 1))
+    assert (refusal.value.quota, refusal.value.maximum, refusal.value.used) == ("files", D("100"), D("100"))

@@ -1,0 +1,202 @@
+"""Allowances, expiry and renewal: time passes, and no job is needed for it to be true."""
+
+import datetime as dt
+
+import pytest
+
+from accounts.models import Account
+from billing import ledger
+from billing.ledger.models import Entry, Grant, Wallet
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, new_account, spend
+
+pytestmark = pytest.mark.django_db
+HOUR = dt.timedelta(hours=1)
+
+
+def at(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+def total(account, now) -> object:
+    return ledger.balance(account, now).total
+
+
+def allow(account, *terms, now=NOON, **options):
+    return ledger.set_allowances(account_id=account, allowances=terms, now=now, **options)
+
+
+@pytest.mark.requirement("REFLY-05", "RECR-02")
+@pytest.mark.fault("T5")
+def test_each_day_has_exactly_the_plans_figure_and_never_a_sum(account):
+    assert allow(account, allowance("daily", "100")) == D("100")
+    spend(account, "30")
+    midnight = at("2026-03-11T00:00:00")
+    assert total(account, midnight - HOUR) == D("70")
+    assert total(account, midnight) == D("100")
+    assert total(account, midnight + 3 * DAY) == D("100")
+    assert Grant.objects.count() == 3, "the days between were never given"
+    last = Grant.objects.order_by("created_at").last()
+    assert (last.created_at, last.expires_at) == (midnight + 3 * DAY, midnight + 4 * DAY)
+
+
+@pytest.mark.requirement("REFLY-02")
+def test_a_plan_gives_daily_and_monthly_credits_each_in_their_time(account):
+    allow(account, allowance("daily", "100"), allowance("bonus", "500", "month", kind="bonus"))
+    assert total(account, NOON) == D("600")
+    spend(account, "250")
+    assert total(account, NOON + DAY) == D("450")
+    assert total(account, NOON + 31 * DAY) == D("600")
+
+
+@pytest.mark.fault("T1")
+def test_months_are_counted_from_their_anchor(account):
+    anchor = at("2026-01-31T10:00:00")
+    allow(account, allowance("plan", "10", "month", anchor_at=anchor), now=anchor)
+    for moment in ("2026-02-28", "2026-03-31", "2026-04-30", "2026-05-31", "2026-06-30"):
+        due = at(f"{moment}T10:00:00")
+        assert ledger.balance(account, due - HOUR).grants[0].expires_at == due
+        assert total(account, due) == D("10")
+        assert Grant.objects.order_by("created_at").last().created_at == due
+
+
+@pytest.mark.fault("T2")
+def test_a_29_february_comes_back_in_leap_years(account):
+    anchor = at("2024-02-29T00:00:00")
+    allow(account, allowance("plan", "10", "month", anchor_at=anchor), now=anchor)
+    assert ledger.balance(account, at("2026-02-10T00:00:00")).grants[0].expires_at == at(
+        "2026-02-28T00:00:00"
+    )
+    assert ledger.balance(account, at("2028-02-10T00:00:00")).grants[0].expires_at == at(
+        "2028-02-29T00:00:00"
+    )
+
+
+@pytest.mark.fault("T3")
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "Africa/Cairo"])
+def test_a_year_of_days_has_one_refresh_for_each_local_date(zone, db):
+    from zoneinfo import ZoneInfo
+
+    start = dt.datetime(2026, 1, 1, 0, 0, tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+    account = new_account(zone, start)
+    allow(account, allowance("daily", "5", anchor_at=start), now=start)
+    now, dates = start, []
+    for _ in range(364 * 4):
+        now += 6 * HOUR
+        ledger.settle([account], now)
+    for grant in Grant.objects.order_by("created_at"):
+        dates.append(grant.created_at.astimezone(ZoneInfo(zone)).date())
+    expected = (now.astimezone(ZoneInfo(zone)).date() - dt.date(2026, 1, 1)).days + 1
+    assert len(dates) == len(set(dates)) == expected
+
+
+@pytest.mark.fault("T4")
+def test_moving_through_time_zones_gives_no_extra_refresh(account):
+    allow(account, allowance("daily", "100"))
+    zones = ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "UTC"]
+    now = NOON
+    for step in range(24 * 10):
+        Account.objects.filter(id=account).update(zone=zones[step % 4])
+        now += HOUR
+        assert total(account, now) <= D("100")
+    assert Grant.objects.count() <= 11
+
+
+@pytest.mark.fault("T6")
+def test_a_clock_that_jumps_back_gives_nothing_twice(account):
+    allow(account, allowance("daily", "100"))
+    midnight = at("2026-03-11T00:00:00")
+    spend(account, "40", now=midnight)
+    assert total(account, midnight - HOUR) == D("60")
+    assert total(account, midnight) == D("60")
+    assert Grant.objects.count() == 2
+
+
+@pytest.mark.requirement("FLICK-03", "FLICK-04")
+def test_a_once_only_quota_lasts_its_month_and_never_comes_again(account):
+    quota = allowance("free", "50", "once", kind="bonus", lasts="1 month")
+    allow(account, quota)
+    assert ledger.balance(account, NOON).grants[0].expires_at == at("2026-04-10T12:00:00")
+    assert total(account, at("2026-04-10T12:00:00")) == 0
+    later = at("2026-06-01T00:00:00")
+    allow(account, now=later)
+    assert allow(account, quota, now=later + DAY) == 0
+
+
+@pytest.mark.fault("P15")
+def test_leaving_a_plan_and_coming_back_within_a_period_gives_nothing_twice(account):
+    small, large = allowance("small", "100", "month"), allowance("large", "300", "month")
+    assert allow(account, small) == D("100")
+    assert allow(account, large, now=NOON + DAY) == D("300")
+    assert allow(account, small, now=NOON + 2 * DAY) == 0
+    assert allow(account, large, now=NOON + 3 * DAY) == 0
+    assert total(account, at("2026-04-10T12:00:00")) == D("300")
+
+
+@pytest.mark.requirement("FLICK-09")
+def test_an_upgrade_carries_unused_credits_into_the_new_month(account):
+    allow(account, allowance("pro", "100", "month"))
+    spend(account, "30")
+    upgraded = NOON + 5 * DAY
+    assert allow(
+        account, allowance("pro+", "300", "month", anchor_at=upgraded), now=upgraded, carry_over=True
+    ) == D("370")
+    assert {grant.expires_at for grant in ledger.balance(account, upgraded).grants} == {
+        at("2026-04-15T12:00:00")
+    }
+    assert total(account, at("2026-04-15T12:00:00")) == D("300")
+    assert sum(entry.credits for entry in Entry.objects.filter(kind="carry_over")) == 0
+
+
+@pytest.mark.requirement("RECR-03", "RECR-08", "APIN-09", "FLOW-04")
+def test_bought_credits_survive_renewals_and_plan_changes_to_the_last_fraction(account):
+    from tests.billing.ledger.conftest import give
+
+    allow(account, allowance("pro", "10", "month"))
+    give(account, "0.123456")
+    allow(account, allowance("max", "20", "month"), now=NOON + DAY)
+    allow(account, now=NOON + 2 * DAY)
+    assert total(account, NOON + 400 * DAY) == D("0.123456")
+
+
+@pytest.mark.requirement("RECR-04", "FLOW-04")
+def test_one_charge_spans_plan_credits_and_then_bought_ones(account):
+    from tests.billing.ledger.conftest import give
+
+    give(account, "50")
+    allow(account, allowance("pro", "10", "month"))
+    charged = spend(account, "15")
+    assert [(one.kind, one.credits) for one in charged.drawn] == [("plan", D("10")), ("top_up", D("5"))]
+
+
+@pytest.mark.fault("C1", "C2", "C4")
+def test_the_beat_job_settles_each_due_account_once(db):
+    accounts = [new_account() for _ in range(7)]
+    for account in accounts:
+        allow(account, allowance("daily", "100"))
+    assert ledger.settle_due(NOON, chunk=3) == 0
+    tomorrow = NOON + DAY
+    assert ledger.settle_due(tomorrow, chunk=3) == 7
+    assert ledger.settle_due(tomorrow, chunk=3) == 0
+    assert Grant.objects.count() == 14
+    assert set(Wallet.objects.values_list("balance", flat=True)) == {D("100")}
+
+
+def test_a_plan_that_ends_renews_no_more(account):
+    end = at("2026-03-12T00:00:00")
+    allow(account, allowance("daily", "100", ends_at=end))
+    assert total(account, end - HOUR) == D("100")
+    assert total(account, end) == 0
+    assert Wallet.objects.get().next_due_at is None
+
+
+def test_an_allowance_repays_debt_first(account):
+    import uuid
+
+    from tests.billing.ledger.conftest import give
+
+    purchase = uuid.uuid4()
+    give(account, "30", purchase_id=purchase)
+    spend(account, "30")
+    ledger.claw_back(account_id=account, purchase_id=purchase, key="r", reason="r", now=NOON)
+    assert allow(account, allowance("daily", "100")) == D("70")
+    assert ledger.balance(account, NOON + DAY).total == D("100")
