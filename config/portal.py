@@ -171,7 +171,7 @@ def _welcome(seconds: float) -> str:
         f"  Address   {demo['url']}/",
         f"  Sign in   {demo['email']}  {demo['password']}",
         f"  Admin     {demo['url']}/admin/  {demo['staff_email']}  {demo['staff_password']}",
-        f"  Mailbox   {demo['url']}/sandbox/mailbox/",
+        f"  Mailbox   {demo['url']}/sandbox/mail/",
         f"  API       {demo['url']}/api/v1/docs/",
         "",
         "  Charge credits, and see the counter move:",

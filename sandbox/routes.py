@@ -1,0 +1,233 @@
+"""Which endpoint is answered by which function, and which of its parameters the sandbox understands.
+
+Invariant: every line names an endpoint of the installed SDK (a test compares them). A parameter that Stripe knows
+and the sandbox does not is refused loudly, never ignored: a feature that works here works there.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sandbox import (
+    account,
+    balance,
+    catalog,
+    charges,
+    checkout_sessions,
+    clocks,
+    customers,
+    discounts,
+    disputes,
+    events,
+    invoice_items,
+    invoice_previews,
+    invoices,
+    payment_intents,
+    payment_methods,
+    portal_sessions,
+    refunds,
+    schedules,
+    setup_intents,
+    subscription_changes,
+    subscriptions,
+    webhook_endpoints,
+)
+from sandbox.calls import Call
+from sandbox.store import Body
+
+PAGED = "limit starting_after ending_before created"
+CUSTOMER = (
+    "email name phone description preferred_locales tax_exempt balance address shipping metadata payment_method "
+    "invoice_settings"
+)
+CHECKOUT = (
+    "mode line_items success_url cancel_url customer customer_email customer_creation client_reference_id metadata "
+    "payment_intent_data subscription_data setup_intent_data allowed_payment_method_types excluded_payment_method_types "
+    "payment_method_options allow_promotion_codes discounts expires_at locale submit_type currency ui_mode "
+    "billing_address_collection phone_number_collection tax_id_collection consent_collection custom_text customer_update "
+    "payment_method_collection saved_payment_method_options integration_identifier branding_settings origin_context"
+)
+INTENT = (
+    "amount currency customer payment_method description metadata receipt_email setup_future_usage "
+    "statement_descriptor statement_descriptor_suffix transfer_group allowed_payment_method_types confirm off_session "
+    "return_url automatic_payment_methods payment_method_options error_on_requires_action"
+)
+PRICE = (
+    "currency unit_amount unit_amount_decimal product product_data recurring metadata nickname lookup_key "
+    "transfer_lookup_key active tax_behavior"
+)
+PRODUCT = "name id active description images metadata default_price_data marketing_features statement_descriptor tax_code unit_label url"
+SUBSCRIPTION_CHANGE = (
+    "items metadata proration_behavior proration_date billing_cycle_anchor cancel_at_period_end cancel_at "
+    "cancellation_details default_payment_method description discounts payment_behavior payment_settings off_session "
+    "trial_end collection_method"
+)
+
+
+class Route(NamedTuple):
+    method: str
+    path: str
+    handler: Callable[[Call], Body]
+    takes: str = ""
+
+    @property
+    def known(self) -> set[str]:
+        return {"expand", *self.takes.split()}
+
+
+ROUTES = (
+    Route("get", "/v1/account", account.retrieve),
+    Route("get", "/v1/balance", balance.retrieve_balance),
+    Route("get", "/v1/balance_transactions", balance.list_transactions, f"{PAGED} type source currency"),
+    Route("get", "/v1/balance_transactions/{id}", balance.retrieve),
+    Route("get", "/v1/products", catalog.list_products, f"{PAGED} active"),
+    Route("post", "/v1/products", catalog.create_product, PRODUCT),
+    Route("get", "/v1/products/{id}", catalog.retrieve_product),
+    Route("post", "/v1/products/{id}", catalog.update_product, f"{PRODUCT} default_price"),
+    Route("get", "/v1/prices", catalog.list_prices, f"{PAGED} active product currency type lookup_keys"),
+    Route("post", "/v1/prices", catalog.create_price, PRICE),
+    Route("get", "/v1/prices/{price}", catalog.retrieve_price),
+    Route("post", "/v1/prices/{price}", catalog.update_price, "active nickname lookup_key transfer_lookup_key metadata tax_behavior"),
+    Route("get", "/v1/coupons", discounts.list_coupons, PAGED),
+    Route(
+        "post",
+        "/v1/coupons",
+        discounts.create_coupon,
+        "id percent_off amount_off currency duration duration_in_months max_redemptions metadata name redeem_by",
+    ),
+    Route("get", "/v1/coupons/{coupon}", discounts.retrieve_coupon),
+    Route("delete", "/v1/coupons/{coupon}", discounts.delete_coupon),
+    Route("get", "/v1/promotion_codes", discounts.list_codes, f"{PAGED} code active customer coupon"),
+    Route(
+        "post",
+        "/v1/promotion_codes",
+        discounts.create_code,
+        "promotion code active customer expires_at max_redemptions metadata restrictions",
+    ),
+    Route("get", "/v1/promotion_codes/{promotion_code}", discounts.retrieve_code),
+    Route("post", "/v1/promotion_codes/{promotion_code}", discounts.update_code, "active metadata"),
+    Route("get", "/v1/customers", customers.list_customers, f"{PAGED} email test_clock"),
+    Route("post", "/v1/customers", customers.create, f"{CUSTOMER} test_clock"),
+    Route("get", "/v1/customers/{customer}", customers.retrieve),
+    Route("post", "/v1/customers/{customer}", customers.update, CUSTOMER),
+    Route("delete", "/v1/customers/{customer}", customers.delete),
+    Route("get", "/v1/customers/{customer}/payment_methods", payment_methods.list_of_customer, f"{PAGED} type allow_redisplay"),
+    Route("get", "/v1/customers/{customer}/payment_methods/{payment_method}", payment_methods.retrieve_of_customer),
+    Route("get", "/v1/payment_methods", payment_methods.list_methods, f"{PAGED} customer type"),
+    Route("post", "/v1/payment_methods", payment_methods.create, "type card billing_details metadata sepa_debit"),
+    Route("get", "/v1/payment_methods/{payment_method}", payment_methods.retrieve),
+    Route("post", "/v1/payment_methods/{payment_method}", payment_methods.update, "billing_details metadata allow_redisplay"),
+    Route("post", "/v1/payment_methods/{payment_method}/attach", payment_methods.attach_by_api, "customer"),
+    Route("post", "/v1/payment_methods/{payment_method}/detach", payment_methods.detach),
+    Route("get", "/v1/checkout/sessions", checkout_sessions.list_sessions, f"{PAGED} customer payment_intent status subscription"),
+    Route("post", "/v1/checkout/sessions", checkout_sessions.create, CHECKOUT),
+    Route("get", "/v1/checkout/sessions/{session}", checkout_sessions.retrieve),
+    Route("post", "/v1/checkout/sessions/{session}", checkout_sessions.update, "metadata"),
+    Route("post", "/v1/checkout/sessions/{session}/expire", checkout_sessions.expire),
+    Route("get", "/v1/checkout/sessions/{session}/line_items", checkout_sessions.list_line_items, PAGED),
+    Route("get", "/v1/payment_intents", payment_intents.list_intents, f"{PAGED} customer"),
+    Route("post", "/v1/payment_intents", payment_intents.create, INTENT),
+    Route("get", "/v1/payment_intents/{intent}", payment_intents.retrieve),
+    Route("post", "/v1/payment_intents/{intent}", payment_intents.update, INTENT),
+    Route(
+        "post",
+        "/v1/payment_intents/{intent}/confirm",
+        payment_intents.confirm,
+        "payment_method off_session return_url setup_future_usage receipt_email",
+    ),
+    Route("post", "/v1/payment_intents/{intent}/cancel", payment_intents.cancel, "cancellation_reason"),
+    Route("get", "/v1/setup_intents", setup_intents.list_intents, f"{PAGED} customer payment_method"),
+    Route(
+        "post",
+        "/v1/setup_intents",
+        setup_intents.create,
+        "customer payment_method confirm usage description metadata return_url automatic_payment_methods",
+    ),
+    Route("get", "/v1/setup_intents/{intent}", setup_intents.retrieve),
+    Route("post", "/v1/setup_intents/{intent}/confirm", setup_intents.confirm, "payment_method return_url"),
+    Route("post", "/v1/setup_intents/{intent}/cancel", setup_intents.cancel, "cancellation_reason"),
+    Route("get", "/v1/charges", charges.list_charges, f"{PAGED} customer payment_intent"),
+    Route("get", "/v1/charges/{charge}", charges.retrieve),
+    Route("post", "/v1/charges/{charge}", charges.update, "metadata description receipt_email"),
+    Route("get", "/v1/refunds", refunds.list_refunds, f"{PAGED} charge payment_intent"),
+    Route("post", "/v1/refunds", refunds.create, "charge payment_intent amount reason metadata"),
+    Route("get", "/v1/refunds/{refund}", refunds.retrieve),
+    Route("post", "/v1/refunds/{refund}", refunds.update, "metadata"),
+    Route("post", "/v1/refunds/{refund}/cancel", refunds.cancel),
+    Route("get", "/v1/disputes", disputes.list_disputes, f"{PAGED} charge payment_intent"),
+    Route("get", "/v1/disputes/{dispute}", disputes.retrieve),
+    Route("post", "/v1/disputes/{dispute}", disputes.update, "evidence metadata submit"),
+    Route("post", "/v1/disputes/{dispute}/close", disputes.close),
+    Route("get", "/v1/events", events.list_events, f"{PAGED} type types delivery_success"),
+    Route("get", "/v1/events/{id}", events.retrieve),
+    Route("get", "/v1/webhook_endpoints", webhook_endpoints.list_endpoints, PAGED),
+    Route("post", "/v1/webhook_endpoints", webhook_endpoints.create, "url enabled_events description metadata api_version"),
+    Route("get", "/v1/webhook_endpoints/{webhook_endpoint}", webhook_endpoints.retrieve),
+    Route("post", "/v1/webhook_endpoints/{webhook_endpoint}", webhook_endpoints.update, "url enabled_events description metadata disabled"),
+    Route("delete", "/v1/webhook_endpoints/{webhook_endpoint}", webhook_endpoints.delete),
+    Route(
+        "get", "/v1/subscriptions", subscriptions.list_subscriptions, f"{PAGED} customer status price test_clock collection_method"
+    ),
+    Route(
+        "post",
+        "/v1/subscriptions",
+        subscriptions.create,
+        "customer items metadata default_payment_method description discounts payment_behavior off_session "
+        "trial_period_days trial_end payment_settings collection_method cancel_at_period_end",
+    ),
+    Route("get", "/v1/subscriptions/{subscription_exposed_id}", subscriptions.retrieve),
+    Route("post", "/v1/subscriptions/{subscription_exposed_id}", subscription_changes.update, SUBSCRIPTION_CHANGE),
+    Route(
+        "delete",
+        "/v1/subscriptions/{subscription_exposed_id}",
+        subscription_changes.cancel,
+        "invoice_now prorate cancellation_details",
+    ),
+    Route("get", "/v1/subscription_schedules", schedules.list_schedules, f"{PAGED} customer scheduled"),
+    Route("post", "/v1/subscription_schedules", schedules.create, "from_subscription metadata"),
+    Route("get", "/v1/subscription_schedules/{schedule}", schedules.retrieve),
+    Route("post", "/v1/subscription_schedules/{schedule}", schedules.update, "phases end_behavior metadata proration_behavior"),
+    Route("post", "/v1/subscription_schedules/{schedule}/release", schedules.release, "preserve_cancel_date"),
+    Route("post", "/v1/subscription_schedules/{schedule}/cancel", schedules.cancel, "invoice_now prorate"),
+    Route("get", "/v1/invoices", invoices.list_invoices, f"{PAGED} customer subscription status collection_method"),
+    Route("post", "/v1/invoices", invoices.create, "customer description metadata auto_advance collection_method currency"),
+    Route(
+        "post", "/v1/invoices/create_preview", invoice_previews.create, "customer subscription subscription_details discounts currency"
+    ),
+    Route("get", "/v1/invoices/{invoice}", invoices.retrieve),
+    Route("post", "/v1/invoices/{invoice}", invoices.update, "metadata description auto_advance default_payment_method"),
+    Route("post", "/v1/invoices/{invoice}/finalize", invoices.finalize_by_api, "auto_advance"),
+    Route("post", "/v1/invoices/{invoice}/pay", invoices.pay_by_api, "payment_method off_session"),
+    Route("post", "/v1/invoices/{invoice}/void", invoices.void),
+    Route("get", "/v1/invoices/{invoice}/lines", invoices.list_lines, PAGED),
+    Route("get", "/v1/invoice_payments", invoices.list_payments, f"{PAGED} invoice payment status"),
+    Route("get", "/v1/invoice_payments/{invoice_payment}", invoices.retrieve_payment),
+    Route("get", "/v1/invoiceitems", invoice_items.list_items, f"{PAGED} customer invoice pending"),
+    Route("post", "/v1/invoiceitems", invoice_items.create, "customer amount currency description metadata subscription invoice"),
+    Route("get", "/v1/invoiceitems/{invoiceitem}", invoice_items.retrieve),
+    Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url flow_data locale configuration"),
+    Route("get", "/v1/test_helpers/test_clocks", clocks.list_clocks, PAGED),
+    Route("post", "/v1/test_helpers/test_clocks", clocks.create, "frozen_time name"),
+    Route("get", "/v1/test_helpers/test_clocks/{test_clock}", clocks.retrieve),
+    Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", clocks.advance, "frozen_time"),
+    Route("delete", "/v1/test_helpers/test_clocks/{test_clock}", clocks.delete),
+)
+
+
+@functools.cache
+def _patterns() -> list[tuple[str, re.Pattern[str], Route]]:
+    # Fixed paths before those with ids: /v1/invoices/create_preview is no invoice.
+    ordered = sorted(ROUTES, key=lambda route: route.path.count("{"))
+    return [
+        (route.method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path) + r"\Z"), route)
+        for route in ordered
+    ]
+
+
+def match(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+    """The route of a request and the ids in its path; None when the sandbox has no such endpoint."""
+    for wanted, pattern, route in _patterns():
+        if wanted == method and (found := pattern.match(path)):
+            return route, found.groupdict()
+    return None

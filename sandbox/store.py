@@ -1,0 +1,150 @@
+"""The one table of Stripe's objects: add, find, save, list in pages.
+
+Invariant: whoever changes objects holds the sandbox's one lock until commit (`lock`), so that every change sees
+all changes before it. A stand-in may be slow; it may not be wrong.
+"""
+
+import secrets
+import string
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from sandbox import errors
+from sandbox.calls import Call
+from sandbox.models import Resource
+
+Body = dict[str, Any]
+LOCK = 0x5A4DB0  # any number that nothing else in this database locks on
+PREFIXES = {
+    "billing_portal.session": "bps_",
+    "balance_transaction": "txn_",
+    "charge": "ch_",
+    "checkout.session": "cs_test_",
+    "customer": "cus_",
+    "dispute": "du_",
+    "discount": "di_",
+    "event": "evt_",
+    "invoice": "in_",
+    "invoice_payment": "inpay_",
+    "invoiceitem": "ii_",
+    "line_item": "il_",
+    "item": "li_",
+    "payment_intent": "pi_",
+    "payment_method": "pm_",
+    "price": "price_",
+    "product": "prod_",
+    "promotion_code": "promo_",
+    "refund": "re_",
+    "setup_intent": "seti_",
+    "subscription": "sub_",
+    "subscription_item": "si_",
+    "subscription_schedule": "sub_sched_",
+    "test_helpers.test_clock": "clock_",
+    "webhook_endpoint": "we_",
+}
+LETTERS = string.ascii_letters + string.digits
+
+
+def lock() -> None:
+    """Become the only writer until this transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
+def new_id(kind: str) -> str:
+    """An id of Stripe's form: `pi_` and 24 letters and digits (58 for a Checkout Session)."""
+    length = 58 if kind == "checkout.session" else 24
+    return PREFIXES.get(kind, "obj_") + random_text(length)
+
+
+def random_text(length: int) -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(length))
+
+
+def add(body: Body) -> Body:
+    """Keep a new object; its body names its id, kind and creation."""
+    Resource.objects.create(
+        stripe_id=body["id"], kind=body["object"], created=body.get("created", 0), body=body
+    )
+    return body
+
+
+def save(body: Body) -> Body:
+    changed = Resource.objects.filter(stripe_id=body["id"]).update(body=body)
+    if changed != 1:
+        raise errors.unknown_object(body["object"], body["id"])
+    return body
+
+
+def remove(stripe_id: str) -> None:
+    Resource.objects.filter(stripe_id=stripe_id).delete()
+
+
+def find(kind: str, stripe_id: str | None) -> Body | None:
+    row = Resource.objects.filter(kind=kind, stripe_id=stripe_id or "").only("body").first()
+    return None if row is None else row.body
+
+
+def get(kind: str, stripe_id: str, param: str | None = None) -> Body:
+    """The object, or Stripe's "No such …" (404 for the path's own id, 400 naming the parameter otherwise)."""
+    body = find(kind, stripe_id)
+    if body is None or body.get("deleted"):
+        raise errors.unknown_object(kind, stripe_id, param)
+    return body
+
+
+def where(kind: str, **fields: Any) -> list[Body]:
+    """All objects of a kind whose top-level fields have these values, newest first."""
+    rows = Resource.objects.filter(kind=kind, **{f"body__{name}": value for name, value in fields.items()})
+    return [row.body for row in rows.order_by("-position")]
+
+
+def listing(kind: str, call: Call, url: str, **fields: Any) -> Body:
+    """A page of objects as Stripe lists them; `fields` narrow it, None means "any"."""
+    rows = Resource.objects.filter(kind=kind).exclude(body__has_key="deleted")
+    for name, value in fields.items():
+        if value is not None:
+            rows = rows.filter(**{f"body__{name}": value})
+    return page(within(rows, call.params.get("created")), call, url)
+
+
+def page(rows: QuerySet[Resource], call: Call, url: str) -> Body:
+    """One page of these rows, by `limit`, `starting_after` and `ending_before`, newest first."""
+    limit = call.params.get("limit", 10)
+    if not 1 <= limit <= 100:
+        raise errors.StripeError("Invalid integer: limit must be between 1 and 100.", param="limit")
+    if before := call.params.get("ending_before"):
+        newer = rows.filter(position__gt=_position(before, "ending_before")).order_by("position")[: limit + 1]
+        found = list(newer)
+        data = list(reversed(found[:limit]))
+    else:
+        if after := call.params.get("starting_after"):
+            rows = rows.filter(position__lt=_position(after, "starting_after"))
+        found = list(rows.order_by("-position")[: limit + 1])
+        data = found[:limit]
+    return {"object": "list", "url": url, "has_more": len(found) > limit, "data": [row.body for row in data]}
+
+
+def _position(stripe_id: str, param: str) -> int:
+    row = Resource.objects.filter(stripe_id=stripe_id).only("position").first()
+    if row is None:
+        raise errors.unknown_object("object", stripe_id, param)
+    return row.position
+
+
+def within(rows: QuerySet[Resource], created: Any) -> QuerySet[Resource]:
+    """Rows created at an instant, or between bounds {"gte": …, "lt": …}."""
+    if created is None:
+        return rows
+    if isinstance(created, int):
+        return rows.filter(created=created)
+    return rows.filter(**{f"created__{bound}": instant for bound, instant in created.items()})
+
+
+def public(body: Any) -> Any:
+    """The object without the sandbox's own notes (fields that begin with an underscore), at every depth."""
+    if isinstance(body, dict):
+        return {name: public(value) for name, value in body.items() if not name.startswith("_")}
+    return [public(item) for item in body] if isinstance(body, list) else body
