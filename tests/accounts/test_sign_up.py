@@ -1,0 +1,181 @@
+"""Somebody new: address, password, code; then there is a user with a personal account."""
+
+from unittest import mock
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import adapter, opening
+from accounts.models import Account, User
+from tests.accounts.mailbox import code_sent_to, subjects_to
+
+PASSWORD = "a long enough passphrase"
+CONFIRM = "/accounts/confirm-email/"
+
+
+@pytest.fixture
+def visitor(catalogue):
+    return Client()
+
+
+def sign_up(browser, address, **more):
+    return browser.post(
+        reverse("account_signup"), {"email": address, "password1": PASSWORD} | more, follow=False
+    )
+
+
+def test_signing_up_leads_to_the_code_and_the_code_to_the_dashboard(visitor):
+    answer = sign_up(visitor, "dora@example.org")
+    assert answer.status_code == 302
+    assert answer.url == CONFIRM
+
+    answer = visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")})
+    assert answer.url == "/"
+    assert visitor.session["_auth_user_id"] == str(User.objects.get(email="dora@example.org").pk)
+    assert EmailAddress.objects.get(email="dora@example.org").verified
+
+
+def test_nobody_is_signed_in_before_the_code(visitor):
+    sign_up(visitor, "dora@example.org")
+    assert visitor.get(reverse("settings")).status_code == 302
+
+
+def test_a_wrong_code_is_refused_with_a_way_on(visitor):
+    sign_up(visitor, "dora@example.org")
+    code = code_sent_to("dora@example.org")
+    wrong = "000000" if code != "000000" else "111111"
+    page = visitor.post(CONFIRM, {"code": wrong})
+    assert page.status_code == 200
+    assert "have a new one sent" in page.content.decode()
+
+
+def test_three_wrong_codes_end_the_attempt(visitor):
+    sign_up(visitor, "dora@example.org")
+    code = code_sent_to("dora@example.org")
+    wrong = "000000" if code != "000000" else "111111"
+    for _ in range(3):
+        visitor.post(CONFIRM, {"code": wrong})
+    visitor.post(CONFIRM, {"code": code})
+    assert "_auth_user_id" not in visitor.session
+
+
+@pytest.mark.requirement("REFLY-18")
+def test_every_new_user_has_a_personal_account_at_once(visitor):
+    sign_up(visitor, "dora@example.org")
+    user = User.objects.get(email="dora@example.org")
+    account = Account.objects.get(person=user)
+    assert account.kind == "personal"
+    assert account.memberships.get().user == user
+    assert account.memberships.get().role == "owner"
+
+
+def test_an_address_in_mixed_case_is_one_address(visitor):
+    sign_up(visitor, "Dora.Smith@Example.ORG")
+    user = User.objects.get()
+    assert user.email == "dora.smith@example.org"
+    visitor.post(CONFIRM, {"code": code_sent_to("dora.smith@example.org")})
+    visitor.post(reverse("account_logout"))
+
+    visitor.post(reverse("account_login"), {"login": "DORA.smith@example.org", "password": PASSWORD})
+    assert visitor.session["_auth_user_id"] == str(user.pk)
+
+
+def test_without_its_account_no_user_comes_into_being(visitor):
+    visitor.raise_request_exception = False
+    with mock.patch.object(opening, "open_personal_account", side_effect=RuntimeError):
+        assert sign_up(visitor, "dora@example.org").status_code == 500
+    assert not User.objects.exists()
+
+
+def test_a_short_password_is_refused_by_name(visitor):
+    page = sign_up(visitor, "dora@example.org", password1="short")
+    assert page.status_code == 200
+    assert "at least 10 characters" in page.content.decode()
+    assert not User.objects.exists()
+
+
+@pytest.mark.fault("W5")
+def test_signing_up_with_a_known_address_looks_the_same(alice):
+    known, unknown = Client(), Client()
+    answers = [sign_up(known, alice.email), sign_up(unknown, "dora@example.org")]
+    assert {(answer.status_code, answer.url) for answer in answers} == {(302, CONFIRM)}
+    pages = [
+        browser.get(CONFIRM).content.decode().replace(address, "ADDRESS")
+        for browser, address in ((known, alice.email), (unknown, "dora@example.org"))
+    ]
+    assert without_tokens(pages[0]) == without_tokens(pages[1])
+
+
+@pytest.mark.fault("W5")
+def test_the_owner_of_a_known_address_is_told_by_mail_and_nobody_else(alice):
+    sign_up(Client(), alice.email)
+    assert subjects_to(alice.email) == ["You have an account already"]
+    assert User.objects.filter(email=alice.email).count() == 1
+
+
+@pytest.mark.fault("W5")
+def test_a_known_address_costs_a_password_hash_as_well(alice):
+    with mock.patch("accounts.sign_in_forms.make_password") as hashing:
+        sign_up(Client(), alice.email)
+    hashing.assert_called_once()
+
+
+@pytest.mark.fault("W5")
+def test_two_sign_ups_of_one_address_at_once_answer_alike(visitor):
+    """The other one commits between our look for the address and our insert."""
+    look = adapter.AccountAdapter.new_user
+
+    def meanwhile(self, request):
+        other = User.objects.create_user("dora@example.org", PASSWORD)
+        opening.open_personal_account(other, timezone.now())
+        return look(self, request)
+
+    with mock.patch.object(adapter.AccountAdapter, "new_user", meanwhile):
+        answer = sign_up(visitor, "dora@example.org")
+    assert (answer.status_code, answer.url) == (302, CONFIRM)
+    assert User.objects.count() == 1
+    assert Account.objects.count() == 1
+
+
+@pytest.mark.fault("C8")
+def test_when_mail_is_down_the_page_says_so(visitor):
+    with mock.patch("django.core.mail.EmailMultiAlternatives.send", side_effect=ConnectionRefusedError):
+        sign_up(visitor, "dora@example.org")
+    assert "E-mail cannot be sent now" in visitor.get(CONFIRM).content.decode()
+
+
+def test_too_many_sign_ups_from_one_place_are_stopped(visitor):
+    statuses = [sign_up(visitor, f"dora{number}@example.org").status_code for number in range(21)]
+    assert statuses[:20] == [302] * 20
+    assert statuses[20] == 429
+
+
+@pytest.mark.fault("I5")
+def test_a_forged_forwarding_header_does_not_widen_the_limit(visitor):
+    statuses = [
+        visitor.post(
+            reverse("account_signup"),
+            {"email": f"dora{number}@example.org", "password1": PASSWORD},
+            headers={"x-forwarded-for": f"10.0.0.{number}"},
+        ).status_code
+        for number in range(21)
+    ]
+    assert statuses[20] == 429
+
+
+def test_the_mail_carries_the_products_name_and_no_foreign_words(visitor):
+    sign_up(visitor, "dora@example.org")
+    message = mail.outbox[-1]
+    assert "Refly" in message.body
+    assert "http://127.0.0.1" in message.body
+    assert "Hello from" not in message.body
+
+
+def without_tokens(page):
+    import re
+
+    return re.sub(r'(csrfmiddlewaretoken" value="|X-CSRFToken": ")[^"]+', "TOKEN", page)
