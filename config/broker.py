@@ -13,6 +13,8 @@ from psycopg import conninfo
 # Longer than any task may run (settings.CELERY_TASK_TIME_LIMIT), or a running task would be handed out twice.
 VISIBILITY_TIMEOUT_SECONDS = 180
 INSTALL_LOCK = 7301
+# Options of Django's own, which libpq does not know.
+DJANGOS_OPTIONS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
 
 
 def connection_string(database: dict[str, Any]) -> str:
@@ -23,11 +25,8 @@ def connection_string(database: dict[str, Any]) -> str:
         "dbname": database["NAME"],
         "user": database.get("USER"),
         "password": database.get("PASSWORD"),
-        **{
-            name: value
-            for name, value in database.get("OPTIONS", {}).items()
-            if isinstance(value, str | int) and name.startswith(("ssl", "target_session", "connect_timeout"))
-        },
+        # DATABASE_URL=postgres:///name?host=/run/postgresql&sslmode=require puts libpq's words here.
+        **{name: value for name, value in database.get("OPTIONS", {}).items() if name not in DJANGOS_OPTIONS},
     }
     return conninfo.make_conninfo("", **{name: value for name, value in options.items() if value})
 

@@ -75,7 +75,7 @@ def sign_in(page: Page, site: str) -> Callable[[User], Page]:
 
     def enter(user: User) -> Page:
         client = Client()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
         assert SessionStore(session_key=cookie.value).exists(cookie.value)
         page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie.value, "url": site}])

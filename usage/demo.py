@@ -1,0 +1,202 @@
+"""The demo world: a person with thirty days behind her, a member of staff, and keys, so that the portal shows life.
+
+Invariants: it exists only beside the sandbox; building it again changes nothing that is there; its history is
+made by the same functions as real history, in the order of time, with the token counts of real calls
+(usage/data/README.md), and stands in the ledger as a whole or not at all.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.db import transaction
+
+from accounts import api_keys, opening
+from accounts.models import Account, ApiKey, Project, User
+from billing import ledger
+from billing.models import Charge
+from pricing import book, prices
+from pricing.uses import UsageInvalid
+from usage import charging, trace
+
+EMAIL, PASSWORD = "ada@example.com", "countess-of-lovelace"
+STAFF_EMAIL, STAFF_PASSWORD = "staff@example.com", "keeper-of-the-ledger"
+DAYS = 30
+PROJECTS = ("Landing page", "Support answers", "Research notes")
+# Which of the models a call goes to, in turn: a favourite, some regulars, now and then the dear one.
+TURNS = (0, 2, 0, 3, 0, 2, 4, 0, 3, 0, 2, 1)
+IMAGE_EVERY = 17  # calls
+CALLS_IN_A_CONVERSATION = 5
+WEEKEND_SHARE = 3  # one call in so many is made on a Saturday or Sunday
+GIFT = Decimal(400)
+
+
+class NoDemoHere(Exception):
+    """There is no sandbox: a demo world would stand among real accounts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What a visitor needs to look around."""
+
+    account: Account
+    account_key: str
+    platform_key: str
+    service: str
+    usage: dict[str, int]
+
+
+def build(*, now: datetime, known_keys: Sequence[str] = ()) -> World:
+    """Make whatever of the demo world is missing. `known_keys` are kept while they are good.
+
+    Raises NoDemoHere.
+    """
+    if not settings.SANDBOX:
+        raise NoDemoHere
+    account = _ada(now)
+    _staff(now)
+    services = _token_services(now)
+    return World(
+        account=account,
+        account_key=_key(known_keys, now, kind=ApiKey.Kind.ACCOUNT, account=account, created_by=account.person),
+        platform_key=_key(known_keys, now, kind=ApiKey.Kind.PLATFORM),
+        service=services[0] if services else "",
+        usage={"input_tokens": 1200, "output_tokens": 640},
+    )
+
+
+def _ada(now: datetime) -> Account:
+    found = Account.objects.filter(person__email=EMAIL).first()
+    if found is not None:
+        return found
+    began = now - timedelta(days=DAYS)
+    with transaction.atomic():
+        user = _user(EMAIL, PASSWORD, "Ada", "Lovelace", began)
+        account = opening.open_personal_account(user, began)
+        opening.address_verified(user, EMAIL, began)
+        ledger.grant(
+            account_id=account.pk,
+            credits=GIFT,
+            kind="adjustment",
+            label="Credits to look around with",
+            key="demo:gift",
+            reason="Demo world",
+            actor=STAFF_EMAIL,
+            now=began,
+        )
+        _live_through(account, began, now)
+    return account
+
+
+def _staff(now: datetime) -> None:
+    if not User.objects.filter(email=STAFF_EMAIL).exists():
+        with transaction.atomic():
+            user = _user(STAFF_EMAIL, STAFF_PASSWORD, "Sam", "Staff", now, is_staff=True, is_superuser=True)
+            opening.open_personal_account(user, now)
+
+
+def _user(email: str, password: str, first: str, last: str, now: datetime, **fields: Any) -> User:
+    user = User.objects.create_user(
+        email, password, first_name=first, last_name=last, date_joined=now, **fields
+    )
+    EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    return user
+
+
+def _live_through(account: Account, began: datetime, now: datetime) -> None:
+    """Charge the slice of the trace, stretched over the days; what the balance cannot pay is not made."""
+    projects = [Project.objects.create(account=account, name=name, created_at=began) for name in PROJECTS]
+    texts, images = _token_services(now), _image_services(now)
+    for call, at in _stretched(list(trace.read(trace.SLICE)), began, now):
+        service, usage = _of_turn(call, texts, images)
+        if not service:
+            continue
+        conversation = call.row // CALLS_IN_A_CONVERSATION
+        use = charging.Use(
+            account_id=account.pk,
+            service=service,
+            usage=usage,
+            project_id=projects[conversation % len(projects)].pk,
+            member_id=account.person_id,
+            conversation=f"c-{conversation}",
+        )
+        try:
+            charging.charge(use, key=f"demo:{call.row}", fingerprint=b"", now=at)
+        except ledger.InsufficientCredits:
+            continue
+
+
+def _stretched(
+    calls: list[trace.Call], began: datetime, now: datetime
+) -> Iterator[tuple[trace.Call, datetime]]:
+    """The calls with their times laid over the whole span, fewer of them at week-ends."""
+    first, last = calls[0].at, calls[-1].at
+    span = now - began - timedelta(minutes=10)
+    for call in calls:
+        at = began + timedelta(minutes=1) + span * ((call.at - first) / (last - first))
+        if at.weekday() < 5 or call.row % WEEKEND_SHARE == 0:
+            yield call, at
+
+
+def _of_turn(call: trace.Call, texts: list[str], images: list[str]) -> tuple[str, dict[str, int]]:
+    if images and call.row % IMAGE_EVERY == 0:
+        return images[call.row // IMAGE_EVERY % len(images)], {"images": 1}
+    if not texts:
+        return "", {}
+    turn = TURNS[call.row % len(TURNS)]
+    return texts[turn % len(texts)], {"input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
+
+
+def _token_services(now: datetime) -> list[str]:
+    """The first five models that are priced by tokens, in the order of the catalogue."""
+    return _priced({"input_tokens": 1000, "output_tokens": 100}, now)[:5]
+
+
+def _image_services(now: datetime) -> list[str]:
+    return _priced({"images": 1}, now)[:3]
+
+
+def _priced(usage: dict[str, int], now: datetime) -> list[str]:
+    found = []
+    for key, facts in book.current().services.items():
+        if facts.retired or facts.kind != "model":
+            continue
+        try:
+            prices.price_use(service=key, usage=usage, now=now)
+        except (UsageInvalid, prices.ServiceUnpriced):
+            continue
+        found.append(key)
+    return found
+
+
+def _key(
+    known: Sequence[str],
+    now: datetime,
+    *,
+    kind: str,
+    account: Account | None = None,
+    created_by: User | None = None,
+) -> str:
+    """A key of this kind that is still good, or a new one in place of the demo's old ones."""
+    for secret in known:
+        try:
+            principal = api_keys.verify(secret, now)
+        except api_keys.UnknownKey:
+            continue
+        if principal.is_platform == (kind == ApiKey.Kind.PLATFORM):
+            return secret
+    name = "Demo"
+    api_keys.revoke_all(ApiKey.objects.filter(kind=kind, account=account, name=name), now)
+    issued = api_keys.issue(
+        kind=kind, name=name, scopes=ApiKey.Scope.values, account=account, created_by=created_by, now=now
+    )
+    return issued.secret
+
+
+def charged(account: Account) -> int:
+    """How many charges the demo's history holds."""
+    return Charge.objects.filter(account=account).count()
