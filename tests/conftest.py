@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.cache import cache
 from django.core.management import call_command
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
@@ -62,10 +63,13 @@ def ledger_can_be_emptied() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_process_memory() -> Iterator[None]:
-    """What a process remembers about keys must not reach the next test."""
+def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """What processes remember of keys, and what real commits left in the cache, must not reach the next test."""
     yield
     api_keys._leases.clear()
+    if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
+        with django_db_blocker.unblock():
+            cache.clear()
 
 
 @pytest.fixture
