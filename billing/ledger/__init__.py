@@ -5,6 +5,7 @@ Each takes `now` (aware) and, where it moves credits, an idempotency key; each r
 of money that it keeps; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
+from billing.ledger import audit
 from billing.ledger.balances import Balance, balance, spending_order
 from billing.ledger.charges import charge, charge_many
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
@@ -55,6 +56,7 @@ __all__ = [
     "UnknownHold",
     "UnknownWallet",
     "adjust",
+    "audit",
     "balance",
     "capture",
     "charge",

@@ -14,7 +14,7 @@ $$;
 create or replace function ledger_micros(p_at timestamptz) returns text
 language sql stable as $$ select (extract(epoch from p_at) * 1000000)::bigint::text $$;
 
--- What an entry's hash covers, in this order; billing/ledger/audit.py computes the same in Python.
+-- What an entry's hash covers, in this order. The audit computes it again.
 create or replace function ledger_payload(
   p_account uuid, p_seq bigint, p_kind text, p_grant uuid, p_credits numeric, p_debt numeric,
   p_grant_after numeric, p_balance_after numeric, p_charge uuid, p_hold uuid, p_reason text, p_actor text,

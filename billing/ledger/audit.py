@@ -1,0 +1,74 @@
+"""The audit: proves the ledger from its entries alone, and names what is wrong.
+
+Each check is a query in `audit_sql/` that returns the rows which are wrong: `subject` (what, by name) and
+`found` (the figures that differ). None trusts a cached figure.
+
+Invariant: it reads one snapshot of the database, so that it may run beside full traffic, and it changes
+nothing but its own record.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from billing.ledger import database
+from billing.ledger.models import Audit
+from core import amounts
+
+HERE = Path(__file__).parent
+NAMED = 100  # rows named for each check; more are counted in the text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One row that is wrong: which check says so, what it is, what was found there."""
+
+    check: str
+    subject: str
+    found: str
+
+
+def run(*, now: dt.datetime, clock: Callable[[], dt.datetime] = timezone.now) -> Audit:
+    """Check everything in one snapshot, keep the outcome, and return it.
+
+    Must not be called inside a transaction: the snapshot is a transaction of its own.
+    """
+    if connection.in_atomic_block:
+        findings, totals = _inspect()
+    else:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("set transaction isolation level repeatable read, read only")
+            findings, totals = _inspect()
+    findings += _identity(totals)
+    return Audit.objects.create(
+        started_at=now,
+        finished_at=clock(),
+        wallets=totals["wallets"],
+        entries=totals["entries"],
+        totals={name: amounts.plain(Decimal(value)) for name, value in totals.items()},
+        findings=[vars(finding) for finding in findings],
+    )
+
+
+def _inspect() -> tuple[list[Finding], dict[str, Decimal]]:
+    findings = []
+    for file in sorted((HERE / "audit_sql").glob("*.sql")):
+        rows = database.rows(f"{file.read_text()} limit {NAMED}", [])
+        findings += [Finding(check=file.stem, subject=row["subject"], found=row["found"]) for row in rows]
+    return findings, database.row((HERE / "audit_totals.sql").read_text(), [])
+
+
+def _identity(totals: dict[str, Decimal]) -> list[Finding]:
+    """Issued = spent + expired + taken back + remaining + held, to the last digit."""
+    parts = ("spent", "expired", "taken_back", "remaining", "held")
+    accounted = sum((totals[part] for part in parts), Decimal(0)) - totals["carried"]
+    if totals["issued"] == accounted:
+        return []
+    found = f"issued {totals['issued']}, accounted for {accounted}"
+    return [Finding(check="identity", subject="the whole ledger", found=found)]

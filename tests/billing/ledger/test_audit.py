@@ -1,0 +1,131 @@
+"""The audit proves the ledger from its entries, and names the row that is wrong."""
+
+import datetime as dt
+import uuid
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from billing import ledger
+from billing.ledger.models import Entry, Grant, Hold, Wallet
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order, spend
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def story(account) -> uuid.UUID:
+    """A wallet that has seen every kind of move."""
+    purchase = uuid.uuid4()
+    give(account, "100", purchase_id=purchase)
+    ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
+    charged = spend(account, "60", "a")
+    ledger.reverse(
+        account_id=account, charge_id=charged.charge_id, credits=D("5"), key="r", reason="r", now=NOON
+    )
+    held = ledger.hold(order(account, "20", "h"), expires_at=NOON + dt.timedelta(hours=1), now=NOON)
+    ledger.capture(account_id=account, hold_id=held.hold_id, credits=D("7"), key="c", detail={}, now=NOON)
+    ledger.hold(order(account, "3", "h2"), expires_at=NOON + 2 * DAY, now=NOON)
+    ledger.claw_back(account_id=account, purchase_id=purchase, key="cb", reason="r", now=NOON)
+    ledger.restore(account_id=account, claw_back_key="cb", key="won", reason="r", now=NOON)
+    ledger.adjust(account_id=account, credits=D("-1"), key="adj", reason="r", actor="s", now=NOON)
+    give(new_account(), "1")
+    ledger.settle([account], NOON + DAY)
+    return account
+
+
+def findings() -> list[str]:
+    return [
+        f"{one['check']}: {one['subject']}: {one['found']}" for one in ledger.audit.run(now=NOON).findings
+    ]
+
+
+def tamper(statement: str, *parameters: object) -> None:
+    """Change rows as somebody with the database's own password could."""
+    with connection.cursor() as cursor:
+        cursor.execute("set constraints all immediate")
+        cursor.execute("alter table billing_entry disable trigger user")
+        cursor.execute(statement, parameters)
+        cursor.execute("alter table billing_entry enable trigger user")
+
+
+@pytest.mark.requirement("CORE-05")
+def test_a_ledger_that_was_only_moved_by_its_moves_adds_up(story):
+    assert findings() == []
+    totals = {name: D(value) for name, value in ledger.audit.run(now=NOON).totals.items()}
+    parts = ("spent", "expired", "taken_back", "remaining", "held")
+    assert totals["issued"] == sum(totals[part] for part in parts) == D("121")
+    call_command("audit_ledger")
+
+
+@pytest.mark.fault("L15")
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("update billing_entry set credits = credits - 1 where id = %s", "its hash does not follow"),
+        ("update billing_entry set reason = 'another' where id = %s", "its hash does not follow"),
+        (
+            "update billing_entry set created_at = created_at + interval '1 s' where id = %s",
+            "its hash does not",
+        ),
+        ("delete from billing_entry where id = %s", "an entry is missing"),
+        ("update billing_entry set seq = seq + 1000 where id = %s", "an entry is missing or added"),
+    ],
+)
+def test_an_entry_that_was_touched_in_the_database_is_named(story, statement, said):
+    entry = Entry.objects.get(account_id=story, seq=4)
+    tamper(statement, entry.id)
+    assert any(said in finding for finding in findings())
+    assert any(str(story) in finding for finding in findings())
+    with pytest.raises(CommandError):
+        call_command("audit_ledger")
+
+
+def test_two_entries_that_were_swapped_are_named(story):
+    one, other = Entry.objects.filter(account_id=story, kind="charge").order_by("seq")[:2]
+    tamper(
+        "update billing_entry e set credits = o.credits, grant_after = o.grant_after from billing_entry o"
+        " where (e.id, o.id) in ((%s, %s), (%s, %s))",
+        one.id, other.id, other.id, one.id,
+    )  # fmt: skip
+    assert any(f"entry {one.id} " in finding for finding in findings())
+
+
+def test_a_removed_last_entry_is_found(story):
+    last = Entry.objects.filter(account_id=story).order_by("seq").last()
+    tamper("delete from billing_entry where id = %s", last.id)
+    assert any("newest number" in finding for finding in findings())
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        (Wallet, {"balance": D("999")}, "balance 999"),
+        (Wallet, {"debt": D("9")}, "debt 9"),
+        (Wallet, {"held": D("9")}, "held 9"),
+        (Wallet, {"head": b"x" * 32}, "head is not the hash"),
+        (Grant, {"remaining": D("1000")}, "remaining 1000"),
+        (Hold, {"status": "held"}, "held over 20"),
+    ],
+)
+def test_a_cached_figure_that_was_touched_is_named(story, table, change, said):
+    table.objects.filter(account_id=story).update(**change)
+    assert any(said in finding for finding in findings())
+
+
+@pytest.mark.fault("L11")
+@pytest.mark.requirement("CORE-05")
+@pytest.mark.parametrize(
+    "statement",
+    ["update billing_entry set credits = 1", "delete from billing_entry", "truncate billing_entry cascade"],
+)
+def test_the_database_itself_refuses_to_change_or_remove_entries(story, statement):
+    from django.db import IntegrityError, transaction
+
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
