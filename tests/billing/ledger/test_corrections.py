@@ -69,7 +69,7 @@ class TestReverse:
 class TestClawBack:
     def test_takes_the_unspent_and_books_the_rest_as_debt_that_stops_spending(self, account):
         purchase = uuid.uuid4()
-        give(account, "100", purchase_id=purchase)
+        give(account, "100", purchase_id=purchase, now=NOON - DAY)
         give(account, "10", "other")
         spend(account, "70")
         taken = claw_back(account, purchase)
