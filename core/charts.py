@@ -5,7 +5,7 @@ Invariant: bars are exact shares of the highest tick; a value that is not zero h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 _STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 _SEEN = Decimal("0.8")  # per cent of the height: the smallest bar one can see
@@ -38,7 +38,7 @@ def round_ticks(highest: Decimal, *, lines: int = 4) -> list[Decimal]:
     rough = highest / lines
     power = Decimal(10) ** rough.adjusted()
     step = next(power * factor for factor in _STEPS if power * factor >= rough)
-    count = int(-(-highest // step))
+    count = int((highest / step).to_integral_value(ROUND_CEILING))
     return [step * i for i in range(count + 1)]
 
 

@@ -85,16 +85,16 @@ class UsageForm(RangeForm):
         return self.told("by") or "service"
 
     @property
-    def only(self) -> str:
+    def chosen(self) -> str:
         """The one service, project, … whose calls are shown; empty: all."""
         return self.told("only") or ""
 
     @property
     def wanted(self) -> dict[str, Any]:
         """The chosen one as a filter on charges."""
-        if not self.only:
+        if not self.chosen:
             return {}
-        return {statistics.DIMENSIONS[self.dimension]: statistics.value_of(self.dimension, self.only)}
+        return {statistics.DIMENSIONS[self.dimension]: statistics.value_of(self.dimension, self.chosen)}
 
     @property
     def days_query(self) -> str:

@@ -1,10 +1,14 @@
-"""What stands around the pages: the brand's colours and icon; documentation, FAQ and support from the catalogue."""
+"""What stands around the pages: the brand's colours and icon; documentation, FAQ, support in the catalogue's words."""
 
+import json
+
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from pricing import book
 from usage.portal import current_brand
 
 DAY = 86400
@@ -24,7 +28,17 @@ def brand_icon(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def documentation(request: HttpRequest) -> HttpResponse:
-    return render(request, "usage/documentation.html")
+    """How to use the product, and one call that works with this catalogue."""
+    opened = book.current()
+    first = next((one for one in opened.services.values() if not one.retired), None)
+    usage = {"tokens": 2500} if first and first.modality == "text" else {"uses": 1}
+    context = {
+        "site_url": settings.SITE_URL,
+        "example_service": first.key if first else "…",
+        "example_usage": json.dumps(usage),
+        "reference_url": "/api/v1/docs/",
+    }
+    return render(request, "usage/documentation.html", context)
 
 
 @require_safe

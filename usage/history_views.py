@@ -24,7 +24,13 @@ def history_page(request: AccountRequest) -> HttpResponse:
     page = history.page_of(
         request.account, form.wanted, older_than=int(before[:18]) if before.isdecimal() else None
     )
-    context = {"form": form, "page": page, "query": _query(request), "cursor": before}
+    context = {
+        "form": form,
+        "page": page,
+        "query": _query(request),
+        "cursor": before,
+        "exact_times": True,
+    }
     part = before and request.headers.get("HX-Request")
     return render(request, "usage/_history_rows.html" if part else "usage/history.html", context)
 
@@ -39,7 +45,9 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
     lines = history.newer_than(request.account, form.wanted, int(seen[:18]) if seen.isdecimal() else 0)
     newest = lines[0].entry.seq if lines else seen
     return render(
-        request, "usage/_history_newer.html", {"lines": lines, "newest": newest, "query": _query(request)}
+        request,
+        "usage/_history_newer.html",
+        {"lines": lines, "newest": newest, "query": _query(request), "exact_times": True},
     )
 
 

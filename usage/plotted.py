@@ -35,6 +35,13 @@ def tabs() -> dict[str, str]:
     }
 
 
+def titles() -> dict[str, str]:
+    """The heading over the sums of each."""
+    return {key: _("By %(what)s") % {"what": label[:1].lower() + label[1:]} for key, label in tabs().items()} | {
+        "api_key": _("By API key")
+    }
+
+
 def unnamed(dimension: str) -> str:
     """What use is called that has no project, conversation, member or key."""
     return {

@@ -19,10 +19,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import access, selectors
 from accounts.models import Account, Membership
+from billing import ledger
+from billing import selectors as billing_selectors
 from core import colour
 from pricing import book
 from pricing.policies import Wording
-from usage import standing
 
 DEFAULT_ACCENT = "#1f5fd6"
 
@@ -115,8 +116,13 @@ class Portal:
         return self.account.zone if self.account else "UTC"
 
     @cached_property
-    def standing(self) -> standing.Standing | None:
-        return standing.standing_of(self.account, self.now) if self.account else None
+    def balance(self) -> ledger.Balance | None:
+        return ledger.balance(self.account.pk, self.now) if self.account else None
+
+    @cached_property
+    def early_bird(self) -> str:
+        """The mark that members of the account's plan carry; empty for plans without one."""
+        return billing_selectors.plan_terms(self.account.pk).badge if self.account else ""
 
     @cached_property
     def nav(self) -> list[NavItem]:

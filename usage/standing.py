@@ -8,78 +8,63 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
-from uuid import UUID
 
-from django.db.models import F, Min
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Allowance, Wallet
-from core import ids
-from usage import statistics
+from billing.models import Grant, Wallet
+from usage import coverage, statistics
 
 SOON = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class GrantLine:
-    """A grant with what remains of it."""
+    """A grant in force and whether it is about to expire."""
 
-    id: UUID
-    kind: str
-    label: str
-    granted: Decimal
-    remaining: Decimal
-    held: Decimal
-    expires_at: datetime | None
-    services: Sequence[str] | None
-    soon: bool
+    grant: Grant
+    now: datetime
+
+    @property
+    def soon(self) -> bool:
+        """Daily credits come again: their end is no loss worth a warning."""
+        ends = self.grant.expires_at
+        return self.grant.kind != Grant.Kind.DAILY and ends is not None and ends - self.now <= SOON
 
     @property
     def services_text(self) -> str:
-        """What it pays for, in words: names of services, and `advanced models` for a tag."""
-        return ", ".join(_scope(scope) for scope in self.services or ())
-
-    @property
-    def public_id(self) -> str:
-        return ids.public_id(prefix="grant", value=self.id)
-
-
-@dataclass(frozen=True)
-class Daily:
-    """Today's part of an allowance that renews each day."""
-
-    amount: Decimal
-    remaining: Decimal
-    resets_at: datetime
+        """What it pays for, in words: names of services, and `services tagged advanced`."""
+        return ", ".join(_scope(scope) for scope in self.grant.services or ())
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the account has, in spending order, and what is about to change."""
+    """What the account has and what is about to change. `balance` is the ledger's own answer."""
 
-    version: str
-    available: Decimal
-    held: Decimal
-    debt: Decimal
-    grants: list[GrantLine]
-    daily: Daily | None
+    balance: ledger.Balance
+    lines: list[GrantLine]
     unlimited: list[str]
-    low: bool
-    warn_below: Decimal
-    next_credits_at: datetime | None
 
     @property
     def composition(self) -> list[tuple[str, Decimal]]:
-        return [(grant.kind, grant.remaining) for grant in self.grants if grant.remaining]
+        return [(line.grant.kind, line.grant.remaining) for line in self.lines if line.grant.remaining]
 
     @property
-    def expiring(self) -> GrantLine | None:
-        """What will be lost first within a week; daily credits come again and are not worth a warning."""
-        soon = [grant for grant in self.grants if grant.soon and grant.remaining]
-        return min(soon, key=lambda grant: grant.expires_at or datetime.max, default=None)
+    def limited(self) -> Decimal:
+        """Credits that only some services can spend."""
+        return self.balance.total - self.balance.available
+
+    @property
+    def expiring(self) -> Grant | None:
+        """What will be lost first within a week."""
+        soon = (line.grant for line in self.lines if line.soon)
+        return min(soon, key=lambda grant: grant.expires_at or self.balance.as_of, default=None)
+
+    @property
+    def next_credits_at(self) -> datetime | None:
+        """When credits come again by themselves."""
+        return self.balance.allowances[0].next_at if self.balance.allowances else None
 
 
 @dataclass(frozen=True)
@@ -109,47 +94,11 @@ def version_of(account: Account, now: datetime) -> str:
 def standing_of(account: Account, now: datetime) -> Standing:
     """The account's credits as of now. Settles what is due."""
     balance = ledger.balance(account.pk, now)
-    wallet = Wallet.objects.get(account=account)
-    grants = [_line(grant, now) for grant in balance.grants]
-    renewals = Allowance.objects.filter(account=account, next_at__isnull=False).exclude(ends_at__lte=F("next_at"))
-    daily = _daily(grants, renewals.filter(period=Allowance.Period.DAY).order_by("next_at").first())
+    unlimited = sorted(coverage.unlimited_services(account.pk))
     return Standing(
-        version=str(wallet.seq),
-        available=balance.available,
-        held=balance.held,
-        debt=balance.debt,
-        grants=grants,
-        daily=daily,
-        unlimited=[],
-        low=wallet.warn_below is not None and balance.available < wallet.warn_below,
-        warn_below=wallet.warn_below or Decimal(0),
-        next_credits_at=renewals.aggregate(soonest=Min("next_at"))["soonest"],
-    )
-
-
-def _line(grant: Any, now: datetime) -> GrantLine:
-    return GrantLine(
-        id=grant.id,
-        kind=grant.kind,
-        label=grant.label,
-        granted=grant.granted,
-        remaining=grant.remaining,
-        held=grant.held,
-        expires_at=grant.expires_at,
-        services=grant.services,
-        soon=grant.kind != "daily" and grant.expires_at is not None and grant.expires_at - now <= SOON,
-    )
-
-
-def _daily(grants: Sequence[GrantLine], allowance: Allowance | None) -> Daily | None:
-    """Today's refresh: what is left of the daily grants, even when nothing is."""
-    if allowance is None or allowance.next_at is None:
-        return None
-    today = [grant for grant in grants if grant.kind == "daily" and grant.expires_at == allowance.next_at]
-    return Daily(
-        amount=allowance.credits,
-        remaining=sum((grant.remaining for grant in today), Decimal(0)),
-        resets_at=allowance.next_at,
+        balance=balance,
+        lines=[GrantLine(grant=grant, now=now) for grant in balance.grants],
+        unlimited=list(statistics.service_names(unlimited).values()),
     )
 
 

@@ -1,6 +1,8 @@
 """The pages where an account sees its credits: dashboard, usage, one charge. Doors only; reads are elsewhere."""
 
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
@@ -22,19 +24,26 @@ DASHBOARD_DAYS = 30
 @account_page
 def dashboard(request: AccountRequest) -> HttpResponse:
     now = timezone.now()
-    stands = standing.standing_of(request.account, now)
     period = statistics.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
-    days = statistics.by_day(request.account, period)
     parts = statistics.parts_of(request.account, period, dimension="service", limit=6)
+    balance = _balance_of(request, now)
     context = {
-        "standing": stands,
-        "points": plotted.points_of(days),
-        "pace": standing.pace_of(days, available=stands.available),
+        **balance,
+        "points": plotted.points_of(balance["days"]),
         "services": plotted.bars_of(parts, dimension="service", period=period),
-        "period": period,
         "lines": history.page_of(request.account, history.Filter(), size=RECENT).lines,
     }
     return render(request, "usage/dashboard.html", context)
+
+
+def _balance_of(request: AccountRequest, now: datetime) -> dict[str, Any]:
+    """What the dashboard's balance shows: how the account stands, and how fast its credits go."""
+    stands = standing.standing_of(request.account, now)
+    days = statistics.by_day(
+        request.account, statistics.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
+    )
+    pace = standing.pace_of(days, available=stands.balance.available)
+    return {"standing": stands, "days": days, "pace": pace}
 
 
 @require_safe
@@ -55,8 +64,7 @@ def counter(request: AccountRequest) -> HttpResponse:
 @account_page
 def balance_part(request: AccountRequest) -> HttpResponse:
     """The dashboard's balance, again."""
-    stands = standing.standing_of(request.account, timezone.now())
-    return render(request, "usage/_balance.html", {"standing": stands})
+    return render(request, "usage/_balance.html", _balance_of(request, timezone.now()))
 
 
 @require_safe
@@ -88,8 +96,8 @@ def usage(request: AccountRequest) -> HttpResponse:
         "period": period,
         "points": plotted.points_of(days),
         "parts": plotted.bars_of(parts, dimension=form.dimension, period=period),
-        "parts_title": tabs[form.dimension],
-        "only_name": next((part.name for part in parts if part.key == form.only), form.only),
+        "parts_title": plotted.titles()[form.dimension],
+        "only_name": next((part.name for part in parts if part.key == form.chosen), form.chosen),
         "tabs": [{"key": key, "label": label} for key, label in tabs.items()],
         "project_label": tabs["project"],
         "days_query": form.days_query,

@@ -22,6 +22,17 @@
   document.addEventListener("htmx:responseError", slower);
   document.addEventListener("htmx:afterOnLoad", () => { wait = TICK; });
 
+  // A part that somebody asked for and that did not come: say so, once. Live parts fail silently and try again.
+  const failed = (event) => {
+    const note = document.getElementById("request-failed");
+    if (note && !event.target.matches("[data-live], [hx-trigger*='from:body']")) note.hidden = false;
+  };
+  document.addEventListener("htmx:sendError", failed);
+  document.addEventListener("htmx:responseError", failed);
+
+  // On a narrow screen the navigation scrolls: what is current stands in sight.
+  document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
     if (opener) {
