@@ -165,14 +165,27 @@ def tokens_of(text: str) -> tuple[int, int]:
 def compare(
     *, now: datetime, usage: Mapping[str, Any] | None = None, text: str | None = None, modality: str = ""
 ) -> list[Compared]:
-    """Every priced model that can count this use, cheapest first, then as listed."""
+    """Every priced model that can count this use, cheapest first, then as listed.
+
+    The use may name more meters than one model counts: of "3 images, 15 seconds" each takes what is its own.
+    """
     compared = []
     for facts in book.current().services.values():
         if facts.kind != "model" or facts.retired or (modality and facts.modality != modality):
             continue
         try:
-            quoted = priced(service=facts.key, now=now, usage=usage, text=text)
+            own = _own_meters(prices.rate_in_force(facts.key, now), usage or {})
+            quoted = priced(service=facts.key, now=now, usage=own, text=text)
         except (prices.ServiceUnpriced, UsageInvalid):
             continue
         compared.append(Compared(facts, quoted))
     return sorted(compared, key=lambda one: (one.quote.credits, one.service.position))
+
+
+def _own_meters(rate: Rate, usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a use that this rate counts; a line's own meter goes before what it takes instead."""
+    own: dict[str, Any] = {}
+    for line in rate.lines:
+        meters = (line.meter,) if line.meter in usage else line.also
+        own |= {meter: usage[meter] for meter in meters if meter in usage}
+    return own

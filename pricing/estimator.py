@@ -1,0 +1,55 @@
+"""The estimator of the public pages: one service, a form for its use, and what that would cost.
+
+Invariant: the figure shown is the one that a charge of the same use would take at this moment.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pricing import estimates, prices, selectors
+from pricing.book import ServiceFacts
+from pricing.forms import EstimateForm
+from pricing.quotes import Quote
+from pricing.selectors import PricedService
+from pricing.uses import UsageInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """What the estimator shows. Without a `quote`, `problem` says why (or the form's own errors do)."""
+
+    service: ServiceFacts
+    form: EstimateForm
+    quote: Quote | None = None
+    problem: str = ""
+
+
+def estimator(priced: PricedService, data: Any, *, now: datetime) -> Estimator | None:
+    """The estimator for a service; None when it has no price today (or no priced model to be done with)."""
+    facts, rate, models = priced.facts, priced.rate, _models_for(priced, now)
+    if rate is None or (rate.cost_of_model and not models):
+        return None
+    if rate.cost_of_model:
+        chosen = next((one for one in models if one.facts.key == data.get("model")), models[0])
+        counting, service, action = chosen.rate, chosen.facts.key, facts.key
+    else:
+        counting, service, action = rate, facts.key, ""
+    assert counting is not None
+    form = EstimateForm(data, rate=counting, models=[one.facts for one in models])
+    if form.is_bound and not form.is_valid():
+        return Estimator(facts, form)
+    try:
+        return Estimator(facts, form, estimates.priced(service=service, action=action, now=now, **form.use()))
+    except UsageInvalid as error:
+        return Estimator(facts, form, problem=error.message)
+    except (prices.UnknownService, prices.ServiceUnpriced) as error:
+        return Estimator(facts, form, problem=str(error))
+
+
+def _models_for(priced: PricedService, now: datetime) -> list[PricedService]:
+    """The models that an action can be done with, when it costs what they cost."""
+    if priced.rate is None or not priced.rate.cost_of_model:
+        return []
+    of_kind = selectors.services(now=now, modality=priced.facts.modality, kind="model")
+    return [one for one in of_kind if one.rate is not None]

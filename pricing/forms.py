@@ -1,0 +1,137 @@
+"""What visitors may ask of prices: narrow the list, estimate one service, compare models.
+
+Invariant: a form offers only what exists in the catalogue in force, and asks for the meters that are counted.
+"""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from pricing import meters
+from pricing.book import ServiceFacts
+from pricing.presentation import option_choices
+from pricing.rates import Rate
+from pricing.selectors import Filters
+
+OPTION_PREFIX = "option-"
+# What a visitor who has typed nothing yet is shown the price of.
+TYPICAL = {
+    "tokens": 2500,
+    "input_tokens": 2000,
+    "output_tokens": 500,
+    "cached_input_tokens": 0,
+    "image_tokens": 0,
+    "images": 1,
+    "seconds": 5,
+    "uses": 1,
+    "messages": 1,
+    "characters": 1000,
+}
+LONGEST_TEXT = 2_000  # it travels in the address
+
+
+class FilterForm(forms.Form):
+    """Search and filters of the price list; whatever is not understood narrows nothing."""
+
+    q = forms.CharField(
+        label=_("Search"), required=False, max_length=100, widget=forms.TextInput({"type": "search"})
+    )
+    modality = forms.ChoiceField(label=_("Kind"), required=False)
+    tier = forms.ChoiceField(label=_("Tier"), required=False)
+    tag = forms.ChoiceField(label=_("Tag"), required=False)
+
+    def __init__(self, data: Any, *, filters: Filters) -> None:
+        super().__init__(data)
+        for name, values in (
+            ("modality", filters.modalities),
+            ("tier", filters.tiers),
+            ("tag", filters.tags),
+        ):
+            if len(values) > 1:
+                field = self.fields[name]
+                assert isinstance(field, forms.ChoiceField)
+                field.choices = [("", _("All")), *((value, value.capitalize()) for value in values)]
+            else:
+                del self.fields[name]
+
+    def chosen(self) -> dict[str, str]:
+        """The narrowing, as selectors.services takes it."""
+        self.is_valid()
+        told = self.cleaned_data
+        return {
+            "text": told.get("q", ""),
+            **{name: told.get(name, "") for name in ("modality", "tier", "tag")},
+        }
+
+
+def quantity_field(meter: str) -> forms.Field:
+    """A field for a count of this meter."""
+    label, most = meters.METERS[meter].capitalize(), int(meters.LARGEST_QUANTITY)
+    if meter in meters.FRACTIONAL:
+        return forms.DecimalField(label=label, min_value=0, max_value=most, decimal_places=6, required=False)
+    return forms.IntegerField(label=label, min_value=0, max_value=most, required=False)
+
+
+class EstimateForm(forms.Form):
+    """A use of one rate: its meters, its options, or a text. Until something is typed, a typical use."""
+
+    def __init__(self, data: Any, *, rate: Rate, models: list[ServiceFacts]) -> None:
+        asked = [line.meter for line in rate.lines] + ["text"]
+        super().__init__(data if any(name in data for name in asked) else None, initial=TYPICAL)
+        self.rate = rate
+        if models:
+            choices = [(facts.key, facts.name) for facts in models]
+            self.fields["model"] = forms.ChoiceField(label=_("Model"), choices=choices, initial=rate.service)
+        for line in rate.lines:
+            self.fields[line.meter] = quantity_field(line.meter)
+        for name, option in rate.options.items():
+            values = option_choices(option)
+            if values:
+                self.fields[OPTION_PREFIX + name] = forms.ChoiceField(
+                    label=name.capitalize(),
+                    choices=[(value, f"{value.capitalize()} (×{factor})") for value, factor in values],
+                    initial=option.default,
+                    required=False,
+                )
+        if any(line.meter in meters.TOKENS or line.meter == "characters" for line in rate.lines):
+            self.fields["text"] = forms.CharField(
+                label=_("Or a text"),
+                required=False,
+                max_length=LONGEST_TEXT,
+                widget=forms.Textarea({"rows": 3}),
+                help_text=_("Its tokens are estimated, and those of a usual answer added."),
+            )
+
+    def use(self) -> dict[str, Any]:
+        """The use as estimates.priced takes it (without the service). Call it on a valid or unbound form."""
+        told = self.cleaned_data if self.is_bound else {**TYPICAL}
+        options = {
+            name.removeprefix(OPTION_PREFIX): told[name]
+            for name in self.fields
+            if name.startswith(OPTION_PREFIX) and told.get(name)
+        }
+        if told.get("text"):
+            return {"text": told["text"], "options": options}
+        usage = {line.meter: told.get(line.meter) or 0 for line in self.rate.lines}
+        return {"usage": usage, "options": options}
+
+
+class CompareForm(forms.Form):
+    """One use for all models of a kind."""
+
+    def __init__(self, data: Any, *, modalities: list[str], modality: str, asked: list[str]) -> None:
+        super().__init__(data if any(meter in data for meter in asked) else None, initial=TYPICAL)
+        self.asked = asked
+        if len(modalities) > 1:
+            choices = [(value, value.capitalize()) for value in modalities]
+            self.fields["modality"] = forms.ChoiceField(
+                label=_("Kind"), choices=choices, initial=modality, required=False
+            )
+        for meter in asked:
+            self.fields[meter] = quantity_field(meter)
+
+    def usage(self) -> dict[str, Any]:
+        """Quantities by meter. Call it on a valid or unbound form."""
+        told = self.cleaned_data if self.is_bound else TYPICAL
+        return {meter: told.get(meter) or 0 for meter in self.asked}

@@ -1,0 +1,35 @@
+"""Template filters for prices in words."""
+
+from decimal import Decimal
+
+from django import template
+
+from core.amounts import plain
+from pricing import presentation
+from pricing.meters import METERS
+from pricing.quotes import QuoteLine
+from pricing.rates import Option, Rate
+
+register = template.Library()
+
+
+@register.filter
+def price_lines(rate: Rate) -> list[str]:
+    return presentation.price_lines(rate)
+
+
+@register.filter
+def choices(option: Option) -> list[tuple[str, str]]:
+    return presentation.option_choices(option)
+
+
+@register.filter
+def sum_of(line: QuoteLine) -> str:
+    """The line as a sum that can be done by hand: its quantity, by how many, times figure and factors."""
+    quantity = line.quantity if line.blocks is None else Decimal(line.blocks * line.per)
+    words = [f"{Decimal(plain(quantity)):,f} {METERS.get(line.meter, line.meter)}"]
+    if line.per != 1:
+        words.append(f"÷ {line.per:,}")
+    words.append(f"× {plain(line.unit_credits)}")
+    words += [f"× {plain(factor)} ({name})" for name, factor in line.multipliers.items()]
+    return " ".join(words)
