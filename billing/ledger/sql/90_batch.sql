@@ -121,13 +121,13 @@ language plpgsql as $$
 declare uses ledger_use[]; due uuid[]; n int;
 begin
   uses := array(select u from jsonb_populate_recordset(null::ledger_use, p_uses) u);
-  -- in id order, always: two batches over the same wallets cannot wait for each other in a circle
-  due := array(
-    select account_id from (
+  -- in id order, always: two batches over the same wallets cannot wait for each other in a circle. What is due
+  -- is picked by FILTER: a WHERE would be moved below the lock by the planner, and only due wallets be locked.
+  due := (
+    select array_agg(account_id) filter (where next_due_at <= p_now) from (
       select w.account_id, w.next_due_at from billing_wallet w
       where w.account_id = any(array(select (u).account_id from unnest(uses) u))
-      order by w.account_id for no key update) locked
-    where next_due_at <= p_now);
+      order by w.account_id for no key update) locked);
   if cardinality(due) > 0 then perform ledger_settle_locked(due, p_now); end if;
   n := cardinality(uses);
   if n < 48 then
