@@ -1,0 +1,224 @@
+"""What a use costs: figures, refusals, and properties that hold for every rate and every use."""
+
+import string
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pricing.quotes import quote
+from pricing.rates import Band, Option, Rate, RateLine, lines_as_json, lines_from_json
+from pricing.uses import UsageInvalid
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def line(meter="tokens", credits="11", per=5000, **more):
+    return RateLine(meter, (Band(None, Decimal(credits)),), per=per, **more)
+
+
+def rate(*lines, service="echo", **more):
+    return Rate(service, "2026-01-01", THEN, lines=lines, **more)
+
+
+def refusal(of, usage, options=None, **more):
+    with pytest.raises(UsageInvalid) as refused:
+        quote(of, usage, options, **more)
+    return refused.value.field, refused.value.code
+
+
+def test_begun_blocks_are_paid_whole():
+    blocks = rate(line(credits="2", per=1000, whole_blocks=True))
+    assert [quote(blocks, {"tokens": n}).credits for n in (1, 1000, 1001, 2500)] == [2, 2, 4, 6]
+    (shown,) = quote(blocks, {"tokens": 1001}).lines_as_json()
+    assert shown["blocks"] == 2
+
+
+def test_bands_price_each_stretch_by_its_own_figure():
+    bands = rate(RateLine("images", (Band(10, Decimal(2)), Band(20, Decimal(1)), Band(None, Decimal("0.5")))))
+    assert [quote(bands, {"images": n}).credits for n in (10, 11, 20, 30)] == [20, 21, 30, 35]
+    assert [step.quantity for step in quote(bands, {"images": 25}).lines] == [10, 10, 5]
+
+
+def test_a_small_use_costs_the_minimum_and_says_so():
+    least = rate(line(credits="1", per=1000), minimum=Decimal("0.5"))
+    quoted = quote(least, {"tokens": 100})
+    assert quoted.credits == Decimal("0.5")
+    assert [(one.meter, one.credits) for one in quoted.lines] == [
+        ("tokens", Decimal("0.1")),
+        ("minimum", Decimal("0.4")),
+    ]
+    assert quote(least, {"tokens": 600}).credits == Decimal("0.6")
+
+
+def test_input_cached_image_and_output_tokens_have_their_own_figures():
+    kinds = rate(
+        line("input_tokens", "1", 1000),
+        line("cached_input_tokens", "0.1", 1000),
+        line("image_tokens", "2", 1000),
+        line("output_tokens", "4", 1000),
+    )
+    usage = {"input_tokens": 1000, "cached_input_tokens": 1000, "image_tokens": 1000, "output_tokens": 1000}
+    assert quote(kinds, usage).credits == Decimal("7.1")
+    assert quote(kinds, {"input_tokens": 1000, "output_tokens": 0}).credits == 1
+
+
+def test_rounding_happens_once_at_the_end_and_half_up():
+    thirds = rate(line("input_tokens", "1", 3), line("output_tokens", "1", 3))
+    quoted = quote(thirds, {"input_tokens": 1, "output_tokens": 1})
+    assert quoted.credits == Decimal("0.666667")
+    assert [one.credits for one in quoted.lines] == [Decimal("0.333333"), Decimal("0.333334")]
+    halves = rate(line(credits="1", per=2_000_000))
+    assert quote(halves, {"tokens": 1}).credits == Decimal("0.000001")
+
+
+def test_an_action_costs_its_own_figure_or_what_its_model_costs():
+    model = rate(line("images", "3", 1), service="model")
+    fixed = rate(line("uses", "2", 1), service="fixed")
+    starred = rate(service="starred", cost_of_model=True)
+    assert quote(model, {"uses": 1}, action=fixed).credits == 2
+    quoted = quote(model, {"images": 2}, action=starred)
+    assert (quoted.credits, quoted.service, quoted.action) == (6, "model", "starred")
+    double = rate(service="double", cost_of_model=True, multiplier=Decimal(2))
+    assert quote(model, {"images": 2}, action=double).credits == 12
+    assert refusal(starred, {"uses": 1}) == ("service", "model_required")
+
+
+def test_options_multiply_or_do_nothing_and_a_dear_default_counts():
+    options = {
+        "quality": Option({"low": Decimal(1), "high": Decimal("1.5")}, "low"),
+        "speed": Option({"slow": Decimal(1), "fast": Decimal(2)}, "fast"),
+        "resolution": Option(None),
+    }
+    of = rate(line("images", "2", 1), options=options)
+    assert quote(of, {"images": 1}).credits == 4
+    assert quote(of, {"images": 1}, {"quality": "high", "speed": "slow", "resolution": 4096}).credits == 3
+    assert refusal(of, {"images": 1}, {"quality": "best"}) == ("options.quality", "unknown_value")
+    assert refusal(of, {"images": 1}, {"colour": "red"}) == ("options.colour", "unknown_option")
+    assert refusal(of, {"images": 1}, {"resolution": ["4k"]}) == ("options.resolution", "invalid")
+
+
+@pytest.mark.fault("I1")
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (-1, "negative"),
+        (1.5, "fractional"),
+        (Decimal("0.5"), "fractional"),
+        (float("nan"), "not_a_number"),
+        (float("inf"), "not_a_number"),
+        (Decimal("sNaN"), "not_a_number"),
+        (2**63, "too_large"),
+        ("१०", "not_a_number"),
+        ("10", "not_a_number"),
+        (None, "not_a_number"),
+        (True, "not_a_number"),
+        ([1], "not_a_number"),
+    ],
+)
+def test_what_is_no_count_is_refused_by_field(value, code):
+    assert refusal(rate(line()), {"tokens": value}) == ("usage.tokens", code)
+
+
+def test_a_use_must_name_exactly_what_is_counted():
+    per_token = rate(line(also=("input_tokens", "output_tokens")))
+    assert refusal(per_token, {}) == ("usage.tokens", "required")
+    assert refusal(per_token, {"images": 1, "tokens": 1}) == ("usage.images", "unknown_meter")
+    assert refusal(per_token, {"tokens": 1, "input_tokens": 1}) == ("usage.input_tokens", "counted_twice")
+    assert refusal(per_token, {"tokens": 0}) == ("usage", "nothing_used")
+    assert refusal(per_token, {"\ud800": 1, "tokens": 1}) == ("usage.\\ud800", "unknown_meter")
+
+
+def test_seconds_may_have_a_fraction_of_six_decimals():
+    seconds = rate(line("seconds", "9.8", 1))
+    assert quote(seconds, {"seconds": 2.5}).credits == Decimal("24.5")
+    assert refusal(seconds, {"seconds": Decimal("0.0000001")}) == ("usage.seconds", "fractional")
+
+
+def test_what_no_balance_can_hold_is_refused():
+    assert refusal(rate(line("uses", "99999999999999", 1)), {"uses": 10**12}) == ("usage", "too_large")
+
+
+# -- properties ---------------------------------------------------------------------------------------
+
+METERS = ["input_tokens", "output_tokens", "images", "uses", "characters"]
+figures = st.decimals(0, 1000, places=6)
+factors = st.decimals("0.000001", 10, places=6)
+quantities = st.integers(0, 10**7)
+
+
+@st.composite
+def lines(draw, meter):
+    per = draw(st.sampled_from([1, 3, 7, 1000, 5000]))
+    ends = sorted(draw(st.sets(st.integers(1, 200), max_size=3)))
+    bands = [Band(end * per, draw(figures)) for end in ends] + [Band(None, draw(figures))]
+    return RateLine(meter, tuple(bands), per=per, whole_blocks=draw(st.booleans()))
+
+
+@st.composite
+def priced_uses(draw):
+    named = draw(st.lists(st.sampled_from(METERS), min_size=1, max_size=3, unique=True))
+    values = draw(
+        st.dictionaries(
+            st.text(string.ascii_lowercase, min_size=1, max_size=3), factors, min_size=1, max_size=3
+        )
+    )
+    of = rate(
+        *[draw(lines(meter)) for meter in named],
+        minimum=draw(st.sampled_from([Decimal(0), Decimal("0.01"), Decimal(5)])),
+        multiplier=draw(factors),
+        options={"quality": Option(values, next(iter(values)))},
+    )
+    usage = {meter: draw(quantities) for meter in named}
+    usage[named[0]] += 1
+    return of, usage, {"quality": draw(st.sampled_from(sorted(values)))}
+
+
+def by_hand(of, usage, options):
+    """An independent calculator: fractions, no shared code."""
+    total = Fraction(0)
+    for one in of.lines:
+        left, below = usage[one.meter], 0
+        for band in one.bands:
+            inside = left if band.up_to is None else min(left, band.up_to - below)
+            count = -(-inside // one.per) * one.per if one.whole_blocks else inside
+            total += Fraction(count) * Fraction(band.credits) / one.per
+            left -= inside
+            below += inside
+    factor = Fraction(of.multiplier) * Fraction(of.options["quality"].multipliers[options["quality"]])
+    exact = max(total * factor, Fraction(of.minimum)) * 10**6
+    return Decimal(int(exact + Fraction(1, 2))) / 10**6
+
+
+@given(priced_uses())
+def test_every_quote_equals_what_an_independent_calculator_gets(case):
+    of, usage, options = case
+    assert quote(of, usage, options).credits == by_hand(of, usage, options)
+
+
+@given(priced_uses())
+def test_the_lines_of_every_quote_add_up_to_its_credits_and_can_be_recomputed(case):
+    of, usage, options = case
+    quoted = quote(of, usage, options)
+    assert sum(step.credits for step in quoted.lines) == quoted.credits
+    for step in quoted.lines:
+        count = step.quantity if step.blocks is None else step.blocks * step.per
+        alone = Fraction(count) * Fraction(step.unit_credits) / step.per
+        for factor in step.multipliers.values():
+            alone *= Fraction(factor)
+        assert abs(Fraction(step.credits) - alone) <= Fraction(1, 10**6)
+
+
+@given(priced_uses(), st.data())
+def test_more_usage_never_costs_less(case, data):
+    of, usage, options = case
+    more = {meter: count + data.draw(quantities) for meter, count in usage.items()}
+    assert quote(of, more, options).credits >= quote(of, usage, options).credits
+
+
+@given(lines("images"))
+def test_price_lines_survive_being_stored(one):
+    assert lines_from_json(lines_as_json((one,))) == (one,)
