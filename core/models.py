@@ -45,3 +45,32 @@ class CreditsField(models.DecimalField):
         name, path, args, kwargs = super().deconstruct()
         del kwargs["max_digits"], kwargs["decimal_places"]
         return name, path, args, kwargs
+
+
+class KeptAnswer(models.Model):
+    """The first answer to an idempotency key, given again for good (see core.idempotency)."""
+
+    owner = models.UUIDField(help_text="The account; the API key where there was no account yet.")
+    endpoint = models.CharField(max_length=200)
+    key = models.CharField(max_length=255)
+    fingerprint = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "endpoint", "key"], name="answered_once")]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} {self.key}"
+
+
+class RateWindow(models.Model):
+    """How many requests a caller has made in the running window (see core.rate_limit)."""
+
+    identity = models.CharField(max_length=100, primary_key=True)
+    window_start = models.BigIntegerField(help_text="Seconds since 1970.")
+    used = models.BigIntegerField(default=0, help_text="Drawn by processes, those beyond the quota included.")
+
+    def __str__(self) -> str:
+        return f"{self.identity}: {self.used}"

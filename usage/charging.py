@@ -67,7 +67,9 @@ def charge(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.C
     return ledger.charge(order_of(use, key=key, fingerprint=fingerprint, now=now), now)
 
 
-def charge_batch(orders: Sequence[ledger.ChargeOrder], now: datetime) -> list[ledger.Charged | ledger.LedgerError]:
+def charge_batch(
+    orders: Sequence[ledger.ChargeOrder], now: datetime
+) -> list[ledger.Charged | ledger.LedgerError]:
     """Charge up to 1,000 orders, each accepted or refused on its own, in their order."""
     return ledger.charge_many(list(orders), now)
 
@@ -146,7 +148,7 @@ def hold(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
     amount = credits if credits is not None else sum((Decimal(line["credits"]) for line in lines), Decimal(0))
-    order = ledger.HoldOrder(
+    order = ledger.ChargeOrder(
         account_id=use.account_id,
         credits=Decimal(0) if covered else amount,
         key=key,
@@ -158,7 +160,6 @@ def hold(
         member_id=use.member_id,
         api_key_id=use.api_key_id,
         conversation=use.conversation,
-        expires_at=now + expires_in,
         detail={
             "lines": lines,
             "rate": rate,
@@ -168,7 +169,7 @@ def hold(
             "covered_by": covered,
         },
     )
-    return ledger.hold(order, now)
+    return ledger.hold(order, expires_at=now + expires_in, now=now)
 
 
 def _terms_of_hold(
@@ -231,3 +232,8 @@ def capture(
 def answered(account_id: UUID, key: str) -> Charge | None:
     """The charge that a key made, for a request that no longer passes what stands before the ledger."""
     return Charge.objects.filter(account_id=account_id, idempotency_key=key).first()
+
+
+def held_before(account_id: UUID, key: str) -> Hold | None:
+    """The hold that a key made (see `answered`)."""
+    return Hold.objects.filter(account_id=account_id, idempotency_key=key).first()

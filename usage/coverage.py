@@ -4,16 +4,13 @@ Invariants: a plan whose payment is overdue covers nothing; an own key covers on
 a covered use is recorded like any other.
 """
 
-import uuid
-from collections.abc import Mapping
 from uuid import UUID
 
 from django.utils.translation import gettext as _
 
 from accounts.models import ProviderKey
-from billing.models import Subscription
+from billing import selectors
 from pricing import book, prices
-from pricing.models import Plan
 
 UNLIMITED, OWN_KEY = "unlimited", "own_key"
 
@@ -25,7 +22,9 @@ class OwnKeyMissing(Exception):
 
     def __init__(self, provider: str) -> None:
         super().__init__(
-            _("This account has no key of its own for %(provider)s. Store one under provider keys, or leave out own_key.")
+            _(
+                "This account has no key of its own for %(provider)s. Store one under provider keys, or leave out own_key."
+            )
             % {"provider": provider}
             if provider
             else _("No provider's own key can pay for this service. Leave out own_key.")
@@ -33,17 +32,9 @@ class OwnKeyMissing(Exception):
         self.provider = provider
 
 
-_unlimited: tuple[uuid.UUID | None, Mapping[str, frozenset[str]]] | None = None
-
-
 def unlimited_services(account_id: UUID) -> frozenset[str]:
     """The services that the account's plan covers without limit."""
-    by_plan = _unlimited_by_plan()
-    if not any(by_plan.values()):
-        return frozenset()
-    running = Subscription.objects.filter(account_id=account_id, state=Subscription.State.ACTIVE)
-    plan = running.values_list("plan", flat=True).first()
-    return by_plan.get(plan or "", frozenset())
+    return selectors.plan_terms(account_id).unlimited_services
 
 
 def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool) -> str | None:
@@ -51,11 +42,8 @@ def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool) ->
     if own_key:
         _require_own_key(account_id, service)
         return OWN_KEY
-    priced = _what_is_priced(service, action)
-    # Most services are in no plan without limit: those ask the database nothing.
-    if not any(priced in services for services in _unlimited_by_plan().values()):
-        return None
-    return UNLIMITED if priced in unlimited_services(account_id) else None
+    unlimited = unlimited_services(account_id)
+    return UNLIMITED if unlimited and _what_is_priced(service, action) in unlimited else None
 
 
 def _what_is_priced(service: str, action: str) -> str:
@@ -72,16 +60,8 @@ def _require_own_key(account_id: UUID, service: str) -> None:
     facts = book.current().services.get(service)
     if facts is None:
         raise prices.UnknownService(service, "service")
-    if not facts.provider or not ProviderKey.objects.filter(account_id=account_id, provider=facts.provider).exists():
+    if (
+        not facts.provider
+        or not ProviderKey.objects.filter(account_id=account_id, provider=facts.provider).exists()
+    ):
         raise OwnKeyMissing(facts.provider)
-
-
-def _unlimited_by_plan() -> Mapping[str, frozenset[str]]:
-    """Services without limit by plan, remembered for as long as the catalogue's stamp stands."""
-    global _unlimited
-    stamp = book.current().stamp
-    known = _unlimited
-    if known is None or known[0] != stamp:
-        rows = Plan.objects.values_list("key", "unlimited_services")
-        known = _unlimited = (stamp, {key: frozenset(services) for key, services in rows})
-    return known[1]

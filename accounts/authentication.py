@@ -1,0 +1,146 @@
+"""Who calls the REST API, and for which account.
+
+Invariants: a request acts as exactly one principal, by its key or by the browser session (which must send the
+CSRF token with every write); an account that the principal may not act for is "unknown", the same as one that
+does not exist.
+"""
+
+import time
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import connection
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework import authentication
+from rest_framework.request import Request
+
+from accounts import access, api_keys, selectors
+from accounts.api_keys import Principal
+from accounts.models import Account, ApiKey, Membership, User
+from core import ids, problems
+
+SESSION = "session"  # the kind of a principal who signed in with a browser
+NOBODY = AnonymousUser()
+LEASE_SECONDS = 2.0
+LARGEST_CACHE = 10_000
+_FIND = """
+    select id from accounts_account where erased_at is null and (id = %(id)s or external_id = %(name)s)
+     order by id = %(id)s desc nulls last limit 1
+"""
+_known: dict[str, tuple[float, UUID]] = {}
+
+
+class KeyAuthentication(authentication.BaseAuthentication):
+    """`Authorization: Bearer <key>`. `request.auth` is the key's principal; there is no user behind it."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Principal] | None:
+        header = request.META.get("HTTP_AUTHORIZATION")
+        if header is None:
+            return None
+        scheme, _space, secret = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise problems.unauthenticated()
+        try:
+            return NOBODY, api_keys.verify(secret.strip(), timezone.now())
+        except api_keys.UnknownKey:
+            raise problems.unauthenticated(
+                _("This API key is not known: mistyped, revoked, or of a member who has left.")
+            ) from None
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """A member in a browser: acts for the account in `?account=`, else for the one chosen in the portal."""
+
+    def authenticate(self, request: Request) -> tuple[User, Principal] | None:
+        user = getattr(request._request, "user", None)
+        if not isinstance(user, User) and not getattr(user, "is_authenticated", False):
+            return None
+        if user is None or not user.is_active:
+            return None
+        self.enforce_csrf(request)
+        membership = _membership(request)
+        scopes = {ApiKey.Scope.READ, ApiKey.Scope.SPEND}
+        if membership.may_buy:
+            scopes.add(ApiKey.Scope.MANAGE)
+        principal = Principal(
+            id=user.pk,
+            kind=SESSION,
+            account_id=membership.account_id,
+            member_id=user.pk,
+            scopes=frozenset(str(scope) for scope in scopes),
+            last_used_at=None,
+        )
+        return user, principal
+
+
+def _membership(request: Request) -> Membership:
+    named = request.query_params.get("account")
+    if named is None:
+        return access.chosen_membership(request._request)
+    account = selectors.account_of_platform(named)
+    membership = account and selectors.membership_in(request._request.user.pk, account.pk)
+    if not membership:
+        raise unknown_account()
+    return membership
+
+
+def unknown_account() -> problems.Problem:
+    return problems.not_found(_("This key knows no such account."), code="unknown_account")
+
+
+def account_of(request: Request, named: str | None = None) -> UUID:
+    """The account that a request is about: `named` in its body, `?account=`, or the key's own.
+
+    Raises Problem: 404 for an account that the principal may not act for, 400 where a platform key names none.
+    """
+    principal: Principal = request.auth
+    named = named or request.query_params.get("account")
+    if principal.account_id is not None:
+        if named is not None and not _is_named(principal.account_id, named):
+            raise unknown_account()
+        return principal.account_id
+    if named is None:
+        raise problems.field_problem(
+            "account",
+            "required",
+            _("A platform key acts for many accounts: name one, by our id or by yours."),
+        )
+    return find_account(named)
+
+
+def find_account(named: str) -> UUID:
+    """The id of the account that a platform key names, by our public id or by its own external id.
+
+    An answer is trusted for LEASE_SECONDS: accounts are never deleted, and their ids do not change.
+    Raises Problem (404).
+    """
+    at = time.monotonic()
+    lease = _known.get(named)
+    if lease is not None and at < lease[0]:
+        return lease[1]
+    if "\0" in named:
+        raise unknown_account()
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, {"id": Account.uuid_of(named), "name": named})
+        row = cursor.fetchone()
+    if row is None:
+        raise unknown_account()
+    if len(_known) >= LARGEST_CACHE:
+        _known.clear()
+    _known[named] = (at + LEASE_SECONDS, row[0])
+    return row[0]  # type: ignore[no-any-return]
+
+
+def _is_named(account_id: UUID, named: str) -> bool:
+    if named == ids.public_id(prefix=Account.PREFIX, value=account_id):
+        return True
+    return Account.objects.filter(pk=account_id, external_id=named).exists() if "\0" not in named else False
+
+
+def actor_of(request: Request) -> str:
+    """Who did it, as the ledger's entries name their actor."""
+    principal: Principal = request.auth
+    model = User if principal.kind == SESSION else ApiKey
+    return ids.public_id(prefix=model.PREFIX, value=principal.id)

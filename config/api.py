@@ -1,0 +1,19 @@
+"""The REST API, version 1: each app's addresses, and the document that describes them all."""
+
+import importlib.util
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(
+        "schema/",
+        SpectacularAPIView.as_view(renderer_classes=[OpenApiJsonRenderer, OpenApiYamlRenderer]),
+        name="api_schema",
+    ),
+    path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
+    path("", include("usage.api.urls")),
+]
+if importlib.util.find_spec("billing.api"):
+    urlpatterns.append(path("", include("billing.api")))

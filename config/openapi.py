@@ -1,0 +1,70 @@
+"""The OpenAPI document, generated from the endpoints: their names, keys, and the one shape of every error."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+
+
+class BearerKey(OpenApiAuthenticationExtension):
+    target_class = "accounts.authentication.KeyAuthentication"
+    name = "key"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "description": "A platform or an account key."}
+
+
+class BrowserSession(OpenApiAuthenticationExtension):
+    target_class = "accounts.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "refill_session",
+            "description": "A signed-in browser; writes need the CSRF token.",
+        }
+
+
+class Address(AutoSchema):
+    """How an endpoint describes itself."""
+
+    def get_operation_id(self) -> str:
+        name = type(self.view).__name__
+        return f"{self.method.lower()}{name}"
+
+    def get_override_parameters(self) -> list[Any]:
+        parameters = list(super().get_override_parameters())
+        if self.method == "POST" and getattr(self.view, "takes_key", False):
+            parameters.append(
+                OpenApiParameter(
+                    "Idempotency-Key",
+                    str,
+                    OpenApiParameter.HEADER,
+                    required=self.view.takes_key == "required",
+                    description="1 to 255 visible ASCII characters; the same for every retry.",
+                )
+            )
+        return parameters
+
+    def get_description(self) -> str:
+        scope = getattr(self.view, "scopes", {}).get(self.method)
+        told = super().get_description() or ""
+        if scope is None:
+            return told
+        who = " of a platform key" if self.view.platform_only else ""
+        return f"{told}\n\nNeeds the scope `{scope}`{who}.".strip()
+
+
+def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Every operation may answer with a problem document."""
+    refused = {
+        "description": "A problem document (RFC 9457); `code` tells which.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for methods in result["paths"].values():
+        for operation in methods.values():
+            operation["responses"]["default"] = refused
+    return result

@@ -1,0 +1,144 @@
+"""Fields of requests, stricter than the framework's own: nothing is guessed, trimmed or converted.
+
+Invariants: a text is a JSON string, an amount a string in plain decimal notation (never a number, so that no
+client's float gets in), an instant names its zone; a field nobody declared is refused.
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Self
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from core import amounts
+from core.problems import field_problem
+
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # what any ledger here can hold; keeps zone arithmetic in range
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class StrictSerializer(serializers.Serializer):
+    """The declared shape of a body or a query. `checked` validates with one shared instance of the class:
+    the framework copies every field for each new one, which costs more than the checks themselves."""
+
+    _shared: Self
+
+    @classmethod
+    def checked(cls, data: Any) -> dict[str, Any]:
+        """The validated values. Raises rest_framework's ValidationError, or Problem when it is no object."""
+        shared: Self | None = cls.__dict__.get("_shared")
+        if shared is None:
+            shared = cls._shared = cls()
+        if not isinstance(data, dict):
+            raise field_problem("", "not_an_object", str(_("The body must be a JSON object.")))
+        values: dict[str, Any] = shared.run_validation(data)
+        return values
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and not data.keys() <= self.fields.keys():
+            unknown = [name for name in data if name not in self.fields]
+            raise serializers.ValidationError(
+                {
+                    str(name)[:100]: [
+                        serializers.ErrorDetail(str(_("There is no such field here.")), code="unknown_field")
+                    ]
+                    for name in unknown[:20]
+                }
+            )
+        return super().to_internal_value(data)
+
+
+class Text(serializers.CharField):
+    """A JSON string, kept as it is."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("trim_whitespace", False)
+        options.setdefault("max_length", 200)
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return data
+
+
+class Flag(serializers.BooleanField):
+    """true or false; neither "yes" nor 1."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class WholeNumber(serializers.IntegerField):
+    """A JSON number without a fraction; true is none."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return data
+
+
+class Credits(serializers.Field):
+    """An amount of credits above zero, as a string: "5.5"."""
+
+    default_error_messages = {
+        "not_a_string": _("Send credits as a string in plain decimal notation, such as “5.5”."),
+        "not_an_amount": _("“%(given)s” is no amount: digits, at most six decimals, no sign, such as “5.5”."),
+        "not_positive": _("An amount must be above zero."),
+    }
+
+    def __init__(self, *, zero_allowed: bool = False, **options: Any) -> None:
+        self.zero_allowed = zero_allowed
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        value = amounts.parse(data)
+        if value is None:
+            shown = data[:40].encode("ascii", "backslashreplace").decode()
+            raise serializers.ValidationError(
+                str(self.error_messages["not_an_amount"]) % {"given": shown}, code="not_an_amount"
+            )
+        if value == 0 and not self.zero_allowed:
+            self.fail("not_positive")
+        return value
+
+    def to_representation(self, value: Decimal) -> str:
+        return amounts.plain(value)
+
+
+class Instant(serializers.Field):
+    """An RFC 3339 time with its zone; UTC from here on."""
+
+    default_error_messages = {
+        "invalid": _("Send an RFC 3339 time with its zone, such as “2026-11-20T15:00:00Z”."),
+        "out_of_range": _("This time is outside the years 2000 to 2200."),
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or not _INSTANT.fullmatch(data):
+            self.fail("invalid")
+        try:
+            value = datetime.fromisoformat(data.upper())
+        except ValueError:
+            self.fail("invalid")
+        if not EARLIEST_YEAR < value.year < LATEST_YEAR:
+            self.fail("out_of_range")
+        return value.astimezone(UTC)
+
+    def to_representation(self, value: datetime) -> str:
+        return instant(value)
+
+
+def instant(value: datetime) -> str:
+    """A time as answers write it: RFC 3339 in UTC, with microseconds where there are any."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def instant_or_none(value: datetime | None) -> str | None:
+    return None if value is None else instant(value)

@@ -1,0 +1,126 @@
+"""JSON in and out, strictly: what is not plain, finite JSON of a sane size is refused before anything looks at it.
+
+Invariants: numbers with a fraction are exact Decimals, never floats (NaN and Infinity are Decimal NaN, which
+every field refuses by name); no text holds NUL or half a surrogate
+pair (PostgreSQL stores neither); no object names a field twice.
+"""
+
+import json
+import math
+import re
+from decimal import Decimal, InvalidOperation
+from typing import IO, Any
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework.parsers import BaseParser
+
+from core.problems import Problem
+
+LARGEST_BODY = 256 * 1024  # bytes; an endpoint may take more (Endpoint.largest_body)
+DEEPEST = 16
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class StrictJSONParser(BaseParser):
+    """DRF's way in: the request's body as Python values."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        view = (parser_context or {}).get("view")
+        largest = getattr(view, "largest_body", LARGEST_BODY)
+        # The stream ends at the request's Content-Length; one byte more than allowed is enough to tell.
+        body = stream.read(largest + 1)
+        if len(body) > largest:
+            raise Problem(
+                413,
+                "body_too_large",
+                _("The body is larger than the %(most)s bytes this address takes.") % {"most": largest},
+            )
+        return loads(body)
+
+
+def loads(body: bytes) -> Any:
+    """Python values of a JSON text. Raises Problem (400 malformed_json)."""
+    try:
+        text = body.decode()
+        value = json.loads(text, parse_float=_decimal, parse_constant=_decimal, object_pairs_hook=_object)
+    except RecursionError as error:
+        raise _malformed(_("it is nested too deeply")) from error
+    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+        raise _malformed(str(error)) from error
+    # Raw NUL is no JSON and raw surrogates no UTF-8, so only an escape can smuggle them in; and only many
+    # brackets can nest deeply. Ordinary bodies skip the walk.
+    if "\\u" in text or text.count("{") + text.count("[") > DEEPEST:
+        _inspect(value, DEEPEST)
+    return value
+
+
+def dumps(value: Any) -> str:
+    """The one way in which answers are written."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def canonical(value: Any) -> bytes:
+    """The same bytes for the same JSON, whatever its order and white space: what fingerprints are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+
+
+def answer(value: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(dumps(value), content_type="application/json", status=status)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError(_("an object names a field twice"))
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    """A number with a fraction or an exponent, exactly. NaN, Infinity and what no Decimal can hold become NaN:
+    whoever checks the field refuses it, and can say which field it was."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
+def _inspect(value: Any, levels: int) -> None:
+    if levels < 0:
+        raise _malformed(_("it is nested too deeply"))
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            raise _malformed(_("a text holds NUL or half a surrogate pair"))
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _inspect(name, levels)
+            _inspect(inner, levels - 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _inspect(inner, levels - 1)
+
+
+def _malformed(reason: str) -> Problem:
+    detail = _("The body is not JSON that can be used: %(reason)s.") % {"reason": reason}
+    return Problem(
+        400, "malformed_json", detail, errors=[{"field": "", "code": "malformed_json", "message": detail}]
+    )
+
+
+def without_decimals(value: Any) -> Any:
+    """A client's own JSON as the database's JSON takes it: what was read as Decimal becomes a float again.
+
+    Raises ValueError for a number that is not finite.
+    """
+    if isinstance(value, Decimal):
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+    if isinstance(value, dict):
+        return {name: without_decimals(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_decimals(inner) for inner in value]
+    return value

@@ -1,0 +1,90 @@
+"""Lists: newest first, a page at a time, stable while rows arrive.
+
+Invariant: a page is found by the position of the last row seen (never by counting), so that neither new rows
+nor a deep page cost or change anything. The cursor is signed: nobody but us writes one, and it opens only
+the list that it was made for.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.core import signing
+from django.db.models import Model, Q, QuerySet
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from core.fields import StrictSerializer
+from core.problems import field_problem
+
+LARGEST_PAGE = 100
+USUAL_PAGE = 25
+
+
+class PageQuery(StrictSerializer):
+    """The parameters of every list; lists with filters declare theirs beside these."""
+
+    account = serializers.CharField(
+        required=False, max_length=255, help_text="Whose list; for platform keys."
+    )
+    limit = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE, default=USUAL_PAGE)
+    cursor = serializers.CharField(required=False, max_length=500)
+
+
+def page(
+    rows: QuerySet[Any],
+    query: dict[str, Any],
+    *,
+    keys: tuple[str, ...],
+    shape: Callable[[Any], dict[str, Any]],
+) -> dict[str, Any]:
+    """One page of `rows` as {"data", "has_more", "next_cursor"}.
+
+    `keys` are the columns that order the list, each descending, together unique; `query` is a checked
+    PageQuery. Raises Problem for a cursor that is not ours.
+    """
+    salt = f"cursor:{rows.model._meta.label_lower}"
+    if "cursor" in query:
+        rows = rows.filter(_after(keys, _opened(query["cursor"], salt, len(keys))))
+    limit = query["limit"]
+    found = list(rows.order_by(*(f"-{key}" for key in keys))[: limit + 1])
+    more, found = len(found) > limit, found[:limit]
+    return {
+        "data": [shape(row) for row in found],
+        "has_more": more,
+        "next_cursor": signing.dumps(_position(found[-1], keys), salt=salt) if more else None,
+    }
+
+
+def whole(data: list[dict[str, Any]]) -> dict[str, Any]:
+    """A list that is short by nature, all of it on one page."""
+    return {"data": data, "has_more": False, "next_cursor": None}
+
+
+def _position(row: Model, keys: tuple[str, ...]) -> list[str | int]:
+    values = [getattr(row, key) for key in keys]
+    return [
+        value.isoformat() if isinstance(value, datetime) else value if isinstance(value, int) else str(value)
+        for value in values
+    ]
+
+
+def _after(keys: tuple[str, ...], position: list[str | int]) -> Q:
+    """Rows that come later in the list: the first key decides, the next breaks its ties, and so on."""
+    condition = Q(**{f"{keys[-1]}__lt": position[-1]})
+    for key, value in zip(keys[-2::-1], position[-2::-1], strict=True):
+        # The plain bound beside the alternatives is what an index can use.
+        condition = Q(**{f"{key}__lte": value}) & (Q(**{f"{key}__lt": value}) | condition)
+    return condition
+
+
+def _opened(cursor: str, salt: str, length: int) -> list[str | int]:
+    try:
+        position = signing.loads(cursor, salt=salt)
+    except signing.BadSignature:
+        position = None
+    if not isinstance(position, list) or len(position) != length:
+        raise field_problem(
+            "cursor", "invalid_cursor", _("This is no cursor of this list. Begin again without one.")
+        )
+    return position

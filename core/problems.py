@@ -1,0 +1,186 @@
+"""Errors of the REST API: RFC 9457 problem documents, one shape for everything that can go wrong.
+
+Invariant: whatever under /api/ answers with a status of 400 or more carries `application/problem+json` with
+type, title, status, detail, code and request_id; a 400 names the fields at fault in `errors`. What a client
+sends never makes a 5xx: what was not foreseen is logged with its request id and answered without its insides.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.core import signals
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import DataError, InterfaceError, InternalError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from rest_framework import exceptions
+
+MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger("refill.api")
+
+
+class Problem(Exception):
+    """An answer that refuses. `fields` are members of the document beyond those that every problem has."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers or {}
+        self.fields = fields
+
+    def document(self, request_id: str) -> dict[str, Any]:
+        """The problem as JSON has it."""
+        document: dict[str, Any] = {
+            "type": f"urn:refill:problem:{self.code}",
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.status == HTTPStatus.BAD_REQUEST:
+            document["errors"] = [dict(error) for error in self.errors]
+        return document | self.fields
+
+
+def field_problem(field: str, code: str, message: str) -> Problem:
+    """A 400 for one field. `field` is its path in the body ("usage.tokens") or the parameter's name."""
+    return Problem(
+        400, "invalid_request", message, errors=[{"field": field, "code": code, "message": message}]
+    )
+
+
+def not_found(detail: str = "", code: str = "not_found") -> Problem:
+    return Problem(404, code, detail or _("There is nothing of that name for this key."))
+
+
+def unauthenticated(detail: str = "") -> Problem:
+    return Problem(
+        401,
+        "unauthenticated",
+        detail
+        or _("Send an API key: “Authorization: Bearer <key>”. Keys are made under API keys in the portal."),
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def answer(problem: Problem, request: Any) -> HttpResponse:
+    """The HTTP answer of a problem."""
+    content = json.dumps(problem.document(getattr(request, "request_id", "")), ensure_ascii=False)
+    response = HttpResponse(content, content_type=MEDIA_TYPE, status=problem.status)
+    for name, value in problem.headers.items():
+        response[name] = value
+    return response
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """DRF's exception handler: any exception of an endpoint becomes a problem document."""
+    request = context["request"]
+    problem = as_problem(error)
+    if problem.status >= 500:
+        _log.error("%s: %s", problem.code, type(error).__name__, exc_info=error)
+        # Whoever listens for failed requests (Sentry, the test client) hears of this one too.
+        sender = type(context.get("view"))
+        signals.got_request_exception.send(sender=sender, request=getattr(request, "_request", request))
+    return answer(problem, getattr(request, "_request", request))
+
+
+def as_problem(error: Exception) -> Problem:
+    """The problem that an exception stands for."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        errors = list(flattened(error.detail))
+        return Problem(400, "invalid_request", _summary(errors), errors=errors)
+    if isinstance(error, exceptions.APIException):
+        return _of_framework(error)
+    if isinstance(error, Http404):
+        return not_found()
+    if isinstance(error, PermissionDenied):
+        return Problem(403, "forbidden", _("This key may not do that."))
+    if isinstance(error, SuspiciousOperation):
+        return Problem(400, "bad_request", _("The request cannot be read."))
+    if isinstance(error, DataError):
+        return Problem(400, "out_of_range", _("A figure is beyond what a balance can hold."))
+    if isinstance(error, OperationalError | InterfaceError | InternalError):
+        return Problem(
+            503,
+            "unavailable",
+            _("The database cannot take this now. Nothing was changed; the same request may be sent again."),
+            headers={"Retry-After": "5"},
+        )
+    return Problem(
+        500, "internal_error", _("Something failed on our side. The request id finds it in our logs.")
+    )
+
+
+def _of_framework(error: exceptions.APIException) -> Problem:
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return Problem(405, "method_not_allowed", _("This address does not take that method."))
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return Problem(
+            415, "unsupported_media_type", _("Send JSON, and say so: “Content-Type: application/json”.")
+        )
+    if isinstance(error, exceptions.PermissionDenied):
+        # Of the framework's own parts only the session's CSRF check says this.
+        return Problem(403, "csrf_failed", _("A write from a browser needs its CSRF token."))
+    return Problem(error.status_code, str(error.default_code), str(error.detail))
+
+
+def flattened(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
+    """A nested validation error as a flat list of {field, code, message}: `usage.tokens`, `data[3].service`."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            own = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
+            yield from flattened(inner, own)
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail):
+            if isinstance(inner, dict | list):
+                if inner:
+                    yield from flattened(inner, f"{path}[{number}]")
+            else:
+                yield from flattened(inner, path)
+    else:
+        yield {"field": path, "code": str(getattr(detail, "code", "invalid")), "message": str(detail)}
+
+
+def _summary(errors: list[dict[str, str]]) -> str:
+    first = errors[0]
+    return f"{first['field']}: {first['message']}" if first["field"] else first["message"]
+
+
+class ProblemsUnderApi:
+    """Middleware: whatever fails under /api/ outside an endpoint (a wrong host, an unknown address, a fault in
+    another middleware) answers as a problem document too."""
+
+    CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 or not request.path_info.startswith("/api/"):
+            return response
+        if response.get("Content-Type") == MEDIA_TYPE:
+            return response
+        status = response.status_code
+        code = self.CODES.get(status, "internal_error" if status >= 500 else "bad_request")
+        return answer(
+            Problem(status, code, HTTPStatus(status).description or HTTPStatus(status).phrase), request
+        )

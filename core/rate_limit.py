@@ -1,0 +1,97 @@
+"""How many requests one caller may make in a window of time, counted exactly over all processes.
+
+Invariant: in one window no more than the quota pass, whatever the concurrency. The count stands in the
+database; a process draws permits from it in blocks of a hundredth of the quota (single ones for small
+quotas) and hands them out itself, so that a busy caller costs one short statement in many requests. Permits
+that a process still holds when the window ends are lost, never carried over.
+
+Who the caller is comes from the key or the session. Addresses play no part: X-Forwarded-For can be forged.
+"""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import connection
+
+LARGEST_CACHE = 10_000
+_DRAW = """
+    insert into core_ratewindow as w (identity, window_start, used) values (%(identity)s, %(start)s, %(block)s)
+    on conflict (identity) do update set
+      window_start = greatest(w.window_start, excluded.window_start),
+      used = case when w.window_start < excluded.window_start then 0 else w.used end + excluded.used
+    returning window_start, used
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `quota` requests in `seconds`."""
+
+    quota: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The outcome for one request: whether it may pass, and what the headers say."""
+
+    passes: bool
+    remaining: int
+    reset_seconds: int
+    rate: Rate
+
+    def headers(self) -> dict[str, str]:
+        """RateLimit fields as the IETF draft has them."""
+        fields = {
+            "RateLimit-Policy": f'"default";q={self.rate.quota};w={self.rate.seconds}',
+            "RateLimit": f'"default";r={self.remaining};t={self.reset_seconds}',
+        }
+        if not self.passes:
+            fields["Retry-After"] = str(self.reset_seconds)
+        return fields
+
+
+@dataclass(slots=True)
+class _Lease:
+    start: int
+    permits: int  # drawn and not yet handed out
+    beyond: int  # what nobody had drawn at our last look
+
+
+_leases: dict[str, _Lease] = {}
+_lock = threading.Lock()
+
+
+def configured() -> Rate:
+    """The installation's rate (setting API_RATE, "quota/seconds")."""
+    quota, _, seconds = settings.API_RATE.partition("/")
+    return Rate(int(quota), int(seconds))
+
+
+def take(identity: str, now: datetime, rate: Rate) -> Allowance:
+    """Count one request of `identity` (at most 100 characters)."""
+    second = int(now.timestamp())
+    start = second - second % rate.seconds
+    with _lock:
+        lease = _leases.get(identity)
+        if lease is None or lease.start < start or (lease.permits == 0 and lease.beyond > 0):
+            if len(_leases) >= LARGEST_CACHE:
+                _leases.clear()
+            lease = _leases[identity] = _draw(identity, start, rate)
+        passes = lease.permits > 0
+        if passes:
+            lease.permits -= 1
+        resets_in = max(1, lease.start + rate.seconds - second)
+        return Allowance(passes, lease.permits + lease.beyond, resets_in, rate)
+
+
+def _draw(identity: str, start: int, rate: Rate) -> _Lease:
+    block = max(1, rate.quota // 100)
+    with connection.cursor() as cursor:
+        cursor.execute(_DRAW, {"identity": identity, "start": start, "block": block})
+        window_start, used = cursor.fetchone()
+    permits = min(max(rate.quota - (used - block), 0), block)
+    # A clock behind another process's finds a later window already begun, and counts in that one.
+    return _Lease(window_start, permits, max(rate.quota - used, 0))

@@ -1,0 +1,117 @@
+"""/holds: set credits aside, then settle or drop them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from accounts.authentication import account_of
+from billing import ledger
+from billing.models import Hold
+from core import idempotency, json_body, problems
+from core.endpoint import Endpoint, query_of
+from usage import charging, selectors
+from usage.api import answers, inputs, shapes
+from usage.api.refusals import NAMED, problem_of, refusals
+from usage.api.uses import use_of
+
+
+class Holds(Endpoint):
+    """Set credits aside for a use whose size is not yet known."""
+
+    scopes = {"POST": "spend"}
+    takes_key = "required"
+
+    @extend_schema(request=inputs.HoldInput, responses={201: answers.HoldAnswer})
+    def post(self, request: Request) -> HttpResponse:
+        key = idempotency.key_of(request)
+        body = inputs.HoldInput.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+        fingerprint = idempotency.fingerprint(request.path, request.data)
+        try:
+            use = use_of(request, account_id, body)
+            held = charging.hold(
+                use,
+                credits=body.get("credits"),
+                expires_in=timedelta(seconds=body["expires_in"]),
+                key=key,
+                fingerprint=fingerprint,
+                now=self.now,
+            )
+        except NAMED as error:
+            kept = charging.held_before(account_id, key)
+            if kept is None or isinstance(error, ledger.LedgerError):
+                raise problem_of(error, account_id, self.now) from error
+            if bytes(kept.fingerprint) != fingerprint:
+                raise idempotency.reused() from error
+            return idempotency.replayed(json_body.answer(shapes.hold(kept, first_answer=True), 201))
+        response = json_body.answer(shapes.new_hold(use, held), 201)
+        return idempotency.replayed(response) if held.replayed else response
+
+
+class OneHold(Endpoint):
+    scopes = {"GET": "spend"}
+
+    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.HoldAnswer)
+    def get(self, request: Request, hold: str) -> HttpResponse:
+        query_of(request, inputs.AccountQuery)
+        account_id = account_of(request)
+        ledger.settle([account_id], self.now)  # a hold whose time is over says so
+        return json_body.answer(shapes.hold(_hold(account_id, hold)))
+
+
+class Capture(Endpoint):
+    """Settle a hold with what was really used; answers with the charge."""
+
+    scopes = {"POST": "spend"}
+    takes_key = "required"
+
+    @extend_schema(request=inputs.CaptureInput, responses={201: answers.Charge})
+    def post(self, request: Request, hold: str) -> HttpResponse:
+        key = idempotency.key_of(request)
+        body = inputs.CaptureInput.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+        held = _hold(account_id, hold)
+        with refusals(account_id, self.now):
+            charged = charging.capture(
+                held,
+                usage=body.get("usage"),
+                credits=body.get("credits"),
+                options=body.get("options"),
+                metadata=body.get("metadata"),
+                key=key,
+                fingerprint=idempotency.fingerprint(request.path, request.data),
+                now=self.now,
+            )
+        response = json_body.answer(shapes.new_charge(held, charged), 201)
+        return idempotency.replayed(response) if charged.replayed else response
+
+
+class Release(Endpoint):
+    """Drop a hold: its credits come back."""
+
+    scopes = {"POST": "spend"}
+    takes_key = "required"
+
+    @extend_schema(request=inputs.AccountNamed, responses=answers.HoldAnswer)
+    def post(self, request: Request, hold: str) -> HttpResponse:
+        key = idempotency.key_of(request)
+        body = inputs.AccountNamed.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+        held = _hold(account_id, hold)
+
+        def release() -> tuple[int, dict[str, object]]:
+            with refusals(account_id, self.now):
+                ledger.release(account_id=account_id, hold_id=held.pk, now=self.now)
+            return 200, shapes.hold(_hold(account_id, hold))
+
+        return idempotency.once(request, owner=account_id, key=key, now=self.now, act=release)
+
+
+def _hold(account_id: UUID, public_id: str) -> Hold:
+    row = selectors.hold(account_id, public_id)
+    if row is None:
+        raise problems.not_found()
+    return row

@@ -1,0 +1,60 @@
+"""/provider-keys: an account's own keys at model providers. A key goes in and never comes out."""
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from accounts import provider_keys
+from accounts.authentication import account_of
+from accounts.models import Account, ProviderKey
+from core import json_body
+from core.endpoint import Endpoint, query_of
+from core.pagination import PageQuery, page
+from core.problems import field_problem, not_found
+from pricing import book
+from usage.api import answers, inputs, shapes
+
+
+class ProviderKeys(Endpoint):
+    scopes = {"GET": "manage", "POST": "manage"}
+
+    @extend_schema(parameters=[PageQuery], responses=answers.list_of(answers.ProviderKey))
+    def get(self, request: Request) -> HttpResponse:
+        query = query_of(request, PageQuery)
+        rows = ProviderKey.objects.filter(account_id=account_of(request))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=shapes.provider_key))
+
+    @extend_schema(request=inputs.ProviderKeyInput, responses={201: answers.ProviderKey})
+    def post(self, request: Request) -> HttpResponse:
+        body = inputs.ProviderKeyInput.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+        known = [provider.key for provider in book.current().policies.providers]
+        if body["provider"] not in known:
+            raise field_problem(
+                "provider",
+                "unknown_provider",
+                _("No own keys of this provider are taken. Choose one of: %(known)s.")
+                % {"known": ", ".join(known) or _("none")},
+            )
+        key = provider_keys.store(
+            account=Account.objects.get(pk=account_id),
+            provider=body["provider"],
+            secret=body["key"],
+            now=self.now,
+        )
+        return json_body.answer(shapes.provider_key(key), 201)
+
+
+class OneProviderKey(Endpoint):
+    scopes = {"DELETE": "manage"}
+
+    @extend_schema(parameters=[inputs.AccountQuery], responses={204: None})
+    def delete(self, request: Request, provider_key: str) -> HttpResponse:
+        query_of(request, inputs.AccountQuery)
+        rows = ProviderKey.objects.filter(account_id=account_of(request))
+        key = rows.filter(pk=ProviderKey.uuid_of(provider_key)).first() if provider_key else None
+        if key is None:
+            raise not_found()
+        provider_keys.forget(key)
+        return HttpResponse(status=204)

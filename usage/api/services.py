@@ -1,0 +1,146 @@
+"""/services and /estimates: what can be charged, and what a use would cost."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from accounts.authentication import account_of
+from billing import ledger
+from core import json_body
+from core.amounts import plain
+from core.endpoint import Endpoint, query_of
+from core.fields import instant
+from core.pagination import PageQuery, whole
+from core.problems import field_problem, not_found
+from pricing import prices
+from pricing import selectors as catalogue
+from pricing.rates import options_as_json
+from usage import charging, coverage
+from usage.api import answers, inputs
+from usage.api.refusals import refusals
+from usage.api.uses import use_of
+
+
+class ServiceQuery(PageQuery):
+    """The list is short by nature and comes whole; `limit` cuts it for those who want less."""
+
+    modality = serializers.CharField(required=False, max_length=30)
+    tier = serializers.CharField(required=False, max_length=30)
+    tag = serializers.CharField(required=False, max_length=50)
+    kind = serializers.ChoiceField(choices=["model", "action"], required=False)
+
+
+class Services(Endpoint):
+    """What can be charged, with its price, in the catalogue's order."""
+
+    scopes = {"GET": "read"}
+
+    @extend_schema(parameters=[ServiceQuery], responses=answers.list_of(answers.Service))
+    def get(self, request: Request) -> HttpResponse:
+        query = query_of(request, ServiceQuery)
+        told = {name: query[name] for name in ("modality", "tier", "tag", "kind") if name in query}
+        found = catalogue.services(now=self.now, **told)
+        return json_body.answer(_page_of(found, query))
+
+
+class OneService(Endpoint):
+    scopes = {"GET": "read"}
+
+    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.Service)
+    def get(self, request: Request, service: str) -> HttpResponse:
+        query_of(request, inputs.AccountQuery)
+        try:
+            found = catalogue.service_by_key(service, self.now)
+        except prices.UnknownService as error:
+            raise not_found(str(error), code=error.code) from error
+        return json_body.answer(_shape(found))
+
+
+class Estimates(Endpoint):
+    """What a use would cost; changes nothing."""
+
+    scopes = {"POST": "read"}
+
+    @extend_schema(request=inputs.EstimateInput, responses=answers.Estimate)
+    def post(self, request: Request) -> HttpResponse:
+        body = inputs.EstimateInput.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+        with refusals(account_id, self.now):
+            use = use_of(request, account_id, body)
+            estimate = charging.estimate(use, text=body.get("text"), now=self.now)
+            covered = coverage.covered_by(
+                account_id=account_id, service=use.service, action=use.action, own_key=use.own_key
+            )
+            balance = ledger.balance(account_id, self.now)
+        quote = estimate.quote
+        credits = Decimal(0) if covered else quote.credits
+        available = Decimal(0) if balance.debt else balance.spendable_on(quote.covers)
+        return json_body.answer(
+            {
+                "id": estimate.id,
+                "credits": plain(credits),
+                "maximum": plain(Decimal(0) if covered else quote.maximum),
+                "lines": quote.lines_as_json(),
+                "rate": quote.rate_as_json(),
+                "available": plain(available),
+                "sufficient": available >= credits,
+                "covered_by": covered,
+                "approximate": quote.approximate,
+                "valid_until": instant(estimate.valid_until),
+            }
+        )
+
+
+def _page_of(found: list[catalogue.PricedService], query: dict[str, Any]) -> dict[str, Any]:
+    """A page of the list: the cursor is the key of the last service seen."""
+    keys = [service.facts.key for service in found]
+    begin = 0
+    if "cursor" in query:
+        if query["cursor"] not in keys:
+            raise field_problem("cursor", "invalid_cursor", "This is no cursor of this list.")
+        begin = keys.index(query["cursor"]) + 1
+    limit = query["limit"]
+    shown = found[begin : begin + limit]
+    more = begin + limit < len(found)
+    answer = whole([_shape(service) for service in shown])
+    if more:
+        answer |= {"has_more": True, "next_cursor": shown[-1].facts.key}
+    return answer
+
+
+def _shape(service: catalogue.PricedService) -> dict[str, Any]:
+    facts, rate = service.facts, service.rate
+    return {
+        "key": facts.key,
+        "name": facts.name,
+        "kind": facts.kind,
+        "modality": facts.modality,
+        "tags": list(facts.tags),
+        "tier": facts.tier or None,
+        "speed": facts.speed or None,
+        "usage_class": facts.usage_class or None,
+        "best_for": facts.best_for or None,
+        "provider": facts.provider or None,
+        "quota": facts.quota or None,
+        "priced": rate is not None,
+        "cost_of_model": rate is not None and rate.cost_of_model,
+        "lines": [
+            {
+                "meter": line.meter,
+                "credits": plain(line.credits),
+                "per": line.per,
+                "whole_blocks": line.whole_blocks,
+                "also": list(line.also),
+                "bands": [{"up_to": band.up_to, "credits": plain(band.credits)} for band in line.bands],
+            }
+            for line in (rate.lines if rate else ())
+        ],
+        "minimum": plain(rate.minimum) if rate else "0",
+        "multiplier": plain(rate.multiplier) if rate else "1",
+        "options": options_as_json(rate.options) if rate else {},
+        "rate": {"version": rate.version, "effective_at": instant(rate.effective_at)} if rate else None,
+    }
