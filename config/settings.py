@@ -32,6 +32,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[:
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
 STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several while one is rotated
+STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…: events of any other one are refused
 SANDBOX = env.bool("SANDBOX", default=not STRIPE_SECRET_KEY and not PRODUCTION)
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or (
     f"{SITE_URL}/sandbox/stripe" if SANDBOX else production.STRIPE_API
@@ -200,6 +201,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "GrantKind": "billing.models.Grant.Kind",
+        "EntryKind": "billing.models.Entry.Kind",
+        "HoldStatus": "billing.models.Hold.Status",
+        "ServiceKind": "pricing.models.Service.Kind",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi.with_problems",

@@ -31,6 +31,9 @@ class Subscription(Identified):
     anchor_at = models.DateTimeField(help_text="Monthly credits are counted from here.")
     period_start = models.DateTimeField()
     period_end = models.DateTimeField(null=True, blank=True)
+    paid_until = models.DateTimeField(
+        null=True, blank=True, help_text="Credits of a paid plan come until then; empty: nothing is due."
+    )
     cancel_at_period_end = models.BooleanField(default=False)
     next_plan = models.CharField(max_length=100, blank=True, help_text="Takes over at the period's end.")
     next_amount = models.BigIntegerField(default=0)

@@ -1,0 +1,198 @@
+"""From an order to Stripe's payment page and back.
+
+Invariants: the order is committed before Stripe hears of it, and the same order always has the same payment
+page (its key); coming back, Stripe is asked what happened, so that credits do not wait for the webhook.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+
+from billing import cards, fulfilment, plan_prices, stripe_gateway, subscription_sync
+from billing.models import Purchase
+from billing.stripe_gateway import Facts
+from core.amounts import plain
+from pricing import book
+
+# Countries of Stripe's bank transfers, by currency; where there is none, the method is not offered.
+_BANK_TRANSFERS: dict[str, Facts] = {
+    "usd": {"type": "us_bank_transfer"},
+    "eur": {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}},
+    "gbp": {"type": "gb_bank_transfer"},
+    "jpy": {"type": "jp_bank_transfer"},
+    "mxn": {"type": "mx_bank_transfer"},
+}
+MOST_URL = 2000
+
+
+def open_page(purchase: Purchase, now: datetime) -> str:
+    """Where the buyer pays (or, if nothing is left to pay, sees the outcome). Raises stripe_gateway's errors.
+
+    Calling it again gives the same page: a second click is not a second order.
+    """
+    if purchase.settled or purchase.status == Purchase.Status.PENDING:
+        return return_url(purchase)
+    if purchase.checkout_url:
+        return str(purchase.checkout_url)
+    if purchase.amount == 0:
+        free = fulfilment.Payment(amount=0, currency=purchase.currency)
+        fulfilment.paid(purchase.pk, free, now)
+        return return_url(purchase)
+    customer = cards.customer_of(purchase.account, email=_email(purchase))
+    params = _params(purchase, customer)
+    session = stripe_gateway.create_checkout(key=f"checkout:{purchase.pk.hex}", params=params)
+    Purchase.objects.filter(pk=purchase.pk).update(
+        stripe_session_id=session["id"], checkout_url=session["url"] or ""
+    )
+    purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
+    return str(purchase.checkout_url)
+
+
+def refresh(purchase: Purchase, now: datetime) -> Purchase:
+    """Ask Stripe what became of an open order and record it. Raises stripe_gateway's errors."""
+    if purchase.settled or not purchase.stripe_session_id:
+        return purchase
+    session = stripe_gateway.checkout(purchase.stripe_session_id)
+    if session.get("mode") == "subscription" and session.get("subscription"):
+        subscription_sync.sync(str(session["subscription"]), now)
+    record(purchase, session, now)
+    purchase.refresh_from_db()
+    return purchase
+
+
+def record(purchase: Purchase, session: Facts, now: datetime) -> None:
+    """Bring a purchase to what a checkout session says (from Stripe's answer or from an event)."""
+    if session.get("mode") == "subscription":
+        # Its money is an invoice's: billing.subscription_sync records that. Here only its end is of interest.
+        if session.get("status") == "expired":
+            fulfilment.cancelled(purchase.pk, now)
+        return
+    if session.get("payment_status") in {"paid", "no_payment_required"}:
+        fulfilment.paid(purchase.pk, _payment(session), now)
+    elif session.get("status") == "complete":
+        fulfilment.pending(purchase.pk, method=_method(session), now=now)
+    elif session.get("status") == "expired":
+        fulfilment.cancelled(purchase.pk, now)
+
+
+def cancel(purchase: Purchase, now: datetime) -> Purchase:
+    """The buyer gives the order up: its payment page is closed first, so that it cannot be paid any more.
+
+    If it was paid in the meantime, that is what counts. Raises stripe_gateway.Unreachable.
+    """
+    if purchase.stripe_session_id and purchase.status == Purchase.Status.CREATED:
+        try:
+            session = stripe_gateway.expire_checkout(purchase.stripe_session_id)
+        except stripe_gateway.Rejected:
+            session = stripe_gateway.checkout(purchase.stripe_session_id)
+        record(purchase, session, now)
+    else:
+        fulfilment.cancelled(purchase.pk, now)
+    purchase.refresh_from_db()
+    return purchase
+
+
+def return_url(purchase: Purchase) -> str:
+    return f"{settings.SITE_URL}{reverse('purchase_return', args=[purchase.public_id])}"
+
+
+def _payment(session: Facts) -> fulfilment.Payment:
+    intent = session.get("payment_intent")
+    told: Facts = intent if isinstance(intent, dict) else {}
+    charge = told.get("latest_charge")
+    charged: Facts = charge if isinstance(charge, dict) else {}
+    return fulfilment.Payment(
+        amount=int(session.get("amount_total") or 0),
+        currency=str(session.get("currency") or ""),
+        payment_id=told.get("id") or (intent if isinstance(intent, str) else None),
+        method=_method(session),
+        receipt_url=str(charged.get("receipt_url") or "")[:MOST_URL],
+        account=str((session.get("metadata") or {}).get("account", "")),
+    )
+
+
+def _method(session: Facts) -> str:
+    """The kind of payment method that was used, as far as Stripe's answer tells."""
+    intent = session.get("payment_intent")
+    charge = intent.get("latest_charge") if isinstance(intent, dict) else None
+    details = charge.get("payment_method_details") if isinstance(charge, dict) else None
+    if details:
+        return str(details.get("type") or "")
+    known = session.get("payment_method_types") or []
+    return str(known[0]) if len(known) == 1 else ""
+
+
+def _params(purchase: Purchase, customer: str) -> Facts:
+    marks = {"purchase": purchase.public_id, "account": purchase.account.public_id}
+    cancel_url = f"{settings.SITE_URL}{reverse('purchase_left', args=[purchase.public_id])}"
+    params: dict[str, Any] = {
+        "customer": customer,
+        "client_reference_id": purchase.public_id,
+        "metadata": {**marks, **_order_marks(purchase)},
+        "success_url": return_url(purchase),
+        "cancel_url": cancel_url,
+    }
+    if purchase.kind == Purchase.Kind.PLAN:
+        price = plan_prices.price_of(
+            plan_key=purchase.offer,
+            interval=purchase.interval,
+            currency=purchase.currency,
+            amount=purchase.amount,
+        )
+        return params | {
+            "mode": "subscription",
+            "line_items": [{"price": price, "quantity": 1}],
+            "subscription_data": {"metadata": {**marks, "plan": purchase.offer}},
+        }
+    return params | {
+        "mode": "payment",
+        "line_items": [_line(purchase)],
+        "payment_intent_data": {"metadata": marks, "description": purchase.label},
+        **_methods(purchase.currency),
+    }
+
+
+def _order_marks(purchase: Purchase) -> dict[str, str]:
+    """Enough to write the order again should our books be older than Stripe's (see billing.reconciliation)."""
+    return {
+        "kind": purchase.kind,
+        "offer": purchase.offer,
+        "quantity": str(purchase.quantity),
+        "credits": plain(purchase.credits),
+        "lasts": purchase.lasts,
+        "label": purchase.label[:200],
+    }
+
+
+def _line(purchase: Purchase) -> Facts:
+    """One line for the whole order: a discount need not divide by the quantity."""
+    brand = book.current().brand
+    name = f"{brand.name}: {purchase.label}" if brand else purchase.label
+    data = {
+        "currency": purchase.currency,
+        "unit_amount": purchase.amount,
+        "product_data": {"name": name, "metadata": {"pack": purchase.offer}},
+    }
+    return {"price_data": data, "quantity": 1}
+
+
+def _methods(currency: str) -> Facts:
+    wanted = list(book.current().policies.payment_methods)
+    options: dict[str, Facts] = {}
+    if "customer_balance" in wanted:
+        if currency in _BANK_TRANSFERS:
+            options["customer_balance"] = {
+                "funding_type": "bank_transfer",
+                "bank_transfer": _BANK_TRANSFERS[currency],
+            }
+        else:
+            wanted.remove("customer_balance")
+    if "wechat_pay" in wanted:
+        options["wechat_pay"] = {"client": "web"}
+    return {"allowed_payment_method_types": wanted} | ({"payment_method_options": options} if options else {})
+
+
+def _email(purchase: Purchase) -> str:
+    return purchase.buyer.email if purchase.buyer else ""

@@ -1,0 +1,146 @@
+"""What can be bought now, and for how much: the server's own answer, whatever a client sent.
+
+Invariants: a price is whole minor units of a currency of the catalogue; the saving shown is computed from
+the prices charged, never typed in; a sale's price counts from its first instant to just before its last.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from babel.numbers import get_currency_precision
+from django.utils.translation import gettext as _
+
+from pricing import book
+from pricing.models import Pack, Plan, Sale
+
+
+class OfferGone(Exception):
+    """There is no such pack or plan to be bought. `field` names what the client sent."""
+
+    code = "unknown_offer"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(_("This is not on sale. The plans and packs that can be bought are on their pages."))
+        self.field = field
+
+
+class CurrencyUnknown(Exception):
+    """The offer has no price in this currency."""
+
+    code = "unknown_currency"
+    field = "currency"
+
+    def __init__(self, known: list[str]) -> None:
+        super().__init__(
+            _("There is no price in this currency. Choose one of: %(known)s.")
+            % {"known": ", ".join(code.upper() for code in known)}
+        )
+
+
+class PaidPlanNeeded(Exception):
+    """Packs are for accounts on a paid plan, and this one is not."""
+
+    code = "paid_plan_required"
+
+    def __init__(self) -> None:
+        super().__init__(_("Top-ups can be bought on a paid plan only. Choose a plan first, then come back."))
+
+
+@dataclass(frozen=True, slots=True)
+class PackOffer:
+    """A pack as it stands on the page: `amount` is charged, `list_amount` is its price without a sale."""
+
+    pack: Pack
+    currency: str
+    amount: int
+    list_amount: int
+    sale: Sale | None
+    each: Decimal  # major units for one credit
+    saving_percent: int  # against the smallest pack's price of one credit, rounded down
+    allowed: bool  # whether this account's plan may buy it
+
+    @property
+    def key(self) -> str:
+        return self.pack.key
+
+
+def major_units(amount: int, currency: str) -> Decimal:
+    """JPY 500 is 500, USD 500 is 5.00, KWD 500 is 0.500."""
+    return Decimal(amount).scaleb(-get_currency_precision(currency.upper()))
+
+
+def currencies() -> list[str]:
+    """The catalogue's currencies; the first is the default."""
+    return list(book.current().currencies)
+
+
+def chosen_currency(wanted: str | None) -> str:
+    """The wanted currency, or the default when nothing was said. Raises CurrencyUnknown."""
+    known = currencies()
+    if not wanted:
+        return known[0] if known else "usd"
+    if wanted not in known:
+        raise CurrencyUnknown(known)
+    return wanted
+
+
+def packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOffer]:
+    """All packs on sale, smallest first as the catalogue orders them."""
+    rows = list(Pack.objects.filter(retired_at=None).order_by("position", "key"))
+    sales = _sales_on(now)
+    priced = [(pack, *_price(pack, sales.get(pack.pk), currency)) for pack in rows if currency in pack.prices]
+    if not priced:
+        return []
+    smallest = min(priced, key=lambda item: item[0].credits)
+    base = major_units(smallest[1], currency) / smallest[0].credits
+    return [
+        PackOffer(
+            pack=pack,
+            currency=currency,
+            amount=amount,
+            list_amount=list_amount,
+            sale=sale,
+            each=(each := major_units(amount, currency) / pack.credits),
+            saving_percent=max(0, int((1 - each / base) * 100)),
+            allowed=paid_plan or not pack.paid_plans_only,
+        )
+        for pack, amount, list_amount, sale in priced
+    ]
+
+
+def pack(*, key: str, currency: str, paid_plan: bool, now: datetime) -> PackOffer:
+    """One pack as it would be charged now. Raises OfferGone, CurrencyUnknown, PaidPlanNeeded."""
+    row = Pack.objects.filter(key=key, retired_at=None).first()
+    if row is None:
+        raise OfferGone("pack")
+    found = [offer for offer in packs(currency=currency, paid_plan=paid_plan, now=now) if offer.key == key]
+    if not found:
+        raise CurrencyUnknown(sorted(row.prices))
+    if not found[0].allowed:
+        raise PaidPlanNeeded
+    return found[0]
+
+
+def _sales_on(now: datetime) -> dict[Any, Sale]:
+    running = Sale.objects.filter(starts_at__lte=now, ends_at__gt=now)
+    return {sale.pack_id: sale for sale in running.order_by("-starts_at", "key")}
+
+
+def _price(pack: Pack, sale: Sale | None, currency: str) -> tuple[int, int, Sale | None]:
+    listed = int(pack.prices[currency])
+    lowered = sale.price(currency) if sale is not None else None
+    return (int(lowered), listed, sale) if lowered is not None else (listed, listed, None)
+
+
+def plan_to_buy(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
+    """A plan that can be entered for money and its price. Raises OfferGone, CurrencyUnknown."""
+    plan = Plan.objects.filter(key=key).first()
+    if plan is None or not plan.open_to_new_members or not plan.paid:
+        raise OfferGone("plan")
+    if interval not in plan.prices:
+        raise OfferGone("interval")
+    if currency not in plan.prices[interval]:
+        raise CurrencyUnknown(sorted(plan.prices[interval]))
+    return plan, int(plan.prices[interval][currency])
