@@ -1,0 +1,202 @@
+"""What staff see and do about people, accounts and keys. Rules stand elsewhere; this is a door.
+
+Invariants: nobody is deleted here (the ledger is kept); only a superuser makes or changes a superuser.
+"""
+
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+
+from accounts import api_keys, key_admin, memberships, opening, sign_in_events
+from accounts.admin_forms import PersonCreation
+from accounts.models import Account, ApiKey, Membership, Project, User
+from core.staff_admin import ReadOnlyInline, StaffAdmin
+
+__all__ = ["AccountAdmin", "MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin"]
+
+# allauth's own lists would let staff prove addresses and read factors; what they may do stands on the user.
+for _model in (Group, EmailAddress, Authenticator, UserSession):
+    if admin.site.is_registered(_model):
+        admin.site.unregister(_model)
+
+_POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+class MembershipsOfUser(ReadOnlyInline):
+    model = Membership
+    of = "user_id"
+    fields = readonly_fields = ["account", "role", "created_at"]
+    verbose_name_plural = _("Acts for")
+
+
+class MembershipsOfAccount(ReadOnlyInline):
+    model = Membership
+    fields = readonly_fields = ["user", "role", "created_at"]
+    verbose_name_plural = _("Members")
+
+
+class KeysOfAccount(ReadOnlyInline):
+    model = ApiKey
+    fields = readonly_fields = ["name", "prefix", "scopes", "created_by", "last_used_at", "revoked_at"]
+
+
+class ProjectsOfAccount(ReadOnlyInline):
+    model = Project
+    fields = readonly_fields = ["name", "daily_limit", "created_at", "archived_at"]
+
+
+@admin.register(User)
+class UserAdmin(StaffAdmin):
+    list_display = ["email", "shown_name", "is_active", "is_staff", "last_login", "date_joined"]
+    list_filter = ["is_active", "is_staff"]
+    search_fields = ["email", "first_name", "last_name"]
+    ordering = ["-date_joined"]
+    fieldsets = [
+        (None, {"fields": ["email", "first_name", "last_name", "language", "public_id"]}),
+        (_("May"), {"fields": ["is_active", *_POWERS]}),
+        (_("Times"), {"fields": ["last_login", "date_joined"]}),
+    ]
+    filter_horizontal = ["groups", "user_permissions"]
+    inlines = [MembershipsOfUser]
+    actions = ["end_sessions", "remove_second_factor"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        fixed = ["public_id", "last_login", "date_joined"]
+        # The address is changed by its owner, who has to prove the new one.
+        fixed += ["email"] if obj else []
+        return fixed if request.user.is_superuser else [*fixed, *_POWERS]  # type: ignore[union-attr]
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return (
+            super().get_fieldsets(request, obj) if obj else [(None, {"fields": PersonCreation.Meta.fields})]
+        )
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> type[forms.ModelForm]:
+        form: type[forms.ModelForm] = super().get_form(
+            request, obj, **kwargs if obj else {**kwargs, "form": PersonCreation}
+        )
+        return form
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or not obj.is_superuser or request.user.is_superuser)  # type: ignore[union-attr]
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        if not change:
+            obj.set_unusable_password()  # the person chooses one by way of “Forgot your password?”
+            super().save_model(request, obj, form, change)
+            opening.open_personal_account(obj, timezone.now())
+            return
+        User.objects.filter(pk=obj.pk).update(
+            **{name: form.cleaned_data[name] for name in form.changed_data if name not in _POWERS[2:]}
+        )
+        if "is_active" in form.changed_data:
+            api_keys.outlast_leases()
+
+    @admin.action(description=_("End all sessions"), permissions=["change"])
+    def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in self._manageable(request, queryset):
+            sign_in_events.end_sessions(user)
+        messages.success(request, _("The sessions are ended."))
+
+    @admin.action(description=_("Remove the second factor (lost phone)"), permissions=["change"])
+    def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in self._manageable(request, queryset):
+            Authenticator.objects.filter(user=user).delete()
+            sign_in_events.end_sessions(user)
+            self.log_change(request, user, "Removed the second factor.")
+        messages.success(request, _("The second factor is removed, and the sessions are ended."))
+
+    def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
+        return [user for user in queryset if self.has_change_permission(request, user)]
+
+
+@admin.register(Account)
+class AccountAdmin(StaffAdmin):
+    """Billing adds its own rows below (wallet, grants, entries): see billing.ledger_admin."""
+
+    list_display = ["name", "public_id", "kind", "external_id", "zone", "created_at", "erased_at"]
+    list_filter = ["kind"]
+    search_fields = ["name", "external_id", "memberships__user__email"]
+    ordering = ["-created_at"]
+    readonly_fields = ["public_id", "kind", "person", "created_at", "erased_at", "on_wall"]
+    fieldsets = [
+        (None, {"fields": ["name", "public_id", "kind", "person", "external_id", "zone", "on_wall"]}),
+        (_("Times"), {"fields": ["created_at", "erased_at"]}),
+    ]
+    inlines: list[type[TabularInline]] = [MembershipsOfAccount, KeysOfAccount, ProjectsOfAccount]
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return False
+
+
+@admin.register(Membership)
+class MembershipAdmin(StaffAdmin):
+    list_display = ["user", "account", "role", "created_at"]
+    list_filter = ["role"]
+    search_fields = ["user__email", "account__name", "account__external_id"]
+    autocomplete_fields = ["user", "account"]
+    ordering = ["-created_at"]
+    actions = ["remove"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> list[str]:
+        return ["account", "user"] if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return False  # by the action below, which ends the member's keys with it
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: forms.ModelForm, change: bool) -> None:
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        try:
+            memberships.change_role(obj, form.cleaned_data["role"])
+        except memberships.LastOwner:
+            messages.error(request, _("Nothing was changed: the account would be left without an owner."))
+
+    @admin.action(description=_("Remove from the account, with the keys they made"), permissions=["change"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for membership in queryset.select_related("user", "account"):
+            try:
+                memberships.remove(membership, timezone.now())
+            except memberships.LastOwner:
+                messages.error(
+                    request,
+                    _("%(user)s is the only owner of %(account)s: name another owner first.")
+                    % {"user": membership.user, "account": membership.account},
+                )
+
+
+@admin.register(Project)
+class ProjectAdmin(StaffAdmin):
+    list_display = ["name", "account", "daily_limit", "created_at", "archived_at"]
+    search_fields = ["name", "account__name", "account__external_id"]
+    list_select_related = ["account"]
+    ordering = ["-created_at"]
+    fields = ["account", "name", "daily_limit", "created_at", "archived_at"]
+    # The daily limit is counted by the ledger and set on the projects page.
+    readonly_fields = ["account", "daily_limit", "created_at", "archived_at"]
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        return False

@@ -1,0 +1,50 @@
+"""The admin's own forms about people and keys."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
+
+from accounts.models import ApiKey, User
+
+
+class PersonCreation(forms.ModelForm):
+    """A user that staff open by hand: no password, which the person chooses by a code sent to the address."""
+
+    class Meta:
+        model = User
+        fields = ["email", "first_name", "last_name"]
+        widgets = {
+            "email": UnfoldAdminEmailInputWidget,
+            "first_name": UnfoldAdminTextInputWidget,
+            "last_name": UnfoldAdminTextInputWidget,
+        }
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"].lower()
+        if User.objects.filter(email=email).exists():
+            raise ValidationError(_("There is a user with this address already. Search for it in the list."))
+        return email
+
+
+class PlatformKey(forms.Form):
+    """A key with which the AI product's own backend acts on every account."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=100,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("Which system will use it, for example “Production backend”."),
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("It may"),
+        choices=ApiKey.Scope.choices,
+        initial=ApiKey.Scope.values,
+        widget=forms.CheckboxSelectMultiple,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["scopes"].error_messages["required"] = _("A key that may do nothing is of no use.")

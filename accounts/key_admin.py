@@ -1,0 +1,83 @@
+"""API keys in the admin: platform keys are made here, every kind is revoked here.
+
+Invariant: a platform key's secret is in the answer to its making and nowhere else.
+"""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from accounts import api_keys
+from accounts.admin_forms import PlatformKey
+from accounts.models import ApiKey
+from core.staff_admin import StaffAdmin
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(StaffAdmin):
+    list_display = ["name", "kind", "prefix", "account", "scopes", "created_by", "last_used_at", "revoked_at"]
+    list_filter = ["kind", "revoked_at"]
+    search_fields = ["name", "prefix", "account__name", "account__external_id", "created_by__email"]
+    list_select_related = ["account", "created_by"]
+    ordering = ["-created_at"]
+    fields = [
+        "name",
+        "kind",
+        "prefix",
+        "account",
+        "scopes",
+        "created_by",
+        "created_at",
+        "last_used_at",
+        "revoked_at",
+    ]
+    actions = ["revoke"]
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return False
+
+    @sensitive_variables("issued")
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Make a platform key. The answer shows the secret, once; nothing keeps it."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = PlatformKey(request.POST or None)
+        issued = None
+        if request.method == "POST" and form.is_valid():
+            issued = api_keys.issue(
+                kind=ApiKey.Kind.PLATFORM,
+                name=form.cleaned_data["name"],
+                scopes=form.cleaned_data["scopes"],
+                created_by=request.user,  # type: ignore[arg-type]
+                now=timezone.now(),
+            )
+            self.log_addition(request, issued.key, "Made a platform key.")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("New platform key"),
+            "opts": self.model._meta,
+            "form": form,
+            "issued": issued,
+        }
+        response = TemplateResponse(request, "accounts/admin/platform_key.html", context)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    @admin.action(description=_("Revoke, at once and for good"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        for key in queryset:
+            self.log_change(request, key, "Revoked.")
+        api_keys.revoke_all(queryset, timezone.now())
+        messages.success(request, _("Revoked. Nothing accepts these keys any more."))
