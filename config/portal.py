@@ -39,6 +39,7 @@ class Stop(Exception):
 def main() -> int:
     if os.environ.get("MAKELEVEL"):
         children.die_with_parent()  # started by make: when make is killed, nobody else would end us
+    children.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
@@ -69,7 +70,7 @@ def _run(staff: list[children.Child]) -> None:
     _say("Preparing database, catalogue and demo world …")
     if EMBEDDED:
         embedded_postgres.ensure(POSTGRES)
-    done = subprocess.run([sys.executable, "-m", "config.prepare", "--demo"], cwd=BASE_DIR, check=False)
+    done = subprocess.run([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR, check=False)
     if done.returncode:
         raise Stop("Preparing failed; the reason stands above.")
     os.chdir(BASE_DIR)
@@ -80,6 +81,7 @@ def _run(staff: list[children.Child]) -> None:
     _say(_welcome(time.monotonic() - began))
     while True:
         _look_after(staff)
+        children.reap_orphans(staff)
         time.sleep(LOOK_EVERY_SECONDS)
 
 
@@ -131,6 +133,7 @@ def _end(staff: list[children.Child]) -> None:
             embedded_postgres.stop(POSTGRES)
         except embedded_postgres.EmbeddedPostgresError as error:
             print(error, file=sys.stderr)
+    children.reap_orphans(staff)
 
 
 def _lock() -> IO[str]:
@@ -139,7 +142,9 @@ def _lock() -> IO[str]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Stop(f"Refill already runs with its data in {VAR_DIR}: stop it first, or set REFILL_VAR.") from None
+        raise Stop(
+            f"Refill already runs with its data in {VAR_DIR}: stop it first, or set REFILL_VAR."
+        ) from None
     os.set_inheritable(lock.fileno(), False)
     return lock
 

@@ -1,4 +1,4 @@
-"""What has to be there before the portal starts: `python -m config.prepare [--demo]`.
+"""What has to be there before the portal starts: `python -m config.prepare` (the supervisor: `--whole`).
 
 Invariant: every step is idempotent, so that this runs at each start and each release, also twice at once.
 """
@@ -10,12 +10,17 @@ from pathlib import Path
 # No app may be imported before Django is set up, hence the imports inside of the functions.
 
 
-def prepare(*, demo: bool) -> None:
-    """Tables, cache, broker, catalogue, static files; with `demo` a demo world (never in production)."""
+def prepare(*, whole: bool) -> None:
+    """Tables, cache, broker, catalogue, static files.
+
+    `whole`: every process of the portal is about to start, so nobody's heartbeat counts yet; and beside the
+    sandbox a demo world is made.
+    """
     from django.conf import settings
+    from django.core.cache import cache
     from django.core.management import call_command
 
-    from config import broker
+    from config import broker, health
 
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     call_command("migrate", interactive=False, verbosity=0)
@@ -24,8 +29,10 @@ def prepare(*, demo: bool) -> None:
         broker.install(settings.DATABASES["default"])
     call_command("load_catalogue", verbosity=0)
     _collect_static(Path(settings.STATIC_ROOT))
-    if demo and settings.SANDBOX:
-        call_command("demo_world", verbosity=0)
+    if whole:
+        cache.delete_many([f"heartbeat:{name}" for name in health.HEARTBEATS])
+        if settings.SANDBOX:
+            call_command("demo_world", verbosity=0)
 
 
 def _collect_static(root: Path) -> None:
@@ -52,4 +59,4 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    prepare(demo="--demo" in sys.argv[1:])
+    prepare(whole="--whole" in sys.argv[1:])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-DEVELOPMENT_SECRET_KEY = "development-only-not-a-secret"
+DEVELOPMENT_SECRET_KEY = "development-only-not-a-secret"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 50
 LIVE_PREFIXES = ("sk_live_", "rk_live_")
 STRIPE_API = "https://api.stripe.com"

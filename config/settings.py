@@ -52,7 +52,7 @@ production.refuse(
     )
 )
 if SANDBOX:
-    STRIPE_SECRET_KEY = "sk_test_sandbox"
+    STRIPE_SECRET_KEY = "sk_test_sandbox"  # noqa: S105 - opens nothing but the sandbox
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
 
 INSTALLED_APPS = [
@@ -176,7 +176,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "heartbeat": {"task": "config.heartbeat", "schedule": 15.0, "options": {"expires": 60}},
 }
 
-# The REST API. Authentication, errors and the shape of answers: core.endpoint, core.problems, accounts.authentication.
+# The REST API. Keys: accounts.authentication; errors and answers: core.endpoint, core.problems.
 API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

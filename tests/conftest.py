@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from accounts import api_keys, opening
 from accounts.models import Account, Membership, User
+from pricing import book
 
 PASSWORD = "correct horse battery staple"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
@@ -64,9 +65,10 @@ def ledger_can_be_emptied() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
-    """What processes remember of keys, and what real commits left in the cache, must not reach the next test."""
+    """What a process remembers of keys, and real commits to the cache, must not reach the next test."""
     yield
     api_keys._leases.clear()
+    book.forget()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():
             cache.clear()
@@ -188,7 +190,7 @@ def platform_api(catalogue: None) -> Api:
 
 @pytest.fixture
 def api_of() -> Callable[..., Api]:
-    """A member's own program: `api_of(alice)`, `api_of(alice, scopes=["read"])`, `api_of(bob, account=team)`."""
+    """A member's own program: `api_of(alice)`, or `api_of(bob, account=team, scopes=["read"])`."""
 
     def make(user: User, *, scopes: Any = ALL_SCOPES, account: Account | None = None) -> Api:
         owner = account or Account.objects.get(person=user)

@@ -1,4 +1,4 @@
-"""The demo world: a person with thirty days behind her, a member of staff, and keys, so that the portal shows life.
+"""The demo world: a person with thirty days behind her, staff, and keys, so that the portal shows life.
 
 Invariants: it exists only beside the sandbox; building it again changes nothing that is there; its history is
 made by the same functions as real history, in the order of time, with the token counts of real calls
@@ -62,7 +62,9 @@ def build(*, now: datetime, known_keys: Sequence[str] = ()) -> World:
     services = _token_services(now)
     return World(
         account=account,
-        account_key=_key(known_keys, now, kind=ApiKey.Kind.ACCOUNT, account=account, created_by=account.person),
+        account_key=_key(
+            known_keys, now, kind=ApiKey.Kind.ACCOUNT, account=account, created_by=account.person
+        ),
         platform_key=_key(known_keys, now, kind=ApiKey.Kind.PLATFORM),
         service=services[0] if services else "",
         usage={"input_tokens": 1200, "output_tokens": 640},

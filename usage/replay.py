@@ -136,7 +136,9 @@ class _Client:
     def _ask(self, body: str, headers: dict[str, str]) -> tuple[int, bool, dict[str, Any]]:
         connection = getattr(self.local, "connection", None)
         if connection is None:
-            kind = http.client.HTTPSConnection if self.address.scheme == "https" else http.client.HTTPConnection
+            kind = (
+                http.client.HTTPSConnection if self.address.scheme == "https" else http.client.HTTPConnection
+            )
             connection = self.local.connection = kind(self.address.netloc, timeout=TIMEOUT_SECONDS)
         connection.request("POST", f"{self.address.path.rstrip('/')}/api/v1/charges", body, headers)
         response = connection.getresponse()

@@ -72,6 +72,9 @@ def test_a_password_in_an_address_is_hidden() -> None:
     assert logs.hide("postgres://me:pass@db/x") == "postgres://[secret]@db/x"
 
 
-@pytest.mark.parametrize("harmless", ["2026-11-20T12:00:00.123456Z", "acct_0198c0ffee", "3600.000001", "chg_42", "1795192877832675"])
+@pytest.mark.parametrize(
+    "harmless",
+    ["2026-11-20T12:00:00.123456Z", "acct_0198c0ffee", "3600.000001", "chg_42", "1795192877832675"],
+)
 def test_ordinary_words_and_figures_stay(harmless: str) -> None:
     assert logs.hide(harmless) == harmless

@@ -23,7 +23,11 @@ def test_two_requests_have_two_ids(client: Client) -> None:
 def test_the_portal_allows_no_inline_script_or_style(client: Client) -> None:
     policy = client.get("/healthz")["Content-Security-Policy"]
     assert "unsafe" not in policy
-    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
+    assert (
+        "default-src 'none'" in policy
+        and "script-src 'self'" in policy
+        and "frame-ancestors 'none'" in policy
+    )
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""A real worker on the real broker (PGMQ in PostgreSQL): tasks run, and those of a killed worker run again."""
+"""A real worker on the real broker (PGMQ in PostgreSQL): tasks run, a killed worker's run again."""
 
 import os
 import signal
@@ -64,7 +64,9 @@ def worker(world: World) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--include", "slow_tasks"]
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     with (Path(world["REFILL_VAR"]) / "worker.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=BASE_DIR, env=world, start_new_session=True, stdout=log, stderr=log)
+        return subprocess.Popen(
+            command, cwd=BASE_DIR, env=world, start_new_session=True, stdout=log, stderr=log
+        )
 
 
 def send(world: World, file: Path, seconds: float) -> None:

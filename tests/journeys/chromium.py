@@ -43,7 +43,9 @@ def install() -> str | None:
         print("Installing Chromium with apt …", flush=True)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", "-qq", *command], env=environment, check=False, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["apt-get", "-qq", *command], env=environment, check=False, stdout=subprocess.DEVNULL
+            )
         if found := find():
             return found
     print("Installing Playwright's Chromium …", flush=True)

@@ -58,7 +58,9 @@ def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterato
     window = context.new_page()
     wrongs: list[str] = []
     window.on("pageerror", lambda error: wrongs.append(f"script error: {error}"))
-    window.on("console", lambda said: wrongs.append(said.text) if "Content Security Policy" in said.text else None)
+    window.on(
+        "console", lambda said: wrongs.append(said.text) if "Content Security Policy" in said.text else None
+    )
     window.on("request", lambda asked: None if _own(asked.url, site) else wrongs.append(f"asked {asked.url}"))
     yield window
     if getattr(request.node, "journey_failed", False):

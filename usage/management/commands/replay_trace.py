@@ -16,11 +16,15 @@ BAR_WIDTH = 30
 
 
 class Command(BaseCommand):
-    help = "Charge a CSV trace of model calls (TIMESTAMP, ContextTokens, GeneratedTokens) through the HTTP API."
+    help = (
+        "Charge a CSV trace of model calls (TIMESTAMP, ContextTokens, GeneratedTokens) through the HTTP API."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="the trace; usage/data/azure_llm_trace_slice.csv is one")
-        parser.add_argument("--account", required=True, help="the account's id, or the product's own id for it")
+        parser.add_argument(
+            "--account", required=True, help="the account's id, or the product's own id for it"
+        )
         parser.add_argument("--service", required=True, help="the model to charge, such as claude-sonnet-4")
         parser.add_argument("--url", help="the portal's address; else that of the demo world, else SITE_URL")
         parser.add_argument("--key", help="a platform key with the scope spend; else the demo world's")
