@@ -1,0 +1,126 @@
+"""The keys page: made and shown once, listed by what they may do, revoked."""
+
+import re
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import api_keys
+from accounts.models import ApiKey
+
+NEW = {"name": "Production server", "scopes": ["read", "spend"]}
+
+
+def make(browser, **form):
+    return browser.post(reverse("api_keys"), NEW | form)
+
+
+def secret_on(page):
+    return re.search(r"rk_account_\w+", page.content.decode())[0]
+
+
+@pytest.fixture
+def in_team(team, signed_in):
+    """A browser in which somebody works for the team."""
+
+    def browser(user):
+        client = signed_in(user)
+        client.post(reverse("switch_account", args=[team.public_id]))
+        return client
+
+    return browser
+
+
+def test_a_new_key_is_shown_and_works(alice, account_of, signed_in):
+    page = make(signed_in(alice))
+    principal = api_keys.verify(secret_on(page), timezone.now())
+    assert principal.account_id == account_of(alice).pk
+    assert principal.scopes == {"read", "spend"}
+
+
+@pytest.mark.fault("W9")
+def test_a_key_is_shown_once_and_kept_by_no_cache(alice, signed_in):
+    browser = signed_in(alice)
+    page = make(browser)
+    secret = secret_on(page)
+    assert "no-store" in page.headers["Cache-Control"]
+    listed = browser.get(reverse("api_keys")).content.decode()
+    assert secret not in listed
+    assert secret[:16] in listed
+    assert secret not in str(dict(browser.session))
+
+
+def test_the_list_says_what_a_key_may_and_who_made_it(alice, signed_in):
+    browser = signed_in(alice)
+    make(browser)
+    listed = browser.get(reverse("api_keys")).content.decode()
+    assert "Production server" in listed
+    assert "read, spend" in listed
+    assert "Never" in listed
+    assert alice.shown_name in listed
+
+
+def test_a_key_without_a_name_or_without_scopes_is_refused_by_name(alice, signed_in):
+    page = make(signed_in(alice), name="", scopes=[])
+    assert page.status_code == 422
+    assert "Choose at least one" in page.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_one_key_too_many_is_refused_with_the_way_out(alice, signed_in, monkeypatch):
+    monkeypatch.setattr(api_keys, "MOST_KEYS", 1)
+    browser = signed_in(alice)
+    make(browser)
+    page = make(browser)
+    assert page.status_code == 422
+    assert "Revoke one first" in page.content.decode()
+
+
+@pytest.mark.fault("Z5")
+def test_a_key_revoked_on_the_page_is_dead_at_once(alice, signed_in):
+    browser = signed_in(alice)
+    secret = secret_on(make(browser))
+    url = reverse("revoke_key", args=[ApiKey.objects.get().public_id])
+    assert "Revoke" in browser.get(url).content.decode()
+    assert api_keys.verify(secret, timezone.now())
+    assert browser.post(url).url == reverse("api_keys")
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(secret, timezone.now())
+    assert "Revoked" in browser.get(reverse("api_keys")).content.decode()
+
+
+@pytest.mark.fault("Z4")
+def test_a_plain_member_makes_and_revokes_no_keys(alice, bob, in_team):
+    make(in_team(alice))
+    member = in_team(bob)
+    assert member.get(reverse("api_keys")).status_code == 200
+    assert make(member).status_code == 403
+    url = reverse("revoke_key", args=[ApiKey.objects.get().public_id])
+    assert member.get(url).status_code == 403
+    assert member.post(url).status_code == 403
+    assert ApiKey.objects.get().revoked_at is None
+
+
+@pytest.mark.fault("Z1")
+def test_the_keys_of_others_are_neither_seen_nor_revoked(alice, charlie, signed_in):
+    make(signed_in(alice), name="Of alice")
+    stranger = signed_in(charlie)
+    assert "Of alice" not in stranger.get(reverse("api_keys")).content.decode()
+    url = reverse("revoke_key", args=[ApiKey.objects.get().public_id])
+    assert stranger.post(url).status_code == 404
+    assert ApiKey.objects.get().revoked_at is None
+
+
+@pytest.mark.fault("W7")
+def test_script_in_a_keys_name_is_inert(alice, signed_in):
+    browser = signed_in(alice)
+    page = make(browser, name="<script>alert(1)</script>").content.decode()
+    assert "<script>alert" not in page
+    assert "<script>alert" not in browser.get(reverse("api_keys")).content.decode()
+
+
+@pytest.mark.fault("I2")
+@pytest.mark.parametrize("name", ["a\x00b", "x" * 101])
+def test_a_name_that_cannot_be_stored_is_refused(alice, signed_in, name):
+    assert make(signed_in(alice), name=name).status_code == 422

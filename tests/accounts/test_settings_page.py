@@ -1,0 +1,65 @@
+"""The settings page: what a person is called, where the account's days begin."""
+
+import pytest
+from django.urls import reverse
+
+
+def test_name_and_language_are_saved(alice, signed_in):
+    answer = signed_in(alice).post(
+        reverse("settings"), {"first_name": "Alice", "last_name": "Liddell", "language": "en"}
+    )
+    assert answer.status_code == 302
+    alice.refresh_from_db()
+    assert alice.shown_name == "Alice Liddell"
+
+
+def test_a_language_that_is_not_offered_is_refused(alice, signed_in):
+    page = signed_in(alice).post(reverse("settings"), {"first_name": "A", "language": "xx"})
+    assert page.status_code == 422
+    assert "Choose a language from the list" in page.content.decode()
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Pacific/Kiritimati", "UTC"])
+def test_the_owner_chooses_the_accounting_zone(alice, account_of, signed_in, zone):
+    signed_in(alice).post(reverse("account_settings"), {"name": "Mine", "zone": zone})
+    assert account_of(alice).zone == zone
+    assert account_of(alice).name == "Mine"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Phobos", "", "../../etc/passwd", "Etc/GMT+5"])
+def test_an_unknown_zone_is_refused_by_name(alice, account_of, signed_in, zone):
+    page = signed_in(alice).post(reverse("account_settings"), {"name": "Mine", "zone": zone})
+    assert page.status_code == 422
+    assert account_of(alice).zone == "UTC"
+
+
+@pytest.mark.fault("Z4")
+def test_a_plain_member_changes_nothing_of_the_account(team, bob, signed_in):
+    browser = signed_in(bob)
+    browser.post(reverse("switch_account", args=[team.public_id]))
+    answer = browser.post(reverse("account_settings"), {"name": "Mine now", "zone": "UTC"})
+    assert answer.status_code == 403
+    team.refresh_from_db()
+    assert team.name == "Wonderland"
+    assert browser.get(reverse("settings")).status_code == 200
+
+
+@pytest.mark.fault("I3")
+def test_fields_that_are_not_in_the_form_change_nothing(alice, account_of, signed_in):
+    browser = signed_in(alice)
+    browser.post(
+        reverse("settings"),
+        {
+            "first_name": "A",
+            "language": "en",
+            "is_staff": "on",
+            "email": "x@example.org",
+            "sign_in_epoch": "9",
+        },
+    )
+    browser.post(
+        reverse("account_settings"), {"name": "Mine", "zone": "UTC", "kind": "team", "external_id": "theirs"}
+    )
+    alice.refresh_from_db()
+    assert (alice.is_staff, alice.email, alice.sign_in_epoch) == (False, "alice@example.org", 0)
+    assert (account_of(alice).kind, account_of(alice).external_id) == ("personal", None)
