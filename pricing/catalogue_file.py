@@ -110,8 +110,8 @@ def _sentence(
 ) -> str:
     number = line_of(text, at)
     shown = value if isinstance(value, str | int | Decimal | bool) else None
-    got = "" if shown is None else f" is {str(shown)[:80]!r};"
-    return f"{path.name}:{number}: {_entry(table, at)}:{got} expected {expected}"
+    got = ":" if shown is None else f" is {str(shown)[:80]!r};"
+    return f"{path.name}:{number}: {_entry(table, at)}{got} expected {expected}"
 
 
 def _entry(table: dict[str, Any], at: tuple[str | int, ...]) -> str:

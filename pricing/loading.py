@@ -5,7 +5,7 @@ figure becomes a new rate card from its date on and the old card stays; what lef
 deleted. Two loads at once run one after the other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -65,14 +65,12 @@ def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Load
 
 
 def _write_services(services: list[schema.Service], now: datetime) -> None:
+    rows = []
     for position, service in enumerate(services):
-        facts = service.model_dump(
-            include={"name", "kind", "modality", "tags", "tier", "speed", "usage_class", "best_for"}
-        )
-        facts |= {"provider": service.provider or "", "quota": service.quota or ""}
-        facts |= {"position": position, "retired_at": None}
-        Service.objects.update_or_create(key=service.key, defaults=facts)
-    _retire(Service, (service.key for service in services), now)
+        facts = service.model_dump(exclude={"options", "rate", "changes"})
+        facts |= {"provider": service.provider or "", "quota": service.quota or "", "position": position}
+        rows.append(Service(**facts))
+    _write(Service, rows, now)
 
 
 def _write_cards(catalogue: schema.Catalogue, now: datetime, *, product_changed: bool) -> list[str]:
@@ -135,31 +133,35 @@ def _option(option: schema.Option) -> Option:
 
 
 def _write_offers(catalogue: schema.Catalogue, now: datetime) -> None:
-    # Free and popular are single: what had the mark gives it up before another takes it.
-    _retire(Plan, (plan.key for plan in catalogue.plans), now)
-    Plan.objects.filter(free=True).exclude(
-        key__in=[plan.key for plan in catalogue.plans if plan.free]
-    ).update(free=False)
-    for position, plan in enumerate(catalogue.plans):
-        facts = plan.model_dump(mode="json", exclude={"key"})
-        Plan.objects.update_or_create(
-            key=plan.key, defaults=facts | {"position": position, "retired_at": None}
-        )
-    for position, pack in enumerate(catalogue.packs):
-        facts = pack.model_dump(exclude={"key"})
-        Pack.objects.update_or_create(
-            key=pack.key, defaults=facts | {"position": position, "retired_at": None}
-        )
-    _retire(Pack, (pack.key for pack in catalogue.packs), now)
+    free = [plan.key for plan in catalogue.plans if plan.free]
+    # There is one free plan at a time: the old one gives up its place before another takes it.
+    Plan.objects.filter(free=True).exclude(key__in=free).update(free=False)
+    plans = [
+        Plan(**plan.model_dump(mode="json"), position=position)
+        for position, plan in enumerate(catalogue.plans)
+    ]
+    _write(Plan, plans, now)
+    packs = [Pack(**pack.model_dump(), position=position) for position, pack in enumerate(catalogue.packs)]
+    _write(Pack, packs, now)
+    _write_sales(catalogue.sales, now)
+
+
+def _write_sales(sales: list[schema.Sale], now: datetime) -> None:
     packs = {pack.key: pack for pack in Pack.objects.all()}
-    for sale in catalogue.sales:
+    for sale in sales:
         facts = sale.model_dump(exclude={"key"}) | {"pack": packs[sale.pack]}
         Sale.objects.update_or_create(key=sale.key, defaults=facts)
     # A sale that left the file ends now; one that has not begun never was.
-    gone = Sale.objects.exclude(key__in=[sale.key for sale in catalogue.sales])
+    gone = Sale.objects.exclude(key__in=[sale.key for sale in sales])
     gone.filter(starts_at__gte=now).delete()
     gone.filter(ends_at__gt=now).update(ends_at=now)
 
 
-def _retire(model: type[models.Model], kept: Iterable[str], now: datetime) -> None:
-    model._default_manager.filter(retired_at=None).exclude(key__in=list(kept)).update(retired_at=now)
+def _write(model: type[models.Model], rows: Sequence[Any], now: datetime) -> None:
+    """Make the rows with these keys what they are here, and retire all others."""
+    names = [field.name for field in model._meta.concrete_fields if field.name not in ("id", "key")]
+    model._default_manager.bulk_create(
+        rows, update_conflicts=True, unique_fields=["key"], update_fields=names
+    )
+    kept = [row.key for row in rows]
+    model._default_manager.filter(retired_at=None).exclude(key__in=kept).update(retired_at=now)

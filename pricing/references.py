@@ -148,4 +148,5 @@ def _policies(catalogue: schema.Catalogue) -> Iterator[Finding]:
 
 def _one_of(what: str, known: object) -> str:
     names = ", ".join(sorted(known)) if known else "none is declared"  # type: ignore[call-overload]
-    return f"a {what} of this file ({names})"
+    article = "an" if what[0] in "aeiou" else "a"
+    return f"{article} {what} of this file ({names})"

@@ -1,0 +1,166 @@
+"""Rate cards: published ones stand, drafts are looked at before they count, coming ones wait for a date."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from pricing import book, cards, history, prices
+from pricing.models import Rate, RateCard
+from tests.pricing.conftest import NOW, cost
+
+TOMORROW = NOW + timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def tiny(load, write):
+    load(write())
+
+
+def draft(**changes):
+    card = cards.copy_in_force(effective_at=TOMORROW, source="staff", now=NOW)
+    card.rates.filter(service__key="echo").update(**changes)
+    return card
+
+
+def publish(card, now=NOW):
+    cards.looked_at(card, now=now)
+    return cards.publish(card.pk, by="staff", now=now)
+
+
+@pytest.mark.requirement("CORE-06")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: RateCard.objects.filter(pk=card.pk).update(effective_at=TOMORROW),
+        lambda card: RateCard.objects.filter(pk=card.pk).update(state="draft", published_at=None),
+        lambda card: Rate.objects.filter(card=card).update(multiplier=2),
+        lambda card: Rate.objects.filter(card=card).delete(),
+        lambda card: card.delete(),
+        lambda card: Rate.objects.create(card=draft(), service=card.rates.first().service, lines=[{}]),
+    ],
+)
+def test_the_database_refuses_to_change_a_published_card(change):
+    card = RateCard.objects.get()
+    before = list(card.rates.order_by("pk").values())
+    with pytest.raises(DatabaseError), transaction.atomic():
+        change(card)
+    assert list(card.rates.order_by("pk").values()) == before
+
+
+def test_a_draft_can_be_changed_and_thrown_away_and_prices_nothing():
+    card = draft(multiplier=2)
+    assert cost("echo", tokens=1000, now=TOMORROW) == 3
+    card.delete()
+    assert RateCard.objects.count() == 1
+
+
+def test_a_draft_counts_from_its_date_once_published():
+    publish(draft(multiplier=2))
+    assert cost("echo", tokens=1000) == 3
+    assert cost("echo", tokens=1000, now=TOMORROW - timedelta(microseconds=1)) == 3
+    assert cost("echo", tokens=1000, now=TOMORROW) == 6
+
+
+def test_a_draft_whose_date_has_passed_counts_from_its_publication():
+    later = TOMORROW + timedelta(days=3)
+    card = publish(draft(multiplier=2), now=later)
+    assert card.effective_at == later
+    assert cost("echo", tokens=1000, now=later - timedelta(seconds=1)) == 3
+
+
+def test_publishing_asks_for_a_look_at_what_is_published():
+    card = draft(multiplier=2)
+    with pytest.raises(cards.CardNotPublishable, match="rehearsal"):
+        cards.publish(card.pk, by="staff", now=NOW)
+    cards.looked_at(card, now=NOW)
+    card.rates.filter(service__key="echo").update(multiplier=3)
+    with pytest.raises(cards.CardNotPublishable, match="rehearsal"):
+        cards.publish(card.pk, by="staff", now=NOW)
+
+
+def test_a_price_below_cost_is_not_published():
+    card = draft(cost={"tokens": "0.004"})
+    cards.looked_at(card, now=NOW)
+    with pytest.raises(
+        cards.CardNotPublishable, match="echo sells tokens below cost: 3 for 1000, which cost 4"
+    ):
+        cards.publish(card.pk, by="staff", now=NOW)
+    card.rates.filter(service__key="echo").update(multiplier=Decimal("1.34"))
+    assert publish(card).state == "published"
+
+
+def test_a_card_without_rates_is_not_published():
+    card = cards.draft(effective_at=TOMORROW, source="staff", now=NOW)
+    with pytest.raises(cards.CardNotPublishable, match="unpriced"):
+        cards.publish(card.pk, by="staff", now=NOW)
+
+
+def test_a_published_card_is_not_published_again():
+    card = publish(draft(multiplier=2))
+    with pytest.raises(cards.CardNotPublishable, match="no draft"):
+        cards.publish(card.pk, by="staff", now=NOW)
+
+
+def test_a_service_that_the_card_in_force_leaves_out_cannot_be_charged():
+    card = draft()
+    card.rates.filter(service__key="echo").delete()
+    publish(card)
+    assert cost("echo", tokens=1000) == 3
+    with pytest.raises(prices.ServiceUnpriced) as refused:
+        cost("echo", tokens=1000, now=TOMORROW)
+    assert (refused.value.status, refused.value.code) == (409, "service_unpriced")
+
+
+def test_before_the_first_card_nothing_can_be_charged():
+    with pytest.raises(prices.ServiceUnpriced):
+        cost("echo", tokens=1000, now=NOW - timedelta(days=365))
+
+
+def test_an_unknown_service_or_action_is_named_by_its_field():
+    with pytest.raises(prices.UnknownService) as refused:
+        cost("ekko", tokens=1)
+    assert (refused.value.status, refused.value.code, refused.value.field) == (
+        404,
+        "unknown_service",
+        "service",
+    )
+    with pytest.raises(prices.UnknownService) as refused:
+        cost("echo", action="pant", tokens=1)
+    assert refused.value.field == "action"
+
+
+def test_versions_are_named_by_their_date():
+    names = [draft().version for _ in range(3)]
+    assert names == ["2026-11-21", "2026-11-21.2", "2026-11-21.3"]
+
+
+def test_a_service_shows_the_prices_it_had_and_will_have():
+    publish(draft(multiplier=2))
+    periods = history.price_periods("echo", NOW)
+    assert [(one.version, one.coming, one.in_force) for one in periods] == [
+        ("2026-11-21", True, False),
+        ("2026-01-01", False, True),
+    ]
+    publish(cards.copy_in_force(effective_at=TOMORROW + timedelta(days=1), source="staff", now=TOMORROW))
+    assert len(history.price_periods("echo", NOW)) == 2
+
+
+def test_charging_asks_the_database_nothing_once_it_is_remembered(django_assert_num_queries):
+    cost("echo", tokens=1)
+    with django_assert_num_queries(0):
+        for _ in range(100):
+            cost("echo", tokens=1)
+
+
+def test_another_process_sees_a_new_price_within_a_second(monkeypatch):
+    cost("echo", tokens=1)
+    remembered = book.current()
+    publish(draft(multiplier=2), now=TOMORROW)
+    # The other process: it still remembers the old book, and looks again when a second is over.
+    monkeypatch.setattr(book, "_book", remembered)
+    monkeypatch.setattr(book, "_looked_at", book.time.monotonic())
+    assert cost("echo", tokens=1000, now=TOMORROW) == 3
+    monkeypatch.setattr(book, "_looked_at", book.time.monotonic() - 1)
+    assert cost("echo", tokens=1000, now=TOMORROW) == 6

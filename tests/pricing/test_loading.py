@@ -1,0 +1,222 @@
+"""Loading: again changes nothing, a changed figure counts from its date, products can follow one another."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from pricing import book, cards, catalogue_file, loading, prices, selectors
+from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
+from tests.pricing.conftest import NOW, cost
+
+SHIPPED = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_loading_twice_changes_nothing(load, name):
+    assert load(name).changed
+    before = [
+        list(model.objects.order_by("pk").values()) for model in (Catalogue, Service, RateCard, Plan, Pack)
+    ]
+    again = load(name, NOW + timedelta(days=1))
+    assert (again.changed, again.cards) == (False, [])
+    assert before == [
+        list(model.objects.order_by("pk").values()) for model in (Catalogue, Service, RateCard, Plan, Pack)
+    ]
+
+
+@pytest.mark.requirement("CORE-06")
+def test_a_changed_figure_makes_a_new_card_from_the_moment_of_loading_and_keeps_the_old_one(load, write):
+    load(write())
+    assert cost("echo", tokens=1000) == 3
+    loaded = load(write(("credits = 3", "credits = 4")))
+    assert loaded.cards == ["2026-11-20"]
+    assert cost("echo", tokens=1000) == 4
+    assert cost("echo", tokens=1000, now=NOW - timedelta(seconds=1)) == 3
+    old = prices.price_use(service="echo", usage={"tokens": 1000}, now=NOW, rate_version="2026-01-01")
+    assert (old.credits, old.rate_version) == (3, "2026-01-01")
+
+
+@pytest.mark.requirement("CORE-06")
+def test_a_figure_for_a_later_date_is_entered_today(load, write):
+    load(write())
+    load(write(("credits = 3", "credits = 4"), ("effective_at = 2026-01-01", "effective_at = 2026-12-01")))
+    assert cost("echo", tokens=1000) == 3
+    assert cost("echo", tokens=1000, now=datetime(2026, 11, 30, 23, 59, 59, 999999, tzinfo=UTC)) == 3
+    assert cost("echo", tokens=1000, now=datetime(2026, 12, 1, tzinfo=UTC)) == 4
+
+
+COMING = (
+    'rate = { lines = [{ meter = "tokens", credits = 3, per = 1000 }] }',
+    """rate = { lines = [{ meter = "tokens", credits = 3, per = 1000 }] }
+[[services.changes]]
+effective_at = 2026-12-24T00:00:00Z
+rate = { lines = [{ meter = "tokens", credits = 9, per = 1000 }] }""",
+)
+
+
+def test_a_coming_change_that_leaves_the_file_is_withdrawn(load, write):
+    christmas = datetime(2026, 12, 24, tzinfo=UTC)
+    load(write(COMING))
+    assert cost("echo", tokens=1000, now=christmas) == 9
+    load(write())
+    assert cost("echo", tokens=1000, now=christmas) == 3
+    load(write(COMING))
+    assert cost("echo", tokens=1000, now=christmas) == 9
+
+
+def test_wording_changes_without_a_new_card(load, write):
+    load(write())
+    loaded = load(write(('intro = "Credits."', 'intro = "Other words."')))
+    assert (loaded.changed, loaded.cards) == (True, [])
+    assert book.current().wording.intro == "Other words."
+
+
+def test_a_card_that_staff_published_survives_a_restart(load, write):
+    load(write())
+    card = cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
+    card.rates.filter(service__key="echo").update(multiplier=2)
+    cards.looked_at(card, now=NOW)
+    cards.publish(card.pk, by="staff", now=NOW)
+    assert not load(write()).changed
+    load(write(('intro = "Credits."', 'intro = "Other words."')))
+    assert cost("echo", tokens=1000) == 6
+
+
+def test_what_leaves_the_file_is_retired_and_keeps_its_history(load, write):
+    load(write())
+    gone = [
+        ('\n[[packs]]\nkey = "small"\nname = "Small"', '\n[[packs]]\nkey = "tiny"\nname = "Tiny"'),
+        ('pack = "small"', 'pack = "tiny"'),
+        ('key = "paint"', 'key = "draw"'),
+    ]
+    load(write(*gone))
+    assert not {"paint"} & {one.facts.key for one in selectors.services(now=NOW)}
+    assert selectors.service_by_key("paint", NOW).facts.retired
+    with pytest.raises(prices.ServiceUnpriced):
+        cost("echo", action="paint", tokens=1)
+    assert cost("echo", action="paint", tokens=1000, now=NOW - timedelta(seconds=1)) == 3
+    assert Pack.objects.get(key="small").retired_at == NOW
+    load(write())
+    assert Pack.objects.get(key="small").retired_at is None
+
+
+def test_a_running_sale_that_leaves_the_file_ends_and_a_coming_one_goes(load, write):
+    march = datetime(2026, 3, 10, tzinfo=UTC)
+    spring = write().read_text()
+    without = (spring[spring.index("[[sales]]") :], "")
+    load(write(), now=march)
+    load(write(without), now=march)
+    assert Sale.objects.get().ends_at == march
+    Sale.objects.all().delete()
+    load(write(), now=datetime(2026, 1, 5, tzinfo=UTC))
+    load(write(without), now=datetime(2026, 1, 6, tzinfo=UTC))
+    assert not Sale.objects.exists()
+
+
+def test_one_installation_can_become_another_product_and_back(load):
+    load("refly")
+    load("apinfer")
+    assert cost("qwen-image", images=1) == Decimal("1.75")
+    with pytest.raises(prices.ServiceUnpriced):
+        cost("veo-3", seconds=1)
+    assert {plan.key for plan in selectors.plans()} == {"pay-as-you-go"}
+    load("refly", NOW + timedelta(hours=1))
+    assert cost("veo-3", seconds=1, now=NOW + timedelta(hours=1)) == 840
+    assert selectors.free_plan().key == "free-trial"
+
+
+def test_a_sixth_product_is_a_file_and_nothing_else(load, tmp_path):
+    load(write_orchestra(tmp_path))
+    known = book.current()
+    assert (known.brand.name, known.currencies) == ("Kapelle", ("chf", "jpy"))
+    assert cost("violin", seconds=Decimal("90.5"), options={"hall": "concert"}) == Decimal("226.25")
+    assert cost("score", characters=2001) == 9
+    assert cost("orchestra", messages=3) == 5
+    assert cost("violin", action="record", seconds=10) == 30
+    assert known.policies.referral.inviter_credits == 25
+    assert Pack.objects.get().prices == {"chf": 1200, "jpy": 1900}
+
+
+def write_orchestra(tmp_path):
+    path = tmp_path / "kapelle.toml"
+    path.write_text("""
+key = "kapelle"
+currencies = ["chf", "jpy"]
+effective_at = 2026-06-01T00:00:00Z
+brand = { name = "Kapelle", accent = "#7a1f3d" }
+wording = { support_email = "hallo@kapelle.example", intro = "Music by the second." }
+policies = { referral = { inviter_credits = 25, invited_credits = 5 } }
+bases = { play = [{ meter = "seconds", credits = 1 }] }
+packs = [{ key = "night", name = "A night", credits = 400, prices = { chf = 1200, jpy = 1900 } }]
+
+[options.hall]
+multipliers = { studio = 1, concert = 1.25 }
+default = "studio"
+
+[[services]]
+key = "violin"
+name = "Violin"
+modality = "strings"
+options = ["hall"]
+rate = { base = "play", multiplier = 2 }
+
+[[services]]
+key = "score"
+name = "Score"
+modality = "paper"
+rate = { lines = [{ meter = "characters", credits = 3, per = 1000, whole_blocks = true }] }
+
+[[services]]
+key = "orchestra"
+name = "Orchestra"
+modality = "strings"
+rate = { lines = [{ meter = "messages", credits = 1 }], minimum = 5 }
+
+[[services]]
+key = "record"
+name = "Record"
+kind = "action"
+modality = "strings"
+rate = { cost_of_model = true, multiplier = 1.5 }
+
+[[plans]]
+key = "listener"
+name = "Listener"
+rank = 0
+free = true
+""")
+    return path
+
+
+def test_the_command_says_what_it_did(db, write):
+    told = StringIO()
+    call_command("load_catalogue", str(write()), stdout=told)
+    call_command("load_catalogue", str(write()), stdout=told)
+    call_command("load_catalogue", str(write(('name = "Echo"', 'name = "Echo 2"'))), stdout=told)
+    assert told.getvalue().splitlines() == [
+        "tiny: loaded; new rate cards: 2026-01-01.",
+        "tiny: already loaded, nothing has changed.",
+        "tiny: loaded; the rates are what they were.",
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_loads_at_once_make_one_card(write):
+    path = str(write())
+
+    def run():
+        loading.load(path, now=NOW)
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert RateCard.objects.count() == 1
+    assert Service.objects.count() == 2
