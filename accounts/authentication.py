@@ -93,7 +93,7 @@ def unknown_account() -> problems.Problem:
 def account_of(request: Request, named: str | None = None) -> UUID:
     """The account that a request is about: `named` in its body, `?account=`, or the key's own.
 
-    Raises Problem: 404 for an account that the principal may not act for, 400 where a platform key names none.
+    Raises Problem: 404 for an account the principal may not act for, 400 where a platform key names none.
     """
     principal: Principal = request.auth
     named = named or request.query_params.get("account")

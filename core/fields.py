@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core import amounts
@@ -82,12 +83,13 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
+@extend_schema_field({"type": "string", "pattern": r"^[0-9]{1,14}(\.[0-9]{1,6})?$"})
 class Credits(serializers.Field):
     """An amount of credits above zero, as a string: "5.5"."""
 
     default_error_messages = {
         "not_a_string": _("Send credits as a string in plain decimal notation, such as “5.5”."),
-        "not_an_amount": _("“%(given)s” is no amount: digits, at most six decimals, no sign, such as “5.5”."),
+        "not_an_amount": _("“{given}” is no amount: digits, at most six decimals, no sign, such as “5.5”."),
         "not_positive": _("An amount must be above zero."),
     }
 
@@ -100,10 +102,7 @@ class Credits(serializers.Field):
             self.fail("not_a_string")
         value = amounts.parse(data)
         if value is None:
-            shown = data[:40].encode("ascii", "backslashreplace").decode()
-            raise serializers.ValidationError(
-                str(self.error_messages["not_an_amount"]) % {"given": shown}, code="not_an_amount"
-            )
+            self.fail("not_an_amount", given=data[:40].encode("ascii", "backslashreplace").decode())
         if value == 0 and not self.zero_allowed:
             self.fail("not_positive")
         return value
@@ -112,6 +111,7 @@ class Credits(serializers.Field):
         return amounts.plain(value)
 
 
+@extend_schema_field({"type": "string", "format": "date-time"})
 class Instant(serializers.Field):
     """An RFC 3339 time with its zone; UTC from here on."""
 

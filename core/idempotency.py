@@ -1,7 +1,7 @@
 """One answer for one Idempotency-Key, for good.
 
-Invariants: of the requests with one key (of one owner, at one address) one takes effect; every other gets that
-one's answer, byte for byte, with `Idempotent-Replayed: true`. Only an answer that says "done" is kept: a
+Invariants: of the requests with one key (of one owner, at one address) one takes effect; every other gets
+that one's answer, byte for byte, with `Idempotent-Replayed: true`. Only an answer that says "done" is kept: a
 refusal does not burn its key. While the first is at work the others get 409.
 
 "At work" is an advisory lock of the database session: it ends with the process that holds it, so that a crash

@@ -1,4 +1,4 @@
-"""JSON in and out, strictly: what is not plain, finite JSON of a sane size is refused before anything looks at it.
+"""JSON in and out, strictly: what is not plain JSON of a sane size is refused before anything looks at it.
 
 Invariants: numbers with a fraction are exact Decimals, never floats (NaN and Infinity are Decimal NaN, which
 every field refuses by name); no text holds NUL or half a surrogate
@@ -63,7 +63,7 @@ def dumps(value: Any) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """The same bytes for the same JSON, whatever its order and white space: what fingerprints are taken of."""
+    """The same bytes for the same JSON, whatever its order and spacing: what fingerprints are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
@@ -79,8 +79,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _decimal(text: str) -> Decimal:
-    """A number with a fraction or an exponent, exactly. NaN, Infinity and what no Decimal can hold become NaN:
-    whoever checks the field refuses it, and can say which field it was."""
+    """A number with a fraction or an exponent, exactly. NaN, Infinity and what no Decimal can hold become
+    NaN: whoever checks the field refuses it, and can say which field it was."""
     try:
         return Decimal(text)
     except InvalidOperation:

@@ -143,7 +143,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
 
 
 def flattened(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """A nested validation error as a flat list of {field, code, message}: `usage.tokens`, `data[3].service`."""
+    """A nested validation error as a flat list of {field, code, message}: "usage.tokens", "data[3]"."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
             own = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
@@ -165,8 +165,8 @@ def _summary(errors: list[dict[str, str]]) -> str:
 
 
 class ProblemsUnderApi:
-    """Middleware: whatever fails under /api/ outside an endpoint (a wrong host, an unknown address, a fault in
-    another middleware) answers as a problem document too."""
+    """Middleware: whatever fails under /api/ outside an endpoint (a wrong host, an unknown address, a fault
+    in another middleware) answers as a problem document too."""
 
     CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 

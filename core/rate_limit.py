@@ -17,7 +17,8 @@ from django.db import connection
 
 LARGEST_CACHE = 10_000
 _DRAW = """
-    insert into core_ratewindow as w (identity, window_start, used) values (%(identity)s, %(start)s, %(block)s)
+    insert into core_ratewindow as w (identity, window_start, used)
+    values (%(identity)s, %(start)s, %(block)s)
     on conflict (identity) do update set
       window_start = greatest(w.window_start, excluded.window_start),
       used = case when w.window_start < excluded.window_start then 0 else w.used end + excluded.used

@@ -22,9 +22,7 @@ class OwnKeyMissing(Exception):
 
     def __init__(self, provider: str) -> None:
         super().__init__(
-            _(
-                "This account has no key of its own for %(provider)s. Store one under provider keys, or leave out own_key."
-            )
+            _("This account has no key of its own for %(provider)s. Store one, or leave out own_key.")
             % {"provider": provider}
             if provider
             else _("No provider's own key can pay for this service. Leave out own_key.")

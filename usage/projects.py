@@ -1,7 +1,7 @@
 """Projects (servers) of an account, and whom a use may be attributed to.
 
-Invariants: a project's daily limit stands in the ledger as soon as it stands on the project (one transaction);
-an archived project takes no more uses and keeps its limit's window; names are unique among live projects.
+Invariants: a project's daily limit stands in the ledger as soon as it stands on the project; an archived
+project takes no more uses and keeps its limit's window; names are unique among live projects.
 """
 
 from datetime import datetime

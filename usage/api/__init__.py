@@ -1,1 +1,1 @@
-"""The REST API's addresses for what this app does. Doors only: check the caller, call once, shape the answer."""
+"""This app's part of the REST API. Doors only: check the caller, call once, shape the answer."""

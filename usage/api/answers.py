@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.models import Entry, Grant, Hold
+from pricing.models import Service as Priced
 
 KINDS = Grant.Kind.choices
 
@@ -194,7 +195,7 @@ class PriceLine(serializers.Serializer):
 class Service(serializers.Serializer):
     key = serializers.CharField()
     name = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["model", "action"])
+    kind = serializers.ChoiceField(choices=Priced.Kind.choices)
     modality = serializers.CharField()
     tags = serializers.ListField(child=serializers.CharField())
     tier = serializers.CharField(allow_null=True)

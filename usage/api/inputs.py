@@ -4,6 +4,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.models import Entry, Grant
@@ -14,11 +15,12 @@ from core.pagination import PageQuery
 LARGEST_METADATA = 4096  # bytes of its JSON
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {"type": "number", "minimum": 0}})
 class Quantities(serializers.Field):
     """`usage`: an object of meters and counts. Which ones, and how many, pricing decides."""
 
     default_error_messages = {
-        "invalid": _("Send an object of meters and counts, such as {“input_tokens”: 1200}."),
+        "invalid": _("Send an object of meters and counts, such as “input_tokens”: 1200."),
         "too_many": _("A use names at most 20 meters."),
     }
 
@@ -33,6 +35,7 @@ class Quantities(serializers.Field):
         return value
 
 
+@extend_schema_field({"type": "object", "additionalProperties": True})
 class SmallObject(serializers.Field):
     """A JSON object of the client's own, kept as it is."""
 
@@ -158,15 +161,13 @@ class Zone(Text):
     """An IANA time zone."""
 
     default_error_messages = {
-        "unknown": _("“%(given)s” is no time zone. Send an IANA name such as “Europe/Berlin”.")
+        "unknown": _("“{given}” is no time zone. Send an IANA name such as “Europe/Berlin”.")
     }
 
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data)
         if not is_zone(value):
-            raise serializers.ValidationError(
-                str(self.error_messages["unknown"]) % {"given": value[:60]}, code="unknown_zone"
-            )
+            self.fail("unknown", given=value[:60])
         return value
 
 
@@ -200,6 +201,7 @@ class ProviderKeyInput(AccountNamed):
     key = Text(max_length=500, min_length=8)
 
 
+@extend_schema_field({"type": "string", "format": "date-time"})
 class Moment(serializers.CharField):
     """A query's instant; checked like a body's."""
 

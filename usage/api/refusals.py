@@ -44,7 +44,7 @@ def refusals(account_id: UUID, now: datetime) -> Iterator[None]:
 
 
 def problem_of(error: Exception, account_id: UUID, now: datetime, *, ways: Ways | None = None) -> Problem:
-    """The problem that one of NAMED stands for. `ways` looks up the ways on, for who asks a thousand times."""
+    """The problem that one of NAMED stands for. `ways` finds the ways on, for who asks a thousand times."""
     if isinstance(error, ledger.InsufficientCredits):
         return _insufficient(error, ways(account_id) if ways else ways_on(account_id, now))
     if isinstance(error, UsageInvalid):
@@ -65,9 +65,7 @@ def _of_ledger(error: Exception, now: datetime) -> Problem:
         return Problem(
             403,
             "quota_reached",
-            _(
-                "The plan allows %(maximum)s of “%(quota)s”, and %(used)s are used. A larger plan may allow more."
-            )
+            _("The plan allows %(maximum)s of “%(quota)s”; %(used)s are used. A larger plan may allow more.")
             % {"quota": error.quota, "maximum": plain(error.maximum), "used": plain(error.used)},
             quota=error.quota,
             maximum=plain(error.maximum),

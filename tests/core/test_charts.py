@@ -1,0 +1,83 @@
+"""Charts are true to their figures."""
+
+from decimal import Decimal
+from xml.etree import ElementTree
+
+import pytest
+from django.template import Context, Template
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import charts
+
+amounts = st.decimals(0, 10**12, places=6)
+
+
+@given(amounts)
+def test_the_highest_tick_covers_the_highest_value_and_ticks_are_few(highest: Decimal) -> None:
+    ticks = charts.round_ticks(highest)
+    assert ticks[0] == 0
+    assert ticks[-1] >= highest
+    assert 2 <= len(ticks) <= 7
+    steps = {later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)}
+    assert len(steps) == 1
+    assert steps.pop().normalize().as_tuple().digits in {(1,), (2,), (2, 5), (5,)}
+
+
+@given(st.lists(amounts, min_size=1, max_size=90))
+def test_bars_are_shares_of_the_highest_tick(values: list[Decimal]) -> None:
+    top = charts.round_ticks(max(values))[-1]
+    bars = charts.bars_of([(str(index), value) for index, value in enumerate(values)])
+    for bar, value in zip(bars, values, strict=True):
+        height = Decimal(bar.height.rstrip("%"))
+        if value == 0:
+            assert height == 0
+        else:
+            assert height == pytest.approx(max(value * 100 / top, Decimal("0.8")), abs=Decimal("0.001"))
+
+
+def test_a_label_stands_below_about_six_points() -> None:
+    assert charts.label_every(30) == 5
+    assert charts.label_every(7) == 2
+    assert charts.label_every(1) == 1
+
+
+def drawn(template: str, **context: object) -> str:
+    return Template("{% load charts %}" + template).render(Context(context))
+
+
+def test_the_table_beside_the_chart_holds_every_figure() -> None:
+    points = [("1 Nov", Decimal("1234.5")), ("2 Nov", Decimal("0.000001"))]
+    page = drawn('{% day_chart points title="Spent" unit="credits" %}', points=points)
+    table = page[page.index("<table") : page.index("</table>")]
+    assert "1,234.5" in table
+    assert "0.000001" in table
+
+
+def test_every_bar_says_its_value_to_those_who_hear_the_page() -> None:
+    page = drawn('{% day_chart points title="Spent" unit="credits" %}', points=[("1 Nov", Decimal("5.25"))])
+    assert 'aria-label="1 Nov: 5.25 credits"' in page
+    assert 'tabindex="0"' in page
+
+
+@pytest.mark.fault("W7")
+def test_a_name_in_a_chart_stays_text() -> None:
+    rows = [{"name": "<script>alert(1)</script>", "credits": Decimal(1), "url": "/usage/?a=1&b=2"}]
+    page = drawn('{% share_bars rows title="By" unit="credits" %}', rows=rows)
+    assert "<script>" not in page
+    ElementTree.fromstring(page)
+
+
+def test_lying_bars_are_shares_of_the_longest_and_percentages_of_the_whole() -> None:
+    rows = [{"name": "a", "credits": Decimal(3)}, {"name": "b", "credits": Decimal(1)}]
+    page = drawn('{% share_bars rows title="By" unit="credits" %}', rows=rows)
+    assert 'width="100.000%"' in page
+    assert 'width="33.333%"' in page
+    assert "75%" in page and "25%" in page
+
+
+def test_parts_of_a_balance_stand_side_by_side() -> None:
+    parts = [("daily", Decimal(25)), ("top_up", Decimal(75))]
+    page = drawn('{% composition parts title="Parts" %}', parts=parts)
+    assert 'class="kind-daily" x="0.000%" width="25.000%"' in page
+    assert 'class="kind-top_up" x="25.000%" width="75.000%"' in page

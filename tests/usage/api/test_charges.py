@@ -1,0 +1,284 @@
+"""POST /charges: a use is charged once, explained, and refused with the reason and the ways on."""
+
+import json
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account, Membership, Project, User
+from billing import ledger
+from billing.models import Charge, Entry
+from tests.usage.api.conftest import give, use
+
+
+@pytest.mark.requirement("CORE-04", "REFLY-14")
+def test_a_charge_explains_itself(api: Any, account: Account) -> None:
+    answer = api.post("charges", use(2500, conversation="c-81", metadata={"any": 1}), key="k1")
+    charge = answer.json()
+    assert answer.status_code == 201
+    assert charge["id"].startswith("chg_")
+    assert charge["status"] == "charged"
+    assert charge["credits"] == "5.5"
+    assert charge["service"] == "claude-sonnet-4"
+    assert charge["covered_by"] is None
+    assert charge["uncollected"] == "0"
+    assert charge["conversation"] == "c-81"
+    assert charge["project"] is None
+    assert charge["metadata"] == {"any": 1}
+    assert (charge["balance_before"], charge["balance_after"]) == ("100", "94.5")
+    [line] = charge["lines"]
+    assert line["meter"] == "tokens"
+    assert line["quantity"] == 2500
+    assert line["unit_credits"] == "11"
+    assert line["per"] == 5000
+    assert line["credits"] == "5.5"
+    assert set(charge["rate"]) == {"version", "effective_at"}
+    [drawn] = charge["drawn"]
+    assert drawn["grant"].startswith("grant_")
+    assert (drawn["kind"], drawn["credits"]) == ("daily", "5.5")
+    assert charge["created_at"].endswith("Z")
+    assert api.get(f"charges/{charge['id']}").json()["lines"] == charge["lines"]
+
+
+@pytest.mark.requirement("RECR-04")
+def test_one_charge_spans_grants_in_their_order(api: Any, account: Account) -> None:
+    give(account, "50")
+    charge = api.post("charges", use(50_000), key="k1").json()
+    assert [(part["kind"], part["credits"]) for part in charge["drawn"]] == [
+        ("daily", "100"),
+        ("top_up", "10"),
+    ]
+
+
+@pytest.mark.requirement("CORE-02")
+def test_the_same_key_gives_the_first_answer_byte_for_byte(api: Any) -> None:
+    first = api.post("charges", use(), key="k1")
+    again = api.post("charges", use(), key="k1")
+    assert "Idempotent-Replayed" not in first
+    assert again["Idempotent-Replayed"] == "true"
+    assert (again.status_code, again.content) == (201, first.content)
+    assert Charge.objects.count() == 1
+
+
+@pytest.mark.requirement("CORE-02")
+def test_a_replay_tells_the_first_answer_even_after_a_reversal(api: Any) -> None:
+    first = api.post("charges", use(), key="k1")
+    api.post(f"charges/{first.json()['id']}/reversals", {}, key="r1")
+    assert api.post("charges", use(), key="k1").content == first.content
+    assert api.get(f"charges/{first.json()['id']}").json()["status"] == "reversed"
+
+
+@pytest.mark.requirement("CORE-02")
+def test_a_replay_needs_neither_service_nor_project_to_be_there_still(api: Any, account: Account) -> None:
+    project = api.post("projects", {"name": "web"}).json()["id"]
+    first = api.post("charges", use(project=project), key="k1")
+    api.patch(f"projects/{project}", {"archived": True})
+    again = api.post("charges", use(project=project), key="k1")
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again["Idempotent-Replayed"] == "true"
+    assert api.post("charges", use(project=project), key="k2").status_code == 404
+    assert api.post("charges", use(7000, project=project), key="k1").status_code == 422
+
+
+@pytest.mark.requirement("CORE-02")
+def test_the_same_key_with_another_body_is_refused(api: Any) -> None:
+    api.post("charges", use(5000), key="k1")
+    answer = api.post("charges", use(5001), key="k1")
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "idempotency_key_reused"
+
+
+def test_the_order_and_spacing_of_a_body_do_not_make_it_another(api: Any) -> None:
+    body = use(conversation="c-1")
+    api.post("charges", body, key="k1")
+    text = json.dumps(dict(reversed(body.items())), indent=3)
+    again = api.client.post(
+        "/api/v1/charges", text, content_type="application/json", headers={"Idempotency-Key": "k1"}
+    )
+    assert again["Idempotent-Replayed"] == "true"
+
+
+def test_without_a_key_nothing_is_charged(api: Any) -> None:
+    answer = api.post("charges", use())
+    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_required")
+    assert Charge.objects.count() == 0
+
+
+@pytest.mark.fault("I2")
+@pytest.mark.parametrize("key", ["k" * 256, "k" * 300, "with space", "é", ""])
+def test_a_key_that_cannot_be_kept_is_refused(api: Any, key: str) -> None:
+    answer = api.post("charges", use(), key=key)
+    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_invalid")
+
+
+@pytest.mark.requirement("CORE-01", "FLICK-06")
+def test_out_of_credits_is_refused_with_figures_and_ways_on(api: Any, account: Account) -> None:
+    answer = api.post("charges", use(50_000), key="k1")
+    problem = answer.json()
+    assert answer.status_code == 402
+    assert answer["Content-Type"] == "application/problem+json"
+    assert problem["code"] == "insufficient_credits"
+    assert (problem["needed"], problem["available"]) == ("110", "100")
+    ways = {way["kind"]: way for way in problem["ways_on"]}
+    assert set(ways) == {"upgrade", "wait", "buy"}
+    assert ways["upgrade"]["plan"] and ways["buy"]["pack"] and ways["buy"]["url"].startswith("http")
+    assert ways["wait"]["until"].endswith("Z")
+    assert ledger.balance(account.pk, timezone.now()).available == 100
+
+
+@pytest.mark.requirement("CORE-02")
+@pytest.mark.fault("L8")
+def test_a_refused_charge_does_not_burn_its_key(api: Any, account: Account) -> None:
+    assert api.post("charges", use(50_000), key="k1").status_code == 402
+    assert api.post("charges", use(50_000), key="k1").status_code == 402
+    give(account, "10")
+    answer = api.post("charges", use(50_000), key="k1")
+    assert answer.status_code == 201
+    assert "Idempotent-Replayed" not in answer
+
+
+def test_an_unknown_service_is_404(api: Any) -> None:
+    answer = api.post("charges", use() | {"service": "no-such"}, key="k1")
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_service")
+
+
+def test_a_service_without_a_price_is_409(api: Any) -> None:
+    from pricing import book
+    from pricing.models import Service
+
+    Service.objects.create(key="unpriced", name="Unpriced", kind="model", modality="text")
+    book.changed()
+    answer = api.post("charges", use() | {"service": "unpriced"}, key="k1")
+    assert (answer.status_code, answer.json()["code"]) == (409, "service_unpriced")
+    book.forget()
+
+
+@pytest.mark.parametrize(
+    ("usage", "field"),
+    [
+        ({}, "usage.tokens"),
+        ({"images": 1}, "usage.tokens"),
+        ({"tokens": 5, "images": 1}, "usage.images"),
+        ({"tokens": -1}, "usage.tokens"),
+        ({"tokens": 1.5}, "usage.tokens"),
+        ({"tokens": True}, "usage.tokens"),
+        ({"tokens": None}, "usage.tokens"),
+        ({"tokens": "१०"}, "usage.tokens"),
+        ({"tokens": 2**63}, "usage.tokens"),
+        ({"tokens": 0}, "usage"),
+        ([], "usage"),
+        ("5", "usage"),
+        (None, "usage"),
+    ],
+)
+@pytest.mark.fault("I1")
+def test_a_usage_that_cannot_be_priced_names_its_field(api: Any, usage: Any, field: str) -> None:
+    answer = api.post("charges", {"service": "claude-sonnet-4", "usage": usage}, key="k1")
+    problem = answer.json()
+    assert answer.status_code == 400
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert Charge.objects.count() == 0
+
+
+@pytest.mark.requirement("REFLY-10")
+def test_a_service_without_limit_is_recorded_and_costs_nothing(api: Any, account: Account) -> None:
+    from billing import selectors, subscriptions
+
+    subscriptions.place(account=account, plan_key="early-bird", actor="test", now=timezone.now())
+    selectors.forget_terms(account.pk)
+    charge = api.post("charges", use(500_000), key="k1").json()
+    assert (charge["credits"], charge["covered_by"], charge["drawn"]) == ("0", "unlimited", [])
+    assert charge["balance_before"] == charge["balance_after"]
+    assert api.get("charges").json()["data"][0]["covered_by"] == "unlimited"
+    balance = api.get("balance").json()
+    assert "claude-sonnet-4" in balance["unlimited_services"]
+    opus = api.post("charges", use() | {"service": "claude-opus-4"}, key="k2").json()
+    assert (opus["credits"], opus["covered_by"]) == ("53", None)
+
+
+@pytest.mark.requirement("REFLY-18")
+def test_the_file_beyond_the_quota_is_refused(api: Any) -> None:
+    answer = api.post("charges", {"service": "file-upload", "usage": {"uses": 100}}, key="k1")
+    assert answer.status_code == 201
+    answer = api.post("charges", {"service": "file-upload", "usage": {"uses": 1}}, key="k2")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (403, "quota_reached")
+    assert (problem["quota"], problem["maximum"], problem["used"]) == ("files", "100", "100")
+
+
+@pytest.mark.requirement("FLOW-09")
+def test_a_project_at_its_daily_limit_is_refused_with_the_reset(api: Any, account: Account) -> None:
+    limited = api.post("projects", {"name": "web", "daily_limit": "20"}).json()["id"]
+    other = api.post("projects", {"name": "bot"}).json()["id"]
+    assert api.post("charges", use(project=limited), key="k1").status_code == 201
+    answer = api.post("charges", use(project=limited), key="k2")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["limit"]) == (429, "limit_reached", "project")
+    assert problem["resets_at"].endswith("T00:00:00Z")
+    assert int(answer["Retry-After"]) > 0
+    assert api.post("charges", use(project=other), key="k3").status_code == 201
+    assert api.patch(f"projects/{limited}", {"daily_limit": "22"}).json()["daily_limit"] == "22"
+    assert api.post("charges", use(project=limited), key="k2").status_code == 201
+
+
+@pytest.mark.requirement("APIN-12")
+def test_an_account_key_counts_for_its_maker_who_cannot_name_another(
+    team: Account, alice: User, bob: User, api_of: Any, catalogue: None
+) -> None:
+    bobs, alices = api_of(bob, account=team), api_of(alice, account=team)
+    assert bobs.post("charges", use(), key="k1").json()["member"] == bob.public_id
+    answer = bobs.post("charges", use(member=alice.public_id), key="k2")
+    assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+    assert alices.post("charges", use(member=bob.public_id), key="k3").json()["member"] == bob.public_id
+
+
+def test_a_project_or_member_of_another_account_is_unknown(api: Any, charlie: User) -> None:
+    theirs = Account.objects.get(person=charlie)
+    project = Project.objects.create(account=theirs, name="secret")
+    assert api.post("charges", use(project=project.public_id), key="k1").json()["code"] == "unknown_project"
+    assert api.post("charges", use(member=charlie.public_id), key="k2").json()["code"] == "unknown_member"
+    assert Membership.objects.filter(account=theirs, user=charlie).exists()
+
+
+@pytest.mark.requirement("CORE-06")
+def test_an_estimate_pins_the_rate_of_a_charge(api: Any) -> None:
+    estimate = api.post("estimates", use()).json()
+    charge = api.post("charges", use(estimate=estimate["id"]), key="k1").json()
+    assert charge["rate"] == estimate["rate"]
+    other = api.post("charges", use(estimate=estimate["id"]) | {"service": "claude-opus-4"}, key="k2")
+    assert other.json()["errors"][0]["field"] == "estimate"
+    forged = api.post("charges", use(estimate=estimate["id"] + "x"), key="k3")
+    assert forged.json()["errors"][0]["field"] == "estimate"
+
+
+def test_charges_are_listed_newest_first_and_narrowed(api: Any) -> None:
+    project = api.post("projects", {"name": "web"}).json()["id"]
+    ids = [api.post("charges", use(500), key=f"k{n}").json()["id"] for n in range(3)]
+    named = api.post("charges", use(500, project=project, conversation="c-1"), key="k3").json()["id"]
+    opus = api.post("charges", use(500) | {"service": "claude-opus-4"}, key="k4").json()["id"]
+    api.post(f"charges/{ids[0]}/reversals", {"credits": "0.1"}, key="r1")
+    api.post(f"charges/{ids[1]}/reversals", {}, key="r2")
+
+    def listed(**query: str) -> list[str]:
+        return [charge["id"] for charge in api.get("charges", **query).json()["data"]]
+
+    assert listed() == [opus, named, *reversed(ids)]
+    assert listed(service="claude-opus-4") == [opus]
+    assert listed(project=project) == [named]
+    assert listed(conversation="c-1") == [named]
+    assert listed(status="partly_reversed") == [ids[0]]
+    assert listed(status="reversed") == [ids[1]]
+    assert listed(status="charged") == [opus, named, ids[2]]
+    assert listed(project="proj_" + "0" * 32) == []
+    assert listed(to="2020-01-01T00:00:00Z") == []
+    assert len(listed(**{"from": "2020-01-01T00:00:00Z"})) == 5
+
+
+@pytest.mark.requirement("REFLY-07")
+def test_each_charge_stands_in_the_transactions(api: Any) -> None:
+    charge = api.post("charges", use(), key="k1").json()
+    [entry] = api.get("transactions", kind="charge").json()["data"]
+    assert (entry["charge"], entry["credits"], entry["balance_after"]) == (charge["id"], "-11", "89")
+    assert entry["grant"] == charge["drawn"][0]["grant"]
+    assert Entry.objects.filter(charge_id=Charge.uuid_of(charge["id"])).count() == 1

@@ -1,0 +1,38 @@
+"""How the tests of the pages spend and give credits: straight through the ledger, at a time of their choice."""
+
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from accounts.models import Account
+from billing import ledger
+
+_numbers = count(1)
+_LINE = {
+    "meter": "tokens",
+    "quantity": 2500,
+    "unit_credits": "11",
+    "per": 5000,
+    "multipliers": {},
+    "credits": "5.5",
+}
+
+
+def give(account: Account, credits: str, now: datetime, **more: Any) -> ledger.Granted:
+    terms = {"kind": "top_up", "label": "Small pack"} | more
+    return ledger.grant(
+        account_id=account.pk, credits=Decimal(credits), key=f"grant-{next(_numbers)}", now=now, **terms
+    )
+
+
+def spend(account: Account, credits: str, now: datetime, **more: Any) -> ledger.Charged:
+    detail = {
+        "lines": [_LINE],
+        "rate": {"version": "2026-11-01", "effective_at": "2026-11-01T00:00:00Z"},
+    }
+    use = {"service": "claude-sonnet-4", "detail": detail} | more
+    order = ledger.ChargeOrder(
+        account_id=account.pk, credits=Decimal(credits), key=f"charge-{next(_numbers)}", **use
+    )
+    return ledger.charge(order, now)

@@ -1,0 +1,98 @@
+"""The demo world: thirty days of life in the ledger, made once, exact, and never beside a real Stripe."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Sum
+from django.test import Client
+
+from accounts import api_keys
+from accounts.models import Account, ApiKey, User
+from billing import ledger
+from billing.models import Charge, Entry, Grant
+from usage import demo
+
+NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world(catalogue: None) -> demo.World:
+    return demo.build(now=NOW)
+
+
+def test_it_spreads_real_calls_over_days_models_and_projects(world: demo.World) -> None:
+    charges = Charge.objects.filter(account=world.account)
+    assert charges.count() > 250
+    assert charges.values("service").distinct().count() >= 6
+    assert charges.values("project_id").distinct().count() == len(demo.PROJECTS)
+    assert len({charge.created_at.date() for charge in charges}) >= 25
+    assert NOW - timedelta(days=demo.DAYS) < min(charge.created_at for charge in charges)
+    assert max(charge.created_at for charge in charges) < NOW
+
+
+def test_its_balance_is_the_sum_of_its_entries(world: demo.World) -> None:
+    balance = ledger.balance(world.account.pk, NOW)
+    entries = Entry.objects.filter(account_id=world.account.pk).aggregate(total=Sum("credits"))["total"]
+    grants = Grant.objects.filter(account_id=world.account.pk).aggregate(total=Sum("remaining"))["total"]
+    assert balance.available == entries == grants > 0
+
+
+def test_the_figures_are_the_same_every_time(catalogue: None) -> None:
+    def spent() -> Decimal:
+        account = demo.build(now=NOW).account
+        return Charge.objects.filter(account=account).aggregate(total=Sum("credits"))["total"]
+
+    first = spent()
+    User.objects.filter(email=demo.EMAIL).update(email="earlier@example.com")
+    Account.objects.filter(person__email="earlier@example.com").update(external_id="earlier")
+    from allauth.account.models import EmailAddress
+
+    EmailAddress.objects.filter(email=demo.EMAIL).update(email="earlier@example.com")
+    assert spent() == first
+
+
+def test_building_it_again_changes_nothing(world: demo.World) -> None:
+    before = Charge.objects.count(), Grant.objects.count(), User.objects.count(), ApiKey.objects.count()
+    again = demo.build(now=NOW + timedelta(hours=1), known_keys=[world.account_key, world.platform_key])
+    assert again == world
+    assert (Charge.objects.count(), Grant.objects.count(), User.objects.count(), ApiKey.objects.count()) == before
+
+
+def test_a_key_that_was_lost_or_revoked_is_replaced(world: demo.World) -> None:
+    again = demo.build(now=NOW, known_keys=[world.platform_key])
+    assert again.platform_key == world.platform_key
+    assert again.account_key != world.account_key
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(world.account_key, NOW)
+
+
+def test_the_people_of_the_demo_can_sign_in(world: demo.World, client: Client) -> None:
+    answer = client.post("/accounts/login/", {"login": demo.EMAIL, "password": demo.PASSWORD})
+    assert answer.status_code == 302 and "confirm" not in answer.headers["Location"]
+    assert client.get("/").status_code == 200
+
+
+def test_the_command_writes_down_how_to_look_at_it(catalogue: None, tmp_path: Path, settings: Any) -> None:
+    settings.VAR_DIR = tmp_path
+    call_command("demo_world", verbosity=0)
+    told = json.loads((tmp_path / "demo.json").read_text())
+    assert {"url", "email", "password", "staff_email", "staff_password", "account"} <= told.keys()
+    assert {"account_key", "platform_key"} <= told.keys()
+    assert (tmp_path / "demo.json").stat().st_mode & 0o077 == 0
+    call_command("demo_world", verbosity=0)
+    assert json.loads((tmp_path / "demo.json").read_text()) == told
+
+
+@pytest.mark.fault("O4")
+def test_beside_a_real_stripe_it_is_refused(catalogue: None, settings: Any) -> None:
+    settings.SANDBOX = False
+    with pytest.raises(CommandError, match="belongs to the sandbox"):
+        call_command("demo_world")
+    assert not User.objects.filter(email=demo.EMAIL).exists()

@@ -1,0 +1,199 @@
+"""The dashboard: what there is, what it is made of, how it goes, what happened last."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from tests.usage.spending import give, spend
+
+AccountOf = Callable[[User], Account]
+SignedIn = Callable[[User], Client]
+
+
+def text_of(client: Client, path: str = "/") -> str:
+    response = client.get(path)
+    assert response.status_code == 200, response
+    return " ".join(response.content.decode().split())
+
+
+@pytest.mark.requirement("REFLY-12")
+def test_it_shows_the_balance_and_todays_refresh(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    give(account, "712.5", timezone.now())
+    spend(account, "37.5", timezone.now())
+    page = text_of(signed_in(alice))
+    assert '<p class="balance-figure" title="775">775</p>' in page
+    assert '<span class="stat-figure">62.5</span>' in page
+    assert "of 100 left today" in page
+    assert "in 12 h" in page  # noon in UTC, the reset at midnight
+
+
+@pytest.mark.requirement("RECR-07", "FLICK-05")
+def test_the_counter_stands_in_the_header_of_every_signed_in_page(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    give(account_of(alice), "1234", timezone.now())
+    for path in ("/", "/usage/", "/history/", "/history/statement/", "/documentation/", "/faq/", "/support/"):
+        page = text_of(signed_in(alice), path)
+        header = page[page.index("<header") : page.index("</header>")]
+        assert 'id="credit-counter"' in header, path
+        assert "1,334" in header, path
+
+
+def test_grants_stand_in_the_order_in_which_they_are_spent(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "10", now, label="Pack of mine")
+    give(account, "20", now, kind="promotion", label="Launch week", expires_at=now + timedelta(days=3))
+    page = text_of(signed_in(alice))
+    listed = page[page.index('class="grant-list"') :]
+    order = [listed.index(">Daily"), listed.index("Launch week"), listed.index("Pack of mine")]
+    assert order == sorted(order)
+    assert "20 credits of Launch week expire" in page
+
+
+@pytest.mark.requirement("REFLY-06")
+def test_a_limited_grant_names_its_services_and_does_not_count_as_available(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    give(account_of(alice), "300", timezone.now(), kind="bonus", services=["tag:advanced"])
+    page = text_of(signed_in(alice))
+    assert "Only for services tagged advanced" in page
+    assert '<p class="balance-figure" title="100">100</p>' in page
+    assert "300 more are for some services only." in page
+
+
+@pytest.mark.requirement("APIN-06", "FLOW-07")
+def test_use_is_charted_by_day_and_by_model(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "500", now - timedelta(days=3))
+    spend(account, "30", now - timedelta(days=2), service="claude-sonnet-4")
+    spend(account, "10.25", now - timedelta(days=2), service="gpt-4o")
+    spend(account, "5", now, service="gpt-4o")
+    page = text_of(signed_in(alice))
+    assert 'aria-label="18 Nov: 40.25 credits"' in page
+    assert 'aria-label="20 Nov: 5 credits"' in page
+    assert 'aria-label="19 Nov: 0 credits"' in page
+    by_model = page[page.index('id="by-model"') : page.index('id="activity"')]
+    assert by_model.index("Claude Sonnet 4") < by_model.index("GPT-4o")
+    assert "15.25" in by_model
+
+
+@pytest.mark.fault("T8")
+@pytest.mark.parametrize(
+    ("zone", "day"), [("UTC", "20 Nov"), ("Asia/Kathmandu", "20 Nov"), ("Pacific/Kiritimati", "21 Nov")]
+)
+def test_a_charge_counts_on_the_accounts_own_day(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, zone: str, day: str
+) -> None:
+    account = account_of(alice)
+    Account.objects.filter(pk=account.pk).update(zone=zone)
+    spend(account, "5", datetime(2026, 11, 20, 11, 30, tzinfo=UTC))
+    assert f'aria-label="{day}: 5 credits"' in text_of(signed_in(alice))
+
+
+def test_it_says_how_long_the_credits_last(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "400", now - timedelta(days=1))
+    spend(account, "100", now - timedelta(days=1, hours=1))
+    spend(account, "50", now)
+    # 450 are left of 500; 150 in two days are 75 a day
+    assert "Lasts about 6 days at your pace." in text_of(signed_in(alice))
+
+
+@pytest.mark.requirement("APIN-07")
+def test_a_low_balance_has_a_banner_with_its_threshold(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    ledger.set_warning(account_id=account.pk, below=Decimal(40), now=timezone.now())
+    assert "at which you asked to be told" not in text_of(signed_in(alice))
+    spend(account, "70", timezone.now())
+    assert "Credits are below the 40 at which you asked to be told." in text_of(signed_in(alice))
+
+
+@pytest.mark.requirement("FLICK-06")
+def test_out_of_credits_it_names_the_ways_on(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    spend(account_of(alice), "100", timezone.now())
+    page = text_of(signed_in(alice))
+    assert "No credits left: calls are refused." in page
+    assert "The next credits come" in page
+
+
+def test_a_debt_is_said_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+    from core.ids import new_id
+
+    account, now, purchase = account_of(alice), timezone.now(), new_id()
+    give(account, "50", now, purchase_id=purchase)
+    spend(account, "130", now)
+    ledger.claw_back(
+        account_id=account.pk, purchase_id=purchase, key="back", credits=None, reason="", now=now
+    )
+    page = text_of(signed_in(alice))
+    assert "30 are owed" in page
+
+
+def test_a_new_account_sees_what_to_do_next(alice: User, signed_in: SignedIn) -> None:
+    page = text_of(signed_in(alice))
+    assert "No use yet" in page
+    assert "How to make a call" in page
+
+
+@pytest.mark.requirement("REFLY-10")
+def test_models_without_limit_are_named(
+    alice: User, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usage import coverage
+
+    monkeypatch.setattr(
+        coverage, "unlimited_services", lambda account_id: frozenset({"claude-sonnet-4", "gpt-4o"})
+    )
+    page = text_of(signed_in(alice))
+    assert "Without limit on your plan" in page
+    assert "Claude Sonnet 4, GPT-4o" in page
+
+
+def test_it_asks_a_fixed_number_of_questions_however_much_there_is(
+    alice: User,
+    account_of: AccountOf,
+    signed_in: SignedIn,
+    django_assert_max_num_queries: Callable[..., object],
+) -> None:
+    account = account_of(alice)
+    give(account, "1000", timezone.now())
+    for number in range(12):
+        spend(account, "1", timezone.now(), conversation=f"c-{number}")
+    client = signed_in(alice)
+    client.get("/")
+    with django_assert_max_num_queries(24):  # type: ignore[attr-defined]
+        client.get("/")
+
+
+def test_others_see_nothing_of_it(
+    alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    give(account_of(alice), "98765", timezone.now(), label="Secret pack")
+    page = text_of(signed_in(charlie))
+    assert "98,765" not in page
+    assert "Secret pack" not in page
+
+
+def test_strangers_are_asked_to_sign_in(client: Client, db: None) -> None:
+    response = client.get("/")
+    assert response.status_code == 302
+    assert response["Location"].startswith("/accounts/login/")

@@ -1,0 +1,219 @@
+"""The history: every entry, its filters, its pages, its export and its statement."""
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import Entry
+from tests.usage.spending import give, spend
+from usage import export, history
+
+AccountOf = Callable[[User], Account]
+SignedIn = Callable[[User], Client]
+
+
+def rows_in(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def exported(client: Client, path: str = "/history/export.csv") -> list[dict[str, str]]:
+    response = client.get(path)
+    assert response["Content-Type"].startswith("text/csv")
+    text = b"".join(response.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.requirement("REFLY-07")
+def test_every_credit_that_came_went_or_expired_has_a_line(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    give(account, "50", timezone.now(), label="Holiday gift", kind="bonus")
+    spend(account, "10", timezone.now())
+    clock.shift(86_400)  # type: ignore[attr-defined] - the daily credits expire and come again
+    page = rows_in(signed_in(alice), "/history/")
+    assert page.count('id="entry-') == Entry.objects.filter(account=account).count()
+    for words in ("Holiday gift", "+50", "Claude Sonnet 4", "−10", "Expired", "−90", "Granted", "+100"):
+        assert words in page, words
+
+
+@pytest.mark.requirement("RECR-04")
+def test_a_charge_over_two_grants_has_a_line_for_each(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    give(account, "50", timezone.now())
+    spend(account, "120", timezone.now())
+    page = rows_in(signed_in(alice), "/history/?kind=charge")
+    assert page.count('id="entry-') == 2
+    assert "−100" in page and "−20" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("kind=charge", 3),
+        ("kind=grant", 2),
+        ("kind=charge&since=2026-11-19", 2),
+        ("since=2026-11-18&until=2026-11-18", 1),
+        ("kind=nonsense", 5),
+    ],
+)
+def test_filters_narrow_the_list(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, query: str, count: int
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "50", now)
+    for days in (2, 1, 0):
+        spend(account, "1", now - timedelta(days=days))
+    assert rows_in(signed_in(alice), f"/history/?{query}").count('id="entry-') == count
+
+
+def test_a_grant_of_ones_own_can_be_followed(
+    alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    given = give(account_of(alice), "50", timezone.now(), label="Followed pack")
+    path = f"/history/?grant=grant_{given.grant_id.hex}"
+    assert rows_in(signed_in(alice), path).count('id="entry-') == 1
+    assert rows_in(signed_in(charlie), path).count('id="entry-') == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("since=2026-11-10&until=2026-11-01", "This day is before the first one."),
+        ("since=1815-01-01", "Choose a day between 2000 and today."),
+        ("since=yesterday", "Enter a valid date."),
+        ("grant=grant_1", "There is no such grant."),
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_said_beside_it(
+    alice: User, signed_in: SignedIn, query: str, sentence: str
+) -> None:
+    assert sentence in rows_in(signed_in(alice), f"/history/?{query}")
+
+
+@pytest.mark.parametrize("before", ["0", "-5", "abc", "9" * 40, "%00", "１"])
+def test_a_cursor_that_makes_no_sense_breaks_nothing(alice: User, signed_in: SignedIn, before: str) -> None:
+    assert signed_in(alice).get(f"/history/?before={before}").status_code == 200
+
+
+def test_pages_follow_each_other_without_gap_while_rows_arrive(alice: User, account_of: AccountOf) -> None:
+    account, now = account_of(alice), timezone.now()
+    for _ in range(9):
+        spend(account, "1", now)
+    first = history.page_of(account, history.Filter(), size=4)
+    spend(account, "1", now)
+    second = history.page_of(account, history.Filter(), older_than=first.older_than, size=4)
+    third = history.page_of(account, history.Filter(), older_than=second.older_than, size=4)
+    numbers = [line.entry.seq for page in (first, second, third) for line in page.lines]
+    assert numbers == list(range(10, 0, -1))
+    assert third.older_than is None
+
+
+def test_more_rows_come_alone_for_htmx_and_as_a_page_without_script(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(account_of(alice), "1", timezone.now())
+    client = signed_in(alice)
+    assert "<html" in client.get("/history/?before=2").content.decode()
+    part = client.get("/history/?before=2", headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part and part.count('id="entry-') == 1
+
+
+def test_the_export_holds_every_entry_and_its_exact_figures(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "CHUNK", 3)  # several chunks
+    account, now = account_of(alice), timezone.now()
+    for _ in range(7):
+        spend(account, "0.000001", now)
+    rows = exported(signed_in(alice))
+    assert len(rows) == Entry.objects.filter(account=account).count()
+    assert sum(Decimal(row["credits"]) for row in rows) == ledger.balance(account.pk, now).total
+    assert rows[0]["balance_after"] == "99.999993"
+
+
+@pytest.mark.fault("W8")
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_cell_cannot_become_a_formula(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, start: str
+) -> None:
+    wicked = start + 'HYPERLINK("https://evil.example","click")'
+    account, now = account_of(alice), timezone.now()
+    spend(account, "1", now, conversation=wicked)
+    give(account, "1", now, label=wicked, reason=wicked)
+    for row in exported(signed_in(alice)):
+        for name, cell in row.items():
+            if name not in {"credits", "balance_after"}:
+                assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), (name, cell)
+    assert export.inert(wicked) == "'" + wicked
+
+
+@pytest.mark.fault("Z2")
+def test_the_export_of_others_is_ones_own(
+    alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    given = give(account_of(alice), "50", timezone.now(), label="Secret pack")
+    rows = exported(signed_in(charlie), f"/history/export.csv?grant=grant_{given.grant_id.hex}")
+    assert rows == []
+
+
+@pytest.mark.fault("T8")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "Pacific/Kiritimati"])
+def test_chart_export_and_ledger_agree_on_the_days(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, zone: str
+) -> None:
+    from usage import statistics
+
+    account = account_of(alice)
+    Account.objects.filter(pk=account.pk).update(zone=zone)
+    account.refresh_from_db()
+    give(account, "500", timezone.now())
+    for hours in range(0, 60, 5):
+        spend(account, "1.25", timezone.now() - timedelta(hours=hours))
+    period = statistics.latest_days(account, days=5, now=timezone.now())
+    charted = {day.isoformat(): spent for day, spent in statistics.by_day(account, period) if spent}
+    listed: dict[str, Decimal] = {}
+    for row in exported(signed_in(alice), "/history/export.csv?kind=charge"):
+        listed[row["time_local"][:10]] = listed.get(row["time_local"][:10], Decimal(0)) - Decimal(
+            row["credits"]
+        )
+    assert charted == listed
+    assert sum(charted.values()) == Decimal(15)
+
+
+def test_a_statement_goes_from_its_opening_to_its_closing_balance(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    start = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    give(account, "50", start)
+    clock.shift(86_400)  # type: ignore[attr-defined] - 100 daily credits expire, 100 come
+    spend(account, "30", timezone.now())
+    told = history.summary_of(account, start=start + timedelta(hours=1), end=start + timedelta(days=2))
+    assert told.opening == 150
+    assert told.closing == 120
+    assert dict(told.by_kind) == {"Charged": -30, "Expired": -100, "Granted": 100}
+    page = rows_in(signed_in(alice), "/history/statement/?since=2026-11-21&until=2026-11-21")
+    assert "Opening balance" in page and ">150</span>" in page and ">120</span>" in page
+
+
+@pytest.mark.fault("W7")
+def test_names_from_outside_stay_text(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+    account, now = account_of(alice), timezone.now()
+    spend(account, "1", now, conversation="<script>alert(1)</script>")
+    give(account, "1", now, label="<img src=x onerror=alert(1)>")
+    for path in ("/", "/history/", "/usage/", "/history/statement/"):
+        page = rows_in(signed_in(alice), path)
+        assert "<script>alert" not in page and "<img src=x" not in page, path

@@ -1,0 +1,133 @@
+"""What changes by itself: the counter, the newest transactions; and what happens when the session has ended."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing.models import Wallet
+from tests.usage.spending import give, spend
+
+AccountOf = Callable[[User], Account]
+SignedIn = Callable[[User], Client]
+HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/history/?kind=charge"}
+
+
+def version(account: Account) -> int:
+    return Wallet.objects.get(account=account).seq
+
+
+@pytest.mark.requirement("FLICK-05")
+def test_the_counter_answers_nothing_while_nothing_has_changed(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    seen = version(account_of(alice))
+    response = signed_in(alice).get(f"/counter?seen={seen}", headers=HTMX)
+    assert response.status_code == 204
+    assert response.content == b""
+
+
+@pytest.mark.requirement("FLICK-05")
+def test_the_counter_tells_the_new_balance_and_wakes_the_rest_of_the_page(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    seen = version(account)
+    spend(account, "37.5", timezone.now())
+    response = signed_in(alice).get(f"/counter?seen={seen}", headers=HTMX)
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert response["HX-Trigger"] == "balance-changed"
+    assert "62.5" in page
+    assert f"seen={version(account)}" in page
+    assert "The balance is 62.5 credits now." in page  # for those who hear the page
+
+
+@pytest.mark.requirement("REFLY-05")
+def test_the_counter_sees_the_reset_even_when_no_job_has_run(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, client = account_of(alice), signed_in(alice)
+    spend(account, "60", timezone.now())
+    seen = version(account)
+    assert client.get(f"/counter?seen={seen}").status_code == 204
+    clock.shift(12 * 3600 + 1)  # type: ignore[attr-defined]
+    response = client.get(f"/counter?seen={seen}")
+    assert response.status_code == 200
+    assert ">100</span>" in response.content.decode()
+
+
+@pytest.mark.parametrize("seen", ["", "-1", "abc", "99999999999999999999999999", "%00"])
+def test_a_version_that_makes_no_sense_gets_the_present(alice: User, signed_in: SignedIn, seen: str) -> None:
+    assert signed_in(alice).get(f"/counter?seen={seen}").status_code == 200
+
+
+def test_the_fragments_are_never_kept_by_a_cache(alice: User, signed_in: SignedIn) -> None:
+    for path in ("/counter", "/dashboard/balance", "/dashboard/activity", "/history/newer"):
+        assert "no-store" in signed_in(alice).get(path)["Cache-Control"]
+
+
+@pytest.mark.requirement("FLICK-05")
+def test_the_newest_transaction_arrives_marked_as_new(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    give(account, "10", timezone.now())
+    seen = version(account)
+    spend(account, "5", timezone.now())
+    page = signed_in(alice).get(f"/dashboard/activity?seen={seen}", headers=HTMX).content.decode()
+    assert page.count('class="is-new"') == 1
+    new = page[page.index('class="is-new"') :]
+    assert "Claude Sonnet 4" in new[: new.index("</tr>")]
+
+
+def test_the_history_takes_new_rows_in_and_goes_on_waiting(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    seen = version(account)
+    spend(account, "5", timezone.now())
+    page = signed_in(alice).get(f"/history/newer?seen={seen}", headers=HTMX).content.decode()
+    assert page.count('id="entry-') == 1
+    assert f"seen={version(account)}" in page
+    assert 'hx-trigger="balance-changed from:body"' in page
+
+
+def test_new_rows_obey_the_filters_of_the_page(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    spend(account_of(alice), "5", timezone.now())
+    page = signed_in(alice).get("/history/newer?kind=expire&seen=0", headers=HTMX).content.decode()
+    assert 'id="entry-' not in page
+
+
+@pytest.mark.fault("W2")
+@pytest.mark.parametrize(
+    "path", ["/counter?seen=1", "/dashboard/balance", "/history/newer?seen=0", "/history/"]
+)
+def test_when_the_session_has_ended_the_whole_page_goes_to_sign_in(
+    client: Client, db: None, path: str
+) -> None:
+    response = client.get(path, headers=HTMX)
+    assert response.status_code == 200
+    assert response["HX-Redirect"] == "/accounts/login/?next=%2Fhistory%2F%3Fkind%3Dcharge"
+    assert b"<form" not in response.content
+
+
+@pytest.mark.fault("W2", "W3")
+def test_the_way_back_never_leads_to_another_site(client: Client, db: None) -> None:
+    elsewhere = {"HX-Request": "true", "HX-Current-URL": "https://evil.example/steal"}
+    response = client.get("/counter", headers=elsewhere)
+    assert response["HX-Redirect"] == "/accounts/login/?next=%2F"
+
+
+@pytest.mark.fault("Z1", "Z2")
+def test_fragments_tell_only_of_ones_own_account(
+    alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    give(account_of(alice), "98765", timezone.now(), label="Secret pack")
+    for path in ("/counter", "/dashboard/balance", "/dashboard/activity", "/history/newer?seen=0"):
+        page = signed_in(charlie).get(path, headers=HTMX).content.decode()
+        assert "98,765" not in page and "Secret pack" not in page, path

@@ -1,0 +1,128 @@
+"""Charging a trace of real calls over HTTP: exact to the last digit, and never twice."""
+
+import csv
+import io
+from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts import api_keys
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import Charge, Entry
+from usage import trace
+
+SERVICE, CREDITS_FOR_5000 = "claude-sonnet-4", Decimal(11)
+CALLS = 60
+
+
+def independent_sum(file: Path, calls: int) -> Decimal:
+    """The price of the first calls, worked out from the file by hand: no line of the product is used."""
+    total = Decimal(0)
+    with file.open(newline="") as rows:
+        for number, row in enumerate(csv.DictReader(rows)):
+            if number == calls:
+                break
+            tokens = int(row["ContextTokens"]) + int(row["GeneratedTokens"])
+            total += (CREDITS_FOR_5000 * tokens / 5000).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+    return total
+
+
+@pytest.fixture
+def run(transactional_db: None, catalogue: None, live_server: Any) -> Callable[..., str]:
+    """`run(account, limit=10)` replays the slice against the running portal; returns what was printed."""
+    scopes, now = ("read", "spend", "manage"), timezone.now()
+    key = api_keys.issue(kind="platform", name="backend", scopes=scopes, now=now).secret
+
+    def replay(account: Account, file: Path = trace.SLICE, **options: Any) -> str:
+        said = io.StringIO()
+        options = {"service": SERVICE, "url": live_server.url, "key": key, "limit": CALLS} | options
+        call_command("replay_trace", str(file), account=account.public_id, stdout=said, **options)
+        return said.getvalue()
+
+    return replay
+
+
+def fill(account: Account, credits: int) -> None:
+    ledger.grant(
+        account_id=account.pk, credits=Decimal(credits), kind="top_up", label="", key="fill", now=timezone.now()
+    )
+
+
+def spent(account: Account) -> Decimal:
+    rows = Entry.objects.filter(account_id=account.pk, kind="charge")
+    return -(rows.aggregate(total=Sum("credits"))["total"] or Decimal(0))
+
+
+def test_the_ledger_holds_what_an_independent_sum_says(
+    run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
+) -> None:
+    account = account_of(alice)
+    fill(account, 10_000)
+    said = run(account)
+    expected = independent_sum(trace.SLICE, CALLS)
+    assert spent(account) == expected
+    assert f"credits           {format(expected.normalize(), 'f')}\n" in said
+    assert f"calls             {CALLS}\n" in said and "refusals          0\n" in said
+    assert "calls per second" in said
+
+
+def test_running_it_again_charges_nothing_twice(
+    run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
+) -> None:
+    account = account_of(alice)
+    fill(account, 10_000)
+    run(account, limit=10)
+    said = run(account, limit=15)
+    assert "charged           15 (10 of them by an earlier run)" in said
+    assert Charge.objects.filter(account_id=account.pk).count() == 15
+    assert spent(account) == independent_sum(trace.SLICE, 15)
+
+
+def test_what_the_balance_cannot_pay_is_refused_and_counted(
+    run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
+) -> None:
+    account = account_of(alice)  # has the hundred credits of a new account's day
+    said = run(account, concurrency=1)
+    charged = Charge.objects.filter(account_id=account.pk).count()
+    assert 0 < charged < CALLS
+    assert f"refusals          {CALLS - charged} ({CALLS - charged} insufficient_credits)" in said
+    assert spent(account) <= 100
+
+
+def test_an_unknown_service_stops_it_with_the_apis_reason(
+    run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
+) -> None:
+    with pytest.raises(CommandError, match="Row 1 was answered with 404"):
+        run(account_of(alice), service="no-such-model", concurrency=1)
+
+
+def test_a_portal_that_is_not_there_stops_it_with_a_reason(
+    run: Callable[..., str], alice: User, account_of: Callable[[User], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage.replay.TRIES", 1)
+    with pytest.raises(CommandError, match="was not charged in 1 tries; the last one: ConnectionRefused"):
+        run(account_of(alice), url="http://127.0.0.1:9", limit=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("a,b\n1,2\n", "no column TIMESTAMP, ContextTokens, GeneratedTokens"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,-1,2\n", "line 2: ContextTokens is '-1'"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2\n", "line 2"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,1\n", "line 2"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,1,१\n", "GeneratedTokens"),
+    ],
+)
+def test_a_file_that_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, named: str) -> None:
+    file = tmp_path / "trace.csv"
+    file.write_text(text)
+    with pytest.raises(trace.TraceInvalid, match=named):
+        list(trace.read(file))
