@@ -38,7 +38,7 @@ def transport_options(database: dict[str, Any]) -> dict[str, Any]:
         # The schema is installed by `install`; there is no extension to create.
         "init_extension": False,
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
-        # A long poll is one statement of ours running in PostgreSQL; a short one lets the worker stop quickly.
+        # A long poll is one statement running in PostgreSQL; a short one lets the worker stop quickly.
         "wait_time_seconds": 1,
         "poll_interval_ms": 100,
         "polling_interval": 0.1,

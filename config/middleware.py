@@ -27,11 +27,10 @@ class RequestId:
         offered = request.headers.get("X-Request-Id", "")
         identity = offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
         request.request_id = identity  # type: ignore[attr-defined]
-        token = logs.request_id.set(identity)
-        try:
-            response = self.get_response(request)
-        finally:
-            logs.request_id.reset(token)
+        # Not taken back afterwards: Django logs refusals after the last middleware, and the thread's next
+        # request sets its own.
+        logs.request_id.set(identity)
+        response = self.get_response(request)
         response["X-Request-Id"] = identity
         return response
 

@@ -96,6 +96,8 @@ def replay(
         except BaseException:
             threads.shutdown(cancel_futures=True)
             raise
+        finally:
+            client.close()
     return tally
 
 
@@ -106,6 +108,11 @@ class _Client:
         self.target = target
         self.address = urlsplit(target.url)
         self.local = threading.local()
+        self.opened: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        for connection in self.opened:
+            connection.close()
 
     def charge(self, call: Call) -> tuple[int, bool, dict[str, Any]]:
         """Status, whether it is the answer to an earlier call with the same key, and the body."""
@@ -140,6 +147,7 @@ class _Client:
                 http.client.HTTPSConnection if self.address.scheme == "https" else http.client.HTTPConnection
             )
             connection = self.local.connection = kind(self.address.netloc, timeout=TIMEOUT_SECONDS)
+            self.opened.append(connection)
         connection.request("POST", f"{self.address.path.rstrip('/')}/api/v1/charges", body, headers)
         response = connection.getresponse()
         text = response.read()

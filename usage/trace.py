@@ -52,7 +52,7 @@ def _call(number: int, row: dict[str, str]) -> Call:
 
 
 def _count(row: dict[str, str], column: str) -> int:
-    text = row[column]
+    text = row[column] or ""  # None where the row is too short
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{column} is {text!r}, not a whole number of tokens")
     return int(text)

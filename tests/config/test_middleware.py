@@ -3,6 +3,8 @@
 import pytest
 from django.test import Client
 
+from config import logs
+
 
 def test_a_callers_own_request_id_is_kept(client: Client) -> None:
     response = client.get("/healthz", headers={"X-Request-Id": "order-81/retry=2"})
@@ -13,6 +15,14 @@ def test_a_callers_own_request_id_is_kept(client: Client) -> None:
 def test_a_request_id_that_is_not_plain_is_replaced(client: Client, offered: str) -> None:
     given = client.get("/healthz", headers={"X-Request-Id": offered})["X-Request-Id"]
     assert given != offered and len(given) == 32
+
+
+@pytest.mark.django_db
+def test_the_log_line_of_a_refusal_carries_the_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[str] = []
+    caplog.handler.addFilter(lambda record: seen.append(logs.request_id.get()) or True)
+    client.get("/no-such-page", headers={"X-Request-Id": "lost-1"})
+    assert seen == ["lost-1"]
 
 
 def test_two_requests_have_two_ids(client: Client) -> None:
