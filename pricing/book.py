@@ -35,7 +35,7 @@ class ServiceFacts:
     speed: str
     usage_class: str
     best_for: str
-    provider: str
+    providers: tuple[str, ...]
     quota: str
     position: int
     retired: bool
@@ -165,7 +165,7 @@ def _facts(service: models.Service) -> ServiceFacts:
         speed=service.speed,
         usage_class=service.usage_class,
         best_for=service.best_for,
-        provider=service.provider,
+        providers=tuple(service.providers),
         quota=service.quota,
         position=service.position,
         retired=service.retired_at is not None,

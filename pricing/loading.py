@@ -68,7 +68,7 @@ def _write_services(services: list[schema.Service], now: datetime) -> None:
     rows = []
     for position, service in enumerate(services):
         facts = service.model_dump(exclude={"options", "rate", "changes"})
-        facts |= {"provider": service.provider or "", "quota": service.quota or "", "position": position}
+        facts |= {"quota": service.quota or "", "position": position}
         rows.append(Service(**facts))
     _write(Service, rows, now)
 

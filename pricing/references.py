@@ -53,8 +53,9 @@ def _services(catalogue: schema.Catalogue) -> Iterator[Finding]:
         for position, option in enumerate(service.options):
             if option not in catalogue.options:
                 yield Finding((*at, "options", position), option, _one_of("option", catalogue.options))
-        if service.provider is not None and service.provider not in providers:
-            yield Finding((*at, "provider"), service.provider, _one_of("provider", providers))
+        for position, provider in enumerate(service.providers):
+            if provider not in providers:
+                yield Finding((*at, "providers", position), provider, _one_of("provider", providers))
         if service.quota is not None and service.quota not in quotas:
             yield Finding((*at, "quota"), service.quota, _one_of("plan's quota", quotas))
         earlier = catalogue.effective_at

@@ -139,7 +139,7 @@ class Service(Strict):
     speed: Word = ""
     usage_class: Word = ""
     best_for: Annotated[str, StringConstraints(max_length=200)] = ""
-    provider: Key | None = None
+    providers: list[Key] = []
     quota: Key | None = None
     options: list[Key] = []
     rate: Rate

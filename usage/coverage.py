@@ -1,9 +1,10 @@
 """Uses that cost no credits: services without limit in the account's plan, and calls paid with an own key.
 
-Invariants: a plan whose payment is overdue covers nothing; an own key covers only services of its provider;
-a covered use is recorded like any other.
+Invariants: a plan whose payment is overdue covers nothing; an own key covers only services that name its
+provider; a covered use is recorded like any other.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -58,8 +59,10 @@ def _require_own_key(account_id: UUID, service: str) -> None:
     facts = book.current().services.get(service)
     if facts is None:
         raise prices.UnknownService(service, "service")
-    if (
-        not facts.provider
-        or not ProviderKey.objects.filter(account_id=account_id, provider=facts.provider).exists()
-    ):
-        raise OwnKeyMissing(facts.provider)
+    if not ProviderKey.objects.filter(account_id=account_id, provider__in=facts.providers).exists():
+        raise OwnKeyMissing(_names_of(facts.providers))
+
+
+def _names_of(providers: Sequence[str]) -> str:
+    names = {provider.key: provider.name for provider in book.current().policies.providers}
+    return ", ".join(names.get(key, key) for key in providers)

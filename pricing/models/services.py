@@ -30,8 +30,11 @@ class Service(Identified):
     speed = models.CharField(max_length=30, blank=True)
     usage_class = models.CharField(max_length=30, blank=True)
     best_for = models.CharField(max_length=200, blank=True)
-    provider = models.CharField(
-        max_length=50, blank=True, help_text="Whose key of an account's own can pay for it."
+    providers = ArrayField(
+        models.CharField(max_length=60),
+        default=list,
+        blank=True,
+        help_text="Whose keys of an account's own can pay for it.",
     )
     quota = models.CharField(
         max_length=50, blank=True, help_text="The plan's quota that each use counts against."

@@ -202,7 +202,7 @@ class Service(serializers.Serializer):
     speed = serializers.CharField(allow_null=True)
     usage_class = serializers.CharField(allow_null=True)
     best_for = serializers.CharField(allow_null=True)
-    provider = serializers.CharField(allow_null=True)
+    providers = serializers.ListField(child=serializers.CharField())
     quota = serializers.CharField(allow_null=True)
     priced = serializers.BooleanField()
     cost_of_model = serializers.BooleanField()

@@ -124,7 +124,7 @@ def _shape(service: catalogue.PricedService) -> dict[str, Any]:
         "speed": facts.speed or None,
         "usage_class": facts.usage_class or None,
         "best_for": facts.best_for or None,
-        "provider": facts.provider or None,
+        "providers": list(facts.providers),
         "quota": facts.quota or None,
         "priced": rate is not None,
         "cost_of_model": rate is not None and rate.cost_of_model,
