@@ -31,7 +31,7 @@ class Bar:
     anchor: str  # where the direct label hangs: start, middle, end
 
 
-def round_ticks(highest: Decimal, *, lines: int = 4) -> list[Decimal]:
+def round_ticks(highest: Decimal, *, lines: int = 5) -> list[Decimal]:
     """Zero and up to `lines` round values, the last not below `highest`."""
     if highest <= 0:
         return [Decimal(0), Decimal(1)]

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from datetime import datetime
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import export, history
+from usage import export, history, standing
 from usage.forms import HistoryForm, RangeForm
 
 
@@ -19,7 +20,7 @@ from usage.forms import HistoryForm, RangeForm
 @account_page
 def history_page(request: AccountRequest) -> HttpResponse:
     """Every entry, newest first. With `before` (a cursor) htmx gets the older rows alone."""
-    form = HistoryForm(request.GET or None, account=request.account, now=timezone.now())
+    form = HistoryForm(request.GET or None, account=request.account, now=_settled(request))
     before = request.GET.get("before", "")
     page = history.page_of(
         request.account, form.wanted, older_than=int(before[:18]) if before.isdecimal() else None
@@ -40,7 +41,7 @@ def history_page(request: AccountRequest) -> HttpResponse:
 @account_page
 def newer_rows(request: AccountRequest) -> HttpResponse:
     """The rows that have arrived since `seen`."""
-    form = HistoryForm(request.GET, account=request.account, now=timezone.now())
+    form = HistoryForm(request.GET, account=request.account, now=_settled(request))
     seen = request.GET.get("seen", "")
     lines = history.newer_than(request.account, form.wanted, int(seen[:18]) if seen.isdecimal() else 0)
     newest = lines[0].entry.seq if lines else seen
@@ -55,7 +56,7 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
 @account_page
 def history_csv(request: AccountRequest) -> StreamingHttpResponse:
     """All wanted entries as a spreadsheet; rows leave as they are read."""
-    form = HistoryForm(request.GET or None, account=request.account, now=timezone.now())
+    form = HistoryForm(request.GET or None, account=request.account, now=_settled(request))
     rows = export.rows_of(request.account, form.wanted)
     response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
     day = timezone.localtime(timezone.now()).date().isoformat()
@@ -67,12 +68,11 @@ def history_csv(request: AccountRequest) -> StreamingHttpResponse:
 @account_page
 def statement(request: AccountRequest) -> HttpResponse:
     """A period on paper: what was there, what came and went, what is there."""
-    form = RangeForm(request.GET or None, account=request.account, now=timezone.now())
+    now = _settled(request)
+    form = RangeForm(request.GET or None, account=request.account, now=now)
     since = form.told("since") or form.today.replace(day=1)
     until = form.told("until") or form.today
-    wanted = HistoryForm(
-        {"since": since, "until": until}, account=request.account, now=timezone.now()
-    ).wanted
+    wanted = HistoryForm({"since": since, "until": until}, account=request.account, now=now).wanted
     assert wanted.start and wanted.end
     context = {
         "form": form,
@@ -83,6 +83,13 @@ def statement(request: AccountRequest) -> HttpResponse:
         "most": export.MOST_ON_PAPER,
     }
     return render(request, "usage/statement.html", context)
+
+
+def _settled(request: AccountRequest) -> datetime:
+    """The present, with everything booked that was due by now."""
+    now = timezone.now()
+    standing.settle(request.account, now)
+    return now
 
 
 class _Echo:

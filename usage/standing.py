@@ -91,6 +91,12 @@ def version_of(account: Account, now: datetime) -> str:
     return str(row[0])
 
 
+def settle(account: Account, now: datetime) -> None:
+    """Book what is due, so that lists of entries read next tell the present; costs one read when nothing is."""
+    if not version_of(account, now):
+        ledger.settle([account.pk], now)
+
+
 def standing_of(account: Account, now: datetime) -> Standing:
     """The account's credits as of now. Settles what is due."""
     balance = ledger.balance(account.pk, now)

@@ -72,6 +72,7 @@ def balance_part(request: AccountRequest) -> HttpResponse:
 @account_page
 def activity_part(request: AccountRequest) -> HttpResponse:
     """The dashboard's newest transactions, again; those after `seen` are marked as new."""
+    standing.settle(request.account, timezone.now())
     lines = history.page_of(request.account, history.Filter(), size=RECENT).lines
     seen = request.GET.get("seen", "")
     return render(

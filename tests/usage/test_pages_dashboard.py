@@ -110,8 +110,8 @@ def test_it_says_how_long_the_credits_last(
     give(account, "400", now - timedelta(days=1))
     spend(account, "100", now - timedelta(days=1, hours=1))
     spend(account, "50", now)
-    # 450 are left of 500; 150 in two days are 75 a day
-    assert "Lasts about 6 days at your pace." in text_of(signed_in(alice))
+    # 350 are left of 500; 150 in two days are 75 a day
+    assert "Lasts about 4 days at your pace." in text_of(signed_in(alice))
 
 
 @pytest.mark.requirement("APIN-07")

@@ -1,0 +1,167 @@
+"""What stands around every page: brand, navigation, footer, errors; and that pages obey their policy."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.test.utils import override_settings
+
+from accounts.models import User
+from core import colour
+from pricing import book, models
+
+SignedIn = Callable[[User], Client]
+PAGES = ("/", "/usage/", "/history/", "/history/statement/", "/documentation/", "/faq/", "/support/")
+
+
+@pytest.mark.requirement("APIN-14")
+@pytest.mark.parametrize("path", [*PAGES, "/accounts/login/", "/nowhere/"])
+def test_documentation_faq_and_support_are_reachable_from_every_page(
+    alice: User, client: Client, signed_in: SignedIn, path: str
+) -> None:
+    browser = client if path == "/accounts/login/" else signed_in(alice)
+    page = browser.get(path).content.decode()
+    footer = page[page.index("<footer") : page.index("</footer>")]
+    for target in ("/documentation/", "/faq/", "/support/"):
+        assert f'href="{target}"' in footer
+
+
+@pytest.mark.requirement("APIN-14")
+@pytest.mark.parametrize("path", ["/documentation/", "/faq/", "/support/"])
+def test_help_needs_no_sign_in(catalogue: None, client: Client, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+def test_support_names_the_catalogues_address(catalogue: None, client: Client) -> None:
+    wording = book.current().wording
+    assert wording is not None
+    assert f"mailto:{wording.support_email}" in client.get("/support/").content.decode()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_have_landmarks_a_skip_link_and_one_heading(
+    alice: User, signed_in: SignedIn, path: str
+) -> None:
+    page = signed_in(alice).get(path).content.decode()
+    assert '<html lang="en"' in page
+    assert 'href="#main"' in page and '<main id="main"' in page
+    assert page.count("<h1") == 1
+    assert len(re.findall(r"<nav [^>]*aria-label=", page)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "label"), [("/", "Dashboard"), ("/usage/", "Usage"), ("/history/statement/", "History")]
+)
+def test_the_navigation_marks_where_one_is(alice: User, signed_in: SignedIn, path: str, label: str) -> None:
+    page = signed_in(alice).get(path).content.decode()
+    marked = re.findall(r'class="nav-link"[^>]*aria-current="page">([^<]+)<', page)
+    assert marked == [label]
+
+
+@pytest.mark.fault("W7")
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_have_no_inline_script_or_style_and_ask_no_other_host(
+    alice: User, signed_in: SignedIn, path: str
+) -> None:
+    response = signed_in(alice).get(path)
+    page = response.content.decode()
+    assert not re.search(r"\sstyle\s*=|<style|\son[a-z]+\s*=\s*[\"']", page)
+    assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page))
+    assert not re.search(r"(?:src|href)=[\"'](?:https?:)?//", page)
+    policy = response["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy and "unsafe-eval" not in policy
+
+
+def test_templates_and_styles_hold_nothing_inline_or_from_elsewhere() -> None:
+    for path in [
+        *Path(settings.BASE_DIR, "static/css").glob("*.css"),
+        *Path(settings.BASE_DIR, "static/js").glob("*.js"),
+    ]:
+        text = path.read_text()
+        assert not re.search(r"https?://(?!www\.w3\.org)", text), path
+        assert "@import" not in text and "eval(" not in text, path
+
+
+@pytest.mark.parametrize("accent", ["#ffee00", "#0e7a5f", "#000000", "#ff2d55"])
+def test_the_brands_colour_reaches_the_page_readable(catalogue: None, client: Client, accent: str) -> None:
+    row = models.Catalogue.objects.get()
+    row.brand["accent"] = accent
+    row.save()
+    book.changed()
+    css = client.get("/brand.css").content.decode()
+    found = dict(re.findall(r"--([a-z-]+):(#[0-9a-f]{6})", css))
+    assert colour.contrast(found["brand-light"], "#ffffff") >= 4.5
+    assert colour.contrast(found["on-brand-light"], found["brand-light"]) >= 4.5
+    assert colour.contrast(found["brand-dark"], "#17181a") >= 4.5
+    assert colour.contrast(found["on-brand-dark"], found["brand-dark"]) >= 4.5
+
+
+def test_pages_stand_without_a_catalogue(db: None, client: Client) -> None:
+    assert "Refill" in client.get("/accounts/login/").content.decode()
+    assert client.get("/brand.svg")["Content-Type"] == "image/svg+xml"
+
+
+def test_the_name_of_the_brand_comes_from_the_catalogue(alice: User, signed_in: SignedIn) -> None:
+    page = signed_in(alice).get("/").content.decode()
+    assert "<title>Dashboard · Refly</title>" in page
+
+
+@pytest.mark.requirement("REFLY-11")
+def test_the_early_bird_status_is_marked(
+    alice: User, signed_in: SignedIn, account_of: Callable[[User], Any]
+) -> None:
+    from billing import selectors
+    from billing.models import Subscription
+
+    assert "Early bird" not in signed_in(alice).get("/").content.decode()
+    plan = models.Plan.objects.exclude(badge="").first()
+    assert plan is not None, "no plan of the catalogue has a badge"
+    account = account_of(alice)
+    Subscription.objects.filter(account=account).update(plan=plan.key)
+    selectors.forget_terms(account.pk)
+    page = signed_in(alice).get("/").content.decode()
+    header = page[page.index("<header") : page.index("</header>")]
+    assert plan.badge in header
+
+
+def test_what_is_not_there_says_so_and_leads_back(alice: User, signed_in: SignedIn) -> None:
+    response = signed_in(alice).get("/nowhere/")
+    assert response.status_code == 404
+    assert b"There is nothing at this address" in response.content
+    assert b'href="/"' in response.content
+
+
+@pytest.mark.fault("W1")
+def test_a_stale_form_is_refused_with_a_sentence(alice: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    response = strict.post("/accounts/logout/")
+    assert response.status_code == 403
+    assert b"This form has gone stale" in response.content
+
+
+@override_settings(ALLOWED_HOSTS=["portal.example"])
+@pytest.mark.fault("W3")
+def test_a_forged_host_is_refused_with_a_sentence(db: None, client: Client) -> None:
+    response = client.get("/accounts/login/", headers={"host": "evil.example"})
+    assert response.status_code == 400
+    assert b"could not be understood" in response.content
+
+
+def test_a_fault_of_ours_has_a_page_that_needs_nothing(
+    db: None, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from usage import frame_views
+
+    def broken(*args: object) -> None:
+        raise RuntimeError("the database is gone")
+
+    monkeypatch.setattr(frame_views, "current_brand", broken)
+    client.raise_request_exception = False
+    response = client.get("/brand.css")
+    assert response.status_code == 500
+    assert b"Something failed on our side" in response.content
