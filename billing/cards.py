@@ -5,6 +5,7 @@ the same one); of a card only what a person recognises it by is kept.
 """
 
 from datetime import datetime
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -60,7 +61,7 @@ def fetch_saved(session: Facts) -> Facts | None:
     return stripe_gateway.payment_method(str(card_id)) if card_id else None
 
 
-def keep(account_id: object, method: Facts, now: datetime) -> None:
+def keep(account_id: UUID, method: Facts, now: datetime) -> None:
     """Remember a saved card; another card than the one that failed ends the pause of automatic top-up."""
     card = method.get("card") or {}
     with transaction.atomic():

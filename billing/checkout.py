@@ -155,7 +155,7 @@ def _params(purchase: Purchase, customer: str) -> Facts:
 
 
 def _order_marks(purchase: Purchase) -> dict[str, str]:
-    """Enough to write the order again should our books be older than Stripe's (see billing.reconciliation)."""
+    """Enough to write the order again should our books be older than Stripe's (see billing.lost_orders)."""
     return {
         "kind": purchase.kind,
         "offer": purchase.offer,

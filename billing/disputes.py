@@ -12,8 +12,7 @@ from django.db import transaction
 from billing import fulfilment, ledger, mails, referrals
 from billing.models import Dispute, Purchase
 from billing.stripe_gateway import Facts
-
-_PLACES = Decimal("0.000001")
+from core.amounts import PLACES
 
 
 def follow(facts: Facts, now: datetime) -> Dispute | None:
@@ -72,7 +71,7 @@ def _take(dispute: Dispute, purchase: Purchase, now: datetime) -> Decimal:
         return Decimal(0)
     part = None
     if dispute.amount < purchase.amount:
-        part = (purchase.credits * dispute.amount / purchase.amount).quantize(_PLACES, ROUND_FLOOR) or _PLACES
+        part = (purchase.credits * dispute.amount / purchase.amount).quantize(PLACES, ROUND_FLOOR) or PLACES
     taken = ledger.claw_back(
         account_id=dispute.account_id,
         purchase_id=purchase.pk,

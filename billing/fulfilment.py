@@ -7,6 +7,7 @@ nothing and waits for a person; money that arrives after an order was given up s
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -31,7 +32,7 @@ class Payment:
     account: str = ""  # public id of the account that Stripe's metadata names, if it names one
 
 
-def paid(purchase_id: object, payment: Payment, now: datetime) -> Purchase:
+def paid(purchase_id: UUID, payment: Payment, now: datetime) -> Purchase:
     """Record that a purchase was paid and give its credits, once. Safe to repeat and to run at once."""
     with transaction.atomic():
         purchase = locked(purchase_id)
@@ -57,7 +58,7 @@ def release(purchase: Purchase, *, actor: str, now: datetime) -> Purchase:
     return held
 
 
-def pending(purchase_id: object, *, method: str, now: datetime) -> Purchase:
+def pending(purchase_id: UUID, *, method: str, now: datetime) -> Purchase:
     """The buyer is done, the money is not there yet: visible as such, nothing credited."""
     with transaction.atomic():
         purchase = locked(purchase_id)
@@ -69,7 +70,7 @@ def pending(purchase_id: object, *, method: str, now: datetime) -> Purchase:
     return purchase
 
 
-def failed(purchase_id: object, *, trouble: str, now: datetime, tell: bool = True) -> Purchase:
+def failed(purchase_id: UUID, *, trouble: str, now: datetime, tell: bool = True) -> Purchase:
     """The money will not come: nothing is credited and the buyer is told why."""
     with transaction.atomic():
         purchase = locked(purchase_id)
@@ -82,7 +83,7 @@ def failed(purchase_id: object, *, trouble: str, now: datetime, tell: bool = Tru
     return purchase
 
 
-def cancelled(purchase_id: object, now: datetime) -> Purchase:
+def cancelled(purchase_id: UUID, now: datetime) -> Purchase:
     """The payment page was closed or expired unpaid."""
     with transaction.atomic():
         purchase = locked(purchase_id)
@@ -93,7 +94,7 @@ def cancelled(purchase_id: object, now: datetime) -> Purchase:
     return purchase
 
 
-def locked(purchase_id: object) -> Purchase:
+def locked(purchase_id: UUID) -> Purchase:
     """The purchase, held until the transaction ends."""
     return Purchase.objects.select_for_update(of=("self",)).select_related("account").get(pk=purchase_id)
 
@@ -196,5 +197,5 @@ def _tell(purchase: Purchase, template: str, now: datetime) -> None:
 
 
 def give_back(purchase: Purchase, amount: int) -> None:
-    """Count money on its way back (or, negative, back with us). Raises IntegrityError beyond the amount paid."""
+    """Count money on its way back (negative: back with us). Raises IntegrityError beyond what was paid."""
     Purchase.objects.filter(pk=purchase.pk).update(refunded=F("refunded") + amount)

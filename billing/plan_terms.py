@@ -17,7 +17,7 @@ from pricing.models import Plan
 def allowances(
     plan: Plan, *, anchor_at: datetime, ends_at: datetime | None, once_at: datetime | None
 ) -> list[ledger.AllowanceTerms]:
-    """The ledger's terms of a plan. `once_at`: from when on what it gives once counts; None: it is left out."""
+    """The ledger's terms of a plan. `once_at`: from when what it gives once counts; None: left out."""
     return [
         ledger.AllowanceTerms(
             key=f"{plan.key}:{row['key']}",

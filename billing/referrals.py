@@ -54,9 +54,9 @@ def accept(*, account: Account, code: str, now: datetime) -> Referral:
         raise CodeRefused("own_invitation", _("Nobody can invite himself. Give the link to somebody else."))
     if now - account.created_at > NEW_FOR:
         raise CodeRefused("not_new", _("An invitation counts for new accounts only."))
-    if policy.most_invitations is not None:
-        if Referral.objects.filter(inviter=inviter).count() >= policy.most_invitations:
-            raise CodeRefused("code_used_up", _("This invitation has been used as often as it could be."))
+    most = policy.most_invitations
+    if most is not None and Referral.objects.filter(inviter=inviter).count() >= most:
+        raise CodeRefused("code_used_up", _("This invitation has been used as often as it could be."))
     try:
         with transaction.atomic():
             referral = Referral.objects.create(inviter=inviter, invited=account, created_at=now)
@@ -85,10 +85,8 @@ def reward_if_due(account_id: UUID, now: datetime) -> None:
     policy = book.current().policies.referral
     if referral is None or policy is None or not _qualified(referral, policy):
         return
-    sides = ((referral.invited_id, policy.invited_credits, _("Welcome by invitation")),)
-    sides += ((referral.inviter_id, policy.inviter_credits, _("Invitation accepted")),)
-    for side, credits, label in sides:
-        _give(referral, side, credits, label, policy, now)
+    _give(referral, referral.invited_id, policy.invited_credits, _("Welcome by invitation"), policy, now)
+    _give(referral, referral.inviter_id, policy.inviter_credits, _("Invitation accepted"), policy, now)
     Referral.objects.filter(pk=referral.pk, state=Referral.State.JOINED).update(
         state=Referral.State.REWARDED, rewarded_at=now
     )

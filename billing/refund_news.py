@@ -6,14 +6,15 @@ credits it paid for, and what of them was spent becomes debt.
 """
 
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR
+from uuid import UUID
 
 from django.db import transaction
 
 from billing import fulfilment, ledger, mails, referrals
 from billing.models import Purchase, Refund
 from billing.stripe_gateway import Facts
-from core.amounts import plain
+from core.amounts import PLACES, plain
 
 
 def follow(facts: Facts, now: datetime) -> Refund | None:
@@ -117,9 +118,7 @@ def _take(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime)
             account_id=purchase.account_id,
             purchase_id=purchase.pk,
             key=refund.key,
-            credits=None
-            if whole
-            else share.quantize(Decimal("0.000001"), ROUND_FLOOR) or Decimal("0.000001"),
+            credits=None if whole else share.quantize(PLACES, ROUND_FLOOR) or PLACES,
             reason=f"refund {refund.public_id}",
             now=now,
         )
@@ -128,7 +127,7 @@ def _take(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime)
     return refund
 
 
-def fail(refund_id: object, trouble: str, now: datetime) -> None:
+def fail(refund_id: UUID, trouble: str, now: datetime) -> None:
     """The money did not leave: the frozen credits come back, and staff see why."""
     with transaction.atomic():
         refund = Refund.objects.select_for_update().get(pk=refund_id)
@@ -138,20 +137,17 @@ def fail(refund_id: object, trouble: str, now: datetime) -> None:
         refund.save(update_fields=["status", "trouble", "closed_at"])
         fulfilment.give_back(refund.purchase, -refund.amount)
         if refund.credits:
-            try:
-                ledger.restore(
-                    account_id=refund.account_id,
-                    claw_back_key=refund.key,
-                    key=f"{refund.key}:failed",
-                    reason=f"refund {refund.public_id} failed",
-                    now=now,
-                )
-            except (ledger.UnknownClawBack, ledger.AlreadyRestored):
-                pass
+            ledger.restore(
+                account_id=refund.account_id,
+                claw_back_key=refund.key,
+                key=f"{refund.key}:failed",
+                reason=f"refund {refund.public_id} failed",
+                now=now,
+            )
         tell(refund, "refund_failed", now)
 
 
-def _undo_rewards(purchase_id: object, now: datetime) -> None:
+def _undo_rewards(purchase_id: UUID, now: datetime) -> None:
     """A purchase that was refunded whole takes its rewards along (in their own transactions)."""
     purchase = Purchase.objects.get(pk=purchase_id)
     if purchase.refunded >= purchase.amount:

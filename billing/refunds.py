@@ -63,7 +63,7 @@ def refundable(purchase: Purchase, now: datetime) -> Refundable:
 
 
 def amount_for(purchase: Purchase, credits: Decimal) -> int:
-    """Minor units that so many unspent credits cost, rounded down, and never more than is left of the payment."""
+    """Minor units that so many unspent credits cost, rounded down, at most what is left of the payment."""
     if not purchase.credits:
         return 0
     share = (Decimal(purchase.amount) * credits / purchase.credits).to_integral_value(ROUND_FLOOR)
@@ -89,7 +89,7 @@ def request(*, purchase: Purchase, user: User | None, wish: str, now: datetime) 
 
 
 def refuse(refund: Refund, *, actor: str, reason: str, now: datetime) -> None:
-    """Staff refuse a request, with the reason that the buyer reads. Raises RefundRefused when it is decided."""
+    """Staff refuse a request, with the reason that the buyer reads. Raises RefundRefused when decided."""
     with transaction.atomic():
         held = _requested(refund)
         held.status, held.decided_by, held.decision = Refund.Status.REFUSED, actor, reason[:1000]

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet, Sum
 
-from billing.models import BillingProfile, Grant, Purchase, Subscription
+from billing.models import BillingProfile, Grant, Limit, Purchase, Subscription
 from pricing.models import Plan
 
 _TERMS_SECONDS = 1.0
@@ -111,3 +111,11 @@ def credits_left_of(purchases: list[Purchase]) -> dict[UUID, Decimal]:
     """The same for many purchases at once."""
     rows = Grant.objects.filter(purchase_id__in=[purchase.pk for purchase in purchases])
     return dict(rows.values_list("purchase_id").annotate(left=Sum("remaining")))
+
+
+def quotas_of(account_id: UUID) -> list[tuple[Quota, Decimal]]:
+    """The plan's counted allowances with how much of each is used."""
+    used = dict(
+        Limit.objects.filter(account_id=account_id, kind=Limit.Kind.QUOTA).values_list("subject", "used")
+    )
+    return [(quota, used.get(quota.key, Decimal(0))) for quota in plan_terms(account_id).quotas.values()]

@@ -51,7 +51,7 @@ def store(event: Facts, now: datetime, *, source: str) -> StripeEvent:
 
 
 def process(event_id: int, now: datetime) -> StripeEvent:
-    """Apply a stored event unless that is done. Never raises for what the event causes: it is kept on the row.
+    """Apply a stored event unless that is done. What goes wrong is kept on the row, not raised.
 
     Twenty at once: one applies it, the others wait for the row and find it done.
     """

@@ -7,7 +7,7 @@ transaction; what Stripe raises leaves here as one of the errors below. Amounts 
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import stripe
@@ -251,7 +251,11 @@ def _walk(ask: Callable[[Any, Facts], Any], since: datetime) -> Iterator[Facts]:
         if not found.get("has_more"):
             return
         params = {**params, "starting_after": found["data"][-1]["id"]}
-        page = _ask(lambda v1, told=params: ask(v1, told))
+        page = _ask(partial(_turn, ask, params))
+
+
+def _turn(ask: Callable[[Any, Facts], Any], params: Facts, v1: Any) -> Any:
+    return ask(v1, params)
 
 
 def events_since(since: datetime) -> Iterator[Facts]:

@@ -1,4 +1,4 @@
-"""What each type of event means: a fetch of what must be asked of Stripe, then an application in a transaction.
+"""What each type of event means: a fetch of what Stripe must be asked, then an application in a transaction.
 
 Invariant: an application may come twice, late and in any order and ends in the same state; what cannot be
 matched with an order of ours credits nothing and raises Quarantine.

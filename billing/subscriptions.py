@@ -218,7 +218,7 @@ def _require_open(subscription: Subscription, plan: Plan) -> None:
 
 
 def _anchor(subscription: Subscription, plan: Plan, paid: Paid | None, now: datetime) -> datetime:
-    """Months are counted from when the cycle began: a paid period's start, unless a cycle is just going on."""
+    """Months are counted from when the cycle began: a paid period's start, unless a cycle is going on."""
     if paid is None:
         return subscription.anchor_at if subscription.plan == plan.key else now
     same_cycle = subscription.stripe_subscription_id == paid.stripe_subscription_id

@@ -35,6 +35,16 @@ declare g record; take numeric(20,6); need numeric(20,6) := p_credits;
 begin
   total := 0; drawn := '[]'; grants := '{}'; takes := '{}';
   if need <= 0 then return; end if;
+  -- nearly always the first grant pays for the whole use
+  select x.id, x.kind, x.remaining into g from billing_grant x
+   where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at > p_now)
+     and (x.services is null or x.services && p_covers)
+   order by x.priority, x.expires_at, x.created_at, x.id limit 1;
+  if g.remaining >= need then
+    grants := array[g.id]; takes := array[need]; total := need;
+    drawn := jsonb_build_array(jsonb_build_object('grant', g.id, 'kind', g.kind, 'credits', need::text));
+    return;
+  end if;
   for g in
     select x.id, x.kind, x.remaining from billing_grant x
     where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at > p_now)
@@ -49,40 +59,51 @@ begin
   end loop;
 end $$;
 
-create or replace function ledger_record_charge(u ledger_use, o ledger_outcome, p_hold uuid) returns void
-language sql as $$
+-- False when the key has been charged meanwhile. (PL/pgSQL even where plain SQL would do: it keeps its plans, an SQL function is planned at every call.)
+create or replace function ledger_record_charge(u ledger_use, o ledger_outcome, p_hold uuid) returns boolean
+language plpgsql as $$
+begin
   insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id,
     member_id, api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, hold_id,
     balance_before, balance_after)
   values (u.id, u.account_id, u.key, u.fingerprint, o.credits, u.service, u.action, u.project_id, u.member_id,
     u.api_key_id, u.conversation, o.detail, o.drawn, o.created_at, o.covered_by, o.uncollected, 0, p_hold,
     o.balance_before, o.balance_after)
-$$;
+  on conflict (account_id, idempotency_key) do nothing;
+  return found;
+end $$;
 
--- Charges on a wallet that the caller has locked and settled. A refusal changes nothing.
+-- A refusal, unless the same key was charged while we waited for the lock: then its answer.
+create or replace function ledger_refuse(u ledger_use, p_status text, p_refusal jsonb) returns ledger_outcome
+language plpgsql stable as $$
+declare o ledger_outcome;
+begin
+  o := ledger_replay(u.account_id, u.key, u.fingerprint);
+  if o.status is null then o.status := p_status; o.refusal := p_refusal; end if;
+  return o;
+end $$;
+
+-- Charges on a wallet that the caller has locked and settled. A refusal changes nothing. The caller has looked
+-- for the key, but perhaps before it had the lock: the unique key decides, and so a refusal looks again.
 create or replace function ledger_charge_locked(w billing_wallet, u ledger_use, p_now timestamptz) returns ledger_outcome
 language plpgsql as $$
 declare o ledger_outcome; p record; i int;
 begin
-  -- again under the lock: the same key may have been charged while we waited for it
-  o := ledger_replay(u.account_id, u.key, u.fingerprint);
-  if o.status is not null then return o; end if;
   if w.limited then
     o.refusal := ledger_over_limit(u, p_now);
-    if o.refusal is not null then o.status := 'limit'; return o; end if;
+    if o.refusal is not null then return ledger_refuse(u, 'limit', o.refusal); end if;
   end if;
   if u.credits > 0 and w.debt > 0 then
-    o.status := 'debt'; o.refusal := jsonb_build_object('needed', u.credits::text, 'debt', w.debt::text); return o;
+    return ledger_refuse(u, 'debt', jsonb_build_object('needed', u.credits::text, 'debt', w.debt::text));
   end if;
   p := ledger_plan(u.account_id, u.credits, u.covers, p_now);
   if p.total < u.credits then
-    o.status := 'insufficient';
-    o.refusal := jsonb_build_object('needed', u.credits::text, 'available', p.total::text); return o;
+    return ledger_refuse(u, 'insufficient', jsonb_build_object('needed', u.credits::text, 'available', p.total::text));
   end if;
   o.status := 'charged'; o.charge_id := u.id; o.credits := u.credits; o.uncollected := 0;
   o.balance_before := w.balance; o.balance_after := w.balance - u.credits; o.drawn := p.drawn;
   o.detail := u.detail; o.covered_by := u.covered_by; o.created_at := p_now;
-  perform ledger_record_charge(u, o, null);
+  if not ledger_record_charge(u, o, null) then return ledger_replay(u.account_id, u.key, u.fingerprint); end if;
   for i in 1 .. cardinality(p.grants) loop
     w := ledger_post(w, 'charge', p.grants[i], -p.takes[i], p_now, u.id);
   end loop;

@@ -29,14 +29,16 @@ create or replace function ledger_over_limit(u ledger_use, p_now timestamptz) re
 language plpgsql as $$
 declare l billing_limit; adds numeric;
 begin
-  perform ledger_roll_limits(u.account_id, p_now);
-  for l in select * from billing_limit x where x.account_id = u.account_id order by x.kind, x.subject loop
-    if ledger_limit_matches(l, u) then
-      adds := case when l.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end;
-      if adds > 0 and l.used + adds > l.maximum then
-        return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
-          'used', l.used::text, 'resets_at', l.window_end);
-      end if;
+  for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
+            order by x.kind, x.subject loop
+    if l.window_end <= p_now then
+      perform ledger_roll_limits(u.account_id, p_now);
+      select * into l from billing_limit x where x.account_id = u.account_id and x.id = l.id;
+    end if;
+    adds := case when l.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end;
+    if adds > 0 and l.used + adds > l.maximum then
+      return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
+        'used', l.used::text, 'resets_at', l.window_end);
     end if;
   end loop;
   return null;
@@ -44,11 +46,12 @@ end $$;
 
 -- Counts (or, negative, uncounts) a use in every limit that speaks of it.
 create or replace function ledger_count(u ledger_use, p_credits numeric, p_count numeric, p_now timestamptz) returns void
-language sql as $$
+language plpgsql as $$
+begin
   update billing_limit l
      set used = l.used + case when l.kind = 'quota' then coalesce(p_count, 0) else p_credits end
-   where l.account_id = u.account_id and ledger_limit_matches(l, u)
-$$;
+   where l.account_id = u.account_id and ledger_limit_matches(l, u);
+end $$;
 
 -- Gives a use back to its windows, as far as they are still the windows it was counted in.
 create or replace function ledger_uncount(

@@ -1,5 +1,5 @@
 -- Many uses in one call: the same outcome, item by item, as charging them one after the other. Wallets whose
--- uses are plain (enough credits for all of them, no limit, no debt, no limited grants, no repeated key) are
+-- uses are plain (credits and limits that suffice for all of them, no debt, no narrow grants, no repeated key) are
 -- charged by one set-based statement; the others one by one, in order. Below 48 uses the loop is faster.
 
 create or replace function ledger_charge_each(p_uses ledger_use[], p_ords int[], p_now timestamptz)
@@ -24,6 +24,9 @@ declare r record; accounts uuid[]; keys text[]; slow int[] := '{}';
 begin
   accounts := array(select distinct (u).account_id from unnest(p_uses) u);
   keys := array(select (u).key from unnest(p_uses) u);
+  for r in select distinct account_id from billing_limit where account_id = any(accounts) and window_end <= p_now loop
+    perform ledger_roll_limits(r.account_id, p_now);
+  end loop;
   for r in
   with uses as materialized (
     select u.*, u.ord_::int as ord, c.id is not null as known,
@@ -41,12 +44,20 @@ begin
   ), funds as (
     select account_id, sum(remaining) as total, bool_or(narrow) as narrow from grants group by account_id
   ), asked as (
-    select account_id, sum(credits) filter (where not known) as total, bool_or(repeated or quota is not null) as odd from uses group by account_id
+    select account_id, sum(credits) filter (where not known) as total, bool_or(repeated) as odd from uses group by account_id
+  ), counted as materialized (
+    select l.id, l.account_id, l.used, l.maximum,
+           sum(case when l.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end) as adds
+    from billing_limit l join uses u on u.account_id = l.account_id and not u.known
+     and l.subject = case l.kind when 'project' then u.project_id::text when 'member' then u.member_id::text
+                     when 'key' then u.api_key_id::text else u.quota end
+    where l.account_id = any(accounts) group by l.id, l.account_id, l.used, l.maximum
   ), plain as materialized (
     select w.account_id, w.balance, w.seq, w.head, w.warn_below, w.is_low
     from billing_wallet w join asked a on a.account_id = w.account_id left join funds f on f.account_id = w.account_id
-    where w.account_id = any(accounts) and not w.limited and w.debt = 0 and not a.odd and not coalesce(f.narrow, false)
+    where w.account_id = any(accounts) and w.debt = 0 and not a.odd and not coalesce(f.narrow, false)
       and coalesce(a.total, 0) <= coalesce(f.total, 0)
+      and not exists (select from counted x where x.account_id = w.account_id and x.used + x.adds > x.maximum)
   ), lined as materialized (
     select u.*, w.balance, w.seq, sum(u.credits) over (partition by u.account_id order by u.ord) as hi
     from uses u join plain w on w.account_id = u.account_id where not u.known
@@ -81,13 +92,21 @@ begin
     update billing_grant g set remaining = t.after, open = t.after > 0
       from (select account_id, grant_id, min(after) as after from parts group by account_id, grant_id) t
      where g.account_id = t.account_id and g.id = t.grant_id and g.account_id = any(accounts)
+  ), count_limits as (
+    update billing_limit l set used = l.used + x.adds from counted x join plain w on w.account_id = x.account_id
+     where l.account_id = x.account_id and l.id = x.id and l.account_id = any(accounts)
   ), last as (
     select distinct on (account_id) account_id, balance_after, seq, hash from chained order by account_id, seq desc
+  ), crossed as (
+    -- told at the charge that crosses the threshold, with the balance that it left
+    select distinct on (w.account_id) w.account_id, w.warn_below, d.balance_after
+    from plain w join done d on d.account_id = w.account_id
+    where d.balance_after < w.warn_below and not w.is_low and d.credits > 0 order by w.account_id, d.ord
   ), notices as (
     insert into billing_notice(account_id, kind, detail, created_at)
-    select w.account_id, case when l.balance_after > 0 then 'low' else 'depleted' end,
-           jsonb_build_object('balance', l.balance_after::numeric(20,6)::text, 'warn_below', w.warn_below::text), p_now
-    from plain w join last l on l.account_id = w.account_id where l.balance_after < w.warn_below and not w.is_low
+    select account_id, case when balance_after > 0 then 'low' else 'depleted' end,
+           jsonb_build_object('balance', balance_after::text, 'warn_below', warn_below::text), p_now
+    from crossed
   ), move_wallets as (
     update billing_wallet w
        set balance = l.balance_after, seq = l.seq, head = l.hash, is_low = coalesce(l.balance_after < w.warn_below, false)
