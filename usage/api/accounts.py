@@ -88,7 +88,7 @@ class AccountGrants(Endpoint):
         key = idempotency.key_of(request)
         body = inputs.GrantInput.checked(request.data)
         account_id = find_account(account)
-        with refusals(account_id, self.now):
+        with refusals(account_id, self.now), transaction.atomic():
             given = ledger.grant(
                 account_id=account_id,
                 credits=body["credits"],

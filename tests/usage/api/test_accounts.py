@@ -1,0 +1,136 @@
+"""/accounts: the platform opens accounts and gives credits."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import Account
+from tests.usage.api.conftest import use
+
+
+@pytest.mark.requirement("REFLY-18", "CORE-07")
+def test_an_account_opens_with_the_free_plan_and_its_credits(platform_api: Any) -> None:
+    answer = platform_api.post("accounts", {"external_id": "user-81", "name": "Ada"})
+    account = answer.json()
+    assert answer.status_code == 201
+    assert account["id"].startswith("acct_")
+    assert (account["external_id"], account["name"], account["plan"]) == ("user-81", "Ada", "free-trial")
+    for name in (account["id"], "user-81"):
+        assert platform_api.get(f"accounts/{name}").json() == account
+        assert platform_api.get("balance", account=name).json()["available"] == "100"
+    charge = platform_api.post("charges", use(account="user-81"), key="k1")
+    assert (charge.status_code, charge.json()["account"]) == (201, account["id"])
+
+
+def test_an_external_id_names_one_account(platform_api: Any) -> None:
+    first = platform_api.post("accounts", {"external_id": "user-81"}).json()
+    again = platform_api.post("accounts", {"external_id": "user-81"})
+    assert (again.status_code, again.json()["code"]) == (409, "external_id_taken")
+    assert again.json()["account"] == first["id"]
+    assert Account.objects.filter(external_id="user-81").count() == 1
+
+
+@pytest.mark.requirement("CORE-02")
+def test_opening_with_a_key_opens_once(platform_api: Any) -> None:
+    first = platform_api.post("accounts", {"name": "Ada"}, key="a1")
+    again = platform_api.post("accounts", {"name": "Ada"}, key="a1")
+    assert (again.content, again.status_code, again["Idempotent-Replayed"]) == (first.content, 201, "true")
+    assert platform_api.post("accounts", {"name": "Bea"}, key="a1").status_code == 422
+    assert Account.objects.filter(name="Ada").count() == 1
+
+
+def test_a_grant_can_be_limited_in_time_and_services(platform_api: Any, account: Account) -> None:
+    body = {
+        "credits": "30.5",
+        "kind": "promotion",
+        "expires_at": "2027-01-01T00:00:00+01:00",
+        "services": ["tag:multimodal"],
+        "reason": "Sorry for the delay",
+    }
+    answer = platform_api.post(f"accounts/{account.public_id}/grants", body, key="g1")
+    grant = answer.json()
+    assert answer.status_code == 201
+    assert grant["id"].startswith("grant_")
+    assert (grant["kind"], grant["granted"], grant["remaining"]) == ("promotion", "30.5", "30.5")
+    assert grant["expires_at"] == "2026-12-31T23:00:00Z"
+    assert (grant["services"], grant["reason"]) == (["tag:multimodal"], "Sorry for the delay")
+    balance = platform_api.get("balance", account=account.public_id).json()
+    assert balance["available"] == "100"
+    assert grant["id"] in [row["id"] for row in balance["grants"]]
+    entries = platform_api.get("transactions", account=account.public_id, grant=grant["id"]).json()["data"]
+    assert entries[0]["reason"] == "Sorry for the delay"
+    assert entries[0]["actor"].startswith("key_")
+
+
+@pytest.mark.requirement("CORE-02")
+def test_a_grant_is_given_once_for_its_key(platform_api: Any, account: Account) -> None:
+    path = f"accounts/{account.public_id}/grants"
+    body = {"credits": "30", "kind": "bonus"}
+    first = platform_api.post(path, body, key="g1")
+    platform_api.post("charges", use(50_000, account=account.public_id), key="k1")
+    again = platform_api.post(path, body, key="g1")
+    assert (again.status_code, again.content, again["Idempotent-Replayed"]) == (201, first.content, "true")
+    assert platform_api.post(path, body | {"credits": "31"}, key="g1").status_code == 422
+    assert platform_api.post(path, body).json()["code"] == "idempotency_key_required"
+    assert platform_api.get("balance", account=account.public_id).json()["available"] == "20"
+
+
+@pytest.mark.fault("I1", "I3")
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        *(({"credits": bad}, "credits") for bad in ("-1", "0", "NaN", "1e400", "1e3", "", " 5", "+5", "१०")),
+        *(({"credits": bad}, "credits") for bad in (5, 5.5, None, True, [], {}, "1.1234567", "9" * 15)),
+        ({"kind": "gift"}, "kind"),
+        ({"kind": None}, "kind"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "2027-01-01"}, "expires_at"),
+        ({"expires_at": "2027-01-01T00:00:00"}, "expires_at"),
+        ({"expires_at": "2027-02-30T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59Z"}, "expires_at"),
+        ({"expires_at": 1}, "expires_at"),
+        ({"services": []}, "services"),
+        ({"services": "all"}, "services"),
+        ({"balance": "5"}, "balance"),
+        ({"owner": "me"}, "owner"),
+        ({"is_staff": True}, "is_staff"),
+    ],
+)
+def test_a_grant_that_is_wrong_names_the_field(
+    platform_api: Any, account: Account, change: dict[str, Any], field: str
+) -> None:
+    body = {"credits": "5", "kind": "bonus"} | change
+    answer = platform_api.post(f"accounts/{account.public_id}/grants", body, key="g1")
+    assert answer.status_code == 400
+    assert field in [error["field"].partition("[")[0] for error in answer.json()["errors"]]
+
+
+def test_a_balance_beyond_all_bounds_is_refused(platform_api: Any, account: Account) -> None:
+    path, body = f"accounts/{account.public_id}/grants", {"credits": "9" * 14, "kind": "bonus"}
+    assert platform_api.post(path, body, key="g1").status_code == 400
+    assert platform_api.get("balance", account=account.public_id).json()["available"] == "100"
+
+
+def test_accounts_are_the_platforms_alone(api: Any, account: Account, alice: Any, signed_in: Any) -> None:
+    for answer in (
+        api.post("accounts", {}),
+        api.get(f"accounts/{account.public_id}"),
+        api.post(f"accounts/{account.public_id}/grants", {"credits": "5", "kind": "bonus"}, key="g1"),
+        signed_in(alice).get(f"/api/v1/accounts/{account.public_id}"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "platform_key_required")
+
+
+def test_a_platform_key_must_say_whose(platform_api: Any) -> None:
+    for answer in (platform_api.get("balance"), platform_api.post("charges", use(), key="k1")):
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "account"
+    for name in ("acct_" + "0" * 32, "nobody", "acct_x"):
+        answer = platform_api.get("balance", account=name)
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_account")
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "Europe", 5, "UTC\0"])
+def test_a_zone_that_does_not_exist_is_refused(platform_api: Any, zone: Any) -> None:
+    answer = platform_api.post("accounts", {"zone": zone})
+    assert answer.status_code == 400

@@ -1,0 +1,91 @@
+"""POST /charges/batch: up to a thousand uses, each accepted or refused on its own."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import Account, User
+from billing.models import Charge
+from tests.usage.api.conftest import use
+
+
+@pytest.mark.requirement("APIN-13")
+def test_each_use_is_accepted_or_refused_on_its_own(api: Any) -> None:
+    items = [
+        use(5000, idempotency_key="b1"),
+        use(500_000, idempotency_key="b2"),
+        use(5000) | {"service": "no-such", "idempotency_key": "b3"},
+        use(-1, idempotency_key="b4"),
+        use(5000),
+        use(2500, idempotency_key="b5", conversation="c-1"),
+        "nonsense",
+        use(1, idempotency_key="b6", surprise=1),
+    ]
+    answer = api.post("charges/batch", {"data": items})
+    assert answer.status_code == 200
+    results = answer.json()["data"]
+    assert [result["status"] for result in results] == [201, 402, 404, 400, 400, 201, 400, 400]
+    assert results[0]["charge"]["credits"] == "11"
+    assert results[1]["error"]["code"] == "insufficient_credits"
+    assert results[1]["error"]["needed"] == "1100"
+    assert results[1]["error"]["ways_on"]
+    assert results[2]["error"]["code"] == "unknown_service"
+    assert results[3]["error"]["errors"][0]["field"] == "usage.tokens"
+    assert results[4]["error"]["code"] == "idempotency_key_required"
+    assert results[5]["charge"]["conversation"] == "c-1"
+    assert results[7]["error"]["errors"][0]["code"] == "unknown_field"
+    assert Charge.objects.count() == 2
+
+
+@pytest.mark.requirement("APIN-13", "CORE-02")
+def test_a_batch_sent_again_charges_nothing_again(api: Any) -> None:
+    items = [use(100, idempotency_key=f"b{n}") for n in range(60)]
+    first = api.post("charges/batch", {"data": items}).json()["data"]
+    again = api.post("charges/batch", {"data": items}).json()["data"]
+    assert [item["charge"] for item in again] == [item["charge"] for item in first]
+    assert all(item["replayed"] for item in again)
+    assert Charge.objects.count() == 60
+
+
+def test_a_use_charged_singly_is_replayed_in_a_batch_and_the_other_way(api: Any) -> None:
+    single = api.post("charges", use(100), key="k1")
+    [result] = api.post("charges/batch", {"data": [use(100, idempotency_key="k1")]}).json()["data"]
+    assert (result["charge"], result["replayed"]) == (single.json(), True)
+    api.post("charges/batch", {"data": [use(200, idempotency_key="k2")]})
+    assert api.post("charges", use(200), key="k2")["Idempotent-Replayed"] == "true"
+
+
+def test_a_platform_charges_many_accounts_in_one_batch(
+    platform_api: Any, account: Account, charlie: User
+) -> None:
+    theirs = Account.objects.get(person=charlie)
+    items = [
+        use(5000, idempotency_key="b1", account=account.public_id),
+        use(5000, idempotency_key="b1", account=theirs.public_id),
+        use(5000, idempotency_key="b2", account="acct_" + "0" * 32),
+        use(5000, idempotency_key="b3"),
+    ]
+    results = platform_api.post("charges/batch", {"data": items}).json()["data"]
+    assert [result["status"] for result in results] == [201, 201, 404, 400]
+    assert results[2]["error"]["code"] == "unknown_account"
+
+
+def test_an_account_key_cannot_charge_another_account_in_a_batch(api: Any, charlie: User) -> None:
+    theirs = Account.objects.get(person=charlie)
+    items = [use(1, idempotency_key="b1", account=theirs.public_id)]
+    [result] = api.post("charges/batch", {"data": items}).json()["data"]
+    assert (result["status"], result["error"]["code"]) == (404, "unknown_account")
+
+
+@pytest.mark.parametrize("data", [None, [], {}, "x", [{"idempotency_key": "k"}] * 1001])
+def test_a_batch_of_none_or_too_many_is_refused_as_a_whole(api: Any, data: Any) -> None:
+    answer = api.post("charges/batch", {"data": data})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "data"
+
+
+def test_a_thousand_uses_fit_in_one_batch(api: Any) -> None:
+    items = [use(10, idempotency_key=f"b{n}", metadata={"note": "x" * 200}) for n in range(1000)]
+    results = api.post("charges/batch", {"data": items}).json()["data"]
+    assert {result["status"] for result in results} == {201}
+    assert results[-1]["charge"]["balance_after"] == "78"

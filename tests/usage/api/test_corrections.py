@@ -1,0 +1,118 @@
+"""Reversals and reports: a charge is given back, or said to be wrong."""
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import Charge
+from tests.usage.api.conftest import give, use
+from usage import reports
+from usage.models import ChargeReport
+
+
+@pytest.fixture
+def charge(api: Any) -> dict[str, Any]:
+    return api.post("charges", use(), key="k1").json()
+
+
+def test_a_charge_is_given_back_in_part_and_then_whole(api: Any, charge: dict[str, Any]) -> None:
+    path = f"charges/{charge['id']}/reversals"
+    answer = api.post(path, {"credits": "4", "reason": "Half failed"}, key="r1")
+    reversal = answer.json()
+    assert answer.status_code == 201
+    assert (reversal["charge"], reversal["credits"], reversal["balance_after"]) == (charge["id"], "4", "93")
+    assert reversal["returned_to"] == [{"grant": charge["drawn"][0]["grant"], "credits": "4"}]
+    told = api.get(f"charges/{charge['id']}").json()
+    assert (told["status"], told["returned"]) == ("partly_reversed", "4")
+    assert api.post(path, {}, key="r2").json()["credits"] == "7"
+    assert api.get(f"charges/{charge['id']}").json()["status"] == "reversed"
+    assert api.get("balance").json()["available"] == "100"
+
+
+@pytest.mark.requirement("CORE-02")
+def test_a_reversal_is_made_once_for_its_key(api: Any, charge: dict[str, Any]) -> None:
+    path = f"charges/{charge['id']}/reversals"
+    assert api.post(path, {"credits": "4"}).json()["code"] == "idempotency_key_required"
+    first = api.post(path, {"credits": "4"}, key="r1")
+    again = api.post(path, {"credits": "4"}, key="r1")
+    assert (again.status_code, again.content, again["Idempotent-Replayed"]) == (201, first.content, "true")
+    assert api.post(path, {"credits": "5"}, key="r1").status_code == 422
+    assert api.get("balance").json()["available"] == "93"
+
+
+def test_no_more_than_the_charge_is_given_back(api: Any, charge: dict[str, Any]) -> None:
+    answer = api.post(f"charges/{charge['id']}/reversals", {"credits": "11.000001"}, key="r1")
+    assert (answer.status_code, answer.json()["code"], answer.json()["left"]) == (409, "not_reversible", "11")
+
+
+def test_only_a_key_that_may_manage_reverses(
+    api: Any, charge: dict[str, Any], alice: User, api_of: Any
+) -> None:
+    spender = api_of(alice, scopes=["read", "spend"])
+    answer = spender.post(f"charges/{charge['id']}/reversals", {}, key="r1")
+    assert (answer.status_code, answer.json()["code"], answer.json()["scope"]) == (
+        403,
+        "missing_scope",
+        "manage",
+    )
+
+
+def test_anothers_charge_is_not_there(api: Any, charge: dict[str, Any], charlie: User, api_of: Any) -> None:
+    theirs = api_of(charlie)
+    assert theirs.get(f"charges/{charge['id']}").status_code == 404
+    assert theirs.post(f"charges/{charge['id']}/reversals", {}, key="r1").status_code == 404
+    assert theirs.post(f"charges/{charge['id']}/reports", {"reason": "?"}).status_code == 404
+    assert api.get("charges/chg_nonsense").status_code == 404
+
+
+@pytest.mark.requirement("FLICK-10")
+def test_a_reported_charge_is_answered_and_returned_and_the_user_sees_it(
+    api: Any, charge: dict[str, Any], staff: User, account: Account
+) -> None:
+    answer = api.post(f"charges/{charge['id']}/reports", {"reason": "The call failed"})
+    assert (answer.status_code, answer.json()["status"]) == (201, "open")
+    again = api.post(f"charges/{charge['id']}/reports", {"reason": "Hello?"})
+    assert (again.status_code, again.json()["code"]) == (409, "already_reported")
+
+    report = ChargeReport.objects.get()
+    reports.answer(report.pk, text="You are right.", by=staff, give_back=True, now=timezone.now())
+    with pytest.raises(reports.AlreadyAnswered):
+        reports.answer(report.pk, text="Again.", by=staff, give_back=True, now=timezone.now())
+    told = api.get(f"charges/{charge['id']}").json()
+    assert (told["status"], told["report"]["status"], told["report"]["answer"]) == (
+        "reversed",
+        "returned",
+        "You are right.",
+    )
+    assert api.get("balance").json()["available"] == "100"
+    [entry] = api.get("transactions", kind="reverse").json()["data"]
+    assert (entry["reason"], entry["actor"]) == ("You are right.", staff.public_id)
+
+
+@pytest.mark.requirement("FLICK-10")
+def test_a_report_can_be_answered_without_credits(api: Any, charge: dict[str, Any], staff: User) -> None:
+    api.post(f"charges/{charge['id']}/reports", {"reason": "Too dear"})
+    report = ChargeReport.objects.get()
+    reports.answer(report.pk, text="This is its price.", by=staff, now=timezone.now())
+    told = api.get(f"charges/{charge['id']}").json()
+    assert (told["status"], told["report"]["status"]) == ("charged", "answered")
+    assert api.post(f"charges/{charge['id']}/reports", {"reason": "No"}).status_code == 201
+
+
+def test_in_debt_nothing_can_be_charged_and_the_refusal_says_so(api: Any, account: Account) -> None:
+    from core.ids import new_id
+
+    purchase = new_id()
+    give(account, "50", purchase_id=purchase)
+    api.post("charges", use(60_000), key="k1")
+    ledger.claw_back(
+        account_id=account.pk, purchase_id=purchase, key="refund", reason="refund", now=timezone.now()
+    )
+    answer = api.post("charges", use(), key="k2")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["debt"]) == (402, "insufficient_credits", "32")
+    assert api.get("balance").json()["debt"] == "32"
+    assert Charge.objects.filter(account=account).count() == 1

@@ -1,0 +1,144 @@
+"""Holds: credits set aside, settled with the real use, dropped, or given back at their end."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import Account
+from billing.models import Charge
+from tests.usage.api.conftest import give, use
+
+
+def available(api: Any) -> str:
+    return api.get("balance").json()["available"]
+
+
+@pytest.mark.requirement("CORE-03")
+def test_a_hold_sets_aside_and_capture_gives_back_the_rest(api: Any) -> None:
+    answer = api.post("holds", use(10_000, conversation="c-1"), key="h1")
+    hold = answer.json()
+    assert answer.status_code == 201
+    assert hold["id"].startswith("hold_")
+    assert (hold["status"], hold["credits"]) == ("held", "22")
+    balance = api.get("balance").json()
+    assert (balance["available"], balance["held"]) == ("78", "22")
+    assert balance["grants"][0]["held"] == "22"
+
+    answer = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 5000}}, key="c1")
+    charge = answer.json()
+    assert answer.status_code == 201
+    assert (charge["credits"], charge["uncollected"], charge["hold"]) == ("11", "0", hold["id"])
+    assert (charge["conversation"], charge["service"]) == ("c-1", "claude-sonnet-4")
+    assert charge["lines"][0]["quantity"] == 5000
+    assert available(api) == "89"
+    told = api.get(f"holds/{hold['id']}").json()
+    assert (told["status"], told["charge"]) == ("captured", charge["id"])
+
+
+def test_capturing_more_than_was_held_draws_on_the_balance_and_the_rest_is_uncollected(api: Any) -> None:
+    hold = api.post("holds", use(5000), key="h1").json()
+    charge = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 50_000}}, key="c1").json()
+    assert (charge["credits"], charge["uncollected"], charge["balance_after"]) == ("110", "10", "0")
+
+
+@pytest.mark.fault("L4")
+def test_a_hold_is_closed_once(api: Any) -> None:
+    hold = api.post("holds", use(), key="h1").json()["id"]
+    first = api.post(f"holds/{hold}/capture", {"usage": {"tokens": 100}}, key="c1")
+    again = api.post(f"holds/{hold}/capture", {"usage": {"tokens": 100}}, key="c1")
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again["Idempotent-Replayed"] == "true"
+    other = api.post(f"holds/{hold}/capture", {"usage": {"tokens": 100}}, key="c2")
+    assert (other.status_code, other.json()["code"]) == (409, "hold_closed")
+    released = api.post(f"holds/{hold}/release", {}, key="r1")
+    assert (released.status_code, released.json()["code"]) == (409, "hold_closed")
+    assert Charge.objects.count() == 1
+
+
+def test_a_released_hold_gives_everything_back(api: Any) -> None:
+    hold = api.post("holds", use(), key="h1").json()["id"]
+    first = api.post(f"holds/{hold}/release", {}, key="r1")
+    assert (first.status_code, first.json()["status"]) == (200, "released")
+    again = api.post(f"holds/{hold}/release", {}, key="r1")
+    assert (again.content, again["Idempotent-Replayed"]) == (first.content, "true")
+    assert api.post(f"holds/{hold}/release", {}, key="r2").json()["code"] == "hold_closed"
+    assert available(api) == "100"
+
+
+@pytest.mark.requirement("CORE-03")
+@pytest.mark.fault("L5")
+def test_an_abandoned_hold_gives_itself_back(api: Any, clock: Any) -> None:
+    hold = api.post("holds", use(expires_in=60), key="h1").json()
+    assert hold["expires_at"] == "2026-11-20T12:01:00Z"
+    clock.shift(60)
+    assert available(api) == "100"
+    assert api.get(f"holds/{hold['id']}").json()["status"] == "expired"
+    late = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 1}}, key="c1")
+    assert (late.status_code, late.json()["code"]) == (409, "hold_closed")
+
+
+@pytest.mark.requirement("CORE-02")
+def test_the_same_key_holds_once(api: Any) -> None:
+    first = api.post("holds", use(), key="h1")
+    api.post(f"holds/{first.json()['id']}/release", {}, key="r1")
+    again = api.post("holds", use(), key="h1")
+    assert (again.status_code, again.content, again["Idempotent-Replayed"]) == (201, first.content, "true")
+    assert api.post("holds", use(4000), key="h1").status_code == 422
+
+
+def test_a_plain_amount_can_be_held_and_captured(api: Any) -> None:
+    hold = api.post("holds", {"service": "claude-sonnet-4", "credits": "12.5"}, key="h1").json()
+    assert (hold["credits"], hold["lines"]) == ("12.5", [])
+    assert hold["rate"]["version"]
+    charge = api.post(f"holds/{hold['id']}/capture", {"credits": "0"}, key="c1").json()
+    assert (charge["credits"], charge["balance_after"]) == ("0", "100")
+
+
+@pytest.mark.requirement("CORE-06")
+def test_a_capture_is_priced_at_the_rate_of_the_hold(api: Any, clock: Any) -> None:
+    from pricing import book, cards
+    from pricing.models import RateCard
+
+    hold = api.post("holds", use(5000, expires_in=3600), key="h1").json()
+    now = book.datetime.now(book.models.Catalogue.objects.get().loaded_at.tzinfo)
+    card = cards.copy_in_force(effective_at=now, source="test", now=now)
+    rate = card.rates.get(service__key="claude-sonnet-4")
+    rate.lines[0]["bands"][0]["credits"] = "22"
+    rate.save()
+    cards.put_in_force(RateCard.objects.get(pk=card.pk), by="test", now=now)
+    book.changed()
+    assert api.post("charges", use(500), key="k1").json()["credits"] == "2.2"
+    charge = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 500}}, key="c1").json()
+    assert (charge["credits"], charge["rate"]) == ("1.1", hold["rate"])
+    book.forget()
+
+
+def test_more_than_there_is_cannot_be_held(api: Any, account: Account) -> None:
+    answer = api.post("holds", use(50_000), key="h1")
+    assert (answer.status_code, answer.json()["needed"]) == (402, "110")
+    give(account, "10")
+    assert api.post("holds", use(50_000), key="h1").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "usage"),
+        ({"usage": {"tokens": 1}, "credits": "1"}, "usage"),
+        ({"usage": {"tokens": 1}, "expires_in": 59}, "expires_in"),
+        ({"usage": {"tokens": 1}, "expires_in": 86_401}, "expires_in"),
+        ({"usage": {"tokens": 1}, "expires_in": "900"}, "expires_in"),
+        ({"credits": "0"}, "credits"),
+        ({"credits": 5}, "credits"),
+    ],
+)
+def test_a_hold_that_says_too_much_or_too_little_names_the_field(api: Any, body: Any, field: str) -> None:
+    answer = api.post("holds", {"service": "claude-sonnet-4", **body}, key="h1")
+    assert answer.status_code == 400
+    assert field in [error["field"] for error in answer.json()["errors"]]
+
+
+def test_a_hold_can_be_looked_at_with_the_scope_to_spend_only(api: Any, alice: Any, api_of: Any) -> None:
+    hold = api.post("holds", use(), key="h1").json()["id"]
+    assert api_of(alice, scopes=["read"]).get(f"holds/{hold}").status_code == 403
+    assert api_of(alice, scopes=["spend"]).get(f"holds/{hold}").status_code == 200

@@ -1,0 +1,110 @@
+"""/projects and /provider-keys: what an account sets up for itself."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import Account, ProviderKey, User
+from tests.usage.api.conftest import use
+
+
+@pytest.mark.requirement("FLOW-09")
+def test_a_project_is_made_renamed_limited_and_archived(api: Any) -> None:
+    answer = api.post("projects", {"name": "web", "daily_limit": "12.5"})
+    project = answer.json()
+    assert answer.status_code == 201
+    assert project["id"].startswith("proj_")
+    assert (project["name"], project["daily_limit"], project["archived"]) == ("web", "12.5", False)
+    path = f"projects/{project['id']}"
+    assert api.patch(path, {"name": "site"}).json()["daily_limit"] == "12.5"
+    assert api.patch(path, {"daily_limit": None}).json() == project | {"name": "site", "daily_limit": None}
+    assert api.patch(path, {"archived": True}).json()["archived"] is True
+    assert [row["name"] for row in api.get("projects").json()["data"]] == ["site"]
+
+
+def test_a_name_is_used_once(api: Any) -> None:
+    first = api.post("projects", {"name": "web"}).json()
+    again = api.post("projects", {"name": "web"})
+    assert (again.status_code, again.json()["code"]) == (409, "name_taken")
+    other = api.post("projects", {"name": "bot"}).json()
+    assert api.patch(f"projects/{other['id']}", {"name": "web"}).status_code == 409
+    api.patch(f"projects/{first['id']}", {"archived": True})
+    assert api.patch(f"projects/{other['id']}", {"name": "web"}).status_code == 200
+
+
+def test_a_limit_counts_what_its_day_has_seen_already(api: Any) -> None:
+    project = api.post("projects", {"name": "web"}).json()["id"]
+    api.post("charges", use(project=project), key="k1")
+    api.patch(f"projects/{project}", {"daily_limit": "20"})
+    answer = api.post("charges", use(project=project), key="k2")
+    assert (answer.status_code, answer.json()["used"]) == (429, "11")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": 5}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"name": "x", "daily_limit": "0"}, "daily_limit"),
+        ({"name": "x", "daily_limit": 5}, "daily_limit"),
+        ({"name": "x", "account_id": "y"}, "account_id"),
+    ],
+)
+def test_a_project_that_is_wrong_names_the_field(api: Any, body: Any, field: str) -> None:
+    answer = api.post("projects", body)
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_anothers_project_is_not_there(api: Any, charlie: User, api_of: Any) -> None:
+    project = api.post("projects", {"name": "web"}).json()["id"]
+    theirs = api_of(charlie)
+    assert theirs.patch(f"projects/{project}", {"name": "mine"}).status_code == 404
+    assert theirs.get("projects").json()["data"] == []
+
+
+@pytest.fixture
+def flowly(db: None) -> None:
+    """The catalogue whose product takes own keys of five providers."""
+    from django.core.management import call_command
+
+    from pricing import book
+
+    call_command("load_catalogue", "flowly", verbosity=0)
+    book.forget()
+
+
+@pytest.mark.requirement("FLOW-02")
+def test_a_call_with_an_own_key_costs_nothing_and_is_recorded(
+    flowly: None, account: Account, alice: User, api_of: Any
+) -> None:
+    from pricing import book
+
+    service = next(facts for facts in book.current().services.values() if facts.provider == "anthropic")
+    api = api_of(alice)
+    body = {"service": service.key, "usage": {"messages": 1}, "own_key": True}
+    body["usage"] = {line["meter"]: 10 for line in api.get(f"services/{service.key}").json()["lines"]}
+    refused = api.post("charges", body, key="k1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "provider_key_missing")
+
+    answer = api.post("provider-keys", {"provider": "anthropic", "key": "sk-ant-0123456789abcd"})
+    stored = answer.json()
+    assert (answer.status_code, stored["provider"], stored["last_four"]) == (201, "anthropic", "abcd")
+    assert b"0123456789" not in answer.content
+    assert b"0123456789" not in bytes(ProviderKey.objects.get().encrypted)
+    charge = api.post("charges", body, key="k1").json()
+    assert (charge["credits"], charge["covered_by"]) == ("0", "own_key")
+    assert api.get("charges").json()["data"][0]["covered_by"] == "own_key"
+
+    [listed] = api.get("provider-keys").json()["data"]
+    assert listed == stored
+    assert api.delete(f"provider-keys/{stored['id']}").status_code == 204
+    assert api.delete(f"provider-keys/{stored['id']}").status_code == 404
+    assert api.post("charges", body, key="k2").status_code == 409
+    book.forget()
+
+
+def test_a_provider_that_is_not_taken_is_refused(api: Any) -> None:
+    answer = api.post("provider-keys", {"provider": "acme", "key": "sk-0123456789"})
+    assert answer.json()["errors"][0]["field"] == "provider"
