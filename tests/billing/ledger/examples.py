@@ -1,0 +1,39 @@
+"""How many examples hypothesis tries, and how a failing run is repeated.
+
+Each test says how many it takes in the suite; `make model EXAMPLES=2000` takes more. A failure prints
+its smallest example and a line `@reproduce_failure(...)` to paste above the test; the seed of a whole run
+is printed at its head and is given again by SEED=….
+"""
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as seeded
+
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+EXAMPLES = int(os.environ.get("EXAMPLES") or 0)
+
+
+def profile(count: int) -> settings:
+    """The settings of a test that takes `count` examples in the suite."""
+    return settings(
+        max_examples=EXAMPLES or count,
+        deadline=None,
+        print_blob=True,
+        database=None,
+        derandomize=False,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def examples(count: int) -> Callable[[Any], Any]:
+    """Decorates a test with `count` examples (EXAMPLES in the environment: that many) and the run's seed."""
+
+    def decorate(test: Any) -> Any:
+        return profile(count)(seeded(SEED)(test))
+
+    return decorate

@@ -1,0 +1,233 @@
+"""A batch has the same outcome as its uses charged one after the other, on whatever hypothesis thinks of.
+
+Each example makes a few wallets, charges a list of uses in one call, looks at everything, goes back to
+before, charges the same list one by one, and looks again. Batches of both sizes, below and above the 48 at
+which the SQL changes its way, are made of a short list repeated with other keys.
+"""
+
+import contextlib
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import transaction
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing import ledger
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order
+from tests.billing.ledger.examples import examples
+from tests.billing.ledger.state import broken, state_of
+
+pytestmark = pytest.mark.django_db
+PROJECT = uuid.UUID(int=7)
+LATER = NOON + DAY
+CREDITS = st.sampled_from(["0", "0.000001", "0.5", "1", "3", "7.25"])
+COVERS = st.sampled_from([("gpt-4o", "tag:text"), ("flux", "tag:image")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gift:
+    """A grant as it is before the batch; `expires` in days after the first day (the batch is on day 1)."""
+
+    credits: str
+    kind: str = "top_up"
+    expires: int | None = None
+    services: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purse:
+    """What one wallet has and is bound by."""
+
+    gifts: tuple[Gift, ...]
+    spent: tuple[str, ...] = ()
+    warn_below: str | None = None
+    limit: str | None = None
+    files: int | None = None
+    owes: bool = False
+    daily: str | None = None
+    exists: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """One order of the batch: `purse` and `key` are numbers; keys below 3 were used before the batch."""
+
+    purse: int
+    key: int
+    credits: str
+    covers: tuple[str, ...]
+    fingerprint: bytes = b""
+    in_project: bool = False
+    files: int = 0
+
+
+gifts = st.builds(
+    Gift,
+    credits=st.sampled_from(["0.5", "2", "10", "40", "500"]),
+    kind=st.sampled_from(["daily", "plan", "bonus", "top_up"]),
+    expires=st.sampled_from([None, None, 1, 2, 5]),
+    services=st.sampled_from([None, None, None, ("tag:image",), ("gpt-4o",)]),
+)
+plain_gifts = st.builds(Gift, credits=st.sampled_from(["0.5", "2", "40", "900"]), expires=st.sampled_from([None, 2]))
+purses = st.one_of(
+    st.builds(
+        Purse,
+        gifts=st.lists(plain_gifts, max_size=4).map(tuple),
+        spent=st.lists(CREDITS, max_size=2).map(tuple),
+        warn_below=st.sampled_from([None, "1", "20", "400"]),
+    ),
+    st.builds(
+        Purse,
+        gifts=st.lists(gifts, max_size=4).map(tuple),
+        spent=st.lists(CREDITS, max_size=3).map(tuple),
+        warn_below=st.sampled_from([None, "1", "20"]),
+        limit=st.sampled_from([None, None, "5", "30"]),
+        files=st.sampled_from([None, None, 3]),
+        owes=st.sampled_from([False, False, True]),
+        daily=st.sampled_from([None, "5"]),
+        exists=st.sampled_from([True, True, True, False]),
+    ),
+)
+rich_purses = st.builds(
+    Purse,
+    gifts=st.tuples(plain_gifts, st.just(Gift(credits="60")), plain_gifts),
+    spent=st.lists(CREDITS, max_size=2).map(tuple),
+    warn_below=st.sampled_from([None, "1", "20", "60", "400"]),
+    daily=st.sampled_from([None, "5"]),
+)
+uses = st.builds(
+    Use,
+    purse=st.integers(0, 3),
+    key=st.integers(0, 40),
+    credits=CREDITS,
+    covers=COVERS,
+    fingerprint=st.sampled_from([b"", b"", b"", b"other body"]),
+    in_project=st.booleans(),
+    files=st.sampled_from([0, 0, 1]),
+)
+
+
+def fill(purse: Purse, place: int) -> uuid.UUID:
+    """Make the wallet: on NOON what it was given and spent; the batch comes a day later."""
+    if not purse.exists:
+        return uuid.UUID(int=place + 1)
+    account = new_account()
+    if purse.daily:
+        ledger.set_allowances(account_id=account, allowances=[allowance("day", purse.daily)], now=NOON)
+    for number, gift in enumerate(purse.gifts):
+        ends = None if gift.expires is None else NOON + gift.expires * DAY
+        terms = {"kind": gift.kind, "services": gift.services, "expires_at": ends}
+        give(account, gift.credits, f"gift {number}", NOON + dt.timedelta(seconds=number // 2), **terms)
+    for number, amount in enumerate(purse.spent):
+        with contextlib.suppress(ledger.InsufficientCredits):
+            ledger.charge(order(account, amount, f"key {number}"), NOON)
+    if purse.owes:
+        sale = uuid.uuid4()
+        give(account, "6", "sold", purchase_id=sale, priority=1)
+        ledger.charge(order(account, "6", "eaten"), NOON)
+        ledger.claw_back(account_id=account, purchase_id=sale, key="refund", reason="refund", now=NOON)
+    if purse.limit:
+        limits = {"account_id": account, "period": "day", "now": NOON}
+        ledger.set_limit(kind="project", subject=str(PROJECT), maximum=D(purse.limit), **limits)
+    if purse.files is not None:
+        limits = {"account_id": account, "period": "month", "now": NOON}
+        ledger.set_limit(kind="quota", subject="files", maximum=Decimal(purse.files), **limits)
+    if purse.warn_below:
+        ledger.set_warning(account_id=account, below=D(purse.warn_below), now=NOON)
+    return account
+
+
+def as_order(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeOrder:
+    return order(
+        accounts[use.purse],
+        use.credits,
+        f"key {use.key}",
+        service=use.covers[0],
+        covers=use.covers,
+        fingerprint=use.fingerprint,
+        project_id=PROJECT if use.in_project else None,
+        quota=("files", use.files) if use.files else None,
+        detail={"use": use.key},
+    )
+
+
+def one_by_one(orders: list[ledger.ChargeOrder], now: dt.datetime) -> list[ledger.Charged | ledger.LedgerError]:
+    return [charged_alone(each, now) for each in orders]
+
+
+def charged_alone(each: ledger.ChargeOrder, now: dt.datetime) -> ledger.Charged | ledger.LedgerError:
+    before = transaction.savepoint()
+    try:
+        return ledger.charge(each, now)
+    except ledger.UnknownWallet as refusal:  # breaks the transaction that it is met in
+        transaction.savepoint_rollback(before)
+        return refusal
+    except ledger.LedgerError as refusal:
+        return refusal
+
+
+def comparable(outcome: ledger.Charged | ledger.LedgerError, accounts: list[uuid.UUID]) -> Any:
+    """The outcome without the ids that settling made up in between."""
+    if isinstance(outcome, ledger.LedgerError):
+        return type(outcome).__name__, vars(outcome)
+    return replace(outcome, drawn=tuple((one.kind, one.credits) for one in outcome.drawn))
+
+
+@contextlib.contextmanager
+def undone() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def seen(charge: Any, orders: list[ledger.ChargeOrder], accounts: list[uuid.UUID]) -> dict[str, Any]:
+    with undone():
+        outcomes = [comparable(one, accounts) for one in charge(orders, LATER)]
+        ledger.settle(accounts, LATER)  # a batch settles before it looks for replays, a single charge after
+        assert broken(accounts) == []
+        return {"outcomes": outcomes} | state_of(accounts)
+
+
+def compare(wallets: list[Purse], long_list: list[Use]) -> None:
+    with undone():
+        accounts = [fill(purse, place) for place, purse in enumerate(wallets)]
+        orders = [as_order(use, accounts) for use in long_list]
+        together, singly = (seen(way, orders, accounts) for way in (ledger.charge_many, one_by_one))
+    for name, found in together.items():
+        assert found == singly[name], name
+
+
+@examples(40)
+@given(
+    st.lists(purses, min_size=4, max_size=4),
+    st.lists(uses, min_size=1, max_size=24),
+    st.sampled_from([1, 1, 3]),
+)
+def test_a_batch_of_anything_is_the_same_as_one_after_the_other(db, wallets, short_list, times):
+    compare(wallets, [replace(use, key=use.key + 41 * turn) for turn in range(times) for use in short_list])
+
+
+@examples(40)
+@given(
+    st.lists(rich_purses, min_size=4, max_size=4),
+    st.lists(uses, min_size=8, max_size=12),
+    st.lists(st.integers(0, 47), max_size=3),
+)
+def test_a_large_batch_on_plain_wallets_is_the_same_as_one_after_the_other(db, wallets, short_list, replayed):
+    """Every key is new but for a few that were used before, so most wallets are charged by one statement."""
+    long_list = [replace(use, key=3 + turn * 20 + n) for turn in range(6) for n, use in enumerate(short_list)]
+    for place in replayed:
+        long_list[place] = replace(long_list[place], key=place % 3)
+    compare(wallets, long_list)
+
+
+def test_more_than_a_thousand_uses_are_no_batch(account):
+    with pytest.raises(ValueError, match="1001"):
+        ledger.charge_many([order(account, "1", str(n)) for n in range(1001)], NOON)
+    assert ledger.charge_many([], NOON) == []
