@@ -27,16 +27,16 @@ from pricing.policies import Wording
 
 DEFAULT_ACCENT = "#1f5fd6"
 
-# Address, label, and the addresses of pages that count as inside it.
-PAGES = (
+# Name of the address, label, and other beginnings of addresses that belong to it.
+PAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("dashboard", _("Dashboard"), ()),
-    ("usage", _("Usage"), ("charge",)),
-    ("history", _("History"), ("statement",)),
-    ("services", _("Models & prices"), ("service", "compare")),
+    ("usage", _("Usage"), ("/charges/",)),
+    ("history", _("History"), ()),
+    ("services", _("Models & prices"), ()),
     ("plans", _("Plans"), ()),
-    ("billing", _("Billing"), ("buy", "purchases", "purchase")),
+    ("billing", _("Billing"), ()),
     ("api_keys", _("API keys"), ()),
-    ("settings", _("Settings"), ("alerts", "projects", "team", "provider_keys")),
+    ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/projects/", "/team/")),
 )
 MENU = (
     ("settings", _("Settings"), "cog-6-tooth"),
@@ -128,11 +128,10 @@ class Portal:
     def nav(self) -> list[NavItem]:
         if not self.account:
             return []
-        match = self.request.resolver_match
-        here = match.url_name if match else None
+        here = self.request.path
         return [
-            NavItem(url=url, label=str(label), current=here == name or here in inside)
-            for name, label, inside in PAGES
+            NavItem(url=url, label=str(label), current=_inside(here, url, *more))
+            for name, label, more in PAGES
             if (url := address(name))
         ]
 
@@ -148,6 +147,11 @@ class Portal:
     def buy_url(self) -> str:
         """Where credits are bought; empty for a member who may not."""
         return address("buy") if self.membership and self.membership.may_buy else ""
+
+
+def _inside(here: str, url: str, *more: str) -> bool:
+    """Whether the page belongs to the one at `url`: it lies below it, or below one of the other beginnings."""
+    return here == url or any(one != "/" and here.startswith(one) for one in (url, *more))
 
 
 def address(name: str) -> str:
