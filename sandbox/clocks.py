@@ -1,14 +1,11 @@
 """Test clocks: customers who live at another instant than the rest of the world.
 
-Invariant: a clock only moves forward, and everything of its customers that falls due on the way has happened, in
-order, when it reports "ready".
+Invariant: whatever is done for a customer on a clock carries the clock's instant (sandbox.clock_api moves it).
 """
 
-from sandbox import errors, events, store
+from sandbox import store
 from sandbox.calls import Call
 from sandbox.store import Body
-
-LONGEST_SECONDS = 2 * 366 * 86400  # Stripe's own limit is two intervals; this is roomier and still ends
 
 
 def of_customer(call: Call, customer: Body | str | None) -> Call:
@@ -16,58 +13,3 @@ def of_customer(call: Call, customer: Body | str | None) -> Call:
     body = store.find("customer", customer) if isinstance(customer, str) else customer
     clock = store.find("test_helpers.test_clock", body.get("test_clock")) if body else None
     return call.at(clock["frozen_time"]) if clock else call
-
-
-def create(call: Call) -> Body:
-    body = {
-        "id": store.new_id("test_helpers.test_clock"),
-        "object": "test_helpers.test_clock",
-        "created": call.now,
-        "deletes_after": call.now + 30 * 86400,
-        "frozen_time": call.params["frozen_time"],
-        "livemode": False,
-        "name": call.params.get("name"),
-        "status": "ready",
-        "status_details": {},
-    }
-    store.add(body)
-    events.record("test_helpers.test_clock.created", body, call)
-    return body
-
-
-def retrieve(call: Call) -> Body:
-    return store.get("test_helpers.test_clock", call.ids["test_clock"])
-
-
-def list_clocks(call: Call) -> Body:
-    return store.listing("test_helpers.test_clock", call, "/v1/test_helpers/test_clocks")
-
-
-def delete(call: Call) -> Body:
-    body = retrieve(call)
-    gone = {"id": body["id"], "object": body["object"], "deleted": True}
-    store.save(gone)
-    events.record("test_helpers.test_clock.deleted", body, call)
-    return gone
-
-
-def advance(call: Call) -> Body:
-    """Move the clock; renewals, retries and scheduled changes on the way happen before the answer."""
-    return advance_to(retrieve(call), call.params["frozen_time"], call)
-
-
-def advance_to(clock: Body, instant: int, call: Call) -> Body:
-    """Move this clock to an instant (Unix seconds). Raises StripeError when that is not ahead, or too far."""
-    from sandbox import renewals  # renewals read clocks, so they come after this module
-
-    if not clock["frozen_time"] < instant <= clock["frozen_time"] + LONGEST_SECONDS:
-        raise errors.StripeError("frozen_time must be after the clock's current time and not too far ahead.", param="frozen_time")
-    customers = store.where("customer", test_clock=clock["id"])
-    ids = [customer["id"] for customer in customers]
-    for moment in renewals.run_until(ids, instant, call):
-        clock["frozen_time"] = moment
-        store.save(clock)
-    clock["frozen_time"] = instant
-    store.save(clock)
-    events.record("test_helpers.test_clock.ready", clock, call)
-    return clock

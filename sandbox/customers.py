@@ -5,7 +5,7 @@ Invariant: a deleted customer keeps only its id; its subscriptions end with it.
 
 from typing import Any
 
-from sandbox import clocks, errors, events, payment_methods, store
+from sandbox import clocks, errors, events, payment_methods, store, subscription_states
 from sandbox.calls import Call
 from sandbox.store import Body
 
@@ -121,12 +121,10 @@ def update(call: Call) -> Body:
 
 def delete(call: Call) -> Body:
     """Cancel the customer's subscriptions at once, then forget the person."""
-    from sandbox import subscriptions  # subscriptions bill customers, so they come after this module
-
     body = store.get("customer", call.ids["customer"])
     for subscription in store.where("subscription", customer=body["id"]):
-        if subscription["status"] not in ("canceled", "incomplete_expired"):
-            subscriptions.end(subscription, clocks.of_customer(call, body), reason="cancellation_requested")
+        if subscription["status"] not in subscription_states.OVER:
+            subscription_states.end(subscription, clocks.of_customer(call, body), reason="cancellation_requested")
     events.record("customer.deleted", body, call)
     gone = {"id": body["id"], "object": "customer", "deleted": True}
     store.save(gone)

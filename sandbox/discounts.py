@@ -142,6 +142,47 @@ def coupon_of(given: dict[str, Any], call: Call) -> Body:
     return coupon
 
 
+def coupon_behind(given: dict[str, Any]) -> Body:
+    """The coupon of a discount that was accepted before (a checkout that is being paid)."""
+    if code_id := given.get("promotion_code"):
+        return store.get("coupon", store.get("promotion_code", code_id)["promotion"]["coupon"])
+    return store.get("coupon", given["coupon"])
+
+
+def attach(given: dict[str, Any], coupon: Body, call: Call, *, customer: str, subscription: str) -> Body:
+    """The discount object that ties a coupon to a subscription."""
+    months = coupon["duration_in_months"]
+    return store.add(
+        {
+            "id": store.new_id("discount"),
+            "object": "discount",
+            "checkout_session": None,
+            "created": call.now,
+            "customer": customer,
+            "customer_account": None,
+            "end": call.now + months * 2_629_800 if months else None,
+            "invoice": None,
+            "invoice_item": None,
+            "promotion_code": given.get("promotion_code"),
+            "source": {"coupon": coupon["id"], "type": "coupon"},
+            "start": call.now,
+            "subscription": subscription,
+            "subscription_item": None,
+        }
+    )
+
+
+def continuing(subscription: Body, amount: int, call: Call) -> list[tuple[str, int]]:
+    """(discount id, minor units off) for a renewal of the subscription."""
+    taken = []
+    for discount_id in subscription["discounts"]:
+        discount = store.get("discount", discount_id)
+        if discount["end"] is None or discount["end"] > call.now:
+            coupon = store.get("coupon", discount["source"]["coupon"])
+            taken.append((discount_id, taken_off(amount, coupon, subscription["currency"])))
+    return taken
+
+
 def taken_off(amount: int, coupon: Body, currency: str) -> int:
     """Minor units that the coupon takes off this amount (percentages half up)."""
     if coupon["amount_off"] is not None:

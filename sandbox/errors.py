@@ -39,3 +39,10 @@ def unknown_object(kind: str, stripe_id: str, param: str | None = None) -> Strip
 
 def unexpected_state(message: str, *, code: str, **more: Any) -> StripeError:
     return StripeError(message, code=code, **more)
+
+
+def refusal_of(error: StripeError) -> StripeError:
+    """The same answer as a plain refusal: what was written on the way to it is taken back."""
+    plain = StripeError(str(error), status=error.status)
+    plain.error = error.error
+    return plain

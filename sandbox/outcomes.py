@@ -4,13 +4,15 @@ Invariant: wherever an intent changes (API, 3-D Secure page, settling, retry), i
 the same transaction.
 """
 
-from sandbox import checkout_payment, invoices, payments, setup_intents, store
+from sandbox import checkout_payment, default_cards, invoices, payments, setup_intents, store
 from sandbox.calls import Call
 from sandbox.store import Body
 
 
 def changed(intent: Body, call: Call) -> None:
     """The intent succeeded, or is on its way."""
+    if intent.get("_becomes_default") and intent["status"] == "succeeded":
+        default_cards.choose(intent["customer"], intent["payment_method"], call)
     if session_id := intent.get("_session"):
         session = store.get("checkout.session", session_id)
         if intent["object"] == "setup_intent":

@@ -1,23 +1,29 @@
-"""Payment intents: the API's doors to the engine in sandbox.payments.
+"""Payment intents: an amount somebody is going to pay, in its first state.
 
-Invariant: an intent's amount, currency and status move only as Stripe allows; a cancelled or paid one is final.
+Invariant: an intent's amount is one that Stripe would take, and can be paid by at least one kind of method.
+What becomes of it is told in sandbox.payments.
 """
 
 from typing import Any
 
-from sandbox import balance, clocks, customers, errors, events, outcomes, payment_methods, payments, store
+from sandbox import balance, customers, errors, events, payment_methods, store
 from sandbox.calls import Call
 from sandbox.store import Body
 
 SMALLEST = {"jpy": 50, "krw": 500, "hkd": 400, "cny": 400, "mxn": 1000, "sek": 300, "nok": 300, "dkk": 250, "gbp": 30}
 
 
+def smallest(currency: str) -> int:
+    """The least that Stripe charges, in minor units."""
+    return SMALLEST.get(currency, 50)
+
+
 def check_amount(amount: int, currency: str) -> None:
     """Raises StripeError for amounts that Stripe does not take."""
     if amount < 1:
         raise errors.StripeError("This value must be greater than or equal to 1.", code="parameter_invalid_integer", param="amount")
-    if amount < SMALLEST.get(currency, 50):
-        least = balance.format_amount(SMALLEST.get(currency, 50), currency)
+    if amount < smallest(currency):
+        least = balance.format_amount(smallest(currency), currency)
         raise errors.StripeError(f"Amount must be at least {least}", code="amount_too_small", param="amount")
     if amount > 99_999_999:
         raise errors.StripeError("Amount must be no more than 999,999.99", code="amount_too_large", param="amount")
@@ -77,109 +83,3 @@ def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
     store.add(body)
     events.record("payment_intent.created", body, call)
     return body
-
-
-def create(call: Call) -> Body:
-    """Create, and with `confirm` pay at once. Raises payments.Declined."""
-    given = dict(call.params)
-    amount, currency = given.pop("amount"), given.pop("currency").lower()
-    if customer := given.get("customer"):
-        call = clocks.of_customer(call, store.get("customer", customer, "customer"))
-    if given.get("off_session") and not given.get("confirm"):
-        raise errors.StripeError("off_session can only be used with confirm=true.", param="off_session")
-    body = new(call, amount=amount, currency=currency, **given)
-    if given.get("confirm"):
-        return _confirm(body, call)
-    if method := given.get("payment_method"):
-        body |= {"payment_method": payment_methods.usable(method, call)["id"], "status": "requires_confirmation"}
-        store.save(body)
-    return body
-
-
-def confirm(call: Call) -> Body:
-    return _confirm(retrieve(call), call)
-
-
-def _confirm(body: Body, call: Call) -> Body:
-    if body["status"] not in payments.OPEN:
-        raise unexpected(body, "confirmed")
-    body["_return_url"] = call.params.get("return_url")
-    if usage := call.params.get("setup_future_usage"):
-        body["setup_future_usage"] = usage
-    chosen = call.params.get("payment_method") or body["payment_method"]
-    if not chosen:
-        raise errors.StripeError(
-            "You cannot confirm this PaymentIntent because it's missing a payment method.",
-            code="payment_intent_unexpected_state",
-            payment_intent=store.public(body),
-        )
-    method = payment_methods.usable(chosen, call)
-    if method["customer"] and method["customer"] != body["customer"]:
-        raise errors.StripeError(
-            f"The customer does not have a payment method with the ID {method['id']}.",
-            code="resource_missing",
-            param="payment_method",
-        )
-    if method.get("_detached"):
-        raise errors.StripeError("The payment method was detached and may not be used again.", param="payment_method")
-    off_session = bool(call.params.get("off_session")) and call.params.get("off_session") != "false"
-    try:
-        payments.attempt(body, method, call, off_session=off_session)
-    except payments.Declined:
-        outcomes.failed(body, call)
-        raise
-    outcomes.changed(body, call)
-    return body
-
-
-def unexpected(body: Body, verb: str) -> errors.StripeError:
-    return errors.StripeError(
-        f"This PaymentIntent's status is {body['status']}: it cannot be {verb}.",
-        code="payment_intent_unexpected_state",
-        payment_intent=store.public(body),
-    )
-
-
-def retrieve(call: Call) -> Body:
-    return store.get("payment_intent", call.ids["intent"])
-
-
-def list_intents(call: Call) -> Body:
-    return store.listing("payment_intent", call, "/v1/payment_intents", customer=call.params.get("customer"))
-
-
-def update(call: Call) -> Body:
-    body = retrieve(call)
-    if {"amount", "currency", "payment_method"} & set(call.params) and body["status"] not in payments.OPEN:
-        raise unexpected(body, "changed")
-    for name in ("amount", "currency", "customer", "description", "receipt_email", "setup_future_usage", "payment_method"):
-        if name in call.params:
-            body[name] = call.params[name] or None
-    if "amount" in call.params:
-        check_amount(body["amount"], body["currency"])
-    if "metadata" in call.params:
-        customers.merge_metadata(body, call.params["metadata"])
-    return store.save(body)
-
-
-def cancel(call: Call) -> Body:
-    body = retrieve(call)
-    if body["status"] not in payments.OPEN:
-        raise unexpected(body, "canceled")
-    reason = call.params.get("cancellation_reason")
-    body |= {"status": "canceled", "canceled_at": call.now, "cancellation_reason": reason, "next_action": None}
-    store.save(body)
-    events.record("payment_intent.canceled", body, call)
-    return body
-
-
-def paid_off_session(call: Call, *, method: Body, amount: int, currency: str, **given: Any) -> Body:
-    """An intent made and paid in one step while nobody is there (invoices). Raises payments.Declined."""
-    body = new(call, amount=amount, currency=currency, **given)
-    return payments.attempt(body, method, call, off_session=True)
-
-
-def charge_of(body: Body) -> Body | None:
-    return store.find("charge", body["latest_charge"]) if body["latest_charge"] else None
-
-

@@ -15,15 +15,15 @@ from sandbox import (
     catalog,
     charges,
     checkout_sessions,
-    clocks,
+    clock_api,
     customers,
     discounts,
     disputes,
     events,
+    invoice_api,
     invoice_items,
     invoice_previews,
-    invoices,
-    payment_intents,
+    payment_intent_api,
     payment_methods,
     portal_sessions,
     refunds,
@@ -36,11 +36,9 @@ from sandbox import (
 from sandbox.calls import Call
 from sandbox.store import Body
 
-PAGED = "limit starting_after ending_before created"
-CUSTOMER = (
-    "email name phone description preferred_locales tax_exempt balance address shipping metadata payment_method "
-    "invoice_settings"
-)
+PAGED_ONLY = "limit starting_after ending_before"
+PAGED = f"{PAGED_ONLY} created"
+CUSTOMER = "email name phone description preferred_locales tax_exempt balance address shipping metadata invoice_settings"
 CHECKOUT = (
     "mode line_items success_url cancel_url customer customer_email customer_creation client_reference_id metadata "
     "payment_intent_data subscription_data setup_intent_data allowed_payment_method_types excluded_payment_method_types "
@@ -50,8 +48,7 @@ CHECKOUT = (
 )
 INTENT = (
     "amount currency customer payment_method description metadata receipt_email setup_future_usage "
-    "statement_descriptor statement_descriptor_suffix transfer_group allowed_payment_method_types confirm off_session "
-    "return_url automatic_payment_methods payment_method_options error_on_requires_action"
+    "statement_descriptor statement_descriptor_suffix transfer_group allowed_payment_method_types payment_method_options"
 )
 PRICE = (
     "currency unit_amount unit_amount_decimal product product_data recurring metadata nickname lookup_key "
@@ -84,7 +81,7 @@ ROUTES = (
     Route("get", "/v1/products", catalog.list_products, f"{PAGED} active"),
     Route("post", "/v1/products", catalog.create_product, PRODUCT),
     Route("get", "/v1/products/{id}", catalog.retrieve_product),
-    Route("post", "/v1/products/{id}", catalog.update_product, f"{PRODUCT} default_price"),
+    Route("post", "/v1/products/{id}", catalog.update_product, "name active description images metadata default_price marketing_features statement_descriptor tax_code unit_label url"),
     Route("get", "/v1/prices", catalog.list_prices, f"{PAGED} active product currency type lookup_keys"),
     Route("post", "/v1/prices", catalog.create_price, PRICE),
     Route("get", "/v1/prices/{price}", catalog.retrieve_price),
@@ -108,13 +105,13 @@ ROUTES = (
     Route("get", "/v1/promotion_codes/{promotion_code}", discounts.retrieve_code),
     Route("post", "/v1/promotion_codes/{promotion_code}", discounts.update_code, "active metadata"),
     Route("get", "/v1/customers", customers.list_customers, f"{PAGED} email test_clock"),
-    Route("post", "/v1/customers", customers.create, f"{CUSTOMER} test_clock"),
+    Route("post", "/v1/customers", customers.create, f"{CUSTOMER} payment_method test_clock"),
     Route("get", "/v1/customers/{customer}", customers.retrieve),
     Route("post", "/v1/customers/{customer}", customers.update, CUSTOMER),
     Route("delete", "/v1/customers/{customer}", customers.delete),
-    Route("get", "/v1/customers/{customer}/payment_methods", payment_methods.list_of_customer, f"{PAGED} type allow_redisplay"),
+    Route("get", "/v1/customers/{customer}/payment_methods", payment_methods.list_of_customer, f"{PAGED_ONLY} type allow_redisplay"),
     Route("get", "/v1/customers/{customer}/payment_methods/{payment_method}", payment_methods.retrieve_of_customer),
-    Route("get", "/v1/payment_methods", payment_methods.list_methods, f"{PAGED} customer type"),
+    Route("get", "/v1/payment_methods", payment_methods.list_methods, f"{PAGED_ONLY} customer type"),
     Route("post", "/v1/payment_methods", payment_methods.create, "type card billing_details metadata sepa_debit"),
     Route("get", "/v1/payment_methods/{payment_method}", payment_methods.retrieve),
     Route("post", "/v1/payment_methods/{payment_method}", payment_methods.update, "billing_details metadata allow_redisplay"),
@@ -125,18 +122,18 @@ ROUTES = (
     Route("get", "/v1/checkout/sessions/{session}", checkout_sessions.retrieve),
     Route("post", "/v1/checkout/sessions/{session}", checkout_sessions.update, "metadata"),
     Route("post", "/v1/checkout/sessions/{session}/expire", checkout_sessions.expire),
-    Route("get", "/v1/checkout/sessions/{session}/line_items", checkout_sessions.list_line_items, PAGED),
-    Route("get", "/v1/payment_intents", payment_intents.list_intents, f"{PAGED} customer"),
-    Route("post", "/v1/payment_intents", payment_intents.create, INTENT),
-    Route("get", "/v1/payment_intents/{intent}", payment_intents.retrieve),
-    Route("post", "/v1/payment_intents/{intent}", payment_intents.update, INTENT),
+    Route("get", "/v1/checkout/sessions/{session}/line_items", checkout_sessions.list_line_items, PAGED_ONLY),
+    Route("get", "/v1/payment_intents", payment_intent_api.list_intents, f"{PAGED} customer"),
+    Route("post", "/v1/payment_intents", payment_intent_api.create, f"{INTENT} confirm off_session return_url automatic_payment_methods error_on_requires_action"),
+    Route("get", "/v1/payment_intents/{intent}", payment_intent_api.retrieve),
+    Route("post", "/v1/payment_intents/{intent}", payment_intent_api.update, INTENT),
     Route(
         "post",
         "/v1/payment_intents/{intent}/confirm",
-        payment_intents.confirm,
+        payment_intent_api.confirm,
         "payment_method off_session return_url setup_future_usage receipt_email",
     ),
-    Route("post", "/v1/payment_intents/{intent}/cancel", payment_intents.cancel, "cancellation_reason"),
+    Route("post", "/v1/payment_intents/{intent}/cancel", payment_intent_api.cancel, "cancellation_reason"),
     Route("get", "/v1/setup_intents", setup_intents.list_intents, f"{PAGED} customer payment_method"),
     Route(
         "post",
@@ -161,7 +158,7 @@ ROUTES = (
     Route("post", "/v1/disputes/{dispute}/close", disputes.close),
     Route("get", "/v1/events", events.list_events, f"{PAGED} type types delivery_success"),
     Route("get", "/v1/events/{id}", events.retrieve),
-    Route("get", "/v1/webhook_endpoints", webhook_endpoints.list_endpoints, PAGED),
+    Route("get", "/v1/webhook_endpoints", webhook_endpoints.list_endpoints, PAGED_ONLY),
     Route("post", "/v1/webhook_endpoints", webhook_endpoints.create, "url enabled_events description metadata api_version"),
     Route("get", "/v1/webhook_endpoints/{webhook_endpoint}", webhook_endpoints.retrieve),
     Route("post", "/v1/webhook_endpoints/{webhook_endpoint}", webhook_endpoints.update, "url enabled_events description metadata disabled"),
@@ -190,28 +187,28 @@ ROUTES = (
     Route("post", "/v1/subscription_schedules/{schedule}", schedules.update, "phases end_behavior metadata proration_behavior"),
     Route("post", "/v1/subscription_schedules/{schedule}/release", schedules.release, "preserve_cancel_date"),
     Route("post", "/v1/subscription_schedules/{schedule}/cancel", schedules.cancel, "invoice_now prorate"),
-    Route("get", "/v1/invoices", invoices.list_invoices, f"{PAGED} customer subscription status collection_method"),
-    Route("post", "/v1/invoices", invoices.create, "customer description metadata auto_advance collection_method currency"),
+    Route("get", "/v1/invoices", invoice_api.list_invoices, f"{PAGED} customer subscription status collection_method"),
+    Route("post", "/v1/invoices", invoice_api.create, "customer description metadata auto_advance collection_method currency"),
     Route(
         "post", "/v1/invoices/create_preview", invoice_previews.create, "customer subscription subscription_details discounts currency"
     ),
-    Route("get", "/v1/invoices/{invoice}", invoices.retrieve),
-    Route("post", "/v1/invoices/{invoice}", invoices.update, "metadata description auto_advance default_payment_method"),
-    Route("post", "/v1/invoices/{invoice}/finalize", invoices.finalize_by_api, "auto_advance"),
-    Route("post", "/v1/invoices/{invoice}/pay", invoices.pay_by_api, "payment_method off_session"),
-    Route("post", "/v1/invoices/{invoice}/void", invoices.void),
-    Route("get", "/v1/invoices/{invoice}/lines", invoices.list_lines, PAGED),
-    Route("get", "/v1/invoice_payments", invoices.list_payments, f"{PAGED} invoice payment status"),
-    Route("get", "/v1/invoice_payments/{invoice_payment}", invoices.retrieve_payment),
+    Route("get", "/v1/invoices/{invoice}", invoice_api.retrieve),
+    Route("post", "/v1/invoices/{invoice}", invoice_api.update, "metadata description auto_advance default_payment_method"),
+    Route("post", "/v1/invoices/{invoice}/finalize", invoice_api.finalize, "auto_advance"),
+    Route("post", "/v1/invoices/{invoice}/pay", invoice_api.pay, "payment_method off_session"),
+    Route("post", "/v1/invoices/{invoice}/void", invoice_api.void),
+    Route("get", "/v1/invoices/{invoice}/lines", invoice_api.list_lines, PAGED_ONLY),
+    Route("get", "/v1/invoice_payments", invoice_api.list_payments, f"{PAGED} invoice payment status"),
+    Route("get", "/v1/invoice_payments/{invoice_payment}", invoice_api.retrieve_payment),
     Route("get", "/v1/invoiceitems", invoice_items.list_items, f"{PAGED} customer invoice pending"),
     Route("post", "/v1/invoiceitems", invoice_items.create, "customer amount currency description metadata subscription invoice"),
     Route("get", "/v1/invoiceitems/{invoiceitem}", invoice_items.retrieve),
     Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url flow_data locale configuration"),
-    Route("get", "/v1/test_helpers/test_clocks", clocks.list_clocks, PAGED),
-    Route("post", "/v1/test_helpers/test_clocks", clocks.create, "frozen_time name"),
-    Route("get", "/v1/test_helpers/test_clocks/{test_clock}", clocks.retrieve),
-    Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", clocks.advance, "frozen_time"),
-    Route("delete", "/v1/test_helpers/test_clocks/{test_clock}", clocks.delete),
+    Route("get", "/v1/test_helpers/test_clocks", clock_api.list_clocks, PAGED_ONLY),
+    Route("post", "/v1/test_helpers/test_clocks", clock_api.create, "frozen_time name"),
+    Route("get", "/v1/test_helpers/test_clocks/{test_clock}", clock_api.retrieve),
+    Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", clock_api.advance, "frozen_time"),
+    Route("delete", "/v1/test_helpers/test_clocks/{test_clock}", clock_api.delete),
 )
 
 

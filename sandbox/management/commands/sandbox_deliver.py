@@ -1,0 +1,36 @@
+"""Send waiting events to the webhook endpoints now; `--event` sends one again."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from sandbox import deliveries, dues
+from sandbox.models import Delivery
+
+
+class Command(BaseCommand):
+    help = "Let due things happen and deliver the sandbox's waiting events."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--event", help="send this event again, whatever became of it")
+        parser.add_argument("--lost", action="store_true", help="send also what the switch lost")
+        parser.add_argument("--settle", action="store_true", help="first settle every payment that waits for money")
+        parser.add_argument("--fail", action="store_true", help="first fail every payment that waits for money")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        if options["settle"] or options["fail"]:
+            done = dues.settle_pending(now, succeeded=not options["fail"])
+            self.stdout.write(f"{done} payments {'failed' if options['fail'] else 'settled'}")
+        self.stdout.write(f"{dues.happen(now)} due things happened")
+        if options["event"]:
+            deliveries.redeliver(options["event"], now)
+        if options["lost"]:
+            Delivery.objects.filter(state=Delivery.State.LOST).update(state=Delivery.State.WAITING, due_at=now)
+        tried = 0
+        while count := deliveries.deliver_due(timezone.now()):
+            tried += count
+        deliveries.wait_until_idle()
+        self.stdout.write(f"{tried} deliveries tried")
