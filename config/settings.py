@@ -175,6 +175,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # name: {"task": dotted name of an app's task, "schedule": seconds or crontab}
     "heartbeat": {"task": "config.heartbeat", "schedule": 15.0, "options": {"expires": 60}},
 }
+if SANDBOX:
+    CELERY_BEAT_SCHEDULE |= {
+        "sandbox-deliver": {"task": "sandbox.tasks.deliver", "schedule": 5.0, "options": {"expires": 10}},
+        "sandbox-time": {"task": "sandbox.tasks.pass_time", "schedule": 10.0, "options": {"expires": 20}},
+    }
 
 # The REST API. Keys: accounts.authentication; errors and answers: core.endpoint, core.problems.
 API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key
