@@ -61,7 +61,7 @@ mutate: $(VENV)/.development  ## break the rules of money on purpose, and see th
 
 .PHONY: lock
 lock: $(VENV)/.development  ## pin requirements.in and requirements-dev.in with hashes
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -86,10 +86,10 @@ $(BIN)/python:
 
 $(VENV)/.runtime: requirements.txt | $(BIN)/python
 	@echo "Installing what Refill runs on (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt | $(BIN)/python
 	@echo "Installing what the tests and checks need (once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
