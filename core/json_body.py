@@ -1,7 +1,7 @@
 """JSON in and out, strictly: what is not plain JSON of a sane size is refused before anything looks at it.
 
-Invariants: numbers with a fraction are exact Decimals, never floats (NaN and Infinity are Decimal NaN, which
-every field refuses by name); no text holds NUL or half a surrogate
+Invariants: numbers with a fraction are exact Decimals, never floats (NaN and Infinity too, which every
+field refuses by name); no text holds NUL or half a surrogate
 pair (PostgreSQL stores neither); no object names a field twice.
 """
 
@@ -79,8 +79,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _decimal(text: str) -> Decimal:
-    """A number with a fraction or an exponent, exactly. NaN, Infinity and what no Decimal can hold become
-    NaN: whoever checks the field refuses it, and can say which field it was."""
+    """A number with a fraction or an exponent, exactly. NaN and Infinity are Decimals too, and what no
+    Decimal can hold becomes NaN: whoever checks the field refuses it, and can say which field it was."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -88,7 +88,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def _inspect(value: Any, levels: int) -> None:
-    if levels < 0:
+    if levels == 0 and isinstance(value, dict | list):
         raise _malformed(_("it is nested too deeply"))
     if isinstance(value, str):
         if _UNSTORABLE.search(value):

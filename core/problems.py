@@ -92,6 +92,8 @@ def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """DRF's exception handler: any exception of an endpoint becomes a problem document."""
     request = context["request"]
     problem = as_problem(error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        problem.headers = {"Allow": ", ".join(context["view"].allowed_methods)}
     if problem.status >= 500:
         _log.error("%s: %s", problem.code, type(error).__name__, exc_info=error)
         # Whoever listens for failed requests (Sentry, the test client) hears of this one too.

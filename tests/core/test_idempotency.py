@@ -1,0 +1,124 @@
+"""One answer for one key: kept with the effect, given again for good, refused for another body."""
+
+import threading
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.test import RequestFactory
+from django.utils import timezone
+from rest_framework.request import Request
+
+from core import idempotency, json_body
+from core.models import KeptAnswer
+from core.problems import Problem
+
+OWNER = uuid4()
+
+
+def asked(body: bytes = b'{"a": 1}', path: str = "/api/v1/things") -> Request:
+    raw = RequestFactory().post(path, body, content_type="application/json")
+    return Request(raw, parsers=[json_body.StrictJSONParser()])
+
+
+def once(
+    act: Any, *, request: Request | None = None, key: str = "k", owner: UUID = OWNER, **options: Any
+) -> Any:
+    return idempotency.once(request or asked(), owner=owner, key=key, now=timezone.now(), act=act, **options)
+
+
+@pytest.mark.requirement("CORE-02")
+def test_the_first_answer_is_given_again_without_acting(db: None) -> None:
+    calls = []
+
+    def act() -> tuple[int, dict[str, Any]]:
+        calls.append(1)
+        return 201, {"n": len(calls)}
+
+    first, again = once(act), once(act)
+    assert (again.status_code, again.content) == (201, first.content) == (201, b'{"n":1}')
+    assert "Idempotent-Replayed" not in first
+    assert again["Idempotent-Replayed"] == "true"
+    assert once(act, owner=uuid4()).content == b'{"n":2}'
+    assert once(act, request=asked(path="/api/v1/others")).content == b'{"n":3}'
+
+
+@pytest.mark.requirement("CORE-02")
+def test_another_body_is_refused(db: None) -> None:
+    once(lambda: (201, {}))
+    with pytest.raises(Problem) as refused:
+        once(lambda: (201, {}), request=asked(b'{"a": 2}'))
+    assert (refused.value.status, refused.value.code) == (422, "idempotency_key_reused")
+
+
+def test_a_refusal_does_not_burn_the_key(db: None) -> None:
+    def refuse() -> tuple[int, dict[str, Any]]:
+        raise Problem(402, "insufficient_credits", "No.")
+
+    with pytest.raises(Problem):
+        once(refuse)
+    assert once(lambda: (402, {})).status_code == 402
+    assert once(lambda: (201, {})).status_code == 201
+    assert KeptAnswer.objects.count() == 1
+
+
+@pytest.mark.fault("L8")
+@pytest.mark.django_db(transaction=True)
+def test_while_the_first_is_at_work_the_others_are_told_to_come_again() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    outcome: list[Any] = []
+
+    def slow() -> tuple[int, dict[str, Any]]:
+        begun.set()
+        assert go_on.wait(10)
+        return 201, {"done": True}
+
+    def first() -> None:
+        try:
+            outcome.append(once(slow))
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=first)
+    worker.start()
+    assert begun.wait(10)
+    with pytest.raises(Problem) as refused:
+        once(lambda: (201, {"done": "twice"}))
+    assert (refused.value.status, refused.value.code) == (409, "idempotency_key_in_progress")
+    go_on.set()
+    worker.join()
+    assert once(lambda: (201, {"done": "twice"})).content == outcome[0].content
+
+
+@pytest.mark.fault("L9")
+@pytest.mark.django_db(transaction=True)
+def test_a_crash_before_the_commit_leaves_neither_effect_nor_answer_nor_lock() -> None:
+    class Killed(BaseException):
+        """What a process does that is killed: nothing more."""
+
+    def dies() -> tuple[int, dict[str, Any]]:
+        KeptAnswer.objects.create(
+            owner=uuid4(),
+            endpoint="/effect",
+            key="e",
+            fingerprint=b"",
+            status=1,
+            body="",
+            created_at=timezone.now(),
+        )
+        assert transaction.get_connection().in_atomic_block
+        raise Killed
+
+    with pytest.raises(Killed):
+        once(dies)
+    assert KeptAnswer.objects.count() == 0
+    assert once(lambda: (201, {})).status_code == 201
+
+
+def test_a_key_is_visible_ascii_of_a_sane_length() -> None:
+    assert idempotency.checked_key("~!" * 127, "key")
+    for bad in ("", " ", "a b", "a\n", "é", "k" * 256, None, 5):
+        with pytest.raises(Problem) as refused:
+            idempotency.checked_key(bad, "key")
+        assert refused.value.errors[0]["field"] == "key"

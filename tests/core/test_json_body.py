@@ -1,0 +1,67 @@
+"""Strict JSON: numbers stay exact, and nothing comes through that the database could not keep."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from core import json_body
+from core.problems import Problem
+
+
+def test_fractions_are_exact_decimals_and_whole_numbers_are_ints() -> None:
+    value = json_body.loads(b'{"a": 0.1, "b": 12, "c": 1e2, "d": -0.0}')
+    assert value == {"a": Decimal("0.1"), "b": 12, "c": Decimal(100), "d": 0}
+    assert not any(isinstance(number, float) for number in value.values())
+
+
+@pytest.mark.fault("I1")
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e9999999999999999999999"])
+def test_what_is_no_finite_number_is_left_to_its_field_to_refuse(text: str) -> None:
+    assert not json_body.loads(text.encode()).is_finite()
+
+
+@pytest.mark.fault("I2")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{'a': 1}",
+        b'{"a": 1, "a": 2}',
+        b'{"a": "\x00"}',
+        b'{"a": "\\u0000"}',
+        b'{"a\\u0000": 1}',
+        b'{"a": ["\\ud800"]}',
+        b'{"a": "\xed\xa0\x80"}',
+        b'"\xff"',
+        b"[" * 10_000 + b"]" * 10_000,
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
+        b"[" * 17 + b"]" * 17,
+        b"9" * 5000,
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_what_cannot_be_used_is_refused(body: bytes) -> None:
+    with pytest.raises(Problem) as refused:
+        json_body.loads(body)
+    assert (refused.value.status, refused.value.code) == (400, "malformed_json")
+
+
+def test_a_whole_surrogate_pair_is_a_letter() -> None:
+    assert json_body.loads(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}), ({"a": Decimal("1.50")}, {"a": Decimal("1.50")})],
+)
+def test_the_canonical_form_knows_no_order_of_fields(one: Any, other: Any) -> None:
+    assert json_body.canonical(one) == json_body.canonical(other)
+    assert json_body.canonical(one) != json_body.canonical({**one, "c": None})
+
+
+def test_a_clients_own_numbers_go_back_as_they_came() -> None:
+    assert json_body.without_decimals({"a": [Decimal("0.1"), 2]}) == {"a": [0.1, 2]}
+    with pytest.raises(ValueError):  # noqa: PT011
+        json_body.without_decimals({"a": Decimal("NaN")})

@@ -1,0 +1,62 @@
+"""Cursors: signed, bound to their list, exact in front of ties."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from core.models import KeptAnswer
+from core.pagination import page
+from core.problems import Problem
+
+AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def rows(db: None) -> Any:
+    """Seven rows of one instant: only the second key tells them apart."""
+    for number in range(7):
+        KeptAnswer.objects.create(
+            owner="00000000-0000-0000-0000-000000000001",
+            endpoint="/x",
+            key=str(number),
+            fingerprint=b"",
+            status=200,
+            body="",
+            created_at=AT,
+        )
+    return KeptAnswer.objects.all()
+
+
+def pages(rows: Any, limit: int) -> list[list[str]]:
+    found, query = [], {"limit": limit}
+    while True:
+        answer = page(rows, query, keys=("created_at", "id"), shape=lambda row: {"key": row.key})
+        found.append([row["key"] for row in answer["data"]])
+        if not answer["has_more"]:
+            assert answer["next_cursor"] is None
+            return found
+        query = {"limit": limit, "cursor": answer["next_cursor"]}
+
+
+def test_rows_of_one_instant_are_neither_lost_nor_repeated(rows: Any) -> None:
+    assert pages(rows, 3) == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
+    assert pages(rows, 7) == [["6", "5", "4", "3", "2", "1", "0"]]
+
+
+@pytest.mark.fault("I4")
+@pytest.mark.parametrize("cursor", ["", "x", "W10:x:y", "é", "a" * 500, "../../etc", "eyJhIjoxfQ:1:2"])
+def test_a_cursor_that_we_did_not_write_is_refused(rows: Any, cursor: str) -> None:
+    with pytest.raises(Problem) as refused:
+        page(rows, {"limit": 2, "cursor": cursor}, keys=("created_at", "id"), shape=dict)
+    assert refused.value.errors[0]["field"] == "cursor"
+
+
+@pytest.mark.fault("I4")
+def test_a_tampered_cursor_is_refused(rows: Any) -> None:
+    cursor = page(rows, {"limit": 2}, keys=("created_at", "id"), shape=lambda _row: {})["next_cursor"]
+    for place in (0, len(cursor) // 2, -1):
+        letter = "A" if cursor[place] != "A" else "B"
+        tampered = cursor[:place] + letter + (cursor[place + 1 :] if place != -1 else "")
+        with pytest.raises(Problem):
+            page(rows, {"limit": 2, "cursor": tampered}, keys=("created_at", "id"), shape=dict)

@@ -1,0 +1,89 @@
+"""At most so many requests in a window, counted exactly over threads and processes."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts.models import User
+from core import rate_limit
+from core.rate_limit import Rate, take
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def no_leases() -> Iterator[None]:
+    rate_limit._leases.clear()
+    yield
+    rate_limit._leases.clear()
+
+
+def test_the_quota_passes_and_no_more(db: None) -> None:
+    rate = Rate(3, 60)
+    outcomes = [take("someone", NOON + timedelta(seconds=20), rate) for _ in range(5)]
+    assert [outcome.passes for outcome in outcomes] == [True, True, True, False, False]
+    assert [outcome.remaining for outcome in outcomes] == [2, 1, 0, 0, 0]
+    assert outcomes[0].headers() == {
+        "RateLimit-Policy": '"default";q=3;w=60',
+        "RateLimit": '"default";r=2;t=40',
+    }
+    assert outcomes[4].headers()["Retry-After"] == "40"
+    assert take("another", NOON, rate).passes
+
+
+def test_a_new_window_begins_anew(db: None) -> None:
+    rate = Rate(1, 60)
+    assert take("someone", NOON, rate).passes
+    assert not take("someone", NOON + timedelta(seconds=59), rate).passes
+    assert take("someone", NOON + timedelta(seconds=60), rate).passes
+
+
+def test_another_process_draws_from_the_same_count(db: None) -> None:
+    rate = Rate(200, 60)  # drawn in blocks of two
+    assert take("someone", NOON, rate).passes
+    passed = 1
+    for _other_process in range(300):
+        rate_limit._leases.clear()
+        passed += take("someone", NOON, rate).passes
+    assert passed <= 200
+
+
+@pytest.mark.fault("I5")
+@pytest.mark.django_db(transaction=True)
+def test_of_200_at_once_at_most_100_pass() -> None:
+    passed: list[bool] = []
+    start = threading.Barrier(20)
+
+    def call() -> None:
+        try:
+            start.wait()
+            passed.extend(take("someone", NOON, Rate(100, 60)).passes for _ in range(10))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=call) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(passed) == 100
+
+
+@pytest.mark.fault("I5")
+def test_over_the_api_the_limit_follows_the_key_and_not_the_address(
+    api_of: Any, alice: User, settings: Any, catalogue: None
+) -> None:
+    settings.API_RATE = "2/3600"
+    api = api_of(alice)
+    first = api.get("balance")
+    assert first["RateLimit-Policy"] == '"default";q=2;w=3600'
+    assert first["RateLimit"].startswith('"default";r=1;t=')
+    assert api.client.get("/api/v1/balance", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 200
+    refused = api.client.get("/api/v1/balance", headers={"X-Forwarded-For": "10.0.0.2"})
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert int(refused["Retry-After"]) > 0
+    assert refused["RateLimit"].startswith('"default";r=0;t=')

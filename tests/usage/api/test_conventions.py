@@ -1,0 +1,206 @@
+"""What holds for every address: who may call, what an error looks like, which headers an answer carries."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts import api_keys, memberships
+from accounts.models import Account, ApiKey, Membership, User
+from tests.usage.api.conftest import use
+
+MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+def check_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+    """Every error is the same kind of document."""
+    assert answer.status_code == status
+    assert answer["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert set(problem) >= MEMBERS | ({"errors"} if status == 400 else set())
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["request_id"] == answer["X-Request-Id"]
+    assert problem["title"] and problem["detail"]
+    return problem
+
+
+def test_without_a_key_nothing_is_told(anonymous_api: Any, catalogue: None) -> None:
+    answer = anonymous_api.get("balance")
+    check_problem(answer, 401, "unauthenticated")
+    assert answer["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.fault("W6")
+@pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Bearer rk_account_" + "0" * 49, "Basic eDp5", "é"])
+def test_a_key_that_is_none_is_refused_without_a_question_to_the_database(
+    header: str, django_assert_num_queries: Any, catalogue: None
+) -> None:
+    with django_assert_num_queries(0):
+        answer = Client().get("/api/v1/balance", headers={"Authorization": header})
+    check_problem(answer, 401, "unauthenticated")
+
+
+@pytest.mark.fault("Z5")
+def test_a_revoked_key_is_dead_at_once(account: Account, alice: User, api_of: Any) -> None:
+    api = api_of(alice)
+    assert api.get("balance").status_code == 200
+    api_keys.revoke(ApiKey.objects.get(account=account), timezone.now())
+    check_problem(api.get("balance"), 401, "unauthenticated")
+
+
+@pytest.mark.fault("Z5")
+def test_the_key_of_a_removed_member_is_dead_at_once(
+    team: Account, bob: User, api_of: Any, catalogue: None
+) -> None:
+    api = api_of(bob, account=team)
+    assert api.get("balance").status_code == 200
+    memberships.remove(Membership.objects.get(account=team, user=bob), timezone.now())
+    check_problem(api.get("balance"), 401, "unauthenticated")
+
+
+@pytest.mark.fault("Z5")
+@pytest.mark.parametrize(
+    ("scope", "allowed"), [("read", {"read"}), ("spend", {"spend"}), ("manage", {"manage"})]
+)
+def test_a_key_does_what_its_scope_says_and_no_more(
+    account: Account, alice: User, api_of: Any, scope: str, allowed: set[str]
+) -> None:
+    api = api_of(alice, scopes=[scope])
+    answers = {
+        "read": api.get("balance"),
+        "spend": api.post("charges", use(), key="k1"),
+        "manage": api.get("projects"),
+    }
+    for needed, answer in answers.items():
+        if needed in allowed:
+            assert answer.status_code < 300
+        else:
+            assert check_problem(answer, 403, "missing_scope")["scope"] == needed
+
+
+def test_an_account_key_may_name_its_own_account_and_no_other(
+    api: Any, account: Account, charlie: User
+) -> None:
+    Account.objects.filter(pk=account.pk).update(external_id="alice-81")
+    for name in (account.public_id, "alice-81"):
+        assert api.get("balance", account=name).status_code == 200
+    theirs = Account.objects.get(person=charlie).public_id
+    for name in (theirs, "nobody", "acct_" + "f" * 32):
+        check_problem(api.get("balance", account=name), 404, "unknown_account")
+        check_problem(api.post("charges", use(account=name), key="k1"), 404, "unknown_account")
+
+
+@pytest.mark.fault("I7")
+def test_a_wrong_method_or_type_is_said_to_be_wrong(api: Any) -> None:
+    check_problem(api.delete("balance"), 405, "method_not_allowed")
+    check_problem(api.put("charges", {}), 405, "method_not_allowed")
+    check_problem(api.client.options("/api/v1/balance"), 405, "method_not_allowed")
+    assert api.delete("charges")["Allow"] == "GET, HEAD, POST"
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml", ""):
+        answer = api.client.post(
+            "/api/v1/charges", "a=b", content_type=kind, headers={"Idempotency-Key": "k"}
+        )
+        check_problem(answer, 415, "unsupported_media_type")
+    charset = "application/json; charset=utf-8"
+    answer = api.client.post("/api/v1/estimates", "{}", content_type=charset)
+    check_problem(answer, 400, "invalid_request")
+
+
+def test_an_address_that_does_not_exist_is_a_problem_too(api: Any) -> None:
+    for path in ("/api/v1/nothing", "/api/v2/balance", "/api/v1/charges/x/y/z", "/api/"):
+        check_problem(api.client.get(path), 404, "not_found")
+
+
+def test_a_forged_host_is_a_problem_too(api: Any) -> None:
+    check_problem(api.client.get("/api/v1/balance", headers={"Host": "evil.example"}), 400, "bad_request")
+
+
+def test_what_was_not_foreseen_is_answered_without_its_insides(api: Any, monkeypatch: Any) -> None:
+    from usage.api import balance
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("postgres://secret@host")
+
+    monkeypatch.setattr(balance.ledger, "balance", fail)
+    api.client.raise_request_exception = False
+    answer = api.get("balance")
+    check_problem(answer, 500, "internal_error")
+    assert b"secret" not in answer.content
+
+
+@pytest.mark.fault("O3")
+def test_a_database_that_takes_nothing_is_503(api: Any, monkeypatch: Any) -> None:
+    from django.db import InternalError
+
+    from usage.api import charges
+
+    def read_only(*_: Any, **__: Any) -> None:
+        raise InternalError("cannot execute INSERT in a read-only transaction")
+
+    monkeypatch.setattr(charges.charging, "charge", read_only)
+    api.client.raise_request_exception = False
+    answer = api.post("charges", use(), key="k1")
+    check_problem(answer, 503, "unavailable")
+    assert answer["Retry-After"] == "5"
+
+
+def test_a_callers_own_request_id_is_kept(api: Any) -> None:
+    answer = api.client.get("/api/v1/balance", headers={"X-Request-Id": "trace-81"})
+    assert answer["X-Request-Id"] == "trace-81"
+    assert api.client.get("/api/v1/nothing", headers={"X-Request-Id": "t-2"}).json()["request_id"] == "t-2"
+
+
+def test_answers_are_not_kept_by_caches(api: Any) -> None:
+    assert api.get("balance")["Cache-Control"] == "no-store"
+
+
+@pytest.mark.fault("W1")
+def test_a_browser_reads_freely_and_writes_with_its_csrf_token_only(
+    account: Account, alice: User, catalogue: None
+) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert browser.get("/api/v1/balance").status_code == 200
+    answer = browser.post("/api/v1/estimates", use(), content_type="application/json")
+    check_problem(answer, 403, "csrf_failed")
+    token = "a" * 32
+    browser.cookies[_csrf_cookie()] = token
+    answer = browser.post(
+        "/api/v1/estimates", use(), content_type="application/json", headers={"X-CSRFToken": token}
+    )
+    assert answer.status_code == 200
+
+
+def _csrf_cookie() -> str:
+    from django.conf import settings
+
+    return str(settings.CSRF_COOKIE_NAME)
+
+
+@pytest.mark.fault("Z1")
+def test_a_browser_acts_for_the_members_accounts_only(
+    team: Account, alice: User, bob: User, charlie: User, signed_in: Any, catalogue: None
+) -> None:
+    own = Account.objects.get(person=bob).public_id
+    browser = signed_in(bob)
+    assert browser.get("/api/v1/balance").json()["account"] == own
+    assert browser.get("/api/v1/balance", {"account": team.public_id}).json()["account"] == team.public_id
+    for user in (alice, charlie):
+        name = Account.objects.get(person=user).public_id
+        check_problem(browser.get("/api/v1/balance", {"account": name}), 404, "unknown_account")
+
+
+@pytest.mark.fault("Z4")
+def test_a_plain_member_manages_nothing_from_a_browser(
+    team: Account, bob: User, signed_in: Any, catalogue: None
+) -> None:
+    path = f"/api/v1/projects?account={team.public_id}"
+    answer = signed_in(bob).post(path, {"name": "x"}, content_type="application/json")
+    check_problem(answer, 403, "missing_scope")
+
+
+def test_somebody_who_was_locked_out_reads_nothing(account: Account, alice: User, signed_in: Any) -> None:
+    browser = signed_in(alice)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    check_problem(browser.get("/api/v1/balance"), 401, "unauthenticated")
