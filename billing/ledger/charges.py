@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from billing.ledger import coalescing, database
 from billing.ledger.errors import (
@@ -66,8 +66,7 @@ def charge_many(orders: Sequence[ChargeOrder], now: dt.datetime) -> list[Charged
     if not orders:
         return []
     uses = json.dumps([_as_json(order) for order in orders])
-    with transaction.atomic():
-        rows = database.rows(_MANY, [uses, now])
+    rows = database.rows(_MANY, [uses, now])
     return [_outcome(row, order) for row, order in zip(rows, orders, strict=True)]
 
 

@@ -1,8 +1,9 @@
 """Concurrent charges of one process share a database call and a commit.
 
-Whoever comes first charges alone; whoever comes while that call is under way waits, and the next call
-takes everything that waits. Each caller is answered after the shared commit, so durability is what it
-was, and one hot account becomes several times faster than single commits can be (decision 0003).
+Whoever comes first charges alone; whoever comes while that call is under way waits, and the first of those
+then charges everything that waits in one call. Each caller is answered after the shared commit, so
+durability is what it was, and one hot account becomes several times faster than single commits can be
+(docs/decisions/0003).
 
 Invariant: every submitted order gets exactly one outcome. If the shared call fails, its orders are tried
 singly, so that one poisonous order cannot fail its neighbours.
@@ -11,7 +12,6 @@ singly, so that one poisonous order cannot fail its neighbours.
 import datetime as dt
 import threading
 from collections import deque
-from concurrent.futures import Future
 
 from billing.ledger.errors import LedgerError
 from billing.ledger.orders import Charged, ChargeOrder
@@ -22,40 +22,58 @@ Outcome = Charged | LedgerError
 
 
 class _Waiting:
-    __slots__ = ("future", "now", "order")
+    """One order in the queue. Its thread is woken once: with the outcome, or to lead the next call."""
+
+    __slots__ = ("now", "order", "outcome", "turn")
 
     def __init__(self, order: ChargeOrder, now: dt.datetime) -> None:
         self.order = order
         self.now = now
-        self.future: Future[Outcome] = Future()
+        self.outcome: Outcome | BaseException | None = None
+        self.turn = threading.Event()
 
 
 class Queue:
-    """The orders of one process that wait for a database call; as many calls at a time as `lanes`."""
+    """The orders of one process that wait for a database call; one call is under way at a time."""
 
-    def __init__(self, lanes: int = 1) -> None:
+    def __init__(self) -> None:
         self._waiting: deque[_Waiting] = deque()
-        self._turn = threading.BoundedSemaphore(lanes)
+        self._led = False
+        self._lock = threading.Lock()
 
     def submit(self, order: ChargeOrder, now: dt.datetime) -> Outcome:
         """The outcome of this order, once it is committed (or refused). Raises database errors."""
         mine = _Waiting(order, now)
-        self._waiting.append(mine)
-        while not mine.future.done():
-            with self._turn:
-                if not mine.future.done():
-                    self._charge_what_waits()
-        return mine.future.result()
+        with self._lock:
+            self._waiting.append(mine)
+            leading, self._led = not self._led, True
+        if not leading:
+            mine.turn.wait()
+        if mine.outcome is None:
+            self._lead()
+        if isinstance(mine.outcome, BaseException) and not isinstance(mine.outcome, LedgerError):
+            raise mine.outcome
+        assert mine.outcome is not None
+        return mine.outcome
 
-    def _charge_what_waits(self) -> None:
-        taken: list[_Waiting] = []
-        while self._waiting and len(taken) < LARGEST:
-            taken.append(self._waiting.popleft())
-        if len(taken) > 1:
-            self._charge_together(taken)
-        for one in taken:
-            if not one.future.done():
-                _charge_singly(one)
+    def _lead(self) -> None:
+        """Charge what waits (the leader's own order is first), then pass the lead on."""
+        with self._lock:
+            taken = [self._waiting.popleft() for _ in range(min(LARGEST, len(self._waiting)))]
+        try:
+            if len(taken) > 1:
+                self._charge_together(taken)
+            for one in taken:
+                if one.outcome is None:
+                    _charge_singly(one)
+        finally:
+            with self._lock:
+                heir = self._waiting[0] if self._waiting else None
+                self._led = heir is not None
+            if heir is not None:
+                heir.turn.set()
+            for one in taken[1:]:
+                one.turn.set()
 
     def _charge_together(self, taken: list[_Waiting]) -> None:
         from billing.ledger import charges
@@ -67,18 +85,16 @@ class Queue:
         except Exception:
             return
         for one, outcome in zip(taken, outcomes, strict=True):
-            one.future.set_result(outcome)
+            one.outcome = outcome
 
 
 def _charge_singly(one: _Waiting) -> None:
     from billing.ledger import charges
 
     try:
-        one.future.set_result(charges.charge_alone(one.order, one.now))
-    except LedgerError as refusal:
-        one.future.set_result(refusal)
-    except BaseException as error:  # the caller waits for an answer: it gets the error itself
-        one.future.set_exception(error)
+        one.outcome = charges.charge_alone(one.order, one.now)
+    except BaseException as error:  # a refusal, or a fault: the one who asked gets it
+        one.outcome = error
 
 
 queue = Queue()

@@ -22,7 +22,8 @@ def rows(statement: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, _cursor() as cursor:
         try:
-            return cursor.execute(statement, parameters).fetchall()
+            # a process calls the same few statements for ever, so they are prepared from the first on
+            return cursor.execute(statement, parameters, prepare=True).fetchall()
         except psycopg.Error as error:
             if error.sqlstate == NO_WALLET:
                 raise UnknownWallet(parameters[0]) from None

@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 
-from django.db import transaction
-
 from billing.ledger import database
 from billing.ledger.orders import AllowanceTerms
 
@@ -32,8 +30,7 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
     settled = 0
     while limit is None or settled < limit:
         size = chunk if limit is None else min(chunk, limit - settled)
-        with transaction.atomic():
-            done = int(database.row("select ledger_settle_due(%s, %s) as settled", [now, size])["settled"])
+        done = int(database.row("select ledger_settle_due(%s, %s) as settled", [now, size])["settled"])
         settled += done
         if done < size:
             break
@@ -66,9 +63,7 @@ def set_allowances(
         ]
     )
     statement = "select ledger_set_allowances(%s, %s::jsonb, %s, %s) as balance"
-    with transaction.atomic():
-        balance = database.row(statement, [account_id, terms, carry_over, now])["balance"]
-    return Decimal(balance)
+    return Decimal(database.row(statement, [account_id, terms, carry_over, now])["balance"])
 
 
 def set_limit(
