@@ -19,7 +19,8 @@ DETAIL = (
 
 SEED = """
 insert into accounts_account(id, kind, name, zone, on_wall, created_at)
-select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'personal', 'bench ' || n, 'UTC', false, now()
+select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'personal', 'bench ' || n, 'UTC',
+  false, now()
 from generate_series({first}, {last}) n;
 select count(ledger_open_wallet(id, now())) from accounts_account where name like 'bench %';
 select count(ledger_grant(a.id, ledger_new_id(now()), 'seed-' || g, '', 1000000000, k.kind, 'Seed', null,

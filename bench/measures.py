@@ -1,0 +1,137 @@
+"""What is measured: each function returns (value, detail) for one line of the table."""
+
+import statistics
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+
+import psycopg
+from django.db import connection, connections
+from django.utils import timezone
+
+from bench import pgbench, scripts
+from bench.world import ACCOUNTS, HOT
+from billing import ledger
+
+Measure = tuple[float, str]
+ROUNDS = 5
+
+
+def against_floor(
+    script: str, *, clients: int, hi: int, seconds: int, own_clients: int = 0, each: int = 1
+) -> Measure:
+    """Throughput over the floor's, in turn, as the median of the rounds' ratios."""
+    ratios, floors, own = [], [], []
+    for _ in range(ROUNDS):
+        floor = pgbench.run(scripts.FLOOR, clients=clients, seconds=seconds, lo=1, hi=hi).tps
+        tps = pgbench.run(script, clients=own_clients or clients, seconds=seconds, lo=1, hi=hi).tps * each
+        floors.append(floor)
+        own.append(tps)
+        ratios.append(tps / floor)
+    detail = f"{statistics.median(own):,.0f}/s over a floor of {statistics.median(floors):,.0f}/s"
+    return statistics.median(ratios), detail
+
+
+def sql_uniform(seconds: int) -> Measure:
+    return against_floor(scripts.CHARGE, clients=8, hi=ACCOUNTS, seconds=seconds)
+
+
+def sql_hot(seconds: int) -> Measure:
+    return against_floor(scripts.CHARGE, clients=16, hi=HOT, seconds=seconds)
+
+
+def sql_batch(seconds: int) -> Measure:
+    return against_floor(scripts.BATCH, clients=8, hi=ACCOUNTS, seconds=seconds, own_clients=1, each=1000)
+
+
+def hold_capture(seconds: int) -> Measure:
+    return against_floor(scripts.HOLD_CAPTURE, clients=8, hi=ACCOUNTS, seconds=seconds)
+
+
+def python_uniform(seconds: int) -> Measure:
+    return _python(seconds, accounts=ACCOUNTS, floor_clients=8)
+
+
+def python_hot(seconds: int) -> Measure:
+    return _python(seconds, accounts=HOT, floor_clients=16)
+
+
+def _python(seconds: int, *, accounts: int, floor_clients: int) -> Measure:
+    """The public function in one process with 16 threads, in turn with the floor."""
+    ratios, rates, floors = [], [], []
+    for _ in range(ROUNDS):
+        floor = pgbench.run(scripts.FLOOR, clients=floor_clients, seconds=seconds, lo=1, hi=accounts).tps
+        rate = _threads(seconds, accounts)
+        floors.append(floor)
+        rates.append(rate)
+        ratios.append(rate / floor)
+    detail = f"{statistics.median(rates):,.0f}/s over a floor of {statistics.median(floors):,.0f}/s"
+    return statistics.median(ratios), detail
+
+
+def _threads(seconds: int, accounts: int, threads: int = 16) -> float:
+    counts = [0] * threads
+    end = time.monotonic() + seconds
+
+    def work(place: int) -> None:
+        number = place
+        while time.monotonic() < end:
+            number = (number * 7919 + 1) % accounts if accounts > 1 else 0
+            ledger.charge(order(number + 1), timezone.now())
+            counts[place] += 1
+        connections.close_all()
+
+    workers = [threading.Thread(target=work, args=(place,)) for place in range(threads)]
+    started = time.monotonic()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts) / (time.monotonic() - started)
+
+
+def order(number: int) -> ledger.ChargeOrder:
+    """A use of account `number` that costs 0.25 and belongs to its limited project."""
+    return ledger.ChargeOrder(
+        account_id=uuid.UUID(f"00000000-0000-7000-8000-{number:012}"),
+        credits=Decimal("0.25"),
+        key=str(uuid.uuid4()),
+        service="gpt-4o",
+        covers=("gpt-4o", "tag:text"),
+        fingerprint=b"\0" * 32,
+        project_id=uuid.UUID(f"00000000-0000-7000-9000-{number:012}"),
+        conversation="c-81",
+        detail={
+            "lines": [{"meter": "tokens", "quantity": 1840, "credits": "0.25"}],
+            "usage": {"tokens": 1840},
+        },
+    )
+
+
+def median_ms(call: Callable[[], object], times: int = 1500) -> float:
+    """The median time of one call, in milliseconds."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1000
+
+
+def charge_ms(number: int) -> float:
+    return median_ms(lambda: ledger.charge(order(number), timezone.now()))
+
+
+def balance_ms(number: int) -> float:
+    account = uuid.UUID(f"00000000-0000-7000-8000-{number:012}")
+    return median_ms(lambda: ledger.balance(account, timezone.now()), times=500)
+
+
+def direct() -> psycopg.Connection:
+    """A connection of our own, in autocommit, beside Django's."""
+    settings = connection.settings_dict
+    return psycopg.connect(
+        host=settings["HOST"], user=settings["USER"], dbname=settings["NAME"], autocommit=True
+    )
