@@ -7,7 +7,7 @@ staff publish a draft only after they have looked at its rehearsal, and never on
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,9 @@ from core.amounts import plain
 from pricing import book
 from pricing.models import Rate, RateCard, Service
 from pricing.rates import lines_from_json
+
+Row = dict[str, Any]
+"""A rate as the fields of models.Rate, with the service's key as `service`."""
 
 
 class CardNotPublishable(Exception):
@@ -34,7 +37,6 @@ def draft(
     effective_at: datetime,
     source: str,
     now: datetime,
-    declared_at: datetime | None = None,
     note: str = "",
     problems: Sequence[str] = (),
 ) -> RateCard:
@@ -43,7 +45,6 @@ def draft(
         version=_free_version(effective_at),
         effective_at=effective_at,
         source=source,
-        declared_at=declared_at,
         note=note,
         problems=list(problems),
         created_at=now,
@@ -67,17 +68,16 @@ def _copied(rate: Rate, card: RateCard) -> Rate:
     return rate
 
 
-def set_rates(card: RateCard, rows: Sequence[dict[str, Any]]) -> None:
-    """Give a draft these rates: dicts of Rate's fields with the service's key as `service`."""
-    services = {
-        service.key: service for service in Service.objects.filter(key__in=[row["service"] for row in rows])
-    }
+def set_rates(card: RateCard, rows: Sequence[Row]) -> None:
+    """Give a draft these rates instead of those it has."""
+    keys = [row["service"] for row in rows]
+    services = {service.key: service for service in Service.objects.filter(key__in=keys)}
     card.rates.all().delete()
     Rate.objects.bulk_create(Rate(card=card, **row | {"service": services[row["service"]]}) for row in rows)
 
 
-def fingerprint(rows: Sequence[dict[str, Any]]) -> str:
-    """SHA-256 of rates in the form of `set_rates`, the same however they are ordered or written."""
+def fingerprint(rows: Iterable[Row]) -> str:
+    """SHA-256 of rates, the same however they are ordered or their figures written."""
     canonical = [
         {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
         for row in sorted(rows, key=lambda row: str(row["service"]))
@@ -85,28 +85,42 @@ def fingerprint(rows: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 
-def rows_of(card: RateCard) -> list[dict[str, Any]]:
-    """The card's rates in the form of `set_rates`."""
+def rows_of(card_id: Any) -> list[Row]:
+    """The card's rates."""
     names = ("lines", "options", "minimum", "multiplier", "cost_of_model", "assumed", "reason")
     return [
         {"service": rate.service.key, **{name: getattr(rate, name) for name in names}}
-        for rate in card.rates.select_related("service")
+        for rate in Rate.objects.filter(card_id=card_id).select_related("service")
     ]
 
 
-def put_in_force(card: RateCard, *, by: str, now: datetime) -> None:
-    """Publish without asking (the loader's way; staff go through `publish`)."""
-    card.fingerprint = fingerprint(rows_of(card))
+def rows_in_force(now: datetime) -> dict[str, Row]:
+    """The rates in force by service key; empty before the first card."""
+    published = RateCard.objects.filter(state=RateCard.State.PUBLISHED, effective_at__lte=now)
+    card = published.order_by("-effective_at", "-published_at", "-id").first()
+    return {row["service"]: row for row in rows_of(card.pk)} if card else {}
+
+
+def put_in_force(
+    card: RateCard, *, by: str, now: datetime, declared: tuple[datetime, str] | None = None
+) -> None:
+    """Publish without asking (the loader's way; staff go through `publish`).
+
+    `declared`: the date that the catalogue's file gives the card, and the fingerprint of its rates there.
+    """
+    if declared is not None:
+        card.declared_at, card.declared_fingerprint = declared
+    card.fingerprint = fingerprint(rows_of(card.pk))
     card.state = RateCard.State.PUBLISHED
     card.published_at = now
     card.published_by = by
-    card.save(update_fields=["effective_at", "fingerprint", "state", "published_at", "published_by"])
+    card.save()
     book.changed()
 
 
 def looked_at(card: RateCard, *, now: datetime) -> None:
     """Remember that staff have seen what this draft, as it is, would do."""
-    seen = fingerprint(rows_of(card))
+    seen = fingerprint(rows_of(card.pk))
     RateCard.objects.filter(pk=card.pk).update(looked_at=now, looked_fingerprint=seen)
 
 
@@ -118,6 +132,8 @@ def publish(card_id: Any, *, by: str, now: datetime) -> RateCard:
         if reasons:
             raise CardNotPublishable(reasons)
         card.effective_at = max(card.effective_at, now)
+        # An imported service begins with its first price.
+        Service.objects.filter(rates__card=card, origin=Service.Origin.IMPORT).update(retired_at=None)
         put_in_force(card, by=by, now=now)
     return card
 
@@ -130,7 +146,7 @@ def reasons_against(card: RateCard) -> list[str]:
     if not rates:
         return [_("It has no rates: every service would become unpriced.")]
     reasons = []
-    if card.looked_fingerprint != fingerprint(rows_of(card)):
+    if card.looked_fingerprint != fingerprint(rows_of(card.pk)):
         reasons.append(_("Nobody has looked at the rehearsal of these rates yet. Open it, then publish."))
     for rate in rates:
         reasons += below_cost(rate)
@@ -166,9 +182,17 @@ def withdraw_coming(*, source: str, keep: Collection[datetime], now: datetime) -
 
 
 def newest_by_declared_date(*, source: str) -> dict[datetime | None, str]:
-    """The fingerprint last published by this source for each date that it declared."""
+    """The fingerprint that this source's file last gave each date it declared."""
     cards = RateCard.objects.filter(source=source, state=RateCard.State.PUBLISHED)
-    return {card.declared_at: card.fingerprint for card in cards.order_by("published_at", "id")}
+    return {card.declared_at: card.declared_fingerprint for card in cards.order_by("published_at", "id")}
+
+
+def coming_after(card: RateCard, now: datetime) -> list[RateCard]:
+    """Published cards that will replace this one: their figures do not know of its changes."""
+    coming = RateCard.objects.filter(
+        state=RateCard.State.PUBLISHED, effective_at__gt=max(card.effective_at, now)
+    )
+    return list(coming.order_by("effective_at"))
 
 
 def _free_version(effective_at: datetime) -> str:

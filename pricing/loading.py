@@ -5,7 +5,7 @@ figure becomes a new rate card from its date on and the old card stays; what lef
 deleted. Two loads at once run one after the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection, models, transaction
 
 from pricing import book, cards, schema
+from pricing.cards import Row
 from pricing.catalogue_file import CatalogueFile, read
 from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
 from pricing.rates import Band, Option, RateLine, lines_as_json, options_as_json
@@ -43,10 +44,10 @@ def load(name_or_path: str, *, now: datetime) -> Loaded:
 
 def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Loaded:
     catalogue = file.catalogue
-    _write_services(catalogue.services, now)
-    published = _write_cards(
-        catalogue, now, product_changed=present is not None and present.key != catalogue.key
-    )
+    known = present.rates if present is not None and present.key == catalogue.key else None
+    _write_services(catalogue.services, now, product_changed=known is None)
+    rows = {service.key: _rate_row(catalogue, service, now) for service in catalogue.services}
+    published = _write_cards(catalogue, rows, known, now)
     _write_offers(catalogue, now)
     Catalogue.objects.update_or_create(
         id=Catalogue.THE_ONE,
@@ -56,6 +57,7 @@ def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Load
             "brand": catalogue.brand.model_dump(mode="json"),
             "wording": catalogue.wording.model_dump(mode="json"),
             "policies": catalogue.policies.model_dump(mode="json"),
+            "rates": {key: cards.fingerprint([row]) for key, row in rows.items()},
             "fingerprint": file.fingerprint,
             "loaded_at": now,
         },
@@ -64,42 +66,63 @@ def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Load
     return Loaded(catalogue.key, changed=True, cards=published)
 
 
-def _write_services(services: list[schema.Service], now: datetime) -> None:
+def _write_services(services: list[schema.Service], now: datetime, *, product_changed: bool) -> None:
     rows = []
     for position, service in enumerate(services):
         facts = service.model_dump(exclude={"options", "rate", "changes"})
         facts |= {"quota": service.quota or "", "position": position}
         rows.append(Service(**facts))
-    _write(Service, rows, now)
+    # What staff imported stays beside the file's services, but not beside those of another product.
+    stays = (
+        Service.objects.none() if product_changed else Service.objects.filter(origin=Service.Origin.IMPORT)
+    )
+    _write(Service, rows, now, keep=stays.values_list("key", flat=True))
 
 
-def _write_cards(catalogue: schema.Catalogue, now: datetime, *, product_changed: bool) -> list[str]:
+def _write_cards(
+    catalogue: schema.Catalogue, rows: dict[str, Row], known: dict[str, str] | None, now: datetime
+) -> list[str]:
     """Publish a card for each date of the file whose rates are not those that the file gave it before.
 
-    The first load may publish cards in the past; later ones never reach back into charges already made.
+    `rows` are the file's rates of now, `known` the fingerprints of those it had at the last load; None: the
+    last load was of another product, or there was none. The first load may publish cards in the past;
+    later ones never reach back into charges already made.
     """
     source = f"catalogue:{catalogue.key}"
     changes = {change.effective_at for service in catalogue.services for change in service.changes}
     dates = sorted({catalogue.effective_at, *changes})
-    cards.withdraw_coming(source="catalogue:", keep=() if product_changed else dates, now=now)
-    known = {} if product_changed else cards.newest_by_declared_date(source=source)
     first = not RateCard.objects.filter(state=RateCard.State.PUBLISHED).exists()
     past = [date for date in dates if date <= now]
+    cards.withdraw_coming(source="catalogue:", keep=() if known is None else dates, now=now)
+    before = {} if known is None else cards.newest_by_declared_date(source=source)
+    present = {} if known is None else _merged(rows, known, cards.rows_in_force(now))
     published = []
     for declared_at in dates if first else [*past[-1:], *dates[len(past) :]]:
-        rates = [_rate_row(catalogue, service, declared_at) for service in catalogue.services]
-        fingerprint = cards.fingerprint(rates)
-        if known.get(declared_at) == fingerprint:
+        own = {service.key: _rate_row(catalogue, service, declared_at) for service in catalogue.services}
+        fingerprint = cards.fingerprint(own.values())
+        if before.get(declared_at) == fingerprint:
             continue
+        # What the file leaves as it is at that date stays as it is in force, staff's figures included.
+        same = {key: row for key, row in present.items() if key not in own or own[key] == rows[key]}
         effective_at = declared_at if first else max(declared_at, now)
-        card = cards.draft(effective_at=effective_at, source=source, now=now, declared_at=declared_at)
-        cards.set_rates(card, rates)
-        cards.put_in_force(card, by=source, now=now)
+        card = cards.draft(effective_at=effective_at, source=source, now=now)
+        cards.set_rates(card, list((own | same).values()))
+        cards.put_in_force(card, by=source, now=now, declared=(declared_at, fingerprint))
         published.append(card.version)
     return published
 
 
-def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime) -> dict[str, Any]:
+def _merged(rows: dict[str, Row], known: dict[str, str], in_force: dict[str, Row]) -> dict[str, Row]:
+    """The rates of now: the file's where it changed them, else those in force; and imported ones."""
+    changed = {key for key, row in rows.items() if known.get(key) != cards.fingerprint([row])}
+    imported = set(Service.objects.filter(origin=Service.Origin.IMPORT).values_list("key", flat=True))
+    stay = {
+        key: row for key, row in in_force.items() if key in imported or (key in rows and key not in changed)
+    }
+    return rows | stay
+
+
+def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime) -> Row:
     """The service's rate at a date of the file, as cards.set_rates takes it."""
     rate = service.rate
     for change in service.changes:
@@ -157,11 +180,11 @@ def _write_sales(sales: list[schema.Sale], now: datetime) -> None:
     gone.filter(ends_at__gt=now).update(ends_at=now)
 
 
-def _write(model: type[models.Model], rows: Sequence[Any], now: datetime) -> None:
-    """Make the rows with these keys what they are here, and retire all others."""
+def _write(model: type[models.Model], rows: Sequence[Any], now: datetime, keep: Iterable[str] = ()) -> None:
+    """Make the rows with these keys what they are here, and retire all others but those to keep."""
     names = [field.name for field in model._meta.concrete_fields if field.name not in ("id", "key")]
     model._default_manager.bulk_create(
         rows, update_conflicts=True, unique_fields=["key"], update_fields=names
     )
-    kept = [row.key for row in rows]
+    kept = [*keep, *(row.key for row in rows)]
     model._default_manager.filter(retired_at=None).exclude(key__in=kept).update(retired_at=now)

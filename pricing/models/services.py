@@ -21,8 +21,13 @@ class Service(Identified):
         MODEL = "model", _("Model")
         ACTION = "action", _("Action")
 
+    class Origin(models.TextChoices):
+        CATALOGUE = "catalogue", _("The catalogue's file")
+        IMPORT = "import", _("An imported price map")
+
     key = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200)
+    origin = models.CharField(max_length=9, choices=Origin, default=Origin.CATALOGUE)
     kind = models.CharField(max_length=6, choices=Kind)
     modality = models.CharField(max_length=30)
     tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
@@ -67,6 +72,9 @@ class RateCard(Identified):
     source = models.CharField(max_length=200, help_text="catalogue:…, import:… or the person who made it.")
     note = models.CharField(max_length=500, blank=True)
     declared_at = models.DateTimeField(null=True, help_text="The date the catalogue's file gives for it.")
+    declared_fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="SHA-256 of the rates that the file gives it."
+    )
     fingerprint = models.CharField(max_length=64, blank=True, help_text="SHA-256 of its rates.")
     problems = models.JSONField(default=list, help_text="What an import could not map, or found below cost.")
     looked_at = models.DateTimeField(null=True, help_text="When staff last saw its rehearsal.")
