@@ -12,7 +12,8 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from accounts import opening, selectors
@@ -21,8 +22,8 @@ from accounts.models import Membership, User
 
 CHOSEN = "account"  # the session's key for the id of the account that the member works in
 
-AccountView = Callable[Concatenate[AccountRequest, ...], HttpResponse]
-View = Callable[Concatenate[HttpRequest, ...], HttpResponse]
+AccountView = Callable[Concatenate[AccountRequest, ...], HttpResponseBase]
+View = Callable[Concatenate[HttpRequest, ...], HttpResponseBase]
 
 
 def account_page(view: AccountView) -> View:
@@ -30,7 +31,7 @@ def account_page(view: AccountView) -> View:
 
     @login_required
     @wraps(view)
-    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         membership = chosen_membership(request)
         request.account = membership.account  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
@@ -45,7 +46,7 @@ def require_role(*roles: str) -> Callable[[AccountView], AccountView]:
 
     def decorate(view: AccountView) -> AccountView:
         @wraps(view)
-        def page(request: AccountRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def page(request: AccountRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.membership.role not in roles:
                 raise PermissionDenied
             return view(request, *args, **kwargs)

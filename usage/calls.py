@@ -29,12 +29,18 @@ class Page:
     before: str  # the cursor of the next page, empty at the end
 
 
+def find(account: Account, public_id: str) -> Charge | None:
+    """The account's charge of that name; None for a charge of others, or no name at all."""
+    charge_id = Charge.uuid_of(public_id)
+    return Charge.objects.filter(account=account, pk=charge_id).first() if charge_id else None
+
+
 def page_of(
     account: Account, period: Period, wanted: dict[str, Any], *, after: str = "", size: int = PAGE
 ) -> Page:
     """Calls of a period, narrowed by columns, those older than the charge `after` (a public id)."""
     rows = statistics.charges_in(account, period).filter(**wanted)
-    last = Charge.objects.filter(account=account, pk=Charge.uuid_of(after)).first() if after else None
+    last = find(account, after) if after else None
     if last is not None:
         rows = rows.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk))
     found = list(rows.order_by("-created_at", "-pk")[: size + 1])
@@ -48,16 +54,13 @@ def _named(account: Account, charges: list[Charge]) -> list[Call]:
     names = statistics.service_names(
         [name for charge in charges for name in (charge.service, charge.action) if name]
     )
-    projects = dict(
-        Project.objects.filter(
-            account=account, pk__in={charge.project_id for charge in charges} - {None}
-        ).values_list("pk", "name")
-    )
+    named = {charge.project_id for charge in charges if charge.project_id}
+    projects = dict(Project.objects.filter(account=account, pk__in=named).values_list("pk", "name"))
     return [
         Call(
             charge=charge,
             title=" · ".join(dict.fromkeys(names[name] for name in (charge.action, charge.service) if name)),
-            project=projects.get(charge.project_id, ""),
+            project=projects.get(charge.project_id, "") if charge.project_id else "",
         )
         for charge in charges
     ]

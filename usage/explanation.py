@@ -16,6 +16,8 @@ from accounts.models import ApiKey, Project, User
 from billing.models import Charge, Correction, Grant
 from usage import statistics
 
+NONE = UUID(int=0)
+
 
 @dataclass(frozen=True)
 class PricedLine:
@@ -66,9 +68,9 @@ def of(charge: Charge) -> Explanation:
     detail: dict[str, Any] = charge.detail or {}
     rate = detail.get("rate") or {}
     names = statistics.service_names([name for name in (charge.service, charge.action) if name])
-    project = Project.objects.filter(account_id=charge.account_id, pk=charge.project_id).first()
-    member = User.objects.filter(pk=charge.member_id).first()
-    api_key = ApiKey.objects.filter(pk=charge.api_key_id).first()
+    project = Project.objects.filter(account_id=charge.account_id, pk=charge.project_id or NONE).first()
+    member = User.objects.filter(pk=charge.member_id or NONE).first()
+    api_key = ApiKey.objects.filter(pk=charge.api_key_id or NONE).first()
     returned = Correction.objects.filter(account_id=charge.account_id, charge_id=charge.pk)
     return Explanation(
         service=names[charge.service],

@@ -43,7 +43,9 @@ class RangeForm(forms.Form):
         told = super().clean() or {}
         since, until = told.get("since"), told.get("until")
         if since and until and since > until:
-            self.add_error("until", _("This day is before the first one. Choose a later day, or leave it empty."))
+            self.add_error(
+                "until", _("This day is before the first one. Choose a later day, or leave it empty.")
+            )
         for name, day in (("since", since), ("until", until)):
             if day and not EARLIEST <= day <= self.today + timedelta(days=1):
                 self.add_error(name, _("Choose a day between 2000 and today."))
@@ -82,12 +84,12 @@ class UsageForm(RangeForm):
 
     @property
     def dimension(self) -> str:
-        return self.told("by") or "service"
+        return str(self.told("by") or "service")
 
     @property
     def chosen(self) -> str:
         """The one service, project, … whose calls are shown; empty: all."""
-        return self.told("only") or ""
+        return str(self.told("only") or "")
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class UsageForm(RangeForm):
     @property
     def chosen_days(self) -> str:
         """Which of the ready-made ranges is shown; empty for one's own dates."""
-        return "" if self.told("since") or self.told("until") else self.told("days") or "30"
+        return "" if self.told("since") or self.told("until") else str(self.told("days") or "30")
 
     @property
     def period(self) -> Period:
@@ -129,7 +131,7 @@ class HistoryForm(RangeForm):
     grant = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput())
 
     def clean_grant(self) -> str:
-        text = self.cleaned_data["grant"]
+        text: str = self.cleaned_data["grant"]
         if text and Grant.uuid_of(text) is None:
             raise forms.ValidationError(_("There is no such grant."))
         return text

@@ -1,4 +1,4 @@
-"""What stands around the pages: the brand's colours and icon; documentation, FAQ, support in the catalogue's words."""
+"""What stands around the pages: the brand's colours and icon; documentation, FAQ and support."""
 
 import json
 

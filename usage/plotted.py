@@ -37,8 +37,13 @@ def tabs() -> dict[str, str]:
 
 def titles() -> dict[str, str]:
     """The heading over the sums of each."""
-    return {key: _("By %(what)s") % {"what": label[:1].lower() + label[1:]} for key, label in tabs().items()} | {
-        "api_key": _("By API key")
+    wording = book.current().wording
+    return {
+        "service": _("By service"),
+        "project": _("By %(project)s") % {"project": wording.project if wording else _("project")},
+        "conversation": _("By conversation"),
+        "member": _("By member"),
+        "api_key": _("By API key"),
     }
 
 

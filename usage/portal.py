@@ -150,7 +150,7 @@ class Portal:
 
 
 def _inside(here: str, url: str, *more: str) -> bool:
-    """Whether the page belongs to the one at `url`: it lies below it, or below one of the other beginnings."""
+    """Whether the page belongs to the one at `url`: it lies below it or below another of the beginnings."""
     return here == url or any(one != "/" and here.startswith(one) for one in (url, *more))
 
 

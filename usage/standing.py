@@ -92,7 +92,7 @@ def version_of(account: Account, now: datetime) -> str:
 
 
 def settle(account: Account, now: datetime) -> None:
-    """Book what is due, so that lists of entries read next tell the present; costs one read when nothing is."""
+    """Book what is due, so that what is listed next is the present; one read when nothing is due."""
     if not version_of(account, now):
         ledger.settle([account.pk], now)
 

@@ -1,7 +1,7 @@
 """What was spent: by day, by service, project, conversation, member or key, for pages.
 
-Invariants: days are those of the account's accounting zone, whatever the server's; every sum is over a bounded
-range (`Period`), from charges and never from entries; what was given back does not count as spent.
+Invariants: days are those of the account's accounting zone, whatever the server's; every sum is over a
+bounded range (`Period`), from charges and never from entries; what was given back does not count as spent.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from django.db.models.functions import TruncDate
 
 from accounts.models import Account, ApiKey, Project, User
 from billing.models import Charge
+from core import ids
+from core.models import Identified
 from pricing import book
 
 LONGEST = 366  # days: the most that one page sums
@@ -27,6 +29,7 @@ DIMENSIONS = {
     "member": "member_id",
     "api_key": "api_key_id",
 }
+_MODELS: dict[str, type[Identified]] = {"project": Project, "member": User, "api_key": ApiKey}
 
 
 @dataclass(frozen=True)
@@ -115,14 +118,14 @@ def key_of(dimension: str, value: Any) -> str:
     """How the value is named outside: a service's key, a project's public id, …"""
     if not value:
         return ""
-    models = {"project": Project, "member": User, "api_key": ApiKey}
-    return models[dimension](pk=value).public_id if dimension in models else str(value)
+    model = _MODELS.get(dimension)
+    return ids.public_id(prefix=model.PREFIX, value=value) if model else str(value)
 
 
 def value_of(dimension: str, key: str) -> Any:
     """The column's value behind an outside name, or None when it is no such name."""
-    models = {"project": Project, "member": User, "api_key": ApiKey}
-    return models[dimension].uuid_of(key) if dimension in models else key
+    model = _MODELS.get(dimension)
+    return model.uuid_of(key) if model else key
 
 
 def names_of(account: Account, *, dimension: str, values: Sequence[Any]) -> dict[Any, str]:

@@ -1,4 +1,4 @@
-"""The pages where an account sees its credits: dashboard, usage, one charge. Doors only; reads are elsewhere."""
+"""Where an account sees its credits: dashboard, usage, one charge. Doors only; reads are elsewhere."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,6 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from billing.models import Charge
 from usage import calls, explanation, history, plotted, standing, statistics
 from usage.forms import UsageForm
 
@@ -113,7 +112,7 @@ def usage(request: AccountRequest) -> HttpResponse:
 @account_page
 def charge(request: AccountRequest, public_id: str) -> HttpResponse:
     """Why a charge cost what it cost."""
-    found = Charge.objects.filter(account=request.account, pk=Charge.uuid_of(public_id)).first()
+    found = calls.find(request.account, public_id)
     if found is None:
         raise Http404
     context = {

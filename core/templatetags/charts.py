@@ -1,4 +1,7 @@
-"""Charts as server-side SVG: `{% day_chart %}`, `{% share_bars %}`, `{% composition %}`. Each has its table beside it."""
+"""Charts as server-side SVG: `day_chart`, `share_bars`, `composition`.
+
+Invariant: every figure a chart draws stands as text beside it, so that nobody has to read it off a bar.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -13,7 +16,7 @@ register = template.Library()
 
 @register.inclusion_tag("_day_chart.html")
 def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -> dict[str, Any]:
-    """Upright bars for (label, value) points; the value shows on hover and focus, the table holds them all."""
+    """Upright bars for (label, value) points; the value shows on hover and focus, the table has all."""
     every = charts.label_every(len(points))
     bars = charts.bars_of(points)
     return {
@@ -27,7 +30,7 @@ def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -
 
 @register.inclusion_tag("_share_bars.html")
 def share_bars(rows: Sequence[dict[str, Any]], *, title: str, unit: str) -> dict[str, Any]:
-    """Lying bars for rows of {name, credits, url?}, longest first; their length is the share of the longest."""
+    """Lying bars for rows of {name, credits, url?}, longest first, each a share of the longest."""
     longest = max((row["credits"] for row in rows), default=Decimal(0))
     total = sum((row["credits"] for row in rows), Decimal(0))
     return {
@@ -51,6 +54,7 @@ def composition(parts: Sequence[tuple[str, Decimal]], *, title: str) -> dict[str
     gone = Decimal(0)
     pieces = []
     for kind, amount in parts:
-        pieces.append({"kind": kind, "x": charts.percent(gone, whole), "width": charts.percent(amount, whole)})
+        width = charts.percent(amount, whole)
+        pieces.append({"kind": kind, "x": charts.percent(gone, whole), "width": width})
         gone += amount
     return {"title": title, "pieces": pieces}

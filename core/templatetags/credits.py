@@ -1,6 +1,6 @@
 """Credits as people read them: grouped, no trailing zeros, never a float.
 
-`credits` is exact; `credits_brief` cuts to two decimals, downwards, so that it never shows more than there is.
+`credits` is exact; `credits_brief` cuts to two decimals, downwards: it never shows more than there is.
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -18,7 +18,7 @@ _MINUS = "\u2212"
 def _grouped(value: Decimal) -> str:
     whole, _, fraction = plain(abs(value)).partition(".")
     separator = formats.get_format("THOUSAND_SEPARATOR")
-    groups = []
+    groups: list[str] = []
     while len(whole) > 3:
         whole, group = whole[:-3], whole[-3:]
         groups.insert(0, group)

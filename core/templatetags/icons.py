@@ -8,4 +8,6 @@ register = template.Library()
 
 @register.simple_tag
 def icon(name: str) -> str:
-    return heroicon_outline(name, size=18, **{"class": "icon", "aria-hidden": "true", "focusable": "false"})
+    looks = {"class": "icon", "aria-hidden": "true", "focusable": "false"}
+    drawn: str = heroicon_outline(name, size=18, **looks)
+    return drawn

@@ -11,7 +11,7 @@ register = template.Library()
 
 @register.filter
 def money(minor_units: int | None, currency: str) -> str:
-    """`{{ purchase.amount|money:purchase.currency }}`: 1050 and "usd" become $10.50, 500 and "jpy" become ¥500."""
+    """`{{ amount|money:currency }}`: 1050 and "usd" become $10.50, 500 and "jpy" become ¥500."""
     if minor_units is None or not currency:
         return ""
     code = currency.upper()
@@ -21,12 +21,13 @@ def money(minor_units: int | None, currency: str) -> str:
 
 @register.filter
 def money_each(major_units: Decimal | None, currency: str) -> str:
-    """The price of one credit, which is often a fraction of a cent: three significant digits and more if exact."""
+    """The price of one credit, often a fraction of a cent: with three significant digits."""
     if major_units is None or not currency:
         return ""
     code = currency.upper()
     digits = max(get_currency_precision(code), 2 - Decimal(major_units).adjusted())
     pattern = "¤#,##0" + ("." + "0" * min(digits, 6) if digits > 0 else "")
+    locale = to_locale(get_language() or "en")
     return format_currency(
-        Decimal(major_units), code, format=pattern, locale=to_locale(get_language() or "en"), currency_digits=False
+        Decimal(major_units), code, format=pattern, locale=locale, currency_digits=False
     )

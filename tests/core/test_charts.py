@@ -1,6 +1,7 @@
 """Charts are true to their figures."""
 
 from decimal import Decimal
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -19,7 +20,7 @@ def test_the_highest_tick_covers_the_highest_value_and_ticks_are_few(highest: De
     assert ticks[0] == 0
     assert ticks[-1] >= highest
     assert 2 <= len(ticks) <= 7
-    steps = {later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)}
+    steps = {later - earlier for earlier, later in pairwise(ticks)}
     assert len(steps) == 1
     assert steps.pop().normalize().as_tuple().digits in {(1,), (2,), (2, 5), (5,)}
 

@@ -1,4 +1,4 @@
-"""How the tests of the pages spend and give credits: straight through the ledger, at a time of their choice."""
+"""How the tests of the pages spend and give credits: through the ledger, at a time of their choice."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What changes by itself: the counter, the newest transactions; and what happens when the session has ended."""
+"""What changes by itself: the counter, the newest transactions; and what follows the end of a session."""
 
 from collections.abc import Callable
 

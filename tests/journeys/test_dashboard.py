@@ -1,0 +1,128 @@
+"""Somebody keeps the dashboard open while a program spends: the page keeps up by itself."""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from accounts.models import Account, User
+from tests.usage.spending import give, spend
+
+AccountOf = Callable[[User], Account]
+SignIn = Callable[[User], Page]
+SOON = 2000  # milliseconds
+SMALL_TARGETS = """() => [...document.querySelectorAll(
+        'header a, header button, footer a, main .button, main .tab')]
+    .map(one => [one.textContent.trim(), one.getBoundingClientRect()])
+    .filter(([, box]) => box.width && (box.height < 24 || box.width < 24))
+    .map(([name]) => name)"""
+
+
+@pytest.mark.requirement("FLICK-05", "RECR-07")
+def test_a_charge_is_seen_within_two_seconds(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
+    page, account = sign_in(alice), account_of(alice)
+    page.goto("/")
+    expect(page.locator("#credit-figure")).to_contain_text("100")
+    loaded = page.evaluate("performance.timeOrigin")
+    spend(account, "37.5", timezone.now(), conversation="c-81")
+    started = time.monotonic()
+    expect(page.locator("#credit-figure")).to_contain_text("62.5", timeout=SOON)
+    expect(page.locator("#activity tr.is-new")).to_contain_text("c-81", timeout=SOON)
+    assert time.monotonic() - started < 2.0
+    expect(page.locator("#balance .balance-figure")).to_have_text("62.5")
+    assert page.evaluate("performance.timeOrigin") == loaded, "the page was loaded again"
+
+
+@pytest.mark.requirement("FLICK-05")
+def test_the_history_takes_a_new_row_in(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
+    page, account = sign_in(alice), account_of(alice)
+    page.goto("/history/")
+    rows = page.locator("tr[id^=entry-]")
+    expect(rows).to_have_count(1)
+    for number in (2, 3):
+        spend(account, "1", timezone.now())
+        expect(rows).to_have_count(number, timeout=SOON)
+
+
+def test_the_counter_opens_a_panel_that_stays_open_while_it_changes(
+    alice: User, account_of: AccountOf, sign_in: SignIn
+) -> None:
+    page, account = sign_in(alice), account_of(alice)
+    page.goto("/usage/")
+    page.click("#credit-counter")
+    panel = page.locator("#credit-panel")
+    expect(panel).to_be_visible()
+    give(account, "400", timezone.now())
+    expect(panel).to_contain_text("500", timeout=SOON)
+    expect(panel).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
+
+@pytest.mark.fault("W2")
+def test_when_the_session_ends_the_whole_page_asks_to_sign_in(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/history/")
+    page.context.clear_cookies()
+    expect(page).to_have_url(re.compile(r"/accounts/login/\?next=%2Fhistory%2F$"), timeout=4000)
+    expect(page.locator("main input[name=password]")).to_have_count(1)
+
+
+def test_a_hidden_tab_asks_for_nothing(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/")
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(3500)
+    assert asked == []
+
+
+def test_figures_of_the_chart_are_reached_by_keys(
+    alice: User, account_of: AccountOf, sign_in: SignIn
+) -> None:
+    page = sign_in(alice)
+    spend(account_of(alice), "5.25", timezone.now())
+    page.goto("/")
+    last = page.locator(".chart-point").last
+    last.focus()
+    expect(last.locator(".chart-value")).to_have_css("opacity", "1")
+    expect(last.locator(".chart-value")).to_contain_text("5.25 credits")
+    page.keyboard.press("ArrowLeft")
+    before = page.locator(".chart-point").nth(-2)
+    expect(before).to_be_focused()
+    expect(before.locator(".chart-value")).to_have_css("opacity", "1")
+
+
+@pytest.mark.parametrize("path", ["/", "/usage/", "/history/", "/history/statement/", "/faq/"])
+def test_nothing_sticks_out_at_any_width(
+    alice: User, account_of: AccountOf, sign_in: SignIn, path: str
+) -> None:
+    page = sign_in(alice)
+    give(
+        account_of(alice),
+        "123456.789012",
+        timezone.now(),
+        label="A pack with quite a long name indeed, to be sure",
+    )
+    spend(account_of(alice), "0.000001", timezone.now(), conversation="conversation-" + "x" * 60)
+    page.goto(path)
+    for width in (390, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+        assert page.evaluate(SMALL_TARGETS) == [], f"targets of less than 24 pixels at {width}"
+
+
+def test_the_page_works_without_script(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    for _ in range(60):
+        spend(account_of(alice), "0.5", timezone.now())
+    page.route("**/*.js", lambda route: route.abort())
+    page.goto("/history/")
+    expect(page.locator("tr[id^=entry-]")).to_have_count(50)
+    page.click("text=Load more")
+    page.wait_for_url("**before=**")
+    expect(page.locator("tr[id^=entry-]")).to_have_count(11)
