@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from accounts import api_keys, key_admin, memberships, opening, sign_in_events
-from accounts.admin_forms import PersonCreation
+from accounts.admin_forms import AccountChange, PersonCreation
 from accounts.models import Account, ApiKey, Membership, Project, User
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
@@ -128,6 +128,7 @@ class UserAdmin(StaffAdmin):
 class AccountAdmin(StaffAdmin):
     """Billing adds its own rows below (wallet, grants, entries): see billing.ledger_admin."""
 
+    form = AccountChange
     list_display = ["name", "public_id", "kind", "external_id", "zone", "created_at", "erased_at"]
     list_filter = ["kind"]
     search_fields = ["name", "external_id", "memberships__user__email"]

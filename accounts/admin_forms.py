@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
-from accounts.models import ApiKey, User
+from accounts import zones
+from accounts.models import Account, ApiKey, User
 
 
 class PersonCreation(forms.ModelForm):
@@ -27,6 +28,26 @@ class PersonCreation(forms.ModelForm):
         if User.objects.filter(email=email).exists():
             raise ValidationError(_("There is a user with this address already. Search for it in the list."))
         return email
+
+
+class AccountChange(forms.ModelForm):
+    """What staff may correct of an account."""
+
+    class Meta:
+        model = Account
+        fields = ["name", "external_id", "zone"]
+
+    def clean_zone(self) -> str:
+        zone: str = self.cleaned_data["zone"]
+        if not zones.is_known(zone):
+            raise ValidationError(
+                _("“%(zone)s” is no zone we know. Write it as in Europe/Berlin or UTC."),
+                params={"zone": zone},
+            )
+        return zone
+
+    def clean_external_id(self) -> str | None:
+        return self.cleaned_data["external_id"] or None  # none, and not an empty one that only one may have
 
 
 class PlatformKey(forms.Form):

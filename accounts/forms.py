@@ -1,6 +1,5 @@
 """Forms of the settings, key, project and provider-key pages."""
 
-import zoneinfo
 from typing import Any
 
 from django import forms
@@ -8,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from accounts import zones
 from accounts.models import Account, ApiKey, Membership, Project, User
 
 
@@ -58,10 +58,9 @@ class AccountForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        zones = sorted(name for name in zoneinfo.available_timezones() if "/" in name or name == "UTC")
         zone = self.fields["zone"]
         assert isinstance(zone, forms.ChoiceField)
-        zone.choices = [(name, name.replace("_", " ")) for name in zones if not name.startswith("Etc/")]
+        zone.choices = [(name, name.replace("_", " ")) for name in zones.known()]
 
 
 class KeyForm(forms.Form):

@@ -160,6 +160,8 @@ class ApiKey(Identified):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
         constraints = [
             models.CheckConstraint(
                 condition=Q(kind="platform", account=None) | Q(kind="account", account__isnull=False),

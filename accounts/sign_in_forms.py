@@ -71,7 +71,9 @@ class ConfirmAddressCode(OurWords, account_forms.ConfirmEmailVerificationCodeFor
 
 
 class ChangeAddress(OurWords, account_forms.AddEmailForm):
-    pass
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = _("New address")
 
 
 class ResetPassword(OurWords, account_forms.ResetPasswordForm):
@@ -87,7 +89,9 @@ class NewPassword(OurWords, account_forms.ResetPasswordKeyForm):
 
 
 class ChangePassword(OurWords, account_forms.ChangePasswordForm):
-    pass
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["oldpassword"].help_text = ""
 
 
 class SetPassword(OurWords, account_forms.SetPasswordForm):

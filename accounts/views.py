@@ -1,9 +1,11 @@
 """Settings of the person and of the account, and the change to another account of one's own."""
 
+from contextlib import suppress
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
@@ -13,6 +15,7 @@ from accounts.access import account_page
 from accounts.forms import AccountForm, ProfileForm
 from accounts.http import AccountRequest
 from accounts.models import Account
+from accounts.opening import hook
 
 
 @require_http_methods(["GET", "POST"])
@@ -50,9 +53,21 @@ def switch_account(request: AccountRequest, public_id: str) -> HttpResponse:
 
 
 def _settings(request: AccountRequest, profile: ProfileForm, account: AccountForm) -> HttpResponse:
-    context = {"profile_form": profile, "account_form": account}
+    context = {"profile_form": profile, "account_form": account, "more": _more_pages()}
     status = 422 if profile.errors or account.errors else 200
     return render(request, "accounts/settings.html", context, status=status)
+
+
+def _more_pages() -> list[tuple[str, str]]:
+    """Label and address of the settings that stand on pages of their own, where this product has them."""
+    pages = {"alerts": _("Alerts"), "projects": _("Projects")}
+    if hook("PROVIDERS")():
+        pages["provider_keys"] = _("Provider keys")
+    found = []
+    for name, label in pages.items():
+        with suppress(NoReverseMatch):
+            found.append((label, reverse(name)))
+    return found
 
 
 def _way_back(request: HttpRequest) -> str:

@@ -175,3 +175,29 @@ def test_the_last_owner_cannot_be_removed_by_staff(desk, team, alice):
     )
     assert "only owner" in page.content.decode()
     assert Membership.objects.filter(pk=membership.pk).exists()
+
+
+def test_an_account_is_not_moved_to_a_zone_that_does_not_exist(desk, alice, account_of):
+    account = account_of(alice)
+    counts = {
+        f"{name}-{count}": "0"
+        for name in _inlines(desk, account)
+        for count in ("TOTAL_FORMS", "INITIAL_FORMS")
+    }
+    url = f"/admin/accounts/account/{account.pk}/change/"
+    page = desk.post(url, {"name": "Alice", "zone": "Mars/Phobos"} | counts)
+    assert "no zone we know" in page.content.decode()
+    assert desk.post(url, {"name": "Alice", "zone": "Europe/Berlin"} | counts).status_code == 302
+    assert (account_of(alice).zone, account_of(alice).external_id) == ("Europe/Berlin", None)
+
+
+def _inlines(desk, account):
+    page = desk.get(f"/admin/accounts/account/{account.pk}/change/").content.decode()
+    return re.findall(r'name="([\w-]+)-TOTAL_FORMS"', page)
+
+
+def test_the_front_page_says_what_waits(desk, alice):
+    page = desk.get("/admin/").content.decode()
+    assert "Credits with accounts" in page
+    assert "Refunds asked for" in page
+    assert "Show" in page

@@ -1,0 +1,62 @@
+"""The admin's first page: a few figures that say whether the house is in order, each leading to its list.
+
+Invariant: nothing here sums the ledger; every figure comes from a cached balance or an index.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Model, Sum
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account, User
+from billing.models import Dispute, Refund, StripeEvent, Wallet
+from core.templatetags.credits import credits_brief
+
+
+@dataclass(frozen=True)
+class Figure:
+    label: Any
+    value: str
+    url: str
+    waits: bool = False  # somebody should look at it
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """unfold's DASHBOARD_CALLBACK: the context of admin/index.html."""
+    context["figures"] = _figures(request) if request.user.is_authenticated else []
+    return context
+
+
+def _figures(request: HttpRequest) -> list[Figure]:
+    sums = Wallet.objects.aggregate(balance=Sum("balance"), debt=Sum("debt"))
+    debt = sums["debt"] or Decimal(0)
+    rows: list[tuple[Any, type[Model], Decimal | int, bool]] = [
+        (_("Users"), User, User.objects.filter(is_active=True).count(), False),
+        (_("Accounts"), Account, Account.objects.filter(erased_at=None).count(), False),
+        (_("Credits with accounts"), Wallet, sums["balance"] or Decimal(0), False),
+        (_("Credits owed by accounts"), Wallet, debt, debt > 0),
+    ]
+    for label, waiting in (
+        (_("Stripe events that failed"), StripeEvent.objects.filter(state="failed")),
+        (_("Refunds asked for"), Refund.objects.filter(status="requested")),
+        (_("Open disputes"), Dispute.objects.filter(status="open")),
+    ):
+        number = waiting.count()
+        rows.append((label, waiting.model, number, number > 0))
+    return [
+        Figure(label=label, value=credits_brief(value), url=_address(model), waits=waits)
+        for label, model, value, waits in rows
+        if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")  # type: ignore[union-attr]
+    ]
+
+
+def _address(model: type[Model]) -> str:
+    name = f"{model._meta.app_label}_{model._meta.model_name}"
+    try:
+        return reverse(f"admin:{name}_changelist")
+    except NoReverseMatch:
+        return ""
