@@ -51,9 +51,11 @@ def draft(
     )
 
 
-def copy_in_force(*, effective_at: datetime, source: str, now: datetime) -> RateCard:
+def copy_in_force(
+    *, effective_at: datetime, source: str, now: datetime, note: str = "", problems: Sequence[str] = ()
+) -> RateCard:
     """A draft that begins as a copy of the rates in force, for staff to change."""
-    card = draft(effective_at=effective_at, source=source, now=now)
+    card = draft(effective_at=effective_at, source=source, now=now, note=note, problems=problems)
     present = book.current().card_at(now)
     if present is not None:
         rates = Rate.objects.filter(card_id=present.id)
@@ -118,17 +120,16 @@ def put_in_force(
     book.changed()
 
 
-def looked_at(card: RateCard, *, now: datetime) -> None:
-    """Remember that staff have seen what this draft, as it is, would do."""
-    seen = fingerprint(rows_of(card.pk))
-    RateCard.objects.filter(pk=card.pk).update(looked_at=now, looked_fingerprint=seen)
+def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
+    """Put a draft in force from its date, or from now when that has passed.
 
-
-def publish(card_id: Any, *, by: str, now: datetime) -> RateCard:
-    """Put a draft in force from its date, or from now when that has passed. Raises CardNotPublishable."""
+    `seen`: the fingerprint of the rates whose rehearsal was looked at. Raises CardNotPublishable.
+    """
     with transaction.atomic():
         card = RateCard.objects.select_for_update().get(pk=card_id)
         reasons = reasons_against(card)
+        if not reasons and seen != fingerprint(rows_of(card.pk)):
+            reasons = [_("These are not the rates whose rehearsal was looked at. Look at it, then publish.")]
         if reasons:
             raise CardNotPublishable(reasons)
         card.effective_at = max(card.effective_at, now)
@@ -138,19 +139,26 @@ def publish(card_id: Any, *, by: str, now: datetime) -> RateCard:
     return card
 
 
+def withdraw(card_id: Any, *, now: datetime) -> None:
+    """Take back a published card whose date is still to come. Raises CardNotPublishable when it has come."""
+    with transaction.atomic():
+        card = RateCard.objects.select_for_update().get(pk=card_id)
+        if card.state != RateCard.State.PUBLISHED or card.effective_at <= now:
+            raise CardNotPublishable(
+                [_("Only a published card whose date is still to come can be withdrawn.")]
+            )
+        RateCard.objects.filter(pk=card.pk).update(state=RateCard.State.WITHDRAWN)
+        book.changed()
+
+
 def reasons_against(card: RateCard) -> list[str]:
-    """Why this card cannot be published; empty when it can."""
+    """Why this card cannot be published, whatever was looked at; empty when it can."""
     if card.state != RateCard.State.DRAFT:
         return [_("This card is no draft.")]
     rates = list(card.rates.select_related("service"))
     if not rates:
         return [_("It has no rates: every service would become unpriced.")]
-    reasons = []
-    if card.looked_fingerprint != fingerprint(rows_of(card.pk)):
-        reasons.append(_("Nobody has looked at the rehearsal of these rates yet. Open it, then publish."))
-    for rate in rates:
-        reasons += below_cost(rate)
-    return reasons
+    return [sentence for rate in rates for sentence in below_cost(rate)]
 
 
 def below_cost(rate: Rate) -> list[str]:

@@ -54,8 +54,7 @@ def import_litellm(
             left_out.append(f"{service}: the map has no price for {model!r}")
     with transaction.atomic():
         added = _add_services(wanted, now)
-        card = cards.copy_in_force(effective_at=effective_at, source=source, now=now)
-        RateCard.objects.filter(pk=card.pk).update(problems=left_out)
+        card = cards.copy_in_force(effective_at=effective_at, source=source, now=now, problems=left_out)
         card.rates.filter(service__key__in=wanted).delete()
         services = {service.key: service for service in Service.objects.filter(key__in=wanted)}
         reason = f"{source}, margin {margin:%}"[:500]
@@ -70,7 +69,6 @@ def import_litellm(
             )
             for key, mapped in wanted.items()
         )
-    card.refresh_from_db()
     return Imported(card, repriced=len(wanted) - added, added=added, left_out=left_out)
 
 

@@ -77,10 +77,6 @@ class RateCard(Identified):
     )
     fingerprint = models.CharField(max_length=64, blank=True, help_text="SHA-256 of its rates.")
     problems = models.JSONField(default=list, help_text="What an import could not map, or found below cost.")
-    looked_at = models.DateTimeField(null=True, help_text="When staff last saw its rehearsal.")
-    looked_fingerprint = models.CharField(
-        max_length=64, blank=True, help_text="The rates that the rehearsal showed."
-    )
     created_at = models.DateTimeField()
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)

@@ -25,8 +25,11 @@ def draft(**changes):
 
 
 def publish(card, now=NOW):
-    cards.looked_at(card, now=now)
-    return cards.publish(card.pk, by="staff", now=now)
+    return cards.publish(card.pk, seen=seen(card), by="staff", now=now)
+
+
+def seen(card):
+    return cards.fingerprint(cards.rows_of(card.pk))
 
 
 @pytest.mark.requirement("CORE-06")
@@ -72,21 +75,30 @@ def test_a_draft_whose_date_has_passed_counts_from_its_publication():
 
 def test_publishing_asks_for_a_look_at_what_is_published():
     card = draft(multiplier=2)
-    with pytest.raises(cards.CardNotPublishable, match="rehearsal"):
-        cards.publish(card.pk, by="staff", now=NOW)
-    cards.looked_at(card, now=NOW)
+    looked_at = seen(card)
     card.rates.filter(service__key="echo").update(multiplier=3)
-    with pytest.raises(cards.CardNotPublishable, match="rehearsal"):
-        cards.publish(card.pk, by="staff", now=NOW)
+    for stale in ("", looked_at):
+        with pytest.raises(cards.CardNotPublishable, match="rehearsal"):
+            cards.publish(card.pk, seen=stale, by="staff", now=NOW)
+    assert cost("echo", tokens=1000, now=TOMORROW) == 3
+
+
+def test_only_a_card_whose_date_is_to_come_can_be_withdrawn():
+    card = publish(draft(multiplier=2))
+    cards.withdraw(card.pk, now=NOW)
+    assert cost("echo", tokens=1000, now=TOMORROW) == 3
+    card = publish(draft(multiplier=2))
+    with pytest.raises(cards.CardNotPublishable, match="still to come"):
+        cards.withdraw(card.pk, now=TOMORROW)
+    assert cost("echo", tokens=1000, now=TOMORROW) == 6
 
 
 def test_a_price_below_cost_is_not_published():
     card = draft(cost={"tokens": "0.004"})
-    cards.looked_at(card, now=NOW)
     with pytest.raises(
         cards.CardNotPublishable, match="echo sells tokens below cost: 3 for 1000, which cost 4"
     ):
-        cards.publish(card.pk, by="staff", now=NOW)
+        publish(card)
     card.rates.filter(service__key="echo").update(multiplier=Decimal("1.34"))
     assert publish(card).state == "published"
 
@@ -94,13 +106,13 @@ def test_a_price_below_cost_is_not_published():
 def test_a_card_without_rates_is_not_published():
     card = cards.draft(effective_at=TOMORROW, source="staff", now=NOW)
     with pytest.raises(cards.CardNotPublishable, match="unpriced"):
-        cards.publish(card.pk, by="staff", now=NOW)
+        publish(card)
 
 
 def test_a_published_card_is_not_published_again():
     card = publish(draft(multiplier=2))
     with pytest.raises(cards.CardNotPublishable, match="no draft"):
-        cards.publish(card.pk, by="staff", now=NOW)
+        publish(card)
 
 
 def test_a_service_that_the_card_in_force_leaves_out_cannot_be_charged():

@@ -25,8 +25,7 @@ def estimate(**more):
 def dearer(now):
     card = cards.copy_in_force(effective_at=now, source="staff", now=now)
     card.rates.filter(service__key="echo").update(multiplier=2)
-    cards.looked_at(card, now=now)
-    cards.publish(card.pk, by="staff", now=now)
+    cards.publish(card.pk, seen=cards.fingerprint(cards.rows_of(card.pk)), by="staff", now=now)
 
 
 @pytest.mark.requirement("REFLY-13", "CORE-03")

@@ -80,8 +80,7 @@ def test_a_card_that_staff_published_survives_a_restart(load, write):
     load(write())
     card = cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
     card.rates.filter(service__key="echo").update(multiplier=2)
-    cards.looked_at(card, now=NOW)
-    cards.publish(card.pk, by="staff", now=NOW)
+    cards.publish(card.pk, seen=cards.fingerprint(cards.rows_of(card.pk)), by="staff", now=NOW)
     assert not load(write()).changed
     load(write(('intro = "Credits."', 'intro = "Other words."')))
     assert cost("echo", tokens=1000) == 6

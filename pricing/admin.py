@@ -1,0 +1,184 @@
+"""Prices in the admin: services, rate cards with their rates, plans, packs, sales.
+
+Invariants: what a catalogue's file says is shown, not edited (the next load would undo it); rates are edited
+on drafts only, and a draft is published from its rehearsal (usage.rehearsal_admin adds that page).
+"""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext_lazy as _
+
+from core.amounts import plain
+from core.staff_admin import ReadOnlyAdmin, StaffAdmin
+from pricing import book, cards, presentation
+from pricing.admin_forms import DraftForm, RateForm
+from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
+from pricing.rates import Rate as PlainRate
+from pricing.rates import lines_from_json, options_from_json
+
+
+@admin.register(Catalogue)
+class CatalogueAdmin(ReadOnlyAdmin):
+    list_display = ["key", "currencies", "loaded_at"]
+    exclude = ["rates"]
+
+
+@admin.register(Service)
+class ServiceAdmin(ReadOnlyAdmin):
+    list_display = ["name", "key", "kind", "modality", "tags", "tier", "origin", "retired_at"]
+    list_filter = ["kind", "modality", "tier", "origin", "retired_at"]
+    search_fields = ["name", "key", "best_for"]
+    ordering = ["position", "key"]
+
+
+@admin.register(RateCard)
+class RateCardAdmin(StaffAdmin):
+    list_display = ["version", "state", "effective_at", "source", "published_at", "published_by"]
+    list_filter = ["state"]
+    search_fields = ["version", "source", "note"]
+    ordering = ["-effective_at", "-published_at"]
+    form = DraftForm
+    actions = ["withdraw"]
+
+    def get_fields(self, request: HttpRequest, obj: RateCard | None = None) -> list[str]:
+        if obj is None:
+            return ["effective_at", "note"]
+        shown = ["version", "state", "effective_at", "note", "source", "rates_", "problems_"]
+        return [*shown, "created_at", "published_at", "published_by"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: RateCard | None = None) -> list[str]:
+        if obj is None:
+            return []
+        editable = {"effective_at", "note"} if obj.state == RateCard.State.DRAFT else set()
+        return [name for name in self.get_fields(request, obj) if name not in editable]
+
+    def has_change_permission(self, request: HttpRequest, obj: RateCard | None = None) -> bool:
+        return (obj is None or obj.state == RateCard.State.DRAFT) and super().has_change_permission(
+            request, obj
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: RateCard | None = None) -> bool:
+        return (
+            obj is not None
+            and obj.state == RateCard.State.DRAFT
+            and super().has_delete_permission(request, obj)
+        )
+
+    def save_model(self, request: HttpRequest, obj: RateCard, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["effective_at", "note"])
+            return
+        card = cards.copy_in_force(
+            effective_at=obj.effective_at, source=str(request.user), now=timezone.now(), note=obj.note
+        )
+        obj.pk = card.pk
+        obj.refresh_from_db()
+
+    @admin.display(description=_("rates"))
+    def rates_(self, card: RateCard) -> str:
+        link = f"{reverse('admin:pricing_rate_changelist')}?card__id__exact={card.pk}"
+        return format_html('<a href="{}">{}</a>', link, _("%(count)s rates") % {"count": card.rates.count()})
+
+    @admin.display(description=_("left out"))
+    def problems_(self, card: RateCard) -> str:
+        return format_html_join("", "<div>{}</div>", ((problem,) for problem in card.problems)) or "-"
+
+    @admin.action(description=_("Withdraw before their date"), permissions=["change"])
+    def withdraw(self, request: HttpRequest, queryset: QuerySet[RateCard]) -> None:
+        for card in queryset:
+            try:
+                cards.withdraw(card.pk, now=timezone.now())
+            except cards.CardNotPublishable as error:
+                self.message_user(request, f"{card.version}: {error}", messages.ERROR)
+            else:
+                self.message_user(request, _("%(card)s is withdrawn.") % {"card": card.version})
+
+
+@admin.register(Rate)
+class RateAdmin(StaffAdmin):
+    list_display = ["service", "card", "price", "assumed"]
+    list_filter = ["card", "assumed"]
+    search_fields = ["service__key", "service__name", "card__version"]
+    list_select_related = ["service", "card"]
+    ordering = ["-card__effective_at", "service__position"]
+    form = RateForm
+    actions = None
+
+    @admin.display(description=_("price"))
+    def price(self, rate: Rate) -> str:
+        stored = PlainRate(
+            service=rate.service.key,
+            version=rate.card.version,
+            effective_at=rate.card.effective_at,
+            lines=lines_from_json(rate.lines),
+            minimum=rate.minimum,
+            multiplier=rate.multiplier,
+            cost_of_model=rate.cost_of_model,
+            options=options_from_json(rate.options),
+        )
+        return "; ".join(presentation.price_lines(stored))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Rate | None = None) -> list[str]:
+        return ["card", "service", "cost"]
+
+    def get_fields(self, request: HttpRequest, obj: Rate | None = None) -> list[str]:
+        return ["card", "service", *RateForm.Meta.fields, "cost"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Rate | None = None) -> bool:
+        draft = obj is None or obj.card.state == RateCard.State.DRAFT
+        return draft and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Rate | None = None) -> bool:
+        return obj is not None and obj.card.state == RateCard.State.DRAFT
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin):
+    list_display = ["name", "key", "rank", "free", "legacy", "carry_over", "retired_at"]
+    list_filter = ["free", "legacy", "retired_at"]
+    ordering = ["position"]
+
+
+@admin.register(Pack)
+class PackAdmin(ReadOnlyAdmin):
+    list_display = ["name", "key", "credits_", "prices", "popular", "paid_plans_only", "retired_at"]
+    list_filter = ["retired_at"]
+    ordering = ["position"]
+
+    @admin.display(description=_("credits"), ordering="credits")
+    def credits_(self, pack: Pack) -> str:
+        return plain(pack.credits)
+
+
+@admin.register(Sale)
+class SaleAdmin(StaffAdmin):
+    """Sales come from the file too; staff may shorten one (and only that: a lower price is a promise)."""
+
+    list_display = ["label", "pack", "prices", "starts_at", "ends_at"]
+    ordering = ["-starts_at"]
+    actions = ["end_now"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
+        return False
+
+    @admin.action(description=_("End now"), permissions=["change"])
+    def end_now(self, request: HttpRequest, queryset: QuerySet[Sale]) -> None:
+        now = timezone.now()
+        ended = queryset.filter(starts_at__lt=now, ends_at__gt=now).update(ends_at=now)
+        book.changed()
+        self.message_user(request, _("Ended: %(count)s.") % {"count": ended})
