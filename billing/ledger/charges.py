@@ -13,7 +13,8 @@ from typing import Any
 
 from django.db import connection
 
-from billing.ledger import coalescing, database
+from billing.ledger import database
+from billing.ledger.coalescing import Queue
 from billing.ledger.errors import (
     HoldClosed,
     InDebt,
@@ -42,7 +43,7 @@ def charge(order: ChargeOrder, now: dt.datetime) -> Charged:
     """
     if connection.in_atomic_block:
         return charge_alone(order, now)
-    outcome = coalescing.queue.submit(order, now)
+    outcome = _queue.submit(order, now)
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
@@ -165,3 +166,6 @@ def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
     return LimitReached(
         limit=figures["limit"], subject=figures["subject"], maximum=maximum, used=used, resets_at=resets_at
     )
+
+
+_queue = Queue(together=charge_many, alone=charge_alone)

@@ -12,6 +12,7 @@ singly, so that one poisonous order cannot fail its neighbours.
 import datetime as dt
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from billing.ledger.errors import LedgerError
 from billing.ledger.orders import Charged, ChargeOrder
@@ -19,6 +20,8 @@ from billing.ledger.orders import Charged, ChargeOrder
 LARGEST = 256
 
 Outcome = Charged | LedgerError
+Together = Callable[[Sequence[ChargeOrder], dt.datetime], list[Outcome]]
+Alone = Callable[[ChargeOrder, dt.datetime], Charged]
 
 
 class _Waiting:
@@ -36,7 +39,9 @@ class _Waiting:
 class Queue:
     """The orders of one process that wait for a database call; one call is under way at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, together: Together, alone: Alone) -> None:
+        self._together = together
+        self._alone = alone
         self._waiting: deque[_Waiting] = deque()
         self._led = False
         self._lock = threading.Lock()
@@ -65,36 +70,29 @@ class Queue:
                 self._charge_together(taken)
             for one in taken:
                 if one.outcome is None:
-                    _charge_singly(one)
+                    self._charge_singly(one)
         finally:
             with self._lock:
                 heir = self._waiting[0] if self._waiting else None
                 self._led = heir is not None
             if heir is not None:
                 heir.turn.set()
-            for one in taken[1:]:
+            for one in taken:
+                one.outcome = one.outcome or InterruptedError("the shared call was broken off")
                 one.turn.set()
 
     def _charge_together(self, taken: list[_Waiting]) -> None:
-        from billing.ledger import charges
-
         # the earliest time: an order must not be refused for an expiry after the moment it was made
         now = min(one.now for one in taken)
         try:
-            outcomes = charges.charge_many([one.order for one in taken], now)
+            outcomes = self._together([one.order for one in taken], now)
         except Exception:
             return
         for one, outcome in zip(taken, outcomes, strict=True):
             one.outcome = outcome
 
-
-def _charge_singly(one: _Waiting) -> None:
-    from billing.ledger import charges
-
-    try:
-        one.outcome = charges.charge_alone(one.order, one.now)
-    except BaseException as error:  # a refusal, or a fault: the one who asked gets it
-        one.outcome = error
-
-
-queue = Queue()
+    def _charge_singly(self, one: _Waiting) -> None:
+        try:
+            one.outcome = self._alone(one.order, one.now)
+        except BaseException as error:  # a refusal, or a fault: the one who asked gets it
+            one.outcome = error
