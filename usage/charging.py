@@ -226,6 +226,7 @@ def capture(
         detail=detail,
         now=now,
         fingerprint=fingerprint,
+        covered_by=covered,
     )
 
 

@@ -40,6 +40,7 @@ def capture(
     now: dt.datetime,
     fingerprint: bytes = NO_FINGERPRINT,
     quota: tuple[str, int] | None = None,
+    covered_by: str | None = None,
 ) -> Charged:
     """Settle a hold with what was used (zero allowed); the attribution is the hold's own.
 
@@ -54,6 +55,7 @@ def capture(
         fingerprint=fingerprint,
         detail=detail,
         quota=quota,
+        covered_by=covered_by,
     )
     answer = database.row(_CAPTURE, [*use_parameters(order), hold_id, now])
     if answer["status"] == "unknown":

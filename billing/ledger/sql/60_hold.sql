@@ -115,7 +115,8 @@ begin
   u.service := h.service; u.action := h.action; u.covers := h.covers; u.project_id := h.project_id;
   u.member_id := h.member_id; u.api_key_id := h.api_key_id; u.conversation := h.conversation;
   o.status := 'charged'; o.charge_id := u.id; o.credits := u.credits; o.uncollected := 0; o.drawn := '[]';
-  o.balance_before := w.balance + h.credits; o.detail := u.detail; o.created_at := p_now;
+  o.balance_before := w.balance + h.credits; o.detail := u.detail; o.covered_by := u.covered_by;
+  o.created_at := p_now;
   for d in select x->>'grant' as grant_id, x->>'kind' as kind, (x->>'credits')::numeric as credits
              from jsonb_array_elements(h.drawn) x loop
     take := least(need, d.credits); need := need - take;
