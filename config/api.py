@@ -6,6 +6,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from core import problems
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "schema/",
@@ -17,3 +19,4 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 if importlib.util.find_spec("billing.api"):
     urlpatterns.append(path("", include("billing.api")))
+urlpatterns.append(path("<path:nothing>", problems.nothing_here))

@@ -109,8 +109,8 @@ def _start(data: Path, socket: Path) -> None:
         elif directory.stat().st_uid != os.geteuid():
             raise EmbeddedPostgresError(f"{directory} belongs to another user: remove it, or set REFILL_VAR.")
     if owner:
-        for directory in (data, binaries()):
-            _let_through(directory)
+        _let_through(data)
+        _let_read(binaries().parent)
     if not (data / "PG_VERSION").exists():
         _run(owner, "initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data)
     _clear_after_kill(data, socket)
@@ -199,10 +199,20 @@ def _owner(data: Path) -> pwd.struct_passwd | None:
 
 def _let_through(path: Path) -> None:
     """Let the server's user pass through (not read) the directories above."""
-    for directory in (path if path.name == "bin" else path.parent, *path.parents):
+    for directory in path.parents:
         mode = directory.stat().st_mode
         if not mode & 0o001:
             directory.chmod(mode | 0o001)
+
+
+def _let_read(installation: Path) -> None:
+    """Let the server's user read and run the programs, whatever umask they were installed under."""
+    _let_through(installation)
+    if (installation / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
+        return
+    for path in (installation, *installation.rglob("*")):
+        mode = path.stat().st_mode
+        path.chmod(mode | 0o004 | (0o001 if path.is_dir() or mode & 0o100 else 0))
 
 
 def _run(owner: pwd.struct_passwd | None, program: str, *arguments: object) -> None:

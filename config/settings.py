@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "config.middleware.RequestId",
     "core.problems.ProblemsUnderApi",
     "django.middleware.security.SecurityMiddleware",
+    "core.key_calls.KeyCalls",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "config.middleware.PolicyByPath",
@@ -174,6 +175,14 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     # name: {"task": dotted name of an app's task, "schedule": seconds or crontab}
     "heartbeat": {"task": "config.heartbeat", "schedule": 15.0, "options": {"expires": 60}},
+    "settle-due": {"task": "billing.tasks.settle_due", "schedule": 30.0, "options": {"expires": 60}},
+    "stripe-events": {"task": "billing.tasks.process_events", "schedule": 30.0, "options": {"expires": 60}},
+    "notices": {"task": "billing.tasks.deliver_notices", "schedule": 10.0, "options": {"expires": 20}},
+    "auto-top-up": {"task": "billing.tasks.top_up", "schedule": 15.0, "options": {"expires": 30}},
+    "referrals": {"task": "billing.tasks.reward_referrals", "schedule": 60.0, "options": {"expires": 120}},
+    "reconcile": {"task": "billing.tasks.reconcile", "schedule": 600.0, "options": {"expires": 600}},
+    "expiring-soon": {"task": "billing.tasks.warn_of_expiry", "schedule": 3600.0, "options": {"expires": 3600}},
+    "audit": {"task": "billing.tasks.audit_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
 if SANDBOX:
     CELERY_BEAT_SCHEDULE |= {

@@ -28,11 +28,17 @@ def test_the_runbook_names_every_variable_of_the_settings_and_no_other() -> None
     read = set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', text("config/settings.py")))
     read |= set(re.findall(r"\$\{([A-Z_]+):-", text("Procfile")))
     table = text("docs/runbook.md").split("## Variables")[1].split("## Going live")[0]
-    told = {name for row in re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    told = {
+        name
+        for row in re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
     assert told == read
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/runbook.md", "docs/architecture.md", "docs/dependencies.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/runbook.md", "docs/architecture.md", "docs/dependencies.md"]
+)
 def test_what_a_page_links_to_exists(name: str) -> None:
     page = BASE_DIR / name
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
@@ -41,7 +47,9 @@ def test_what_a_page_links_to_exists(name: str) -> None:
 
 def test_every_target_of_make_that_the_readme_names_is_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", text("README.md") + text("docs/runbook.md"), re.MULTILINE))
+    named = set(
+        re.findall(r"(?:^|`)make ([a-z]+)", text("README.md") + text("docs/runbook.md"), re.MULTILINE)
+    )
     assert len(named) >= 5 and named <= targets
 
 
