@@ -5,6 +5,7 @@ import json
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
@@ -36,7 +37,7 @@ def documentation(request: HttpRequest) -> HttpResponse:
         "site_url": settings.SITE_URL,
         "example_service": first.key if first else "…",
         "example_usage": json.dumps(usage),
-        "reference_url": "/api/v1/docs/",
+        "reference_url": reverse("api_docs"),
     }
     return render(request, "usage/documentation.html", context)
 

@@ -21,13 +21,13 @@ def money(minor_units: int | None, currency: str) -> str:
 
 @register.filter
 def money_each(major_units: Decimal | None, currency: str) -> str:
-    """The price of one credit, often a fraction of a cent: with three significant digits."""
+    """The price of one credit, often a fraction of a cent: three significant digits, never fewer decimals
+    than the currency has (`$0.008`, `$0.00333`, `$1.50`)."""
     if major_units is None or not currency:
         return ""
-    code = currency.upper()
-    digits = max(get_currency_precision(code), 2 - Decimal(major_units).adjusted())
-    pattern = "¤#,##0" + ("." + "0" * min(digits, 6) if digits > 0 else "")
+    code, amount = currency.upper(), Decimal(major_units)
+    precision = get_currency_precision(code)
+    shown = max(precision, 2 - amount.adjusted()) if amount else precision
+    pattern = "¤#,##0." + "0" * precision + "#" * (shown - precision)
     locale = to_locale(get_language() or "en")
-    return format_currency(
-        Decimal(major_units), code, format=pattern, locale=locale, currency_digits=False
-    )
+    return format_currency(amount, code, format=pattern.rstrip("."), locale=locale, currency_digits=False)

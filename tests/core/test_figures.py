@@ -58,8 +58,18 @@ def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, text:
     assert in_money.money(minor, currency) == text
 
 
-@pytest.mark.parametrize(("each", "text"), [("0.01", "$0.0100"), ("0.1", "$0.100"), ("1.5", "$1.50")])
-def test_the_price_of_one_credit_keeps_three_digits(each: str, text: str) -> None:
+@pytest.mark.parametrize(
+    ("each", "text"),
+    [
+        ("0.01", "$0.01"),
+        ("0.008", "$0.008"),
+        ("0.0033333333", "$0.00333"),
+        ("0.1", "$0.10"),
+        ("1.5", "$1.50"),
+        ("0", "$0.00"),
+    ],
+)
+def test_the_price_of_one_credit_keeps_three_significant_digits(each: str, text: str) -> None:
     assert in_money.money_each(Decimal(each), "usd") == text
 
 
