@@ -166,6 +166,11 @@ def _summary(errors: list[dict[str, str]]) -> str:
     return f"{first['field']}: {first['message']}" if first["field"] else first["message"]
 
 
+def nothing_here(request: HttpRequest, nothing: str) -> HttpResponse:
+    """The view of every address of the API that does not exist."""
+    return answer(not_found(_("The API has no such address. /api/v1/schema/ lists those it has.")), request)
+
+
 class ProblemsUnderApi:
     """Middleware: whatever fails under /api/ outside an endpoint (a wrong host, an unknown address, a fault
     in another middleware) answers as a problem document too."""

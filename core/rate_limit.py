@@ -72,7 +72,8 @@ def configured() -> Rate:
 
 
 def take(identity: str, now: datetime, rate: Rate) -> Allowance:
-    """Count one request of `identity` (at most 100 characters)."""
+    """Count one request of `identity` (at most 70 characters)."""
+    identity = f"{identity} {rate.quota}/{rate.seconds}"  # windows of another length are not ours
     second = int(now.timestamp())
     start = second - second % rate.seconds
     with _lock:

@@ -1,4 +1,4 @@
-"""Whatever a client sends is answered with a 4xx that names what is wrong, and costs little (faults I1 to I4)."""
+"""Whatever a client sends is answered with a 4xx that names what is wrong (faults I1 to I4)."""
 
 import json
 from typing import Any
