@@ -110,7 +110,8 @@ def _start(data: Path, socket: Path) -> None:
             raise EmbeddedPostgresError(f"{directory} belongs to another user: remove it, or set REFILL_VAR.")
     if owner:
         _let_through(data)
-        _let_read(binaries().parent)
+        package = binaries().parents[1]
+        _let_read(package, package.with_name(f"{package.name}.libs"))
     if not (data / "PG_VERSION").exists():
         _run(owner, "initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data)
     _clear_after_kill(data, socket)
@@ -205,12 +206,12 @@ def _let_through(path: Path) -> None:
             directory.chmod(mode | 0o001)
 
 
-def _let_read(installation: Path) -> None:
+def _let_read(*folders: Path) -> None:
     """Let the server's user read and run the programs, whatever umask they were installed under."""
-    _let_through(installation)
-    if (installation / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
+    _let_through(folders[0])
+    if (binaries() / "postgres").stat().st_mode & 0o005 == 0o005:
         return
-    for path in (installation, *installation.rglob("*")):
+    for path in (inner for folder in folders for inner in (folder, *folder.rglob("*"))):
         mode = path.stat().st_mode
         path.chmod(mode | 0o004 | (0o001 if path.is_dir() or mode & 0o100 else 0))
 

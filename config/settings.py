@@ -181,7 +181,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "auto-top-up": {"task": "billing.tasks.top_up", "schedule": 15.0, "options": {"expires": 30}},
     "referrals": {"task": "billing.tasks.reward_referrals", "schedule": 60.0, "options": {"expires": 120}},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": 600.0, "options": {"expires": 600}},
-    "expiring-soon": {"task": "billing.tasks.warn_of_expiry", "schedule": 3600.0, "options": {"expires": 900}},
+    "expiring-soon": {"task": "billing.tasks.warn_of_expiry", "schedule": 3600.0, "options": {"expires": 60}},
     "audit": {"task": "billing.tasks.audit_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
 if SANDBOX:
