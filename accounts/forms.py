@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts import zones
-from accounts.models import Account, ApiKey, Membership, Project, User
+from accounts.models import Account, ApiKey, Project, User
 
 
 class ProfileForm(forms.ModelForm):
@@ -64,8 +64,9 @@ class AccountForm(forms.ModelForm):
 
 
 class KeyForm(forms.Form):
-    """A new API key of an account."""
+    """A new API key of an account. `once` tells a form that is sent again, by a reload, from a new one."""
 
+    once = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
     name = forms.CharField(
         label=_("Name"), max_length=100, help_text=_("Where it is used, for example “Production server”.")
     )
@@ -80,10 +81,6 @@ class KeyForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("A key that may do nothing is of no use. Choose at least one.")},
     )
-
-
-class PlatformKeyForm(KeyForm):
-    """A new API key of the platform: the same, on every account."""
 
 
 class ProjectForm(forms.ModelForm):
@@ -130,7 +127,3 @@ class ProviderKeyForm(forms.Form):
                 _("A key has no spaces and no unusual signs in it. Copy it again, and nothing beside it.")
             )
         return secret
-
-
-class RoleForm(forms.Form):
-    role = forms.ChoiceField(label=_("Role"), choices=Membership.Role.choices)

@@ -1,5 +1,7 @@
 """The API keys page. A secret is in the answer to its making and nowhere else, ever."""
 
+import uuid
+
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,6 +18,8 @@ from accounts.http import AccountRequest
 from accounts.models import ApiKey, ProviderKey
 from accounts.opening import hook
 
+MADE = "key_made"  # the session's key for the form whose key was made last
+
 
 @require_http_methods(["GET", "POST"])
 @never_cache
@@ -23,27 +27,34 @@ from accounts.opening import hook
 @sensitive_variables("issued")
 def keys_page(request: AccountRequest) -> HttpResponse:
     """List the account's keys; make one. Answers with the secret itself, without a redirect to keep it in."""
-    form = KeyForm(request.POST or None)
+    form = KeyForm(request.POST or None, initial={"once": uuid.uuid4().hex})
     issued = None
     if request.method == "POST":
         access.require_may_buy(request)
         if form.is_valid():
-            try:
-                issued = api_keys.issue(
-                    kind=ApiKey.Kind.ACCOUNT,
-                    name=form.cleaned_data["name"],
-                    scopes=form.cleaned_data["scopes"],
-                    account=request.account,
-                    created_by=request.user,
-                    now=timezone.now(),
-                )
-                form = KeyForm()
-            except api_keys.TooManyKeys:
-                form.add_error(
-                    None, _("There are %(n)d keys already. Revoke one first.") % {"n": api_keys.MOST_KEYS}
-                )
+            if form.cleaned_data["once"] and form.cleaned_data["once"] == request.session.get(MADE):
+                return redirect("api_keys")  # the page with the secret was loaded again
+            issued = _issue(request, form)
     context = {"keys": selectors.keys_of(request.account), "form": form, "issued": issued}
     return render(request, "accounts/keys.html", context, status=422 if form.errors else 200)
+
+
+def _issue(request: AccountRequest, form: KeyForm) -> api_keys.Issued | None:
+    """The new key, or None with the reason on the form."""
+    try:
+        issued = api_keys.issue(
+            kind=ApiKey.Kind.ACCOUNT,
+            name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
+            account=request.account,
+            created_by=request.user,
+            now=timezone.now(),
+        )
+    except api_keys.TooManyKeys:
+        form.add_error(None, _("There are %(n)d keys already. Revoke one first.") % {"n": api_keys.MOST_KEYS})
+        return None
+    request.session[MADE] = form.cleaned_data["once"]
+    return issued
 
 
 @require_http_methods(["GET", "POST"])

@@ -68,6 +68,14 @@ def test_a_key_without_a_name_or_without_scopes_is_refused_by_name(alice, signed
     assert not ApiKey.objects.exists()
 
 
+def test_loading_the_page_with_the_secret_again_makes_no_second_key(alice, signed_in):
+    browser = signed_in(alice)
+    make(browser, once="0f" * 16)
+    assert make(browser, once="0f" * 16).url == reverse("api_keys")
+    assert ApiKey.objects.count() == 1
+    assert make(browser, once="1e" * 16).status_code == 200
+
+
 def test_one_key_too_many_is_refused_with_the_way_out(alice, signed_in, monkeypatch):
     monkeypatch.setattr(api_keys, "MOST_KEYS", 1)
     browser = signed_in(alice)
@@ -124,3 +132,15 @@ def test_script_in_a_keys_name_is_inert(alice, signed_in):
 @pytest.mark.parametrize("name", ["a\x00b", "x" * 101])
 def test_a_name_that_cannot_be_stored_is_refused(alice, signed_in, name):
     assert make(signed_in(alice), name=name).status_code == 422
+
+
+@pytest.mark.fault("W9")
+def test_no_log_line_carries_a_key(alice, signed_in, caplog, capfd):
+    caplog.set_level("DEBUG")
+    browser = signed_in(alice)
+    secret = secret_on(make(browser))
+    for header in (f"Bearer {secret}", f"Bearer {secret}x", f"Basic {secret}"):
+        browser.get("/api/v1/balance", headers={"authorization": header})
+    browser.post(reverse("revoke_key", args=[ApiKey.objects.get().public_id]))
+    out, err = capfd.readouterr()
+    assert secret[17:] not in caplog.text + out + err

@@ -233,3 +233,21 @@ def test_every_page_about_ones_sign_in_is_a_page_of_ours(confirmed, name):
     page = browser.get(reverse(name))
     assert page.status_code == 200
     assert "Refly" in page.content.decode()
+
+
+def test_a_user_opened_by_staff_chooses_a_password_by_code(staff, signed_in):
+    signed_in(staff).post(
+        "/admin/accounts/user/add/",
+        {"email": "erik@example.org", "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"},
+    )
+    browser = Client()
+    browser.post(reverse("account_reset_password"), {"email": "erik@example.org"})
+    answer = browser.post(
+        reverse("account_confirm_password_reset_code"), {"code": code_sent_to("erik@example.org")}
+    )
+    browser.post(answer.url, {"password1": NEW_PASSWORD})
+    entered = Client()
+    answer = sign_in(entered, "erik@example.org", NEW_PASSWORD)
+    if answer.url == reverse("account_email_verification_sent"):
+        entered.post(answer.url, {"code": code_sent_to("erik@example.org")})
+    assert signed_in_as(entered) == str(User.objects.get(email="erik@example.org").pk)
