@@ -78,7 +78,7 @@ def process(event_id: int, now: datetime) -> StripeEvent:
         # An unknown object, or a shape that we do not understand: nothing was applied, a person looks at it.
         return _close(event, StripeEvent.State.QUARANTINED, f"{type(error).__name__}: {error}", now)
     except Exception as error:
-        log.exception("stripe_event_failed", event=event.stripe_id, type=event.type)
+        log.exception("stripe_event_failed", stripe_event=event.stripe_id, type=event.type)
         return _fail(event, error, now)
 
 
@@ -106,7 +106,7 @@ def _require_ours(event: Facts) -> None:
         log.error(
             "stripe_event_refused",
             alert=True,
-            event=event.get("id"),
+            stripe_event=event.get("id"),
             livemode=event.get("livemode"),
             account=account,
         )
@@ -118,7 +118,9 @@ def _close(event: StripeEvent, state: str, trouble: str, now: datetime) -> Strip
     rows = StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING)
     rows.update(state=state, trouble=trouble, processed_at=now, attempts=F("attempts") + 1)
     if state == StripeEvent.State.QUARANTINED:
-        log.error("stripe_event_quarantined", alert=True, event=event.stripe_id, type=event.type, why=trouble)
+        log.error(
+            "stripe_event_quarantined", alert=True, stripe_event=event.stripe_id, type=event.type, why=trouble
+        )
     event.refresh_from_db()
     return event
 

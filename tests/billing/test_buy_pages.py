@@ -1,0 +1,149 @@
+"""The pages of buying: what they show, who may use them, and the way to Stripe and back."""
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, Membership, User
+from billing.models import Purchase
+from pricing import book
+from pricing.models import Pack, Sale
+from tests.billing.conftest import smallest_pack
+from tests.sandbox.conftest import Buyer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser(stripe_world: Any, alice: User, signed_in: Callable[[User], Client]) -> Client:
+    return signed_in(alice)
+
+
+def order_form(**more: Any) -> dict[str, Any]:
+    return {"pack": smallest_pack(), "currency": "usd", "quantity": 1, "key": str(uuid.uuid4()), **more}
+
+
+def test_the_shelf_shows_price_of_one_credit_and_saving_computed(browser: Client) -> None:
+    text = browser.get("/billing/buy/").content.decode()
+
+    packs = list(Pack.objects.filter(retired_at=None))
+    assert text.count("a credit") == len(packs)
+    assert "% less than in the smallest pack" in text
+    assert "Most popular" in text
+
+
+@pytest.mark.requirement("FLOW-05")
+def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser: Client) -> None:
+    pack = Pack.objects.get(key=smallest_pack())
+    now = timezone.now()
+    Sale.objects.create(
+        key="black-friday",
+        pack=pack,
+        label="Black Friday",
+        prices={"usd": 123},
+        starts_at=now - timezone.timedelta(days=1),
+        ends_at=now + timezone.timedelta(days=1),
+    )
+    book.changed()
+
+    text = browser.get("/billing/buy/").content.decode()
+    browser.post("/billing/orders/", order_form())
+
+    assert "Black Friday" in text and "$1.23" in text
+    purchase = Purchase.objects.get()
+    assert (purchase.amount, purchase.list_amount) == (123, pack.prices["usd"])
+
+
+def test_confirming_leads_to_stripe_and_paying_leads_back_to_the_credits(browser: Client) -> None:
+    answer = browser.post("/billing/orders/", order_form())
+    assert answer.status_code == 303
+    buyer = Buyer()
+    buyer.pay(answer["Location"])
+    assert "/return/" in buyer.led_to
+
+    page = browser.get(re.sub(r"^https?://[^/]+", "", buyer.led_to)).content.decode()
+
+    assert "credits are yours" in page
+    assert "/state/" not in page  # nothing to wait for any more
+    assert Purchase.objects.get().status == Purchase.Status.PAID
+
+
+def test_clicking_twice_is_one_order_and_one_page(browser: Client) -> None:
+    form = order_form()
+
+    first, second = browser.post("/billing/orders/", form), browser.post("/billing/orders/", form)
+
+    assert first["Location"] == second["Location"]
+    assert Purchase.objects.count() == 1
+
+
+def test_leaving_stripe_says_that_nothing_was_charged_and_leads_on(browser: Client) -> None:
+    browser.post("/billing/orders/", order_form())
+    purchase = Purchase.objects.get()
+
+    page = browser.get(f"/billing/purchases/{purchase.public_id}/left/").content.decode()
+    assert "Nothing was charged" in page
+
+    browser.post(f"/billing/purchases/{purchase.public_id}/cancel/")
+    purchase.refresh_from_db()
+    assert purchase.status == Purchase.Status.CANCELLED
+
+
+@pytest.mark.fault("P10")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"quantity": -1}, {"quantity": 0}, {"quantity": 10**9}, {"pack": "nothing"}, {"currency": "xxx"}, {"key": ""}],
+)
+def test_a_wrong_order_is_refused_and_says_why(browser: Client, wrong: dict[str, Any]) -> None:
+    answer = browser.post("/billing/orders/", order_form(**wrong, amount=1, credits=10**6))
+
+    assert answer.status_code == 422
+    assert not Purchase.objects.exists()
+
+
+@pytest.mark.fault("Z4")
+def test_a_plain_member_cannot_buy(
+    stripe_world: Any, team: Account, bob: User, signed_in: Callable[[User], Client]
+) -> None:
+    browser = signed_in(bob)
+    session = browser.session
+    session["account"] = str(team.pk)
+    session.save()
+
+    assert "Your role in this account" in browser.get("/billing/buy/").content.decode()
+    assert browser.post("/billing/orders/", order_form()).status_code == 403
+    Membership.objects.filter(account=team, user=bob).update(role=Membership.Role.BILLING)
+    assert browser.post("/billing/orders/", order_form()).status_code == 303
+
+
+@pytest.mark.fault("Z1")
+def test_the_purchases_of_others_are_404_on_every_page(
+    browser: Client, charlie: User, signed_in: Callable[[User], Client]
+) -> None:
+    browser.post("/billing/orders/", order_form())
+    purchase = Purchase.objects.get()
+    stranger = signed_in(charlie)
+
+    for tail in ("", "return/", "state/", "left/", "invoice/", "invoice.pdf", "refund/"):
+        assert stranger.get(f"/billing/purchases/{purchase.public_id}/{tail}").status_code == 404, tail
+    for tail in ("pay/", "cancel/", "refund/"):
+        assert stranger.post(f"/billing/purchases/{purchase.public_id}/{tail}").status_code == 404, tail
+
+
+def test_every_billing_page_opens(browser: Client, paid: Callable[..., Purchase]) -> None:
+    purchase = paid()
+    base = f"/billing/purchases/{purchase.public_id}"
+    pages = ["/billing/", "/billing/purchases/", f"{base}/", f"{base}/invoice/", "/billing/subscription/", "/plans/"]
+    pages += ["/billing/alerts/", "/billing/auto-top-up/", "/billing/redeem/", "/billing/invitations/"]
+    pages += ["/billing/details/", f"/billing/buy/{purchase.offer}/", "/plans/starter/?interval=month"]
+
+    for page in pages:
+        answer = browser.get(page)
+        assert answer.status_code == 200, (page, answer.status_code, answer.headers.get("Location"))
+    pdf = browser.get(f"{base}/invoice.pdf")
+    assert pdf.content.startswith(b"%PDF")
