@@ -1,0 +1,177 @@
+"""A rehearsal: the charges of the last days by a draft card; publishing from what was shown."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from billing import ledger
+from pricing import cards, prices
+from pricing.models import RateCard
+from tests.usage.spending import give
+from usage import charging, rehearsals
+
+pytestmark = pytest.mark.requirement("CORE-06")
+
+
+@pytest.fixture
+def now(catalogue):
+    return timezone.now()
+
+
+@pytest.fixture
+def account(alice, account_of):
+    return account_of(alice)
+
+
+def use(account, now, service="claude-sonnet-4", key="", **usage):
+    made = charging.Use(account_id=account.pk, service=service, usage=usage)
+    return charging.charge(made, key=key or f"{service}-{usage}-{now}", fingerprint=b"", now=now)
+
+
+def draft(now, **multipliers):
+    card = cards.copy_in_force(effective_at=now, source="staff", now=now)
+    for service, multiplier in multipliers.items():
+        card.rates.filter(service__key=service.replace("_", "-")).update(multiplier=multiplier)
+    return card
+
+
+def rehearse(card, now, days=7):
+    return rehearsals.rehearse(card, days=days, now=now)
+
+
+def test_the_total_and_each_service_are_repriced_exactly(account, now):
+    use(account, now, tokens=5000)
+    use(account, now, tokens=2500)
+    use(account, now, service="kimi-k2", tokens=5000)
+    rehearsal = rehearse(draft(now, claude_sonnet_4=2), now)
+    assert (rehearsal.total.charges, rehearsal.total.before, rehearsal.total.after) == (
+        3,
+        Decimal("18.5"),
+        35,
+    )
+    assert [(one.name, one.charges, one.difference) for one in rehearsal.services] == [
+        ("Claude Sonnet 4", 2, Decimal("16.5")),
+        ("Kimi K2", 1, 0),
+    ]
+
+
+def test_a_card_without_changes_changes_nothing(account, now):
+    use(account, now, tokens=4321)
+    use(account, now, service="seedance-1-lite", seconds=Decimal("1.5"))
+    rehearsal = rehearse(draft(now), now)
+    assert rehearsal.total.difference == 0
+    assert rehearsal.total.unpriced == 0
+
+
+def test_charges_before_the_window_and_covered_ones_do_not_count(account, now):
+    use(account, now - timedelta(days=8), tokens=100, key="old")
+    order = ledger.ChargeOrder(
+        account_id=account.pk, credits=Decimal(0), key="covered", service="kimi-k2", covered_by="unlimited"
+    )
+    ledger.charge(order, now)
+    assert rehearse(draft(now), now).total.charges == 0
+
+
+def test_accounts_are_ranked_by_what_they_would_pay_more(alice, bob, account_of, now):
+    use(account_of(alice), now, tokens=5000)
+    use(account_of(bob), now, tokens=10_000)
+    rehearsal = rehearse(draft(now, claude_sonnet_4=2), now)
+    assert [(one.name, one.difference) for one in rehearsal.paying_more] == [
+        (account_of(bob).name, 22),
+        (account_of(alice).name, 11),
+    ]
+
+
+def test_an_account_runs_dry_when_what_it_had_left_would_not_have_been_enough(account, now):
+    use(account, now - timedelta(minutes=3), tokens=20_000)  # 44 of the day's 100
+    assert rehearse(draft(now, claude_sonnet_4=2), now).run_dry == [], "88 would have been paid"
+    last = now - timedelta(minutes=1)
+    use(account, last, tokens=5000)  # 55: by the draft 110
+    (dry,) = rehearse(draft(now, claude_sonnet_4=2), now).run_dry
+    assert (dry.account_id, dry.dry_at) == (account.pk, last)
+    give(account, "50", now)
+    assert rehearse(draft(now, claude_sonnet_4=2), now).run_dry_count == 1, "what came later does not help"
+
+
+def test_what_the_draft_cannot_price_is_counted_with_its_reason(account, now):
+    use(account, now, tokens=5000)
+    use(account, now, service="kimi-k2", tokens=5000)
+    card = draft(now)
+    card.rates.filter(service__key="kimi-k2").delete()
+    rehearsal = rehearse(card, now)
+    (lost,) = [one for one in rehearsal.services if one.unpriced]
+    assert (lost.name, lost.unpriced, lost.before) == ("Kimi K2", 1, 0)
+    assert "no rate" in lost.reason
+    assert rehearsal.total.unpriced == 1
+
+
+def test_a_hold_settled_in_credits_keeps_its_amount(account, now):
+    held = charging.hold(
+        charging.Use(account_id=account.pk, service="claude-sonnet-4", usage={"tokens": 5000}),
+        credits=None,
+        expires_in=timedelta(minutes=5),
+        key="h",
+        fingerprint=b"",
+        now=now,
+    )
+    ledger.capture(
+        account_id=account.pk,
+        hold_id=held.hold_id,
+        credits=Decimal(3),
+        key="c",
+        detail={"usage": {"tokens": 5000}, "lines": []},
+        now=now,
+        fingerprint=b"",
+    )
+    rehearsal = rehearse(draft(now, claude_sonnet_4=2), now)
+    assert (rehearsal.total.before, rehearsal.total.after) == (3, 3)
+
+
+def test_a_window_with_too_many_charges_is_cut_to_the_newest_and_says_so(account, now, monkeypatch):
+    for minutes in (3, 2, 1):
+        use(account, now - timedelta(minutes=minutes), tokens=100)
+    monkeypatch.setattr(rehearsals, "MOST_CHARGES", 2)
+    rehearsal = rehearse(draft(now), now)
+    assert (rehearsal.cut, rehearsal.total.charges) == (True, 2)
+
+
+def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signed_in, now):
+    use(account, now - timedelta(minutes=1), tokens=5000)
+    card = draft(now, claude_sonnet_4=2)
+    browser = signed_in(staff)
+    address = reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])
+    assert address in browser.get(reverse("admin:pricing_ratecard_change", args=[card.pk])).content.decode()
+    page = browser.get(address).content.decode()
+    assert "Claude Sonnet 4" in page and "+11" in page
+    (seen,) = re.findall(r'name="seen" value="(\w+)"', page)
+    publish = reverse("admin:pricing_ratecard_publish", args=[card.pk])
+    card.rates.filter(service__key="kimi-k2").update(multiplier=5)
+    answer = browser.post(publish, {"seen": seen}, follow=True)
+    assert "rehearsal" in answer.content.decode()
+    assert RateCard.objects.get(pk=card.pk).state == "draft"
+    (seen,) = re.findall(r'name="seen" value="(\w+)"', browser.get(address).content.decode())
+    browser.post(publish, {"seen": seen})
+    later = timezone.now()
+    quoted = prices.price_use(service="claude-sonnet-4", usage={"tokens": 5000}, now=later)
+    assert (quoted.credits, RateCard.objects.get(pk=card.pk).published_by) == (22, str(staff))
+
+
+def test_a_card_below_cost_has_no_way_to_be_published(staff, signed_in, now):
+    card = draft(now)
+    card.rates.filter(service__key="kimi-k2").update(cost={"tokens": "1"})
+    page = signed_in(staff).get(reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])).content.decode()
+    assert "below cost" in page and 'name="seen"' not in page
+
+
+@pytest.mark.parametrize("who", ["alice", "charlie"])
+def test_nobody_else_sees_or_publishes(request, who, signed_in, now):
+    card = draft(now)
+    browser = signed_in(request.getfixturevalue(who))
+    for name, ask in (("rehearsal", browser.get), ("publish", browser.post)):
+        answer = ask(reverse(f"admin:pricing_ratecard_{name}", args=[card.pk]))
+        assert answer.status_code in (302, 403)
+    assert RateCard.objects.get(pk=card.pk).state == "draft"
