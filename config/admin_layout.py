@@ -46,9 +46,11 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
         _("Catalogue"),
         [
             (_("Services"), "category", "pricing_service"),
+            (_("Rate cards"), "price_change", "pricing_ratecard"),
             (_("Rates"), "sell", "pricing_rate"),
             (_("Plans"), "loyalty", "pricing_plan"),
             (_("Packs"), "inventory_2", "pricing_pack"),
+            (_("Sales"), "percent", "pricing_sale"),
         ],
     ),
 ]
