@@ -3,6 +3,7 @@
 Invariant: a rate that these forms let through prices uses as one from a file would.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -30,6 +31,19 @@ class DraftForm(forms.ModelForm):
 class RateForm(forms.ModelForm):
     """One rate of a draft."""
 
+    lines = forms.JSONField(
+        required=False,
+        help_text=_(
+            'Such as [{"meter": "tokens", "credits": "11", "per": 5000}]; none with “cost of model”.'
+        ),
+    )
+    options = forms.JSONField(
+        required=False,
+        help_text=_('Such as {"quality": {"default": "low", "multipliers": {"low": "1", "high": "1.5"}}}.'),
+    )
+    minimum = forms.DecimalField(min_value=0, max_digits=20, decimal_places=6)
+    multiplier = forms.DecimalField(min_value=Decimal("0.000001"), max_digits=12, decimal_places=6)
+
     class Meta:
         model = Rate
         fields = ["lines", "options", "minimum", "multiplier", "cost_of_model", "assumed", "reason"]
@@ -54,8 +68,11 @@ class RateForm(forms.ModelForm):
         )
 
     def clean_options(self) -> dict[str, Any]:
+        given = self.cleaned_data["options"] or {}
+        if not isinstance(given, dict) or not all(isinstance(told, dict) for told in given.values()):
+            raise forms.ValidationError(_("Give each option by its name, as in the example."))
         options = {}
-        for name, told in (self.cleaned_data["options"] or {}).items():
+        for name, told in given.items():
             multipliers = told.get("multipliers")
             try:
                 option = schema.Option(

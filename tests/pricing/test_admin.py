@@ -1,0 +1,141 @@
+"""Prices in the admin: looking at everything, editing drafts only."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from pricing import cards
+from pricing.models import Rate, RateCard, Sale, Service
+
+MODELS = ["catalogue", "service", "ratecard", "rate", "plan", "pack", "sale"]
+
+
+@pytest.fixture
+def browser(staff, signed_in):
+    return signed_in(staff)
+
+
+@pytest.fixture
+def draft(staff):
+    now = timezone.now()
+    return cards.copy_in_force(effective_at=now + timedelta(days=1), source="staff", now=now)
+
+
+def rate_of(card, service):
+    return card.rates.get(service__key=service)
+
+
+def edit(browser, rate, **changes):
+    told = {
+        "lines": json.dumps(rate.lines),
+        "options": json.dumps(rate.options),
+        "minimum": "0",
+        "multiplier": "1",
+        "reason": "",
+    }
+    return browser.post(reverse("admin:pricing_rate_change", args=[rate.pk]), told | changes)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_staff_see_every_list_and_each_of_its_rows(browser, load, model):
+    load("flowly")
+    listing = browser.get(reverse(f"admin:pricing_{model}_changelist"))
+    assert listing.status_code == 200
+    row = listing.context["cl"].queryset.first()
+    assert browser.get(reverse(f"admin:pricing_{model}_change", args=[row.pk])).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["catalogue", "service", "rate", "plan", "pack", "sale"])
+def test_what_the_file_says_is_not_added_here(browser, model):
+    assert browser.get(reverse(f"admin:pricing_{model}_add")).status_code == 403
+
+
+def test_a_new_draft_is_a_copy_of_the_rates_in_force(browser, staff):
+    told = {"effective_at_0": "2027-01-01", "effective_at_1": "00:00:00", "note": "New year"}
+    answer = browser.post(reverse("admin:pricing_ratecard_add"), told)
+    assert answer.status_code == 302
+    card = RateCard.objects.get(state="draft")
+    assert (card.version, card.note, card.source) == ("2027-01-01", "New year", str(staff))
+    assert card.rates.count() == Service.objects.count()
+
+
+def test_a_rate_of_a_draft_is_changed(browser, draft):
+    rate = rate_of(draft, "claude-sonnet-4")
+    lines = [{"meter": "tokens", "per": 1000, "credits": "2.5"}]
+    assert edit(browser, rate, lines=json.dumps(lines), multiplier="2").status_code == 302
+    rate.refresh_from_db()
+    assert rate.multiplier == 2
+    assert rate.lines == [
+        {
+            "meter": "tokens",
+            "per": 1000,
+            "whole_blocks": False,
+            "also": ["input_tokens", "output_tokens"],
+            "bands": [{"up_to": None, "credits": "2.5"}],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lines": '[{"meter": "tokens", "credits": "-1"}]'}, "greater than or equal to 0"),
+        ({"lines": '[{"meter": "tokns", "credits": "1"}]'}, "0.meter"),
+        ({"lines": '[{"meter": "tokens", "credits": "1", "pre": 5}]'}, "0.pre"),
+        ({"lines": '{"meter": "tokens"}'}, "valid list"),
+        ({"lines": "[]"}, "one of the two"),
+        ({"lines": "[", "multiplier": "1"}, "valid JSON"),
+        ({"cost_of_model": "on"}, "one of the two"),
+        ({"options": '{"quality": {"default": "x", "multipliers": {"low": "1"}}}'}, "must be one of"),
+        ({"options": '["quality"]'}, "by its name"),
+        ({"options": '{"quality": 3}'}, "by its name"),
+        ({"multiplier": "0"}, "greater"),
+        ({"minimum": "-1"}, "greater"),
+        ({"assumed": "on"}, "where an assumed figure comes from"),
+    ],
+)
+def test_a_rate_that_would_price_wrongly_is_refused_in_words(browser, draft, changes, told):
+    rate = rate_of(draft, "claude-sonnet-4")
+    answer = edit(browser, rate, **changes)
+    assert answer.status_code == 200
+    assert told in " ".join(str(error) for errors in answer.context["errors"] for error in errors)
+    assert Rate.objects.get(pk=rate.pk).lines == rate.lines
+
+
+def test_published_cards_and_rates_cannot_be_edited_or_deleted(browser):
+    card = RateCard.objects.get()
+    rate = rate_of(card, "claude-sonnet-4")
+    assert edit(browser, rate, multiplier="2").status_code == 403
+    for name, row in (("rate", rate), ("ratecard", card)):
+        assert (
+            browser.post(reverse(f"admin:pricing_{name}_delete", args=[row.pk]), {"post": "yes"}).status_code
+            == 403
+        )
+    assert (
+        browser.post(reverse("admin:pricing_ratecard_change", args=[card.pk]), {"note": "x"}).status_code
+        == 403
+    )
+
+
+def test_a_draft_can_be_thrown_away(browser, draft):
+    browser.post(reverse("admin:pricing_ratecard_delete", args=[draft.pk]), {"post": "yes"})
+    assert not RateCard.objects.filter(state="draft").exists()
+
+
+def test_a_coming_card_is_withdrawn_and_a_running_one_is_not(browser, draft):
+    cards.publish(draft.pk, seen=cards.fingerprint(cards.rows_of(draft.pk)), by="staff", now=timezone.now())
+    told = {"action": "withdraw", "_selected_action": [str(card.pk) for card in RateCard.objects.all()]}
+    answer = browser.post(reverse("admin:pricing_ratecard_changelist"), told, follow=True)
+    assert "still to come" in answer.content.decode()
+    assert sorted(RateCard.objects.values_list("state", flat=True)) == ["published", "withdrawn"]
+
+
+def test_a_sale_can_be_ended_early(browser, load):
+    load("flowly")
+    sale = Sale.objects.get()
+    told = {"action": "end_now", "_selected_action": [str(sale.pk)]}
+    browser.post(reverse("admin:pricing_sale_changelist"), told)
+    assert Sale.objects.get().ends_at <= timezone.now()
