@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.flows.signup import prevent_enumeration
+from allauth.account.models import EmailAddress
 from allauth.core import context as current
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -65,6 +66,11 @@ class AccountAdapter(DefaultAccountAdapter):
             # Somebody signed up with this address between our look and our write: the answer stays the same.
             raise ImmediateHttpResponse(prevent_enumeration(request, email=email)) from error
         return user
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """The address is proven and billing has given what that brings, or neither, and the code stays good."""
+        with transaction.atomic():
+            return bool(super().confirm_email(request, email_address))
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)

@@ -50,4 +50,5 @@ def has_shown_second_factor(request: HttpRequest) -> bool:
     if not settings.STAFF_MFA_REQUIRED:
         return True
     records = get_authentication_records(request, request.user)
-    return any(record.get("method") == "mfa" for record in records)
+    shown = any(record.get("method") == "mfa" for record in records)
+    return shown and is_mfa_enabled(request.user)  # shown, and not turned off since

@@ -7,7 +7,7 @@ second factor added, removed or renewed ends every session of the user but the o
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_confirmed
+from allauth.account.signals import email_confirmed, user_logged_in
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.usersessions.models import UserSession
 from django.contrib.auth import update_session_auth_hash
@@ -22,6 +22,7 @@ from accounts.models import User
 def connect() -> None:
     """Called once, when the app is ready."""
     email_confirmed.connect(_address_proven, dispatch_uid="accounts.address_proven")
+    user_logged_in.connect(_signed_in, dispatch_uid="accounts.signed_in")
     for event in (authenticator_added, authenticator_removed, authenticator_reset):
         event.connect(_second_factor_changed, dispatch_uid="accounts.second_factor_changed")
 
@@ -34,6 +35,12 @@ def end_sessions(user: User) -> None:
 
 def _address_proven(email_address: EmailAddress, **_: Any) -> None:
     opening.address_verified(email_address.user, email_address.email, timezone.now())
+
+
+def _signed_in(user: User, **_: Any) -> None:
+    """Make up for what a failure after the proof left out: telling billing again gives nothing twice."""
+    for address in EmailAddress.objects.filter(user=user, verified=True):
+        opening.address_verified(user, address.email, timezone.now())
 
 
 def _second_factor_changed(request: HttpRequest, user: User, **_: Any) -> None:

@@ -61,6 +61,18 @@ def test_staff_show_the_second_factor_and_are_in(confirmed_staff, settings):
     assert browser.get("/admin/accounts/user/").status_code == 200
 
 
+@pytest.mark.fault("W10")
+def test_who_turns_the_second_factor_off_is_out_again(confirmed_staff, settings):
+    settings.STAFF_MFA_REQUIRED = True
+    browser = Client()
+    sign_in(browser, confirmed_staff)
+    secret = turn_on(browser)
+    browser.post(reverse("mfa_reauthenticate"), {"code": code_of(secret)})
+    assert browser.get("/admin/").status_code == 200
+    browser.post(reverse("mfa_deactivate_totp"))
+    assert browser.get("/admin/").status_code == 302
+
+
 @pytest.mark.fault("W3")
 def test_the_admins_door_leads_to_no_other_site(staff, signed_in):
     answer = signed_in(staff).get("/admin/login/?next=//evil.example")

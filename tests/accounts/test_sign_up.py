@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts import adapter, opening
 from accounts.models import Account, User
 from tests.accounts.mailbox import code_sent_to, subjects_to
+from tests.conftest import PASSWORD as CAST_PASSWORD
 
 PASSWORD = "a long enough passphrase"
 CONFIRM = "/accounts/confirm-email/"
@@ -89,6 +90,23 @@ def test_without_its_account_no_user_comes_into_being(visitor):
     with mock.patch.object(opening, "open_personal_account", side_effect=RuntimeError):
         assert sign_up(visitor, "dora@example.org").status_code == 500
     assert not User.objects.exists()
+
+
+def test_when_billing_fails_the_code_stays_good(visitor):
+    sign_up(visitor, "dora@example.org")
+    visitor.raise_request_exception = False
+    with mock.patch.object(opening, "address_verified", side_effect=RuntimeError):
+        assert visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")}).status_code == 500
+    assert not EmailAddress.objects.get().verified
+    assert visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")}).url == "/"
+    assert EmailAddress.objects.get().verified
+
+
+def test_signing_in_makes_up_for_what_billing_missed(alice):
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    with mock.patch.object(opening, "address_verified") as told:
+        Client().post(reverse("account_login"), {"login": alice.email, "password": CAST_PASSWORD})
+    assert [call.args[:2] for call in told.call_args_list] == [(alice, alice.email)]
 
 
 def test_a_short_password_is_refused_by_name(visitor):
