@@ -205,6 +205,7 @@ def capture(
     detail = dict(held.detail)
     covered = detail.pop("covered_by", None)
     detail["metadata"] = detail.get("metadata", {}) | dict(metadata or {})
+    counts = None
     if usage is not None:
         chosen = dict(options) if options is not None else detail["options"]
         quote = prices.price_use(
@@ -215,7 +216,7 @@ def capture(
             options=chosen,
             rate_version=detail["rate"]["version"],
         )
-        credits = quote.credits
+        credits, counts = quote.credits, quote.counts
         detail |= {"lines": quote.lines_as_json(), "usage": stored_usage(usage), "options": chosen}
     assert credits is not None, "a capture names usage or credits"
     return ledger.capture(
@@ -227,6 +228,7 @@ def capture(
         now=now,
         fingerprint=fingerprint,
         covered_by=covered,
+        quota=counts,
     )
 
 

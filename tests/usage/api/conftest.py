@@ -1,5 +1,6 @@
 """An account with credits, and programs that may spend them."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
+from tests import openapi
 
 SONNET = "claude-sonnet-4"  # 11 credits for 5,000 tokens
 
@@ -33,3 +35,9 @@ def give(account: Account, credits: str, **terms: Any) -> Any:
 def use(tokens: int = 5000, **fields: Any) -> dict[str, Any]:
     """A use of Claude Sonnet 4: 5,000 tokens cost 11 credits."""
     return {"service": SONNET, "usage": {"tokens": tokens}, **fields}
+
+
+@pytest.fixture(autouse=True)
+def every_answer_agrees_with_the_document() -> Iterator[None]:
+    with openapi.every_answer_agrees():
+        yield

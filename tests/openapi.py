@@ -1,0 +1,69 @@
+"""The OpenAPI document as a judge: every answer of the API is held against what the document says of it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import jsonschema
+import pytest
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.generators import SchemaGenerator
+
+from core.endpoint import Endpoint
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document as clients get it."""
+    generated = SchemaGenerator().get_schema(request=None, public=True)
+    plain: dict[str, Any] = json.loads(json.dumps(generated, default=str))
+    return plain
+
+
+@contextmanager
+def every_answer_agrees() -> Iterator[None]:
+    """Inside, an endpoint whose answer differs from the document raises in the test that called it."""
+    finalize = Endpoint.finalize_response
+
+    def judged(self: Any, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        check(request._request, response)
+        return finalize(self, request, response, *args, **kwargs)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Endpoint, "finalize_response", judged)
+    yield
+    patch.undo()
+
+
+def check(request: HttpRequest, response: HttpResponse) -> None:
+    """Raise where the answer is not what the document says of the operation."""
+    if request.method == "HEAD" or response.status_code == 405:
+        return
+    operation = _operation(request)
+    told = operation["responses"]
+    status = str(response.status_code)
+    assert status in told or response.status_code >= 400, (
+        f"{request.method} {request.path} never answers {status}"
+    )
+    content = told.get(status, told["default"]).get("content")
+    if content is None:
+        assert not response.content
+        return
+    kind = response["Content-Type"]
+    assert kind in content, f"{kind} is not among {list(content)}"
+    _validator(json.dumps(content[kind]["schema"])).validate(json.loads(response.content))
+
+
+def _operation(request: HttpRequest) -> Any:
+    match = request.resolver_match
+    assert match is not None
+    path = "/" + match.route.replace("<str:", "{").replace(">", "}")
+    return document()["paths"][path][str(request.method).lower()]
+
+
+@cache
+def _validator(schema: str) -> Any:
+    whole = json.loads(schema) | {"components": document()["components"]}
+    return jsonschema.Draft202012Validator(whole)

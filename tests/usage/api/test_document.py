@@ -1,0 +1,140 @@
+"""The OpenAPI document: it tells every address that there is, and every address of the contract is there.
+
+That answers have the shape it tells is shown by all tests of this folder (conftest)."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+
+from core.endpoint import Endpoint
+from tests import openapi
+
+CONTRACT = """
+    GET /balance | read
+    GET /grants | read
+    GET /transactions | read
+    GET /services | read
+    GET /services/{} | read
+    POST /estimates | read
+    POST /charges | spend
+    POST /charges/batch | spend
+    GET /charges | read
+    GET /charges/{} | read
+    POST /charges/{}/reversals | manage
+    POST /charges/{}/reports | read
+    POST /holds | spend
+    GET /holds/{} | spend
+    POST /holds/{}/capture | spend
+    POST /holds/{}/release | spend
+    GET /usage | read
+    GET /projects | manage
+    POST /projects | manage
+    PATCH /projects/{} | manage
+    GET /provider-keys | manage
+    POST /provider-keys | manage
+    DELETE /provider-keys/{} | manage
+    POST /accounts | manage
+    GET /accounts/{} | manage
+    POST /accounts/{}/grants | manage
+    GET /plans | read
+    GET /packs | read
+    POST /checkouts | manage
+    GET /purchases | read
+    GET /purchases/{} | read
+    POST /purchases/{}/refund-requests | manage
+    GET /subscription | read
+    POST /subscription/change | manage
+    POST /subscription/cancel | manage
+    POST /redemptions | manage
+    GET /alerts | manage
+    PUT /alerts | manage
+    GET /auto-top-up | manage
+    PUT /auto-top-up | manage
+"""
+
+
+def endpoints() -> dict[tuple[str, str], Any]:
+    """Every method of every endpoint, by what the URLconf says."""
+    found = {}
+    [api] = [one for one in get_resolver().url_patterns if str(one.pattern) == "api/v1/"]
+    pending = list(api.url_patterns)
+    while pending:
+        one = pending.pop()
+        if not isinstance(one, URLPattern):
+            pending += one.url_patterns
+            continue
+        view = getattr(one.callback, "cls", None)
+        if isinstance(view, type) and issubclass(view, Endpoint):
+            path = "/" + re.sub("<[^>]*>", "{}", str(one.pattern))
+            for method in view.scopes:
+                found[method, path] = view
+    return found
+
+
+def test_the_document_tells_every_address_that_there_is() -> None:
+    told = {
+        (method.upper(), re.sub("{[^}]*}", "{}", path).removeprefix("/api/v1"))
+        for path, methods in openapi.document()["paths"].items()
+        for method in methods
+    }
+    assert told == set(endpoints())
+
+
+@pytest.mark.parametrize("line", CONTRACT.strip().splitlines())
+def test_every_address_of_the_contract_is_there_with_its_scope(line: str) -> None:
+    address, _bar, scope = line.strip().partition(" | ")
+    method, path = address.split()
+    assert endpoints()[method, path].scopes[method] == scope
+
+
+def test_what_moves_credits_says_that_it_takes_a_key() -> None:
+    takers = {
+        path
+        for (method, path), view in endpoints().items()
+        if method == "POST" and view.takes_key == "required"
+    }
+    assert takers >= {
+        "/charges",
+        "/charges/{}/reversals",
+        "/holds",
+        "/holds/{}/capture",
+        "/holds/{}/release",
+        "/accounts/{}/grants",
+    }
+    operation = openapi.document()["paths"]["/api/v1/charges"]["post"]
+    [header] = [one for one in operation["parameters"] if one["in"] == "header"]
+    assert (header["name"], header["required"]) == ("Idempotency-Key", True)
+
+
+def test_the_document_is_served_to_everybody(db: None) -> None:
+    answer = Client().get("/api/v1/schema/", headers={"Accept": "application/json"})
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")
+    assert set(answer.json()["components"]["securitySchemes"]) == {"key", "session"}
+
+
+def test_names_of_operations_are_used_once() -> None:
+    names = [
+        operation["operationId"]
+        for path in openapi.document()["paths"].values()
+        for operation in path.values()
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_the_browsable_page_asks_nobody_else_and_runs_no_inline_script(db: None) -> None:
+    page = Client().get("/api/v1/docs/")
+    html = page.content.decode()
+    assert page.status_code == 200
+    assert not re.findall(r"""(?:src|href)=["']https?://""", html)
+    for script in re.findall(r"<script[^>]*>", html):
+        assert "src=" in script
+    policy = page["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+    start = Client().get("/api/v1/docs/?script=")
+    assert start["Content-Type"].startswith("application/javascript")
+    assert "/api/v1/schema/" in start.content.decode() or "../schema/" in start.content.decode()
