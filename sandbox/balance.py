@@ -1,6 +1,7 @@
 """Balance transactions: what each movement of money left on the balance, with Stripe's fees.
 
-Invariant: net = amount - fee, always in the currency that was charged (no conversion), amounts in minor units.
+Invariant: net = amount - fee, always in the currency that was charged (no conversion), amounts in minor
+units.
 """
 
 from typing import Any
@@ -12,7 +13,24 @@ from sandbox.store import Body
 FEE_PER_MILLE = 29
 FEE_FIXED = 30
 DISPUTE_FEE = 1500
-ZERO_DECIMAL = ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf")
+ZERO_DECIMAL = (
+    "bif",
+    "clp",
+    "djf",
+    "gnf",
+    "jpy",
+    "kmf",
+    "krw",
+    "mga",
+    "pyg",
+    "rwf",
+    "ugx",
+    "vnd",
+    "vuv",
+    "xaf",
+    "xof",
+    "xpf",
+)
 
 
 def fee_of_charge(amount: int) -> int:
@@ -20,10 +38,25 @@ def fee_of_charge(amount: int) -> int:
     return (amount * FEE_PER_MILLE + 500) // 1000 + FEE_FIXED
 
 
-def book(kind: str, source: Body, call: Call, *, amount: int, fee: int = 0, category: str = "", description: str = "") -> Body:
+def book(
+    kind: str,
+    source: Body,
+    call: Call,
+    *,
+    amount: int,
+    fee: int = 0,
+    category: str = "",
+    description: str = "",
+) -> Body:
     """Write one movement; `amount` is negative when money leaves."""
     details = [
-        {"amount": fee, "application": None, "currency": source["currency"], "description": "Stripe processing fees", "type": "stripe_fee"}
+        {
+            "amount": fee,
+            "application": None,
+            "currency": source["currency"],
+            "description": "Stripe processing fees",
+            "type": "stripe_fee",
+        }
     ]
     return store.add(
         {
@@ -67,12 +100,14 @@ def retrieve_balance(call: Call) -> Body:
     sums: dict[str, int] = {}
     for movement in store.where("balance_transaction"):
         sums[movement["currency"]] = sums.get(movement["currency"], 0) + movement["net"]
-    lines: list[dict[str, Any]] = [{"amount": amount, "currency": currency} for currency, amount in sorted(sums.items())]
+    lines: list[dict[str, Any]] = [
+        {"amount": amount, "currency": currency} for currency, amount in sorted(sums.items())
+    ]
     return {"object": "balance", "available": lines, "pending": [], "livemode": False}
 
 
 def format_amount(amount: int, currency: str) -> str:
-    """"$" aside, as Stripe's error messages write amounts: "12.34 usd"."""
+    """ "$" aside, as Stripe's error messages write amounts: "12.34 usd"."""
     if currency in ZERO_DECIMAL:
         return f"{amount} {currency}"
     return f"{amount // 100}.{amount % 100:02d} {currency}"

@@ -1,7 +1,7 @@
 """A call: the instant at which something happens in the sandbox and who asked for it.
 
-Invariant: no module below the doors reads the clock; whatever is created in one call carries the call's instant
-(a customer on a test clock lives at the clock's instant instead, see sandbox.clocks).
+Invariant: no module below the doors reads the clock; whatever is created in one call carries the call's
+instant (a customer on a test clock lives at the clock's instant instead, see sandbox.clocks).
 """
 
 import dataclasses
@@ -33,5 +33,5 @@ class Call:
 
 
 def by_page(now: datetime) -> Call:
-    """A call made by a person on a hosted page, or by the passing of time: no API request stands behind it."""
+    """A call made by a person on a page, or by the passing of time: no API request stands behind it."""
     return Call(now=int(now.timestamp()))

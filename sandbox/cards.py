@@ -1,7 +1,7 @@
 """Stripe's test cards: which number does what, and what a card form must be told.
 
-Invariant: a number that is not in this table is refused as a real card would be in test mode; no card number is
-ever stored, only its last four digits and the name of its behaviour.
+Invariant: a number that is not in this table is refused as a real card would be in test mode; no card
+number is ever stored, only its last four digits and the name of its behaviour.
 """
 
 import dataclasses
@@ -43,8 +43,12 @@ CARDS = (
         decline="insufficient_funds",
         about="Is declined: insufficient funds",
     ),
-    TestCard("chargeDeclinedLostCard", "4000000000009987", decline="lost_card", about="Is declined: lost card"),
-    TestCard("chargeDeclinedExpiredCard", "4000000000000069", decline="expired_card", about="Is declined: expired"),
+    TestCard(
+        "chargeDeclinedLostCard", "4000000000009987", decline="lost_card", about="Is declined: lost card"
+    ),
+    TestCard(
+        "chargeDeclinedExpiredCard", "4000000000000069", decline="expired_card", about="Is declined: expired"
+    ),
     TestCard(
         "chargeDeclinedIncorrectCvc",
         "4000000000000127",
@@ -84,9 +88,18 @@ CARDS = (
         off_session_decline="generic_decline",
         about="Pays now and can be saved, but is declined off-session",
     ),
-    TestCard("createDispute", "4000000000000259", later="dispute", about="Pays, then is disputed as fraudulent"),
-    TestCard("refundFail", "4000000000005126", later="refund_fails", about="Pays; a refund fails some seconds later"),
-    TestCard("pendingRefund", "4000000000007726", later="refund_waits", about="Pays; a refund waits, then succeeds"),
+    TestCard(
+        "createDispute", "4000000000000259", later="dispute", about="Pays, then is disputed as fraudulent"
+    ),
+    TestCard(
+        "refundFail",
+        "4000000000005126",
+        later="refund_fails",
+        about="Pays; a refund fails some seconds later",
+    ),
+    TestCard(
+        "pendingRefund", "4000000000007726", later="refund_waits", about="Pays; a refund waits, then succeeds"
+    ),
 )
 BY_NUMBER = {card.number: card for card in CARDS}
 BY_NAME = {card.name: card for card in CARDS}
@@ -97,7 +110,10 @@ DECLINES = {
     "lost_card": ("card_declined", "Your card has been declined."),
     "expired_card": ("expired_card", "Your card has expired."),
     "incorrect_cvc": ("incorrect_cvc", "Your card's security code is incorrect."),
-    "processing_error": ("processing_error", "An error occurred while processing your card. Try again in a little bit."),
+    "processing_error": (
+        "processing_error",
+        "An error occurred while processing your card. Try again in a little bit.",
+    ),
     "authentication_required": (
         "authentication_required",
         "Your card was declined. This transaction requires authentication.",
@@ -114,7 +130,9 @@ class Entered:
     exp_year: int
 
 
-def read_form(*, number: str, expiry: str, cvc: str, year: int, month: int) -> tuple[Entered | None, dict[str, str]]:
+def read_form(
+    *, number: str, expiry: str, cvc: str, year: int, month: int
+) -> tuple[Entered | None, dict[str, str]]:
     """The card of a form, or the errors by field name. `year` and `month` are today's."""
     wrong: dict[str, str] = {}
     digits = re.sub(r"[\s-]", "", number)

@@ -43,7 +43,9 @@ def new_product(call: Call, **given: Any) -> Body:
         "url": given.get("url"),
     }
     if store.find("product", body["id"]):
-        raise errors.StripeError(f"Product already exists: {body['id']}", code="resource_already_exists", param="id")
+        raise errors.StripeError(
+            f"Product already exists: {body['id']}", code="resource_already_exists", param="id"
+        )
     customers.merge_metadata(body, given.get("metadata") or {})
     store.add(body)
     events.record("product.created", body, call)
@@ -60,7 +62,16 @@ def list_products(call: Call) -> Body:
 
 def update_product(call: Call) -> Body:
     body = retrieve_product(call)
-    for name in ("active", "name", "description", "images", "default_price", "unit_label", "statement_descriptor", "url"):
+    for name in (
+        "active",
+        "name",
+        "description",
+        "images",
+        "default_price",
+        "unit_label",
+        "statement_descriptor",
+        "url",
+    ):
         if name in call.params:
             body[name] = call.params[name]
     if "metadata" in call.params:
@@ -144,7 +155,9 @@ def _take_lookup_key(lookup_key: str | None, transfer: bool) -> None:
     for holder in store.where("price", lookup_key=lookup_key) if lookup_key else []:
         if not transfer:
             raise errors.StripeError(
-                f"A price (`{holder['id']}`) already uses that lookup key.", code="resource_already_exists", param="lookup_key"
+                f"A price (`{holder['id']}`) already uses that lookup key.",
+                code="resource_already_exists",
+                param="lookup_key",
             )
         holder["lookup_key"] = None
         store.save(holder)
@@ -180,7 +193,9 @@ def price_of(line: dict[str, Any], call: Call, param: str) -> Body:
     if line.get("price"):
         price = store.get("price", line["price"], param)
         if not price["active"]:
-            raise errors.StripeError(f"The price specified is inactive: {price['id']}", code="price_inactive", param=param)
+            raise errors.StripeError(
+                f"The price specified is inactive: {price['id']}", code="price_inactive", param=param
+            )
         return price
     if line.get("price_data"):
         return new_price(call, line["price_data"])

@@ -27,7 +27,10 @@ def _details(method: Body, authenticated: bool) -> Body:
             "transaction_id": None,
             "version": "2.2.0",
         }
-    shown = {name: card[name] for name in ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")}
+    shown = {
+        name: card[name]
+        for name in ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
+    }
     return {
         "type": "card",
         "card": shown
@@ -61,7 +64,9 @@ def _later_details(kind: str) -> Body:
     return {}
 
 
-def new(intent: Body, method: Body, call: Call, *, status: str, decline: str = "", authenticated: bool = False) -> Body:
+def new(
+    intent: Body, method: Body, call: Call, *, status: str, decline: str = "", authenticated: bool = False
+) -> Body:
     """Write a charge of a payment intent: `status` is succeeded, pending or failed (with a decline code)."""
     code, message = cards.DECLINES.get(decline, (None, None))
     body = {
@@ -108,7 +113,9 @@ def new(intent: Body, method: Body, call: Call, *, status: str, decline: str = "
         "transfer_data": None,
         "transfer_group": None,
     }
-    body["receipt_url"] = f"{settings.SITE_URL}/sandbox/receipt/{body['id']}" if status == "succeeded" else None
+    body["receipt_url"] = (
+        f"{settings.SITE_URL}/sandbox/receipt/{body['id']}" if status == "succeeded" else None
+    )
     store.add(body)
     if status == "succeeded":
         _book(body, call)
@@ -150,7 +157,11 @@ def settle(charge: Body, call: Call, *, succeeded: bool) -> None:
         charge["receipt_url"] = f"{settings.SITE_URL}/sandbox/receipt/{charge['id']}"
         _book(charge, call)
     else:
-        charge |= {"status": "failed", "failure_code": "insufficient_funds", "failure_message": "The bank refused the payment."}
+        charge |= {
+            "status": "failed",
+            "failure_code": "insufficient_funds",
+            "failure_message": "The bank refused the payment.",
+        }
     store.save(charge)
     events.record(f"charge.{charge['status']}", charge, call)
 
@@ -167,7 +178,11 @@ def retrieve(call: Call) -> Body:
 
 def list_charges(call: Call) -> Body:
     return store.listing(
-        "charge", call, "/v1/charges", customer=call.params.get("customer"), payment_intent=call.params.get("payment_intent")
+        "charge",
+        call,
+        "/v1/charges",
+        customer=call.params.get("customer"),
+        payment_intent=call.params.get("payment_intent"),
     )
 
 

@@ -11,7 +11,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from sandbox import calls, cards, checkout_payment, checkout_sessions, discounts, payment_form, payments, store
+from sandbox import (
+    calls,
+    cards,
+    checkout_payment,
+    checkout_sessions,
+    discounts,
+    payment_form,
+    payments,
+    store,
+)
 from sandbox.calls import Call
 from sandbox.errors import StripeError
 from sandbox.store import Body
@@ -84,7 +93,9 @@ def _form_of(session: Body) -> payment_form.PaymentForm:
     customer = store.find("customer", session["customer"]) or {}
     saved = [
         method
-        for method in (store.where("payment_method", customer=session["customer"]) if session["customer"] else [])
+        for method in (
+            store.where("payment_method", customer=session["customer"]) if session["customer"] else []
+        )
         if method["type"] in session["payment_method_types"]
     ]
     options = session["saved_payment_method_options"] or {}
@@ -128,10 +139,17 @@ def success_url(session: Body) -> str:
 
 def _closed(request: HttpRequest, session: Body) -> HttpResponse:
     context = {"session": session, "success_url": success_url(session)}
-    return render(request, "sandbox/checkout_closed.html", context, status=200 if session["status"] == "complete" else 410)
+    return render(
+        request,
+        "sandbox/checkout_closed.html",
+        context,
+        status=200 if session["status"] == "complete" else 410,
+    )
 
 
-def _page(request: HttpRequest, session: Body, form: payment_form.PaymentForm, *, status: int = 200) -> HttpResponse:
+def _page(
+    request: HttpRequest, session: Body, form: payment_form.PaymentForm, *, status: int = 200
+) -> HttpResponse:
     code = None
     if session["discounts"]:
         given = session["discounts"][0]

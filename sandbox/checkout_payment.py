@@ -1,7 +1,8 @@
-"""What happens when a buyer presses "Pay" on the hosted page, and when a later payment of a session settles.
+"""What happens when a buyer presses "Pay" on the hosted page, and when a later payment of a session
+settles.
 
-Invariant: the session, its payment and its events change in one transaction; a session that is not open any more
-is never paid again, so that a second click does nothing.
+Invariant: the session, its payment and its events change in one transaction; a session that is not open any
+more is never paid again, so that a second click does nothing.
 """
 
 import dataclasses
@@ -74,7 +75,8 @@ def _customer(session: Body, buyer: Buyer, call: Call) -> str | None:
     if not session["customer"] and (wanted or session["mode"] == "subscription"):
         session["customer"] = customers.new(call, email=buyer.email, name=buyer.name)["id"]
         store.save(session)
-    return session["customer"]
+    customer: str | None = session["customer"]
+    return customer
 
 
 def _method(buyer: Buyer, customer: str | None, call: Call) -> Body:
@@ -154,7 +156,11 @@ def follow(session: Body, intent: Body, call: Call) -> Body:
         if intent["status"] == "processing" or waiting_transfer:
             return _complete(session, call, "unpaid")
         return session
-    if session["status"] == "complete" and session["payment_status"] == "unpaid" and intent["status"] == "succeeded":
+    if (
+        session["status"] == "complete"
+        and session["payment_status"] == "unpaid"
+        and intent["status"] == "succeeded"
+    ):
         if session["mode"] == "subscription":
             _subscribe(session, intent, intent["payment_method"], call)
         session["payment_status"] = "paid"

@@ -1,7 +1,7 @@
 """The API's doors to test clocks: create, advance, delete.
 
-Invariant: a clock only moves forward, and everything of its customers that falls due on the way has happened, in
-order, when it reports "ready".
+Invariant: a clock only moves forward, and everything of its customers that falls due on the way has
+happened, in order, when it reports "ready".
 """
 
 from sandbox import errors, events, renewals, store
@@ -52,7 +52,9 @@ def advance(call: Call) -> Body:
 def advance_to(clock: Body, instant: int, call: Call) -> Body:
     """Move this clock to an instant (Unix seconds). Raises StripeError when that is not ahead, or too far."""
     if not clock["frozen_time"] < instant <= clock["frozen_time"] + LONGEST_SECONDS:
-        raise errors.StripeError("frozen_time must be after the clock's current time and not too far ahead.", param="frozen_time")
+        raise errors.StripeError(
+            "frozen_time must be after the clock's current time and not too far ahead.", param="frozen_time"
+        )
     customers = store.where("customer", test_clock=clock["id"])
     ids = [customer["id"] for customer in customers]
     for moment in renewals.run_until(ids, instant, call):

@@ -1,6 +1,7 @@
 """Test clocks: customers who live at another instant than the rest of the world.
 
-Invariant: whatever is done for a customer on a clock carries the clock's instant (sandbox.clock_api moves it).
+Invariant: whatever is done for a customer on a clock carries the clock's instant (sandbox.clock_api moves
+it).
 """
 
 from sandbox import store

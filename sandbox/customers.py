@@ -9,7 +9,17 @@ from sandbox import clocks, errors, events, payment_methods, store, subscription
 from sandbox.calls import Call
 from sandbox.store import Body
 
-PLAIN = ("email", "name", "phone", "description", "preferred_locales", "tax_exempt", "balance", "address", "shipping")
+PLAIN = (
+    "email",
+    "name",
+    "phone",
+    "description",
+    "preferred_locales",
+    "tax_exempt",
+    "balance",
+    "address",
+    "shipping",
+)
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
@@ -58,30 +68,31 @@ def new(call: Call, **given: Any) -> Body:
 
 
 def _apply(body: Body, given: dict[str, Any], call: Call) -> None:
+    empty = {"preferred_locales": [], "tax_exempt": "none", "balance": 0}
     for name in PLAIN:
         if name in given:
-            body[name] = given[name] or (None if name not in ("balance", "preferred_locales") else body[name])
-    if body["tax_exempt"] is None:
-        body["tax_exempt"] = "none"
+            body[name] = given[name] or empty.get(name)
     if isinstance(body["address"], dict):
         body["address"] = NO_ADDRESS | body["address"]
     if "metadata" in given:
         merge_metadata(body, given["metadata"])
     if method := given.get("payment_method"):
         payment_methods.attach(payment_methods.usable(method, call), body["id"], call)
-    invoice_settings = given.get("invoice_settings") or {}
-    if "default_payment_method" in invoice_settings:
-        chosen = invoice_settings["default_payment_method"] or None
-        if chosen and store.get("payment_method", chosen, "invoice_settings[default_payment_method]")["customer"] != body["id"]:
-            raise errors.StripeError(
-                f"The customer does not have a payment method with the ID {chosen}.",
-                code="resource_missing",
-                param="invoice_settings[default_payment_method]",
-            )
-        body["invoice_settings"]["default_payment_method"] = chosen
-    for name in ("footer", "custom_fields", "rendering_options"):
-        if name in invoice_settings:
-            body["invoice_settings"][name] = invoice_settings[name] or None
+    _apply_invoice_settings(body, given.get("invoice_settings") or {})
+
+
+def _apply_invoice_settings(body: Body, given: dict[str, Any]) -> None:
+    for name in ("footer", "custom_fields", "rendering_options", "default_payment_method"):
+        if name in given:
+            body["invoice_settings"][name] = given[name] or None
+    param = "invoice_settings[default_payment_method]"
+    chosen = body["invoice_settings"]["default_payment_method"]
+    if chosen and store.get("payment_method", chosen, param)["customer"] != body["id"]:
+        raise errors.StripeError(
+            f"The customer does not have a payment method with the ID {chosen}.",
+            code="resource_missing",
+            param=param,
+        )
 
 
 def merge_metadata(body: Body, given: Any) -> None:
@@ -102,7 +113,11 @@ def retrieve(call: Call) -> Body:
 
 def list_customers(call: Call) -> Body:
     return store.listing(
-        "customer", call, "/v1/customers", email=call.params.get("email"), test_clock=call.params.get("test_clock")
+        "customer",
+        call,
+        "/v1/customers",
+        email=call.params.get("email"),
+        test_clock=call.params.get("test_clock"),
     )
 
 
@@ -124,7 +139,9 @@ def delete(call: Call) -> Body:
     body = store.get("customer", call.ids["customer"])
     for subscription in store.where("subscription", customer=body["id"]):
         if subscription["status"] not in subscription_states.OVER:
-            subscription_states.end(subscription, clocks.of_customer(call, body), reason="cancellation_requested")
+            subscription_states.end(
+                subscription, clocks.of_customer(call, body), reason="cancellation_requested"
+            )
     events.record("customer.deleted", body, call)
     gone = {"id": body["id"], "object": "customer", "deleted": True}
     store.save(gone)

@@ -104,7 +104,7 @@ def _record(delivery: Delivery, status: int | None, answer: str) -> None:
 
 
 def redeliver(event_id: str, now: datetime) -> None:
-    """Send an event again to whom it was meant, whatever became of it (the button, `sandbox_deliver --event`)."""
+    """Send an event again to whom it was meant, whatever became of it before."""
     deliveries = Delivery.objects.filter(event__stripe_id=event_id)
     first_of_each = {delivery.url: delivery.pk for delivery in deliveries.order_by("-pk")}
     ids = list(first_of_each.values())

@@ -1,6 +1,7 @@
 """Coupons and promotion codes: what is taken off an amount.
 
-Invariant: a coupon or code that is spent, expired or inactive is refused, and a discount is never more than the amount.
+Invariant: a coupon or code that is spent, expired or inactive is refused, and a discount is never more than
+the amount.
 """
 
 from decimal import ROUND_HALF_UP, Decimal
@@ -15,7 +16,9 @@ def create_coupon(call: Call) -> Body:
     given = call.params
     percent, amount = given.get("percent_off"), given.get("amount_off")
     if (percent is None) == (amount is None):
-        raise errors.StripeError("You must pass either percent_off or amount_off, and not both.", code="parameter_missing")
+        raise errors.StripeError(
+            "You must pass either percent_off or amount_off, and not both.", code="parameter_missing"
+        )
     if amount is not None and "currency" not in given:
         raise errors.missing("currency")
     body = {
@@ -79,12 +82,22 @@ def create_code(call: Call) -> Body:
         "max_redemptions": given.get("max_redemptions"),
         "metadata": {},
         "promotion": {"coupon": coupon["id"], "type": "coupon"},
-        "restrictions": {"first_time_transaction": False, "minimum_amount": None, "minimum_amount_currency": None}
+        "restrictions": {
+            "first_time_transaction": False,
+            "minimum_amount": None,
+            "minimum_amount_currency": None,
+        }
         | (given.get("restrictions") or {}),
         "times_redeemed": 0,
     }
-    if any(other["code"].upper() == body["code"].upper() for other in store.where("promotion_code", active=True)):
-        raise errors.StripeError("An active promotion code with this code already exists.", code="resource_already_exists", param="code")
+    if any(
+        other["code"].upper() == body["code"].upper() for other in store.where("promotion_code", active=True)
+    ):
+        raise errors.StripeError(
+            "An active promotion code with this code already exists.",
+            code="resource_already_exists",
+            param="code",
+        )
     customers.merge_metadata(body, given.get("metadata") or {})
     store.add(body)
     events.record("promotion_code.created", body, call)
@@ -128,11 +141,13 @@ def usable_code(code: Body, call: Call) -> bool:
 
 
 def coupon_of(given: dict[str, Any], call: Call) -> Body:
-    """The coupon behind `{"coupon": id}` or `{"promotion_code": id}`. Raises StripeError when it is not usable."""
+    """The coupon behind `{"coupon": id}` or `{"promotion_code": id}`. Raises StripeError when unusable."""
     if code_id := given.get("promotion_code"):
         code = store.get("promotion_code", code_id, "discounts[0][promotion_code]")
         if not usable_code(code, call):
-            raise errors.StripeError("This promotion code cannot be redeemed.", code="promotion_code_inactive", param="discounts")
+            raise errors.StripeError(
+                "This promotion code cannot be redeemed.", code="promotion_code_inactive", param="discounts"
+            )
         return store.get("coupon", code["promotion"]["coupon"])
     coupon = store.get("coupon", given.get("coupon", ""), "discounts[0][coupon]")
     lapsed = coupon["redeem_by"] is not None and coupon["redeem_by"] <= call.now
@@ -157,7 +172,6 @@ def attach(given: dict[str, Any], coupon: Body, call: Call, *, customer: str, su
             "id": store.new_id("discount"),
             "object": "discount",
             "checkout_session": None,
-            "created": call.now,
             "customer": customer,
             "customer_account": None,
             "end": call.now + months * 2_629_800 if months else None,
@@ -187,7 +201,9 @@ def taken_off(amount: int, coupon: Body, currency: str) -> int:
     """Minor units that the coupon takes off this amount (percentages half up)."""
     if coupon["amount_off"] is not None:
         if coupon["currency"] != currency:
-            raise errors.StripeError(f"The coupon is in {coupon['currency']}, the amount in {currency}.", param="discounts")
+            raise errors.StripeError(
+                f"The coupon is in {coupon['currency']}, the amount in {currency}.", param="discounts"
+            )
         return min(amount, int(coupon["amount_off"]))
     share = Decimal(amount) * Decimal(str(coupon["percent_off"])) / 100
     return int(share.quantize(Decimal(1), rounding=ROUND_HALF_UP))

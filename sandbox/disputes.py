@@ -1,6 +1,7 @@
 """Disputes: the buyer's bank pulls the money back, evidence is sent, the bank decides.
 
-Invariant: the disputed amount leaves the balance when the dispute opens and comes back exactly once, if it is won.
+Invariant: the disputed amount leaves the balance when the dispute opens and comes back exactly once, if it
+is won.
 """
 
 from typing import Any
@@ -10,14 +11,35 @@ from sandbox.calls import Call
 from sandbox.store import Body
 
 OPEN = ("needs_response", "under_review")
-EVIDENCE = (
-    "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure cancellation_rebuttal "
-    "customer_communication customer_email_address customer_name customer_purchase_ip customer_signature "
-    "duplicate_charge_documentation duplicate_charge_explanation duplicate_charge_id product_description receipt "
-    "refund_policy refund_policy_disclosure refund_refusal_explanation service_date service_documentation "
-    "shipping_address shipping_carrier shipping_date shipping_documentation shipping_tracking_number "
-    "uncategorized_file uncategorized_text"
-).split()
+EVIDENCE = [
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+]
 
 
 def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Body:
@@ -40,7 +62,7 @@ def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Bod
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
-            "submission_method": None,
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
         "livemode": False,
@@ -52,7 +74,13 @@ def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Bod
         "status": "needs_response",
     }
     movement = balance.book(
-        "adjustment", body, call, amount=-body["amount"], fee=balance.DISPUTE_FEE, category="dispute", description="Dispute"
+        "adjustment",
+        body,
+        call,
+        amount=-body["amount"],
+        fee=balance.DISPUTE_FEE,
+        category="dispute",
+        description="Dispute",
     )
     body["balance_transactions"] = [movement]
     store.add(body)
@@ -68,17 +96,27 @@ def _method_details(charge: Body) -> Body | None:
     if details["type"] != "card":
         return None
     brand = details["card"]["brand"]
-    return {"type": "card", "card": {"brand": brand, "case_type": "chargeback", "network": brand, "network_reason_code": "10.4"}}
+    return {
+        "type": "card",
+        "card": {"brand": brand, "case_type": "chargeback", "network": brand, "network_reason_code": "10.4"},
+    }
 
 
 def decide(body: Body, call: Call, *, won: bool) -> Body:
     """The bank's decision. Raises StripeError when it was made already."""
     if body["status"] not in OPEN:
-        raise errors.StripeError(f"This dispute is already closed: it is {body['status']}.", code="dispute_closed")
+        raise errors.StripeError(
+            f"This dispute is already closed: it is {body['status']}.", code="dispute_closed"
+        )
     body["status"] = "won" if won else "lost"
     if won:
         movement = balance.book(
-            "adjustment", body, call, amount=body["amount"], category="dispute_reversal", description="Dispute won"
+            "adjustment",
+            body,
+            call,
+            amount=body["amount"],
+            category="dispute_reversal",
+            description="Dispute won",
         )
         body["balance_transactions"].append(movement)
     store.save(body)
@@ -94,12 +132,16 @@ def retrieve(call: Call) -> Body:
 
 def list_disputes(call: Call) -> Body:
     return store.listing(
-        "dispute", call, "/v1/disputes", charge=call.params.get("charge"), payment_intent=call.params.get("payment_intent")
+        "dispute",
+        call,
+        "/v1/disputes",
+        charge=call.params.get("charge"),
+        payment_intent=call.params.get("payment_intent"),
     )
 
 
 def update(call: Call) -> Body:
-    """Stage or submit evidence; `winning_evidence` and `losing_evidence` decide at once, as in Stripe's test mode."""
+    """Stage or submit evidence; `winning_evidence` and `losing_evidence` decide at once, as in test mode."""
     body = retrieve(call)
     if body["status"] not in OPEN:
         raise errors.StripeError("This dispute is already closed", code="dispute_closed")

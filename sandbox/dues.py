@@ -1,6 +1,7 @@
-"""What happens by itself when its time comes: transfers settle, refunds fail or succeed, sessions expire, plans renew.
+"""What happens by itself when its time comes: transfers settle, refunds fail, sessions expire, plans renew.
 
-Invariant: each due thing is taken once, under the sandbox's lock, whoever looks first (beat, command, page).
+Invariant: each due thing is taken once, under the sandbox's lock, whoever looks first (beat, command,
+page).
 """
 
 from datetime import datetime
@@ -43,7 +44,7 @@ def _happen(due: Due, call: Call) -> None:
 
 
 def settle_pending(now: datetime, *, succeeded: bool = True) -> int:
-    """Settle (or fail) every payment that waits for money, without waiting for its time; the number of them."""
+    """Settle (or fail) every payment that waits for money, before its time; the number of them."""
     with transaction.atomic():
         store.lock()
         call = calls.by_page(now)

@@ -1,7 +1,9 @@
-"""The one view of the API: authenticate, decode, keep idempotency, run the handler, answer in Stripe's form.
+"""The one view of the API: authenticate, decode, keep idempotency, run the handler, answer in Stripe's
+form.
 
-Invariant: a handler runs in one transaction under the sandbox's lock; the answer to an Idempotency-Key is stored
-with it and replayed for ever after; card errors keep what they wrote (the failed charge), other refusals nothing.
+Invariant: a handler runs in one transaction under the sandbox's lock; the answer to an Idempotency-Key is
+stored with it and replayed for ever after; card errors keep what they wrote (the failed charge), other
+refusals nothing.
 """
 
 import base64
@@ -18,8 +20,19 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 
-from sandbox import errors, expansion, form_decoding, idempotency, payments, routes, sdk_types, store, switches
+from sandbox import (
+    errors,
+    expansion,
+    form_decoding,
+    idempotency,
+    payments,
+    routes,
+    sdk_types,
+    store,
+    switches,
+)
 from sandbox.calls import Call
+from sandbox.route import Route
 from sandbox.switches import Fault
 
 
@@ -59,7 +72,7 @@ def _answer(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any,
     matched = routes.match(method, path)
     if matched is None:
         raise errors.StripeError(
-            f"Unrecognized request URL ({request.method}: {path}), or the sandbox does not have this endpoint yet.",
+            f"Unrecognized request URL ({request.method}: {path}), or one the sandbox does not have yet.",
             status=404,
         )
     route, ids = matched
@@ -68,13 +81,23 @@ def _answer(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any,
     for name in params:
         if name not in route.known:
             raise errors.StripeError(
-                f"Stripe knows {name} here, Refill's sandbox does not yet (sandbox/routes.py).", param=name, code="sandbox_gap"
+                f"Stripe knows {name} here, Refill's sandbox does not yet (sandbox/routes.py).",
+                param=name,
+                code="sandbox_gap",
             )
     key = request.headers.get("Idempotency-Key") if method == "post" else None
-    call = Call(now=int(timezone.now().timestamp()), params=params, ids=ids, request_id=request_id, idempotency_key=key)
+    call = Call(
+        now=int(timezone.now().timestamp()),
+        params=params,
+        ids=ids,
+        request_id=request_id,
+        idempotency_key=key,
+    )
     if not key:
         return *_run(route, call, None), False
-    fingerprint = hashlib.sha256(json.dumps([path, form_decoding.nested(form)], sort_keys=True).encode()).hexdigest()
+    fingerprint = hashlib.sha256(
+        json.dumps([path, form_decoding.nested(form)], sort_keys=True).encode()
+    ).hexdigest()
     record, stored = idempotency.claim(key, fingerprint, request_id, timezone.now())
     if stored is not None:
         return *stored, True
@@ -93,7 +116,7 @@ def _form(request: HttpRequest) -> QueryDict:
     return QueryDict(request.body, encoding="utf-8")
 
 
-def _run(route: routes.Route, call: Call, record: int | None) -> tuple[int, Any]:
+def _run(route: Route, call: Call, record: int | None) -> tuple[int, Any]:
     with transaction.atomic():
         if route.method != "get" or route.path == "/v1/checkout/sessions/{session}":  # reading may expire it
             store.lock()

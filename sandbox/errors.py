@@ -20,7 +20,10 @@ class StripeError(Exception):
         self.status = status
         self.error: dict[str, Any] = {"message": message, "type": type}
         if code:
-            self.error |= {"code": code, "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}"}
+            self.error |= {
+                "code": code,
+                "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}",
+            }
         if param:
             self.error["param"] = param
         self.error |= {name: value for name, value in more.items() if value is not None}
@@ -33,7 +36,10 @@ def missing(param: str) -> StripeError:
 def unknown_object(kind: str, stripe_id: str, param: str | None = None) -> StripeError:
     name = kind.rsplit(".", 1)[-1]
     return StripeError(
-        f"No such {name}: '{stripe_id}'", status=404 if param is None else 400, code="resource_missing", param=param or "id"
+        f"No such {name}: '{stripe_id}'",
+        status=404 if param is None else 400,
+        code="resource_missing",
+        param=param or "id",
     )
 
 

@@ -1,7 +1,7 @@
 """Events: what happened to an object, with the object as it was then.
 
-Invariant: an event, its deliveries and the change it tells of are one transaction; nothing is sent before that
-transaction is committed.
+Invariant: an event, its deliveries and the change it tells of are one transaction; nothing is sent before
+that transaction is committed.
 """
 
 from datetime import timedelta
@@ -56,7 +56,8 @@ def _send(event: Body, call: Call) -> None:
         due_at = now + timedelta(seconds=late.seconds)
     elif disorder := switches.occurs(Fault.EVENTS_DISORDERED):
         # Every other event is held back, so that the one after it arrives first.
-        due_at = now + timedelta(seconds=disorder.seconds * (row.position % 2))
+        held_back = Resource.objects.filter(kind="event").count() % 2
+        due_at = now + timedelta(seconds=disorder.seconds * held_back)
     elif switches.occurs(Fault.EVENTS_DUPLICATED):
         copies = 2
     made = [

@@ -1,6 +1,7 @@
 """`expand[]`: references replaced by the objects they name, and parts that are shown only when asked for.
 
-Invariant: expanding changes the answer, never what is stored; an unknown path is refused as Stripe refuses it.
+Invariant: expanding changes the answer, never what is stored; an unknown path is refused as Stripe refuses
+it.
 """
 
 import copy
@@ -24,7 +25,9 @@ def _subscriptions_of(customer: Body) -> Body:
 
 
 def _payments_of(invoice: Body) -> Body:
-    return _list(store.where("invoice_payment", invoice=invoice["id"]), f"/v1/invoices/{invoice['id']}/payments")
+    return _list(
+        store.where("invoice_payment", invoice=invoice["id"]), f"/v1/invoices/{invoice['id']}/payments"
+    )
 
 
 def _secret_of(invoice: Body) -> Body | None:

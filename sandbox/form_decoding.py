@@ -1,17 +1,17 @@
 """A request's form, decoded into typed parameters and checked against the type that the SDK declares.
 
-Invariant: what a handler gets is what Stripe would have accepted: no unknown parameter, no missing one, no wrong
-type; each refusal is worded and coded as Stripe's.
+Invariant: what a handler gets is what Stripe would have accepted: no unknown parameter, no missing one, no
+wrong type; each refusal is worded and coded as Stripe's.
 """
 
 import re
 import types
 import typing
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Any, get_args, get_origin
 
 from django.http import QueryDict
-from typing_extensions import get_args, get_origin, is_typeddict
+from typing_extensions import is_typeddict
 
 from sandbox import errors, sdk_types
 
@@ -108,9 +108,9 @@ def _one_of(value: Any, hint: Any, path: str) -> Any:
     words = [word for choice in literals for word in get_args(choice)]
     if value in words:
         return value
-    # The SDK leaves its enumerations open ("Literal[…] | str") for the sake of later versions; Stripe does not.
+    # The SDK leaves its enumerations open ("Literal[…] | str") for later versions; Stripe does not.
     rest = [c for c in choices if c not in literals and not (c is str and words and words != [""])]
-    fitting = [choice for choice in rest if _is_structure(choice) == isinstance(value, dict)]
+    fitting = [choice for choice in rest if _is_structure(choice) == isinstance(value, dict)] or rest
     refusals = []
     for choice in sorted(fitting, key=lambda choice: choice is str):
         try:
@@ -137,14 +137,17 @@ def _not_among(value: Any, words: list[Any], path: str) -> errors.StripeError:
 
 def _leaf(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, str):
-        raise errors.StripeError(f"Invalid string: {path}", code="parameter_invalid_string", param=path)
+        code = "parameter_invalid_integer" if hint is int else "parameter_invalid_string"
+        raise errors.StripeError(f"Invalid value: {path} is no hash", code=code, param=path)
     if hint is bool:
         if value not in ("true", "false"):
             raise errors.StripeError(f"Invalid boolean: {value}", param=path)
         return value == "true"
     if hint is int:
         if not INTEGER.fullmatch(value):
-            raise errors.StripeError(f"Invalid integer: {value}", code="parameter_invalid_integer", param=path)
+            raise errors.StripeError(
+                f"Invalid integer: {value}", code="parameter_invalid_integer", param=path
+            )
         return int(value)
     if hint in (float, Decimal):
         return _decimal(value, path)

@@ -33,7 +33,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "test_cards": cards.CARDS,
         "kinds": kinds,
         "pending": dues.pending(),
-        "subscriptions": store.where("subscription", status="active") + store.where("subscription", status="past_due"),
+        "subscriptions": store.where("subscription", status="active")
+        + store.where("subscription", status="past_due"),
         "disputes": [d for d in store.where("dispute") if d["status"] in ("needs_response", "under_review")],
         "event_count": Resource.objects.filter(kind="event").count(),
         "mail_count": Mail.objects.count(),
@@ -53,7 +54,9 @@ def turn_switch(request: HttpRequest) -> HttpResponse:
         seconds = request.POST.get("seconds", "")
         remaining = int(number) if number.lstrip("-").isdecimal() else 0
         switches.turn(
-            Fault(name), remaining=max(-1, min(remaining, 10_000)), seconds=int(seconds) if seconds.isdecimal() else None
+            Fault(name),
+            remaining=max(-1, min(remaining, 10_000)),
+            seconds=int(seconds) if seconds.isdecimal() else None,
         )
     return HttpResponseRedirect("/sandbox/#switches")
 
@@ -64,7 +67,10 @@ def pass_time(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     done = dues.happen(now)
     tried = deliveries.deliver_due(now)
-    notice = _("%(done)s due things happened, %(tried)s deliveries were tried.") % {"done": done, "tried": tried}
+    notice = _("%(done)s due things happened, %(tried)s deliveries were tried.") % {
+        "done": done,
+        "tried": tried,
+    }
     return HttpResponseRedirect(f"/sandbox/?notice={notice}")
 
 

@@ -1,6 +1,7 @@
 """Idempotency keys: the same request under the same key is done once and answered the same.
 
-Invariant: a key belongs to one request (path and parameters); its answer is committed together with its effect.
+Invariant: a key belongs to one request (path and parameters); its answer is committed together with its
+effect.
 """
 
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ ABANDONED_AFTER = timedelta(minutes=2)
 def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:
     """Take the key: (record, None) to go on, (record, (status, answer)) when it was answered before.
 
-    Raises StripeError: idempotency_error for another request (400), idempotency_key_in_use while in flight (409).
+    Raises StripeError: idempotency_error for another request (400), or 409 while the first is in flight.
     """
     if len(key) > 255:
         raise StripeError("Idempotency-Key must be at most 255 characters long.", type="idempotency_error")
@@ -36,8 +37,8 @@ def _existing(key: str, fingerprint: str, now: datetime) -> tuple[int, tuple[int
     record = IdempotencyRecord.objects.filter(key=key).first()
     if record is not None and record.fingerprint != fingerprint:
         raise StripeError(
-            "Keys for idempotent requests can only be used with the same parameters they were first used with. "
-            f"Try using a key other than '{key}' if you meant to execute a different request.",
+            "Keys for idempotent requests can only be used with the same parameters they were first used "
+            f"with. Try using a key other than '{key}' if you meant to execute a different request.",
             type="idempotency_error",
         )
     if record is not None and record.status is not None:

@@ -64,7 +64,9 @@ def pay(call: Call) -> Body:
     if body["status"] == "draft":
         invoices.finalize(body, call)
     if body["status"] != "open":
-        raise errors.StripeError(f"Invoice is already {body['status']}", code="invoice_payment_intent_requires_action")
+        raise errors.StripeError(
+            f"Invoice is already {body['status']}", code="invoice_payment_intent_requires_action"
+        )
     method = invoices.usable_method(call, body)
     paid = invoices.collect(body, call, method=method, off_session=bool(call.params.get("off_session", True)))
     if paid["status"] != "paid":

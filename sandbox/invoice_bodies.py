@@ -1,6 +1,7 @@
 """The shape of an invoice and of its payments, and the sums on it.
 
-Invariant: total = subtotal - discounts; amount_due = total + what the customer's balance adds, never below zero.
+Invariant: total = subtotal - discounts; amount_due = total + what the customer's balance adds, never below
+zero.
 """
 
 from typing import Any
@@ -39,7 +40,13 @@ def blank(
         "attempt_count": 0,
         "attempted": False,
         "auto_advance": True,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None},
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
         "automatically_finalizes_at": None,
         "billing_reason": reason,
         "collection_method": "charge_automatically",
@@ -77,7 +84,11 @@ def blank(
         "number": None,
         "on_behalf_of": None,
         "parent": _parent(subscription),
-        "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
+        "payment_settings": {
+            "default_mandate": None,
+            "payment_method_options": None,
+            "payment_method_types": None,
+        },
         "period_end": call.now,
         "period_start": min([*starts, call.now]),
         "post_payment_credit_notes_amount": 0,
@@ -89,9 +100,16 @@ def blank(
         "starting_balance": customer["balance"],
         "statement_descriptor": None,
         "status": "draft",
-        "status_transitions": {"finalized_at": None, "marked_uncollectible_at": None, "paid_at": None, "voided_at": None},
+        "status_transitions": {
+            "finalized_at": None,
+            "marked_uncollectible_at": None,
+            "paid_at": None,
+            "voided_at": None,
+        },
         "test_clock": customer["test_clock"],
-        "total_discount_amounts": [{"amount": amount, "discount": discount} for discount, amount in discounts or []],
+        "total_discount_amounts": [
+            {"amount": amount, "discount": discount} for discount, amount in discounts or []
+        ],
         "total_pretax_credit_amounts": [],
         "total_taxes": [],
         "webhooks_delivered_at": None,
@@ -108,7 +126,11 @@ def _line_list(invoice_id: str, lines: list[Body]) -> Body:
 def _parent(subscription: Body | None) -> dict[str, Any] | None:
     if subscription is None:
         return None
-    details = {"metadata": subscription["metadata"], "subscription": subscription["id"], "subscription_proration_date": None}
+    details = {
+        "metadata": subscription["metadata"],
+        "subscription": subscription["id"],
+        "subscription_proration_date": None,
+    }
     return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
 
 

@@ -17,7 +17,10 @@ def hold(subscription: Body, lines: list[Body], call: Call) -> None:
 def _add(line: Body, customer: str, subscription: str | None, call: Call) -> Body:
     parent = None
     if subscription:
-        parent = {"subscription_details": {"subscription": subscription, "subscription_item": None}, "type": "subscription_details"}
+        parent = {
+            "subscription_details": {"subscription": subscription, "subscription_item": None},
+            "type": "subscription_details",
+        }
     body = {
         "id": store.new_id("invoiceitem"),
         "object": "invoiceitem",
@@ -89,5 +92,9 @@ def retrieve(call: Call) -> Body:
 
 def list_items(call: Call) -> Body:
     return store.listing(
-        "invoiceitem", call, "/v1/invoiceitems", customer=call.params.get("customer"), invoice=call.params.get("invoice")
+        "invoiceitem",
+        call,
+        "/v1/invoiceitems",
+        customer=call.params.get("customer"),
+        invoice=call.params.get("invoice"),
     )

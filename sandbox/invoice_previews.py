@@ -13,7 +13,11 @@ from sandbox.store import Body
 
 def create(call: Call) -> Body:
     given = call.params
-    subscription = store.get("subscription", given["subscription"], "subscription") if given.get("subscription") else None
+    subscription = (
+        store.get("subscription", given["subscription"], "subscription")
+        if given.get("subscription")
+        else None
+    )
     customer_id = given.get("customer") or (subscription or {}).get("customer")
     if not customer_id:
         raise errors.missing("customer")

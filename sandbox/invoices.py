@@ -32,7 +32,7 @@ def draft(call: Call, customer: Body, **given: object) -> Body:
 
 
 def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
-    """Open the invoice with a number and a payment intent (`intent` when the money came before the invoice)."""
+    """Give the draft a number and a payment intent (`intent`, when the money came before the invoice)."""
     if body["status"] != "draft":
         raise errors.StripeError("This invoice is already finalized.", code="invoice_not_editable")
     customer = store.get("customer", body["customer"])
@@ -140,7 +140,11 @@ def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:
 def failed(body: Body, intent: Body, call: Call) -> None:
     """A try failed: another follows, or the subscription ends."""
     subscription = invoice_bodies.subscription_of(body)
-    retries = RETRY_DAYS[body["attempt_count"] - 1 :] if subscription and subscription["status"] != "incomplete" else ()
+    retries = (
+        RETRY_DAYS[body["attempt_count"] - 1 :]
+        if subscription and subscription["status"] != "incomplete"
+        else ()
+    )
     body["next_payment_attempt"] = call.now + retries[0] * 86400 if retries else None
     store.save(body)
     events.record("invoice.payment_failed", body, call)

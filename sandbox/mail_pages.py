@@ -1,6 +1,7 @@
 """The mailbox's pages: all mails, and one mail with its code and links easily read.
 
-Invariant: a mail's HTML is shown inert: in a sandboxed frame, with a policy of its own that allows styles and nothing else.
+Invariant: a mail's HTML is shown inert: in a sandboxed frame, with a policy of its own that allows styles
+and nothing else.
 """
 
 from csp.constants import SELF

@@ -1,7 +1,7 @@
 """The local mailbox: e-mails that the product sends are kept in a table and shown under /sandbox/mail/.
 
-Invariant: nothing leaves this machine; a mail is kept even if the page that sent it fails afterwards only when its
-own transaction commits, exactly as a queued mail would be.
+Invariant: nothing leaves this machine; a mail is kept even if the page that sent it fails afterwards only
+when its own transaction commits, exactly as a queued mail would be.
 """
 
 import re
@@ -16,7 +16,9 @@ from django.utils import timezone
 from sandbox.models import Mail
 
 KEPT = 500
-CODE = re.compile(r"(?<![\w-])([0-9]{6,8}|[A-Z0-9]{3,4}-[A-Z0-9]{3,4}|(?=[A-Z0-9]*[0-9])[A-Z0-9]{6})(?![\w-])")
+CODE = re.compile(
+    r"(?<![\w-])([0-9]{6,8}|[A-Z0-9]{3,4}-[A-Z0-9]{3,4}|(?=[A-Z0-9]*[0-9])[A-Z0-9]{6})(?![\w-])"
+)
 LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
 
@@ -31,15 +33,17 @@ class EmailBackend(BaseEmailBackend):
 
 
 def keep(message: EmailMessage) -> Mail:
-    html = next((str(content) for content, kind in getattr(message, "alternatives", []) if kind == "text/html"), "")
-    text = message.body
+    html = next(
+        (str(content) for content, kind in getattr(message, "alternatives", []) if kind == "text/html"), ""
+    )
+    text = str(message.body)
     if message.content_subtype == "html":
-        text, html = "", message.body
+        text, html = "", text
     return Mail.objects.create(
         sender=message.from_email or "",
         recipients=message.recipients(),
         subject=str(message.subject),
-        text=str(text),
+        text=text,
         html=html,
         headers={name: str(value) for name, value in message.extra_headers.items()},
         attachments=[_attachment(attachment) for attachment in message.attachments],

@@ -1,7 +1,7 @@
 """The sandbox's memory: Stripe's objects, deliveries of events, idempotency records, switches, mails.
 
-Invariant: nothing of the product refers to these tables, and they refer to nothing of the product; dropping them
-all loses only what a developer played with.
+Invariant: nothing of the product refers to these tables, and they refer to nothing of the product; dropping
+them all loses only what a developer played with.
 """
 
 from django.db import models

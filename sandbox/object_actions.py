@@ -1,14 +1,24 @@
-"""The buttons on an object's page: what may be done to it from outside, as a bank or the passing of time would.
+"""The buttons on an object's page: what may be done to it from outside, as a bank or the passing of time
+would.
 
 Invariant: only what is offered for the object's kind and state is done.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext_lazy as _
 
-from sandbox import checkout_sessions, clock_api, clocks, disputes, outcomes, refunds, store, subscription_states
+from sandbox import (
+    checkout_sessions,
+    clock_api,
+    clocks,
+    disputes,
+    outcomes,
+    refunds,
+    store,
+    subscription_states,
+)
 from sandbox.calls import Call
 from sandbox.store import Body
 
@@ -17,7 +27,7 @@ DAY, MONTH = 86400, 31 * 86400
 
 class Action(NamedTuple):
     name: str
-    label: str
+    label: Any  # translated when it is shown
     possible: Callable[[Body], bool]
     perform: Callable[[Body, Call], object]
 
@@ -32,7 +42,7 @@ def _refund(charge: Body, call: Call) -> None:
 
 
 def _renew(subscription: Body, call: Call) -> None:
-    """Move the customer's clock to just after the period's end (the customer gets one of its own if need be)."""
+    """Move the customer's clock to the period's end (the customer gets a clock if there is none)."""
     clock = _clock_of(subscription["customer"], call)
     end = min(item["current_period_end"] for item in subscription["items"]["data"])
     clock_api.advance_to(clock, max(end, clock["frozen_time"] + 1), call)
@@ -63,20 +73,50 @@ def _open_dispute(dispute: Body) -> bool:
 
 ACTIONS: dict[str, tuple[Action, ...]] = {
     "payment_intent": (
-        Action("settle", _("The money arrives"), _pending, lambda body, call: outcomes.settle(body, call, succeeded=True)),
-        Action("fail", _("The payment fails"), _pending, lambda body, call: outcomes.settle(body, call, succeeded=False)),
+        Action(
+            "settle",
+            _("The money arrives"),
+            _pending,
+            lambda body, call: outcomes.settle(body, call, succeeded=True),
+        ),
+        Action(
+            "fail",
+            _("The payment fails"),
+            _pending,
+            lambda body, call: outcomes.settle(body, call, succeeded=False),
+        ),
     ),
     "charge": (
-        Action("dispute", _("Dispute it"), lambda c: c["paid"] and not c["disputed"] and not c["refunded"], disputes.open_dispute),
+        Action(
+            "dispute",
+            _("Dispute it"),
+            lambda c: c["paid"] and not c["disputed"] and not c["refunded"],
+            disputes.open_dispute,
+        ),
         Action("refund", _("Refund what is left"), lambda c: c["paid"] and not c["refunded"], _refund),
     ),
     "refund": (
         Action("settle", _("The refund arrives"), lambda r: r["status"] == "pending", refunds.settle),
-        Action("fail", _("The refund fails at the bank"), lambda r: r["status"] in ("pending", "succeeded"), refunds.fail),
+        Action(
+            "fail",
+            _("The refund fails at the bank"),
+            lambda r: r["status"] in ("pending", "succeeded"),
+            refunds.fail,
+        ),
     ),
     "dispute": (
-        Action("win", _("The bank decides for us"), _open_dispute, lambda body, call: disputes.decide(body, call, won=True)),
-        Action("lose", _("The bank decides against us"), _open_dispute, lambda body, call: disputes.decide(body, call, won=False)),
+        Action(
+            "win",
+            _("The bank decides for us"),
+            _open_dispute,
+            lambda body, call: disputes.decide(body, call, won=True),
+        ),
+        Action(
+            "lose",
+            _("The bank decides against us"),
+            _open_dispute,
+            lambda body, call: disputes.decide(body, call, won=False),
+        ),
     ),
     "checkout.session": (
         Action(
@@ -87,12 +127,31 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         ),
     ),
     "subscription": (
-        Action("renew", _("Advance its clock to the next renewal"), lambda s: s["status"] not in subscription_states.OVER, _renew),
+        Action(
+            "renew",
+            _("Advance its clock to the next renewal"),
+            lambda s: s["status"] not in subscription_states.OVER,
+            _renew,
+        ),
     ),
-    "invoice": (Action("retry", _("Advance its clock to the next try"), lambda i: bool(i["next_payment_attempt"]), _retry),),
+    "invoice": (
+        Action(
+            "retry", _("Advance its clock to the next try"), lambda i: bool(i["next_payment_attempt"]), _retry
+        ),
+    ),
     "test_helpers.test_clock": (
-        Action("day", _("Advance one day"), lambda c: True, lambda c, call: clock_api.advance_to(c, c["frozen_time"] + DAY, call)),
-        Action("month", _("Advance 31 days"), lambda c: True, lambda c, call: clock_api.advance_to(c, c["frozen_time"] + MONTH, call)),
+        Action(
+            "day",
+            _("Advance one day"),
+            lambda c: True,
+            lambda c, call: clock_api.advance_to(c, c["frozen_time"] + DAY, call),
+        ),
+        Action(
+            "month",
+            _("Advance 31 days"),
+            lambda c: True,
+            lambda c, call: clock_api.advance_to(c, c["frozen_time"] + MONTH, call),
+        ),
     ),
 }
 
@@ -110,5 +169,3 @@ def perform(body: Body, name: str, call: Call) -> None:
     for action in offered(body):
         if action.name == name:
             action.perform(body, call)
-
-

@@ -1,7 +1,7 @@
 """What an intent's new state means for the checkout or the invoice it pays.
 
-Invariant: wherever an intent changes (API, 3-D Secure page, settling, retry), its checkout and invoice are told in
-the same transaction.
+Invariant: wherever an intent changes (API, 3-D Secure page, settling, retry), its checkout and invoice are
+told in the same transaction.
 """
 
 from sandbox import checkout_payment, default_cards, invoices, payments, setup_intents, store

@@ -1,4 +1,5 @@
-"""The form of a hosted page where somebody pays or saves a card: fields, what is wrong with them, what they yield.
+"""The form of a hosted page where somebody pays or saves a card: fields, what is wrong with them, what
+they yield.
 
 Invariant: the card's number and security code live for one request; neither is stored or shown again.
 """
@@ -41,7 +42,9 @@ class PaymentForm:
     @property
     def choices(self) -> list[dict[str, Any]]:
         """Saved cards first, then the kinds of method, as radio buttons."""
-        found = [{"value": method["id"], "label": saved_label(method), "kind": "saved"} for method in self.saved]
+        found = [
+            {"value": method["id"], "label": saved_label(method), "kind": "saved"} for method in self.saved
+        ]
         found += [{"value": kind, "label": payment_methods.NAMES[kind], "kind": kind} for kind in self.kinds]
         return [choice | {"checked": choice["value"] == self.chosen} for choice in found]
 
@@ -73,7 +76,9 @@ def read(form: PaymentForm, data: QueryDict, now: datetime) -> Buyer | None:
                 form.errors[name] = _("Fill this in: it stands on the invoice.")
     saved = {method["id"]: method for method in form.saved}
     if form.chosen in saved:
-        buyer = Buyer(email=form.email, kind=saved[form.chosen]["type"], saved=form.chosen, address=form.address or None)
+        buyer = Buyer(
+            email=form.email, kind=saved[form.chosen]["type"], saved=form.chosen, address=form.address or None
+        )
         return None if form.errors else buyer
     if form.chosen not in form.kinds:
         form.errors["method"] = _("Choose how to pay.")

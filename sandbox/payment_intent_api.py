@@ -1,9 +1,20 @@
 """The API's doors to payment intents: create, confirm, change, cancel.
 
-Invariant: an intent's amount, currency and status move only as Stripe allows; a cancelled or paid one is final.
+Invariant: an intent's amount, currency and status move only as Stripe allows; a cancelled or paid one is
+final.
 """
 
-from sandbox import clocks, customers, errors, events, outcomes, payment_intents, payment_methods, payments, store
+from sandbox import (
+    clocks,
+    customers,
+    errors,
+    events,
+    outcomes,
+    payment_intents,
+    payment_methods,
+    payments,
+    store,
+)
 from sandbox.calls import Call
 from sandbox.store import Body
 
@@ -20,7 +31,10 @@ def create(call: Call) -> Body:
     if given.get("confirm"):
         return _confirm(body, call)
     if method := given.get("payment_method"):
-        body |= {"payment_method": payment_methods.usable(method, call)["id"], "status": "requires_confirmation"}
+        body |= {
+            "payment_method": payment_methods.usable(method, call)["id"],
+            "status": "requires_confirmation",
+        }
         store.save(body)
     return body
 
@@ -50,7 +64,9 @@ def _confirm(body: Body, call: Call) -> Body:
             param="payment_method",
         )
     if method.get("_detached"):
-        raise errors.StripeError("The payment method was detached and may not be used again.", param="payment_method")
+        raise errors.StripeError(
+            "The payment method was detached and may not be used again.", param="payment_method"
+        )
     off_session = bool(call.params.get("off_session")) and call.params.get("off_session") != "false"
     try:
         payments.attempt(body, method, call, off_session=off_session)
@@ -81,7 +97,15 @@ def update(call: Call) -> Body:
     body = retrieve(call)
     if {"amount", "currency", "payment_method"} & set(call.params) and body["status"] not in payments.OPEN:
         raise unexpected(body, "changed")
-    for name in ("amount", "currency", "customer", "description", "receipt_email", "setup_future_usage", "payment_method"):
+    for name in (
+        "amount",
+        "currency",
+        "customer",
+        "description",
+        "receipt_email",
+        "setup_future_usage",
+        "payment_method",
+    ):
         if name in call.params:
             body[name] = call.params[name] or None
     if "amount" in call.params:
@@ -96,7 +120,12 @@ def cancel(call: Call) -> Body:
     if body["status"] not in payments.OPEN:
         raise unexpected(body, "canceled")
     reason = call.params.get("cancellation_reason")
-    body |= {"status": "canceled", "canceled_at": call.now, "cancellation_reason": reason, "next_action": None}
+    body |= {
+        "status": "canceled",
+        "canceled_at": call.now,
+        "cancellation_reason": reason,
+        "next_action": None,
+    }
     store.save(body)
     events.record("payment_intent.canceled", body, call)
     return body

@@ -10,7 +10,17 @@ from sandbox import balance, customers, errors, events, payment_methods, store
 from sandbox.calls import Call
 from sandbox.store import Body
 
-SMALLEST = {"jpy": 50, "krw": 500, "hkd": 400, "cny": 400, "mxn": 1000, "sek": 300, "nok": 300, "dkk": 250, "gbp": 30}
+SMALLEST = {
+    "jpy": 50,
+    "krw": 500,
+    "hkd": 400,
+    "cny": 400,
+    "mxn": 1000,
+    "sek": 300,
+    "nok": 300,
+    "dkk": 250,
+    "gbp": 30,
+}
 
 
 def smallest(currency: str) -> int:
@@ -21,12 +31,16 @@ def smallest(currency: str) -> int:
 def check_amount(amount: int, currency: str) -> None:
     """Raises StripeError for amounts that Stripe does not take."""
     if amount < 1:
-        raise errors.StripeError("This value must be greater than or equal to 1.", code="parameter_invalid_integer", param="amount")
+        raise errors.StripeError(
+            "This value must be greater than or equal to 1.", code="parameter_invalid_integer", param="amount"
+        )
     if amount < smallest(currency):
         least = balance.format_amount(smallest(currency), currency)
         raise errors.StripeError(f"Amount must be at least {least}", code="amount_too_small", param="amount")
     if amount > 99_999_999:
-        raise errors.StripeError("Amount must be no more than 999,999.99", code="amount_too_large", param="amount")
+        raise errors.StripeError(
+            "Amount must be no more than 999,999.99", code="amount_too_large", param="amount"
+        )
 
 
 def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
@@ -34,7 +48,7 @@ def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
     check_amount(amount, currency)
     intent_id = store.new_id("payment_intent")
     allowed = given.get("allowed_payment_method_types")
-    body = {
+    body: Body = {
         "id": intent_id,
         "object": "payment_intent",
         "allowed_payment_method_types": allowed,

@@ -46,7 +46,14 @@ def offered(currency: str, allowed: list[str] | None, excluded: list[str] | None
 
 
 def billing_details(**given: Any) -> Body:
-    address = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
+    address = {
+        "city": None,
+        "country": None,
+        "line1": None,
+        "line2": None,
+        "postal_code": None,
+        "state": None,
+    }
     details = {"address": address, "email": None, "name": None, "phone": None, "tax_id": None}
     return details | {name: value for name, value in given.items() if value}
 
@@ -121,11 +128,19 @@ def create(call: Call) -> Body:
         expiry = f"{given.get('exp_month', ''):0>2}/{str(given.get('exp_year', ''))[-2:]}"
         today = call.moment
         entered, _wrong = cards.read_form(
-            number=given.get("number", ""), expiry=expiry, cvc=given.get("cvc", "123"), year=today.year, month=today.month
+            number=given.get("number", ""),
+            expiry=expiry,
+            cvc=given.get("cvc", "123"),
+            year=today.year,
+            month=today.month,
         )
     if entered is None:
         raise errors.StripeError(
-            "Your card number is incorrect.", status=402, type="card_error", code="incorrect_number", param="card[number]"
+            "Your card number is incorrect.",
+            status=402,
+            type="card_error",
+            code="incorrect_number",
+            param="card[number]",
         )
     return new_card(entered, call, billing_details(**billing))
 
@@ -146,7 +161,9 @@ def list_methods(call: Call) -> Body:
     if not customer:
         raise errors.missing("customer")
     store.get("customer", customer, "customer")
-    return store.listing("payment_method", call, "/v1/payment_methods", customer=customer, type=call.params.get("type"))
+    return store.listing(
+        "payment_method", call, "/v1/payment_methods", customer=customer, type=call.params.get("type")
+    )
 
 
 def list_of_customer(call: Call) -> Body:
@@ -166,7 +183,7 @@ def attach(method: Body, customer_id: str, call: Call) -> Body:
         return method
     if method["customer"] or method.get("_detached"):
         raise errors.StripeError(
-            "The payment method you provided has already been attached to a customer, or was detached from one."
+            "The payment method you provided is already attached to a customer, or was detached from one."
         )
     method["customer"] = customer_id
     store.save(method)
@@ -177,7 +194,9 @@ def attach(method: Body, customer_id: str, call: Call) -> Body:
 def detach(call: Call) -> Body:
     method = retrieve(call)
     if not method["customer"]:
-        raise errors.StripeError("The payment method you provided is not attached to a customer so detachment is impossible.")
+        raise errors.StripeError(
+            "The payment method you provided is not attached to a customer so detachment is impossible."
+        )
     former, method["customer"], method["_detached"] = method["customer"], None, True
     store.save(method)
     customer = store.get("customer", former)

@@ -1,7 +1,8 @@
-"""The engine of payments: what happens to a payment intent when it is tried, confirmed, settled or refused.
+"""The engine of payments: what happens to a payment intent when it is tried, confirmed, settled or
+refused.
 
-Invariant: an intent succeeds at most once; every try is a charge; a decline leaves the intent payable by another
-method. This module knows nothing of checkouts and invoices (sandbox.outcomes tells them).
+Invariant: an intent succeeds at most once; every try is a charge; a decline leaves the intent payable by
+another method. This module knows nothing of checkouts and invoices (sandbox.outcomes tells them).
 """
 
 from datetime import timedelta
@@ -24,8 +25,10 @@ class Declined(StripeError):
     """A card error. What was written before it (the failed charge, its events) stays written."""
 
 
-def attempt(intent: Body, method: Body, call: Call, *, off_session: bool = False, authenticated: bool = False) -> Body:
-    """Try to pay an intent by a method. Raises Declined; the result may also be requires_action or processing."""
+def attempt(
+    intent: Body, method: Body, call: Call, *, off_session: bool = False, authenticated: bool = False
+) -> Body:
+    """Try to pay an intent by a method. Raises Declined; the intent may also end in action or processing."""
     intent |= {"payment_method": method["id"], "last_payment_error": None, "next_action": None}
     if method["type"] == "card":
         return _attempt_card(intent, method, call, off_session=off_session, authenticated=authenticated)
@@ -53,7 +56,9 @@ def _attempt_card(intent: Body, method: Body, call: Call, *, off_session: bool, 
     if intent["setup_future_usage"] == "off_session":
         method["_set_up"] = True
         store.save(method)
-    return succeed(intent, charges.new(intent, method, call, status="succeeded", authenticated=authenticated), call)
+    return succeed(
+        intent, charges.new(intent, method, call, status="succeeded", authenticated=authenticated), call
+    )
 
 
 def succeed(intent: Body, charge: Body, call: Call) -> Body:
@@ -67,7 +72,12 @@ def succeed(intent: Body, charge: Body, call: Call) -> Body:
     }
     store.save(intent)
     method = store.find("payment_method", charge["payment_method"])
-    if intent["setup_future_usage"] and intent["customer"] and method and method["type"] in payment_methods.REUSABLE:
+    if (
+        intent["setup_future_usage"]
+        and intent["customer"]
+        and method
+        and method["type"] in payment_methods.REUSABLE
+    ):
         payment_methods.attach(method, intent["customer"], call)
     events.record("payment_intent.succeeded", intent, call)
     if charges.behaviour(charge).later == "dispute" and not intent.get("_disputed"):
@@ -108,14 +118,22 @@ def fail(intent: Body, method: Body, call: Call, *, decline: str) -> Declined:
 def fail_authentication(intent: Body, call: Call) -> Body:
     """The buyer failed 3-D Secure, or refused in the wallet's app."""
     method = store.find("payment_method", intent["payment_method"])
-    message = "We are unable to authenticate your payment method. Please choose a different payment method and try again."
+    message = (
+        "We are unable to authenticate your payment method. "
+        "Please choose a different payment method and try again."
+    )
     error = {
         "type": "invalid_request_error",
         "code": "payment_intent_authentication_failure",
         "message": message,
         "payment_method": store.public(method or {}),
     }
-    intent |= {"status": "requires_payment_method", "last_payment_error": error, "payment_method": None, "next_action": None}
+    intent |= {
+        "status": "requires_payment_method",
+        "last_payment_error": error,
+        "payment_method": None,
+        "next_action": None,
+    }
     store.save(intent)
     events.record("payment_intent.payment_failed", intent, call)
     return intent
@@ -155,7 +173,10 @@ def _await_transfer(intent: Body, call: Call) -> Body:
     }
     intent |= {
         "status": "requires_action",
-        "next_action": {"type": "display_bank_transfer_instructions", "display_bank_transfer_instructions": details},
+        "next_action": {
+            "type": "display_bank_transfer_instructions",
+            "display_bank_transfer_instructions": details,
+        },
     }
     store.save(intent)
     events.record("payment_intent.requires_action", intent, call)
@@ -168,7 +189,10 @@ def settle(intent: Body, call: Call, *, succeeded: bool) -> Body:
     pending = charge if charge and charge["status"] == "pending" else None
     transfer = (intent["next_action"] or {}).get("type") == "display_bank_transfer_instructions"
     if intent["status"] != "processing" and not transfer:
-        raise StripeError(f"Nothing of {intent['id']} is pending: it is {intent['status']}.", code="payment_intent_unexpected_state")
+        raise StripeError(
+            f"Nothing of {intent['id']} is pending: it is {intent['status']}.",
+            code="payment_intent_unexpected_state",
+        )
     method = store.get("payment_method", intent["payment_method"])
     if succeeded:
         if pending is None:
@@ -178,8 +202,17 @@ def settle(intent: Body, call: Call, *, succeeded: bool) -> Body:
         return succeed(intent, pending, call)
     if pending is not None:
         charges.settle(pending, call, succeeded=False)
-    error = {"type": "invalid_request_error", "code": "payment_intent_payment_attempt_failed", "message": "The bank refused the payment."}
-    intent |= {"status": "requires_payment_method", "last_payment_error": error, "payment_method": None, "next_action": None}
+    error = {
+        "type": "invalid_request_error",
+        "code": "payment_intent_payment_attempt_failed",
+        "message": "The bank refused the payment.",
+    }
+    intent |= {
+        "status": "requires_payment_method",
+        "last_payment_error": error,
+        "payment_method": None,
+        "next_action": None,
+    }
     store.save(intent)
     events.record("payment_intent.payment_failed", intent, call)
     return intent

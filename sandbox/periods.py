@@ -1,7 +1,7 @@
 """Billing periods: calendar months and years counted from an anchor, in UTC.
 
-Invariant: every boundary is counted from the anchor, never from the boundary before, so that the 31st comes back
-after February.
+Invariant: every boundary is counted from the anchor, never from the boundary before, so that the 31st comes
+back after February.
 """
 
 import calendar
@@ -23,7 +23,7 @@ def boundary(anchor: int, recurring: dict[str, Any], count: int) -> int:
 
 
 def period_at(anchor: int, recurring: dict[str, Any], instant: int) -> tuple[int, int]:
-    """(start, end) of the period that contains the instant; it begins at a boundary and ends before the next."""
+    """(start, end) of the period that contains the instant: its start belongs to it, its end does not."""
     count = 0
     while boundary(anchor, recurring, count + 1) <= instant:
         count += 1

@@ -56,7 +56,11 @@ def portal(request: HttpRequest, portal_id: str) -> HttpResponse:
         "customer": customer,
         "subscriptions": [_described(subscription) for subscription in subscriptions],
         "cards": store.where("payment_method", customer=customer["id"]),
-        "invoices": [invoice for invoice in store.where("invoice", customer=customer["id"]) if invoice["status"] != "draft"],
+        "invoices": [
+            invoice
+            for invoice in store.where("invoice", customer=customer["id"])
+            if invoice["status"] != "draft"
+        ],
     }
     return render(request, "sandbox/portal.html", context)
 
@@ -92,10 +96,14 @@ def card(request: HttpRequest, portal_id: str) -> HttpResponse:
         outcomes.changed(intent, call)
     action = (intent["next_action"] or {}).get("redirect_to_url") or {}
     done = (session["flow"] or {}).get("after_completion", {}).get("redirect") or {}
-    return HttpResponseRedirect(action.get("url") or done.get("return_url") or f"/sandbox/portal/{portal_id}?stay")
+    return HttpResponseRedirect(
+        action.get("url") or done.get("return_url") or f"/sandbox/portal/{portal_id}?stay"
+    )
 
 
-def _card_page(request: HttpRequest, session: Body, form: payment_form.PaymentForm, *, status: int = 200) -> HttpResponse:
+def _card_page(
+    request: HttpRequest, session: Body, form: payment_form.PaymentForm, *, status: int = 200
+) -> HttpResponse:
     context = {"session": session, "form": form, "test_cards": cards.CARDS}
     return render(request, "sandbox/portal_card.html", context, status=status)
 
@@ -136,14 +144,16 @@ def _set_cancel(subscription: Body, call: Call, *, wanted: bool) -> None:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def invoice(request: HttpRequest, invoice_id: str) -> HttpResponse:
-    """The hosted invoice: its lines, and a form to pay what is open (the recovery link of a failed renewal)."""
+    """The hosted invoice: its lines, and a form to pay it (the recovery link of a failed renewal)."""
     with transaction.atomic():
         store.lock()
         body = store.find("invoice", invoice_id)
         if body is None or body["status"] == "draft":
             raise Http404(_("There is no such invoice."))
         form = payment_form.PaymentForm(
-            kinds=["card"], saved=store.where("payment_method", customer=body["customer"], type="card"), asks_email=False
+            kinds=["card"],
+            saved=store.where("payment_method", customer=body["customer"], type="card"),
+            asks_email=False,
         )
         if request.method == "GET" or body["status"] != "open":
             return _invoice_page(request, body, form)
@@ -179,6 +189,8 @@ def _intent_of(body: Body) -> Body:
     return store.get("payment_intent", payment["payment"]["payment_intent"])
 
 
-def _invoice_page(request: HttpRequest, body: Body, form: payment_form.PaymentForm, *, status: int = 200) -> HttpResponse:
+def _invoice_page(
+    request: HttpRequest, body: Body, form: payment_form.PaymentForm, *, status: int = 200
+) -> HttpResponse:
     context = {"invoice": body, "form": form, "test_cards": cards.CARDS}
     return render(request, "sandbox/invoice.html", context, status=status)

@@ -37,7 +37,11 @@ def create(call: Call) -> Body:
 def _flow(given: Body) -> Body:
     after = given.get("after_completion") or {"type": "portal_homepage"}
     names = ("subscription_cancel", "subscription_update", "subscription_update_confirm")
-    completion = {"hosted_confirmation": after.get("hosted_confirmation"), "redirect": after.get("redirect"), "type": after["type"]}
+    completion = {
+        "hosted_confirmation": after.get("hosted_confirmation"),
+        "redirect": after.get("redirect"),
+        "type": after["type"],
+    }
     return {"after_completion": completion, "type": given["type"]} | {name: given.get(name) for name in names}
 
 

@@ -22,8 +22,10 @@ class Change:
     restarts: bool
 
 
-def change(subscription: Body, given: list[dict[str, Any]], call: Call, *, at: int, behaviour: str, anchor_now: bool) -> Change:
-    """Work out a change of items at an instant (Unix seconds). Raises StripeError for unknown items or prices."""
+def change(
+    subscription: Body, given: list[dict[str, Any]], call: Call, *, at: int, behaviour: str, anchor_now: bool
+) -> Change:
+    """Work out a change of items at an instant (Unix seconds). Raises StripeError for unknown items."""
     before = subscription["items"]["data"]
     after = _changed_items(before, given, call, subscription)
     trial = subscription["status"] == "trialing"
@@ -58,7 +60,9 @@ def _differs(one: Body, other: Body | None) -> bool:
     return other is None or (one["price"]["id"], one["quantity"]) != (other["price"]["id"], other["quantity"])
 
 
-def _changed_items(before: list[Body], given: list[dict[str, Any]], call: Call, subscription: Body) -> list[Body]:
+def _changed_items(
+    before: list[Body], given: list[dict[str, Any]], call: Call, subscription: Body
+) -> list[Body]:
     after = copy.deepcopy(before)
     for index, wanted in enumerate(given):
         if "id" not in wanted:
@@ -79,7 +83,9 @@ def _changed_items(before: list[Body], given: list[dict[str, Any]], call: Call, 
     if not after:
         raise errors.StripeError("A subscription must have at least one active item.", param="items")
     if len({(_interval([item]), item["price"]["currency"]) for item in after}) != 1:
-        raise errors.StripeError("All prices of a subscription must have the same currency and interval.", param="items")
+        raise errors.StripeError(
+            "All prices of a subscription must have the same currency and interval.", param="items"
+        )
     return after
 
 

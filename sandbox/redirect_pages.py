@@ -1,6 +1,8 @@
-"""The pages between a payment and the shop: the bank's 3-D Secure page, a wallet's page, transfer instructions, receipts.
+"""The pages between a payment and the shop: the bank's 3-D Secure page, a wallet's page, transfer
+instructions, receipts.
 
-Invariant: what the buyer decides here reaches the intent, and with it checkout or invoice, in one transaction.
+Invariant: what the buyer decides here reaches the intent, and with it checkout or invoice, in one
+transaction.
 """
 
 from urllib.parse import urlencode
@@ -74,7 +76,9 @@ def back(intent: Body) -> HttpResponse:
     target = intent.get("_return_url") or "/sandbox/"
     name = intent["object"]
     ended = "succeeded" if intent["status"] in ("succeeded", "processing") else "failed"
-    query = urlencode({name: intent["id"], f"{name}_client_secret": intent["client_secret"], "redirect_status": ended})
+    query = urlencode(
+        {name: intent["id"], f"{name}_client_secret": intent["client_secret"], "redirect_status": ended}
+    )
     return HttpResponseRedirect(f"{target}{'&' if '?' in target else '?'}{query}")
 
 

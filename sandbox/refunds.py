@@ -1,7 +1,7 @@
 """Refunds: money given back of a charge, in part or in whole, once or several times.
 
-Invariant: the refunds of a charge that have not failed never exceed it; a failed refund gives its amount back to
-the charge and to the balance.
+Invariant: the refunds of a charge that have not failed never exceed it; a failed refund gives its amount
+back to the charge and to the balance.
 """
 
 from datetime import timedelta
@@ -15,14 +15,16 @@ DECIDED_AFTER = timedelta(seconds=5)
 
 
 def create(call: Call) -> Body:
-    """Refund a charge, or the charge of a payment intent. Raises StripeError when nothing (or less) is left of it."""
+    """Refund a charge, or that of a payment intent. Raises StripeError when not so much is left of it."""
     charge = _charge(call)
     left = charge["amount"] - charge["amount_refunded"]
     amount = call.params.get("amount", left)
     if charge["disputed"] and not _dispute_won(charge):
         raise errors.StripeError("This charge has been charged back.", code="charge_disputed")
     if left == 0:
-        raise errors.StripeError(f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded")
+        raise errors.StripeError(
+            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
+        )
     if amount <= 0:
         raise errors.StripeError("Invalid positive integer", code="parameter_invalid_integer", param="amount")
     if amount > left:
@@ -41,11 +43,14 @@ def _charge(call: Call) -> Body:
         found = store.find("charge", intent["latest_charge"])
         if found is None or intent["status"] != "succeeded":
             raise errors.StripeError(
-                f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.", param="payment_intent"
+                f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.",
+                param="payment_intent",
             )
         charge = found
     else:
-        raise errors.StripeError("One of charge or payment_intent is required.", code="parameter_missing", param="charge")
+        raise errors.StripeError(
+            "One of charge or payment_intent is required.", code="parameter_missing", param="charge"
+        )
     if charge["status"] != "succeeded":
         raise errors.StripeError(f"Charge {charge['id']} was not successful.", code="charge_not_refundable")
     return charge
@@ -69,7 +74,9 @@ def _refund(charge: Body, amount: int, call: Call) -> Body:
         "currency": charge["currency"],
         "customer": charge["customer"],
         "customer_account": None,
-        "destination_details": {"card": {"type": "refund"}, "type": "card"} if kind == "card" else {"type": kind},
+        "destination_details": {"card": {"type": "refund"}, "type": "card"}
+        if kind == "card"
+        else {"type": kind},
         "failure_balance_transaction": None,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
@@ -109,7 +116,9 @@ def settle(body: Body, call: Call) -> Body:
 def fail(body: Body, call: Call, *, reason: str = "lost_or_stolen_card") -> Body:
     """The bank sent the money back to us: the refund failed, whatever it was before."""
     if body["status"] not in ("pending", "succeeded", "requires_action"):
-        raise errors.StripeError(f"The refund {body['id']} is {body['status']} already.", code="refund_unexpected_state")
+        raise errors.StripeError(
+            f"The refund {body['id']} is {body['status']} already.", code="refund_unexpected_state"
+        )
     movement = balance.book("refund_failure", body, call, amount=body["amount"], description="Refund failed")
     body |= {
         "status": "failed",
@@ -138,7 +147,11 @@ def retrieve(call: Call) -> Body:
 
 def list_refunds(call: Call) -> Body:
     return store.listing(
-        "refund", call, "/v1/refunds", charge=call.params.get("charge"), payment_intent=call.params.get("payment_intent")
+        "refund",
+        call,
+        "/v1/refunds",
+        charge=call.params.get("charge"),
+        payment_intent=call.params.get("payment_intent"),
     )
 
 
@@ -153,5 +166,7 @@ def update(call: Call) -> Body:
 def cancel(call: Call) -> Body:
     body = retrieve(call)
     if body["status"] != "requires_action":
-        raise errors.StripeError("Only a refund that requires action can be canceled.", code="refund_unexpected_state")
+        raise errors.StripeError(
+            "Only a refund that requires action can be canceled.", code="refund_unexpected_state"
+        )
     return fail(body, call, reason="merchant_request")

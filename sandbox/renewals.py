@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 def run_until(customers: list[str], instant: int, call: Call) -> Iterator[int]:
-    """Let everything of these customers happen that is due until the instant; yields each step's instant before it."""
+    """Let all happen that is due for these customers until the instant; yields each step's instant first."""
     while step := _next(customers, instant):
         yield step.instant
         step.happen(step.body, call.at(step.instant))
@@ -87,7 +87,10 @@ def renew(subscription: Body, call: Call) -> None:
         item["current_period_start"], item["current_period_end"] = periods.period_at(
             anchor, item["price"]["recurring"], call.now
         )
-    fields: dict[str, Any] = {"items": subscription["items"] | {"data": items}, "billing_cycle_anchor": anchor}
+    fields: dict[str, Any] = {
+        "items": subscription["items"] | {"data": items},
+        "billing_cycle_anchor": anchor,
+    }
     if subscription["status"] == "trialing":
         fields["status"] = "active"
     lines = [invoice_lines.of_period(item) for item in items]

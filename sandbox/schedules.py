@@ -1,6 +1,7 @@
 """Subscription schedules: another price from the end of the period on.
 
-Invariant: a phase takes effect at its start, with the renewal, without proration; a released schedule does nothing more.
+Invariant: a phase takes effect at its start, with the renewal, without proration; a released schedule does
+nothing more.
 """
 
 import copy
@@ -16,7 +17,9 @@ def create(call: Call) -> Body:
     subscription = store.get("subscription", call.params.get("from_subscription", ""), "from_subscription")
     if subscription["schedule"]:
         raise errors.StripeError("You cannot migrate a subscription that is already attached to a schedule.")
-    items = [{"price": item["price"]["id"], "quantity": item["quantity"]} for item in subscription["items"]["data"]]
+    items = [
+        {"price": item["price"]["id"], "quantity": item["quantity"]} for item in subscription["items"]["data"]
+    ]
     first = subscription["items"]["data"][0]
     body: Body = {
         "id": store.new_id("subscription_schedule"),
@@ -26,7 +29,10 @@ def create(call: Call) -> Body:
         "canceled_at": None,
         "completed_at": None,
         "created": call.now,
-        "current_phase": {"start_date": first["current_period_start"], "end_date": first["current_period_end"]},
+        "current_phase": {
+            "start_date": first["current_period_start"],
+            "end_date": first["current_period_end"],
+        },
         "customer": subscription["customer"],
         "customer_account": None,
         "default_settings": _default_settings(),
@@ -35,7 +41,12 @@ def create(call: Call) -> Body:
         "metadata": {},
         "pause_schedules": [],
         "phases": [
-            _phase({"items": items}, subscription["currency"], first["current_period_start"], first["current_period_end"])
+            _phase(
+                {"items": items},
+                subscription["currency"],
+                first["current_period_start"],
+                first["current_period_end"],
+            )
         ],
         "released_at": None,
         "released_subscription": None,
@@ -139,11 +150,19 @@ def items_due(subscription: Body, call: Call) -> list[Body] | None:
     begun = [phase for phase in body["phases"] if phase["start_date"] <= call.now]
     current, last = begun[-1], len(begun) == len(body["phases"])
     items = copy.deepcopy(subscription["items"]["data"])
-    wanted = [{"id": items[0]["id"]} | {name: line[name] for name in ("price", "quantity")} for line in current["items"][:1]]
+    wanted = [
+        {"id": items[0]["id"]} | {name: line[name] for name in ("price", "quantity")}
+        for line in current["items"][:1]
+    ]
     change = prorations.change(subscription, wanted, call, at=call.now, behaviour="none", anchor_now=False)
     body["current_phase"] = {"start_date": current["start_date"], "end_date": current["end_date"]}
     if last:
-        body |= {"status": "released", "released_at": call.now, "released_subscription": subscription["id"], "subscription": None}
+        body |= {
+            "status": "released",
+            "released_at": call.now,
+            "released_subscription": subscription["id"],
+            "subscription": None,
+        }
         subscription["schedule"] = None
         store.save(subscription)
     store.save(body)
@@ -160,7 +179,9 @@ def _open(call: Call) -> Body:
 
 def release(call: Call) -> Body:
     body = _open(call)
-    return _finish(body, call, status="released", released_at=call.now, released_subscription=body["subscription"])
+    return _finish(
+        body, call, status="released", released_at=call.now, released_subscription=body["subscription"]
+    )
 
 
 def cancel(call: Call) -> Body:
@@ -168,7 +189,9 @@ def cancel(call: Call) -> Body:
     body = _open(call)
     subscription = store.get("subscription", body["subscription"])
     _finish(body, call, status="canceled", canceled_at=call.now)
-    subscription_states.end(store.get("subscription", subscription["id"]), call, reason="cancellation_requested")
+    subscription_states.end(
+        store.get("subscription", subscription["id"]), call, reason="cancellation_requested"
+    )
     return body
 
 
@@ -188,4 +211,6 @@ def retrieve(call: Call) -> Body:
 
 
 def list_schedules(call: Call) -> Body:
-    return store.listing("subscription_schedule", call, "/v1/subscription_schedules", customer=call.params.get("customer"))
+    return store.listing(
+        "subscription_schedule", call, "/v1/subscription_schedules", customer=call.params.get("customer")
+    )

@@ -1,8 +1,9 @@
-"""What Stripe accepts, read from the installed SDK: every endpoint of API v1 and the type of its parameters.
+"""What Stripe accepts, read from the installed SDK: every endpoint of API v1 and the type of its
+parameters.
 
-Invariant: the table has no line typed by hand. Upgrading the SDK upgrades what the sandbox accepts, so that the
-two cannot drift apart. Reading is lazy: the table comes from the service modules' text (40 ms), and the module
-with an endpoint's parameters is imported when that endpoint is first called.
+Invariant: the table has no line typed by hand. Upgrading the SDK upgrades what the sandbox accepts, so that
+the two cannot drift apart. Reading is lazy: the table comes from the service modules' text (40 ms), and the
+module with an endpoint's parameters is imported when that endpoint is first called.
 """
 
 import functools
@@ -50,13 +51,15 @@ def endpoints() -> dict[tuple[str, str], Endpoint]:
                 continue
             taken = PARAMS.search(function)
             name = taken[1] if taken else ""
-            found[requested[1], requested[2]] = Endpoint(requested[1], requested[2], modules.get(name, ""), name)
+            found[requested[1], requested[2]] = Endpoint(
+                requested[1], requested[2], modules.get(name, ""), name
+            )
     return found
 
 
 @functools.cache
 def fields(params_type: Any) -> dict[str, Any]:
-    """The parameters a request type declares, by name (the SDK's own options, such as `api_key`, left out)."""
+    """The parameters a request type declares, by name (without the SDK's own options, such as `api_key`)."""
     names = HIDDEN | vars(importlib.import_module(params_type.__module__)) | {"UntypedStripeObject": dict}
     hints = get_type_hints(params_type, globalns=names)
     return {name: hint for name, hint in hints.items() if name not in RequestOptions.__annotations__}

@@ -80,7 +80,10 @@ def attempt(body: Body, method: Body, call: Call, *, authenticated: bool = False
     if card.authentication != "never" and not authenticated:
         url = f"{settings.SITE_URL}/sandbox/authenticate/{body['id']}"
         redirect = {"return_url": body.get("_return_url"), "url": url}
-        body |= {"status": "requires_action", "next_action": {"type": "redirect_to_url", "redirect_to_url": redirect}}
+        body |= {
+            "status": "requires_action",
+            "next_action": {"type": "redirect_to_url", "redirect_to_url": redirect},
+        }
         store.save(body)
         events.record("setup_intent.requires_action", body, call)
         return body
@@ -101,7 +104,12 @@ def _declined(body: Body, method: Body, decline: str, call: Call) -> payments.De
     store.save(body)
     events.record("setup_intent.setup_failed", body, call)
     return payments.Declined(
-        message, status=402, type="card_error", code=code, decline_code=decline, setup_intent=store.public(body)
+        message,
+        status=402,
+        type="card_error",
+        code=code,
+        decline_code=decline,
+        setup_intent=store.public(body),
     )
 
 
@@ -111,7 +119,12 @@ def fail_authentication(body: Body, call: Call) -> Body:
         "code": "setup_intent_authentication_failure",
         "message": "The buyer did not authenticate the payment method.",
     }
-    body |= {"status": "requires_payment_method", "last_setup_error": error, "payment_method": None, "next_action": None}
+    body |= {
+        "status": "requires_payment_method",
+        "last_setup_error": error,
+        "payment_method": None,
+        "next_action": None,
+    }
     store.save(body)
     events.record("setup_intent.setup_failed", body, call)
     return body
@@ -123,14 +136,20 @@ def retrieve(call: Call) -> Body:
 
 def list_intents(call: Call) -> Body:
     return store.listing(
-        "setup_intent", call, "/v1/setup_intents", customer=call.params.get("customer"), payment_method=call.params.get("payment_method")
+        "setup_intent",
+        call,
+        "/v1/setup_intents",
+        customer=call.params.get("customer"),
+        payment_method=call.params.get("payment_method"),
     )
 
 
 def cancel(call: Call) -> Body:
     body = retrieve(call)
     if body["status"] in ("succeeded", "canceled"):
-        raise errors.StripeError(f"This SetupIntent is {body['status']}.", code="setup_intent_unexpected_state")
+        raise errors.StripeError(
+            f"This SetupIntent is {body['status']}.", code="setup_intent_unexpected_state"
+        )
     body |= {"status": "canceled", "cancellation_reason": call.params.get("cancellation_reason")}
     store.save(body)
     events.record("setup_intent.canceled", body, call)

@@ -1,7 +1,7 @@
 """The one table of Stripe's objects: add, find, save, list in pages.
 
-Invariant: whoever changes objects holds the sandbox's one lock until commit (`lock`), so that every change sees
-all changes before it. A stand-in may be slow; it may not be wrong.
+Invariant: whoever changes objects holds the sandbox's one lock until commit (`lock`), so that every change
+sees all changes before it. A stand-in may be slow; it may not be wrong.
 """
 
 import secrets

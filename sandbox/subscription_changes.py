@@ -31,7 +31,8 @@ def update(call: Call) -> Body:
     call = clocks.of_customer(call, body["customer"])
     if body["status"] in subscription_states.OVER:
         raise errors.StripeError(
-            "A canceled subscription can only update its cancellation_details and metadata.", code="resource_missing"
+            "A canceled subscription can only update its cancellation_details and metadata.",
+            code="resource_missing",
         )
     fields = _plain_fields(body, call)
     if fields:
@@ -53,9 +54,14 @@ def _plain_fields(body: Body, call: Call) -> dict[str, Any]:
         reason = "cancellation_requested" if wanted else None
         fields["cancellation_details"] = {"comment": None, "feedback": None, "reason": reason}
     if "cancel_at" in given:
-        fields |= {"cancel_at": given["cancel_at"] or None, "canceled_at": call.now if given["cancel_at"] else None}
+        fields |= {
+            "cancel_at": given["cancel_at"] or None,
+            "canceled_at": call.now if given["cancel_at"] else None,
+        }
     if details := given.get("cancellation_details"):
-        fields["cancellation_details"] = (fields.get("cancellation_details") or body["cancellation_details"]) | details
+        fields["cancellation_details"] = (
+            fields.get("cancellation_details") or body["cancellation_details"]
+        ) | details
     if method := given.get("default_payment_method"):
         payment_methods.attach(payment_methods.usable(method, call), body["customer"], call)
         fields["default_payment_method"] = method
@@ -75,7 +81,9 @@ def _change_items(body: Body, call: Call) -> None:
     starts_now = given.get("billing_cycle_anchor") == "now" or given.get("trial_end") == "now"
     if starts_now and body["status"] == "trialing":
         body |= {"trial_end": call.now, "status": "active"}
-    change = prorations.change(body, given.get("items") or [], call, at=at, behaviour=behaviour, anchor_now=starts_now)
+    change = prorations.change(
+        body, given.get("items") or [], call, at=at, behaviour=behaviour, anchor_now=starts_now
+    )
     fields: dict[str, Any] = {"items": body["items"] | {"data": change.items}}
     if change.restarts:
         fields["billing_cycle_anchor"] = at
@@ -96,7 +104,12 @@ def _bill(body: Body, lines: list[Body], fields: dict[str, Any], call: Call) -> 
     if not waits:
         subscription_states.change(body, call, **fields)
     invoice = invoices.draft(
-        call, customer, lines=lines, currency=body["currency"], reason="subscription_update", subscription=body
+        call,
+        customer,
+        lines=lines,
+        currency=body["currency"],
+        reason="subscription_update",
+        subscription=body,
     )
     if waits:
         pending = {
@@ -133,7 +146,12 @@ def cancel(call: Call) -> Body:
         if call.params.get("invoice_now"):
             customer = store.get("customer", body["customer"])
             invoice = invoices.draft(
-                call, customer, lines=lines, currency=body["currency"], reason="subscription_update", subscription=body
+                call,
+                customer,
+                lines=lines,
+                currency=body["currency"],
+                reason="subscription_update",
+                subscription=body,
             )
             invoices.finalize(invoice, call)
         else:

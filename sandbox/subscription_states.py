@@ -42,7 +42,7 @@ def end(subscription: Body, call: Call, *, reason: str) -> Body:
 
 
 def paid(subscription: Body, invoice: Body, call: Call) -> None:
-    """An invoice of the subscription was paid: it is active, and a change that waited for this takes effect."""
+    """An invoice was paid: the subscription is active, and a change that waited for this takes effect."""
     fields: dict[str, Any] = {}
     if subscription["status"] in ("incomplete", "past_due", "unpaid"):
         fields["status"] = "active"

@@ -27,14 +27,16 @@ end = subscription_states.end
 
 
 def create(call: Call) -> Body:
-    """By the API. Raises payments.Declined with `payment_behavior=error_if_incomplete` (and then nothing stays)."""
+    """By the API. With `payment_behavior=error_if_incomplete` a decline is raised, and nothing stays."""
     given = call.params
     customer = store.get("customer", given["customer"], "customer")
     call = clocks.of_customer(call, customer)
     lines = []
     for index, item in enumerate(given.get("items") or []):
         price = catalog.price_of(item, call, f"items[{index}][price]")
-        lines.append({"price": price, "quantity": item.get("quantity", 1), "metadata": item.get("metadata") or {}})
+        lines.append(
+            {"price": price, "quantity": item.get("quantity", 1), "metadata": item.get("metadata") or {}}
+        )
     if not lines:
         raise errors.missing("items")
     trial = given.get("trial_period_days", 0)
@@ -46,7 +48,10 @@ def create(call: Call) -> Body:
         lines=lines,
         trial_days=trial,
         default_payment_method=given.get("default_payment_method"),
-        discounts=[{"coupon": d.get("coupon"), "promotion_code": d.get("promotion_code")} for d in given.get("discounts") or []],
+        discounts=[
+            {"coupon": d.get("coupon"), "promotion_code": d.get("promotion_code")}
+            for d in given.get("discounts") or []
+        ],
         metadata=given.get("metadata") or {},
         description=given.get("description"),
         behaviour=given.get("payment_behavior", "allow_incomplete"),
@@ -54,7 +59,9 @@ def create(call: Call) -> Body:
     )
 
 
-def start(call: Call, *, customer: str, lines: list[dict[str, Any]], paid_by: Body | None = None, **given: Any) -> Body:
+def start(
+    call: Call, *, customer: str, lines: list[dict[str, Any]], paid_by: Body | None = None, **given: Any
+) -> Body:
     """A subscription with its first invoice, paid by an intent that succeeded before, or charged now."""
     call = clocks.of_customer(call, customer)
     recurring = [line for line in lines if line["price"]["recurring"]]
@@ -82,13 +89,29 @@ def _item(line: dict[str, Any], index: int, call: Call, body: Body, trial_end: i
     return item
 
 
-def _bill_first(body: Body, lines: list[dict[str, Any]], call: Call, *, paid_by: Body | None, given: dict[str, Any]) -> None:
+def _bill_first(
+    body: Body, lines: list[dict[str, Any]], call: Call, *, paid_by: Body | None, given: dict[str, Any]
+) -> None:
     customer = store.get("customer", body["customer"])
-    own = [] if body["status"] == "trialing" else [invoice_lines.of_period(item) for item in body["items"]["data"]]
-    own += [invoice_lines.once(line["price"], line["quantity"], call.now) for line in lines if not line["price"]["recurring"]]
+    own = (
+        []
+        if body["status"] == "trialing"
+        else [invoice_lines.of_period(item) for item in body["items"]["data"]]
+    )
+    own += [
+        invoice_lines.once(line["price"], line["quantity"], call.now)
+        for line in lines
+        if not line["price"]["recurring"]
+    ]
     taken = _discount(body, own, given.get("discounts") or [], call, redeem=paid_by is None)
     invoice = invoices.draft(
-        call, customer, lines=own, currency=body["currency"], reason="subscription_create", subscription=body, discounts=taken
+        call,
+        customer,
+        lines=own,
+        currency=body["currency"],
+        reason="subscription_create",
+        subscription=body,
+        discounts=taken,
     )
     body["latest_invoice"] = invoice["id"]
     store.save(body)
@@ -107,7 +130,7 @@ def _bill_first(body: Body, lines: list[dict[str, Any]], call: Call, *, paid_by:
 def _discount(
     body: Body, lines: list[Body], wanted: list[dict[str, Any]], call: Call, *, redeem: bool
 ) -> list[tuple[str, int]]:
-    """(discount id, amount) for the first invoice; a coupon that goes on is remembered on the subscription."""
+    """(discount id, amount) for the first invoice; the subscription remembers a coupon that goes on."""
     taken = []
     for given in wanted:
         coupon = discounts.coupon_of(given, call) if redeem else discounts.coupon_behind(given)
@@ -149,7 +172,13 @@ def _blank(call: Call, customer: str, currency: str, trial_end: int | None, give
         "description": given.get("description"),
         "discounts": [],
         "ended_at": None,
-        "invoice_settings": {"account_tax_ids": None, "custom_fields": None, "description": None, "footer": None, "issuer": {"type": "self"}},
+        "invoice_settings": {
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
         "latest_invoice": None,
         "livemode": False,
         "metadata": {},

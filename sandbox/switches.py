@@ -1,6 +1,8 @@
-"""Faults that a developer or a test switches on: lost, doubled, late and disordered events, lost answers, an outage.
+"""Faults that a developer or a test switches on: lost, doubled, late and disordered events, lost answers,
+an outage.
 
-Invariant: with every switch off the sandbox behaves like Stripe on a good day; a switch that counts turns itself off.
+Invariant: with every switch off the sandbox behaves like Stripe on a good day; a switch that counts turns
+itself off.
 """
 
 import dataclasses
@@ -28,7 +30,7 @@ DEFAULT_SECONDS = {Fault.EVENTS_LATE: 30, Fault.EVENTS_DISORDERED: 2, Fault.ANSW
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """`remaining` occasions (0 is off, -1 is until switched off); `seconds` means what the fault makes of it."""
+    """`remaining` occasions (0 is off, -1 until switched off); `seconds` is what the fault makes of it."""
 
     fault: Fault
     remaining: int

@@ -11,7 +11,11 @@ from sandbox.store import Body
 def create(call: Call) -> Body:
     given = call.params
     if not given["url"].startswith(("http://", "https://")):
-        raise errors.StripeError("Invalid URL: An explicit scheme (such as https) must be provided.", param="url", code="url_invalid")
+        raise errors.StripeError(
+            "Invalid URL: An explicit scheme (such as https) must be provided.",
+            param="url",
+            code="url_invalid",
+        )
     secret = f"whsec_{store.random_text(32)}"
     body = {
         "id": store.new_id("webhook_endpoint"),

@@ -10,6 +10,7 @@ import stripe
 from django.test import Client
 
 from sandbox import deliveries
+from tests.sandbox.moving_time import NOVEMBER
 
 BASE = "http://127.0.0.1/sandbox/stripe"
 
@@ -85,7 +86,13 @@ class Buyer:
     def pay(self, url: str, number: str = "4242 4242 4242 4242", **fields: str) -> Any:
         """Open a page and pay by card; the answer to the form."""
         self.open(url)
-        card = {"method": "card", "number": number, "expiry": "12/34", "cvc": "123", "email": "ann@example.org"}
+        card = {
+            "method": "card",
+            "number": number,
+            "expiry": "12/34",
+            "cvc": "123",
+            "email": "ann@example.org",
+        }
         return self.submit(url, **card | fields)
 
     @property
@@ -165,3 +172,14 @@ def event_types(v1: Any) -> Callable[..., list[str]]:
         return [event.type for event in events if not about or event.data.object.id == about]
 
     return read
+
+
+@pytest.fixture
+def begin(v1: Any, customer: Any, price: Any) -> Any:
+    """A subscription to a plan of 20 USD a month, on a test clock that stands at the first of November."""
+
+    def make(card: str = "visa", at: int = NOVEMBER, **given: Any) -> Any:
+        owner = customer(card, at=at)
+        return v1.subscriptions.create({"customer": owner.id, "items": [{"price": price().id}], **given})
+
+    return make

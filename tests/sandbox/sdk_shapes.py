@@ -1,17 +1,16 @@
 """Whether an object of the API has the shape that the installed SDK declares for its kind.
 
-A field is required unless its type allows None; enumerations, which the SDK leaves open for later versions, are
-closed here; a field the SDK does not know is a fault.
+A field is required unless its type allows None; enumerations, which the SDK leaves open for later versions,
+are closed here; a field the SDK does not know is a fault.
 """
 
 import importlib
 import typing
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import StripeObject, UntypedStripeObject
-from typing_extensions import get_args, get_origin
 
 # Kinds whose deleted form is declared as the same class with all other fields left out.
 DELETED_FORM = {"id", "object", "deleted"}
@@ -26,7 +25,9 @@ def class_of(kind: str) -> Any:
 def faults(body: dict[str, Any], path: str = "") -> list[str]:
     """What is wrong with an object, one sentence each, and with every object inside it."""
     if body.get("object") == "list":
-        return [fault for index, item in enumerate(body["data"]) for fault in faults(item, f"{path}[{index}]")]
+        return [
+            fault for index, item in enumerate(body["data"]) for fault in faults(item, f"{path}[{index}]")
+        ]
     if set(body) == DELETED_FORM:
         return []
     return _fields(body, class_of(body["object"]), path or body["object"])
@@ -38,7 +39,9 @@ def _fields(body: dict[str, Any], declared: Any, path: str) -> list[str]:
         for name, hint in declared.__annotations__.items()
         if not name.startswith("_") and name != "OBJECT_NAME"
     }
-    found = [f"{path}.{name} is no field of {declared.__name__}" for name in sorted(set(body) - set(annotations))]
+    found = [
+        f"{path}.{name} is no field of {declared.__name__}" for name in sorted(set(body) - set(annotations))
+    ]
     for name, hint in annotations.items():
         if name in body:
             found += _value(body[name], hint, f"{path}.{name}")
@@ -64,7 +67,9 @@ def _value(value: Any, hint: Any, path: str) -> list[str]:
     if origin is list:
         if not isinstance(value, list):
             return [f"{path} is no list"]
-        return [fault for n, item in enumerate(value) for fault in _value(item, get_args(hint)[0], f"{path}[{n}]")]
+        return [
+            fault for n, item in enumerate(value) for fault in _value(item, get_args(hint)[0], f"{path}[{n}]")
+        ]
     if isinstance(value, dict) and str(value.get("object")) in {"list", *OBJECT_CLASSES}:
         return faults(value, path)
     return _plain(value, hint, origin, path)

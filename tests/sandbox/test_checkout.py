@@ -113,7 +113,9 @@ def test_a_wallet_pays_at_once_or_refuses(v1: Any, checkout: Any, buyer: Any) ->
 
 
 @pytest.mark.fault("P5")
-@pytest.mark.parametrize(("arrives", "event"), [(True, "async_payment_succeeded"), (False, "async_payment_failed")])
+@pytest.mark.parametrize(
+    ("arrives", "event"), [(True, "async_payment_succeeded"), (False, "async_payment_failed")]
+)
 def test_a_bank_transfer_arrives_days_later_or_never(
     v1: Any, checkout: Any, buyer: Any, customer: Any, event_types: Any, arrives: bool, event: str
 ) -> None:
@@ -129,14 +131,18 @@ def test_a_bank_transfer_arrives_days_later_or_never(
 
 def test_a_bank_debit_settles_by_itself(v1: Any, checkout: Any, buyer: Any) -> None:
     price = {"currency": "eur", "unit_amount": 900, "product_data": {"name": "Pack"}}
-    session = checkout(line_items=[{"price_data": price, "quantity": 1}], allowed_payment_method_types=["sepa_debit"])
+    session = checkout(
+        line_items=[{"price_data": price, "quantity": 1}], allowed_payment_method_types=["sepa_debit"]
+    )
     buyer.open(session.url)
     buyer.submit(session.url, method="sepa_debit", email="ann@example.org")
     dues.happen(timezone.now() + timedelta(minutes=3))
     assert v1.checkout.sessions.retrieve(session.id).payment_status == "paid"
 
 
-def test_setup_future_usage_saves_the_card_for_later(v1: Any, checkout: Any, buyer: Any, customer: Any) -> None:
+def test_setup_future_usage_saves_the_card_for_later(
+    v1: Any, checkout: Any, buyer: Any, customer: Any
+) -> None:
     owner = customer(card=None)
     session = checkout(customer=owner.id, payment_intent_data={"setup_future_usage": "off_session"})
     buyer.pay(session.url, "4000 0025 0000 3155")
@@ -144,7 +150,13 @@ def test_setup_future_usage_saves_the_card_for_later(v1: Any, checkout: Any, buy
     buyer.submit(bank, decision="pass")
     card = v1.customers.payment_methods.list(owner.id).data[0]
     assert card.card.last4 == "3155"
-    order = {"amount": 700, "currency": "usd", "customer": owner.id, "payment_method": card.id, "confirm": True}
+    order = {
+        "amount": 700,
+        "currency": "usd",
+        "customer": owner.id,
+        "payment_method": card.id,
+        "confirm": True,
+    }
     assert v1.payment_intents.create(order | {"off_session": True}).status == "succeeded"
 
 
@@ -172,7 +184,9 @@ def test_setup_mode_saves_a_card_without_paying(v1: Any, buyer: Any, customer: A
 
 def test_a_promotion_code_lowers_the_total(v1: Any, checkout: Any, buyer: Any) -> None:
     coupon = v1.coupons.create({"percent_off": 25, "duration": "once"})
-    v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "AUTUMN", "max_redemptions": 1})
+    v1.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "AUTUMN", "max_redemptions": 1}
+    )
     session = checkout(allow_promotion_codes=True)
     buyer.open(session.url)
     buyer.submit(f"{session.url}/code/", code="WINTER")
@@ -208,6 +222,12 @@ def test_a_session_can_be_expired_by_the_shop_once(v1: Any, checkout: Any) -> No
 
 def test_a_page_without_csrf_token_takes_no_money(v1: Any, checkout: Any, buyer: Any) -> None:
     session = checkout()
-    card = {"method": "card", "number": "4242424242424242", "expiry": "12/34", "cvc": "123", "email": "a@example.org"}
+    card = {
+        "method": "card",
+        "number": "4242424242424242",
+        "expiry": "12/34",
+        "cvc": "123",
+        "email": "a@example.org",
+    }
     assert buyer.browser.post(f"/sandbox/checkout/{session.id}", card).status_code == 403
     assert v1.charges.list().data == []

@@ -31,7 +31,9 @@ def test_a_card_pays_and_the_fee_is_booked(v1: Any) -> None:
         ("chargeDeclinedIncorrectCvc", "incorrect_cvc", "incorrect_cvc"),
     ],
 )
-def test_a_decline_says_why_and_leaves_its_traces(v1: Any, event_types: Any, card: str, code: str, decline_code: str) -> None:
+def test_a_decline_says_why_and_leaves_its_traces(
+    v1: Any, event_types: Any, card: str, code: str, decline_code: str
+) -> None:
     with pytest.raises(stripe.CardError) as refused:
         pay(v1, card)
     error = refused.value.error
@@ -59,7 +61,14 @@ def test_off_session_a_card_that_wants_its_holder_is_refused(v1: Any, customer: 
     card = v1.customers.retrieve(owner.id).invoice_settings.default_payment_method
     with pytest.raises(stripe.CardError) as refused:
         v1.payment_intents.create(
-            {"amount": 1000, "currency": "usd", "customer": owner.id, "payment_method": card, "confirm": True, "off_session": True}
+            {
+                "amount": 1000,
+                "currency": "usd",
+                "customer": owner.id,
+                "payment_method": card,
+                "confirm": True,
+                "off_session": True,
+            }
         )
     assert refused.value.code == "authentication_required"
 
@@ -140,7 +149,9 @@ def test_a_refund_may_wait_and_then_arrive(v1: Any) -> None:
 
 
 @pytest.mark.fault("P14")
-@pytest.mark.parametrize(("evidence", "outcome", "balance"), [("winning_evidence", "won", 0), ("losing_evidence", "lost", -1000)])
+@pytest.mark.parametrize(
+    ("evidence", "outcome", "balance"), [("winning_evidence", "won", 0), ("losing_evidence", "lost", -1000)]
+)
 def test_a_dispute_takes_the_money_and_gives_it_back_when_won(
     v1: Any, event_types: Any, evidence: str, outcome: str, balance: int
 ) -> None:

@@ -1,36 +1,16 @@
-"""Plans at Stripe: begun in the checkout, renewed on a test clock, changed, failed, ended."""
+"""Plans at Stripe: begun in the checkout, renewed on a test clock, failed, ended."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import stripe
 
-NOVEMBER = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp())
-DAY = 86400
+from tests.sandbox.moving_time import DAY, NOVEMBER, advance, instant
 
 
-def instant(*parts: int) -> int:
-    return int(datetime(*parts, tzinfo=UTC).timestamp())
-
-
-@pytest.fixture
-def begin(v1: Any, customer: Any, price: Any) -> Any:
-    """A subscription to a plan of 20 USD a month, on a test clock that stands at the first of November."""
-
-    def make(card: str = "visa", at: int = NOVEMBER, **given: Any) -> Any:
-        owner = customer(card, at=at)
-        return v1.subscriptions.create({"customer": owner.id, "items": [{"price": price().id}], **given})
-
-    return make
-
-
-def advance(v1: Any, subscription: Any, to: int) -> Any:
-    v1.test_helpers.test_clocks.advance(subscription.test_clock, {"frozen_time": to})
-    return v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
-
-
-def test_the_checkout_begins_a_subscription(v1: Any, checkout: Any, buyer: Any, price: Any, event_types: Any) -> None:
+def test_the_checkout_begins_a_subscription(
+    v1: Any, checkout: Any, buyer: Any, price: Any, event_types: Any
+) -> None:
     session = checkout(
         mode="subscription",
         line_items=[{"price": price().id, "quantity": 1}],
@@ -40,18 +20,28 @@ def test_the_checkout_begins_a_subscription(v1: Any, checkout: Any, buyer: Any, 
     assert "per month" in buyer.text
     buyer.pay(session.url)
     assert buyer.led_to.startswith("http://shop.example/done")
-    done = v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription.latest_invoice.payments", "invoice"]})
+    done = v1.checkout.sessions.retrieve(
+        session.id, {"expand": ["subscription.latest_invoice.payments", "invoice"]}
+    )
     subscription, invoice = done.subscription, done.subscription.latest_invoice
     assert (subscription.status, subscription.metadata.account) == ("active", "acct_1")
     assert done.payment_intent is None
-    assert (invoice.status, invoice.amount_paid, invoice.billing_reason) == ("paid", 2000, "subscription_create")
+    assert (invoice.status, invoice.amount_paid, invoice.billing_reason) == (
+        "paid",
+        2000,
+        "subscription_create",
+    )
     assert invoice.parent.subscription_details.subscription == subscription.id
     assert invoice.parent.subscription_details.metadata.account == "acct_1"
     assert v1.payment_intents.retrieve(invoice.payments.data[0].payment.payment_intent).status == "succeeded"
     item = subscription["items"].data[0]
     assert item.current_period_end > item.current_period_start
     told = event_types()
-    assert told.index("customer.subscription.created") < told.index("invoice.paid") < told.index("checkout.session.completed")
+    assert (
+        told.index("customer.subscription.created")
+        < told.index("invoice.paid")
+        < told.index("checkout.session.completed")
+    )
 
 
 def test_a_declined_card_begins_nothing(v1: Any, checkout: Any, buyer: Any, price: Any) -> None:
@@ -65,7 +55,10 @@ def test_it_renews_on_its_anchor_day_and_is_paid(v1: Any, begin: Any) -> None:
     for month, day in ((2, 28), (3, 31), (4, 30)):
         renewed = advance(v1, subscription, instant(2027, month, day, 1))
         assert renewed["items"].data[0].current_period_start == instant(2027, month, day)
-        assert (renewed.latest_invoice.status, renewed.latest_invoice.billing_reason) == ("paid", "subscription_cycle")
+        assert (renewed.latest_invoice.status, renewed.latest_invoice.billing_reason) == (
+            "paid",
+            "subscription_cycle",
+        )
     assert len(v1.invoices.list({"subscription": subscription.id}).data) == 4
 
 
@@ -78,14 +71,24 @@ def test_several_periods_pass_in_one_advance(v1: Any, begin: Any) -> None:
     assert {invoice.status for invoice in invoices} == {"paid"}
 
 
-def test_a_failing_card_is_tried_again_and_then_the_subscription_ends(v1: Any, begin: Any, event_types: Any) -> None:
+def test_a_failing_card_is_tried_again_and_then_the_subscription_ends(
+    v1: Any, begin: Any, event_types: Any
+) -> None:
     subscription = begin("chargeCustomerFail", payment_behavior="default_incomplete")
-    intent = v1.invoices.retrieve(subscription.latest_invoice, {"expand": ["payments"]}).payments.data[0].payment.payment_intent
+    intent = (
+        v1.invoices.retrieve(subscription.latest_invoice, {"expand": ["payments"]})
+        .payments.data[0]
+        .payment.payment_intent
+    )
     card = v1.customers.retrieve(subscription.customer).invoice_settings.default_payment_method
     v1.payment_intents.confirm(intent, {"payment_method": card})
     assert v1.subscriptions.retrieve(subscription.id).status == "active"
     late = advance(v1, subscription, instant(2026, 12, 1, 13))
-    assert (late.status, late.latest_invoice.status, late.latest_invoice.attempt_count) == ("past_due", "open", 1)
+    assert (late.status, late.latest_invoice.status, late.latest_invoice.attempt_count) == (
+        "past_due",
+        "open",
+        1,
+    )
     assert late.latest_invoice.next_payment_attempt == instant(2026, 12, 4, 12)
     assert advance(v1, subscription, instant(2026, 12, 5)).latest_invoice.attempt_count == 2
     ended = advance(v1, subscription, instant(2026, 12, 20))
@@ -105,110 +108,6 @@ def test_a_late_invoice_is_paid_on_its_page_with_another_card(v1: Any, begin: An
     buyer.pay(late.latest_invoice.hosted_invoice_url)
     paid = v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
     assert (paid.status, paid.latest_invoice.status) == ("active", "paid")
-
-
-def test_an_upgrade_is_billed_at_once_as_its_preview_said(v1: Any, begin: Any, price: Any) -> None:
-    subscription = begin()
-    halfway = NOVEMBER + 15 * DAY
-    advance(v1, subscription, halfway)
-    change = [{"id": subscription["items"].data[0].id, "price": price(6000, name="Team").id}]
-    told = v1.invoices.create_preview(
-        {
-            "customer": subscription.customer,
-            "subscription": subscription.id,
-            "subscription_details": {"items": change, "proration_behavior": "always_invoice", "proration_date": halfway},
-        }
-    )
-    assert [line.amount for line in told.lines.data] == [-1000, 3000]
-    assert [line.parent.subscription_item_details.proration for line in told.lines.data] == [True, True]
-    assert told.amount_due == 2000
-    changed = v1.subscriptions.update(
-        subscription.id,
-        {"items": change, "proration_behavior": "always_invoice", "proration_date": halfway, "expand": ["latest_invoice"]},
-    )
-    assert (changed.latest_invoice.amount_paid, changed.latest_invoice.billing_reason) == (2000, "subscription_update")
-    assert changed["items"].data[0].price.unit_amount == 6000
-    assert advance(v1, subscription, instant(2026, 12, 2)).latest_invoice.amount_paid == 6000
-
-
-def test_prorations_can_wait_for_the_next_invoice(v1: Any, begin: Any, price: Any) -> None:
-    subscription = begin()
-    advance(v1, subscription, NOVEMBER + 15 * DAY)
-    change = [{"id": subscription["items"].data[0].id, "price": price(6000).id}]
-    v1.subscriptions.update(subscription.id, {"items": change, "proration_behavior": "create_prorations"})
-    assert len(v1.invoices.list({"subscription": subscription.id}).data) == 1
-    assert advance(v1, subscription, instant(2026, 12, 2)).latest_invoice.amount_paid == 6000 + 3000 - 1000
-
-
-def test_a_downgrade_without_proration_shows_at_the_renewal(v1: Any, begin: Any, price: Any) -> None:
-    subscription = begin()
-    change = [{"id": subscription["items"].data[0].id, "price": price(500).id}]
-    v1.subscriptions.update(subscription.id, {"items": change, "proration_behavior": "none"})
-    assert len(v1.invoices.list({"subscription": subscription.id}).data) == 1
-    assert advance(v1, subscription, instant(2026, 12, 2)).latest_invoice.amount_paid == 500
-
-
-def test_a_schedule_changes_the_price_at_the_periods_end(v1: Any, begin: Any, price: Any) -> None:
-    subscription = begin()
-    item = subscription["items"].data[0]
-    schedule = v1.subscription_schedules.create({"from_subscription": subscription.id})
-    first = {
-        "items": [{"price": item.price.id, "quantity": 1}],
-        "start_date": item.current_period_start,
-        "end_date": item.current_period_end,
-    }
-    then = {"items": [{"price": price(500, name="Small").id, "quantity": 1}]}
-    v1.subscription_schedules.update(schedule.id, {"phases": [first, then], "end_behavior": "release"})
-    assert v1.subscriptions.retrieve(subscription.id)["items"].data[0].price.unit_amount == 2000
-    renewed = advance(v1, subscription, instant(2026, 12, 2))
-    assert (renewed["items"].data[0].price.unit_amount, renewed.latest_invoice.amount_paid) == (500, 500)
-    assert v1.subscription_schedules.retrieve(schedule.id).status == "released"
-    assert renewed.schedule is None
-
-
-def test_another_interval_begins_a_new_cycle_now(v1: Any, begin: Any, price: Any) -> None:
-    subscription = begin()
-    advance(v1, subscription, NOVEMBER + 15 * DAY)
-    change = [{"id": subscription["items"].data[0].id, "price": price(20000, "year").id}]
-    yearly = v1.subscriptions.update(
-        subscription.id, {"items": change, "proration_behavior": "always_invoice", "expand": ["latest_invoice"]}
-    )
-    assert yearly.latest_invoice.amount_paid == 20000 - 1000
-    assert yearly["items"].data[0].current_period_end == instant(2027, 11, 16, 12)
-
-
-def test_an_upgrade_that_must_be_paid_first_waits_for_its_payment(v1: Any, begin: Any, price: Any, buyer: Any) -> None:
-    subscription = begin()
-    bad = v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": subscription.customer}).id
-    v1.subscriptions.update(subscription.id, {"default_payment_method": bad})
-    change = [{"id": subscription["items"].data[0].id, "price": price(6000).id}]
-    order = {"items": change, "proration_behavior": "always_invoice"}
-    with pytest.raises(stripe.CardError):
-        v1.subscriptions.update(subscription.id, order | {"payment_behavior": "error_if_incomplete"})
-    assert len(v1.invoices.list({"subscription": subscription.id}).data) == 1
-    waits = v1.subscriptions.update(
-        subscription.id, order | {"payment_behavior": "pending_if_incomplete", "expand": ["latest_invoice"]}
-    )
-    assert waits["items"].data[0].price.unit_amount == 2000
-    assert waits.pending_update.subscription_items[0].price.unit_amount == 6000
-    assert waits.status == "active"
-    buyer.pay(waits.latest_invoice.hosted_invoice_url)
-    applied = v1.subscriptions.retrieve(subscription.id)
-    assert (applied["items"].data[0].price.unit_amount, applied.pending_update) == (6000, None)
-
-
-def test_a_waiting_upgrade_is_forgotten_after_a_day(v1: Any, begin: Any, price: Any) -> None:
-    subscription = begin()
-    bad = v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": subscription.customer}).id
-    v1.subscriptions.update(subscription.id, {"default_payment_method": bad})
-    change = [{"id": subscription["items"].data[0].id, "price": price(6000).id}]
-    v1.subscriptions.update(
-        subscription.id,
-        {"items": change, "proration_behavior": "always_invoice", "payment_behavior": "pending_if_incomplete"},
-    )
-    after = advance(v1, subscription, NOVEMBER + 2 * DAY)
-    assert (after.pending_update, after["items"].data[0].price.unit_amount) == (None, 2000)
-    assert after.latest_invoice.status == "void"
 
 
 def test_cancelling_takes_effect_at_the_periods_end_and_can_be_taken_back(v1: Any, begin: Any) -> None:
@@ -248,7 +147,9 @@ def test_a_lasting_coupon_lowers_every_invoice(v1: Any, begin: Any) -> None:
 
 def test_the_portal_changes_card_and_plan(v1: Any, begin: Any, buyer: Any) -> None:
     subscription = begin()
-    portal = v1.billing_portal.sessions.create({"customer": subscription.customer, "return_url": "http://shop.example/plan"})
+    portal = v1.billing_portal.sessions.create(
+        {"customer": subscription.customer, "return_url": "http://shop.example/plan"}
+    )
     buyer.open(portal.url)
     assert "http://shop.example/plan" in buyer.text
     buyer.submit(f"{portal.url}/act", action="cancel", target=subscription.id)
@@ -256,7 +157,9 @@ def test_the_portal_changes_card_and_plan(v1: Any, begin: Any, buyer: Any) -> No
     buyer.open(f"{portal.url}/card")
     card = {"method": "card", "number": "5555 5555 5555 4444", "expiry": "1/30", "cvc": "123"}
     buyer.submit(f"{portal.url}/card", **card)
-    owner = v1.customers.retrieve(subscription.customer, {"expand": ["invoice_settings.default_payment_method"]})
+    owner = v1.customers.retrieve(
+        subscription.customer, {"expand": ["invoice_settings.default_payment_method"]}
+    )
     assert owner.invoice_settings.default_payment_method.card.last4 == "4444"
     stranger = begin()
     buyer.open(portal.url)

@@ -16,8 +16,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--event", help="send this event again, whatever became of it")
         parser.add_argument("--lost", action="store_true", help="send also what the switch lost")
-        parser.add_argument("--settle", action="store_true", help="first settle every payment that waits for money")
-        parser.add_argument("--fail", action="store_true", help="first fail every payment that waits for money")
+        parser.add_argument(
+            "--settle", action="store_true", help="first settle every payment that waits for money"
+        )
+        parser.add_argument(
+            "--fail", action="store_true", help="first fail every payment that waits for money"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
@@ -28,7 +32,9 @@ class Command(BaseCommand):
         if options["event"]:
             deliveries.redeliver(options["event"], now)
         if options["lost"]:
-            Delivery.objects.filter(state=Delivery.State.LOST).update(state=Delivery.State.WAITING, due_at=now)
+            Delivery.objects.filter(state=Delivery.State.LOST).update(
+                state=Delivery.State.WAITING, due_at=now
+            )
         tried = 0
         while count := deliveries.deliver_due(timezone.now()):
             tried += count

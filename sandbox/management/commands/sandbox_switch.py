@@ -10,7 +10,9 @@ from sandbox.switches import Fault
 
 
 class Command(BaseCommand):
-    help = "Show the switches, or turn one: sandbox_switch events_lost on | off | 3 [--seconds 20]; sandbox_switch off"
+    help = (
+        'Show the switches, or turn one: events_lost on | off | 3 [--seconds 20]; "off" alone turns all off.'
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("fault", nargs="?", choices=[*Fault.values, "off"])
