@@ -4,11 +4,13 @@ Invariant: any number of processes may call `ensure` at once; one server runs pe
 outlives whoever started it until `stop` is called. A killed server is recovered by the next `ensure`.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
 import os
 import pwd
+import signal
 import subprocess
 import sys
 import tempfile
@@ -133,7 +135,11 @@ def _make_database(socket: Path) -> None:
 def _clear_after_kill(data: Path, socket: Path) -> None:
     """Make way for a new server where one was killed, without ever letting two work on the same files."""
     deadline = time.monotonic() + 10
-    while _backends_in(data):
+    for pid in _standing_in(f"{data} (deleted)"):
+        # The folder was removed under a running server, which would take the new one's socket with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGQUIT)
+    while _standing_in(str(data)) or _standing_in(f"{data} (deleted)"):
         # Orphans of a killed server leave by themselves within moments; two generations must not meet.
         if time.monotonic() > deadline:
             raise EmbeddedPostgresError(f"Processes of a killed PostgreSQL still work in {data}: end them.")
@@ -144,12 +150,12 @@ def _clear_after_kill(data: Path, socket: Path) -> None:
             file.unlink()
 
 
-def _backends_in(data: Path) -> list[int]:
+def _standing_in(directory: str) -> list[int]:
     """Processes whose working directory is the data directory: only PostgreSQL's own stand there."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if (entry / "cwd").readlink() == data:
+            if str((entry / "cwd").readlink()) == directory:
                 found.append(int(entry.name))
         except OSError:
             continue

@@ -1,6 +1,7 @@
 """The PostgreSQL that comes along: started once by whoever comes first, recovered after a kill -9."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,15 @@ def test_a_killed_server_comes_back_with_what_it_had_committed(data: Path) -> No
     embedded_postgres.ensure(data)
     with connect(data) as connection:
         assert connection.execute("select answer from kept").fetchone() == (42,)
+
+
+def test_a_server_whose_folder_was_removed_makes_way_for_a_new_one(data: Path) -> None:
+    embedded_postgres.ensure(data)
+    old = int((data / "postmaster.pid").read_text().split()[0])
+    shutil.rmtree(data)
+    embedded_postgres.ensure(data)
+    assert not Path(f"/proc/{old}/cmdline").exists() or not Path(f"/proc/{old}/cmdline").read_bytes()
+    connect(data).close()
 
 
 def test_a_pid_file_that_names_somebody_elses_process_does_not_keep_it_from_starting(data: Path) -> None:
