@@ -68,7 +68,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
-        """The address is proven and billing has given what that brings, or neither, and the code stays good."""
+        """The address is proven and billing has given what that brings; or neither, the code stays good."""
         with transaction.atomic():
             return bool(super().confirm_email(request, email_address))
 

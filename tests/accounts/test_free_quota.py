@@ -1,0 +1,68 @@
+"""CodeFlicker's free quota: with the proof of an address, once for its mailbox, for good."""
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from tests.accounts.mailbox import code_sent_to
+
+PASSWORD = "a long enough passphrase"
+
+
+@pytest.fixture
+def codeflicker(db):
+    call_command("load_catalogue", "codeflicker", verbosity=0)
+
+
+def sign_up(address):
+    browser = Client()
+    browser.post(reverse("account_signup"), {"email": address, "password1": PASSWORD})
+    return browser
+
+
+def prove(browser, address):
+    browser.post(reverse("account_email_verification_sent"), {"code": code_sent_to(address)})
+
+
+def credits_of(address):
+    account = Account.objects.get(person__email=address)
+    return ledger.balance(account.pk, timezone.now()).available
+
+
+@pytest.mark.requirement("FLICK-03")
+def test_the_quota_comes_with_the_proof_of_the_address(codeflicker):
+    browser = sign_up("dora@example.org")
+    assert credits_of("dora@example.org") == 0
+    prove(browser, "dora@example.org")
+    assert credits_of("dora@example.org") > 0
+
+
+@pytest.mark.requirement("FLICK-03")
+def test_another_spelling_of_the_address_gets_no_second_quota(codeflicker):
+    for address in ("dora@gmail.com", "d.o.r.a+again@gmail.com"):
+        prove(sign_up(address), address)
+    assert credits_of("dora@gmail.com") > 0
+    assert credits_of("d.o.r.a+again@gmail.com") == 0
+
+
+@pytest.mark.requirement("FLICK-03")
+def test_leaving_and_returning_brings_no_second_quota(codeflicker):
+    prove(sign_up("dora@example.org"), "dora@example.org")
+    User.objects.get(email="dora@example.org").delete()
+    prove(sign_up("dora@example.org"), "dora@example.org")
+    assert credits_of("dora@example.org") == 0
+
+
+@pytest.mark.requirement("FLICK-03")
+def test_signing_in_again_brings_no_second_quota(codeflicker):
+    browser = sign_up("dora@example.org")
+    prove(browser, "dora@example.org")
+    first = credits_of("dora@example.org")
+    for _ in range(3):
+        browser.post(reverse("account_logout"))
+        browser.post(reverse("account_login"), {"login": "dora@example.org", "password": PASSWORD})
+    assert credits_of("dora@example.org") == first
