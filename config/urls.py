@@ -1,7 +1,5 @@
 """Every page's address. Each app names its own in its `urls.py`."""
 
-import importlib.util
-
 from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -13,9 +11,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    path("api/v1/", include("config.api")),
+    path("", include("accounts.urls")),
+    path("", include("pricing.urls")),
+    path("", include("billing.urls")),
+    path("", include("usage.urls")),
 ]
-for app in ("config.api", "accounts.urls", "pricing.urls", "billing.urls", "usage.urls"):
-    if importlib.util.find_spec(app):
-        urlpatterns.append(path("api/v1/" if app == "config.api" else "", include(app)))
 if settings.SANDBOX:
     urlpatterns.append(path("sandbox/", include("sandbox.urls")))
