@@ -59,10 +59,13 @@ def test_the_figures_are_the_same_every_time(catalogue: None) -> None:
 
 
 def test_building_it_again_changes_nothing(world: demo.World) -> None:
-    before = Charge.objects.count(), Grant.objects.count(), User.objects.count(), ApiKey.objects.count()
+    def counts() -> list[int]:
+        return [model.objects.count() for model in (Charge, Grant, User, ApiKey)]
+
+    before = counts()
     again = demo.build(now=NOW + timedelta(hours=1), known_keys=[world.account_key, world.platform_key])
     assert again == world
-    assert (Charge.objects.count(), Grant.objects.count(), User.objects.count(), ApiKey.objects.count()) == before
+    assert counts() == before
 
 
 def test_a_key_that_was_lost_or_revoked_is_replaced(world: demo.World) -> None:

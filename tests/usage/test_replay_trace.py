@@ -51,7 +51,12 @@ def run(transactional_db: None, catalogue: None, live_server: Any) -> Callable[.
 
 def fill(account: Account, credits: int) -> None:
     ledger.grant(
-        account_id=account.pk, credits=Decimal(credits), kind="top_up", label="", key="fill", now=timezone.now()
+        account_id=account.pk,
+        credits=Decimal(credits),
+        kind="top_up",
+        label="",
+        key="fill",
+        now=timezone.now(),
     )
 
 
@@ -104,7 +109,10 @@ def test_an_unknown_service_stops_it_with_the_apis_reason(
 
 
 def test_a_portal_that_is_not_there_stops_it_with_a_reason(
-    run: Callable[..., str], alice: User, account_of: Callable[[User], Account], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., str],
+    alice: User,
+    account_of: Callable[[User], Account],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("usage.replay.TRIES", 1)
     with pytest.raises(CommandError, match="was not charged in 1 tries; the last one: ConnectionRefused"):
@@ -115,7 +123,10 @@ def test_a_portal_that_is_not_there_stops_it_with_a_reason(
     ("text", "named"),
     [
         ("a,b\n1,2\n", "no column TIMESTAMP, ContextTokens, GeneratedTokens"),
-        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,-1,2\n", "line 2: ContextTokens is '-1'"),
+        (
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,-1,2\n",
+            "line 2: ContextTokens is '-1'",
+        ),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,2\n", "line 2"),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,1\n", "line 2"),
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,1,१\n", "GeneratedTokens"),
