@@ -131,3 +131,15 @@ def test_fragments_tell_only_of_ones_own_account(
     for path in ("/counter", "/dashboard/balance", "/dashboard/activity", "/history/newer?seen=0"):
         page = signed_in(charlie).get(path, headers=HTMX).content.decode()
         assert "98,765" not in page and "Secret pack" not in page, path
+
+
+def test_asking_again_and_again_is_cheap(
+    alice: User,
+    account_of: AccountOf,
+    signed_in: SignedIn,
+    django_assert_max_num_queries: Callable[..., object],
+) -> None:
+    client, seen = signed_in(alice), version(account_of(alice))
+    client.get(f"/counter?seen={seen}")
+    with django_assert_max_num_queries(4):  # type: ignore[attr-defined] - session, user, membership, wallet
+        assert client.get(f"/counter?seen={seen}").status_code == 204
