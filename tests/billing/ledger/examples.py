@@ -17,16 +17,17 @@ SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
 EXAMPLES = int(os.environ.get("EXAMPLES") or 0)
 
 
-def profile(count: int) -> settings:
+def profile(count: int, **more: Any) -> settings:
     """The settings of a test that takes `count` examples in the suite."""
+    print(f"the run's seed: SEED={SEED}")
     return settings(
         max_examples=EXAMPLES or count,
         deadline=None,
         print_blob=True,
         database=None,
-        derandomize=False,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
+        **more,
     )
 
 
@@ -37,3 +38,8 @@ def examples(count: int) -> Callable[[Any], Any]:
         return profile(count)(seeded(SEED)(test))
 
     return decorate
+
+
+def seeded_class(machine: Any) -> Any:
+    """A state machine that hypothesis runs with the run's seed."""
+    return seeded(SEED)(machine)

@@ -1,0 +1,159 @@
+"""The rules of money for one account in plain Python: no database, no locks, nothing fast.
+
+`test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is written
+from the rules and short enough to be read against them; what time alone does stands in `periods.py`.
+"""
+
+import datetime as dt
+
+from tests.billing.ledger.periods import ZERO, Dated, a_grant, total
+
+
+class Refused(Exception):
+    """What the rules refuse; its text is the name of the ledger's error."""
+
+
+class Book(Dated):
+    """One account. A use (charge or hold) is a Record of id, credits, covers, limited, fingerprint, made."""
+
+    def __init__(self):
+        super().__init__()
+        self.debt, self.grants, self.charges, self.holds, self.clawed = ZERO, [], {}, {}, {}
+
+    def add(self, grant, now):
+        self.grants.append(grant)
+        self.land(grant, grant.credits, now)
+
+    def land(self, grant, credits, now):
+        """Credits come into a grant: gone at once where its time is over, else the debt is repaid first."""
+        if grant.expires > now:
+            paid = min(self.debt, credits)
+            grant.remaining, grant.spent = grant.remaining + credits - paid, grant.spent + paid
+            self.debt -= paid
+
+    def put_back(self, grant, credits, key, now):
+        """What was spent or taken comes back: as a fresh grant for 30 days where the old one has ended."""
+        if grant.expires > now:
+            return self.land(grant, credits, now)
+        more = {"services": grant.services, "purchase": grant.purchase}
+        until = now + dt.timedelta(days=30)
+        return self.add(a_grant(f"return:{key}:{grant.id}", credits, "adjustment", now, until, **more), now)
+
+    def draw(self, credits, covers, into=None):
+        """Which grants pay, in spending order; with `into` (spent, held, booked) they do."""
+        drawn = []
+        for grant in sorted(self.grants, key=lambda g: (g.priority, g.expires, g.created, g.id)):
+            part = min(grant.remaining, credits - total(drawn))
+            if part and (covers is None or grant.services is None or set(grant.services) & set(covers)):
+                drawn.append((grant, part))
+        for grant, part in drawn if into else ():
+            grant.remaining -= part
+            setattr(grant, into, getattr(grant, into) + part)
+        return drawn
+
+    def use(self, uses, key, use, now):
+        """A charge or a hold, once for its key."""
+        self.settle(now)
+        if key in uses:
+            if uses[key].fingerprint != use.fingerprint:
+                raise Refused("KeyReused")
+            return uses[key]
+        self.count(use, ZERO, now)
+        if (
+            self.window
+            and use.limited
+            and use.credits
+            and self.window.used + use.credits > self.window.maximum
+        ):
+            raise Refused("LimitReached")
+        if use.credits and self.debt:
+            raise Refused("InDebt")
+        if total(self.draw(use.credits, use.covers)) < use.credits:
+            raise Refused("InsufficientCredits")
+        use.drawn = self.draw(use.credits, use.covers, "spent" if uses is self.charges else "held")
+        self.count(use, use.credits, now)
+        uses[key] = use
+        return use
+
+    def give_back(self, hold, status, now):
+        for grant, part in hold.drawn:
+            grant.held -= part
+            self.land(grant, part, now)
+        self.count(hold, -hold.credits, now)
+        hold.status = status
+
+    def still_held(self, hold, now):
+        self.settle(now)
+        if hold.status != "held":
+            raise Refused("HoldClosed")
+
+    def release(self, hold, now):
+        self.still_held(hold, now)
+        self.give_back(hold, "released", now)
+
+    def capture(self, hold, key, use, now):
+        """First the held credits, then the balance; what that lacks is not collected."""
+        if key in self.charges:
+            return self.use(self.charges, key, use, now)
+        self.still_held(hold, now)
+        for grant, part in hold.drawn:
+            spent = min(use.credits - total(use.drawn), part)
+            use.drawn += [(grant, spent)] if spent else []
+            grant.held, grant.spent = grant.held - part, grant.spent + spent
+            self.land(grant, part - spent, now)
+        use.drawn += [] if self.debt else self.draw(use.credits - total(use.drawn), hold.covers, "spent")
+        hold.status, use.limited, self.charges[key] = "captured", hold.limited, use
+        self.count(hold, -hold.credits, now)
+        self.count(use, total(use.drawn), now)
+        return use
+
+    def reverse(self, charge, credits, key, now):
+        """The last drawn comes back first; what was returned before is passed over."""
+        self.settle(now)
+        left = total(charge.drawn) - charge.returned
+        credits, skip, parts = left if credits is None else credits, charge.returned, 0
+        if not 0 < credits <= left:
+            raise Refused("NotReversible")
+        for grant, part in reversed(charge.drawn):
+            back = min(part - min(skip, part), credits)
+            skip, credits, charge.returned = skip - min(skip, part), credits - back, charge.returned + back
+            if back:
+                grant.spent -= back
+                self.put_back(grant, back, f"{key}:{parts}", now)
+                self.count(charge, -back, now)
+                parts += 1
+
+    def adjust(self, credits, key, now):
+        self.settle(now)
+        if credits > 0:
+            return self.add(a_grant(f"adjust:{key}", credits, "adjustment", now), now)
+        if total(self.draw(-credits, None)) < -credits:
+            raise Refused("InsufficientCredits")
+        return self.draw(-credits, None, "taken")
+
+    def claw_back(self, purchase, most, unspent_only, key, now):
+        """Takes what is unspent of the purchase's grants; what was spent or is held of them becomes debt, once."""
+        self.settle(now)
+        mine = [grant for grant in self.grants if grant.purchase == purchase]
+        spent = ZERO if unspent_only else max(ZERO, sum(g.spent + g.held - g.booked for g in mine))
+        took, owed = [], []
+        for grant in mine:
+            took.append((grant, min(grant.remaining, most - total(took))))
+            grant.remaining -= took[-1][1]
+        for grant in mine:
+            owe = max(ZERO, grant.spent + grant.held - grant.booked)
+            owed.append((grant, min(owe, spent - total(owed), most - total(took) - total(owed))))
+            grant.booked += owed[-1][1]
+        self.debt += total(owed)
+        self.clawed[key] = [
+            (grant, took_, owed_) for (grant, took_), (_, owed_) in zip(took, owed, strict=True)
+        ]
+
+    def restore(self, claw_back_key, key, now):
+        """Undoes one claw-back: standing debt is lifted, what newer credits repaid of it comes back as credits."""
+        self.settle(now)
+        for grant, took, owed in self.clawed.pop(claw_back_key):
+            lift = min(owed, self.debt)
+            self.debt, grant.booked = self.debt - lift, grant.booked - lift
+            if took + owed - lift:
+                self.put_back(grant, took + owed - lift, key, now)

@@ -1,0 +1,170 @@
+"""The rules of time in plain Python: what is due, periods of allowances, windows of limits (see `model.py`)."""
+
+import datetime as dt
+from decimal import Decimal
+from types import SimpleNamespace as Record
+from zoneinfo import ZoneInfo
+
+ZERO, NEVER = Decimal(0), dt.datetime.max.replace(tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
+PRIORITY = {"daily": 10, "plan": 20, "adjustment": 35, "top_up": 40}
+
+
+def a_grant(key, credits, kind, created, expires=NEVER, **terms):
+    usual = {
+        "services": None,
+        "purchase": None,
+        "allowance": "",
+        "priority": PRIORITY.get(kind, 30),
+        "id": None,
+    }
+    sums = dict.fromkeys(("remaining", "held", "spent", "booked", "taken"), ZERO)
+    return Record(
+        key=key, credits=credits, kind=kind, created=created, expires=expires, **usual | sums | terms
+    )
+
+
+def total(drawn):
+    return sum((part for _, part in drawn), ZERO)
+
+
+def micros(at):
+    return (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+
+
+def midnight(day, zone):
+    return dt.datetime.combine(day, dt.time(), ZoneInfo(zone)).astimezone(dt.UTC)
+
+
+def local_day(at, zone):
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
+def month_after(anchor, n):
+    """The anchor's day n months later, or that month's last."""
+    year, month = divmod(anchor.year * 12 + anchor.month - 1 + n, 12)
+    last = (dt.date(year + (month == 11), (month + 1) % 12 + 1, 1) - DAY).day
+    return anchor.replace(year=year, month=month + 1, day=min(anchor.day, last))
+
+
+def month_of(anchor, now):
+    starts = [month_after(anchor, n) for n in range(60)]
+    return next((a, b) for a, b in zip(starts, starts[1:], strict=False) if a <= now < b)
+
+
+class Plan:
+    """What an account is given by its plan, and when next. Terms: credits, kind, priority, period, anchor."""
+
+    def __init__(self):
+        self.zone, self.terms, self.given = "UTC", {}, set()
+
+    def due(self, now):
+        """The (key, terms, given at, begin, end) of each period that holds `now` and was not given yet."""
+        found = []
+        for key, terms in self.terms.items():
+            if terms["next"] <= now and terms["next"] < terms["ends"]:
+                starts, ends = self.period(terms, now)
+                if starts < terms["ends"] and (key, starts) not in self.given:
+                    found.append((key, terms, max(starts, terms["next"]), starts, ends))
+                    self.given.add((key, starts))
+                terms["next"], terms["zone"] = ends, self.zone
+        return found
+
+    def period(self, terms, now):
+        """Begin and end; a change of zone makes the running day longer, never shorter than 20 hours."""
+        if terms["period"] == "month":
+            return month_of(terms["anchor"], now)
+        starts = midnight(local_day(now, terms["zone"]), terms["zone"])
+        last = now if terms["zone"] == self.zone else max(now, starts + dt.timedelta(hours=20))
+        return starts, midnight(local_day(last, self.zone) + DAY, self.zone)
+
+    def change(self, terms, now):
+        """Other terms: what still runs goes on as it was due, what is new is due now, the rest ends."""
+        for key, new in terms.items():
+            old = self.terms.get(key, {"next": now, "zone": self.zone, "anchor": new["anchor"]})
+            moved = new["period"] == "month" and old["anchor"] != new["anchor"]
+            following = now if moved else max(old["next"], now)
+            self.terms[key] = new | {"next": following, "zone": old["zone"], "ends": NEVER}
+        for key in self.terms.keys() - terms.keys():
+            self.terms[key]["ends"] = min(self.terms[key]["ends"], now)
+
+
+class Window:
+    """A limit: so many credits in the local day, month, or ever."""
+
+    def __init__(self, period, zone, now):
+        self.period, self.maximum, self.used = period, ZERO, ZERO
+        self.open(zone, now)
+
+    def open(self, zone, now):
+        day = local_day(now, zone)
+        first = day.replace(day=1)
+        after = (first + 31 * DAY).replace(day=1)
+        ever = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), NEVER
+        days = midnight(day, zone), midnight(day + DAY, zone)
+        months = midnight(first, zone), midnight(after, zone)
+        self.begin, self.end = {"ever": ever, "day": days, "month": months}[self.period]
+
+    def roll(self, zone, now):
+        if self.end <= now:
+            self.used = ZERO
+            self.open(zone, now)
+
+    def count(self, credits, made, zone, now):
+        """Counts credits; those given back (negative) only in the window in which they were counted."""
+        self.roll(zone, now)
+        if credits > 0 or made >= self.begin:
+            self.used = max(ZERO, self.used + credits)
+
+
+class Dated:
+    """What of an account happens by time alone, or is counted in it. `Book` has the moves of credits."""
+
+    def __init__(self):
+        self.plan, self.window = Plan(), None
+
+    def settle(self, now):
+        due = [hold for hold in self.holds.values() if hold.status == "held" and hold.ends <= now]
+        for hold in sorted(due, key=lambda hold: (hold.ends, hold.id)):
+            self.give_back(hold, "expired", now)
+        for grant in self.grants:
+            grant.remaining = ZERO if grant.expires <= now else grant.remaining
+        for key, terms, created, starts, ends in self.plan.due(now):
+            more = {"allowance": key, "priority": terms["priority"]}
+            name = f"allowance:{key}:{micros(starts)}"
+            self.add(a_grant(name, terms["credits"], terms["kind"], created, ends, **more), now)
+
+    def change_plan(self, terms, carry, now):
+        """What the old plan gave and this one does not goes; on an upgrade its monthly credits come along."""
+        self.settle(now)
+        self.plan.change(terms, now)
+        month_end = min(
+            (self.plan.period(one, now)[1] for one in terms.values() if one["period"] == "month"),
+            default=None,
+        )
+        for grant in [
+            one for one in self.grants if one.remaining and one.allowance and one.allowance not in terms
+        ]:
+            left, grant.remaining = grant.remaining, ZERO
+            if carry and month_end and self.plan.terms[grant.allowance]["period"] == "month":
+                more = {"allowance": next(iter(terms)), "priority": grant.priority, "remaining": left}
+                self.grants.append(
+                    a_grant(f"carry:{grant.id}:{micros(now)}", left, grant.kind, now, month_end, **more)
+                )
+        self.settle(now)
+
+    def set_limit(self, period, maximum, now):
+        self.settle(now)
+        if self.window is None or self.window.period != period:
+            self.window = Window(period, self.plan.zone, now)
+            uses = [(one, total(one.drawn) - one.returned) for one in self.charges.values()]
+            uses += [(one, one.credits) for one in self.holds.values() if one.status == "held"]
+            self.window.used = total(
+                [(use, n) for use, n in uses if use.limited and use.made >= self.window.begin]
+            )
+        self.window.roll(self.plan.zone, now)
+        self.window.maximum = maximum
+
+    def count(self, use, credits, now):
+        if self.window and use.limited:
+            self.window.count(credits, use.made, self.plan.zone, now)

@@ -1,0 +1,349 @@
+"""The ledger against a model of plain Python: whatever moves hypothesis makes, they agree after each.
+
+One account, one transaction for each run of moves, undone at its end. Time is moved by the runs themselves,
+by minutes and months and to the very microsecond at which something ends.
+"""
+
+import datetime as dt
+import json
+import uuid
+from decimal import Decimal
+from types import SimpleNamespace as Record
+
+import pytest
+from django.db import connection, transaction
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from accounts.models import Account
+from billing import ledger
+from core.ids import new_id
+from tests.billing.ledger.conftest import DAY, NOON, give, new_account, order
+from tests.billing.ledger.examples import profile, seeded_class
+from tests.billing.ledger.model import Book, Refused
+from tests.billing.ledger.periods import NEVER, a_grant, total
+from tests.billing.ledger.state import broken
+
+PROJECT = uuid.UUID(int=7)
+PLANS = {
+    "none": {},
+    "free": {"daily": ("daily", "5", "day", 10)},
+    "pro": {"pro": ("plan", "100", "month", 20), "pro daily": ("daily", "10", "day", 11)},
+    "max": {"max": ("plan", "300", "month", 21), "max bonus": ("bonus", "7.5", "month", 22)},
+}
+amounts = st.sampled_from(["0.000001", "0.5", "1", "3", "7.25", "40", "150"]).map(Decimal)
+many = st.integers(0, 30)
+covers = st.sampled_from([("gpt-4o", "tag:text"), ("flux", "tag:image")])
+services = st.sampled_from([None, None, ("gpt-4o",), ("tag:image",)])
+
+
+class Moves(RuleBasedStateMachine):
+    """Every rule makes one move in both; a refusal must be the same in both."""
+
+    @initialize(zone=st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"]))
+    def open(self, zone):
+        self.undo = transaction.atomic()
+        self.undo.__enter__()
+        self.now, self.book, self.count = NOON, Book(), 0
+        self.account = new_account(zone)
+        self.book.plan.zone = zone
+        self.sales, self.again = [], []
+
+    def teardown(self):
+        if hasattr(self, "undo"):
+            try:
+                assert broken([self.account]) == []
+            finally:
+                transaction.set_rollback(True)
+                self.undo.__exit__(None, None, None)
+
+    def key(self):
+        self.count += 1
+        return f"move {self.count}"
+
+    def both(self, in_model, in_ledger):
+        """The answers of both, or None where both refuse for the same reason."""
+        expected = found = answer = given = None
+        try:
+            given = in_model()
+        except Refused as refusal:
+            expected = str(refusal)
+        try:
+            answer = in_ledger()
+        except ledger.LedgerError as refusal:
+            found = type(refusal).__name__
+        assert found == expected
+        if answer is not None:
+            self.again.append(in_ledger)
+        return given, answer
+
+    # moves
+
+    @rule(
+        credits=amounts,
+        kind=st.sampled_from(["top_up", "bonus"]),
+        days=st.sampled_from([None, 1, 20]),
+        of=services,
+    )
+    def grant(self, credits, kind, days, of):
+        self.give(credits, kind, days, of, None)
+
+    @rule(credits=amounts, bonus=st.booleans())
+    def buy(self, credits, bonus):
+        self.sales.append(uuid.uuid4())
+        self.give(credits, "top_up", None, None, self.sales[-1])
+        if bonus:
+            self.give(Decimal(2), "bonus", 3, None, self.sales[-1])
+
+    def give(self, credits, kind, days, of, sale):
+        ends = None if days is None else self.now + days * DAY
+        terms = {"kind": kind, "services": of, "purchase_id": sale, "expires_at": ends}
+        key, now = self.key(), self.now
+        mine = a_grant(key, credits, kind, now, ends or NEVER, services=of, purchase=sale)
+        self.both(
+            lambda: (self.book.settle(now), self.book.add(mine, now)),
+            lambda: give(self.account, str(credits), key, now, **terms),
+        )
+
+    def asked(self, credits, names, in_project, body=b"", key=None):
+        """The same use for the model and for the ledger."""
+        used, key = new_id(), key or self.key()
+        mine = Record(
+            id=used, credits=credits, covers=names, limited=in_project, fingerprint=body, made=self.now
+        )
+        mine.drawn, mine.returned, mine.status = [], Decimal(0), "held"
+        project = PROJECT if in_project else None
+        theirs = order(
+            self.account, str(credits), key, covers=names, project_id=project, fingerprint=body, id=used
+        )
+        return key, mine, theirs
+
+    @rule(credits=amounts | st.just(Decimal(0)), names=covers, in_project=st.booleans())
+    def charge(self, credits, names, in_project):
+        key, mine, theirs = self.asked(credits, names, in_project)
+        now = self.now
+        self.both(
+            lambda: self.book.use(self.book.charges, key, mine, now), lambda: ledger.charge(theirs, now)
+        )
+
+    @precondition(lambda self: self.book.charges)
+    @rule(which=many, body=st.sampled_from([b"", b"other"]))
+    def charge_with_an_old_key(self, which, body):
+        key = list(self.book.charges)[which % len(self.book.charges)]
+        key, mine, theirs = self.asked(Decimal(1), ("gpt-4o",), False, body, key)
+        given, answer = self.both(
+            lambda: self.book.use(self.book.charges, key, mine, self.now),
+            lambda: ledger.charge(theirs, self.now),
+        )
+        assert answer is None or (answer.replayed and answer.charge_id == given.id)
+
+    @rule(
+        wanted=st.lists(st.tuples(amounts, covers, st.booleans()), min_size=1, max_size=5),
+        large=st.booleans(),
+    )
+    def charge_many(self, wanted, large):
+        """`large`: above 48, where a batch is charged by one statement."""
+        uses = [self.asked(*one) for one in wanted * (12 if large else 1)]
+        if large:
+            uses = (uses * 10)[:48] if len(uses) < 48 else uses
+        answers = ledger.charge_many([theirs for _, _, theirs in uses], self.now)
+        for (key, mine, _), answer in zip(uses, answers, strict=True):
+            try:
+                assert self.book.use(self.book.charges, key, mine, self.now).id == answer.charge_id
+            except Refused as refusal:
+                assert type(answer).__name__ == str(refusal)
+
+    @rule(credits=amounts, names=covers, in_project=st.booleans(), minutes=st.sampled_from([1, 90, 3000]))
+    def hold(self, credits, names, in_project, minutes):
+        key, mine, theirs = self.asked(credits, names, in_project)
+        now, mine.ends = self.now, self.now + dt.timedelta(minutes=minutes)
+        self.both(
+            lambda: self.book.use(self.book.holds, key, mine, now),
+            lambda: ledger.hold(theirs, expires_at=mine.ends, now=now),
+        )
+
+    def one_of(self, uses, which):
+        return list(uses.values())[which % len(uses)]
+
+    @precondition(lambda self: self.book.holds)
+    @rule(which=many, credits=amounts | st.just(Decimal(0)), exactly=st.booleans())
+    def capture(self, which, credits, exactly):
+        hold, now = self.one_of(self.book.holds, which), self.now
+        key, mine, _ = self.asked(hold.credits if exactly else credits, (), False)
+        terms = {"account_id": self.account, "hold_id": hold.id, "credits": mine.credits, "detail": {}}
+        _, answer = self.both(
+            lambda: self.book.capture(hold, key, mine, now),
+            lambda: ledger.capture(key=key, now=now, **terms),
+        )
+        if answer:
+            mine.id = answer.charge_id
+
+    @precondition(lambda self: self.book.holds)
+    @rule(which=many)
+    def release(self, which):
+        hold = self.one_of(self.book.holds, which)
+        self.both(
+            lambda: self.book.release(hold, self.now),
+            lambda: ledger.release(account_id=self.account, hold_id=hold.id, now=self.now),
+        )
+        self.again.clear()  # a release has no key: made again it is refused, as the next release shows
+
+    @precondition(lambda self: self.book.charges)
+    @rule(which=many, credits=st.none() | amounts)
+    def reverse(self, which, credits):
+        charge, key, now = self.one_of(self.book.charges, which), self.key(), self.now
+        terms = {"charge_id": charge.id, "credits": credits, "reason": "failed"}
+        self.both(
+            lambda: self.book.reverse(charge, credits, key, now),
+            lambda: ledger.reverse(account_id=self.account, key=key, now=now, **terms),
+        )
+
+    @rule(credits=amounts, sign=st.sampled_from([1, -1]))
+    def adjust(self, credits, sign):
+        key, now, terms = self.key(), self.now, {"credits": sign * credits, "reason": "why", "actor": "who"}
+        self.both(
+            lambda: self.book.adjust(sign * credits, key, now),
+            lambda: ledger.adjust(account_id=self.account, key=key, now=now, **terms),
+        )
+
+    @precondition(lambda self: self.sales)
+    @rule(which=many, credits=st.none() | amounts, unspent_only=st.booleans())
+    def refund_or_dispute(self, which, credits, unspent_only):
+        sale, key, now = self.sales[which % len(self.sales)], self.key(), self.now
+        terms = {"purchase_id": sale, "credits": credits, "unspent_only": unspent_only, "reason": "dispute"}
+        self.both(
+            lambda: self.book.claw_back(sale, credits or Decimal(10**9), unspent_only, key, now),
+            lambda: ledger.claw_back(account_id=self.account, key=key, now=now, **terms),
+        )
+
+    @precondition(lambda self: self.book.clawed)
+    @rule(which=many)
+    def dispute_is_won(self, which):
+        undone, key, now = list(self.book.clawed)[which % len(self.book.clawed)], self.key(), self.now
+        terms = {"claw_back_key": undone, "reason": "won"}
+        self.both(
+            lambda: self.book.restore(undone, key, now),
+            lambda: ledger.restore(account_id=self.account, key=key, now=now, **terms),
+        )
+
+    @rule(name=st.sampled_from(list(PLANS)), carry=st.booleans(), anchor_now=st.booleans())
+    def change_plan(self, name, carry, anchor_now):
+        self.now += dt.timedelta(seconds=1)
+        now, anchor = self.now, self.now if anchor_now else NOON - 9 * DAY
+        mine, theirs = {}, []
+        for key, (kind, credits, period, priority) in PLANS[name].items():
+            terms = {"kind": kind, "credits": Decimal(credits), "period": period, "priority": priority}
+            mine[key] = terms | {"anchor": anchor}
+            theirs.append(ledger.AllowanceTerms(key=key, label=key, anchor_at=anchor, **terms))
+        terms = {"allowances": theirs, "carry_over": carry}
+        self.both(
+            lambda: self.book.change_plan(mine, carry, now),
+            lambda: ledger.set_allowances(account_id=self.account, now=now, **terms),
+        )
+        self.again.clear()
+
+    @rule(maximum=amounts, period=st.sampled_from(["day", "month", "ever"]))
+    def limit(self, maximum, period):
+        self.limit_to(maximum, period)
+
+    def limit_to(self, maximum, period):
+        terms = {"kind": "project", "subject": str(PROJECT), "period": period, "maximum": maximum}
+        self.book.set_limit(period, maximum, self.now)
+        used = ledger.set_limit(account_id=self.account, now=self.now, **terms)
+        assert used == self.book.window.used
+
+    @precondition(lambda self: self.again)
+    @rule(which=many)
+    def the_same_request_again(self, which):
+        """The model is not told: nothing may change."""
+        self.again[which % len(self.again)]()
+
+    # time
+
+    @rule(hours=st.sampled_from([0.01, 1, 7, 24, 80, 24 * 20, 24 * 70]))
+    def wait(self, hours):
+        self.now += dt.timedelta(hours=hours)
+
+    @rule()
+    def wait_for_the_next_end(self):
+        """To the very microsecond at which a grant or a hold ends."""
+        ends = [grant.expires for grant in self.book.grants if grant.remaining]
+        ends += [hold.ends for hold in self.book.holds.values() if hold.status == "held"]
+        self.now = min((end for end in ends if self.now < end < NEVER), default=self.now)
+
+    @rule(zone=st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati"]))
+    def move_house(self, zone):
+        if self.book.window:  # so that both have the same window when the zone changes
+            self.limit_to(self.book.window.maximum, self.book.window.period)
+        self.book.settle(self.now)
+        ledger.settle([self.account], self.now)
+        Account.objects.filter(id=self.account).update(zone=zone)
+        self.book.plan.zone = zone
+
+    # after each move
+
+    @invariant()
+    def agree(self):
+        if not hasattr(self, "account"):
+            return
+        self.book.settle(self.now)
+        ledger.settle([self.account], self.now)
+        wallet, grants, charges, holds, limits = everything_of(self.account)
+        ids = {grant["idempotency_key"]: uuid.UUID(grant["id"]) for grant in grants}
+        for grant in self.book.grants:
+            grant.id = ids[grant.key]
+        by_key = {one["idempotency_key"]: as_written(one) for one in grants}
+        assert by_key == {one.key: as_modelled(one) for one in self.book.grants}
+        sums = [sum(getattr(one, name) for one in self.book.grants) for name in ("remaining", "held")]
+        assert [wallet["balance"], wallet["held"], wallet["debt"]] == [*sums, self.book.debt]
+        by_key = {
+            one["idempotency_key"]: (one["uncollected"], one["returned"], one["drawn"]) for one in charges
+        }
+        assert by_key == {
+            key: (one.credits - total(one.drawn), one.returned, drawn(one))
+            for key, one in self.book.charges.items()
+        }
+        by_key = {one["idempotency_key"]: (one["status"], one["drawn"]) for one in holds}
+        assert by_key == {key: (one.status, drawn(one)) for key, one in self.book.holds.items()}
+        if limits and self.book.window.end > self.now:
+            assert limits[0]["used"] == self.book.window.used
+
+
+def everything_of(account):
+    """The wallet and the rows of four tables, in one question to the database: it is asked after each move."""
+    tables = ("wallet", "grant", "charge", "hold", "limit")
+    rows = [f"(select json_agg(x) from billing_{name} x where account_id = %s)::text" for name in tables]
+    with connection.cursor() as cursor:
+        cursor.execute("select " + ", ".join(rows), [account] * len(tables))
+        wallets, *others = [json.loads(text or "[]", parse_float=Decimal) for text in cursor.fetchone()]
+    return wallets[0], *others
+
+
+def drawn(use):
+    return [{"grant": str(one.id), "kind": one.kind, "credits": f"{part:.6f}"} for one, part in use.drawn]
+
+
+def as_written(row):
+    created, expires = (
+        row[name] and dt.datetime.fromisoformat(row[name]) for name in ("created_at", "expires_at")
+    )
+    figures = [row[name] for name in ("credits", "remaining", "held", "kind", "priority", "services")]
+    return [*figures, row["purchase_id"], created, expires or NEVER]
+
+
+def as_modelled(grant):
+    figures = [grant.credits, grant.remaining, grant.held, grant.kind, grant.priority]
+    sale = grant.purchase and str(grant.purchase)
+    return [*figures, grant.services and list(grant.services), sale, grant.created, grant.expires]
+
+
+@pytest.mark.fault("L3", "L7", "T7", "P12", "P13", "P14")
+def test_the_ledger_and_the_model_agree_after_every_move(db):
+    run_state_machine_as_test(seeded_class(Moves), settings=profile(60, stateful_step_count=30))

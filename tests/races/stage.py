@@ -1,0 +1,92 @@
+"""Moves that really meet: threads with connections of their own, and waits that the database itself reports.
+
+Races need commits, which the suite's usual transaction around a test does not make. `committed` lets a test
+commit, and afterwards takes away the accounts it made: much quicker than emptying every table.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test import TransactionTestCase
+
+from accounts.models import Account
+
+PATIENCE_SECONDS = 60
+TABLES = "entry grant charge hold allowance limit correction notice wallet".split()
+
+
+@pytest.fixture
+def committed(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> None:
+    """The test's changes are committed; the accounts it made by `new_account` go when it ends."""
+    # asked for after monkeypatch, so that the database's own end comes while this still holds
+    monkeypatch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: remove_test_accounts())
+
+
+def remove_test_accounts() -> None:
+    accounts = list(Account.objects.filter(name="Test").values_list("id", flat=True))
+    with transaction.atomic(), connection.cursor() as cursor:
+        # nothing but the suite may do this: the ledger refuses the removal of entries
+        cursor.execute("set local session_replication_role = replica")
+        for table in TABLES:
+            cursor.execute(f"delete from billing_{table} where account_id = any(%s)", [accounts])
+        cursor.execute("delete from accounts_account where id = any(%s)", [accounts])
+
+
+class Meeting(threading.Thread):
+    """A call in a thread with a connection of its own; `outcome()` is its answer or the error it raised."""
+
+    def __init__(self, call: Callable[[], Any], start: threading.Barrier | None = None) -> None:
+        super().__init__(daemon=True)
+        self.call, self.begin = call, start
+        self.backend: int | None = None
+        self.answer: Any = None
+
+    def run(self) -> None:
+        try:
+            if self.begin is None:
+                with connection.cursor() as cursor:
+                    cursor.execute("select pg_backend_pid()")
+                    self.backend = cursor.fetchone()[0]
+            else:
+                self.begin.wait(PATIENCE_SECONDS)
+            self.answer = self.call()
+        except Exception as error:
+            self.answer = error
+        finally:
+            connections.close_all()
+
+    def outcome(self) -> Any:
+        self.join(PATIENCE_SECONDS)
+        assert not self.is_alive(), "it never came back: is there a deadlock?"
+        return self.answer
+
+    def wait_until_it_waits(self) -> bool:
+        """True when the database says that it waits for a lock; False when it has ended without."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            if self.backend is not None:
+                with connection.cursor() as cursor:
+                    cursor.execute("select cardinality(pg_blocking_pids(%s)) > 0", [self.backend])
+                    if cursor.fetchone()[0]:
+                        return True
+            if not self.is_alive():
+                return False
+            time.sleep(0.002)
+        raise AssertionError("it neither waits nor ends")
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """All calls at the same moment, a thread each; their answers, or the errors they raised, in order."""
+    start = threading.Barrier(len(calls))
+    meetings = [Meeting(call, start) for call in calls]
+    for meeting in meetings:
+        meeting.start()
+    return [meeting.outcome() for meeting in meetings]
+
+
+def of_kind(outcomes: list[Any], kind: type) -> list[Any]:
+    return [one for one in outcomes if isinstance(one, kind)]
