@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from django.core import signing
@@ -40,6 +41,8 @@ class Compared:
 
     service: ServiceFacts
     quote: Quote
+    times_cheapest: Decimal | None = None
+    """How many times the cheapest one's credits, to one place; None where that is nothing."""
 
 
 def estimate(
@@ -179,7 +182,15 @@ def compare(
         except (prices.ServiceUnpriced, UsageInvalid):
             continue
         compared.append(Compared(facts, quoted))
-    return sorted(compared, key=lambda one: (one.quote.credits, one.service.position))
+    compared.sort(key=lambda one: (one.quote.credits, one.service.position))
+    least = compared[0].quote.credits if compared else Decimal(0)
+    if not least:
+        return compared
+    tenth = Decimal("0.1")
+    return [
+        replace(one, times_cheapest=(one.quote.credits / least).quantize(tenth, ROUND_HALF_UP))
+        for one in compared
+    ]
 
 
 def _own_meters(rate: Rate, usage: Mapping[str, Any]) -> dict[str, Any]:

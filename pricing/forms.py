@@ -99,7 +99,7 @@ class EstimateForm(forms.Form):
                 label=_("Or a text"),
                 required=False,
                 max_length=LONGEST_TEXT,
-                widget=forms.Textarea({"rows": 3}),
+                widget=forms.Textarea({"rows": 2}),
                 help_text=_("Its tokens are estimated, and those of a usual answer added."),
             )
 

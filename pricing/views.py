@@ -25,6 +25,7 @@ def price_list(request: HttpRequest) -> HttpResponse:
         return render(request, "pricing/_service_list.html", context)
     first = next((one for one in selectors.services(now=now) if one.rate is not None), None)
     context["all_services"] = selectors.services(now=now)
+    context["service"] = first
     context["estimator"] = estimator(first, {}, now=now) if first else None
     return render(request, "pricing/price_list.html", context)
 
@@ -73,7 +74,12 @@ def compare(request: HttpRequest) -> HttpResponse:
     compared = []
     if not form.is_bound or form.is_valid():
         compared = estimates.compare(now=now, usage=form.usage(), modality=modality)
-    context = {"form": form, "compared": compared, "modality": modality}
+    context = {
+        "form": form,
+        "compared": compared,
+        "has_speed": any(one.service.speed for one in compared),
+        "has_usage_class": any(one.service.usage_class for one in compared),
+    }
     part = request.htmx  # type: ignore[attr-defined]
     return render(request, "pricing/_comparison.html" if part else "pricing/compare.html", context)
 
