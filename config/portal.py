@@ -193,7 +193,8 @@ def _say(words: str) -> None:
     print(words, flush=True)
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _stop(number: int, _frame: FrameType | None) -> None:
+    print(f"\n{signal.Signals(number).name} came.", end=" ", flush=True)
     raise Stop
 
 

@@ -16,6 +16,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import User
+from sandbox import deliveries
 from tests.journeys import chromium
 
 PATIENCE_MILLISECONDS = 10_000
@@ -43,11 +44,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def site(transactional_db: None, catalogue: None, live_server: Any, settings: Any) -> str:
+def site(transactional_db: None, catalogue: None, live_server: Any, settings: Any) -> Iterator[str]:
     """The portal's address, with the sandbox and every link of ours on it."""
     settings.SITE_URL = live_server.url
     settings.STRIPE_API_BASE = f"{live_server.url}/sandbox/stripe"
-    return str(live_server.url)
+    yield str(live_server.url)
+    deliveries.wait_until_idle()  # an event on its way must not meet the emptying of the tables
 
 
 @pytest.fixture
