@@ -42,6 +42,7 @@ class Services(Endpoint):
     @extend_schema(parameters=[ServiceQuery], responses=answers.list_of(answers.Service))
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, ServiceQuery)
+        _require_own(request, query)
         told = {name: query[name] for name in ("modality", "tier", "tag", "kind") if name in query}
         found = catalogue.services(now=self.now, **told)
         return json_body.answer(_page_of(found, query))
@@ -52,7 +53,7 @@ class OneService(Endpoint):
 
     @extend_schema(parameters=[inputs.AccountQuery], responses=answers.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
-        query_of(request, inputs.AccountQuery)
+        _require_own(request, query_of(request, inputs.AccountQuery))
         try:
             found = catalogue.service_by_key(service, self.now)
         except prices.UnknownService as error:
@@ -93,6 +94,12 @@ class Estimates(Endpoint):
                 "valid_until": instant(estimate.valid_until),
             }
         )
+
+
+def _require_own(request: Request, query: dict[str, Any]) -> None:
+    """What is sold is the same for all; an account that is named must be one's own all the same."""
+    if "account" in query:
+        account_of(request)
 
 
 def _page_of(found: list[catalogue.PricedService], query: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""Who may call which address: one line for each route of the URLconf. A route without a line fails the suite.
+
+Whoever adds a route adds its line here, and thereby says who may see it:
+  PUBLIC          everybody, signed in or not; shows nothing of any account
+  SIGN_IN         part of signing in and of one's own sign-in settings (allauth keeps those to their user)
+  own()           the signed-in member's chosen account; names no id
+  ids("charge")   names something of an account by its id: others get 404
+  STAFF           the admin
+  API             an endpoint of the REST API that names no id: see its `scopes`
+  api_ids(…)      one that names an id, with a body that would be right
+  SIGNED          no person: the sender proves itself by a signature
+  DEVELOPMENT     exists only while there is no real Stripe (settings.SANDBOX)
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Line:
+    who: str
+    thing: str = ""
+    """Which of Alice's things stands for the id (tests/access/world.py)."""
+    bodies: dict[str, Any] = field(default_factory=dict)
+    """By method: what an API call would send."""
+    buyers: bool = False
+    """Whether a plain member of the account is refused (403) what the page does."""
+
+
+def own(*, buyers: bool = False) -> Line:
+    return Line("own", buyers=buyers)
+
+
+def ids(thing: str, *, buyers: bool = False) -> Line:
+    return Line("ids", thing, buyers=buyers)
+
+
+def api_ids(thing: str, **bodies: Any) -> Line:
+    return Line("api_ids", thing, bodies)
+
+
+PUBLIC = Line("public")
+SIGN_IN = Line("sign_in")
+STAFF = Line("staff")
+API = Line("api")
+SIGNED = Line("signed")
+DEVELOPMENT = Line("development")
+
+# Whole parts of the site that belong to others; each is judged by its beginning.
+BEGINNINGS = {"admin/": STAFF, "accounts/": SIGN_IN, "sandbox/": DEVELOPMENT}
+
+ROUTES = {
+    "healthz": PUBLIC,
+    "readyz": PUBLIC,
+    # usage
+    "": own(),
+    "counter": own(),
+    "dashboard/balance": own(),
+    "dashboard/activity": own(),
+    "usage/": own(),
+    "charges/<str:public_id>/": ids("charge"),
+    "history/": own(),
+    "history/newer": own(),
+    "history/export.csv": own(),
+    "history/statement/": own(),
+    "documentation/": PUBLIC,
+    "faq/": PUBLIC,
+    "support/": PUBLIC,
+    "brand.css": PUBLIC,
+    "brand.svg": PUBLIC,
+    # accounts
+    "settings/": own(),
+    "settings/account/": own(),
+    "switch/<str:public_id>/": ids("account"),
+    "keys/": own(),
+    "keys/<str:public_id>/revoke/": ids("api_key"),
+    "provider-keys/": own(),
+    "provider-keys/<str:public_id>/delete/": ids("provider_key"),
+    # pricing
+    "pricing/": PUBLIC,
+    "pricing/compare/": PUBLIC,
+    "pricing/estimate/": PUBLIC,
+    "pricing/<str:key>/": PUBLIC,
+    # billing
+    "billing/": own(),
+    "billing/buy/": own(),
+    "billing/buy/<slug:pack>/": own(buyers=True),
+    "billing/orders/": own(buyers=True),
+    "billing/purchases/": own(),
+    "billing/purchases/<str:public_id>/": ids("purchase"),
+    "billing/purchases/<str:public_id>/return/": ids("purchase"),
+    "billing/purchases/<str:public_id>/state/": ids("purchase"),
+    "billing/purchases/<str:public_id>/left/": ids("purchase"),
+    "billing/purchases/<str:public_id>/pay/": ids("purchase", buyers=True),
+    "billing/purchases/<str:public_id>/cancel/": ids("purchase", buyers=True),
+    "billing/purchases/<str:public_id>/invoice/": ids("purchase"),
+    "billing/purchases/<str:public_id>/invoice.pdf": ids("purchase"),
+    "billing/purchases/<str:public_id>/refund/": ids("purchase", buyers=True),
+    "billing/subscription/": own(),
+    "billing/subscription/cancel/": own(buyers=True),
+    "billing/subscription/resume/": own(buyers=True),
+    "billing/alerts/": own(),
+    "billing/auto-top-up/": own(buyers=True),
+    "billing/card/": own(buyers=True),
+    "billing/card/saved/": own(buyers=True),
+    "billing/portal/": own(buyers=True),
+    "billing/details/": own(buyers=True),
+    "billing/redeem/": own(),
+    "billing/invitations/": own(),
+    "invite/<str:code>/": PUBLIC,
+    "plans/": PUBLIC,
+    "plans/<slug:key>/": own(buyers=True),
+    "stripe/webhook/": SIGNED,
+    # the REST API
+    "api/v1/schema/": PUBLIC,
+    "api/v1/docs/": PUBLIC,
+    "api/v1/<path:nothing>": PUBLIC,
+    "api/v1/balance": API,
+    "api/v1/grants": API,
+    "api/v1/transactions": API,
+    "api/v1/services": API,
+    "api/v1/services/<str:service>": API,
+    "api/v1/estimates": API,
+    "api/v1/charges": API,
+    "api/v1/charges/batch": API,
+    "api/v1/charges/<str:charge>": api_ids("charge"),
+    "api/v1/charges/<str:charge>/reversals": api_ids("charge", POST={}),
+    "api/v1/charges/<str:charge>/reports": api_ids("charge", POST={"reason": "?"}),
+    "api/v1/holds": API,
+    "api/v1/holds/<str:hold>": api_ids("hold"),
+    "api/v1/holds/<str:hold>/capture": api_ids("hold", POST={"usage": {"tokens": 1}}),
+    "api/v1/holds/<str:hold>/release": api_ids("hold", POST={}),
+    "api/v1/usage": API,
+    "api/v1/projects": API,
+    "api/v1/projects/<str:project>": api_ids("project", PATCH={"name": "mine"}),
+    "api/v1/provider-keys": API,
+    "api/v1/provider-keys/<str:provider_key>": api_ids("provider_key"),
+    "api/v1/plans": API,
+    "api/v1/packs": API,
+    "api/v1/checkouts": API,
+    "api/v1/purchases": API,
+    "api/v1/purchases/<str:purchase>": api_ids("purchase"),
+    "api/v1/purchases/<str:purchase>/refund-requests": api_ids("purchase", POST={"reason": "?"}),
+    "api/v1/subscription": API,
+    "api/v1/subscription/change": API,
+    "api/v1/subscription/cancel": API,
+    "api/v1/subscription/resume": API,
+    "api/v1/redemptions": API,
+    "api/v1/alerts": API,
+    "api/v1/auto-top-up": API,
+    "api/v1/accounts": API,
+    "api/v1/accounts/<str:account>": api_ids("account"),
+    "api/v1/accounts/<str:account>/grants": api_ids("account", POST={"credits": "5", "kind": "bonus"}),
+}

@@ -1,0 +1,63 @@
+"""One of everything that an account can own: Alice's."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils import timezone
+
+from accounts import api_keys, provider_keys
+from accounts.models import Account, ApiKey, User
+from billing.models import Purchase
+
+SECRET = "alices-secret"  # stands in every name and note of hers; nobody else may ever read it
+
+
+@dataclass(frozen=True)
+class World:
+    """The public ids of Alice's things, by what they are."""
+
+    things: dict[str, str]
+    account: Account
+
+
+def furnish(account: Account, owner: User, api: Any) -> World:
+    """Give the account one of everything. `api` is a program of its owner."""
+    now = timezone.now()
+    use = {"service": "claude-sonnet-4", "usage": {"tokens": 10}, "conversation": SECRET}
+    project = api.post("projects", {"name": SECRET}).json()["id"]
+    charge = api.post("charges", use | {"project": project, "metadata": {"note": SECRET}}, key="c").json()[
+        "id"
+    ]
+    hold = api.post("holds", use, key="h").json()["id"]
+    key = api_keys.issue(
+        kind=ApiKey.Kind.ACCOUNT, name=SECRET, scopes=["read"], account=account, created_by=owner, now=now
+    ).key
+    own_key = provider_keys.store(account=account, provider="openai", secret=f"sk-{SECRET}-0123", now=now)
+    purchase = Purchase.objects.create(
+        account=account,
+        kind=Purchase.Kind.PACK,
+        origin=Purchase.Origin.PAGE,
+        offer="small",
+        label=SECRET,
+        credits=500,
+        amount=1000,
+        list_amount=1000,
+        currency="usd",
+        status=Purchase.Status.PAID,
+        idempotency_key="world",
+        invoice_number="R-81",
+        created_at=now,
+        paid_at=now,
+    )
+    return World(
+        account=account,
+        things={
+            "account": account.public_id,
+            "project": project,
+            "charge": charge,
+            "hold": hold,
+            "api_key": key.public_id,
+            "provider_key": own_key.public_id,
+            "purchase": purchase.public_id,
+        },
+    )
