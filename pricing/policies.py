@@ -116,11 +116,10 @@ class AutoTopUp(Assumable):
     largest_monthly_packs: int = Field(default=20, gt=0)
 
 
-class Teams(Assumable):
+class Teams(Strict):
     """Accounts of several members that staff open on request."""
 
     kinds: list[Literal["family", "business"]] = ["family", "business"]
-    most_members: int = Field(default=50, gt=1)
 
 
 class Policies(Strict):
@@ -136,11 +135,8 @@ class Policies(Strict):
     auto_top_up: AutoTopUp | None = None
     teams: Teams | None = None
     memorial_wall: bool = False
-    project_daily_limits: bool = False
     low_credits_below: Credits = Decimal(0)
     """The alert threshold of a new account; 0: no alert until the user sets one."""
-    priorities: dict[Kind, int] = {}
-    """Order of spending by kind where it differs from the ledger's; lower is spent sooner."""
     expected_output_tokens: int = Field(default=500, gt=0)
     """What an estimate from a text assumes the answer to be."""
     estimate_minutes: int = Field(default=15, gt=0, le=24 * 60)
