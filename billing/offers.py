@@ -12,6 +12,7 @@ from typing import Any
 from babel.numbers import get_currency_precision
 from django.utils.translation import gettext as _
 
+from billing import subscriptions
 from pricing import book
 from pricing.models import Pack, Plan, Sale
 
@@ -135,9 +136,16 @@ def _price(pack: Pack, sale: Sale | None, currency: str) -> tuple[int, int, Sale
 
 
 def plan_to_buy(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
-    """A plan that can be entered for money and its price. Raises OfferGone, CurrencyUnknown."""
+    """A plan that can be entered for money and its price.
+
+    Raises OfferGone, CurrencyUnknown, subscriptions.PlanClosed.
+    """
     plan = Plan.objects.filter(key=key).first()
-    if plan is None or not plan.open_to_new_members or not plan.paid:
+    if plan is None:
+        raise OfferGone("plan")
+    if not plan.open_to_new_members:
+        raise subscriptions.PlanClosed
+    if not plan.paid:
         raise OfferGone("plan")
     if interval not in plan.prices:
         raise OfferGone("interval")

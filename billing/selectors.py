@@ -38,6 +38,7 @@ class PlanTerms:
     quotas: Mapping[str, Quota]
 
 
+NOTHING = Decimal(0)
 NO_TERMS = PlanTerms("", "", "", False, False, False, frozenset(), {})
 _terms: dict[UUID, tuple[float, PlanTerms]] = {}
 _guard = threading.Lock()

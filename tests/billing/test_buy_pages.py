@@ -97,7 +97,14 @@ def test_leaving_stripe_says_that_nothing_was_charged_and_leads_on(browser: Clie
 @pytest.mark.fault("P10")
 @pytest.mark.parametrize(
     "wrong",
-    [{"quantity": -1}, {"quantity": 0}, {"quantity": 10**9}, {"pack": "nothing"}, {"currency": "xxx"}, {"key": ""}],
+    [
+        {"quantity": -1},
+        {"quantity": 0},
+        {"quantity": 10**9},
+        {"pack": "nothing"},
+        {"currency": "xxx"},
+        {"key": ""},
+    ],
 )
 def test_a_wrong_order_is_refused_and_says_why(browser: Client, wrong: dict[str, Any]) -> None:
     answer = browser.post("/billing/orders/", order_form(**wrong, amount=1, credits=10**6))
@@ -138,7 +145,14 @@ def test_the_purchases_of_others_are_404_on_every_page(
 def test_every_billing_page_opens(browser: Client, paid: Callable[..., Purchase]) -> None:
     purchase = paid()
     base = f"/billing/purchases/{purchase.public_id}"
-    pages = ["/billing/", "/billing/purchases/", f"{base}/", f"{base}/invoice/", "/billing/subscription/", "/plans/"]
+    pages = [
+        "/billing/",
+        "/billing/purchases/",
+        f"{base}/",
+        f"{base}/invoice/",
+        "/billing/subscription/",
+        "/plans/",
+    ]
     pages += ["/billing/alerts/", "/billing/auto-top-up/", "/billing/redeem/", "/billing/invitations/"]
     pages += ["/billing/details/", f"/billing/buy/{purchase.offer}/", "/plans/starter/?interval=month"]
 

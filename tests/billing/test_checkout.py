@@ -180,7 +180,9 @@ def test_a_method_that_settles_later_is_pending_and_then_credited_or_failed(
         assert balance() == before + (settled.credits if number else 0)
         kind = f"checkout.session.async_payment_{end}"
         body = session if end == "succeeded" else {**session, "payment_status": "unpaid"}
-        assert tell({**event, "id": f"evt_end_{number}", "type": kind, "data": {"object": body}}).state == "done"
+        assert (
+            tell({**event, "id": f"evt_end_{number}", "type": kind, "data": {"object": body}}).state == "done"
+        )
 
     settled.refresh_from_db()
     failing.refresh_from_db()
@@ -224,7 +226,12 @@ def test_a_payment_page_of_nobody_waits_for_staff(
 ) -> None:
     pay(order())
     [event] = events("checkout.session.completed")
-    session = {**event["data"]["object"], "id": "cs_test_foreign", "metadata": {}, "client_reference_id": None}
+    session = {
+        **event["data"]["object"],
+        "id": "cs_test_foreign",
+        "metadata": {},
+        "client_reference_id": None,
+    }
 
     assert tell({**event, "data": {"object": session}}).state == "quarantined"
     assert Purchase.objects.get().status == Purchase.Status.CREATED

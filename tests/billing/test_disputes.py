@@ -44,7 +44,9 @@ def test_a_dispute_freezes_what_is_unspent_and_books_the_rest_as_debt(
 
 
 @pytest.mark.fault("P14")
-def test_a_won_dispute_restores_exactly_once(paid: Callable[..., Purchase], balance: Callable[[], Decimal]) -> None:
+def test_a_won_dispute_restores_exactly_once(
+    paid: Callable[..., Purchase], balance: Callable[[], Decimal]
+) -> None:
     purchase = paid()
     full = balance()
 

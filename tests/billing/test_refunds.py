@@ -31,7 +31,7 @@ def spend(account: Account) -> Callable[[Decimal], Any]:
 
 
 @pytest.fixture
-def window(stripe_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def window(stripe_world: Any, catalogue: None) -> None:
     """Refly has no refund window of its own: give it Apinfer's 30 days."""
     from pricing import book
     from pricing.models import Catalogue
@@ -44,7 +44,10 @@ def window(stripe_world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.requirement("APIN-10")
 def test_unspent_credits_are_refunded_and_leave_the_balance_at_the_approval(
-    window: None, paid: Callable[..., Purchase], spend: Callable[[Decimal], Any], balance: Callable[[], Decimal]
+    window: None,
+    paid: Callable[..., Purchase],
+    spend: Callable[[Decimal], Any],
+    balance: Callable[[], Decimal],
 ) -> None:
     purchase = paid()
     half = purchase.credits / 2
@@ -141,7 +144,9 @@ def test_a_refund_of_spent_credits_becomes_a_debt_that_new_credits_repay_first(
     now = timezone.now()
     assert ledger.balance(account.pk, now).debt == purchase.credits - 10
     with pytest.raises(ledger.InDebt):
-        ledger.charge(ledger.ChargeOrder(account_id=account.pk, credits=Decimal(1), key="x", service="gpt-4o"), now)
+        ledger.charge(
+            ledger.ChargeOrder(account_id=account.pk, credits=Decimal(1), key="x", service="gpt-4o"), now
+        )
     paid(key="second")
     assert ledger.balance(account.pk, now).debt == 0
     assert balance() == 10
@@ -156,7 +161,12 @@ def test_a_refund_that_fails_at_the_bank_brings_the_credits_back(
     asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
     done = refunds.approve(asked, actor="staff", reason="", now=timezone.now())
     assert balance() == full - purchase.credits
-    news = {"id": done.stripe_refund_id, "status": "failed", "failure_reason": "lost_or_stolen_card", "metadata": {}}
+    news = {
+        "id": done.stripe_refund_id,
+        "status": "failed",
+        "failure_reason": "lost_or_stolen_card",
+        "metadata": {},
+    }
 
     for _ in range(2):
         refund_news.follow(news, timezone.now())

@@ -74,7 +74,9 @@ gifts = st.builds(
     expires=st.sampled_from([None, None, 1, 2, 5]),
     services=st.sampled_from([None, None, None, ("tag:image",), ("gpt-4o",)]),
 )
-plain_gifts = st.builds(Gift, credits=st.sampled_from(["0.5", "2", "40", "900"]), expires=st.sampled_from([None, 2]))
+plain_gifts = st.builds(
+    Gift, credits=st.sampled_from(["0.5", "2", "40", "900"]), expires=st.sampled_from([None, 2])
+)
 purses = st.one_of(
     st.builds(
         Purse,
@@ -157,7 +159,9 @@ def as_order(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeOrder:
     )
 
 
-def one_by_one(orders: list[ledger.ChargeOrder], now: dt.datetime) -> list[ledger.Charged | ledger.LedgerError]:
+def one_by_one(
+    orders: list[ledger.ChargeOrder], now: dt.datetime
+) -> list[ledger.Charged | ledger.LedgerError]:
     return [charged_alone(each, now) for each in orders]
 
 

@@ -1,0 +1,79 @@
+"""Named errors of billing as problem documents: which status, which code, which field."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from billing import (
+    offers,
+    plan_previews,
+    promotions,
+    purchases,
+    refunds,
+    stripe_gateway,
+    subscription_sync,
+    subscriptions,
+    top_up_settings,
+)
+from core import idempotency
+from core.problems import Problem, field_problem, not_found
+
+_CONFLICTS = (
+    purchases.AlreadySubscribed,
+    purchases.ConfirmationNeeded,
+    plan_previews.ChangeRefused,
+    plan_previews.Stale,
+    refunds.RefundRefused,
+)
+_FIELDS = (offers.CurrencyUnknown, purchases.OrderInvalid, top_up_settings.SettingsInvalid)
+NAMED: tuple[type[Exception], ...] = (
+    *_CONFLICTS,
+    *_FIELDS,
+    offers.OfferGone,
+    offers.PaidPlanNeeded,
+    promotions.CodeRefused,
+    purchases.OrderKeyReused,
+    subscriptions.PlanClosed,
+    subscription_sync.NotOurs,
+    stripe_gateway.StripeProblem,
+)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn the named errors of what runs inside into problems."""
+    try:
+        yield
+    except NAMED as error:
+        raise problem_of(error) from error
+
+
+def problem_of(error: Any) -> Problem:
+    """The problem that one of NAMED stands for."""
+    if isinstance(error, _FIELDS):
+        return field_problem(error.field, error.code, str(error))
+    if isinstance(error, offers.OfferGone):
+        return not_found(str(error), code=f"unknown_{error.field}")
+    if isinstance(error, promotions.CodeRefused):
+        unknown = error.code == "unknown_code"
+        return not_found(str(error), code=error.code) if unknown else Problem(409, error.code, str(error))
+    if isinstance(error, offers.PaidPlanNeeded | subscriptions.PlanClosed):
+        return Problem(403, error.code, str(error))
+    if isinstance(error, purchases.OrderKeyReused):
+        return idempotency.reused()
+    if isinstance(error, stripe_gateway.Declined):
+        return Problem(402, "payment_declined", str(error), decline_code=error.code)
+    if isinstance(error, stripe_gateway.Unreachable):
+        return Problem(
+            503,
+            "payment_provider_unreachable",
+            _("The payment provider cannot be reached. Nothing was charged; try again with the same key."),
+            headers={"Retry-After": "5"},
+        )
+    if isinstance(error, stripe_gateway.StripeProblem | subscription_sync.NotOurs):
+        return Problem(
+            502, "payment_provider_refused", _("The payment provider refuses this. Nothing was charged.")
+        )
+    return Problem(409, error.code, str(error))

@@ -1,0 +1,139 @@
+"""/plans, /packs, /checkouts, /purchases: buying with a key."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import checkout
+from billing.models import Purchase
+from pricing import book
+from pricing.models import Pack, Plan
+from tests.billing.conftest import smallest_pack
+from tests.sandbox.conftest import Buyer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def api(stripe_world: Any, alice: User, api_of: Callable[..., Any]) -> Any:
+    return api_of(alice)
+
+
+@pytest.mark.requirement("CORE-07")
+def test_a_pack_is_bought_with_a_key_from_the_list_to_the_credits(api: Any) -> None:
+    packs = api.get("packs").json()["data"]
+    pack = min(packs, key=lambda one: float(one["credits"]))
+    price = next(one for one in pack["prices"] if one["currency"] == "usd")
+
+    made = api.post("checkouts", {"pack": pack["key"], "currency": "usd"}, key="k1")
+    assert made.status_code == 201
+    assert made.json()["amount"] == price["amount"]
+    Buyer().pay(made.json()["url"])
+    checkout.refresh(Purchase.objects.get(), timezone.now())
+
+    [purchase] = api.get("purchases").json()["data"]
+    assert (purchase["id"], purchase["status"]) == (made.json()["purchase"], "paid")
+    assert purchase["credits_left"] == purchase["credits"] == pack["credits"]
+    assert api.get(f"purchases/{purchase['id']}").json()["refundable"]["amount"] == price["amount"]
+
+
+@pytest.mark.requirement("CORE-02")
+def test_the_same_key_is_the_same_order_and_another_body_is_refused(api: Any) -> None:
+    body = {"pack": smallest_pack(), "currency": "usd"}
+
+    first, again = (api.post("checkouts", body, key="k") for _ in range(2))
+
+    assert first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert api.post("checkouts", {**body, "quantity": 2}, key="k").status_code == 422
+    assert api.post("checkouts", body).json()["code"] == "idempotency_key_required"
+    assert Purchase.objects.count() == 1
+
+
+@pytest.mark.fault("P10", "I3")
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"amount": 1}, 400),
+        ({"credits": "1000000"}, 400),
+        ({"price": 1}, 400),
+        ({"quantity": -1}, 400),
+        ({"quantity": 1.5}, 400),
+        ({"quantity": 101}, 400),
+        ({"currency": "xyz"}, 400),
+        ({"pack": "nothing"}, 404),
+        ({"plan": "starter"}, 400),
+        ({"code": "NOSUCHCODE"}, 404),
+    ],
+)
+def test_the_client_decides_neither_price_nor_credits(api: Any, wrong: dict[str, Any], status: int) -> None:
+    answer = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"} | wrong, key="k")
+
+    assert answer.status_code == status, answer.content
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert not Purchase.objects.exists()
+
+
+@pytest.mark.requirement("RECR-06")
+def test_packs_for_paid_plans_only_are_refused_to_a_free_account(api: Any) -> None:
+    Pack.objects.update(paid_plans_only=True)
+    book.changed()
+
+    assert not any(pack["eligible"] for pack in api.get("packs").json()["data"])
+    answer = api.post("checkouts", {"pack": smallest_pack()}, key="k")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "paid_plan_required")
+
+
+@pytest.mark.requirement("REFLY-09")
+def test_a_legacy_plan_cannot_be_bought_nor_changed_to(api: Any) -> None:
+    legacy = Plan.objects.filter(legacy=True).values_list("key", flat=True)[0]
+
+    assert legacy not in [plan["key"] for plan in api.get("plans").json()["data"]]
+    for path in ("checkouts", "subscription/change"):
+        answer = api.post(path, {"plan": legacy}, key="k")
+        assert (answer.status_code, answer.json()["code"]) == (403, "plan_closed"), path
+
+
+@pytest.mark.fault("Z1", "Z5")
+def test_others_and_keys_without_the_scope_are_refused(
+    api: Any, alice: User, charlie: User, api_of: Callable[..., Any], account_of: Callable[[User], Account]
+) -> None:
+    bought = api.post("checkouts", {"pack": smallest_pack()}, key="k").json()["purchase"]
+    stranger, reader = api_of(charlie), api_of(alice, scopes=["read"])
+
+    assert stranger.get(f"purchases/{bought}").status_code == 404
+    assert stranger.post(f"purchases/{bought}/refund-requests", {}).status_code == 404
+    assert stranger.get("purchases", account=account_of(alice).public_id).status_code == 404
+    assert reader.get(f"purchases/{bought}").status_code == 200
+    for path, body in (
+        ("checkouts", {"pack": "x"}),
+        ("redemptions", {"code": "x"}),
+        ("subscription/cancel", {}),
+    ):
+        assert reader.post(path, body, key="k2").status_code == 403, path
+    for path in ("alerts", "auto-top-up"):
+        assert reader.put(path, {"enabled": False}).status_code == 403, path
+
+
+def test_alerts_and_automatic_top_up_are_read_and_set(api: Any) -> None:
+    wish = {"enabled": True, "below": "50", "by_email": False, "extra_addresses": ["ops@example.org"]}
+    assert api.put("alerts", wish).json() == wish == api.get("alerts").json()
+
+    wrong = {"enabled": True, "below": "10", "pack": smallest_pack(), "currency": "usd", "monthly_amount": 1}
+    assert api.put("auto-top-up", wrong | {"monthly_count": 2}).json()["errors"][0]["field"] in {
+        "monthly_amount",
+        "enabled",
+    }
+    assert api.get("auto-top-up").json()["enabled"] is False
+
+
+def test_a_subscription_is_read_and_there_is_nothing_to_cancel_on_the_free_plan(api: Any) -> None:
+    answer = api.get("subscription").json()
+
+    assert (answer["plan"], answer["state"], answer["legacy"]) == ("free-trial", "active", False)
+    assert answer["quotas"][0]["maximum"] == 100
+    assert api.post("subscription/cancel", {}).json()["code"] == "nothing_to_cancel"
