@@ -6,7 +6,7 @@ does not exist.
 """
 
 import time
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -80,10 +80,16 @@ def _membership(request: Request) -> Membership:
     if named is None:
         return access.chosen_membership(request._request)
     account = selectors.account_of_platform(named)
-    membership = account and selectors.membership_in(request._request.user.pk, account.pk)
-    if not membership:
+    user_id = cast(User, request._request.user).pk
+    membership = selectors.membership_in(user_id, account.pk) if account else None
+    if membership is None:
         raise unknown_account()
     return membership
+
+
+def principal_of(request: Request) -> Principal:
+    """Who calls. An endpoint has refused everybody who is nobody before it asks."""
+    return cast(Principal, request.auth)
 
 
 def unknown_account() -> problems.Problem:
@@ -95,7 +101,7 @@ def account_of(request: Request, named: str | None = None) -> UUID:
 
     Raises Problem: 404 for an account the principal may not act for, 400 where a platform key names none.
     """
-    principal: Principal = request.auth
+    principal = principal_of(request)
     named = named or request.query_params.get("account")
     if principal.account_id is not None:
         if named is not None and not _is_named(principal.account_id, named):
@@ -141,6 +147,6 @@ def _is_named(account_id: UUID, named: str) -> bool:
 
 def actor_of(request: Request) -> str:
     """Who did it, as the ledger's entries name their actor."""
-    principal: Principal = request.auth
+    principal = principal_of(request)
     model = User if principal.kind == SESSION else ApiKey
     return ids.public_id(prefix=model.PREFIX, value=principal.id)

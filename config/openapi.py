@@ -7,7 +7,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
 
-class BearerKey(OpenApiAuthenticationExtension):
+class BearerKey(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.KeyAuthentication"
     name = "key"
 
@@ -15,7 +15,7 @@ class BearerKey(OpenApiAuthenticationExtension):
         return {"type": "http", "scheme": "bearer", "description": "A platform or an account key."}
 
 
-class BrowserSession(OpenApiAuthenticationExtension):
+class BrowserSession(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.SessionAuthentication"
     name = "session"
 
@@ -37,24 +37,25 @@ class Address(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         parameters = list(super().get_override_parameters())
-        if self.method == "POST" and getattr(self.view, "takes_key", False):
+        takes_key = getattr(self.view, "takes_key", "")
+        if self.method == "POST" and takes_key:
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
                     str,
                     OpenApiParameter.HEADER,
-                    required=self.view.takes_key == "required",
+                    required=takes_key == "required",
                     description="1 to 255 visible ASCII characters; the same for every retry.",
                 )
             )
         return parameters
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
         scope = getattr(self.view, "scopes", {}).get(self.method)
         told = super().get_description() or ""
         if scope is None:
             return told
-        who = " of a platform key" if self.view.platform_only else ""
+        who = " of a platform key" if getattr(self.view, "platform_only", False) else ""
         return f"{told}\n\nNeeds the scope `{scope}`{who}.".strip()
 
 

@@ -50,7 +50,7 @@ class Endpoint(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before the method: identity, rate, scope, in this order."""
         self.now = timezone.now()
-        principal = request.auth
+        principal: Any = request.auth  # accounts.api_keys.Principal; this app stands below accounts
         if principal is None:
             raise problems.unauthenticated()
         self._allowance = rate_limit.take(str(principal.id), self.now, rate_limit.configured())
@@ -66,7 +66,7 @@ class Endpoint(APIView):
             detail = _("This key lacks the scope “%(scope)s”.") % {"scope": scope}
             raise Problem(403, "missing_scope", detail, scope=scope)
 
-    def finalize_response(
+    def finalize_response(  # type: ignore[override]  # endpoints answer in Django's own class
         self, request: Request, response: HttpResponse, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         if self._allowance is not None:

@@ -7,7 +7,7 @@ client's float gets in), an instant names its zone; a field nobody declared is r
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
@@ -24,12 +24,12 @@ class StrictSerializer(serializers.Serializer):
     """The declared shape of a body or a query. `checked` validates with one shared instance of the class:
     the framework copies every field for each new one, which costs more than the checks themselves."""
 
-    _shared: Self
+    _shared: "StrictSerializer"
 
     @classmethod
     def checked(cls, data: Any) -> dict[str, Any]:
         """The validated values. Raises rest_framework's ValidationError, or Problem when it is no object."""
-        shared: Self | None = cls.__dict__.get("_shared")
+        shared: StrictSerializer | None = cls.__dict__.get("_shared")
         if shared is None:
             shared = cls._shared = cls()
         if not isinstance(data, dict):

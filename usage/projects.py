@@ -93,8 +93,9 @@ def change(
 def live_project_id(account_id: UUID, public_id: str) -> UUID:
     """The project of the account that a use names. Raises UnknownProject."""
     project_id = Project.uuid_of(public_id)
-    rows = Project.objects.filter(pk=project_id, account_id=account_id, archived_at=None)
-    if project_id is None or not rows.exists():
+    if project_id is None:
+        raise UnknownProject
+    if not Project.objects.filter(pk=project_id, account_id=account_id, archived_at=None).exists():
         raise UnknownProject
     return project_id
 
@@ -114,7 +115,7 @@ def _lock(account_id: UUID) -> None:
 
 def _require_free_name(account_id: UUID, name: str, but: UUID | None = None) -> None:
     same = Project.objects.filter(account_id=account_id, name=name, archived_at=None)
-    if same.exclude(pk=but).exists():
+    if (same.exclude(pk=but) if but else same).exists():
         raise NameTaken
 
 

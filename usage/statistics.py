@@ -73,9 +73,7 @@ def latest_days(account: Account, *, days: int, now: datetime) -> Period:
 
 
 def charges_in(account: Account, period: Period) -> QuerySet[Charge]:
-    return Charge.objects.filter(
-        account=account, created_at__gte=period.start, created_at__lt=period.end
-    )
+    return Charge.objects.filter(account=account, created_at__gte=period.start, created_at__lt=period.end)
 
 
 def by_day(account: Account, period: Period, **only: Any) -> list[tuple[date, Decimal]]:

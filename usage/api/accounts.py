@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import actor_of, find_account
+from accounts.authentication import actor_of, find_account, principal_of
 from accounts.models import Account
 from accounts.opening import hook
 from billing import ledger, selectors
@@ -39,7 +39,7 @@ class Accounts(Endpoint):
         if idempotency.HEADER not in request.headers:
             return json_body.answer(open_it()[1], 201)
         key = idempotency.key_of(request)
-        return idempotency.once(request, owner=request.auth.id, key=key, now=self.now, act=open_it)
+        return idempotency.once(request, owner=principal_of(request).id, key=key, now=self.now, act=open_it)
 
     def _open(self, body: dict[str, Any]) -> Account:
         external_id = body.get("external_id")

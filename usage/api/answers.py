@@ -32,7 +32,7 @@ class Problem(serializers.Serializer):
     detail = serializers.CharField()
     code = serializers.CharField()
     request_id = serializers.CharField(allow_blank=True)
-    errors = FieldError(many=True, required=False)
+    errors = FieldError(many=True, required=False)  # type: ignore[assignment]
 
 
 class RateVersion(serializers.Serializer):
@@ -105,7 +105,7 @@ class BatchOutcome(serializers.Serializer):
         error = Problem(required=False)
         replayed = serializers.BooleanField(required=False)
 
-    data = BatchItemOutcome(many=True)
+    data = BatchItemOutcome(many=True)  # type: ignore[assignment]
 
 
 class Returned(serializers.Serializer):
@@ -133,7 +133,7 @@ class HoldAnswer(Attributed):
 class BalanceGrant(serializers.Serializer):
     id = serializers.CharField()
     kind = serializers.ChoiceField(choices=KINDS)
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     granted = Amount()
     remaining = Amount()
     held = Amount()
@@ -263,7 +263,7 @@ class UsageSum(serializers.Serializer):
 
 
 class UsageSums(serializers.Serializer):
-    data = UsageSum(many=True)
+    data = UsageSum(many=True)  # type: ignore[assignment]
     has_more = serializers.BooleanField()
     next_cursor = serializers.CharField(allow_null=True)
     total = serializers.DictField()

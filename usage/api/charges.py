@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of, actor_of
+from accounts.authentication import account_of, actor_of, principal_of
 from billing import ledger
 from billing.models import Charge
 from core import idempotency, json_body, problems
@@ -169,7 +169,7 @@ class Reports(Endpoint):
         row = _charge(account_of(request, body.get("account")), charge)
         try:
             report = reports.open_report(
-                row, reason=body["reason"], reporter_id=request.auth.member_id, now=self.now
+                row, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
             )
         except reports.AlreadyReported as error:
             raise Problem(409, error.code, str(error)) from error

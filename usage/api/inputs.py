@@ -63,7 +63,12 @@ class SmallObject(serializers.Field):
 class AccountNamed(StrictSerializer):
     """A body without more to say than whose it is."""
 
-    account = Text(required=False, max_length=255, help_text="For platform keys: our id or the caller's own.")
+    account = Text(
+        required=False,
+        allow_null=True,
+        max_length=255,
+        help_text="For platform keys: our id or the caller's own.",
+    )
 
 
 class AccountQuery(StrictSerializer):
@@ -101,7 +106,7 @@ class BatchItem(ChargeInput):
 class BatchInput(AccountNamed):
     """Items are checked one by one, each on its own; see charges.Batch."""
 
-    data = serializers.ListField(
+    data = serializers.ListField(  # type: ignore[assignment]
         child=serializers.JSONField(),
         min_length=1,
         max_length=1000,
@@ -149,7 +154,7 @@ class ReportInput(AccountNamed):
 class GrantInput(StrictSerializer):
     credits = Credits()
     kind = serializers.ChoiceField(choices=Grant.Kind.choices)
-    label = Text(required=False)
+    label = Text(required=False)  # type: ignore[assignment]
     expires_at = Instant(required=False, allow_null=True)
     services = serializers.ListField(
         child=Text(max_length=100), required=False, allow_null=True, min_length=1, max_length=100

@@ -52,8 +52,8 @@ class OneProviderKey(Endpoint):
     @extend_schema(parameters=[inputs.AccountQuery], responses={204: None})
     def delete(self, request: Request, provider_key: str) -> HttpResponse:
         query_of(request, inputs.AccountQuery)
-        rows = ProviderKey.objects.filter(account_id=account_of(request))
-        key = rows.filter(pk=ProviderKey.uuid_of(provider_key)).first() if provider_key else None
+        account_id, key_id = account_of(request), ProviderKey.uuid_of(provider_key)
+        key = ProviderKey.objects.filter(account_id=account_id, pk=key_id).first() if key_id else None
         if key is None:
             raise not_found()
         provider_keys.forget(key)

@@ -1,6 +1,7 @@
 """/usage: sums of what was spent."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -72,7 +73,7 @@ class Usage(Endpoint):
             for row in rows
         ]
         total = {
-            "credits": plain(sum((row.credits for row in rows), start=sums.Decimal(0))),
+            "credits": plain(sum((row.credits for row in rows), Decimal(0))),
             "charges": sum(row.charges for row in rows),
         }
         return json_body.answer(

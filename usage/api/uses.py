@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
 from accounts.api_keys import Principal
-from accounts.authentication import SESSION
+from accounts.authentication import SESSION, principal_of
 from accounts.models import ApiKey
 from core.problems import Problem
 from usage import projects
@@ -16,7 +16,7 @@ from usage.charging import Use
 
 def use_of(request: Request, account_id: UUID, body: dict[str, Any]) -> Use:
     """The use that a checked body (inputs.ServiceUse) tells of. Raises UnknownProject, UnknownMember."""
-    principal: Principal = request.auth
+    principal = principal_of(request)
     project, member = body.get("project"), body.get("member")
     return Use(
         account_id=account_id,
