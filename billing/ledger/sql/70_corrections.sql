@@ -103,21 +103,23 @@ begin
   return ledger_record_correction(w, p_id, 'reverse', p_key, p_fingerprint, amount, 0, detail_, c.id, null, p_reason, p_actor, p_now);
 end $$;
 
--- Takes back what is unspent of a purchase's grants. What was consumed becomes debt, unless only the unspent
--- is asked for. Credits that an earlier claw-back already took or booked are not counted again, and credits
--- that expired were never consumed.
+-- Takes back what is unspent of a purchase's grants, all of them, before anything is owed. What was consumed
+-- becomes debt, unless only the unspent is asked for. It is counted over the purchase as a whole: what a reversal
+-- gave back, even as a fresh grant, was not consumed. Credits that an earlier claw-back already took or booked are
+-- not counted again, and credits that expired were never consumed.
 create or replace function ledger_claw_back(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_purchase uuid, p_credits numeric,
   p_unspent_only boolean, p_reason text, p_actor text, p_now timestamptz) returns ledger_corrected
 language plpgsql as $$
-declare w billing_wallet; o ledger_corrected; g record; want numeric(20,6); take numeric(20,6); owe numeric(20,6);
-  taken numeric(20,6) := 0; owed numeric(20,6) := 0; need numeric(20,6) := p_credits; detail_ jsonb := '[]';
+declare w billing_wallet; o ledger_corrected; g record; take numeric(20,6); owe numeric(20,6); left_ numeric(20,6); due numeric(20,6);
+  taken numeric(20,6) := 0; owed numeric(20,6) := 0; detail_ jsonb := '[]';
 begin
   w := ledger_lock(p_account, p_now);
   o := ledger_correction(p_account, p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   for g in
-    select x.id, x.remaining, x.held + s.consumed - s.booked as spent
+    select x.id, x.remaining, greatest(x.held + s.consumed - s.booked, 0) as spent,
+           sum(x.remaining) over () as all_remaining, sum(x.held + s.consumed - s.booked) over () as all_spent
     from billing_grant x, lateral (
       select coalesce(-sum(e.credits) filter (where e.kind in ('charge', 'reverse', 'repay')), 0) as consumed,
              coalesce(sum(e.debt) filter (where e.kind in ('claw_back', 'restore')), 0) as booked
@@ -125,13 +127,13 @@ begin
     where x.account_id = p_account and x.purchase_id = p_purchase
     order by x.created_at, x.id
   loop
-    want := g.remaining + case when p_unspent_only then 0 else greatest(g.spent, 0) end;
-    if need is not null then want := least(want, need); end if;
-    take := least(want, g.remaining); owe := want - take;
-    if want > 0 then
+    left_ := coalesce(left_, least(g.all_remaining, p_credits));
+    due := coalesce(due, case when p_unspent_only then 0 else greatest(least(g.all_spent, p_credits - left_), 0) end);
+    take := least(g.remaining, left_); owe := least(g.spent, due);
+    if take + owe > 0 then
       w := ledger_post(w, 'claw_back', g.id, -take, p_now, null, null, owe, p_reason, p_actor);
       detail_ := detail_ || jsonb_build_object('grant', g.id, 'credits', take::text, 'debt', owe::text);
-      taken := taken + take; owed := owed + owe; need := need - want;
+      taken := taken + take; owed := owed + owe; left_ := left_ - take; due := due - owe;
     end if;
   end loop;
   w := ledger_save(w, p_now);

@@ -4,7 +4,7 @@
 
 create or replace function ledger_settle_locked(p_accounts uuid[], p_now timestamptz) returns void
 language plpgsql set plan_cache_mode = force_custom_plan as $$
-declare h billing_hold; w billing_wallet; g record;
+declare h billing_hold; w billing_wallet; g record; debtors uuid[]; seqs bigint[];
 begin
   for h in select * from billing_hold x where x.account_id = any(p_accounts) and x.status = 'held' and x.expires_at <= p_now
             order by x.account_id, x.expires_at, x.id loop
@@ -12,6 +12,8 @@ begin
     -- a grant that ended before the hold did has to be known as ended when the hold gives back
     perform ledger_save(ledger_give_back(w, h, 'expired', h.expires_at, p_now), p_now);
   end loop;
+  select array_agg(x.account_id), array_agg(x.seq) into debtors, seqs
+    from billing_wallet x where x.account_id = any(p_accounts) and x.debt > 0;
 
   with due as materialized (
     select x.account_id, x.balance, x.seq, x.head, x.warn_below, x.is_low, a.zone
@@ -83,10 +85,11 @@ begin
   from due d left join last l on l.account_id = d.account_id left join horizon z on z.account_id = d.account_id
   where x.account_id = d.account_id;
 
-  -- debtors are few: what they were just given repays first
-  for g in select x.id, x.account_id, x.remaining from billing_wallet b
-             join billing_grant x on x.account_id = b.account_id and x.open and x.allowance <> ''
-            where b.account_id = any(p_accounts) and b.debt > 0 order by x.account_id, x.created_at, x.id loop
+  -- debtors are few: what they were just given repays first (what they had before does not: it waits)
+  for g in select x.id, x.account_id, x.remaining from unnest(debtors, seqs) d(account_id, seq)
+             join billing_entry e on e.account_id = d.account_id and e.seq > d.seq and e.kind = 'grant'
+             join billing_grant x on x.account_id = e.account_id and x.id = e.grant_id
+            order by e.account_id, e.seq loop
     select * into w from billing_wallet x where x.account_id = g.account_id;
     perform ledger_save(ledger_repay(w, g.id, g.remaining, p_now), p_now);
   end loop;

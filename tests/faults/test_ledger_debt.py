@@ -1,0 +1,69 @@
+"""Refunds and debt in the corners that the model found: nothing is taken twice, nothing that is not owed."""
+
+import uuid
+
+import pytest
+
+from billing import ledger
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, spend
+from tests.billing.ledger.state import broken
+
+
+@pytest.fixture
+def account(db):
+    return new_account()
+
+
+def claw_back(account, sale, now=NOON, **terms):
+    return ledger.claw_back(account_id=account, purchase_id=sale, key="refund", reason="r", now=now, **terms)
+
+
+@pytest.mark.fault("P12", "P13")
+def test_credits_returned_after_their_grant_ended_are_taken_back_and_not_owed_too(account):
+    sale, later = uuid.uuid4(), NOON + 2 * DAY
+    give(account, "10", purchase_id=sale, expires_at=NOON + DAY)
+    charged = spend(account, "4")
+    ledger.reverse(account_id=account, charge_id=charged.charge_id, key="back", reason="failed", now=later)
+    taken = claw_back(account, sale, later)
+    assert (taken.credits, taken.debt) == (D("4"), 0)
+    assert broken([account]) == []
+
+
+@pytest.mark.fault("P13")
+def test_returned_credits_that_were_spent_again_are_owed_once(account):
+    sale, later = uuid.uuid4(), NOON + 2 * DAY
+    give(account, "10", purchase_id=sale, expires_at=NOON + DAY)
+    charged = spend(account, "4")
+    ledger.reverse(account_id=account, charge_id=charged.charge_id, key="back", reason="failed", now=later)
+    spend(account, "3", "again", later)
+    taken = claw_back(account, sale, later)
+    assert (taken.credits, taken.debt) == (D("1"), D("3"))
+
+
+@pytest.mark.fault("P12", "P13")
+def test_what_is_unspent_of_any_grant_of_the_purchase_is_taken_before_anything_is_owed(account):
+    sale = uuid.uuid4()
+    give(account, "60", "pack", purchase_id=sale, priority=1)
+    give(account, "40", "bonus", purchase_id=sale)
+    spend(account, "60")
+    taken = claw_back(account, sale, credits=D("50"))
+    assert (taken.credits, taken.debt, taken.balance_after) == (D("40"), D("10"), 0)
+    assert broken([account]) == []
+
+
+@pytest.mark.fault("P13")
+def test_a_debt_is_repaid_by_new_credits_only(account):
+    """What the account had when it came into debt stays its own; it cannot spend it until the debt is repaid."""
+    sale = uuid.uuid4()
+    give(account, "30", purchase_id=sale, priority=1)
+    spend(account, "30")
+    terms = [allowance("monthly", "100", "month"), allowance("daily", "5")]
+    ledger.set_allowances(account_id=account, allowances=terms, now=NOON)
+    claw_back(account, sale)
+    balance = ledger.balance(account, NOON)
+    assert (balance.total, balance.debt) == (D("105"), D("30"))
+    balance = ledger.balance(account, NOON + DAY)
+    assert (balance.total, balance.debt) == (D("100"), D("25")), (
+        "the new day's 5 repaid, the month's 100 stayed"
+    )
+    assert broken([account]) == []
