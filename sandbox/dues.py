@@ -23,7 +23,7 @@ def happen(now: datetime) -> int:
             due.delete()
             _happen(due, call)
             done += 1
-        for session in store.where("checkout.session", status="open"):
+        for session in store.where("checkout.session", status="open", expires_at__lte=call.now):
             done += checkout_sessions.lapse(session, call)["status"] == "expired"
         return done + renewals.run_due(call)
 

@@ -29,6 +29,7 @@ def record(type: str, body: Body, call: Call, previous: dict[str, Any] | None = 
     data: dict[str, Any] = {"object": store.public(body)}
     if previous is not None:
         data["previous_attributes"] = store.public(previous)
+    receivers = endpoints(type)
     event = {
         "id": store.new_id("event"),
         "object": "event",
@@ -36,40 +37,42 @@ def record(type: str, body: Body, call: Call, previous: dict[str, Any] | None = 
         "created": call.now,
         "data": data,
         "livemode": False,
-        "pending_webhooks": 0,
+        "pending_webhooks": len(receivers),
         "request": {"id": call.request_id, "idempotency_key": call.idempotency_key},
         "type": type,
     }
-    store.add(event)
-    _send(event, call)
+    _send(store.add_row(event), receivers)
     return event
 
 
-def _send(event: Body, call: Call) -> None:
-    row = Resource.objects.get(stripe_id=event["id"])
+def _send(row: Resource, receivers: list[tuple[str, str]]) -> None:
     now = deliveries.wall_clock()
-    state, due_at = Delivery.State.WAITING, now
-    copies = 1
-    if switches.occurs(Fault.EVENTS_LOST):
-        state = Delivery.State.LOST
-    elif late := switches.occurs(Fault.EVENTS_LATE):
-        due_at = now + timedelta(seconds=late.seconds)
-    elif disorder := switches.occurs(Fault.EVENTS_DISORDERED):
-        # Every other event is held back, so that the one after it arrives first.
-        held_back = Resource.objects.filter(kind="event").count() % 2
-        due_at = now + timedelta(seconds=disorder.seconds * held_back)
-    elif switches.occurs(Fault.EVENTS_DUPLICATED):
-        copies = 2
-    made = [
-        Delivery.objects.create(event=row, url=url, secret=secret, state=state, due_at=due_at)
-        for url, secret in endpoints(event["type"])
+    state, wait, copies = _spoiled(row)
+    due_at = now + timedelta(seconds=wait)
+    made = Delivery.objects.bulk_create(
+        Delivery(event=row, url=url, secret=secret, state=state, due_at=due_at)
+        for url, secret in receivers
         for _ in range(copies)
-    ]
-    event["pending_webhooks"] = len(made)
-    store.save(event)
+    )
     if state == Delivery.State.WAITING:
         ids = [delivery.pk for delivery in made]
-        transaction.on_commit(lambda: deliveries.send_soon(ids, after=(due_at - now).total_seconds()))
+        transaction.on_commit(lambda: deliveries.send_soon(ids, after=wait))
+
+
+def _spoiled(row: Resource) -> tuple[str, int, int]:
+    """(state, seconds to wait, copies) of an event's deliveries: what the switches make of them."""
+    waiting = Delivery.State.WAITING.value
+    if not switches.any_on():
+        return waiting, 0, 1
+    if switches.occurs(Fault.EVENTS_LOST):
+        return Delivery.State.LOST.value, 0, 1
+    if late := switches.occurs(Fault.EVENTS_LATE):
+        return waiting, late.seconds, 1
+    if disorder := switches.occurs(Fault.EVENTS_DISORDERED):
+        # Every other event is held back, so that the one after it arrives first.
+        held_back = Resource.objects.filter(kind="event", position__lte=row.position).count() % 2
+        return waiting, disorder.seconds * held_back, 1
+    return waiting, 0, 2 if switches.occurs(Fault.EVENTS_DUPLICATED) else 1
 
 
 def endpoints(event_type: str) -> list[tuple[str, str]]:
@@ -77,8 +80,7 @@ def endpoints(event_type: str) -> list[tuple[str, str]]:
     found = [(settings.SITE_URL + OWN_ENDPOINT, settings.STRIPE_WEBHOOK_SECRETS[0])]
     for endpoint in store.where("webhook_endpoint", status="enabled"):
         if {"*", event_type} & set(endpoint["enabled_events"]):
-            secret = Resource.objects.get(stripe_id=endpoint["id"]).body["_secret"]
-            found.append((endpoint["url"], secret))
+            found.append((endpoint["url"], endpoint["_secret"]))
     return found
 
 

@@ -73,6 +73,8 @@ def _confirm(body: Body, call: Call) -> Body:
     except payments.Declined:
         outcomes.failed(body, call)
         raise
+    if body["status"] == "requires_action" and call.params.get("error_on_requires_action"):
+        raise payments.fail(body, method, call, decline="authentication_required")
     outcomes.changed(body, call)
     return body
 
@@ -112,6 +114,7 @@ def update(call: Call) -> Body:
         payment_intents.check_amount(body["amount"], body["currency"])
     if "metadata" in call.params:
         customers.merge_metadata(body, call.params["metadata"])
+    body["payment_method_options"] |= call.params.get("payment_method_options") or {}
     return store.save(body)
 
 

@@ -78,7 +78,7 @@ def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
         "on_behalf_of": None,
         "payment_method": None,
         "payment_method_configuration_details": None,
-        "payment_method_options": {},
+        "payment_method_options": given.get("payment_method_options") or {},
         "payment_method_types": payment_methods.offered(currency, allowed),
         "payment_record": None,
         "processing": None,

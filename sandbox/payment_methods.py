@@ -119,7 +119,7 @@ def create(call: Call) -> Body:
     kind = call.params.get("type", "card")
     billing = call.params.get("billing_details") or {}
     if kind != "card":
-        return new(kind, call, billing=billing_details(**billing))
+        return _with_metadata(new(kind, call, billing=billing_details(**billing)), call)
     given = call.params.get("card") or {}
     if "token" in given:
         card = cards.BY_NAME.get(given["token"].removeprefix("tok_"))
@@ -142,7 +142,12 @@ def create(call: Call) -> Body:
             code="incorrect_number",
             param="card[number]",
         )
-    return new_card(entered, call, billing_details(**billing))
+    return _with_metadata(new_card(entered, call, billing_details(**billing)), call)
+
+
+def _with_metadata(method: Body, call: Call) -> Body:
+    method["metadata"] = call.params.get("metadata") or {}
+    return store.save(method)
 
 
 def retrieve(call: Call) -> Body:
@@ -169,7 +174,8 @@ def list_methods(call: Call) -> Body:
 def list_of_customer(call: Call) -> Body:
     customer = store.get("customer", call.ids["customer"])["id"]
     url = f"/v1/customers/{customer}/payment_methods"
-    return store.listing("payment_method", call, url, customer=customer, type=call.params.get("type"))
+    filters = {name: call.params.get(name) for name in ("type", "allow_redisplay")}
+    return store.listing("payment_method", call, url, customer=customer, **filters)
 
 
 def attach_by_api(call: Call) -> Body:

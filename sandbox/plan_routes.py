@@ -14,8 +14,7 @@ from sandbox.route import PAGED, PAGED_ONLY, Route
 
 SUBSCRIPTION_CHANGE = (
     "items metadata proration_behavior proration_date billing_cycle_anchor cancel_at_period_end cancel_at "
-    "cancellation_details default_payment_method description discounts payment_behavior payment_settings "
-    "off_session trial_end collection_method"
+    "cancellation_details default_payment_method description payment_behavior off_session trial_end"
 )
 ROUTES = (
     Route(
@@ -29,7 +28,7 @@ ROUTES = (
         "/v1/subscriptions",
         subscriptions.create,
         "customer items metadata default_payment_method description discounts payment_behavior off_session "
-        "trial_period_days trial_end payment_settings collection_method cancel_at_period_end",
+        "trial_period_days trial_end payment_settings cancel_at_period_end",
     ),
     Route("get", "/v1/subscriptions/{subscription_exposed_id}", subscriptions.retrieve),
     Route(
@@ -44,17 +43,17 @@ ROUTES = (
         subscription_changes.cancel,
         "invoice_now prorate cancellation_details",
     ),
-    Route("get", "/v1/subscription_schedules", schedules.list_schedules, f"{PAGED} customer scheduled"),
+    Route("get", "/v1/subscription_schedules", schedules.list_schedules, f"{PAGED} customer"),
     Route("post", "/v1/subscription_schedules", schedules.create, "from_subscription metadata"),
     Route("get", "/v1/subscription_schedules/{schedule}", schedules.retrieve),
     Route(
         "post",
         "/v1/subscription_schedules/{schedule}",
         schedules.update,
-        "phases end_behavior metadata proration_behavior",
+        "phases end_behavior metadata",
     ),
-    Route("post", "/v1/subscription_schedules/{schedule}/release", schedules.release, "preserve_cancel_date"),
-    Route("post", "/v1/subscription_schedules/{schedule}/cancel", schedules.cancel, "invoice_now prorate"),
+    Route("post", "/v1/subscription_schedules/{schedule}/release", schedules.release),
+    Route("post", "/v1/subscription_schedules/{schedule}/cancel", schedules.cancel),
     Route(
         "get",
         "/v1/invoices",
@@ -65,13 +64,13 @@ ROUTES = (
         "post",
         "/v1/invoices",
         invoice_api.create,
-        "customer description metadata auto_advance collection_method currency",
+        "customer description metadata currency",
     ),
     Route(
         "post",
         "/v1/invoices/create_preview",
         invoice_previews.create,
-        "customer subscription subscription_details discounts currency",
+        "customer subscription subscription_details",
     ),
     Route("get", "/v1/invoices/{invoice}", invoice_api.retrieve),
     Route(
@@ -86,12 +85,12 @@ ROUTES = (
     Route("get", "/v1/invoices/{invoice}/lines", invoice_api.list_lines, PAGED_ONLY),
     Route("get", "/v1/invoice_payments", invoice_api.list_payments, f"{PAGED} invoice payment status"),
     Route("get", "/v1/invoice_payments/{invoice_payment}", invoice_api.retrieve_payment),
-    Route("get", "/v1/invoiceitems", invoice_items.list_items, f"{PAGED} customer invoice pending"),
+    Route("get", "/v1/invoiceitems", invoice_items.list_items, f"{PAGED} customer invoice"),
     Route(
         "post",
         "/v1/invoiceitems",
         invoice_items.create,
-        "customer amount currency description metadata subscription invoice",
+        "customer amount currency description metadata subscription",
     ),
     Route("get", "/v1/invoiceitems/{invoiceitem}", invoice_items.retrieve),
     Route(

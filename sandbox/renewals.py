@@ -33,28 +33,28 @@ class Step(NamedTuple):
     body: Body
 
 
-def run_until(customers: list[str], instant: int, call: Call) -> Iterator[int]:
-    """Let all happen that is due for these customers until the instant; yields each step's instant first."""
-    while step := _next(customers, instant):
+def run_until(clock: str | None, instant: int, call: Call) -> Iterator[int]:
+    """Let all happen that is due until the instant for those on this test clock (on none: None).
+
+    Yields each step's instant before the step.
+    """
+    while step := _next(clock, instant):
         yield step.instant
         step.happen(step.body, call.at(step.instant))
 
 
 def run_due(call: Call) -> int:
     """The same in real time, for all customers without a test clock; the number of steps."""
-    customers = [body["id"] for body in store.where("customer", test_clock=None)]
-    return sum(1 for _ in run_until(customers, call.now, call))
+    return sum(1 for _ in run_until(None, call.now, call))
 
 
-def _next(customers: list[str], instant: int) -> Step | None:
-    due = [step for customer in customers for step in _steps(customer) if step.instant <= instant]
+def _next(clock: str | None, instant: int) -> Step | None:
+    due = [step for step in _steps(clock) if step.instant <= instant]
     return min(due, key=lambda step: step.instant, default=None)
 
 
-def _steps(customer: str) -> Iterator[Step]:
-    for subscription in store.where("subscription", customer=customer):
-        if subscription["status"] in subscription_states.OVER:
-            continue
+def _steps(clock: str | None) -> Iterator[Step]:
+    for subscription in store.where("subscription", test_clock=clock, ended_at=None):
         if subscription["status"] == "incomplete":
             yield Step(subscription["created"] + INCOMPLETE_FOR, _expire, subscription)
             continue
@@ -63,7 +63,7 @@ def _steps(customer: str) -> Iterator[Step]:
         if subscription["cancel_at"]:
             yield Step(subscription["cancel_at"], _end, subscription)
         yield Step(_period_end(subscription), renew, subscription)
-    for invoice in store.where("invoice", customer=customer, status="open"):
+    for invoice in store.where("invoice", test_clock=clock, status="open"):
         if invoice["next_payment_attempt"]:
             yield Step(invoice["next_payment_attempt"], _retry, invoice)
 

@@ -65,10 +65,15 @@ def random_text(length: int) -> str:
 
 def add(body: Body) -> Body:
     """Keep a new object; its body names its id, kind and creation."""
-    Resource.objects.create(
+    add_row(body)
+    return body
+
+
+def add_row(body: Body) -> Resource:
+    """The same, for who needs the row."""
+    return Resource.objects.create(
         stripe_id=body["id"], kind=body["object"], created=body.get("created", 0), body=body
     )
-    return body
 
 
 def save(body: Body) -> Body:

@@ -58,6 +58,10 @@ def _plain_fields(body: Body, call: Call) -> dict[str, Any]:
             "cancel_at": given["cancel_at"] or None,
             "canceled_at": call.now if given["cancel_at"] else None,
         }
+    if isinstance(given.get("trial_end"), int):
+        raise errors.StripeError(
+            "The sandbox ends trials now, or not at all.", param="trial_end", code="sandbox_gap"
+        )
     if details := given.get("cancellation_details"):
         fields["cancellation_details"] = (
             fields.get("cancellation_details") or body["cancellation_details"]

@@ -56,6 +56,7 @@ def create(call: Call) -> Body:
         description=given.get("description"),
         behaviour=given.get("payment_behavior", "allow_incomplete"),
         cancel_at_period_end=given.get("cancel_at_period_end", False),
+        payment_settings=given.get("payment_settings"),
     )
 
 
@@ -189,7 +190,8 @@ def _blank(call: Call, customer: str, currency: str, trial_end: int | None, give
             "payment_method_options": None,
             "payment_method_types": None,
             "save_default_payment_method": "off",
-        },
+        }
+        | (given.get("payment_settings") or {}),
         "pending_invoice_item_interval": None,
         "pending_setup_intent": None,
         "pending_update": None,

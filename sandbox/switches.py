@@ -58,6 +58,10 @@ def turn_all_off() -> None:
     Switch.objects.all().delete()
 
 
+def any_on() -> bool:
+    return Switch.objects.exclude(remaining=0).exists()
+
+
 def occurs(fault: Fault) -> State | None:
     """The switch when it is on, used up by one occasion; None when it is off."""
     row = Switch.objects.filter(name=fault).exclude(remaining=0).first()
