@@ -32,7 +32,7 @@ class CatalogueInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A checked file: its content and the SHA-256 of its bytes."""
+    """A checked file: its content, and the SHA-256 of that."""
 
     path: Path
     catalogue: schema.Catalogue
@@ -74,7 +74,9 @@ def read(name_or_path: str) -> CatalogueFile:
         raise CatalogueInvalid(
             [_sentence(path, text, table, found.path, found.value, found.expected) for found in wrong]
         )
-    return CatalogueFile(path, catalogue, hashlib.sha256(content).hexdigest())
+    # Of what was understood, not of the bytes: a comment is no change, a field that Refill learnt to read is.
+    fingerprint = hashlib.sha256(catalogue.model_dump_json().encode()).hexdigest()
+    return CatalogueFile(path, catalogue, fingerprint)
 
 
 def assumptions(catalogue: schema.Catalogue) -> list[tuple[str, str]]:

@@ -101,12 +101,13 @@ def priced(
     if text is None:
         return prices.price_use(service=service, usage=usage or {}, now=now, action=action, options=options)
     rate = _counting_rate(service, action, now)
-    answer = book.current().policies.expected_output_tokens
+    policies = book.current().policies
+    usual = {"output_tokens": policies.expected_output_tokens, "seconds": policies.expected_seconds}
     likely, most = tokens_of(text)
     quoted, upper = (
         prices.price_use(
             service=service,
-            usage=usage_of_text(rate, text, tokens=tokens, answer=answer, known=usage or {}),
+            usage=usage_of_text(rate, text, guessed=usual | {"input_tokens": tokens}, known=usage or {}),
             now=now,
             action=action,
             options=options,
@@ -126,11 +127,10 @@ def _counting_rate(service: str, action: str, now: datetime) -> Rate:
 
 
 def usage_of_text(
-    rate: Rate, text: str, *, tokens: int, answer: int, known: Mapping[str, Any]
+    rate: Rate, text: str, *, guessed: Mapping[str, int], known: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A text as a use of this rate; what the caller already knows stands."""
-    guessed: dict[str, Any] = {"characters": len(text)} | {meter: 1 for meter in _ONE_OF}
-    guessed |= {"input_tokens": tokens, "output_tokens": answer}
+    """A text as a use of this rate: `guessed` are counts of tokens and seconds; what is `known` stands."""
+    guessed = {"characters": len(text)} | dict.fromkeys(_ONE_OF, 1) | dict(guessed)
     usage: dict[str, Any] = {}
     for line in rate.lines:
         usage |= _guess(line, guessed, known)

@@ -73,6 +73,17 @@ def quantity_field(meter: str) -> forms.Field:
     return forms.IntegerField(label=label, min_value=0, max_value=most, required=False)
 
 
+def text_field() -> forms.Field:
+    """A field for a text that stands for counts of tokens."""
+    return forms.CharField(
+        label=_("Or a text"),
+        required=False,
+        max_length=LONGEST_TEXT,
+        widget=forms.Textarea({"rows": 2}),
+        help_text=_("Its tokens are estimated, and those of a usual answer added."),
+    )
+
+
 class EstimateForm(forms.Form):
     """A use of one rate: its meters, its options, or a text. Until something is typed, a typical use."""
 
@@ -95,13 +106,7 @@ class EstimateForm(forms.Form):
                     required=False,
                 )
         if any(line.meter in meters.TOKENS or line.meter == "characters" for line in rate.lines):
-            self.fields["text"] = forms.CharField(
-                label=_("Or a text"),
-                required=False,
-                max_length=LONGEST_TEXT,
-                widget=forms.Textarea({"rows": 2}),
-                help_text=_("Its tokens are estimated, and those of a usual answer added."),
-            )
+            self.fields["text"] = text_field()
 
     def use(self) -> dict[str, Any]:
         """The use as estimates.priced takes it (without the service). Call it on a valid or unbound form."""
@@ -121,7 +126,7 @@ class CompareForm(forms.Form):
     """One use for all models of a kind."""
 
     def __init__(self, data: Any, *, modalities: list[str], modality: str, asked: list[str]) -> None:
-        super().__init__(data if any(meter in data for meter in asked) else None, initial=TYPICAL)
+        super().__init__(data if any(name in data for name in [*asked, "text"]) else None, initial=TYPICAL)
         self.asked = asked
         if len(modalities) > 1:
             choices = [(value, value.capitalize()) for value in modalities]
@@ -130,8 +135,14 @@ class CompareForm(forms.Form):
             )
         for meter in asked:
             self.fields[meter] = quantity_field(meter)
+        if meters.TOKENS.intersection(asked):
+            self.fields["text"] = text_field()
 
     def usage(self) -> dict[str, Any]:
-        """Quantities by meter. Call it on a valid or unbound form."""
+        """Quantities by meter, unless a text stands for them. Call it on a valid or unbound form."""
         told = self.cleaned_data if self.is_bound else TYPICAL
-        return {meter: told.get(meter) or 0 for meter in self.asked}
+        return {} if self.text() else {meter: told.get(meter) or 0 for meter in self.asked}
+
+    def text(self) -> str | None:
+        """The text to estimate by, if one was given."""
+        return self.cleaned_data.get("text") or None if self.is_bound else None

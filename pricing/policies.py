@@ -139,5 +139,7 @@ class Policies(Strict):
     """The alert threshold of a new account; 0: no alert until the user sets one."""
     expected_output_tokens: int = Field(default=500, gt=0)
     """What an estimate from a text assumes the answer to be."""
+    expected_seconds: int = Field(default=5, gt=0)
+    """What an estimate from a text assumes a clip to last."""
     estimate_minutes: int = Field(default=15, gt=0, le=24 * 60)
     """How long an estimate's price is kept."""

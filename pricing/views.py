@@ -13,18 +13,26 @@ from pricing.estimator import estimator
 from pricing.forms import CompareForm, FilterForm
 from pricing.meters import PARTS
 
+LISTED = 250  # rows of one page; an imported price map has thousands, and a search finds them
+
 
 @require_safe
 @vary_on_headers("HX-Request")
 def price_list(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     form = FilterForm(request.GET, filters=selectors.filters())
-    services = selectors.services(now=now, **form.chosen())
-    context: dict[str, Any] = {"form": form, "services": services, "narrowed": any(form.chosen().values())}
+    chosen = form.chosen()
+    services = selectors.services(now=now, **chosen)
+    context: dict[str, Any] = {
+        "form": form,
+        "services": services[:LISTED],
+        "more": max(0, len(services) - LISTED),
+        "narrowed": any(chosen.values()),
+    }
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "pricing/_service_list.html", context)
     first = next((one for one in selectors.services(now=now) if one.rate is not None), None)
-    context["all_services"] = selectors.services(now=now)
+    context["all_services"] = selectors.services(now=now)[:LISTED]
     context["service"] = first
     context["estimator"] = estimator(first, {}, now=now) if first else None
     return render(request, "pricing/price_list.html", context)
@@ -51,7 +59,7 @@ def estimate(request: HttpRequest) -> HttpResponse:
     context = {
         "service": priced,
         "estimator": estimator(priced, request.GET, now=now),
-        "all_services": selectors.services(now=now),
+        "all_services": selectors.services(now=now)[:LISTED],
     }
     part = request.htmx  # type: ignore[attr-defined]
     return render(request, "pricing/_estimator.html" if part else "pricing/estimate.html", context)
@@ -73,10 +81,10 @@ def compare(request: HttpRequest) -> HttpResponse:
     form = CompareForm(request.GET, modalities=modalities, modality=modality, asked=list(asked))
     compared = []
     if not form.is_bound or form.is_valid():
-        compared = estimates.compare(now=now, usage=form.usage(), modality=modality)
+        compared = estimates.compare(now=now, usage=form.usage(), text=form.text(), modality=modality)
     context = {
         "form": form,
-        "compared": compared,
+        "compared": compared[:LISTED],
         "has_speed": any(one.service.speed for one in compared),
         "has_usage_class": any(one.service.usage_class for one in compared),
     }

@@ -123,6 +123,20 @@ def test_models_are_compared_cheapest_first(client):
     assert "Nothing to compare" in words(client.get("/pricing/compare/?modality=image&images=0"))
 
 
+def test_models_are_compared_for_a_text(client):
+    page = words(client.get("/pricing/compare/", {"modality": "text", "text": "Tell me about foxes. " * 20}))
+    assert page.index("DeepSeek V3 0324") < page.index("Claude Opus 4")
+
+
+def test_a_very_long_list_is_cut_and_says_so(client, monkeypatch):
+    from pricing import views
+
+    monkeypatch.setattr(views, "LISTED", 10)
+    page = words(client.get("/pricing/"))
+    assert "24 more. Search or filter" in page
+    assert "Veo 3" in words(client.get("/pricing/?q=veo"))
+
+
 def test_unknown_services_are_not_found(client):
     assert client.get("/pricing/nope/").status_code == 404
     assert client.get("/pricing/estimate/?service=nope").status_code == 404
