@@ -101,6 +101,14 @@ def go_and_pay(request: HttpRequest, purchase: Purchase) -> HttpResponse:
     return redirect("purchase", purchase.public_id)
 
 
+def form_key(request: HttpRequest) -> str:
+    """The key that was drawn with the form; a new one where the form was made by somebody else."""
+    try:
+        return str(uuid.UUID(request.POST.get("key", "")))
+    except ValueError:
+        return str(uuid.uuid4())
+
+
 def see_other(url: str) -> HttpResponseRedirect:
     """After a POST: 303, so that reloading what comes next sends nothing again."""
     answer = HttpResponseRedirect(url)

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from billing import cards, fulfilment, plan_prices, stripe_gateway, subscription_sync
+from billing import cards, fulfilment, plan_prices, stripe_gateway, subscription_sync, turns
 from billing.models import Purchase
 from billing.stripe_gateway import Facts
 from core.amounts import plain
@@ -40,14 +40,20 @@ def open_page(purchase: Purchase, now: datetime) -> str:
         free = fulfilment.Payment(amount=0, currency=purchase.currency)
         fulfilment.paid(purchase.pk, free, now)
         return return_url(purchase)
+    with turns.turn(f"account {purchase.account_id}"):  # two clicks at once: the second finds the page made
+        purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id"])
+        if not purchase.checkout_url:
+            _make_page(purchase)
+    return str(purchase.checkout_url)
+
+
+def _make_page(purchase: Purchase) -> None:
     customer = cards.customer_of(purchase.account, email=_email(purchase))
-    params = _params(purchase, customer)
-    session = stripe_gateway.create_checkout(key=f"checkout:{purchase.pk.hex}", params=params)
-    Purchase.objects.filter(pk=purchase.pk).update(
-        stripe_session_id=session["id"], checkout_url=session["url"] or ""
+    session = stripe_gateway.create_checkout(
+        key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
     )
     purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
-    return str(purchase.checkout_url)
+    purchase.save(update_fields=["stripe_session_id", "checkout_url"])
 
 
 def refresh(purchase: Purchase, now: datetime) -> Purchase:

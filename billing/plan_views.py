@@ -23,7 +23,7 @@ from billing import (
     stripe_gateway,
     subscriptions,
 )
-from billing.buy_views import UNREACHABLE, go_and_pay
+from billing.buy_views import UNREACHABLE, form_key, go_and_pay
 from billing.models import PlanChange, Purchase
 from pricing.models import Plan
 
@@ -103,7 +103,7 @@ def _confirm(request: AccountRequest, key: str, now: datetime) -> HttpResponse:
             interval=request.POST.get("interval", ""),
             currency=request.POST.get("currency", ""),
             confirm=request.POST.get("understood") == "on",
-            key=f"page:{request.POST.get('key', '')[:40]}",
+            key=f"page:{form_key(request)}",
             now=now,
         )
         return go_and_pay(request, order)

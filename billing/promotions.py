@@ -98,7 +98,8 @@ def _row(campaign: Campaign) -> dict[str, object]:
 def _usable(account: Account, code: str, now: datetime) -> Promotion:
     """The promotion, locked until the transaction ends, if this account may use it now."""
     text = code.strip().upper()
-    promotion = Promotion.objects.select_for_update().filter(code=text).first() if text.isascii() else None
+    rows = Promotion.objects.select_for_update().filter(code=text)
+    promotion = rows.first() if is_code(text) else None
     if promotion is None:
         raise CodeRefused("unknown_code", _("There is no such code. Check how it is written."))
     if now < promotion.starts_at:
@@ -114,6 +115,11 @@ def _usable(account: Account, code: str, now: datetime) -> Promotion:
         if plan not in promotion.plans:
             raise CodeRefused("code_not_for_plan", _("This code is not for the plan that you are on."))
     return promotion
+
+
+def is_code(text: str) -> bool:
+    """Whether a text could be a code at all (and may be sent to the database)."""
+    return text.isascii() and text.isprintable() and 0 < len(text) <= 40
 
 
 def _uses(promotion: Promotion, account: Account) -> int:

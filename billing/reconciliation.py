@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import connection
 from django.db.models import F, Q
 
 from billing import (
@@ -23,6 +22,7 @@ from billing import (
     stripe_handlers,
     subscription_sync,
     subscriptions,
+    turns,
 )
 from billing.models import Purchase, Reconciliation, Refund, StripeEvent, Subscription
 from billing.stripe_gateway import Facts
@@ -30,7 +30,6 @@ from billing.stripe_gateway import Facts
 log = structlog.get_logger(__name__)
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK_BACK = timedelta(days=3)
-_LOCK = 0x5265636F  # one run at a time
 _MINE = (
     stripe_gateway.StripeProblem,
     subscription_sync.NotOurs,
@@ -44,15 +43,8 @@ def run(now: datetime) -> Reconciliation | None:
 
     Raises stripe_gateway.Unreachable; the bookmark then stays where it was.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(%s)", [_LOCK])
-        if not cursor.fetchone()[0]:
-            return None
-    try:
-        return _run(now)
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_unlock(%s)", [_LOCK])
+    with turns.turn_if_free("reconciliation") as free:
+        return _run(now) if free else None
 
 
 def _run(now: datetime) -> Reconciliation:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts import addresses
 from accounts import selectors as accounts
 from accounts.models import Account
-from billing import lasting, ledger
+from billing import lasting, ledger, promotions
 from billing.models import Charge, InvitationCode, Purchase, Referral
 from billing.promotions import CodeRefused
 from pricing import book
@@ -38,9 +38,9 @@ def code_of(account: Account) -> str:
 def inviter_of(code: str) -> Account | None:
     """Whose code this is."""
     text = code.strip().upper()
-    found = (
-        InvitationCode.objects.select_related("account").filter(code=text).first() if text.isascii() else None
-    )
+    if not promotions.is_code(text):
+        return None
+    found = InvitationCode.objects.select_related("account").filter(code=text).first()
     return found.account if found else None
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import alerts, auto_top_up, cards, offers, selectors, stripe_gateway, top_up_settings
-from billing.buy_views import UNREACHABLE, see_other
+from billing.buy_views import UNREACHABLE, form_key, see_other
 from billing.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from billing.models import BillingProfile
 from core.amounts import plain
@@ -112,7 +112,7 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
 def save_card(request: AccountRequest) -> HttpResponse:
     """On to Stripe's page on which a card is saved."""
     try:
-        return see_other(cards.saving_page(request.account, key=request.POST.get("key", "")[:40]))
+        return see_other(cards.saving_page(request.account, key=form_key(request)))
     except stripe_gateway.StripeProblem:
         messages.error(request, UNREACHABLE)
         return redirect("auto_top_up")

@@ -40,6 +40,7 @@ PLANS = {
 }
 amounts = st.sampled_from(["0.000001", "0.5", "1", "3", "7.25", "40", "150"]).map(Decimal)
 many = st.integers(0, 30)
+lifetimes = st.sampled_from([None, None, 1, 20])
 covers = st.sampled_from([("gpt-4o", "tag:text"), ("flux", "tag:image")])
 services = st.sampled_from([None, None, ("gpt-4o",), ("tag:image",)])
 
@@ -86,27 +87,24 @@ class Moves(RuleBasedStateMachine):
 
     # moves
 
-    @rule(
-        credits=amounts,
-        kind=st.sampled_from(["top_up", "bonus"]),
-        days=st.sampled_from([None, 1, 20]),
-        of=services,
-    )
+    @rule(credits=amounts, kind=st.sampled_from(["top_up", "bonus"]), days=lifetimes, of=services)
     def grant(self, credits, kind, days, of):
         self.give(credits, kind, days, of, None)
 
-    @rule(credits=amounts, bonus=st.booleans())
-    def buy(self, credits, bonus):
+    @rule(credits=amounts, days=lifetimes, bonus=st.booleans(), first=st.booleans())
+    def buy(self, credits, days, bonus, first):
+        """`first`: spent before anything else, so that a refund finds it spent."""
         self.sales.append(uuid.uuid4())
-        self.give(credits, "top_up", None, None, self.sales[-1])
+        self.give(credits, "top_up", days, None, self.sales[-1], 1 if first else 40)
         if bonus:
             self.give(Decimal(2), "bonus", 3, None, self.sales[-1])
 
-    def give(self, credits, kind, days, of, sale):
+    def give(self, credits, kind, days, of, sale, priority=None):
         ends = None if days is None else self.now + days * DAY
-        terms = {"kind": kind, "services": of, "purchase_id": sale, "expires_at": ends}
+        terms = {"kind": kind, "services": of, "purchase_id": sale, "expires_at": ends, "priority": priority}
         key, now = self.key(), self.now
         mine = a_grant(key, credits, kind, now, ends or NEVER, services=of, purchase=sale)
+        mine.priority = mine.priority if priority is None else priority
         self.both(
             lambda: (self.book.settle(now), self.book.add(mine, now)),
             lambda: give(self.account, str(credits), key, now, **terms),
@@ -267,7 +265,7 @@ class Moves(RuleBasedStateMachine):
 
     # time
 
-    @rule(hours=st.sampled_from([0.01, 1, 7, 24, 80, 24 * 20, 24 * 70]))
+    @rule(hours=st.sampled_from([0.01, 1, 7, 24, 40, 80, 24 * 70]))
     def wait(self, hours):
         self.now += dt.timedelta(hours=hours)
 

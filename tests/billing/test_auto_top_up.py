@@ -1,0 +1,168 @@
+"""Automatic top-up: it buys once, stays within its ceilings, and stops rather than loop."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account
+from billing import auto_top_up, cards, ledger, stripe_gateway, top_up_settings
+from billing.models import AutoTopUp, Mail, Purchase
+from tests.billing.conftest import smallest_pack
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def wish(stripe_world: Any, account: Account) -> Callable[..., AutoTopUp]:
+    """Switch it on with a saved test card: `wish(card="visa")`; the balance is far below the threshold."""
+
+    def make(card: str = "visa", **given: Any) -> AutoTopUp:
+        customer = cards.customer_of(account)
+        method = stripe_world.payment_methods.attach(f"pm_card_{card}", {"customer": customer})
+        cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+        facts: dict[str, Any] = {"enabled": True, "below": Decimal(500), "pack": smallest_pack()}
+        facts |= {"currency": "usd", "monthly_amount": 100_000, "monthly_count": 3}
+        return AutoTopUp.objects.create(account=account, **facts | given)
+
+    return make
+
+
+def bought(status: str = "paid") -> int:
+    return Purchase.objects.filter(origin="auto_top_up", status=status).count()
+
+
+@pytest.mark.requirement("APIN-08")
+def test_it_buys_the_pack_with_the_saved_card_when_credits_run_low(
+    wish: Callable[..., AutoTopUp], account: Account, balance: Callable[[], Decimal]
+) -> None:
+    before = balance()
+    wish()
+
+    assert auto_top_up.look(account.pk, timezone.now()) == AutoTopUp.Outcome.PAID
+
+    purchase = Purchase.objects.get()
+    assert (purchase.status, purchase.origin) == ("paid", "auto_top_up")
+    assert balance() == before + purchase.credits
+
+
+def test_it_does_nothing_above_the_threshold_or_when_switched_off(
+    wish: Callable[..., AutoTopUp], account: Account
+) -> None:
+    row = wish(below=Decimal(1))
+    assert auto_top_up.look(account.pk, timezone.now()) == ""
+    AutoTopUp.objects.filter(pk=row.pk).update(enabled=False, below=500)
+    assert auto_top_up.look(account.pk, timezone.now()) == ""
+    assert not Purchase.objects.exists()
+
+
+@pytest.mark.fault("P16")
+def test_it_rests_after_a_payment_and_keeps_both_ceilings(
+    wish: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any]
+) -> None:
+    wish(below=Decimal(10**6), monthly_count=2)
+    assert auto_top_up.look(account.pk, timezone.now()) == "paid"
+    assert auto_top_up.look(account.pk, timezone.now()) == "cooling"
+    assert auto_top_up.look(account.pk, later(minutes=1)) == "paid"
+    assert auto_top_up.look(account.pk, later(minutes=2)) == "ceiling_count"
+
+    price = Purchase.objects.all()[0].amount
+    AutoTopUp.objects.update(monthly_count=9, monthly_amount=price * 3 - 1)
+    assert auto_top_up.look(account.pk, later(minutes=3)) == "ceiling_money"
+    assert bought() == 2
+
+
+@pytest.mark.requirement("APIN-08")
+def test_a_decline_stops_it_tells_the_owner_and_three_suspend_it_until_the_card_changes(
+    wish: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any], stripe_world: Any
+) -> None:
+    wish(card="chargeCustomerFail")
+    for hours in (0, 2, 4):
+        assert auto_top_up.look(account.pk, later(hours=hours)) == "declined"
+        assert auto_top_up.look(account.pk, later(hours=hours, minutes=5)) in {"declined", "suspended"}
+    assert auto_top_up.look(account.pk, later(hours=30)) == "suspended"
+    assert (bought("failed"), bought("paid")) == (3, 0)
+    assert Mail.objects.filter(template="top_up_failed").count() == 3
+
+    method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.customer_of(account)})
+    cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+    assert auto_top_up.look(account.pk, later(hours=31)) == "paid"
+
+
+@pytest.mark.fault("P16")
+def test_a_bank_that_asks_for_the_person_pauses_it_and_writes_no_blind_retry(
+    wish: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any]
+) -> None:
+    wish(card="authenticationRequired")
+
+    assert auto_top_up.look(account.pk, timezone.now()) == "authenticate"
+    assert auto_top_up.look(account.pk, later(days=2)) == "authenticate"
+
+    assert bought("failed") == 1
+    [mail] = Mail.objects.filter(template="top_up_authenticate")
+    assert mail.context["pack"] == smallest_pack()
+
+
+@pytest.mark.fault("P17")
+def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(
+    wish: Callable[..., AutoTopUp],
+    account: Account,
+    later: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    stripe_world: Any,
+) -> None:
+    wish()
+    real = stripe_gateway.charge_saved_card
+
+    def charged_and_lost(**given: Any) -> Any:
+        real(**given)
+        raise stripe_gateway.Unreachable("timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stripe_gateway, "charge_saved_card", charged_and_lost)
+        assert auto_top_up.look(account.pk, timezone.now()) == "unreachable"
+    assert auto_top_up.look(account.pk, timezone.now() + timedelta(seconds=5)) == "pending"
+    assert auto_top_up.look(account.pk, later(minutes=2)) == "paid"
+
+    assert len(stripe_world.payment_intents.list({}).data) == 1
+    assert Purchase.objects.get().status == "paid"
+
+
+def test_without_a_card_it_says_so(stripe_world: Any, account: Account) -> None:
+    AutoTopUp.objects.create(
+        account=account, enabled=True, below=500, pack=smallest_pack(), currency="usd", monthly_amount=10**6
+    )
+    assert auto_top_up.look(account.pk, timezone.now()) == "no_card"
+    assert AutoTopUp.objects.get().last_outcome == "no_card"
+
+
+def test_looking_at_all_finds_those_who_run_low(wish: Callable[..., AutoTopUp], account: Account) -> None:
+    wish()
+    assert auto_top_up.look_at_all(timezone.now()) == 1
+    assert bought() == 1
+
+
+def test_settings_that_could_never_buy_are_refused(account: Account) -> None:
+    from pricing import book
+    from pricing.models import Catalogue
+
+    row = Catalogue.objects.get()
+    row.policies["auto_top_up"] = {"largest_monthly_packs": 5, "assumed": False, "reason": ""}
+    row.save(update_fields=["policies"])
+    book.changed()
+
+    def refused(**given: Any) -> str:
+        facts: dict[str, Any] = {"enabled": True, "below": Decimal(1), "pack": smallest_pack(), "user": None}
+        facts |= {"currency": "usd", "monthly_amount": 10**6, "monthly_count": 2}
+        with pytest.raises(top_up_settings.SettingsInvalid) as refusal:
+            top_up_settings.change(account_id=account.pk, now=timezone.now(), **facts | given)
+        return refusal.value.field
+
+    assert refused(monthly_amount=1) == "monthly_amount"
+    assert refused(monthly_count=6) == "monthly_count"
+    assert refused(pack="nothing") == "pack"
+    assert refused(currency="xxx") == "currency"
+    assert ledger.balance(account.pk, timezone.now()).total >= 0

@@ -1,0 +1,199 @@
+"""Promotion codes, campaigns and invitations."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import checkout, codes, ledger, promotions, referrals, refund_news
+from billing.models import Promotion, Purchase, Redemption, Referral
+from pricing import book
+from pricing.models import Catalogue
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def promotion(catalogue: None) -> Callable[..., Promotion]:
+    def make(**given: Any) -> Promotion:
+        now = timezone.now()
+        facts: dict[str, Any] = {"code": "SUMMER", "label": "Summer", "gives": "credits", "credits": 50}
+        facts |= {"starts_at": now - timedelta(days=1), "ends_at": now + timedelta(days=1)}
+        return Promotion.objects.create(**facts | given)
+
+    return make
+
+
+@pytest.fixture
+def referral_policy(catalogue: None) -> None:
+    row = Catalogue.objects.get()
+    row.policies["referral"] = {
+        "inviter_credits": "30",
+        "invited_credits": "20",
+        "qualifies": "first_purchase",
+        "assumed": True,
+        "reason": "a test's own",
+    }
+    row.save(update_fields=["policies"])
+    book.changed()
+
+
+def total(account: Account) -> Decimal:
+    return ledger.balance(account.pk, timezone.now()).total
+
+
+@pytest.mark.requirement("REFLY-04")
+def test_a_code_gives_its_credits_once_to_each_account(
+    promotion: Callable[..., Promotion], account: Account, bob: User, account_of: Callable[[User], Account]
+) -> None:
+    promotion()
+    before = total(account)
+
+    assert codes.redeem(account=account, code=" summer ", now=timezone.now()).credits == 50
+    with pytest.raises(promotions.CodeRefused) as refusal:
+        codes.redeem(account=account, code="SUMMER", now=timezone.now())
+    codes.redeem(account=account_of(bob), code="SUMMER", now=timezone.now())
+
+    assert refusal.value.code == "code_already_used"
+    assert total(account) == before + 50
+    assert Promotion.objects.get(code="SUMMER").redeemed == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"starts_at": "later"}, "code_not_yet"),
+        ({"ends_at": "before"}, "code_expired"),
+        ({"total_limit": 0}, "code_used_up"),
+        ({"plans": ["studio"]}, "code_not_for_plan"),
+        ({"gives": "discount", "percent_off": 10}, "code_is_discount"),
+    ],
+)
+def test_a_code_is_refused_with_its_reason(
+    promotion: Callable[..., Promotion], account: Account, given: dict[str, Any], code: str
+) -> None:
+    times = {"later": timezone.now() + timedelta(hours=1), "before": timezone.now() - timedelta(hours=1)}
+    promotion(**{name: times.get(str(value), value) for name, value in given.items()})
+
+    with pytest.raises(promotions.CodeRefused) as refusal:
+        codes.redeem(account=account, code="SUMMER", now=timezone.now())
+    assert refusal.value.code == code
+
+
+@pytest.mark.parametrize("code", ["NOPE", "", "\x00", "ＳＵＭＭＥＲ", "x" * 500])
+def test_an_unknown_code_is_refused(promotion: Callable[..., Promotion], account: Account, code: str) -> None:
+    promotion()
+    with pytest.raises(promotions.CodeRefused):
+        codes.redeem(account=account, code=code, now=timezone.now())
+
+
+def test_a_discount_lowers_the_order_and_comes_back_when_the_order_is_given_up(
+    promotion: Callable[..., Promotion], order: Callable[..., Purchase]
+) -> None:
+    promotion(code="TENTH", gives="discount", credits=0, percent_off=10, total_limit=1)
+
+    purchase = order(code="tenth")
+
+    assert purchase.amount == purchase.list_amount - purchase.list_amount * 10 // 100
+    with pytest.raises(promotions.CodeRefused):
+        order(code="TENTH", key="other")
+    checkout.cancel(purchase, timezone.now())
+    assert order(code="TENTH", key="third").promotion_code == "TENTH"
+
+
+def test_a_whole_discount_needs_no_payment(
+    promotion: Callable[..., Promotion], order: Callable[..., Purchase], balance: Callable[[], Decimal]
+) -> None:
+    before = balance()
+    promotion(code="GIFT", gives="discount", credits=0, percent_off=100)
+
+    purchase = order(code="GIFT")
+
+    purchase.refresh_from_db()
+    assert (purchase.status, purchase.amount) == (Purchase.Status.PAID, 0)
+    assert balance() == before + purchase.credits
+
+
+@pytest.mark.requirement("RECR-05")
+def test_both_sides_are_rewarded_once_after_the_first_purchase_and_share_its_fate(
+    referral_policy: None,
+    stripe_world: Any,
+    paid: Callable[..., Purchase],
+    account: Account,
+    bob: User,
+    account_of: Callable[[User], Account],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    inviter = account_of(bob)
+    code = referrals.code_of(inviter)
+    codes.redeem(account=account, code=code, now=timezone.now())
+    before = total(account), total(inviter)
+    referrals.reward_due(timezone.now())
+    assert (total(account), total(inviter)) == before  # nothing yet: the invited has not qualified
+
+    with django_capture_on_commit_callbacks(execute=True):
+        purchase = paid()
+    referrals.reward_due(timezone.now())
+
+    assert total(account) == before[0] + purchase.credits + 20
+    assert total(inviter) == before[1] + 30
+    assert Referral.objects.get().state == Referral.State.REWARDED
+    facts = {"id": "re_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
+    with django_capture_on_commit_callbacks(execute=True):
+        refund_news.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+    assert (total(account), total(inviter)) == before
+    assert Referral.objects.get().state == Referral.State.TAKEN_BACK
+
+
+def test_nobody_invites_himself_twice_or_late(
+    referral_policy: None, account: Account, bob: User, charlie: User, account_of: Callable[[User], Account]
+) -> None:
+    def refusal(code: str, when: Any = None) -> str:
+        with pytest.raises(promotions.CodeRefused) as refused:
+            codes.redeem(account=account, code=code, now=when or timezone.now())
+        return refused.value.code
+
+    assert refusal(referrals.code_of(account)) == "own_invitation"
+    assert refusal(referrals.code_of(account_of(bob)), timezone.now() + timedelta(days=15)) == "not_new"
+    codes.redeem(account=account, code=referrals.code_of(account_of(bob)), now=timezone.now())
+    assert refusal(referrals.code_of(account_of(charlie))) == "already_invited"
+
+
+def test_a_spelling_of_ones_own_mailbox_is_oneself(referral_policy: None, account: Account) -> None:
+    from tests.conftest import person
+
+    twin = User.objects.get(pk=person("alice+twin").pk)
+    with pytest.raises(promotions.CodeRefused) as refused:
+        codes.redeem(
+            account=Account.objects.get(person=twin), code=referrals.code_of(account), now=timezone.now()
+        )
+    assert refused.value.code == "own_invitation"
+
+
+def test_the_page_redeems_and_shows_why_not(
+    promotion: Callable[..., Promotion], alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    promotion()
+    browser = signed_in(alice)
+
+    assert (
+        "50 credits were added"
+        in browser.post("/billing/redeem/", {"code": "summer"}, follow=True).content.decode()
+    )
+    again = browser.post("/billing/redeem/", {"code": "summer"})
+    assert (again.status_code, "already used" in again.content.decode()) == (422, True)
+    assert Redemption.objects.count() == 1
+
+
+def test_the_link_remembers_the_code_and_leads_to_the_sign_up(
+    referral_policy: None, account: Account
+) -> None:
+    browser = Client()
+    answer = browser.get(f"/invite/{referrals.code_of(account)}/")
+    assert answer.status_code == 302 and "signup" in answer["Location"]
+    assert browser.session["invitation"] == referrals.code_of(account)
