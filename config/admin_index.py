@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Account, User
 from billing.models import Dispute, Refund, StripeEvent, Wallet
 from core.templatetags.credits import credits_brief
+from usage.models import ChargeReport
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def _figures(request: HttpRequest) -> list[Figure]:
         (_("Stripe events that failed"), StripeEvent.objects.filter(state="failed")),
         (_("Refunds asked for"), Refund.objects.filter(status="requested")),
         (_("Open disputes"), Dispute.objects.filter(status="open")),
+        (_("Reported charges"), ChargeReport.objects.filter(status="open")),
     ):
         number = waiting.count()
         rows.append((label, waiting.model, number, number > 0))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -29,14 +29,28 @@ DAYS = 30
 PROJECTS = ("Landing page", "Support answers", "Research notes")
 # Which of the models a call goes to, in turn: a favourite, some regulars, now and then the dear one.
 TURNS = (0, 2, 0, 3, 0, 2, 4, 0, 3, 0, 2, 1)
-IMAGE_EVERY = 17  # calls
+RARITY_EVERY = 17  # calls
+TOKENS = "tokens"
 CALLS_IN_A_CONVERSATION = 5
 WEEKEND_SHARE = 3  # one call in so many is made on a Saturday or Sunday
-GIFT = Decimal(400)
 
 
 class NoDemoHere(Exception):
     """There is no sandbox: a demo world would stand among real accounts."""
+
+
+class Item(NamedTuple):
+    """A service and the meter it is priced by."""
+
+    service: str
+    meter: str
+
+
+class Menu(NamedTuple):
+    """What the demo's people use: some services day by day, some now and then."""
+
+    regulars: list[Item]
+    rarities: list[Item]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +73,15 @@ def build(*, now: datetime, known_keys: Sequence[str] = ()) -> World:
         raise NoDemoHere
     account = _ada(now)
     _staff(now)
-    services = _token_services(now)
+    first = next(iter(_menu(now).regulars), None)
     return World(
         account=account,
         account_key=_key(
             known_keys, now, kind=ApiKey.Kind.ACCOUNT, account=account, created_by=account.person
         ),
         platform_key=_key(known_keys, now, kind=ApiKey.Kind.PLATFORM),
-        service=services[0] if services else "",
-        usage={"input_tokens": 1200, "output_tokens": 640},
+        service=first.service if first else "",
+        usage=_usage(first, input_tokens=1200, output_tokens=640) if first else {},
     )
 
 
@@ -80,18 +94,23 @@ def _ada(now: datetime) -> Account:
         user = _user(EMAIL, PASSWORD, "Ada", "Lovelace", began)
         account = opening.open_personal_account(user, began)
         opening.address_verified(user, EMAIL, began)
-        ledger.grant(
-            account_id=account.pk,
-            credits=GIFT,
-            kind="adjustment",
-            label="Credits to look around with",
-            key="demo:gift",
-            reason="Demo world",
-            actor=STAFF_EMAIL,
-            now=began,
-        )
+        _gift(account, Decimal(400), "demo:beginning", began)
         _live_through(account, began, now)
+        _gift(account, Decimal(200), "demo:end", now)  # whatever the month took, a visitor can charge
     return account
+
+
+def _gift(account: Account, credits: Decimal, key: str, now: datetime) -> None:
+    ledger.grant(
+        account_id=account.pk,
+        credits=credits,
+        kind="adjustment",
+        label="Credits to look around with",
+        key=key,
+        reason="Demo world",
+        actor=STAFF_EMAIL,
+        now=now,
+    )
 
 
 def _staff(now: datetime) -> None:
@@ -112,16 +131,16 @@ def _user(email: str, password: str, first: str, last: str, now: datetime, **fie
 def _live_through(account: Account, began: datetime, now: datetime) -> None:
     """Charge the slice of the trace, stretched over the days; what the balance cannot pay is not made."""
     projects = [Project.objects.create(account=account, name=name, created_at=began) for name in PROJECTS]
-    texts, images = _token_services(now), _image_services(now)
+    menu = _menu(now)
     for call, at in _stretched(list(trace.read(trace.SLICE)), began, now):
-        service, usage = _of_turn(call, texts, images)
-        if not service:
+        item = _of_turn(call, menu)
+        if item is None:
             continue
         conversation = call.row // CALLS_IN_A_CONVERSATION
         use = charging.Use(
             account_id=account.pk,
-            service=service,
-            usage=usage,
+            service=item.service,
+            usage=_usage(item, input_tokens=call.input_tokens, output_tokens=call.output_tokens),
             project_id=projects[conversation % len(projects)].pk,
             member_id=account.person_id,
             conversation=f"c-{conversation}",
@@ -144,34 +163,42 @@ def _stretched(
             yield call, at
 
 
-def _of_turn(call: trace.Call, texts: list[str], images: list[str]) -> tuple[str, dict[str, int]]:
-    if images and call.row % IMAGE_EVERY == 0:
-        return images[call.row // IMAGE_EVERY % len(images)], {"images": 1}
-    if not texts:
-        return "", {}
-    turn = TURNS[call.row % len(TURNS)]
-    return texts[turn % len(texts)], {"input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
+def _of_turn(call: trace.Call, menu: Menu) -> Item | None:
+    """What a call is charged as."""
+    if menu.rarities and call.row % RARITY_EVERY == 0:
+        return menu.rarities[call.row // RARITY_EVERY % len(menu.rarities)]
+    if not menu.regulars:
+        return None
+    return menu.regulars[TURNS[call.row % len(TURNS)] % len(menu.regulars)]
 
 
-def _token_services(now: datetime) -> list[str]:
-    """The first five models that are priced by tokens, in the order of the catalogue."""
-    return _priced({"input_tokens": 1000, "output_tokens": 100}, now)[:5]
+def _usage(item: Item, *, input_tokens: int, output_tokens: int) -> dict[str, int]:
+    """A use of it: the tokens where it is priced by tokens, else one."""
+    if item.meter == TOKENS:
+        return {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    return {item.meter: 1}
 
 
-def _image_services(now: datetime) -> list[str]:
-    return _priced({"images": 1}, now)[:3]
+def _menu(now: datetime) -> Menu:
+    """What this installation's catalogue offers to a demo."""
+    tokens, images, uses = (_priced(meter, now) for meter in (TOKENS, "images", "uses"))
+    if tokens:
+        return Menu(regulars=tokens[:5], rarities=images[:3])
+    return Menu(regulars=(images + uses)[:5], rarities=[])
 
 
-def _priced(usage: dict[str, int], now: datetime) -> list[str]:
+def _priced(meter: str, now: datetime) -> list[Item]:
+    """The services that are priced by this meter, in the order of the catalogue."""
     found = []
     for key, facts in book.current().services.items():
-        if facts.retired or facts.kind != "model":
+        item = Item(key, meter)
+        if facts.retired:
             continue
         try:
-            prices.price_use(service=key, usage=usage, now=now)
+            prices.price_use(service=key, usage=_usage(item, input_tokens=1000, output_tokens=100), now=now)
         except (UsageInvalid, prices.ServiceUnpriced):
             continue
-        found.append(key)
+        found.append(item)
     return found
 
 
