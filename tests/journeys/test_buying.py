@@ -1,0 +1,129 @@
+"""Somebody buys credits in a browser: pays, is declined, turns back, clicks twice, pays by another way."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from accounts.models import User
+from billing.models import Grant, Purchase
+
+SignIn = Callable[[User], Page]
+PAYS, DECLINED, ASKS = "4242 4242 4242 4242", "4000 0000 0000 0002", "4000 0025 0000 3155"
+SOON = 2000  # milliseconds
+
+
+def to_payment(page: Page) -> None:
+    """From anywhere: the counter in the corner, Buy more, the smallest pack, the dialog, Stripe."""
+    page.click("#credit-counter")
+    page.locator("#credit-panel").get_by_role("link", name="Buy more").click()
+    page.locator(".pack a[data-dialog]").first.click()
+    dialog = page.get_by_role("dialog").filter(has_text="Go to payment")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Go to payment").click()
+    page.wait_for_url("**/sandbox/checkout/**")
+
+
+def fill_card(page: Page, number: str) -> None:
+    page.fill("[name=number]", number)
+    page.fill("[name=expiry]", "12 / 34")
+    page.fill("[name=cvc]", "123")
+
+
+@pytest.mark.requirement("RECR-07", "APIN-02")
+def test_the_smallest_pack_is_there_within_two_seconds_of_the_return(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/")
+    expect(page.locator("#credit-figure")).to_contain_text("100")
+    to_payment(page)
+    fill_card(page, PAYS)
+
+    page.click("button.pay")
+    page.wait_for_url("**/return/**")
+    started = time.monotonic()
+
+    expect(page.get_by_role("heading", name="credits are yours")).to_be_visible(timeout=SOON)
+    credits = Purchase.objects.get().credits
+    expect(page.locator("#credit-figure")).to_contain_text(f"{100 + credits:,.0f}", timeout=SOON)
+    assert time.monotonic() - started < 2.0
+
+
+def test_a_declined_card_says_so_and_another_card_pays(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/")
+    to_payment(page)
+    fill_card(page, DECLINED)
+    page.click("button.pay")
+    expect(page.locator("[role=alert]").first).to_contain_text("declined")
+    assert not Grant.objects.filter(kind="top_up").exists()
+
+    fill_card(page, PAYS)
+    page.click("button.pay")
+
+    expect(page.get_by_role("heading", name="credits are yours")).to_be_visible()
+    assert Purchase.objects.count() == 1
+
+
+def test_turning_back_charges_nothing_and_leads_on(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/")
+    to_payment(page)
+    page.get_by_role("link", name="Cancel").click()
+
+    expect(page.get_by_role("heading", name="You left without paying")).to_be_visible()
+    page.get_by_role("button", name="Go on to payment").click()
+    page.wait_for_url("**/sandbox/checkout/**")
+    page.go_back()
+    page.get_by_role("button", name="Cancel the order").click()
+    expect(page.get_by_text("Nothing was charged.").first).to_be_visible()
+    assert Purchase.objects.get().status == "cancelled"
+
+
+def test_a_double_click_is_one_order(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/billing/buy/")
+    page.locator(".pack a[data-dialog]").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Go to payment").dblclick()
+    page.wait_for_url("**/sandbox/checkout/**")
+
+    assert Purchase.objects.count() == 1
+
+
+def test_a_card_whose_bank_asks_is_confirmed_and_credited(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/")
+    to_payment(page)
+    fill_card(page, ASKS)
+    page.click("button.pay")
+    page.wait_for_url("**/sandbox/authenticate/**")
+    page.locator("button[type=submit]").first.click()
+
+    expect(page.get_by_role("heading", name="credits are yours")).to_be_visible()
+
+
+def test_a_plan_is_chosen_and_paid(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.goto("/plans/")
+    page.get_by_role("link", name="Choose Starter").click()
+    page.get_by_role("button", name="Go to payment").click()
+    page.wait_for_url("**/sandbox/checkout/**")
+    fill_card(page, PAYS)
+    page.click("button.pay")
+
+    expect(page.get_by_role("heading", name="Welcome to Starter")).to_be_visible()
+    page.goto("/billing/subscription/")
+    expect(page.locator("main")).to_contain_text("Starter")
+    expect(page.locator("main")).to_contain_text("Today's refresh")
+
+
+def test_every_billing_page_fits_a_telephone(alice: User, sign_in: SignIn) -> None:
+    page = sign_in(alice)
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("buy/", "", "purchases/", "subscription/", "alerts/", "auto-top-up/", "redeem/", "invitations/"):
+        page.goto(f"/billing/{path}")
+        wide: Any = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, path
+    page.goto("/plans/")
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
