@@ -59,6 +59,7 @@ ROUTES = {
     "dashboard/activity": own(),
     "usage/": own(),
     "charges/<str:public_id>/": ids("charge"),
+    "charges/<str:public_id>/report/": ids("charge"),
     "history/": own(),
     "history/newer": own(),
     "history/export.csv": own(),
