@@ -53,7 +53,8 @@ begin
   return ledger_held_of(h, 'held', w.balance);
 end $$;
 
--- What came back into a grant: it expires at once where the grant's time is over, and repays debt first.
+-- What came back into a grant: it expires at once where the grant's time is over, and repays debt first. The
+-- grant may have been empty when the wallet was last settled, and so its end be due again.
 create or replace function ledger_land(w billing_wallet, p_grant uuid, p_credits numeric, p_now timestamptz)
 returns billing_wallet
 language plpgsql as $$
@@ -64,6 +65,7 @@ begin
     if p_credits > 0 then w := ledger_post(w, 'expire', p_grant, -p_credits, p_now); end if;
   else
     w := ledger_repay(w, p_grant, p_credits, p_now);
+    w.next_due_at := least(w.next_due_at, g.expires_at);
   end if;
   return w;
 end $$;

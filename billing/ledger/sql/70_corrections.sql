@@ -58,8 +58,9 @@ begin
     landed := ledger_fresh_grant(w.account_id, 'adjustment', 'Returned credits', p_credits,
       ledger_default_priority('adjustment'), until_, g.services, 'return:' || p_key || ':' || p_grant, '',
       g.purchase_id, p_reason, p_actor, p_now);
-    w.next_due_at := least(w.next_due_at, until_);
+    g.expires_at := until_;
   end if;
+  w.next_due_at := least(w.next_due_at, g.expires_at);
   w := ledger_post(w, p_kind, landed, p_credits, p_now, p_charge, null, 0, p_reason, p_actor);
   wallet := ledger_repay(w, landed, p_credits, p_now);
 end $$;
