@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.core.cache import cache
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -53,6 +53,23 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {"status": "red" if red else "ok", "red": red, "checks": checks}, status=503 if red else 200
     )
+
+
+PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {"/healthz": healthz, "/readyz": readyz}
+
+
+class Probes:
+    """Middleware that answers the two questions whatever host they are put to.
+
+    A balancer asks by the machine's address, which is no host of the site and would be refused further on.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        probe = PROBES.get(request.path_info)
+        return probe(request) if probe else self.get_response(request)
 
 
 def _checks() -> dict[str, Callable[[], str]]:

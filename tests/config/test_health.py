@@ -36,6 +36,11 @@ def test_healthz_answers_without_the_database(client: Client, django_assert_num_
     assert response.status_code == 200
 
 
+def test_a_balancer_may_ask_by_the_machines_address(client: Client) -> None:
+    assert client.get("/healthz", headers={"host": "10.0.0.7:8000"}).status_code == 200
+    assert client.get("/healthz/", headers={"host": "10.0.0.7:8000"}).status_code == 400
+
+
 def test_readyz_names_worker_and_beat_while_nobody_has_heard_of_them(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 503
