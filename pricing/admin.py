@@ -83,7 +83,8 @@ class RateCardAdmin(StaffAdmin):
     @admin.display(description=_("rates"))
     def rates_(self, card: RateCard) -> str:
         link = f"{reverse('admin:pricing_rate_changelist')}?card__id__exact={card.pk}"
-        return format_html('<a href="{}">{}</a>', link, _("%(count)s rates") % {"count": card.rates.count()})
+        words = _("%(count)s rates") % {"count": card.rates.count()}
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
 
     @admin.display(description=_("left out"))
     def problems_(self, card: RateCard) -> str:

@@ -12,13 +12,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from core.amounts import plain
 from pricing import book
 from pricing.models import Rate, RateCard, Service
 from pricing.rates import lines_from_json
+
+_LOCK = 0x52454649  # any number that nothing else locks by
 
 Row = dict[str, Any]
 """A rate as the fields of models.Rate, with the service's key as `service`."""
@@ -41,14 +43,22 @@ def draft(
     problems: Sequence[str] = (),
 ) -> RateCard:
     """An empty draft card with a version name of its own, made from its date."""
-    return RateCard.objects.create(
-        version=_free_version(effective_at),
-        effective_at=effective_at,
-        source=source,
-        note=note,
-        problems=list(problems),
-        created_at=now,
-    )
+    with transaction.atomic():
+        one_at_a_time()
+        return RateCard.objects.create(
+            version=_free_version(effective_at),
+            effective_at=effective_at,
+            source=source,
+            note=note,
+            problems=list(problems),
+            created_at=now,
+        )
+
+
+def one_at_a_time() -> None:
+    """Wait, inside a transaction, until nobody else loads a catalogue or names a card."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
 
 def copy_in_force(

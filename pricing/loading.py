@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 
 from pricing import book, cards, schema
 from pricing.cards import Row
 from pricing.catalogue_file import CatalogueFile, read
 from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
 from pricing.rates import Band, Option, RateLine, lines_as_json, options_as_json
-
-_LOCK = 0x52454649  # any number that nothing else locks by
 
 
 @dataclass(slots=True)
@@ -34,8 +32,7 @@ def load(name_or_path: str, *, now: datetime) -> Loaded:
     """Load a catalogue by name or path. Raises CatalogueInvalid and then has changed nothing."""
     file = read(name_or_path)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cards.one_at_a_time()
         present = Catalogue.objects.first()
         if present is not None and present.fingerprint == file.fingerprint:
             return Loaded(file.catalogue.key, changed=False)

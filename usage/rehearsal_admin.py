@@ -39,7 +39,7 @@ class RehearsedCardAdmin(RateCardAdmin):
     def rehearsal_(self, card: RateCard) -> str:
         link = reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])
         words = _("Rehearse and publish") if card.state == RateCard.State.DRAFT else _("Rehearse")
-        return format_html('<a href="{}">{}</a>', link, words)
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
 
     def get_urls(self) -> list[URLPattern]:
         site = self.admin_site

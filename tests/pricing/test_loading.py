@@ -219,3 +219,21 @@ def test_two_loads_at_once_make_one_card(write):
         thread.join()
     assert RateCard.objects.count() == 1
     assert Service.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_drafts_begun_at_once_have_names_of_their_own(write):
+    loading.load(str(write()), now=NOW)
+
+    def begin():
+        cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
+        connection.close()
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    drafts = RateCard.objects.filter(state="draft")
+    assert drafts.count() == 6
+    assert all(card.rates.count() == 2 for card in drafts)
