@@ -67,7 +67,7 @@ def _run(staff: list[children.Child]) -> None:
     if left := children.end_leftovers(VAR_DIR):
         _say(f"Ended {left} processes that a killed supervisor had left behind.")
     _demand_free_port()
-    _say("Preparing database, catalogue and demo world …")
+    _say("Preparing database and catalogue …")
     if EMBEDDED:
         embedded_postgres.ensure(POSTGRES)
     done = subprocess.run([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR, check=False)
