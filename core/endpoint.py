@@ -56,6 +56,8 @@ class Endpoint(APIView):
         self._allowance = rate_limit.take(str(principal.id), self.now, rate_limit.configured())
         if not self._allowance.passes:
             raise Problem(429, "rate_limited", _("Too many requests. Wait until the time in Retry-After."))
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            raise Problem(411, "length_required", _("Send the body whole, with its Content-Length."))
         method = "GET" if request.method == "HEAD" else str(request.method)
         scope = self.scopes.get(method)
         if scope is None:

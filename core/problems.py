@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from rest_framework import exceptions
 
 MEDIA_TYPE = "application/problem+json"
+MOST_DRAINED = 32 * 1024 * 1024  # bytes
 _log = logging.getLogger("refill.api")
 
 
@@ -85,6 +86,8 @@ def answer(problem: Problem, request: Any) -> HttpResponse:
     response = HttpResponse(content, content_type=MEDIA_TYPE, status=problem.status)
     for name, value in problem.headers.items():
         response[name] = value
+    # A refusal is an outcome, not an event: Django would write a line for each. Faults of ours `handle` logs.
+    response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
@@ -171,6 +174,17 @@ def nothing_here(request: HttpRequest, nothing: str) -> HttpResponse:
     return answer(not_found(_("The API has no such address. /api/v1/schema/ lists those it has.")), request)
 
 
+def drain(request: HttpRequest) -> None:
+    """Take the rest of a body that nobody wanted, within reason: a client that is still sending would find
+    its connection broken instead of the answer that says why."""
+    left = MOST_DRAINED
+    try:
+        while left > 0 and (chunk := request.read(65_536)):
+            left -= len(chunk)
+    except (OSError, ValueError):
+        return  # the client is gone
+
+
 class ProblemsUnderApi:
     """Middleware: whatever fails under /api/ outside an endpoint (a wrong host, an unknown address, a fault
     in another middleware) answers as a problem document too."""
@@ -184,6 +198,7 @@ class ProblemsUnderApi:
         response = self.get_response(request)
         if response.status_code < 400 or not request.path_info.startswith("/api/"):
             return response
+        drain(request)
         if response.get("Content-Type") == MEDIA_TYPE:
             return response
         status = response.status_code

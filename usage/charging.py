@@ -100,18 +100,22 @@ def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger
 
 def quote_of(use: Use, now: datetime) -> Quote:
     """The price of a use, by the version its estimate pinned or by the card in force."""
-    version = None
-    if use.estimate:
-        version = estimates.pinned_version(
-            use.estimate, service=use.service, action=use.action, subject=use.subject, now=now
-        )
     return prices.price_use(
         service=use.service,
         usage=use.usage,
         now=now,
         action=use.action,
         options=use.options,
-        rate_version=version,
+        rate_version=_pinned_version(use, now),
+    )
+
+
+def _pinned_version(use: Use, now: datetime) -> str | None:
+    """The rate version that the use's estimate keeps; None without one."""
+    if not use.estimate:
+        return None
+    return estimates.pinned_version(
+        use.estimate, service=use.service, action=use.action, subject=use.subject, now=now
     )
 
 
@@ -179,12 +183,16 @@ def _terms_of_hold(
     if credits is None:
         quote = quote_of(use, now)
         return quote.rate_as_json(), quote.covers, quote.lines_as_json()
+    known = book.current()
     rate = prices.rate_in_force(use.service, now)
-    covers = book.current().services[use.service].covers
+    covers = known.services[use.service].covers
     if use.action:
         prices.rate_in_force(use.action, now)
-        covers = (*covers, *book.current().services[use.action].covers)
-    return {"version": rate.version, "effective_at": instant(rate.effective_at)}, covers, []
+        covers = (*covers, *known.services[use.action].covers)
+    version = _pinned_version(use, now)
+    card = known.card_of_version(version) if version else None
+    effective_at = card.effective_at if card else rate.effective_at
+    return {"version": version or rate.version, "effective_at": instant(effective_at)}, covers, []
 
 
 def capture(

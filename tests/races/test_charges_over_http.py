@@ -1,5 +1,6 @@
 """Programs that charge at the same time, over the real web server: two processes, sixteen threads each."""
 
+import http.client
 import json
 import threading
 import urllib.error
@@ -164,3 +165,19 @@ def test_capture_and_release_at_once_close_a_hold_once(
     balance = ledger.balance(Account.objects.get(person=alice).pk, timezone.now())
     assert balance.held == 0
     assert balance.available == 50 - Charge.objects.exclude(idempotency_key="first").count()
+
+
+@pytest.mark.fault("I2")
+@pytest.mark.parametrize("path", ["charges", "nothing-here"])
+def test_who_still_sends_a_body_too_large_hears_why(web: str, secret: str, path: str) -> None:
+    connection = http.client.HTTPConnection(web.removeprefix("http://"), timeout=60)
+    headers = {
+        "Authorization": f"Bearer {secret}",
+        "Idempotency-Key": "k",
+        "Content-Type": "application/json",
+    }
+    connection.request("POST", f"/api/v1/{path}", b"x" * 10_000_000, headers)
+    answer = connection.getresponse()
+    assert answer.status in {413, 404}
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    connection.close()

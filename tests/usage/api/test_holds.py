@@ -142,3 +142,12 @@ def test_a_hold_can_be_looked_at_with_the_scope_to_spend_only(api: Any, alice: A
     hold = api.post("holds", use(), key="h1").json()["id"]
     assert api_of(alice, scopes=["read"]).get(f"holds/{hold}").status_code == 403
     assert api_of(alice, scopes=["spend"]).get(f"holds/{hold}").status_code == 200
+
+
+@pytest.mark.requirement("CORE-06")
+def test_an_estimate_pins_the_rate_of_a_hold_by_amount_too(api: Any) -> None:
+    estimate = api.post("estimates", use()).json()
+    body = {"service": "claude-sonnet-4", "credits": "5", "estimate": estimate["id"]}
+    assert api.post("holds", body, key="h1").json()["rate"] == estimate["rate"]
+    forged = api.post("holds", body | {"estimate": "forged"}, key="h2")
+    assert forged.json()["errors"][0]["field"] == "estimate"
