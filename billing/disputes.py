@@ -5,14 +5,12 @@ exactly that, once; its end is final, so that late news of an earlier state chan
 """
 
 from datetime import UTC, datetime
-from decimal import ROUND_FLOOR, Decimal
 
 from django.db import transaction
 
-from billing import fulfilment, ledger, mails, referrals
+from billing import claims, fulfilment, mails, referrals
 from billing.models import Dispute, Purchase
 from billing.stripe_gateway import Facts
-from core.amounts import PLACES
 
 
 def follow(facts: Facts, now: datetime) -> Dispute | None:
@@ -44,17 +42,18 @@ def follow(facts: Facts, now: datetime) -> Dispute | None:
 
 def _move(dispute: Dispute, purchase: Purchase, status: str, fresh: bool, now: datetime) -> None:
     # Inquiries (warning_…) ask questions; no money has moved.
-    pulled = not status.startswith("warning") and status not in {"won", "prevented"}
-    if pulled and not dispute.credits:
-        dispute.credits = _take(dispute, purchase, now)
+    won = status in {"won", "warning_closed", "prevented"}
     dispute.stripe_status = status
-    if status in {"won", "warning_closed", "prevented"}:
+    if won:
         dispute.status, dispute.closed_at = Dispute.Status.WON, now
-        _give_back(dispute, now)
     elif status == "lost":
         dispute.status, dispute.closed_at = Dispute.Status.LOST, now
         transaction.on_commit(lambda: referrals.purchase_undone(purchase, now), robust=True)
     dispute.save()
+    if won:
+        claims.give_back(dispute, purchase, now, why="won")
+    elif not status.startswith("warning"):
+        claims.take(dispute, purchase, now)
     if fresh and dispute.status == Dispute.Status.OPEN:
         mails.queue(
             account_id=dispute.account_id,
@@ -63,36 +62,6 @@ def _move(dispute: Dispute, purchase: Purchase, status: str, fresh: bool, now: d
             context={"label": purchase.label, "amount": dispute.amount, "currency": dispute.currency},
             now=now,
         )
-
-
-def _take(dispute: Dispute, purchase: Purchase, now: datetime) -> Decimal:
-    """Freeze the disputed part of the purchase: unspent credits leave the balance, spent ones become debt."""
-    if not purchase.credits:
-        return Decimal(0)
-    part = None
-    if dispute.amount < purchase.amount:
-        part = (purchase.credits * dispute.amount / purchase.amount).quantize(PLACES, ROUND_FLOOR) or PLACES
-    taken = ledger.claw_back(
-        account_id=dispute.account_id,
-        purchase_id=purchase.pk,
-        key=dispute.key,
-        credits=part,
-        reason=f"dispute {dispute.public_id}",
-        now=now,
-    )
-    return taken.credits + taken.debt
-
-
-def _give_back(dispute: Dispute, now: datetime) -> None:
-    if not dispute.credits:
-        return
-    ledger.restore(
-        account_id=dispute.account_id,
-        claw_back_key=dispute.key,
-        key=f"{dispute.key}:won",
-        reason=f"dispute {dispute.public_id} won",
-        now=now,
-    )
 
 
 def _due(facts: Facts) -> datetime | None:

@@ -6,15 +6,17 @@ credits it paid for, and what of them was spent becomes debt.
 """
 
 from datetime import datetime
-from decimal import ROUND_FLOOR
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
-from billing import fulfilment, ledger, mails, referrals
+from billing import claims, fulfilment, mails, referrals
 from billing.models import Purchase, Refund
 from billing.stripe_gateway import Facts
-from core.amounts import PLACES, plain
+from core.amounts import plain
+
+FAILED = {"failed", "canceled"}  # final, as Stripe calls them
 
 
 def follow(facts: Facts, now: datetime) -> Refund | None:
@@ -23,12 +25,12 @@ def follow(facts: Facts, now: datetime) -> Refund | None:
         refund = _find(facts) or _enter(facts, now)
         if refund is None:
             return None
-        refund = Refund.objects.select_for_update().get(pk=refund.pk)
+        _purchase, refund = _locked(refund)
         if refund.stripe_refund_id is None:
             refund.stripe_refund_id = facts["id"]
             refund.save(update_fields=["stripe_refund_id"])
         status = str(facts.get("status") or "pending")
-        if status in {"failed", "canceled"}:
+        if status in FAILED:
             fail(refund.pk, str(facts.get("failure_reason") or status), now)
         elif status == "succeeded" and refund.status in {Refund.Status.APPROVED, Refund.Status.PENDING}:
             refund.status, refund.closed_at, refund.trouble = Refund.Status.DONE, now, ""
@@ -44,22 +46,37 @@ def follow(facts: Facts, now: datetime) -> Refund | None:
 def follow_total(purchase: Purchase, total: int, now: datetime) -> None:
     """A charge says that so much of it is refunded in all: what we have not heard of is taken back now.
 
-    The refund's own news, if it comes later, finds this row and is not counted again.
+    The refund's own news, if it comes later, finds this row and is not counted again. Refunds that failed
+    meanwhile were in that total too.
     """
     with transaction.atomic():
         held = fulfilment.locked(purchase.pk)
-        known = sum(
-            refund.amount
-            for refund in held.refunds.exclude(status__in=[Refund.Status.REQUESTED, Refund.Status.REFUSED])
-        )
-        if total > known:
+        unsent = Q(status=Refund.Status.FAILED, stripe_refund_id=None)
+        waiting = Q(status__in=[Refund.Status.REQUESTED, Refund.Status.REFUSED])
+        known = sum(held.refunds.exclude(unsent | waiting).values_list("amount", flat=True))
+        if total > known and held.status == Purchase.Status.PAID:
             _take(held, total - known, None, now)
 
 
+def _locked(refund: Refund) -> tuple[Purchase, Refund]:
+    """Always the purchase first: whoever moves one claim of it may move the others too."""
+    purchase = fulfilment.locked(refund.purchase_id)
+    return purchase, Refund.objects.select_for_update().get(pk=refund.pk)
+
+
 def _find(facts: Facts) -> Refund | None:
+    """The refund by Stripe's id, else by the name that we gave it when we asked for it.
+
+    One that was given up here without Stripe's id is not found by its name: its money has left after all, and
+    its credits, which came back when it was given up, have to be taken anew.
+    """
     found = Refund.objects.filter(stripe_refund_id=facts["id"]).first()
-    named = str((facts.get("metadata") or {}).get("refund", ""))
-    return found or Refund.with_public_id(named)
+    if found is not None:
+        return found
+    named = Refund.with_public_id(str((facts.get("metadata") or {}).get("refund", "")))
+    if named is None or named.stripe_refund_id or named.status == Refund.Status.FAILED:
+        return None
+    return named
 
 
 def _enter(facts: Facts, now: datetime) -> Refund | None:
@@ -71,79 +88,75 @@ def _enter(facts: Facts, now: datetime) -> Refund | None:
     known = Refund.objects.filter(stripe_refund_id=facts["id"]).first()
     if known is not None:  # entered by somebody else while we waited for the lock
         return known
-    if str(facts.get("status")) in {"failed", "canceled"}:
+    amount, stripe_id = int(facts["amount"]), str(facts["id"])
+    if purchase.status != Purchase.Status.PAID:
+        _note(purchase, f"{amount} {purchase.currency.upper()} sent back at Stripe ({stripe_id})")
         return None
-    amount = int(facts["amount"])
+    if str(facts.get("status")) in FAILED:
+        # Kept, so that older news of it ("created", still in good hope) takes nothing when it comes late.
+        return _row(purchase, amount, stripe_id, now, status=Refund.Status.FAILED)
     nameless = purchase.refunds.filter(stripe_refund_id=None, status=Refund.Status.DONE, requested_by=None)
     match = nameless.filter(amount=amount).first() or nameless.filter(amount__gt=amount).first()
     if match is None:
-        return _take(purchase, amount, str(facts["id"]), now)
-    if match.amount > amount:  # a total that covered several refunds: this is one of them
-        Refund.objects.filter(pk=match.pk).update(amount=match.amount - amount)
-        return Refund.objects.create(
-            account_id=match.account_id,
-            purchase=purchase,
-            amount=amount,
-            currency=match.currency,
-            status=Refund.Status.DONE,
-            stripe_refund_id=facts["id"],
-            decided_by="Stripe",
-            created_at=now,
-            decided_at=now,
-            closed_at=now,
-        )
-    return match
+        return _take(purchase, amount, stripe_id, now)
+    return match if match.amount == amount else _split(match, purchase, amount, stripe_id, now)
 
 
-def _take(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime) -> Refund:
-    """Enter a refund made at Stripe: the credits it paid for are taken back, spent ones become debt."""
-    refund = Refund.objects.create(
+def _split(whole: Refund, purchase: Purchase, amount: int, stripe_id: str, now: datetime) -> Refund:
+    """A total that covered several refunds: this is one of them, each with the credits that are its own."""
+    whole.status = Refund.Status.FAILED
+    whole.save(update_fields=["status"])
+    fulfilment.give_back(purchase, -whole.amount)
+    purchase.refresh_from_db(fields=["refunded"])
+    claims.give_back(whole, purchase, now, why="split")
+    rest = whole.amount - amount
+    whole.delete()
+    _take(purchase, rest, None, now)
+    return _take(purchase, amount, stripe_id, now)
+
+
+def _row(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime, *, status: str) -> Refund:
+    return Refund.objects.create(
         account_id=purchase.account_id,
         purchase=purchase,
         amount=amount,
         currency=purchase.currency,
-        status=Refund.Status.DONE,
+        status=status,
         stripe_refund_id=stripe_id,
         decided_by="Stripe",
         created_at=now,
         decided_at=now,
         closed_at=now,
     )
+
+
+def _take(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime) -> Refund:
+    """Enter a refund made at Stripe: the credits it paid for are taken back, spent ones become debt."""
+    refund = _row(purchase, amount, stripe_id, now, status=Refund.Status.DONE)
     fulfilment.give_back(purchase, amount)
     purchase.refresh_from_db(fields=["refunded"])
-    if purchase.credits:
-        whole = purchase.refunded >= purchase.amount
-        share = purchase.credits * amount / max(purchase.amount, 1)
-        taken = ledger.claw_back(
-            account_id=purchase.account_id,
-            purchase_id=purchase.pk,
-            key=refund.key,
-            credits=None if whole else share.quantize(PLACES, ROUND_FLOOR) or PLACES,
-            reason=f"refund {refund.public_id}",
-            now=now,
-        )
-        Refund.objects.filter(pk=refund.pk).update(credits=taken.credits + taken.debt)
+    claims.take(refund, purchase, now)
     _undo_rewards(purchase.pk, now)
     return refund
+
+
+def _note(purchase: Purchase, words: str) -> None:
+    """Tell the staff who look at a quarantined payment that its money went back."""
+    if words not in purchase.trouble:
+        purchase.trouble = f"{purchase.trouble}; {words}"[-500:]
+        purchase.save(update_fields=["trouble"])
 
 
 def fail(refund_id: UUID, trouble: str, now: datetime) -> None:
     """The money did not leave: the frozen credits come back, and staff see why."""
     with transaction.atomic():
-        refund = Refund.objects.select_for_update().get(pk=refund_id)
+        purchase, refund = _locked(Refund.objects.get(pk=refund_id))
         if refund.status in {Refund.Status.FAILED, Refund.Status.REFUSED, Refund.Status.REQUESTED}:
             return
         refund.status, refund.trouble, refund.closed_at = Refund.Status.FAILED, trouble[:500], now
         refund.save(update_fields=["status", "trouble", "closed_at"])
-        fulfilment.give_back(refund.purchase, -refund.amount)
-        if refund.credits:
-            ledger.restore(
-                account_id=refund.account_id,
-                claw_back_key=refund.key,
-                key=f"{refund.key}:failed",
-                reason=f"refund {refund.public_id} failed",
-                now=now,
-            )
+        fulfilment.give_back(purchase, -refund.amount)
+        claims.give_back(refund, purchase, now, why="failed")
         tell(refund, "refund_failed", now)
 
 

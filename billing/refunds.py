@@ -105,8 +105,8 @@ def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund
     decided already. When Stripe cannot be reached the refund stays approved and is sent later by itself.
     """
     with transaction.atomic():
+        purchase = fulfilment.locked(refund.purchase_id)
         held = _requested(refund)
-        purchase = fulfilment.locked(held.purchase_id)
         taken = ledger.claw_back(
             account_id=held.account_id,
             purchase_id=purchase.pk,
