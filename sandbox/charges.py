@@ -3,9 +3,11 @@
 Invariant: a charge never changes its amount; what was given back of it is in `amount_refunded`.
 """
 
+import copy
+
 from django.conf import settings
 
-from sandbox import balance, cards, customers, events, payment_methods, store
+from sandbox import balance, blanks, cards, customers, events, payment_methods, store
 from sandbox.calls import Call
 from sandbox.store import Body
 
@@ -69,49 +71,26 @@ def new(
 ) -> Body:
     """Write a charge of a payment intent: `status` is succeeded, pending or failed (with a decline code)."""
     code, message = cards.DECLINES.get(decline, (None, None))
-    body = {
+    body = copy.deepcopy(blanks.CHARGE) | {
         "id": store.new_id("charge"),
-        "object": "charge",
         "amount": intent["amount"],
         "amount_captured": intent["amount"] if status == "succeeded" else 0,
-        "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": method["billing_details"],
-        "calculated_statement_descriptor": "REFILL SANDBOX",
         "captured": status == "succeeded",
         "created": call.now,
         "currency": intent["currency"],
         "customer": intent["customer"],
         "description": intent["description"],
-        "disputed": False,
-        "failure_balance_transaction": None,
         "failure_code": code,
         "failure_message": message,
-        "fraud_details": {},
-        "livemode": False,
         "metadata": dict(intent["metadata"]),
-        "on_behalf_of": None,
         "outcome": _outcome(status, decline, message),
         "paid": status == "succeeded",
         "payment_intent": intent["id"],
         "payment_method": method["id"],
         "payment_method_details": _details(method, authenticated),
         "receipt_email": intent["receipt_email"],
-        "receipt_number": None,
-        "refunded": False,
-        "review": None,
-        "shipping": None,
-        "source": None,
-        "source_transfer": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
         "status": status,
-        "transfer": None,
-        "transfer_data": None,
-        "transfer_group": None,
     }
     body["receipt_url"] = (
         f"{settings.SITE_URL}/sandbox/receipt/{body['id']}" if status == "succeeded" else None

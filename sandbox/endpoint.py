@@ -76,7 +76,7 @@ def _answer(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any,
             status=404,
         )
     route, ids = matched
-    form = request.GET if method == "get" else _form(request)
+    form = _form(request) if method == "post" else request.GET
     params = form_decoding.decode(form, sdk_types.endpoints()[route.method, route.path].params_type())
     for name in params:
         if name not in route.known:
@@ -100,6 +100,7 @@ def _answer(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any,
     ).hexdigest()
     record, stored = idempotency.claim(key, fingerprint, request_id, timezone.now())
     if stored is not None:
+        _lose_answer()
         return *stored, True
     try:
         status, answer = _run(route, call, record)

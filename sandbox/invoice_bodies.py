@@ -4,11 +4,12 @@ Invariant: total = subtotal - discounts; amount_due = total + what the customer'
 zero.
 """
 
+import copy
 from typing import Any
 
 from django.conf import settings
 
-from sandbox import store
+from sandbox import blanks, store
 from sandbox.calls import Call
 from sandbox.store import Body
 
@@ -27,92 +28,27 @@ def blank(
     """A draft; `discounts` are (discount id, minor units taken off)."""
     own_id = invoice_id or store.new_id("invoice")
     starts = [line["period"]["start"] for line in lines] or [call.now]
-    body: Body = {
+    body: Body = copy.deepcopy(blanks.INVOICE) | {
         "id": own_id,
-        "object": "invoice",
-        "account_country": "US",
-        "account_name": "Sandbox",
-        "account_tax_ids": None,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_shipping": 0,
-        "application": None,
-        "attempt_count": 0,
-        "attempted": False,
-        "auto_advance": True,
-        "automatic_tax": {
-            "disabled_reason": None,
-            "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
-        },
-        "automatically_finalizes_at": None,
         "billing_reason": reason,
-        "collection_method": "charge_automatically",
         "created": call.now,
         "currency": currency,
-        "custom_fields": None,
         "customer": customer["id"],
-        "customer_account": None,
         "customer_address": customer["address"],
         "customer_email": customer["email"],
         "customer_name": customer["name"],
         "customer_phone": customer["phone"],
-        "customer_shipping": None,
         "customer_tax_exempt": customer["tax_exempt"],
-        "customer_tax_ids": [],
-        "default_payment_method": None,
-        "default_source": None,
-        "default_tax_rates": [],
-        "description": None,
         "discounts": [discount for discount, _ in discounts or []],
-        "due_date": None,
-        "effective_at": None,
-        "ending_balance": None,
-        "footer": None,
-        "from_invoice": None,
-        "hosted_invoice_url": None,
-        "invoice_pdf": None,
-        "issuer": {"type": "self"},
-        "last_finalization_error": None,
-        "latest_revision": None,
         "lines": _line_list(own_id, lines),
-        "livemode": False,
-        "metadata": {},
-        "next_payment_attempt": None,
-        "number": None,
-        "on_behalf_of": None,
         "parent": _parent(subscription),
-        "payment_settings": {
-            "default_mandate": None,
-            "payment_method_options": None,
-            "payment_method_types": None,
-        },
         "period_end": call.now,
         "period_start": min([*starts, call.now]),
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "receipt_number": None,
-        "rendering": None,
-        "shipping_cost": None,
-        "shipping_details": None,
         "starting_balance": customer["balance"],
-        "statement_descriptor": None,
-        "status": "draft",
-        "status_transitions": {
-            "finalized_at": None,
-            "marked_uncollectible_at": None,
-            "paid_at": None,
-            "voided_at": None,
-        },
         "test_clock": customer["test_clock"],
         "total_discount_amounts": [
             {"amount": amount, "discount": discount} for discount, amount in discounts or []
         ],
-        "total_pretax_credit_amounts": [],
-        "total_taxes": [],
-        "webhooks_delivered_at": None,
     }
     return total(body)
 

@@ -4,9 +4,10 @@ Invariant: an intent's amount is one that Stripe would take, and can be paid by 
 What becomes of it is told in sandbox.payments.
 """
 
+import copy
 from typing import Any
 
-from sandbox import balance, customers, errors, events, payment_methods, store
+from sandbox import balance, blanks, customers, errors, events, payment_methods, store
 from sandbox.calls import Call
 from sandbox.store import Body
 
@@ -48,49 +49,21 @@ def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
     check_amount(amount, currency)
     intent_id = store.new_id("payment_intent")
     allowed = given.get("allowed_payment_method_types")
-    body: Body = {
+    body: Body = copy.deepcopy(blanks.PAYMENT_INTENT) | {
         "id": intent_id,
-        "object": "payment_intent",
         "allowed_payment_method_types": allowed,
         "amount": amount,
-        "amount_capturable": 0,
-        "amount_details": {"tip": {}},
-        "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": "automatic_async",
         "client_secret": f"{intent_id}_secret_{store.random_text(25)}",
-        "confirmation_method": "automatic",
         "created": call.now,
         "currency": currency,
         "customer": given.get("customer"),
-        "customer_account": None,
         "description": given.get("description"),
-        "excluded_payment_method_types": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": False,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
         "payment_method_options": given.get("payment_method_options") or {},
         "payment_method_types": payment_methods.offered(currency, allowed),
-        "payment_record": None,
-        "processing": None,
         "receipt_email": given.get("receipt_email"),
-        "review": None,
         "setup_future_usage": given.get("setup_future_usage"),
-        "shipping": None,
-        "source": None,
         "statement_descriptor": given.get("statement_descriptor"),
         "statement_descriptor_suffix": given.get("statement_descriptor_suffix"),
-        "status": "requires_payment_method",
-        "transfer_data": None,
         "transfer_group": given.get("transfer_group"),
     }
     customers.merge_metadata(body, given.get("metadata") or {})

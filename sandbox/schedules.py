@@ -134,7 +134,8 @@ def update(call: Call) -> Body:
             phases.append(_phase(phase, subscription["currency"], start, end))
             at = end or start
         body["phases"] = phases
-    body["end_behavior"] = call.params.get("end_behavior", body["end_behavior"])
+    if call.params.get("end_behavior", "release") != "release":
+        raise errors.StripeError("Schedules end by release here.", param="end_behavior", code="sandbox_gap")
     if "metadata" in call.params:
         customers.merge_metadata(body, call.params["metadata"])
     store.save(body)

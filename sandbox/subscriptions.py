@@ -3,9 +3,11 @@
 Invariant: a subscription is active only once its first invoice is paid (or there is nothing to pay yet).
 """
 
+import copy
 from typing import Any
 
 from sandbox import (
+    blanks,
     catalog,
     clocks,
     customers,
@@ -146,62 +148,25 @@ def _discount(
 
 
 def _blank(call: Call, customer: str, currency: str, trial_end: int | None, given: dict[str, Any]) -> Body:
-    body: Body = {
+    body: Body = copy.deepcopy(blanks.SUBSCRIPTION) | {
         "id": store.new_id("subscription"),
-        "object": "subscription",
-        "application": None,
-        "application_fee_percent": None,
-        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": trial_end or call.now,
-        "billing_cycle_anchor_config": None,
-        "billing_mode": {"flexible": None, "type": "classic"},
-        "billing_schedules": [],
-        "billing_thresholds": None,
-        "cancel_at": None,
         "cancel_at_period_end": given.get("cancel_at_period_end", False),
-        "canceled_at": None,
-        "cancellation_details": {"comment": None, "feedback": None, "reason": None},
-        "collection_method": "charge_automatically",
         "created": call.now,
         "currency": currency,
         "customer": customer,
-        "customer_account": None,
-        "days_until_due": None,
         "default_payment_method": given.get("default_payment_method"),
-        "default_source": None,
-        "default_tax_rates": [],
         "description": given.get("description"),
-        "discounts": [],
-        "ended_at": None,
-        "invoice_settings": {
-            "account_tax_ids": None,
-            "custom_fields": None,
-            "description": None,
-            "footer": None,
-            "issuer": {"type": "self"},
-        },
-        "latest_invoice": None,
-        "livemode": False,
-        "metadata": {},
-        "next_pending_invoice_item_invoice": None,
-        "on_behalf_of": None,
-        "pause_collection": None,
         "payment_settings": {
             "payment_method_options": None,
             "payment_method_types": None,
             "save_default_payment_method": "off",
         }
         | (given.get("payment_settings") or {}),
-        "pending_invoice_item_interval": None,
-        "pending_setup_intent": None,
-        "pending_update": None,
-        "schedule": None,
         "start_date": call.now,
         "status": "trialing" if trial_end else "incomplete",
         "test_clock": store.get("customer", customer)["test_clock"],
-        "transfer_data": None,
         "trial_end": trial_end,
-        "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
         "trial_start": call.now if trial_end else None,
     }
     customers.merge_metadata(body, given.get("metadata") or {})

@@ -79,9 +79,11 @@ def _check_event_types() -> None:
 
 def live_through_everything(v1: Any, checkout: Any, buyer: Any, customer: Any, price: Any) -> None:
     """A long story that makes at least one object of every kind the sandbox has, in several states."""
-    november = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
-    coupon = v1.coupons.create({"percent_off": "12.5", "duration": "forever"})
-    code = v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
+    buy_packs(v1, checkout, buyer, customer)
+    keep_a_plan(v1, customer, price)
+
+
+def buy_packs(v1: Any, checkout: Any, buyer: Any, customer: Any) -> None:
     for card in ("4000 0000 0000 0002", "4242 4242 4242 4242"):
         session = checkout()
         buyer.pay(session.url, card)
@@ -105,6 +107,12 @@ def live_through_everything(v1: Any, checkout: Any, buyer: Any, customer: Any, p
     buyer.submit(wallet, decision="later")
     dues.settle_pending(timezone.now())
     dues.happen(timezone.now() + dues.refunds.DECIDED_AFTER)
+
+
+def keep_a_plan(v1: Any, customer: Any, price: Any) -> None:
+    november = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp())
+    coupon = v1.coupons.create({"percent_off": "12.5", "duration": "forever"})
+    code = v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
     owner = customer(at=november)
     v1.checkout.sessions.create(
         {"mode": "setup", "customer": owner.id, "currency": "usd", "success_url": "http://x.example"}
@@ -117,11 +125,8 @@ def live_through_everything(v1: Any, checkout: Any, buyer: Any, customer: Any, p
     change = [{"id": item.id, "price": price(6000).id}]
     v1.subscriptions.update(plan.id, {"items": change, "proration_behavior": "create_prorations"})
     v1.invoices.create_preview({"subscription": plan.id})
-    schedule = v1.subscription_schedules.create({"from_subscription": plan.id})
+    v1.subscription_schedules.create({"from_subscription": plan.id})
     v1.test_helpers.test_clocks.advance(plan.test_clock, {"frozen_time": november + 40 * 86400})
-    v1.subscription_schedules.release(
-        v1.subscription_schedules.retrieve(schedule.id).id
-    ) if v1.subscriptions.retrieve(plan.id).schedule else None
     bad = v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": owner.id}).id
     v1.subscriptions.update(plan.id, {"default_payment_method": bad})
     v1.test_helpers.test_clocks.advance(plan.test_clock, {"frozen_time": november + 100 * 86400})

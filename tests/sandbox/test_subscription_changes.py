@@ -129,3 +129,31 @@ def test_a_waiting_upgrade_is_forgotten_after_a_day(v1: Any, begin: Any, price: 
     after = advance(v1, subscription, NOVEMBER + 2 * DAY)
     assert (after.pending_update, after["items"].data[0].price.unit_amount) == (None, 2000)
     assert after.latest_invoice.status == "void"
+
+
+def test_a_schedule_can_be_released_before_anything_happens(v1: Any, begin: Any, price: Any) -> None:
+    subscription = begin()
+    schedule = v1.subscription_schedules.create({"from_subscription": subscription.id})
+    item = subscription["items"].data[0]
+    first = {"items": [{"price": item.price.id}], "end_date": item.current_period_end}
+    v1.subscription_schedules.update(schedule.id, {"phases": [first, {"items": [{"price": price(500).id}]}]})
+    assert v1.subscription_schedules.release(schedule.id).released_subscription == subscription.id
+    renewed = advance(v1, subscription, instant(2026, 12, 2))
+    assert (renewed.schedule, renewed.latest_invoice.amount_paid) == (None, 2000)
+
+
+def test_unused_time_of_a_subscription_cancelled_now_becomes_credit(v1: Any, begin: Any) -> None:
+    subscription = begin()
+    advance(v1, subscription, NOVEMBER + 15 * DAY)
+    v1.subscriptions.cancel(subscription.id, {"prorate": True, "invoice_now": True})
+    owner = v1.customers.retrieve(subscription.customer)
+    assert owner.balance == -1000
+    again = v1.subscriptions.create(
+        {
+            "customer": owner.id,
+            "items": [{"price": subscription["items"].data[0].price.id}],
+            "expand": ["latest_invoice"],
+        }
+    )
+    assert (again.latest_invoice.total, again.latest_invoice.amount_paid) == (2000, 1000)
+    assert v1.customers.retrieve(owner.id).balance == 0
