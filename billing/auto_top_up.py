@@ -149,22 +149,28 @@ def _charge(purchase: Purchase, now: datetime) -> str:
     except stripe_gateway.Unreachable:
         return Outcome.UNREACHABLE
     except stripe_gateway.AuthenticationNeeded as error:
-        return _failed(purchase, profile, str(error), Outcome.AUTHENTICATE, now)
+        return _failed(purchase, str(error), Outcome.AUTHENTICATE, now)
     except stripe_gateway.StripeProblem as error:
-        return _failed(purchase, profile, str(error), Outcome.DECLINED, now)
+        return _failed(purchase, str(error), Outcome.DECLINED, now)
     follow(intent, now)
     return Outcome.PAID if intent.get("status") == "succeeded" else Outcome.PENDING
 
 
-def _failed(purchase: Purchase, profile: BillingProfile, trouble: str, outcome: str, now: datetime) -> str:
-    """Record a refusal once, pause, and write to the account's owners."""
+def _failed(purchase: Purchase, trouble: str, outcome: str, now: datetime) -> str:
+    """Record a refusal, pause, and write to the account's owners: once, whether Stripe's answer or its event
+    brings it first."""
     with transaction.atomic():
-        wish = AutoTopUp.objects.select_for_update().get(pk=purchase.account_id)
+        wish = AutoTopUp.objects.select_for_update().filter(pk=purchase.account_id).first()
+        if fulfilment.locked(purchase.pk).settled or wish is None:
+            return outcome
+        profile = selectors.profile_of(purchase.account_id)
         fulfilment.failed(purchase.pk, trouble=trouble, now=now, tell=False)
         failures = wish.failures + 1
         paused = outcome == Outcome.AUTHENTICATE or failures >= MOST_FAILURES
         AutoTopUp.objects.filter(pk=wish.pk).update(
-            failures=failures, suspended_card=profile.card_fingerprint if paused else ""
+            failures=failures,
+            suspended_card=profile.card_fingerprint if paused else "",
+            last_outcome=outcome,
         )
         mails.queue(
             account_id=purchase.account_id,
@@ -203,15 +209,14 @@ def follow(intent: Facts, now: datetime) -> Purchase | None:
             receipt_url=str(charged.get("receipt_url") or ""),
             account=str(marks.get("account", "")),
         )
-        fulfilment.paid(purchase.pk, payment, now)
-        if automatic:
+        if automatic:  # the settings' row is locked before purchase and wallet, as when a payment is decided
             AutoTopUp.objects.filter(pk=purchase.account_id).update(failures=0, suspended_card="")
+        fulfilment.paid(purchase.pk, payment, now)
     elif automatic and status == "processing":
         fulfilment.pending(purchase.pk, method="", now=now)
     elif automatic and status in {"canceled", "requires_payment_method"}:
-        fulfilment.failed(purchase.pk, trouble=_last_error(intent), now=now)
+        error = intent.get("last_payment_error") or {}
+        asked = "authentication_required" in {error.get("code"), error.get("decline_code")}
+        outcome = Outcome.AUTHENTICATE if asked else Outcome.DECLINED
+        _failed(purchase, str(error.get("message") or ""), outcome, now)
     return purchase
-
-
-def _last_error(intent: Facts) -> str:
-    return str((intent.get("last_payment_error") or {}).get("message") or "")

@@ -63,7 +63,11 @@ def _run(now: datetime) -> Reconciliation:
 
 def _missed_events(since: datetime, now: datetime) -> int:
     """Events that never reached us, oldest first."""
-    told = list(stripe_gateway.events_since(since))
+    told = [
+        event
+        for event in stripe_gateway.events_since(since)
+        if stripe_handlers.handler_of(event["type"]) is not None
+    ]
     known = set(
         StripeEvent.objects.filter(stripe_id__in=[event["id"] for event in told]).values_list(
             "stripe_id", flat=True
@@ -71,9 +75,8 @@ def _missed_events(since: datetime, now: datetime) -> int:
     )
     missed = [event for event in reversed(told) if event["id"] not in known]
     for event in missed:
-        if stripe_handlers.handler_of(event["type"]) is not None:
-            row = stripe_events.store(event, now, source="reconciliation")
-            stripe_events.process(row.pk, now)
+        row = stripe_events.store(event, now, source="reconciliation")
+        stripe_events.process(row.pk, now)
     return len(missed)
 
 

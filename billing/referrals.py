@@ -11,6 +11,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from accounts import addresses
@@ -98,6 +99,10 @@ def reward_due(now: datetime, *, limit: int = 500) -> int:
     ids = list(waiting.order_by("pk").values_list("invited_id", flat=True)[:limit])
     for account_id in ids:
         reward_if_due(account_id, now)
+    refunded = Q(purchase__refunded__gte=F("purchase__amount")) | Q(purchase__disputes__status="lost")
+    kept = Referral.objects.filter(refunded, state=Referral.State.REWARDED).values("purchase")
+    for purchase in Purchase.objects.filter(pk__in=kept)[:limit]:  # what a crash left after the refund
+        purchase_undone(purchase, now)
     return len(ids)
 
 
@@ -117,10 +122,16 @@ def purchase_undone(purchase: Purchase, now: datetime) -> None:
 
 def _qualified(referral: Referral, policy: Policy) -> bool:
     if policy.qualifies == "first_purchase":
-        return referral.purchase is not None and referral.purchase.status == Purchase.Status.PAID
+        return referral.purchase is not None and not _undone(referral.purchase)
     if policy.qualifies == "first_charge":
         return Charge.objects.filter(account_id=referral.invited_id, credits__gt=0).exists()
     return True
+
+
+def _undone(purchase: Purchase) -> bool:
+    """Not paid, or its money has gone back whole."""
+    back = purchase.refunded >= purchase.amount or purchase.disputes.filter(status="lost").exists()
+    return purchase.status != Purchase.Status.PAID or back
 
 
 def _give(

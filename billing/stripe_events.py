@@ -74,7 +74,7 @@ def process(event_id: int, now: datetime) -> StripeEvent:
         return held
     except (stripe_handlers.Quarantine, subscription_sync.NotOurs, subscriptions.PlanClosed) as reason:
         return _close(event, StripeEvent.State.QUARANTINED, str(reason), now)
-    except (stripe_gateway.NotAtStripe, KeyError, TypeError, ValueError) as error:
+    except (stripe_gateway.NotAtStripe, AttributeError, KeyError, TypeError, ValueError) as error:
         # An unknown object, or a shape that we do not understand: nothing was applied, a person looks at it.
         return _close(event, StripeEvent.State.QUARANTINED, f"{type(error).__name__}: {error}", now)
     except Exception as error:

@@ -19,6 +19,9 @@ Facts = dict[str, Any]  # an object of Stripe's as plain dicts and lists
 
 CONNECT_SECONDS, READ_SECONDS = 3.05, 20
 RETRIES = 2
+# The key is being answered elsewhere at this moment, or was with other details, or our credentials are wrong:
+# none of these says what became of the request, so that it must not count as refused.
+_NO_ANSWER = (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError)
 SIGNATURE_TOLERANCE_SECONDS = 300
 
 
@@ -82,7 +85,7 @@ def _ask(ask: Callable[[Any], Any]) -> Any:
         if error.code == "resource_missing":
             raise NotAtStripe(str(error)) from error
         raise Rejected(str(error)) from error
-    except stripe.APIError as error:
+    except (stripe.APIError, *_NO_ANSWER) as error:
         raise Unreachable(str(error)) from error
     except stripe.StripeError as error:
         raise Rejected(str(error)) from error
@@ -195,6 +198,16 @@ def create_refund(*, key: str, payment_id: str, amount: int, refund: str) -> Fac
 
 def refund(refund_id: str) -> Facts:
     return _call(lambda v1: v1.refunds.retrieve(refund_id))
+
+
+def refunds_of(charge_id: str) -> list[Facts]:
+    """The refunds of a charge, the newest 100."""
+    found: list[Facts] = _call(lambda v1: v1.refunds.list({"charge": charge_id, "limit": 100}))["data"]
+    return found
+
+
+def dispute(dispute_id: str) -> Facts:
+    return _call(lambda v1: v1.disputes.retrieve(dispute_id))
 
 
 # Subscriptions

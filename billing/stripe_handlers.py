@@ -16,10 +16,9 @@ from billing import (
     auto_top_up,
     cards,
     checkout,
-    disputes,
     fulfilment,
     lost_orders,
-    refund_news,
+    money_back,
     stripe_gateway,
     subscription_sync,
 )
@@ -114,27 +113,11 @@ def _require_match(purchase: Purchase, session: Facts) -> None:
         )
 
 
-# Payments off-session (automatic top-up), refunds, disputes
+# Payments off-session (automatic top-up)
 
 
 def _apply_payment(intent: Facts, now: datetime) -> bool:
     return auto_top_up.follow(intent, now) is not None
-
-
-def _apply_refund(refund: Facts, now: datetime) -> bool:
-    return refund_news.follow(refund, now) is not None
-
-
-def _apply_charge_refunded(charge: Facts, now: datetime) -> bool:
-    purchase = Purchase.objects.filter(stripe_payment_id=charge.get("payment_intent") or "-").first()
-    if purchase is None:
-        return False
-    refund_news.follow_total(purchase, int(charge["amount_refunded"]), now)
-    return True
-
-
-def _apply_dispute(dispute: Facts, now: datetime) -> bool:
-    return disputes.follow(dispute, now) is not None
 
 
 # Subscriptions: always what Stripe says now
@@ -182,8 +165,8 @@ def _apply_customer(told: tuple[Facts, Facts | None], now: datetime) -> bool:
 
 
 _CHECKOUT = Handler(_fetch_checkout, _apply_checkout)
-_REFUND = Handler(_as_told, _apply_refund)
-_DISPUTE = Handler(_as_told, _apply_dispute)
+_REFUND = Handler(money_back.fetch_refund, money_back.apply_refund)
+_DISPUTE = Handler(money_back.fetch_dispute, money_back.apply_dispute)
 _PAYMENT = Handler(_as_told, _apply_payment)
 _SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription)
 _INVOICE = Handler(_fetch_invoice, _apply_invoice)
@@ -200,7 +183,7 @@ _HANDLERS: dict[str, Handler] = {
     "refund.updated": _REFUND,
     "refund.failed": _REFUND,
     "charge.refund.updated": _REFUND,
-    "charge.refunded": Handler(_as_told, _apply_charge_refunded),
+    "charge.refunded": Handler(money_back.fetch_charge, money_back.apply_charge),
     "charge.dispute.created": _DISPUTE,
     "charge.dispute.updated": _DISPUTE,
     "charge.dispute.closed": _DISPUTE,

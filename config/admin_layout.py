@@ -40,8 +40,15 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
         _("Money"),
         [
             (_("Purchases"), "shopping_cart", "billing_purchase"),
-            (_("Stripe events"), "webhook", "billing_stripeevent"),
+            (_("Refunds"), "undo", "billing_refund"),
+            (_("Disputes"), "gavel", "billing_dispute"),
             (_("Subscriptions"), "autorenew", "billing_subscription"),
+            (_("Automatic top-ups"), "bolt", "billing_autotopup"),
+            (_("Promotions"), "confirmation_number", "billing_promotion"),
+            (_("Invitations"), "person_add", "billing_referral"),
+            (_("Stripe events"), "webhook", "billing_stripeevent"),
+            (_("Reconciliation"), "balance", "billing_reconciliation"),
+            (_("Mails"), "mail", "billing_mail"),
         ],
     ),
     (

@@ -10,10 +10,16 @@ import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 
+import structlog
+from django.db import DatabaseError
+
 from billing.ledger import database
+from billing.ledger.models import Wallet
 from billing.ledger.orders import AllowanceTerms
 
 CHUNK = 500
+_SETTLE_DUE = "select ledger_settle_due(%s, %s, %s) as settled"
+log = structlog.get_logger(__name__)
 
 
 def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
@@ -25,16 +31,42 @@ def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
 def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -> int:
     """Settle every due wallet, in chunks of one transaction each; returns how many were settled.
 
-    Interruptible: a chunk is done or not. Wallets that somebody else works on are left to them.
+    Interruptible: a chunk is done or not. Wallets that somebody else works on are left to them. A wallet that
+    cannot be settled holds up nobody: it is reported, passed over, and tried again the next time.
     """
-    settled = 0
+    settled, impossible = 0, set[uuid.UUID]()
     while limit is None or settled < limit:
         size = chunk if limit is None else min(chunk, limit - settled)
-        done = int(database.row("select ledger_settle_due(%s, %s) as settled", [now, size])["settled"])
-        settled += done
-        if done < size:
+        try:
+            answer = database.row(_SETTLE_DUE, [now, size, list(impossible)])
+        except DatabaseError:
+            settled += _settle_what_can_be(_due(now, size, impossible), now, impossible)
+            continue
+        settled += int(answer["settled"])
+        if answer["settled"] < size:
             break
     return settled
+
+
+def _due(now: dt.datetime, size: int, impossible: set[uuid.UUID]) -> list[uuid.UUID]:
+    due = Wallet.objects.filter(next_due_at__lte=now).exclude(account_id__in=impossible)
+    return list(due.order_by("next_due_at").values_list("account_id", flat=True)[:size])
+
+
+def _settle_what_can_be(
+    account_ids: Sequence[uuid.UUID], now: dt.datetime, impossible: set[uuid.UUID]
+) -> int:
+    """Settle a chunk that failed by halves, until those are alone that fail; they join `impossible`."""
+    try:
+        return settle(account_ids, now)
+    except DatabaseError as error:
+        if len(account_ids) == 1:
+            impossible.add(account_ids[0])
+            log.error("wallet_not_settled", alert=True, account=str(account_ids[0]), why=str(error))
+            return 0
+    middle = len(account_ids) // 2
+    halves = account_ids[:middle], account_ids[middle:]
+    return sum(_settle_what_can_be(half, now, impossible) for half in halves)
 
 
 def set_allowances(

@@ -73,6 +73,43 @@ begin
   return found;
 end $$;
 
+-- The writes of nearly every charge, where one grant pays for all of it and no threshold is crossed, in one
+-- statement: the same rows as ledger_record_charge, ledger_post, ledger_count and ledger_save write one after the
+-- other, in half the time (a hot wallet is locked for so much less). False when the key has been charged meanwhile.
+create or replace function ledger_write_plain(
+  w billing_wallet, u ledger_use, o ledger_outcome, p_grant uuid, p_now timestamptz) returns boolean
+language plpgsql as $$
+begin
+  with c as (
+    insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id,
+      member_id, api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned,
+      balance_before, balance_after)
+    values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.action, u.project_id, u.member_id,
+      u.api_key_id, u.conversation, u.detail, o.drawn, p_now, u.covered_by, 0, 0, o.balance_before, o.balance_after)
+    on conflict (account_id, idempotency_key) do nothing
+    returning id
+  ), g as (
+    update billing_grant x set remaining = x.remaining - u.credits, open = x.remaining > u.credits
+      from c where x.account_id = u.account_id and x.id = p_grant
+    returning x.remaining
+  ), l as (
+    update billing_limit x
+       set used = x.used + case when x.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end
+      from c where w.limited and x.account_id = u.account_id and ledger_limit_matches(x, u)
+  ), e as (
+    insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, charge_id,
+      reason, actor, created_at, hash)
+    select u.account_id, w.seq + 1, 'charge', p_grant, -u.credits, 0, g.remaining, o.balance_after, u.id, '', '', p_now,
+      sha256(w.head || convert_to(ledger_payload(u.account_id, w.seq + 1, 'charge', p_grant, -u.credits, 0, g.remaining,
+        o.balance_after, u.id, null, '', '', p_now), 'UTF8'))
+    from g
+    returning seq, hash
+  )
+  update billing_wallet x set balance = o.balance_after, seq = e.seq, head = e.hash
+    from e where x.account_id = u.account_id;
+  return found;
+end $$;
+
 -- A refusal, unless the same key was charged while we waited for the lock: then its answer.
 create or replace function ledger_refuse(u ledger_use, p_status text, p_refusal jsonb) returns ledger_outcome
 language plpgsql stable as $$
@@ -103,6 +140,10 @@ begin
   o.status := 'charged'; o.charge_id := u.id; o.credits := u.credits; o.uncollected := 0;
   o.balance_before := w.balance; o.balance_after := w.balance - u.credits; o.drawn := p.drawn;
   o.detail := u.detail; o.covered_by := u.covered_by; o.created_at := p_now;
+  if cardinality(p.grants) = 1 and (w.warn_below is null or w.is_low or o.balance_after >= w.warn_below) then
+    if ledger_write_plain(w, u, o, p.grants[1], p_now) then return o; end if;
+    return ledger_replay(u.account_id, u.key, u.fingerprint);
+  end if;
   if not ledger_record_charge(u, o, null) then return ledger_replay(u.account_id, u.key, u.fingerprint); end if;
   for i in 1 .. cardinality(p.grants) loop
     w := ledger_post(w, 'charge', p.grants[i], -p.takes[i], p_now, u.id);

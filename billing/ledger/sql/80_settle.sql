@@ -106,12 +106,14 @@ begin
   return cardinality(due);
 end $$;
 
--- Settles up to p_limit due wallets that nobody else is working on; returns how many. The chunk of a beat job.
-create or replace function ledger_settle_due(p_now timestamptz, p_limit int) returns int
+-- Settles up to p_limit due wallets that nobody else is working on; returns how many. The chunk of a beat job,
+-- which names the wallets that it has found to be impossible to settle.
+drop function if exists ledger_settle_due(timestamptz, int);
+create or replace function ledger_settle_due(p_now timestamptz, p_limit int, p_except uuid[] default '{}') returns int
 language plpgsql as $$
 declare due uuid[];
 begin
-  due := array(select account_id from billing_wallet where next_due_at <= p_now
+  due := array(select account_id from billing_wallet where next_due_at <= p_now and account_id <> all(p_except)
                order by next_due_at limit p_limit for no key update skip locked);
   if cardinality(due) > 0 then perform ledger_settle_locked(due, p_now); end if;
   return cardinality(due);

@@ -1,7 +1,7 @@
 """The rules of money for one account in plain Python: no database, no locks, nothing fast.
 
-`test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is written
-from the rules and short enough to be read against them; what time alone does stands in `periods.py`.
+`test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is
+written from the rules and short enough to be read against them; what time does stands in `periods.py`.
 """
 
 import datetime as dt
@@ -132,7 +132,7 @@ class Book(Dated):
         return self.draw(-credits, None, "taken")
 
     def claw_back(self, purchase, most, unspent_only, key, now):
-        """Takes what is unspent of the purchase's grants; what was spent or is held of them becomes debt, once."""
+        """Takes what is unspent of the purchase; what was spent or is held of it becomes debt, once."""
         self.settle(now)
         mine = [grant for grant in self.grants if grant.purchase == purchase]
         spent = ZERO if unspent_only else max(ZERO, sum(g.spent + g.held - g.booked for g in mine))
@@ -150,7 +150,7 @@ class Book(Dated):
         ]
 
     def restore(self, claw_back_key, key, now):
-        """Undoes one claw-back: standing debt is lifted, what newer credits repaid of it comes back as credits."""
+        """Undoes one claw-back: standing debt is lifted, repaid debt comes back as credits."""
         self.settle(now)
         for grant, took, owed in self.clawed.pop(claw_back_key):
             lift = min(owed, self.debt)

@@ -1,6 +1,7 @@
-"""The rules of time in plain Python: what is due, periods of allowances, windows of limits (see `model.py`)."""
+"""The rules of time in plain Python (see `model.py`): what is due, periods, windows of limits."""
 
 import datetime as dt
+import itertools
 from decimal import Decimal
 from types import SimpleNamespace as Record
 from zoneinfo import ZoneInfo
@@ -49,7 +50,7 @@ def month_after(anchor, n):
 
 def month_of(anchor, now):
     starts = [month_after(anchor, n) for n in range(60)]
-    return next((a, b) for a, b in zip(starts, starts[1:], strict=False) if a <= now < b)
+    return next((a, b) for a, b in itertools.pairwise(starts) if a <= now < b)
 
 
 class Plan:

@@ -7,7 +7,7 @@ by minutes and months and to the very microsecond at which something ends.
 import datetime as dt
 import json
 import uuid
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from types import SimpleNamespace as Record
 
 import pytest
@@ -39,7 +39,11 @@ PLANS = {
     "max": {"max": ("plan", "300", "month", 21), "max bonus": ("bonus", "7.5", "month", 22)},
 }
 amounts = st.sampled_from(["0.000001", "0.5", "1", "3", "7.25", "40", "150"]).map(Decimal)
+# of what there is: a little, a part, all, and more than that
+shares = st.sampled_from(["0", "0.000001", "1/3", "1/3", "1/2", "1", "1", "1.000001", "2"])
 many = st.integers(0, 30)
+projects = st.sampled_from([False, False, True])
+CENT = Decimal("0.000001")
 lifetimes = st.sampled_from([None, None, 1, 20])
 covers = st.sampled_from([("gpt-4o", "tag:text"), ("flux", "tag:image")])
 services = st.sampled_from([None, None, ("gpt-4o",), ("tag:image",)])
@@ -110,6 +114,14 @@ class Moves(RuleBasedStateMachine):
             lambda: give(self.account, str(credits), key, now, **terms),
         )
 
+    def share(self, name, of=None):
+        """So much of the balance (or of something else), to six places."""
+        if name == "0.000001":
+            return Decimal(name)
+        of = sum((grant.remaining for grant in self.book.grants), Decimal(0)) if of is None else of
+        top, _, bottom = name.partition("/")
+        return (of * Decimal(top) / Decimal(bottom or 1)).quantize(Decimal("0.000001"), ROUND_UP)
+
     def asked(self, credits, names, in_project, body=b"", key=None):
         """The same use for the model and for the ledger."""
         used, key = new_id(), key or self.key()
@@ -123,9 +135,9 @@ class Moves(RuleBasedStateMachine):
         )
         return key, mine, theirs
 
-    @rule(credits=amounts | st.just(Decimal(0)), names=covers, in_project=st.booleans())
-    def charge(self, credits, names, in_project):
-        key, mine, theirs = self.asked(credits, names, in_project)
+    @rule(share=shares, names=covers, in_project=projects)
+    def charge(self, share, names, in_project):
+        key, mine, theirs = self.asked(self.share(share), names, in_project)
         now = self.now
         self.both(
             lambda: self.book.use(self.book.charges, key, mine, now), lambda: ledger.charge(theirs, now)
@@ -143,14 +155,14 @@ class Moves(RuleBasedStateMachine):
         assert answer is None or (answer.replayed and answer.charge_id == given.id)
 
     @rule(
-        wanted=st.lists(st.tuples(amounts, covers, st.booleans()), min_size=1, max_size=5),
+        wanted=st.lists(st.tuples(shares, covers, projects), min_size=1, max_size=5),
         large=st.booleans(),
     )
     def charge_many(self, wanted, large):
         """`large`: above 48, where a batch is charged by one statement."""
-        uses = [self.asked(*one) for one in wanted * (12 if large else 1)]
-        if large:
-            uses = (uses * 10)[:48] if len(uses) < 48 else uses
+        part = 50 if large else 2
+        every = [(self.share(share) / part, *rest) for share, *rest in wanted * (48 if large else 1)]
+        uses = [self.asked(credits.quantize(CENT), *rest) for credits, *rest in every]
         answers = ledger.charge_many([theirs for _, _, theirs in uses], self.now)
         for (key, mine, _), answer in zip(uses, answers, strict=True):
             try:
@@ -158,9 +170,9 @@ class Moves(RuleBasedStateMachine):
             except Refused as refusal:
                 assert type(answer).__name__ == str(refusal)
 
-    @rule(credits=amounts, names=covers, in_project=st.booleans(), minutes=st.sampled_from([1, 90, 3000]))
-    def hold(self, credits, names, in_project, minutes):
-        key, mine, theirs = self.asked(credits, names, in_project)
+    @rule(share=shares, names=covers, in_project=projects, minutes=st.sampled_from([1, 90, 3000]))
+    def hold(self, share, names, in_project, minutes):
+        key, mine, theirs = self.asked(self.share(share), names, in_project)
         now, mine.ends = self.now, self.now + dt.timedelta(minutes=minutes)
         self.both(
             lambda: self.book.use(self.book.holds, key, mine, now),
@@ -168,13 +180,16 @@ class Moves(RuleBasedStateMachine):
         )
 
     def one_of(self, uses, which):
-        return list(uses.values())[which % len(uses)]
+        """Mostly one that something can still be done with."""
+        every = list(uses.values())
+        left = [one for one in every if one.status == "held" and one.returned < total(one.drawn)]
+        return left[which % len(left)] if left and which > 3 else every[which % len(every)]
 
     @precondition(lambda self: self.book.holds)
-    @rule(which=many, credits=amounts | st.just(Decimal(0)), exactly=st.booleans())
-    def capture(self, which, credits, exactly):
+    @rule(which=many, share=shares)
+    def capture(self, which, share):
         hold, now = self.one_of(self.book.holds, which), self.now
-        key, mine, _ = self.asked(hold.credits if exactly else credits, (), False)
+        key, mine, _ = self.asked(self.share(share, hold.credits), (), False)
         terms = {"account_id": self.account, "hold_id": hold.id, "credits": mine.credits, "detail": {}}
         _, answer = self.both(
             lambda: self.book.capture(hold, key, mine, now),
@@ -194,25 +209,27 @@ class Moves(RuleBasedStateMachine):
         self.again.clear()  # a release has no key: made again it is refused, as the next release shows
 
     @precondition(lambda self: self.book.charges)
-    @rule(which=many, credits=st.none() | amounts)
-    def reverse(self, which, credits):
+    @rule(which=many, share=st.none() | shares)
+    def reverse(self, which, share):
         charge, key, now = self.one_of(self.book.charges, which), self.key(), self.now
+        credits = self.share(share, charge.credits) or None if share else None
         terms = {"charge_id": charge.id, "credits": credits, "reason": "failed"}
         self.both(
             lambda: self.book.reverse(charge, credits, key, now),
             lambda: ledger.reverse(account_id=self.account, key=key, now=now, **terms),
         )
 
-    @rule(credits=amounts, sign=st.sampled_from([1, -1]))
-    def adjust(self, credits, sign):
-        key, now, terms = self.key(), self.now, {"credits": sign * credits, "reason": "why", "actor": "who"}
+    @rule(credits=amounts, share=st.none() | shares)
+    def adjust(self, credits, share):
+        credits = credits if share is None else -(self.share(share) or credits)
+        key, now, terms = self.key(), self.now, {"credits": credits, "reason": "why", "actor": "who"}
         self.both(
-            lambda: self.book.adjust(sign * credits, key, now),
+            lambda: self.book.adjust(credits, key, now),
             lambda: ledger.adjust(account_id=self.account, key=key, now=now, **terms),
         )
 
     @precondition(lambda self: self.sales)
-    @rule(which=many, credits=st.none() | amounts, unspent_only=st.booleans())
+    @rule(which=many, credits=st.none() | amounts, unspent_only=st.sampled_from([False, False, True]))
     def refund_or_dispute(self, which, credits, unspent_only):
         sale, key, now = self.sales[which % len(self.sales)], self.key(), self.now
         terms = {"purchase_id": sale, "credits": credits, "unspent_only": unspent_only, "reason": "dispute"}
@@ -315,7 +332,7 @@ class Moves(RuleBasedStateMachine):
 
 
 def everything_of(account):
-    """The wallet and the rows of four tables, in one question to the database: it is asked after each move."""
+    """The wallet and the rows of four tables, in one question to the database, for it is asked often."""
     tables = ("wallet", "grant", "charge", "hold", "limit")
     rows = [f"(select json_agg(x) from billing_{name} x where account_id = %s)::text" for name in tables]
     with connection.cursor() as cursor:

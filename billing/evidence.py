@@ -1,0 +1,54 @@
+"""What staff send to a bank that asks about a disputed payment: the purchase and the use of its credits.
+
+Invariant: everything on the sheet is read from what was written when it happened.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db.models import Max, Min, Sum
+
+from billing.models import Charge, Dispute, Entry
+
+
+@dataclass(frozen=True)
+class Use:
+    """Credits of the purchase spent on one service."""
+
+    service: str
+    credits: Decimal
+    calls: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The evidence on one page."""
+
+    dispute: Dispute
+    spent: Decimal
+    first_use: object
+    last_use: object
+    uses: list[Use]
+    charges: list[Charge]
+
+
+def sheet(dispute: Dispute) -> Sheet:
+    """Collect the evidence for a dispute; the newest 100 charges that its credits paid for."""
+    entries = Entry.objects.filter(
+        account_id=dispute.account_id, kind=Entry.Kind.CHARGE, grant__purchase_id=dispute.purchase_id
+    )
+    facts = entries.aggregate(sum=Sum("credits"), first=Min("created_at"), last=Max("created_at"))
+    by_charge = dict(entries.values_list("charge_id").annotate(sum=Sum("credits")))
+    charges = Charge.objects.filter(account_id=dispute.account_id, pk__in=list(by_charge))
+    sums: dict[str, list[Decimal]] = {}
+    for pk, service in charges.values_list("pk", "service"):
+        sums.setdefault(service, []).append(-by_charge[pk])
+    uses = [Use(service, sum(parts, Decimal(0)), len(parts)) for service, parts in sums.items()]
+    return Sheet(
+        dispute=dispute,
+        spent=-(facts["sum"] or Decimal(0)),
+        first_use=facts["first"],
+        last_use=facts["last"],
+        uses=sorted(uses, key=lambda use: use.credits, reverse=True),
+        charges=list(charges.order_by("-created_at")[:100]),
+    )

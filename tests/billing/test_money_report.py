@@ -1,0 +1,118 @@
+"""The money side of the books adds up, whatever happened to the credits."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account
+from billing import disputes, ledger, money_report, refund_news
+from billing.models import Purchase
+
+pytestmark = pytest.mark.django_db
+
+
+def figures(now: datetime | None = None) -> dict[str, int]:
+    sums = money_report.totals(money_report.report(now or timezone.now()))["usd"]
+    assert sums["sold"] == sum(sums[name] for name in ("earned", "breakage", "refunded", "disputed", "owed"))
+    return sums
+
+
+@pytest.fixture
+def use(account: Account) -> Callable[[Decimal], None]:
+    """Use up what is free, then so many bought credits."""
+
+    def spend(credits: Decimal) -> None:
+        now = timezone.now()
+        grants = ledger.balance(account.pk, now).grants
+        free = sum((grant.remaining for grant in grants if grant.purchase_id is None), Decimal(0))
+        order = ledger.ChargeOrder(
+            account_id=account.pk, credits=free + credits, key=f"u{timezone.now()}", service="gpt-4o"
+        )
+        ledger.charge(order, now)
+
+    return spend
+
+
+def test_a_pack_is_owed_until_it_is_used(
+    paid: Callable[..., Purchase], use: Callable[[Decimal], None]
+) -> None:
+    purchase = paid()
+    assert figures() == {
+        "sold": purchase.amount,
+        "earned": 0,
+        "breakage": 0,
+        "refunded": 0,
+        "disputed": 0,
+        "owed": purchase.amount,
+    }
+
+    use(purchase.credits / 4)
+
+    assert figures()["earned"] == purchase.amount // 4
+
+
+def test_fractions_are_never_lost(paid: Callable[..., Purchase], use: Callable[[Decimal], None]) -> None:
+    purchase = paid()
+    for _ in range(3):
+        use(Decimal("0.333333"))
+    before = figures()
+    assert before["earned"] == int(purchase.amount * Decimal("0.999999") / purchase.credits)
+
+    use(purchase.credits - Decimal("0.999999"))
+
+    assert (figures()["earned"], figures()["owed"]) == (purchase.amount, 0)
+
+
+def test_refunds_and_lost_disputes_leave_the_rest_adding_up(
+    paid: Callable[..., Purchase], use: Callable[[Decimal], None]
+) -> None:
+    first, second = paid(), paid(key="second")
+    use(first.credits / 2)
+    facts: dict[str, Any] = {
+        "id": "re_1",
+        "payment_intent": first.stripe_payment_id,
+        "amount": first.amount // 2,
+    }
+    refund_news.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+    dispute = {"id": "dp_1", "payment_intent": second.stripe_payment_id, "amount": second.amount}
+    disputes.follow(dispute | {"currency": "usd", "status": "lost"}, timezone.now())
+
+    sums = figures()
+
+    assert sums["refunded"] == first.amount // 2
+    assert sums["disputed"] == second.amount
+    assert sums["earned"] == first.amount // 2
+    assert sums["owed"] == 0
+
+
+def test_months_follow_each_other_and_a_yearly_plan_is_earned_day_by_day(account: Account) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    Purchase.objects.create(
+        account=account,
+        kind="plan",
+        origin="renewal",
+        offer="starter",
+        interval="year",
+        label="Starter",
+        amount=36_500,
+        list_amount=36_500,
+        currency="usd",
+        status="paid",
+        idempotency_key="invoice:1",
+        period_start=start,
+        period_end=start + timedelta(days=365),
+        created_at=start,
+        paid_at=start,
+    )
+
+    rows = money_report.report(start + timedelta(days=59, hours=1))
+
+    assert [(row.month.month, row.sold, row.earned, row.owed) for row in reversed(rows)][:2] == [
+        (1, 36_500, 3_100, 33_400),
+        (2, 0, 2_800, 30_600),
+    ]
+    assert figures(start + timedelta(days=400))["owed"] == 0
