@@ -53,7 +53,7 @@ def test_what_is_unspent_of_any_grant_of_the_purchase_is_taken_before_anything_i
 
 @pytest.mark.fault("P13")
 def test_a_debt_is_repaid_by_new_credits_only(account):
-    """What the account had when it came into debt stays its own; it cannot spend it until the debt is repaid."""
+    """What the account had when it came into debt stays its own; it cannot spend it meanwhile."""
     sale = uuid.uuid4()
     give(account, "30", purchase_id=sale, priority=1)
     spend(account, "30")

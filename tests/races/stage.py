@@ -16,7 +16,7 @@ from django.test import TransactionTestCase
 from accounts.models import Account
 
 PATIENCE_SECONDS = 60
-TABLES = "entry grant charge hold allowance limit correction notice wallet".split()
+TABLES = ["entry", "grant", "charge", "hold", "allowance", "limit", "correction", "notice", "wallet"]
 
 
 @pytest.fixture
@@ -24,6 +24,8 @@ def committed(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> None:
     """The test's changes are committed; the accounts it made by `new_account` go when it ends."""
     # asked for after monkeypatch, so that the database's own end comes while this still holds
     monkeypatch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: remove_test_accounts())
+    with connection.cursor() as cursor:
+        cursor.execute("set synchronous_commit = off")  # the scene need not survive a power cut
 
 
 def remove_test_accounts() -> None:

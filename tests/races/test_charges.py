@@ -32,6 +32,10 @@ def in_batch(account, amount, key, **terms):
     return outcome
 
 
+def flat(answers):
+    return list(itertools.chain.from_iterable(answers))
+
+
 WAYS = pytest.mark.parametrize("way", [alone, shared, in_batch])
 
 
@@ -45,7 +49,7 @@ def test_a_hundred_charges_at_once_against_fifty_credits_are_exactly_fifty(way):
     def five(first):
         return [attempt(way, account, "1", f"use {first + n}") for n in range(5)]
 
-    outcomes = sum(at_once([lambda n=n: five(5 * n) for n in range(20)]), [])
+    outcomes = flat(at_once([lambda n=n: five(5 * n) for n in range(20)]))
     assert len(of_kind(outcomes, ledger.Charged)) == 50
     assert len(of_kind(outcomes, ledger.InsufficientCredits)) == 50
     assert ledger.balance(account, NOON).total == 0
@@ -68,7 +72,7 @@ def test_all_ways_to_charge_at_once_share_the_same_fifty():
         lambda n=n, way=way: [attempt(way, account, "1", f"use {n}.{m}") for m in range(5)]
         for n, way in zip(range(24), ways, strict=False)
     ]
-    outcomes = sum(at_once(calls), [])
+    outcomes = flat(at_once(calls))
     assert len(of_kind(outcomes, ledger.Charged)) == 50
     assert len(of_kind(outcomes, ledger.InsufficientCredits)) == 70
     assert broken([account]) == []

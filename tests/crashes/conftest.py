@@ -1,0 +1,5 @@
+"""Fixtures of the crashes."""
+
+from tests.races.stage import committed
+
+__all__ = ["committed"]

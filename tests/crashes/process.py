@@ -1,0 +1,97 @@
+"""A child process that is killed with SIGKILL at a chosen commit.
+
+The child is a fork of the test's own process, so it costs milliseconds. In it, and only in it, the database
+driver is watched: whenever a connection has nothing open any more (a commit, or a statement in autocommit), a
+commit boundary is passed, and at the chosen one the process kills itself, with nothing tidied up.
+"""
+
+import os
+import signal
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from django.db import connections
+from psycopg.pq import TransactionStatus
+
+MOST_BOUNDARIES = 200
+
+
+def dies_at(boundary: int, call: Callable[[], Any]) -> bool:
+    """Run `call` in a child that dies right after its commit number `boundary` (0: before its first).
+
+    False when the child ended by itself before it got that far. Raises AssertionError when it failed.
+    """
+    child = fork(lambda: _watched(call, boundary))
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the child failed before it was killed: see its words above"
+    return False
+
+
+def every_boundary(scenario: Callable[[int], tuple[Callable[[], Any], Callable[[], None]]]) -> int:
+    """For each commit boundary: a fresh scene, the operation killed there, then the scene's own check.
+
+    `scenario(boundary)` makes the scene and gives the operation and the check. Returns how many boundaries
+    there were, the last of them being the end.
+    """
+    for boundary in range(MOST_BOUNDARIES):
+        operation, check = scenario(boundary)
+        killed = dies_at(boundary, operation)
+        check()
+        if not killed:
+            return boundary
+    raise AssertionError(f"more than {MOST_BOUNDARIES} commits")
+
+
+def fork(call: Callable[[], Any]) -> int:
+    """The id of a child that runs `call` and ends; the parent's connections are not its own."""
+    connections.close_all()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # other tests' threads: the child uses none of them
+        child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        call()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _watched(call: Callable[[], Any], boundary: int) -> None:
+    passed = 0
+
+    def pass_boundary() -> None:
+        nonlocal passed
+        if passed == boundary:
+            os.kill(os.getpid(), signal.SIGKILL)
+        passed += 1
+
+    execute, commit = psycopg.Cursor.execute, psycopg.Connection.commit
+
+    def watched_execute(self: Any, *arguments: Any, **options: Any) -> Any:
+        outcome = execute(self, *arguments, **options)
+        if self.connection.info.transaction_status == TransactionStatus.IDLE:
+            pass_boundary()
+        return outcome
+
+    def watched_commit(self: Any) -> None:
+        commit(self)
+        pass_boundary()
+
+    psycopg.Cursor.execute = watched_execute  # type: ignore[method-assign]
+    psycopg.Connection.commit = watched_commit  # type: ignore[method-assign]
+    if boundary == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    passed = 1
+    call()
