@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from accounts.models import Account
-from billing import fulfilment, lasting, ledger, mails, offers, selectors, stripe_gateway
+from billing import fulfilment, lasting, ledger, mails, offers, purchases, selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Purchase, Wallet
 from billing.stripe_gateway import Facts
 from core.ids import new_id
@@ -95,7 +95,7 @@ def _order(wish: AutoTopUp, now: datetime) -> tuple[Purchase | None, str]:
         kind=Purchase.Kind.PACK,
         origin=Purchase.Origin.AUTO_TOP_UP,
         offer=offer.key,
-        label=offer.pack.name,
+        label=purchases.pack_label(offer, 1),
         credits=offer.pack.credits,
         lasts=offer.pack.lasts,
         amount=offer.amount,

@@ -100,7 +100,7 @@ def order_pack(
                 "kind": Purchase.Kind.PACK,
                 "origin": origin,
                 "offer": pack_key,
-                "label": _pack_label(offer, quantity),
+                "label": pack_label(offer, quantity),
                 "quantity": quantity,
                 "credits": credits,
                 "lasts": offer.pack.lasts,
@@ -166,7 +166,8 @@ def _may_subscribe(present: Subscription, confirm: bool) -> None:
         raise ConfirmationNeeded
 
 
-def _pack_label(offer: offers.PackOffer, quantity: int) -> str:
+def pack_label(offer: offers.PackOffer, quantity: int) -> str:
+    """How an order is called on statements: "500 credits", or two times that."""
     words = ngettext("%(credits)s credits", "%(quantity)s × %(credits)s credits", quantity)
     return words % {"credits": plain(offer.pack.credits), "quantity": quantity}
 

@@ -143,7 +143,8 @@ def test_every_list_and_sheet_opens(desk: Client, paid: Callable[..., Purchase])
     facts = {"id": "dp_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     dispute = disputes.follow(facts | {"currency": "usd", "status": "needs_response"}, timezone.now())
     assert dispute is not None
-    lists = ["purchase", "refund", "dispute", "subscription", "promotion", "redemption", "referral", "autotopup", "stripeevent", "mail"]
+    lists = ["purchase", "refund", "dispute", "subscription", "promotion", "redemption", "referral"]
+    lists += ["autotopup", "stripeevent", "mail"]
     for name in lists:
         assert desk.get(f"/admin/billing/{name}/").status_code == 200, name
     assert desk.get(f"/admin/billing/purchase/{purchase.pk}/change/").status_code == 200

@@ -1,0 +1,75 @@
+"""What is on sale, at which price, in which currency."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from billing import offers
+from core.templatetags.money import money
+from pricing.models import Pack, Sale
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def apinfer(db: None) -> None:
+    call_command("load_catalogue", "apinfer", verbosity=0)
+
+
+@pytest.mark.requirement("APIN-01")
+def test_apinfers_packs_with_the_price_of_one_credit_and_the_saving_computed(apinfer: None) -> None:
+    shelf = offers.packs(currency="cny", paid_plan=False, now=timezone.now())
+
+    assert [(offer.pack.credits, offer.amount, offer.each, offer.saving_percent) for offer in shelf] == [
+        (100, 1000, Decimal("0.1"), 0),
+        (5000, 5000, Decimal("0.01"), 90),
+        (50000, 50000, Decimal("0.01"), 90),
+    ]
+    assert [offer.pack.popular for offer in shelf] == [False, True, False]
+    assert all(offer.pack.lasts == "forever" for offer in shelf)  # APIN-09
+
+
+@pytest.mark.requirement("FLOW-05")
+def test_a_sale_counts_from_its_first_instant_to_just_before_its_last(apinfer: None) -> None:
+    pack = Pack.objects.get(key="basic")
+    start = timezone.now()
+    end = start + timedelta(days=1)
+    Sale.objects.create(key="s", pack=pack, label="Sale", prices={"cny": 800}, starts_at=start, ends_at=end)
+
+    def amount(at: object) -> int:
+        return offers.pack(key="basic", currency="cny", paid_plan=False, now=at).amount
+
+    blink = timedelta(microseconds=1)
+    assert [amount(at) for at in (start - blink, start, end - blink, end)] == [1000, 800, 800, 1000]
+
+
+@pytest.mark.requirement("RECR-06")
+def test_recrafts_packs_are_for_paid_plans(db: None) -> None:
+    call_command("load_catalogue", "recraft", verbosity=0)
+    now = timezone.now()
+    currency = offers.chosen_currency(None)
+
+    shelf = offers.packs(currency=currency, paid_plan=False, now=now)
+    assert [int(offer.pack.credits) for offer in shelf] == [200, 800, 1000, 1600]
+    assert not any(offer.allowed for offer in shelf)
+    with pytest.raises(offers.PaidPlanNeeded):
+        offers.pack(key=shelf[0].key, currency=currency, paid_plan=False, now=now)
+    assert offers.pack(key=shelf[0].key, currency=currency, paid_plan=True, now=now).allowed
+
+
+@pytest.mark.fault("P11")
+@pytest.mark.parametrize(
+    ("amount", "currency", "major", "shown"),
+    [(500, "jpy", "500", "¥500"), (500, "usd", "5.00", "$5.00"), (1234, "kwd", "1.234", "KWD1.234")],
+)
+def test_minor_units_are_those_of_the_currency(amount: int, currency: str, major: str, shown: str) -> None:
+    assert offers.major_units(amount, currency) == Decimal(major)
+    assert money(amount, currency) == shown
+
+
+def test_an_unknown_currency_names_the_known_ones(apinfer: None) -> None:
+    with pytest.raises(offers.CurrencyUnknown, match="CNY"):
+        offers.chosen_currency("usd")

@@ -1,0 +1,98 @@
+"""What a new account has, and what a mailbox may have once ever."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger, opening, selectors, subscriptions
+from billing.models import PlanChange, Subscription
+from tests.conftest import person
+
+pytestmark = pytest.mark.django_db
+
+
+def total(account: Account, at: Any = None) -> Decimal:
+    return ledger.balance(account.pk, at or timezone.now()).total
+
+
+@pytest.mark.requirement("REFLY-18")
+def test_a_new_user_has_the_free_trial_at_once(account: Account) -> None:
+    terms = selectors.plan_terms(account.pk)
+
+    assert (terms.plan, terms.paid, total(account)) == ("free-trial", False, 100)
+    assert terms.quotas["files"].maximum == 100
+    assert PlanChange.objects.get(account=account).entered == "free-trial"
+
+
+def test_opening_twice_gives_nothing_twice(account: Account, alice: User) -> None:
+    for _ in range(2):
+        opening.open_account(account=account, user=alice, now=timezone.now())
+
+    assert total(account) == 100
+    assert Subscription.objects.filter(account=account).count() == 1
+
+
+@pytest.fixture
+def codeflicker(db: None) -> None:
+    call_command("load_catalogue", "codeflicker", verbosity=0)
+
+
+@pytest.mark.requirement("FLICK-03", "FLICK-04")
+def test_the_free_quota_comes_once_to_a_verified_mailbox_for_one_month(
+    codeflicker: None, later: Callable[..., Any]
+) -> None:
+    user = person("dora")
+    account = Account.objects.get(person=user)
+    assert total(account) == 0  # nothing before the address is proven
+    now = timezone.now()
+
+    for _ in range(2):
+        opening.address_verified(user=user, email=user.email, now=now)
+    quota = total(account)
+    assert quota > 0
+    assert total(account, later(days=32)) == 0
+
+    twin = person("dora+again")
+    opening.address_verified(user=twin, email="Dora+other@example.org", now=now)
+    assert total(Account.objects.get(person=twin)) == 0
+
+
+@pytest.mark.requirement("FLICK-03")
+def test_leaving_the_free_plan_and_returning_gives_no_second_quota(codeflicker: None) -> None:
+    user = person("dora")
+    account = Account.objects.get(person=user)
+    opening.address_verified(user=user, email=user.email, now=timezone.now())
+    quota = total(account)
+    plan = subscriptions.free_plan()
+    row = Subscription.objects.get(account=account)
+
+    Subscription.objects.filter(pk=row.pk).update(plan="gone")
+    row.refresh_from_db()
+    subscriptions.enter(row, plan, now=timezone.now(), reason="returned")
+    opening.address_verified(user=user, email=user.email, now=timezone.now())
+
+    assert total(account) == quota
+
+
+@pytest.mark.requirement("REFLY-12")
+def test_the_subscription_page_shows_total_balance_and_todays_refresh(
+    alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    text = signed_in(alice).get("/billing/subscription/").content.decode()
+
+    assert "Total balance" in text and "Today" in text and "Next reset" in text
+
+
+@pytest.mark.requirement("REFLY-10")
+def test_early_birds_have_their_models_without_limit(account: Account) -> None:
+    subscriptions.place(account=account, plan_key="early-bird", actor="staff", now=timezone.now())
+
+    terms = selectors.plan_terms(account.pk)
+    assert len(terms.unlimited_services) == 11
+    assert terms.badge
