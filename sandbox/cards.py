@@ -6,9 +6,10 @@ number is ever stored, only its last four digits and the name of its behaviour.
 
 import dataclasses
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 Authentication = Literal["never", "unless_set_up", "always"]
 
@@ -25,7 +26,7 @@ class TestCard:
     decline: str = ""
     off_session_decline: str = ""
     later: Literal["", "dispute", "refund_fails", "refund_waits"] = ""
-    about: str = ""
+    about: Any = ""  # translated when it is shown
 
     @property
     def grouped(self) -> str:
@@ -33,72 +34,88 @@ class TestCard:
 
 
 CARDS = (
-    TestCard("visa", "4242424242424242", about="Pays"),
-    TestCard("mastercard", "5555555555554444", brand="mastercard", about="Pays"),
-    TestCard("amex", "378282246310005", brand="amex", about="Pays; its security code has four digits"),
-    TestCard("chargeDeclined", "4000000000000002", decline="generic_decline", about="Is declined"),
+    TestCard("visa", "4242424242424242", about=gettext_lazy("Pays")),
+    TestCard("mastercard", "5555555555554444", brand="mastercard", about=gettext_lazy("Pays")),
+    TestCard(
+        "amex", "378282246310005", brand="amex", about=gettext_lazy("Pays; its security code has four digits")
+    ),
+    TestCard(
+        "chargeDeclined", "4000000000000002", decline="generic_decline", about=gettext_lazy("Is declined")
+    ),
     TestCard(
         "chargeDeclinedInsufficientFunds",
         "4000000000009995",
         decline="insufficient_funds",
-        about="Is declined: insufficient funds",
+        about=gettext_lazy("Is declined: insufficient funds"),
     ),
     TestCard(
-        "chargeDeclinedLostCard", "4000000000009987", decline="lost_card", about="Is declined: lost card"
+        "chargeDeclinedLostCard",
+        "4000000000009987",
+        decline="lost_card",
+        about=gettext_lazy("Is declined: lost card"),
     ),
     TestCard(
-        "chargeDeclinedExpiredCard", "4000000000000069", decline="expired_card", about="Is declined: expired"
+        "chargeDeclinedExpiredCard",
+        "4000000000000069",
+        decline="expired_card",
+        about=gettext_lazy("Is declined: expired"),
     ),
     TestCard(
         "chargeDeclinedIncorrectCvc",
         "4000000000000127",
         decline="incorrect_cvc",
-        about="Is declined: wrong security code",
+        about=gettext_lazy("Is declined: wrong security code"),
     ),
     TestCard(
         "chargeDeclinedProcessingError",
         "4000000000000119",
         decline="processing_error",
-        about="Is declined: processing error",
+        about=gettext_lazy("Is declined: processing error"),
     ),
     TestCard(
         "authenticationRequiredOnSetup",
         "4000002500003155",
         country="GB",
         authentication="unless_set_up",
-        about="Asks for 3-D Secure once, then pays off-session",
+        about=gettext_lazy("Asks for 3-D Secure once, then pays off-session"),
     ),
     TestCard(
         "authenticationRequired",
         "4000002760003184",
         country="DE",
         authentication="always",
-        about="Asks for 3-D Secure every time; off-session payments fail",
+        about=gettext_lazy("Asks for 3-D Secure every time; off-session payments fail"),
     ),
     TestCard(
         "authenticationRequiredChargeDeclinedInsufficientFunds",
         "4000008260003178",
         authentication="always",
         decline="insufficient_funds",
-        about="Asks for 3-D Secure, then is declined: insufficient funds",
+        about=gettext_lazy("Asks for 3-D Secure, then is declined: insufficient funds"),
     ),
     TestCard(
         "chargeCustomerFail",
         "4000000000000341",
         off_session_decline="generic_decline",
-        about="Pays now and can be saved, but is declined off-session",
+        about=gettext_lazy("Pays now and can be saved, but is declined off-session"),
     ),
     TestCard(
-        "createDispute", "4000000000000259", later="dispute", about="Pays, then is disputed as fraudulent"
+        "createDispute",
+        "4000000000000259",
+        later="dispute",
+        about=gettext_lazy("Pays, then is disputed as fraudulent"),
     ),
     TestCard(
         "refundFail",
         "4000000000005126",
         later="refund_fails",
-        about="Pays; a refund fails some seconds later",
+        about=gettext_lazy("Pays; a refund fails some seconds later"),
     ),
     TestCard(
-        "pendingRefund", "4000000000007726", later="refund_waits", about="Pays; a refund waits, then succeeds"
+        "pendingRefund",
+        "4000000000007726",
+        later="refund_waits",
+        about=gettext_lazy("Pays; a refund waits, then succeeds"),
     ),
 )
 BY_NUMBER = {card.number: card for card in CARDS}

@@ -51,7 +51,7 @@ class PaymentForm:
 
 def saved_label(method: Body) -> str:
     if method["type"] != "card":
-        return payment_methods.NAMES[method["type"]]
+        return str(payment_methods.NAMES[method["type"]])
     card = method["card"]
     return _("%(brand)s ending in %(last4)s") % {"brand": card["brand"].title(), "last4": card["last4"]}
 

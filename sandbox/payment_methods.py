@@ -5,6 +5,8 @@ Invariant: a method is attached to at most one customer, and once detached it is
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from sandbox import cards, errors, events, store
 from sandbox.calls import Call
 from sandbox.store import Body
@@ -19,11 +21,11 @@ OFFERED: dict[str, tuple[str, ...] | None] = {
 }
 REUSABLE = ("card", "sepa_debit")
 NAMES = {
-    "card": "Card",
+    "card": _("Card"),
     "alipay": "Alipay",
     "wechat_pay": "WeChat Pay",
-    "customer_balance": "Bank transfer",
-    "sepa_debit": "SEPA Direct Debit",
+    "customer_balance": _("Bank transfer"),
+    "sepa_debit": _("SEPA Direct Debit"),
 }
 
 

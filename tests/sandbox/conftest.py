@@ -13,6 +13,13 @@ from sandbox import deliveries
 from tests.sandbox.moving_time import NOVEMBER
 
 BASE = "http://127.0.0.1/sandbox/stripe"
+CARD = {
+    "method": "card",
+    "number": "4242 4242 4242 4242",
+    "expiry": "12/34",
+    "cvc": "123",
+    "email": "ann@example.org",
+}
 
 
 class InProcess(stripe.HTTPClient):
@@ -86,14 +93,7 @@ class Buyer:
     def pay(self, url: str, number: str = "4242 4242 4242 4242", **fields: str) -> Any:
         """Open a page and pay by card; the answer to the form."""
         self.open(url)
-        card = {
-            "method": "card",
-            "number": number,
-            "expiry": "12/34",
-            "cvc": "123",
-            "email": "ann@example.org",
-        }
-        return self.submit(url, **card | fields)
+        return self.submit(url, **CARD | {"number": number} | fields)
 
     @property
     def text(self) -> str:

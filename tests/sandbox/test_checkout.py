@@ -1,14 +1,18 @@
 """The hosted checkout page, as a buyer with and without luck sees it."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import stripe
 import time_machine
+from django.db import connections
 from django.utils import timezone
 
 from sandbox import dues
+from tests.sandbox.conftest import CARD, Buyer
 
 
 def test_a_purchase_leads_back_to_the_shop(v1: Any, checkout: Any, buyer: Any, event_types: Any) -> None:
@@ -222,12 +226,28 @@ def test_a_session_can_be_expired_by_the_shop_once(v1: Any, checkout: Any) -> No
 
 def test_a_page_without_csrf_token_takes_no_money(v1: Any, checkout: Any, buyer: Any) -> None:
     session = checkout()
-    card = {
-        "method": "card",
-        "number": "4242424242424242",
-        "expiry": "12/34",
-        "cvc": "123",
-        "email": "a@example.org",
-    }
-    assert buyer.browser.post(f"/sandbox/checkout/{session.id}", card).status_code == 403
+    assert buyer.browser.post(f"/sandbox/checkout/{session.id}", CARD).status_code == 403
     assert v1.charges.list().data == []
+
+
+@pytest.mark.fault("P1")
+def test_two_clicks_at_once_pay_once(v1_over_http: Any) -> None:
+    price = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "Pack"}}
+    order = {"line_items": [{"price_data": price, "quantity": 1}], "success_url": "http://shop.example/done"}
+    session = v1_over_http.checkout.sessions.create({"mode": "payment", **order})
+    together = threading.Barrier(4)
+
+    def click(_: int) -> int:
+        buyer = Buyer()
+        buyer.open(session.url)
+        together.wait()
+        try:
+            buyer.submit(session.url, **CARD)
+            return int(buyer.seen.status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(click, range(4)))
+    assert sorted(answers) == [200, 200, 200, 302]
+    assert len(v1_over_http.charges.list().data) == 1
