@@ -60,7 +60,7 @@ def _settings(request: AccountRequest, profile: ProfileForm, account: AccountFor
 
 def _more_pages() -> list[tuple[str, str]]:
     """Label and address of the settings that stand on pages of their own, where this product has them."""
-    pages = {"alerts": _("Alerts"), "projects": _("Projects")}
+    pages = {"alerts": _("Alerts")}
     if hook("PROVIDERS")():
         pages["provider_keys"] = _("Provider keys")
     found = []

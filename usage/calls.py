@@ -46,11 +46,23 @@ def page_of(
     found = list(rows.order_by("-created_at", "-pk")[: size + 1])
     shown = found[:size]
     return Page(
-        calls=_named(account, shown), before=shown[-1].public_id if len(found) > size and shown else ""
+        calls=named(account, shown), before=shown[-1].public_id if len(found) > size and shown else ""
     )
 
 
-def _named(account: Account, charges: list[Charge]) -> list[Call]:
+def newer_than(
+    account: Account, period: Period, wanted: dict[str, Any], *, seen: str, most: int = PAGE
+) -> list[Call]:
+    """Calls that have arrived after the charge `seen` (a public id; without one: all), newest first."""
+    rows = statistics.charges_in(account, period).filter(**wanted)
+    last = find(account, seen) if seen else None
+    if last is not None:
+        rows = rows.filter(Q(created_at__gt=last.created_at) | Q(created_at=last.created_at, pk__gt=last.pk))
+    return named(account, list(rows.order_by("-created_at", "-pk")[:most]))
+
+
+def named(account: Account, charges: list[Charge]) -> list[Call]:
+    """Charges with the names of what they were for."""
     names = statistics.service_names(
         [name for charge in charges for name in (charge.service, charge.action) if name]
     )

@@ -44,6 +44,7 @@ class Explanation:
     action: str
     conversation: str
     project: str
+    project_id: str
     member: str
     api_key: str
     lines: list[PricedLine]
@@ -77,6 +78,7 @@ def of(charge: Charge) -> Explanation:
         action=names[charge.action] if charge.action else "",
         conversation=charge.conversation,
         project=project.name if project else "",
+        project_id=project.public_id if project else "",
         member=member.email if member else "",
         api_key=api_key.name if api_key else "",
         lines=[_line(line) for line in detail.get("lines") or []],

@@ -1,10 +1,11 @@
-"""The filters of the usage and history pages.
+"""The forms of the usage, history, project and charge pages.
 
-Invariant: whatever stands in the address, the range that comes out is whole local days of the account and
-never longer than `statistics.LONGEST`; what was not understood is said beside its field.
+Invariant: whatever stands in a filter's address, the range that comes out is whole local days of the account
+and never longer than `statistics.LONGEST`; what was not understood is said beside its field.
 """
 
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
 from billing.models import Entry, Grant
+from core import amounts
 from usage import history, statistics
 from usage.statistics import LONGEST, Period
 
@@ -148,3 +150,44 @@ class HistoryForm(RangeForm):
 
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, datetime.min.time(), self.zone)
+
+
+class CreditsInput(forms.CharField):
+    """Credits above zero, typed by a person; empty is None."""
+
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+
+    def clean(self, value: Any) -> Decimal | None:
+        text: str = super().clean(value)
+        if not text:
+            return None
+        credits = amounts.parse(text)
+        if not credits:
+            raise forms.ValidationError(
+                _("“%(given)s” is no number of credits. Write one above zero, such as 250 or 2.5."),
+                params={"given": text},
+            )
+        return credits
+
+
+class ProjectForm(forms.Form):
+    """A project's name and what it may spend a day."""
+
+    name = forms.CharField(label=_("Name"), max_length=100, error_messages={"required": _("Give it a name.")})
+    daily_limit = CreditsInput(
+        label=_("Daily limit"),
+        required=False,
+        help_text=_("In credits. At the limit calls are refused until the next day. Empty: no limit."),
+    )
+
+
+class ReportForm(forms.Form):
+    """Why somebody finds a charge abnormal."""
+
+    reason = forms.CharField(
+        label=_("What is wrong with it?"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("Say what you expected. A person looks at the call and answers here and by e-mail."),
+        error_messages={"required": _("Say what is wrong, so that we know what to look for.")},
+    )

@@ -49,16 +49,19 @@ def titles() -> dict[str, str]:
 
 def unnamed(dimension: str) -> str:
     """What use is called that has no project, conversation, member or key."""
+    wording = book.current().wording
     return {
-        "project": _("Without a project"),
+        "project": _("Without a %(project)s") % {"project": wording.project if wording else _("project")},
         "conversation": _("Outside a conversation"),
         "member": _("By keys of the platform"),
         "api_key": _("Without an account key"),
     }.get(dimension, _("Unknown"))
 
 
-def bars_of(parts: Sequence[Part], *, dimension: str, period: Period) -> list[dict[str, Any]]:
-    """A bar for each part; its link shows the calls behind it."""
+def bars_of(
+    parts: Sequence[Part], *, dimension: str, period: Period, linked: bool = True
+) -> list[dict[str, Any]]:
+    """A bar for each part; its link shows the calls behind it, unless the page shows a part of them only."""
     most = max((part.credits for part in parts), default=Decimal(0))
     days = {"since": period.first.isoformat(), "until": period.last.isoformat()}
     return [
@@ -69,7 +72,7 @@ def bars_of(parts: Sequence[Part], *, dimension: str, period: Period) -> list[di
             "calls": part.calls,
             "last_at": part.last_at,
             "url": f"{reverse('usage')}?{urlencode({'by': dimension, 'only': part.key, **days})}"
-            if part.key
+            if part.key and linked
             else "",
         }
         for part in parts

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from accounts import access, selectors
@@ -24,6 +25,7 @@ from billing import selectors as billing_selectors
 from core import colour
 from pricing import book
 from pricing.policies import Wording
+from usage import standing, wall
 
 DEFAULT_ACCENT = "#1f5fd6"
 
@@ -32,11 +34,12 @@ PAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("dashboard", _("Dashboard"), ()),
     ("usage", _("Usage"), ("/charges/",)),
     ("history", _("History"), ()),
+    ("projects", _("Projects"), ()),
     ("services", _("Models & prices"), ()),
     ("plans", _("Plans"), ()),
     ("billing", _("Billing"), ()),
     ("api_keys", _("API keys"), ()),
-    ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/projects/", "/team/")),
+    ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/team/")),
 )
 MENU = (
     ("settings", _("Settings"), "cog-6-tooth"),
@@ -120,6 +123,11 @@ class Portal:
         return ledger.balance(self.account.pk, self.now) if self.account else None
 
     @cached_property
+    def version(self) -> str:
+        """What the page shows of the account's movements and uses, as `standing.version_of` names it."""
+        return standing.version_after(self.balance) if self.balance else ""
+
+    @cached_property
     def early_bird(self) -> str:
         """The mark that members of the account's plan carry; empty for plans without one."""
         return billing_selectors.plan_terms(self.account.pk).badge if self.account else ""
@@ -130,7 +138,11 @@ class Portal:
             return []
         here = self.request.path
         return [
-            NavItem(url=url, label=str(label), current=_inside(here, url, *more))
+            NavItem(
+                url=url,
+                label=self.projects_label if name == "projects" else str(label),
+                current=_inside(here, url, *more),
+            )
             for name, label, more in PAGES
             if (url := address(name))
         ]
@@ -142,6 +154,26 @@ class Portal:
             for name, label, icon in MENU
             if (url := address(name))
         ]
+
+    @cached_property
+    def project_word(self) -> str:
+        """What the product calls a project: server, workspace …"""
+        wording = book.current().wording
+        return wording.project if wording else str(_("project"))
+
+    @cached_property
+    def projects_word(self) -> str:
+        wording = book.current().wording
+        return wording.projects if wording else str(_("projects"))
+
+    @property
+    def projects_label(self) -> str:
+        return capfirst(self.projects_word)
+
+    @property
+    def has_wall(self) -> bool:
+        """Whether the product has a memorial wall."""
+        return wall.exists()
 
     @cached_property
     def buy_url(self) -> str:

@@ -1,7 +1,8 @@
 """Reports of abnormal charges (FLICK-10): somebody reports, staff answer and may return the credits.
 
 Invariants: an answer is given once; credits go back through `billing.ledger.reverse` under the report's own
-key, so that a repeated answer returns nothing twice.
+key, so that a repeated answer returns nothing twice; the answer, the credits and the mail that tells of them
+are one transaction.
 """
 
 from datetime import datetime
@@ -10,13 +11,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Account, User
-from billing import ledger
+from billing import ledger, mails
 from billing.models import Charge
 from core import ids
+from core.amounts import plain
 from core.fields import instant, instant_or_none
+from usage import statistics
 from usage.models import ChargeReport
 
 
@@ -33,6 +37,9 @@ class AlreadyReported(Exception):
 
 class AlreadyAnswered(Exception):
     """The report has its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This report was answered meanwhile. Its answer stands below."))
 
 
 def open_report(charge: Charge, *, reason: str, reporter_id: UUID | None, now: datetime) -> ChargeReport:
@@ -61,13 +68,14 @@ def answer(
     credits: Decimal | None = None,
 ) -> ChargeReport:
     """Answer a report; with `give_back` the credits (None: all that is left of the charge) return in the same
-    step. Raises AlreadyAnswered, ledger.NotReversible."""
+    step, and the owners and the reporter are told. Raises AlreadyAnswered, ledger.NotReversible."""
+    returned = Decimal(0)
     with transaction.atomic():
         report = ChargeReport.objects.select_for_update().get(pk=report_id)
         if report.status != ChargeReport.Status.OPEN:
             raise AlreadyAnswered
         if give_back:
-            ledger.reverse(
+            done = ledger.reverse(
                 account_id=report.account_id,
                 charge_id=report.charge_id,
                 credits=credits,
@@ -76,16 +84,41 @@ def answer(
                 actor=by.public_id,
                 now=now,
             )
+            returned = done.credits
         report.status = ChargeReport.Status.RETURNED if give_back else ChargeReport.Status.ANSWERED
         report.answer, report.answered_by, report.answered_at = text, by, now
         report.save(update_fields=["status", "answer", "answered_by", "answered_at"])
+        _tell(report, returned, now)
     return report
+
+
+def _tell(report: ChargeReport, returned: Decimal, now: datetime) -> None:
+    charge = Charge.objects.get(account_id=report.account_id, pk=report.charge_id)
+    mails.queue(
+        account_id=report.account_id,
+        template="report_answered",
+        key=f"report:{report.pk}",
+        context={
+            "service": statistics.service_names([charge.service])[charge.service],
+            "charge": charge.public_id,
+            "reason": report.reason,
+            "answer": report.answer,
+            "returned": plain(returned) if returned else "",
+        },
+        also_to=[report.reporter.email] if report.reporter else [],
+        now=now,
+    )
+
+
+def of(charge: Charge) -> QuerySet[ChargeReport]:
+    """The reports of a charge, newest first."""
+    rows = ChargeReport.objects.filter(account_id=charge.account_id, charge_id=charge.pk)
+    return rows.select_related("reporter").order_by("-created_at", "-id")
 
 
 def newest(charge: Charge) -> ChargeReport | None:
     """The latest report of a charge, for whoever shows the charge."""
-    rows = ChargeReport.objects.filter(account_id=charge.account_id, charge_id=charge.pk)
-    return rows.order_by("-created_at", "-id").first()
+    return next(iter(of(charge)[:1]), None)
 
 
 def outcome_of(charge: Charge) -> dict[str, Any] | None:

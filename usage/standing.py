@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Grant, Wallet
+from billing.models import Charge, Grant, Wallet
 from usage import coverage, statistics
 
 SOON = timedelta(days=7)
@@ -84,11 +87,32 @@ def _scope(scope: str) -> str:
 
 
 def version_of(account: Account, now: datetime) -> str:
-    """A word that changes with every movement; empty while something is due and not yet booked."""
-    row = Wallet.objects.filter(account=account).values_list("seq", "next_due_at").first()
+    """A word that changes with every movement and every use, those that cost nothing included (they move no
+    credits, so that the wallet does not know of them); empty while something is due and not yet booked."""
+    row = (
+        Wallet.objects.filter(account=account)
+        .annotate(newest_charge=Subquery(_newest_charge(OuterRef("account_id"))))
+        .values_list("seq", "next_due_at", "newest_charge")
+        .first()
+    )
     if row is None or (row[1] is not None and row[1] <= now):
         return ""
-    return str(row[0])
+    return _version(row[0], row[2])
+
+
+def version_after(balance: ledger.Balance) -> str:
+    """The version that a page with this balance has seen."""
+    return _version(balance.version, next(iter(_newest_charge(balance.account_id)), None))
+
+
+def _newest_charge(account_id: Any) -> QuerySet[Charge, UUID]:
+    """The id of the account's newest charge: one step of the index (account, created_at)."""
+    rows = Charge.objects.filter(account_id=account_id).order_by("-created_at", "-pk")
+    return rows.values_list("pk", flat=True)[:1]
+
+
+def _version(seq: int, newest_charge: UUID | None) -> str:
+    return f"{seq}.{newest_charge.hex[-12:]}" if newest_charge else str(seq)
 
 
 def settle(account: Account, now: datetime) -> None:

@@ -89,11 +89,14 @@ def by_day(account: Account, period: Period, **only: Any) -> list[tuple[date, De
     return [(day, sums.get(day, Decimal(0))) for day in period.days]
 
 
-def parts_of(account: Account, period: Period, *, dimension: str, limit: int = 100) -> list[Part]:
-    """What each value of a dimension (a key of DIMENSIONS) took, the largest first."""
+def parts_of(
+    account: Account, period: Period, *, dimension: str, limit: int = 100, **only: Any
+) -> list[Part]:
+    """What each value of a dimension (a key of DIMENSIONS) took, the largest first; `only` narrows."""
     column = DIMENSIONS[dimension]
     rows = (
         charges_in(account, period)
+        .filter(**only)
         .values(value=F(column))
         .annotate(spent=Sum(SPENT), calls=Count("id"), last_at=Max("created_at"))
         .order_by("-spent", "-calls", column)[:limit]
@@ -110,6 +113,16 @@ def parts_of(account: Account, period: Period, *, dimension: str, limit: int = 1
         )
         for row in found
     ]
+
+
+def parts_by_value(
+    account: Account, period: Period, *, dimension: str, only: Sequence[Any]
+) -> dict[Any, tuple[Decimal, int]]:
+    """Credits and calls of some values of a dimension; a value without calls is left out."""
+    column = DIMENSIONS[dimension]
+    rows = charges_in(account, period).filter(**{f"{column}__in": only}).values(value=F(column))
+    found = [cast(dict[str, Any], row) for row in rows.annotate(spent=Sum(SPENT), calls=Count("id"))]
+    return {row["value"]: (row["spent"], row["calls"]) for row in found}
 
 
 def key_of(dimension: str, value: Any) -> str:

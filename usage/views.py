@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import calls, explanation, history, plotted, standing, statistics
+from usage import activity, call_views, calls, plotted, standing, statistics
 from usage.forms import UsageForm
 
 RECENT = 8
@@ -30,7 +30,7 @@ def dashboard(request: AccountRequest) -> HttpResponse:
         **balance,
         "points": plotted.points_of(balance["days"]),
         "services": plotted.bars_of(parts, dimension="service", period=period),
-        "lines": history.page_of(request.account, history.Filter(), size=RECENT).lines,
+        "items": activity.latest(request.account, size=RECENT),
     }
     return render(request, "usage/dashboard.html", context)
 
@@ -70,13 +70,15 @@ def balance_part(request: AccountRequest) -> HttpResponse:
 @never_cache
 @account_page
 def activity_part(request: AccountRequest) -> HttpResponse:
-    """The dashboard's newest transactions, again; those after `seen` are marked as new."""
-    standing.settle(request.account, timezone.now())
-    lines = history.page_of(request.account, history.Filter(), size=RECENT).lines
-    seen = request.GET.get("seen", "")
-    return render(
-        request, "usage/_activity.html", {"lines": lines, "seen": int(seen) if seen.isdecimal() else None}
-    )
+    """The dashboard's newest transactions, again; those after `since` are marked as new."""
+    now = timezone.now()
+    standing.settle(request.account, now)
+    since = request.GET.get("since", "")
+    context = {
+        "items": activity.latest(request.account, size=RECENT),
+        "since": int(since[:18]) if since.isdecimal() else None,
+    }
+    return render(request, "usage/_activity.html", context)
 
 
 @require_safe
@@ -85,9 +87,9 @@ def usage(request: AccountRequest) -> HttpResponse:
     """Who and what took credits in a range of days, and the calls behind it."""
     form = UsageForm(request.GET or None, account=request.account, now=timezone.now())
     period, wanted = form.period, form.wanted
+    if rows := call_views.rows_asked_for(request, form, wanted):
+        return rows
     page = calls.page_of(request.account, period, wanted, after=request.GET.get("before", ""))
-    if request.headers.get("HX-Request") and request.GET.get("before"):
-        return render(request, "usage/_call_rows.html", {"page": page, "query": form.query})
     tabs = plotted.tabs()
     days = statistics.by_day(request.account, period, **wanted)
     parts = statistics.parts_of(request.account, period, dimension=form.dimension)
@@ -103,21 +105,7 @@ def usage(request: AccountRequest) -> HttpResponse:
         "days_query": form.days_query,
         "total": sum((amount for _day, amount in days), Decimal(0)),
         "page": page,
+        "cursor": request.GET.get("before", ""),
         "query": form.query,
     }
     return render(request, "usage/usage.html", context)
-
-
-@require_safe
-@account_page
-def charge(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Why a charge cost what it cost."""
-    found = calls.find(request.account, public_id)
-    if found is None:
-        raise Http404
-    context = {
-        "charge": found,
-        "told": explanation.of(found),
-        "project_label": plotted.tabs()["project"],
-    }
-    return render(request, "usage/charge.html", context)

@@ -9,13 +9,18 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing.models import Wallet
 from tests.usage.spending import give, spend
+from usage import activity, standing
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/history/?kind=charge"}
 
 
-def version(account: Account) -> int:
+def version(account: Account) -> str:
+    return standing.version_of(account, timezone.now())
+
+
+def newest_entry(account: Account) -> int:
     return Wallet.objects.get(account=account).seq
 
 
@@ -43,6 +48,37 @@ def test_the_counter_tells_the_new_balance_and_wakes_the_rest_of_the_page(
     assert "62.5" in page
     assert f"seen={version(account)}" in page
     assert "The balance is 62.5 credits now." in page  # for those who hear the page
+
+
+@pytest.mark.requirement("REFLY-10", "FLICK-05")
+def test_a_use_that_costs_nothing_wakes_the_page_too(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, client = account_of(alice), signed_in(alice)
+    seen, moved = version(account), newest_entry(account)
+    since = activity.latest(account, size=1)[0].moment
+    spend(account, "0", timezone.now(), covered_by="unlimited", conversation="c-82")
+    assert newest_entry(account) == moved  # nothing moved; the page is told all the same
+    response = client.get(f"/counter?seen={seen}", headers=HTMX)
+    assert (response.status_code, response["HX-Trigger"]) == (200, "balance-changed")
+    assert client.get(f"/counter?seen={version(account)}", headers=HTMX).status_code == 204
+    page = client.get(f"/dashboard/activity?since={since}", headers=HTMX).content.decode()
+    new = page[page.index('class="is-new"') :]
+    assert "c-82" in new and "without limit" in new
+
+
+@pytest.mark.requirement("FLICK-05")
+def test_the_usage_page_takes_new_calls_in(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+    account, client = account_of(alice), signed_in(alice)
+    spend(account, "5", timezone.now(), conversation="c-83")
+    first = client.get("/usage/").context["page"].calls[0].charge.public_id
+    assert f"newer={first}" in client.get("/usage/").content.decode()
+    spend(account, "0", timezone.now(), covered_by="own_key", conversation="c-84")
+    rows = client.get(f"/usage/?newer={first}", headers=HTMX).content.decode()
+    assert "c-84" in rows and "c-83" not in rows and "<html" not in rows
+    newest = client.get("/usage/").context["page"].calls[0].charge.public_id
+    assert f"newer={newest}" in rows  # and goes on waiting
+    assert "c-8" not in client.get(f"/usage/?newer={newest}", headers=HTMX).content.decode()
 
 
 @pytest.mark.requirement("REFLY-05")
@@ -75,9 +111,9 @@ def test_the_newest_transaction_arrives_marked_as_new(
 ) -> None:
     account = account_of(alice)
     give(account, "10", timezone.now())
-    seen = version(account)
+    since = activity.latest(account, size=1)[0].moment
     spend(account, "5", timezone.now())
-    page = signed_in(alice).get(f"/dashboard/activity?seen={seen}", headers=HTMX).content.decode()
+    page = signed_in(alice).get(f"/dashboard/activity?since={since}", headers=HTMX).content.decode()
     assert page.count('class="is-new"') == 1
     new = page[page.index('class="is-new"') :]
     assert "Claude Sonnet 4" in new[: new.index("</tr>")]
@@ -87,11 +123,11 @@ def test_the_history_takes_new_rows_in_and_goes_on_waiting(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account = account_of(alice)
-    seen = version(account)
+    seen = newest_entry(account)
     spend(account, "5", timezone.now())
     page = signed_in(alice).get(f"/history/newer?seen={seen}", headers=HTMX).content.decode()
     assert page.count('id="entry-') == 1
-    assert f"seen={version(account)}" in page
+    assert f"seen={newest_entry(account)}" in page
     assert 'hx-trigger="balance-changed from:body"' in page
 
 

@@ -1,0 +1,173 @@
+"""A charge that looks wrong: a member reports it, staff answer and may return credits, the member sees it."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger, mails
+from core.ids import public_id
+from tests.usage.spending import give, spend
+from usage import reports
+from usage.models import ChargeReport
+
+AccountOf = Callable[[User], Account]
+SignedIn = Callable[[User], Client]
+ADMIN = "/admin/usage/chargereport/"
+
+
+@pytest.fixture
+def charged(alice: User, account_of: AccountOf) -> ledger.Charged:
+    give(account_of(alice), "50", timezone.now())
+    return spend(account_of(alice), "20", timezone.now())
+
+
+@pytest.fixture
+def page_of_charge(charged: ledger.Charged) -> str:
+    return f"/charges/{public_id(prefix='chg', value=charged.charge_id)}/"
+
+
+@pytest.fixture
+def report(alice: User, signed_in: SignedIn, page_of_charge: str) -> ChargeReport:
+    signed_in(alice).post(f"{page_of_charge}report/", {"reason": "The answer was empty.\nTwice."})
+    return ChargeReport.objects.get()
+
+
+def text_of(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+def balance(account: Account) -> Decimal:
+    return ledger.balance(account.pk, timezone.now()).available
+
+
+@pytest.mark.requirement("FLICK-10")
+def test_a_report_stands_open_on_the_page_until_it_is_answered(
+    alice: User, signed_in: SignedIn, page_of_charge: str, report: ChargeReport
+) -> None:
+    page = text_of(signed_in(alice), page_of_charge)
+    assert "The answer was empty. Twice." in page
+    assert ">Open<" in page
+    assert "<textarea" not in page  # one open report is enough
+    again = signed_in(alice).post(f"{page_of_charge}report/", {"reason": "Hello?"}, follow=True)
+    assert "somebody looks at it" in again.content.decode()
+    assert ChargeReport.objects.count() == 1
+
+
+@pytest.mark.requirement("FLICK-10", "CORE-07")
+def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mail(
+    alice: User,
+    staff: User,
+    account_of: AccountOf,
+    signed_in: SignedIn,
+    page_of_charge: str,
+    report: ChargeReport,
+) -> None:
+    before, admin = balance(account_of(alice)), signed_in(staff)
+    assert "The answer was empty." in text_of(admin, ADMIN)
+    form = {"answer": "The model had failed.", "give_back": "all", "part": ""}
+    assert admin.post(f"{ADMIN}{report.pk}/change/", form).status_code == 302
+    assert balance(account_of(alice)) == before + 20
+    page = text_of(signed_in(alice), page_of_charge)
+    assert "Credits returned" in page and "The model had failed." in page and "+20" in page
+    mails.deliver_due(timezone.now())
+    [told] = mail.outbox
+    assert told.to == ["alice@example.org"]
+    for words in ("The model had failed.", "20 credits are back", page_of_charge):
+        assert words in told.body
+
+
+@pytest.mark.requirement("FLICK-10")
+def test_staff_return_a_part(
+    alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
+) -> None:
+    before = balance(account_of(alice))
+    form = {"answer": "Half of it was wrong.", "give_back": "part", "part": "7.5"}
+    signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
+    assert balance(account_of(alice)) == before + Decimal("7.5")
+
+
+@pytest.mark.requirement("FLICK-10")
+def test_staff_answer_without_credits(
+    alice: User,
+    staff: User,
+    account_of: AccountOf,
+    signed_in: SignedIn,
+    page_of_charge: str,
+    report: ChargeReport,
+) -> None:
+    before = balance(account_of(alice))
+    form = {"answer": "This is its price.", "give_back": "nothing", "part": ""}
+    signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
+    assert balance(account_of(alice)) == before
+    page = text_of(signed_in(alice), page_of_charge)
+    assert "Answered" in page and "This is its price." in page
+    mails.deliver_due(timezone.now())
+    assert "The charge stays as it is." in mail.outbox[0].body
+    signed_in(alice).post(f"{page_of_charge}report/", {"reason": "I disagree"})
+    assert ChargeReport.objects.filter(status="open").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"answer": "", "give_back": "all", "part": ""}, "Say what you found"),
+        ({"answer": "Yes", "give_back": "part", "part": ""}, "is no amount"),
+        ({"answer": "Yes", "give_back": "part", "part": "-3"}, "is no amount"),
+        ({"answer": "Yes", "give_back": "all", "part": "3"}, "or leave this empty"),
+    ],
+)
+def test_an_answer_with_a_fault_is_not_given(
+    staff: User, signed_in: SignedIn, report: ChargeReport, form: dict[str, str], words: str
+) -> None:
+    answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
+    assert words in answer.content.decode()
+    report.refresh_from_db()
+    assert report.status == "open"
+
+
+def test_more_than_the_charge_cannot_go_back(
+    alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
+) -> None:
+    before = balance(account_of(alice))
+    form = {"answer": "Yes", "give_back": "part", "part": "20.5"}
+    answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form, follow=True)
+    assert "20.5 credits cannot go back, 20 are left" in answer.content.decode()
+    report.refresh_from_db()
+    assert (report.status, balance(account_of(alice))) == ("open", before)
+
+
+def test_an_answer_is_given_once(
+    alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
+) -> None:
+    before, admin = balance(account_of(alice)), signed_in(staff)
+    reports.answer(report.pk, text="First.", by=staff, now=timezone.now())
+    form = {"answer": "Second.", "give_back": "all", "part": ""}
+    assert admin.post(f"{ADMIN}{report.pk}/change/", form).status_code == 403
+    report.refresh_from_db()
+    assert (report.answer, balance(account_of(alice))) == ("First.", before)
+    assert "First." in text_of(admin, f"{ADMIN}{report.pk}/change/")
+
+
+def test_a_report_says_why(alice: User, signed_in: SignedIn, page_of_charge: str) -> None:
+    for reason in ("", "   ", "x" * 2001):
+        answer = signed_in(alice).post(f"{page_of_charge}report/", {"reason": reason})
+        assert answer.status_code == 422
+        assert '<details class="disclosure" id="report" open>' in answer.content.decode()
+    assert not ChargeReport.objects.exists()
+
+
+@pytest.mark.fault("Z1")
+def test_the_charge_of_others_cannot_be_reported(
+    charlie: User, signed_in: SignedIn, page_of_charge: str
+) -> None:
+    answer: Any = signed_in(charlie).post(f"{page_of_charge}report/", {"reason": "?"})
+    assert answer.status_code == 404
+    assert not ChargeReport.objects.exists()

@@ -1,0 +1,81 @@
+"""The memorial wall: who stands on it, who may, and that nobody does unasked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Account, User
+from billing import selectors
+from billing.models import Subscription
+from pricing.models import Plan
+from usage import wall
+
+AccountOf = Callable[[User], Account]
+SignedIn = Callable[[User], Client]
+
+
+def put_on(account: Account, plan: str) -> None:
+    Subscription.objects.filter(account=account).update(plan=plan)
+    selectors.forget_terms(account.pk)
+
+
+@pytest.fixture
+def early_bird(alice: User, account_of: AccountOf) -> Account:
+    account = account_of(alice)
+    put_on(account, Plan.objects.exclude(badge="").values_list("key", flat=True)[0])
+    return account
+
+
+def names_on_wall() -> str:
+    answer = Client().get("/wall/")  # everybody may read it
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.requirement("REFLY-11")
+def test_a_member_with_the_mark_stands_on_the_wall_when_she_says_so(
+    alice: User, early_bird: Account, signed_in: SignedIn
+) -> None:
+    client = signed_in(alice)
+    settings = client.get("/settings/").content.decode()
+    assert "Put my name on the wall" in settings
+    assert "Early bird" in settings  # the mark, in the header
+    assert early_bird.name not in names_on_wall()
+    client.post("/wall/stand/", {"on": "yes"})
+    assert early_bird.name in names_on_wall()
+    assert "alice@example.org" not in names_on_wall()
+    assert "Take my name off" in client.get("/settings/").content.decode()
+    client.post("/wall/stand/", {"on": "no"})
+    assert early_bird.name not in names_on_wall()
+
+
+@pytest.mark.requirement("REFLY-11")
+def test_who_leaves_the_plan_leaves_the_wall(early_bird: Account) -> None:
+    wall.stand(early_bird, on=True)
+    put_on(early_bird, "free")
+    assert early_bird.name not in names_on_wall()
+
+
+@pytest.mark.requirement("REFLY-11")
+def test_without_the_mark_there_is_no_switch_and_no_way_around_it(
+    charlie: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    client = signed_in(charlie)
+    assert "wall/stand" not in client.get("/settings/").content.decode()
+    assert client.post("/wall/stand/", {"on": "yes"}).status_code == 404
+    assert not account_of(charlie).on_wall
+
+
+def test_a_product_without_a_wall_has_none(monkeypatch: pytest.MonkeyPatch, catalogue: None) -> None:
+    monkeypatch.setattr(wall, "exists", lambda: False)
+    assert Client().get("/wall/").status_code == 404
+    page: Any = Client().get("/faq/").content.decode()
+    assert "/wall/" not in page
+
+
+def test_an_erased_account_is_off_the_wall(early_bird: Account, settings: Any) -> None:
+    wall.stand(early_bird, on=True)
+    Account.objects.filter(pk=early_bird.pk).update(erased_at="2026-11-20T00:00:00Z")
+    assert early_bird.name not in names_on_wall()
