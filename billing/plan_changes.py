@@ -131,12 +131,16 @@ def _keep(present: Subscription, now: datetime) -> None:
 
 def _tell_stripe(present: Subscription, params: dict[str, Any], what: str, now: datetime) -> None:
     """Change the subscription at Stripe and follow its answer. A repeated click is the same call."""
+    seen = subscription_sync.version_of(present.stripe_subscription_id)
     facts = stripe_gateway.update_subscription(
         key=f"{what}:{present.pk.hex}:{present.version}",
         subscription_id=str(present.stripe_subscription_id),
         params=params,
     )
-    subscription_sync.follow(facts, now)
+    try:
+        subscription_sync.follow(facts, now, seen=seen)
+    except subscription_sync.Outdated:  # the event of this very change was quicker
+        subscription_sync.sync(str(facts["id"]), now)
     invoice = facts.get("latest_invoice")
     if isinstance(invoice, dict) and invoice.get("status") == "paid":
         subscription_sync.record_invoice(stripe_gateway.invoice(str(invoice["id"])), facts, now)

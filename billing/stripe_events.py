@@ -62,16 +62,10 @@ def process(event_id: int, now: datetime) -> StripeEvent:
     if handler is None:
         return _close(event, StripeEvent.State.IGNORED, "", now)
     try:
-        facts = handler.fetch(event.payload["data"]["object"])
-        with transaction.atomic():
-            held = StripeEvent.objects.select_for_update().get(pk=event_id)
-            if held.state not in StripeEvent.WAITING:
-                return held
-            known = handler.apply(facts, now)
-            held.state = StripeEvent.State.DONE if known else StripeEvent.State.IGNORED
-            held.attempts, held.trouble, held.processed_at = held.attempts + 1, "", now
-            held.save(update_fields=["state", "attempts", "trouble", "processed_at"])
-        return held
+        try:
+            return _apply(event, handler, now)
+        except subscription_sync.Outdated:
+            return _apply(event, handler, now)
     except (stripe_handlers.Quarantine, subscription_sync.NotOurs, subscriptions.PlanClosed) as reason:
         return _close(event, StripeEvent.State.QUARANTINED, str(reason), now)
     except (stripe_gateway.NotAtStripe, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -80,6 +74,19 @@ def process(event_id: int, now: datetime) -> StripeEvent:
     except Exception as error:
         log.exception("stripe_event_failed", stripe_event=event.stripe_id, type=event.type)
         return _fail(event, error, now)
+
+
+def _apply(event: StripeEvent, handler: stripe_handlers.Handler, now: datetime) -> StripeEvent:
+    facts = handler.fetch(event.payload["data"]["object"])
+    with transaction.atomic():
+        held = StripeEvent.objects.select_for_update().get(pk=event.pk)
+        if held.state not in StripeEvent.WAITING:
+            return held
+        known = handler.apply(facts, now)
+        held.state = StripeEvent.State.DONE if known else StripeEvent.State.IGNORED
+        held.attempts, held.trouble, held.processed_at = held.attempts + 1, "", now
+        held.save(update_fields=["state", "attempts", "trouble", "processed_at"])
+    return held
 
 
 def process_waiting(now: datetime, *, limit: int = 200) -> int:

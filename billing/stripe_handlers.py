@@ -50,22 +50,22 @@ def _as_told(thing: Facts) -> Facts:
 # Checkout
 
 
-def _fetch_checkout(session: Facts) -> tuple[Facts, Facts | None]:
+def _fetch_checkout(session: Facts) -> tuple[Facts, Facts | subscription_sync.Answer | None]:
     """A setup session's card, a subscription, or, for an order that we do not know, Stripe's own answer."""
     if session.get("mode") == "setup":
         return session, cards.fetch_saved(session)
     if session.get("mode") == "subscription" and session.get("subscription"):
-        return session, stripe_gateway.subscription(str(session["subscription"]))
+        return session, subscription_sync.ask(str(session["subscription"]))
     if _purchase_of(session) is None and "purchase" in (session.get("metadata") or {}):
         return stripe_gateway.checkout(str(session["id"])), None
     return session, None
 
 
-def _apply_checkout(told: tuple[Facts, Facts | None], now: datetime) -> bool:
+def _apply_checkout(told: tuple[Facts, Facts | subscription_sync.Answer | None], now: datetime) -> bool:
     session, more = told
     if session.get("mode") == "setup":
         account = Account.with_public_id(str((session.get("metadata") or {}).get("account", "")))
-        if account is not None and more is not None:
+        if account is not None and isinstance(more, dict):
             cards.keep(account.pk, more, now)
         return account is not None
     purchase = _purchase_of(session) or lost_orders.restore(session, now)
@@ -74,8 +74,8 @@ def _apply_checkout(told: tuple[Facts, Facts | None], now: datetime) -> bool:
             _("No order of ours belongs to this payment page: %(id)s") % {"id": session.get("id")}
         )
     _require_match(purchase, session)
-    if more is not None:
-        subscription_sync.follow(more, now)
+    if isinstance(more, subscription_sync.Answer):
+        subscription_sync.follow(more.facts, now, seen=more.seen)
     checkout.record(purchase, session, now)
     return True
 
@@ -123,28 +123,29 @@ def _apply_payment(intent: Facts, now: datetime) -> bool:
 # Subscriptions: always what Stripe says now
 
 
-def _fetch_subscription(subscription: Facts) -> Facts:
-    return stripe_gateway.subscription(str(subscription["id"]))
+def _fetch_subscription(subscription: Facts) -> subscription_sync.Answer:
+    return subscription_sync.ask(str(subscription["id"]))
 
 
-def _apply_subscription(subscription: Facts, now: datetime) -> bool:
-    subscription_sync.follow(subscription, now)
+def _apply_subscription(subscription: subscription_sync.Answer, now: datetime) -> bool:
+    subscription_sync.follow(subscription.facts, now, seen=subscription.seen)
     return True
 
 
-def _fetch_invoice(invoice: Facts) -> tuple[Facts, Facts] | None:
+def _fetch_invoice(invoice: Facts) -> tuple[Facts, subscription_sync.Answer] | None:
     subscription_id = subscription_sync.subscription_of_invoice(invoice)
     if subscription_id is None:
         return None
-    return stripe_gateway.invoice(str(invoice["id"])), stripe_gateway.subscription(subscription_id)
+    subscription = subscription_sync.ask(subscription_id)
+    return stripe_gateway.invoice(str(invoice["id"])), subscription
 
 
-def _apply_invoice(told: tuple[Facts, Facts] | None, now: datetime) -> bool:
+def _apply_invoice(told: tuple[Facts, subscription_sync.Answer] | None, now: datetime) -> bool:
     if told is None:
         return False
     invoice, subscription = told
-    subscription_sync.record_invoice(invoice, subscription, now)
-    subscription_sync.follow(subscription, now)
+    subscription_sync.record_invoice(invoice, subscription.facts, now)
+    subscription_sync.follow(subscription.facts, now, seen=subscription.seen)
     return True
 
 

@@ -23,6 +23,21 @@ class NotOurs(Exception):
     """Stripe's object cannot be matched with ours: a person must look at it."""
 
 
+class Outdated(Exception):
+    """Ours changed while Stripe was asked: the answer may be older than what we have. Ask again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A subscription as Stripe told it, and the version that ours had before Stripe was asked."""
+
+    facts: Facts
+    seen: int | None
+
+
+ANY_VERSION = -1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """What Stripe says of a subscription now, read from its present shape."""
@@ -38,16 +53,40 @@ class Told:
     invoice: Facts
 
 
+def ask(subscription_id: str) -> Answer:
+    """Stripe's present answer. Raises stripe_gateway's errors."""
+    seen = version_of(subscription_id)
+    return Answer(stripe_gateway.subscription(subscription_id), seen)
+
+
+def version_of(subscription_id: str | None) -> int | None:
+    """The version of our row that stands for a subscription of Stripe's; None: there is none yet."""
+    rows = Subscription.objects.filter(stripe_subscription_id=subscription_id or "-")
+    return rows.values_list("version", flat=True).first()
+
+
 def sync(subscription_id: str, now: datetime) -> None:
     """Ask Stripe and follow it. Raises stripe_gateway's errors, NotOurs, subscriptions.PlanClosed."""
-    follow(stripe_gateway.subscription(subscription_id), now)
+    for last in (False, False, True):
+        answer = ask(subscription_id)
+        try:
+            return follow(answer.facts, now, seen=answer.seen)
+        except Outdated:
+            if last:
+                raise
 
 
-def follow(facts: Facts, now: datetime) -> None:
-    """Bring our subscription to a freshly fetched one of Stripe's. Safe to repeat and to run at once."""
+def follow(facts: Facts, now: datetime, *, seen: int | None = ANY_VERSION) -> None:
+    """Bring our subscription to a freshly fetched one of Stripe's. Safe to repeat and to run at once.
+
+    Raises Outdated when ours is not any more what it was when Stripe was asked (`seen`, see `ask`).
+    """
     told = _read(facts)
     with transaction.atomic():
         ours = subscriptions.locked(told.account.pk)
+        present = ours.version if ours.stripe_subscription_id == told.id else None
+        if seen not in {ANY_VERSION, present}:
+            raise Outdated
         if told.status in {"canceled", "incomplete_expired"}:
             if ours.stripe_subscription_id == told.id:
                 subscriptions.fall_back(ours, now=now, reason="subscription ended")
