@@ -10,10 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from billing import cards, fulfilment, plan_prices, stripe_gateway, subscription_sync, turns
+from billing import cards, fulfilment, lost_orders, plan_prices, stripe_gateway, subscription_sync, turns
 from billing.models import Purchase
 from billing.stripe_gateway import Facts
-from core.amounts import plain
 from pricing import book
 
 # Countries of Stripe's bank transfers, by currency; where there is none, the method is not offered.
@@ -78,7 +77,8 @@ def record(purchase: Purchase, session: Facts, now: datetime) -> None:
     if session.get("payment_status") in {"paid", "no_payment_required"}:
         fulfilment.paid(purchase.pk, _payment(session), now)
     elif session.get("status") == "complete":
-        fulfilment.pending(purchase.pk, method=_method(session), now=now)
+        url = _instructions_url(session)
+        fulfilment.pending(purchase.pk, method=_method(session), now=now, instructions_url=url)
     elif session.get("status") == "expired":
         fulfilment.cancelled(purchase.pk, now)
 
@@ -130,13 +130,21 @@ def _method(session: Facts) -> str:
     return str(known[0]) if len(known) == 1 else ""
 
 
+def _instructions_url(session: Facts) -> str:
+    """Where a bank transfer's account number stands, if the buyer chose one."""
+    intent = session.get("payment_intent")
+    action = intent.get("next_action") if isinstance(intent, dict) else None
+    told = (action or {}).get("display_bank_transfer_instructions") or {}
+    return str(told.get("hosted_instructions_url") or "")[:MOST_URL]
+
+
 def _params(purchase: Purchase, customer: str) -> Facts:
     marks = {"purchase": purchase.public_id, "account": purchase.account.public_id}
     cancel_url = f"{settings.SITE_URL}{reverse('purchase_left', args=[purchase.public_id])}"
     params: dict[str, Any] = {
         "customer": customer,
         "client_reference_id": purchase.public_id,
-        "metadata": {**marks, **_order_marks(purchase)},
+        "metadata": {**marks, **lost_orders.marks_of(purchase)},
         "success_url": return_url(purchase),
         "cancel_url": cancel_url,
     }
@@ -157,18 +165,6 @@ def _params(purchase: Purchase, customer: str) -> Facts:
         "line_items": [_line(purchase)],
         "payment_intent_data": {"metadata": marks, "description": purchase.label},
         **_methods(purchase.currency),
-    }
-
-
-def _order_marks(purchase: Purchase) -> dict[str, str]:
-    """Enough to write the order again should our books be older than Stripe's (see billing.lost_orders)."""
-    return {
-        "kind": purchase.kind,
-        "offer": purchase.offer,
-        "quantity": str(purchase.quantity),
-        "credits": plain(purchase.credits),
-        "lasts": purchase.lasts,
-        "label": purchase.label[:200],
     }
 
 

@@ -58,7 +58,7 @@ def release(purchase: Purchase, *, actor: str, now: datetime) -> Purchase:
     return held
 
 
-def pending(purchase_id: UUID, *, method: str, now: datetime) -> Purchase:
+def pending(purchase_id: UUID, *, method: str, now: datetime, instructions_url: str = "") -> Purchase:
     """The buyer is done, the money is not there yet: visible as such, nothing credited."""
     with transaction.atomic():
         purchase = locked(purchase_id)
@@ -67,6 +67,9 @@ def pending(purchase_id: UUID, *, method: str, now: datetime) -> Purchase:
             purchase.payment_method = method
             purchase.save(update_fields=["status", "payment_method"])
             _tell(purchase, "payment_pending", now)
+        if instructions_url and not purchase.instructions_url:
+            purchase.instructions_url = instructions_url
+            purchase.save(update_fields=["instructions_url"])
     return purchase
 
 

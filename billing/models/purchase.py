@@ -61,6 +61,7 @@ class Purchase(Identified):
     stripe_invoice_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     payment_method = models.CharField(max_length=40, blank=True)
     receipt_url = models.TextField(blank=True)
+    instructions_url = models.TextField(blank=True, help_text="How to send the money of a bank transfer.")
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
     invoice_number = models.CharField(max_length=40, null=True, blank=True, unique=True)

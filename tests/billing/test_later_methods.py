@@ -1,0 +1,118 @@
+"""Wallets and bank transfers, as Apinfer offers them: pending until they settle, then credited or failed."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import checkout, ledger, purchases
+from billing.models import Mail, Purchase, StripeEvent
+from pricing import book
+from pricing.models import Catalogue, Pack
+from sandbox import dues
+from tests.conftest import person
+from tests.sandbox.conftest import Buyer
+
+pytestmark = [pytest.mark.django_db, pytest.mark.requirement("APIN-03"), pytest.mark.fault("P5")]
+
+
+@pytest.fixture
+def buyer_user(stripe_world: Any) -> User:
+    """Somebody at Apinfer, where a pack can also be paid in dollars."""
+    call_command("load_catalogue", "apinfer", verbosity=0)
+    Catalogue.objects.update(currencies=["cny", "usd"])
+    pack = Pack.objects.get(key="basic")
+    pack.prices["usd"] = 150
+    pack.save(update_fields=["prices"])
+    book.changed()
+    return person("mei")
+
+
+@pytest.fixture
+def order_in(buyer_user: User) -> Callable[[str], Purchase]:
+    def make(currency: str) -> Purchase:
+        purchase = purchases.order_pack(
+            account=Account.objects.get(person=buyer_user),
+            buyer=buyer_user,
+            origin="page",
+            pack_key="basic",
+            quantity=1,
+            currency=currency,
+            key=currency,
+            now=timezone.now(),
+        )
+        checkout.open_page(purchase, timezone.now())
+        return purchase
+
+    return make
+
+
+def total(purchase: Purchase) -> Decimal:
+    return ledger.balance(purchase.account_id, timezone.now()).total
+
+
+@pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
+def test_a_wallet_that_settles_later(
+    order_in: Callable[[str], Purchase],
+    events: Callable[..., Any],
+    tell: Callable[..., StripeEvent],
+    method: str,
+) -> None:
+    purchase, buyer = order_in("cny"), Buyer()
+    buyer.open(purchase.checkout_url)
+    buyer.submit(purchase.checkout_url, method=method)
+    wallet = buyer.led_to
+    buyer.open(wallet)
+    buyer.submit(wallet, decision="later")
+
+    assert checkout.refresh(purchase, timezone.now()).status == "pending"
+    assert total(purchase) == 0
+    dues.settle_pending(timezone.now())
+    for event in events():
+        tell(event)
+
+    purchase.refresh_from_db()
+    assert (purchase.status, total(purchase)) == ("paid", 100)
+
+
+@pytest.mark.parametrize(("arrives", "status", "credits"), [(True, "paid", 100), (False, "failed", 0)])
+def test_a_bank_transfer_arrives_or_does_not(
+    order_in: Callable[[str], Purchase],
+    events: Callable[..., Any],
+    tell: Callable[..., StripeEvent],
+    buyer_user: User,
+    signed_in: Callable[[User], Client],
+    arrives: bool,
+    status: str,
+    credits: int,
+) -> None:
+    purchase, buyer = order_in("usd"), Buyer()
+    buyer.open(purchase.checkout_url)
+    buyer.submit(purchase.checkout_url, method="customer_balance")
+    page = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/return/").content.decode()
+    assert "Your payment is under way" in page and "Where to send the money" in page
+    assert Mail.objects.filter(template="payment_pending").count() == 1
+
+    dues.settle_pending(timezone.now(), succeeded=arrives)
+    for event in events():
+        tell(event)
+
+    purchase.refresh_from_db()
+    assert (purchase.status, total(purchase)) == (status, credits)
+    assert Mail.objects.filter(template="payment_failed").count() == (0 if arrives else 1)
+    after = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
+    assert ("Paid" in after) == arrives
+
+
+def test_bank_transfers_are_not_offered_in_a_currency_that_has_none(
+    order_in: Callable[[str], Purchase],
+) -> None:
+    buyer = Buyer()
+    buyer.open(order_in("cny").checkout_url)
+
+    assert "Alipay" in buyer.text and "Bank transfer" not in buyer.text
