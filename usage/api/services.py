@@ -20,7 +20,7 @@ from pricing import prices
 from pricing import selectors as catalogue
 from pricing.rates import options_as_json
 from usage import charging, coverage
-from usage.api import answers, inputs
+from usage.api import answers, inputs, price_answers
 from usage.api.refusals import refusals
 from usage.api.uses import use_of
 
@@ -39,7 +39,7 @@ class Services(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[ServiceQuery], responses=answers.list_of(answers.Service))
+    @extend_schema(parameters=[ServiceQuery], responses=answers.list_of(price_answers.Service))
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, ServiceQuery)
         _require_own(request, query)
@@ -51,7 +51,7 @@ class Services(Endpoint):
 class OneService(Endpoint):
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.Service)
+    @extend_schema(parameters=[inputs.AccountQuery], responses=price_answers.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
         _require_own(request, query_of(request, inputs.AccountQuery))
         try:
@@ -66,7 +66,7 @@ class Estimates(Endpoint):
 
     scopes = {"POST": "read"}
 
-    @extend_schema(request=inputs.EstimateInput, responses=answers.Estimate)
+    @extend_schema(request=inputs.EstimateInput, responses=price_answers.Estimate)
     def post(self, request: Request) -> HttpResponse:
         body = inputs.EstimateInput.checked(request.data)
         account_id = account_of(request, body.get("account"))

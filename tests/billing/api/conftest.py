@@ -1,0 +1,13 @@
+"""Every answer is held against the OpenAPI document."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import openapi
+
+
+@pytest.fixture(autouse=True)
+def every_answer_agrees_with_the_document() -> Iterator[None]:
+    with openapi.every_answer_agrees():
+        yield
