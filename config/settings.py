@@ -220,6 +220,9 @@ SPECTACULAR_SETTINGS = {
         "GrantKind": "billing.models.Grant.Kind",
         "EntryKind": "billing.models.Entry.Kind",
         "HoldStatus": "billing.models.Hold.Status",
+        "PurchaseStatus": "billing.models.Purchase.Status",
+        "RefundStatus": "billing.models.Refund.Status",
+        "ReportStatus": "usage.models.ChargeReport.Status",
         "ServiceKind": "pricing.models.Service.Kind",
     },
     "POSTPROCESSING_HOOKS": [
