@@ -12,7 +12,17 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from accounts.models import Account
-from billing import fulfilment, lasting, ledger, mails, offers, purchases, selectors, stripe_gateway
+from billing import (
+    fulfilment,
+    lasting,
+    ledger,
+    lost_orders,
+    mails,
+    offers,
+    purchases,
+    selectors,
+    stripe_gateway,
+)
 from billing.models import AutoTopUp, BillingProfile, Purchase, Wallet
 from billing.stripe_gateway import Facts
 from core.ids import new_id
@@ -143,7 +153,11 @@ def _charge(purchase: Purchase, now: datetime) -> str:
                 "customer": profile.stripe_customer_id,
                 "payment_method": profile.card_id,
                 "description": purchase.label,
-                "metadata": {"purchase": purchase.public_id, "account": account.public_id},
+                "metadata": {
+                    "purchase": purchase.public_id,
+                    "account": account.public_id,
+                    **lost_orders.marks_of(purchase),
+                },
             },
         )
     except stripe_gateway.Unreachable:

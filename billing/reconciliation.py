@@ -1,18 +1,20 @@
 """Stripe's books beside ours: what the webhooks did not bring is fetched, and what differs is shown.
 
 Invariants: everything found is applied by the same functions as an event's news, so mending twice changes
-nothing; the bookmark moves only when a run has finished, and runs overlap, so that nothing falls between two.
+nothing; the bookmark moves only when a run has finished, and runs overlap, so that nothing falls between two;
+one thing that cannot be mended is reported and does not keep the others from it.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
 from django.db.models import F, Q
 
 from billing import (
-    auto_top_up,
     checkout,
     disputes,
     refund_news,
@@ -21,7 +23,6 @@ from billing import (
     stripe_gateway,
     stripe_handlers,
     subscription_sync,
-    subscriptions,
     turns,
 )
 from billing.models import Purchase, Reconciliation, Refund, StripeEvent, Subscription
@@ -30,12 +31,6 @@ from billing.stripe_gateway import Facts
 log = structlog.get_logger(__name__)
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK_BACK = timedelta(days=3)
-_MINE = (
-    stripe_gateway.StripeProblem,
-    subscription_sync.NotOurs,
-    subscriptions.PlanClosed,
-    stripe_handlers.Quarantine,
-)
 
 
 def run(now: datetime) -> Reconciliation | None:
@@ -52,8 +47,8 @@ def _run(now: datetime) -> Reconciliation:
     since = last.until - OVERLAP if last else now - FIRST_LOOK_BACK
     report = Reconciliation(since=since, until=now, findings=[], totals={})
     report.events = _missed_events(since, now)
-    report.mended = _missed_payments(since, now) + _missed_refunds(since, now, report)
-    report.mended += _open_orders(now) + _overdue_subscriptions(now)
+    report.mended = _missed_payments(since, now, report) + _missed_refunds(since, now, report)
+    report.mended += _open_orders(now, report) + _overdue_subscriptions(now, report)
     refunds.send_waiting(now)
     report.totals = _totals(since, report)
     report.finished_at = now
@@ -80,17 +75,19 @@ def _missed_events(since: datetime, now: datetime) -> int:
     return len(missed)
 
 
-def _missed_payments(since: datetime, now: datetime) -> int:
+def _missed_payments(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Payments and payment pages whose order we do not show as paid."""
     mended = 0
     for session in stripe_gateway.checkouts_since(since):
-        if session.get("payment_status") == "paid" and session.get("mode") == "payment":
-            mended += _apply("checkout.session.completed", session, now, _unpaid(session))
+        paid = session.get("payment_status") == "paid" and session.get("mode") == "payment"
+        if paid and _unpaid(session):
+            news = partial(_apply, "checkout.session.completed", session, now)
+            mended += bool(_mend(report, session["id"], news))
     for intent in stripe_gateway.payments_since(since):
         if intent.get("status") == "succeeded" and (intent.get("metadata") or {}).get("purchase"):
             before = _state_of(intent)
-            auto_top_up.follow(intent, now)
-            mended += before not in {None, Purchase.Status.PAID} and _state_of(intent) == Purchase.Status.PAID
+            _mend(report, intent["id"], partial(_apply, "payment_intent.succeeded", intent, now))
+            mended += before != Purchase.Status.PAID and _state_of(intent) == Purchase.Status.PAID
     return mended
 
 
@@ -104,29 +101,36 @@ def _state_of(intent: Facts) -> str | None:
     return purchase.status if purchase else None
 
 
-def _apply(event_type: str, thing: Facts, now: datetime, needed: bool) -> int:
+def _apply(event_type: str, thing: Facts, now: datetime) -> bool:
+    """As if Stripe told it now."""
     handler = stripe_handlers.handler_of(event_type)
-    if not needed or handler is None:
-        return 0
+    return handler is not None and handler.apply(handler.fetch(thing), now)
+
+
+def _mend(report: Reconciliation, thing: str, how: Callable[[], Any]) -> Any:
+    """Mend one thing; what goes wrong with it is reported, and the rest goes on. Raises Unreachable."""
     try:
-        return int(handler.apply(handler.fetch(thing), now))
-    except _MINE as reason:
-        log.warning("reconciliation_left", thing=thing.get("id"), why=str(reason))
-        return 0
+        return how()
+    except stripe_gateway.Unreachable:
+        raise
+    except Exception as error:
+        log.exception("reconciliation_left", alert=True, thing=thing)
+        report.findings.append({"left": thing, "why": f"{type(error).__name__}: {error}"[:300]})
+        return None
 
 
 def _missed_refunds(since: datetime, now: datetime, report: Reconciliation) -> int:
     mended = 0
     for facts in stripe_gateway.refunds_since(since):
         known = Refund.objects.filter(stripe_refund_id=facts["id"]).values_list("status", flat=True).first()
-        refund = refund_news.follow(facts, now)
+        refund = _mend(report, facts["id"], partial(refund_news.follow, facts, now))
         mended += refund is not None and refund.status != known
     for facts in stripe_gateway.disputes_since(since):
-        disputes.follow(facts, now)
+        _mend(report, facts["id"], partial(disputes.follow, facts, now))
     return mended
 
 
-def _open_orders(now: datetime) -> int:
+def _open_orders(now: datetime, report: Reconciliation) -> int:
     """Orders that have waited for long: ask Stripe what became of each."""
     stale = Purchase.objects.filter(
         status__in=[Purchase.Status.CREATED, Purchase.Status.PENDING],
@@ -136,28 +140,23 @@ def _open_orders(now: datetime) -> int:
     mended = 0
     for purchase in stale.order_by("created_at")[:200]:
         before = purchase.status
-        try:
-            mended += checkout.refresh(purchase, now).status != before
-        except _MINE as reason:
-            log.warning("reconciliation_left", thing=purchase.public_id, why=str(reason))
+        after = _mend(report, purchase.public_id, partial(checkout.refresh, purchase, now))
+        mended += after is not None and after.status != before
     nowhere = Purchase.objects.filter(status=Purchase.Status.CREATED, stripe_session_id=None)
     for purchase in nowhere.filter(created_at__lt=now - timedelta(days=2))[:200]:
-        checkout.cancel(purchase, now)
+        _mend(report, purchase.public_id, partial(checkout.cancel, purchase, now))
     return mended
 
 
-def _overdue_subscriptions(now: datetime) -> int:
+def _overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
     """Paid plans whose period is over or whose downgrade is due: follow Stripe."""
     due = Subscription.objects.exclude(stripe_subscription_id=None).filter(
         Q(period_end__lte=now) | Q(paid_until__lt=F("period_end"))
     )
     mended = 0
     for row in due[:500]:
-        version = row.version
-        try:
-            subscription_sync.sync(str(row.stripe_subscription_id), now)
-        except _MINE as reason:
-            log.warning("reconciliation_left", thing=row.stripe_subscription_id, why=str(reason))
+        version, named = row.version, str(row.stripe_subscription_id)
+        _mend(report, named, partial(subscription_sync.sync, named, now))
         row.refresh_from_db()
         mended += row.version != version
     return mended

@@ -116,7 +116,14 @@ def _require_match(purchase: Purchase, session: Facts) -> None:
 # Payments off-session (automatic top-up)
 
 
+def _fetch_payment(intent: Facts) -> Facts:
+    """A payment whose order our books have lost is believed only as Stripe itself tells it."""
+    return stripe_gateway.payment(str(intent["id"])) if lost_orders.is_lost(intent) else intent
+
+
 def _apply_payment(intent: Facts, now: datetime) -> bool:
+    if lost_orders.is_lost(intent):
+        lost_orders.restore_top_up(intent, now)
     return auto_top_up.follow(intent, now) is not None
 
 
@@ -168,7 +175,7 @@ def _apply_customer(told: tuple[Facts, Facts | None], now: datetime) -> bool:
 _CHECKOUT = Handler(_fetch_checkout, _apply_checkout)
 _REFUND = Handler(money_back.fetch_refund, money_back.apply_refund)
 _DISPUTE = Handler(money_back.fetch_dispute, money_back.apply_dispute)
-_PAYMENT = Handler(_as_told, _apply_payment)
+_PAYMENT = Handler(_fetch_payment, _apply_payment)
 _SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription)
 _INVOICE = Handler(_fetch_invoice, _apply_invoice)
 
