@@ -1,0 +1,88 @@
+"""Entries are only ever added: the database refuses the rest, whoever asks and however."""
+
+import pytest
+from django.db import InternalError, connection, transaction
+from django.db.utils import DatabaseError
+from django.urls import reverse
+
+from billing.ledger.models import Entry
+from tests.billing.ledger.conftest import give, new_account, spend
+from tests.billing.ledger.state import broken
+
+pytestmark = pytest.mark.fault("L11")
+
+
+@pytest.fixture
+def account(db):
+    account = new_account()
+    give(account, "10")
+    spend(account, "4")
+    return account
+
+
+def refused(account, attempt) -> None:
+    before = list(Entry.objects.order_by("id").values())
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        attempt()
+    assert list(Entry.objects.order_by("id").values()) == before
+    assert broken([account]) == []
+
+
+def first() -> Entry:
+    return Entry.objects.order_by("seq")[0]
+
+
+BY_ORM = {
+    "update": lambda: Entry.objects.filter(kind="charge").update(credits=-1),
+    "update of nothing but the reason": lambda: Entry.objects.update(reason="nicer"),
+    "save": lambda: Entry(**{**vars_of(first()), "credits": 99}).save(),
+    "delete of one": lambda: first().delete(),
+    "delete of all": lambda: Entry.objects.all().delete(),
+    "raw delete": lambda: Entry.objects.all()._raw_delete("default"),
+    "bulk update": lambda: Entry.objects.bulk_update([first()], ["credits"]),
+}
+
+BY_SQL = {
+    "update": "update billing_entry set credits = credits + 1",
+    "delete": "delete from billing_entry",
+    "truncate": "truncate billing_entry",
+    "truncate with its sequence": "truncate billing_entry restart identity cascade",
+    "merge": "merge into billing_entry e using (select 1) x on true when matched then delete",
+    "upsert": "insert into billing_entry select * from billing_entry limit 1 "
+    "on conflict (account_id, seq) do update set credits = 99",
+}
+
+
+def vars_of(entry: Entry) -> dict:
+    return {field.attname: getattr(entry, field.attname) for field in Entry._meta.concrete_fields}
+
+
+@pytest.mark.parametrize("way", BY_ORM)
+def test_the_orm_cannot_change_or_remove_an_entry(account, way):
+    refused(account, BY_ORM[way])
+
+
+@pytest.mark.parametrize("way", BY_SQL)
+def test_sql_cannot_change_or_remove_an_entry(account, way):
+    with connection.cursor() as cursor:
+        refused(account, lambda: cursor.execute(BY_SQL[way]))
+
+
+def test_the_admin_can_look_at_an_entry_and_nothing_else(account, staff, signed_in):
+    browser = signed_in(staff)
+    entry = first()
+    before = list(Entry.objects.order_by("id").values())
+    change = reverse("admin:billing_entry_change", args=[entry.pk])
+    delete = reverse("admin:billing_entry_delete", args=[entry.pk])
+    assert browser.post(change, {"credits": "99"}).status_code == 403
+    assert browser.post(delete, {"post": "yes"}).status_code == 403
+    assert browser.post(reverse("admin:billing_entry_add"), {"credits": "99"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
+    browser.post(reverse("admin:billing_entry_changelist"), chosen)
+    assert list(Entry.objects.order_by("id").values()) == before
+
+
+def test_a_refusal_is_an_error_of_the_database_and_not_of_a_check_in_python(account):
+    with pytest.raises((InternalError, DatabaseError)) as refusal, transaction.atomic():
+        Entry.objects.all().delete()
+    assert refusal.value.__cause__.sqlstate == "23001", "restrict_violation"
