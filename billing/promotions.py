@@ -13,7 +13,7 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
-from billing import lasting, ledger
+from billing import lasting, ledger, minor_units
 from billing.models import Promotion, Purchase, Redemption, Subscription
 from pricing import book
 from pricing.policies import Promotion as Campaign
@@ -63,7 +63,8 @@ def discount(purchase: Purchase, *, code: str, now: datetime) -> None:
         raise CodeRefused("code_not_for_pack", _("This code is for other packs."))
     _use(promotion, purchase.account, purchase, Decimal(0), now)
     # The reduction is rounded down to a whole minor unit: never more off than the code says.
-    purchase.amount -= purchase.amount * promotion.percent_off // 100
+    off = purchase.amount * promotion.percent_off // 100
+    purchase.amount -= minor_units.payable(off, purchase.currency)
     purchase.promotion_code = promotion.code
     purchase.save(update_fields=["amount", "promotion_code"])
 

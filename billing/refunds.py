@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from billing import fulfilment, ledger, refund_news, selectors, stripe_gateway
+from billing import fulfilment, ledger, minor_units, refund_news, selectors, stripe_gateway
 from billing.models import Purchase, Refund
 from pricing import book
 
@@ -67,7 +67,7 @@ def amount_for(purchase: Purchase, credits: Decimal) -> int:
     if not purchase.credits:
         return 0
     share = (Decimal(purchase.amount) * credits / purchase.credits).to_integral_value(ROUND_FLOOR)
-    return min(int(share), purchase.amount - purchase.refunded)
+    return min(minor_units.payable(int(share), purchase.currency), purchase.amount - purchase.refunded)
 
 
 def request(*, purchase: Purchase, user: User | None, wish: str, now: datetime) -> Refund:
