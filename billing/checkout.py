@@ -164,7 +164,7 @@ def _params(purchase: Purchase, customer: str) -> Facts:
         "mode": "payment",
         "line_items": [_line(purchase)],
         "payment_intent_data": {"metadata": marks, "description": purchase.label},
-        **_methods(purchase.currency),
+        **methods(purchase.currency),
     }
 
 
@@ -180,7 +180,8 @@ def _line(purchase: Purchase) -> Facts:
     return {"price_data": data, "quantity": 1}
 
 
-def _methods(currency: str) -> Facts:
+def methods(currency: str) -> Facts:
+    """The catalogue's ways of paying, as far as Stripe has them in this currency."""
     wanted = list(book.current().policies.payment_methods)
     options: dict[str, Facts] = {}
     if "customer_balance" in wanted:

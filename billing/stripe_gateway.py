@@ -280,6 +280,11 @@ def events_since(since: datetime) -> Iterator[Facts]:
     return _walk(lambda v1, params: v1.events.list(params), since)
 
 
+def recent_events(limit: int) -> list[Facts]:
+    """The newest events (Stripe gives at most 100 at once)."""
+    return list(_call(lambda v1: v1.events.list({"limit": limit}))["data"])
+
+
 def payments_since(since: datetime) -> Iterator[Facts]:
     return _walk(lambda v1, params: v1.payment_intents.list(params), since)
 
