@@ -56,8 +56,17 @@ bench: $(VENV)/.development  ## measure the path of a charge against PostgreSQL'
 	$(BIN)/python -m bench
 
 .PHONY: mutate
-mutate: $(VENV)/.development  ## break the rules of money on purpose, and see that a test notices; ARGS="ledger"
+mutate: $(VENV)/.development  ## the ledger with one rule broken by hand, again and again; ARGS="batch" for some
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
+.PHONY: mutate-at-random
+mutate-at-random: $(VENV)/.development  ## break rules of money at drawn places, and see that a test notices; ARGS="ledger"
 	$(BIN)/python -m tests.mutate $(ARGS)
+
+.PHONY: model
+model: $(VENV)/.development  ## the ledger against a model of plain Python, for long; EXAMPLES=5000, SEED=… to repeat
+	@EXAMPLES=$(or $(EXAMPLES),1000) SEED=$(SEED) $(BIN)/python -m pytest --create-db -p no:cacheprovider \
+		tests/billing/ledger/test_against_model.py tests/billing/ledger/test_batch.py $(ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.development  ## pin requirements.in and requirements-dev.in with hashes

@@ -1,7 +1,7 @@
 """Do the tests bite? `python -m tests.mutants [word …]`: each fault alone in a copy, and a test must fail.
 
-The copy of the tree has a database of its own, made once; the SQL of each fault is installed into it and taken
-out again. The tests that are about the rule are run first and the first failure is enough. Prints a table;
+The copy of the tree has a database of its own, made once; the SQL of each fault is installed into it and
+taken out again. The tests that are about the rule are run and the first failure is enough. Prints a table;
 exits with 1 when a fault went unnoticed. Words choose the faults in whose names they stand.
 """
 
@@ -19,7 +19,6 @@ from config import embedded_postgres
 from tests.mutants.faults import FAULTS, SQL, Fault
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 400
 IGNORED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "node_modules")
 
 
@@ -31,7 +30,7 @@ class Copy:
         self.said = directory / "said"
         shutil.copytree(BASE_DIR, self.tree, ignore=IGNORED)
 
-    def pytest(self, tests: list[str], *, new_database: bool = False) -> str | None:
+    def pytest(self, tests: list[str], *, new_database: bool = False, patience: int = 400) -> str | None:
         """None when all pass, else the name of the first test that failed (or what else went wrong)."""
         database = "--create-db" if new_database else "--reuse-db"
         options = ["-q", "-x", "-p", "no:cacheprovider", "--reuse-db", database, "-rfE"]
@@ -42,7 +41,7 @@ class Copy:
             try:
                 done = subprocess.run(
                     command, cwd=self.tree, env=environment, stdout=said, stderr=said,
-                    timeout=PATIENCE_SECONDS, check=False,
+                    timeout=patience, check=False,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
                 return "it hung"
@@ -90,7 +89,7 @@ def main(words: list[str]) -> int:
         copy = Copy(Path(directory).resolve())
         tests = sorted({test for one in faults for test in one.tests})
         try:
-            if failed := copy.pytest(tests, new_database=True):
+            if failed := copy.pytest(tests, new_database=True, patience=3600):
                 sys.exit(
                     f"{failed} fails without any fault; mend that first:\n{copy.said.read_text()[-3000:]}"
                 )
@@ -98,11 +97,9 @@ def main(words: list[str]) -> int:
                 began = time.monotonic()
                 noticed_by = copy.try_fault(fault)
                 unnoticed += noticed_by is None
-                seconds = f"{time.monotonic() - began:4.0f} s"
-                print(
-                    f"{'noticed ' if noticed_by else 'SURVIVED'} {seconds}  {fault.name:58} {noticed_by or ''}",
-                    flush=True,
-                )
+                word = "noticed " if noticed_by else "SURVIVED"
+                seconds = time.monotonic() - began
+                print(f"{word} {seconds:4.0f} s  {fault.name:58} {noticed_by or ''}", flush=True)
         finally:
             embedded_postgres.stop(copy.tree / "var" / "postgres")
     print(f"{len(faults) - unnoticed} of {len(faults)} faults noticed")

@@ -188,8 +188,8 @@ FAULTS = [
     fault(
         "entries can be truncated",
         CHAIN,
-        "create trigger entry_no_truncate before truncate on billing_entry\n  for each statement execute function ledger_refuse_change();",
-        "",
+        "create trigger entry_no_truncate before truncate on billing_entry",
+        "create trigger entry_no_truncate before truncate on billing_notice",
         APPEND_ONLY,
     ),
     fault(

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import ledger
+from billing.ledger import database
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order
 from tests.billing.ledger.examples import examples
 from tests.billing.ledger.state import broken, state_of
@@ -193,7 +194,10 @@ def undone() -> Iterator[None]:
 def seen(charge: Any, orders: list[ledger.ChargeOrder], accounts: list[uuid.UUID]) -> dict[str, Any]:
     with undone():
         outcomes = [comparable(one, accounts) for one in charge(orders, LATER)]
-        ledger.settle(accounts, LATER)  # a batch settles before it looks for replays, a single charge after
+        # a batch settles and opens new windows before it looks for replays, a single charge afterwards
+        ledger.settle(accounts, LATER)
+        for account in accounts:
+            database.row("select ledger_roll_limits(%s, %s)", [account, LATER])
         assert broken(accounts) == []
         return {"outcomes": outcomes} | state_of(accounts)
 
