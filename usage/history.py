@@ -12,8 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet, Sum
+from django.utils.translation import gettext as _
 
-from accounts.models import Account, ApiKey, User
+from accounts.models import Account, ApiKey, Membership, User
 from billing.models import Charge, Entry, Grant, Hold
 from usage import statistics
 
@@ -92,7 +93,7 @@ def all_lines(account: Account, wanted: Filter) -> Iterator[Line]:
 
 
 def described(account: Account, entries: Sequence[Entry]) -> list[Line]:
-    """Entries with their grants, charges and names, in five queries for any number of them."""
+    """Entries with their grants, charges and names, in a fixed number of queries."""
     grants = Grant.objects.filter(account=account).in_bulk({entry.grant_id for entry in entries} - {None})
     charges = Charge.objects.filter(account=account).in_bulk({entry.charge_id for entry in entries} - {None})
     holds = Hold.objects.filter(account=account).in_bulk({entry.hold_id for entry in entries} - {None})
@@ -100,6 +101,7 @@ def described(account: Account, entries: Sequence[Entry]) -> list[Line]:
     services = statistics.service_names([name for use in uses for name in (use.service, use.action) if name])
     people = dict(User.objects.filter(pk__in={use.member_id for use in uses}).values_list("pk", "email"))
     keys = dict(ApiKey.objects.filter(pk__in={use.api_key_id for use in uses}).values_list("pk", "name"))
+    actors = _actors(account, {entry.actor for entry in entries})
     lines = []
     for entry in entries:
         grant = grants.get(entry.grant_id) if entry.grant_id else None
@@ -111,10 +113,25 @@ def described(account: Account, entries: Sequence[Entry]) -> list[Line]:
                 grant=grant,
                 charge=charge,
                 title=_title(use, services) if use else entry.reason or (grant.label if grant else ""),
-                who=people.get(use.member_id) or keys.get(use.api_key_id, "") if use else entry.actor,
+                who=actors[entry.actor]
+                or (use and (people.get(use.member_id) or keys.get(use.api_key_id)))
+                or "",
             )
         )
     return lines
+
+
+def _actors(account: Account, actors: set[str]) -> dict[str, str]:
+    """Who moved credits, in people's words: members and keys by name, everybody else of the house as such."""
+    users = {actor: user_id for actor in actors if (user_id := User.uuid_of(actor))}
+    keys = {actor: key_id for actor in actors if (key_id := ApiKey.uuid_of(actor))}
+    mine = account.memberships.filter(user_id__in=users.values()) if users else Membership.objects.none()
+    emails = dict(mine.values_list("user_id", "user__email"))
+    named = ApiKey.objects.filter(pk__in=keys.values()) if keys else ApiKey.objects.none()
+    names = dict(named.values_list("pk", "name"))
+    told = {actor: actor for actor in actors}
+    told |= {actor: emails.get(user_id, _("Support")) for actor, user_id in users.items()}
+    return told | {actor: names.get(key_id, "") for actor, key_id in keys.items()}
 
 
 def _title(use: Charge | Hold, services: dict[str, str]) -> str:

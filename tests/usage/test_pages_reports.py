@@ -77,6 +77,8 @@ def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mai
     assert balance(account_of(alice)) == before + 20
     page = text_of(signed_in(alice), page_of_charge)
     assert "Credits returned" in page and "The model had failed." in page and "+20" in page
+    history = text_of(signed_in(alice), "/history/")
+    assert "The model had failed." in history and ">Support<" in history and "user_" not in history
     mails.deliver_due(timezone.now())
     [told] = mail.outbox
     assert told.to == ["alice@example.org"]
