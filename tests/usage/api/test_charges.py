@@ -1,12 +1,13 @@
 """POST /charges: a use is charged once, explained, and refused with the reason and the ways on."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from accounts.models import Account, Membership, Project, User
+from accounts.models import Account, ApiKey, Membership, Project, User
 from billing import ledger
 from billing.models import Charge, Entry
 from tests.usage.api.conftest import give, use
@@ -282,3 +283,23 @@ def test_each_charge_stands_in_the_transactions(api: Any) -> None:
     assert (entry["charge"], entry["credits"], entry["balance_after"]) == (charge["id"], "-11", "89")
     assert entry["grant"] == charge["drawn"][0]["grant"]
     assert Entry.objects.filter(charge_id=Charge.uuid_of(charge["id"])).count() == 1
+
+
+@pytest.mark.requirement("APIN-12")
+@pytest.mark.parametrize("kind", ["member", "key"])
+def test_a_members_and_a_keys_limits_are_kept(api: Any, account: Account, alice: User, kind: str) -> None:
+    subject = alice.pk if kind == "member" else ApiKey.objects.get(account=account).pk
+    ledger.set_limit(
+        account_id=account.pk,
+        kind=kind,
+        subject=str(subject),
+        period="month",
+        maximum=Decimal(20),
+        now=timezone.now(),
+    )
+    assert api.post("charges", use(), key="k1").status_code == 201
+    answer = api.post("charges", use(), key="k2")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"], problem["limit"]) == (429, "limit_reached", kind)
+    assert (problem["maximum"], problem["used"]) == ("20", "11")
+    assert int(answer["Retry-After"]) > 0
