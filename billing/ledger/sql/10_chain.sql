@@ -92,27 +92,23 @@ create or replace function ledger_post(
   p_charge uuid default null, p_hold uuid default null, p_debt numeric default 0,
   p_reason text default '', p_actor text default '') returns billing_wallet
 language plpgsql as $$
-declare aside numeric(20,6) := 0;
+declare aside numeric(20,6) := 0; after_ numeric(20,6);
 begin
   if p_kind = 'hold' or p_kind = 'release' then aside := -p_credits; end if;
+  update billing_grant x
+     set remaining = x.remaining + p_credits, held = x.held + aside, open = x.remaining + p_credits > 0
+   where x.id = p_grant and x.account_id = w.account_id
+  returning x.remaining into strict after_;
   w.seq := w.seq + 1;
   w.balance := w.balance + p_credits;
   w.held := w.held + aside;
   w.debt := w.debt + p_debt;
-  with g as (
-    update billing_grant x
-       set remaining = x.remaining + p_credits, held = x.held + aside, open = x.remaining + p_credits > 0
-     where x.id = p_grant and x.account_id = w.account_id
-    returning x.remaining
-  )
+  w.head := sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq, p_kind, p_grant, p_credits, p_debt,
+    after_, w.balance, p_charge, p_hold, p_reason, p_actor, p_now), 'UTF8'));
   insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after,
     charge_id, hold_id, reason, actor, created_at, hash)
-  select w.account_id, w.seq, p_kind, p_grant, p_credits, p_debt, g.remaining, w.balance,
-    p_charge, p_hold, p_reason, p_actor, p_now,
-    sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq, p_kind, p_grant, p_credits, p_debt,
-      g.remaining, w.balance, p_charge, p_hold, p_reason, p_actor, p_now), 'UTF8'))
-  from g
-  returning hash into strict w.head;
+  values (w.account_id, w.seq, p_kind, p_grant, p_credits, p_debt, after_, w.balance,
+    p_charge, p_hold, p_reason, p_actor, p_now, w.head);
   return w;
 end $$;
 

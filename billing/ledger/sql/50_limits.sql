@@ -29,6 +29,12 @@ create or replace function ledger_over_limit(u ledger_use, p_now timestamptz) re
 language plpgsql as $$
 declare l billing_limit; adds numeric;
 begin
+  -- nearly always nothing stands in the way: no window is over and no maximum would be passed
+  if not exists (select from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
+      and (x.window_end <= p_now
+           or x.used + case when x.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end > x.maximum)) then
+    return null;
+  end if;
   for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
             order by x.kind, x.subject loop
     if l.window_end <= p_now then

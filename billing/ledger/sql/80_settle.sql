@@ -20,7 +20,7 @@ begin
     from billing_wallet x join accounts_account a on a.id = x.account_id
     where x.account_id = any(p_accounts)
   ), gone as materialized (
-    select x.id, x.account_id, x.remaining, x.expires_at from billing_grant x
+    select x.id, x.account_id, x.remaining, x.expires_at, x.priority from billing_grant x
     where x.account_id = any(p_accounts) and x.open and x.expires_at <= p_now
   ), renewed as materialized (
     select a.id, a.account_id, a.key, a.kind, a.label, a.credits, a.services, a.priority, a.lasts, d.zone,
@@ -37,12 +37,13 @@ begin
       and not exists (select from billing_grant x where x.account_id = r.account_id
                       and x.idempotency_key = 'allowance:' || r.key || ':' || ledger_micros(r.starts_at))
   ), moves as (
-    select account_id, 1 as phase, expires_at as at, id as grant_id, 'expire' as kind, -remaining as credits, 0::numeric as after from gone
+    select account_id, 1 as phase, expires_at as at, id as grant_id, 'expire' as kind, -remaining as credits, 0::numeric as after, priority
+    from gone
     union all
-    select account_id, 2, given_at, grant_id, 'grant', credits, credits from fresh
+    select account_id, 2, given_at, grant_id, 'grant', credits, credits, priority from fresh
   ), numbered as (
     select m.*, row_number() over o as n, sum(m.credits) over o as moved
-    from moves m window o as (partition by m.account_id order by m.at, m.phase, m.grant_id)
+    from moves m window o as (partition by m.account_id order by m.at, m.phase, m.priority, m.grant_id)
   ), chained as materialized (
     select n.*, d.balance + n.moved as balance_after, d.seq + n.n as seq,
       ledger_chain(d.head, ledger_payload(n.account_id, d.seq + n.n, n.kind, n.grant_id, n.credits, 0, n.after,

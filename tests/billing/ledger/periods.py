@@ -69,7 +69,8 @@ class Plan:
                     found.append((key, terms, max(starts, terms["next"]), starts, ends))
                     self.given.add((key, starts))
                 terms["next"], terms["zone"] = ends, self.zone
-        return found
+        # what is given at one instant comes in the order of spending
+        return sorted(found, key=lambda one: (one[2], one[1]["priority"]))
 
     def period(self, terms, now):
         """Begin and end; a change of zone makes the running day longer, never shorter than 20 hours."""
