@@ -59,13 +59,13 @@ def give_back(claim: Claim, purchase: Purchase, now: datetime, *, why: str) -> N
 
 
 def _due(claim: Claim, purchase: Purchase) -> Decimal:
-    """The claim's part of the credits; when all of the money is claimed, the last claim has the rounding."""
+    """The claim's part of the credits; when all of the money is claimed, no rounding is left over."""
     own = _share(purchase, claim.amount)
-    standing = _standing(purchase)
-    if sum(other.amount for other in standing) < purchase.amount or standing[-1] != claim:
+    others = [other for other in _standing(purchase) if other != claim]
+    if claim.amount + sum(other.amount for other in others) < purchase.amount:
         return own
-    others = (max(_share(purchase, other.amount), other.credits) for other in standing[:-1])
-    return max(own, purchase.credits - sum(others, Decimal(0)))
+    theirs = (max(_share(purchase, other.amount), other.credits) for other in others)
+    return max(own, purchase.credits - sum(theirs, Decimal(0)))
 
 
 def _standing(purchase: Purchase) -> list[Claim]:
@@ -79,4 +79,4 @@ def _standing(purchase: Purchase) -> list[Claim]:
 
 def _share(purchase: Purchase, amount: int) -> Decimal:
     share = purchase.credits * amount / max(purchase.amount, 1)
-    return min(share.quantize(PLACES, ROUND_FLOOR) or PLACES, purchase.credits)
+    return min(share.quantize(PLACES, ROUND_FLOOR), purchase.credits)
