@@ -49,8 +49,8 @@ def run(*, now: dt.datetime, clock: Callable[[], dt.datetime] = timezone.now) ->
     return Audit.objects.create(
         started_at=now,
         finished_at=clock(),
-        wallets=totals["wallets"],
-        entries=totals["entries"],
+        wallets=int(totals["wallets"]),
+        entries=int(totals["entries"]),
         totals={name: amounts.plain(Decimal(value)) for name, value in totals.items()},
         findings=[vars(finding) for finding in findings],
     )
