@@ -93,6 +93,7 @@ def survives(tree: Path, mutation: Mutation, tests: list[str]) -> bool:
 def run(tree: Path, tests: list[str]) -> bool:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--create-db", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "REFILL_VAR": str(tree / "var"), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)  # importing config has set the product's own
     with (tree.parent / "said").open("wb") as said:
         try:
             done = subprocess.run(

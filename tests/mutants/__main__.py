@@ -35,7 +35,8 @@ class Copy:
         database = "--create-db" if new_database else "--reuse-db"
         options = ["-q", "-x", "-p", "no:cacheprovider", "--reuse-db", database, "-rfE"]
         environment = os.environ | {"REFILL_VAR": str(self.tree / "var"), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment.pop("DATABASE_URL", None)
+        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):  # importing config has set the product's own
+            environment.pop(name, None)
         with self.said.open("wb") as said:
             command = [sys.executable, "-m", "pytest", *options, *tests]
             try:
