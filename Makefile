@@ -21,8 +21,7 @@ run: $(VENV)/.runtime  ## the portal with a demo world; PORT=8001 for another po
 
 .PHONY: test
 test: $(VENV)/.development browser  ## the whole suite, journeys in headless Chromium included; ARGS="-k word" for a part
-	@$(BIN)/python -m pytest --create-db $(ARGS); status=$$?; \
-	$(BIN)/python -m config.embedded_postgres stop "$${REFILL_VAR:-var/test}/postgres" >/dev/null; exit $$status
+	@$(BIN)/python -m pytest --create-db $(ARGS)
 
 .PHONY: browser
 browser: $(VENV)/.development

@@ -7,6 +7,9 @@ is honoured, to run the suite on another PostgreSQL; no other variable of the de
 import os
 from pathlib import Path
 
+DATABASE_IS_THE_SUITES_OWN = (
+    not {"REFILL_VAR", "DATABASE_URL"} & os.environ.keys()
+)  # then it is stopped at the end
 os.environ.setdefault("REFILL_VAR", str(Path(__file__).resolve().parent.parent / "var" / "test"))
 _OURS = """
     REFILL_ENV DEBUG SITE_URL CATALOGUE SECRET_KEY ALLOWED_HOSTS SANDBOX STRIPE_SECRET_KEY STRIPE_API_BASE
