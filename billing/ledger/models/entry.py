@@ -1,0 +1,103 @@
+"""The append-only lines of the ledger, what mends them, and the proof that they add up."""
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account
+from billing.ledger.models.grant import Grant
+from billing.ledger.models.reference import loose_key
+from core.models import CreditsField, Identified
+
+
+class Entry(models.Model):
+    """One line of the ledger: so many credits into or out of one grant. Append-only."""
+
+    class Kind(models.TextChoices):
+        GRANT = "grant", _("Granted")
+        CHARGE = "charge", _("Charged")
+        REVERSE = "reverse", _("Given back")
+        HOLD = "hold", _("Set aside")
+        RELEASE = "release", _("Released")
+        EXPIRE = "expire", _("Expired")
+        CLAW_BACK = "claw_back", _("Taken back")
+        RESTORE = "restore", _("Restored")
+        REPAY = "repay", _("Debt repaid")
+        CARRY_OVER = "carry_over", _("Carried over")
+        ADJUST = "adjust", _("Adjusted")
+
+    id = models.BigAutoField(primary_key=True)
+    account = loose_key(Account)
+    seq = models.BigIntegerField()
+    kind = models.CharField(max_length=12, choices=Kind)
+    grant = loose_key(Grant)
+    credits = CreditsField(help_text="Into the grant (positive) or out of it (negative).")
+    debt = CreditsField(default=0, help_text="Change of the account's debt.")
+    grant_after = CreditsField()
+    balance_after = CreditsField()
+    charge_id = models.UUIDField(null=True)
+    hold_id = models.UUIDField(null=True)
+    reason = models.CharField(max_length=500, default="")
+    actor = models.CharField(max_length=200, default="")
+    created_at = models.DateTimeField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        indexes = [BrinIndex(fields=["created_at"], name="entry_time")]
+        constraints = [models.UniqueConstraint(fields=["account", "seq"], name="entry_sequence")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.credits}"
+
+    @property
+    def public_id(self) -> str:
+        """Opaque: half of the entry's hash, so that entries cannot be counted from outside."""
+        return f"ent_{bytes(self.hash[:16]).hex()}"
+
+
+class Correction(Identified):
+    """A move that mends: a reversal, a claw-back, its restoration, an adjustment by staff."""
+
+    PREFIX = "corr"
+
+    class Kind(models.TextChoices):
+        REVERSE = "reverse", _("Reversal")
+        CLAW_BACK = "claw_back", _("Claw-back")
+        RESTORE = "restore", _("Restoration")
+        ADJUST = "adjust", _("Adjustment")
+
+    account = loose_key(Account)
+    kind = models.CharField(max_length=10, choices=Kind)
+    idempotency_key = models.CharField(max_length=300)
+    fingerprint = models.BinaryField(default=b"")
+    credits = CreditsField(help_text="Credits moved.")
+    debt = CreditsField(default=0, help_text="Debt booked (or, restoring, lifted).")
+    charge_id = models.UUIDField(null=True)
+    purchase_id = models.UUIDField(null=True)
+    undone_by_id = models.UUIDField(null=True)
+    detail = models.JSONField(default=list, help_text="Per grant: [{grant, credits, debt}].")
+    balance_after = CreditsField()
+    reason = models.CharField(max_length=500, default="")
+    actor = models.CharField(max_length=200, default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "charge_id"], name="correction_by_charge")]
+        constraints = [models.UniqueConstraint(fields=["account", "idempotency_key"], name="correction_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.credits}"
+
+
+class Audit(models.Model):
+    """The outcome of one run of the audit."""
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    wallets = models.BigIntegerField()
+    entries = models.BigIntegerField()
+    totals = models.JSONField()
+    findings = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"audit of {self.started_at:%Y-%m-%d %H:%M}"

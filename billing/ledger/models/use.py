@@ -1,0 +1,127 @@
+"""What credits were taken or set aside for, and how much may be."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account, ApiKey, Project, User
+from billing.ledger.models.reference import loose_key
+from core.models import CreditsField, Identified
+
+
+class Attributed(Identified):
+    """What a charge and a hold both say of the use behind them."""
+
+    account = loose_key(Account)
+    idempotency_key = models.CharField(max_length=300)
+    fingerprint = models.BinaryField(default=b"")
+    credits = CreditsField()
+    service = models.CharField(max_length=100)
+    action = models.CharField(max_length=100, default="")
+    project = loose_key(Project, null=True)
+    member = loose_key(User, null=True)
+    api_key = loose_key(ApiKey, null=True)
+    conversation = models.CharField(max_length=200, default="")
+    detail = models.JSONField(help_text="Lines, rate, usage, options, metadata: as priced, never recomputed.")
+    drawn = models.JSONField(help_text="Which grants paid: [{grant, kind, credits}] in order.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class Charge(Attributed):
+    """Credits taken for a use that happened."""
+
+    PREFIX = "chg"
+
+    covered_by = models.CharField(max_length=12, null=True, help_text="unlimited, own_key, or nothing.")
+    uncollected = CreditsField(
+        default=0, help_text="Part of the credits that the balance lacked at a capture."
+    )
+    returned = CreditsField(default=0, help_text="Given back by reversals.")
+    hold_id = models.UUIDField(null=True)
+    balance_before = CreditsField()
+    balance_after = CreditsField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "created_at"], name="charge_by_account")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="charge_once"),
+            models.CheckConstraint(condition=Q(credits__gte=0), name="charge_not_negative"),
+            models.CheckConstraint(
+                condition=Q(returned__gte=0, returned__lte=F("credits")), name="charge_returned_within"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.credits}"
+
+    @property
+    def status(self) -> str:
+        if self.returned == 0:
+            return "charged"
+        return "reversed" if self.returned == self.credits - self.uncollected else "partly_reversed"
+
+
+class Hold(Attributed):
+    """Credits set aside for a use whose size is not yet known."""
+
+    PREFIX = "hold"
+
+    class Status(models.TextChoices):
+        HELD = "held", _("Held")
+        CAPTURED = "captured", _("Captured")
+        RELEASED = "released", _("Released")
+        EXPIRED = "expired", _("Expired")
+
+    covers = ArrayField(models.TextField())
+    status = models.CharField(max_length=10, choices=Status, default=Status.HELD)
+    expires_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    charge_id = models.UUIDField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "expires_at"], name="hold_running", condition=Q(status="held"))
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="hold_once"),
+            models.CheckConstraint(condition=Q(credits__gte=0), name="hold_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.credits} ({self.status})"
+
+
+class Limit(models.Model):
+    """How much a project, member, key or quota may take in a window, and how much it has taken."""
+
+    class Kind(models.TextChoices):
+        PROJECT = "project", _("Project")
+        MEMBER = "member", _("Member")
+        KEY = "key", _("Key")
+        QUOTA = "quota", _("Quota")
+
+    class Period(models.TextChoices):
+        DAY = "day", _("Day")
+        MONTH = "month", _("Month")
+        EVER = "ever", _("Ever")
+
+    account = loose_key(Account)
+    kind = models.CharField(max_length=8, choices=Kind)
+    subject = models.CharField(
+        max_length=100, help_text="The project's, member's or key's UUID, or the quota's key."
+    )
+    period = models.CharField(max_length=5, choices=Period)
+    maximum = models.DecimalField(max_digits=20, decimal_places=6, help_text="Credits; for a quota, a count.")
+    used = models.DecimalField(max_digits=20, decimal_places=6, default=0)
+    window_start = models.DateTimeField()
+    window_end = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "kind", "subject"], name="limit_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}: {self.used} of {self.maximum}"

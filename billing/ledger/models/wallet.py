@@ -1,0 +1,61 @@
+"""An account's purse, and what the ledger tells others about it."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account
+from billing.ledger.models.reference import loose_key
+from core.models import CreditsField
+
+
+class Wallet(models.Model):
+    """An account's purse: the row every movement locks first."""
+
+    account = models.OneToOneField(
+        Account, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="wallet"
+    )
+    balance = CreditsField(default=0, help_text="The sum of what remains in the grants.")
+    held = CreditsField(default=0)
+    debt = CreditsField(default=0)
+    seq = models.BigIntegerField(default=0, help_text="Number of the newest entry.")
+    head = models.BinaryField(max_length=32, help_text="Hash of the newest entry.")
+    next_due_at = models.DateTimeField(null=True, help_text="When settling has something to do next.")
+    limited = models.BooleanField(default=False, help_text="Whether any limit or quota stands.")
+    warn_below = CreditsField(null=True, help_text="The user's low-credit threshold.")
+    is_low = models.BooleanField(
+        default=False, help_text="The balance is below the threshold and that was told."
+    )
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["next_due_at"], name="wallet_due")]
+        constraints = [
+            models.CheckConstraint(condition=Q(balance__gte=0), name="wallet_balance_not_negative"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="wallet_held_not_negative"),
+            models.CheckConstraint(condition=Q(debt__gte=0), name="wallet_debt_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"wallet of {self.account_id}"
+
+
+class Notice(models.Model):
+    """Something the ledger saw that others must act on (an outbox): written with the movement itself."""
+
+    class Kind(models.TextChoices):
+        LOW = "low", _("Balance low")
+        DEPLETED = "depleted", _("Balance used up")
+        GRANTED = "granted", _("Credits granted")
+
+    account = loose_key(Account)
+    kind = models.CharField(max_length=12, choices=Kind)
+    detail = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    handled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], name="notice_waiting", condition=Q(handled_at=None))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} for {self.account_id}"
