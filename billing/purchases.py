@@ -167,9 +167,12 @@ def _may_subscribe(present: Subscription, confirm: bool) -> None:
 
 
 def pack_label(offer: offers.PackOffer, quantity: int) -> str:
-    """How an order is called on statements: "500 credits", or two times that."""
-    words = ngettext("%(credits)s credits", "%(quantity)s × %(credits)s credits", quantity)
-    return words % {"credits": plain(offer.pack.credits), "quantity": quantity}
+    """How an order is called on statements: the pack's name, how many, and the credits of all."""
+    words = ngettext(
+        "%(name)s (%(credits)s credits)", "%(quantity)s × %(name)s (%(credits)s credits)", quantity
+    )
+    credits = plain(offer.pack.credits * quantity)
+    return words % {"name": offer.pack.name, "credits": credits, "quantity": quantity}
 
 
 def _ordered(account: Account, key: str, wanted: dict[str, Any]) -> Purchase | None:

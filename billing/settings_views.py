@@ -3,6 +3,7 @@
 import uuid
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from babel.numbers import get_currency_precision
 from django.contrib import messages
@@ -76,7 +77,7 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
         request.POST or None,
         packs=[(offer.key, offer.pack.name) for offer in shelf if offer.allowed],
         most=top_up_settings.largest_count(),
-        initial=_top_up_initial(saved, currency),
+        initial=_top_up_initial(saved, currency) if saved.pack else _top_up_suggestion(account_id, shelf),
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -164,6 +165,19 @@ def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
         "pack": saved.pack,
         "monthly_count": saved.monthly_count,
         "monthly_amount": format(offers.major_units(saved.monthly_amount, currency), "f"),
+    }
+
+
+def _top_up_suggestion(account_id: UUID, shelf: list[offers.PackOffer]) -> dict[str, Any]:
+    """For whoever sets it up: the alert's threshold, the smallest pack, three of it a month."""
+    first = next((offer for offer in shelf if offer.allowed), None)
+    most = min(3, max(1, top_up_settings.largest_count()))
+    amount = offers.major_units(first.amount * most, first.currency) if first else Decimal(0)
+    return {
+        "below": plain(alerts.settings_of(account_id).below),
+        "pack": first.key if first else "",
+        "monthly_count": most,
+        "monthly_amount": format(amount, "f"),
     }
 
 

@@ -1,17 +1,20 @@
 """Automatic top-up: it buys once, stays within its ceilings, and stops rather than loop."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Account
-from billing import auto_top_up, cards, ledger, stripe_gateway, top_up_settings
+from accounts.models import Account, User
+from billing import auto_top_up, cards, ledger, selectors, stripe_gateway, top_up_settings
 from billing.models import AutoTopUp, Mail, Purchase
-from tests.billing.conftest import smallest_pack
+from tests.billing.conftest import SITE, smallest_pack
+from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
 
@@ -129,6 +132,36 @@ def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(
 
     assert len(stripe_world.payment_intents.list({}).data) == 1
     assert Purchase.objects.get().status == "paid"
+
+
+def test_a_card_is_saved_on_stripes_page_and_shown_at_once(
+    stripe_world: Any, account: Account, alice: User, charlie: User, signed_in: Callable[[User], Client]
+) -> None:
+    browser = signed_in(alice)
+    answer = browser.post("/billing/card/", {"key": str(uuid.uuid4())})
+    assert answer.status_code == 303
+    buyer = Buyer()
+    buyer.pay(answer["Location"])
+    back = buyer.led_to.removeprefix(SITE)
+
+    assert "4242" in browser.get(back, follow=True).content.decode()
+    assert selectors.profile_of(account.pk).card_last4 == "4242"
+    signed_in(charlie).get(back)  # the session of another account saves nothing
+    assert not selectors.profile_of(Account.objects.get(person=charlie).pk).card_id
+
+
+def test_the_page_suggests_settings_that_can_be_saved(
+    wish: Callable[..., AutoTopUp], account: Account, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    wish()
+    AutoTopUp.objects.all().delete()
+    browser = signed_in(alice)
+    form = browser.get("/billing/auto-top-up/").context["form"]
+
+    saved = browser.post("/billing/auto-top-up/", {**form.initial, "enabled": "on"})
+
+    assert saved.status_code == 302
+    assert AutoTopUp.objects.get().monthly_count == 3
 
 
 def test_without_a_card_it_says_so(stripe_world: Any, account: Account) -> None:
