@@ -4,7 +4,7 @@ Invariant: services and prices come from the process's memory (pricing.book) and
 at the same moment would take.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,6 +49,15 @@ def services(
         and (not tag or tag in facts.tags)
         and all(word in _searched(facts) for word in words)
     ]
+
+
+def by_kind(services: Sequence[PricedService]) -> list[tuple[str, str, list[PricedService]]]:
+    """Services apart by (kind, modality), models before actions; each part in the list's order."""
+    parts: dict[tuple[str, str], list[PricedService]] = {}
+    for one in services:
+        parts.setdefault((one.facts.kind, one.facts.modality), []).append(one)
+    ordered = sorted(parts.items(), key=lambda part: part[0][0] != "model")  # stable: the rest as listed
+    return [(kind, modality, found) for (kind, modality), found in ordered]
 
 
 def _searched(facts: ServiceFacts) -> str:

@@ -25,7 +25,7 @@ def price_list(request: HttpRequest) -> HttpResponse:
     services = selectors.services(now=now, **chosen)
     context: dict[str, Any] = {
         "form": form,
-        "services": services[:LISTED],
+        "groups": selectors.by_kind(services[:LISTED]),
         "more": max(0, len(services) - LISTED),
         "narrowed": any(chosen.values()),
     }

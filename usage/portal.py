@@ -24,6 +24,7 @@ from billing import ledger
 from billing import selectors as billing_selectors
 from core import colour
 from pricing import book
+from pricing.models import Plan
 from pricing.policies import Wording
 from usage import standing, wall
 
@@ -144,7 +145,7 @@ class Portal:
                 current=_inside(here, url, *more),
             )
             for name, label, more in PAGES
-            if (url := address(name))
+            if (url := self.plans_url if name == "plans" else address(name))
         ]
 
     @cached_property
@@ -174,6 +175,12 @@ class Portal:
     def has_wall(self) -> bool:
         """Whether the product has a memorial wall."""
         return wall.exists()
+
+    @cached_property
+    def plans_url(self) -> str:
+        """Where plans are compared; empty where there is nothing to choose."""
+        choice = Plan.objects.filter(legacy=False, retired_at=None)[:2]
+        return address("plans") if len(choice) > 1 else ""
 
     @cached_property
     def buy_url(self) -> str:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from billing import ledger
 from billing.models import Charge, Grant, Wallet
-from usage import coverage, statistics
+from usage import coverage, statistics, ways_on
 
 SOON = timedelta(days=7)
 
@@ -48,6 +48,17 @@ class Standing:
     balance: ledger.Balance
     lines: list[GrantLine]
     unlimited: list[str]
+    ways: list[dict[str, Any]]
+    """The ways on, when nothing is left; empty while there is something."""
+
+    @property
+    def upgrades(self) -> list[dict[str, Any]]:
+        """The nearest larger plans: two are a choice, more a catalogue."""
+        return [way for way in self.ways if way["kind"] == "upgrade"][:2]
+
+    @property
+    def packs_offered(self) -> bool:
+        return any(way["kind"] == "buy" for way in self.ways)
 
     @property
     def composition(self) -> list[tuple[str, Decimal]]:
@@ -129,6 +140,7 @@ def standing_of(account: Account, now: datetime) -> Standing:
         balance=balance,
         lines=[GrantLine(grant=grant, now=now) for grant in balance.grants],
         unlimited=list(statistics.service_names(unlimited).values()),
+        ways=[] if balance.available else ways_on.ways_on(account.pk, now),
     )
 
 

@@ -1,9 +1,11 @@
 """The figures of Apinfer, CodeFlicker, Flowly and Recraft, typed here from their pages."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from django.test import Client
 
 from pricing import book, prices, selectors
 from pricing.models import Pack
@@ -75,6 +77,15 @@ def test_recraft_has_the_21_actions_in_order(load):
     assert [one.facts.name for one in selectors.services(now=NOW, kind="action")] == [
         name for name, _ in RECRAFT
     ]
+
+
+@pytest.mark.requirement("RECR-01")
+def test_the_price_list_keeps_models_and_actions_apart(load):
+    load("recraft")
+    page = Client().get("/pricing/").content.decode()
+    headings = re.findall(r'<h2 id="kind-[0-9]+">([^<]+)</h2>', page)
+    assert len(headings) == len(set(headings)), "one part for each kind"
+    assert headings[-1].endswith(": actions") and not headings[0].endswith(": actions")
 
 
 @pytest.mark.requirement("RECR-01")

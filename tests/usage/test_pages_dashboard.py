@@ -132,7 +132,8 @@ def test_out_of_credits_it_names_the_ways_on(
     spend(account_of(alice), "100", timezone.now())
     page = text_of(signed_in(alice))
     assert "No credits left: calls are refused." in page
-    assert "The next credits come" in page
+    assert "The next credits come" in page and "21 Nov, 00:00" in page
+    assert "Upgrade to Starter" in page and "Upgrade to Creator" in page and "Buy a pack" in page
 
 
 def test_a_debt_is_said_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
