@@ -16,7 +16,10 @@ from pathlib import Path
 import psycopg
 
 from config import embedded_postgres
-from tests.mutants.faults import FAULTS, SQL, Fault
+from tests.mutants import concurrency, money, timing
+from tests.mutants.fault import SQL, Fault
+
+FAULTS = [*concurrency.FAULTS, *money.FAULTS, *timing.FAULTS]
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 IGNORED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "node_modules")

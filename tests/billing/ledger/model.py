@@ -4,9 +4,7 @@
 written from the rules and short enough to be read against them; what time does stands in `periods.py`.
 """
 
-import datetime as dt
-
-from tests.billing.ledger.periods import ZERO, Dated, a_grant, total
+from tests.billing.ledger.periods import DAY, ZERO, Dated, a_grant, total
 
 
 class Refused(Exception):
@@ -35,9 +33,8 @@ class Book(Dated):
         """What was spent or taken comes back: as a fresh grant for 30 days where the old one has ended."""
         if grant.expires > now:
             return self.land(grant, credits, now)
-        more = {"services": grant.services, "purchase": grant.purchase}
-        until = now + dt.timedelta(days=30)
-        return self.add(a_grant(f"return:{key}:{grant.id}", credits, "adjustment", now, until, **more), now)
+        more = {"services": grant.services, "purchase": grant.purchase, "expires": now + 30 * DAY}
+        return self.add(a_grant(f"return:{key}:{grant.id}", credits, "adjustment", now, **more), now)
 
     def draw(self, credits, covers, into=None):
         """Which grants pay, in spending order; with `into` (spent, held, booked) they do."""
@@ -59,12 +56,7 @@ class Book(Dated):
                 raise Refused("KeyReused")
             return uses[key]
         self.count(use, ZERO, now)
-        if (
-            self.window
-            and use.limited
-            and use.credits
-            and self.window.used + use.credits > self.window.maximum
-        ):
+        if self.would_exceed(use):
             raise Refused("LimitReached")
         if use.credits and self.debt:
             raise Refused("InDebt")
@@ -72,8 +64,7 @@ class Book(Dated):
             raise Refused("InsufficientCredits")
         use.drawn = self.draw(use.credits, use.covers, "spent" if uses is self.charges else "held")
         self.count(use, use.credits, now)
-        uses[key] = use
-        return use
+        return uses.setdefault(key, use)
 
     def give_back(self, hold, status, now):
         for grant, part in hold.drawn:
@@ -145,9 +136,7 @@ class Book(Dated):
             owed.append((grant, min(owe, spent - total(owed), most - total(took) - total(owed))))
             grant.booked += owed[-1][1]
         self.debt += total(owed)
-        self.clawed[key] = [
-            (grant, took_, owed_) for (grant, took_), (_, owed_) in zip(took, owed, strict=True)
-        ]
+        self.clawed[key] = [(*one, owe) for one, (_, owe) in zip(took, owed, strict=True)]
 
     def restore(self, claw_back_key, key, now):
         """Undoes one claw-back: standing debt is lifted, repaid debt comes back as credits."""

@@ -167,6 +167,10 @@ class Dated:
         self.window.roll(self.plan.zone, now)
         self.window.maximum = maximum
 
+    def would_exceed(self, use):
+        window = self.window if use.limited and use.credits else None
+        return window is not None and window.used + use.credits > window.maximum
+
     def count(self, use, credits, now):
         if self.window and use.limited:
             self.window.count(credits, use.made, self.plan.zone, now)

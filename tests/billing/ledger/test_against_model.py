@@ -5,13 +5,12 @@ by minutes and months and to the very microsecond at which something ends.
 """
 
 import datetime as dt
-import json
 import uuid
 from decimal import ROUND_UP, Decimal
 from types import SimpleNamespace as Record
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -29,6 +28,7 @@ from tests.billing.ledger.conftest import DAY, NOON, give, new_account, order
 from tests.billing.ledger.examples import profile, seeded_class
 from tests.billing.ledger.model import Book, Refused
 from tests.billing.ledger.periods import NEVER, a_grant, total
+from tests.billing.ledger.rows import as_modelled, as_written, drawn, everything_of
 from tests.billing.ledger.state import broken
 
 PROJECT = uuid.UUID(int=7)
@@ -329,34 +329,6 @@ class Moves(RuleBasedStateMachine):
         assert by_key == {key: (one.status, drawn(one)) for key, one in self.book.holds.items()}
         if limits and self.book.window.end > self.now:
             assert limits[0]["used"] == self.book.window.used
-
-
-def everything_of(account):
-    """The wallet and the rows of four tables, in one question to the database, for it is asked often."""
-    tables = ("wallet", "grant", "charge", "hold", "limit")
-    rows = [f"(select json_agg(x) from billing_{name} x where account_id = %s)::text" for name in tables]
-    with connection.cursor() as cursor:
-        cursor.execute("select " + ", ".join(rows), [account] * len(tables))
-        wallets, *others = [json.loads(text or "[]", parse_float=Decimal) for text in cursor.fetchone()]
-    return wallets[0], *others
-
-
-def drawn(use):
-    return [{"grant": str(one.id), "kind": one.kind, "credits": f"{part:.6f}"} for one, part in use.drawn]
-
-
-def as_written(row):
-    created, expires = (
-        row[name] and dt.datetime.fromisoformat(row[name]) for name in ("created_at", "expires_at")
-    )
-    figures = [row[name] for name in ("credits", "remaining", "held", "kind", "priority", "services")]
-    return [*figures, row["purchase_id"], created, expires or NEVER]
-
-
-def as_modelled(grant):
-    figures = [grant.credits, grant.remaining, grant.held, grant.kind, grant.priority]
-    sale = grant.purchase and str(grant.purchase)
-    return [*figures, grant.services and list(grant.services), sale, grant.created, grant.expires]
 
 
 @pytest.mark.fault("L3", "L7", "T7", "P12", "P13", "P14")

@@ -1,0 +1,130 @@
+"""What goes wrong when things come at once: locks, keys, batches, shared calls."""
+
+from tests.mutants.fault import (
+    BANK,
+    BATCH,
+    BATCHES,
+    CHAIN,
+    CHARGE,
+    CHARGES,
+    COALESCING,
+    PAIRS,
+    RACES,
+    SETTLE,
+    SHARED,
+    TIME_RACES,
+    Fault,
+    fault,
+)
+
+ADVISORY = "  perform pg_advisory_xact_lock(hashtextextended(p_account::text, 0));\n"
+ROW = "select * into w from billing_wallet where account_id = p_account for no key update;"
+UNLOCKED = "select * into w from billing_wallet where account_id = p_account;"
+
+FAULTS = [
+    Fault("no lock on the wallet", ((CHAIN, ADVISORY, ""), (CHAIN, ROW, UNLOCKED)), (PAIRS,)),
+    Fault(
+        "the wallet is read before it is locked",
+        (
+            (CHAIN, ADVISORY, ""),
+            (
+                CHAIN,
+                ROW,
+                f"{UNLOCKED} perform from billing_wallet where account_id = p_account for no key update;",
+            ),
+        ),
+        (PAIRS,),
+    ),
+    fault("the advisory lock alone, which batches do not take", CHAIN, ROW, UNLOCKED, PAIRS),
+    fault(
+        "a batch does not lock its wallets",
+        BATCH,
+        "order by w.account_id for no key update) locked",
+        "order by w.account_id) locked",
+        PAIRS,
+    ),
+    fault(
+        "a batch locks only the wallets that are due",
+        BATCH,
+        "order by w.account_id for no key update) locked",
+        "and w.next_due_at <= p_now order by w.account_id for no key update) locked",
+        PAIRS,
+    ),
+    fault(
+        "a batch locks in the order in which it was asked",
+        BATCH,
+        "order by w.account_id for no key update) locked",
+        "order by array_position(array(select (u).account_id from unnest(uses) u), w.account_id) "
+        "for no key update) locked",
+        BANK,
+    ),
+    fault(
+        "two beats take the same wallets",
+        SETTLE,
+        " limit p_limit for no key update skip locked",
+        " limit p_limit",
+        PAIRS,
+        TIME_RACES,
+    ),
+    fault(
+        "the key is checked and not kept unique: check, then act",
+        CHARGE,
+        "  on conflict (account_id, idempotency_key) do nothing;\n",
+        "  on conflict (id) do nothing;\n",
+        CHARGES,
+        RACES,
+    ),
+    fault(
+        "a replay does not compare the body",
+        CHARGE,
+        "when c.fingerprint = p_fingerprint then 'replayed' else 'reused'",
+        "when true then 'replayed' else 'reused'",
+        CHARGES,
+    ),
+    fault(
+        "a duplicate of a refused charge reports success",
+        CHARGE,
+        "if o.status is null then o.status := p_status;",
+        "if o.status is null then o.status := 'charged';",
+        CHARGES,
+    ),
+    fault(
+        "a threshold is told of again and again",
+        CHAIN,
+        "if low and not w.is_low then",
+        "if low then",
+        CHARGES,
+        RACES,
+    ),
+    fault(
+        "a batch does not see a key that it has twice",
+        BATCH,
+        "count(*) over (partition by u.account_id, u.key) > 1 as repeated",
+        "false as repeated",
+        BATCHES,
+    ),
+    fault(
+        "a batch charges narrow grants for anything",
+        BATCH,
+        "g.services is not null as narrow",
+        "false as narrow",
+        BATCHES,
+    ),
+    fault("a batch in debt is charged", BATCH, "w.debt = 0 and", "true and", BATCHES),
+    fault("a batch passes the limits", BATCH, "x.used + x.adds > x.maximum", "false", BATCHES),
+    fault(
+        "a shared call answers with another's outcome",
+        COALESCING,
+        "zip(taken, outcomes, strict=True)",
+        "zip(taken, outcomes[::-1], strict=True)",
+        SHARED,
+        RACES,
+    ),
+    fault(
+        "one poisonous order fails its neighbours",
+        COALESCING,
+        "        except Exception:\n            return\n",
+        "        except Exception:\n            outcomes = [LedgerError()] * len(taken)\n",
+        SHARED,
+    ),
+]
