@@ -86,6 +86,15 @@ def failed(purchase_id: UUID, *, trouble: str, now: datetime, tell: bool = True)
     return purchase
 
 
+def note_charge(purchase_id: UUID, *, receipt_url: str, method: str) -> None:
+    """Keep what only the charge knows, where nothing is known yet."""
+    with transaction.atomic():
+        purchase = locked(purchase_id)
+        purchase.receipt_url = purchase.receipt_url or receipt_url
+        purchase.payment_method = purchase.payment_method or method
+        purchase.save(update_fields=["receipt_url", "payment_method"])
+
+
 def cancelled(purchase_id: UUID, now: datetime) -> Purchase:
     """The payment page was closed or expired unpaid."""
     with transaction.atomic():

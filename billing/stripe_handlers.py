@@ -127,6 +127,18 @@ def _apply_payment(intent: Facts, now: datetime) -> bool:
     return auto_top_up.follow(intent, now) is not None
 
 
+def _apply_charge(charge: Facts, now: datetime) -> bool:
+    """A charge brings the receipt and the way of paying; whether it was paid, the payment's news say."""
+    named = str((charge.get("metadata") or {}).get("purchase", ""))
+    rows = Purchase.objects.filter(stripe_payment_id=charge.get("payment_intent") or "-")
+    purchase = rows.first() or Purchase.with_public_id(named)
+    if purchase is None:
+        return False
+    method = str((charge.get("payment_method_details") or {}).get("type") or "")
+    fulfilment.note_charge(purchase.pk, receipt_url=str(charge.get("receipt_url") or ""), method=method)
+    return True
+
+
 # Subscriptions: always what Stripe says now
 
 
@@ -191,6 +203,8 @@ _HANDLERS: dict[str, Handler] = {
     "refund.updated": _REFUND,
     "refund.failed": _REFUND,
     "charge.refund.updated": _REFUND,
+    "charge.succeeded": Handler(_as_told, _apply_charge),
+    "charge.updated": Handler(_as_told, _apply_charge),
     "charge.refunded": Handler(money_back.fetch_charge, money_back.apply_charge),
     "charge.dispute.created": _DISPUTE,
     "charge.dispute.updated": _DISPUTE,

@@ -232,3 +232,20 @@ def test_a_payment_page_of_nobody_waits_for_staff(
 
     assert tell({**event, "data": {"object": session}}).state == "quarantined"
     assert Purchase.objects.get().status == Purchase.Status.CREATED
+
+
+def test_the_receipt_is_known_though_only_the_webhook_came(
+    order: Callable[..., Purchase],
+    pay: Callable[..., Any],
+    events: Callable[..., Any],
+    tell: Callable[..., StripeEvent],
+) -> None:
+    purchase = order()
+    pay(purchase)
+
+    for event in events():
+        tell(event)
+
+    purchase.refresh_from_db()
+    assert (purchase.status, purchase.payment_method) == (Purchase.Status.PAID, "card")
+    assert purchase.receipt_url.startswith("http")
