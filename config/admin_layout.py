@@ -33,7 +33,6 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Ledger entries"), "receipt_long", "billing_entry"),
             (_("Charges"), "bolt", "billing_charge"),
             (_("Reported charges"), "flag", "usage_chargereport"),
-            (_("Reported charges"), "flag", "usage_chargereport"),
         ],
     ),
     (
