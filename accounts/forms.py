@@ -1,4 +1,4 @@
-"""Forms of the settings, key, project and provider-key pages."""
+"""Forms of the settings, key and provider-key pages."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts import zones
-from accounts.models import Account, ApiKey, Project, User
+from accounts.models import Account, ApiKey, User
 
 
 class ProfileForm(forms.ModelForm):
@@ -81,24 +81,6 @@ class KeyForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("A key that may do nothing is of no use. Choose at least one.")},
     )
-
-
-class ProjectForm(forms.ModelForm):
-    """A project's name. Its daily limit is set where limits are counted (usage)."""
-
-    class Meta:
-        model = Project
-        fields = ["name"]
-        labels = {"name": _("Name")}
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        others = Project.objects.filter(account_id=self.instance.account_id, name=name, archived_at=None)
-        if others.exclude(pk=self.instance.pk).exists():
-            raise ValidationError(
-                _("There is a project “%(name)s” already. Give this one another name."), params={"name": name}
-            )
-        return name
 
 
 class ProviderKeyForm(forms.Form):
