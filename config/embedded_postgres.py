@@ -138,7 +138,7 @@ def _clear_after_kill(data: Path, socket: Path) -> None:
     for pid in _standing_in(f"{data} (deleted)"):
         # The folder was removed under a running server, which would take the new one's socket with it.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGQUIT)
+            os.kill(pid, signal.SIGKILL)  # there is nothing left to lose
     while _standing_in(str(data)) or _standing_in(f"{data} (deleted)"):
         # Orphans of a killed server leave by themselves within moments; two generations must not meet.
         if time.monotonic() > deadline:
