@@ -42,9 +42,7 @@ def month(
 
 
 @pytest.fixture
-def starter(
-    clock: time_machine.Traveller, stripe_world: Any, account: Account, alice: User
-) -> Subscription:
+def starter(clock: time_machine.Traveller, stripe_world: Any, account: Account, alice: User) -> Subscription:
     """Alice subscribed to Starter on 31 October."""
     return _subscribe(account, alice, "month")
 
@@ -90,7 +88,11 @@ def test_each_paid_month_renews_the_plans_credits_and_what_was_unused_is_gone(
 
 @pytest.mark.requirement("RECR-02")
 def test_a_yearly_plan_gives_its_credits_each_month(
-    clock: time_machine.Traveller, stripe_world: Any, account: Account, alice: User, month: Callable[..., None]
+    clock: time_machine.Traveller,
+    stripe_world: Any,
+    account: Account,
+    alice: User,
+    month: Callable[..., None],
 ) -> None:
     _subscribe(account, alice, "year")
     for days in (1, 30, 31, 31):

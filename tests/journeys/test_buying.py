@@ -121,9 +121,20 @@ def test_a_plan_is_chosen_and_paid(alice: User, sign_in: SignIn) -> None:
 def test_every_billing_page_fits_a_telephone(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.set_viewport_size({"width": 390, "height": 844})
-    for path in ("buy/", "", "purchases/", "subscription/", "alerts/", "auto-top-up/", "redeem/", "invitations/"):
+    for path in (
+        "buy/",
+        "",
+        "purchases/",
+        "subscription/",
+        "alerts/",
+        "auto-top-up/",
+        "redeem/",
+        "invitations/",
+    ):
         page.goto(f"/billing/{path}")
-        wide: Any = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        wide: Any = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
         assert wide <= 0, path
     page.goto("/plans/")
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
