@@ -117,10 +117,13 @@ class Bank:
         session["status"] = "expired"
         self._tell(session, "checkout.session.expired")
 
-    def left_of(self, payment: Facts) -> int:
-        """What can still be refunded or disputed; nothing while a bank has pulled the money back."""
+    def disputed(self, payment: Facts) -> bool:
         pulled = [one for one in self.disputes.values() if one["payment_intent"] == payment["id"]]
-        if payment["status"] != "succeeded" or any(one["status"] != "won" for one in pulled):
+        return any(one["status"] != "won" for one in pulled)
+
+    def left_of(self, payment: Facts) -> int:
+        """What can still be refunded; nothing while a bank has pulled the money back."""
+        if payment["status"] != "succeeded" or self.disputed(payment):
             return 0
         given = (one for one in self.refunds.values() if one["payment_intent"] == payment["id"])
         return int(payment["amount"]) - sum(one["amount"] for one in given if one["status"] != "failed")
@@ -156,11 +159,12 @@ class Bank:
         refund["status"] = "failed" if fails else "succeeded"
         self._tell(refund, "refund.updated", *(["refund.failed"] if fails else []))
 
-    def dispute(self, payment: Facts) -> None:
+    def dispute(self, payment: Facts, *, whole: bool) -> None:
+        """A bank pulls the money back: what is left of it, or (it did not know of the refund) all."""
         dispute = {
             "id": f"du_{len(self.disputes)}",
             "payment_intent": payment["id"],
-            "amount": self.left_of(payment),
+            "amount": payment["amount"] if whole else self.left_of(payment),
             "currency": CURRENCY,
             "status": "needs_response",
             "reason": "fraudulent",
