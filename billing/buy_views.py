@@ -34,6 +34,7 @@ REFUSALS = (
     promotions.CodeRefused,
     purchases.OrderInvalid,
     purchases.OrderKeyReused,
+    purchases.PriceChanged,
 )
 UNREACHABLE = gettext_lazy(
     "The payment provider cannot be reached. Nothing was charged; try again in a moment."
@@ -83,6 +84,7 @@ def order(request: AccountRequest) -> HttpResponse:
             promotion_code=told["code"],
             key=f"page:{told['key']}",
             now=now,
+            shown=told["shown"],
         )
     except REFUSALS as refusal:
         form.add_error("code" if isinstance(refusal, promotions.CodeRefused) else None, str(refusal))

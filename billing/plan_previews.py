@@ -91,7 +91,15 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
     )
     waits = kind in {"downgrade", "cancel"}
     facts = {"account": account.public_id, "version": present.version, "plan": plan.key, "kind": kind}
-    facts |= {"interval": interval, "currency": currency, "amount": amount, "due": due_now, "at": at}
+    leaves_legacy = _is_legacy(present) and kind != "keep"
+    facts |= {
+        "legacy": leaves_legacy,
+        "interval": interval,
+        "currency": currency,
+        "amount": amount,
+        "due": due_now,
+        "at": at,
+    }
     return Preview(
         kind=kind,
         plan=plan,
@@ -100,7 +108,7 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         amount=amount,
         due_now=due_now if kind == "upgrade" else (amount if kind == "subscribe" else 0),
         takes_effect=present.period_end if waits and present.period_end else now,
-        leaves_legacy=_is_legacy(present) and kind != "keep",
+        leaves_legacy=leaves_legacy,
         grants=_fates(account.pk, present, plan, kind, now),
         token=signing.dumps(facts, salt=_SALT),
     )

@@ -35,6 +35,7 @@ REFUSALS = (
     purchases.AlreadySubscribed,
     purchases.ConfirmationNeeded,
     purchases.OrderKeyReused,
+    purchases.PriceChanged,
     subscriptions.PlanClosed,
 )
 
@@ -81,7 +82,8 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
         )
     except REFUSALS as refusal:
         messages.error(request, str(refusal))
-        return redirect("plan_change", key) if isinstance(refusal, plan_previews.Stale) else redirect("plans")
+        again = isinstance(refusal, plan_previews.Stale | purchases.PriceChanged)
+        return redirect("plan_change", key) if again else redirect("plans")
     except stripe_gateway.Declined as refusal:
         messages.error(
             request, _("Your card was declined: %(reason)s The plan stays as it was.") % {"reason": refusal}
@@ -94,20 +96,24 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
 
 
 def _confirm(request: AccountRequest, key: str, now: datetime) -> HttpResponse:
-    if request.POST.get("kind") == "subscribe":
+    facts = plan_previews.read_token(request.account, request.POST.get("token", ""))
+    if facts["plan"] != key:
+        raise plan_previews.Stale
+    if facts["kind"] == "subscribe":
         order = purchases.order_plan(
             account=request.account,
             buyer=request.user,
             origin=Purchase.Origin.PAGE,
             plan_key=key,
-            interval=request.POST.get("interval", ""),
-            currency=request.POST.get("currency", ""),
+            interval=facts["interval"],
+            currency=facts["currency"],
             confirm=request.POST.get("understood") == "on",
             key=f"page:{form_key(request)}",
             now=now,
+            shown=facts["amount"],
         )
         return go_and_pay(request, order)
-    if request.POST.get("legacy") and request.POST.get("understood") != "on":
+    if facts["legacy"] and request.POST.get("understood") != "on":
         raise purchases.ConfirmationNeeded
     after = plan_changes.confirm(request.account, request.POST.get("token", ""), now)
     if after.next_plan or after.cancel_at_period_end:

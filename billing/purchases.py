@@ -38,6 +38,15 @@ class OrderKeyReused(Exception):
         super().__init__(_("This key was already used for another order. Reload the page and order again."))
 
 
+class PriceChanged(Exception):
+    """The price is not any more what the buyer was shown (a sale began or ended, the catalogue changed)."""
+
+    code = "price_changed"
+
+    def __init__(self) -> None:
+        super().__init__(_("The price has changed since this was shown. Look at the new one and confirm it."))
+
+
 class AlreadySubscribed(Exception):
     """The account pays for a plan already: a change of plan is no second subscription."""
 
@@ -72,11 +81,13 @@ def order_pack(
     promotion_code: str = "",
     key: str,
     now: datetime,
+    shown: int | None = None,
 ) -> Purchase:
     """Write down an order of packs at the price of this moment; the same key gives the same order.
 
-    Raises OrderInvalid, OrderKeyReused, offers.OfferGone, offers.CurrencyUnknown, offers.PaidPlanNeeded and
-    the refusals of promotions.
+    `shown` is the price of one pack that the buyer saw, in minor units: another one is not charged.
+    Raises OrderInvalid, OrderKeyReused, PriceChanged, offers.OfferGone, offers.CurrencyUnknown,
+    offers.PaidPlanNeeded and the refusals of promotions.
     """
     wanted = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
     if (known := _ordered(account, key, wanted)) is not None:
@@ -90,6 +101,8 @@ def order_pack(
     offer = offers.pack(
         key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now
     )
+    if shown is not None and shown != offer.amount:
+        raise PriceChanged
     credits = offer.pack.credits * quantity
     with transaction.atomic():
         purchase, created = Purchase.objects.get_or_create(
@@ -127,15 +140,20 @@ def order_plan(
     confirm: bool,
     key: str,
     now: datetime,
+    shown: int | None = None,
 ) -> Purchase:
     """Write down the wish to subscribe; the subscription begins when its first invoice is paid.
 
-    Raises OrderKeyReused, AlreadySubscribed, ConfirmationNeeded, offers.OfferGone, offers.CurrencyUnknown.
+    `shown` is the price that the buyer saw, in minor units: another one is not charged.
+    Raises OrderKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.OfferGone,
+    offers.CurrencyUnknown.
     """
     wanted = {"plan": plan_key, "interval": interval, "currency": currency}
     if (known := _ordered(account, key, wanted)) is not None:
         return known
     plan, amount = offers.plan_to_buy(key=plan_key, interval=interval, currency=currency)
+    if shown is not None and shown != amount:
+        raise PriceChanged
     with transaction.atomic():
         present = subscriptions.locked(account.pk)
         _may_subscribe(present, confirm)

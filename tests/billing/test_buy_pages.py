@@ -59,6 +59,31 @@ def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser
     assert (purchase.amount, purchase.list_amount) == (123, pack.prices["usd"])
 
 
+@pytest.mark.requirement("FLOW-05")
+def test_a_price_that_changed_after_it_was_shown_is_not_charged_but_shown_again(browser: Client) -> None:
+    pack = Pack.objects.get(key=smallest_pack())
+    shown = pack.prices["usd"]
+    Pack.objects.filter(pk=pack.pk).update(prices=pack.prices | {"usd": shown + 100})
+    book.changed()
+
+    answer = browser.post("/billing/orders/", order_form(shown=shown))
+
+    assert answer.status_code == 422
+    assert "price has changed" in answer.content.decode() and "$6.00" in answer.content.decode()
+    assert not Purchase.objects.exists()
+
+
+def test_a_plan_is_confirmed_as_it_was_shown_or_not_at_all(browser: Client) -> None:
+    page = browser.get("/plans/starter/?interval=month")
+    token = page.context["preview"].token
+    form = {"token": token, "key": str(uuid.uuid4())}
+
+    assert browser.post("/plans/creator/", form).status_code == 302  # another plan than was shown
+    assert not Purchase.objects.exists()
+    answer = browser.post("/plans/starter/", form)
+    assert (answer.status_code, Purchase.objects.get().amount) == (303, 990)
+
+
 def test_confirming_leads_to_stripe_and_paying_leads_back_to_the_credits(browser: Client) -> None:
     answer = browser.post("/billing/orders/", order_form())
     assert answer.status_code == 303

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -226,6 +227,22 @@ def test_a_legacy_plan_is_kept_gives_by_itself_and_is_left_for_good_after_a_warn
         plan_previews.preview(account, plan_key="pro", interval="", currency="usd", now=timezone.now())
     with pytest.raises(subscriptions.PlanClosed):
         subscriptions.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
+
+
+@pytest.mark.requirement("REFLY-09")
+def test_the_page_leaves_a_legacy_plan_only_for_who_says_to_understand(
+    stripe_world: Any, account: Account, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    subscriptions.place(account=account, plan_key="plus", actor="staff", now=timezone.now())
+    browser = signed_in(alice)
+    page = browser.get("/plans/free-trial/")
+    assert "cannot come back to it" in page.content.decode()
+    form = {"token": page.context["preview"].token}
+
+    browser.post("/plans/free-trial/", form)
+    assert Subscription.objects.get(account=account).plan == "plus"
+    browser.post("/plans/free-trial/", form | {"understood": "on"})
+    assert Subscription.objects.get(account=account).plan == "free-trial"
 
 
 @pytest.mark.requirement("REFLY-09")
