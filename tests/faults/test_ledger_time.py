@@ -4,7 +4,9 @@ import datetime as dt
 
 import pytest
 
+from accounts.models import Account
 from billing import ledger
+from billing.ledger.models import Grant
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order, spend
 from tests.billing.ledger.state import broken
 
@@ -54,3 +56,32 @@ def test_what_a_left_plan_gave_and_a_reversal_brought_back_ends_with_its_day(acc
     ledger.reverse(account_id=account, charge_id=charge.charge_id, key="r", reason="failed", now=NOON)
     assert ledger.balance(account, NOON).total == D("1")
     assert ledger.balance(account, NOON + DAY).total == 0
+
+
+@pytest.mark.fault("T4")
+def test_moving_west_at_midnight_gives_no_second_day_within_hours(account):
+    """In New York it is still yesterday's evening, whose midnight comes four hours later."""
+    ledger.set_allowances(account_id=account, allowances=[allowance("daily", "5")], now=NOON)
+    midnight = NOON + DAY / 2
+    Account.objects.filter(id=account).update(zone="America/New_York")
+    ledger.settle([account], midnight)
+    (grant,) = ledger.balance(account, midnight).grants
+    assert grant.expires_at == midnight + dt.timedelta(hours=28), "New York's midnight of the next day"
+    spend(account, "5", now=midnight)
+    assert ledger.balance(account, midnight + dt.timedelta(hours=5)).total == 0
+    assert ledger.balance(account, midnight + dt.timedelta(hours=28)).total == D("5")
+
+
+@pytest.mark.fault("P15")
+def test_a_month_that_was_given_is_not_given_again_when_its_anchor_comes_back(account):
+    def subscribe(anchor, at):
+        terms = [allowance("pro", "100", "month", anchor_at=anchor)]
+        return ledger.set_allowances(account_id=account, allowances=terms, now=at)
+
+    second = dt.timedelta(seconds=1)
+    assert subscribe(NOON, NOON) == D("100")
+    subscribe(NOON + second, NOON + second)
+    given = subscribe(NOON, NOON + 2 * second)
+    assert subscribe(NOON, NOON + 3 * second) == given
+    months = Grant.objects.filter(account_id=account).values_list("created_at", flat=True)
+    assert sorted(months) == [NOON, NOON + second]

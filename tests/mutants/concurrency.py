@@ -8,6 +8,7 @@ from tests.mutants.fault import (
     CHARGE,
     CHARGES,
     COALESCING,
+    NOTICES,
     PAIRS,
     RACES,
     SETTLE,
@@ -63,8 +64,8 @@ FAULTS = [
         SETTLE,
         " limit p_limit for no key update skip locked",
         " limit p_limit",
-        PAIRS,
         TIME_RACES,
+        PAIRS,
     ),
     fault(
         "the key is checked and not kept unique: check, then act",
@@ -93,8 +94,7 @@ FAULTS = [
         CHAIN,
         "if low and not w.is_low then",
         "if low then",
-        CHARGES,
-        RACES,
+        NOTICES,
     ),
     fault(
         "a batch does not see a key that it has twice",

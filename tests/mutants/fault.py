@@ -29,6 +29,7 @@ BANK, HOLD_RACES, TIME_RACES = (
 )
 SHARED, APPEND_ONLY = "tests/races/test_coalescing.py", "tests/faults/test_ledger_append_only.py"
 DEBT, TIME = "tests/faults/test_ledger_debt.py", "tests/faults/test_ledger_time.py"
+NOTICES = "tests/faults/test_ledger_notices.py"
 
 
 @dataclass(frozen=True)

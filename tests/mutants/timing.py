@@ -76,6 +76,7 @@ FAULTS = [
         "greatest(p_now, starts_at + interval '20 hours')",
         "p_now",
         SETTLING,
+        TIME,
     ),
     fault(
         "coming back to a plan gives its period again",
@@ -83,6 +84,7 @@ FAULTS = [
         "and not exists (select from billing_grant x where x.account_id = r.account_id",
         "and not exists (select from billing_grant x where false",
         SETTLING,
+        TIME,
     ),
     fault(
         "every change of plan carries over", ALLOWANCES, "if p_carry and month_end", "if month_end", SETTLING

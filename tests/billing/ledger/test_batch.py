@@ -99,9 +99,12 @@ purses = st.one_of(
 )
 rich_purses = st.builds(
     Purse,
-    gifts=st.tuples(plain_gifts, st.just(Gift(credits="60")), plain_gifts),
+    gifts=st.tuples(plain_gifts, st.just(Gift(credits="60")), plain_gifts | plain_gifts | gifts),
     spent=st.lists(CREDITS, max_size=2).map(tuple),
     warn_below=st.sampled_from([None, "1", "20", "60", "400"]),
+    limit=st.sampled_from([None, None, "30", "300"]),
+    files=st.sampled_from([None, None, 3, 100]),
+    owes=st.sampled_from([False, False, False, True]),
     daily=st.sampled_from([None, "5"]),
 )
 uses = st.builds(
