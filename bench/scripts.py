@@ -1,5 +1,9 @@
 """What pgbench runs: the floor, and the ledger's moves."""
 
+import json
+import random
+import uuid
+
 from bench.world import ACCOUNT, DETAIL, PROJECT
 
 RANDOM = "\\set acc random(:lo, :hi)\n\\set amt random(1, 1000)\n"
@@ -29,10 +33,25 @@ HOLD_CAPTURE = f"""{RANDOM}select hold_id as hold from ledger_hold({USE}, now() 
 select * from ledger_capture({USE}, (:hold)::uuid, now());
 """
 
-BATCH = f"""select count(*) from ledger_charge_many((select jsonb_agg(jsonb_build_object(
-  'account_id', {ACCOUNT.replace("(:acc)", "n.acc")}, 'id', ledger_new_id(now()), 'key', gen_random_uuid(),
-  'fingerprint', '\\x00', 'credits', n.amt, 'service', 'gpt-4o', 'covers', array['gpt-4o', 'tag' || chr(58) || 'text'], 'action', '',
-  'project_id', {PROJECT.replace("(:acc)", "n.acc")}, 'conversation', 'c-81', 'detail', {DETAIL}))
-  from (select (1 + random() * 999)::int as acc, ((1 + random() * 999)::int * 0.001)::numeric(20,6) as amt
-        from generate_series(1, 1000)) n), now());
-"""
+
+def batch(chance: random.Random, *, accounts: int, uses: int = 1000) -> str:
+    """The argument of ledger_charge_many: so many uses of accounts drawn at random."""
+    items = []
+    for _ in range(uses):
+        number = f"{chance.randint(1, accounts):012}"
+        items.append(
+            {
+                "account_id": f"00000000-0000-7000-8000-{number}",
+                "id": str(uuid.UUID(int=chance.getrandbits(128))),
+                "key": str(uuid.UUID(int=chance.getrandbits(128))),
+                "fingerprint": "\\x00",
+                "credits": f"0.{chance.randint(1, 999):03}",
+                "service": "gpt-4o",
+                "covers": ["gpt-4o", "tag:text"],
+                "action": "",
+                "project_id": f"00000000-0000-7000-9000-{number}",
+                "conversation": "c-81",
+                "detail": json.loads(DETAIL.strip("'").removesuffix("'::jsonb")),
+            }
+        )
+    return json.dumps(items)

@@ -20,10 +20,9 @@ create or replace function ledger_charge_set(p_uses ledger_use[], p_now timestam
 returns table(ord int, outcome ledger_outcome)
 language plpgsql set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
-declare r record; accounts uuid[]; keys text[]; slow int[] := '{}';
+declare r record; accounts uuid[]; slow int[] := '{}';
 begin
   accounts := array(select distinct (u).account_id from unnest(p_uses) u);
-  keys := array(select (u).key from unnest(p_uses) u);
   for r in select distinct account_id from billing_limit where account_id = any(accounts) and window_end <= p_now loop
     perform ledger_roll_limits(r.account_id, p_now);
   end loop;
@@ -33,8 +32,9 @@ begin
            count(*) over (partition by u.account_id, u.key) > 1 as repeated
     from unnest(p_uses) with ordinality u(account_id, id, key, fingerprint, credits, service, covers, action, project_id,
       member_id, api_key_id, conversation, covered_by, quota, quota_count, detail, ord_)
-    left join billing_charge c on c.account_id = u.account_id and c.idempotency_key = u.key
-      and c.account_id = any(accounts) and c.idempotency_key = any(keys)
+    -- offset 0 keeps this a look-up for each use; folded into a join it was planned as a scan of every key
+    left join lateral (select x.id from billing_charge x
+                       where x.account_id = u.account_id and x.idempotency_key = u.key offset 0) c on true
   ), grants as materialized (
     select g.id, g.account_id, g.kind, g.remaining, g.services is not null as narrow,
            sum(g.remaining) over o as hi, row_number() over o as rn
@@ -45,19 +45,23 @@ begin
     select account_id, sum(remaining) as total, bool_or(narrow) as narrow from grants group by account_id
   ), asked as (
     select account_id, sum(credits) filter (where not known) as total, bool_or(repeated) as odd from uses group by account_id
-  ), counted as materialized (
-    select l.id, l.account_id, l.used, l.maximum,
-           sum(case when l.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end) as adds
-    from billing_limit l join uses u on u.account_id = l.account_id and not u.known
-     and l.subject = case l.kind when 'project' then u.project_id::text when 'member' then u.member_id::text
-                     when 'key' then u.api_key_id::text else u.quota end
-    where l.account_id = any(accounts) group by l.id, l.account_id, l.used, l.maximum
-  ), plain as materialized (
+  ), able as materialized (
     select w.account_id, w.balance, w.seq, w.head, w.warn_below, w.is_low
     from billing_wallet w join asked a on a.account_id = w.account_id left join funds f on f.account_id = w.account_id
     where w.account_id = any(accounts) and w.debt = 0 and not a.odd and not coalesce(f.narrow, false)
       and coalesce(a.total, 0) <= coalesce(f.total, 0)
-      and not exists (select from counted x where x.account_id = w.account_id and x.used + x.adds > x.maximum)
+  ), counted as materialized (
+    select c.*, bool_or(c.used + c.adds > c.maximum) over (partition by c.account_id) as over
+    from (
+      select l.id, l.account_id, l.used, l.maximum,
+             sum(case when l.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end) as adds
+      from billing_limit l join able a on a.account_id = l.account_id
+      join uses u on u.account_id = l.account_id and not u.known
+       and l.subject = case l.kind when 'project' then u.project_id::text when 'member' then u.member_id::text
+                       when 'key' then u.api_key_id::text else u.quota end
+      group by l.id, l.account_id, l.used, l.maximum) c
+  ), plain as materialized (
+    select w.* from able w where not exists (select from counted x where x.account_id = w.account_id and x.over)
   ), lined as materialized (
     select u.*, w.balance, w.seq, sum(u.credits) over (partition by u.account_id order by u.ord) as hi
     from uses u join plain w on w.account_id = u.account_id where not u.known
@@ -91,10 +95,10 @@ begin
   ), move_grants as (
     update billing_grant g set remaining = t.after, open = t.after > 0
       from (select account_id, grant_id, min(after) as after from parts group by account_id, grant_id) t
-     where g.account_id = t.account_id and g.id = t.grant_id and g.account_id = any(accounts)
+     where g.account_id = t.account_id and g.id = t.grant_id
   ), count_limits as (
-    update billing_limit l set used = l.used + x.adds from counted x join plain w on w.account_id = x.account_id
-     where l.account_id = x.account_id and l.id = x.id and l.account_id = any(accounts)
+    update billing_limit l set used = l.used + x.adds from counted x
+     where not x.over and l.account_id = x.account_id and l.id = x.id
   ), last as (
     select distinct on (account_id) account_id, balance_after, seq, hash from chained order by account_id, seq desc
   ), crossed as (
@@ -110,7 +114,7 @@ begin
   ), move_wallets as (
     update billing_wallet w
        set balance = l.balance_after, seq = l.seq, head = l.hash, is_low = coalesce(l.balance_after < w.warn_below, false)
-      from last l where w.account_id = l.account_id and w.account_id = any(accounts)
+      from last l where w.account_id = l.account_id
   )
   select u.ord, d.id, d.credits, d.balance_before, d.balance_after, d.drawn, d.detail, d.covered_by,
          u.known and p.account_id is not null as known, d.id is null and not (u.known and p.account_id is not null) as slow,
