@@ -62,3 +62,13 @@ def test_an_expiry_that_crosses_it_is_told_of(account):
     assert told(account) == []
     ledger.settle([account], NOON + DAY)
     assert told(account) == [("low", "2.000000")]
+
+
+def test_an_expiry_down_to_the_threshold_is_not_below_it(account):
+    give(account, "3", "short", kind="bonus", priority=90, expires_at=NOON + DAY)
+    spend(account, "6", "use")
+    assert ledger.balance(account, NOON + DAY).total == D("4")
+    assert ledger.balance(account, NOON + DAY).low is False
+    assert told(account) == []
+    spend(account, "0.5", "next", NOON + DAY)
+    assert told(account) == [("low", "3.500000")]

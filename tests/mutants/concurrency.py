@@ -111,7 +111,9 @@ FAULTS = [
         BATCHES,
     ),
     fault("a batch in debt is charged", BATCH, "w.debt = 0 and", "true and", BATCHES),
-    fault("a batch passes the limits", BATCH, "x.used + x.adds > x.maximum", "false", BATCHES),
+    fault(
+        "a batch passes the limits", BATCH, "bool_or(c.used + c.adds > c.maximum)", "bool_or(false)", BATCHES
+    ),
     fault(
         "a shared call answers with another's outcome",
         COALESCING,
