@@ -30,7 +30,7 @@ USE = f"""row({ACCOUNT}, ledger_new_id(now()), gen_random_uuid()::text, sha256('
 CHARGE = f"{RANDOM}select * from ledger_charge({USE}, now());\n"
 
 HOLD_CAPTURE = f"""{RANDOM}select hold_id as hold from ledger_hold({USE}, now() + interval '15 minutes', now()) \\gset
-select * from ledger_capture({USE}, (:hold)::uuid, now());
+select status, credits, balance_after from ledger_capture({USE}, (:hold)::uuid, now());
 """
 
 

@@ -1,7 +1,7 @@
 """Identifiers: time-ordered UUIDs inside, prefixed opaque strings outside.
 
 Invariant: what a client sees (`grant_0198…`) tells the kind of thing and nothing that can be counted or
-guessed: 74 of the bits are random. The time in front keeps the indexes of busy tables compact.
+guessed: 62 of the bits are random. The time in front keeps the indexes of busy tables compact.
 """
 
 import secrets
@@ -10,10 +10,13 @@ import uuid
 
 
 def new_id() -> uuid.UUID:
-    """A version 7 UUID (RFC 9562): 48 bits of milliseconds, then random bits."""
-    value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
+    """A version 7 UUID (RFC 9562): milliseconds, their fraction in 12 bits, then 62 random bits.
+
+    Ids made one after the other by a process sort in that order.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = (rest << 12) // 1_000_000
+    value = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0x2 << 62 | secrets.randbits(62)
     return uuid.UUID(int=value)
 
 

@@ -35,6 +35,16 @@ declare g record; take numeric(20,6); need numeric(20,6) := p_credits;
 begin
   total := 0; drawn := '[]'; grants := '{}'; takes := '{}';
   if need <= 0 then return; end if;
+  -- nearly always the first grant pays for the whole use
+  select x.id, x.kind, x.remaining into g from billing_grant x
+   where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at > p_now)
+     and (x.services is null or x.services && p_covers)
+   order by x.priority, x.expires_at, x.created_at, x.id limit 1;
+  if g.remaining >= need then
+    grants := array[g.id]; takes := array[need]; total := need;
+    drawn := jsonb_build_array(jsonb_build_object('grant', g.id, 'kind', g.kind, 'credits', need::text));
+    return;
+  end if;
   for g in
     select x.id, x.kind, x.remaining from billing_grant x
     where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at > p_now)
