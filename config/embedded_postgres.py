@@ -22,7 +22,8 @@ import psycopg
 
 OWNER = "refill-postgres"  # PostgreSQL refuses to run as root; started by root it runs as this user
 DATABASE = "refill"
-SETTINGS = {"max_connections": 200, "listen_addresses": "''", "timezone": "UTC"}
+# 600: a process may hold one connection for each of its threads, and tests race with hundreds
+SETTINGS = {"max_connections": 600, "listen_addresses": "''", "timezone": "UTC"}
 LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107
 START_SECONDS = 60
 
