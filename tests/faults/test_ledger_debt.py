@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from billing import ledger
+from billing.ledger.models import Entry
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, spend
 from tests.billing.ledger.state import broken
 
@@ -66,4 +67,16 @@ def test_a_debt_is_repaid_by_new_credits_only(account):
     assert (balance.total, balance.debt) == (D("100"), D("25")), (
         "the new day's 5 repaid, the month's 100 stayed"
     )
+    assert broken([account]) == []
+
+
+@pytest.mark.fault("P14")
+def test_a_won_dispute_over_spent_credits_lifts_the_debt_by_one_entry_and_gives_nothing(account):
+    sale = uuid.uuid4()
+    give(account, "30", purchase_id=sale)
+    spend(account, "30")
+    claw_back(account, sale)
+    ledger.restore(account_id=account, claw_back_key="refund", key="won", reason="won", now=NOON)
+    entries = Entry.objects.filter(account_id=account, kind="restore")
+    assert [(one.credits, one.debt) for one in entries] == [(0, D("-30"))]
     assert broken([account]) == []

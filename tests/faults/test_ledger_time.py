@@ -1,6 +1,7 @@
 """Time in the corners that the model found: credits that come back into an empty grant still end with it."""
 
 import datetime as dt
+import uuid
 
 import pytest
 
@@ -85,3 +86,21 @@ def test_a_month_that_was_given_is_not_given_again_when_its_anchor_comes_back(ac
     assert subscribe(NOON, NOON + 3 * second) == given
     months = Grant.objects.filter(account_id=account).values_list("created_at", flat=True)
     assert sorted(months) == [NOON, NOON + second]
+
+
+@pytest.mark.fault("T7")
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in a large batch"])
+def test_a_charge_in_the_very_microsecond_of_a_reset_counts_in_the_new_window(account, together):
+    project, midnight = uuid.uuid4(), NOON + DAY / 2
+    give(account, "100")
+    limit = {"kind": "project", "subject": str(project), "period": "day", "maximum": D("10"), "now": NOON}
+    ledger.set_limit(account_id=account, **limit)
+    spend(account, "9", "before", project_id=project)
+    if together:
+        uses = [order(account, "0.2", f"use {n}", project_id=project) for n in range(50)]
+        assert {type(one) for one in ledger.charge_many(uses, midnight)} == {ledger.Charged}
+    else:
+        spend(account, "10", "at", midnight, project_id=project)
+    with pytest.raises(ledger.LimitReached) as refusal:
+        spend(account, "0.000001", "after", midnight + dt.timedelta(microseconds=1), project_id=project)
+    assert refusal.value.used == D("10")
