@@ -5,6 +5,7 @@ that nothing is forgotten whatever the order; a shape that does not name the pay
 """
 
 from datetime import datetime
+from typing import Any
 
 from billing import auto_top_up, disputes, refund_news, stripe_gateway
 from billing.models import Purchase
@@ -14,14 +15,23 @@ from billing.stripe_gateway import Facts
 Told = tuple[Facts, Facts | None]
 
 
-def fetch_refund(refund: Facts) -> Told:
-    """Raises stripe_gateway's errors."""
+def fetch_refund(refund: Facts) -> tuple[Told, list[Facts]]:
+    """A refund, and all of its charge as Stripe has them now: one that has failed makes room for another.
+
+    Raises stripe_gateway's errors.
+    """
     named = refund if refund.get("payment_intent") else stripe_gateway.refund(str(refund["id"]))
-    return _with_payment(named)
+    return _with_payment(named), _refunds_of(named.get("charge"))
 
 
-def apply_refund(told: Told, now: datetime) -> bool:
-    return refund_news.follow(_after_payment(told, now), now) is not None
+def apply_refund(told: tuple[Told, list[Facts]], now: datetime) -> bool:
+    refund, ours = _after_payment(told[0], now), False
+    for one in told[1]:
+        ours |= refund_news.follow(one, now) is not None
+    # An event's picture is old where Stripe's list has the refund, except that a failure is final.
+    if refund["id"] not in {one["id"] for one in told[1]} or refund.get("status") in refund_news.FAILED:
+        ours |= refund_news.follow(refund, now) is not None
+    return ours
 
 
 def fetch_dispute(dispute: Facts) -> Told:
@@ -35,12 +45,8 @@ def apply_dispute(told: Told, now: datetime) -> bool:
 
 
 def fetch_charge(charge: Facts) -> tuple[Told, list[Facts]]:
-    """A charge of which something was refunded, and its refunds one by one, as Stripe has them now."""
-    try:
-        refunds = stripe_gateway.refunds_of(str(charge["id"]))
-    except stripe_gateway.NotAtStripe:
-        refunds = []
-    return _with_payment({**charge, "payment_intent": charge["payment_intent"]}), refunds
+    """A charge of which something was refunded, and its refunds. Raises stripe_gateway's errors."""
+    return _with_payment({**charge, "payment_intent": charge["payment_intent"]}), _refunds_of(charge["id"])
 
 
 def apply_charge(told: tuple[Told, list[Facts]], now: datetime) -> bool:
@@ -52,6 +58,16 @@ def apply_charge(told: tuple[Told, list[Facts]], now: datetime) -> bool:
         refund_news.follow(refund, now)
     refund_news.follow_total(purchase, int(charge["amount_refunded"]), now)
     return True
+
+
+def _refunds_of(charge: Any) -> list[Facts]:
+    """What Stripe has of a charge's refunds."""
+    charge_id = charge["id"] if isinstance(charge, dict) else charge
+    try:
+        found = stripe_gateway.refunds_of(str(charge_id)) if charge_id else []
+    except stripe_gateway.NotAtStripe:
+        found = []
+    return refund_news.failed_first(found)
 
 
 def _with_payment(thing: Facts) -> Told:

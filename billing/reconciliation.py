@@ -121,7 +121,7 @@ def _mend(report: Reconciliation, thing: str, how: Callable[[], Any]) -> Any:
 
 def _missed_refunds(since: datetime, now: datetime, report: Reconciliation) -> int:
     mended = 0
-    for facts in stripe_gateway.refunds_since(since):
+    for facts in refund_news.failed_first(stripe_gateway.refunds_since(since)):
         known = Refund.objects.filter(stripe_refund_id=facts["id"]).values_list("status", flat=True).first()
         refund = _mend(report, facts["id"], partial(refund_news.follow, facts, now))
         mended += refund is not None and refund.status != known

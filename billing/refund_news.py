@@ -5,6 +5,7 @@ fails at the bank brings back exactly the credits that it took; one made in Stri
 credits it paid for, and what of them was spent becomes debt.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -41,6 +42,11 @@ def follow(facts: Facts, now: datetime) -> Refund | None:
             refund.status, refund.trouble = Refund.Status.PENDING, ""
             refund.save(update_fields=["status", "trouble"])
     return refund
+
+
+def failed_first(refunds: Iterable[Facts]) -> list[Facts]:
+    """In the order in which they can be followed: one that failed makes room for another."""
+    return sorted(refunds, key=lambda one: (one.get("status") not in FAILED, one.get("created") or 0))
 
 
 def follow_total(purchase: Purchase, total: int, now: datetime) -> None:

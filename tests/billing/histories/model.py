@@ -34,13 +34,11 @@ class Model:
             self.session(thing, failed=kind.endswith("failed"))
         elif kind == "payment_intent.succeeded":
             self.credit(self.purchases[thing["metadata"]["purchase"]])
-        elif kind == "charge.refunded":
+        elif kind == "charge.refunded" or kind.startswith("refund."):
             purchase = self.paid_before(bank, thing)
-            for refund in bank.refunds.values():
-                if refund["charge"] == thing["id"]:
-                    self.refund(refund, purchase)
-        elif kind.startswith("refund."):
-            self.refund(thing, self.paid_before(bank, thing))
+            of_it = [one for one in bank.refunds.values() if one["payment_intent"] == thing["payment_intent"]]
+            for refund in sorted(of_it, key=lambda one: one["status"] != "failed"):
+                self.refund(refund, purchase)
         elif kind.startswith("charge.dispute."):
             self.dispute(thing, self.paid_before(bank, thing))
 

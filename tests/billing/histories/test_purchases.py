@@ -193,8 +193,8 @@ class History:
     def tell(self, event, times):
         for _ in range(times):
             row = stripe_events.store(event, self.bank.now, source="webhook")
-            state = stripe_events.process(row.pk, self.bank.now).state
-            assert state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, row.trouble
+            row = stripe_events.process(row.pk, self.bank.now)
+            assert row.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, row.trouble
         if event not in self.heard:
             self.heard.append(event)
             self.model.hear(event, self.bank)

@@ -1,0 +1,149 @@
+"""What a client says of prices is never believed; currencies without cents, and with three places."""
+
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import checkout, ledger, promotions, purchases, refunds, stripe_gateway
+from billing.models import Promotion, Purchase
+from pricing import book
+from pricing.models import Catalogue, Pack
+from tests.billing.conftest import smallest_pack
+from tests.sandbox.conftest import Buyer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.fault("P10")
+@pytest.mark.parametrize("quantity", ["-1", "0", "101", "1.5", "NaN", ""])
+def test_the_page_refuses_quantities_that_nobody_can_buy(
+    stripe_world: Any, alice: User, signed_in: Callable[[User], Client], quantity: str
+) -> None:
+    form = {"pack": smallest_pack(), "currency": "usd", "quantity": quantity, "key": uuid.uuid4()}
+    answer = signed_in(alice).post("/billing/orders/", form)
+    assert answer.status_code < 500
+    assert not Purchase.objects.exists()
+
+
+@pytest.mark.fault("P10")
+def test_the_page_ignores_prices_and_credits_that_a_client_sends(
+    stripe_world: Any, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    pack = Pack.objects.get(key=smallest_pack())
+    form = {"pack": pack.key, "currency": "usd", "quantity": 2, "key": uuid.uuid4()}
+    lies = {
+        "amount": 1,
+        "price": 1,
+        "credits": 10**9,
+        "list_amount": 1,
+        "status": "paid",
+        "origin": "renewal",
+    }
+
+    assert signed_in(alice).post("/billing/orders/", form | lies).status_code == 303
+
+    order = Purchase.objects.get()
+    assert (order.amount, order.credits) == (pack.prices["usd"] * 2, pack.credits * 2)
+    assert (order.status, order.origin) == ("created", "page")
+    session = stripe_gateway.checkout(str(order.stripe_session_id))
+    assert (session["amount_total"], session["currency"]) == (order.amount, "usd")
+
+
+@pytest.mark.fault("P10")
+@pytest.mark.parametrize(
+    "lie",
+    [{"amount": 1}, {"credits": 9}, {"price": 1}, {"quantity": -1}, {"quantity": "2"}, {"currency": "xxx"}],
+    ids=str,
+)
+def test_the_api_refuses_them_by_name(
+    stripe_world: Any, alice: User, api_of: Callable[..., Any], lie: dict[str, Any]
+) -> None:
+    answer = api_of(alice).post("checkouts", {"pack": smallest_pack(), **lie}, key="order")
+    assert 400 <= answer.status_code < 500
+    assert next(iter(lie)) in answer.content.decode()
+    assert not Purchase.objects.exists()
+
+
+@pytest.fixture
+def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Purchase]:
+    """The smallest pack, sold and paid in any currency: `bought("jpy", 500)`."""
+
+    def buy(currency: str, price: int, code: str = "") -> Purchase:
+        catalogue = Catalogue.objects.get()
+        catalogue.currencies = [*catalogue.currencies, currency]
+        catalogue.policies["refund_window_days"] = 30
+        catalogue.save(update_fields=["currencies", "policies"])
+        pack = Pack.objects.get(key=smallest_pack())
+        pack.prices[currency] = price
+        pack.save(update_fields=["prices"])
+        book.changed()
+        order = purchases.order_pack(
+            account=account,
+            buyer=alice,
+            origin="page",
+            pack_key=pack.key,
+            quantity=1,
+            currency=currency,
+            promotion_code=code,
+            key=currency,
+            now=timezone.now(),
+        )
+        Buyer().pay(checkout.open_page(order, timezone.now()))
+        return checkout.refresh(order, timezone.now())
+
+    return buy
+
+
+@pytest.mark.fault("P11")
+@pytest.mark.parametrize(
+    ("currency", "price", "shown"), [("jpy", 500, "¥500"), ("kwd", 5120, "5.120"), ("usd", 500, "$5.00")]
+)
+def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
+    bought: Callable[..., Purchase],
+    stripe_world: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    currency: str,
+    price: int,
+    shown: str,
+) -> None:
+    purchase = bought(currency, price)
+    assert purchase.status == "paid"
+    assert stripe_gateway.payment(str(purchase.stripe_payment_id))["amount_received"] == price
+    page = signed_in(alice).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
+    assert shown in page
+    asked = refunds.request(purchase=purchase, user=alice, wish="", now=timezone.now())
+    assert refunds.approve(asked, actor="staff", reason="", now=timezone.now()).status == "done"
+    [back] = stripe_world.refunds.list({}).data
+    assert (back.amount, back.currency) == (price, currency)
+
+
+@pytest.mark.fault("P11")
+def test_of_three_decimals_the_last_is_nought_whatever_is_discounted_or_refunded(
+    bought: Callable[..., Purchase], account: Account
+) -> None:
+    now = timezone.now()
+    Promotion.objects.create(
+        code="THIRD",
+        label="A third",
+        gives="discount",
+        percent_off=33,
+        starts_at=now,
+        ends_at=now.replace(year=2100),
+    )
+    purchase = bought("kwd", 5120, code="third")
+    assert purchase.amount == 5120 - 1680  # a third is 1.689; Stripe takes no 3.431
+    promotions.release(purchase, now)
+    spent = ledger.balance(account.pk, now).available - purchase.credits * Decimal("0.37")
+    order = ledger.ChargeOrder(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
+    ledger.charge(order, now)
+
+    amount = refunds.refundable(purchase, now).amount
+
+    assert amount == 1270  # 37 % are 1.272
