@@ -51,12 +51,14 @@ create or replace function ledger_return(
   p_actor text, p_now timestamptz, out wallet billing_wallet, out landed uuid)
 language plpgsql as $$
 declare g billing_grant; until_ timestamptz := p_now + interval '30 days';
+  -- a caller's longest key would not fit with what is put before and behind it
+  key_ text := case when length(p_key) <= 250 then p_key else encode(sha256(convert_to(p_key, 'UTF8')), 'hex') end;
 begin
   select * into strict g from billing_grant x where x.account_id = w.account_id and x.id = p_grant;
   landed := p_grant;
   if g.expires_at <= p_now then
     landed := ledger_fresh_grant(w.account_id, 'adjustment', 'Returned credits', p_credits,
-      ledger_default_priority('adjustment'), until_, g.services, 'return:' || p_key || ':' || p_grant, '',
+      ledger_default_priority('adjustment'), until_, g.services, 'return:' || key_ || ':' || p_grant, '',
       g.purchase_id, p_reason, p_actor, p_now);
     g.expires_at := until_;
   end if;

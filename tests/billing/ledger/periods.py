@@ -140,16 +140,16 @@ class Dated:
         """What the old plan gave and this one does not goes; on an upgrade its monthly credits come along."""
         self.settle(now)
         self.plan.change(terms, now)
-        month_end = min(
-            (self.plan.period(one, now)[1] for one in terms.values() if one["period"] == "month"),
-            default=None,
+        month_end, month_key = min(
+            ((self.plan.period(one, now)[1], key) for key, one in terms.items() if one["period"] == "month"),
+            default=(None, ""),
         )
         for grant in [
             one for one in self.grants if one.remaining and one.allowance and one.allowance not in terms
         ]:
             left, grant.remaining = grant.remaining, ZERO
             if carry and month_end and self.plan.terms[grant.allowance]["period"] == "month":
-                more = {"allowance": next(iter(terms)), "priority": grant.priority, "remaining": left}
+                more = {"allowance": month_key, "priority": grant.priority, "remaining": left}
                 self.grants.append(
                     a_grant(f"carry:{grant.id}:{micros(now)}", left, grant.kind, now, month_end, **more)
                 )

@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import Account
 from billing import ledger
-from billing.ledger.models import Entry, Grant, Wallet
+from billing.ledger.models import Entry, Grant, Notice, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, new_account, spend
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +145,25 @@ def test_an_upgrade_carries_unused_credits_into_the_new_month(account):
     }
     assert total(account, at("2026-04-15T12:00:00")) == D("300")
     assert sum(entry.credits for entry in Entry.objects.filter(kind="carry_over")) == 0
+
+
+@pytest.mark.requirement("FLICK-09")
+def test_carried_credits_are_monthly_ones_and_come_along_on_the_next_upgrade_too(account):
+    for day, plan, monthly in (0, "pro", "100"), (1, "max", "200"), (2, "ultra", "300"):
+        terms = allowance(f"{plan}:daily", "5", "day"), allowance(f"{plan}:bonus", monthly, "month")
+        allow(account, *terms, now=NOON + day * DAY, carry_over=True)
+    balance = ledger.balance(account, NOON + 2 * DAY)
+    assert balance.daily_remaining == D("5")
+    assert balance.total == D("605")
+
+
+def test_a_change_of_plan_warns_of_nothing_when_the_new_plan_gives_enough(account):
+    ledger.set_warning(account_id=account, below=D("50"), now=NOON)
+    allow(account, allowance("pro", "100", "month"))
+    allow(account, allowance("max", "200", "month"), now=NOON + DAY)
+    assert not Notice.objects.filter(account_id=account, created_at=NOON + DAY).exists()
+    allow(account, now=NOON + 2 * DAY)
+    assert [one.kind for one in Notice.objects.filter(created_at=NOON + 2 * DAY)] == ["depleted"]
 
 
 @pytest.mark.requirement("RECR-03", "RECR-08", "APIN-09", "FLOW-04")
