@@ -8,8 +8,9 @@ same key if the answer was lost; failures pause it, three in a row until the car
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import Exists, F, OuterRef, Q, Sum
 
 from accounts.models import Account
 from billing import (
@@ -23,10 +24,11 @@ from billing import (
     selectors,
     stripe_gateway,
 )
-from billing.models import AutoTopUp, BillingProfile, Purchase, Wallet
+from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
 from billing.stripe_gateway import Facts
 from core.ids import new_id
 
+log = structlog.get_logger(__name__)
 Outcome = AutoTopUp.Outcome
 PAUSE_AFTER_PAYMENT = timedelta(seconds=30)
 PAUSE_AFTER_FAILURE = timedelta(hours=1)
@@ -38,13 +40,17 @@ _IN_FLIGHT = (Purchase.Status.CREATED, Purchase.Status.PENDING)
 def look_at_all(now: datetime) -> int:
     """Look at every account whose credits are below its threshold, and at unanswered payments."""
     wanting = AutoTopUp.objects.filter(enabled=True)
-    low = wanting.filter(
-        account__in=Wallet.objects.filter(balance__lt=F("account__auto_top_up__below")).values("pk")
-    )
+    poor = Wallet.objects.filter(balance__lt=F("account__auto_top_up__below")).values("pk")
+    # Credits for some services only are in the wallet's balance and not in what is available for any.
+    narrow = Grant.objects.filter(account_id=OuterRef("pk"), open=True, services__isnull=False)
+    low = wanting.filter(Q(account__in=poor) | Exists(narrow))
     open_ = Purchase.objects.filter(origin=Purchase.Origin.AUTO_TOP_UP, status=Purchase.Status.CREATED)
     ids = set(low.values_list("pk", flat=True)) | set(open_.values_list("account_id", flat=True))
     for account_id in sorted(ids):
-        look(account_id, now)
+        try:
+            look(account_id, now)
+        except Exception:  # one account that cannot be looked at must not stop the others
+            log.exception("auto_top_up_failed", alert=True, account=str(account_id))
     return len(ids)
 
 
@@ -223,7 +229,9 @@ def follow(intent: Facts, now: datetime) -> Purchase | None:
             receipt_url=str(charged.get("receipt_url") or ""),
             account=str(marks.get("account", "")),
         )
-        if automatic:  # the settings' row is locked before purchase and wallet, as when a payment is decided
+        # Only the first news of a payment ends a pause: what comes again later may be older than the failure
+        # that made the pause. The settings' row is locked before purchase and wallet, as when deciding.
+        if automatic and purchase.status != Purchase.Status.PAID:
             AutoTopUp.objects.filter(pk=purchase.account_id).update(failures=0, suspended_card="")
         fulfilment.paid(purchase.pk, payment, now)
     elif automatic and status == "processing":

@@ -5,10 +5,11 @@ Invariant: each grant is warned of once (the mail's key is the grant).
 
 from datetime import datetime, timedelta
 
+from django.db.models import F
 from django.utils import formats
 
 from billing import mails
-from billing.models import Grant
+from billing.models import Grant, Mail
 from core.amounts import plain
 
 _WORTH = (
@@ -20,19 +21,21 @@ _WORTH = (
 )
 
 
-def queue_due(now: datetime, *, ahead: timedelta, limit: int = 1000) -> int:
-    """Queue a mail for every open grant that ends within `ahead` and lasted longer than that."""
+def queue_due(now: datetime, *, ahead: timedelta) -> int:
+    """Queue a mail for every open grant that ends within `ahead`, lasted longer than that, and has none."""
     ending = Grant.objects.filter(
         open=True, kind__in=_WORTH, allowance="", expires_at__gt=now, expires_at__lte=now + ahead
     )
-    grants = list(ending.order_by("expires_at")[:limit])
-    for grant in grants:
-        if grant.expires_at is None or grant.expires_at - grant.created_at <= ahead:
+    queued = 0
+    for grant in ending.filter(created_at__lt=F("expires_at") - ahead).order_by("expires_at").iterator():
+        key = f"expiring:{grant.pk.hex}"
+        if grant.expires_at is None or Mail.objects.filter(key=key).exists():
             continue
+        queued += 1
         mails.queue(
             account_id=grant.account_id,
             template="credits_expiring",
-            key=f"expiring:{grant.pk.hex}",
+            key=key,
             context={
                 "credits": plain(grant.remaining),
                 "label": grant.label,
@@ -40,4 +43,4 @@ def queue_due(now: datetime, *, ahead: timedelta, limit: int = 1000) -> int:
             },
             now=now,
         )
-    return len(grants)
+    return queued

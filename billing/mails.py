@@ -4,7 +4,6 @@ Invariants: a mail's key says what it tells about, so queueing it twice is one m
 down delays mail and nothing else; no SMTP call is made inside a database transaction.
 """
 
-import smtplib
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -69,7 +68,7 @@ def _deliver(mail_id: int, now: datetime) -> bool:
     mail = Mail.objects.get(pk=mail_id)
     try:
         _message(mail).send()
-    except (smtplib.SMTPException, OSError) as error:
+    except Exception as error:  # the server is away, or this one mail cannot be sent: the others are
         wait = BACKOFF_MINUTES[min(mail.attempts, len(BACKOFF_MINUTES)) - 1]
         Mail.objects.filter(pk=mail_id).update(
             trouble=f"{type(error).__name__}: {error}"[:500], claimed_until=now + timedelta(minutes=wait)

@@ -94,7 +94,9 @@ def _upgrade(present: Subscription, facts: dict[str, Any], now: datetime) -> Non
         "payment_behavior": "error_if_incomplete",
         "cancel_at_period_end": False,
     }
-    _tell_stripe(present, params, f"upgrade:{price}", now)
+    # The preview's second is in the key: Stripe keeps a key's first answer, a refused card's too, and refuses
+    # the key with other details. So a new preview is a new try.
+    _tell_stripe(present, params, f"upgrade:{price}:{facts['at']}", now)
 
 
 def _downgrade(present: Subscription, facts: dict[str, Any], now: datetime) -> None:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from accounts import addresses
@@ -23,6 +24,7 @@ from billing.promotions import CodeRefused
 from pricing import book
 from pricing.policies import Referral as Policy
 
+log = structlog.get_logger(__name__)
 NEW_FOR = timedelta(days=14)
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -55,11 +57,13 @@ def accept(*, account: Account, code: str, now: datetime) -> Referral:
         raise CodeRefused("own_invitation", _("Nobody can invite himself. Give the link to somebody else."))
     if now - account.created_at > NEW_FOR:
         raise CodeRefused("not_new", _("An invitation counts for new accounts only."))
-    most = policy.most_invitations
-    if most is not None and Referral.objects.filter(inviter=inviter).count() >= most:
-        raise CodeRefused("code_used_up", _("This invitation has been used as often as it could be."))
     try:
         with transaction.atomic():
+            # Counted under a lock: the inviter's code is one row, whoever comes at once.
+            InvitationCode.objects.select_for_update().get(account=inviter)
+            most = policy.most_invitations
+            if most is not None and Referral.objects.filter(inviter=inviter).count() >= most:
+                raise CodeRefused("code_used_up", _("This invitation has been used as often as it could be."))
             referral = Referral.objects.create(inviter=inviter, invited=account, created_at=now)
     except IntegrityError:
         raise CodeRefused("already_invited", _("This account has already been invited.")) from None
@@ -96,13 +100,26 @@ def reward_if_due(account_id: UUID, now: datetime) -> None:
 def reward_due(now: datetime, *, limit: int = 500) -> int:
     """Look at every invitation that has not been rewarded (what a crash left, and first charges)."""
     waiting = Referral.objects.filter(state=Referral.State.JOINED, created_at__gt=now - timedelta(days=400))
+    # Those that cannot have qualified are left out here: they would fill every run and keep out the others.
+    policy = book.current().policies.referral
+    if policy is not None and policy.qualifies == "first_charge":
+        charged = Charge.objects.filter(account_id=OuterRef("invited_id"), credits__gt=0)
+        waiting = waiting.filter(Exists(charged))
+    elif policy is not None and policy.qualifies == "first_purchase":
+        waiting = waiting.filter(purchase__refunded__lt=F("purchase__amount"))
     ids = list(waiting.order_by("pk").values_list("invited_id", flat=True)[:limit])
     for account_id in ids:
-        reward_if_due(account_id, now)
+        try:
+            reward_if_due(account_id, now)
+        except Exception:  # one that cannot be rewarded keeps no other waiting
+            log.exception("referral_not_rewarded", alert=True, account=str(account_id))
     refunded = Q(purchase__refunded__gte=F("purchase__amount")) | Q(purchase__disputes__status="lost")
     kept = Referral.objects.filter(refunded, state=Referral.State.REWARDED).values("purchase")
     for purchase in Purchase.objects.filter(pk__in=kept)[:limit]:  # what a crash left after the refund
-        purchase_undone(purchase, now)
+        try:
+            purchase_undone(purchase, now)
+        except Exception:
+            log.exception("referral_not_taken_back", alert=True, purchase=purchase.public_id)
     return len(ids)
 
 
@@ -144,7 +161,8 @@ def _give(
         kind="referral",
         label=label,
         key=f"referral:{referral.pk.hex}",
-        expires_at=lasting.ends_at(policy.lasts, referral.created_at),
+        # from the reward on: who qualifies long after joining is rewarded like any other
+        expires_at=lasting.ends_at(policy.lasts, now),
         services=list(policy.services) if policy.services else None,
         purchase_id=referral.pk,
         now=now,

@@ -163,8 +163,9 @@ def _apply_invoice(told: tuple[Facts, subscription_sync.Answer] | None, now: dat
     if told is None:
         return False
     invoice, subscription = told
-    subscription_sync.record_invoice(invoice, subscription.facts, now)
+    # In this order the wallet is locked before the invoice numbers, as when a pack is paid (no deadlock).
     subscription_sync.follow(subscription.facts, now, seen=subscription.seen)
+    subscription_sync.record_invoice(invoice, subscription.facts, now)
     return True
 
 
