@@ -1,5 +1,6 @@
 """News that never arrives, answers that are lost, books that are restored from yesterday's backup."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -13,8 +14,10 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import (
     cards,
+    checkout,
     ledger,
     lost_orders,
+    purchases,
     reconciliation,
     refund_news,
     refunds,
@@ -28,6 +31,8 @@ from billing.subscription_sync import Outdated
 from pricing import book
 from pricing.models import Catalogue
 from tests.billing.conftest import smallest_pack
+from tests.conftest import person
+from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
 
@@ -199,6 +204,73 @@ def test_an_outage_in_the_middle_leaves_the_bookmark_where_it_was(
     tasks.reconcile()
     assert Purchase.objects.get().status == "paid"
     assert Reconciliation.objects.count() == 1
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+@pytest.mark.fault("P7", "P20", "C2")
+def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
+    catalogue: None, stripe_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time there is a payment to credit and an approved refund to send."""
+    row = Catalogue.objects.get()
+    row.policies["refund_window_days"] = 30
+    row.save(update_fields=["policies"])
+    book.changed()
+    ask = stripe_gateway._ask
+    for last in range(30):
+        account = Account.objects.get(person=person(f"buyer{last}"))
+        start = ledger.balance(account.pk, timezone.now()).total
+        unheard, refunded = bought(account, "unheard"), bought(account, "refunded")
+        checkout.refresh(refunded, timezone.now())
+        asked = refunds.request(purchase=refunded, user=None, wish="", now=timezone.now())
+        with monkeypatch.context() as patch:
+            patch.setattr(refunds, "send", lambda refund, _now: refund)
+            refunds.approve(asked, actor="staff", reason="", now=timezone.now())
+        questions = 0
+
+        def dying(question: Any, last: int = last) -> Any:
+            nonlocal questions
+            answer = ask(question)
+            if questions == last:
+                raise Killed
+            questions += 1
+            return answer
+
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(stripe_gateway, "_ask", dying)
+            reconciliation.run(timezone.now())
+        report = reconciliation.run(timezone.now())
+
+        assert report is not None and report.findings == []
+        unheard.refresh_from_db()
+        refunded.refresh_from_db()
+        assert (unheard.status, refunded.refunded) == ("paid", refunded.amount)
+        assert Refund.objects.get(purchase=refunded).status == Refund.Status.DONE
+        made = stripe_world.refunds.list({"payment_intent": refunded.stripe_payment_id}).data
+        assert len(made) == 1
+        assert ledger.balance(account.pk, timezone.now()).total == start + unheard.credits
+        if questions < last:
+            break
+    assert last > 6 and questions < last
+
+
+def bought(account: Account, key: str) -> Purchase:
+    """A pack that is paid at Stripe, and nothing was heard of it."""
+    purchase = purchases.order_pack(
+        account=account,
+        buyer=None,
+        origin="page",
+        pack_key=smallest_pack(),
+        quantity=1,
+        currency="usd",
+        key=key,
+        now=timezone.now(),
+    )
+    Buyer().pay(checkout.open_page(purchase, timezone.now()))
+    return purchase
 
 
 # P17: answers that say nothing of what became of the request
