@@ -20,8 +20,11 @@ Claim = Refund | Dispute
 def take(claim: Claim, purchase: Purchase, now: datetime, *, nth: str = "") -> None:
     """Take back what the money of a standing claim had bought; what of it was spent becomes debt.
 
-    The purchase is locked and fresh. What another claim has taken already is not taken again.
+    The purchase is locked and fresh. What another claim has taken already is not taken again. Of a purchase
+    that is not credited there is nothing to take yet: `catch_up` does it if it ever is.
     """
+    if purchase.status != Purchase.Status.PAID:
+        return
     left = _due(claim, purchase) - claim.credits if purchase.credits else Decimal(0)
     if left <= 0:
         return
@@ -36,6 +39,12 @@ def take(claim: Claim, purchase: Purchase, now: datetime, *, nth: str = "") -> N
     if not taken.replayed:
         claim.credits += taken.credits + taken.debt
         claim.save(update_fields=["credits"])
+
+
+def catch_up(purchase: Purchase, now: datetime) -> None:
+    """The purchase has just been credited, after claims against it had come: they take what is theirs now."""
+    for claim in _standing(purchase):
+        take(claim, purchase, now)
 
 
 def give_back(claim: Claim, purchase: Purchase, now: datetime, *, why: str) -> None:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from billing import invoices, lasting, ledger, mails, promotions, referrals
+from billing import claims, invoices, lasting, ledger, mails, promotions, referrals
 from billing.models import Purchase, Subscription
 from core.amounts import plain
 from pricing.models import Pack, Plan
@@ -55,6 +55,7 @@ def release(purchase: Purchase, *, actor: str, now: datetime) -> Purchase:
             return held
         held.trouble = _("Released by %(actor)s") % {"actor": actor}
         _credit(held, Payment(amount=held.amount, currency=held.currency), now)
+        claims.catch_up(held, now)
     return held
 
 

@@ -147,7 +147,7 @@ def hold(
     now: datetime,
 ) -> ledger.Held:
     """Set credits aside for a use of unknown size: `credits`, or the price of the largest expected usage."""
-    rate, covers, lines = _terms_of_hold(use, credits, now)
+    rate, covers, lines, counts = _terms_of_hold(use, credits, now)
     covered = coverage.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
@@ -164,6 +164,7 @@ def hold(
         member_id=use.member_id,
         api_key_id=use.api_key_id,
         conversation=use.conversation,
+        quota=counts,
         detail={
             "lines": lines,
             "rate": rate,
@@ -178,21 +179,23 @@ def hold(
 
 def _terms_of_hold(
     use: Use, credits: Decimal | None, now: datetime
-) -> tuple[dict[str, str], tuple[str, ...], list[dict[str, Any]]]:
-    """The rate that the hold pins, what may pay for it, and the lines behind its amount."""
+) -> tuple[dict[str, str], tuple[str, ...], list[dict[str, Any]], tuple[str, int] | None]:
+    """The rate that the hold pins, what may pay for it, the lines behind its amount, the quota it takes."""
     if credits is None:
         quote = quote_of(use, now)
-        return quote.rate_as_json(), quote.covers, quote.lines_as_json()
+        return quote.rate_as_json(), quote.covers, quote.lines_as_json(), quote.counts
     known = book.current()
     rate = prices.rate_in_force(use.service, now)
     covers = known.services[use.service].covers
+    quota = (use.action and known.services[use.action].quota) or known.services[use.service].quota
+    counts = (quota, 1) if quota else None
     if use.action:
         prices.rate_in_force(use.action, now)
         covers = (*covers, *known.services[use.action].covers)
     version = _pinned_version(use, now)
     card = known.card_of_version(version) if version else None
     effective_at = card.effective_at if card else rate.effective_at
-    return {"version": version or rate.version, "effective_at": instant(effective_at)}, covers, []
+    return {"version": version or rate.version, "effective_at": instant(effective_at)}, covers, [], counts
 
 
 def capture(

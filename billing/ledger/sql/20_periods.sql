@@ -17,8 +17,8 @@ language sql stable as $$
 $$;
 
 -- The period of an allowance that holds p_now, and where it ends. After a change of zone the running period
--- ends at the first midnight of the new zone that is at least 20 hours after it began: a day may become
--- longer by moving, never be given twice.
+-- ends at the first midnight of the new zone that is at least 24 hours after it began: moving can make a day
+-- longer, never shorter, however often it is done.
 create or replace function ledger_period(
   p_period text, p_anchor timestamptz, p_old_zone text, p_zone text, p_now timestamptz,
   out starts_at timestamptz, out ends_at timestamptz)
@@ -37,7 +37,7 @@ begin
     if p_old_zone = p_zone then
       ends_at := ledger_midnight(day_ + 1, p_zone);
     else
-      day_ := (greatest(p_now, starts_at + interval '20 hours') at time zone p_zone)::date;
+      day_ := (greatest(p_now, starts_at + interval '24 hours' - interval '1 microsecond') at time zone p_zone)::date;
       ends_at := ledger_midnight(day_ + 1, p_zone);
     end if;
   end if;

@@ -72,13 +72,14 @@ end $$;
 
 -- A capture: what was held is uncounted in its own window, what was used is counted in the present one.
 create or replace function ledger_recount(
-  u ledger_use, p_held numeric, p_held_at timestamptz, p_used numeric, p_now timestamptz) returns void
+  u ledger_use, h billing_hold, p_used numeric, p_now timestamptz) returns void
 language plpgsql as $$
 begin
   perform ledger_roll_limits(u.account_id, p_now);
   update billing_limit l
-     set used = case when l.kind = 'quota' then l.used + coalesce(u.quota_count, 0)
-                     else greatest(0, l.used - case when p_held_at >= l.window_start then p_held else 0 end) + p_used end
+     set used = greatest(0, l.used - case when h.created_at < l.window_start then 0
+                                          when l.kind = 'quota' then coalesce(h.quota_count, 0) else h.credits end)
+                + case when l.kind = 'quota' then coalesce(u.quota_count, h.quota_count, 0) else p_used end
    where l.account_id = u.account_id and ledger_limit_matches(l, u);
 end $$;
 

@@ -15,7 +15,7 @@ $$;
 create or replace function ledger_hold_use(h billing_hold) returns ledger_use
 language sql immutable as $$
   select row(h.account_id, h.id, h.idempotency_key, h.fingerprint, h.credits, h.service, h.covers, h.action,
-    h.project_id, h.member_id, h.api_key_id, h.conversation, null, null, null, h.detail)::ledger_use
+    h.project_id, h.member_id, h.api_key_id, h.conversation, null, h.quota, h.quota_count, h.detail)::ledger_use
 $$;
 
 create or replace function ledger_hold(u ledger_use, p_expires timestamptz, p_now timestamptz) returns ledger_held
@@ -40,16 +40,16 @@ begin
     o.refusal := jsonb_build_object('needed', u.credits::text, 'available', p.total::text); return o;
   end if;
   insert into billing_hold(id, account_id, idempotency_key, fingerprint, credits, service, covers, action, project_id,
-    member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at)
+    member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count)
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.covers, u.action, u.project_id,
-    u.member_id, u.api_key_id, u.conversation, u.detail, p.drawn, p_now, 'held', p_expires)
+    u.member_id, u.api_key_id, u.conversation, u.detail, p.drawn, p_now, 'held', p_expires, u.quota, u.quota_count)
   returning * into h;
   for i in 1 .. cardinality(p.grants) loop
     w := ledger_post(w, 'hold', p.grants[i], -p.takes[i], p_now, null, h.id);
   end loop;
   w.next_due_at := least(w.next_due_at, p_expires);
   w := ledger_save(w, p_now);
-  if w.limited then perform ledger_count(u, u.credits, 0, p_now); end if;
+  if w.limited then perform ledger_count(u, u.credits, u.quota_count, p_now); end if;
   return ledger_held_of(h, 'held', w.balance);
 end $$;
 
@@ -81,7 +81,7 @@ begin
     w := ledger_land(w, d.grant_id, d.credits, p_now);
   end loop;
   update billing_hold x set status = p_status, closed_at = p_at where x.account_id = h.account_id and x.id = h.id;
-  if w.limited then perform ledger_uncount(ledger_hold_use(h), h.credits, 0, h.created_at, p_now); end if;
+  if w.limited then perform ledger_uncount(ledger_hold_use(h), h.credits, h.quota_count, h.created_at, p_now); end if;
   return w;
 end $$;
 
@@ -155,6 +155,7 @@ begin
   if not found then return ledger_capture_refused(u, p_hold); end if;
   u.service := h.service; u.action := h.action; u.covers := h.covers; u.project_id := h.project_id;
   u.member_id := h.member_id; u.api_key_id := h.api_key_id; u.conversation := h.conversation;
+  u.quota := coalesce(h.quota, u.quota);
   o.status := 'charged'; o.charge_id := u.id; o.credits := u.credits; o.uncollected := 0;
   o.detail := u.detail; o.covered_by := u.covered_by; o.created_at := p_now;
   o.balance_before := w.balance + h.credits; o.balance_after := o.balance_before - u.credits;
@@ -164,7 +165,7 @@ begin
     o := ledger_capture_parts(w, h, u, o, p_now);
   end if;
   perform ledger_record_charge(u, o, h.id);
-  if w.limited then perform ledger_recount(u, h.credits, h.created_at, u.credits - o.uncollected, p_now); end if;
+  if w.limited then perform ledger_recount(u, h, u.credits - o.uncollected, p_now); end if;
   return o;
 end $$;
 

@@ -73,11 +73,11 @@ class Plan:
         return sorted(found, key=lambda one: (one[2], one[1]["priority"]))
 
     def period(self, terms, now):
-        """Begin and end; a change of zone makes the running day longer, never shorter than 20 hours."""
+        """Begin and end; a change of zone makes the running day longer, never shorter than 24 hours."""
         if terms["period"] == "month":
             return month_of(terms["anchor"], now)
         starts = midnight(local_day(now, terms["zone"]), terms["zone"])
-        last = now if terms["zone"] == self.zone else max(now, starts + dt.timedelta(hours=20))
+        last = now if terms["zone"] == self.zone else max(now, starts + DAY - dt.timedelta(microseconds=1))
         return starts, midnight(local_day(last, self.zone) + DAY, self.zone)
 
     def change(self, terms, now):

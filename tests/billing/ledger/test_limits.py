@@ -94,3 +94,22 @@ def test_a_quota_of_a_hundred_files_refuses_the_hundred_and_first(account):
     with pytest.raises(ledger.QuotaReached) as refusal:
         spend(account, "0", "file-100", service="file-upload", quota=("files", 1))
     assert (refusal.value.quota, refusal.value.maximum, refusal.value.used) == ("files", D("100"), D("100"))
+
+
+def test_a_quota_counts_while_a_hold_runs_and_comes_back_with_it(account):
+    limit(account, "files", "2", "quota", "ever")
+    soon = NOON + dt.timedelta(minutes=5)
+
+    def upload(key: str, now=NOON):
+        files = order(account, "0", key, service="file-upload", quota=("files", 1))
+        return ledger.hold(files, expires_at=soon, now=now)
+
+    kept, dropped = upload("a"), upload("b")
+    with pytest.raises(ledger.QuotaReached):
+        upload("c")
+    ledger.release(account_id=account, hold_id=dropped.hold_id, now=NOON)
+    ledger.capture(account_id=account, hold_id=kept.hold_id, credits=D("0"), key="k", detail={}, now=NOON)
+    upload("c")
+    with pytest.raises(ledger.QuotaReached):
+        upload("d")
+    upload("d", now=soon)
