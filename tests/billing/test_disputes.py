@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import disputes, ledger, refund_news
+from billing import disputes, fulfilment, ledger, refund_news
 from billing.models import Dispute, Purchase
 
 pytestmark = pytest.mark.django_db
@@ -101,3 +101,20 @@ def test_an_inquiry_takes_nothing(paid: Callable[..., Purchase], balance: Callab
     assert balance() == full
     disputes.follow(dispute_of(purchase, "warning_closed"), timezone.now())
     assert balance() == full
+
+
+@pytest.mark.fault("P10", "P13")
+def test_a_dispute_of_a_payment_being_checked_takes_its_credits_when_staff_release_it(
+    order: Callable[..., Purchase], balance: Callable[[], Decimal]
+) -> None:
+    purchase, before, now = order(), balance(), timezone.now()
+    less = fulfilment.Payment(amount=purchase.amount - 1, currency=purchase.currency, payment_id="pi_checked")
+    checked = fulfilment.paid(purchase.pk, less, now)
+    disputes.follow(dispute_of(checked, "needs_response"), now)
+    assert balance() == before
+
+    fulfilment.release(checked, actor="staff", now=now)
+    assert balance() == before, "credited as ordered, and taken back with the money"
+
+    disputes.follow(dispute_of(checked, "won"), now)
+    assert balance() == before + purchase.credits
