@@ -101,7 +101,7 @@ FAULTS = [
     fault(
         "holds are not counted in limits",
         HOLD,
-        "if w.limited then perform ledger_count(u, u.credits, 0, p_now); end if;",
+        "if w.limited then perform ledger_count(u, u.credits, u.quota_count, p_now); end if;",
         "",
         LIMIT_TESTS,
     ),

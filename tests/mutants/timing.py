@@ -73,7 +73,7 @@ FAULTS = [
     fault(
         "a change of zone gives a day twice",
         PERIODS,
-        "greatest(p_now, starts_at + interval '20 hours')",
+        "greatest(p_now, starts_at + interval '24 hours' - interval '1 microsecond')",
         "p_now",
         SETTLING,
         TIME,
