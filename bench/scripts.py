@@ -24,13 +24,13 @@ select nextval('billing_entry_id_seq'), w.account_id, w.seq, 'charge', g.id, -0.
   c.id, '', '', now(), '\\x{"00" * 32}'::bytea from w, g, c returning id;
 """
 
-USE = f"""row({ACCOUNT}, ledger_new_id(now()), gen_random_uuid()::text, sha256('body'), 0.001 * (:amt)::numeric, 'gpt-4o',
+USE = f"""row({ACCOUNT}, gen_random_uuid(), gen_random_uuid()::text, sha256('body'), 0.001 * (:amt)::numeric, 'gpt-4o',
   array['gpt-4o', 'tag' || chr(58) || 'text'], '', {PROJECT}, null, null, 'c-81', null, null, null, {DETAIL})::ledger_use"""
 
-CHARGE = f"{RANDOM}select * from ledger_charge({USE}, now());\n"
+CHARGE = f"{RANDOM}select (ledger_charge({USE}, now())).status;\n"
 
-HOLD_CAPTURE = f"""{RANDOM}select hold_id as hold from ledger_hold({USE}, now() + interval '15 minutes', now()) \\gset
-select status, credits, balance_after from ledger_capture({USE}, (:hold)::uuid, now());
+HOLD_CAPTURE = f"""{RANDOM}select (ledger_hold({USE}, now() + interval '15 minutes', now())).hold_id as hold \\gset
+select (ledger_capture({USE}, (:hold)::uuid, now())).status;
 """
 
 

@@ -18,13 +18,35 @@ language sql immutable as $$
     h.project_id, h.member_id, h.api_key_id, h.conversation, null, h.quota, h.quota_count, h.detail)::ledger_use
 $$;
 
+-- The writes of nearly every hold, where one grant has all of it and no threshold is crossed: what ledger_post,
+-- ledger_save and ledger_count write, without passing rows between functions. Returns the balance.
+create or replace function ledger_hold_plain(
+  w billing_wallet, u ledger_use, p_grant uuid, p_expires timestamptz, p_now timestamptz) returns numeric
+language plpgsql as $$
+declare after_ numeric(20,6); hash_ bytea; left_ numeric(20,6) := w.balance - u.credits;
+begin
+  update billing_grant x
+     set remaining = x.remaining - u.credits, held = x.held + u.credits, open = x.remaining > u.credits
+   where x.account_id = u.account_id and x.id = p_grant returning x.remaining into strict after_;
+  hash_ := sha256(w.head || convert_to(ledger_payload(u.account_id, w.seq + 1, 'hold', p_grant, -u.credits, 0, after_,
+    left_, null, u.id, '', '', p_now), 'UTF8'));
+  insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, hold_id,
+    reason, actor, created_at, hash)
+  values (u.account_id, w.seq + 1, 'hold', p_grant, -u.credits, 0, after_, left_, u.id, '', '', p_now, hash_);
+  update billing_wallet x
+     set balance = left_, held = w.held + u.credits, seq = w.seq + 1, head = hash_,
+         next_due_at = least(w.next_due_at, p_expires)
+   where x.account_id = u.account_id;
+  return left_;
+end $$;
+
 create or replace function ledger_hold(u ledger_use, p_expires timestamptz, p_now timestamptz) returns ledger_held
 language plpgsql as $$
 declare w billing_wallet; h billing_hold; p record; o ledger_held; i int;
 begin
   w := ledger_lock(u.account_id, p_now);
-  select * into h from billing_hold x where x.account_id = u.account_id and x.idempotency_key = u.key;
-  if found then
+  if exists (select from billing_hold x where x.account_id = u.account_id and x.idempotency_key = u.key) then
+    select * into h from billing_hold x where x.account_id = u.account_id and x.idempotency_key = u.key;
     return ledger_held_of(h, case when h.fingerprint = u.fingerprint then 'replayed' else 'reused' end, w.balance);
   end if;
   if w.limited then
@@ -42,15 +64,21 @@ begin
   insert into billing_hold(id, account_id, idempotency_key, fingerprint, credits, service, covers, action, project_id,
     member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count)
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.covers, u.action, u.project_id,
-    u.member_id, u.api_key_id, u.conversation, u.detail, p.drawn, p_now, 'held', p_expires, u.quota, u.quota_count)
-  returning * into h;
-  for i in 1 .. cardinality(p.grants) loop
-    w := ledger_post(w, 'hold', p.grants[i], -p.takes[i], p_now, null, h.id);
-  end loop;
-  w.next_due_at := least(w.next_due_at, p_expires);
-  w := ledger_save(w, p_now);
+    u.member_id, u.api_key_id, u.conversation, u.detail, p.drawn, p_now, 'held', p_expires, u.quota, u.quota_count);
+  if cardinality(p.grants) = 1 and (w.warn_below is null or w.is_low or w.balance - u.credits >= w.warn_below) then
+    o.balance_after := ledger_hold_plain(w, u, p.grants[1], p_expires, p_now);
+  else
+    for i in 1 .. cardinality(p.grants) loop
+      w := ledger_post(w, 'hold', p.grants[i], -p.takes[i], p_now, null, u.id);
+    end loop;
+    w.next_due_at := least(w.next_due_at, p_expires);
+    w := ledger_save(w, p_now);
+    o.balance_after := w.balance;
+  end if;
   if w.limited then perform ledger_count(u, u.credits, u.quota_count, p_now); end if;
-  return ledger_held_of(h, 'held', w.balance);
+  o.status := 'held'; o.hold_id := u.id; o.hold_status := 'held'; o.credits := u.credits; o.drawn := p.drawn;
+  o.detail := u.detail; o.expires_at := p_expires; o.created_at := p_now;
+  return o;
 end $$;
 
 -- What came back into a grant: it expires at once where the grant's time is over, and repays debt first. The
