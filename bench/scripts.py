@@ -24,7 +24,7 @@ select nextval('billing_entry_id_seq'), w.account_id, w.seq, 'charge', g.id, -0.
   c.id, '', '', now(), '\\x{"00" * 32}'::bytea from w, g, c returning id;
 """
 
-USE = f"""row({ACCOUNT}, gen_random_uuid(), gen_random_uuid()::text, sha256('body'), 0.001 * (:amt)::numeric, 'gpt-4o',
+USE = f"""row({ACCOUNT}, ledger_new_id(now()), gen_random_uuid()::text, sha256('body'), 0.001 * (:amt)::numeric, 'gpt-4o',
   array['gpt-4o', 'tag' || chr(58) || 'text'], '', {PROJECT}, null, null, 'c-81', null, null, null, {DETAIL})::ledger_use"""
 
 CHARGE = f"{RANDOM}select (ledger_charge({USE}, now())).status;\n"

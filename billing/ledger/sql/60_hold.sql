@@ -179,7 +179,8 @@ begin
   o := ledger_replay(u.account_id, u.key, u.fingerprint);
   if o.status is not null then return o; end if;
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = u.id
-   where x.account_id = u.account_id and x.id = p_hold and x.status = 'held' returning * into h;
+   -- (closed_at, not status: with status the planner takes the index of running holds, and all of them)
+   where x.account_id = u.account_id and x.id = p_hold and x.closed_at is null returning * into h;
   if not found then return ledger_capture_refused(u, p_hold); end if;
   u.service := h.service; u.action := h.action; u.covers := h.covers; u.project_id := h.project_id;
   u.member_id := h.member_id; u.api_key_id := h.api_key_id; u.conversation := h.conversation;
