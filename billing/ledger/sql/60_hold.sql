@@ -176,8 +176,9 @@ declare w billing_wallet; h billing_hold; o ledger_outcome;
 begin
   w := ledger_lock(u.account_id, p_now);
   -- under the lock, and before the hold: a key that has charged already gives that charge, whatever it names now
-  o := ledger_replay(u.account_id, u.key, u.fingerprint);
-  if o.status is not null then return o; end if;
+  if exists (select from billing_charge x where x.account_id = u.account_id and x.idempotency_key = u.key) then
+    return ledger_replay(u.account_id, u.key, u.fingerprint);
+  end if;
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = u.id
    -- (closed_at, not status: with status the planner takes the index of running holds, and all of them)
    where x.account_id = u.account_id and x.id = p_hold and x.closed_at is null returning * into h;
