@@ -29,7 +29,7 @@ PORTAL = "refund_settles ask_refund dispute dispute win win lose spend spend spe
 NEWS = "hear hear hear hear hear_again hear_late hear_late lose_news"
 MOVES = f"{BANK} {PORTAL} {NEWS}".split()
 PACKS = [(Decimal(1000), 1000), (Decimal("333.333333"), 990), (Decimal(5), 1), (Decimal("0.000003"), 500)]
-HISTORIES = int(os.environ.get("HISTORIES") or 300)
+HISTORIES = int(os.environ.get("HISTORIES") or 180)
 numbers = st.integers(0, 11)
 
 
