@@ -64,7 +64,7 @@ def spent_grants(count: int = 500) -> Measure:
 
     from billing import ledger
 
-    account = measures.order(SPENT_ACCOUNT).account_id
+    account = measures.charge_request(SPENT_ACCOUNT).account_id
     now = timezone.now()
     with transaction.atomic():
         for number in range(count):
@@ -72,7 +72,7 @@ def spent_grants(count: int = 500) -> Measure:
                 account_id=account, credits=Decimal("0.25"), kind="daily", label="spent", key=f"spent-{number}", now=now,
                 priority=1,
             )  # fmt: skip
-            ledger.charge(measures.order(SPENT_ACCOUNT), now)
+            ledger.charge(measures.charge_request(SPENT_ACCOUNT), now)
     refresh_statistics()
     ratios = []
     for _ in range(3):

@@ -116,7 +116,7 @@ def _threads(seconds: int, accounts: int, threads: int = 16) -> float:
         number = place
         while time.monotonic() < end:
             number = (number * 7919 + 1) % accounts if accounts > 1 else 0
-            ledger.charge(order(number + 1), timezone.now())
+            ledger.charge(charge_request(number + 1), timezone.now())
             counts[place] += 1
         connections.close_all()
 
@@ -129,9 +129,9 @@ def _threads(seconds: int, accounts: int, threads: int = 16) -> float:
     return sum(counts) / (time.monotonic() - started)
 
 
-def order(number: int) -> ledger.ChargeOrder:
+def charge_request(number: int) -> ledger.ChargeRequest:
     """A use of account `number` that costs 0.25 and belongs to its limited project."""
-    return ledger.ChargeOrder(
+    return ledger.ChargeRequest(
         account_id=uuid.UUID(f"00000000-0000-7000-8000-{number:012}"),
         credits=Decimal("0.25"),
         key=str(uuid.uuid4()),
@@ -158,7 +158,7 @@ def median_ms(call: Callable[[], object], times: int = 1500) -> float:
 
 
 def charge_ms(number: int) -> float:
-    return median_ms(lambda: ledger.charge(order(number), timezone.now()))
+    return median_ms(lambda: ledger.charge(charge_request(number), timezone.now()))
 
 
 def balance_ms(number: int) -> float:

@@ -68,19 +68,19 @@ def charge(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.C
 
 
 def charge_batch(
-    orders: Sequence[ledger.ChargeOrder], now: datetime
+    orders: Sequence[ledger.ChargeRequest], now: datetime
 ) -> list[ledger.Charged | ledger.LedgerError]:
     """Charge up to 1,000 orders, each accepted or refused on its own, in their order."""
     return ledger.charge_many(list(orders), now)
 
 
-def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.ChargeOrder:
+def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.ChargeRequest:
     """The ledger's order for a use: priced, covered, attributed."""
     quote = quote_of(use, now)
     covered = coverage.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
-    return ledger.ChargeOrder(
+    return ledger.ChargeRequest(
         account_id=use.account_id,
         credits=Decimal(0) if covered else quote.credits,
         key=key,
@@ -152,7 +152,7 @@ def hold(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
     amount = credits if credits is not None else sum((Decimal(line["credits"]) for line in lines), Decimal(0))
-    order = ledger.ChargeOrder(
+    order = ledger.ChargeRequest(
         account_id=use.account_id,
         credits=Decimal(0) if covered else amount,
         key=key,

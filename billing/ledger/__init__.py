@@ -28,7 +28,7 @@ from billing.ledger.errors import (
 )
 from billing.ledger.grants import grant, open_wallet
 from billing.ledger.holds import capture, hold, release
-from billing.ledger.orders import AllowanceTerms, Charged, ChargeOrder, Corrected, Drawn, Granted, Held
+from billing.ledger.moves import AllowanceTerms, Charged, ChargeRequest, Corrected, Drawn, Granted, Held
 from billing.ledger.settling import set_allowances, set_limit, set_warning, settle, settle_due
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "AlreadyRestored",
     "AmountInvalid",
     "Balance",
-    "ChargeOrder",
+    "ChargeRequest",
     "Charged",
     "Corrected",
     "Drawn",

@@ -25,7 +25,7 @@ from billing.ledger.errors import (
     QuotaReached,
     UnknownWallet,
 )
-from billing.ledger.orders import Charged, ChargeOrder, Drawn
+from billing.ledger.moves import Charged, ChargeRequest, Drawn
 
 BATCH = 1000
 USE = "row(%s,%s,%s,%s,%s,%s,%s::text[],%s,%s,%s,%s,%s,%s,%s,%s,%s::jsonb)::ledger_use"
@@ -33,7 +33,7 @@ _CHARGE = f"select * from ledger_charge({USE}, %s)"
 _MANY = "select ord, (outcome).* from ledger_charge_many(%s::jsonb, %s) order by ord"
 
 
-def charge(order: ChargeOrder, now: dt.datetime) -> Charged:
+def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
     """Charge one use, or give the first answer again where its key was used for the same body.
 
     Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
@@ -42,86 +42,86 @@ def charge(order: ChargeOrder, now: dt.datetime) -> Charged:
     caller's the charge is made there, and the wallet stays locked until that transaction ends.
     """
     if connection.in_atomic_block:
-        return charge_alone(order, now)
-    outcome = _queue.submit(order, now)
+        return charge_alone(request, now)
+    outcome = _queue.submit(request, now)
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
 
 
-def charge_alone(order: ChargeOrder, now: dt.datetime) -> Charged:
+def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:
     """Charge one use in a database call of its own. Raises as `charge` does."""
-    outcome = _outcome(database.row(_CHARGE, [*use_parameters(order), now]), order)
+    outcome = _outcome(database.row(_CHARGE, [*use_parameters(request), now]), request)
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
 
 
-def charge_many(orders: Sequence[ChargeOrder], now: dt.datetime) -> list[Charged | LedgerError]:
+def charge_many(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Charged | LedgerError]:
     """Charge up to 1,000 uses of any accounts; each gets its own outcome, in the same order.
 
     The outcome is the same as charging them one after the other. Raises ValueError above 1,000.
     """
-    if len(orders) > BATCH:
-        raise ValueError(f"{len(orders)} uses; a batch takes {BATCH}")
-    if not orders:
+    if len(requests) > BATCH:
+        raise ValueError(f"{len(requests)} uses; a batch takes {BATCH}")
+    if not requests:
         return []
-    uses = json.dumps([_as_json(order) for order in orders])
+    uses = json.dumps([_as_json(request) for request in requests])
     rows = database.rows(_MANY, [uses, now])
-    return [_outcome(row, order) for row, order in zip(rows, orders, strict=True)]
+    return [_outcome(row, request) for row, request in zip(rows, requests, strict=True)]
 
 
-def use_parameters(order: ChargeOrder) -> list[Any]:
+def use_parameters(request: ChargeRequest) -> list[Any]:
     """The parameters of `USE`, in the order of the SQL type ledger_use."""
-    quota, count = order.quota or (None, None)
+    quota, count = request.quota or (None, None)
     return [
-        order.account_id,
-        order.id,
-        order.key,
-        order.fingerprint,
-        order.credits,
-        order.service,
-        list(order.covers),
-        order.action,
-        order.project_id,
-        order.member_id,
-        order.api_key_id,
-        order.conversation,
-        order.covered_by,
+        request.account_id,
+        request.id,
+        request.key,
+        request.fingerprint,
+        request.credits,
+        request.service,
+        list(request.covers),
+        request.action,
+        request.project_id,
+        request.member_id,
+        request.api_key_id,
+        request.conversation,
+        request.covered_by,
         quota,
         count,
-        json.dumps(order.detail),
+        json.dumps(request.detail),
     ]
 
 
-def _as_json(order: ChargeOrder) -> dict[str, Any]:
-    quota, count = order.quota or (None, None)
+def _as_json(request: ChargeRequest) -> dict[str, Any]:
+    quota, count = request.quota or (None, None)
     return {
-        "account_id": str(order.account_id),
-        "id": str(order.id),
-        "key": order.key,
-        "fingerprint": f"\\x{order.fingerprint.hex()}",
-        "credits": format(order.credits, "f"),
-        "service": order.service,
-        "covers": order.covers,
-        "action": order.action,
-        "project_id": order.project_id and str(order.project_id),
-        "member_id": order.member_id and str(order.member_id),
-        "api_key_id": order.api_key_id and str(order.api_key_id),
-        "conversation": order.conversation,
-        "covered_by": order.covered_by,
+        "account_id": str(request.account_id),
+        "id": str(request.id),
+        "key": request.key,
+        "fingerprint": f"\\x{request.fingerprint.hex()}",
+        "credits": format(request.credits, "f"),
+        "service": request.service,
+        "covers": request.covers,
+        "action": request.action,
+        "project_id": request.project_id and str(request.project_id),
+        "member_id": request.member_id and str(request.member_id),
+        "api_key_id": request.api_key_id and str(request.api_key_id),
+        "conversation": request.conversation,
+        "covered_by": request.covered_by,
         "quota": quota,
         "quota_count": count,
-        "detail": order.detail,
+        "detail": request.detail,
     }
 
 
-def _outcome(row: dict[str, Any], order: ChargeOrder) -> Charged | LedgerError:
+def _outcome(row: dict[str, Any], request: ChargeRequest) -> Charged | LedgerError:
     if row["status"] in {"charged", "replayed"}:
         return charged(row)
     if row["status"] == "unknown":
-        return UnknownWallet(order.account_id)
-    return refusal(row["status"], row["refusal"] or {}, order.key)
+        return UnknownWallet(request.account_id)
+    return refusal(row["status"], row["refusal"] or {}, request.key)
 
 
 def charged(row: dict[str, Any]) -> Charged:

@@ -5,8 +5,8 @@ then charges everything that waits in one call. Each caller is answered after th
 durability is what it was, and one hot account becomes several times faster than single commits can be
 (docs/decisions/0003).
 
-Invariant: every submitted order gets exactly one outcome. If the shared call fails, its orders are tried
-singly, so that one poisonous order cannot fail its neighbours.
+Invariant: every submitted request gets exactly one outcome. If the shared call fails, its requests are tried
+one by one, so that one request that raises an error cannot fail the others.
 """
 
 import datetime as dt
@@ -15,29 +15,29 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from billing.ledger.errors import LedgerError
-from billing.ledger.orders import Charged, ChargeOrder
+from billing.ledger.moves import Charged, ChargeRequest
 
 LARGEST = 256
 
 Outcome = Charged | LedgerError
-Together = Callable[[Sequence[ChargeOrder], dt.datetime], list[Outcome]]
-Alone = Callable[[ChargeOrder, dt.datetime], Charged]
+Together = Callable[[Sequence[ChargeRequest], dt.datetime], list[Outcome]]
+Alone = Callable[[ChargeRequest, dt.datetime], Charged]
 
 
 class _Waiting:
-    """One order in the queue. Its thread is woken once: with the outcome, or to lead the next call."""
+    """One request in the queue. Its thread is woken once: with the outcome, or to lead the next call."""
 
-    __slots__ = ("now", "order", "outcome", "turn")
+    __slots__ = ("now", "outcome", "request", "turn")
 
-    def __init__(self, order: ChargeOrder, now: dt.datetime) -> None:
-        self.order = order
+    def __init__(self, request: ChargeRequest, now: dt.datetime) -> None:
+        self.request = request
         self.now = now
         self.outcome: Outcome | BaseException | None = None
         self.turn = threading.Event()
 
 
 class Queue:
-    """The orders of one process that wait for a database call; one call is under way at a time."""
+    """The requests of one process that wait for a database call; one call is under way at a time."""
 
     def __init__(self, *, together: Together, alone: Alone) -> None:
         self._together = together
@@ -46,9 +46,9 @@ class Queue:
         self._led = False
         self._lock = threading.Lock()
 
-    def submit(self, order: ChargeOrder, now: dt.datetime) -> Outcome:
-        """The outcome of this order, once it is committed (or refused). Raises database errors."""
-        mine = _Waiting(order, now)
+    def submit(self, request: ChargeRequest, now: dt.datetime) -> Outcome:
+        """The outcome of this request, once it is committed (or refused). Raises database errors."""
+        mine = _Waiting(request, now)
         with self._lock:
             self._waiting.append(mine)
             leading, self._led = not self._led, True
@@ -62,7 +62,7 @@ class Queue:
         return mine.outcome
 
     def _lead(self) -> None:
-        """Charge what waits (the leader's own order is first), then pass the lead on."""
+        """Charge what waits (the leader's own request is first), then pass the lead on."""
         with self._lock:
             taken = [self._waiting.popleft() for _ in range(min(LARGEST, len(self._waiting)))]
         try:
@@ -82,10 +82,10 @@ class Queue:
                 one.turn.set()
 
     def _charge_together(self, taken: list[_Waiting]) -> None:
-        # the earliest time: an order must not be refused for an expiry after the moment it was made
+        # the earliest time: a request must not be refused for an expiry after the moment it was made
         now = min(one.now for one in taken)
         try:
-            outcomes = self._together([one.order for one in taken], now)
+            outcomes = self._together([one.request for one in taken], now)
         except Exception:
             return
         for one, outcome in zip(taken, outcomes, strict=True):
@@ -93,6 +93,6 @@ class Queue:
 
     def _charge_singly(self, one: _Waiting) -> None:
         try:
-            one.outcome = self._alone(one.order, one.now)
+            one.outcome = self._alone(one.request, one.now)
         except BaseException as error:  # a refusal, or a fault: the one who asked gets it
             one.outcome = error

@@ -18,7 +18,7 @@ from billing.ledger.errors import (
     UnknownCharge,
     UnknownClawBack,
 )
-from billing.ledger.orders import NO_FINGERPRINT, Corrected, checked
+from billing.ledger.moves import NO_FINGERPRINT, Corrected, checked
 from core.ids import new_id
 
 _REVERSE = "select * from ledger_reverse(%s,%s,%s,%s,%s,%s,%s,%s,%s)"

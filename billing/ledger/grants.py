@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from billing.ledger import database
 from billing.ledger.errors import AlreadyExpired, KeyReused
-from billing.ledger.orders import NO_FINGERPRINT, Granted, checked
+from billing.ledger.moves import NO_FINGERPRINT, Granted, checked
 from core.ids import new_id
 
 _GRANT = "select * from ledger_grant(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s::text[],%s,%s,%s,%s)"

@@ -12,21 +12,21 @@ from typing import Any
 from billing.ledger import database
 from billing.ledger.charges import USE, charged, drawn, refusal, use_parameters
 from billing.ledger.errors import HoldClosed, UnknownHold
-from billing.ledger.orders import NO_FINGERPRINT, Charged, ChargeOrder, Held
+from billing.ledger.moves import NO_FINGERPRINT, Charged, ChargeRequest, Held
 
 _HOLD = f"select * from ledger_hold({USE}, %s, %s)"
 _CAPTURE = f"select * from ledger_capture({USE}, %s, %s)"
 _RELEASE = "select * from ledger_release(%s, %s, %s)"
 
 
-def hold(order: ChargeOrder, *, expires_at: dt.datetime, now: dt.datetime) -> Held:
-    """Set the order's credits aside until `expires_at`; its id becomes the hold's.
+def hold(request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime) -> Held:
+    """Reserve the requested credits until `expires_at`; the request's id becomes the hold's.
 
     Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
     """
-    answer = database.row(_HOLD, [*use_parameters(order), expires_at, now])
+    answer = database.row(_HOLD, [*use_parameters(request), expires_at, now])
     if answer["status"] not in {"held", "replayed"}:
-        raise refusal(answer["status"], answer["refusal"] or {}, order.key)
+        raise refusal(answer["status"], answer["refusal"] or {}, request.key)
     return _held(answer)
 
 
@@ -47,7 +47,7 @@ def capture(
     More than was held draws the rest from the balance; what that lacks stands as `uncollected`.
     Raises HoldClosed, UnknownHold, KeyReused, UnknownWallet.
     """
-    order = ChargeOrder(
+    request = ChargeRequest(
         account_id=account_id,
         credits=credits,
         key=key,
@@ -57,7 +57,7 @@ def capture(
         quota=quota,
         covered_by=covered_by,
     )
-    answer = database.row(_CAPTURE, [*use_parameters(order), hold_id, now])
+    answer = database.row(_CAPTURE, [*use_parameters(request), hold_id, now])
     if answer["status"] == "unknown":
         raise UnknownHold(hold_id)
     if answer["status"] not in {"charged", "replayed"}:

@@ -15,7 +15,7 @@ from django.db import DatabaseError
 
 from billing.ledger import database
 from billing.ledger.models import Wallet
-from billing.ledger.orders import AllowanceTerms
+from billing.ledger.moves import AllowanceTerms
 
 CHUNK = 500
 _SETTLE_DUE = "select ledger_settle_due(%s, %s, %s) as settled"

@@ -23,8 +23,10 @@ pytestmark = pytest.mark.django_db
 def use(account: Account) -> Callable[[str], None]:
     def spend(credits: str) -> None:
         key = f"use-{timezone.now().isoformat()}"
-        order = ledger.ChargeOrder(account_id=account.pk, credits=Decimal(credits), key=key, service="gpt-4o")
-        ledger.charge(order, timezone.now())
+        request = ledger.ChargeRequest(
+            account_id=account.pk, credits=Decimal(credits), key=key, service="gpt-4o"
+        )
+        ledger.charge(request, timezone.now())
 
     return spend
 

@@ -34,7 +34,7 @@ def test_a_dispute_freezes_what_is_unspent_and_books_the_rest_as_debt(
     purchase = paid()
     now = timezone.now()
     everything = balance()
-    order = ledger.ChargeOrder(account_id=account.pk, credits=everything - 30, key="u", service="gpt-4o")
+    order = ledger.ChargeRequest(account_id=account.pk, credits=everything - 30, key="u", service="gpt-4o")
     ledger.charge(order, now)
 
     disputes.follow(dispute_of(purchase, "needs_response"), now)

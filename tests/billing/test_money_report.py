@@ -29,7 +29,7 @@ def use(account: Account) -> Callable[[Decimal], None]:
         now = timezone.now()
         grants = ledger.balance(account.pk, now).grants
         free = sum((grant.remaining for grant in grants if grant.purchase_id is None), Decimal(0))
-        order = ledger.ChargeOrder(
+        order = ledger.ChargeRequest(
             account_id=account.pk, credits=free + credits, key=f"u{timezone.now()}", service="gpt-4o"
         )
         ledger.charge(order, now)

@@ -22,7 +22,7 @@ def spend(account: Account) -> Callable[[Decimal], Any]:
         now = timezone.now()
         others = ledger.balance(account.pk, now)
         free = sum((grant.remaining for grant in others.grants if grant.purchase_id is None), Decimal(0))
-        order = ledger.ChargeOrder(
+        order = ledger.ChargeRequest(
             account_id=account.pk, credits=free + credits, key=f"use-{credits}", service="gpt-4o"
         )
         ledger.charge(order, now)
@@ -145,7 +145,7 @@ def test_a_refund_of_spent_credits_becomes_a_debt_that_new_credits_repay_first(
     assert ledger.balance(account.pk, now).debt == purchase.credits - 10
     with pytest.raises(ledger.InDebt):
         ledger.charge(
-            ledger.ChargeOrder(account_id=account.pk, credits=Decimal(1), key="x", service="gpt-4o"), now
+            ledger.ChargeRequest(account_id=account.pk, credits=Decimal(1), key="x", service="gpt-4o"), now
         )
     paid(key="second")
     assert ledger.balance(account.pk, now).debt == 0

@@ -16,7 +16,7 @@ from django.db import connection, connections
 
 from billing import ledger
 from config import embedded_postgres
-from tests.billing.ledger.conftest import NOON, D, give, new_account, order
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.crashes.process import fork
 
@@ -33,7 +33,7 @@ def load(accounts: list[Any], acknowledged: Path) -> None:
             for number in range(10**6):
                 key, account = f"{thread}.{number}", accounts[number % len(accounts)]
                 try:
-                    ledger.charge(order(account, "1", key), NOON)
+                    ledger.charge(charge_request(account, "1", key), NOON)
                 except Exception:  # the database is gone: nothing was promised
                     connections.close_all()
                     return
@@ -72,7 +72,7 @@ def test_the_web_process_killed_under_load_has_charged_all_that_it_acknowledged(
     assert ENOUGH <= len(keys_in(acknowledged)) <= kept <= len(keys_in(acknowledged)) + 8
     assert broken(accounts) == []
     for account, key in keys_in(acknowledged)[:20]:
-        assert ledger.charge(order(account, "1", key), NOON).replayed
+        assert ledger.charge(charge_request(account, "1", key), NOON).replayed
 
 
 def acknowledged_and_kept(database: Any, keys: list[tuple[str, str]]) -> int:
@@ -131,7 +131,7 @@ def test_postgresql_killed_under_load_has_kept_all_that_was_acknowledged(other_s
         accounts = named.read_text().splitlines()
         assert broken(accounts) == []
         for account, key in keys_in(acknowledged)[:20]:
-            assert ledger.charge(order(account, "1", key), NOON).replayed
+            assert ledger.charge(charge_request(account, "1", key), NOON).replayed
         left = sum(ledger.balance(account, NOON).total for account in accounts)
         assert 300_000 - left == acknowledged_and_kept(connection, keys_in(acknowledged))
 

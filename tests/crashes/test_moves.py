@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from billing import ledger
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.state import broken, state_of
 from tests.crashes.process import every_boundary
 
@@ -29,14 +29,14 @@ def prepared():
 
 
 def hold_and_capture(account, _):
-    held = ledger.hold(order(account, "3", "hold"), expires_at=SOON, now=NOON)
+    held = ledger.hold(charge_request(account, "3", "hold"), expires_at=SOON, now=NOON)
     ledger.capture(
         account_id=account, hold_id=held.hold_id, credits=D("5"), key="capture", detail={}, now=NOON
     )
 
 
 def hold_and_release(account, _):
-    held = ledger.hold(order(account, "3", "hold"), expires_at=SOON, now=NOON)
+    held = ledger.hold(charge_request(account, "3", "hold"), expires_at=SOON, now=NOON)
     if held.status == "held":
         ledger.release(account_id=account, hold_id=held.hold_id, now=NOON)
 
@@ -58,7 +58,7 @@ OPERATIONS = {
     "grant": lambda account, _: give(account, "5", "more"),
     "charge": lambda account, _: spend(account, "3", "more"),
     "batch": lambda account, _: ledger.charge_many(
-        [order(account, "0.1", f"use {n}") for n in range(60)], NOON
+        [charge_request(account, "0.1", f"use {n}") for n in range(60)], NOON
     ),
     "hold and capture": hold_and_capture,
     "hold and release": hold_and_release,

@@ -4,7 +4,7 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Notice
-from tests.billing.ledger.conftest import DAY, NOON, D, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def test_every_move_below_the_threshold_is_silent_after_the_first(account):
     assert told(account) == [("low", "3.000000")]
     spend(account, "1", "three")
     give(account, "0.5", "little")
-    ledger.hold(order(account, "0.5", "hold"), expires_at=NOON + DAY, now=NOON)
+    ledger.hold(charge_request(account, "0.5", "hold"), expires_at=NOON + DAY, now=NOON)
     adjust(account, "-0.5", "adjust")
     spend(account, "1.25", "from two grants")
-    ledger.charge_many([order(account, "0.25", "batch")], NOON)
+    ledger.charge_many([charge_request(account, "0.25", "batch")], NOON)
     assert ledger.balance(account, NOON).total == 0
     assert told(account) == [("low", "3.000000")]
 

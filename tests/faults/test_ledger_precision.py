@@ -7,7 +7,7 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Charge
-from tests.billing.ledger.conftest import NOON, D, give, new_account, order
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 
 # In the suite so many as fit in seconds; all million: CHARGES=1000000 (some minutes).
 CHARGES = int(os.environ.get("CHARGES") or 20_000)
@@ -20,14 +20,15 @@ def test_very_many_charges_of_0_0022_are_exact_to_the_last_digit(db):
     give(account, str(CHARGES * price + D("0.000001")))
     for first in range(0, CHARGES, BATCH):
         uses = [
-            order(account, "0.0022", str(n), detail={}) for n in range(first, min(first + BATCH, CHARGES))
+            charge_request(account, "0.0022", str(n), detail={})
+            for n in range(first, min(first + BATCH, CHARGES))
         ]
         outcomes = ledger.charge_many(uses, NOON)
         spent = (first + len(uses)) * price
         assert outcomes[-1].balance_after == CHARGES * price + D("0.000001") - spent
     assert ledger.balance(account, NOON).total == D("0.000001")
     assert Charge.objects.filter(account_id=account).count() == CHARGES
-    assert ledger.charge(order(account, "0.000001", "the last"), NOON).balance_after == 0
+    assert ledger.charge(charge_request(account, "0.000001", "the last"), NOON).balance_after == 0
 
 
 @pytest.mark.fault("L12")
@@ -35,7 +36,7 @@ def test_very_many_charges_of_0_0022_are_exact_to_the_last_digit(db):
 def test_an_amount_comes_back_as_it_went_in(db, amount):
     account = new_account()
     give(account, amount)
-    charged = ledger.charge(order(account, amount, "all"), NOON)
+    charged = ledger.charge(charge_request(account, amount, "all"), NOON)
     assert (charged.credits, charged.balance_before, charged.balance_after) == (Decimal(amount),) * 2 + (0,)
     back = ledger.reverse(
         account_id=account, charge_id=charged.charge_id, key="back", reason="failed", now=NOON

@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Account
 from billing import ledger
 from billing.ledger.models import Grant
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.state import broken
 
 
@@ -33,7 +33,7 @@ def test_credits_that_come_back_into_an_empty_grant_end_with_it(account, way):
     elif way == "restore":
         ledger.claw_back(account_id=account, purchase_id=sale, key="r", reason="r", now=NOON)
     else:
-        hold = ledger.hold(order(account, "5", "held"), expires_at=NOON + 9 * DAY, now=NOON)
+        hold = ledger.hold(charge_request(account, "5", "held"), expires_at=NOON + 9 * DAY, now=NOON)
     settle_for_another_reason(account)
     terms = {"account_id": account, "now": soon}
     if way == "reverse":
@@ -97,7 +97,7 @@ def test_a_charge_in_the_very_microsecond_of_a_reset_counts_in_the_new_window(ac
     ledger.set_limit(account_id=account, **limit)
     spend(account, "9", "before", project_id=project)
     if together:
-        uses = [order(account, "0.2", f"use {n}", project_id=project) for n in range(50)]
+        uses = [charge_request(account, "0.2", f"use {n}", project_id=project) for n in range(50)]
         assert {type(one) for one in ledger.charge_many(uses, midnight)} == {ledger.Charged}
     else:
         spend(account, "10", "at", midnight, project_id=project)

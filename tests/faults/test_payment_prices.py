@@ -141,7 +141,7 @@ def test_of_three_decimals_the_last_is_nought_whatever_is_discounted_or_refunded
     assert purchase.amount == 5120 - 1680  # a third is 1.689; Stripe takes no 3.431
     promotions.release(purchase, now)
     spent = ledger.balance(account.pk, now).available - purchase.credits * Decimal("0.37")
-    order = ledger.ChargeOrder(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
+    order = ledger.ChargeRequest(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
     ledger.charge(order, now)
 
     amount = refunds.refundable(purchase, now).amount

@@ -114,7 +114,7 @@ def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(accou
         """Ten threads, five charges each, and whoever crosses looks at once, as beat does beside them."""
         for nth in range(5):
             key = f"use {number} {nth}"
-            charge = ledger.ChargeOrder(account_id=account.pk, credits=each, key=key, service="gpt-4o")
+            charge = ledger.ChargeRequest(account_id=account.pk, credits=each, key=key, service="gpt-4o")
             ledger.charge(charge, timezone.now())
             auto_top_up.look_at_all(timezone.now())
         return "done"

@@ -123,7 +123,7 @@ FAULTS = [
         RACES,
     ),
     fault(
-        "one poisonous order fails its neighbours",
+        "one failing request fails its neighbours",
         COALESCING,
         "        except Exception:\n            return\n",
         "        except Exception:\n            outcomes = [LedgerError()] * len(taken)\n",

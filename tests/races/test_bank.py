@@ -10,7 +10,7 @@ from django.db import connection
 
 from billing import ledger
 from billing.ledger.models import Grant, Wallet
-from tests.billing.ledger.conftest import NOON, D, give, new_account, order
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.races.stage import at_once, of_kind
 
@@ -98,14 +98,14 @@ def one_move(chance, account, key):
         if move == "grant":
             give(account, "5", key)
         elif move == "charge":
-            charged = ledger.charge(order(account, f"{amount:f}", key), NOON)
+            charged = ledger.charge(charge_request(account, f"{amount:f}", key), NOON)
             if chance.random() < 0.3:
                 terms = {"account_id": account, "charge_id": charged.charge_id, "reason": "failed"}
                 ledger.reverse(key=key, now=NOON, **terms)
         elif move == "batch":
-            ledger.charge_many([order(account, "0.5", f"{key}.{n}") for n in range(4)], NOON)
+            ledger.charge_many([charge_request(account, "0.5", f"{key}.{n}") for n in range(4)], NOON)
         elif move == "hold":
-            held = ledger.hold(order(account, "5", key), expires_at=NOON.replace(hour=13), now=NOON)
+            held = ledger.hold(charge_request(account, "5", key), expires_at=NOON.replace(hour=13), now=NOON)
             terms = {"account_id": account, "hold_id": held.hold_id, "now": NOON}
             if chance.random() < 0.5:
                 ledger.capture(credits=amount, key=key, detail={}, **terms)
@@ -132,7 +132,7 @@ def test_batches_over_the_same_accounts_in_opposite_orders_never_deadlock(size):
     def batch(name, backwards, turn):
         places = range(size - 1, -1, -1) if backwards else range(size)
         return ledger.charge_many(
-            [order(accounts[place % 10], "1", f"{name}.{turn}.{place}") for place in places], NOON
+            [charge_request(accounts[place % 10], "1", f"{name}.{turn}.{place}") for place in places], NOON
         )
 
     def batches(name, backwards):
@@ -157,13 +157,13 @@ def test_single_moves_batches_and_settling_of_the_same_accounts_never_deadlock()
 
     def singly(name, order_of):
         for account in order_of:
-            ledger.charge(order(account, "1", name), later)
+            ledger.charge(charge_request(account, "1", name), later)
             give(account, "1", name, later)
 
     def together(name, order_of):
         for turn in range(3):
             ledger.charge_many(
-                [order(one, "1", f"{name}.{turn}.{n}") for n, one in enumerate(order_of * 9)], later
+                [charge_request(one, "1", f"{name}.{turn}.{n}") for n, one in enumerate(order_of * 9)], later
             )
 
     upwards, downwards = sorted(accounts), sorted(accounts, reverse=True)

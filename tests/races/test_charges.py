@@ -8,7 +8,7 @@ import pytest
 from billing import ledger
 from billing.ledger import charges
 from billing.ledger.models import Charge, Entry
-from tests.billing.ledger.conftest import NOON, D, give, new_account, order
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.races.stage import at_once, of_kind
 
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 def alone(account, amount, key, **terms):
     """A charge in a database call of its own, as another process would make it."""
-    return charges.charge_alone(order(account, amount, key, **terms), NOON)
+    return charges.charge_alone(charge_request(account, amount, key, **terms), NOON)
 
 
 def shared(account, amount, key, **terms):
     """A charge that may share a call with others of this process."""
-    return ledger.charge(order(account, amount, key, **terms), NOON)
+    return ledger.charge(charge_request(account, amount, key, **terms), NOON)
 
 
 def in_batch(account, amount, key, **terms):
-    (outcome,) = ledger.charge_many([order(account, amount, key, **terms)], NOON)
+    (outcome,) = ledger.charge_many([charge_request(account, amount, key, **terms)], NOON)
     if isinstance(outcome, ledger.LedgerError):
         raise outcome
     return outcome

@@ -9,7 +9,7 @@ from django.db import connection
 from billing import ledger
 from billing.ledger import charges, coalescing
 from billing.ledger.models import Charge
-from tests.billing.ledger.conftest import NOON, D, give, new_account, order
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.races.stage import at_once, of_kind
 
@@ -28,10 +28,10 @@ def submit(shared, one):
 def slowly(sizes):
     """The shared call, late enough that others come meanwhile, telling how many it was of."""
 
-    def together(orders, now):
-        sizes.append(len(orders))
+    def together(requests, now):
+        sizes.append(len(requests))
         time.sleep(0.01)
-        return charges.charge_many(orders, now)
+        return charges.charge_many(requests, now)
 
     return together
 
@@ -42,9 +42,9 @@ def test_each_of_many_gets_the_outcome_of_its_own_order():
     give(poor, "3")
     sizes: list[int] = []
     shared = queue(slowly(sizes))
-    orders = [order(rich if n % 2 else poor, str(n + 1), f"use {n}") for n in range(40)]
-    outcomes = at_once([lambda one=one: submit(shared, one) for one in orders])
-    for one, outcome in zip(orders, outcomes, strict=True):
+    requests = [charge_request(rich if n % 2 else poor, str(n + 1), f"use {n}") for n in range(40)]
+    outcomes = at_once([lambda one=one: submit(shared, one) for one in requests])
+    for one, outcome in zip(requests, outcomes, strict=True):
         if isinstance(outcome, ledger.Charged):
             assert (outcome.charge_id, outcome.credits) == (one.id, one.credits)
         else:
@@ -56,18 +56,20 @@ def test_each_of_many_gets_the_outcome_of_its_own_order():
 
 
 @pytest.mark.fault("C6")
-def test_a_poisonous_order_fails_alone():
+def test_a_poisonous_request_fails_alone():
     account = new_account()
     give(account, "1000")
     sizes: list[int] = []
     shared = queue(slowly(sizes))
-    poison = order(account, "1", "poison", service="x" * 101)  # longer than the column takes
-    orders = [order(account, "1", f"use {n}") for n in range(20)]
-    outcomes = at_once([lambda one=one: submit(shared, one) for one in [*orders[:10], poison, *orders[10:]]])
+    poison = charge_request(account, "1", "poison", service="x" * 101)  # longer than the column takes
+    requests = [charge_request(account, "1", f"use {n}") for n in range(20)]
+    outcomes = at_once(
+        [lambda one=one: submit(shared, one) for one in [*requests[:10], poison, *requests[10:]]]
+    )
     fate = outcomes.pop(10)
     assert type(fate).__name__ == "DataError"
     assert [type(one) for one in outcomes] == [ledger.Charged] * 20
-    assert [one.charge_id for one in outcomes] == [one.id for one in orders]
+    assert [one.charge_id for one in outcomes] == [one.id for one in requests]
     assert Charge.objects.filter(account_id=account).count() == 20
     assert max(sizes) > 1
     assert broken([account]) == []
@@ -78,12 +80,14 @@ def test_an_error_of_the_shared_call_after_its_commit_charges_nobody_twice():
     account = new_account()
     give(account, "1000")
 
-    def lost(orders, now):
-        charges.charge_many(orders, now)
+    def lost(requests, now):
+        charges.charge_many(requests, now)
         raise ConnectionError("lost on the way back")
 
     shared = queue(lost)
-    outcomes = at_once([lambda n=n: submit(shared, order(account, "1", f"use {n}")) for n in range(24)])
+    outcomes = at_once(
+        [lambda n=n: submit(shared, charge_request(account, "1", f"use {n}")) for n in range(24)]
+    )
     assert {type(one) for one in outcomes} == {ledger.Charged}
     assert ledger.balance(account, NOON).total == D("976")
 
@@ -93,7 +97,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting():
     give(account, "1000")
     first = threading.Event()
 
-    def interrupted(orders, now):
+    def interrupted(requests, now):
         raise KeyboardInterrupt
 
     def alone(one, now):
@@ -106,7 +110,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting():
 
     def charge(n):
         try:
-            return submit(shared, order(account, "1", f"use {n}"))
+            return submit(shared, charge_request(account, "1", f"use {n}"))
         except BaseException as error:
             return error
 
@@ -115,7 +119,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting():
     assert of_kind(outcomes, KeyboardInterrupt), "the fault was met"
     told = len(of_kind(outcomes, ledger.Charged))
     assert Charge.objects.filter(account_id=account).count() == told >= 1
-    again = submit(queue(), order(account, "1", "afterwards"))
+    again = submit(queue(), charge_request(account, "1", "afterwards"))
     assert again.balance_after == 1000 - told - 1
 
 
@@ -125,7 +129,7 @@ def test_inside_a_transaction_of_the_callers_a_charge_shares_nothing():
     account = new_account()
     give(account, "10")
     with transaction.atomic():
-        ledger.charge(order(account, "1", "undone"), NOON)
+        ledger.charge(charge_request(account, "1", "undone"), NOON)
         transaction.set_rollback(True)
     assert ledger.balance(account, NOON).total == D("10")
     assert connection.in_atomic_block is False

@@ -6,7 +6,7 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Charge, Hold
-from tests.billing.ledger.conftest import NOON, D, give, new_account, order
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.races.stage import at_once, of_kind
 
@@ -15,7 +15,7 @@ SOON = NOON + dt.timedelta(minutes=5)
 
 
 def held(account, amount="10"):
-    return ledger.hold(order(account, amount, "hold"), expires_at=SOON, now=NOON)
+    return ledger.hold(charge_request(account, amount, "hold"), expires_at=SOON, now=NOON)
 
 
 def capture(account, hold, amount="10", key="capture", now=NOON):
@@ -64,7 +64,7 @@ def test_a_capture_above_the_hold_and_charges_share_what_is_left():
     hold = held(account)
 
     def charge(n):
-        return ledger.charge(order(account, "1", f"use {n}"), NOON)
+        return ledger.charge(charge_request(account, "1", f"use {n}"), NOON)
 
     outcomes = at_once([lambda: capture(account, hold, "18"), *[lambda n=n: charge(n) for n in range(12)]])
     (captured, *_), uses = of_kind(outcomes, ledger.Charged), of_kind(outcomes[1:], ledger.Charged)
@@ -85,7 +85,7 @@ def test_an_ended_hold_gives_itself_back_once_and_a_late_capture_is_refused(turn
         [lambda n=n: capture(account, hold, "10", f"capture {n}", SOON) for n in range(4)]
         + [lambda: release(account, hold, SOON)] * 2
         + [lambda: ledger.settle([account], SOON), lambda: ledger.settle_due(SOON)]
-        + [lambda: ledger.charge(order(account, "10", "afresh"), SOON)]
+        + [lambda: ledger.charge(charge_request(account, "10", "afresh"), SOON)]
     )
     assert [type(one) for one in outcomes[:6]] == [ledger.HoldClosed] * 6
     assert isinstance(outcomes[-1], ledger.Charged), "what came back is there for a fresh charge"
@@ -100,7 +100,7 @@ def test_holds_at_once_never_set_aside_more_than_there_is():
     give(account, "30")
     outcomes = at_once(
         [
-            lambda n=n: ledger.hold(order(account, "4", f"hold {n}"), expires_at=SOON, now=NOON)
+            lambda n=n: ledger.hold(charge_request(account, "4", f"hold {n}"), expires_at=SOON, now=NOON)
             for n in range(16)
         ]
     )

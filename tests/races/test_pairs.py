@@ -15,7 +15,7 @@ import pytest
 from django.db import transaction
 
 from billing import ledger
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.state import broken, state_of
 from tests.races.stage import Meeting
 
@@ -44,7 +44,9 @@ def scene() -> Scene:
     give(account, "5", "soon", kind="bonus", expires_at=LATER)
     give(account, "3", "sold too", purchase_id=OTHER_SALE)
     used = spend(account, "2", "used", project_id=PROJECT)
-    hold = ledger.hold(order(account, "3", "held"), expires_at=NOON + dt.timedelta(hours=1), now=NOON)
+    hold = ledger.hold(
+        charge_request(account, "3", "held"), expires_at=NOON + dt.timedelta(hours=1), now=NOON
+    )
     claw_back(account, OTHER_SALE, "clawed", unspent_only=True)
     set_limit(account, "9")
     ledger.set_warning(account_id=account, below=D("5"), now=NOON)
@@ -61,11 +63,11 @@ def set_limit(account, maximum):
 
 
 def charge(on: Scene, key: str, now: dt.datetime = NOON) -> Any:
-    return ledger.charge(order(on.account, "5", key, project_id=PROJECT), now)
+    return ledger.charge(charge_request(on.account, "5", key, project_id=PROJECT), now)
 
 
 def batch(on: Scene, key: str, size: int, credits: str) -> Any:
-    return ledger.charge_many([order(on.account, credits, f"{key} {n}") for n in range(size)], NOON)
+    return ledger.charge_many([charge_request(on.account, credits, f"{key} {n}") for n in range(size)], NOON)
 
 
 MOVES = {
@@ -75,7 +77,7 @@ MOVES = {
     "large batch": lambda on, who: batch(on, who, 50, "0.1"),
     "grant": lambda on, who: give(on.account, "4", who),
     "grant with one key": lambda on, _: give(on.account, "4", "the key"),
-    "hold": lambda on, who: ledger.hold(order(on.account, "5", who), expires_at=LATER, now=NOON),
+    "hold": lambda on, who: ledger.hold(charge_request(on.account, "5", who), expires_at=LATER, now=NOON),
     "capture": lambda on, who: ledger.capture(
         account_id=on.account, hold_id=on.held, credits=D("6"), key=who, detail={}, now=NOON
     ),

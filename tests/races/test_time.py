@@ -7,7 +7,7 @@ import pytest
 from billing import ledger
 from billing.ledger import charges
 from billing.ledger.models import Entry, Grant, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.races.stage import at_once, of_kind
 
@@ -17,7 +17,7 @@ INSTANT = dt.timedelta(microseconds=1)
 
 
 def charge(account, key, now, amount="1"):
-    return ledger.charge(order(account, amount, key), now)
+    return ledger.charge(charge_request(account, amount, key), now)
 
 
 @pytest.mark.fault("L6")
@@ -87,7 +87,10 @@ def test_machines_whose_clocks_disagree_about_midnight_give_nothing_twice():
     clocks = [MIDNIGHT + seconds * dt.timedelta(seconds=1) for seconds in (-3600, -1, 0, 1, 60)]
     machines = [(clock, n) for clock in clocks for n in range(6)]  # not of one process: they share no call
     outcomes = at_once(
-        [lambda c=c, n=n: charges.charge_alone(order(account, "1", f"{n} {c}"), c) for c, n in machines]
+        [
+            lambda c=c, n=n: charges.charge_alone(charge_request(account, "1", f"{n} {c}"), c)
+            for c, n in machines
+        ]
     )
     spent = len(of_kind(outcomes, ledger.Charged))
     assert 20 <= spent <= 30, "of two days' 40, each clock spends what its day has"

@@ -69,7 +69,7 @@ def test_a_card_without_changes_changes_nothing(account, now):
 
 def test_charges_before_the_window_and_covered_ones_do_not_count(account, now):
     use(account, now - timedelta(days=8), tokens=100, key="old")
-    order = ledger.ChargeOrder(
+    order = ledger.ChargeRequest(
         account_id=account.pk, credits=Decimal(0), key="covered", service="kimi-k2", covered_by="unlimited"
     )
     ledger.charge(order, now)

@@ -92,7 +92,7 @@ class Batch(Endpoint):
 
     def _order(
         self, request: Request, item: Any, account: str | None
-    ) -> tuple[charging.Use, ledger.ChargeOrder]:
+    ) -> tuple[charging.Use, ledger.ChargeRequest]:
         """One item as an order of its own. Raises whatever is wrong with it."""
         if isinstance(item, dict) and "idempotency_key" not in item:
             raise idempotency.key_required("idempotency_key")

@@ -153,7 +153,7 @@ class History:
         credits = credits if whole else (credits * (how + 1) / 13).quantize(Decimal("0.000001"))
         if credits <= 0:
             return
-        order = ledger.ChargeOrder(
+        order = ledger.ChargeRequest(
             account_id=self.account.pk, credits=credits, key=f"{self.bank.now}", service="s"
         )
         if self.model.book.debt:

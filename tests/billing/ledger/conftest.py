@@ -28,13 +28,15 @@ def give(account_id: uuid.UUID, amount: str, key: str = "gift", now: dt.datetime
     return ledger.grant(account_id=account_id, credits=D(amount), key=key, now=now, **values)
 
 
-def order(account_id: uuid.UUID, amount: str, key: str = "use", **terms: object) -> ledger.ChargeOrder:
+def charge_request(
+    account_id: uuid.UUID, amount: str, key: str = "use", **terms: object
+) -> ledger.ChargeRequest:
     values = {"service": "gpt-4o", "covers": ("gpt-4o", "tag:text")} | terms
-    return ledger.ChargeOrder(account_id=account_id, credits=D(amount), key=key, **values)
+    return ledger.ChargeRequest(account_id=account_id, credits=D(amount), key=key, **values)
 
 
 def spend(account_id: uuid.UUID, amount: str, key: str = "use", now: dt.datetime = NOON, **terms: object):
-    return ledger.charge(order(account_id, amount, key, **terms), now)
+    return ledger.charge(charge_request(account_id, amount, key, **terms), now)
 
 
 def allowance(key: str, amount: str, period: str = "day", **terms: object) -> ledger.AllowanceTerms:

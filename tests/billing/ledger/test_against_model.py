@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from accounts.models import Account
 from billing import ledger
-from tests.billing.ledger.conftest import DAY, NOON, give, new_account, order
+from tests.billing.ledger.conftest import DAY, NOON, charge_request, give, new_account
 from tests.billing.ledger.examples import profile, seeded_class
 from tests.billing.ledger.model import Book, Refused
 from tests.billing.ledger.periods import NEVER, a_grant, total
@@ -136,7 +136,7 @@ class Moves(RuleBasedStateMachine):
         )
         mine.drawn, mine.returned, mine.status = [], Decimal(0), "held"
         project = PROJECT if in_project else None
-        theirs = order(
+        theirs = charge_request(
             self.account, str(credits), key, covers=names, project_id=project, fingerprint=body, id=used
         )
         return key, mine, theirs

@@ -9,7 +9,7 @@ from django.db import connection
 
 from billing import ledger
 from billing.ledger.models import Entry, Grant, Hold, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
 
@@ -24,9 +24,9 @@ def story(account) -> uuid.UUID:
     ledger.reverse(
         account_id=account, charge_id=charged.charge_id, credits=D("5"), key="r", reason="r", now=NOON
     )
-    held = ledger.hold(order(account, "20", "h"), expires_at=NOON + dt.timedelta(hours=1), now=NOON)
+    held = ledger.hold(charge_request(account, "20", "h"), expires_at=NOON + dt.timedelta(hours=1), now=NOON)
     ledger.capture(account_id=account, hold_id=held.hold_id, credits=D("7"), key="c", detail={}, now=NOON)
-    ledger.hold(order(account, "3", "h2"), expires_at=NOON + 2 * DAY, now=NOON)
+    ledger.hold(charge_request(account, "3", "h2"), expires_at=NOON + 2 * DAY, now=NOON)
     ledger.claw_back(account_id=account, purchase_id=purchase, key="cb", reason="r", now=NOON)
     ledger.restore(account_id=account, claw_back_key="cb", key="won", reason="r", now=NOON)
     ledger.adjust(account_id=account, credits=D("-1"), key="adj", reason="r", actor="s", now=NOON)

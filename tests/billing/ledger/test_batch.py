@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from billing import ledger
 from billing.ledger import database
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, give, new_account, order
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account
 from tests.billing.ledger.examples import examples
 from tests.billing.ledger.state import broken, state_of
 
@@ -57,7 +57,7 @@ class Purse:
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """One order of the batch: `purse` and `key` are numbers; keys below 3 were used before the batch."""
+    """One request of the batch: `purse` and `key` are numbers; keys below 3 were used before the batch."""
 
     purse: int
     key: int
@@ -132,11 +132,11 @@ def fill(purse: Purse, place: int) -> uuid.UUID:
         give(account, gift.credits, f"gift {number}", NOON + dt.timedelta(seconds=number // 2), **terms)
     for number, amount in enumerate(purse.spent):
         with contextlib.suppress(ledger.InsufficientCredits):
-            ledger.charge(order(account, amount, f"key {number}"), NOON)
+            ledger.charge(charge_request(account, amount, f"key {number}"), NOON)
     if purse.owes:
         sale = uuid.uuid4()
         give(account, "6", "sold", purchase_id=sale, priority=1)
-        ledger.charge(order(account, "6", "eaten"), NOON)
+        ledger.charge(charge_request(account, "6", "eaten"), NOON)
         ledger.claw_back(account_id=account, purchase_id=sale, key="refund", reason="refund", now=NOON)
     if purse.limit:
         limits = {"account_id": account, "period": "day", "now": NOON}
@@ -149,8 +149,8 @@ def fill(purse: Purse, place: int) -> uuid.UUID:
     return account
 
 
-def as_order(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeOrder:
-    return order(
+def as_request(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeRequest:
+    return charge_request(
         accounts[use.purse],
         use.credits,
         f"key {use.key}",
@@ -164,12 +164,12 @@ def as_order(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeOrder:
 
 
 def one_by_one(
-    orders: list[ledger.ChargeOrder], now: dt.datetime
+    requests: list[ledger.ChargeRequest], now: dt.datetime
 ) -> list[ledger.Charged | ledger.LedgerError]:
-    return [charged_alone(each, now) for each in orders]
+    return [charged_alone(each, now) for each in requests]
 
 
-def charged_alone(each: ledger.ChargeOrder, now: dt.datetime) -> ledger.Charged | ledger.LedgerError:
+def charged_alone(each: ledger.ChargeRequest, now: dt.datetime) -> ledger.Charged | ledger.LedgerError:
     before = transaction.savepoint()
     try:
         return ledger.charge(each, now)
@@ -194,9 +194,9 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
-def seen(charge: Any, orders: list[ledger.ChargeOrder], accounts: list[uuid.UUID]) -> dict[str, Any]:
+def seen(charge: Any, requests: list[ledger.ChargeRequest], accounts: list[uuid.UUID]) -> dict[str, Any]:
     with undone():
-        outcomes = [comparable(one, accounts) for one in charge(orders, LATER)]
+        outcomes = [comparable(one, accounts) for one in charge(requests, LATER)]
         # a batch settles and opens new windows before it looks for replays, a single charge afterwards
         ledger.settle(accounts, LATER)
         for account in accounts:
@@ -208,8 +208,8 @@ def seen(charge: Any, orders: list[ledger.ChargeOrder], accounts: list[uuid.UUID
 def compare(wallets: list[Purse], long_list: list[Use]) -> None:
     with undone():
         accounts = [fill(purse, place) for place, purse in enumerate(wallets)]
-        orders = [as_order(use, accounts) for use in long_list]
-        together, singly = (seen(way, orders, accounts) for way in (ledger.charge_many, one_by_one))
+        requests = [as_request(use, accounts) for use in long_list]
+        together, singly = (seen(way, requests, accounts) for way in (ledger.charge_many, one_by_one))
     for name, found in together.items():
         assert found == singly[name], name
 
@@ -240,5 +240,5 @@ def test_a_large_batch_on_plain_wallets_is_the_same_as_one_after_the_other(db, w
 
 def test_more_than_a_thousand_uses_are_no_batch(account):
     with pytest.raises(ValueError, match="1001"):
-        ledger.charge_many([order(account, "1", str(n)) for n in range(1001)], NOON)
+        ledger.charge_many([charge_request(account, "1", str(n)) for n in range(1001)], NOON)
     assert ledger.charge_many([], NOON) == []

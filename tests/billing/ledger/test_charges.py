@@ -111,7 +111,7 @@ def test_an_amount_the_ledger_cannot_keep_is_refused(account, amount):
 
 def test_a_float_is_no_amount(account):
     with pytest.raises(ledger.AmountInvalid):
-        ledger.ChargeOrder(account_id=account, credits=0.5, key="k", service="s")
+        ledger.ChargeRequest(account_id=account, credits=0.5, key="k", service="s")
 
 
 @pytest.mark.fault("L12")

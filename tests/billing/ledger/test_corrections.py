@@ -127,12 +127,12 @@ class TestClawBack:
     def test_held_credits_of_a_refunded_purchase_repay_when_they_come_back(self, account):
         import datetime as dt
 
-        from tests.billing.ledger.conftest import order
+        from tests.billing.ledger.conftest import charge_request
 
         purchase = uuid.uuid4()
         give(account, "100", purchase_id=purchase)
         soon = NOON + dt.timedelta(minutes=1)
-        ledger.hold(order(account, "40", "hold"), expires_at=soon, now=NOON)
+        ledger.hold(charge_request(account, "40", "hold"), expires_at=soon, now=NOON)
         assert claw_back(account, purchase).debt == D("40")
         balance = ledger.balance(account, soon)
         assert (balance.total, balance.debt) == (0, 0)

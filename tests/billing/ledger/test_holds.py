@@ -7,7 +7,7 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Charge, Entry, Hold
-from tests.billing.ledger.conftest import DAY, NOON, D, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
 SOON = NOON + dt.timedelta(minutes=15)
@@ -16,7 +16,7 @@ SOON = NOON + dt.timedelta(minutes=15)
 def hold(
     account, amount: str, key: str = "hold", until: dt.datetime = SOON, now: dt.datetime = NOON, **terms
 ):
-    return ledger.hold(order(account, amount, key, **terms), expires_at=until, now=now)
+    return ledger.hold(charge_request(account, amount, key, **terms), expires_at=until, now=now)
 
 
 def capture(account, held, amount: str, key: str = "capture", now: dt.datetime = NOON):

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from billing import ledger
-from tests.billing.ledger.conftest import DAY, NOON, D, give, new_account, order, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +69,9 @@ def test_holds_count_and_give_back_what_they_did_not_use(account):
     server = uuid.uuid4()
     limit(account, server, "10")
     held = ledger.hold(
-        order(account, "9", "h", project_id=server), expires_at=NOON + dt.timedelta(hours=1), now=NOON
+        charge_request(account, "9", "h", project_id=server),
+        expires_at=NOON + dt.timedelta(hours=1),
+        now=NOON,
     )
     with pytest.raises(ledger.LimitReached):
         spend(account, "2", "a", project_id=server)
@@ -101,7 +103,7 @@ def test_a_quota_counts_while_a_hold_runs_and_comes_back_with_it(account):
     soon = NOON + dt.timedelta(minutes=5)
 
     def upload(key: str, now=NOON):
-        files = order(account, "0", key, service="file-upload", quota=("files", 1))
+        files = charge_request(account, "0", key, service="file-upload", quota=("files", 1))
         return ledger.hold(files, expires_at=soon, now=now)
 
     kept, dropped = upload("a"), upload("b")

@@ -28,7 +28,7 @@ def checked(amount: object, *, zero: bool = False) -> Decimal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChargeOrder:
+class ChargeRequest:
     """One use to charge: `credits` is its cost, `covers` the names by which grants may pay for it."""
 
     account_id: uuid.UUID
