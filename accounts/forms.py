@@ -75,7 +75,7 @@ class KeyForm(forms.Form):
         choices=[
             (ApiKey.Scope.READ, _("Read balances, history and prices")),
             (ApiKey.Scope.SPEND, _("Spend credits")),
-            (ApiKey.Scope.MANAGE, _("Manage: buy, reverse charges, change limits and alerts")),
+            (ApiKey.Scope.MANAGE, _("Manage: buy, change limits and alerts")),
         ],
         initial=[ApiKey.Scope.READ, ApiKey.Scope.SPEND],
         widget=forms.CheckboxSelectMultiple,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
 
-from accounts.models import Project, User
+from accounts.models import ApiKey, Project, User
 from billing.models import Charge, Entry, Grant, Hold
 
 NOBODY = UUID(int=0)
@@ -43,6 +43,12 @@ def charge(account_id: UUID, public_id: str) -> Charge | None:
 
 def hold(account_id: UUID, public_id: str) -> Hold | None:
     return Hold.objects.filter(account_id=account_id, pk=Hold.uuid_of(public_id) or NOBODY).first()
+
+
+def is_of_platform(hold: Hold) -> bool:
+    """Whether a platform key made the hold. A hold made in a browser session has no key."""
+    key_id = hold.api_key_id
+    return key_id is not None and ApiKey.objects.filter(pk=key_id, kind=ApiKey.Kind.PLATFORM).exists()
 
 
 def grants(account_id: UUID) -> QuerySet[Grant]:

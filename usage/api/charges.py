@@ -132,9 +132,14 @@ class _AnsweredBefore(Exception):
 
 
 class Reversals(Endpoint):
-    """Give all or part of a charge back."""
+    """Return all or part of a charge's credits.
+
+    Only a platform key may: what the product charged, the product or staff return. A member reports a charge
+    instead (`POST /charges/{id}/reports`).
+    """
 
     scopes = {"POST": "manage"}
+    platform_only = True
     takes_key = "required"
 
     @extend_schema(request=inputs.ReversalInput, responses={201: answers.Reversal})

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of
+from accounts.authentication import account_of, principal_of
 from billing import ledger
 from billing.models import Hold
 from core import idempotency, json_body, problems
@@ -63,7 +63,11 @@ class OneHold(Endpoint):
 
 
 class Capture(Endpoint):
-    """Settle a hold with what was really used; answers with the charge."""
+    """Settle a hold with what was really used; answers with the charge.
+
+    A platform key captures holds made by a platform key; an account key or a session captures holds made by
+    an account key or a session. Any other hold is 404.
+    """
 
     scopes = {"POST": "spend"}
     takes_key = "required"
@@ -73,7 +77,7 @@ class Capture(Endpoint):
         key = idempotency.key_of(request)
         body = inputs.CaptureInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        held = _hold(account_id, hold)
+        held = _hold_to_close(request, account_id, hold)
         with refusals(account_id, self.now):
             charged = charging.capture(
                 held,
@@ -90,7 +94,11 @@ class Capture(Endpoint):
 
 
 class Release(Endpoint):
-    """Drop a hold: its credits come back."""
+    """Drop a hold: its credits come back.
+
+    A platform key releases holds made by a platform key; an account key or a session releases holds made by
+    an account key or a session. Any other hold is 404.
+    """
 
     scopes = {"POST": "spend"}
     takes_key = "required"
@@ -100,7 +108,7 @@ class Release(Endpoint):
         key = idempotency.key_of(request)
         body = inputs.AccountNamed.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        held = _hold(account_id, hold)
+        held = _hold_to_close(request, account_id, hold)
 
         def release() -> tuple[int, dict[str, object]]:
             with refusals(account_id, self.now):
@@ -113,5 +121,16 @@ class Release(Endpoint):
 def _hold(account_id: UUID, public_id: str) -> Hold:
     row = selectors.hold(account_id, public_id)
     if row is None:
+        raise problems.not_found()
+    return row
+
+
+def _hold_to_close(request: Request, account_id: UUID, public_id: str) -> Hold:
+    """The hold, if this kind of caller made it: a platform key, or a key or session of the account.
+
+    Raises Problem (404)."""
+    row = _hold(account_id, public_id)
+    principal = principal_of(request)
+    if row.api_key_id != principal.id and selectors.is_of_platform(row) != principal.is_platform:
         raise problems.not_found()
     return row

@@ -63,9 +63,12 @@ def test_the_same_key_gives_the_first_answer_byte_for_byte(api: Any) -> None:
 
 
 @pytest.mark.requirement("CORE-02")
-def test_a_replay_tells_the_first_answer_even_after_a_reversal(api: Any) -> None:
+def test_a_replay_tells_the_first_answer_even_after_a_reversal(
+    api: Any, platform_api: Any, account: Account
+) -> None:
     first = api.post("charges", use(), key="k1")
-    api.post(f"charges/{first.json()['id']}/reversals", {}, key="r1")
+    body = {"account": account.public_id}
+    platform_api.post(f"charges/{first.json()['id']}/reversals", body, key="r1")
     assert api.post("charges", use(), key="k1").content == first.content
     assert api.get(f"charges/{first.json()['id']}").json()["status"] == "reversed"
 
@@ -253,13 +256,14 @@ def test_an_estimate_pins_the_rate_of_a_charge(api: Any) -> None:
     assert forged.json()["errors"][0]["field"] == "estimate"
 
 
-def test_charges_are_listed_newest_first_and_narrowed(api: Any) -> None:
+def test_charges_are_listed_newest_first_and_narrowed(api: Any, platform_api: Any, account: Account) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
     ids = [api.post("charges", use(500), key=f"k{n}").json()["id"] for n in range(3)]
     named = api.post("charges", use(500, project=project, conversation="c-1"), key="k3").json()["id"]
     opus = api.post("charges", use(500) | {"service": "claude-opus-4"}, key="k4").json()["id"]
-    api.post(f"charges/{ids[0]}/reversals", {"credits": "0.1"}, key="r1")
-    api.post(f"charges/{ids[1]}/reversals", {}, key="r2")
+    body = {"account": account.public_id}
+    platform_api.post(f"charges/{ids[0]}/reversals", {"credits": "0.1", **body}, key="r1")
+    platform_api.post(f"charges/{ids[1]}/reversals", body, key="r2")
 
     def listed(**query: str) -> list[str]:
         return [charge["id"] for charge in api.get("charges", **query).json()["data"]]

@@ -1,13 +1,17 @@
 """Reversals and reports: a charge is given back, or said to be wrong."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
+from accounts import api_keys
 from accounts.models import Account, User
 from billing import ledger
 from billing.models import Charge
+from tests.conftest import Api
 from tests.usage.api.conftest import give, use
 from usage import reports
 from usage.models import ChargeReport
@@ -18,41 +22,52 @@ def charge(api: Any) -> dict[str, Any]:
     return api.post("charges", use(), key="k1").json()
 
 
-def test_a_charge_is_given_back_in_part_and_then_whole(api: Any, charge: dict[str, Any]) -> None:
-    path = f"charges/{charge['id']}/reversals"
-    answer = api.post(path, {"credits": "4", "reason": "Half failed"}, key="r1")
+@pytest.fixture
+def reverse(platform_api: Any, account: Account, charge: dict[str, Any]) -> Callable[..., Any]:
+    """Reverse the charge with a platform key: `reverse(credits="4", key="r1")`."""
+
+    def post(*, key: str | None = "r1", **body: Any) -> Any:
+        path = f"charges/{charge['id']}/reversals"
+        return platform_api.post(path, {"account": account.public_id, **body}, key=key)
+
+    return post
+
+
+def test_a_charge_is_given_back_in_part_and_then_whole(
+    api: Any, charge: dict[str, Any], reverse: Callable[..., Any]
+) -> None:
+    answer = reverse(credits="4", reason="Half failed")
     reversal = answer.json()
     assert answer.status_code == 201
     assert (reversal["charge"], reversal["credits"], reversal["balance_after"]) == (charge["id"], "4", "93")
     assert reversal["returned_to"] == [{"grant": charge["drawn"][0]["grant"], "credits": "4"}]
     told = api.get(f"charges/{charge['id']}").json()
     assert (told["status"], told["returned"]) == ("partly_reversed", "4")
-    assert api.post(path, {}, key="r2").json()["credits"] == "7"
+    assert reverse(key="r2").json()["credits"] == "7"
     assert api.get(f"charges/{charge['id']}").json()["status"] == "reversed"
     assert api.get("balance").json()["available"] == "100"
 
 
 @pytest.mark.requirement("CORE-02")
-def test_a_reversal_is_made_once_for_its_key(api: Any, charge: dict[str, Any]) -> None:
-    path = f"charges/{charge['id']}/reversals"
-    assert api.post(path, {"credits": "4"}).json()["code"] == "idempotency_key_required"
-    first = api.post(path, {"credits": "4"}, key="r1")
-    again = api.post(path, {"credits": "4"}, key="r1")
+def test_a_reversal_is_made_once_for_its_key(api: Any, reverse: Callable[..., Any]) -> None:
+    assert reverse(credits="4", key=None).json()["code"] == "idempotency_key_required"
+    first = reverse(credits="4")
+    again = reverse(credits="4")
     assert (again.status_code, again.content, again["Idempotent-Replayed"]) == (201, first.content, "true")
-    assert api.post(path, {"credits": "5"}, key="r1").status_code == 422
+    assert reverse(credits="5").status_code == 422
     assert api.get("balance").json()["available"] == "93"
 
 
-def test_no_more_than_the_charge_is_given_back(api: Any, charge: dict[str, Any]) -> None:
-    answer = api.post(f"charges/{charge['id']}/reversals", {"credits": "11.000001"}, key="r1")
+def test_no_more_than_the_charge_is_given_back(reverse: Callable[..., Any]) -> None:
+    answer = reverse(credits="11.000001")
     assert (answer.status_code, answer.json()["code"], answer.json()["left"]) == (409, "not_reversible", "11")
 
 
-def test_only_a_key_that_may_manage_reverses(
-    api: Any, charge: dict[str, Any], alice: User, api_of: Any
-) -> None:
-    spender = api_of(alice, scopes=["read", "spend"])
-    answer = spender.post(f"charges/{charge['id']}/reversals", {}, key="r1")
+def test_only_a_platform_key_with_the_scope_manage_reverses(account: Account, charge: dict[str, Any]) -> None:
+    issued = api_keys.issue(kind="platform", name="spender", scopes=["read", "spend"], now=timezone.now())
+    spender = Api(issued.secret)
+    body = {"account": account.public_id}
+    answer = spender.post(f"charges/{charge['id']}/reversals", body, key="r1")
     assert (answer.status_code, answer.json()["code"], answer.json()["scope"]) == (
         403,
         "missing_scope",
@@ -60,10 +75,27 @@ def test_only_a_key_that_may_manage_reverses(
     )
 
 
-def test_anothers_charge_is_not_there(api: Any, charge: dict[str, Any], charlie: User, api_of: Any) -> None:
-    theirs = api_of(charlie)
+@pytest.mark.fault("Z9")
+def test_an_account_key_or_a_session_does_not_reverse_a_charge(
+    api: Any, charge: dict[str, Any], alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    path = f"/api/v1/charges/{charge['id']}/reversals"
+    by_key = api.post(path, {}, key="r1")
+    by_session = signed_in(alice).post(
+        path, {}, content_type="application/json", headers={"Idempotency-Key": "r1"}
+    )
+    for answer in (by_key, by_session):
+        assert (answer.status_code, answer.json()["code"]) == (403, "platform_key_required")
+    assert api.get("balance").json()["available"] == "89"
+
+
+def test_anothers_charge_is_not_there(
+    api: Any, charge: dict[str, Any], charlie: User, api_of: Any, account_of: Any, platform_api: Any
+) -> None:
+    theirs, their_account = api_of(charlie), {"account": account_of(charlie).public_id}
     assert theirs.get(f"charges/{charge['id']}").status_code == 404
-    assert theirs.post(f"charges/{charge['id']}/reversals", {}, key="r1").status_code == 404
+    path = f"charges/{charge['id']}/reversals"
+    assert platform_api.post(path, their_account, key="r1").status_code == 404
     assert theirs.post(f"charges/{charge['id']}/reports", {"reason": "?"}).status_code == 404
     assert api.get("charges/chg_nonsense").status_code == 404
 

@@ -90,6 +90,16 @@ def test_every_address_of_the_contract_is_there_with_its_scope(line: str) -> Non
     assert endpoints()[method, path].scopes[method] == scope
 
 
+def test_what_only_a_platform_key_may_do_is_declared_so() -> None:
+    only = {address for address, view in endpoints().items() if view.platform_only}
+    assert only == {
+        ("POST", "/charges/{}/reversals"),
+        ("POST", "/accounts"),
+        ("GET", "/accounts/{}"),
+        ("POST", "/accounts/{}/grants"),
+    }
+
+
 def test_what_moves_credits_says_that_it_takes_a_key() -> None:
     takers = {
         path

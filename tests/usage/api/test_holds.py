@@ -1,11 +1,16 @@
 """Holds: credits set aside, settled with the real use, dropped, or given back at their end."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 
-from accounts.models import Account
+from accounts import api_keys
+from accounts.models import Account, User
 from billing.models import Charge
+from tests.conftest import Api
 from tests.usage.api.conftest import give, use
 
 
@@ -151,3 +156,53 @@ def test_an_estimate_pins_the_rate_of_a_hold_by_amount_too(api: Any) -> None:
     assert api.post("holds", body, key="h1").json()["rate"] == estimate["rate"]
     forged = api.post("holds", body | {"estimate": "forged"}, key="h2")
     assert forged.json()["errors"][0]["field"] == "estimate"
+
+
+@pytest.fixture
+def closings(account: Account) -> list[tuple[str, dict[str, Any]]]:
+    """How a hold is closed: the last part of the path, and the body that a platform key sends."""
+    named = {"account": account.public_id}
+    return [("capture", {"usage": {"tokens": 1}, **named}), ("release", named)]
+
+
+@pytest.mark.fault("Z9")
+def test_an_account_key_or_a_session_does_not_close_the_hold_of_a_platform_key(
+    api: Any,
+    platform_api: Any,
+    account: Account,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    closings: list[tuple[str, dict[str, Any]]],
+) -> None:
+    hold = platform_api.post("holds", use(account=account.public_id), key="h1").json()["id"]
+    browser = signed_in(alice)
+    for last, body in closings:
+        path = f"/api/v1/holds/{hold}/{last}"
+        assert api.post(path, body, key="k1").status_code == 404
+        headers = {"Idempotency-Key": "k1"}
+        answer = browser.post(path, body, content_type="application/json", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert api.get(f"holds/{hold}").json()["status"] == "held"
+    issued = api_keys.issue(kind="platform", name="other", scopes=["spend"], now=timezone.now())
+    other_backend = Api(issued.secret)
+    assert other_backend.post(f"holds/{hold}/{last}", body, key="k1").status_code == 200
+
+
+@pytest.mark.fault("Z9")
+def test_a_platform_key_does_not_close_the_hold_of_an_account_key_or_a_session(
+    api: Any,
+    platform_api: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    closings: list[tuple[str, dict[str, Any]]],
+    api_of: Any,
+) -> None:
+    by_key = api.post("holds", use(), key="h1").json()["id"]
+    headers = {"Idempotency-Key": "h2"}
+    by_session = signed_in(alice).post(
+        "/api/v1/holds", use(), content_type="application/json", headers=headers
+    )
+    for hold in (by_key, by_session.json()["id"]):
+        for last, body in closings:
+            assert platform_api.post(f"holds/{hold}/{last}", body, key=f"{hold}-1").status_code == 404
+        assert api_of(alice).post(f"holds/{hold}/release", {}, key=f"{hold}-2").status_code == 200
