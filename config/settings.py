@@ -149,8 +149,8 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
 if "EMAIL_URL" in GIVEN:
     globals().update(env.email("EMAIL_URL"))
-elif SANDBOX and importlib.util.find_spec("sandbox.mailbox"):
-    EMAIL_BACKEND = "sandbox.mailbox.EmailBackend"
+elif SANDBOX and importlib.util.find_spec("sandbox.email_backend"):
+    EMAIL_BACKEND = "sandbox.email_backend.EmailBackend"
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 

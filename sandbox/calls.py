@@ -1,7 +1,7 @@
 """A call: the instant at which something happens in the sandbox and who asked for it.
 
 Invariant: no module below the doors reads the clock; whatever is created in one call carries the call's
-instant (a customer on a test clock lives at the clock's instant instead, see sandbox.clocks).
+instant (a customer on a test clock lives at the clock's instant instead, see sandbox.objects.clocks).
 """
 
 import dataclasses

@@ -6,7 +6,8 @@ Invariant: tasks hold no state; what is due stands in rows, and doing it twice c
 from celery import shared_task
 from django.utils import timezone
 
-from sandbox import deliveries, dues
+from sandbox import scheduled_actions
+from sandbox.objects import deliveries
 
 
 @shared_task(name="sandbox.tasks.deliver")
@@ -18,4 +19,4 @@ def deliver() -> int:
 @shared_task(name="sandbox.tasks.pass_time")
 def pass_time() -> int:
     """Let happen what is due: settlements, refunds, expiries, renewals; twice a minute."""
-    return dues.happen(timezone.now())
+    return scheduled_actions.happen(timezone.now())

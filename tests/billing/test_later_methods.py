@@ -14,7 +14,7 @@ from billing import checkout, ledger, purchases
 from billing.models import Mail, Purchase, StripeEvent
 from pricing import book
 from pricing.models import Catalogue, Pack
-from sandbox import dues
+from sandbox import scheduled_actions
 from tests.conftest import person
 from tests.sandbox.conftest import Buyer
 
@@ -72,7 +72,7 @@ def test_a_wallet_that_settles_later(
 
     assert checkout.refresh(purchase, timezone.now()).status == "pending"
     assert total(purchase) == 0
-    dues.settle_pending(timezone.now())
+    scheduled_actions.settle_pending(timezone.now())
     for event in events():
         tell(event)
 
@@ -98,7 +98,7 @@ def test_a_bank_transfer_arrives_or_does_not(
     assert "Your payment is under way" in page and "Where to send the money" in page
     assert Mail.objects.filter(template="payment_pending").count() == 1
 
-    dues.settle_pending(timezone.now(), succeeded=arrives)
+    scheduled_actions.settle_pending(timezone.now(), succeeded=arrives)
     for event in events():
         tell(event)
 

@@ -45,7 +45,7 @@ def account(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPat
         )
 
     monkeypatch.setattr(stripe_gateway, "_client", client)
-    monkeypatch.setattr("sandbox.deliveries.send_soon", lambda *_, **__: None)
+    monkeypatch.setattr("sandbox.objects.deliveries.send_soon", lambda *_, **__: None)
     call_command("load_catalogue", verbosity=0)
     return Account.objects.get(person=person("alice"))
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import cards, checkout, ledger, plan_changes, plan_previews, purchases, selectors
 from billing.models import Mail, Purchase, StripeEvent, Subscription
-from sandbox import dues
+from sandbox import scheduled_actions
 from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def month(
 
     def pass_by(**span: Any) -> None:
         clock.shift(timedelta(**span))
-        dues.happen(timezone.now())
+        scheduled_actions.happen(timezone.now())
         selectors._terms.clear()
         for event in events():
             tell(event)

@@ -40,7 +40,7 @@ def world(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch
         return stripe.StripeClient("sk_test_sandbox", http_client=AnotherMachine(), **options)
 
     monkeypatch.setattr(stripe_gateway, "_client", client)
-    monkeypatch.setattr("sandbox.deliveries.send_soon", lambda *_, **__: None)
+    monkeypatch.setattr("sandbox.objects.deliveries.send_soon", lambda *_, **__: None)
     call_command("load_catalogue", verbosity=0)
 
 

@@ -16,7 +16,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from accounts.models import User
-from sandbox import deliveries
+from sandbox.objects import deliveries
 from tests.journeys import chromium
 
 PATIENCE_MILLISECONDS = 10_000

@@ -9,7 +9,7 @@ import pytest
 import stripe
 from django.test import Client
 
-from sandbox import deliveries
+from sandbox.objects import deliveries
 from tests.sandbox.moving_time import NOVEMBER
 
 BASE = "http://127.0.0.1/sandbox/stripe"

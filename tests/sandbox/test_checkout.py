@@ -11,7 +11,7 @@ import time_machine
 from django.db import connections
 from django.utils import timezone
 
-from sandbox import dues
+from sandbox import scheduled_actions
 from tests.sandbox.conftest import CARD, Buyer
 
 
@@ -99,7 +99,7 @@ def test_a_wallet_may_pay_later(v1: Any, checkout: Any, buyer: Any, event_types:
     assert buyer.led_to.startswith("http://shop.example/done")
     assert v1.checkout.sessions.retrieve(session.id).payment_status == "unpaid"
     assert event_types(session.id) == ["checkout.session.completed"]
-    dues.settle_pending(timezone.now())
+    scheduled_actions.settle_pending(timezone.now())
     assert v1.checkout.sessions.retrieve(session.id).payment_status == "paid"
     assert event_types(session.id)[-1] == "checkout.session.async_payment_succeeded"
 
@@ -129,7 +129,7 @@ def test_a_bank_transfer_arrives_days_later_or_never(
     assert buyer.led_to.startswith("http://shop.example/done")
     intent = v1.payment_intents.retrieve(v1.checkout.sessions.retrieve(session.id).payment_intent)
     assert intent.next_action.type == "display_bank_transfer_instructions"
-    dues.settle_pending(timezone.now(), succeeded=arrives)
+    scheduled_actions.settle_pending(timezone.now(), succeeded=arrives)
     assert event_types(session.id) == ["checkout.session.completed", f"checkout.session.{event}"]
 
 
@@ -140,7 +140,7 @@ def test_a_bank_debit_settles_by_itself(v1: Any, checkout: Any, buyer: Any) -> N
     )
     buyer.open(session.url)
     buyer.submit(session.url, method="sepa_debit", email="ann@example.org")
-    dues.happen(timezone.now() + timedelta(minutes=3))
+    scheduled_actions.happen(timezone.now() + timedelta(minutes=3))
     assert v1.checkout.sessions.retrieve(session.id).payment_status == "paid"
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import stripe
 from django.utils import timezone
 
-from sandbox import dues, events, routes, sdk_types, store
+from sandbox import scheduled_actions, store
+from sandbox.api import routes, sdk_types
 from sandbox.models import Resource
+from sandbox.objects import events
 from tests.sandbox import sdk_shapes
 
 
@@ -105,8 +107,8 @@ def buy_packs(v1: Any, checkout: Any, buyer: Any, customer: Any) -> None:
         buyer.submit(session.url, method=method, email="a@example.org")
     buyer.open(wallet := v1.payment_intents.list().data[1].next_action.redirect_to_url.url)
     buyer.submit(wallet, decision="later")
-    dues.settle_pending(timezone.now())
-    dues.happen(timezone.now() + dues.refunds.DECIDED_AFTER)
+    scheduled_actions.settle_pending(timezone.now())
+    scheduled_actions.happen(timezone.now() + scheduled_actions.refunds.DECIDED_AFTER)
 
 
 def keep_a_plan(v1: Any, customer: Any, price: Any) -> None:

@@ -14,8 +14,9 @@ from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 
-from sandbox import calls, customers, deliveries, events, switches
+from sandbox import calls, switches
 from sandbox.models import Delivery
+from sandbox.objects import customers, deliveries, events
 from sandbox.switches import Fault
 
 
@@ -171,7 +172,7 @@ def test_late_events_wait_for_their_time(listener: Listener) -> None:
 
 
 def test_a_registered_endpoint_gets_what_it_asked_for_signed_with_its_own_secret(listener: Listener) -> None:
-    from sandbox import webhook_endpoints
+    from sandbox.objects import webhook_endpoints
 
     params = {"url": f"{listener.url}/other", "enabled_events": ["customer.updated"]}
     with transaction.atomic():

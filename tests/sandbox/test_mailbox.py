@@ -7,13 +7,13 @@ from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.test import Client
 
-from sandbox import mailbox
+from sandbox import email_backend
 from sandbox.models import Mail
 
 
 @pytest.fixture
 def send(db: None, settings: Any) -> Any:
-    settings.EMAIL_BACKEND = "sandbox.mailbox.EmailBackend"
+    settings.EMAIL_BACKEND = "sandbox.email_backend.EmailBackend"
 
     def deliver(text: str, html: str = "", subject: str = "Hello") -> Mail:
         message = EmailMultiAlternatives(subject, text, "portal@example.org", ["ann@example.org"])
@@ -37,7 +37,7 @@ def test_a_mail_is_kept_with_both_its_forms(send: Any) -> None:
 def test_attachments_are_named(send: Any, db: None) -> None:
     message = EmailMessage("Receipt", "Attached.", "portal@example.org", ["ann@example.org"])
     message.attach("receipt.pdf", b"%PDF-1.7", "application/pdf")
-    mail.get_connection("sandbox.mailbox.EmailBackend").send_messages([message])
+    mail.get_connection("sandbox.email_backend.EmailBackend").send_messages([message])
     assert Mail.objects.latest("pk").attachments == [{"name": "receipt.pdf", "bytes": 8}]
 
 
@@ -52,7 +52,7 @@ def test_attachments_are_named(send: Any, db: None) -> None:
     ],
 )
 def test_the_code_in_a_mail_is_found(send: Any, text: str, code: str) -> None:
-    assert mailbox.code_in(send(text)) == code
+    assert email_backend.code_in(send(text)) == code
 
 
 def test_the_pages_show_list_code_links_and_html(send: Any, client: Client) -> None:
@@ -73,7 +73,7 @@ def test_the_pages_show_list_code_links_and_html(send: Any, client: Client) -> N
 
 
 def test_only_the_newest_mails_stay(send: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox, "KEPT", 3)
+    monkeypatch.setattr(email_backend, "KEPT", 3)
     for number in range(5):
         send(f"Mail {number}")
     assert list(Mail.objects.order_by("pk").values_list("text", flat=True)) == ["Mail 2", "Mail 3", "Mail 4"]

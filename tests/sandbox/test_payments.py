@@ -6,7 +6,7 @@ import pytest
 import stripe
 from django.utils import timezone
 
-from sandbox import dues
+from sandbox import scheduled_actions
 
 
 def pay(v1: Any, card: str = "visa", amount: int = 1000, **given: Any) -> Any:
@@ -134,7 +134,7 @@ def test_a_refund_that_fails_at_the_bank_gives_its_amount_back(v1: Any, event_ty
     intent = pay(v1, "refundFail")
     refund = v1.refunds.create({"payment_intent": intent.id})
     assert refund.status == "succeeded"
-    dues.happen(timezone.now() + dues.refunds.DECIDED_AFTER)
+    scheduled_actions.happen(timezone.now() + scheduled_actions.refunds.DECIDED_AFTER)
     refund = v1.refunds.retrieve(refund.id)
     assert (refund.status, refund.failure_reason) == ("failed", "lost_or_stolen_card")
     assert v1.charges.retrieve(intent.latest_charge).amount_refunded == 0
@@ -144,7 +144,7 @@ def test_a_refund_that_fails_at_the_bank_gives_its_amount_back(v1: Any, event_ty
 def test_a_refund_may_wait_and_then_arrive(v1: Any) -> None:
     refund = v1.refunds.create({"payment_intent": pay(v1, "pendingRefund").id})
     assert refund.status == "pending"
-    dues.happen(timezone.now() + dues.refunds.DECIDED_AFTER)
+    scheduled_actions.happen(timezone.now() + scheduled_actions.refunds.DECIDED_AFTER)
     assert v1.refunds.retrieve(refund.id).status == "succeeded"
 
 

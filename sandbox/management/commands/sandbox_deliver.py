@@ -6,8 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from sandbox import deliveries, dues
+from sandbox import scheduled_actions
 from sandbox.models import Delivery
+from sandbox.objects import deliveries
 
 
 class Command(BaseCommand):
@@ -26,9 +27,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         if options["settle"] or options["fail"]:
-            done = dues.settle_pending(now, succeeded=not options["fail"])
+            done = scheduled_actions.settle_pending(now, succeeded=not options["fail"])
             self.stdout.write(f"{done} payments {'failed' if options['fail'] else 'settled'}")
-        self.stdout.write(f"{dues.happen(now)} due things happened")
+        self.stdout.write(f"{scheduled_actions.happen(now)} due things happened")
         if options["event"]:
             deliveries.redeliver(options["event"], now)
         if options["lost"]:

@@ -1,0 +1,169 @@
+"""Disputes: the buyer's bank pulls the money back, evidence is sent, the bank decides.
+
+Invariant: the disputed amount leaves the balance when the dispute opens and comes back exactly once, if it
+is won.
+"""
+
+from typing import Any
+
+from sandbox import errors, store
+from sandbox.calls import Call
+from sandbox.objects import balance, events
+from sandbox.store import Body
+
+OPEN = ("needs_response", "under_review")
+EVIDENCE = [
+    "access_activity_log",
+    "billing_address",
+    "cancellation_policy",
+    "cancellation_policy_disclosure",
+    "cancellation_rebuttal",
+    "customer_communication",
+    "customer_email_address",
+    "customer_name",
+    "customer_purchase_ip",
+    "customer_signature",
+    "duplicate_charge_documentation",
+    "duplicate_charge_explanation",
+    "duplicate_charge_id",
+    "product_description",
+    "receipt",
+    "refund_policy",
+    "refund_policy_disclosure",
+    "refund_refusal_explanation",
+    "service_date",
+    "service_documentation",
+    "shipping_address",
+    "shipping_carrier",
+    "shipping_date",
+    "shipping_documentation",
+    "shipping_tracking_number",
+    "uncategorized_file",
+    "uncategorized_text",
+]
+
+
+def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Body:
+    """A dispute over all that is left of a charge. Raises StripeError when there is nothing to dispute."""
+    if charge["disputed"] or not charge["paid"]:
+        raise errors.StripeError(f"The charge {charge['id']} cannot be disputed.", code="charge_disputed")
+    body: Body = {
+        "id": store.new_id("dispute"),
+        "object": "dispute",
+        "amount": charge["amount"] - charge["amount_refunded"],
+        "balance_transactions": [],
+        "charge": charge["id"],
+        "created": call.now,
+        "currency": charge["currency"],
+        "enhanced_eligibility_types": [],
+        "evidence": dict.fromkeys(EVIDENCE) | {"enhanced_evidence": {}},
+        "evidence_details": {
+            "due_by": call.now + 9 * 86400,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+            "submission_method": "not_submitted",
+        },
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "network_reason_code": "10.4",
+        "payment_intent": charge["payment_intent"],
+        "payment_method_details": _method_details(charge),
+        "reason": reason,
+        "status": "needs_response",
+    }
+    movement = balance.book(
+        "adjustment",
+        body,
+        call,
+        amount=-body["amount"],
+        fee=balance.DISPUTE_FEE,
+        category="dispute",
+        description="Dispute",
+    )
+    body["balance_transactions"] = [movement]
+    store.add(body)
+    charge["disputed"] = True
+    store.save(charge)
+    events.record("charge.dispute.created", body, call)
+    events.record("charge.dispute.funds_withdrawn", body, call)
+    return body
+
+
+def _method_details(charge: Body) -> Body | None:
+    details = charge["payment_method_details"]
+    if details["type"] != "card":
+        return None
+    brand = details["card"]["brand"]
+    return {
+        "type": "card",
+        "card": {"brand": brand, "case_type": "chargeback", "network": brand, "network_reason_code": "10.4"},
+    }
+
+
+def decide(body: Body, call: Call, *, won: bool) -> Body:
+    """The bank's decision. Raises StripeError when it was made already."""
+    if body["status"] not in OPEN:
+        raise errors.StripeError(
+            f"This dispute is already closed: it is {body['status']}.", code="dispute_closed"
+        )
+    body["status"] = "won" if won else "lost"
+    if won:
+        movement = balance.book(
+            "adjustment",
+            body,
+            call,
+            amount=body["amount"],
+            category="dispute_reversal",
+            description="Dispute won",
+        )
+        body["balance_transactions"].append(movement)
+    store.save(body)
+    if won:
+        events.record("charge.dispute.funds_reinstated", body, call)
+    events.record("charge.dispute.closed", body, call)
+    return body
+
+
+def retrieve(call: Call) -> Body:
+    return store.get("dispute", call.ids["dispute"])
+
+
+def list_disputes(call: Call) -> Body:
+    return store.listing(
+        "dispute",
+        call,
+        "/v1/disputes",
+        charge=call.params.get("charge"),
+        payment_intent=call.params.get("payment_intent"),
+    )
+
+
+def update(call: Call) -> Body:
+    """Stage or submit evidence; `winning_evidence` and `losing_evidence` decide at once, as in test mode."""
+    body = retrieve(call)
+    if body["status"] not in OPEN:
+        raise errors.StripeError("This dispute is already closed", code="dispute_closed")
+    given: dict[str, Any] = call.params.get("evidence") or {}
+    body["evidence"] |= {name: value or None for name, value in given.items()}
+    if isinstance(call.params.get("metadata"), dict):
+        body["metadata"] |= call.params["metadata"]
+    details = body["evidence_details"]
+    details["has_evidence"] = any(body["evidence"][name] for name in EVIDENCE)
+    if call.params.get("submit", True):
+        details["submission_count"] += 1
+        details["submission_method"] = "manual"
+        body["status"] = "under_review"
+    store.save(body)
+    events.record("charge.dispute.updated", body, call)
+    words = body["evidence"]["uncategorized_text"]
+    if body["status"] == "under_review" and words in ("winning_evidence", "losing_evidence"):
+        return decide(body, call, won=words == "winning_evidence")
+    return body
+
+
+def close(call: Call) -> Body:
+    """Accept the dispute: it is lost."""
+    return decide(retrieve(call), call, won=False)

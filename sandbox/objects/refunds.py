@@ -1,0 +1,173 @@
+"""Refunds: money given back of a charge, in part or in whole, once or several times.
+
+Invariant: the refunds of a charge that have not failed never exceed it; a failed refund gives its amount
+back to the charge and to the balance.
+"""
+
+from datetime import timedelta
+
+from sandbox import errors, store
+from sandbox.calls import Call
+from sandbox.models import Due
+from sandbox.objects import balance, charges, customers, events
+from sandbox.store import Body
+
+DECIDED_AFTER = timedelta(seconds=5)
+
+
+def create(call: Call) -> Body:
+    """Refund a charge, or that of a payment intent. Raises StripeError when not so much is left of it."""
+    charge = _charge(call)
+    left = charge["amount"] - charge["amount_refunded"]
+    amount = call.params.get("amount", left)
+    if charge["disputed"] and not _dispute_won(charge):
+        raise errors.StripeError("This charge has been charged back.", code="charge_disputed")
+    if left == 0:
+        raise errors.StripeError(
+            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
+        )
+    if amount <= 0:
+        raise errors.StripeError("Invalid positive integer", code="parameter_invalid_integer", param="amount")
+    if amount > left:
+        wanted, rest = (balance.format_amount(value, charge["currency"]) for value in (amount, left))
+        raise errors.StripeError(
+            f"Refund amount ({wanted}) is greater than unrefunded amount on charge ({rest})", param="amount"
+        )
+    return _refund(charge, amount, call)
+
+
+def _charge(call: Call) -> Body:
+    if charge_id := call.params.get("charge"):
+        charge = store.get("charge", charge_id, "charge")
+    elif intent_id := call.params.get("payment_intent"):
+        intent = store.get("payment_intent", intent_id, "payment_intent")
+        found = store.find("charge", intent["latest_charge"])
+        if found is None or intent["status"] != "succeeded":
+            raise errors.StripeError(
+                f"This PaymentIntent ({intent_id}) does not have a successful charge to refund.",
+                param="payment_intent",
+            )
+        charge = found
+    else:
+        raise errors.StripeError(
+            "One of charge or payment_intent is required.", code="parameter_missing", param="charge"
+        )
+    if charge["status"] != "succeeded":
+        raise errors.StripeError(f"Charge {charge['id']} was not successful.", code="charge_not_refundable")
+    return charge
+
+
+def _dispute_won(charge: Body) -> bool:
+    return all(dispute["status"] == "won" for dispute in store.where("dispute", charge=charge["id"]))
+
+
+def _refund(charge: Body, amount: int, call: Call) -> Body:
+    kind = charge["payment_method_details"]["type"]
+    later = charges.behaviour(charge).later
+    waits = kind == "customer_balance" or later == "refund_waits"
+    body: Body = {
+        "id": store.new_id("refund"),
+        "object": "refund",
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "created": call.now,
+        "currency": charge["currency"],
+        "customer": charge["customer"],
+        "customer_account": None,
+        "destination_details": {"card": {"type": "refund"}, "type": "card"}
+        if kind == "card"
+        else {"type": kind},
+        "failure_balance_transaction": None,
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
+        "pending_reason": "processing" if waits else None,
+        "reason": call.params.get("reason"),
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "pending" if waits else "succeeded",
+        "transfer_reversal": None,
+    }
+    customers.merge_metadata(body, call.params.get("metadata") or {})
+    movement = balance.book("refund", body, call, amount=-amount, description="Refund")
+    body["balance_transaction"] = movement["id"]
+    store.add(body)
+    before = charge["amount_refunded"]
+    charge["amount_refunded"] = before + amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    store.save(charge)
+    events.record("refund.created", body, call)
+    events.record("charge.refunded", charge, call, {"amount_refunded": before, "refunded": False})
+    if waits or later == "refund_fails":
+        action = "fail_refund" if later == "refund_fails" else "settle_refund"
+        Due.objects.create(stripe_id=body["id"], action=action, due_at=call.moment + DECIDED_AFTER)
+    return body
+
+
+def settle(body: Body, call: Call) -> Body:
+    """A waiting refund reached the buyer."""
+    if body["status"] == "pending":
+        body |= {"status": "succeeded", "pending_reason": None}
+        store.save(body)
+        _tell_updated(body, call)
+    return body
+
+
+def fail(body: Body, call: Call, *, reason: str = "lost_or_stolen_card") -> Body:
+    """The bank sent the money back to us: the refund failed, whatever it was before."""
+    if body["status"] not in ("pending", "succeeded", "requires_action"):
+        raise errors.StripeError(
+            f"The refund {body['id']} is {body['status']} already.", code="refund_unexpected_state"
+        )
+    movement = balance.book("refund_failure", body, call, amount=body["amount"], description="Refund failed")
+    body |= {
+        "status": "failed",
+        "failure_reason": reason,
+        "failure_balance_transaction": movement["id"],
+        "pending_reason": None,
+    }
+    store.save(body)
+    charge = store.get("charge", body["charge"])
+    charge["amount_refunded"] -= body["amount"]
+    charge["refunded"] = False
+    store.save(charge)
+    _tell_updated(body, call)
+    events.record("refund.failed", body, call)
+    return body
+
+
+def _tell_updated(body: Body, call: Call) -> None:
+    for name in ("refund.updated", "charge.refund.updated"):
+        events.record(name, body, call)
+
+
+def retrieve(call: Call) -> Body:
+    return store.get("refund", call.ids["refund"])
+
+
+def list_refunds(call: Call) -> Body:
+    return store.listing(
+        "refund",
+        call,
+        "/v1/refunds",
+        charge=call.params.get("charge"),
+        payment_intent=call.params.get("payment_intent"),
+    )
+
+
+def update(call: Call) -> Body:
+    body = retrieve(call)
+    customers.merge_metadata(body, call.params.get("metadata", {}))
+    store.save(body)
+    _tell_updated(body, call)
+    return body
+
+
+def cancel(call: Call) -> Body:
+    body = retrieve(call)
+    if body["status"] != "requires_action":
+        raise errors.StripeError(
+            "Only a refund that requires action can be canceled.", code="refund_unexpected_state"
+        )
+    return fail(body, call, reason="merchant_request")
