@@ -24,9 +24,28 @@ from accounts.models import Account, Membership, User
 from config import embedded_postgres
 from pricing import book
 from pricing.models import Service
+from tests import clock as run_clock
 
 PASSWORD = "correct horse battery staple"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+# Before every moment that a test may begin at, and after the dates of the catalogues' rates.
+CATALOGUE_LOADED_AT = datetime(2026, 6, 15, tzinfo=UTC)
+
+
+def pytest_configure() -> None:
+    try:
+        run_clock.start()
+    except ValueError as error:
+        raise pytest.UsageError(f"DATE: {error}") from error
+
+
+def pytest_report_header() -> str:
+    return run_clock.header()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    run_clock.restart()
 
 
 def pytest_unconfigure() -> None:
@@ -74,6 +93,13 @@ def ledger_can_be_emptied() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def clock_is_set_first(request: pytest.FixtureRequest) -> None:
+    """A test that sets the clock sets it before anything else is made, accounts included."""
+    if "clock" in request.fixturenames:
+        request.getfixturevalue("clock")
+
+
+@pytest.fixture(autouse=True)
 def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
     """What a process remembers of keys, and real commits to the cache, must not reach the next test."""
     yield
@@ -91,7 +117,8 @@ def catalogue(db: None) -> None:
         return
     if settings.CATALOGUE not in _catalogue_rows:
         before = _counts()
-        call_command("load_catalogue", verbosity=0)
+        with time_machine.travel(CATALOGUE_LOADED_AT):
+            call_command("load_catalogue", verbosity=0)
         changed = [table for table, count in _counts().items() if count != before[table]]
         _catalogue_rows[settings.CATALOGUE] = {table: _copied(table) for table in changed}
     else:

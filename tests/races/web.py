@@ -15,6 +15,8 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db import connection
 
+from tests import clock
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_SECONDS = 60
 
@@ -25,11 +27,12 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
     given = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.web_settings",
         "DATABASE_URL": _database_url(),
         "REFILL_VAR": str(settings.VAR_DIR),
         "SITE_URL": address,
         "LOG_LEVEL": "ERROR",
+        **clock.environment(),
         **environment,
     }
     command = [

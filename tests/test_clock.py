@@ -1,0 +1,51 @@
+"""The clock of a run: every test begins at the same moment, and child processes follow it."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from accounts.models import Account, User
+from tests import clock as run_clock
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_every_test_begins_at_the_moment_of_the_run(attempt: int) -> None:
+    moment = run_clock.parsed(run_clock.header().removeprefix("date: DATE=").split()[0])
+    assert timedelta(0) <= timezone.now() - moment < timedelta(seconds=60)
+    with time_machine.travel(moment + timedelta(days=400)):
+        assert timezone.now() - moment >= timedelta(days=400)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2028-02-29", datetime(2028, 2, 29, 12, tzinfo=UTC)),
+        ("2027-03-28T00:59:50Z", datetime(2027, 3, 28, 0, 59, 50, tzinfo=UTC)),
+        ("2027-03-28T02:59:50+02:00", datetime(2027, 3, 28, 0, 59, 50, tzinfo=UTC)),
+        ("2027-03-28T00:59", datetime(2027, 3, 28, 0, 59, tzinfo=UTC)),
+    ],
+)
+def test_a_date_means_its_noon_and_a_time_is_utc(text: str, moment: datetime) -> None:
+    assert run_clock.parsed(text) == moment
+
+
+def test_the_clock_fixture_is_set_before_the_account_is_opened(
+    alice: User, account_of: Any, clock: Any
+) -> None:
+    assert account_of(alice).created_at == datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert Account.objects.filter(created_at__gt=timezone.now()).count() == 0
+
+
+def test_a_child_process_follows_the_clock_of_the_test() -> None:
+    code = "from tests import clock; clock.follow(); import time; print(time.time())"
+    environment = os.environ | run_clock.environment()
+    started = time.time()
+    child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert started - 1 <= float(child.stdout) <= time.time() + 1
