@@ -1,7 +1,7 @@
-"""What production refuses to start with.
+"""What an installation refuses to start with.
 
-Invariant: in production mode nothing stands on a development default. Every fault is named with its setting,
-all of them at once, so that a deployment is mended in one go.
+Invariants: the environment is a known one; in production mode nothing stands on a development default. Every
+fault is named with its setting, all of them at once, so that a deployment is mended in one go.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 DEVELOPMENT_SECRET_KEY = "development-only-not-a-secret"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 50
+ENVIRONMENTS = ("development", "production")
 LIVE_PREFIXES = ("sk_live_", "rk_live_")
 STRIPE_API = "https://api.stripe.com"
 
@@ -20,7 +21,7 @@ STRIPE_API = "https://api.stripe.com"
 class Facts:
     """The settings that decide whether starting is safe, as the environment gave them."""
 
-    production: bool
+    environment: str
     sandbox: bool
     debug: bool
     secret_key: str
@@ -31,10 +32,15 @@ class Facts:
     stripe_webhook_secrets: tuple[str, ...]
     given: frozenset[str]  # names of the environment variables that are set and not empty
 
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
 
 def refuse(facts: Facts) -> None:
     """Raise ImproperlyConfigured, naming every setting at fault; return quietly when there is none."""
-    faults = _sandbox_faults(facts)
+    # Which checks apply depends on the environment, so an unknown one is the only fault that is named.
+    faults = _environment_faults(facts) or _sandbox_faults(facts)
     if facts.production:
         faults += _secret_faults(facts) + _address_faults(facts) + _missing_faults(facts)
     if faults:
@@ -49,6 +55,13 @@ def refuse(facts: Facts) -> None:
 def given_in(environment: Mapping[str, str]) -> frozenset[str]:
     """Names of the variables that are set to something."""
     return frozenset(name for name, value in environment.items() if value.strip())
+
+
+def _environment_faults(facts: Facts) -> list[str]:
+    if facts.environment in ENVIRONMENTS:
+        return []
+    valid = " or ".join(f"“{name}”" for name in ENVIRONMENTS)
+    return [f"REFILL_ENV must be {valid}, not “{facts.environment}”"]
 
 
 def _sandbox_faults(facts: Facts) -> list[str]:

@@ -18,7 +18,8 @@ env = environ.Env()
 GIVEN = production.given_in(env.ENVIRON)
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.str("REFILL_VAR", default="") or BASE_DIR / "var").resolve()
-PRODUCTION = env.str("REFILL_ENV", default="development") == "production"
+ENVIRONMENT = env.str("REFILL_ENV", default="") or "development"
+PRODUCTION = ENVIRONMENT == "production"
 DEBUG = env.bool("DEBUG", default=False)
 PORT = env.int("PORT", default=8000)
 SITE_URL = (env.str("SITE_URL", default="") or f"http://127.0.0.1:{PORT}").rstrip("/")
@@ -39,7 +40,7 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or (
 )
 production.refuse(
     production.Facts(
-        production=PRODUCTION,
+        environment=ENVIRONMENT,
         sandbox=SANDBOX,
         debug=DEBUG,
         secret_key=SECRET_KEY,
@@ -296,7 +297,7 @@ if SENTRY_DSN:
 
     sentry_sdk.init(
         dsn=SENTRY_DSN,
-        environment="production" if PRODUCTION else "development",
+        environment=ENVIRONMENT,
         send_default_pii=False,
         include_local_variables=False,  # a local variable may hold a key
         traces_sample_rate=env.float("SENTRY_TRACES", default=0.0),

@@ -29,7 +29,7 @@ def sandbox_stands_alone(app_configs: Any, **kwargs: Any) -> list[checks.CheckMe
         found.append(
             checks.Error(
                 "The sandbox is installed in production mode.",
-                hint="Set STRIPE_SECRET_KEY, or REFILL_ENV to something other than production.",
+                hint="Set STRIPE_SECRET_KEY, or REFILL_ENV=development.",
                 id="sandbox.E002",
             )
         )

@@ -15,7 +15,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 REAL_SECRET = "kT7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dA-uEiOqWxYzPlMkNjBh"
 
 SOUND = production.Facts(
-    production=True,
+    environment="production",
     sandbox=False,
     debug=False,
     secret_key=REAL_SECRET,
@@ -86,9 +86,25 @@ def test_it_refuses_and_names_the_setting(change: dict[str, object], named: str)
 
 @pytest.mark.fault("O4")
 def test_a_live_key_beside_the_sandbox_is_refused_in_development_too() -> None:
-    facts = dataclasses.replace(SOUND, production=False, sandbox=True)
+    facts = dataclasses.replace(SOUND, environment="development", sandbox=True)
     with pytest.raises(ImproperlyConfigured, match="STRIPE_SECRET_KEY is a live key while SANDBOX is on"):
         production.refuse(facts)
+
+
+@pytest.mark.fault("O8")
+@pytest.mark.parametrize("name", ["prod", "Production", "staging", "test", "production "])
+def test_an_unknown_environment_is_refused_with_the_names_that_there_are(name: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="REFILL_ENV") as refusal:
+        production.refuse(dataclasses.replace(SOUND, environment=name))
+    assert "development" in str(refusal.value) and "production" in str(refusal.value)
+
+
+@pytest.mark.fault("O8")
+def test_the_real_settings_refuse_an_unknown_environment_before_anything_is_started() -> None:
+    refused = start(REFILL_ENV="prod", DATABASE_URL=None, SECRET_KEY=None)
+    assert refused.returncode != 0
+    assert "REFILL_ENV must be “development” or “production”, not “prod”" in refused.stderr
+    assert "SECRET_KEY" not in refused.stderr  # which checks apply is not decided
 
 
 def test_it_names_all_faults_at_once() -> None:
