@@ -36,17 +36,17 @@ class AccountAdapter(DefaultAccountAdapter):
     """Sign-up, sign-in, mail."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
-        "account_inactive": _("This sign-in has been closed. Write to support if that is a mistake."),
+        "account_inactive": _("This account is deactivated. Contact support if you think this is a mistake."),
         "email_password_mismatch": _(
-            "This e-mail address and password do not belong together. Check both, or have a code sent to you."
+            "The e-mail address or the password is wrong. Check both, or sign in with a code."
         ),
-        "email_taken": _("This e-mail address is in use already. Sign in with it, or take another one."),
-        "enter_current_password": _("This is not your present password. Try again, or reset it by e-mail."),
-        "incorrect_code": _("This is not the code from our last e-mail. Check it, or have a new one sent."),
-        "incorrect_password": _("This is not your password. Try again, or reset it by e-mail."),
-        "same_as_current": _("This is your address already. Enter the one to change to."),
-        "too_many_login_attempts": _("Too many attempts failed. Wait five minutes, then try again."),
-        "rate_limited": _("That was too often. Wait a minute, then try again."),
+        "email_taken": _("This e-mail address is already in use. Sign in with it, or use a different one."),
+        "enter_current_password": _("The current password is wrong. Try again, or reset your password."),
+        "incorrect_code": _("The code is wrong. Check the latest e-mail, or request a new code."),
+        "incorrect_password": _("The password is wrong. Try again, or reset your password."),
+        "same_as_current": _("This is already your e-mail address. Enter a different one."),
+        "too_many_login_attempts": _("Too many failed attempts. Wait five minutes, then try again."),
+        "rate_limited": _("Too many attempts. Wait a minute, then try again."),
     }
 
     def save_user(
@@ -91,7 +91,7 @@ class AccountAdapter(DefaultAccountAdapter):
             log.error("mail_not_sent", template=template_prefix, reason=type(error).__name__)
             messages.error(
                 current.request,
-                _("E-mail cannot be sent now. Nothing is lost: ask for it again in a few minutes."),
+                _("The e-mail could not be sent. Try again in a few minutes."),
             )
 
 
@@ -99,9 +99,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     """Second factors: encrypted at rest, named after the product."""
 
     error_messages = DefaultMFAAdapter.error_messages | {
-        "incorrect_code": _(
-            "This code is not the one your app shows now. Wait for its next code and enter that."
-        )
+        "incorrect_code": _("The code is wrong or expired. Wait for the next code in your app and enter it.")
     }
 
     def encrypt(self, text: str) -> str:

@@ -36,7 +36,7 @@ class MembershipsOfUser(ReadOnlyInline):
     model = Membership
     of = "user_id"
     fields = readonly_fields = ["account", "role", "created_at"]
-    verbose_name_plural = _("Acts for")
+    verbose_name_plural = _("Accounts")
 
 
 class MembershipsOfAccount(ReadOnlyInline):
@@ -63,8 +63,8 @@ class UserAdmin(StaffAdmin):
     ordering = ["-date_joined"]
     fieldsets = [
         (None, {"fields": ["email", "first_name", "last_name", "language", "public_id"]}),
-        (_("May"), {"fields": ["is_active", *_POWERS]}),
-        (_("Times"), {"fields": ["last_login", "date_joined"]}),
+        (_("Permissions"), {"fields": ["is_active", *_POWERS]}),
+        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
     filter_horizontal = ["groups", "user_permissions"]
     inlines = [MembershipsOfUser]
@@ -110,15 +110,15 @@ class UserAdmin(StaffAdmin):
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
             sign_in_events.end_sessions(user)
-        messages.success(request, _("The sessions are ended."))
+        messages.success(request, _("The sessions were ended."))
 
-    @admin.action(description=_("Remove the second factor (lost phone)"), permissions=["change"])
+    @admin.action(description=_("Turn off two-step sign-in (lost phone)"), permissions=["change"])
     def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
             Authenticator.objects.filter(user=user).delete()
             sign_in_events.end_sessions(user)
             self.log_change(request, user, "Removed the second factor.")
-        messages.success(request, _("The second factor is removed, and the sessions are ended."))
+        messages.success(request, _("Two-step sign-in was turned off, and the sessions were ended."))
 
     def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
         return [user for user in queryset if self.has_change_permission(request, user)]
@@ -136,7 +136,7 @@ class AccountAdmin(StaffAdmin):
     readonly_fields = ["public_id", "kind", "person", "created_at", "erased_at", "on_wall"]
     fieldsets = [
         (None, {"fields": ["name", "public_id", "kind", "person", "external_id", "zone", "on_wall"]}),
-        (_("Times"), {"fields": ["created_at", "erased_at"]}),
+        (_("Dates"), {"fields": ["created_at", "erased_at"]}),
     ]
     inlines: list[type[TabularInline]] = [MembershipsOfAccount, KeysOfAccount, ProjectsOfAccount]
     actions = None
@@ -170,9 +170,11 @@ class MembershipAdmin(StaffAdmin):
         try:
             memberships.change_role(obj, form.cleaned_data["role"])
         except memberships.LastOwner:
-            messages.error(request, _("Nothing was changed: the account would be left without an owner."))
+            messages.error(request, _("Nothing was changed: an account needs at least one owner."))
 
-    @admin.action(description=_("Remove from the account, with the keys they made"), permissions=["change"])
+    @admin.action(
+        description=_("Remove from the account and revoke the keys they created"), permissions=["change"]
+    )
     def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset.select_related("user", "account"):
             try:
@@ -180,7 +182,7 @@ class MembershipAdmin(StaffAdmin):
             except memberships.LastOwner:
                 messages.error(
                     request,
-                    _("%(user)s is the only owner of %(account)s: name another owner first.")
+                    _("%(user)s is the only owner of %(account)s. Add another owner first.")
                     % {"user": membership.user, "account": membership.account},
                 )
 

@@ -26,7 +26,7 @@ class PersonCreation(forms.ModelForm):
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
         if User.objects.filter(email=email).exists():
-            raise ValidationError(_("There is a user with this address already. Search for it in the list."))
+            raise ValidationError(_("A user with this address already exists. Search for it in the list."))
         return email
 
 
@@ -41,7 +41,7 @@ class AccountChange(forms.ModelForm):
         zone: str = self.cleaned_data["zone"]
         if not zones.is_known(zone):
             raise ValidationError(
-                _("“%(zone)s” is no zone we know. Write it as in Europe/Berlin or UTC."),
+                _("“%(zone)s” is not a known time zone. Use a name such as Europe/Berlin or UTC."),
                 params={"zone": zone},
             )
         return zone
@@ -57,10 +57,10 @@ class PlatformKey(forms.Form):
         label=_("Name"),
         max_length=100,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("Which system will use it, for example “Production backend”."),
+        help_text=_("The system that uses the key, for example “Production backend”."),
     )
     scopes = forms.MultipleChoiceField(
-        label=_("It may"),
+        label=_("Scopes"),
         choices=ApiKey.Scope.choices,
         initial=ApiKey.Scope.values,
         widget=forms.CheckboxSelectMultiple,
@@ -68,4 +68,4 @@ class PlatformKey(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["scopes"].error_messages["required"] = _("A key that may do nothing is of no use.")
+        self.fields["scopes"].error_messages["required"] = _("Choose at least one scope.")

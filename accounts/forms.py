@@ -32,7 +32,7 @@ class ProfileForm(forms.ModelForm):
         language: str = self.cleaned_data["language"]
         if language not in dict(settings.LANGUAGES):
             raise ValidationError(
-                _("“%(value)s” is not offered. Choose a language from the list.") % {"value": language}
+                _("“%(value)s” is not available. Choose a language from the list.") % {"value": language}
             )
         return language
 
@@ -41,13 +41,13 @@ class AccountForm(forms.ModelForm):
     """The account's name and where its days begin."""
 
     zone = forms.ChoiceField(
-        label=_("Accounting zone"),
+        label=_("Time zone"),
         help_text=_(
             "Daily credits renew at midnight in this zone. A change takes effect with the next renewal, "
             "so that no day is given twice."
         ),
         error_messages={
-            "invalid_choice": _("“%(value)s” is no time zone that we know. Choose one from the list.")
+            "invalid_choice": _("“%(value)s” is not a known time zone. Choose one from the list.")
         },
     )
 
@@ -68,10 +68,12 @@ class KeyForm(forms.Form):
 
     once = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
     name = forms.CharField(
-        label=_("Name"), max_length=100, help_text=_("Where it is used, for example “Production server”.")
+        label=_("Name"),
+        max_length=100,
+        help_text=_("Where the key is used, for example “Production server”."),
     )
     scopes = forms.MultipleChoiceField(
-        label=_("It may"),
+        label=_("Scopes"),
         choices=[
             (ApiKey.Scope.READ, _("Read balances, history and prices")),
             (ApiKey.Scope.SPEND, _("Spend credits")),
@@ -79,7 +81,7 @@ class KeyForm(forms.Form):
         ],
         initial=[ApiKey.Scope.READ, ApiKey.Scope.SPEND],
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": _("A key that may do nothing is of no use. Choose at least one.")},
+        error_messages={"required": _("Choose at least one scope.")},
     )
 
 
@@ -92,8 +94,8 @@ class ProviderKeyForm(forms.Form):
         min_length=8,
         max_length=400,
         widget=forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-        help_text=_("Stored encrypted and never shown again; a new one replaces it."),
-        error_messages={"min_length": _("A provider's key is longer than this. Copy it whole.")},
+        help_text=_("Stored encrypted and never shown again. A new key replaces the old one."),
+        error_messages={"min_length": _("The key is too short. Copy the complete key.")},
     )
 
     def __init__(self, *args: Any, providers: list[tuple[str, str]], **kwargs: Any) -> None:
@@ -106,6 +108,6 @@ class ProviderKeyForm(forms.Form):
         secret: str = self.cleaned_data["secret"].strip()
         if not secret.isascii() or not secret.isprintable() or " " in secret:
             raise ValidationError(
-                _("A key has no spaces and no unusual signs in it. Copy it again, and nothing beside it.")
+                _("The key contains characters that are not allowed. Copy only the key, without spaces.")
             )
         return secret

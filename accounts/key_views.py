@@ -51,7 +51,9 @@ def _issue(request: AccountRequest, form: KeyForm) -> api_keys.Issued | None:
             now=timezone.now(),
         )
     except api_keys.TooManyKeys:
-        form.add_error(None, _("There are %(n)d keys already. Revoke one first.") % {"n": api_keys.MOST_KEYS})
+        form.add_error(
+            None, _("The account already has %(n)d keys. Revoke a key first.") % {"n": api_keys.MOST_KEYS}
+        )
         return None
     request.session[MADE] = form.cleaned_data["once"]
     return issued
@@ -68,7 +70,9 @@ def revoke_key(request: AccountRequest, public_id: str) -> HttpResponse:
     if request.method == "GET":
         return render(request, "accounts/revoke_key.html", {"key": key})
     api_keys.revoke(key, timezone.now())
-    messages.success(request, _("“%(name)s” is revoked. Nothing accepts it any more.") % {"name": key.name})
+    messages.success(
+        request, _("“%(name)s” was revoked. Requests with this key are rejected.") % {"name": key.name}
+    )
     return redirect("api_keys")
 
 
@@ -86,7 +90,7 @@ def provider_keys_page(request: AccountRequest) -> HttpResponse:
         access.require_may_buy(request)
         if form.is_valid():
             provider_keys.store(account=request.account, now=timezone.now(), **form.cleaned_data)
-            messages.success(request, _("The key is stored. Calls paid with it cost no credits."))
+            messages.success(request, _("The key was saved. Calls that use it cost no credits."))
             return redirect("provider_keys")
     names = dict(providers)
     rows = [
@@ -109,7 +113,7 @@ def forget_provider_key(request: AccountRequest, public_id: str) -> HttpResponse
     if key is None or key.account_id != request.account.pk:
         raise Http404
     if request.method == "GET":
-        return render(request, "accounts/forget_provider_key.html", {"key": key})
+        return render(request, "accounts/delete_provider_key.html", {"key": key})
     provider_keys.forget(key)
-    messages.success(request, _("The key is deleted. Calls at this provider cost credits again."))
+    messages.success(request, _("The key was deleted. Calls to this provider cost credits again."))
     return redirect("provider_keys")

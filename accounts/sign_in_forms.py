@@ -18,7 +18,7 @@ LABELS = {
     "login": _("E-mail address"),
     "email": _("E-mail address"),
     "password": _("Password"),
-    "oldpassword": _("Present password"),
+    "oldpassword": _("Current password"),
     "code": _("Code"),
 }
 
@@ -73,7 +73,7 @@ class ConfirmAddressCode(OurWords, account_forms.ConfirmEmailVerificationCodeFor
 class ChangeAddress(OurWords, account_forms.AddEmailForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["email"].label = _("New address")
+        self.fields["email"].label = _("New e-mail address")
 
 
 class ResetPassword(OurWords, account_forms.ResetPasswordForm):

@@ -25,7 +25,7 @@ def settings_page(request: AccountRequest) -> HttpResponse:
     profile = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and profile.is_valid():
         profile.save()
-        messages.success(request, _("Your profile is saved."))
+        messages.success(request, _("Profile saved."))
         return redirect("settings")
     return _settings(request, profile, AccountForm(instance=request.account))
 
@@ -39,7 +39,7 @@ def account_settings(request: AccountRequest) -> HttpResponse:
     if not form.is_valid():
         return _settings(request, ProfileForm(instance=request.user), form)
     form.save()
-    messages.success(request, _("The account is saved."))
+    messages.success(request, _("Account saved."))
     return redirect("settings")
 
 
@@ -48,7 +48,7 @@ def account_settings(request: AccountRequest) -> HttpResponse:
 def switch_account(request: AccountRequest, public_id: str) -> HttpResponse:
     """Work in another of one's accounts."""
     membership = access.choose_account(request, Account.uuid_of(public_id))
-    messages.success(request, _("You now work in “%(name)s”.") % {"name": membership.account.name})
+    messages.success(request, _("Switched to “%(name)s”.") % {"name": membership.account.name})
     return redirect(_way_back(request))
 
 

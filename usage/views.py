@@ -53,7 +53,7 @@ def counter(request: AccountRequest) -> HttpResponse:
     seen = request.GET.get("seen", "")
     if seen and seen == standing.version_of(request.account, timezone.now()):
         return HttpResponse(status=204)
-    response = render(request, "_credit_news.html")
+    response = render(request, "_credit_update.html")
     response["HX-Trigger"] = "balance-changed"
     return response
 

@@ -1,4 +1,4 @@
-"""Charts as server-side SVG: `day_chart`, `share_bars`, `composition`.
+"""Charts as server-side SVG: `day_chart`, `share_bars`, `stacked_bar`.
 
 Invariant: every figure a chart draws stands as text beside it, so that nobody has to read it off a bar.
 """
@@ -47,8 +47,8 @@ def share_bars(rows: Sequence[dict[str, Any]], *, title: str, unit: str) -> dict
     }
 
 
-@register.inclusion_tag("_composition.html")
-def composition(parts: Sequence[tuple[str, Decimal]], *, title: str) -> dict[str, Any]:
+@register.inclusion_tag("_stacked_bar.html")
+def stacked_bar(parts: Sequence[tuple[str, Decimal]], *, title: str) -> dict[str, Any]:
     """One bar made of (kind, amount) parts in order, each as wide as its share."""
     whole = sum((amount for _, amount in parts), Decimal(0))
     gone = Decimal(0)

@@ -82,7 +82,7 @@ def test_one_key_too_many_is_refused_with_the_way_out(alice, signed_in, monkeypa
     make(browser)
     page = make(browser)
     assert page.status_code == 422
-    assert "Revoke one first" in page.content.decode()
+    assert "Revoke a key first" in page.content.decode()
 
 
 @pytest.mark.fault("Z5")

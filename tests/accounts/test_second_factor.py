@@ -53,7 +53,7 @@ def test_turning_it_on_ends_every_other_session(confirmed):
     assert here.get(reverse("settings")).status_code == 200
     assert here.session.session_key != before
     assert elsewhere.get(reverse("settings")).status_code == 302
-    assert "Your second factor is on" in subjects_to(confirmed.email)
+    assert "Two-step sign-in is on" in subjects_to(confirmed.email)
 
 
 @pytest.mark.fault("W10")
@@ -85,7 +85,7 @@ def test_signing_in_asks_for_it(confirmed):
     assert sign_in(browser, confirmed).url.startswith(reverse("mfa_authenticate"))
     assert "_auth_user_id" not in browser.session
     page = browser.post(reverse("mfa_authenticate"), {"code": "000000"})
-    assert "its next code" in page.content.decode()
+    assert "the next code in your app" in page.content.decode()
     codes = Authenticator.objects.get(user=confirmed, type="recovery_codes").wrap().get_unused_codes()
     browser.post(reverse("mfa_authenticate"), {"code": codes[0]})
     assert browser.session["_auth_user_id"] == str(confirmed.pk)

@@ -211,7 +211,7 @@ def test_changing_the_address_takes_the_code_sent_to_the_new_one(confirmed):
     browser.post(reverse("account_email_verification_sent"), {"code": code_sent_to("alice.new@example.org")})
     confirmed.refresh_from_db()
     assert confirmed.email == "alice.new@example.org"
-    assert "Your address was changed" in subjects_to("alice@example.org")
+    assert "Your e-mail address was changed" in subjects_to("alice@example.org")
 
 
 @pytest.mark.parametrize(

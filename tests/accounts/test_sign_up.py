@@ -51,7 +51,7 @@ def test_a_wrong_code_is_refused_with_a_way_on(visitor):
     wrong = "000000" if code != "000000" else "111111"
     page = visitor.post(CONFIRM, {"code": wrong})
     assert page.status_code == 200
-    assert "have a new one sent" in page.content.decode()
+    assert "request a new code" in page.content.decode()
 
 
 def test_three_wrong_codes_end_the_attempt(visitor):
@@ -131,7 +131,7 @@ def test_signing_up_with_a_known_address_looks_the_same(alice):
 @pytest.mark.fault("W5")
 def test_the_owner_of_a_known_address_is_told_by_mail_and_nobody_else(alice):
     sign_up(Client(), alice.email)
-    assert subjects_to(alice.email) == ["You have an account already"]
+    assert subjects_to(alice.email) == ["You already have an account"]
     assert User.objects.filter(email=alice.email).count() == 1
 
 
@@ -163,7 +163,7 @@ def test_two_sign_ups_of_one_address_at_once_answer_alike(visitor):
 def test_when_mail_is_down_the_page_says_so(visitor):
     with mock.patch("django.core.mail.EmailMultiAlternatives.send", side_effect=ConnectionRefusedError):
         sign_up(visitor, "dora@example.org")
-    assert "E-mail cannot be sent now" in visitor.get(CONFIRM).content.decode()
+    assert "The e-mail could not be sent" in visitor.get(CONFIRM).content.decode()
 
 
 def test_too_many_sign_ups_from_one_place_are_stopped(visitor):

@@ -79,6 +79,6 @@ def test_lying_bars_are_shares_of_the_longest_and_percentages_of_the_whole() -> 
 
 def test_parts_of_a_balance_stand_side_by_side() -> None:
     parts = [("daily", Decimal(25)), ("top_up", Decimal(75))]
-    page = drawn('{% composition parts title="Parts" %}', parts=parts)
+    page = drawn('{% stacked_bar parts title="Parts" %}', parts=parts)
     assert 'class="kind-daily" x="0.000%" width="25.000%"' in page
     assert 'class="kind-top_up" x="25.000%" width="75.000%"' in page

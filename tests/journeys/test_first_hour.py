@@ -18,7 +18,7 @@ def sign_up(page: Page, address: str) -> None:
     page.goto("/accounts/signup/")
     page.get_by_label("E-mail address").fill(address)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Create account").click()
     page.get_by_label("Code").fill(code_sent_to(address.lower()))
     page.get_by_role("button", name="Confirm").click()
     expect(page).to_have_url(re.compile(r"/$"))
@@ -48,7 +48,7 @@ def test_from_signing_up_to_the_first_charge_and_a_revoked_key(page: Page, site:
 
     page.get_by_role("link", name="API keys").click()
     page.get_by_label("Name").fill("My first program")
-    page.get_by_role("button", name="Make the key").click()
+    page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text().strip()
     status, balance = ask(site, "balance", secret)
     assert (status, balance["available"]) == (200, "100")
@@ -61,20 +61,20 @@ def test_from_signing_up_to_the_first_charge_and_a_revoked_key(page: Page, site:
     expect(dialog).to_be_visible()
     name = dialog.locator("h2").inner_text()
     dialog.get_by_role("button", name="Revoke").click()
-    expect(page.locator("#messages")).to_contain_text("Nothing accepts it any more")
+    expect(page.locator("#messages")).to_contain_text("Requests with this key are rejected")
     assert "My first program" in name
 
 
 def test_a_second_factor_is_set_up_and_asked_for(page: Page, site: str) -> None:
     sign_up(page, "dora@example.org")
     page.goto("/accounts/2fa/")
-    page.get_by_role("link", name="Set up").click()
+    page.get_by_role("link", name="Set up authenticator").click()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Confirm").click()
-    page.get_by_text("Cannot scan it?").click()
+    page.get_by_text("Can't scan the QR code?").click()
     secret = page.locator("details code").inner_text().strip()
     page.get_by_label("Code").fill(shown_by_app(secret))
-    page.get_by_role("button", name="Turn on").click()
+    page.get_by_role("button", name="Turn on authenticator").click()
     codes = page.locator(".code-list code").all_inner_texts()
     assert len(codes) == 10
 
@@ -83,7 +83,7 @@ def test_a_second_factor_is_set_up_and_asked_for(page: Page, site: str) -> None:
     page.get_by_label("E-mail address").fill("dora@example.org")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Your second factor")).to_be_visible()
+    expect(page.get_by_role("heading", name="Two-step sign-in")).to_be_visible()
     page.get_by_label("Code").fill(codes[0])
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#credit-figure")).to_contain_text("100")

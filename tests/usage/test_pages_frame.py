@@ -131,7 +131,7 @@ def test_the_early_bird_status_is_marked(
 def test_what_is_not_there_says_so_and_leads_back(alice: User, signed_in: SignedIn) -> None:
     response = signed_in(alice).get("/nowhere/")
     assert response.status_code == 404
-    assert b"There is nothing at this address" in response.content
+    assert b"Page not found" in response.content
     assert b'href="/"' in response.content
 
 
@@ -141,7 +141,7 @@ def test_a_stale_form_is_refused_with_a_sentence(alice: User) -> None:
     strict.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
     response = strict.post("/accounts/logout/")
     assert response.status_code == 403
-    assert b"This form has gone stale" in response.content
+    assert b"This form has expired" in response.content
 
 
 @override_settings(ALLOWED_HOSTS=["portal.example"])
@@ -149,7 +149,7 @@ def test_a_stale_form_is_refused_with_a_sentence(alice: User) -> None:
 def test_a_forged_host_is_refused_with_a_sentence(db: None, client: Client) -> None:
     response = client.get("/accounts/login/", headers={"host": "evil.example"})
     assert response.status_code == 400
-    assert b"could not be understood" in response.content
+    assert b"read this request" in response.content
 
 
 def test_a_fault_of_ours_has_a_page_that_needs_nothing(
@@ -164,4 +164,4 @@ def test_a_fault_of_ours_has_a_page_that_needs_nothing(
     client.raise_request_exception = False
     response = client.get("/brand.css")
     assert response.status_code == 500
-    assert b"Something failed on our side" in response.content
+    assert b"Something went wrong on our side" in response.content

@@ -40,13 +40,13 @@ def test_a_member_with_the_mark_stands_on_the_wall_when_she_says_so(
 ) -> None:
     client = signed_in(alice)
     settings = client.get("/settings/").content.decode()
-    assert "Put my name on the wall" in settings
+    assert "Add my name" in settings
     assert "Early bird" in settings  # the mark, in the header
     assert early_bird.name not in names_on_wall()
     client.post("/wall/stand/", {"on": "yes"})
     assert early_bird.name in names_on_wall()
     assert "alice@example.org" not in names_on_wall()
-    assert "Take my name off" in client.get("/settings/").content.decode()
+    assert "Remove my name" in client.get("/settings/").content.decode()
     client.post("/wall/stand/", {"on": "no"})
     assert early_bird.name not in names_on_wall()
 
