@@ -37,7 +37,7 @@ REFUSALS = (
     purchases.PriceChanged,
 )
 UNREACHABLE = gettext_lazy(
-    "The payment provider cannot be reached. Nothing was charged; try again in a moment."
+    "The payment provider did not answer. Check your purchases and your plan before you try again."
 )
 
 

@@ -126,7 +126,10 @@ def as_problem(error: Exception) -> Problem:
         return Problem(
             503,
             "unavailable",
-            _("The database cannot take this now. Nothing was changed; the same request may be sent again."),
+            _(
+                "The database did not complete this request, so its outcome is unknown. Send the same request"
+                " again with the same Idempotency-Key."
+            ),
             headers={"Retry-After": "5"},
         )
     return Problem(

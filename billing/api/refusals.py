@@ -69,7 +69,10 @@ def problem_of(error: Any) -> Problem:
         return Problem(
             503,
             "payment_provider_unreachable",
-            _("The payment provider cannot be reached. Nothing was charged; try again with the same key."),
+            _(
+                "The payment provider did not answer, so the outcome is unknown. Send the same request again"
+                " with the same Idempotency-Key."
+            ),
             headers={"Retry-After": "5"},
         )
     if isinstance(error, stripe_gateway.StripeProblem | subscription_sync.NotOurs):

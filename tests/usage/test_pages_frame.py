@@ -165,3 +165,4 @@ def test_a_fault_of_ours_has_a_page_that_needs_nothing(
     response = client.get("/brand.css")
     assert response.status_code == 500
     assert b"Something went wrong on our side" in response.content
+    assert b"check whether the change was made" in response.content

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout
+from billing import checkout, stripe_gateway
 from billing.models import Purchase
 from pricing import book
 from pricing.models import Pack, Plan
@@ -51,6 +51,22 @@ def test_the_same_key_is_the_same_order_and_another_body_is_refused(api: Any) ->
     assert api.post("checkouts", {**body, "quantity": 2}, key="k").status_code == 422
     assert api.post("checkouts", body).json()["code"] == "idempotency_key_required"
     assert Purchase.objects.count() == 1
+
+
+@pytest.mark.fault("I9")
+def test_when_stripe_does_not_answer_the_outcome_is_said_to_be_unknown(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any, **__: Any) -> None:
+        raise stripe_gateway.Unreachable("timed out")
+
+    monkeypatch.setattr(checkout, "open_page", silent)
+    api.client.raise_request_exception = False
+    answer = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"}, key="k")
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (503, "payment_provider_unreachable")
+    assert "outcome is unknown" in problem["detail"] and "same Idempotency-Key" in problem["detail"]
+    assert answer["Retry-After"] == "5"
 
 
 @pytest.mark.fault("P10", "I3")

@@ -129,8 +129,8 @@ def test_what_was_not_foreseen_is_answered_without_its_insides(api: Any, monkeyp
     assert b"secret" not in answer.content
 
 
-@pytest.mark.fault("O3")
-def test_a_database_that_takes_nothing_is_503(api: Any, monkeypatch: Any) -> None:
+@pytest.mark.fault("O3", "I9")
+def test_a_database_that_takes_nothing_is_503_with_an_unknown_outcome(api: Any, monkeypatch: Any) -> None:
     from django.db import InternalError
 
     from usage.api import charges
@@ -143,6 +143,9 @@ def test_a_database_that_takes_nothing_is_503(api: Any, monkeypatch: Any) -> Non
     answer = api.post("charges", use(), key="k1")
     check_problem(answer, 503, "unavailable")
     assert answer["Retry-After"] == "5"
+    detail = answer.json()["detail"]
+    assert "outcome is unknown" in detail and "same Idempotency-Key" in detail
+    assert "othing was changed" not in detail
 
 
 def test_a_callers_own_request_id_is_kept(api: Any) -> None:
