@@ -27,7 +27,7 @@ def allowances(
             period=row["period"],
             lasts=row["lasts"],
             anchor_at=once_at if row["period"] == "once" and once_at else anchor_at,
-            services=row.get("services"),
+            services=row.get("services") or None,
             priority=row.get("priority"),
             ends_at=ends_at,
         )

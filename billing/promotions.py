@@ -1,8 +1,8 @@
 """Promotion codes and campaigns: credits, or a pack made cheaper.
 
 Invariants: the total and the account's limit are counted under the promotion's row lock, so they hold
-whatever comes at once; credits are given in the transaction that counts the use; a discount whose order
-comes to nothing gives its use back, once.
+whatever comes at once; an empty list of plans, packs or services means all of them; credits are given in the
+transaction that counts the use; a discount whose order comes to nothing gives its use back, once.
 """
 
 from datetime import datetime
@@ -46,7 +46,7 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
             label=promotion.label,
             key=f"redemption:{redemption.pk.hex}",
             expires_at=lasting.ends_at(promotion.lasts, now),
-            services=promotion.services,
+            services=promotion.services or None,
             reason=promotion.code,
             now=now,
         )
@@ -59,7 +59,7 @@ def discount(purchase: Purchase, *, code: str, now: datetime) -> None:
     promotion = _usable(purchase.account, code, now)
     if promotion.gives != Promotion.Gives.DISCOUNT:
         raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
-    if promotion.packs is not None and purchase.offer not in promotion.packs:
+    if promotion.packs and purchase.offer not in promotion.packs:
         raise CodeRefused("code_not_for_pack", _("This code is for other packs."))
     _use(promotion, purchase.account, purchase, Decimal(0), now)
     # The reduction is rounded down to a whole minor unit: never more off than the code says.
@@ -111,7 +111,7 @@ def _usable(account: Account, code: str, now: datetime) -> Promotion:
         raise CodeRefused("code_used_up", _("This code has been used as often as it could be."))
     if _uses(promotion, account) >= promotion.per_account:
         raise CodeRefused("code_already_used", _("This account has already used this code."))
-    if promotion.plans is not None:
+    if promotion.plans:
         plan = Subscription.objects.filter(account=account).values_list("plan", flat=True).first()
         if plan not in promotion.plans:
             raise CodeRefused("code_not_for_plan", _("This code is not for the plan that you are on."))

@@ -4,6 +4,8 @@ Invariants: a promotion's limits are counted under its row's lock; each account 
 `per_account` times; an account is invited once in its life, and never by itself.
 """
 
+from typing import Any
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -54,6 +56,13 @@ class Promotion(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+    def save(self, **options: Any) -> None:
+        """Save the promotion. An empty list means no restriction, as null does, and is stored as null."""
+        self.services = self.services or None
+        self.packs = self.packs or None
+        self.plans = self.plans or None
+        super().save(**options)
 
 
 class Redemption(Identified):

@@ -43,6 +43,11 @@ def referral_policy(catalogue: None) -> None:
     book.changed()
 
 
+def available(account: Account) -> Decimal:
+    """What every service can spend."""
+    return ledger.balance(account.pk, timezone.now()).available
+
+
 def total(account: Account) -> Decimal:
     return ledger.balance(account.pk, timezone.now()).total
 
@@ -173,6 +178,57 @@ def test_a_spelling_of_ones_own_mailbox_is_oneself(referral_policy: None, accoun
             account=Account.objects.get(person=twin), code=referrals.code_of(account), now=timezone.now()
         )
     assert refused.value.code == "own_invitation"
+
+
+EMPTY: dict[str, Any] = {"services": [], "plans": [], "packs": []}
+
+
+def test_a_promotion_made_in_the_admin_with_empty_lists_is_for_every_plan_and_service(
+    account: Account, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    form = {"code": "summer", "label": "Summer", "gives": "credits", "credits": "50", "percent_off": "0"}
+    form |= {
+        "lasts": "forever",
+        "per_account": "1",
+        "total_limit": "",
+        "services": "",
+        "packs": "",
+        "plans": "",
+    }
+    form |= {"starts_at_0": "2020-01-01", "starts_at_1": "00:00:00"}
+    form |= {"ends_at_0": "2099-01-01", "ends_at_1": "00:00:00"}
+    answer = signed_in(staff).post("/admin/billing/promotion/add/", form)
+    assert answer.status_code == 302, answer.content.decode()
+    made = Promotion.objects.get(code="SUMMER")
+    assert (made.services, made.plans, made.packs) == (None, None, None)
+    before = available(account)
+
+    codes.redeem(account=account, code="SUMMER", now=timezone.now())
+
+    assert available(account) == before + 50
+
+
+def test_a_promotion_saved_earlier_with_empty_lists_is_for_every_plan_and_service(
+    promotion: Callable[..., Promotion], account: Account
+) -> None:
+    promotion()
+    Promotion.objects.update(**EMPTY)
+    before = available(account)
+
+    codes.redeem(account=account, code="SUMMER", now=timezone.now())
+
+    assert available(account) == before + 50
+
+
+def test_a_discount_saved_earlier_with_empty_lists_is_for_every_pack(
+    promotion: Callable[..., Promotion], order: Callable[..., Purchase]
+) -> None:
+    promotion(gives="discount", credits=0, percent_off=10)
+    Promotion.objects.update(**EMPTY)
+
+    purchase = order(code="SUMMER")
+
+    assert purchase.amount < purchase.list_amount
 
 
 def test_the_page_redeems_and_shows_why_not(

@@ -17,6 +17,7 @@ from billing import (
     ledger,
     plan_changes,
     plan_previews,
+    plan_terms,
     purchases,
     selectors,
     stripe_events,
@@ -329,3 +330,12 @@ def test_process_waiting_applies_what_a_dead_process_left(
 
     assert stripe_events.process_waiting(timezone.now()) == 1
     assert StripeEvent.objects.get().state == StripeEvent.State.DONE
+
+
+def test_an_allowance_with_an_empty_list_of_services_is_for_all_services() -> None:
+    allowance = {"key": "monthly", "kind": "plan", "label": "Monthly", "credits": "100", "period": "month"}
+    plan = Plan(key="any", allowances=[allowance | {"lasts": "period", "services": []}])
+
+    [terms] = plan_terms.allowances(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
+
+    assert terms.services is None
