@@ -43,6 +43,12 @@ def pytest_report_header() -> str:
     return run_clock.header()
 
 
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
+    """A failed run says its date again, also with -q."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        terminalreporter.write_line(run_clock.header())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     run_clock.restart()

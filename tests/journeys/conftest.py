@@ -13,13 +13,15 @@ import pytest
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from accounts.models import User
 from sandbox.objects import deliveries
 from tests.journeys import chromium
 
-PATIENCE_MILLISECONDS = 10_000
+PATIENCE_MILLISECONDS = 30_000  # long enough for a loaded machine
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 # Playwright keeps an event loop in this thread, which Django would take for asynchronous code of ours.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
