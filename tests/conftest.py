@@ -19,7 +19,7 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 from django.utils import timezone
 
-from accounts import api_keys, opening
+from accounts import api_keys, authentication, opening
 from accounts.models import Account, Membership, User
 from config import embedded_postgres
 from pricing import book
@@ -110,6 +110,7 @@ def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -
     """What a process remembers of keys, and real commits to the cache, must not reach the next test."""
     yield
     api_keys._leases.clear()
+    authentication._known.clear()
     book.forget()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():

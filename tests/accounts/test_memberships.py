@@ -49,7 +49,7 @@ def test_two_owners_who_leave_together_do_not_leave_the_account_alone(team, alic
 
     def leave(membership):
         try:
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             memberships.remove(membership, timezone.now())
         except memberships.LastOwner:
             refused.append(membership)
@@ -60,6 +60,6 @@ def test_two_owners_who_leave_together_do_not_leave_the_account_alone(team, alic
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert len(refused) == 1
     assert Membership.objects.filter(account=team, role="owner").count() == 1

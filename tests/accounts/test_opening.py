@@ -68,7 +68,7 @@ def test_many_openings_at_once_open_one_account(dora):
 
     def open_it():
         try:
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             opened.append(opening.open_personal_account(dora, timezone.now()).pk)
         finally:
             connection.close()
@@ -77,6 +77,6 @@ def test_many_openings_at_once_open_one_account(dora):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=60)
     assert len(opened) == 6
     assert len(set(opened)) == Account.objects.count() == Membership.objects.count() == 1

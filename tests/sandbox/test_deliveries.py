@@ -86,7 +86,7 @@ def test_nothing_is_sent_before_the_commit_nor_after_a_rollback(listener: Listen
     assert listener.got == []
 
 
-def test_a_refused_event_is_tried_again_later(listener: Listener) -> None:
+def test_a_refused_event_is_tried_again_later(clock: object, listener: Listener) -> None:
     listener.answers = [500, 302]
     make_customer()
     deliveries.wait_until_idle()
