@@ -17,7 +17,7 @@ help:  ## this list
 
 .PHONY: run
 run: $(VENV)/.runtime  ## the portal with a demo world; PORT=8001 for another port, Ctrl-C stops it
-	@exec $(BIN)/python -m config.portal
+	@exec $(BIN)/python -m config.supervisor
 
 .PHONY: test
 test: $(VENV)/.development browser  ## the whole suite, journeys in headless Chromium included; ARGS="-k word" for a part
@@ -25,7 +25,7 @@ test: $(VENV)/.development browser  ## the whole suite, journeys in headless Chr
 
 .PHONY: browser
 browser: $(VENV)/.development
-	@$(BIN)/python -m tests.journeys.chromium
+	@$(BIN)/python -m tests.integration.journeys.chromium
 
 # Nothing here needs a database that answers; an address nobody listens on keeps one from being started.
 NO_DATABASE := DATABASE_URL=postgres://nobody@127.0.0.1:1/none
@@ -80,7 +80,7 @@ install: $(VENV)/.runtime  ## only the virtual environment
 
 .PHONY: stop
 stop: $(VENV)/.runtime  ## stop an embedded PostgreSQL that `manage.py` started
-	@$(BIN)/python -m config.embedded_postgres stop "$${REFILL_VAR:-var}/postgres"
+	@$(BIN)/python -m config.supervisor.embedded_postgres stop "$${REFILL_VAR:-var}/postgres"
 
 .PHONY: clean
 clean: stop  ## remove the virtual environment and the caches; the data in var/ stays

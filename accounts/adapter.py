@@ -26,7 +26,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from accounts import encryption, opening
+from accounts import encryption, provisioning
 from accounts.models import User
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,7 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             with transaction.atomic():
                 super().save_user(request, user, form, commit=True)
-                opening.open_personal_account(user, timezone.now())
+                provisioning.open_personal_account(user, timezone.now())
         except IntegrityError as error:
             if not User.objects.filter(email=email).exists():
                 raise

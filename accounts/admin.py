@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
-from accounts import api_keys, key_admin, memberships, opening, sign_in_events
+from accounts import api_keys, key_admin, memberships, provisioning, signals
 from accounts.admin_forms import AccountChange, PersonCreation
 from accounts.models import Account, ApiKey, Membership, Project, User
 from core.staff_admin import ReadOnlyInline, StaffAdmin
@@ -98,7 +98,7 @@ class UserAdmin(StaffAdmin):
         if not change:
             obj.set_unusable_password()  # the person chooses one by way of “Forgot your password?”
             super().save_model(request, obj, form, change)
-            opening.open_personal_account(obj, timezone.now())
+            provisioning.open_personal_account(obj, timezone.now())
             return
         User.objects.filter(pk=obj.pk).update(
             **{name: form.cleaned_data[name] for name in form.changed_data if name not in _POWERS[2:]}
@@ -109,14 +109,14 @@ class UserAdmin(StaffAdmin):
     @admin.action(description=_("End all sessions"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
-            sign_in_events.end_sessions(user)
+            signals.end_sessions(user)
         messages.success(request, _("The sessions were ended."))
 
     @admin.action(description=_("Turn off two-step sign-in (lost phone)"), permissions=["change"])
     def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
             Authenticator.objects.filter(user=user).delete()
-            sign_in_events.end_sessions(user)
+            signals.end_sessions(user)
             self.log_change(request, user, "Removed the second factor.")
         messages.success(request, _("Two-step sign-in was turned off, and the sessions were ended."))
 
@@ -126,7 +126,7 @@ class UserAdmin(StaffAdmin):
 
 @admin.register(Account)
 class AccountAdmin(StaffAdmin):
-    """Billing adds its own rows below (wallet, grants, entries): see billing.ledger_admin."""
+    """Billing adds its own rows below (wallet, grants, entries): see billing.staff.ledger."""
 
     form = AccountChange
     list_display = ["name", "public_id", "kind", "external_id", "zone", "created_at", "erased_at"]

@@ -8,9 +8,9 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from accounts import sign_in_events
+        from accounts import signals
 
-        sign_in_events.connect()
+        signals.connect()
 
 
 class StaffAdminConfig(AdminConfig):

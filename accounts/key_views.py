@@ -16,7 +16,7 @@ from accounts.access import account_page
 from accounts.forms import KeyForm, ProviderKeyForm
 from accounts.http import AccountRequest
 from accounts.models import ApiKey, ProviderKey
-from accounts.opening import hook
+from accounts.provisioning import hook
 
 MADE = "key_made"  # the session's key for the form whose key was made last
 

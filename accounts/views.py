@@ -15,7 +15,7 @@ from accounts.access import account_page
 from accounts.forms import AccountForm, ProfileForm
 from accounts.http import AccountRequest
 from accounts.models import Account
-from accounts.opening import hook
+from accounts.provisioning import hook
 
 
 @require_http_methods(["GET", "POST"])

@@ -31,7 +31,7 @@ def main() -> int:
     home = Path(os.environ.get("REFILL_VAR", TOP / "var")).resolve()
     world_dir = home / "bench"
     _start(world_dir)
-    from config import embedded_postgres
+    from config.supervisor import embedded_postgres
 
     try:
         results = _measure(options)
@@ -48,7 +48,7 @@ def _options() -> argparse.Namespace:
 
 
 def _start(world_dir: Path) -> None:
-    from config import embedded_postgres
+    from config.supervisor import embedded_postgres
 
     embedded_postgres.stop(world_dir / "postgres")
     shutil.rmtree(world_dir, ignore_errors=True)

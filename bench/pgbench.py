@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.db import connection
 
-from config.embedded_postgres import binaries
+from config.supervisor.embedded_postgres import binaries
 
 
 @dataclass(frozen=True)

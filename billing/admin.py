@@ -1,5 +1,5 @@
-"""What staff see of billing. The parts stand in modules of their own; Django finds them through here."""
+"""Admin classes of billing. Django's autodiscovery imports this module; the classes are in billing.staff."""
 
-from billing import ledger_admin, money_admin, stripe_admin
+from billing.staff import ledger, purchases, stripe
 
-__all__ = ["ledger_admin", "money_admin", "stripe_admin"]
+__all__ = ["ledger", "purchases", "stripe"]

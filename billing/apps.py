@@ -6,6 +6,6 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import sign_up_events
+        from billing import signals
 
-        sign_up_events.connect()
+        signals.connect()

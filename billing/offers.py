@@ -12,8 +12,8 @@ from typing import Any
 from babel.numbers import get_currency_precision
 from django.utils.translation import gettext as _
 
-from billing import subscriptions
-from pricing import book
+from billing.subscriptions import lifecycle
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan, Sale
 
 
@@ -74,7 +74,7 @@ def major_units(amount: int, currency: str) -> Decimal:
 
 def currencies() -> list[str]:
     """The catalogue's currencies; the first is the default."""
-    return list(book.current().currencies)
+    return list(catalogue_cache.current().currencies)
 
 
 def chosen_currency(wanted: str | None) -> str:
@@ -144,7 +144,7 @@ def plan_to_buy(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
     if plan is None:
         raise OfferGone("plan")
     if not plan.open_to_new_members:
-        raise subscriptions.PlanClosed
+        raise lifecycle.PlanClosed
     if not plan.paid:
         raise OfferGone("plan")
     if interval not in plan.prices:

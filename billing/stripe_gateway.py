@@ -161,7 +161,7 @@ def portal_url(*, customer: str, return_url: str) -> str:
 
 
 def create_checkout(*, key: str, params: Facts) -> Facts:
-    """A hosted payment page (billing.checkout says what stands on it)."""
+    """A hosted payment page (billing.purchases.checkout says what stands on it)."""
     return _call(lambda v1: v1.checkout.sessions.create(params, {"idempotency_key": key}))
 
 

@@ -9,17 +9,11 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from billing import (
-    alerts,
-    auto_top_up,
-    expiry_warnings,
-    ledger,
-    mails,
-    reconciliation,
-    referrals,
-    stripe_events,
-    stripe_gateway,
-)
+from billing import ledger, stripe_gateway
+from billing.notifications import emails, expiry_warnings, low_credit_alerts
+from billing.promotions import referrals
+from billing.purchases import auto_top_up
+from billing.webhooks import events, reconciliation
 
 log = structlog.get_logger(__name__)
 
@@ -33,15 +27,15 @@ def settle_due() -> None:
 @shared_task
 def process_events() -> None:
     """Apply events whose process died, and failed ones whose time has come."""
-    stripe_events.process_waiting(timezone.now())
+    events.process_waiting(timezone.now())
 
 
 @shared_task
 def deliver_notices() -> None:
     """What the ledger saw becomes mails; mails that wait are sent."""
     now = timezone.now()
-    alerts.deliver_notices(now)
-    mails.deliver_due(now)
+    low_credit_alerts.deliver_notices(now)
+    emails.deliver_due(now)
 
 
 @shared_task

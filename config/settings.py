@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from config import admin_layout, broker, embedded_postgres, logs, production
+from config import admin_layout, broker, logs, production
+from config.supervisor import embedded_postgres
 
 env = environ.Env()
 GIVEN = production.given_in(env.ENVIRON)
@@ -88,7 +89,7 @@ MIDDLEWARE = [
     "config.middleware.RequestId",
     "core.problems.ProblemsUnderApi",
     "django.middleware.security.SecurityMiddleware",
-    "core.key_calls.KeyCalls",
+    "core.api_fast_path.KeyCalls",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "config.middleware.PolicyByPath",
@@ -118,7 +119,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "usage.portal.portal",
+                "usage.context_processors.portal",
             ],
         },
     }
@@ -233,7 +234,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
-ACCOUNT_OPENED = "billing.opening.open_account"
+ACCOUNT_OPENED = "billing.provisioning.open_account"
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -358,7 +359,7 @@ MFA_FORMS = {
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
 }
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin asks for a second factor
-ADDRESS_VERIFIED = "billing.opening.address_verified"
+ADDRESS_VERIFIED = "billing.provisioning.address_verified"
 BRAND_NAME = "config.hooks.brand_name"
 PROVIDERS = "config.hooks.providers"
 ADDRESS_PEPPER = env.str("ADDRESS_PEPPER", default="") or SECRET_KEY  # must outlive a rotation of SECRET_KEY

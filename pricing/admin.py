@@ -1,7 +1,7 @@
 """Prices in the admin: services, rate cards with their rates, plans, packs, sales.
 
 Invariants: what a catalogue's file says is shown, not edited (the next load would undo it); rates are edited
-on drafts only, and a draft is published from its rehearsal (usage.rehearsal_admin adds that page).
+on drafts only, and a draft is published from its rehearsal (usage.staff.price_simulation adds that page).
 """
 
 from typing import Any
@@ -16,11 +16,12 @@ from django.utils.translation import gettext_lazy as _
 
 from core.amounts import plain
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
-from pricing import book, cards, presentation
 from pricing.admin_forms import DraftForm, RateForm
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
-from pricing.rates import Rate as PlainRate
-from pricing.rates import lines_from_json, options_from_json
+from pricing.rates import presentation, rate_cards
+from pricing.rates.rate import Rate as PlainRate
+from pricing.rates.rate import lines_from_json, options_from_json
 
 
 @admin.register(Catalogue)
@@ -74,7 +75,7 @@ class RateCardAdmin(StaffAdmin):
         if change:
             obj.save(update_fields=["effective_at", "note"])
             return
-        card = cards.copy_in_force(
+        card = rate_cards.copy_in_force(
             effective_at=obj.effective_at, source=str(request.user), now=timezone.now(), note=obj.note
         )
         obj.pk = card.pk
@@ -94,8 +95,8 @@ class RateCardAdmin(StaffAdmin):
     def withdraw(self, request: HttpRequest, queryset: QuerySet[RateCard]) -> None:
         for card in queryset:
             try:
-                cards.withdraw(card.pk, now=timezone.now())
-            except cards.CardNotPublishable as error:
+                rate_cards.withdraw(card.pk, now=timezone.now())
+            except rate_cards.CardNotPublishable as error:
                 self.message_user(request, f"{card.version}: {error}", messages.ERROR)
             else:
                 self.message_user(request, _("%(card)s is withdrawn.") % {"card": card.version})
@@ -181,5 +182,5 @@ class SaleAdmin(StaffAdmin):
     def end_now(self, request: HttpRequest, queryset: QuerySet[Sale]) -> None:
         now = timezone.now()
         ended = queryset.filter(starts_at__lt=now, ends_at__gt=now).update(ends_at=now)
-        book.changed()
+        catalogue_cache.changed()
         self.message_user(request, _("Ended: %(count)s.") % {"count": ended})

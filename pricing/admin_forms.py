@@ -10,9 +10,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
 
-from pricing import schema
+from pricing.catalogue import schema
 from pricing.models import Rate, RateCard
-from pricing.rates import Band, Option, RateLine, lines_as_json, options_as_json
+from pricing.rates.rate import Band, Option, RateLine, lines_as_json, options_as_json
 
 _LINES = TypeAdapter(list[schema.RateLine])
 

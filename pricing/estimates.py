@@ -14,12 +14,13 @@ from typing import Any
 from django.core import signing
 from django.utils.translation import gettext as _
 
-from pricing import book, prices
-from pricing.book import ServiceFacts
-from pricing.meters import TOKENS
-from pricing.quotes import Quote
-from pricing.rates import Rate, RateLine
-from pricing.uses import UsageInvalid
+from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue.cache import ServiceFacts
+from pricing.rates import lookup
+from pricing.rates.meters import TOKENS
+from pricing.rates.quotes import Quote
+from pricing.rates.rate import Rate, RateLine
+from pricing.rates.validation import UsageInvalid
 
 _SALT = "pricing.estimates"
 # What one prompt asks for, where a price does not count text.
@@ -60,7 +61,7 @@ def estimate(
     Give `usage`, or `text` (with or without some meters). Raises what prices.price_use raises.
     """
     quoted = priced(service=service, now=now, usage=usage, text=text, action=action, options=options)
-    minutes = book.current().policies.estimate_minutes
+    minutes = catalogue_cache.current().policies.estimate_minutes
     # Whole seconds, rounded down: the instant that is shown is the instant that counts.
     valid_until = (now + timedelta(minutes=minutes)).replace(microsecond=0)
     pinned = [quoted.rate_version, service, action, subject, int(valid_until.timestamp())]
@@ -99,13 +100,13 @@ def priced(
 ) -> Quote:
     """The quote behind an estimate, without a token. Raises what prices.price_use raises."""
     if text is None:
-        return prices.price_use(service=service, usage=usage or {}, now=now, action=action, options=options)
+        return lookup.price_use(service=service, usage=usage or {}, now=now, action=action, options=options)
     rate = _counting_rate(service, action, now)
-    policies = book.current().policies
+    policies = catalogue_cache.current().policies
     usual = {"output_tokens": policies.expected_output_tokens, "seconds": policies.expected_seconds}
     likely, most = tokens_of(text)
     quoted, upper = (
-        prices.price_use(
+        lookup.price_use(
             service=service,
             usage=usage_of_text(rate, text, guessed=usual | {"input_tokens": tokens}, known=usage or {}),
             now=now,
@@ -119,9 +120,9 @@ def priced(
 
 def _counting_rate(service: str, action: str, now: datetime) -> Rate:
     """The rate whose meters count: the action's own, or its model's."""
-    rate = prices.rate_in_force(service, now)
+    rate = lookup.rate_in_force(service, now)
     if action:
-        of_action = prices.rate_in_force(action, now)
+        of_action = lookup.rate_in_force(action, now)
         return rate if of_action.cost_of_model else of_action
     return rate
 
@@ -173,13 +174,13 @@ def compare(
     The use may name more meters than one model counts: of "3 images, 15 seconds" each takes what is its own.
     """
     compared = []
-    for facts in book.current().services.values():
+    for facts in catalogue_cache.current().services.values():
         if facts.kind != "model" or facts.retired or (modality and facts.modality != modality):
             continue
         try:
-            own = _own_meters(prices.rate_in_force(facts.key, now), usage or {})
+            own = _own_meters(lookup.rate_in_force(facts.key, now), usage or {})
             quoted = priced(service=facts.key, now=now, usage=own, text=text)
-        except (prices.ServiceUnpriced, UsageInvalid):
+        except (lookup.ServiceUnpriced, UsageInvalid):
             continue
         compared.append(Compared(facts, quoted))
     compared.sort(key=lambda one: (one.quote.credits, one.service.position))

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pricing import estimates, prices, selectors
-from pricing.book import ServiceFacts
+from pricing import estimates, selectors
+from pricing.catalogue.cache import ServiceFacts
 from pricing.forms import EstimateForm
-from pricing.quotes import Quote
+from pricing.rates import lookup
+from pricing.rates.quotes import Quote
+from pricing.rates.validation import UsageInvalid
 from pricing.selectors import PricedService
-from pricing.uses import UsageInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def estimator(priced: PricedService, data: Any, *, now: datetime) -> Estimator |
         return Estimator(facts, form, estimates.priced(service=service, action=action, now=now, **form.use()))
     except UsageInvalid as error:
         return Estimator(facts, form, problem=error.message)
-    except (prices.UnknownService, prices.ServiceUnpriced) as error:
+    except (lookup.UnknownService, lookup.ServiceUnpriced) as error:
         return Estimator(facts, form, problem=str(error))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from pricing import meters
-from pricing.book import ServiceFacts
-from pricing.presentation import option_choices
-from pricing.rates import Rate
+from pricing.catalogue.cache import ServiceFacts
+from pricing.rates import meters
+from pricing.rates.presentation import option_choices
+from pricing.rates.rate import Rate
 from pricing.selectors import Filters
 
 OPTION_PREFIX = "option-"

@@ -1,6 +1,6 @@
 """Reads of what is sold: services with their prices, plans and packs.
 
-Invariant: services and prices come from the process's memory (pricing.book) and so agree with what a charge
+Invariant: services and rates come from the process's cache and so agree with what a charge
 at the same moment would take.
 """
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pricing import book
-from pricing.book import ServiceFacts
+from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue.cache import ServiceFacts
 from pricing.models import Pack, Plan
-from pricing.prices import UnknownService
-from pricing.rates import Rate
+from pricing.rates.lookup import UnknownService
+from pricing.rates.rate import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class PricedService:
 
 def service_by_key(key: str, now: datetime) -> PricedService:
     """A service, retired ones included (history shows them). Raises UnknownService."""
-    known = book.current()
+    known = catalogue_cache.current()
     facts = known.services.get(key)
     if facts is None:
         raise UnknownService(key, "service")
@@ -36,7 +36,7 @@ def services(
     *, now: datetime, text: str = "", modality: str = "", tier: str = "", tag: str = "", kind: str = ""
 ) -> list[PricedService]:
     """The price list in its order, narrowed by whatever is not empty."""
-    known = book.current()
+    known = catalogue_cache.current()
     rates = _rates(known, now)
     words = text.casefold().split()
     return [
@@ -64,14 +64,14 @@ def _searched(facts: ServiceFacts) -> str:
     return f"{facts.name} {facts.key} {facts.best_for} {' '.join(facts.tags)}".casefold()
 
 
-def _rates(known: book.Book, now: datetime) -> Mapping[str, Rate]:
+def _rates(known: catalogue_cache.Book, now: datetime) -> Mapping[str, Rate]:
     card = known.card_at(now)
     return known.rates(card) if card else {}
 
 
 def service_names() -> dict[str, str]:
     """Names by key, retired services included: for pages that list charges."""
-    return {facts.key: facts.name for facts in book.current().services.values()}
+    return {facts.key: facts.name for facts in catalogue_cache.current().services.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Filters:
 
 
 def filters() -> Filters:
-    facts = [one for one in book.current().services.values() if not one.retired]
+    facts = [one for one in catalogue_cache.current().services.values() if not one.retired]
     return Filters(
         modalities=list(dict.fromkeys(one.modality for one in facts)),
         tiers=list(dict.fromkeys(one.tier for one in facts if one.tier)),

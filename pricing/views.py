@@ -8,10 +8,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from pricing import estimates, history, prices, selectors
+from pricing import estimates, selectors
 from pricing.estimator import estimator
 from pricing.forms import CompareForm, FilterForm
-from pricing.meters import PARTS
+from pricing.rates import history, lookup
+from pricing.rates.meters import PARTS
 
 LISTED = 250  # rows of one page; an imported price map has thousands, and a search finds them
 
@@ -95,5 +96,5 @@ def compare(request: HttpRequest) -> HttpResponse:
 def _service_or_404(key: str) -> selectors.PricedService:
     try:
         return selectors.service_by_key(key, timezone.now())
-    except prices.UnknownService as error:
+    except lookup.UnknownService as error:
         raise Http404 from error

@@ -19,10 +19,10 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 from django.utils import timezone
 
-from accounts import api_keys, authentication, opening
+from accounts import api_keys, authentication, provisioning
 from accounts.models import Account, Membership, User
-from config import embedded_postgres
-from pricing import book
+from config.supervisor import embedded_postgres
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
 
@@ -111,7 +111,7 @@ def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -
     yield
     api_keys._leases.clear()
     authentication._known.clear()
-    book.forget()
+    catalogue_cache.forget()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():
             cache.clear()
@@ -130,7 +130,7 @@ def catalogue(db: None) -> None:
         _catalogue_rows[settings.CATALOGUE] = {table: _copied(table) for table in changed}
     else:
         _put_back(_catalogue_rows[settings.CATALOGUE])
-        book.forget()
+        catalogue_cache.forget()
 
 
 # The rows that loading a catalogue makes, by table: loaded by the real command once in a run, then put back
@@ -161,7 +161,7 @@ def _put_back(tables: dict[str, bytes]) -> None:
 def person(name: str, **fields: Any) -> User:
     """Somebody who has signed up: a user and a personal account."""
     user = User.objects.create_user(f"{name}@example.org", PASSWORD, first_name=name.title(), **fields)
-    opening.open_personal_account(user, timezone.now())
+    provisioning.open_personal_account(user, timezone.now())
     return user
 
 
@@ -203,7 +203,7 @@ def team(alice: User, bob: User) -> Account:
     account = Account.objects.create(name="Wonderland", kind=Account.Kind.TEAM, created_at=now)
     for user, role in ((alice, Membership.Role.OWNER), (bob, Membership.Role.MEMBER)):
         Membership.objects.create(account=account, user=user, role=role, created_at=now)
-    opening.hook("ACCOUNT_OPENED")(account=account, user=alice, now=now)
+    provisioning.hook("ACCOUNT_OPENED")(account=account, user=alice, now=now)
     return account
 
 

@@ -18,15 +18,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import embedded_postgres
+from config.supervisor import embedded_postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # target: (what is broken, which tests should notice)
 TARGETS: dict[str, tuple[list[str], list[str]]] = {
-    "prices": (["pricing/quotes.py", "core/amounts.py"], ["tests/pricing", "tests/core"]),
+    "prices": (["pricing/rates/quotes.py", "core/amounts.py"], ["tests/pricing", "tests/core"]),
     "ledger": (["billing/ledger/sql/*.sql"], ["tests/billing/ledger"]),
-    "purchases": (["billing/purchases.py", "billing/fulfilment.py", "billing/refunds.py"], ["tests/billing"]),
+    "purchases": (
+        ["billing/purchases/create.py", "billing/payments/fulfilment.py", "billing/refunds/requests.py"],
+        ["tests/billing"],
+    ),
     "keys": (["accounts/api_keys.py", "accounts/key_format.py"], ["tests/accounts"]),
 }
 

@@ -1,5 +1,5 @@
-"""What staff see of usage. The parts stand in modules of their own; Django finds them through here."""
+"""Admin classes of usage. Django's autodiscovery imports this module; the classes are in usage.staff."""
 
-from usage import rehearsal_admin, report_admin
+from usage.staff import price_simulation, reports
 
-__all__ = ["rehearsal_admin", "report_admin"]
+__all__ = ["price_simulation", "reports"]

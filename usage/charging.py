@@ -21,9 +21,11 @@ from billing.models import Charge, Hold
 from core import ids
 from core.amounts import plain
 from core.fields import instant
-from pricing import book, estimates, prices
-from pricing.quotes import Quote
-from usage import coverage
+from pricing import estimates
+from pricing.catalogue import cache as catalogue_cache
+from pricing.rates import lookup
+from pricing.rates.quotes import Quote
+from usage import entitlements
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def charge_batch(
 def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.ChargeRequest:
     """The ledger's order for a use: priced, covered, attributed."""
     quote = quote_of(use, now)
-    covered = coverage.covered_by(
+    covered = entitlements.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
     return ledger.ChargeRequest(
@@ -100,7 +102,7 @@ def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger
 
 def quote_of(use: Use, now: datetime) -> Quote:
     """The price of a use, by the version its estimate pinned or by the card in force."""
-    return prices.price_use(
+    return lookup.price_use(
         service=use.service,
         usage=use.usage,
         now=now,
@@ -148,7 +150,7 @@ def hold(
 ) -> ledger.Held:
     """Set credits aside for a use of unknown size: `credits`, or the price of the largest expected usage."""
     rate, covers, lines, counts = _terms_of_hold(use, credits, now)
-    covered = coverage.covered_by(
+    covered = entitlements.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
     amount = credits if credits is not None else sum((Decimal(line["credits"]) for line in lines), Decimal(0))
@@ -184,13 +186,13 @@ def _terms_of_hold(
     if credits is None:
         quote = quote_of(use, now)
         return quote.rate_as_json(), quote.covers, quote.lines_as_json(), quote.counts
-    known = book.current()
-    rate = prices.rate_in_force(use.service, now)
+    known = catalogue_cache.current()
+    rate = lookup.rate_in_force(use.service, now)
     covers = known.services[use.service].covers
     quota = (use.action and known.services[use.action].quota) or known.services[use.service].quota
     counts = (quota, 1) if quota else None
     if use.action:
-        prices.rate_in_force(use.action, now)
+        lookup.rate_in_force(use.action, now)
         covers = (*covers, *known.services[use.action].covers)
     version = _pinned_version(use, now)
     card = known.card_of_version(version) if version else None
@@ -219,7 +221,7 @@ def capture(
     counts = None
     if usage is not None:
         chosen = dict(options) if options is not None else detail["options"]
-        quote = prices.price_use(
+        quote = lookup.price_use(
             service=held.service,
             usage=usage,
             now=now,

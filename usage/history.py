@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Account, ApiKey, Membership, User
 from billing.models import Charge, Entry, Grant, Hold
-from usage import statistics
+from usage.dashboard import statistics
 
 PAGE = 50
 CHUNK = 1000

@@ -9,9 +9,10 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import Account
-from billing import codes, offers, selectors
-from billing.api import answers, inputs, shapes
-from billing.api.refusals import refusals
+from billing import offers, selectors
+from billing.api import request_schemas, response_schemas, serializers
+from billing.api.errors import refusals
+from billing.promotions import codes
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -24,12 +25,14 @@ class Plans(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.list_of(answers.Plan))
+    @extend_schema(
+        parameters=[request_schemas.AccountQuery], responses=response_schemas.list_of(response_schemas.Plan)
+    )
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.AccountQuery)
+        query = query_of(request, request_schemas.AccountQuery)
         present = selectors.subscription_of(account_of(request, query.get("account")))
         shown = [
-            shapes.plan(plan, present)
+            serializers.plan(plan, present)
             for plan in Plan.objects.order_by("rank", "position")
             if plan.open_to_new_members or (present and plan.key == present.plan)
         ]
@@ -41,15 +44,17 @@ class Packs(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.list_of(answers.Pack))
+    @extend_schema(
+        parameters=[request_schemas.AccountQuery], responses=response_schemas.list_of(response_schemas.Pack)
+    )
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.AccountQuery)
+        query = query_of(request, request_schemas.AccountQuery)
         paid_plan = selectors.has_paid_plan(account_of(request, query.get("account")))
         by_pack: dict[str, list[offers.PackOffer]] = {}
         for currency in offers.currencies():
             for offer in offers.packs(currency=currency, paid_plan=paid_plan, now=self.now):
                 by_pack.setdefault(offer.key, []).append(offer)
-        return json_body.answer(whole([shapes.pack(found) for found in by_pack.values()]))
+        return json_body.answer(whole([serializers.pack(found) for found in by_pack.values()]))
 
 
 class Redemptions(Endpoint):
@@ -58,10 +63,10 @@ class Redemptions(Endpoint):
     scopes = {"POST": "manage"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.CodeInput, responses={201: answers.Redemption})
+    @extend_schema(request=request_schemas.CodeInput, responses={201: response_schemas.Redemption})
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.CodeInput.checked(request.data)
+        body = request_schemas.CodeInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
         def use() -> tuple[int, dict[str, Any]]:

@@ -8,10 +8,12 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import Account, User
-from billing import checkout, offers, purchases, refunds, selectors
-from billing.api import answers, inputs, shapes
-from billing.api.refusals import refusals
+from billing import offers, selectors
+from billing.api import request_schemas, response_schemas, serializers
+from billing.api.errors import refusals
 from billing.models import Purchase
+from billing.purchases import checkout, create
+from billing.refunds import requests
 from core import idempotency, json_body
 from core.endpoint import Endpoint, query_of
 from core.pagination import PageQuery, page
@@ -24,10 +26,10 @@ class Checkouts(Endpoint):
     scopes = {"POST": "manage"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.CheckoutInput, responses={201: answers.Checkout})
+    @extend_schema(request=request_schemas.CheckoutInput, responses={201: response_schemas.Checkout})
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.CheckoutInput.checked(request.data)
+        body = request_schemas.CheckoutInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
         def order() -> tuple[int, dict[str, Any]]:
@@ -35,7 +37,7 @@ class Checkouts(Endpoint):
                 purchase = self._order(request, account, body, key)
                 url = checkout.open_page(purchase, self.now)
             purchase.refresh_from_db()
-            return 201, shapes.checkout(purchase, url)
+            return 201, serializers.checkout(purchase, url)
 
         # Stripe is called between commits; order and page have the key, so a retry is the same order.
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=order, atomic=False)
@@ -50,13 +52,13 @@ class Checkouts(Endpoint):
             "now": self.now,
         }
         if "pack" in body:
-            return purchases.order_pack(
+            return create.order_pack(
                 pack_key=body["pack"],
                 quantity=body.get("quantity", 1),
                 promotion_code=body.get("code", ""),
                 **common,
             )
-        return purchases.order_plan(
+        return create.order_plan(
             plan_key=body["plan"],
             interval=body.get("interval", "month"),
             confirm=body.get("confirm", False),
@@ -69,7 +71,9 @@ class Purchases(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[PageQuery], responses=answers.list_of(answers.PurchaseAnswer))
+    @extend_schema(
+        parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.PurchaseAnswer)
+    )
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = Purchase.objects.filter(account_id=account_of(request))
@@ -81,7 +85,7 @@ class Purchases(Endpoint):
 
         answer = page(rows, query, keys=("created_at", "id"), shape=keep)
         left = selectors.credits_left_of(found)
-        answer["data"] = [shapes.purchase(row, left.get(row.pk, selectors.NOTHING)) for row in found]
+        answer["data"] = [serializers.purchase(row, left.get(row.pk, selectors.NOTHING)) for row in found]
         return json_body.answer(answer)
 
 
@@ -90,11 +94,11 @@ class OnePurchase(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.PurchaseAnswer)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.PurchaseAnswer)
     def get(self, request: Request, purchase: str) -> HttpResponse:
-        query = query_of(request, inputs.AccountQuery)
+        query = query_of(request, request_schemas.AccountQuery)
         row = _find(request, purchase, query.get("account"))
-        return json_body.answer(shapes.purchase_in_full(row, self.now))
+        return json_body.answer(serializers.purchase_in_full(row, self.now))
 
 
 class RefundRequests(Endpoint):
@@ -103,16 +107,16 @@ class RefundRequests(Endpoint):
     scopes = {"POST": "manage"}
     takes_key = "optional"
 
-    @extend_schema(request=inputs.RefundInput, responses={201: answers.RefundAnswer})
+    @extend_schema(request=request_schemas.RefundInput, responses={201: response_schemas.RefundAnswer})
     def post(self, request: Request, purchase: str) -> HttpResponse:
-        body = inputs.RefundInput.checked(request.data)
+        body = request_schemas.RefundInput.checked(request.data)
         row = _find(request, purchase, body.get("account"))
 
         def ask() -> tuple[int, dict[str, Any]]:
             user = request.user if isinstance(request.user, User) else None
             with refusals():
-                made = refunds.request(purchase=row, user=user, wish=body.get("reason", ""), now=self.now)
-            return 201, shapes.refund(made)
+                made = requests.request(purchase=row, user=user, wish=body.get("reason", ""), now=self.now)
+            return 201, serializers.refund(made)
 
         if idempotency.HEADER not in request.headers:
             return json_body.answer(ask()[1], 201)

@@ -6,9 +6,11 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import User
-from billing import alerts, offers, top_up_settings
-from billing.api import answers, inputs, shapes
-from billing.api.refusals import refusals
+from billing import offers
+from billing.api import request_schemas, response_schemas, serializers
+from billing.api.errors import refusals
+from billing.notifications import low_credit_alerts
+from billing.purchases import auto_top_up_settings
 from core import json_body
 from core.endpoint import Endpoint, query_of
 
@@ -18,16 +20,16 @@ class Alerts(Endpoint):
 
     scopes = {"GET": "manage", "PUT": "manage"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.AlertsAnswer)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.AlertsAnswer)
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.AccountQuery)
-        saved = alerts.settings_of(account_of(request, query.get("account")))
-        return json_body.answer(shapes.alerts(saved))
+        query = query_of(request, request_schemas.AccountQuery)
+        saved = low_credit_alerts.settings_of(account_of(request, query.get("account")))
+        return json_body.answer(serializers.alerts(saved))
 
-    @extend_schema(request=inputs.AlertsInput, responses=answers.AlertsAnswer)
+    @extend_schema(request=request_schemas.AlertsInput, responses=response_schemas.AlertsAnswer)
     def put(self, request: Request) -> HttpResponse:
-        body = inputs.AlertsInput.checked(request.data)
-        saved = alerts.change(
+        body = request_schemas.AlertsInput.checked(request.data)
+        saved = low_credit_alerts.change(
             account_id=account_of(request, body.get("account")),
             enabled=body["enabled"],
             below=body["below"],
@@ -35,7 +37,7 @@ class Alerts(Endpoint):
             extra_addresses=body.get("extra_addresses", []),
             now=self.now,
         )
-        return json_body.answer(shapes.alerts(saved))
+        return json_body.answer(serializers.alerts(saved))
 
 
 class AutoTopUp(Endpoint):
@@ -43,19 +45,19 @@ class AutoTopUp(Endpoint):
 
     scopes = {"GET": "manage", "PUT": "manage"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.AutoTopUpAnswer)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.AutoTopUpAnswer)
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.AccountQuery)
-        saved = top_up_settings.of(account_of(request, query.get("account")))
-        return json_body.answer(shapes.top_up(saved, self.now))
+        query = query_of(request, request_schemas.AccountQuery)
+        saved = auto_top_up_settings.of(account_of(request, query.get("account")))
+        return json_body.answer(serializers.top_up(saved, self.now))
 
-    @extend_schema(request=inputs.AutoTopUpInput, responses=answers.AutoTopUpAnswer)
+    @extend_schema(request=request_schemas.AutoTopUpInput, responses=response_schemas.AutoTopUpAnswer)
     def put(self, request: Request) -> HttpResponse:
-        body = inputs.AutoTopUpInput.checked(request.data)
+        body = request_schemas.AutoTopUpInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        before = top_up_settings.of(account_id)
+        before = auto_top_up_settings.of(account_id)
         with refusals():
-            saved = top_up_settings.change(
+            saved = auto_top_up_settings.change(
                 account_id=account_id,
                 enabled=body["enabled"],
                 below=body.get("below", before.below),
@@ -66,4 +68,4 @@ class AutoTopUp(Endpoint):
                 user=request.user if isinstance(request.user, User) else before.set_by,
                 now=self.now,
             )
-        return json_body.answer(shapes.top_up(saved, self.now))
+        return json_body.answer(serializers.top_up(saved, self.now))

@@ -10,9 +10,11 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import Account, User
-from billing import checkout, models, offers, plan_changes, plan_previews, purchases
-from billing.api import answers, inputs, shapes
-from billing.api.refusals import refusals
+from billing import models, offers
+from billing.api import request_schemas, response_schemas, serializers
+from billing.api.errors import refusals
+from billing.purchases import checkout, create
+from billing.subscriptions import changes, previews
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -23,10 +25,10 @@ from core.problems import not_found
 class Subscription(Endpoint):
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.SubscriptionAnswer)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.SubscriptionAnswer)
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.AccountQuery)
-        return json_body.answer(shapes.subscription(_present(account_of(request, query.get("account")))))
+        query = query_of(request, request_schemas.AccountQuery)
+        return json_body.answer(serializers.subscription(_present(account_of(request, query.get("account")))))
 
 
 class Change(Endpoint):
@@ -38,10 +40,10 @@ class Change(Endpoint):
     scopes = {"POST": "manage"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.ChangeInput, responses=answers.SubscriptionAnswer)
+    @extend_schema(request=request_schemas.ChangeInput, responses=response_schemas.SubscriptionAnswer)
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.ChangeInput.checked(request.data)
+        body = request_schemas.ChangeInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
         if body.get("preview"):
             with refusals():
@@ -53,8 +55,8 @@ class Change(Endpoint):
 
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=change, atomic=False)
 
-    def _preview(self, account: Account, body: dict[str, Any]) -> plan_previews.Preview:
-        return plan_previews.preview(
+    def _preview(self, account: Account, body: dict[str, Any]) -> previews.Preview:
+        return previews.preview(
             account,
             plan_key=body["plan"],
             interval=body.get("interval", ""),
@@ -65,10 +67,10 @@ class Change(Endpoint):
     def _change(self, request: Request, account: Account, body: dict[str, Any], key: str) -> dict[str, Any]:
         shown = self._preview(account, body)
         if shown.leaves_legacy and not body.get("confirm"):
-            raise purchases.ConfirmationNeeded
+            raise create.ConfirmationNeeded
         if shown.kind != "subscribe":
-            return shapes.subscription(plan_changes.confirm(account, shown.token, self.now))
-        order = purchases.order_plan(
+            return serializers.subscription(changes.confirm(account, shown.token, self.now))
+        order = create.order_plan(
             account=account,
             buyer=request.user if isinstance(request.user, User) else None,
             origin=models.Purchase.Origin.API,
@@ -80,7 +82,7 @@ class Change(Endpoint):
             now=self.now,
         )
         url = checkout.open_page(order, self.now)
-        return shapes.subscription(_present(account.pk)) | {"checkout": shapes.checkout(order, url)}
+        return serializers.subscription(_present(account.pk)) | {"checkout": serializers.checkout(order, url)}
 
 
 class _Act(Endpoint):
@@ -91,24 +93,24 @@ class _Act(Endpoint):
     act: Callable[[Account, datetime], models.Subscription]
 
     def post(self, request: Request) -> HttpResponse:
-        body = inputs.Named.checked(request.data)
+        body = request_schemas.Named.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
         with refusals():
-            return json_body.answer(shapes.subscription(type(self).act(account, self.now)))
+            return json_body.answer(serializers.subscription(type(self).act(account, self.now)))
 
 
-@extend_schema(request=inputs.Named, responses=answers.SubscriptionAnswer)
+@extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
 class Cancel(_Act):
     """End the plan with what is paid."""
 
-    act = staticmethod(plan_changes.cancel)
+    act = staticmethod(changes.cancel)
 
 
-@extend_schema(request=inputs.Named, responses=answers.SubscriptionAnswer)
+@extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
 class Resume(_Act):
     """Take a cancellation or a coming downgrade back."""
 
-    act = staticmethod(plan_changes.resume)
+    act = staticmethod(changes.resume)
 
 
 def _present(account_id: Any) -> models.Subscription:
@@ -118,7 +120,7 @@ def _present(account_id: Any) -> models.Subscription:
     return found
 
 
-def _preview_shape(shown: plan_previews.Preview) -> dict[str, Any]:
+def _preview_shape(shown: previews.Preview) -> dict[str, Any]:
     return {
         "kind": shown.kind,
         "plan": shown.plan.key,

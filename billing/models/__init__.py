@@ -12,7 +12,7 @@ from billing.ledger.models import (
     Notice,
     Wallet,
 )
-from billing.models.inbox import Mail, Reconciliation, StripeEvent
+from billing.models.messages import Mail, Reconciliation, StripeEvent
 from billing.models.profile import BillingProfile, StripePrice
 from billing.models.promotion import InvitationCode, Promotion, Redemption, Referral
 from billing.models.purchase import AlertSettings, AutoTopUp, Dispute, InvoiceYear, Purchase, Refund

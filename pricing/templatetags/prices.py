@@ -5,10 +5,10 @@ from decimal import Decimal
 from django import template
 
 from core.amounts import plain
-from pricing import presentation
-from pricing.meters import METERS
-from pricing.quotes import QuoteLine
-from pricing.rates import Option, Rate
+from pricing.rates import presentation
+from pricing.rates.meters import METERS
+from pricing.rates.quotes import QuoteLine
+from pricing.rates.rate import Option, Rate
 
 register = template.Library()
 

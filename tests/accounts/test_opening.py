@@ -6,7 +6,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import opening
+from accounts import provisioning
 from accounts.models import Account, Membership, User
 
 calls: list[dict] = []
@@ -34,7 +34,7 @@ def dora(db):
 
 def test_the_person_owns_the_account_and_billing_is_told(dora):
     now = timezone.now()
-    account = opening.open_personal_account(dora, now)
+    account = provisioning.open_personal_account(dora, now)
     assert account.person == dora
     assert account.name == "dora"
     assert Membership.objects.get(account=account).role == "owner"
@@ -42,21 +42,21 @@ def test_the_person_owns_the_account_and_billing_is_told(dora):
 
 
 def test_opening_again_finds_the_same_account(dora):
-    first = opening.open_personal_account(dora, timezone.now())
-    assert opening.open_personal_account(dora, timezone.now()) == first
+    first = provisioning.open_personal_account(dora, timezone.now())
+    assert provisioning.open_personal_account(dora, timezone.now()) == first
     assert Account.objects.count() == Membership.objects.count() == 1
 
 
 def test_when_billing_fails_nothing_is_opened(dora, settings):
     settings.ACCOUNT_OPENED = "tests.accounts.test_opening.fail"
     with pytest.raises(RuntimeError), transaction.atomic():
-        opening.open_personal_account(dora, timezone.now())
+        provisioning.open_personal_account(dora, timezone.now())
     assert not Account.objects.exists()
 
 
 def test_a_proven_address_is_told_with_its_user(dora):
     now = timezone.now()
-    opening.address_verified(dora, "dora@example.org", now)
+    provisioning.address_verified(dora, "dora@example.org", now)
     assert calls[-1] == {"user": dora, "email": "dora@example.org", "now": now}
     assert Account.objects.get(person=dora)
 
@@ -69,7 +69,7 @@ def test_many_openings_at_once_open_one_account(dora):
     def open_it():
         try:
             start.wait(timeout=60)
-            opened.append(opening.open_personal_account(dora, timezone.now()).pk)
+            opened.append(provisioning.open_personal_account(dora, timezone.now()).pk)
         finally:
             connection.close()
 

@@ -13,8 +13,10 @@ import stripe
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout, ledger, purchases, selectors, stripe_events, stripe_gateway
+from billing import ledger, selectors, stripe_gateway
 from billing.models import Purchase, StripeEvent
+from billing.purchases import checkout, create
+from billing.webhooks import events as stripe_events
 from tests.sandbox.conftest import BASE, Buyer, InProcess
 
 SITE = "http://127.0.0.1"
@@ -56,7 +58,7 @@ def order(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pur
     """An order of a pack that has its payment page: `order("small")`."""
 
     def make(pack: str | None = None, *, key: str = "order-1", quantity: int = 1, code: str = "") -> Purchase:
-        purchase = purchases.order_pack(
+        purchase = create.order_pack(
             account=account,
             buyer=alice,
             origin="page",

@@ -13,8 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import alerts, expiry_warnings, ledger, mails, tasks
+from billing import ledger, tasks
 from billing.models import Mail, Notice, Wallet
+from billing.notifications import emails, expiry_warnings, low_credit_alerts
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +34,7 @@ def use(account: Account) -> Callable[[str], None]:
 
 @pytest.fixture
 def alert(account: Account) -> None:
-    alerts.change(
+    low_credit_alerts.change(
         account_id=account.pk,
         enabled=True,
         below=Decimal(50),
@@ -71,7 +72,7 @@ def test_one_mail_for_each_crossing_and_again_only_after_it_was_above(
 def test_an_alert_that_is_switched_off_says_nothing(
     alert: None, use: Callable[[str], None], account: Account
 ) -> None:
-    alerts.change(
+    low_credit_alerts.change(
         account_id=account.pk,
         enabled=False,
         below=Decimal(50),
@@ -101,9 +102,9 @@ def test_a_mail_server_that_is_down_delays_each_mail_and_sends_it_once(
     assert Mail.objects.get().trouble.startswith("SMTPServerDisconnected")
     assert not Notice.objects.filter(handled_at=None).exists()
 
-    assert mails.deliver_due(timezone.now()) == 0  # it waits a little
-    assert mails.deliver_due(timezone.now() + timedelta(minutes=2)) == 1
-    assert mails.deliver_due(timezone.now() + timedelta(hours=2)) == 0
+    assert emails.deliver_due(timezone.now()) == 0  # it waits a little
+    assert emails.deliver_due(timezone.now() + timedelta(minutes=2)) == 1
+    assert emails.deliver_due(timezone.now() + timedelta(hours=2)) == 0
     assert len(mail.outbox) == 1
 
 
@@ -120,7 +121,7 @@ def test_credits_that_end_soon_are_warned_of_once(account: Account) -> None:
     )
     for _ in range(2):
         expiry_warnings.queue_due(now, ahead=timedelta(days=7))
-    mails.deliver_due(now)
+    emails.deliver_due(now)
 
     [sent] = mail.outbox
     assert "7 credits end on" in sent.subject
@@ -153,7 +154,7 @@ def test_every_mail_can_be_written(account: Account) -> None:
     names = [path.stem for path in Path("templates/billing/mails").glob("*.txt")]
     assert len(names) >= 12
     for name in names:
-        mails.queue(account_id=account.pk, template=name, key=name, context=context, now=timezone.now())
-    assert mails.deliver_due(timezone.now()) == len(names)
+        emails.queue(account_id=account.pk, template=name, key=name, context=context, now=timezone.now())
+    assert emails.deliver_due(timezone.now()) == len(names)
     for sent in mail.outbox:
         assert sent.subject.startswith("Refly: ") and "{" not in sent.body and "&#" not in sent.body

@@ -11,8 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import auto_top_up, cards, ledger, selectors, stripe_gateway, top_up_settings
+from billing import ledger, selectors, stripe_gateway
 from billing.models import AutoTopUp, Mail, Purchase
+from billing.payments import cards
+from billing.purchases import auto_top_up, auto_top_up_settings
 from tests.billing.conftest import SITE, smallest_pack
 from tests.sandbox.conftest import Buyer
 
@@ -179,19 +181,19 @@ def test_looking_at_all_finds_those_who_run_low(wish: Callable[..., AutoTopUp], 
 
 
 def test_settings_that_could_never_buy_are_refused(account: Account) -> None:
-    from pricing import book
+    from pricing.catalogue import cache as catalogue_cache
     from pricing.models import Catalogue
 
     row = Catalogue.objects.get()
     row.policies["auto_top_up"] = {"largest_monthly_packs": 5, "assumed": False, "reason": ""}
     row.save(update_fields=["policies"])
-    book.changed()
+    catalogue_cache.changed()
 
     def refused(**given: Any) -> str:
         facts: dict[str, Any] = {"enabled": True, "below": Decimal(1), "pack": smallest_pack(), "user": None}
         facts |= {"currency": "usd", "monthly_amount": 10**6, "monthly_count": 2}
-        with pytest.raises(top_up_settings.SettingsInvalid) as refusal:
-            top_up_settings.change(account_id=account.pk, now=timezone.now(), **facts | given)
+        with pytest.raises(auto_top_up_settings.SettingsInvalid) as refusal:
+            auto_top_up_settings.change(account_id=account.pk, now=timezone.now(), **facts | given)
         return refusal.value.field
 
     assert refused(monthly_amount=1) == "monthly_amount"

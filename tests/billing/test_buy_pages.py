@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account, Membership, User
 from billing.models import Purchase
-from pricing import book
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Sale
 from tests.billing.conftest import smallest_pack
 from tests.sandbox.conftest import Buyer
@@ -49,7 +49,7 @@ def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser
         starts_at=now - timezone.timedelta(days=1),
         ends_at=now + timezone.timedelta(days=1),
     )
-    book.changed()
+    catalogue_cache.changed()
 
     text = browser.get("/billing/buy/").content.decode()
     browser.post("/billing/orders/", order_form())
@@ -64,7 +64,7 @@ def test_a_price_that_changed_after_it_was_shown_is_not_charged_but_shown_again(
     pack = Pack.objects.get(key=smallest_pack())
     shown = pack.prices["usd"]
     Pack.objects.filter(pk=pack.pk).update(prices=pack.prices | {"usd": shown + 100})
-    book.changed()
+    catalogue_cache.changed()
 
     answer = browser.post("/billing/orders/", order_form(shown=shown))
 

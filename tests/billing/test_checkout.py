@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing import checkout
 from billing.models import Grant, Mail, Purchase, StripeEvent
+from billing.purchases import checkout
 from tests.billing.conftest import DECLINES
 
 pytestmark = pytest.mark.django_db

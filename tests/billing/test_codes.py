@@ -10,9 +10,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout, codes, ledger, promotions, referrals, refund_news
+from billing import ledger
 from billing.models import Promotion, Purchase, Redemption, Referral
-from pricing import book
+from billing.promotions import codes, redemption, referrals
+from billing.purchases import checkout
+from billing.refunds import stripe_refunds
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +43,7 @@ def referral_policy(catalogue: None) -> None:
         "reason": "a test's own",
     }
     row.save(update_fields=["policies"])
-    book.changed()
+    catalogue_cache.changed()
 
 
 def available(account: Account) -> Decimal:
@@ -60,7 +63,7 @@ def test_a_code_gives_its_credits_once_to_each_account(
     before = total(account)
 
     assert codes.redeem(account=account, code=" summer ", now=timezone.now()).credits == 50
-    with pytest.raises(promotions.CodeRefused) as refusal:
+    with pytest.raises(redemption.CodeRefused) as refusal:
         codes.redeem(account=account, code="SUMMER", now=timezone.now())
     codes.redeem(account=account_of(bob), code="SUMMER", now=timezone.now())
 
@@ -85,7 +88,7 @@ def test_a_code_is_refused_with_its_reason(
     times = {"later": timezone.now() + timedelta(hours=1), "before": timezone.now() - timedelta(hours=1)}
     promotion(**{name: times.get(str(value), value) for name, value in given.items()})
 
-    with pytest.raises(promotions.CodeRefused) as refusal:
+    with pytest.raises(redemption.CodeRefused) as refusal:
         codes.redeem(account=account, code="SUMMER", now=timezone.now())
     assert refusal.value.code == code
 
@@ -93,7 +96,7 @@ def test_a_code_is_refused_with_its_reason(
 @pytest.mark.parametrize("code", ["NOPE", "", "\x00", "ＳＵＭＭＥＲ", "x" * 500])
 def test_an_unknown_code_is_refused(promotion: Callable[..., Promotion], account: Account, code: str) -> None:
     promotion()
-    with pytest.raises(promotions.CodeRefused):
+    with pytest.raises(redemption.CodeRefused):
         codes.redeem(account=account, code=code, now=timezone.now())
 
 
@@ -105,7 +108,7 @@ def test_a_discount_lowers_the_order_and_comes_back_when_the_order_is_given_up(
     purchase = order(code="tenth")
 
     assert purchase.amount == purchase.list_amount - purchase.list_amount * 10 // 100
-    with pytest.raises(promotions.CodeRefused):
+    with pytest.raises(redemption.CodeRefused):
         order(code="TENTH", key="other")
     checkout.cancel(purchase, timezone.now())
     assert order(code="TENTH", key="third").promotion_code == "TENTH"
@@ -150,7 +153,7 @@ def test_both_sides_are_rewarded_once_after_the_first_purchase_and_share_its_fat
     assert Referral.objects.get().state == Referral.State.REWARDED
     facts = {"id": "re_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     with django_capture_on_commit_callbacks(execute=True):
-        refund_news.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+        stripe_refunds.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
     assert (total(account), total(inviter)) == before
     assert Referral.objects.get().state == Referral.State.TAKEN_BACK
 
@@ -159,7 +162,7 @@ def test_nobody_invites_himself_twice_or_late(
     referral_policy: None, account: Account, bob: User, charlie: User, account_of: Callable[[User], Account]
 ) -> None:
     def refusal(code: str, when: Any = None) -> str:
-        with pytest.raises(promotions.CodeRefused) as refused:
+        with pytest.raises(redemption.CodeRefused) as refused:
             codes.redeem(account=account, code=code, now=when or timezone.now())
         return refused.value.code
 
@@ -173,7 +176,7 @@ def test_a_spelling_of_ones_own_mailbox_is_oneself(referral_policy: None, accoun
     from tests.conftest import person
 
     twin = User.objects.get(pk=person("alice+twin").pk)
-    with pytest.raises(promotions.CodeRefused) as refused:
+    with pytest.raises(redemption.CodeRefused) as refused:
         codes.redeem(
             account=Account.objects.get(person=twin), code=referrals.code_of(account), now=timezone.now()
         )

@@ -9,8 +9,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import disputes, fulfilment, ledger, refund_news
+from billing import ledger
 from billing.models import Dispute, Purchase
+from billing.payments import fulfilment
+from billing.refunds import disputes, stripe_refunds
 
 pytestmark = pytest.mark.django_db
 
@@ -67,7 +69,7 @@ def test_a_dispute_and_a_refund_of_one_purchase_take_it_back_once(
     refund |= {"status": "succeeded", "metadata": {}}
 
     disputes.follow(dispute_of(purchase, "needs_response"), timezone.now())
-    refund_news.follow(refund, timezone.now())
+    stripe_refunds.follow(refund, timezone.now())
     disputes.follow(dispute_of(purchase, "lost"), timezone.now())
 
     assert balance() == full - purchase.credits

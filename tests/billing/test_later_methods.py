@@ -10,9 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout, ledger, purchases
+from billing import ledger
 from billing.models import Mail, Purchase, StripeEvent
-from pricing import book
+from billing.purchases import checkout, create
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue, Pack
 from sandbox import scheduled_actions
 from tests.conftest import person
@@ -29,14 +30,14 @@ def buyer_user(stripe_world: Any) -> User:
     pack = Pack.objects.get(key="basic")
     pack.prices["usd"] = 150
     pack.save(update_fields=["prices"])
-    book.changed()
+    catalogue_cache.changed()
     return person("mei")
 
 
 @pytest.fixture
 def order_in(buyer_user: User) -> Callable[[str], Purchase]:
     def make(currency: str) -> Purchase:
-        purchase = purchases.order_pack(
+        purchase = create.order_pack(
             account=Account.objects.get(person=buyer_user),
             buyer=buyer_user,
             origin="page",

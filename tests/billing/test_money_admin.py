@@ -8,9 +8,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import disputes, reconciliation, refunds
 from billing.models import Purchase, Reconciliation, Refund, StripeEvent, Subscription
-from pricing import book
+from billing.refunds import disputes, requests
+from billing.webhooks import reconciliation
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
 
 pytestmark = pytest.mark.django_db
@@ -26,8 +27,8 @@ def asked(paid: Callable[..., Purchase]) -> Refund:
     row = Catalogue.objects.get()
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
-    book.changed()
-    return refunds.request(purchase=paid(), user=None, wish="too many", now=timezone.now())
+    catalogue_cache.changed()
+    return requests.request(purchase=paid(), user=None, wish="too many", now=timezone.now())
 
 
 @pytest.mark.requirement("APIN-10", "CORE-07")
@@ -93,7 +94,7 @@ def test_staff_put_an_account_on_a_legacy_plan(desk: Client, account: Account) -
 def test_staff_try_an_event_again(
     desk: Client, order: Callable[..., Purchase], pay: Callable[..., Any], events: Callable[..., Any]
 ) -> None:
-    from billing import stripe_events
+    from billing.webhooks import events as stripe_events
 
     pay(order())
     [event] = events("checkout.session.completed")

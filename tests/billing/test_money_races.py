@@ -14,19 +14,13 @@ from django.db import connections
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import (
-    auto_top_up,
-    cards,
-    checkout,
-    codes,
-    ledger,
-    promotions,
-    purchases,
-    refunds,
-    stripe_events,
-    stripe_gateway,
-)
+from billing import ledger, stripe_gateway
 from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Refund, StripeEvent
+from billing.payments import cards
+from billing.promotions import codes, redemption
+from billing.purchases import auto_top_up, checkout, create
+from billing.refunds import requests
+from billing.webhooks import events as stripe_events
 from tests.billing.conftest import SITE, smallest_pack
 from tests.conftest import person
 from tests.sandbox.conftest import BASE, Buyer, InProcess
@@ -68,7 +62,7 @@ def at_once(times: int, act: Callable[[int], Any]) -> list[Any]:
 
 
 def order(account: Account, key: str = "order") -> Purchase:
-    purchase = purchases.order_pack(
+    purchase = create.order_pack(
         account=account,
         buyer=None,
         origin="page",
@@ -137,7 +131,7 @@ def test_one_code_redeemed_at_once_keeps_both_limits(account: Account) -> None:
     given = [outcome for outcome in outcomes if outcome == Decimal(5)]
     assert len(given) == 6
     refused = [outcome for outcome in outcomes if outcome != Decimal(5)]
-    assert all(isinstance(outcome, promotions.CodeRefused) for outcome in refused), refused
+    assert all(isinstance(outcome, redemption.CodeRefused) for outcome in refused), refused
     assert Promotion.objects.get(code="RUSH").redeemed == 6
     counts = [Grant.objects.filter(account=one, kind="promotion").count() for one in people]
     assert sum(counts) == 6 and max(counts) == 1
@@ -170,14 +164,14 @@ def test_two_people_of_staff_approve_one_refund_once(account: Account) -> None:
     purchase = order(account)
     Buyer().pay(purchase.checkout_url)
     checkout.refresh(purchase, timezone.now())
-    asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
 
     outcomes = at_once(
-        4, lambda n: refunds.approve(asked, actor=f"staff-{n}", reason="", now=timezone.now()).status
+        4, lambda n: requests.approve(asked, actor=f"staff-{n}", reason="", now=timezone.now()).status
     )
 
     assert sum(outcome == "done" for outcome in outcomes) == 1, outcomes
-    assert all(outcome == "done" or isinstance(outcome, refunds.RefundRefused) for outcome in outcomes)
+    assert all(outcome == "done" or isinstance(outcome, requests.RefundRefused) for outcome in outcomes)
     assert Refund.objects.get().amount == purchase.amount == Purchase.objects.get().refunded
     assert len(stripe_gateway._client("", "").v1.refunds.list({}).data) == 1
     assert sound()

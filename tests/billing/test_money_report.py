@@ -9,14 +9,16 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import disputes, ledger, money_report, refund_news
+from billing import ledger
 from billing.models import Purchase
+from billing.refunds import disputes, stripe_refunds
+from billing.staff import revenue_report
 
 pytestmark = pytest.mark.django_db
 
 
 def figures(now: datetime | None = None) -> dict[str, int]:
-    sums = money_report.totals(money_report.report(now or timezone.now()))["usd"]
+    sums = revenue_report.totals(revenue_report.report(now or timezone.now()))["usd"]
     assert sums["sold"] == sum(sums[name] for name in ("earned", "breakage", "refunded", "disputed", "owed"))
     return sums
 
@@ -77,7 +79,7 @@ def test_refunds_and_lost_disputes_leave_the_rest_adding_up(
         "payment_intent": first.stripe_payment_id,
         "amount": first.amount // 2,
     }
-    refund_news.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+    stripe_refunds.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
     dispute = {"id": "dp_1", "payment_intent": second.stripe_payment_id, "amount": second.amount}
     disputes.follow(dispute | {"currency": "usd", "status": "lost"}, timezone.now())
 
@@ -109,7 +111,7 @@ def test_months_follow_each_other_and_a_yearly_plan_is_earned_day_by_day(account
         paid_at=start,
     )
 
-    rows = money_report.report(start + timedelta(days=59, hours=1))
+    rows = revenue_report.report(start + timedelta(days=59, hours=1))
 
     assert [(row.month.month, row.sold, row.earned, row.owed) for row in reversed(rows)][:2] == [
         (1, 36_500, 3_100, 33_400),

@@ -10,8 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, opening, selectors, subscriptions
+from billing import ledger, provisioning, selectors
 from billing.models import PlanChange, Subscription
+from billing.subscriptions import lifecycle
 from tests.conftest import person
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +33,7 @@ def test_a_new_user_has_the_free_trial_at_once(account: Account) -> None:
 
 def test_opening_twice_gives_nothing_twice(account: Account, alice: User) -> None:
     for _ in range(2):
-        opening.open_account(account=account, user=alice, now=timezone.now())
+        provisioning.open_account(account=account, user=alice, now=timezone.now())
 
     assert total(account) == 100
     assert Subscription.objects.filter(account=account).count() == 1
@@ -53,13 +54,13 @@ def test_the_free_quota_comes_once_to_a_verified_mailbox_for_one_month(
     now = timezone.now()
 
     for _ in range(2):
-        opening.address_verified(user=user, email=user.email, now=now)
+        provisioning.address_verified(user=user, email=user.email, now=now)
     quota = total(account)
     assert quota > 0
     assert total(account, later(days=32)) == 0
 
     twin = person("dora+again")
-    opening.address_verified(user=twin, email="Dora+other@example.org", now=now)
+    provisioning.address_verified(user=twin, email="Dora+other@example.org", now=now)
     assert total(Account.objects.get(person=twin)) == 0
 
 
@@ -67,15 +68,15 @@ def test_the_free_quota_comes_once_to_a_verified_mailbox_for_one_month(
 def test_leaving_the_free_plan_and_returning_gives_no_second_quota(codeflicker: None) -> None:
     user = person("dora")
     account = Account.objects.get(person=user)
-    opening.address_verified(user=user, email=user.email, now=timezone.now())
+    provisioning.address_verified(user=user, email=user.email, now=timezone.now())
     quota = total(account)
-    plan = subscriptions.free_plan()
+    plan = lifecycle.free_plan()
     row = Subscription.objects.get(account=account)
 
     Subscription.objects.filter(pk=row.pk).update(plan="gone")
     row.refresh_from_db()
-    subscriptions.enter(row, plan, now=timezone.now(), reason="returned")
-    opening.address_verified(user=user, email=user.email, now=timezone.now())
+    lifecycle.enter(row, plan, now=timezone.now(), reason="returned")
+    provisioning.address_verified(user=user, email=user.email, now=timezone.now())
 
     assert total(account) == quota
 
@@ -91,7 +92,7 @@ def test_the_subscription_page_shows_total_balance_and_todays_refresh(
 
 @pytest.mark.requirement("REFLY-10")
 def test_early_birds_have_their_models_without_limit(account: Account) -> None:
-    subscriptions.place(account=account, plan_key="early-bird", actor="staff", now=timezone.now())
+    lifecycle.place(account=account, plan_key="early-bird", actor="staff", now=timezone.now())
 
     terms = selectors.plan_terms(account.pk)
     assert len(terms.unlimited_services) == 11

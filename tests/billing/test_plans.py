@@ -11,19 +11,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import (
-    cards,
-    checkout,
-    ledger,
-    plan_changes,
-    plan_previews,
-    plan_terms,
-    purchases,
-    selectors,
-    stripe_events,
-    subscriptions,
-)
+from billing import ledger, selectors
 from billing.models import PlanChange, Purchase, StripeEvent, Subscription
+from billing.payments import cards
+from billing.purchases import checkout, create
+from billing.subscriptions import changes, lifecycle, previews
+from billing.subscriptions import terms as plan_terms
+from billing.webhooks import events as stripe_events
 from pricing.models import Plan
 from tests.sandbox.conftest import Buyer
 
@@ -35,7 +29,7 @@ def subscribe(stripe_world: Any, account: Account, alice: User) -> Callable[...,
     """Order a plan, pay it, come back."""
 
     def to(plan: str = "starter", interval: str = "month", confirm: bool = False) -> Subscription:
-        order = purchases.order_plan(
+        order = create.order_plan(
             account=account,
             buyer=alice,
             origin="page",
@@ -71,8 +65,8 @@ def of_kind(account: Account, kind: str) -> Decimal:
 
 def change(account: Account, plan: str, interval: str = "") -> Subscription:
     now = timezone.now()
-    shown = plan_previews.preview(account, plan_key=plan, interval=interval, currency="usd", now=now)
-    return plan_changes.confirm(account, shown.token, now)
+    shown = previews.preview(account, plan_key=plan, interval=interval, currency="usd", now=now)
+    return changes.confirm(account, shown.token, now)
 
 
 @pytest.mark.requirement("REFLY-02")
@@ -122,11 +116,11 @@ def test_an_upgrade_is_paid_at_once_and_carries_unspent_credits_over(
 ) -> None:
     subscribe("starter")
     now = timezone.now()
-    shown = plan_previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
+    shown = previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
     assert shown.kind == "upgrade"
     assert 0 < shown.due_now <= 1990
 
-    after = plan_changes.confirm(account, shown.token, now)
+    after = changes.confirm(account, shown.token, now)
 
     assert (after.plan, after.amount) == ("creator", 1990)
     assert of_kind(account, "bonus") == 3000 + 1000
@@ -166,13 +160,13 @@ def test_a_downgrade_waits_for_the_end_of_the_period(
 def test_a_stale_confirmation_is_refused(subscribe: Callable[..., Subscription], account: Account) -> None:
     subscribe("starter")
     now = timezone.now()
-    shown = plan_previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
+    shown = previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
     change(account, "studio")
 
-    with pytest.raises(plan_previews.Stale):
-        plan_changes.confirm(account, shown.token, now)
-    with pytest.raises(plan_previews.Stale):
-        plan_changes.confirm(account, shown.token[:-2], now)
+    with pytest.raises(previews.Stale):
+        changes.confirm(account, shown.token, now)
+    with pytest.raises(previews.Stale):
+        changes.confirm(account, shown.token[:-2], now)
     assert Subscription.objects.get(account=account).plan == "studio"
 
 
@@ -186,9 +180,9 @@ def test_cancelling_is_taken_back_or_falls_to_the_free_plan_and_bought_credits_s
 ) -> None:
     row = subscribe("starter")
     bought = paid()
-    assert plan_changes.cancel(account, timezone.now()).cancel_at_period_end
-    assert not plan_changes.resume(account, timezone.now()).cancel_at_period_end
-    plan_changes.cancel(account, timezone.now())
+    assert changes.cancel(account, timezone.now()).cancel_at_period_end
+    assert not changes.resume(account, timezone.now()).cancel_at_period_end
+    changes.cancel(account, timezone.now())
 
     stripe_world.subscriptions.cancel(row.stripe_subscription_id)
     arrive()
@@ -203,7 +197,7 @@ def test_cancelling_is_taken_back_or_falls_to_the_free_plan_and_bought_credits_s
 def test_a_second_subscription_is_refused(subscribe: Callable[..., Subscription]) -> None:
     subscribe("starter")
 
-    with pytest.raises(purchases.AlreadySubscribed):
+    with pytest.raises(create.AlreadySubscribed):
         subscribe("creator")
 
 
@@ -211,30 +205,30 @@ def test_a_second_subscription_is_refused(subscribe: Callable[..., Subscription]
 def test_a_legacy_plan_is_kept_gives_by_itself_and_is_left_for_good_after_a_warning(
     subscribe: Callable[..., Subscription], account: Account, later: Callable[..., Any]
 ) -> None:
-    subscriptions.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
+    lifecycle.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
     assert of_kind(account, "plan") == 1300
     next_month = ledger.balance(account.pk, later(days=32))
     assert sum(grant.remaining for grant in next_month.grants if grant.kind == "plan") == 1300
 
-    with pytest.raises(purchases.ConfirmationNeeded):
+    with pytest.raises(create.ConfirmationNeeded):
         subscribe("starter")
     assert selectors.plan_terms(account.pk).legacy
     subscribe("starter", confirm=True)
 
     assert PlanChange.objects.filter(account=account, left="pro").exists()
-    with pytest.raises(subscriptions.PlanClosed):
+    with pytest.raises(lifecycle.PlanClosed):
         subscribe("pro")
-    with pytest.raises(subscriptions.PlanClosed):
-        plan_previews.preview(account, plan_key="pro", interval="", currency="usd", now=timezone.now())
-    with pytest.raises(subscriptions.PlanClosed):
-        subscriptions.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
+    with pytest.raises(lifecycle.PlanClosed):
+        previews.preview(account, plan_key="pro", interval="", currency="usd", now=timezone.now())
+    with pytest.raises(lifecycle.PlanClosed):
+        lifecycle.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
 
 
 @pytest.mark.requirement("REFLY-09")
 def test_the_page_leaves_a_legacy_plan_only_for_who_says_to_understand(
     stripe_world: Any, account: Account, alice: User, signed_in: Callable[[User], Client]
 ) -> None:
-    subscriptions.place(account=account, plan_key="plus", actor="staff", now=timezone.now())
+    lifecycle.place(account=account, plan_key="plus", actor="staff", now=timezone.now())
     browser = signed_in(alice)
     page = browser.get("/plans/free-trial/")
     assert "cannot come back to it" in page.content.decode()
@@ -253,9 +247,9 @@ def test_a_webhook_cannot_enter_a_legacy_plan_either(
     events: Callable[..., Any],
     tell: Callable[..., StripeEvent],
 ) -> None:
-    from billing import plan_prices
+    from billing.subscriptions import stripe_prices
 
-    price = plan_prices.price_of(plan_key="pro", interval="month", currency="usd", amount=1000)
+    price = stripe_prices.price_of(plan_key="pro", interval="month", currency="usd", amount=1000)
     customer = cards.customer_of(account)
     card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
     stripe_world.subscriptions.create(
@@ -286,7 +280,8 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
     monkeypatch: pytest.MonkeyPatch,
     stripe_world: Any,
 ) -> None:
-    from billing import stripe_gateway, subscription_sync
+    from billing import stripe_gateway
+    from billing.subscriptions import stripe_sync
 
     row = subscribe("starter")
     facts = stripe_gateway.subscription(row.stripe_subscription_id)
@@ -297,7 +292,7 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
         "latest_invoice": {"id": "in_2", "hosted_invoice_url": "https://pay"},
     }
 
-    subscription_sync.follow(overdue, now)
+    stripe_sync.follow(overdue, now)
 
     row.refresh_from_db()
     assert (row.state, row.recovery_url) == ("past_due", "https://pay")
@@ -305,7 +300,7 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
     assert sum(grant.remaining for grant in tomorrow.grants if grant.kind == "daily") == 0
     assert selectors.plan_terms(account.pk).past_due
 
-    subscription_sync.follow(facts, now + timedelta(days=1))
+    stripe_sync.follow(facts, now + timedelta(days=1))
     row.refresh_from_db()
     assert (row.state, row.recovery_url) == ("active", "")
     again = ledger.balance(account.pk, now + timedelta(days=1))

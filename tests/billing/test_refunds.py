@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import ledger, refund_news, refunds, stripe_gateway
+from billing import ledger, stripe_gateway
 from billing.models import Mail, Purchase, Refund, StripeEvent
+from billing.refunds import requests, stripe_refunds
 
 pytestmark = pytest.mark.django_db
 
@@ -33,13 +34,13 @@ def spend(account: Account) -> Callable[[Decimal], Any]:
 @pytest.fixture
 def window(stripe_world: Any, catalogue: None) -> None:
     """Refly has no refund window of its own: give it Apinfer's 30 days."""
-    from pricing import book
+    from pricing.catalogue import cache as catalogue_cache
     from pricing.models import Catalogue
 
     row = Catalogue.objects.get()
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
-    book.changed()
+    catalogue_cache.changed()
 
 
 @pytest.mark.requirement("APIN-10")
@@ -52,11 +53,11 @@ def test_unspent_credits_are_refunded_and_leave_the_balance_at_the_approval(
     purchase = paid()
     half = purchase.credits / 2
     spend(half)
-    asked = refunds.request(purchase=purchase, user=purchase.buyer, wish="too many", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=purchase.buyer, wish="too many", now=timezone.now())
     assert asked.amount == purchase.amount // 2
     assert balance() == half
 
-    done = refunds.approve(asked, actor="staff", reason="fine", now=timezone.now())
+    done = requests.approve(asked, actor="staff", reason="fine", now=timezone.now())
 
     assert (done.status, done.amount) == (Refund.Status.DONE, purchase.amount // 2)
     assert balance() == 0
@@ -69,10 +70,10 @@ def test_what_is_spent_after_the_request_is_not_refunded(
     window: None, paid: Callable[..., Purchase], spend: Callable[[Decimal], Any]
 ) -> None:
     purchase = paid()
-    asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
     spend(purchase.credits * 3 / 4)
 
-    done = refunds.approve(asked, actor="staff", reason="", now=timezone.now())
+    done = requests.approve(asked, actor="staff", reason="", now=timezone.now())
 
     assert done.amount == purchase.amount // 4
 
@@ -82,22 +83,22 @@ def test_the_thirty_first_day_is_refused(
     window: None, paid: Callable[..., Purchase], later: Callable[..., Any]
 ) -> None:
     purchase = paid()
-    assert refunds.refundable(purchase, later(days=29, hours=23)).amount == purchase.amount
+    assert requests.refundable(purchase, later(days=29, hours=23)).amount == purchase.amount
 
-    with pytest.raises(refunds.RefundRefused) as refusal:
-        refunds.request(purchase=purchase, user=None, wish="", now=later(days=30, seconds=5))
+    with pytest.raises(requests.RefundRefused) as refusal:
+        requests.request(purchase=purchase, user=None, wish="", now=later(days=30, seconds=5))
     assert refusal.value.code == "window_over"
 
 
 def test_a_request_stands_once_and_is_decided_once(window: None, paid: Callable[..., Purchase]) -> None:
     purchase = paid()
-    asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
 
-    with pytest.raises(refunds.RefundRefused):
-        refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
-    refunds.refuse(asked, actor="staff", reason="No.", now=timezone.now())
-    with pytest.raises(refunds.RefundRefused):
-        refunds.approve(asked, actor="staff", reason="", now=timezone.now())
+    with pytest.raises(requests.RefundRefused):
+        requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    requests.refuse(asked, actor="staff", reason="No.", now=timezone.now())
+    with pytest.raises(requests.RefundRefused):
+        requests.approve(asked, actor="staff", reason="", now=timezone.now())
     assert Mail.objects.get(template="refund_refused").context["decision"] == "No."
 
 
@@ -139,7 +140,7 @@ def test_a_refund_of_spent_credits_becomes_a_debt_that_new_credits_repay_first(
         stripe_world.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": purchase.amount})
     )
 
-    refund_news.follow(facts, timezone.now())
+    stripe_refunds.follow(facts, timezone.now())
 
     now = timezone.now()
     assert ledger.balance(account.pk, now).debt == purchase.credits - 10
@@ -158,8 +159,8 @@ def test_a_refund_that_fails_at_the_bank_brings_the_credits_back(
 ) -> None:
     purchase = paid()
     full = balance()
-    asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
-    done = refunds.approve(asked, actor="staff", reason="", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    done = requests.approve(asked, actor="staff", reason="", now=timezone.now())
     assert balance() == full - purchase.credits
     news = {
         "id": done.stripe_refund_id,
@@ -169,7 +170,7 @@ def test_a_refund_that_fails_at_the_bank_brings_the_credits_back(
     }
 
     for _ in range(2):
-        refund_news.follow(news, timezone.now())
+        stripe_refunds.follow(news, timezone.now())
 
     done.refresh_from_db()
     purchase.refresh_from_db()
@@ -181,15 +182,15 @@ def test_stripe_being_down_at_the_approval_sends_the_refund_later(
     window: None, paid: Callable[..., Purchase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     purchase = paid()
-    asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
 
     def down(**_: Any) -> None:
         raise stripe_gateway.Unreachable("timed out")
 
     with monkeypatch.context() as patch:
         patch.setattr(stripe_gateway, "create_refund", down)
-        assert refunds.approve(asked, actor="staff", reason="", now=timezone.now()).status == "approved"
+        assert requests.approve(asked, actor="staff", reason="", now=timezone.now()).status == "approved"
 
-    assert refunds.send_waiting(timezone.now()) == 1
+    assert requests.send_waiting(timezone.now()) == 1
     asked.refresh_from_db()
     assert asked.status == Refund.Status.DONE

@@ -10,8 +10,11 @@ import time_machine
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import cards, checkout, ledger, plan_changes, plan_previews, purchases, selectors
+from billing import ledger, selectors
 from billing.models import Mail, Purchase, StripeEvent, Subscription
+from billing.payments import cards
+from billing.purchases import checkout, create
+from billing.subscriptions import changes, previews
 from sandbox import scheduled_actions
 from tests.sandbox.conftest import Buyer
 
@@ -48,7 +51,7 @@ def starter(clock: time_machine.Traveller, stripe_world: Any, account: Account, 
 
 
 def _subscribe(account: Account, alice: User, interval: str) -> Subscription:
-    order = purchases.order_plan(
+    order = create.order_plan(
         account=account,
         buyer=alice,
         origin="page",
@@ -134,10 +137,8 @@ def test_a_downgrade_takes_effect_with_the_next_paid_period(
     month(hours=1)
 
     def change(plan: str) -> None:
-        shown = plan_previews.preview(
-            account, plan_key=plan, interval="month", currency="usd", now=timezone.now()
-        )
-        plan_changes.confirm(account, shown.token, timezone.now())
+        shown = previews.preview(account, plan_key=plan, interval="month", currency="usd", now=timezone.now())
+        changes.confirm(account, shown.token, timezone.now())
 
     change("creator")
     change("starter")
@@ -155,7 +156,7 @@ def test_a_cancelled_plan_ends_with_what_is_paid(
     starter: Subscription, account: Account, month: Callable[..., None]
 ) -> None:
     month(hours=1)
-    plan_changes.cancel(account, timezone.now())
+    changes.cancel(account, timezone.now())
     month(days=20)
     assert bonus(account) == 1000
 

@@ -11,8 +11,9 @@ import pytest
 from django.db import OperationalError
 from django.test import Client
 
-from billing import fulfilment, ledger
+from billing import ledger
 from billing.models import Grant, Purchase, StripeEvent
+from billing.payments import fulfilment
 
 pytestmark = pytest.mark.django_db
 SECRET = "whsec_sandbox"

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config import embedded_postgres
+from config.supervisor import embedded_postgres
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ def connect(data: Path) -> psycopg.Connection:
 
 
 def test_many_processes_at_once_start_one_server(data: Path) -> None:
-    command = [sys.executable, "-m", "config.embedded_postgres", "start", str(data)]
+    command = [sys.executable, "-m", "config.supervisor.embedded_postgres", "start", str(data)]
     starters = [subprocess.Popen(command, cwd=BASE_DIR, stdout=subprocess.PIPE) for _ in range(4)]
     answers = {starter.communicate(timeout=60)[0] for starter in starters}
     assert [starter.returncode for starter in starters] == [0] * 4

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from config import children
+from config.supervisor import processes
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 120.0
@@ -37,7 +37,7 @@ class Portal:
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         environment |= {"REFILL_VAR": str(self.var), "PORT": str(self.port)}
         with self.said.open("ab") as said:
-            command = [sys.executable, "-m", "config.portal"]
+            command = [sys.executable, "-m", "config.supervisor"]
             return subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=said, stderr=said)
 
     def start(self) -> None:
@@ -75,7 +75,7 @@ class Portal:
 
     def pid_of(self, word: str) -> int:
         """The oldest process under supervision whose command has this word in it."""
-        marked = children._marked(self.var)
+        marked = processes._marked(self.var)
         return min(pid for pid in marked if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 

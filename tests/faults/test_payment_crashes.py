@@ -9,20 +9,15 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import (
-    auto_top_up,
-    cards,
-    checkout,
-    purchases,
-    reconciliation,
-    stripe_events,
-    stripe_gateway,
-)
+from billing import stripe_gateway
 from billing.models import AutoTopUp, Purchase, StripeEvent
+from billing.payments import cards
+from billing.purchases import auto_top_up, checkout, create
+from billing.webhooks import events, reconciliation
 from tests.billing.conftest import smallest_pack
 from tests.billing.ledger.state import broken
-from tests.crashes.process import every_boundary
-from tests.crashes.test_purchases import account_of, outcome, world
+from tests.integration.crashes.process import every_boundary
+from tests.integration.crashes.test_purchases import account_of, outcome, world
 from tests.sandbox.conftest import Buyer
 
 __all__ = ["world"]
@@ -31,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def paid_at_stripe(account: Account) -> Purchase:
     """An order that is paid at Stripe and of which nothing has been heard."""
-    purchase = purchases.order_pack(
+    purchase = create.order_pack(
         account=account,
         buyer=account.person,
         origin="page",
@@ -61,7 +56,7 @@ def news_of(purchase: Purchase) -> list[dict[str, Any]]:
 def what_runs_next(account: Account) -> None:
     """Beat, when the dead process is missed: waiting events, reconciliation, automatic top-ups."""
     now = timezone.now() + timedelta(minutes=2)
-    stripe_events.process_waiting(now)
+    events.process_waiting(now)
     reconciliation.run(now)
     auto_top_up.look(account.pk, now)
 
@@ -96,8 +91,8 @@ def ends_alike(
 def test_hearing_of_a_payment_killed_at_any_commit_credits_once() -> None:
     def hear(_account: Account, news: list[dict[str, Any]]) -> None:
         for event in news:
-            row = stripe_events.store(event, timezone.now(), source="webhook")
-            stripe_events.process(row.pk, timezone.now())
+            row = events.store(event, timezone.now(), source="webhook")
+            events.process(row.pk, timezone.now())
 
     ends_alike("hearer", lambda account: news_of(paid_at_stripe(account)), hear, 4)
 

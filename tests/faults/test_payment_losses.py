@@ -12,23 +12,16 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import (
-    cards,
-    checkout,
-    ledger,
-    lost_orders,
-    purchases,
-    reconciliation,
-    refund_news,
-    refunds,
-    stripe_events,
-    stripe_gateway,
-    subscription_sync,
-    tasks,
-)
+from billing import ledger, stripe_gateway, tasks
 from billing.models import AutoTopUp, Grant, Mail, Purchase, Reconciliation, Refund, StripeEvent, Subscription
-from billing.subscription_sync import Outdated
-from pricing import book
+from billing.payments import cards, recovery
+from billing.purchases import checkout
+from billing.purchases import create as purchases
+from billing.refunds import requests, stripe_refunds
+from billing.subscriptions import stripe_sync
+from billing.subscriptions.stripe_sync import Outdated
+from billing.webhooks import events, reconciliation
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
 from tests.billing.conftest import smallest_pack
 from tests.conftest import person
@@ -137,7 +130,7 @@ def test_packs_top_ups_and_refunds_of_today_come_back(
             "payment_method": method.id,
             "confirm": True,
             "off_session": True,
-            "metadata": marks | lost_orders.marks_of(automatic),
+            "metadata": marks | recovery.marks_of(automatic),
         }
     )
     stripe_world.refunds.create({"payment_intent": paid.id, "amount": 250})
@@ -169,14 +162,14 @@ def test_one_thing_that_cannot_be_mended_is_reported_and_the_others_are_mended(
     ]
     StripeEvent.objects.all().delete()
     monkeypatch.setattr(stripe_gateway, "events_since", lambda _since: iter(()))
-    follow = refund_news.follow
+    follow = stripe_refunds.follow
 
     def poisonous(facts: Any, now: Any) -> Any:
         if facts["id"] == ids[1]:
             raise RuntimeError("poison")
         return follow(facts, now)
 
-    monkeypatch.setattr(refund_news, "follow", poisonous)
+    monkeypatch.setattr(stripe_refunds, "follow", poisonous)
 
     report = reconciliation.run(timezone.now())
 
@@ -218,17 +211,17 @@ def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
     row = Catalogue.objects.get()
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
-    book.changed()
+    catalogue_cache.changed()
     ask = stripe_gateway._ask
     for last in range(30):
         account = Account.objects.get(person=person(f"buyer{last}"))
         start = ledger.balance(account.pk, timezone.now()).total
         unheard, refunded = bought(account, "unheard"), bought(account, "refunded")
         checkout.refresh(refunded, timezone.now())
-        asked = refunds.request(purchase=refunded, user=None, wish="", now=timezone.now())
+        asked = requests.request(purchase=refunded, user=None, wish="", now=timezone.now())
         with monkeypatch.context() as patch:
-            patch.setattr(refunds, "send", lambda refund, _now: refund)
-            refunds.approve(asked, actor="staff", reason="", now=timezone.now())
+            patch.setattr(requests, "send", lambda refund, _now: refund)
+            requests.approve(asked, actor="staff", reason="", now=timezone.now())
         questions = 0
 
         def dying(question: Any, last: int = last) -> Any:
@@ -286,9 +279,9 @@ def test_an_answer_that_decides_nothing_leaves_a_refund_to_be_sent_again(
     row = Catalogue.objects.get()
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
-    book.changed()
+    catalogue_cache.changed()
     purchase = paid()
-    asked = refunds.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
     real = stripe_gateway._client("", "")
 
     class Lost:
@@ -303,7 +296,7 @@ def test_an_answer_that_decides_nothing_leaves_a_refund_to_be_sent_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(stripe_gateway, "_client", lambda *_: Lost)
-        assert refunds.approve(asked, actor="staff", reason="", now=timezone.now()).status == "approved"
+        assert requests.approve(asked, actor="staff", reason="", now=timezone.now()).status == "approved"
     tasks.reconcile()
 
     assert Refund.objects.get().status == Refund.Status.DONE
@@ -356,9 +349,9 @@ def test_a_failed_top_up_is_counted_and_told_once_also_when_only_its_event_says_
 def test_an_answer_older_than_what_we_have_is_asked_for_again(
     account: Account, stripe_world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from billing import plan_prices
+    from billing.subscriptions import stripe_prices
 
-    price = plan_prices.price_of(plan_key="starter", interval="month", currency="usd", amount=990)
+    price = stripe_prices.price_of(plan_key="starter", interval="month", currency="usd", amount=990)
     customer = cards.customer_of(account)
     card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
     made = stripe_world.subscriptions.create(
@@ -369,7 +362,7 @@ def test_an_answer_older_than_what_we_have_is_asked_for_again(
             "metadata": {"account": account.public_id},
         }
     )
-    subscription_sync.sync(made.id, timezone.now())
+    stripe_sync.sync(made.id, timezone.now())
     ask, asked = stripe_gateway.subscription, []
 
     def slow(subscription_id: str) -> Any:
@@ -378,19 +371,17 @@ def test_an_answer_older_than_what_we_have_is_asked_for_again(
         asked.append(answer["status"])
         if len(asked) == 1:
             stripe_world.subscriptions.cancel(subscription_id)
-            subscription_sync.follow(ask(subscription_id), timezone.now())
+            stripe_sync.follow(ask(subscription_id), timezone.now())
         return answer
 
     monkeypatch.setattr(stripe_gateway, "subscription", slow)
     event = {"id": "evt_1", "type": "customer.subscription.updated", "created": 1}
-    row = stripe_events.store(
-        {**event, "data": {"object": {"id": made.id}}}, timezone.now(), source="webhook"
-    )
+    row = events.store({**event, "data": {"object": {"id": made.id}}}, timezone.now(), source="webhook")
 
-    assert stripe_events.process(row.pk, timezone.now()).state == "done"
+    assert events.process(row.pk, timezone.now()).state == "done"
 
     assert asked == ["active", "canceled"]
     after = Subscription.objects.get(account=account)
     assert (after.plan, after.stripe_subscription_id) == ("free-trial", None)
     with pytest.raises(Outdated):
-        subscription_sync.follow(ask(made.id), timezone.now() + timedelta(seconds=1), seen=after.version)
+        stripe_sync.follow(ask(made.id), timezone.now() + timedelta(seconds=1), seen=after.version)

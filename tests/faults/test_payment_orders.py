@@ -10,8 +10,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout, ledger, purchases, stripe_events, stripe_gateway, stripe_handlers
+from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Subscription
+from billing.purchases import checkout, create
+from billing.webhooks import events as stripe_events
+from billing.webhooks import handlers
 from tests.billing.ledger.state import broken
 from tests.sandbox.conftest import Buyer
 
@@ -100,7 +103,7 @@ def test_the_five_events_of_a_new_subscription(
     events: Callable[..., Any],
     every_order: Callable[..., set[Any]],
 ) -> None:
-    order = purchases.order_plan(
+    order = create.order_plan(
         account=account,
         buyer=alice,
         origin="page",
@@ -112,7 +115,7 @@ def test_the_five_events_of_a_new_subscription(
         now=timezone.now(),
     )
     Buyer().pay(checkout.open_page(order, timezone.now()))
-    found = {event["type"]: event for event in events() if stripe_handlers.handler_of(event["type"])}
+    found = {event["type"]: event for event in events() if handlers.handler_of(event["type"])}
     created = found["customer.subscription.created"]
     updated = {**created, "id": "evt_updated", "type": "customer.subscription.updated"}
     kinds = ("checkout.session.completed", "invoice.paid", "payment_intent.succeeded")

@@ -10,9 +10,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout, ledger, promotions, purchases, refunds, stripe_gateway
+from billing import ledger, stripe_gateway
 from billing.models import Promotion, Purchase
-from pricing import book
+from billing.promotions import redemption
+from billing.purchases import checkout, create
+from billing.refunds import requests
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue, Pack
 from tests.billing.conftest import smallest_pack
 from tests.sandbox.conftest import Buyer
@@ -82,8 +85,8 @@ def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pu
         pack = Pack.objects.get(key=smallest_pack())
         pack.prices[currency] = price
         pack.save(update_fields=["prices"])
-        book.changed()
-        order = purchases.order_pack(
+        catalogue_cache.changed()
+        order = create.order_pack(
             account=account,
             buyer=alice,
             origin="page",
@@ -118,8 +121,8 @@ def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
     assert stripe_gateway.payment(str(purchase.stripe_payment_id))["amount_received"] == price
     page = signed_in(alice).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
     assert shown in page
-    asked = refunds.request(purchase=purchase, user=alice, wish="", now=timezone.now())
-    assert refunds.approve(asked, actor="staff", reason="", now=timezone.now()).status == "done"
+    asked = requests.request(purchase=purchase, user=alice, wish="", now=timezone.now())
+    assert requests.approve(asked, actor="staff", reason="", now=timezone.now()).status == "done"
     [back] = stripe_world.refunds.list({}).data
     assert (back.amount, back.currency) == (price, currency)
 
@@ -139,11 +142,11 @@ def test_of_three_decimals_the_last_is_nought_whatever_is_discounted_or_refunded
     )
     purchase = bought("kwd", 5120, code="third")
     assert purchase.amount == 5120 - 1680  # a third is 1.689; Stripe takes no 3.431
-    promotions.release(purchase, now)
+    redemption.release(purchase, now)
     spent = ledger.balance(account.pk, now).available - purchase.credits * Decimal("0.37")
     order = ledger.ChargeRequest(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
     ledger.charge(order, now)
 
-    amount = refunds.refundable(purchase, now).amount
+    amount = requests.refundable(purchase, now).amount
 
     assert amount == 1270  # 37 % are 1.272

@@ -15,12 +15,16 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Account
-from billing import auto_top_up, cards, checkout, ledger, mails, stripe_events, stripe_gateway
+from billing import ledger, stripe_gateway
 from billing.models import AutoTopUp, Grant, Mail, Purchase, StripeEvent
+from billing.notifications import emails
+from billing.payments import cards
+from billing.purchases import auto_top_up, checkout
+from billing.webhooks import events as stripe_events
 from tests.billing.conftest import smallest_pack
 from tests.billing.test_money_races import account, at_once, order, sound
 from tests.billing.test_webhook import SECRET, knock
-from tests.races.web import serving
+from tests.integration.races.web import serving
 from tests.sandbox.conftest import Buyer
 
 __all__ = ["account"]
@@ -83,7 +87,7 @@ def test_the_database_goes_away_in_the_middle_of_crediting(
             cursor.execute("select pg_terminate_backend(pg_backend_pid())")
 
     with monkeypatch.context() as patch:
-        patch.setattr(mails, "queue", cut)
+        patch.setattr(emails, "queue", cut)
         assert knock(event).status_code == 500
     connection.close()
     assert not Grant.objects.filter(purchase_id=purchase.pk).exists()

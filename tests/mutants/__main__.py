@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from config import embedded_postgres
+from config.supervisor import embedded_postgres
 from tests.mutants import concurrency, money, timing
 from tests.mutants.fault import SQL, Fault
 

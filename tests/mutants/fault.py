@@ -21,13 +21,13 @@ SETTLING, BATCHES, MODEL = (
     f"{LEDGER}test_batch.py",
     f"{LEDGER}test_against_model.py",
 )
-RACES, PAIRS = "tests/races/test_charges.py", "tests/races/test_pairs.py"
+RACES, PAIRS = "tests/integration/races/test_charges.py", "tests/integration/races/test_pairs.py"
 BANK, HOLD_RACES, TIME_RACES = (
-    "tests/races/test_bank.py",
-    "tests/races/test_holds.py",
-    "tests/races/test_time.py",
+    "tests/integration/races/test_bank.py",
+    "tests/integration/races/test_holds.py",
+    "tests/integration/races/test_time.py",
 )
-SHARED, APPEND_ONLY = "tests/races/test_coalescing.py", "tests/faults/test_ledger_append_only.py"
+SHARED, APPEND_ONLY = "tests/integration/races/test_coalescing.py", "tests/faults/test_ledger_append_only.py"
 DEBT, TIME = "tests/faults/test_ledger_debt.py", "tests/faults/test_ledger_time.py"
 NOTICES = "tests/faults/test_ledger_notices.py"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pricing import loading, prices
+from pricing.catalogue import loading
+from pricing.rates import lookup
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -107,4 +108,4 @@ def cost(
     service: str, *, now: datetime = NOW, action: str = "", options: dict | None = None, **usage: object
 ) -> Decimal:
     """What a use costs: cost("veo-3", seconds=2)."""
-    return prices.price_use(service=service, usage=usage, now=now, action=action, options=options).credits
+    return lookup.price_use(service=service, usage=usage, now=now, action=action, options=options).credits

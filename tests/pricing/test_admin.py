@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from pricing import cards
 from pricing.models import Rate, RateCard, Sale, Service
+from pricing.rates import rate_cards
 
 MODELS = ["catalogue", "service", "ratecard", "rate", "plan", "pack", "sale"]
 
@@ -21,7 +21,7 @@ def browser(staff, signed_in):
 @pytest.fixture
 def draft(staff):
     now = timezone.now()
-    return cards.copy_in_force(effective_at=now + timedelta(days=1), source="staff", now=now)
+    return rate_cards.copy_in_force(effective_at=now + timedelta(days=1), source="staff", now=now)
 
 
 def rate_of(card, service):
@@ -126,7 +126,9 @@ def test_a_draft_can_be_thrown_away(browser, draft):
 
 
 def test_a_coming_card_is_withdrawn_and_a_running_one_is_not(browser, draft):
-    cards.publish(draft.pk, seen=cards.fingerprint(cards.rows_of(draft.pk)), by="staff", now=timezone.now())
+    rate_cards.publish(
+        draft.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(draft.pk)), by="staff", now=timezone.now()
+    )
     told = {"action": "withdraw", "_selected_action": [str(card.pk) for card in RateCard.objects.all()]}
     answer = browser.post(reverse("admin:pricing_ratecard_changelist"), told, follow=True)
     assert "still to come" in answer.content.decode()

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 from django.db import DatabaseError, transaction
 
-from pricing import book, cards, history, prices
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Rate, RateCard
+from pricing.rates import history, lookup, rate_cards
 from tests.pricing.conftest import NOW, cost
 
 TOMORROW = NOW + timedelta(days=1)
@@ -20,17 +21,17 @@ def tiny(load, write):
 
 
 def draft(**changes):
-    card = cards.copy_in_force(effective_at=TOMORROW, source="staff", now=NOW)
+    card = rate_cards.copy_in_force(effective_at=TOMORROW, source="staff", now=NOW)
     card.rates.filter(service__key="echo").update(**changes)
     return card
 
 
 def publish(card, now=NOW):
-    return cards.publish(card.pk, seen=seen(card), by="staff", now=now)
+    return rate_cards.publish(card.pk, seen=seen(card), by="staff", now=now)
 
 
 def seen(card):
-    return cards.fingerprint(cards.rows_of(card.pk))
+    return rate_cards.fingerprint(rate_cards.rows_of(card.pk))
 
 
 @pytest.mark.requirement("CORE-06")
@@ -79,25 +80,25 @@ def test_publishing_asks_for_a_look_at_what_is_published():
     looked_at = seen(card)
     card.rates.filter(service__key="echo").update(multiplier=3)
     for stale in ("", looked_at):
-        with pytest.raises(cards.CardNotPublishable, match="rehearsal"):
-            cards.publish(card.pk, seen=stale, by="staff", now=NOW)
+        with pytest.raises(rate_cards.CardNotPublishable, match="rehearsal"):
+            rate_cards.publish(card.pk, seen=stale, by="staff", now=NOW)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
 
 
 def test_only_a_card_whose_date_is_to_come_can_be_withdrawn():
     card = publish(draft(multiplier=2))
-    cards.withdraw(card.pk, now=NOW)
+    rate_cards.withdraw(card.pk, now=NOW)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
     card = publish(draft(multiplier=2))
-    with pytest.raises(cards.CardNotPublishable, match="still to come"):
-        cards.withdraw(card.pk, now=TOMORROW)
+    with pytest.raises(rate_cards.CardNotPublishable, match="still to come"):
+        rate_cards.withdraw(card.pk, now=TOMORROW)
     assert cost("echo", tokens=1000, now=TOMORROW) == 6
 
 
 def test_a_price_below_cost_is_not_published():
     card = draft(cost={"tokens": "0.004"})
     with pytest.raises(
-        cards.CardNotPublishable, match="echo sells tokens below cost: 3 for 1000, which cost 4"
+        rate_cards.CardNotPublishable, match="echo sells tokens below cost: 3 for 1000, which cost 4"
     ):
         publish(card)
     card.rates.filter(service__key="echo").update(multiplier=Decimal("1.34"))
@@ -105,14 +106,14 @@ def test_a_price_below_cost_is_not_published():
 
 
 def test_a_card_without_rates_is_not_published():
-    card = cards.draft(effective_at=TOMORROW, source="staff", now=NOW)
-    with pytest.raises(cards.CardNotPublishable, match="unpriced"):
+    card = rate_cards.draft(effective_at=TOMORROW, source="staff", now=NOW)
+    with pytest.raises(rate_cards.CardNotPublishable, match="unpriced"):
         publish(card)
 
 
 def test_a_published_card_is_not_published_again():
     card = publish(draft(multiplier=2))
-    with pytest.raises(cards.CardNotPublishable, match="no draft"):
+    with pytest.raises(rate_cards.CardNotPublishable, match="no draft"):
         publish(card)
 
 
@@ -121,25 +122,25 @@ def test_a_service_that_the_card_in_force_leaves_out_cannot_be_charged():
     card.rates.filter(service__key="echo").delete()
     publish(card)
     assert cost("echo", tokens=1000) == 3
-    with pytest.raises(prices.ServiceUnpriced) as refused:
+    with pytest.raises(lookup.ServiceUnpriced) as refused:
         cost("echo", tokens=1000, now=TOMORROW)
     assert (refused.value.status, refused.value.code) == (409, "service_unpriced")
 
 
 def test_before_the_first_card_nothing_can_be_charged():
-    with pytest.raises(prices.ServiceUnpriced):
+    with pytest.raises(lookup.ServiceUnpriced):
         cost("echo", tokens=1000, now=NOW - timedelta(days=365))
 
 
 def test_an_unknown_service_or_action_is_named_by_its_field():
-    with pytest.raises(prices.UnknownService) as refused:
+    with pytest.raises(lookup.UnknownService) as refused:
         cost("ekko", tokens=1)
     assert (refused.value.status, refused.value.code, refused.value.field) == (
         404,
         "unknown_service",
         "service",
     )
-    with pytest.raises(prices.UnknownService) as refused:
+    with pytest.raises(lookup.UnknownService) as refused:
         cost("echo", action="pant", tokens=1)
     assert refused.value.field == "action"
 
@@ -156,7 +157,7 @@ def test_a_service_shows_the_prices_it_had_and_will_have():
         ("2026-11-21", True, False),
         ("2026-01-01", False, True),
     ]
-    publish(cards.copy_in_force(effective_at=TOMORROW + timedelta(days=1), source="staff", now=TOMORROW))
+    publish(rate_cards.copy_in_force(effective_at=TOMORROW + timedelta(days=1), source="staff", now=TOMORROW))
     assert len(history.price_periods("echo", NOW)) == 2
 
 
@@ -169,13 +170,13 @@ def test_charging_asks_the_database_nothing_once_it_is_remembered(django_assert_
 
 def test_another_process_sees_a_new_price_within_a_second(monkeypatch):
     cost("echo", tokens=1)
-    remembered = book.current()
+    remembered = catalogue_cache.current()
     publish(draft(multiplier=2), now=TOMORROW)
-    # The other process: it still remembers the old book, and looks again when a second is over.
-    monkeypatch.setattr(book, "_book", remembered)
-    now = book.time.monotonic()
-    monkeypatch.setattr(book, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(book, "_looked_at", now)
+    # The other process: it still remembers the old catalogue_cache, and looks again when a second is over.
+    monkeypatch.setattr(catalogue_cache, "_book", remembered)
+    now = catalogue_cache.time.monotonic()
+    monkeypatch.setattr(catalogue_cache, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(catalogue_cache, "_looked_at", now)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
-    monkeypatch.setattr(book, "_looked_at", now - 1)
+    monkeypatch.setattr(catalogue_cache, "_looked_at", now - 1)
     assert cost("echo", tokens=1000, now=TOMORROW) == 6

@@ -6,11 +6,11 @@ import shutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from pricing import catalogue_file
-from pricing.catalogue_file import CatalogueInvalid
-from pricing.meters import METERS
+from pricing.catalogue import file as catalogue_file
+from pricing.catalogue.file import CatalogueInvalid
+from pricing.catalogue.schema import RateLine
 from pricing.models import Catalogue, Pack, Plan, RateCard, Service
-from pricing.schema import RateLine
+from pricing.rates.meters import METERS
 
 SHIPPED = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))
 

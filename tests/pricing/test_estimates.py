@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from pricing import cards, estimates, prices
+from pricing import estimates
 from pricing.models import RateCard
-from pricing.uses import UsageInvalid
+from pricing.rates import lookup, rate_cards
+from pricing.rates.validation import UsageInvalid
 from tests.pricing.conftest import NOW, cost
 
 USE = {"service": "echo", "action": "", "subject": "acct-1"}
@@ -23,9 +24,9 @@ def estimate(**more):
 
 
 def dearer(now):
-    card = cards.copy_in_force(effective_at=now, source="staff", now=now)
+    card = rate_cards.copy_in_force(effective_at=now, source="staff", now=now)
     card.rates.filter(service__key="echo").update(multiplier=2)
-    cards.publish(card.pk, seen=cards.fingerprint(cards.rows_of(card.pk)), by="staff", now=now)
+    rate_cards.publish(card.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)), by="staff", now=now)
 
 
 @pytest.mark.requirement("REFLY-13", "CORE-03")
@@ -44,7 +45,7 @@ def test_an_estimate_keeps_its_price_until_its_time_is_over(tiny):
     dearer(NOW + timedelta(minutes=1))
     last = given.valid_until - timedelta(microseconds=1)
     version = estimates.pinned_version(given.id, **USE, now=last)
-    kept = prices.price_use(service="echo", usage={"tokens": 500}, now=last, rate_version=version)
+    kept = lookup.price_use(service="echo", usage={"tokens": 500}, now=last, rate_version=version)
     assert (kept.credits, cost("echo", now=last, tokens=500)) == (Decimal("1.5"), 3)
     with pytest.raises(UsageInvalid) as refused:
         estimates.pinned_version(given.id, **USE, now=given.valid_until)
@@ -85,7 +86,7 @@ def test_a_text_with_known_output_counts_that_output(tiny):
 @pytest.mark.parametrize("name", ["apinfer", "codeflicker", "flowly", "recraft", "refly"])
 def test_every_service_can_be_estimated_from_a_text_or_says_what_it_needs(load, name):
     load(name)
-    for facts in prices.book.current().services.values():
+    for facts in lookup.catalogue_cache.current().services.values():
         try:
             quoted = estimates.priced(service=facts.key, now=NOW, text="A fox in the snow")
         except UsageInvalid as refused:

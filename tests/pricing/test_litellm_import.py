@@ -11,8 +11,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from pricing import cards, litellm_prices, selectors
+from pricing import selectors
 from pricing.models import RateCard, Service
+from pricing.rates import litellm_prices, rate_cards
 from tests.pricing.conftest import NOW, cost
 
 MAP = {
@@ -70,7 +71,9 @@ def run(file, *arguments):
 
 
 def publish(card, now):
-    return cards.publish(card.pk, seen=cards.fingerprint(cards.rows_of(card.pk)), by="staff", now=now)
+    return rate_cards.publish(
+        card.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)), by="staff", now=now
+    )
 
 
 def read(margin="0"):
@@ -155,7 +158,7 @@ def test_an_imported_service_stays_when_the_file_changes_and_goes_with_the_produ
 
 def test_a_negative_margin_cannot_be_published(tiny, file):
     card, _told = run(file, "--margin", "-0.1")
-    with pytest.raises(cards.CardNotPublishable, match="below cost"):
+    with pytest.raises(rate_cards.CardNotPublishable, match="below cost"):
         publish(card, NOW)
 
 

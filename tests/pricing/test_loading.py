@@ -9,8 +9,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from pricing import book, cards, catalogue_file, loading, prices, selectors
+from pricing import selectors
+from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import file as catalogue_file
+from pricing.catalogue import loading
 from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
+from pricing.rates import lookup, rate_cards
 from tests.pricing.conftest import NOW, cost
 
 SHIPPED = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))
@@ -37,7 +41,7 @@ def test_a_changed_figure_makes_a_new_card_from_the_moment_of_loading_and_keeps_
     assert loaded.cards == ["2026-11-20"]
     assert cost("echo", tokens=1000) == 4
     assert cost("echo", tokens=1000, now=NOW - timedelta(seconds=1)) == 3
-    old = prices.price_use(service="echo", usage={"tokens": 1000}, now=NOW, rate_version="2026-01-01")
+    old = lookup.price_use(service="echo", usage={"tokens": 1000}, now=NOW, rate_version="2026-01-01")
     assert (old.credits, old.rate_version) == (3, "2026-01-01")
 
 
@@ -73,14 +77,14 @@ def test_wording_changes_without_a_new_card(load, write):
     load(write())
     loaded = load(write(('intro = "Credits."', 'intro = "Other words."')))
     assert (loaded.changed, loaded.cards) == (True, [])
-    assert book.current().wording.intro == "Other words."
+    assert catalogue_cache.current().wording.intro == "Other words."
 
 
 def test_a_card_that_staff_published_survives_a_restart(load, write):
     load(write())
-    card = cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
+    card = rate_cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
     card.rates.filter(service__key="echo").update(multiplier=2)
-    cards.publish(card.pk, seen=cards.fingerprint(cards.rows_of(card.pk)), by="staff", now=NOW)
+    rate_cards.publish(card.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)), by="staff", now=NOW)
     assert not load(write()).changed
     load(write(('intro = "Credits."', 'intro = "Other words."')))
     assert cost("echo", tokens=1000) == 6
@@ -96,7 +100,7 @@ def test_what_leaves_the_file_is_retired_and_keeps_its_history(load, write):
     load(write(*gone))
     assert not {"paint"} & {one.facts.key for one in selectors.services(now=NOW)}
     assert selectors.service_by_key("paint", NOW).facts.retired
-    with pytest.raises(prices.ServiceUnpriced):
+    with pytest.raises(lookup.ServiceUnpriced):
         cost("echo", action="paint", tokens=1)
     assert cost("echo", action="paint", tokens=1000, now=NOW - timedelta(seconds=1)) == 3
     assert Pack.objects.get(key="small").retired_at == NOW
@@ -121,7 +125,7 @@ def test_one_installation_can_become_another_product_and_back(load):
     load("refly")
     load("apinfer")
     assert cost("qwen-image", images=1) == Decimal("1.75")
-    with pytest.raises(prices.ServiceUnpriced):
+    with pytest.raises(lookup.ServiceUnpriced):
         cost("veo-3", seconds=1)
     assert {plan.key for plan in selectors.plans()} == {"pay-as-you-go"}
     load("refly", NOW + timedelta(hours=1))
@@ -131,7 +135,7 @@ def test_one_installation_can_become_another_product_and_back(load):
 
 def test_a_sixth_product_is_a_file_and_nothing_else(load, tmp_path):
     load(write_orchestra(tmp_path))
-    known = book.current()
+    known = catalogue_cache.current()
     assert (known.brand.name, known.currencies) == ("Kapelle", ("chf", "jpy"))
     assert cost("violin", seconds=Decimal("90.5"), options={"hall": "concert"}) == Decimal("226.25")
     assert cost("score", characters=2001) == 9
@@ -226,7 +230,7 @@ def test_drafts_begun_at_once_have_names_of_their_own(write):
     loading.load(str(write()), now=NOW)
 
     def begin():
-        cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
+        rate_cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
         connection.close()
 
     threads = [threading.Thread(target=begin) for _ in range(6)]

@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 
-from pricing import book, prices, selectors
+from pricing import selectors
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack
-from pricing.uses import UsageInvalid
+from pricing.rates import lookup
+from pricing.rates.validation import UsageInvalid
 from tests.pricing.conftest import NOW, cost
 
 RECRAFT = [
@@ -116,7 +118,7 @@ def test_a_recraft_action_with_a_star_costs_what_its_model_costs(load, name):
 @pytest.mark.requirement("RECR-01")
 def test_a_recraft_use_may_be_paid_by_credits_limited_to_model_or_action(load):
     load("recraft")
-    quote = prices.price_use(service="recraft-v3", action="image-editing", usage={"images": 1}, now=NOW)
+    quote = lookup.price_use(service="recraft-v3", action="image-editing", usage={"images": 1}, now=NOW)
     assert quote.credits == 1
     assert quote.covers == ("recraft-v3", "tag:image", "image-editing", "tag:action")
 
@@ -163,7 +165,7 @@ def test_a_flowly_message_costs_by_model_and_length(load):
 @pytest.mark.requirement("FLOW-02")
 def test_flowly_takes_own_keys_of_five_providers(load):
     load("flowly")
-    names = [provider.name for provider in book.current().policies.providers]
+    names = [provider.name for provider in catalogue_cache.current().policies.providers]
     assert names == ["OpenRouter", "OpenAI", "Anthropic", "Moonshot", "Z.AI"]
 
 
@@ -188,7 +190,7 @@ def test_a_codeflicker_model_multiplies_the_base_and_a_new_multiplier_counts_fro
     before, after = datetime(2026, 5, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
     assert cost("gpt-5", now=before, **use) == base * Decimal("1.5")
     assert cost("gpt-5", now=after, **use) == base * Decimal("1.25")
-    quote = prices.price_use(service="gpt-5", usage=use, now=NOW)
+    quote = lookup.price_use(service="gpt-5", usage=use, now=NOW)
     assert {name: str(factor) for name, factor in quote.lines[0].multipliers.items()} == {
         "service=gpt-5": "1.250000"
     }
@@ -199,7 +201,7 @@ def test_codeflickers_free_quota_is_once_for_a_month_and_paid_plans_carry_over(l
     load("codeflicker")
     free = selectors.free_plan()
     assert [(one["period"], one["lasts"]) for one in free.allowances] == [("once", "1 month")]
-    assert book.current().policies.free_plan_once_per_address
+    assert catalogue_cache.current().policies.free_plan_once_per_address
     assert [(plan.name, plan.carry_over) for plan in selectors.plans() if plan.paid] == [
         ("Pro", True),
         ("Pro+", True),

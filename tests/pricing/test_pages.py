@@ -67,9 +67,9 @@ def test_the_estimator_answers_with_and_without_script(client):
 
 @pytest.mark.requirement("REFLY-13")
 def test_every_service_has_an_estimate_on_its_page(client):
-    from pricing import book
+    from pricing.catalogue import cache as catalogue_cache
 
-    for key, facts in book.current().services.items():
+    for key, facts in catalogue_cache.current().services.items():
         page = words(client.get(f"/pricing/{key}/"))
         assert facts.name in page and "It would cost" in page
 
@@ -145,10 +145,11 @@ def test_unknown_services_are_not_found(client):
 
 
 def test_an_installation_without_a_catalogue_says_so(client):
-    from pricing import book, models
+    from pricing import models
+    from pricing.catalogue import cache as catalogue_cache
 
     models.Catalogue.objects.all().delete()
     models.Service.objects.update(retired_at="2026-01-01T00:00:00Z")
-    book.forget()
+    catalogue_cache.forget()
     assert "No prices yet" in words(client.get("/pricing/"))
     assert client.get("/pricing/compare/").status_code == 200

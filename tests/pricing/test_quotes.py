@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.quotes import quote
-from pricing.rates import Band, Option, Rate, RateLine, lines_as_json, lines_from_json
-from pricing.uses import UsageInvalid
+from pricing.rates.quotes import quote
+from pricing.rates.rate import Band, Option, Rate, RateLine, lines_as_json, lines_from_json
+from pricing.rates.validation import UsageInvalid
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,8 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from pricing import book, prices, selectors
+from pricing import selectors
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
+from pricing.rates import lookup
 from tests.pricing.conftest import NOW, cost
 
 TEXT = {
@@ -82,7 +84,7 @@ def test_a_text_model_costs_its_figure_for_5000_tokens_and_its_share_for_fewer(n
 
 @pytest.mark.requirement("REFLY-14")
 def test_half_of_5000_tokens_of_an_11_credit_model_cost_5_and_a_half():
-    quote = prices.price_use(service="claude-sonnet-4", usage={"tokens": 2500}, now=NOW)
+    quote = lookup.price_use(service="claude-sonnet-4", usage={"tokens": 2500}, now=NOW)
     assert quote.lines_as_json() == [
         {
             "meter": "tokens",
@@ -170,7 +172,7 @@ def test_the_free_trial_gives_100_credits_a_day_and_counts_100_files():
         ("daily", "day", 100)
     ]
     assert [(quota["key"], quota["maximum"]) for quota in plan.quotas] == [("files", 100)]
-    upload = prices.price_use(service="file-upload", usage={"uses": 3}, now=NOW)
+    upload = lookup.price_use(service="file-upload", usage={"uses": 3}, now=NOW)
     assert upload.counts == ("files", 3)
     assert upload.credits * 101 / 3 < 100, (
         "a trial's credits of one day must reach to the file that is refused"
@@ -180,4 +182,4 @@ def test_the_free_trial_gives_100_credits_a_day_and_counts_100_files():
 def test_the_file_says_which_figures_are_its_own():
     assert Plan.objects.get(key="starter").assumed
     assert not Plan.objects.get(key="free-trial").assumed
-    assert book.current().policies.referral.assumed
+    assert catalogue_cache.current().policies.referral.assumed

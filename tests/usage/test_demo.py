@@ -15,7 +15,7 @@ from accounts import api_keys
 from accounts.models import Account, ApiKey, User
 from billing import ledger
 from billing.models import Charge, Entry, Grant
-from usage import demo
+from usage.demo import world as demo
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 

@@ -159,10 +159,10 @@ def test_a_new_account_sees_what_to_do_next(alice: User, signed_in: SignedIn) ->
 def test_models_without_limit_are_named(
     alice: User, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from usage import coverage
+    from usage import entitlements
 
     monkeypatch.setattr(
-        coverage, "unlimited_services", lambda account_id: frozenset({"claude-sonnet-4", "gpt-4o"})
+        entitlements, "unlimited_services", lambda account_id: frozenset({"claude-sonnet-4", "gpt-4o"})
     )
     page = text_of(signed_in(alice))
     assert "Without limit on your plan" in page

@@ -12,7 +12,8 @@ from django.test.utils import override_settings
 
 from accounts.models import User
 from core import colour
-from pricing import book, models
+from pricing import models
+from pricing.catalogue import cache as catalogue_cache
 
 SignedIn = Callable[[User], Client]
 PAGES = ("/", "/usage/", "/history/", "/history/statement/", "/documentation/", "/faq/", "/support/")
@@ -37,7 +38,7 @@ def test_help_needs_no_sign_in(catalogue: None, client: Client, path: str) -> No
 
 
 def test_support_names_the_catalogues_address(catalogue: None, client: Client) -> None:
-    wording = book.current().wording
+    wording = catalogue_cache.current().wording
     assert wording is not None
     assert f"mailto:{wording.support_email}" in client.get("/support/").content.decode()
 
@@ -91,7 +92,7 @@ def test_the_brands_colour_reaches_the_page_readable(catalogue: None, client: Cl
     row = models.Catalogue.objects.get()
     row.brand["accent"] = accent
     row.save()
-    book.changed()
+    catalogue_cache.changed()
     css = client.get("/brand.css").content.decode()
     found = dict(re.findall(r"--([a-z-]+):(#[0-9a-f]{6})", css))
     assert colour.contrast(found["brand-light"], "#ffffff") >= 4.5
@@ -155,12 +156,12 @@ def test_a_forged_host_is_refused_with_a_sentence(db: None, client: Client) -> N
 def test_a_fault_of_ours_has_a_page_that_needs_nothing(
     db: None, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from usage import frame_views
+    from usage.views import site
 
     def broken(*args: object) -> None:
         raise RuntimeError("the database is gone")
 
-    monkeypatch.setattr(frame_views, "current_brand", broken)
+    monkeypatch.setattr(site, "current_brand", broken)
     client.raise_request_exception = False
     response = client.get("/brand.css")
     assert response.status_code == 500

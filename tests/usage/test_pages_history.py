@@ -14,7 +14,7 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Entry
 from tests.usage.spending import give, spend
-from usage import export, history
+from usage import history, history_export
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -157,7 +157,7 @@ def test_a_cell_cannot_become_a_formula(
         for name, cell in row.items():
             if name not in {"credits", "balance_after"}:
                 assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), (name, cell)
-    assert export.inert(wicked) == "'" + wicked
+    assert history_export.inert(wicked) == "'" + wicked
 
 
 @pytest.mark.fault("Z2")
@@ -174,7 +174,7 @@ def test_the_export_of_others_is_ones_own(
 def test_chart_export_and_ledger_agree_on_the_days(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, zone: str
 ) -> None:
-    from usage import statistics
+    from usage.dashboard import statistics
 
     account = account_of(alice)
     Account.objects.filter(pk=account.pk).update(zone=zone)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing.models import Wallet
 from tests.usage.spending import give, spend
-from usage import activity, standing
+from usage.dashboard import activity, balance_summary
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -17,7 +17,7 @@ HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/history/?kind
 
 
 def version(account: Account) -> str:
-    return standing.version_of(account, timezone.now())
+    return balance_summary.version_of(account, timezone.now())
 
 
 def newest_entry(account: Account) -> int:

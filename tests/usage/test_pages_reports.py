@@ -10,10 +10,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, mails
+from billing import ledger
+from billing.notifications import emails
 from core.ids import public_id
 from tests.usage.spending import give, spend
-from usage import reports
+from usage.charges import reports
 from usage.models import ChargeReport
 
 AccountOf = Callable[[User], Account]
@@ -79,7 +80,7 @@ def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mai
     assert "Credits returned" in page and "The model had failed." in page and "+20" in page
     history = text_of(signed_in(alice), "/history/")
     assert "The model had failed." in history and ">Support<" in history and "user_" not in history
-    mails.deliver_due(timezone.now())
+    emails.deliver_due(timezone.now())
     [told] = mail.outbox
     assert told.to == ["alice@example.org"]
     for words in ("The model had failed.", "20 credits are back", page_of_charge):
@@ -111,7 +112,7 @@ def test_staff_answer_without_credits(
     assert balance(account_of(alice)) == before
     page = text_of(signed_in(alice), page_of_charge)
     assert "Answered" in page and "This is its price." in page
-    mails.deliver_due(timezone.now())
+    emails.deliver_due(timezone.now())
     assert "The charge stays as it is." in mail.outbox[0].body
     signed_in(alice).post(f"{page_of_charge}report/", {"reason": "I disagree"})
     assert ChargeReport.objects.filter(status="open").count() == 1

@@ -12,7 +12,8 @@ from django.utils import timezone
 from accounts.models import Account, Project, User
 from billing import ledger
 from tests.usage.spending import give, spend
-from usage import calls, statistics
+from usage.charges import charge_list
+from usage.dashboard import statistics
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -135,7 +136,7 @@ def test_calls_follow_each_other_without_gap(alice: User, account_of: AccountOf)
     period = statistics.latest_days(account, days=1, now=now)
     seen, after = [], ""
     while True:
-        page = calls.page_of(account, period, {}, after=after, size=3)
+        page = charge_list.page_of(account, period, {}, after=after, size=3)
         seen += [call.charge.pk for call in page.calls]
         after = page.before
         if not after:

@@ -10,7 +10,7 @@ from accounts.models import Account, User
 from billing import selectors
 from billing.models import Subscription
 from pricing.models import Plan
-from usage import wall
+from usage import memorial_wall
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -53,7 +53,7 @@ def test_a_member_with_the_mark_stands_on_the_wall_when_she_says_so(
 
 @pytest.mark.requirement("REFLY-11")
 def test_who_leaves_the_plan_leaves_the_wall(early_bird: Account) -> None:
-    wall.stand(early_bird, on=True)
+    memorial_wall.stand(early_bird, on=True)
     put_on(early_bird, "free")
     assert early_bird.name not in names_on_wall()
 
@@ -69,13 +69,13 @@ def test_without_the_mark_there_is_no_switch_and_no_way_around_it(
 
 
 def test_a_product_without_a_wall_has_none(monkeypatch: pytest.MonkeyPatch, catalogue: None) -> None:
-    monkeypatch.setattr(wall, "exists", lambda: False)
+    monkeypatch.setattr(memorial_wall, "exists", lambda: False)
     assert Client().get("/wall/").status_code == 404
     page: Any = Client().get("/faq/").content.decode()
     assert "/wall/" not in page
 
 
 def test_an_erased_account_is_off_the_wall(early_bird: Account, settings: Any) -> None:
-    wall.stand(early_bird, on=True)
+    memorial_wall.stand(early_bird, on=True)
     Account.objects.filter(pk=early_bird.pk).update(erased_at="2026-11-20T00:00:00Z")
     assert early_bird.name not in names_on_wall()

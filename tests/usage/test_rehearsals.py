@@ -9,10 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import ledger
-from pricing import cards, prices
 from pricing.models import RateCard
+from pricing.rates import lookup, rate_cards
 from tests.usage.spending import give
-from usage import charging, rehearsals
+from usage import charging, price_simulation
 
 pytestmark = pytest.mark.requirement("CORE-06")
 
@@ -33,14 +33,14 @@ def use(account, now, service="claude-sonnet-4", key="", **usage):
 
 
 def draft(now, **multipliers):
-    card = cards.copy_in_force(effective_at=now, source="staff", now=now)
+    card = rate_cards.copy_in_force(effective_at=now, source="staff", now=now)
     for service, multiplier in multipliers.items():
         card.rates.filter(service__key=service.replace("_", "-")).update(multiplier=multiplier)
     return card
 
 
 def rehearse(card, now, days=7):
-    return rehearsals.rehearse(card, days=days, now=now)
+    return price_simulation.rehearse(card, days=days, now=now)
 
 
 def test_the_total_and_each_service_are_repriced_exactly(account, now):
@@ -134,7 +134,7 @@ def test_a_hold_settled_in_credits_keeps_its_amount(account, now):
 def test_a_window_with_too_many_charges_is_cut_to_the_newest_and_says_so(account, now, monkeypatch):
     for minutes in (3, 2, 1):
         use(account, now - timedelta(minutes=minutes), tokens=100)
-    monkeypatch.setattr(rehearsals, "MOST_CHARGES", 2)
+    monkeypatch.setattr(price_simulation, "MOST_CHARGES", 2)
     rehearsal = rehearse(draft(now), now)
     assert (rehearsal.cut, rehearsal.total.charges) == (True, 2)
 
@@ -156,7 +156,7 @@ def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signe
     (seen,) = re.findall(r'name="seen" value="(\w+)"', browser.get(address).content.decode())
     browser.post(publish, {"seen": seen})
     later = timezone.now()
-    quoted = prices.price_use(service="claude-sonnet-4", usage={"tokens": 5000}, now=later)
+    quoted = lookup.price_use(service="claude-sonnet-4", usage={"tokens": 5000}, now=later)
     assert (quoted.credits, RateCard.objects.get(pk=card.pk).published_by) == (22, str(staff))
 
 

@@ -11,15 +11,15 @@ from rest_framework.request import Request
 
 from accounts.authentication import actor_of, find_account, principal_of
 from accounts.models import Account
-from accounts.opening import hook
+from accounts.provisioning import hook
 from billing import ledger, selectors
 from billing.models import Grant
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint
 from core.problems import Problem
-from usage.api import answers, inputs, shapes
-from usage.api.refusals import refusals
+from usage.api import request_schemas, response_schemas, serializers
+from usage.api.errors import refusals
 
 
 class Accounts(Endpoint):
@@ -29,9 +29,9 @@ class Accounts(Endpoint):
     platform_only = True
     takes_key = "optional"
 
-    @extend_schema(request=inputs.AccountInput, responses={201: answers.Account})
+    @extend_schema(request=request_schemas.AccountInput, responses={201: response_schemas.Account})
     def post(self, request: Request) -> HttpResponse:
-        body = inputs.AccountInput.checked(request.data)
+        body = request_schemas.AccountInput.checked(request.data)
 
         def open_it() -> tuple[int, dict[str, Any]]:
             return 201, _shape(self._open(body))
@@ -71,7 +71,7 @@ class OneAccount(Endpoint):
     scopes = {"GET": "manage"}
     platform_only = True
 
-    @extend_schema(responses=answers.Account)
+    @extend_schema(responses=response_schemas.Account)
     def get(self, request: Request, account: str) -> HttpResponse:
         return json_body.answer(_shape(Account.objects.get(pk=find_account(account))))
 
@@ -83,10 +83,10 @@ class AccountGrants(Endpoint):
     platform_only = True
     takes_key = "required"
 
-    @extend_schema(request=inputs.GrantInput, responses={201: answers.AnyGrant})
+    @extend_schema(request=request_schemas.GrantInput, responses={201: response_schemas.AnyGrant})
     def post(self, request: Request, account: str) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.GrantInput.checked(request.data)
+        body = request_schemas.GrantInput.checked(request.data)
         account_id = find_account(account)
         with refusals(account_id, self.now), transaction.atomic():
             given = ledger.grant(
@@ -109,8 +109,8 @@ class AccountGrants(Endpoint):
 def _first_shape(account_id: UUID, given: ledger.Granted) -> dict[str, Any]:
     """The grant at the moment it was given: what debt did not take at once remained."""
     row = Grant.objects.get(account_id=account_id, pk=given.grant_id)
-    return shapes.grant(row) | {"remaining": plain(row.credits - given.repaid), "held": "0"}
+    return serializers.grant(row) | {"remaining": plain(row.credits - given.repaid), "held": "0"}
 
 
 def _shape(account: Account) -> dict[str, Any]:
-    return shapes.account(account) | {"plan": selectors.plan_terms(account.pk).plan or None}
+    return serializers.account(account) | {"plan": selectors.plan_terms(account.pk).plan or None}

@@ -14,9 +14,9 @@ from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import instant, instant_or_none
 from core.pagination import PageQuery, page
-from usage import coverage, selectors
-from usage.api import answers, inputs, shapes
-from usage.api.refusals import refusals
+from usage import entitlements, selectors
+from usage.api import request_schemas, response_schemas, serializers
+from usage.api.errors import refusals
 
 
 class Balance(Endpoint):
@@ -24,9 +24,9 @@ class Balance(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.Balance)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Balance)
     def get(self, request: Request) -> HttpResponse:
-        query_of(request, inputs.AccountQuery)
+        query_of(request, request_schemas.AccountQuery)
         account_id = account_of(request)
         with refusals(account_id, self.now):
             balance = ledger.balance(account_id, self.now)
@@ -38,13 +38,13 @@ class Grants(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[PageQuery], responses=answers.list_of(answers.AnyGrant))
+    @extend_schema(parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.AnyGrant))
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         account_id = account_of(request)
         ledger.settle([account_id], self.now)
         rows = selectors.grants(account_id)
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=shapes.grant))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.grant))
 
 
 class Transactions(Endpoint):
@@ -52,19 +52,22 @@ class Transactions(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.TransactionQuery], responses=answers.list_of(answers.Transaction))
+    @extend_schema(
+        parameters=[request_schemas.TransactionQuery],
+        responses=response_schemas.list_of(response_schemas.Transaction),
+    )
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.TransactionQuery)
+        query = query_of(request, request_schemas.TransactionQuery)
         account_id = account_of(request)
         ledger.settle([account_id], self.now)
         rows = selectors.entries(account_id, query)
-        return json_body.answer(page(rows, query, keys=("seq",), shape=shapes.entry))
+        return json_body.answer(page(rows, query, keys=("seq",), shape=serializers.entry))
 
 
 def _shape(balance: ledger.Balance) -> dict[str, Any]:
     daily = balance.daily
     return {
-        "account": shapes.public(Account, balance.account_id),
+        "account": serializers.public(Account, balance.account_id),
         "available": plain(balance.available),
         "held": plain(balance.held),
         "debt": plain(balance.debt),
@@ -89,6 +92,6 @@ def _shape(balance: ledger.Balance) -> dict[str, Any]:
             "remaining": plain(balance.daily_remaining),
             "resets_at": instant_or_none(daily.next_at),
         },
-        "unlimited_services": sorted(coverage.unlimited_services(balance.account_id)),
+        "unlimited_services": sorted(entitlements.unlimited_services(balance.account_id)),
         "low": balance.low,
     }

@@ -16,11 +16,12 @@ from core import idempotency, json_body, problems
 from core.endpoint import Endpoint, query_of
 from core.pagination import page
 from core.problems import Problem
-from usage import charging, reports, selectors
-from usage.api import answers, inputs, shapes
-from usage.api.refusals import NAMED, problem_of, refusals
-from usage.api.uses import use_of
-from usage.ways_on import ways_on
+from usage import charging, selectors
+from usage.api import request_schemas, response_schemas, serializers
+from usage.api.errors import NAMED, problem_of, refusals
+from usage.api.use_parsing import use_of
+from usage.charges import reports
+from usage.insufficient_credits import ways_on
 
 
 class Charges(Endpoint):
@@ -29,10 +30,10 @@ class Charges(Endpoint):
     scopes = {"GET": "read", "POST": "spend"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.ChargeInput, responses={201: answers.Charge})
+    @extend_schema(request=request_schemas.ChargeInput, responses={201: response_schemas.Charge})
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.ChargeInput.checked(request.data)
+        body = request_schemas.ChargeInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         fingerprint = idempotency.fingerprint(request.path, request.data)
         try:
@@ -41,26 +42,30 @@ class Charges(Endpoint):
         except NAMED as error:
             kept = _first_answer(error, account_id, key, fingerprint)
             if kept is not None:
-                return idempotency.replayed(json_body.answer(shapes.charge(kept, first_answer=True), 201))
+                return idempotency.replayed(
+                    json_body.answer(serializers.charge(kept, first_answer=True), 201)
+                )
             raise problem_of(error, account_id, self.now) from error
-        response = json_body.answer(shapes.new_charge(use, charged), 201)
+        response = json_body.answer(serializers.new_charge(use, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
-    @extend_schema(parameters=[inputs.ChargeQuery], responses=answers.list_of(answers.Charge))
+    @extend_schema(
+        parameters=[request_schemas.ChargeQuery], responses=response_schemas.list_of(response_schemas.Charge)
+    )
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, inputs.ChargeQuery)
+        query = query_of(request, request_schemas.ChargeQuery)
         rows = selectors.charges(account_of(request), query)
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=shapes.charge))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.charge))
 
 
 class OneCharge(Endpoint):
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.Charge)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Charge)
     def get(self, request: Request, charge: str) -> HttpResponse:
-        query_of(request, inputs.AccountQuery)
+        query_of(request, request_schemas.AccountQuery)
         row = _charge(account_of(request), charge)
-        return json_body.answer(shapes.charge(row) | {"report": reports.outcome_of(row)})
+        return json_body.answer(serializers.charge(row) | {"report": reports.outcome_of(row)})
 
 
 class Batch(Endpoint):
@@ -69,9 +74,9 @@ class Batch(Endpoint):
     scopes = {"POST": "spend"}
     largest_body = 4 * 1024 * 1024
 
-    @extend_schema(request=inputs.BatchInput, responses=answers.BatchOutcome)
+    @extend_schema(request=request_schemas.BatchInput, responses=response_schemas.BatchOutcome)
     def post(self, request: Request) -> HttpResponse:
-        body = inputs.BatchInput.checked(request.data)
+        body = request_schemas.BatchInput.checked(request.data)
         ways = cache(lambda account_id: ways_on(account_id, self.now))
         results: list[dict[str, Any]] = [{} for _item in body["data"]]
         orders = []
@@ -85,7 +90,7 @@ class Batch(Endpoint):
             if isinstance(outcome, ledger.LedgerError):
                 results[place] = self._refusal(outcome, use.account_id, ways)
             else:
-                results[place] = {"status": 201, "charge": shapes.new_charge(use, outcome)}
+                results[place] = {"status": 201, "charge": serializers.new_charge(use, outcome)}
                 if outcome.replayed:
                     results[place]["replayed"] = True
         return json_body.answer({"data": results})
@@ -96,7 +101,7 @@ class Batch(Endpoint):
         """One item as an order of its own. Raises whatever is wrong with it."""
         if isinstance(item, dict) and "idempotency_key" not in item:
             raise idempotency.key_required("idempotency_key")
-        body = inputs.BatchItem.checked(item)
+        body = request_schemas.BatchItem.checked(item)
         key = idempotency.checked_key(body["idempotency_key"], "idempotency_key")
         account_id = account_of(request, body.get("account") or account)
         # The same as of a single charge: a retry may change the door.
@@ -115,7 +120,11 @@ class Batch(Endpoint):
         self, error: Exception, account_id: UUID | None, ways: Callable[[UUID], list[dict[str, Any]]]
     ) -> dict[str, Any]:
         if isinstance(error, _AnsweredBefore):
-            return {"status": 201, "charge": shapes.charge(error.charge, first_answer=True), "replayed": True}
+            return {
+                "status": 201,
+                "charge": serializers.charge(error.charge, first_answer=True),
+                "replayed": True,
+            }
         if account_id is not None:
             problem = problem_of(error, account_id, self.now, ways=ways)
         else:
@@ -142,10 +151,10 @@ class Reversals(Endpoint):
     platform_only = True
     takes_key = "required"
 
-    @extend_schema(request=inputs.ReversalInput, responses={201: answers.Reversal})
+    @extend_schema(request=request_schemas.ReversalInput, responses={201: response_schemas.Reversal})
     def post(self, request: Request, charge: str) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.ReversalInput.checked(request.data)
+        body = request_schemas.ReversalInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         row = _charge(account_id, charge)
         with refusals(account_id, self.now):
@@ -159,7 +168,7 @@ class Reversals(Endpoint):
                 fingerprint=idempotency.fingerprint(request.path, request.data),
                 now=self.now,
             )
-        response = json_body.answer(shapes.reversal(row, done, body.get("reason", "")), 201)
+        response = json_body.answer(serializers.reversal(row, done, body.get("reason", "")), 201)
         return idempotency.replayed(response) if done.replayed else response
 
 
@@ -168,9 +177,9 @@ class Reports(Endpoint):
 
     scopes = {"POST": "read"}
 
-    @extend_schema(request=inputs.ReportInput, responses={201: answers.Report})
+    @extend_schema(request=request_schemas.ReportInput, responses={201: response_schemas.Report})
     def post(self, request: Request, charge: str) -> HttpResponse:
-        body = inputs.ReportInput.checked(request.data)
+        body = request_schemas.ReportInput.checked(request.data)
         row = _charge(account_of(request, body.get("account")), charge)
         try:
             report = reports.open_report(

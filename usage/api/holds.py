@@ -13,9 +13,9 @@ from billing.models import Hold
 from core import idempotency, json_body, problems
 from core.endpoint import Endpoint, query_of
 from usage import charging, selectors
-from usage.api import answers, inputs, shapes
-from usage.api.refusals import NAMED, problem_of, refusals
-from usage.api.uses import use_of
+from usage.api import request_schemas, response_schemas, serializers
+from usage.api.errors import NAMED, problem_of, refusals
+from usage.api.use_parsing import use_of
 
 
 class Holds(Endpoint):
@@ -24,10 +24,10 @@ class Holds(Endpoint):
     scopes = {"POST": "spend"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.HoldInput, responses={201: answers.HoldAnswer})
+    @extend_schema(request=request_schemas.HoldInput, responses={201: response_schemas.HoldAnswer})
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.HoldInput.checked(request.data)
+        body = request_schemas.HoldInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         fingerprint = idempotency.fingerprint(request.path, request.data)
         try:
@@ -46,20 +46,20 @@ class Holds(Endpoint):
                 raise problem_of(error, account_id, self.now) from error
             if bytes(kept.fingerprint) != fingerprint:
                 raise idempotency.reused() from error
-            return idempotency.replayed(json_body.answer(shapes.hold(kept, first_answer=True), 201))
-        response = json_body.answer(shapes.new_hold(use, held), 201)
+            return idempotency.replayed(json_body.answer(serializers.hold(kept, first_answer=True), 201))
+        response = json_body.answer(serializers.new_hold(use, held), 201)
         return idempotency.replayed(response) if held.replayed else response
 
 
 class OneHold(Endpoint):
     scopes = {"GET": "spend"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=answers.HoldAnswer)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.HoldAnswer)
     def get(self, request: Request, hold: str) -> HttpResponse:
-        query_of(request, inputs.AccountQuery)
+        query_of(request, request_schemas.AccountQuery)
         account_id = account_of(request)
         ledger.settle([account_id], self.now)  # a hold whose time is over says so
-        return json_body.answer(shapes.hold(_hold(account_id, hold)))
+        return json_body.answer(serializers.hold(_hold(account_id, hold)))
 
 
 class Capture(Endpoint):
@@ -72,10 +72,10 @@ class Capture(Endpoint):
     scopes = {"POST": "spend"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.CaptureInput, responses={201: answers.Charge})
+    @extend_schema(request=request_schemas.CaptureInput, responses={201: response_schemas.Charge})
     def post(self, request: Request, hold: str) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.CaptureInput.checked(request.data)
+        body = request_schemas.CaptureInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         held = _hold_to_close(request, account_id, hold)
         with refusals(account_id, self.now):
@@ -89,7 +89,7 @@ class Capture(Endpoint):
                 fingerprint=idempotency.fingerprint(request.path, request.data),
                 now=self.now,
             )
-        response = json_body.answer(shapes.new_charge(held, charged), 201)
+        response = json_body.answer(serializers.new_charge(held, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
 
@@ -103,17 +103,17 @@ class Release(Endpoint):
     scopes = {"POST": "spend"}
     takes_key = "required"
 
-    @extend_schema(request=inputs.AccountNamed, responses=answers.HoldAnswer)
+    @extend_schema(request=request_schemas.AccountNamed, responses=response_schemas.HoldAnswer)
     def post(self, request: Request, hold: str) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = inputs.AccountNamed.checked(request.data)
+        body = request_schemas.AccountNamed.checked(request.data)
         account_id = account_of(request, body.get("account"))
         held = _hold_to_close(request, account_id, hold)
 
         def release() -> tuple[int, dict[str, object]]:
             with refusals(account_id, self.now):
                 ledger.release(account_id=account_id, hold_id=held.pk, now=self.now)
-            return 200, shapes.hold(_hold(account_id, hold))
+            return 200, serializers.hold(_hold(account_id, hold))
 
         return idempotency.once(request, owner=account_id, key=key, now=self.now, act=release)
 

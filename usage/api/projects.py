@@ -11,36 +11,36 @@ from core.endpoint import Endpoint, query_of
 from core.pagination import PageQuery, page
 from core.problems import not_found
 from usage import projects
-from usage.api import answers, inputs, shapes
-from usage.api.refusals import refusals
+from usage.api import request_schemas, response_schemas, serializers
+from usage.api.errors import refusals
 
 
 class Projects(Endpoint):
     scopes = {"GET": "manage", "POST": "manage"}
 
-    @extend_schema(parameters=[PageQuery], responses=answers.list_of(answers.Project))
+    @extend_schema(parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.Project))
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = Project.objects.filter(account_id=account_of(request))
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=shapes.project))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.project))
 
-    @extend_schema(request=inputs.ProjectInput, responses={201: answers.Project})
+    @extend_schema(request=request_schemas.ProjectInput, responses={201: response_schemas.Project})
     def post(self, request: Request) -> HttpResponse:
-        body = inputs.ProjectInput.checked(request.data)
+        body = request_schemas.ProjectInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         with refusals(account_id, self.now):
             project = projects.create(
                 account_id=account_id, name=body["name"], daily_limit=body.get("daily_limit"), now=self.now
             )
-        return json_body.answer(shapes.project(project), 201)
+        return json_body.answer(serializers.project(project), 201)
 
 
 class OneProject(Endpoint):
     scopes = {"PATCH": "manage"}
 
-    @extend_schema(request=inputs.ProjectChange, responses=answers.Project)
+    @extend_schema(request=request_schemas.ProjectChange, responses=response_schemas.Project)
     def patch(self, request: Request, project: str) -> HttpResponse:
-        body = inputs.ProjectChange.checked(request.data)
+        body = request_schemas.ProjectChange.checked(request.data)
         account_id = account_of(request, body.get("account"))
         project_id = Project.uuid_of(project)
         if project_id is None:
@@ -54,4 +54,4 @@ class OneProject(Endpoint):
                 archived=body.get("archived"),
                 now=self.now,
             )
-        return json_body.answer(shapes.project(changed))
+        return json_body.answer(serializers.project(changed))

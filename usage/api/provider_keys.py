@@ -12,24 +12,24 @@ from core import json_body
 from core.endpoint import Endpoint, query_of
 from core.pagination import PageQuery, page
 from core.problems import field_problem, not_found
-from pricing import book
-from usage.api import answers, inputs, shapes
+from pricing.catalogue import cache as catalogue_cache
+from usage.api import request_schemas, response_schemas, serializers
 
 
 class ProviderKeys(Endpoint):
     scopes = {"GET": "manage", "POST": "manage"}
 
-    @extend_schema(parameters=[PageQuery], responses=answers.list_of(answers.ProviderKey))
+    @extend_schema(parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.ProviderKey))
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = ProviderKey.objects.filter(account_id=account_of(request))
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=shapes.provider_key))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.provider_key))
 
-    @extend_schema(request=inputs.ProviderKeyInput, responses={201: answers.ProviderKey})
+    @extend_schema(request=request_schemas.ProviderKeyInput, responses={201: response_schemas.ProviderKey})
     def post(self, request: Request) -> HttpResponse:
-        body = inputs.ProviderKeyInput.checked(request.data)
+        body = request_schemas.ProviderKeyInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        known = [provider.key for provider in book.current().policies.providers]
+        known = [provider.key for provider in catalogue_cache.current().policies.providers]
         if body["provider"] not in known:
             raise field_problem(
                 "provider",
@@ -43,15 +43,15 @@ class ProviderKeys(Endpoint):
             secret=body["key"],
             now=self.now,
         )
-        return json_body.answer(shapes.provider_key(key), 201)
+        return json_body.answer(serializers.provider_key(key), 201)
 
 
 class OneProviderKey(Endpoint):
     scopes = {"DELETE": "manage"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses={204: None})
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses={204: None})
     def delete(self, request: Request, provider_key: str) -> HttpResponse:
-        query_of(request, inputs.AccountQuery)
+        query_of(request, request_schemas.AccountQuery)
         account_id, key_id = account_of(request), ProviderKey.uuid_of(provider_key)
         key = ProviderKey.objects.filter(account_id=account_id, pk=key_id).first() if key_id else None
         if key is None:

@@ -16,13 +16,13 @@ from core.endpoint import Endpoint, query_of
 from core.fields import instant
 from core.pagination import PageQuery, whole
 from core.problems import field_problem, not_found
-from pricing import prices
 from pricing import selectors as catalogue
-from pricing.rates import options_as_json
-from usage import charging, coverage
-from usage.api import answers, inputs, price_answers
-from usage.api.refusals import refusals
-from usage.api.uses import use_of
+from pricing.rates import lookup
+from pricing.rates.rate import options_as_json
+from usage import charging, entitlements
+from usage.api import price_responses, request_schemas, response_schemas
+from usage.api.errors import refusals
+from usage.api.use_parsing import use_of
 
 
 class ServiceQuery(PageQuery):
@@ -39,7 +39,7 @@ class Services(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[ServiceQuery], responses=answers.list_of(price_answers.Service))
+    @extend_schema(parameters=[ServiceQuery], responses=response_schemas.list_of(price_responses.Service))
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, ServiceQuery)
         _require_own(request, query)
@@ -51,12 +51,12 @@ class Services(Endpoint):
 class OneService(Endpoint):
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[inputs.AccountQuery], responses=price_answers.Service)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=price_responses.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
-        _require_own(request, query_of(request, inputs.AccountQuery))
+        _require_own(request, query_of(request, request_schemas.AccountQuery))
         try:
             found = catalogue.service_by_key(service, self.now)
-        except prices.UnknownService as error:
+        except lookup.UnknownService as error:
             raise not_found(str(error), code=error.code) from error
         return json_body.answer(_shape(found))
 
@@ -66,14 +66,14 @@ class Estimates(Endpoint):
 
     scopes = {"POST": "read"}
 
-    @extend_schema(request=inputs.EstimateInput, responses=price_answers.Estimate)
+    @extend_schema(request=request_schemas.EstimateInput, responses=price_responses.Estimate)
     def post(self, request: Request) -> HttpResponse:
-        body = inputs.EstimateInput.checked(request.data)
+        body = request_schemas.EstimateInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         with refusals(account_id, self.now):
             use = use_of(request, account_id, body)
             estimate = charging.estimate(use, text=body.get("text"), now=self.now)
-            covered = coverage.covered_by(
+            covered = entitlements.covered_by(
                 account_id=account_id, service=use.service, action=use.action, own_key=use.own_key
             )
             balance = ledger.balance(account_id, self.now)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from usage.api import accounts, balance, charges, holds, projects, provider_keys, services, sums
+from usage.api import accounts, aggregates, balance, charges, holds, projects, provider_keys, services
 
 urlpatterns = [
     path("balance", balance.Balance.as_view(), name="api_balance"),
@@ -20,7 +20,7 @@ urlpatterns = [
     path("holds/<str:hold>", holds.OneHold.as_view(), name="api_hold"),
     path("holds/<str:hold>/capture", holds.Capture.as_view(), name="api_capture"),
     path("holds/<str:hold>/release", holds.Release.as_view(), name="api_release"),
-    path("usage", sums.Usage.as_view(), name="api_usage"),
+    path("usage", aggregates.Usage.as_view(), name="api_usage"),
     path("projects", projects.Projects.as_view(), name="api_projects"),
     path("projects/<str:project>", projects.OneProject.as_view(), name="api_project"),
     path("provider-keys", provider_keys.ProviderKeys.as_view(), name="api_provider_keys"),

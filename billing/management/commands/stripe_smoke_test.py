@@ -10,7 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from billing import checkout, offers, stripe_gateway
+from billing import offers, stripe_gateway
+from billing.purchases import checkout
 from core.ids import new_id
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from pricing import catalogue_file
+from pricing.catalogue import file as catalogue_file
 
 
 class Command(BaseCommand):

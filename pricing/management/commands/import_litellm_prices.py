@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from pricing import imports
+from pricing.rates import litellm_import
 
 SHOWN = 40
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
                 if any(fnmatchcase(name, like) for like in wanted)
             }
         now = timezone.now()
-        imported = imports.import_litellm(
+        imported = litellm_import.import_litellm(
             prices,
             credit_usd=credit_usd,
             margin=margin,

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from pricing import loading
-from pricing.catalogue_file import CatalogueInvalid
+from pricing.catalogue import loading
+from pricing.catalogue.file import CatalogueInvalid
 
 
 class Command(BaseCommand):

@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import checkout, stripe_gateway
+from billing import stripe_gateway
 from billing.models import Purchase
-from pricing import book
+from billing.purchases import checkout
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan
 from tests.billing.conftest import smallest_pack
 from tests.sandbox.conftest import Buyer
@@ -96,7 +97,7 @@ def test_the_client_decides_neither_price_nor_credits(api: Any, wrong: dict[str,
 @pytest.mark.requirement("RECR-06")
 def test_packs_for_paid_plans_only_are_refused_to_a_free_account(api: Any) -> None:
     Pack.objects.update(paid_plans_only=True)
-    book.changed()
+    catalogue_cache.changed()
 
     assert not any(pack["eligible"] for pack in api.get("packs").json()["data"])
     answer = api.post("checkouts", {"pack": smallest_pack()}, key="k")

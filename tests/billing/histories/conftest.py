@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pricing import book
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
 
 
@@ -14,4 +14,4 @@ def window(catalogue: None, monkeypatch: Any) -> None:
     row = Catalogue.objects.get()
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
-    book.changed()
+    catalogue_cache.changed()

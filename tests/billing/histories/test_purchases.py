@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Account
-from billing import ledger, reconciliation, refunds, stripe_events
+from billing import ledger
 from billing.models import Grant, Purchase, Refund, StripeEvent, Wallet
+from billing.refunds import requests
+from billing.webhooks import events, reconciliation
 from tests.billing.histories.bank import Bank
 from tests.billing.histories.model import Model
 from tests.billing.ledger.examples import examples
@@ -139,11 +141,11 @@ class History:
             return
         purchase, now = paid[which % len(paid)], self.bank.now
         try:
-            asked = refunds.request(purchase=purchase, user=None, wish="", now=now)
-        except refunds.RefundRefused:
+            asked = requests.request(purchase=purchase, user=None, wish="", now=now)
+        except requests.RefundRefused:
             return
         assert self.model.approve(asked.public_id, self.model.purchases[purchase.public_id])
-        if refunds.approve(asked, actor="staff", reason="", now=now).status == Refund.Status.FAILED:
+        if requests.approve(asked, actor="staff", reason="", now=now).status == Refund.Status.FAILED:
             claim = self.model.claims[asked.public_id]
             claim.purchase.refunded -= claim.amount
             self.model.fall(claim)
@@ -192,8 +194,8 @@ class History:
 
     def tell(self, event, times):
         for _ in range(times):
-            row = stripe_events.store(event, self.bank.now, source="webhook")
-            row = stripe_events.process(row.pk, self.bank.now)
+            row = events.store(event, self.bank.now, source="webhook")
+            row = events.process(row.pk, self.bank.now)
             assert row.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, row.trouble
         if event not in self.heard:
             self.heard.append(event)

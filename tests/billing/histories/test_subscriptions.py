@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Account
-from billing import ledger, reconciliation, selectors, stripe_events, stripe_gateway
+from billing import ledger, selectors, stripe_gateway
 from billing.models import Purchase, StripeEvent, StripePrice, Subscription
+from billing.webhooks import events, reconciliation
 from tests.billing.histories.bank import Bank
 from tests.billing.histories.test_purchases import HISTORIES
 from tests.billing.ledger.examples import examples
@@ -168,8 +169,8 @@ class History:
             # another id each time: the inbox alone must not be what keeps it from counting twice
             self.heard.append(event)
             again = {**event, "id": f"{event['id']}_{len(self.heard)}"} if event in self.heard[:-1] else event
-            row = stripe_events.store(again, self.bank.now, source="webhook")
-            row = stripe_events.process(row.pk, self.bank.now)
+            row = events.store(again, self.bank.now, source="webhook")
+            row = events.process(row.pk, self.bank.now)
             assert row.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, row.trouble
 
     def end(self, disorder):

@@ -148,14 +148,14 @@ def test_an_unknown_service_is_404(api: Any) -> None:
 
 
 def test_a_service_without_a_price_is_409(api: Any) -> None:
-    from pricing import book
+    from pricing.catalogue import cache as catalogue_cache
     from pricing.models import Service
 
     Service.objects.create(key="unpriced", name="Unpriced", kind="model", modality="text")
-    book.changed()
+    catalogue_cache.changed()
     answer = api.post("charges", use() | {"service": "unpriced"}, key="k1")
     assert (answer.status_code, answer.json()["code"]) == (409, "service_unpriced")
-    book.forget()
+    catalogue_cache.forget()
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,10 @@ def test_a_usage_that_cannot_be_priced_names_its_field(api: Any, usage: Any, fie
 
 @pytest.mark.requirement("REFLY-10")
 def test_a_service_without_limit_is_recorded_and_costs_nothing(api: Any, account: Account) -> None:
-    from billing import selectors, subscriptions
+    from billing import selectors
+    from billing.subscriptions import lifecycle
 
-    subscriptions.place(account=account, plan_key="early-bird", actor="test", now=timezone.now())
+    lifecycle.place(account=account, plan_key="early-bird", actor="test", now=timezone.now())
     selectors.forget_terms(account.pk)
     charge = api.post("charges", use(500_000), key="k1").json()
     assert (charge["credits"], charge["covered_by"], charge["drawn"]) == ("0", "unlimited", [])

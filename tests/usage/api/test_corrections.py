@@ -13,7 +13,7 @@ from billing import ledger
 from billing.models import Charge
 from tests.conftest import Api
 from tests.usage.api.conftest import give, use
-from usage import reports
+from usage.charges import reports
 from usage.models import ChargeReport
 
 

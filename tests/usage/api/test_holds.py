@@ -101,21 +101,22 @@ def test_a_plain_amount_can_be_held_and_captured(api: Any) -> None:
 
 @pytest.mark.requirement("CORE-06")
 def test_a_capture_is_priced_at_the_rate_of_the_hold(api: Any, clock: Any) -> None:
-    from pricing import book, cards
+    from pricing.catalogue import cache as catalogue_cache
     from pricing.models import RateCard
+    from pricing.rates import rate_cards
 
     hold = api.post("holds", use(5000, expires_in=3600), key="h1").json()
-    now = book.datetime.now(book.models.Catalogue.objects.get().loaded_at.tzinfo)
-    card = cards.copy_in_force(effective_at=now, source="test", now=now)
+    now = catalogue_cache.datetime.now(catalogue_cache.models.Catalogue.objects.get().loaded_at.tzinfo)
+    card = rate_cards.copy_in_force(effective_at=now, source="test", now=now)
     rate = card.rates.get(service__key="claude-sonnet-4")
     rate.lines[0]["bands"][0]["credits"] = "22"
     rate.save()
-    cards.put_in_force(RateCard.objects.get(pk=card.pk), by="test", now=now)
-    book.changed()
+    rate_cards.put_in_force(RateCard.objects.get(pk=card.pk), by="test", now=now)
+    catalogue_cache.changed()
     assert api.post("charges", use(500), key="k1").json()["credits"] == "2.2"
     charge = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 500}}, key="c1").json()
     assert (charge["credits"], charge["rate"]) == ("1.1", hold["rate"])
-    book.forget()
+    catalogue_cache.forget()
 
 
 def test_more_than_there_is_cannot_be_held(api: Any, account: Account) -> None:

@@ -69,19 +69,21 @@ def flowly(db: None) -> None:
     """The catalogue whose product takes own keys of five providers."""
     from django.core.management import call_command
 
-    from pricing import book
+    from pricing.catalogue import cache as catalogue_cache
 
     call_command("load_catalogue", "flowly", verbosity=0)
-    book.forget()
+    catalogue_cache.forget()
 
 
 @pytest.mark.requirement("FLOW-02")
 def test_a_call_with_an_own_key_costs_nothing_and_is_recorded(
     flowly: None, account: Account, alice: User, api_of: Any
 ) -> None:
-    from pricing import book
+    from pricing.catalogue import cache as catalogue_cache
 
-    service = next(facts for facts in book.current().services.values() if "anthropic" in facts.providers)
+    service = next(
+        facts for facts in catalogue_cache.current().services.values() if "anthropic" in facts.providers
+    )
     api = api_of(alice)
     body = {"service": service.key, "usage": {"messages": 1}, "own_key": True}
     body["usage"] = {line["meter"]: 10 for line in api.get(f"services/{service.key}").json()["lines"]}
@@ -102,7 +104,7 @@ def test_a_call_with_an_own_key_costs_nothing_and_is_recorded(
     assert api.delete(f"provider-keys/{stored['id']}").status_code == 204
     assert api.delete(f"provider-keys/{stored['id']}").status_code == 404
     assert api.post("charges", body, key="k2").status_code == 409
-    book.forget()
+    catalogue_cache.forget()
 
 
 def test_a_provider_that_is_not_taken_is_refused(api: Any) -> None:

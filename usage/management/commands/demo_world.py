@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from usage import demo
+from usage.demo import world as demo
 
 
 class Command(BaseCommand):

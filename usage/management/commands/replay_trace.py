@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.amounts import plain
-from usage import replay, trace
+from usage.demo import trace_file, trace_replay
 
 BAR_WIDTH = 30
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         file: Path = options["file"]
         demo = _demo()
-        target = replay.Target(
+        target = trace_replay.Target(
             url=options["url"] or demo.get("url") or settings.SITE_URL,
             key=options["key"] or demo.get("platform_key") or "",
             account=options["account"],
@@ -44,20 +44,20 @@ class Command(BaseCommand):
         if not target.key:
             raise CommandError("There is no demo world to take a key from: name a platform key with --key.")
         try:
-            total = sum(1 for _ in trace.read(file, options["limit"]))
-            tally = replay.replay(
-                trace.read(file, options["limit"]),
+            total = sum(1 for _ in trace_file.read(file, options["limit"]))
+            tally = trace_replay.replay(
+                trace_file.read(file, options["limit"]),
                 target,
                 concurrency=options["concurrency"],
                 progress=lambda so_far: self._progress(so_far, total),
             )
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}") from None
-        except (trace.TraceInvalid, replay.ReplayFailed) as error:
+        except (trace_file.TraceInvalid, trace_replay.ReplayFailed) as error:
             raise CommandError(str(error)) from None
         self._report(tally)
 
-    def _progress(self, tally: replay.Tally, total: int) -> None:
+    def _progress(self, tally: trace_replay.Tally, total: int) -> None:
         if not self.stderr.isatty():
             return
         done = BAR_WIDTH * tally.calls // total
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         sys.stderr.write(line + ("\n" if tally.calls == total else ""))
         sys.stderr.flush()
 
-    def _report(self, tally: replay.Tally) -> None:
+    def _report(self, tally: trace_replay.Tally) -> None:
         refused = sum(tally.refusals.values())
         reasons = ", ".join(f"{count} {code}" for code, count in tally.refusals.most_common())
         self.stdout.write(f"calls             {tally.calls}")

@@ -1,0 +1,95 @@
+"""E-mails about money: queued in the transaction of what they tell about, sent afterwards, each once.
+
+Invariants: a mail's key says what it tells about, so queueing it twice is one mail; a mail server that is
+down delays mail and nothing else; no SMTP call is made inside a database transaction.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import F, Q
+from django.template.loader import render_to_string
+
+from accounts import selectors as accounts
+from billing.models import Mail
+from pricing.catalogue import cache as catalogue_cache
+
+log = structlog.get_logger(__name__)
+LEASE = timedelta(minutes=5)
+BACKOFF_MINUTES = (1, 2, 5, 15, 60)
+
+
+def queue(
+    *,
+    account_id: UUID,
+    template: str,
+    key: str,
+    context: dict[str, Any],
+    now: datetime,
+    also_to: list[str] | None = None,
+) -> None:
+    """Have a mail sent to an account's owners, once for the key. `context` must be plain JSON."""
+    recipients = [*accounts.owner_addresses(account_id), *(also_to or [])]
+    if recipients:
+        Mail.objects.bulk_create(
+            [
+                Mail(
+                    account_id=account_id,
+                    key=key,
+                    template=template,
+                    recipients=list(dict.fromkeys(recipients)),
+                    context=context,
+                    created_at=now,
+                )
+            ],
+            ignore_conflicts=True,
+        )
+
+
+def deliver_due(now: datetime, *, limit: int = 200) -> int:
+    """Send what waits; the number sent. Two runs at once never send the same mail."""
+    due = Mail.objects.filter(_free(now), sent_at=None).order_by("id")
+    return sum(_deliver(mail_id, now) for mail_id in due.values_list("pk", flat=True)[:limit])
+
+
+def _free(now: datetime) -> Q:
+    return Q(claimed_until=None) | Q(claimed_until__lte=now)
+
+
+def _deliver(mail_id: int, now: datetime) -> bool:
+    """Claim (committed), send, record. A crash in between sends again after the lease: late, not lost."""
+    claimed = Mail.objects.filter(_free(now), pk=mail_id, sent_at=None)
+    if not claimed.update(claimed_until=now + LEASE, attempts=F("attempts") + 1):
+        return False
+    mail = Mail.objects.get(pk=mail_id)
+    try:
+        _message(mail).send()
+    except Exception as error:  # the server is away, or this one mail cannot be sent: the others are
+        wait = BACKOFF_MINUTES[min(mail.attempts, len(BACKOFF_MINUTES)) - 1]
+        Mail.objects.filter(pk=mail_id).update(
+            trouble=f"{type(error).__name__}: {error}"[:500], claimed_until=now + timedelta(minutes=wait)
+        )
+        log.warning("mail_delayed", mail=mail_id, template=mail.template, error=type(error).__name__)
+        return False
+    Mail.objects.filter(pk=mail_id).update(sent_at=now, trouble="", claimed_until=None)
+    return True
+
+
+def _message(mail: Mail) -> EmailMessage:
+    """The first line of a template is the subject."""
+    brand, wording = catalogue_cache.current().brand, catalogue_cache.current().wording
+    text = render_to_string(
+        f"billing/mails/{mail.template}.txt",
+        {
+            **mail.context,
+            "brand": brand.name if brand else "Refill",
+            "support_email": wording.support_email if wording else settings.DEFAULT_FROM_EMAIL,
+            "site": settings.SITE_URL,
+        },
+    )
+    subject, _newline, body = text.partition("\n")
+    return EmailMessage(subject=subject.strip(), body=body.strip() + "\n", to=mail.recipients)

@@ -1,0 +1,59 @@
+"""Opening an account: its wallet and its first plan, at once; and what a verified address may have once ever.
+
+Invariants: every account that exists can be charged and has a plan; both functions may be repeated and give
+nothing twice; the free quota of an address was claimed in the transaction that gave it.
+They are named by the settings ACCOUNT_OPENED and ADDRESS_VERIFIED, because accounts cannot import billing.
+"""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts import addresses
+from accounts.models import Account, User, personal_account_of
+from billing import ledger
+from billing.notifications import low_credit_alerts
+from billing.promotions import referrals
+from billing.subscriptions import lifecycle, terms
+from pricing.catalogue import cache as catalogue_cache
+
+
+def open_account(
+    *, account: Account, now: datetime, user: User | None = None, verified_email: str | None = None
+) -> None:
+    """Give a new account its wallet, the catalogue's free plan and its credits (REFLY-18: at once)."""
+    with transaction.atomic():
+        ledger.open_wallet(account.pk, now)
+        plan = lifecycle.free_plan()
+        # An account without a person was opened by the platform, which answers for who is behind it.
+        unclaimed = catalogue_cache.current().policies.free_plan_once_per_address and user is not None
+        lifecycle.start(account=account, plan=plan, now=now, once=not unclaimed)
+        low_credit_alerts.start(account_id=account.pk, now=now)
+    if verified_email:
+        _give_once(account, verified_email, now)
+
+
+def address_verified(*, user: User, email: str, now: datetime) -> None:
+    """Give what the free plan gives once to a mailbox that has never had it; let an invitation count."""
+    account = personal_account_of(user)
+    _give_once(account, email, now)
+    referrals.address_verified(account_id=account.pk, now=now)
+
+
+def _give_once(account: Account, email: str, now: datetime) -> None:
+    plan = lifecycle.free_plan()
+    if not catalogue_cache.current().policies.free_plan_once_per_address or not terms.gives_once(plan):
+        return
+    with transaction.atomic():
+        subscription = lifecycle.locked(account.pk)
+        if subscription.plan != plan.key or not addresses.claim_once(email, f"free:{plan.key}", now):
+            return
+        terms.apply(
+            plan,
+            account_id=account.pk,
+            anchor_at=subscription.anchor_at,
+            ends_at=None,
+            once_at=now,
+            carry_over=False,
+            now=now,
+        )

@@ -1,0 +1,80 @@
+"""What staff see of the traffic with Stripe: events with another try, comparisons of the books, mails."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+
+from billing import stripe_gateway
+from billing.models import Mail, Reconciliation, StripeEvent
+from billing.webhooks import events, reconciliation
+from core.staff_admin import ReadOnlyAdmin
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(ReadOnlyAdmin):
+    list_display = ["type", "stripe_id", "state", "attempts", "happened_at", "processed_at", "source"]
+    list_filter = ["state", "source", "type"]
+    search_fields = ["stripe_id", "type"]
+    ordering = ["-happened_at"]
+    actions = ["retry"]  # type: ignore[assignment]
+
+    @admin.action(description=_("Try again"), permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
+        states = [events.retry(event, timezone.now()).state for event in queryset.order_by("happened_at")]
+        done = states.count(StripeEvent.State.DONE)
+        words = _("%(done)s of %(all)s applied.") % {"done": done, "all": len(states)}
+        self.message_user(request, words, messages.SUCCESS if done == len(states) else messages.WARNING)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_stripeevent")  # type: ignore[union-attr]
+
+
+@admin.register(Reconciliation)
+class ReconciliationAdmin(ReadOnlyAdmin):
+    list_display = ["until", "since", "events", "mended", "differs", "finished_at"]
+    ordering = ["-until"]
+    actions_list = ["compare", "run_now"]
+
+    @admin.display(description=_("differs"), boolean=True)
+    def differs(self, row: Reconciliation) -> bool:
+        gaps = reconciliation.differences(row)
+        return not row.findings and not any(gap["paid_gap"] or gap["refunded_gap"] for gap in gaps)
+
+    @action(description=_("Stripe beside ours"), url_path="compare", permissions=["view"])
+    def compare(self, request: HttpRequest) -> HttpResponse:
+        newest = Reconciliation.objects.exclude(finished_at=None).order_by("-until").first()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Stripe's books beside ours"),
+            "report": newest,
+            "rows": reconciliation.differences(newest) if newest else [],
+            "waiting": StripeEvent.objects.exclude(
+                state__in=[StripeEvent.State.DONE, StripeEvent.State.IGNORED]
+            ).count(),
+        }
+        return render(request, "admin/billing/reconciliation.html", context)
+
+    @action(description=_("Compare now"), url_path="run", permissions=["run"])
+    def run_now(self, request: HttpRequest) -> HttpResponse:
+        try:
+            report = reconciliation.run(timezone.now())
+        except stripe_gateway.StripeProblem as error:
+            messages.error(request, _("Stripe cannot be reached: %(error)s") % {"error": error})
+        else:
+            words = _("Done.") if report else _("Another comparison is under way.")
+            messages.info(request, words)
+        return redirect("admin:billing_reconciliation_compare")
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_reconciliation")  # type: ignore[union-attr]
+
+
+@admin.register(Mail)
+class MailAdmin(ReadOnlyAdmin):
+    list_display = ["template", "recipients", "created_at", "sent_at", "attempts", "trouble"]
+    list_filter = ["template", "sent_at"]
+    ordering = ["-created_at"]

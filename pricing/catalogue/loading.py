@@ -1,0 +1,189 @@
+"""Making an installation one product: a checked catalogue file becomes rows, all of them or none.
+
+Invariants: loading the same file again changes nothing (also not what staff published since); a changed
+figure becomes a new rate card from its date on and the old card stays; what left the file is retired, never
+deleted. Two loads at once run one after the other.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import models, transaction
+
+from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import schema
+from pricing.catalogue.file import CatalogueFile, read
+from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
+from pricing.rates import rate_cards
+from pricing.rates.rate import Band, Option, RateLine, lines_as_json, options_as_json
+from pricing.rates.rate_cards import Row
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What a load did. `cards`: versions that it published; empty and not `changed`: nothing was new."""
+
+    key: str
+    changed: bool
+    cards: list[str] = field(default_factory=list)
+
+
+def load(name_or_path: str, *, now: datetime) -> Loaded:
+    """Load a catalogue by name or path. Raises CatalogueInvalid and then has changed nothing."""
+    file = read(name_or_path)
+    with transaction.atomic():
+        rate_cards.one_at_a_time()
+        present = Catalogue.objects.first()
+        if present is not None and present.fingerprint == file.fingerprint:
+            return Loaded(file.catalogue.key, changed=False)
+        return _load(file, present, now)
+
+
+def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Loaded:
+    catalogue = file.catalogue
+    known = present.rates if present is not None and present.key == catalogue.key else None
+    _write_services(catalogue.services, now, product_changed=known is None)
+    rows = {service.key: _rate_row(catalogue, service, now) for service in catalogue.services}
+    published = _write_cards(catalogue, rows, known, now)
+    _write_offers(catalogue, now)
+    Catalogue.objects.update_or_create(
+        id=Catalogue.THE_ONE,
+        defaults={
+            "key": catalogue.key,
+            "currencies": catalogue.currencies,
+            "brand": catalogue.brand.model_dump(mode="json"),
+            "wording": catalogue.wording.model_dump(mode="json"),
+            "policies": catalogue.policies.model_dump(mode="json"),
+            "rates": {key: rate_cards.fingerprint([row]) for key, row in rows.items()},
+            "fingerprint": file.fingerprint,
+            "loaded_at": now,
+        },
+    )
+    catalogue_cache.changed()
+    return Loaded(catalogue.key, changed=True, cards=published)
+
+
+def _write_services(services: list[schema.Service], now: datetime, *, product_changed: bool) -> None:
+    rows = []
+    for position, service in enumerate(services):
+        facts = service.model_dump(exclude={"options", "rate", "changes"})
+        facts |= {"quota": service.quota or "", "position": position}
+        rows.append(Service(**facts))
+    # What staff imported stays beside the file's services, but not beside those of another product.
+    stays = (
+        Service.objects.none() if product_changed else Service.objects.filter(origin=Service.Origin.IMPORT)
+    )
+    _write(Service, rows, now, keep=stays.values_list("key", flat=True))
+
+
+def _write_cards(
+    catalogue: schema.Catalogue, rows: dict[str, Row], known: dict[str, str] | None, now: datetime
+) -> list[str]:
+    """Publish a card for each date of the file whose rates are not those that the file gave it before.
+
+    `rows` are the file's rates of now, `known` the fingerprints of those it had at the last load; None: the
+    last load was of another product, or there was none. The first load may publish cards in the past;
+    later ones never reach back into charges already made.
+    """
+    source = f"catalogue:{catalogue.key}"
+    changes = {change.effective_at for service in catalogue.services for change in service.changes}
+    dates = sorted({catalogue.effective_at, *changes})
+    first = not RateCard.objects.filter(state=RateCard.State.PUBLISHED).exists()
+    past = [date for date in dates if date <= now]
+    rate_cards.withdraw_coming(source="catalogue:", keep=() if known is None else dates, now=now)
+    before = {} if known is None else rate_cards.newest_by_declared_date(source=source)
+    present = {} if known is None else _merged(rows, known, rate_cards.rows_in_force(now))
+    published = []
+    for declared_at in dates if first else [*past[-1:], *dates[len(past) :]]:
+        own = {service.key: _rate_row(catalogue, service, declared_at) for service in catalogue.services}
+        fingerprint = rate_cards.fingerprint(own.values())
+        if before.get(declared_at) == fingerprint:
+            continue
+        # What the file leaves as it is at that date stays as it is in force, staff's figures included.
+        same = {key: row for key, row in present.items() if key not in own or own[key] == rows[key]}
+        effective_at = declared_at if first else max(declared_at, now)
+        card = rate_cards.draft(effective_at=effective_at, source=source, now=now)
+        rate_cards.set_rates(card, list((own | same).values()))
+        rate_cards.put_in_force(card, by=source, now=now, declared=(declared_at, fingerprint))
+        published.append(card.version)
+    return published
+
+
+def _merged(rows: dict[str, Row], known: dict[str, str], in_force: dict[str, Row]) -> dict[str, Row]:
+    """The rates of now: the file's where it changed them, else those in force; and imported ones."""
+    changed = {key for key, row in rows.items() if known.get(key) != rate_cards.fingerprint([row])}
+    imported = set(Service.objects.filter(origin=Service.Origin.IMPORT).values_list("key", flat=True))
+    stay = {
+        key: row for key, row in in_force.items() if key in imported or (key in rows and key not in changed)
+    }
+    return rows | stay
+
+
+def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime) -> Row:
+    """The service's rate at a date of the file, as cards.set_rates takes it."""
+    rate = service.rate
+    for change in service.changes:
+        if change.effective_at <= at:
+            rate = change.rate
+    lines = catalogue.bases[rate.base] if rate.base is not None else rate.lines
+    return {
+        "service": service.key,
+        "lines": lines_as_json(tuple(_line(line) for line in lines)),
+        "options": options_as_json({name: _option(catalogue.options[name]) for name in service.options}),
+        "minimum": rate.minimum,
+        "multiplier": rate.multiplier,
+        "cost_of_model": rate.cost_of_model,
+        "assumed": rate.assumed,
+        "reason": rate.reason,
+    }
+
+
+def _line(line: schema.RateLine) -> RateLine:
+    return RateLine(
+        meter=line.meter,
+        bands=tuple(Band(up_to, credits) for up_to, credits in line.steps),
+        per=line.per,
+        whole_blocks=line.whole_blocks,
+        also=line.accepts,
+    )
+
+
+def _option(option: schema.Option) -> Option:
+    return Option(multipliers=option.multipliers if option.effect else None, default=option.default)
+
+
+def _write_offers(catalogue: schema.Catalogue, now: datetime) -> None:
+    free = [plan.key for plan in catalogue.plans if plan.free]
+    # There is one free plan at a time: the old one gives up its place before another takes it.
+    Plan.objects.filter(free=True).exclude(key__in=free).update(free=False)
+    plans = [
+        Plan(**plan.model_dump(mode="json"), position=position)
+        for position, plan in enumerate(catalogue.plans)
+    ]
+    _write(Plan, plans, now)
+    packs = [Pack(**pack.model_dump(), position=position) for position, pack in enumerate(catalogue.packs)]
+    _write(Pack, packs, now)
+    _write_sales(catalogue.sales, now)
+
+
+def _write_sales(sales: list[schema.Sale], now: datetime) -> None:
+    packs = {pack.key: pack for pack in Pack.objects.all()}
+    for sale in sales:
+        facts = sale.model_dump(exclude={"key"}) | {"pack": packs[sale.pack]}
+        Sale.objects.update_or_create(key=sale.key, defaults=facts)
+    # A sale that left the file ends now; one that has not begun never was.
+    gone = Sale.objects.exclude(key__in=[sale.key for sale in sales])
+    gone.filter(starts_at__gte=now).delete()
+    gone.filter(ends_at__gt=now).update(ends_at=now)
+
+
+def _write(model: type[models.Model], rows: Sequence[Any], now: datetime, keep: Iterable[str] = ()) -> None:
+    """Make the rows with these keys what they are here, and retire all others but those to keep."""
+    names = [field.name for field in model._meta.concrete_fields if field.name not in ("id", "key")]
+    model._default_manager.bulk_create(
+        rows, update_conflicts=True, unique_fields=["key"], update_fields=names
+    )
+    kept = [*keep, *(row.key for row in rows)]
+    model._default_manager.filter(retired_at=None).exclude(key__in=kept).update(retired_at=now)

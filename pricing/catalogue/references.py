@@ -1,0 +1,153 @@
+"""What ties the parts of a catalogue together: keys that must exist, be single, and carry every currency.
+
+Invariant: a catalogue without a finding here has no dangling name; each finding says where it is.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pricing.catalogue import schema
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing wrong in a file: the path of the entry, the field's value, what was expected."""
+
+    path: tuple[str | int, ...]
+    value: object
+    expected: str
+
+
+def findings(catalogue: schema.Catalogue) -> list[Finding]:
+    """Everything that is wrong between the parts of a catalogue whose parts are right by themselves."""
+    return [
+        *_doubles(catalogue),
+        *_services(catalogue),
+        *_plans(catalogue),
+        *_prices(catalogue),
+        *_sales(catalogue),
+        *_policies(catalogue),
+    ]
+
+
+def _doubles(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    for part in ("services", "plans", "packs", "sales"):
+        entries = getattr(catalogue, part)
+        seen: Counter[str] = Counter()
+        for number, entry in enumerate(entries):
+            seen[entry.key] += 1
+            if seen[entry.key] == 2:
+                yield Finding((part, number, "key"), entry.key, "a key that no other entry of this kind has")
+    codes = [promotion.code for promotion in catalogue.policies.promotions]
+    for number, code in enumerate(codes):
+        if code in codes[:number]:
+            yield Finding(("policies", "promotions", number, "code"), code, "a code that stands once")
+
+
+def _services(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    providers = {provider.key for provider in catalogue.policies.providers}
+    quotas = {quota.key for plan in catalogue.plans for quota in plan.quotas}
+    for number, service in enumerate(catalogue.services):
+        at = ("services", number)
+        for position, option in enumerate(service.options):
+            if option not in catalogue.options:
+                yield Finding((*at, "options", position), option, _one_of("option", catalogue.options))
+        for position, provider in enumerate(service.providers):
+            if provider not in providers:
+                yield Finding((*at, "providers", position), provider, _one_of("provider", providers))
+        if service.quota is not None and service.quota not in quotas:
+            yield Finding((*at, "quota"), service.quota, _one_of("plan's quota", quotas))
+        earlier = catalogue.effective_at
+        yield from _rate(catalogue, service, service.rate, (*at, "rate"))
+        for position, change in enumerate(service.changes):
+            yield from _rate(catalogue, service, change.rate, (*at, "changes", position, "rate"))
+            if change.effective_at <= earlier:
+                expected = "a date after the catalogue's own and after the change before it"
+                yield Finding((*at, "changes", position, "effective_at"), str(change.effective_at), expected)
+            earlier = change.effective_at
+
+
+def _rate(
+    catalogue: schema.Catalogue, service: schema.Service, rate: schema.Rate, at: tuple[str | int, ...]
+) -> Iterator[Finding]:
+    if rate.base is not None and rate.base not in catalogue.bases:
+        yield Finding((*at, "base"), rate.base, _one_of("base", catalogue.bases))
+    if not rate.cost_of_model:
+        return
+    modalities = {other.modality for other in catalogue.services if other.kind == "model"}
+    if service.kind != "action":
+        expected = 'an action (kind = "action"); a model has its own price'
+        yield Finding((*at, "cost_of_model"), True, expected)
+    elif service.modality not in modalities:
+        expected = f"a model of modality {service.modality!r} in this catalogue for the action to cost"
+        yield Finding((*at, "cost_of_model"), True, expected)
+
+
+def _plans(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    services = {service.key for service in catalogue.services}
+    tags = {f"tag:{tag}" for service in catalogue.services for tag in service.tags}
+    free = [plan.key for plan in catalogue.plans if plan.free]
+    if len(free) != 1:
+        yield Finding(("plans",), free, "exactly one plan with `free = true`: new accounts start on it")
+    for number, plan in enumerate(catalogue.plans):
+        for position, key in enumerate(plan.unlimited_services):
+            if key not in services:
+                yield Finding(("plans", number, "unlimited_services", position), key, "the key of a service")
+        for position, allowance in enumerate(plan.allowances):
+            for scope in allowance.services or []:
+                if scope not in services | tags:
+                    path = ("plans", number, "allowances", position, "services")
+                    yield Finding(path, scope, "the key of a service, or tag: and a tag that one carries")
+
+
+def _prices(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    wanted = set(catalogue.currencies)
+    priced: list[tuple[tuple[str | int, ...], dict[str, int]]] = [
+        (("plans", number, "prices", interval), prices)
+        for number, plan in enumerate(catalogue.plans)
+        for interval, prices in plan.prices.items()
+    ]
+    for part in ("packs", "sales"):
+        priced += [
+            ((part, number, "prices"), entry.prices) for number, entry in enumerate(getattr(catalogue, part))
+        ]
+    for path, prices in priced:
+        for currency in sorted(wanted - set(prices)):
+            yield Finding(path, prices, f"a price in {currency} too: it is a currency of this catalogue")
+        for currency in sorted(set(prices) - wanted):
+            yield Finding((*path, currency), prices[currency], _one_of("currency", catalogue.currencies))
+
+
+def _sales(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    packs = {pack.key: pack for pack in catalogue.packs}
+    for number, sale in enumerate(catalogue.sales):
+        pack = packs.get(sale.pack)
+        if pack is None:
+            yield Finding(("sales", number, "pack"), sale.pack, _one_of("pack", packs))
+            continue
+        for currency, price in sale.prices.items():
+            if price >= pack.prices.get(currency, price + 1):
+                expected = f"less than the pack's own price, {pack.prices[currency]}"
+                yield Finding(("sales", number, "prices", currency), price, expected)
+
+
+def _policies(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    known = {service.key for service in catalogue.services}
+    known |= {f"tag:{tag}" for service in catalogue.services for tag in service.tags}
+    scopes: list[tuple[tuple[str | int, ...], list[str] | None]] = [
+        (("policies", "promotions", number, "services"), promotion.services)
+        for number, promotion in enumerate(catalogue.policies.promotions)
+    ]
+    if catalogue.policies.referral is not None:
+        scopes.append((("policies", "referral", "services"), catalogue.policies.referral.services))
+    for path, services in scopes:
+        for scope in services or []:
+            if scope not in known:
+                yield Finding(path, scope, "the key of a service, or tag: and a tag that one carries")
+
+
+def _one_of(what: str, known: object) -> str:
+    names = ", ".join(sorted(known)) if known else "none is declared"  # type: ignore[call-overload]
+    article = "an" if what[0] in "aeiou" else "a"
+    return f"{article} {what} of this file ({names})"

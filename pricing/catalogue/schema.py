@@ -1,0 +1,248 @@
+"""The shape of a catalogue file, and every rule that one file must keep by itself.
+
+Invariant: what passes here can be loaded; whatever is misspelt, negative, doubled, contradictory or priced
+in too few currencies does not pass. `pricing.catalogue.file` turns refusals into sentences.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+
+from pricing.catalogue.policies import (
+    Assumable,
+    Brand,
+    Credits,
+    GivenCredits,
+    Key,
+    Kind,
+    Lasting,
+    Policies,
+    Scope,
+    Strict,
+    Text,
+    Wording,
+)
+from pricing.rates.meters import PARTS
+
+Meter = Literal[
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "image_tokens",
+    "images",
+    "seconds",
+    "uses",
+    "messages",
+    "characters",
+]
+Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
+Prices = dict[Currency, Annotated[int, Field(gt=0, strict=True)]]
+Factor = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=6)]
+Word = Annotated[str, StringConstraints(max_length=30)]
+
+
+class Band(Strict):
+    up_to: int | None = Field(default=None, gt=0)
+    credits: Credits
+
+
+class RateLine(Strict):
+    """`credits` for each `per` of a `meter`; or `bands` where the figure changes with the quantity."""
+
+    meter: Meter
+    credits: Credits | None = None
+    bands: list[Band] = []
+    per: int = Field(default=1, gt=0)
+    whole_blocks: bool = False
+    also: list[Meter] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RateLine":
+        if (self.credits is None) == (not self.bands):
+            raise ValueError("give either `credits` or `bands`")
+        ends = [band.up_to for band in self.bands if band.up_to is not None]
+        if self.bands and (
+            self.bands[-1].up_to is not None or len(ends) != len(self.bands) - 1 or ends != sorted(set(ends))
+        ):
+            raise ValueError("`bands` must rise by `up_to`, and only the last one has none")
+        if self.whole_blocks and any(end % self.per for end in ends):
+            raise ValueError("with `whole_blocks` every `up_to` is a multiple of `per`")
+        return self
+
+    @property
+    def steps(self) -> list[tuple[int | None, Decimal]]:
+        """The bands, or the one endless band of `credits`."""
+        if self.credits is not None:
+            return [(None, self.credits)]
+        return [(band.up_to, band.credits) for band in self.bands]
+
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        """Meters a client may send instead of this one."""
+        return (*PARTS.get(self.meter, ()), *self.also)
+
+
+class Option(Strict):
+    """`multipliers` by value with a `default`, or `effect = false`: any value, same price."""
+
+    effect: bool = True
+    multipliers: dict[Key, Factor] = {}
+    default: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Option":
+        if not self.effect and (self.multipliers or self.default):
+            raise ValueError("an option without effect has no `multipliers` and no `default`")
+        if self.effect and self.default not in self.multipliers:
+            raise ValueError("`default` must be one of the `multipliers`")
+        return self
+
+
+class Rate(Assumable):
+    """`lines` of its own, or `base` (a named price of the file) with a `multiplier`, or `cost_of_model`."""
+
+    lines: list[RateLine] = []
+    base: Key | None = None
+    multiplier: Factor = Decimal(1)
+    minimum: Credits = Decimal(0)
+    cost_of_model: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Rate":
+        if sum((bool(self.lines), self.base is not None, self.cost_of_model)) != 1:
+            raise ValueError("give exactly one of `lines`, `base` and `cost_of_model`")
+        named = Counter(name for line in self.lines for name in (line.meter, *line.accepts))
+        doubled = [name for name, count in named.items() if count > 1]
+        if doubled:
+            raise ValueError(f"the meter {doubled[0]} is counted by two lines")
+        return self
+
+
+class Change(Strict):
+    """Another rate from a later date on."""
+
+    effective_at: AwareDatetime
+    rate: Rate
+
+
+class Service(Strict):
+    key: Key
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    kind: Literal["model", "action"] = "model"
+    modality: Annotated[Word, StringConstraints(min_length=1)]
+    tags: list[Key] = []
+    tier: Word = ""
+    speed: Word = ""
+    usage_class: Word = ""
+    best_for: Annotated[str, StringConstraints(max_length=200)] = ""
+    providers: list[Key] = []
+    quota: Key | None = None
+    options: list[Key] = []
+    rate: Rate
+    changes: list[Change] = []
+
+
+class Allowance(Assumable):
+    """Credits a plan gives each day, each month, or once."""
+
+    key: Key
+    kind: Kind
+    label: Text
+    credits: GivenCredits
+    period: Literal["day", "month", "once"]
+    lasts: Lasting = "period"
+    services: list[Scope] | None = None
+    priority: int | None = None
+
+    @model_validator(mode="after")
+    def _once_ends(self) -> "Allowance":
+        if self.period == "once" and self.lasts == "period":
+            raise ValueError("an allowance given once has no next period: say how long it `lasts`")
+        return self
+
+
+class Quota(Assumable):
+    """A counted allowance, such as files."""
+
+    key: Key
+    label: Text
+    maximum: int = Field(gt=0)
+    period: Literal["day", "month", "ever"]
+
+
+class Plan(Assumable):
+    key: Key
+    name: Text
+    summary: str = ""
+    features: list[Text] = []
+    badge: str = ""
+    rank: int = Field(ge=0)
+    prices: dict[Literal["month", "year"], Prices] = {}
+    allowances: list[Allowance] = []
+    quotas: list[Quota] = []
+    unlimited_services: list[Key] = []
+    free: bool = False
+    legacy: bool = False
+    carry_over: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Plan":
+        if self.free and (self.legacy or self.prices):
+            raise ValueError("the free plan has no `prices` and is not `legacy`")
+        refuse_doubles((allowance.key for allowance in self.allowances), "allowance")
+        refuse_doubles((quota.key for quota in self.quotas), "quota")
+        return self
+
+
+class Pack(Assumable):
+    key: Key
+    name: Text
+    summary: str = ""
+    credits: GivenCredits
+    prices: Prices
+    lasts: Lasting = "forever"
+    popular: bool = False
+    paid_plans_only: bool = False
+
+
+class Sale(Assumable):
+    key: Key
+    pack: Key
+    label: Text
+    prices: Prices
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Sale":
+        if self.starts_at >= self.ends_at:
+            raise ValueError("`ends_at` must come after `starts_at`")
+        return self
+
+
+class Catalogue(Strict):
+    """A whole file. What ties its parts together is checked in pricing.catalogue.references."""
+
+    key: Key
+    currencies: Annotated[list[Currency], Field(min_length=1)]
+    effective_at: AwareDatetime
+    brand: Brand
+    wording: Wording
+    policies: Policies = Policies()
+    bases: dict[Key, list[RateLine]] = {}
+    options: dict[Key, Option] = {}
+    services: Annotated[list[Service], Field(min_length=1)]
+    plans: list[Plan] = []
+    packs: list[Pack] = []
+    sales: list[Sale] = []
+
+
+def refuse_doubles(keys: Iterable[str], what: str) -> None:
+    """Raise ValueError when a key stands twice."""
+    for key, count in Counter(keys).items():
+        if count > 1:
+            raise ValueError(f"the {what} key {key!r} stands {count} times; each may stand once")

@@ -1,0 +1,114 @@
+"""The door to prices for whoever charges: a use by names, priced by the rates in force or a pinned version.
+
+Invariant: a service without a rate on the card is refused, never free; no database query on the way while
+the process's memory (pricing.catalogue.cache) is fresh.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue.cache import Book, CardHead, ServiceFacts
+from pricing.rates import quotes
+from pricing.rates.rate import Rate
+from pricing.rates.validation import UsageInvalid
+
+
+class UnknownService(Exception):
+    """No service (or action) has this key (404). `field` is the one of the use that named it."""
+
+    status = 404
+    code = "unknown_service"
+
+    def __init__(self, key: str, field: str) -> None:
+        super().__init__(_("There is no service with this key. GET /api/v1/services lists them all."))
+        self.key = key
+        self.field = field
+
+
+class ServiceUnpriced(Exception):
+    """The service exists and has no rate in force (409): it cannot be charged until it has one."""
+
+    status = 409
+    code = "service_unpriced"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            _("%(service)s has no price today. It can be charged from the day a rate of it is in force.")
+            % {"service": key}
+        )
+        self.key = key
+
+
+def price_use(
+    *,
+    service: str,
+    usage: Mapping[str, Any],
+    now: datetime,
+    action: str = "",
+    options: Mapping[str, Any] | None = None,
+    rate_version: str | None = None,
+) -> quotes.Quote:
+    """The price of a use, by the card in force at `now` or by the published version given.
+
+    Raises UnknownService (404), ServiceUnpriced (409), UsageInvalid (400).
+    """
+    known = catalogue_cache.current()
+    facts = _facts(known, service, "service")
+    doing = _facts(known, action, "action") if action else None
+    if doing is not None and (doing.kind != "action" or facts.kind != "model"):
+        raise UsageInvalid(
+            "action",
+            "not_an_action",
+            _("`action` names an action, `service` the model it is done with; alone, it is the service."),
+        )
+    rates = known.rates(_card(known, service, now, rate_version))
+    priced = quotes.quote(
+        _rate(rates, service), usage, options, action=_rate(rates, action) if action else None
+    )
+    return replace(
+        priced,
+        covers=facts.covers if doing is None else (*facts.covers, *doing.covers),
+        counts=_counts(doing if doing is not None and doing.quota else facts, priced),
+    )
+
+
+def rate_in_force(service: str, now: datetime) -> Rate:
+    """The rate that prices a service at `now`. Raises UnknownService, ServiceUnpriced."""
+    known = catalogue_cache.current()
+    _facts(known, service, "service")
+    return _rate(known.rates(_card(known, service, now, None)), service)
+
+
+def _facts(known: Book, key: str, field: str) -> ServiceFacts:
+    try:
+        return known.services[key]
+    except KeyError:
+        raise UnknownService(key, field) from None
+
+
+def _card(known: Book, service: str, now: datetime, version: str | None) -> CardHead:
+    card = known.card_at(now) if version is None else known.card_of_version(version)
+    if card is None:
+        raise ServiceUnpriced(service)
+    return card
+
+
+def _rate(rates: Mapping[str, Rate], key: str) -> Rate:
+    try:
+        return rates[key]
+    except KeyError:
+        raise ServiceUnpriced(key) from None
+
+
+def _counts(facts: ServiceFacts, priced: quotes.Quote) -> tuple[str, int] | None:
+    """How much of a plan's quota the use takes: its uses, or one for anything counted otherwise."""
+    if not facts.quota:
+        return None
+    uses = sum((line.quantity for line in priced.lines if line.meter == "uses"), Decimal(0))
+    return facts.quota, int(uses) or 1

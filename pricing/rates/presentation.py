@@ -1,0 +1,50 @@
+"""Prices in words: how a rate reads on the price list ("11 credits per 5,000 tokens").
+
+Invariant: words only; every figure is the rate's own, unrounded.
+"""
+
+from decimal import Decimal
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from core.amounts import plain
+from pricing.rates.meters import METERS, SINGULAR
+from pricing.rates.rate import Band, Option, Rate, RateLine
+
+
+def price_lines(rate: Rate) -> list[str]:
+    """A sentence for each line (and band) of a rate, the service's own multiplier applied."""
+    if rate.cost_of_model:
+        return [_("What the chosen model costs")]
+    sentences = [_band(line, band, rate.multiplier) for line in rate.lines for band in line.bands]
+    if rate.minimum:
+        sentences.append(_("at least %(credits)s") % {"credits": _credits(rate.minimum)})
+    return sentences
+
+
+def _band(line: RateLine, band: Band, multiplier: Decimal) -> str:
+    many = line.per != 1
+    meter = METERS[line.meter] if many else SINGULAR[line.meter]
+    words = {"credits": _credits(band.credits * multiplier), "per": f"{line.per:,}", "meter": meter}
+    if line.whole_blocks:
+        sentence = (
+            _("%(credits)s per begun %(per)s %(meter)s") if many else _("%(credits)s per begun %(meter)s")
+        )
+    else:
+        sentence = _("%(credits)s per %(per)s %(meter)s") if many else _("%(credits)s per %(meter)s")
+    text = sentence % words
+    if band.up_to is not None:
+        text = _("%(price)s, up to %(most)s") % {"price": text, "most": f"{band.up_to:,}"}
+    return text
+
+
+def _credits(amount: Decimal) -> str:
+    return ngettext("%(credits)s credit", "%(credits)s credits", 1 if amount == 1 else 2) % {
+        "credits": f"{amount.normalize():,f}"
+    }
+
+
+def option_choices(option: Option) -> list[tuple[str, str]]:
+    """An option's values with their factors as written ("high", "1.5"); empty: no effect on the price."""
+    return [(value, plain(factor)) for value, factor in (option.multipliers or {}).items()]

@@ -1,0 +1,184 @@
+"""What a use costs: pure arithmetic from (rate, usage, options) to credits and the lines that explain them.
+
+Invariants: exact until the end, then rounded once, half up, to six places (core.amounts); more usage never
+costs less; the lines of a quote add up to its credits to the last digit, so that a person can recompute it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Context, Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from core.amounts import LARGEST, plain, rounded
+from pricing.rates.rate import ONE, ZERO, Rate, RateLine
+from pricing.rates.validation import UsageInvalid, chosen, counted
+
+# 60 digits: the product of any allowed quantity, figure and multipliers is exact in it, and what a division
+# leaves over lies far below the sixth place. A context of our own: nobody else's settings change a price.
+_EXACT = Context(prec=60)
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteLine:
+    """One step of the sum: quantity / per x unit_credits x multipliers = credits (rounded for showing)."""
+
+    meter: str
+    quantity: Decimal
+    unit_credits: Decimal
+    per: int
+    multipliers: Mapping[str, Decimal]
+    credits: Decimal
+    blocks: int | None = None
+    """Begun blocks that were counted, where a price counts whole blocks."""
+
+    def as_json(self) -> dict[str, Any]:
+        whole = self.quantity == self.quantity.to_integral_value()
+        line: dict[str, Any] = {
+            "meter": self.meter,
+            "quantity": int(self.quantity) if whole else plain(self.quantity),
+            "unit_credits": plain(self.unit_credits),
+            "per": self.per,
+            "multipliers": {name: plain(factor) for name, factor in self.multipliers.items()},
+            "credits": plain(self.credits),
+        }
+        if self.blocks is not None:
+            line["blocks"] = self.blocks
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A use with its price. `credits` is what it costs; `maximum` is the most it can cost (an estimate's
+    upper end, otherwise the same)."""
+
+    service: str
+    action: str
+    credits: Decimal
+    maximum: Decimal
+    lines: tuple[QuoteLine, ...]
+    rate_version: str
+    rate_effective_at: datetime
+    covers: tuple[str, ...] = ()
+    """What a limited grant may name to pay for this use: keys of service and action, and their "tag:…"."""
+    counts: tuple[str, int] | None = None
+    """The plan's quota that this use counts against, and by how much; None: no quota."""
+    approximate: bool = False
+
+    def lines_as_json(self) -> list[dict[str, Any]]:
+        return [line.as_json() for line in self.lines]
+
+    def rate_as_json(self) -> dict[str, str]:
+        moment = self.rate_effective_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {"version": self.rate_version, "effective_at": moment}
+
+
+def quote(
+    rate: Rate,
+    usage: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None,
+    *,
+    action: Rate | None = None,
+) -> Quote:
+    """The price of one use.
+
+    `rate` is the service's; `action` the rate of the action done with it, which costs its own figure or
+    what the model costs. Quantities are counts of meters (seconds may have a fraction).
+    Raises UsageInvalid.
+    """
+    priced, factors = _what_is_priced(rate, action)
+    factors |= chosen(priced.options, options or {})
+    exact_lines = [
+        exact for line, quantity in counted(priced, usage) for exact in _priced(line, quantity, factors)
+    ]
+    total = ZERO
+    for _line, exact in exact_lines:
+        total = _EXACT.add(total, exact)
+    if total < priced.minimum:
+        missing = _EXACT.subtract(priced.minimum, total)
+        floor = QuoteLine("minimum", ONE, rounded(missing), 1, {}, ZERO)
+        exact_lines.append((floor, missing))
+    lines = _adding_up(exact_lines)
+    credits = sum((line.credits for line in lines), ZERO)
+    return Quote(
+        service=rate.service,
+        action=action.service if action else "",
+        credits=credits,
+        maximum=credits,
+        lines=lines,
+        rate_version=priced.version,
+        rate_effective_at=priced.effective_at,
+    )
+
+
+def _what_is_priced(rate: Rate, action: Rate | None) -> tuple[Rate, dict[str, Decimal]]:
+    """The rate whose lines count, and the multipliers that stand before any option."""
+    if rate.cost_of_model:
+        raise UsageInvalid(
+            "service",
+            "model_required",
+            _("%(action)s costs what its model costs. Send the model as service and %(action)s as action.")
+            % {"action": rate.service},
+        )
+    if action is not None and not action.cost_of_model:
+        rate, action = action, None
+    factors = {}
+    if rate.multiplier != 1:
+        factors[f"service={rate.service}"] = rate.multiplier
+    if action is not None and action.multiplier != 1:
+        factors[f"action={action.service}"] = action.multiplier
+    return rate, factors
+
+
+def _priced(
+    line: RateLine, quantity: Decimal, factors: Mapping[str, Decimal]
+) -> list[tuple[QuoteLine, Decimal]]:
+    """The line's steps, one for each band that the quantity reaches, with their exact credits."""
+    steps: list[tuple[QuoteLine, Decimal]] = []
+    below = ZERO
+    for band in line.bands:
+        reached = quantity if band.up_to is None else min(quantity, Decimal(band.up_to))
+        inside = _EXACT.subtract(reached, below)
+        if inside > 0 or not steps:
+            blocks = _begun_blocks(inside, line.per) if line.whole_blocks else None
+            credits = _EXACT.multiply(inside if blocks is None else Decimal(blocks * line.per), band.credits)
+            for factor in factors.values():
+                credits = _EXACT.multiply(credits, factor)
+            credits = _EXACT.divide(credits, Decimal(line.per))
+            shown = QuoteLine(line.meter, inside, band.credits, line.per, factors, ZERO, blocks)
+            steps.append((shown, credits))
+        if reached == quantity:
+            break
+        below = reached
+    return steps
+
+
+def _begun_blocks(quantity: Decimal, per: int) -> int:
+    whole, rest = divmod(quantity, per)
+    return int(whole) + (1 if rest else 0)
+
+
+def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine, ...]:
+    """Lines with six-place credits whose sum is the total rounded once: each line gets what the running
+    total, rounded, has grown by."""
+    lines = []
+    exact_total = shown_total = ZERO
+    for line, exact in exact_lines:
+        exact_total = _EXACT.add(exact_total, exact)
+        grown = _rounded(exact_total) - shown_total
+        shown_total += grown
+        lines.append(
+            QuoteLine(
+                line.meter, line.quantity, line.unit_credits, line.per, line.multipliers, grown, line.blocks
+            )
+        )
+    return tuple(lines)
+
+
+def _rounded(value: Decimal) -> Decimal:
+    """core.amounts.rounded, refusing what no balance can hold instead of failing on it."""
+    if value > LARGEST:
+        raise UsageInvalid("usage", "too_large", _("No balance could ever pay for a use of this size."))
+    return rounded(value)

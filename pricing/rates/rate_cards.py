@@ -1,0 +1,223 @@
+"""Rate cards: drafting, publishing and withdrawing them.
+
+Invariants: a published card never changes and never reaches back (its date is not before its publication,
+save for the very first card of an installation); only a card whose date is still to come can be withdrawn;
+staff publish a draft only after they have looked at its rehearsal, and never one that sells below cost.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils.translation import gettext as _
+
+from core.amounts import plain
+from pricing.catalogue import cache as catalogue_cache
+from pricing.models import Rate, RateCard, Service
+from pricing.rates.rate import lines_from_json
+
+_LOCK = 0x52454649  # any number that nothing else locks by
+
+Row = dict[str, Any]
+"""A rate as the fields of models.Rate, with the service's key as `service`."""
+
+
+class CardNotPublishable(Exception):
+    """The draft cannot take effect. `reasons`: sentences for a person."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(" ".join(reasons))
+        self.reasons = reasons
+
+
+def draft(
+    *,
+    effective_at: datetime,
+    source: str,
+    now: datetime,
+    note: str = "",
+    problems: Sequence[str] = (),
+) -> RateCard:
+    """An empty draft card with a version name of its own, made from its date."""
+    with transaction.atomic():
+        one_at_a_time()
+        return RateCard.objects.create(
+            version=_free_version(effective_at),
+            effective_at=effective_at,
+            source=source,
+            note=note,
+            problems=list(problems),
+            created_at=now,
+        )
+
+
+def one_at_a_time() -> None:
+    """Wait, inside a transaction, until nobody else loads a catalogue or names a card."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+
+
+def copy_in_force(
+    *, effective_at: datetime, source: str, now: datetime, note: str = "", problems: Sequence[str] = ()
+) -> RateCard:
+    """A draft that begins as a copy of the rates in force, for staff to change."""
+    card = draft(effective_at=effective_at, source=source, now=now, note=note, problems=problems)
+    present = catalogue_cache.current().card_at(now)
+    if present is not None:
+        rates = Rate.objects.filter(card_id=present.id)
+        Rate.objects.bulk_create(_copied(rate, card) for rate in rates)
+    return card
+
+
+def _copied(rate: Rate, card: RateCard) -> Rate:
+    rate.pk = None
+    rate.card = card
+    rate._state.adding = True
+    return rate
+
+
+def set_rates(card: RateCard, rows: Sequence[Row]) -> None:
+    """Give a draft these rates instead of those it has."""
+    keys = [row["service"] for row in rows]
+    services = {service.key: service for service in Service.objects.filter(key__in=keys)}
+    card.rates.all().delete()
+    Rate.objects.bulk_create(Rate(card=card, **row | {"service": services[row["service"]]}) for row in rows)
+
+
+def fingerprint(rows: Iterable[Row]) -> str:
+    """SHA-256 of rates, the same however they are ordered or their figures written."""
+    canonical = [
+        {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+        for row in sorted(rows, key=lambda row: str(row["service"]))
+    ]
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
+
+
+def rows_of(card_id: Any) -> list[Row]:
+    """The card's rates."""
+    names = ("lines", "options", "minimum", "multiplier", "cost_of_model", "assumed", "reason")
+    return [
+        {"service": rate.service.key, **{name: getattr(rate, name) for name in names}}
+        for rate in Rate.objects.filter(card_id=card_id).select_related("service")
+    ]
+
+
+def rows_in_force(now: datetime) -> dict[str, Row]:
+    """The rates in force by service key; empty before the first card."""
+    published = RateCard.objects.filter(state=RateCard.State.PUBLISHED, effective_at__lte=now)
+    card = published.order_by("-effective_at", "-published_at", "-id").first()
+    return {row["service"]: row for row in rows_of(card.pk)} if card else {}
+
+
+def put_in_force(
+    card: RateCard, *, by: str, now: datetime, declared: tuple[datetime, str] | None = None
+) -> None:
+    """Publish without asking (the loader's way; staff go through `publish`).
+
+    `declared`: the date that the catalogue's file gives the card, and the fingerprint of its rates there.
+    """
+    if declared is not None:
+        card.declared_at, card.declared_fingerprint = declared
+    card.fingerprint = fingerprint(rows_of(card.pk))
+    card.state = RateCard.State.PUBLISHED
+    card.published_at = now
+    card.published_by = by
+    card.save()
+    catalogue_cache.changed()
+
+
+def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
+    """Put a draft in force from its date, or from now when that has passed.
+
+    `seen`: the fingerprint of the rates whose rehearsal was looked at. Raises CardNotPublishable.
+    """
+    with transaction.atomic():
+        card = RateCard.objects.select_for_update().get(pk=card_id)
+        reasons = reasons_against(card)
+        if not reasons and seen != fingerprint(rows_of(card.pk)):
+            reasons = [_("These are not the rates whose rehearsal was looked at. Look at it, then publish.")]
+        if reasons:
+            raise CardNotPublishable(reasons)
+        card.effective_at = max(card.effective_at, now)
+        # An imported service begins with its first price.
+        Service.objects.filter(rates__card=card, origin=Service.Origin.IMPORT).update(retired_at=None)
+        put_in_force(card, by=by, now=now)
+    return card
+
+
+def withdraw(card_id: Any, *, now: datetime) -> None:
+    """Take back a published card whose date is still to come. Raises CardNotPublishable when it has come."""
+    with transaction.atomic():
+        card = RateCard.objects.select_for_update().get(pk=card_id)
+        if card.state != RateCard.State.PUBLISHED or card.effective_at <= now:
+            raise CardNotPublishable(
+                [_("Only a published card whose date is still to come can be withdrawn.")]
+            )
+        RateCard.objects.filter(pk=card.pk).update(state=RateCard.State.WITHDRAWN)
+        catalogue_cache.changed()
+
+
+def reasons_against(card: RateCard) -> list[str]:
+    """Why this card cannot be published, whatever was looked at; empty when it can."""
+    if card.state != RateCard.State.DRAFT:
+        return [_("This card is no draft.")]
+    rates = list(card.rates.select_related("service"))
+    if not rates:
+        return [_("It has no rates: every service would become unpriced.")]
+    return [sentence for rate in rates for sentence in below_cost(rate)]
+
+
+def below_cost(rate: Rate) -> list[str]:
+    """A sentence for each line that sells for less than the provider takes."""
+    sentences = []
+    for line in lines_from_json(rate.lines):
+        cost = rate.cost.get(line.meter)
+        for band in line.bands:
+            if cost is not None and band.credits * rate.multiplier < Decimal(cost) * line.per:
+                sentences.append(
+                    _("%(service)s sells %(meter)s below cost: %(price)s for %(per)s, which cost %(cost)s.")
+                    % {
+                        "service": rate.service.key,
+                        "meter": line.meter,
+                        "price": plain(band.credits * rate.multiplier),
+                        "per": line.per,
+                        "cost": plain(Decimal(cost) * line.per),
+                    }
+                )
+    return sentences
+
+
+def withdraw_coming(*, source: str, keep: Collection[datetime], now: datetime) -> None:
+    """Withdraw published cards of sources that begin so, whose date is still to come and is not kept."""
+    coming = RateCard.objects.filter(
+        source__startswith=source, state=RateCard.State.PUBLISHED, effective_at__gt=now
+    )
+    coming.exclude(declared_at__in=keep).update(state=RateCard.State.WITHDRAWN)
+
+
+def newest_by_declared_date(*, source: str) -> dict[datetime | None, str]:
+    """The fingerprint that this source's file last gave each date it declared."""
+    cards = RateCard.objects.filter(source=source, state=RateCard.State.PUBLISHED)
+    return {card.declared_at: card.declared_fingerprint for card in cards.order_by("published_at", "id")}
+
+
+def coming_after(card: RateCard, now: datetime) -> list[RateCard]:
+    """Published cards that will replace this one: their figures do not know of its changes."""
+    coming = RateCard.objects.filter(
+        state=RateCard.State.PUBLISHED, effective_at__gt=max(card.effective_at, now)
+    )
+    return list(coming.order_by("effective_at"))
+
+
+def _free_version(effective_at: datetime) -> str:
+    day = effective_at.date().isoformat()
+    taken = set(RateCard.objects.filter(version__startswith=day).values_list("version", flat=True))
+    if day not in taken:
+        return day
+    return next(
+        name for name in (f"{day}.{number}" for number in range(2, len(taken) + 3)) if name not in taken
+    )

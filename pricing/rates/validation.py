@@ -1,0 +1,151 @@
+"""A use as a client reports it, checked against what a rate counts.
+
+Invariant: whatever passes here is a set of finite, non-negative Decimals in meters that the rate prices;
+everything else is refused with the field, what is wrong with it and the way out.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from core.amounts import plain
+from pricing.rates import meters
+from pricing.rates.rate import Option, Rate, RateLine
+
+
+class UsageInvalid(Exception):
+    """The use cannot be priced as it was sent (400): `field` at fault, `code`, `message` for a person."""
+
+    status = 400
+
+    def __init__(self, field: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
+        self.message = message
+
+
+def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decimal]]:
+    """Each line of the rate with the quantity the use has of it, in the order of the rate.
+
+    Raises UsageInvalid: unknown, missing or doubled meters, quantities that are no counts, a use of nothing.
+    """
+    remaining = {meter: _quantity(meter, value) for meter, value in usage.items()}
+    pairs = []
+    for line in rate.lines:
+        quantity = _taken(line, remaining)
+        if quantity is not None:
+            pairs.append((line, quantity))
+    for name in remaining:
+        meter = _printable(name)
+        raise UsageInvalid(
+            f"usage.{meter}",
+            "unknown_meter",
+            _("%(service)s is not priced by %(meter)s. It counts: %(meters)s.")
+            % {"service": rate.service, "meter": meter, "meters": ", ".join(accepted_meters(rate))},
+        )
+    if not any(quantity for _line, quantity in pairs):
+        raise UsageInvalid(
+            "usage",
+            "nothing_used",
+            _("Every quantity is zero. Send what was used; a use of nothing costs nothing."),
+        )
+    return pairs
+
+
+def accepted_meters(rate: Rate) -> list[str]:
+    """Every meter that a use of this rate may name."""
+    names: list[str] = []
+    for line in rate.lines:
+        names += [name for name in (line.meter, *line.also) if name not in names]
+    return names
+
+
+def _taken(line: RateLine, remaining: dict[str, Decimal]) -> Decimal | None:
+    """The line's quantity, removed from what remains; None when it may be absent and is."""
+    parts = [name for name in line.also if name in remaining]
+    if line.meter in remaining:
+        if parts:
+            raise UsageInvalid(
+                f"usage.{parts[0]}",
+                "counted_twice",
+                _("%(part)s is a part of %(meter)s. Send one or the other, not both.")
+                % {"part": parts[0], "meter": line.meter},
+            )
+        return remaining.pop(line.meter)
+    if parts:
+        return sum((remaining.pop(name) for name in parts), Decimal(0))
+    if line.meter in meters.OPTIONAL:
+        return None
+    raise UsageInvalid(
+        f"usage.{line.meter}",
+        "required",
+        _("The price counts %(meter)s and the use does not say how many. Send it, 0 included.")
+        % {"meter": line.meter},
+    )
+
+
+def _quantity(name: str, value: Any) -> Decimal:
+    meter = _printable(name)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
+        raise UsageInvalid(f"usage.{meter}", "not_a_number", _("A quantity is a number, such as 1200."))
+    # A JSON parser may have made a float of "2.5"; its shortest text is what the client wrote.
+    exact = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+    if not exact.is_finite():
+        raise UsageInvalid(
+            f"usage.{meter}", "not_a_number", _("A quantity is a finite number, such as 1200.")
+        )
+    if exact < 0:
+        raise UsageInvalid(
+            f"usage.{meter}",
+            "negative",
+            _("A quantity cannot be negative. To give credits back, reverse the charge."),
+        )
+    if exact > meters.LARGEST_QUANTITY:
+        raise UsageInvalid(
+            f"usage.{meter}",
+            "too_large",
+            _("The largest quantity of one use is %(most)s.") % {"most": plain(meters.LARGEST_QUANTITY)},
+        )
+    if meter not in meters.FRACTIONAL and exact != exact.to_integral_value():
+        raise UsageInvalid(f"usage.{meter}", "fractional", _("Send a whole number: this meter has no parts."))
+    if meter in meters.FRACTIONAL and exact != exact.quantize(Decimal("0.000001")):
+        raise UsageInvalid(f"usage.{meter}", "fractional", _("Send at most six decimals."))
+    return exact
+
+
+def _printable(name: str) -> str:
+    """A client's word as it may stand in an answer: short, and without what no encoding can carry."""
+    return name[:60].encode("ascii", "backslashreplace").decode()
+
+
+def chosen(options: Mapping[str, Option], choices: Mapping[str, Any]) -> dict[str, Decimal]:
+    """The multipliers of the choices, by "option=value". Raises UsageInvalid for what is not offered."""
+    factors: dict[str, Decimal] = {}
+    for name, value in choices.items():
+        option = options.get(name)
+        if option is None:
+            raise UsageInvalid(
+                f"options.{_printable(name)}",
+                "unknown_option",
+                _("This service has no such option. It has: %(options)s.")
+                % {"options": ", ".join(options) or _("none")},
+            )
+        if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 100:
+            raise UsageInvalid(f"options.{name}", "invalid", _("An option's value is a short text."))
+        if option.multipliers is None:
+            continue
+        if value not in option.multipliers:
+            raise UsageInvalid(
+                f"options.{name}",
+                "unknown_value",
+                _("No such choice. Choose one of: %(choices)s.") % {"choices": ", ".join(option.multipliers)},
+            )
+        factors[f"{name}={value}"] = option.multipliers[str(value)]
+    for name, option in options.items():
+        # A default that costs more than the base is a multiplier even when nobody chose it.
+        if name not in choices and option.multipliers and option.multipliers[option.default] != 1:
+            factors[f"{name}={option.default}"] = option.multipliers[option.default]
+    return factors

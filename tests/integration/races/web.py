@@ -1,0 +1,82 @@
+"""The portal as it really runs, two processes with threads, in front of the test's database."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+
+from tests import clock
+
+ROOT = Path(__file__).resolve().parents[3]
+PATIENCE_SECONDS = 60
+
+
+@contextmanager
+def serving(processes: int = 2, **environment: str) -> Iterator[str]:
+    """Start the web server; gives its address, and ends it."""
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}"
+    given = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.web_settings",
+        "DATABASE_URL": _database_url(),
+        "REFILL_VAR": str(settings.VAR_DIR),
+        "SITE_URL": address,
+        "LOG_LEVEL": "ERROR",
+        **clock.environment(),
+        **environment,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "wsgi",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    command += ["--workers", str(processes), "--blocking-threads", "16", "--log-level", "warning", "--no-ws"]
+    process = subprocess.Popen([*command, "config.wsgi:application"], cwd=ROOT, env=given)
+    try:
+        _wait_for(f"{address}/healthz", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _database_url() -> str:
+    told = connection.settings_dict
+    user, password = quote(told["USER"] or "", safe=""), quote(told["PASSWORD"] or "", safe="")
+    place = f"?host={told['HOST']}" if str(told["HOST"]).startswith("/") else ""
+    host = "" if place else f"{told['HOST']}:{told['PORT']}"
+    return f"postgres://{user}:{password}@{host}/{told['NAME']}{place}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        assert process.poll() is None, "the web server ended at its start"
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"the web server did not answer within {PATIENCE_SECONDS} s")

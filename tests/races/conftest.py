@@ -1,5 +1,0 @@
-"""Fixtures of the races."""
-
-from tests.races.stage import committed
-
-__all__ = ["committed"]

@@ -1,0 +1,103 @@
+"""/usage: sums of what was spent."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from accounts.authentication import account_of
+from accounts.models import Account
+from core import json_body
+from core.amounts import plain
+from core.endpoint import Endpoint, query_of
+from core.fields import StrictSerializer, instant_or_none
+from core.problems import field_problem
+from usage.api import request_schemas, response_schemas
+from usage.dashboard import aggregates
+from usage.dashboard.statistics import DIMENSIONS
+
+USUAL_DAYS = 30
+
+
+class UsageQuery(StrictSerializer):
+    account = serializers.CharField(required=False, max_length=255, help_text="Whose; for platform keys.")
+    group_by = serializers.ChoiceField(choices=list(DIMENSIONS), required=False)
+    interval = serializers.ChoiceField(choices=list(aggregates.INTERVALS), required=False)
+    to = request_schemas.Moment(required=False)
+    timezone = serializers.CharField(
+        required=False, max_length=64, help_text="IANA name; the account's unless told."
+    )
+
+    def get_fields(self) -> Any:
+        return super().get_fields() | {"from": request_schemas.Moment(required=False)}
+
+
+class Usage(Endpoint):
+    """Sums by service, project, conversation, member or key, and by hour, day or month of a time zone."""
+
+    scopes = {"GET": "read"}
+
+    @extend_schema(parameters=[UsageQuery], responses=response_schemas.UsageSums)
+    def get(self, request: Request) -> HttpResponse:
+        query = query_of(request, UsageQuery)
+        account_id = account_of(request)
+        zone = self._zone(query, account_id)
+        interval = query.get("interval", "")
+        start, end = self._range(query, interval)
+        try:
+            rows = aggregates.sums(
+                account_id,
+                start=start,
+                end=end,
+                group_by=query.get("group_by", ""),
+                interval=interval,
+                zone=zone,
+            )
+        except aggregates.TooManyRows:
+            raise field_problem(
+                "from", "range_too_long", _("This question has too many answers. Ask for a shorter range.")
+            ) from None
+        data = [
+            {
+                "start": instant_or_none(row.start),
+                "group": row.group,
+                "credits": plain(row.credits),
+                "charges": row.charges,
+            }
+            for row in rows
+        ]
+        total = {
+            "credits": plain(sum((row.credits for row in rows), Decimal(0))),
+            "charges": sum(row.charges for row in rows),
+        }
+        return json_body.answer(
+            {"data": data, "has_more": False, "next_cursor": None, "total": total, "timezone": str(zone)}
+        )
+
+    def _zone(self, query: dict[str, Any], account_id: Any) -> ZoneInfo:
+        name = query.get("timezone")
+        if name is None:
+            name = Account.objects.values_list("zone", flat=True).get(pk=account_id)
+        elif not request_schemas.is_zone(name):
+            raise field_problem(
+                "timezone", "unknown_zone", _("Send an IANA time zone such as “Europe/Berlin”.")
+            )
+        return ZoneInfo(name)
+
+    def _range(self, query: dict[str, Any], interval: str) -> tuple[datetime, datetime]:
+        end = query.get("to", self.now)
+        start = query.get("from", end - timedelta(days=USUAL_DAYS))
+        if start >= end:
+            raise field_problem("to", "invalid", _("The end must come after the beginning."))
+        longest = aggregates.LONGEST_DAYS[interval]
+        if end - start > timedelta(days=longest):
+            raise field_problem(
+                "from", "range_too_long", _("Ask for at most %(days)s days at a time.") % {"days": longest}
+            )
+        return start, end

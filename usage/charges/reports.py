@@ -1,0 +1,140 @@
+"""Reports of abnormal charges (FLICK-10): somebody reports, staff answer and may return the credits.
+
+Invariants: an answer is given once; credits go back through `billing.ledger.reverse` under the report's own
+key, so that a repeated answer returns nothing twice; the answer, the credits and the mail that tells of them
+are one transaction.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import Charge
+from billing.notifications import emails
+from core import ids
+from core.amounts import plain
+from core.fields import instant, instant_or_none
+from usage.dashboard import statistics
+from usage.models import ChargeReport
+
+
+class AlreadyReported(Exception):
+    """The charge has an open report."""
+
+    code = "already_reported"
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("This charge is reported already, and somebody looks at it. Its outcome will stand here.")
+        )
+
+
+class AlreadyAnswered(Exception):
+    """The report has its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(_("This report was answered meanwhile. Its answer stands below."))
+
+
+def open_report(charge: Charge, *, reason: str, reporter_id: UUID | None, now: datetime) -> ChargeReport:
+    """Report a charge as abnormal. Raises AlreadyReported while an earlier report is open."""
+    with transaction.atomic():
+        # Two reports at once come one after the other: the account's row is their queue.
+        Account.objects.select_for_update().get(pk=charge.account_id)
+        if ChargeReport.objects.filter(charge_id=charge.pk, status=ChargeReport.Status.OPEN).exists():
+            raise AlreadyReported
+        return ChargeReport.objects.create(
+            account_id=charge.account_id,
+            charge_id=charge.pk,
+            reporter_id=reporter_id,
+            reason=reason,
+            created_at=now,
+        )
+
+
+def answer(
+    report_id: UUID,
+    *,
+    text: str,
+    by: User,
+    now: datetime,
+    give_back: bool = False,
+    credits: Decimal | None = None,
+) -> ChargeReport:
+    """Answer a report; with `give_back` the credits (None: all that is left of the charge) return in the same
+    step, and the owners and the reporter are told. Raises AlreadyAnswered, ledger.NotReversible."""
+    returned = Decimal(0)
+    with transaction.atomic():
+        report = ChargeReport.objects.select_for_update().get(pk=report_id)
+        if report.status != ChargeReport.Status.OPEN:
+            raise AlreadyAnswered
+        if give_back:
+            done = ledger.reverse(
+                account_id=report.account_id,
+                charge_id=report.charge_id,
+                credits=credits,
+                key=f"report:{report.pk}",
+                reason=text[:500],
+                actor=by.public_id,
+                now=now,
+            )
+            returned = done.credits
+        report.status = ChargeReport.Status.RETURNED if give_back else ChargeReport.Status.ANSWERED
+        report.answer, report.answered_by, report.answered_at = text, by, now
+        report.save(update_fields=["status", "answer", "answered_by", "answered_at"])
+        _tell(report, returned, now)
+    return report
+
+
+def _tell(report: ChargeReport, returned: Decimal, now: datetime) -> None:
+    charge = Charge.objects.get(account_id=report.account_id, pk=report.charge_id)
+    emails.queue(
+        account_id=report.account_id,
+        template="report_answered",
+        key=f"report:{report.pk}",
+        context={
+            "service": statistics.service_names([charge.service])[charge.service],
+            "charge": charge.public_id,
+            "reason": report.reason,
+            "answer": report.answer,
+            "returned": plain(returned) if returned else "",
+        },
+        also_to=[report.reporter.email] if report.reporter else [],
+        now=now,
+    )
+
+
+def of(charge: Charge) -> QuerySet[ChargeReport]:
+    """The reports of a charge, newest first."""
+    rows = ChargeReport.objects.filter(account_id=charge.account_id, charge_id=charge.pk)
+    return rows.select_related("reporter").order_by("-created_at", "-id")
+
+
+def newest(charge: Charge) -> ChargeReport | None:
+    """The latest report of a charge, for whoever shows the charge."""
+    return next(iter(of(charge)[:1]), None)
+
+
+def outcome_of(charge: Charge) -> dict[str, Any] | None:
+    """The latest report of a charge as the API shows it."""
+    report = newest(charge)
+    return None if report is None else as_json(report)
+
+
+def as_json(report: ChargeReport) -> dict[str, Any]:
+    return {
+        "id": report.public_id,
+        "charge": ids.public_id(prefix=Charge.PREFIX, value=report.charge_id),
+        "status": report.status,
+        "reason": report.reason,
+        "answer": report.answer,
+        "created_at": instant(report.created_at),
+        "answered_at": instant_or_none(report.answered_at),
+    }

@@ -1,0 +1,100 @@
+"""A draft rate card's rehearsal in the admin, and publishing it from there.
+
+Invariant: only somebody who may change rate cards sees or publishes; what is published is what was shown.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST, require_safe
+
+from pricing.admin import RateCardAdmin
+from pricing.models import RateCard
+from pricing.rates import rate_cards
+from usage import price_simulation
+
+
+class DaysForm(forms.Form):
+    days = forms.IntegerField(label=_("Days"), min_value=1, max_value=90, initial=14)
+
+
+class RehearsedCardAdmin(RateCardAdmin):
+    """Rate cards with the page that shows what a draft would have changed."""
+
+    def get_fields(self, request: HttpRequest, obj: RateCard | None = None) -> list[str]:
+        fields = super().get_fields(request, obj)
+        return fields if obj is None else ["rehearsal_", *fields]
+
+    @admin.display(description=_("rehearsal"))
+    def rehearsal_(self, card: RateCard) -> str:
+        link = reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])
+        words = _("Rehearse and publish") if card.state == RateCard.State.DRAFT else _("Rehearse")
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
+
+    def get_urls(self) -> list[URLPattern]:
+        site = self.admin_site
+        return [
+            path(
+                "<uuid:card_id>/rehearsal/",
+                site.admin_view(require_safe(self.rehearsal)),
+                name="pricing_ratecard_rehearsal",
+            ),
+            path(
+                "<uuid:card_id>/publish/",
+                site.admin_view(require_POST(self.publish)),
+                name="pricing_ratecard_publish",
+            ),
+            *super().get_urls(),
+        ]
+
+    def rehearsal(self, request: HttpRequest, card_id: UUID) -> HttpResponse:
+        card = self._card(request, card_id)
+        now = timezone.now()
+        form = DaysForm(request.GET or None)
+        days = form.cleaned_data["days"] if form.is_valid() else DaysForm.base_fields["days"].initial
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": _("Rehearsal of %(card)s") % {"card": card.version},
+            "card": card,
+            "form": form,
+            "days": days,
+            "rehearsal": price_simulation.rehearse(card, days=days, now=now),
+            "reasons": rate_cards.reasons_against(card),
+            "coming": rate_cards.coming_after(card, now),
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/pricing/rehearsal.html", context)
+
+    def publish(self, request: HttpRequest, card_id: UUID) -> HttpResponse:
+        card = self._card(request, card_id)
+        try:
+            rate_cards.publish(
+                card.pk, seen=request.POST.get("seen", ""), by=str(request.user), now=timezone.now()
+            )
+        except rate_cards.CardNotPublishable as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return redirect("admin:pricing_ratecard_rehearsal", card.pk)
+        self.message_user(request, _("%(card)s is published.") % {"card": card.version})
+        return redirect("admin:pricing_ratecard_changelist")
+
+    def _card(self, request: HttpRequest, card_id: UUID) -> RateCard:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        card = RateCard.objects.filter(pk=card_id).first()
+        if card is None:
+            raise Http404
+        return card
+
+
+admin.site.unregister(RateCard)
+admin.site.register(RateCard, RehearsedCardAdmin)

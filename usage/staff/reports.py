@@ -1,0 +1,156 @@
+"""Reports of abnormal charges in the admin: what waits stands first; staff answer, and may return credits.
+
+Invariants: a report is answered once, through `usage.charges.reports`; its text is never changed; without
+the permission to change reports they are read-only.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Case, QuerySet, Value, When
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from accounts.models import User
+from billing import ledger
+from billing.models import Charge
+from core import amounts
+from core.staff_admin import StaffAdmin
+from usage.charges import reports
+from usage.models import ChargeReport
+
+NOTHING, ALL, PART = "nothing", "all", "part"
+
+
+class AnswerForm(forms.ModelForm):
+    """What staff tell the user, and what goes back."""
+
+    answer = forms.CharField(
+        label=_("Answer"),
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget,
+        help_text=_("The user reads it on the charge's page and in an e-mail."),
+        error_messages={"required": _("Say what you found: the user reads it, and the ledger keeps it.")},
+    )
+    give_back = forms.ChoiceField(
+        label=_("Credits"),
+        choices=[
+            (NOTHING, _("Return nothing")),
+            (ALL, _("Return all that is left of the charge")),
+            (PART, _("Return a part")),
+        ],
+        initial=NOTHING,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    part = forms.CharField(
+        label=_("The part"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("In credits, such as 5.5; only with “Return a part”."),
+    )
+
+    class Meta:
+        model = ChargeReport
+        fields: list[str] = []
+
+    def clean_part(self) -> Decimal | None:
+        text = self.cleaned_data["part"].strip()
+        if self.cleaned_data.get("give_back") != PART:
+            if text:
+                raise forms.ValidationError(_("Choose “Return a part”, or leave this empty."))
+            return None
+        part = amounts.parse(text)
+        if not part:
+            raise forms.ValidationError(
+                _("“%(given)s” is no amount. Write credits above zero, such as 5.5."),
+                params={"given": text},
+            )
+        return part
+
+
+@admin.register(ChargeReport)
+class ReportAdmin(StaffAdmin):
+    list_display = ["public_id", "status", "account", "reason_", "reporter", "created_at", "answered_by"]
+    list_filter = ["status"]
+    list_select_related = ["account", "reporter", "answered_by"]
+    search_fields = ["account__name", "reporter__email", "=charge_id"]
+    search_help_text = _("Account, the reporter's address, or a whole id of the report")
+    actions = None
+    told = ["account", "charge_", "reporter", "reason", "created_at", "status"]
+    answered = ["answer", "answered_by", "answered_at"]
+    form = AnswerForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ChargeReport]:
+        """What waits first, then the newest."""
+        waits = Case(When(status=ChargeReport.Status.OPEN, then=Value(0)), default=Value(1))
+        rows: QuerySet[ChargeReport] = super().get_queryset(request)
+        return rows.order_by(waits, "-created_at")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: ChargeReport | None = None) -> bool:
+        may: bool = super().has_change_permission(request, obj)
+        return may and (obj is None or obj.status == ChargeReport.Status.OPEN)
+
+    def get_fields(self, request: HttpRequest, obj: ChargeReport | None = None) -> list[str]:
+        asks = obj is not None and self.has_change_permission(request, obj)
+        return [*self.told, *(["answer", "give_back", "part"] if asks else self.answered)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ChargeReport | None = None) -> list[str]:
+        return [name for name in self.get_fields(request, obj) if name not in AnswerForm.base_fields]
+
+    @admin.display(description=_("reason"))
+    def reason_(self, report: ChargeReport) -> str:
+        return report.reason if len(report.reason) <= 80 else report.reason[:79] + "…"
+
+    @admin.display(description=_("charge"))
+    def charge_(self, report: ChargeReport) -> str:
+        charge = Charge.objects.filter(account_id=report.account_id, pk=report.charge_id).first()
+        if charge is None:
+            return "–"
+        return format_html(
+            '<a href="{}">{}</a>: {} · {} · {}',
+            reverse("admin:billing_charge_change", args=[charge.pk]),
+            charge.public_id,
+            charge.service,
+            _("%(credits)s credits, %(returned)s of them returned")
+            % {"credits": amounts.plain(charge.credits), "returned": amounts.plain(charge.returned)},
+            timezone.localtime(charge.created_at).strftime("%Y-%m-%d %H:%M:%S %Z"),
+        )
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What another answered meanwhile, or a part larger than the charge, is told and changes nothing."""
+        try:
+            page: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except reports.AlreadyAnswered as error:
+            self.message_user(request, str(error), messages.ERROR)
+        except ledger.NotReversible as error:
+            told = {"asked": amounts.plain(error.asked), "left": amounts.plain(error.left)}
+            words = _("Not answered: %(asked)s credits cannot go back, %(left)s are left of it.") % told
+            self.message_user(request, words, messages.ERROR)
+        else:
+            return page
+        return redirect(request.path)
+
+    def save_model(self, request: HttpRequest, obj: ChargeReport, form: Any, change: bool) -> None:
+        assert isinstance(request.user, User)
+        choice = form.cleaned_data["give_back"]
+        reports.answer(
+            obj.pk,
+            text=form.cleaned_data["answer"],
+            by=request.user,
+            give_back=choice != NOTHING,
+            credits=form.cleaned_data["part"] if choice == PART else None,
+            now=timezone.now(),
+        )

@@ -1,0 +1,194 @@
+"""The forms of the usage, history, project and charge pages.
+
+Invariant: whatever stands in a filter's address, the range that comes out is whole local days of the account
+and never longer than `statistics.LONGEST`; what was not understood is said beside its field.
+"""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account
+from billing.models import Entry, Grant
+from core import amounts
+from usage import history
+from usage.dashboard import statistics
+from usage.dashboard.statistics import LONGEST, Period
+
+EARLIEST = date(2000, 1, 1)
+
+
+class DateInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
+class RangeForm(forms.Form):
+    """Two dates of the account's calendar, both included; without them the last so many days."""
+
+    since = forms.DateField(label=_("From"), required=False, widget=DateInput())
+    until = forms.DateField(label=_("To"), required=False, widget=DateInput())
+
+    def __init__(self, data: Any, *, account: Account, now: datetime) -> None:
+        super().__init__(data)
+        self.account = account
+        self.zone = ZoneInfo(account.zone)
+        self.today = now.astimezone(self.zone).date()
+
+    def clean(self) -> dict[str, Any]:
+        told = super().clean() or {}
+        since, until = told.get("since"), told.get("until")
+        if since and until and since > until:
+            self.add_error(
+                "until", _("This day is before the first one. Choose a later day, or leave it empty.")
+            )
+        for name, day in (("since", since), ("until", until)):
+            if day and not EARLIEST <= day <= self.today + timedelta(days=1):
+                self.add_error(name, _("Choose a day between 2000 and today."))
+        return told
+
+    def told(self, name: str) -> Any:
+        """What was chosen, or None while it is empty or wrong."""
+        if not self.is_bound:
+            return None
+        self.is_valid()
+        return self.cleaned_data.get(name) or None
+
+
+class UsageForm(RangeForm):
+    """Which days, and by what the sums are taken apart."""
+
+    DAYS = {"7": 7, "30": 30, "90": 90}
+
+    days = forms.ChoiceField(
+        label=_("Range"),
+        required=False,
+        choices=[("7", _("Last 7 days")), ("30", _("Last 30 days")), ("90", _("Last 90 days"))],
+    )
+    by = forms.ChoiceField(
+        label=_("By"), required=False, choices=[(key, key) for key in statistics.DIMENSIONS]
+    )
+
+    only = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput())
+
+    def clean(self) -> dict[str, Any]:
+        told = super().clean()
+        since, until = told.get("since"), told.get("until") or self.today
+        if since and (until - since).days >= LONGEST:
+            self.add_error("since", _("At most 366 days are shown at once. Choose a later first day."))
+        return told
+
+    @property
+    def dimension(self) -> str:
+        return str(self.told("by") or "service")
+
+    @property
+    def chosen(self) -> str:
+        """The one service, project, … whose calls are shown; empty: all."""
+        return str(self.told("only") or "")
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The chosen one as a filter on charges."""
+        if not self.chosen:
+            return {}
+        return {statistics.DIMENSIONS[self.dimension]: statistics.value_of(self.dimension, self.chosen)}
+
+    @property
+    def days_query(self) -> str:
+        """The range alone, as it stands in the address."""
+        return urlencode({name: value for name in ("days", "since", "until") if (value := self.told(name))})
+
+    @property
+    def query(self) -> str:
+        """The choices as they stand in the address."""
+        names = ("days", "since", "until", "by", "only")
+        return urlencode({name: value for name in names if (value := self.told(name))})
+
+    @property
+    def chosen_days(self) -> str:
+        """Which of the ready-made ranges is shown; empty for one's own dates."""
+        return "" if self.told("since") or self.told("until") else str(self.told("days") or "30")
+
+    @property
+    def period(self) -> Period:
+        last = self.told("until") or self.today
+        count = self.DAYS.get(self.told("days") or "30", 30)
+        first = self.told("since") or last - timedelta(days=count - 1)
+        return Period(first=first, last=last, zone=self.zone)
+
+
+class HistoryForm(RangeForm):
+    """Which entries of the history are wanted."""
+
+    kind = forms.ChoiceField(
+        label=_("Kind"), required=False, choices=[("", _("All kinds")), *Entry.Kind.choices]
+    )
+    grant = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput())
+
+    def clean_grant(self) -> str:
+        text: str = self.cleaned_data["grant"]
+        if text and Grant.uuid_of(text) is None:
+            raise forms.ValidationError(_("There is no such grant."))
+        return text
+
+    @property
+    def wanted(self) -> history.Filter:
+        since, until, grant = self.told("since"), self.told("until"), self.told("grant")
+        return history.Filter(
+            kind=self.told("kind") or "",
+            grant_id=Grant.uuid_of(grant) if grant else None,
+            start=self._midnight(since) if since else None,
+            end=self._midnight(until + timedelta(days=1)) if until else None,
+        )
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, datetime.min.time(), self.zone)
+
+
+class CreditsInput(forms.CharField):
+    """Credits above zero, typed by a person; empty is None."""
+
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+
+    def clean(self, value: Any) -> Decimal | None:
+        text: str = super().clean(value)
+        if not text:
+            return None
+        credits = amounts.parse(text)
+        if not credits:
+            raise forms.ValidationError(
+                _("“%(given)s” is no number of credits. Write one above zero, such as 250 or 2.5."),
+                params={"given": text},
+            )
+        return credits
+
+
+class ProjectForm(forms.Form):
+    """A project's name and what it may spend a day."""
+
+    name = forms.CharField(label=_("Name"), max_length=100, error_messages={"required": _("Give it a name.")})
+    daily_limit = CreditsInput(
+        label=_("Daily limit"),
+        required=False,
+        help_text=_("In credits. At the limit calls are refused until the next day. Empty: no limit."),
+    )
+
+
+class ReportForm(forms.Form):
+    """Why somebody finds a charge abnormal."""
+
+    reason = forms.CharField(
+        label=_("What is wrong with it?"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+        help_text=_("Say what you expected. A person looks at the call and answers here and by e-mail."),
+        error_messages={"required": _("Say what is wrong, so that we know what to look for.")},
+    )

@@ -1,0 +1,52 @@
+"""What stands around the pages: the brand's colours and icon; documentation, FAQ and support."""
+
+import json
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from pricing.catalogue import cache as catalogue_cache
+from usage.context_processors import current_brand
+
+DAY = 86400
+
+
+@require_safe
+@cache_control(public=True, max_age=DAY)
+def brand_css(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(current_brand().css, content_type="text/css; charset=utf-8")
+
+
+@require_safe
+@cache_control(public=True, max_age=DAY)
+def brand_icon(request: HttpRequest) -> HttpResponse:
+    return render(request, "brand_icon.svg", {"brand": current_brand()}, content_type="image/svg+xml")
+
+
+@require_safe
+def documentation(request: HttpRequest) -> HttpResponse:
+    """How to use the product, and one call that works with this catalogue."""
+    opened = catalogue_cache.current()
+    first = next((one for one in opened.services.values() if not one.retired), None)
+    usage = {"tokens": 2500} if first and first.modality == "text" else {"uses": 1}
+    context = {
+        "site_url": settings.SITE_URL,
+        "example_service": first.key if first else "…",
+        "example_usage": json.dumps(usage),
+        "reference_url": reverse("api_docs"),
+    }
+    return render(request, "usage/documentation.html", context)
+
+
+@require_safe
+def faq(request: HttpRequest) -> HttpResponse:
+    return render(request, "usage/faq.html")
+
+
+@require_safe
+def support(request: HttpRequest) -> HttpResponse:
+    return render(request, "usage/support.html")
