@@ -23,7 +23,9 @@ class OfferGone(Exception):
     code = "unknown_offer"
 
     def __init__(self, field: str) -> None:
-        super().__init__(_("This is not on sale. The plans and packs that can be bought are on their pages."))
+        super().__init__(
+            _("This plan or pack is not available. See the Plans page and the Buy credits page.")
+        )
         self.field = field
 
 
@@ -35,7 +37,7 @@ class CurrencyUnknown(Exception):
 
     def __init__(self, known: list[str]) -> None:
         super().__init__(
-            _("There is no price in this currency. Choose one of: %(known)s.")
+            _("There is no price in this currency. Available currencies: %(known)s.")
             % {"known": ", ".join(code.upper() for code in known)}
         )
 
@@ -46,7 +48,7 @@ class PaidPlanNeeded(Exception):
     code = "paid_plan_required"
 
     def __init__(self) -> None:
-        super().__init__(_("Top-ups can be bought on a paid plan only. Choose a plan first, then come back."))
+        super().__init__(_("You need a paid plan to buy packs. Choose a plan first."))
 
 
 @dataclass(frozen=True, slots=True)

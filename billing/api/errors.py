@@ -71,6 +71,8 @@ def problem_of(error: Any) -> Problem:
         )
     if isinstance(error, stripe_gateway.StripeProblem | stripe_sync.NotOurs):
         return Problem(
-            502, "payment_provider_refused", _("The payment provider refuses this. Nothing was charged.")
+            502,
+            "payment_provider_refused",
+            _("The payment provider rejected the request. Nothing was charged."),
         )
     return Problem(409, error.code, str(error))

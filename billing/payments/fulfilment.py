@@ -119,7 +119,7 @@ def _trouble(purchase: Purchase, payment: Payment) -> str:
     """Why this payment cannot be for this order; empty when it can."""
     if payment.currency != purchase.currency or payment.amount != purchase.amount:
         return _(
-            "Paid %(paid)s %(paid_currency)s, ordered %(ordered)s %(ordered_currency)s (minor units)"
+            "Paid %(paid)s %(paid_currency)s, expected %(ordered)s %(ordered_currency)s (minor units)"
         ) % {
             "paid": payment.amount,
             "paid_currency": payment.currency.upper(),
@@ -127,10 +127,10 @@ def _trouble(purchase: Purchase, payment: Payment) -> str:
             "ordered_currency": purchase.currency.upper(),
         }
     if payment.account and payment.account != purchase.account.public_id:
-        return _("The payment names another account: %(account)s") % {"account": payment.account}
+        return _("The payment belongs to another account: %(account)s") % {"account": payment.account}
     others = Purchase.objects.exclude(pk=purchase.pk)
     if payment.payment_id and others.filter(stripe_payment_id=payment.payment_id).exists():
-        return _("This payment has already paid for another purchase")
+        return _("The payment already belongs to another purchase")
     if _needs_paid_plan(purchase) and not _on_paid_plan(purchase):
         return _("The account is not on a paid plan, and this pack is for paid plans only")
     return ""

@@ -47,7 +47,7 @@ def _head(page: FPDF, purchase: Purchase) -> None:
         if line:
             page.cell(0, 5, _text(line), **_NEXT)
     if told.get("tax_id"):
-        page.cell(0, 5, _text(_("Tax number: %(id)s") % {"id": told["tax_id"]}), **_NEXT)
+        page.cell(0, 5, _text(_("Tax ID: %(id)s") % {"id": told["tax_id"]}), **_NEXT)
     page.ln(8)
 
 
@@ -56,7 +56,7 @@ def _lines(page: FPDF, purchase: Purchase) -> None:
     if purchase.amount != purchase.list_amount:
         off = purchase.amount - purchase.list_amount
         name = purchase.promotion_code or _("Sale")
-        rows.append((_("Reduction (%(name)s)") % {"name": name}, money(off, purchase.currency)))
+        rows.append((_("Discount (%(name)s)") % {"name": name}, money(off, purchase.currency)))
     rows.append((_("Total"), money(purchase.amount, purchase.currency)))
     if purchase.refunded:
         rows.append((_("Refunded"), money(-purchase.refunded, purchase.currency)))

@@ -36,7 +36,7 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
         promotion = _usable(account, code, now)
         if promotion.gives != Promotion.Gives.CREDITS:
             raise CodeRefused(
-                "code_is_discount", _("This code makes a pack cheaper. Enter it when you buy credits.")
+                "code_is_discount", _("This is a discount code. Enter it when you buy credits.")
             )
         redemption = _use(promotion, account, None, promotion.credits, now)
         ledger.grant(
@@ -60,7 +60,7 @@ def discount(purchase: Purchase, *, code: str, now: datetime) -> None:
     if promotion.gives != Promotion.Gives.DISCOUNT:
         raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
     if promotion.packs and purchase.offer not in promotion.packs:
-        raise CodeRefused("code_not_for_pack", _("This code is for other packs."))
+        raise CodeRefused("code_not_for_pack", _("This code is not valid for this pack."))
     _use(promotion, purchase.account, purchase, Decimal(0), now)
     # The reduction is rounded down to a whole minor unit: never more off than the code says.
     off = purchase.amount * promotion.percent_off // 100
@@ -102,19 +102,19 @@ def _usable(account: Account, code: str, now: datetime) -> Promotion:
     rows = Promotion.objects.select_for_update().filter(code=text)
     promotion = rows.first() if is_code(text) else None
     if promotion is None:
-        raise CodeRefused("unknown_code", _("There is no such code. Check how it is written."))
+        raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))
     if now < promotion.starts_at:
         raise CodeRefused("code_not_yet", _("This code is not valid yet."))
     if now >= promotion.ends_at:
         raise CodeRefused("code_expired", _("This code is no longer valid."))
     if promotion.total_limit is not None and promotion.redeemed >= promotion.total_limit:
-        raise CodeRefused("code_used_up", _("This code has been used as often as it could be."))
+        raise CodeRefused("code_used_up", _("This code has reached its maximum number of uses."))
     if _uses(promotion, account) >= promotion.per_account:
         raise CodeRefused("code_already_used", _("This account has already used this code."))
     if promotion.plans:
         plan = Subscription.objects.filter(account=account).values_list("plan", flat=True).first()
         if plan not in promotion.plans:
-            raise CodeRefused("code_not_for_plan", _("This code is not for the plan that you are on."))
+            raise CodeRefused("code_not_for_plan", _("This code is not valid for your plan."))
     return promotion
 
 

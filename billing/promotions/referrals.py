@@ -53,18 +53,20 @@ def accept(*, account: Account, code: str, now: datetime) -> Referral:
     policy = catalogue_cache.current().policies.referral
     inviter = inviter_of(code)
     if policy is None or inviter is None or inviter.erased_at is not None:
-        raise CodeRefused("unknown_code", _("There is no such code. Check how it is written."))
+        raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))
     if inviter.pk == account.pk or _same_people(inviter, account):
-        raise CodeRefused("own_invitation", _("Nobody can invite himself. Give the link to somebody else."))
+        raise CodeRefused("own_invitation", _("You cannot use your own invitation. Share it with a friend."))
     if now - account.created_at > NEW_FOR:
-        raise CodeRefused("not_new", _("An invitation counts for new accounts only."))
+        raise CodeRefused("not_new", _("Invitations are valid for new accounts only."))
     try:
         with transaction.atomic():
             # Counted under a lock: the inviter's code is one row, whoever comes at once.
             InvitationCode.objects.select_for_update().get(account=inviter)
             most = policy.most_invitations
             if most is not None and Referral.objects.filter(inviter=inviter).count() >= most:
-                raise CodeRefused("code_used_up", _("This invitation has been used as often as it could be."))
+                raise CodeRefused(
+                    "code_used_up", _("This invitation has reached its maximum number of uses.")
+                )
             referral = Referral.objects.create(inviter=inviter, invited=account, created_at=now)
     except IntegrityError:
         raise CodeRefused("already_invited", _("This account has already been invited.")) from None
@@ -91,8 +93,8 @@ def reward_if_due(account_id: UUID, now: datetime) -> None:
     policy = catalogue_cache.current().policies.referral
     if referral is None or policy is None or not _qualified(referral, policy):
         return
-    _give(referral, referral.invited_id, policy.invited_credits, _("Welcome by invitation"), policy, now)
-    _give(referral, referral.inviter_id, policy.inviter_credits, _("Invitation accepted"), policy, now)
+    _give(referral, referral.invited_id, policy.invited_credits, _("Invitation bonus"), policy, now)
+    _give(referral, referral.inviter_id, policy.inviter_credits, _("Referral reward"), policy, now)
     Referral.objects.filter(pk=referral.pk, state=Referral.State.JOINED).update(
         state=Referral.State.REWARDED, rewarded_at=now
     )

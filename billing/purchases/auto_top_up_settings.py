@@ -51,16 +51,16 @@ def change(
     most = largest_count()
     if enabled:
         if most == 0:
-            raise SettingsInvalid("enabled", "not_offered", _("Automatic top-up is not offered here."))
+            raise SettingsInvalid("enabled", "not_offered", _("Automatic top-up is not available."))
         if not 1 <= monthly_count <= most:
-            words = _("Between 1 and %(most)s top-ups a month are possible.") % {"most": most}
+            words = _("Enter between 1 and %(most)s top-ups per month.") % {"most": most}
             raise SettingsInvalid("monthly_count", "out_of_range", words)
         price = _price(account_id, pack, currency, now)
         if monthly_amount < price:
             raise SettingsInvalid(
                 "monthly_amount",
                 "below_price",
-                _("The ceiling is below the price of one pack, so nothing would ever be bought. Raise it."),
+                _("The monthly spending limit is lower than the price of one pack. Raise the limit."),
             )
     saved, _created = AutoTopUp.objects.update_or_create(
         account_id=account_id,

@@ -37,7 +37,7 @@ class OrderKeyReused(Exception):
     code = "idempotency_key_reused"
 
     def __init__(self) -> None:
-        super().__init__(_("This key was already used for another order. Reload the page and order again."))
+        super().__init__(_("This key was already used for another purchase. Reload the page and try again."))
 
 
 class PriceChanged(Exception):
@@ -46,7 +46,7 @@ class PriceChanged(Exception):
     code = "price_changed"
 
     def __init__(self) -> None:
-        super().__init__(_("The price has changed since this was shown. Look at the new one and confirm it."))
+        super().__init__(_("The price has changed. Review the new price and confirm it."))
 
 
 class AlreadySubscribed(Exception):
@@ -68,7 +68,7 @@ class ConfirmationNeeded(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            _("Your present plan cannot be entered again once it is left. Confirm that you want to leave it.")
+            _("You cannot return to your current plan after leaving it. Confirm that you want to leave it.")
         )
 
 
@@ -98,7 +98,7 @@ def order_pack(
         raise OrderInvalid(
             "quantity",
             "out_of_range",
-            _("Between 1 and %(most)s packs can be bought at once.") % {"most": MOST_PACKS},
+            _("You can buy between 1 and %(most)s packs at once.") % {"most": MOST_PACKS},
         )
     offer = offers.pack(
         key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now

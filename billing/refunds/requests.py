@@ -43,24 +43,24 @@ def refundable(purchase: Purchase, now: datetime) -> Refundable:
     """What of a purchase can go back now. Raises RefundRefused with the reason when nothing can."""
     days = catalogue_cache.current().policies.refund_window_days
     if days is None:
-        raise RefundRefused("not_refundable", _("Purchases are not refunded here. Write to support."))
+        raise RefundRefused("not_refundable", _("Purchases cannot be refunded here. Contact support."))
     if purchase.status != Purchase.Status.PAID or purchase.paid_at is None:
         raise RefundRefused("not_paid", _("This purchase has not been paid."))
     if purchase.kind != Purchase.Kind.PACK:
-        raise RefundRefused("not_refundable", _("Only packs are refunded. A plan can be cancelled instead."))
+        raise RefundRefused("not_refundable", _("Only packs can be refunded. You can cancel a plan instead."))
     ends_at = purchase.paid_at + timedelta(days=days)
     if now >= ends_at:
         raise RefundRefused(
             "window_over",
-            _("Refunds can be asked for within %(days)s days of the payment; that time is over.")
+            _("Refunds can be requested within %(days)s days of the payment. This period has ended.")
             % {"days": days},
         )
     if purchase.refunds.filter(status__in=Refund.OPEN).exists():
-        raise RefundRefused("already_requested", _("A refund of this purchase is under way already."))
+        raise RefundRefused("already_requested", _("A refund for this purchase was already requested."))
     credits = selectors.credits_left(purchase)
     amount = amount_for(purchase, credits)
     if amount <= 0 or not purchase.stripe_payment_id:
-        raise RefundRefused("nothing_unspent", _("All credits of this purchase are spent."))
+        raise RefundRefused("nothing_unspent", _("All credits of this purchase have been spent."))
     return Refundable(amount, credits, ends_at)
 
 
@@ -120,7 +120,9 @@ def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund
         )
         amount = amount_for(purchase, taken.credits)
         if amount <= 0:
-            raise RefundRefused("nothing_unspent", _("All credits of this purchase are spent meanwhile."))
+            raise RefundRefused(
+                "nothing_unspent", _("All credits of this purchase have been spent since the request.")
+            )
         fulfilment.give_back(purchase, amount)
         held.status, held.amount, held.credits = Refund.Status.APPROVED, amount, taken.credits
         held.decided_by, held.decision, held.decided_at = actor, reason[:1000], now
@@ -158,5 +160,5 @@ def send_waiting(now: datetime) -> int:
 def _requested(refund: Refund) -> Refund:
     held = Refund.objects.select_for_update().get(pk=refund.pk)
     if held.status != Refund.Status.REQUESTED:
-        raise RefundRefused("already_decided", _("This request has been decided already."))
+        raise RefundRefused("already_decided", _("This request was already decided."))
     return held

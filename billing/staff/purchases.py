@@ -60,14 +60,14 @@ class PurchaseAdmin(ReadOnlyAdmin):
     amount_ = _money("amount", _("amount"))
     refunded_ = _money("refunded", _("refunded"))
 
-    @action(description=_("Money by month"), url_path="report", permissions=["view"])
+    @action(description=_("Revenue by month"), url_path="report", permissions=["view"])
     def report(self, request: HttpRequest) -> HttpResponse:
         rows = revenue_report.report(timezone.now())
         if "csv" in request.GET:
             return _csv(rows)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Money by month"),
+            "title": _("Revenue by month"),
             "rows": rows,
             "totals": sorted(revenue_report.totals(rows).items()),
         }
@@ -81,7 +81,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
             actor = f"{request.user}: {form.cleaned_data['reason']}"
             after = fulfilment.release(purchase, actor=actor, now=timezone.now())
             messages.success(
-                request, _("The purchase is now: %(state)s") % {"state": after.get_status_display()}
+                request, _("New status of the purchase: %(state)s") % {"state": after.get_status_display()}
             )
             return redirect("admin:billing_purchase_change", object_id)
         context = {
@@ -89,7 +89,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
             "title": _("Release the payment of %(label)s") % {"label": purchase.label},
             "lines": [purchase.trouble, str(purchase.account), money(purchase.amount, purchase.currency)],
             "form": form,
-            "choices": [("release", _("Credit it as ordered"))],
+            "choices": [("release", _("Release payment"))],
             "back": reverse("admin:billing_purchase_change", args=[object_id]),
         }
         return render(request, "admin/billing/decide.html", context)
@@ -120,7 +120,7 @@ class RefundAdmin(ReadOnlyAdmin):
     actions_detail = ["decide"]
     amount_ = _money("amount", _("amount"))
 
-    @action(description=_("Approve or refuse"), url_path="decide", permissions=["decide"])
+    @action(description=_("Approve or refuse refund"), url_path="decide", permissions=["decide"])
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
         refund = get_object_or_404(Refund.objects.select_related("purchase", "account"), pk=object_id)
         form = Reasoned(request.POST or None)
@@ -133,7 +133,7 @@ class RefundAdmin(ReadOnlyAdmin):
             "title": _("Refund %(sum)s?") % {"sum": money(refund.amount, refund.currency)},
             "lines": [line for line in lines if line],
             "form": form,
-            "choices": [("approve", _("Approve")), ("refuse", _("Refuse"))],
+            "choices": [("approve", _("Approve refund")), ("refuse", _("Refuse refund"))],
             "back": reverse("admin:billing_refund_change", args=[object_id]),
         }
         return render(request, "admin/billing/decide.html", context)
@@ -143,11 +143,11 @@ class RefundAdmin(ReadOnlyAdmin):
         try:
             if request.POST.get("choice") == "approve":
                 after = requests.approve(refund, actor=actor, reason=reason, now=now)
-                words = _("Approved; it is now: %(state)s") % {"state": after.get_status_display()}
+                words = _("Refund approved. Status: %(state)s") % {"state": after.get_status_display()}
                 messages.success(request, words)
             else:
                 requests.refuse(refund, actor=actor, reason=reason, now=now)
-                messages.success(request, _("Refused; the buyer is told why."))
+                messages.success(request, _("Refund refused. The buyer gets an e-mail with the reason."))
         except requests.RefundRefused as refusal:
             messages.error(request, str(refusal))
 
@@ -164,12 +164,12 @@ class DisputeAdmin(ReadOnlyAdmin):
     actions_detail = ["evidence_sheet"]
     amount_ = _money("amount", _("amount"))
 
-    @action(description=_("Evidence sheet"), url_path="evidence", permissions=["view"])
+    @action(description=_("Dispute evidence"), url_path="evidence", permissions=["view"])
     def evidence_sheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
         dispute = get_object_or_404(Dispute.objects.select_related("purchase", "account"), pk=object_id)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Evidence"),
+            "title": _("Dispute evidence"),
             "sheet": dispute_evidence.sheet(dispute),
         }
         return render(request, "admin/billing/evidence.html", context)
@@ -184,7 +184,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     ordering = ["-updated_at"]
     actions_detail = ["place"]
 
-    @action(description=_("Put on a plan without payment"), url_path="place", permissions=["place"])
+    @action(description=_("Assign plan without payment"), url_path="place", permissions=["place"])
     def place(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = get_object_or_404(Subscription.objects.select_related("account"), pk=object_id)
         form = Placing(request.POST or None)
@@ -199,10 +199,12 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             return redirect("admin:billing_subscription_change", object_id)
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Put %(account)s on a plan") % {"account": row.account},
-            "lines": [_("Free and legacy plans only. A legacy plan that was left cannot be given back.")],
+            "title": _("Assign a plan to %(account)s") % {"account": row.account},
+            "lines": [
+                _("Free and legacy plans only. An account cannot return to a legacy plan that it left.")
+            ],
             "form": form,
-            "choices": [("place", _("Put on the plan"))],
+            "choices": [("place", _("Assign plan"))],
             "back": reverse("admin:billing_subscription_change", args=[object_id]),
         }
         return render(request, "admin/billing/decide.html", context)

@@ -26,7 +26,7 @@ class StripeEventAdmin(ReadOnlyAdmin):
     def retry(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
         states = [events.retry(event, timezone.now()).state for event in queryset.order_by("happened_at")]
         done = states.count(StripeEvent.State.DONE)
-        words = _("%(done)s of %(all)s applied.") % {"done": done, "all": len(states)}
+        words = _("%(done)s of %(all)s events applied.") % {"done": done, "all": len(states)}
         self.message_user(request, words, messages.SUCCESS if done == len(states) else messages.WARNING)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
@@ -44,12 +44,12 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         gaps = reconciliation.differences(row)
         return not row.findings and not any(gap["paid_gap"] or gap["refunded_gap"] for gap in gaps)
 
-    @action(description=_("Stripe beside ours"), url_path="compare", permissions=["view"])
+    @action(description=_("Reconciliation with Stripe"), url_path="compare", permissions=["view"])
     def compare(self, request: HttpRequest) -> HttpResponse:
         newest = Reconciliation.objects.exclude(finished_at=None).order_by("-until").first()
         context = {
             **self.admin_site.each_context(request),
-            "title": _("Stripe's books beside ours"),
+            "title": _("Reconciliation with Stripe"),
             "report": newest,
             "rows": reconciliation.differences(newest) if newest else [],
             "waiting": StripeEvent.objects.exclude(
@@ -65,7 +65,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         except stripe_gateway.StripeProblem as error:
             messages.error(request, _("Stripe cannot be reached: %(error)s") % {"error": error})
         else:
-            words = _("Done.") if report else _("Another comparison is under way.")
+            words = _("Comparison finished.") if report else _("Another comparison is already running.")
             messages.info(request, words)
         return redirect("admin:billing_reconciliation_compare")
 

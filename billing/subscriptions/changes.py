@@ -53,7 +53,7 @@ def cancel(account: Account, now: datetime) -> Subscription:
     """Cancel a paid plan at the end of what is paid. Raises ChangeRefused when there is nothing to cancel."""
     present = Subscription.objects.get(account=account)
     if not present.paid:
-        raise ChangeRefused("nothing_to_cancel", _("This plan costs nothing: there is nothing to cancel."))
+        raise ChangeRefused("nothing_to_cancel", _("This plan is free and cannot be cancelled."))
     if not present.cancel_at_period_end:
         _tell_stripe(present, {"cancel_at_period_end": True}, "cancel", now)
         present.refresh_from_db()
@@ -64,7 +64,7 @@ def resume(account: Account, now: datetime) -> Subscription:
     """Take back a cancellation or a downgrade that has not taken effect."""
     present = Subscription.objects.get(account=account)
     if not present.paid:
-        raise ChangeRefused("nothing_to_resume", _("No cancellation is under way."))
+        raise ChangeRefused("nothing_to_resume", _("The plan is not being cancelled."))
     _keep(present, now)
     present.refresh_from_db()
     return present

@@ -26,7 +26,7 @@ class PlanClosed(Exception):
     code = "plan_closed"
 
     def __init__(self) -> None:
-        super().__init__(_("This plan can no longer be entered. The plans that can are on the Plans page."))
+        super().__init__(_("This plan is no longer offered. See the Plans page for available plans."))
 
 
 class LegacyLeft(PlanClosed):

@@ -30,9 +30,7 @@ class Stale(Exception):
     code = "confirmation_stale"
 
     def __init__(self) -> None:
-        super().__init__(
-            _("Something has changed since this was shown. Look at the new preview and confirm it.")
-        )
+        super().__init__(_("The conditions have changed. Review the new preview and confirm it."))
 
 
 class ChangeRefused(Exception):
@@ -129,7 +127,7 @@ def _kind(present: Subscription, plan: Plan, interval: str) -> str:
     if not plan.open_to_new_members:
         raise lifecycle.PlanClosed
     if present.state == Subscription.State.PAST_DUE:
-        raise ChangeRefused("past_due", _("A payment is overdue. Pay it first, then change the plan."))
+        raise ChangeRefused("past_due", _("A payment is overdue. Pay it before you change the plan."))
     return _kind_between_paid(present, plan, interval)
 
 
@@ -147,19 +145,19 @@ def _kind_between_paid(present: Subscription, plan: Plan, interval: str) -> str:
     if present.interval == "year" and interval == "month":
         raise ChangeRefused(
             "interval_shorter",
-            _("A yearly plan cannot become a monthly one while it runs. Cancel it and subscribe at its end."),
+            _("Yearly payment cannot change to monthly before the year ends. Cancel the plan instead."),
         )
     longer = present.interval == "month" and interval == "year"
     up = lifecycle.is_change_up(present.plan, plan)
     if longer and not up and present.plan != plan.key:
         raise ChangeRefused(
-            "interval_and_rank", _("Change to the smaller plan first, and to yearly payment afterwards.")
+            "interval_and_rank", _("Change to the smaller plan first, then change to yearly payment.")
         )
     return "upgrade" if up or longer else "downgrade"
 
 
 def _already() -> ChangeRefused:
-    return ChangeRefused("already_on_plan", _("The account is on this plan already."))
+    return ChangeRefused("already_on_plan", _("The account is already on this plan."))
 
 
 def _is_legacy(present: Subscription) -> bool:

@@ -182,11 +182,11 @@ def _read(facts: Facts) -> Told:
     account = Account.with_public_id(str((facts.get("metadata") or {}).get("account", "")))
     items: list[Facts] = (facts.get("items") or {}).get("data") or []
     if account is None or not items:
-        raise NotOurs(_("The subscription names no account of ours"))
+        raise NotOurs(_("The subscription has no known account"))
     item = items[0]
     figure = stripe_prices.figure_of(str((item.get("price") or {}).get("id", "")))
     if figure is None:
-        raise NotOurs(_("The subscription's price stands for no plan of ours"))
+        raise NotOurs(_("The price of the subscription matches no plan"))
     invoice = facts.get("latest_invoice")
     return Told(
         id=str(facts["id"]),

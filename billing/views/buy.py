@@ -93,7 +93,9 @@ def go_and_pay(request: HttpRequest, purchase: Purchase) -> HttpResponse:
     except stripe_gateway.Unreachable:
         messages.error(request, UNREACHABLE)
     except stripe_gateway.StripeProblem:
-        messages.error(request, _("The payment page could not be opened. Nothing was charged."))
+        messages.error(
+            request, _("The payment page could not be opened. Nothing was charged. Try again. Try again.")
+        )
     return redirect("purchase", purchase.public_id)
 
 
@@ -156,10 +158,13 @@ def purchase_cancel(request: AccountRequest, public_id: str) -> HttpResponse:
     try:
         purchase = checkout.cancel(find(request, public_id), timezone.now())
     except stripe_gateway.StripeProblem:
-        messages.error(request, _("The payment provider cannot be reached, so the order still stands."))
+        messages.error(
+            request,
+            _("The payment provider cannot be reached. The purchase was not cancelled. Try again."),
+        )
         return redirect("purchase", public_id)
     if purchase.status == Purchase.Status.CANCELLED:
-        messages.success(request, _("The order is cancelled. Nothing was charged."))
+        messages.success(request, _("Purchase cancelled. Nothing was charged."))
     return redirect("purchase", public_id)
 
 

@@ -34,10 +34,12 @@ def redeem(request: AccountRequest) -> HttpResponse:
         else:
             request.session.pop(SESSION_KEY, None)
             if given.credits:
-                words = _("%(credits)s credits were added to your balance.")
+                words = _("%(credits)s credits added to your balance.")
                 messages.success(request, words % {"credits": plain(given.credits)})
             else:
-                messages.success(request, _("Your invitation is noted."))
+                messages.success(
+                    request, _("Invitation accepted. You get the credits when its conditions are met.")
+                )
             return redirect("billing")
     return render(request, "billing/redeem.html", {"form": form}, status=422 if form.errors else 200)
 

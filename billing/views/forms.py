@@ -13,7 +13,7 @@ from billing.purchases.create import MOST_PACKS
 
 def _threshold() -> forms.DecimalField:
     return forms.DecimalField(
-        label=_("When fewer than this many credits are left"),
+        label=_("Threshold in credits"),
         max_digits=20,
         decimal_places=6,
         min_value=Decimal(0),
@@ -53,7 +53,7 @@ class CodeForm(forms.Form):
 
 class RefundForm(forms.Form):
     wish = forms.CharField(
-        label=_("Anything we should know?"),
+        label=_("Reason (optional)"),
         required=False,
         max_length=1000,
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -63,14 +63,14 @@ class RefundForm(forms.Form):
 class AlertForm(forms.Form):
     """When and how an account is told that credits run low."""
 
-    enabled = forms.BooleanField(label=_("Tell me when credits run low"), required=False)
+    enabled = forms.BooleanField(label=_("Notify me when credits run low"), required=False)
     below = _threshold()
-    by_email = forms.BooleanField(label=_("Also by e-mail"), required=False)
+    by_email = forms.BooleanField(label=_("Send an e-mail"), required=False)
     extra_addresses = forms.CharField(
-        label=_("Also to these addresses"),
+        label=_("Additional e-mail addresses"),
         required=False,
         max_length=500,
-        help_text=_("Separated by commas. Owners of the account are always written to."),
+        help_text=_("Separate addresses with commas. Owners of the account always get the e-mail."),
     )
 
     def clean_extra_addresses(self) -> list[str]:
@@ -81,7 +81,7 @@ class AlertForm(forms.Form):
                 validate_email(address)
             except forms.ValidationError:
                 raise forms.ValidationError(
-                    _("“%(address)s” is no e-mail address. Write it like name@example.org.")
+                    _("“%(address)s” is not an e-mail address. Use the form name@example.org.")
                     % {"address": address}
                 ) from None
         return addresses[:5]
@@ -90,12 +90,12 @@ class AlertForm(forms.Form):
 class AutoTopUpForm(forms.Form):
     """What is bought by itself, when, and how much of it at most."""
 
-    enabled = forms.BooleanField(label=_("Buy a pack by itself when credits run low"), required=False)
+    enabled = forms.BooleanField(label=_("Buy credits automatically"), required=False)
     below = _threshold()
     pack = forms.ChoiceField(label=_("Pack"))
-    monthly_count = forms.IntegerField(label=_("At most so many in a calendar month"), min_value=1)
+    monthly_count = forms.IntegerField(label=_("Top-ups per month"), min_value=1)
     monthly_amount = forms.DecimalField(
-        label=_("At most so much money in a calendar month"),
+        label=_("Monthly spending limit"),
         min_value=Decimal(0),
         max_digits=12,
         decimal_places=3,
@@ -119,6 +119,6 @@ class InvoiceDetailsForm(forms.ModelForm):
         labels = {
             "invoice_name": _("Name on invoices"),
             "invoice_address": _("Address"),
-            "tax_id": _("Tax number"),
+            "tax_id": _("Tax ID"),
         }
         widgets = {"invoice_address": forms.Textarea(attrs={"rows": 3, "autocomplete": "street-address"})}

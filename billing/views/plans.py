@@ -79,7 +79,7 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
         return redirect("plan_change", key) if again else redirect("plans")
     except stripe_gateway.Declined as refusal:
         messages.error(
-            request, _("Your card was declined: %(reason)s The plan stays as it was.") % {"reason": refusal}
+            request, _("Your card was declined: %(reason)s Your plan was not changed.") % {"reason": refusal}
         )
         return redirect("subscription")
     except stripe_gateway.StripeProblem:
@@ -110,9 +110,12 @@ def _confirm(request: AccountRequest, key: str, now: datetime) -> HttpResponse:
         raise create.ConfirmationNeeded
     after = changes.confirm(request.account, request.POST.get("token", ""), now)
     if after.next_plan or after.cancel_at_period_end:
-        messages.success(request, _("Noted. Your present plan runs until the end of what is paid."))
+        messages.success(
+            request,
+            _("Plan change scheduled. Your current plan stays active until the end of the paid period."),
+        )
     else:
-        messages.success(request, _("Your plan is changed."))
+        messages.success(request, _("Your plan was changed."))
     return redirect("subscription")
 
 
@@ -143,7 +146,11 @@ def subscription(request: AccountRequest) -> HttpResponse:
 @buyers_only
 def cancel(request: AccountRequest) -> HttpResponse:
     """Cancel at the end of what is paid."""
-    return _act(request, changes.cancel, _("Your plan ends with what is paid. Bought credits stay."))
+    return _act(
+        request,
+        changes.cancel,
+        _("Your plan ends at the end of the paid period. You keep the credits you bought."),
+    )
 
 
 @require_POST
@@ -151,7 +158,7 @@ def cancel(request: AccountRequest) -> HttpResponse:
 @buyers_only
 def resume(request: AccountRequest) -> HttpResponse:
     """Take a cancellation or a coming downgrade back."""
-    return _act(request, changes.resume, _("Your plan goes on as before."))
+    return _act(request, changes.resume, _("Your plan was resumed."))
 
 
 def _act(request: AccountRequest, act: Any, done: str) -> HttpResponse:

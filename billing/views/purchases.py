@@ -81,7 +81,7 @@ def refund(request: AccountRequest, public_id: str) -> HttpResponse:
         if request.method == "POST" and form.is_valid():
             wish = form.cleaned_data["wish"]
             requests.request(purchase=found, user=request.user, wish=wish, now=now)
-            messages.success(request, _("Your request is with us. We answer by e-mail."))
+            messages.success(request, _("Refund requested. We will answer by e-mail."))
             return redirect("purchase", found.public_id)
     except requests.RefundRefused as refusal:
         messages.error(request, str(refusal))

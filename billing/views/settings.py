@@ -61,7 +61,7 @@ def alerts_page(request: AccountRequest) -> HttpResponse:
     form = AlertForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
         low_credit_alerts.change(account_id=request.account.pk, now=timezone.now(), **form.cleaned_data)
-        messages.success(request, _("Saved. The threshold counts from now on."))
+        messages.success(request, _("Alerts saved."))
         return redirect("alerts")
     return render(request, "billing/alerts.html", {"form": form}, status=422 if form.errors else 200)
 
@@ -94,7 +94,7 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
         except auto_top_up_settings.SettingsInvalid as refusal:
             form.add_error(refusal.field, str(refusal))
         else:
-            messages.success(request, _("Saved."))
+            messages.success(request, _("Automatic top-up saved."))
             return redirect("auto_top_up")
     spent, count = auto_top_up.spent_this_month(account_id, now)
     context = {
@@ -129,9 +129,9 @@ def card_saved(request: AccountRequest) -> HttpResponse:
     """Back from saving a card: Stripe is asked, so that the page need not wait for the webhook."""
     try:
         if cards.save_from_session(request.account, request.GET.get("session", ""), timezone.now()):
-            messages.success(request, _("Your card is saved."))
+            messages.success(request, _("Card saved."))
     except stripe_gateway.StripeProblem:
-        messages.info(request, _("The card will be shown here as soon as Stripe has told us of it."))
+        messages.info(request, _("Your card is shown here as soon as Stripe confirms it."))
     return redirect("auto_top_up")
 
 
@@ -156,7 +156,7 @@ def invoice_details(request: AccountRequest) -> HttpResponse:
     form = InvoiceDetailsForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
         form.save()
-        messages.success(request, _("Saved. Invoices from now on say this."))
+        messages.success(request, _("Invoice details saved."))
         return redirect("billing")
     return render(request, "billing/invoice_details.html", {"form": form})
 
@@ -188,6 +188,8 @@ def _minor(amount: Decimal, currency: str) -> int:
     minor = amount.scaleb(get_currency_precision(currency.upper()))
     if minor != int(minor):
         raise auto_top_up_settings.SettingsInvalid(
-            "monthly_amount", "too_precise", _("This currency has fewer decimals. Shorten the amount.")
+            "monthly_amount",
+            "too_precise",
+            _("This currency has fewer decimal places. Remove some decimals."),
         )
     return int(minor)

@@ -65,9 +65,7 @@ def _apply_checkout(told: tuple[Facts, Facts | stripe_sync.Answer | None], now: 
         return account is not None
     purchase = _purchase_of(session) or recovery.restore(session, now)
     if purchase is None:
-        raise Quarantine(
-            _("No order of ours belongs to this payment page: %(id)s") % {"id": session.get("id")}
-        )
+        raise Quarantine(_("No purchase matches this Checkout session: %(id)s") % {"id": session.get("id")})
     _require_match(purchase, session)
     if isinstance(more, stripe_sync.Answer):
         stripe_sync.follow(more.facts, now, seen=more.seen)
@@ -78,11 +76,9 @@ def _apply_checkout(told: tuple[Facts, Facts | stripe_sync.Answer | None], now: 
 def _apply_checkout_failed(session: Facts, now: datetime) -> bool:
     purchase = _purchase_of(session)
     if purchase is None:
-        raise Quarantine(
-            _("No order of ours belongs to this payment page: %(id)s") % {"id": session.get("id")}
-        )
+        raise Quarantine(_("No purchase matches this Checkout session: %(id)s") % {"id": session.get("id")})
     _require_match(purchase, session)
-    fulfilment.failed(purchase.pk, trouble=_("The payment did not arrive."), now=now)
+    fulfilment.failed(purchase.pk, trouble=_("The payment failed."), now=now)
     return True
 
 
@@ -100,7 +96,8 @@ def _require_match(purchase: Purchase, session: Facts) -> None:
     named = (session.get("metadata") or {}).get("account")
     if named and named != purchase.account.public_id:
         raise Quarantine(
-            _("The payment page names another account than the order: %(account)s") % {"account": named}
+            _("The Checkout session belongs to another account than the purchase: %(account)s")
+            % {"account": named}
         )
     if purchase.stripe_session_id is None:
         Purchase.objects.filter(pk=purchase.pk, stripe_session_id=None).update(

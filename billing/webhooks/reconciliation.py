@@ -1,4 +1,4 @@
-"""Stripe's books beside ours: what the webhooks did not bring is fetched, and what differs is shown.
+"""Reconciliation with Stripe: what the webhooks did not bring is fetched, and what differs is shown.
 
 Invariants: everything found is applied by the same functions as an event's news, so mending twice changes
 nothing; the bookmark moves only when a run has finished, and runs overlap, so that nothing falls between two;

@@ -124,7 +124,7 @@ def test_credits_that_end_soon_are_warned_of_once(account: Account) -> None:
     emails.deliver_due(now)
 
     [sent] = mail.outbox
-    assert "7 credits end on" in sent.subject
+    assert "7 credits expire on" in sent.subject
 
 
 def test_the_page_saves_and_names_what_is_wrong(alice: User, signed_in: Callable[[User], Client]) -> None:
@@ -139,7 +139,7 @@ def test_the_page_saves_and_names_what_is_wrong(alice: User, signed_in: Callable
     assert browser.post("/billing/alerts/", form).status_code == 302
     assert 'value="12.5"' in browser.get("/billing/alerts/").content.decode()
     wrong = browser.post("/billing/alerts/", form | {"extra_addresses": "nobody"})
-    assert (wrong.status_code, "“nobody” is no e-mail address" in wrong.content.decode()) == (422, True)
+    assert (wrong.status_code, "“nobody” is not an e-mail address" in wrong.content.decode()) == (422, True)
     assert browser.post("/billing/alerts/", form | {"below": "-1"}).status_code == 422
 
 

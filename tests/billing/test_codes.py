@@ -241,7 +241,7 @@ def test_the_page_redeems_and_shows_why_not(
     browser = signed_in(alice)
 
     assert (
-        "50 credits were added"
+        "50 credits added"
         in browser.post("/billing/redeem/", {"code": "summer"}, follow=True).content.decode()
     )
     again = browser.post("/billing/redeem/", {"code": "summer"})

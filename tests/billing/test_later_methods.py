@@ -96,7 +96,7 @@ def test_a_bank_transfer_arrives_or_does_not(
     buyer.open(purchase.checkout_url)
     buyer.submit(purchase.checkout_url, method="customer_balance")
     page = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/return/").content.decode()
-    assert "Your payment is under way" in page and "Where to send the money" in page
+    assert "Payment pending" in page and "View payment instructions" in page
     assert Mail.objects.filter(template="payment_pending").count() == 1
 
     scheduled_actions.settle_pending(timezone.now(), succeeded=arrives)

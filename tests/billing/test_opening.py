@@ -87,7 +87,7 @@ def test_the_subscription_page_shows_total_balance_and_todays_refresh(
 ) -> None:
     text = signed_in(alice).get("/billing/subscription/").content.decode()
 
-    assert "Total balance" in text and "Today" in text and "Next reset" in text
+    assert "Total balance" in text and "Today" in text and "Resets" in text
 
 
 @pytest.mark.requirement("REFLY-10")

@@ -231,7 +231,7 @@ def test_the_page_leaves_a_legacy_plan_only_for_who_says_to_understand(
     lifecycle.place(account=account, plan_key="plus", actor="staff", now=timezone.now())
     browser = signed_in(alice)
     page = browser.get("/plans/free-trial/")
-    assert "cannot come back to it" in page.content.decode()
+    assert "can't return to it" in page.content.decode()
     form = {"token": page.context["preview"].token}
 
     browser.post("/plans/free-trial/", form)

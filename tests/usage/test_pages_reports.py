@@ -83,7 +83,7 @@ def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mai
     emails.deliver_due(timezone.now())
     [told] = mail.outbox
     assert told.to == ["alice@example.org"]
-    for words in ("The model had failed.", "20 credits are back", page_of_charge):
+    for words in ("The model had failed.", "We returned 20 credits", page_of_charge):
         assert words in told.body
 
 
@@ -113,7 +113,7 @@ def test_staff_answer_without_credits(
     page = text_of(signed_in(alice), page_of_charge)
     assert "Answered" in page and "This is its price." in page
     emails.deliver_due(timezone.now())
-    assert "The charge stays as it is." in mail.outbox[0].body
+    assert "No credits were returned." in mail.outbox[0].body
     signed_in(alice).post(f"{page_of_charge}report/", {"reason": "I disagree"})
     assert ChargeReport.objects.filter(status="open").count() == 1
 

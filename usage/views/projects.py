@@ -66,7 +66,7 @@ def project_page(request: AccountRequest, public_id: str) -> HttpResponse:
         except projects.NameTaken as error:
             form.add_error("name", str(error))
         else:
-            messages.success(request, _("Saved."))
+            messages.success(request, _("Project saved."))
             return redirect("project", public_id)
     return _page(request, line, form)
 

@@ -18,9 +18,9 @@ def to_payment(page: Page) -> None:
     page.click("#credit-counter")
     page.locator("#credit-panel").get_by_role("link", name="Buy more").click()
     page.locator(".pack a[data-dialog]").first.click()
-    dialog = page.get_by_role("dialog").filter(has_text="Go to payment")
+    dialog = page.get_by_role("dialog").filter(has_text="Continue to payment")
     expect(dialog).to_be_visible()
-    dialog.get_by_role("button", name="Go to payment").click()
+    dialog.get_by_role("button", name="Continue to payment").click()
     page.wait_for_url("**/sandbox/checkout/**")
 
 
@@ -43,7 +43,7 @@ def test_the_smallest_pack_is_there_within_two_seconds_of_the_return(alice: User
     page.click("button.pay")
     page.wait_for_url("**/return/**")
 
-    expect(page.get_by_role("heading", name="credits are yours")).to_be_visible()
+    expect(page.get_by_role("heading", name="credits added")).to_be_visible()
     credits = Purchase.objects.get().credits
     expect(page.locator("#credit-figure")).to_contain_text(f"{100 + credits:,.0f}")
     assert len(polls) <= 1, (
@@ -63,7 +63,7 @@ def test_a_declined_card_says_so_and_another_card_pays(alice: User, sign_in: Sig
     fill_card(page, PAYS)
     page.click("button.pay")
 
-    expect(page.get_by_role("heading", name="credits are yours")).to_be_visible()
+    expect(page.get_by_role("heading", name="credits added")).to_be_visible()
     assert Purchase.objects.count() == 1
 
 
@@ -73,11 +73,11 @@ def test_turning_back_charges_nothing_and_leads_on(alice: User, sign_in: SignIn)
     to_payment(page)
     page.get_by_role("link", name="Cancel").click()
 
-    expect(page.get_by_role("heading", name="You left without paying")).to_be_visible()
-    page.get_by_role("button", name="Go on to payment").click()
+    expect(page.get_by_role("heading", name="Purchase not paid")).to_be_visible()
+    page.get_by_role("button", name="Continue to payment").click()
     page.wait_for_url("**/sandbox/checkout/**")
     page.go_back()
-    page.get_by_role("button", name="Cancel the order").click()
+    page.get_by_role("button", name="Cancel purchase").click()
     expect(page.get_by_text("Nothing was charged.").first).to_be_visible()
     assert Purchase.objects.get().status == "cancelled"
 
@@ -86,7 +86,7 @@ def test_a_double_click_is_one_order(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/billing/buy/")
     page.locator(".pack a[data-dialog]").first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Go to payment").dblclick()
+    page.get_by_role("dialog").get_by_role("button", name="Continue to payment").dblclick()
     page.wait_for_url("**/sandbox/checkout/**")
 
     assert Purchase.objects.count() == 1
@@ -101,14 +101,14 @@ def test_a_card_whose_bank_asks_is_confirmed_and_credited(alice: User, sign_in: 
     page.wait_for_url("**/sandbox/authenticate/**")
     page.locator("button[type=submit]").first.click()
 
-    expect(page.get_by_role("heading", name="credits are yours")).to_be_visible()
+    expect(page.get_by_role("heading", name="credits added")).to_be_visible()
 
 
 def test_a_plan_is_chosen_and_paid(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/plans/")
-    page.get_by_role("link", name="Choose Starter").click()
-    page.get_by_role("button", name="Go to payment").click()
+    page.get_by_role("link", name="Change to Starter").click()
+    page.get_by_role("button", name="Continue to payment").click()
     page.wait_for_url("**/sandbox/checkout/**")
     fill_card(page, PAYS)
     page.click("button.pay")
