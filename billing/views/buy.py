@@ -93,9 +93,7 @@ def go_and_pay(request: HttpRequest, purchase: Purchase) -> HttpResponse:
     except stripe_gateway.Unreachable:
         messages.error(request, UNREACHABLE)
     except stripe_gateway.StripeProblem:
-        messages.error(
-            request, _("The payment page could not be opened. Nothing was charged. Try again. Try again.")
-        )
+        messages.error(request, _("The payment page could not be opened. Nothing was charged. Try again."))
     return redirect("purchase", purchase.public_id)
 
 
