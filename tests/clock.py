@@ -43,6 +43,11 @@ def restart() -> None:
     _traveller.move_to(parsed(_moment))
 
 
+def moment() -> str:
+    """The moment at which every test of this run begins, as DATE takes it."""
+    return _moment
+
+
 def header() -> str:
     """The line of pytest's header that says how to repeat the run's date."""
     meaning = MOMENTS.get(_moment)

@@ -43,10 +43,12 @@ def pytest_report_header() -> str:
     return run_clock.header()
 
 
-def pytest_terminal_summary(terminalreporter: Any, exitstatus: int) -> None:
-    """A failed run says its date again, also with -q."""
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """A failed run ends with the line that repeats its date and its order, also with -q."""
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
-        terminalreporter.write_line(run_clock.header())
+        seed = config.getoption("randomly_seed", None)
+        order = f' ARGS="--randomly-seed={seed}"' if seed is not None else ""
+        terminalreporter.write_line(f"repeat with: DATE={run_clock.moment()} make test{order}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -101,8 +103,8 @@ def ledger_can_be_emptied() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def clock_is_set_first(request: pytest.FixtureRequest) -> None:
     """A test that sets the clock sets it before anything else is made, accounts included."""
-    if "clock" in request.fixturenames:
-        request.getfixturevalue("clock")
+    for name in {"clock", "noon"} & set(request.fixturenames):
+        request.getfixturevalue(name)
 
 
 @pytest.fixture(autouse=True)
@@ -288,3 +290,10 @@ def clock() -> Iterator[time_machine.Traveller]:
     """A clock that stands at noon of 20 November 2026, UTC, until a test moves it: `clock.shift(86_400)`."""
     with time_machine.travel(datetime(2026, 11, 20, 12, tzinfo=UTC), tick=False) as traveller:
         yield traveller
+
+
+@pytest.fixture
+def noon() -> Iterator[None]:
+    """Begin at noon of the run's date: for a test whose minutes must lie within one day and month."""
+    with time_machine.travel(run_clock.parsed(run_clock.moment()).replace(hour=12, minute=0)):
+        yield

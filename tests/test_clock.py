@@ -17,7 +17,7 @@ from tests import clock as run_clock
 
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_every_test_begins_at_the_moment_of_the_run(attempt: int) -> None:
-    moment = run_clock.parsed(run_clock.header().removeprefix("date: DATE=").split()[0])
+    moment = run_clock.parsed(run_clock.moment())
     assert timedelta(0) <= timezone.now() - moment < timedelta(seconds=60)
     with time_machine.travel(moment + timedelta(days=400)):
         assert timezone.now() - moment >= timedelta(days=400)

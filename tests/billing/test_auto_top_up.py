@@ -66,7 +66,7 @@ def test_it_does_nothing_above_the_threshold_or_when_switched_off(
 
 @pytest.mark.fault("P16")
 def test_it_rests_after_a_payment_and_keeps_both_ceilings(
-    wish: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any]
+    noon: None, wish: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any]
 ) -> None:
     wish(below=Decimal(10**6), monthly_count=2)
     assert auto_top_up.look(account.pk, timezone.now()) == "paid"

@@ -21,7 +21,7 @@ from tests.integration.crashes.test_purchases import account_of, outcome, world
 from tests.sandbox.conftest import Buyer
 
 __all__ = ["world"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
 
 def paid_at_stripe(account: Account) -> Purchase:

@@ -3,8 +3,17 @@
 import re
 
 import pytest
+from django.utils import timezone
+
+from pricing import loading
 
 HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def load(db):
+    """Load a catalogue at the present of the requests."""
+    return lambda name: loading.load(name, now=timezone.now())
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,9 @@ def test_opening_with_a_key_opens_once(platform_api: Any) -> None:
     assert Account.objects.filter(name="Ada").count() == 1
 
 
-def test_a_grant_can_be_limited_in_time_and_services(platform_api: Any, account: Account) -> None:
+def test_a_grant_can_be_limited_in_time_and_services(
+    platform_api: Any, account: Account, clock: object
+) -> None:
     body = {
         "credits": "30.5",
         "kind": "promotion",
