@@ -5,7 +5,7 @@ import re
 import pytest
 from django.utils import timezone
 
-from pricing import loading
+from pricing.catalogue import loading
 
 HTMX = {"HX-Request": "true"}
 
