@@ -20,7 +20,7 @@ run: $(VENV)/.runtime  ## the portal with a demo world; PORT=8001 for another po
 	@exec $(BIN)/python -m config.supervisor
 
 .PHONY: test
-test: $(VENV)/.development browser  ## the whole suite, journeys in headless Chromium included; ARGS="-k word" for a part
+test: $(VENV)/.development browser  ## the whole suite, browser journeys included; ARGS="-k word" for a part, DATE=2028-02-29 for a date
 	@$(BIN)/python -m pytest --create-db $(ARGS)
 
 .PHONY: browser

@@ -94,8 +94,21 @@ def survives(tree: Path, mutation: Mutation, tests: list[str]) -> bool:
 
 
 def run(tree: Path, tests: list[str]) -> bool:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--create-db", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "REFILL_VAR": str(tree / "var"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "--create-db",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        *tests,
+    ]
+    environment = {"DATE": "2027-06-16"} | os.environ  # the verdict on a mutation is the same in every run
+    environment |= {"REFILL_VAR": str(tree / "var"), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("DJANGO_SETTINGS_MODULE", None)  # importing config has set the product's own
     with (tree.parent / "said").open("wb") as said:
         try:

@@ -37,7 +37,8 @@ def test_the_runbook_names_every_variable_of_the_settings_and_no_other() -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/runbook.md", "docs/architecture.md", "docs/dependencies.md"]
+    "name",
+    ["README.md", "docs/runbook.md", "docs/architecture.md", "docs/dependencies.md", "docs/testing.md"],
 )
 def test_what_a_page_links_to_exists(name: str) -> None:
     page = BASE_DIR / name
