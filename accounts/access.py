@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from accounts import provisioning, selectors
+from accounts import registration, selectors
 from accounts.http import AccountRequest
 from accounts.models import Membership, User
 
@@ -81,7 +81,7 @@ def chosen_membership(request: HttpRequest) -> Membership:
     memberships = selectors.memberships_of(user.pk)
     if not memberships:
         # Made on the command line or in the admin, not by sign-up: the account is opened at the first visit.
-        provisioning.open_personal_account(user, timezone.now())
+        registration.open_personal_account(user, timezone.now())
         memberships = selectors.memberships_of(user.pk)
     chosen = request.session.get(CHOSEN)
     for membership in memberships:

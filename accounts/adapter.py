@@ -23,10 +23,9 @@ from django.forms import Form
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from accounts import encryption, provisioning
+from accounts import encryption, registration
 from accounts.models import User
 
 log = structlog.get_logger(__name__)
@@ -59,7 +58,7 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             with transaction.atomic():
                 super().save_user(request, user, form, commit=True)
-                provisioning.open_personal_account(user, timezone.now())
+                registration.open_personal_account(user, timezone.now())
         except IntegrityError as error:
             if not User.objects.filter(email=email).exists():
                 raise
@@ -96,7 +95,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Second factors: encrypted at rest, named after the product."""
+    """Second factors, encrypted at rest. config.sign_in adds the product's name."""
 
     error_messages = DefaultMFAAdapter.error_messages | {
         "incorrect_code": _("The code is wrong or expired. Wait for the next code in your app and enter it.")
@@ -107,7 +106,3 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     def decrypt(self, encrypted_text: str) -> str:
         return encryption.decrypt(encrypted_text.encode())
-
-    def get_totp_issuer(self) -> str:
-        """What authenticator apps show beside the code."""
-        return str(import_string(settings.BRAND_NAME)())

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
-from accounts import api_keys, key_admin, memberships, provisioning, signals
+from accounts import api_keys, key_admin, memberships, registration, signals
 from accounts.admin_forms import AccountChange, PersonCreation
 from accounts.models import Account, ApiKey, Membership, Project, User
 from core.staff_admin import ReadOnlyInline, StaffAdmin
@@ -98,7 +98,7 @@ class UserAdmin(StaffAdmin):
         if not change:
             obj.set_unusable_password()  # the person chooses one by way of “Forgot your password?”
             super().save_model(request, obj, form, change)
-            provisioning.open_personal_account(obj, timezone.now())
+            registration.open_personal_account(obj, timezone.now())
             return
         User.objects.filter(pk=obj.pk).update(
             **{name: form.cleaned_data[name] for name in form.changed_data if name not in _POWERS[2:]}

@@ -8,15 +8,14 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from accounts import access, api_keys, provider_keys, selectors
+from accounts import access, api_keys, selectors
 from accounts.access import account_page
-from accounts.forms import KeyForm, ProviderKeyForm
+from accounts.forms import KeyForm
 from accounts.http import AccountRequest
-from accounts.models import ApiKey, ProviderKey
-from accounts.provisioning import hook
+from accounts.models import ApiKey
 
 MADE = "key_made"  # the session's key for the form whose key was made last
 
@@ -74,46 +73,3 @@ def revoke_key(request: AccountRequest, public_id: str) -> HttpResponse:
         request, _("“%(name)s” was revoked. Requests with this key are rejected.") % {"name": key.name}
     )
     return redirect("api_keys")
-
-
-@sensitive_post_parameters("secret")
-@require_http_methods(["GET", "POST"])
-@never_cache
-@account_page
-def provider_keys_page(request: AccountRequest) -> HttpResponse:
-    """The account's own keys at providers: add or replace one. Not there in products without such keys."""
-    providers = hook("PROVIDERS")() or []
-    if not providers:
-        raise Http404
-    form = ProviderKeyForm(request.POST or None, providers=providers)
-    if request.method == "POST":
-        access.require_may_buy(request)
-        if form.is_valid():
-            provider_keys.store(account=request.account, now=timezone.now(), **form.cleaned_data)
-            messages.success(request, _("The key was saved. Calls that use it cost no credits."))
-            return redirect("provider_keys")
-    names = dict(providers)
-    rows = [
-        (names.get(key.provider, key.provider), key) for key in selectors.provider_keys_of(request.account)
-    ]
-    return render(
-        request,
-        "accounts/provider_keys.html",
-        {"rows": rows, "form": form},
-        status=422 if form.errors else 200,
-    )
-
-
-@require_http_methods(["GET", "POST"])
-@account_page
-@access.buyers_only
-def forget_provider_key(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Ask, then delete."""
-    key = ProviderKey.with_public_id(public_id)
-    if key is None or key.account_id != request.account.pk:
-        raise Http404
-    if request.method == "GET":
-        return render(request, "accounts/delete_provider_key.html", {"key": key})
-    provider_keys.forget(key)
-    messages.success(request, _("The key was deleted. Calls to this provider cost credits again."))
-    return redirect("provider_keys")

@@ -1,7 +1,8 @@
-"""What follows from events of allauth, which tells them by its own signals and in no other way.
+"""Receivers of allauth's signals, connected when the app is ready.
 
-Invariants: an address proven in whatever way (sign-up, code sign-in, reset, change) is told to billing; a
-second factor added, removed or renewed ends every session of the user but the one in which it was done.
+Invariants: an address verified in whatever way (sign-up, sign-in by code, reset, change) is confirmed through
+`registration.confirm_address`; a second factor added, removed or renewed ends every session of the user but the
+one in which it was done.
 """
 
 from typing import Any
@@ -15,16 +16,16 @@ from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import provisioning
+from accounts import registration
 from accounts.models import User
 
 
 def connect() -> None:
-    """Called once, when the app is ready."""
-    email_confirmed.connect(_address_proven, dispatch_uid="accounts.address_proven")
-    user_logged_in.connect(_signed_in, dispatch_uid="accounts.signed_in")
-    for event in (authenticator_added, authenticator_removed, authenticator_reset):
-        event.connect(_second_factor_changed, dispatch_uid="accounts.second_factor_changed")
+    """Connect the receivers; called once by AccountsConfig.ready."""
+    email_confirmed.connect(_on_email_confirmed, dispatch_uid="accounts.email_confirmed")
+    user_logged_in.connect(_on_login, dispatch_uid="accounts.login")
+    for signal in (authenticator_added, authenticator_removed, authenticator_reset):
+        signal.connect(_on_second_factor_change, dispatch_uid="accounts.second_factor_change")
 
 
 def end_sessions(user: User) -> None:
@@ -33,19 +34,19 @@ def end_sessions(user: User) -> None:
     user.refresh_from_db(fields=["sign_in_epoch"])
 
 
-def _address_proven(email_address: EmailAddress, **_: Any) -> None:
-    provisioning.address_verified(email_address.user, email_address.email, timezone.now())
+def _on_email_confirmed(request: HttpRequest | None, email_address: EmailAddress, **_: Any) -> None:
+    registration.confirm_address(email_address.user, email_address.email, timezone.now(), request)
 
 
-def _signed_in(user: User, **_: Any) -> None:
-    """Make up for what a failure after the proof left out: telling billing again gives nothing twice."""
+def _on_login(user: User, **_: Any) -> None:
+    """Repeat the confirmation of verified addresses, in case it failed the first time; it is idempotent."""
     for address in EmailAddress.objects.filter(user=user, verified=True):
-        provisioning.address_verified(user, address.email, timezone.now())
+        registration.confirm_address(user, address.email, timezone.now())
 
 
-def _second_factor_changed(request: HttpRequest, user: User, **_: Any) -> None:
+def _on_second_factor_change(request: HttpRequest, user: User, **_: Any) -> None:
     end_sessions(user)
     if request.user.is_authenticated and request.user.pk == user.pk:
         request.user.refresh_from_db(fields=["sign_in_epoch"])
-        update_session_auth_hash(request, request.user)  # this session goes on, under a new key
+        update_session_auth_hash(request, request.user)  # keeps this session, with a new session key
         UserSession.objects.create_from_request(request)

@@ -10,6 +10,4 @@ urlpatterns = [
     path("switch/<str:public_id>/", views.switch_account, name="switch_account"),
     path("keys/", key_views.keys_page, name="api_keys"),
     path("keys/<str:public_id>/revoke/", key_views.revoke_key, name="revoke_key"),
-    path("provider-keys/", key_views.provider_keys_page, name="provider_keys"),
-    path("provider-keys/<str:public_id>/delete/", key_views.forget_provider_key, name="forget_provider_key"),
 ]

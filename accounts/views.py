@@ -1,11 +1,9 @@
 """Settings of the person and of the account, and the change to another account of one's own."""
 
-from contextlib import suppress
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
@@ -15,7 +13,6 @@ from accounts.access import account_page
 from accounts.forms import AccountForm, ProfileForm
 from accounts.http import AccountRequest
 from accounts.models import Account
-from accounts.provisioning import hook
 
 
 @require_http_methods(["GET", "POST"])
@@ -49,28 +46,16 @@ def switch_account(request: AccountRequest, public_id: str) -> HttpResponse:
     """Work in another of one's accounts."""
     membership = access.choose_account(request, Account.uuid_of(public_id))
     messages.success(request, _("Switched to “%(name)s”.") % {"name": membership.account.name})
-    return redirect(_way_back(request))
+    return redirect(_return_path(request))
 
 
 def _settings(request: AccountRequest, profile: ProfileForm, account: AccountForm) -> HttpResponse:
-    context = {"profile_form": profile, "account_form": account, "more": _more_pages()}
+    context = {"profile_form": profile, "account_form": account}
     status = 422 if profile.errors or account.errors else 200
     return render(request, "accounts/settings.html", context, status=status)
 
 
-def _more_pages() -> list[tuple[str, str]]:
-    """Label and address of the settings that stand on pages of their own, where this product has them."""
-    pages = {"alerts": _("Alerts")}
-    if hook("PROVIDERS")():
-        pages["provider_keys"] = _("Provider keys")
-    found = []
-    for name, label in pages.items():
-        with suppress(NoReverseMatch):
-            found.append((label, reverse(name)))
-    return found
-
-
-def _way_back(request: HttpRequest) -> str:
+def _return_path(request: HttpRequest) -> str:
     target = request.POST.get("next", "")
     if url_has_allowed_host_and_scheme(target, allowed_hosts=None):
         return target

@@ -2,7 +2,7 @@
 
 Invariants: every account that exists can be charged and has a plan; both functions may be repeated and give
 nothing twice; the free quota of an address was claimed in the transaction that gave it.
-They are named by the settings ACCOUNT_OPENED and ADDRESS_VERIFIED, because accounts cannot import billing.
+Called by the receivers in billing/signals.py, and by the API that opens accounts for the platform.
 """
 
 from datetime import datetime

@@ -1,15 +1,13 @@
-"""What the admin shows where (django-unfold): names, colours, the side bar. No rules stand here.
+"""Layout of the admin (django-unfold): title, colours and side bar.
 
-Invariant: the side bar names only pages that exist; an app whose admin is not there yet is left out.
+Invariant: the side bar shows only lists that the signed-in person may view.
 """
 
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
-from django.utils.module_loading import import_string
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 Item = tuple[Any, str, str]  # title, icon, "app_model"
@@ -76,18 +74,17 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _item(request: HttpRequest, label: Any, icon: str, name: str) -> dict[str, Any] | None:
     app, model = name.split("_", 1)
-    try:
-        link = reverse(f"admin:{name}_changelist")
-    except NoReverseMatch:
-        return None
     codename = apps.get_model(app, model)._meta.model_name
     if not request.user.has_perm(f"{app}.view_{codename}"):  # type: ignore[union-attr]
         return None
-    return {"title": label, "icon": icon, "link": link}
+    return {"title": label, "icon": icon, "link": reverse(f"admin:{name}_changelist")}
 
 
 def _title(request: HttpRequest) -> str:
-    return str(import_string(settings.BRAND_NAME)())
+    # Imported here: the settings import this module before the apps are loaded.
+    from pricing.catalogue import cache as catalogue_cache
+
+    return catalogue_cache.brand_name()
 
 
 UNFOLD: dict[str, Any] = {

@@ -1,6 +1,4 @@
-"""The REST API, version 1: each app's addresses, and the document that describes them all."""
-
-import importlib.util
+"""The REST API, version 1: the URLs of each app, and the OpenAPI document."""
 
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
@@ -18,7 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
     path("", include("usage.api.urls")),
+    path("", include("billing.api")),
+    path("<path:nothing>", problems.nothing_here),
 ]
-if importlib.util.find_spec("billing.api"):
-    urlpatterns.append(path("", include("billing.api")))
-urlpatterns.append(path("<path:nothing>", problems.nothing_here))

@@ -234,7 +234,6 @@ SPECTACULAR_SETTINGS = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
-ACCOUNT_OPENED = "billing.provisioning.open_account"
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -350,7 +349,7 @@ ACCOUNT_FORMS = {
     "set_password": "accounts.sign_in_forms.SetPassword",
     "reauthenticate": "accounts.sign_in_forms.Reauthenticate",
 }
-MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_ADAPTER = "config.sign_in.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_TOLERANCE = 1
 MFA_FORMS = {
@@ -359,9 +358,6 @@ MFA_FORMS = {
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
 }
 STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin asks for a second factor
-ADDRESS_VERIFIED = "billing.provisioning.address_verified"
-BRAND_NAME = "config.hooks.brand_name"
-PROVIDERS = "config.hooks.providers"
 ADDRESS_PEPPER = env.str("ADDRESS_PEPPER", default="") or SECRET_KEY  # must outlive a rotation of SECRET_KEY
 ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])  # newest first; empty: derived from SECRET_KEY
 UNFOLD = admin_layout.UNFOLD

@@ -1,14 +1,14 @@
-"""One answer for one Idempotency-Key, for good.
+"""Idempotency keys of the REST API: one response for each key, without a time limit.
 
-Invariants: of the requests with one key (of one owner, at one address) one takes effect; every other gets
-that one's answer, byte for byte, with `Idempotent-Replayed: true`. Only an answer that says "done" is kept: a
-refusal does not burn its key. While the first is at work the others get 409.
+Invariants: of the requests with one key (of one owner, at one path) one takes effect; every other one gets
+the same response, byte for byte, with `Idempotent-Replayed: true`. Only successful responses are stored, so a
+refused request does not use up its key. While the first request is in progress the others get 409.
 
-"At work" is an advisory lock of the database session: it ends with the process that holds it, so that a crash
-leaves no key blocked. What ran before a crash is not known here; therefore `act` must itself be safe to
-repeat (the ledger and Stripe take the same key).
+"In progress" is an advisory lock (core.locks), which ends with the process: a crash leaves no key blocked.
+Because a crash can come between the effect and the storing of the response, `act` must be safe to repeat
+(the ledger and Stripe get the same key).
 
-Charges and holds do not pass through here: the ledger keeps their keys with the movement itself.
+Charges and holds do not use this module: the ledger stores their keys with the movement itself.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 
-from core import json_body
+from core import json_body, locks
 from core.models import KeptAnswer
 from core.problems import Problem
 
@@ -33,7 +33,7 @@ _FORM = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 def key_of(request: Request) -> str:
-    """The request's key. Raises Problem (400) when there is none, or none that can be kept."""
+    """The request's key. Raises Problem (400) when it is missing or invalid."""
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         raise key_required(HEADER)
@@ -41,9 +41,7 @@ def key_of(request: Request) -> str:
 
 
 def key_required(field: str) -> Problem:
-    message = _(
-        "This moves credits or money: name the attempt with a key of your own, the same for each retry."
-    )
+    message = _("This request moves credits or money. Send an Idempotency-Key, the same one with each retry.")
     return Problem(
         400,
         "idempotency_key_required",
@@ -53,7 +51,7 @@ def key_required(field: str) -> Problem:
 
 
 def checked_key(key: object, field: str) -> str:
-    """A key of 1 to 255 visible ASCII characters. Raises Problem (400)."""
+    """The key if it has 1 to 255 visible ASCII characters. Raises Problem (400)."""
     if not isinstance(key, str) or not _FORM.fullmatch(key):
         message = _("An idempotency key has 1 to 255 visible ASCII characters.")
         raise Problem(
@@ -66,7 +64,7 @@ def checked_key(key: object, field: str) -> str:
 
 
 def fingerprint(path: str, body: Any) -> bytes:
-    """What tells "the same body" from another: SHA-256 of the address and the canonical JSON."""
+    """SHA-256 of the path and the canonical JSON of the body: equal for equal requests."""
     return hashlib.sha256(path.encode() + b"\n" + json_body.canonical(body)).digest()
 
 
@@ -87,18 +85,18 @@ def once(
     act: Callable[[], tuple[int, dict[str, Any]]],
     atomic: bool = True,
 ) -> HttpResponse:
-    """Do `act` unless this key has done it. `owner` is the account, or the key where there is no account yet.
+    """Run `act` unless this key has run it. `owner`: the account, or the API key where there is none yet.
 
-    `act` returns status and body, or raises. With `atomic` it shares one transaction with the keeping of its
-    answer; what calls others over the network must pass False and be repeatable.
-    Raises Problem: 422 the key came with another body, 409 it is still at work.
+    `act` returns status and body, or raises. With `atomic` it shares one transaction with the storing of its
+    response; an `act` that calls other services must pass False and be safe to repeat.
+    Raises Problem: 422 for a key that came with another body, 409 while it is in progress.
     """
     print_ = fingerprint(request.path, request.data)
     kept = _kept(owner, request.path, key)
     if kept is not None:
         return _replay(kept, print_)
-    with _working(f"{owner} {request.path} {key}"):
-        kept = _kept(owner, request.path, key)  # it may have been done while we came here
+    with _in_progress(f"idempotency {owner} {request.path} {key}"):
+        kept = _kept(owner, request.path, key)  # another request may have finished in between
         if kept is not None:
             return _replay(kept, print_)
         frame: AbstractContextManager[Any] = transaction.atomic() if atomic else nullcontext()
@@ -129,27 +127,20 @@ def _replay(kept: KeptAnswer, print_: bytes) -> HttpResponse:
 
 
 def replayed(response: HttpResponse) -> HttpResponse:
-    """The answer, marked as one given before."""
+    """The response, marked as a replay."""
     response["Idempotent-Replayed"] = "true"
     return response
 
 
 @contextmanager
-def _working(name: str) -> Iterator[None]:
-    """Hold the right to work on `name`. Raises Problem (409) while somebody else does."""
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(%s)", [number])
-        if not cursor.fetchone()[0]:
+def _in_progress(name: str) -> Iterator[None]:
+    """Hold the lock on `name`. Raises Problem (409) while another request holds it."""
+    with locks.try_lock(name) as free:
+        if not free:
             raise Problem(
                 409,
                 "idempotency_key_in_progress",
-                _("A request with this idempotency key is still at work. Send it again in a moment."),
+                _("A request with this idempotency key is still in progress. Send it again in a moment."),
                 headers={"Retry-After": "1"},
             )
-    try:
         yield
-    finally:
-        if connection.connection is not None:  # lost with the connection: nothing to give back
-            with connection.cursor() as cursor:
-                cursor.execute("select pg_advisory_unlock(%s)", [number])

@@ -1,7 +1,8 @@
-"""Taking turns across processes while Stripe is asked, when no row may be locked.
+"""Advisory locks across processes, for work that calls other services and so may hold no row lock.
 
-Invariant: a turn is an advisory lock of the database session: it ends with the process that has it, and no
-transaction is open because of it.
+Invariant: a lock belongs to the database session: it ends with the process that holds it, and no transaction
+is open because of it.
+PostgreSQL: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
 import hashlib
@@ -12,19 +13,19 @@ from django.db import connection
 
 
 @contextmanager
-def turn(name: str) -> Iterator[None]:
-    """Wait for one's turn to work on `name`."""
+def lock(name: str) -> Iterator[None]:
+    """Wait for the lock on `name` and hold it for the block."""
     with connection.cursor() as cursor:
         cursor.execute("select pg_advisory_lock(%s)", [_number(name)])
     try:
         yield
     finally:
-        _end(name)
+        _release(name)
 
 
 @contextmanager
-def turn_if_free(name: str) -> Iterator[bool]:
-    """The same without waiting: False when somebody else is at it."""
+def try_lock(name: str) -> Iterator[bool]:
+    """Hold the lock on `name` for the block if it is free; yields False without waiting if it is taken."""
     with connection.cursor() as cursor:
         cursor.execute("select pg_try_advisory_lock(%s)", [_number(name)])
         free = bool(cursor.fetchone()[0])
@@ -32,14 +33,14 @@ def turn_if_free(name: str) -> Iterator[bool]:
         yield free
     finally:
         if free:
-            _end(name)
+            _release(name)
 
 
-def _end(name: str) -> None:
-    if connection.connection is not None:  # lost with the connection: nothing to give back
+def _release(name: str) -> None:
+    if connection.connection is not None:  # a lost connection has released its locks already
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_unlock(%s)", [_number(name)])
 
 
 def _number(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"billing {name}".encode()).digest()[:8], "big", signed=True)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

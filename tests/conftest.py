@@ -19,8 +19,9 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 from django.utils import timezone
 
-from accounts import api_keys, authentication, provisioning
+from accounts import api_keys, authentication, registration
 from accounts.models import Account, Membership, User
+from billing import provisioning
 from config.supervisor import embedded_postgres
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
@@ -163,7 +164,7 @@ def _put_back(tables: dict[str, bytes]) -> None:
 def person(name: str, **fields: Any) -> User:
     """Somebody who has signed up: a user and a personal account."""
     user = User.objects.create_user(f"{name}@example.org", PASSWORD, first_name=name.title(), **fields)
-    provisioning.open_personal_account(user, timezone.now())
+    registration.open_personal_account(user, timezone.now())
     return user
 
 
@@ -205,7 +206,7 @@ def team(alice: User, bob: User) -> Account:
     account = Account.objects.create(name="Wonderland", kind=Account.Kind.TEAM, created_at=now)
     for user, role in ((alice, Membership.Role.OWNER), (bob, Membership.Role.MEMBER)):
         Membership.objects.create(account=account, user=user, role=role, created_at=now)
-    provisioning.hook("ACCOUNT_OPENED")(account=account, user=alice, now=now)
+    provisioning.open_account(account=account, user=alice, now=now)
     return account
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.text import capfirst
@@ -146,7 +146,7 @@ class Portal:
                 current=_inside(here, url, *more),
             )
             for name, label, more in PAGES
-            if (url := self.plans_url if name == "plans" else address(name))
+            if (url := self.plans_url if name == "plans" else reverse(name))
         ]
 
     @cached_property
@@ -154,7 +154,7 @@ class Portal:
         return [
             NavItem(url=url, label=str(label), icon=icon)
             for name, label, icon in MENU
-            if (url := address(name))
+            if (url := reverse(name))
         ]
 
     @cached_property
@@ -173,6 +173,11 @@ class Portal:
         return capfirst(self.projects_word)
 
     @property
+    def takes_provider_keys(self) -> bool:
+        """Whether calls may be paid with the account's own keys at model providers."""
+        return bool(catalogue_cache.current().policies.providers)
+
+    @property
     def has_wall(self) -> bool:
         """Whether the product has a memorial wall."""
         return memorial_wall.exists()
@@ -181,25 +186,17 @@ class Portal:
     def plans_url(self) -> str:
         """Where plans are compared; empty where there is nothing to choose."""
         choice = Plan.objects.filter(legacy=False, retired_at=None)[:2]
-        return address("plans") if len(choice) > 1 else ""
+        return reverse("plans") if len(choice) > 1 else ""
 
     @cached_property
     def buy_url(self) -> str:
         """Where credits are bought; empty for a member who may not."""
-        return address("buy") if self.membership and self.membership.may_buy else ""
+        return reverse("buy") if self.membership and self.membership.may_buy else ""
 
 
 def _inside(here: str, url: str, *more: str) -> bool:
     """Whether the page belongs to the one at `url`: it lies below it or below another of the beginnings."""
     return here == url or any(one != "/" and here.startswith(one) for one in (url, *more))
-
-
-def address(name: str) -> str:
-    """The page's URL, or nothing where this installation has no such page."""
-    try:
-        return reverse(name)
-    except NoReverseMatch:
-        return ""
 
 
 def current_brand() -> Brand:

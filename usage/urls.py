@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from usage.views import charges, dashboard, history, memorial_wall, projects, site
+from usage.views import charges, dashboard, history, memorial_wall, projects, provider_keys, site
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("projects/<str:public_id>/", projects.project_page, name="project"),
     path("projects/<str:public_id>/archive/", projects.archive, name="archive_project"),
     path("projects/<str:public_id>/restore/", projects.restore, name="restore_project"),
+    path("provider-keys/", provider_keys.provider_keys_page, name="provider_keys"),
+    path(
+        "provider-keys/<str:public_id>/delete/", provider_keys.forget_provider_key, name="forget_provider_key"
+    ),
     path("wall/", memorial_wall.wall, name="wall"),
     path("wall/stand/", memorial_wall.stand, name="stand_on_wall"),
     path("history/", history.history_page, name="history"),

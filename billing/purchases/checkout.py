@@ -42,7 +42,7 @@ def open_page(purchase: Purchase, now: datetime) -> str:
         free = fulfilment.Payment(amount=0, currency=purchase.currency)
         fulfilment.paid(purchase.pk, free, now)
         return return_url(purchase)
-    with locks.turn(f"account {purchase.account_id}"):  # two clicks at once: the second finds the page made
+    with locks.lock(f"checkout {purchase.account_id}"):  # two clicks at once: the second finds the page made
         purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id"])
         if not purchase.checkout_url:
             _make_page(purchase)

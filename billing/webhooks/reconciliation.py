@@ -33,7 +33,7 @@ def run(now: datetime) -> Reconciliation | None:
 
     Raises stripe_gateway.Unreachable; the bookmark then stays where it was.
     """
-    with locks.turn_if_free("reconciliation") as free:
+    with locks.try_lock("reconciliation") as free:
         return _run(now) if free else None
 
 

@@ -101,6 +101,12 @@ def current() -> Book:
         return book
 
 
+def brand_name() -> str:
+    """The product's name; "Refill" before a catalogue is loaded."""
+    brand = current().brand
+    return brand.name if brand else "Refill"
+
+
 def changed() -> None:
     """Say that the catalogue changed: other processes see it within a second, this one at once."""
     models.Catalogue.objects.update(stamp=uuid.uuid4())

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import adapter, provisioning
+from accounts import adapter, registration
 from accounts.models import Account, User
 from tests.accounts.mailbox import code_sent_to, subjects_to
 from tests.conftest import PASSWORD as CAST_PASSWORD
@@ -87,7 +87,7 @@ def test_an_address_in_mixed_case_is_one_address(visitor):
 
 def test_without_its_account_no_user_comes_into_being(visitor):
     visitor.raise_request_exception = False
-    with mock.patch.object(provisioning, "open_personal_account", side_effect=RuntimeError):
+    with mock.patch.object(registration, "open_personal_account", side_effect=RuntimeError):
         assert sign_up(visitor, "dora@example.org").status_code == 500
     assert not User.objects.exists()
 
@@ -95,7 +95,7 @@ def test_without_its_account_no_user_comes_into_being(visitor):
 def test_when_billing_fails_the_code_stays_good(visitor):
     sign_up(visitor, "dora@example.org")
     visitor.raise_request_exception = False
-    with mock.patch.object(provisioning, "address_verified", side_effect=RuntimeError):
+    with mock.patch.object(registration, "confirm_address", side_effect=RuntimeError):
         assert visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")}).status_code == 500
     assert not EmailAddress.objects.get().verified
     assert visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")}).url == "/"
@@ -104,7 +104,7 @@ def test_when_billing_fails_the_code_stays_good(visitor):
 
 def test_signing_in_makes_up_for_what_billing_missed(alice):
     EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
-    with mock.patch.object(provisioning, "address_verified") as told:
+    with mock.patch.object(registration, "confirm_address") as told:
         Client().post(reverse("account_login"), {"login": alice.email, "password": CAST_PASSWORD})
     assert [call.args[:2] for call in told.call_args_list] == [(alice, alice.email)]
 
@@ -149,7 +149,7 @@ def test_two_sign_ups_of_one_address_at_once_answer_alike(visitor):
 
     def meanwhile(self, request):
         other = User.objects.create_user("dora@example.org", PASSWORD)
-        provisioning.open_personal_account(other, timezone.now())
+        registration.open_personal_account(other, timezone.now())
         return look(self, request)
 
     with mock.patch.object(adapter.AccountAdapter, "new_user", meanwhile):

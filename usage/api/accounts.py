@@ -11,8 +11,7 @@ from rest_framework.request import Request
 
 from accounts.authentication import actor_of, find_account, principal_of
 from accounts.models import Account
-from accounts.provisioning import hook
-from billing import ledger, selectors
+from billing import ledger, provisioning, selectors
 from billing.models import Grant
 from core import idempotency, json_body
 from core.amounts import plain
@@ -51,7 +50,7 @@ class Accounts(Endpoint):
                     zone=body.get("zone", "UTC"),
                     created_at=self.now,
                 )
-                hook("ACCOUNT_OPENED")(account=account, now=self.now)
+                provisioning.open_account(account=account, now=self.now)
         except IntegrityError:
             existing = Account.objects.filter(external_id=external_id).first()
             if existing is None:

@@ -15,7 +15,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
 
-from accounts import api_keys, provisioning
+from accounts import api_keys, registration
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge
@@ -94,8 +94,8 @@ def _ada(now: datetime) -> Account:
     began = now - timedelta(days=DAYS)
     with transaction.atomic():
         user = _user(EMAIL, PASSWORD, "Ada", "Lovelace", began)
-        account = provisioning.open_personal_account(user, began)
-        provisioning.address_verified(user, EMAIL, began)
+        account = registration.open_personal_account(user, began)
+        registration.confirm_address(user, EMAIL, began)
         _gift(account, Decimal(400), "demo:beginning", began)
         _live_through(account, began, now)
         _gift(account, Decimal(200), "demo:end", now)  # whatever the month took, a visitor can charge
@@ -119,7 +119,7 @@ def _staff(now: datetime) -> None:
     if not User.objects.filter(email=STAFF_EMAIL).exists():
         with transaction.atomic():
             user = _user(STAFF_EMAIL, STAFF_PASSWORD, "Sam", "Staff", now, is_staff=True, is_superuser=True)
-            provisioning.open_personal_account(user, now)
+            registration.open_personal_account(user, now)
 
 
 def _user(email: str, password: str, first: str, last: str, now: datetime, **fields: Any) -> User:

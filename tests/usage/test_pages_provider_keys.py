@@ -12,16 +12,9 @@ SECRET = "sk-or-v1-0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def providers(settings):
-    settings.PROVIDERS = "tests.accounts.test_provider_keys.offered"
-
-
-def offered():
-    return [("openrouter", "OpenRouter"), ("openai", "OpenAI")]
-
-
-def nothing_offered():
-    return []
+def flowly(settings):
+    """The catalogue of a product that takes keys of OpenRouter, OpenAI and others."""
+    settings.CATALOGUE = "flowly"
 
 
 def add(browser, **form):
@@ -96,8 +89,9 @@ def test_the_keys_of_others_are_neither_seen_nor_deleted(alice, charlie, account
     assert ProviderKey.objects.get() == key
 
 
-def test_a_product_without_such_keys_has_no_such_page(alice, signed_in, settings):
-    settings.PROVIDERS = "tests.accounts.test_provider_keys.nothing_offered"
+def test_a_product_without_such_keys_has_no_such_page(settings, request, signed_in):
+    settings.CATALOGUE = "refly"
+    alice = request.getfixturevalue("alice")
     assert signed_in(alice).get(reverse("provider_keys")).status_code == 404
 
 
