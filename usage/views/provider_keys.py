@@ -22,7 +22,7 @@ from pricing.catalogue import cache as catalogue_cache
 @never_cache
 @account_page
 def provider_keys_page(request: AccountRequest) -> HttpResponse:
-    """List the account's own keys at providers; add or replace one. 404 without providers in the catalogue."""
+    """List the account's own provider keys; add or replace one. 404 if the catalogue has no providers."""
     providers = [(provider.key, provider.name) for provider in catalogue_cache.current().policies.providers]
     if not providers:
         raise Http404
