@@ -1,16 +1,13 @@
-"""What staff see and do about people, accounts and keys. Rules stand elsewhere; this is a door.
+"""Admin classes of users, accounts, memberships and projects. The rules are in the modules that they call.
 
-Invariants: nobody is deleted here (the ledger is kept); only a superuser makes or changes a superuser.
+Invariants: no user or account is deleted here (the ledger is kept); only a superuser changes a superuser.
 """
 
 from typing import Any
 
-from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -23,11 +20,6 @@ from accounts.models import Account, ApiKey, Membership, Project, User
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
 __all__ = ["AccountAdmin", "MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin"]
-
-# allauth's own lists would let staff prove addresses and read factors; what they may do stands on the user.
-for _model in (Group, EmailAddress, Authenticator, UserSession):
-    if admin.site.is_registered(_model):
-        admin.site.unregister(_model)
 
 _POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 

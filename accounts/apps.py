@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
 
 
 class AccountsConfig(AppConfig):
@@ -11,9 +10,3 @@ class AccountsConfig(AppConfig):
         from accounts import signals
 
         signals.connect()
-
-
-class StaffAdminConfig(AdminConfig):
-    """Django's admin with our own doors (stands in INSTALLED_APPS in place of django.contrib.admin)."""
-
-    default_site = "accounts.admin_site.StaffSite"

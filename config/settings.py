@@ -59,7 +59,7 @@ if SANDBOX:
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
-    "accounts.apps.StaffAdminConfig",
+    "config.apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
