@@ -241,9 +241,10 @@ def cancel_subscription_now(*, key: str, subscription_id: str) -> Facts:
 
 
 def preview_change(*, customer: str, subscription_id: str, item: str, price: str, at: int) -> Facts:
-    """The invoice that a change of price at that Unix second would make."""
+    """The invoice that a new period at that price, credited from that Unix second, would make."""
     details = {
         "items": [{"id": item, "price": price}],
+        "billing_cycle_anchor": {"type": "now"},
         "proration_behavior": "always_invoice",
         "proration_date": at,
     }

@@ -133,4 +133,5 @@ def _preview_shape(shown: previews.Preview) -> dict[str, Any]:
         "grants": [
             {"label": one.label, "remaining": plain(one.remaining), "fate": one.fate} for one in shown.grants
         ],
+        "arrivals": [{"label": one.label, "credits": plain(one.credits)} for one in shown.arrivals],
     }

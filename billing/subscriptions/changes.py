@@ -81,7 +81,13 @@ def end_now(account_id: UUID, now: datetime) -> None:
 
 
 def _upgrade(present: Subscription, facts: dict[str, Any], now: datetime) -> None:
-    """Paid at once or not at all: a card that does not pay leaves everything as it was (Declined)."""
+    """Begin a new period of the larger plan: its price less the unused time of the present one.
+
+    Paid at once or not at all: a card that does not pay leaves everything as it was (Declined).
+    A billing cycle anchor of type `now` begins a period at the time of the call and invoices it immediately
+    (https://docs.stripe.com/billing/subscriptions/billing-cycle,
+    https://docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor).
+    """
     price = stripe_prices.price_of(
         plan_key=str(facts["plan"]),
         interval=str(facts["interval"]),
@@ -90,8 +96,11 @@ def _upgrade(present: Subscription, facts: dict[str, Any], now: datetime) -> Non
     )
     params = {
         "items": [{"id": present.stripe_item_id, "price": price}],
+        "billing_cycle_anchor": {"type": "now"},
         "proration_behavior": "always_invoice",
         "proration_date": int(facts["at"]),
+        # Read back by subscription_sync, so that credits are prorated from the same second as the money.
+        "metadata": {"prorated_at": str(facts["at"])},
         "payment_behavior": "error_if_incomplete",
         "cancel_at_period_end": False,
     }

@@ -49,6 +49,7 @@ class Paid:
     paid_until: datetime
     stripe_subscription_id: str
     stripe_item_id: str
+    prorated_at: datetime | None = None  # from when an upgrade credited the plan before
 
 
 def free_plan() -> Plan:
@@ -115,6 +116,9 @@ def _enter(
     subscription: Subscription, plan: Plan, now: datetime, reason: str, actor: str, paid: Paid | None
 ) -> None:
     left = subscription.plan
+    if paid:
+        now = max(now, paid.period_start)  # Stripe answers a second later than it was asked
+    replaced = _replaced(subscription, plan, paid, now)
     if plan.key != left:
         _note(subscription.account_id, left, plan, reason, actor, now)
     anchor_at = _anchor(subscription, plan, paid, now)
@@ -140,9 +144,42 @@ def _enter(
         anchor_at=anchor_at,
         ends_at=paid.paid_until if paid else None,
         once_at=now if _once(plan) else None,
-        carry_over=plan.key != left and plan.carry_over and _is_upgrade(left, plan),
+        carry_over=carries_over(left, plan),
         now=now,
+        replaced=replaced,
     )
+
+
+def _replaced(
+    subscription: Subscription, plan: Plan, paid: Paid | None, now: datetime
+) -> terms.Replaced | None:
+    """The plan whose running, paid period a change cuts short or shares; None at a period's regular end."""
+    end = subscription.period_end
+    if paid is None or end is None or subscription.state != Subscription.State.ACTIVE:
+        return None
+    if subscription.stripe_subscription_id != paid.stripe_subscription_id:
+        return None
+    restarts = _restarts(subscription, paid)
+    if not restarts and (subscription.period_start != paid.period_start or plan.key == subscription.plan):
+        return None
+    at = min(now.replace(microsecond=0), end)  # Stripe counts in seconds
+    if restarts:
+        at = paid.period_start
+        if paid.prorated_at and subscription.period_start <= paid.prorated_at <= paid.period_start:
+            at = paid.prorated_at
+    old = Plan.objects.get(key=subscription.plan)
+    return terms.Replaced(plan=old, anchor_at=subscription.anchor_at, at=at, restarts=restarts)
+
+
+def _restarts(subscription: Subscription, paid: Paid) -> bool:
+    """Whether the paid period began before the one that was running had ended."""
+    end = subscription.period_end
+    return end is not None and subscription.period_start < paid.period_start < end
+
+
+def carries_over(left: str, entered: Plan) -> bool:
+    """Whether unspent monthly credits are kept when a plan is changed for another."""
+    return entered.key != left and entered.carry_over and _is_upgrade(left, entered)
 
 
 def touch(subscription: Subscription, now: datetime) -> None:
@@ -223,7 +260,7 @@ def _anchor(subscription: Subscription, plan: Plan, paid: Paid | None, now: date
     if paid is None:
         return subscription.anchor_at if subscription.plan == plan.key else now
     same_cycle = subscription.stripe_subscription_id == paid.stripe_subscription_id
-    if same_cycle and subscription.interval == paid.interval:
+    if same_cycle and subscription.interval == paid.interval and not _restarts(subscription, paid):
         return subscription.anchor_at
     return paid.period_start
 

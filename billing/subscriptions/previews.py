@@ -5,7 +5,7 @@ that a confirmation does exactly what was shown or is refused.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
 from billing.models import Subscription
 from billing.payments import cards
-from billing.subscriptions import lifecycle, stripe_prices
+from billing.subscriptions import lifecycle, stripe_prices, terms
 from pricing.models import Plan
 
 _SALT = "billing.subscriptions.changes"
@@ -52,6 +52,14 @@ class GrantFate:
     fate: str
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """Credits that an upgrade gives at once: the plan's, less the unused part of the plan before."""
+
+    label: str
+    credits: Decimal
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preview:
     """What a change would do. `due_now` in minor units; None: Stripe's page will say."""
@@ -65,6 +73,7 @@ class Preview:
     takes_effect: datetime
     leaves_legacy: bool
     grants: list[GrantFate] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
     token: str = ""
 
 
@@ -110,6 +119,7 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         takes_effect=present.period_end if waits and present.period_end else now,
         leaves_legacy=leaves_legacy,
         grants=_fates(account.pk, present, plan, kind, now),
+        arrivals=_arrivals(account.pk, present, plan, at, now) if kind == "upgrade" else [],
         token=signing.dumps(facts, salt=_SALT),
     )
 
@@ -186,9 +196,28 @@ def _fates(account_id: UUID, present: Subscription, plan: Plan, kind: str, now: 
             if kind in {"downgrade", "cancel"}:
                 fate = "until"
             else:
-                fate = "carried" if plan.carry_over and grant.kind != "daily" and kind != "leave" else "lost"
+                fate = "carried" if kind == "upgrade" and _is_carried(present, plan, grant.kind) else "lost"
         fates.append(GrantFate(grant.label, grant.remaining, fate))
     return fates
+
+
+def _is_carried(present: Subscription, plan: Plan, grant_kind: str) -> bool:
+    if present.plan == plan.key:
+        return True
+    return lifecycle.carries_over(present.plan, plan) and grant_kind != "daily"
+
+
+def _arrivals(account_id: UUID, present: Subscription, plan: Plan, at: int, now: datetime) -> list[Arrival]:
+    replaced = terms.Replaced(
+        plan=Plan.objects.get(key=present.plan),
+        anchor_at=present.anchor_at,
+        at=datetime.fromtimestamp(at, tz=UTC),
+        restarts=True,
+    )
+    carry_over = lifecycle.carries_over(present.plan, plan)
+    first = terms.first_credits(plan, replaced, account_id=account_id, carry_over=carry_over, now=now)
+    labels = {f"{plan.key}:{row['key']}": row["label"] for row in plan.allowances}
+    return [Arrival(labels[key], credits) for key, credits in first.items()]
 
 
 def read_token(account: Account, token: str) -> dict[str, Any]:

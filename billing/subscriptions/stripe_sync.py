@@ -53,6 +53,7 @@ class Told:
     cancels: bool
     period_start: datetime
     period_end: datetime
+    prorated_at: datetime | None
     invoice: Facts
 
 
@@ -122,6 +123,7 @@ def _follow_active(ours: Subscription, told: Told, now: datetime) -> None:
         paid_until=paid_until,
         stripe_subscription_id=told.id,
         stripe_item_id=told.item_id,
+        prorated_at=told.prorated_at,
     )
     if _differs(ours, plan, paid):
         next_plan, next_amount = ours.next_plan, ours.next_amount
@@ -173,7 +175,11 @@ def _differs(ours: Subscription, plan: Plan, paid: lifecycle.Paid) -> bool:
     return (
         ours.plan != plan.key
         or ours.state != Subscription.State.ACTIVE
-        or any(getattr(ours, name) != getattr(paid, name) for name in paid.__dataclass_fields__)
+        or any(
+            getattr(ours, name) != getattr(paid, name)
+            for name in paid.__dataclass_fields__
+            if name != "prorated_at"
+        )
     )
 
 
@@ -197,8 +203,15 @@ def _read(facts: Facts) -> Told:
         cancels=bool(facts.get("cancel_at_period_end") or facts.get("cancel_at")),
         period_start=_moment(item.get("current_period_start") or facts.get("current_period_start")),
         period_end=_moment(item.get("current_period_end") or facts.get("current_period_end")),
+        prorated_at=_prorated_at(facts),
         invoice=invoice if isinstance(invoice, dict) else {},
     )
+
+
+def _prorated_at(facts: Facts) -> datetime | None:
+    """The second from which our last upgrade credited the plan before (see changes)."""
+    noted = str((facts.get("metadata") or {}).get("prorated_at", ""))
+    return _moment(noted) if noted.isascii() and noted.isdigit() and len(noted) <= 11 else None
 
 
 def _moment(seconds: Any) -> datetime:

@@ -46,7 +46,7 @@ def create(call: Call) -> Body:
 def _lines(subscription: Body, details: dict[str, Any], call: Call) -> list[Body]:
     behaviour = details.get("proration_behavior", "create_prorations")
     at = details.get("proration_date", call.now)
-    anchor_now = details.get("billing_cycle_anchor") == "now"
+    anchor_now = prorations.anchored_now(details)
     if not details.get("items") and not anchor_now:
         return _renewal(subscription, subscription["items"]["data"])
     change = prorations.change(

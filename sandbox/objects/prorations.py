@@ -37,7 +37,9 @@ def change(
         if behaviour != "none" and not trial and (restarts or _differs(old, new)):
             lines.append(_credit(old, at))
     if restarts:
-        start = at
+        # The anchor moves to the time of the call; `proration_date` dates the credit only
+        # (https://docs.stripe.com/billing/subscriptions/billing-cycle).
+        start = call.now
         for item in after:
             item["current_period_start"], item["current_period_end"] = periods.period_at(
                 start, item["price"]["recurring"], start
@@ -50,6 +52,15 @@ def change(
         if behaviour != "none" and not trial and _differs(item, old_item):
             lines.append(_debit(item, at))
     return Change(after, lines, restarts=False)
+
+
+def anchored_now(given: dict[str, Any]) -> bool:
+    """Whether the parameters move the billing cycle anchor to the time of the call.
+
+    An object with a `type`, since API version 2026-09-30
+    (https://docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor).
+    """
+    return (given.get("billing_cycle_anchor") or {}).get("type") == "now"
 
 
 def _interval(items: list[Body]) -> tuple[str, int]:

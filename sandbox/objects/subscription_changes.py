@@ -37,7 +37,7 @@ def update(call: Call) -> Body:
     if fields:
         subscription_states.change(body, call, **fields)
     given = call.params
-    if given.get("items") or given.get("billing_cycle_anchor") == "now" or given.get("trial_end") == "now":
+    if given.get("items") or prorations.anchored_now(given) or given.get("trial_end") == "now":
         _change_items(body, call)
     return store.get("subscription", body["id"])
 
@@ -81,7 +81,7 @@ def _change_items(body: Body, call: Call) -> None:
     given = call.params
     behaviour = given.get("proration_behavior", "create_prorations")
     at = given.get("proration_date", call.now)
-    starts_now = given.get("billing_cycle_anchor") == "now" or given.get("trial_end") == "now"
+    starts_now = prorations.anchored_now(given) or given.get("trial_end") == "now"
     if starts_now and body["status"] == "trialing":
         body |= {"trial_end": call.now, "status": "active"}
     change = prorations.change(
@@ -89,7 +89,7 @@ def _change_items(body: Body, call: Call) -> None:
     )
     fields: dict[str, Any] = {"items": body["items"] | {"data": change.items}}
     if change.restarts:
-        fields["billing_cycle_anchor"] = at
+        fields["billing_cycle_anchor"] = call.now
     if behaviour == "create_prorations" and not change.restarts:
         subscription_states.change(body, call, **fields)
         invoice_items.hold(body, change.lines, call)

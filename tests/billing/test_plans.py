@@ -123,7 +123,12 @@ def test_an_upgrade_is_paid_at_once_and_carries_unspent_credits_over(
     after = changes.confirm(account, shown.token, now)
 
     assert (after.plan, after.amount) == ("creator", 1990)
-    assert of_kind(account, "bonus") == 3000 + 1000
+    # at once all of the old plan is unused: its price and its credits are deducted from the new plan's
+    assert [(one.label, one.credits) for one in shown.arrivals] == [
+        ("Monthly bonus", 3000 - 1000),
+        ("Daily refresh", 500),
+    ]
+    assert of_kind(account, "bonus") == 3000
     assert of_kind(account, "daily") == 500
     bought = Purchase.objects.filter(origin="renewal").get()
     assert (bought.status, bought.amount) == ("paid", shown.due_now)
@@ -141,7 +146,7 @@ def test_changing_to_and_fro_within_a_cycle_gives_no_second_allotment(
     change(account, "studio")
 
     assert Subscription.objects.get(account=account).plan == "studio"
-    assert of_kind(account, "bonus") == 10_000 + 3_000
+    assert of_kind(account, "bonus") == 10_000
 
 
 def test_a_downgrade_waits_for_the_end_of_the_period(

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
 import time_machine
+from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger, selectors
-from billing.models import Mail, Purchase, StripeEvent, Subscription
+from billing.models import Entry, Mail, Purchase, StripeEvent, Subscription
 from billing.payments import cards
 from billing.purchases import checkout, create
 from billing.subscriptions import changes, previews
@@ -165,3 +167,127 @@ def test_a_cancelled_plan_ends_with_what_is_paid(
     starter.refresh_from_db()
     assert (starter.plan, starter.paid) == ("free-trial", False)
     assert bonus(account) == 0
+
+
+def change(account: Account, plan: str, interval: str = "") -> previews.Preview:
+    """Change the plan now, as the preview showed."""
+    now = timezone.now()
+    shown = previews.preview(account, plan_key=plan, interval=interval, currency="usd", now=now)
+    changes.confirm(account, shown.token, now)
+    return shown
+
+
+def spend(account: Account, credits: int) -> None:
+    """Charge a use that daily credits and the bonus may pay for; daily credits are spent first."""
+    request = ledger.ChargeRequest(
+        account_id=account.pk,
+        credits=Decimal(credits),
+        key=f"spend:{timezone.now()}:{credits}",
+        service="claude-sonnet-4",
+        covers=("claude-sonnet-4", "tag:advanced"),
+    )
+    ledger.charge(request, timezone.now())
+
+
+def arriving(shown: previews.Preview) -> dict[str, Decimal]:
+    return {one.label: one.credits for one in shown.arrivals}
+
+
+@pytest.mark.fault("P22")
+@pytest.mark.requirement("FLICK-09", "FLICK-12")
+def test_an_upgrade_begins_a_new_period_whose_price_and_credits_are_in_proportion(
+    starter: Subscription, account: Account, month: Callable[..., None]
+) -> None:
+    month(days=15)  # half of the period from 31 October to 30 November
+    spend(account, 600)
+    assert bonus(account) == 1000 - 400
+
+    shown = change(account, "creator")
+
+    assert shown.due_now == 1990 - 495
+    assert arriving(shown) == {"Monthly bonus": 3000 - 500, "Daily refresh": 500 - 200}
+    assert bonus(account) == 600 + 2500
+    starter.refresh_from_db()
+    assert starter.period_start == starter.anchor_at == timezone.now()
+    assert Purchase.objects.get(origin="renewal").amount == shown.due_now
+    month(days=29)
+    assert bonus(account) == 600 + 2500
+    month(days=1)  # 15 December
+    assert bonus(account) == 3000
+
+
+@pytest.mark.fault("P22")
+def test_a_confirmation_minutes_after_the_preview_gives_exactly_what_was_shown(
+    starter: Subscription, account: Account, month: Callable[..., None], clock: time_machine.Traveller
+) -> None:
+    month(days=10)
+    shown = previews.preview(
+        account, plan_key="creator", interval="month", currency="usd", now=timezone.now()
+    )
+    clock.shift(timedelta(minutes=20))
+    changes.confirm(account, shown.token, timezone.now())
+
+    assert Purchase.objects.get(origin="renewal").amount == shown.due_now
+    assert bonus(account) == 1000 + arriving(shown)["Monthly bonus"]
+    starter.refresh_from_db()
+    assert starter.period_start == timezone.now()
+
+
+@pytest.mark.fault("P22")
+def test_credits_that_were_spent_before_an_upgrade_are_not_given_again(
+    starter: Subscription, account: Account
+) -> None:
+    spend(account, 1200)  # the whole month's bonus within the first second
+
+    change(account, "creator")
+
+    assert bonus(account) == 3000 - 1000
+    daily = [one for one in ledger.balance(account.pk, timezone.now()).grants if one.kind == "daily"]
+    assert sum(one.remaining for one in daily) == 500 - 200
+
+
+@pytest.mark.fault("P22")
+def test_a_year_in_place_of_a_month_gives_no_second_bonus_for_the_month_that_is_credited(
+    starter: Subscription, account: Account, month: Callable[..., None]
+) -> None:
+    month(days=3)
+    spend(account, 1200)
+
+    shown = change(account, "starter", "year")
+
+    assert arriving(shown)["Monthly bonus"] == 1000 - 900
+    assert shown.due_now == 9900 - 891
+    assert bonus(account) == 100
+    month(days=31)
+    assert bonus(account) == 1000
+
+
+@pytest.mark.fault("P22")
+@pytest.mark.parametrize("seed", range(3))
+def test_repeated_upgrades_and_downgrades_never_give_more_credits_than_were_paid_for(
+    starter: Subscription, account: Account, month: Callable[..., None], seed: int
+) -> None:
+    random = Random(seed)
+    for _month in range(4):
+        hours = random.choice([1, 24, 300, 24 * 28 - 3])
+        month(hours=hours)
+        spend(account, random.choice([100, 1200]))
+        for plan in random.choice([["studio"], ["creator", "studio"], ["creator"]]):
+            if (
+                previews.preview(
+                    account, plan_key=plan, interval="month", currency="usd", now=timezone.now()
+                ).kind
+                == "upgrade"
+            ):
+                change(account, plan)
+            spend(account, random.choice([100, 600]))
+        change(account, "starter")
+        starter.refresh_from_db()
+        month(seconds=int((starter.period_end - timezone.now()).total_seconds()) + 7200)
+        starter.refresh_from_db()
+        assert starter.plan == "starter"
+
+    given = Entry.objects.filter(account=account, kind="grant", grant__kind="bonus")
+    paid = Purchase.objects.filter(kind="plan", status="paid").aggregate(paid=Sum("amount"))["paid"]
+    # Studio has the lowest price of one credit: 10,000 for 49.90.
+    assert given.aggregate(given=Sum("credits"))["given"] <= paid * Decimal(10_000) / 4990 + 1
