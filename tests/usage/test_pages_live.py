@@ -47,7 +47,7 @@ def test_the_counter_tells_the_new_balance_and_wakes_the_rest_of_the_page(
     assert response["HX-Trigger"] == "balance-changed"
     assert "62.5" in page
     assert f"seen={version(account)}" in page
-    assert "The balance is 62.5 credits now." in page  # for those who hear the page
+    assert "Balance updated: 62.5 credits." in page  # for those who hear the page
 
 
 @pytest.mark.requirement("REFLY-10", "FLICK-05")
