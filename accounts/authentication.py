@@ -46,7 +46,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
             return NOBODY, api_keys.verify(secret.strip(), timezone.now())
         except api_keys.UnknownKey:
             raise problems.unauthenticated(
-                _("This API key is not known: mistyped, revoked, or of a member who has left.")
+                _("This API key is not valid. It is mistyped or revoked, or its member has left the account.")
             ) from None
 
 
@@ -93,7 +93,9 @@ def principal_of(request: Request) -> Principal:
 
 
 def unknown_account() -> problems.Problem:
-    return problems.not_found(_("This key knows no such account."), code="unknown_account")
+    return problems.not_found(
+        _("The account does not exist or this key cannot access it."), code="unknown_account"
+    )
 
 
 def account_of(request: Request, named: str | None = None) -> UUID:
@@ -111,7 +113,7 @@ def account_of(request: Request, named: str | None = None) -> UUID:
         raise problems.field_problem(
             "account",
             "required",
-            _("A platform key acts for many accounts: name one, by our id or by yours."),
+            _("A platform key can act for many accounts. Send the account id or your external id."),
         )
     return find_account(named)
 

@@ -38,12 +38,12 @@ def _figures(request: HttpRequest) -> list[Figure]:
     rows: list[tuple[Any, type[Model], Decimal | int, bool]] = [
         (_("Users"), User, User.objects.filter(is_active=True).count(), False),
         (_("Accounts"), Account, Account.objects.filter(erased_at=None).count(), False),
-        (_("Credits with accounts"), Wallet, sums["balance"] or Decimal(0), False),
+        (_("Credits in accounts"), Wallet, sums["balance"] or Decimal(0), False),
         (_("Credits owed by accounts"), Wallet, debt, debt > 0),
     ]
     for label, waiting in (
         (_("Stripe events that failed"), StripeEvent.objects.filter(state="failed")),
-        (_("Refunds asked for"), Refund.objects.filter(status="requested")),
+        (_("Requested refunds"), Refund.objects.filter(status="requested")),
         (_("Open disputes"), Dispute.objects.filter(status="open")),
         (_("Reported charges"), ChargeReport.objects.filter(status="open")),
     ):

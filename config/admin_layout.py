@@ -14,7 +14,7 @@ Item = tuple[Any, str, str]  # title, icon, "app_model"
 
 _GROUPS: list[tuple[Any, list[Item]]] = [
     (
-        _("People"),
+        _("Users and accounts"),
         [
             (_("Users"), "person", "accounts_user"),
             (_("Accounts"), "account_balance_wallet", "accounts_account"),
@@ -45,7 +45,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Invitations"), "person_add", "billing_referral"),
             (_("Stripe events"), "webhook", "billing_stripeevent"),
             (_("Reconciliation"), "balance", "billing_reconciliation"),
-            (_("Mails"), "mail", "billing_mail"),
+            (_("E-mails"), "mail", "billing_mail"),
         ],
     ),
     (

@@ -57,7 +57,7 @@ class Endpoint(APIView):
         if not self._allowance.passes:
             raise Problem(429, "rate_limited", _("Too many requests. Wait until the time in Retry-After."))
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
-            raise Problem(411, "length_required", _("Send the body whole, with its Content-Length."))
+            raise Problem(411, "length_required", _("Send the complete body with its Content-Length."))
         method = "GET" if request.method == "HEAD" else str(request.method)
         scope = self.scopes.get(method)
         if scope is None:

@@ -43,7 +43,7 @@ class StrictSerializer(serializers.Serializer):
             raise serializers.ValidationError(
                 {
                     str(name)[:100]: [
-                        serializers.ErrorDetail(str(_("There is no such field here.")), code="unknown_field")
+                        serializers.ErrorDetail(str(_("This field is not supported.")), code="unknown_field")
                     ]
                     for name in unknown[:20]
                 }
@@ -89,7 +89,9 @@ class Credits(serializers.Field):
 
     default_error_messages = {
         "not_a_string": _("Send credits as a string in plain decimal notation, such as “5.5”."),
-        "not_an_amount": _("“{given}” is no amount: digits, at most six decimals, no sign, such as “5.5”."),
+        "not_an_amount": _(
+            "“{given}” is not a valid amount. Use digits, at most six decimals and no sign, such as “5.5”."
+        ),
         "not_positive": _("An amount must be above zero."),
     }
 

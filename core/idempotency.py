@@ -53,7 +53,7 @@ def key_required(field: str) -> Problem:
 def checked_key(key: object, field: str) -> str:
     """The key if it has 1 to 255 visible ASCII characters. Raises Problem (400)."""
     if not isinstance(key, str) or not _FORM.fullmatch(key):
-        message = _("An idempotency key has 1 to 255 visible ASCII characters.")
+        message = _("An idempotency key must have 1 to 255 visible ASCII characters.")
         raise Problem(
             400,
             "idempotency_key_invalid",

@@ -36,7 +36,7 @@ class StrictJSONParser(BaseParser):
             raise Problem(
                 413,
                 "body_too_large",
-                _("The body is larger than the %(most)s bytes this address takes.") % {"most": largest},
+                _("The body is larger than %(most)s bytes.") % {"most": largest},
             )
         return loads(body)
 
@@ -74,7 +74,7 @@ def answer(value: Any, status: int = 200) -> HttpResponse:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError(_("an object names a field twice"))
+        raise ValueError(_("an object contains a field twice"))
     return value
 
 
@@ -92,7 +92,7 @@ def _inspect(value: Any, levels: int) -> None:
         raise _malformed(_("it is nested too deeply"))
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise _malformed(_("a text holds NUL or half a surrogate pair"))
+            raise _malformed(_("a string contains NUL or half a surrogate pair"))
     elif isinstance(value, dict):
         for name, inner in value.items():
             _inspect(name, levels)
@@ -103,7 +103,7 @@ def _inspect(value: Any, levels: int) -> None:
 
 
 def _malformed(reason: str) -> Problem:
-    detail = _("The body is not JSON that can be used: %(reason)s.") % {"reason": reason}
+    detail = _("The body is not valid JSON: %(reason)s.") % {"reason": reason}
     return Problem(
         400, "malformed_json", detail, errors=[{"field": "", "code": "malformed_json", "message": detail}]
     )

@@ -85,6 +85,8 @@ def _opened(cursor: str, salt: str, length: int) -> list[str | int]:
         position = None
     if not isinstance(position, list) or len(position) != length:
         raise field_problem(
-            "cursor", "invalid_cursor", _("This is no cursor of this list. Begin again without one.")
+            "cursor",
+            "invalid_cursor",
+            _("The cursor is not valid for this list. Start again without a cursor."),
         )
     return position

@@ -67,7 +67,7 @@ def field_problem(field: str, code: str, message: str) -> Problem:
 
 
 def not_found(detail: str = "", code: str = "not_found") -> Problem:
-    return Problem(404, code, detail or _("There is nothing of that name for this key."))
+    return Problem(404, code, detail or _("The object does not exist or this key cannot access it."))
 
 
 def unauthenticated(detail: str = "") -> Problem:
@@ -75,7 +75,7 @@ def unauthenticated(detail: str = "") -> Problem:
         401,
         "unauthenticated",
         detail
-        or _("Send an API key: “Authorization: Bearer <key>”. Keys are made under API keys in the portal."),
+        or _("Send an API key as “Authorization: Bearer <key>”. Create keys under API keys in the portal."),
         headers={"WWW-Authenticate": "Bearer"},
     )
 
@@ -117,11 +117,11 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, Http404):
         return not_found()
     if isinstance(error, PermissionDenied):
-        return Problem(403, "forbidden", _("This key may not do that."))
+        return Problem(403, "forbidden", _("This key does not have permission for this request."))
     if isinstance(error, SuspiciousOperation):
         return Problem(400, "bad_request", _("The request cannot be read."))
     if isinstance(error, DataError):
-        return Problem(400, "out_of_range", _("A figure is beyond what a balance can hold."))
+        return Problem(400, "out_of_range", _("An amount exceeds the maximum balance."))
     if isinstance(error, OperationalError | InterfaceError | InternalError):
         return Problem(
             503,
@@ -133,20 +133,18 @@ def as_problem(error: Exception) -> Problem:
             headers={"Retry-After": "5"},
         )
     return Problem(
-        500, "internal_error", _("Something failed on our side. The request id finds it in our logs.")
+        500, "internal_error", _("An internal error occurred. Contact support with the request id.")
     )
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:
     if isinstance(error, exceptions.MethodNotAllowed):
-        return Problem(405, "method_not_allowed", _("This address does not take that method."))
+        return Problem(405, "method_not_allowed", _("This endpoint does not support this method."))
     if isinstance(error, exceptions.UnsupportedMediaType):
-        return Problem(
-            415, "unsupported_media_type", _("Send JSON, and say so: “Content-Type: application/json”.")
-        )
+        return Problem(415, "unsupported_media_type", _("Send JSON with “Content-Type: application/json”."))
     if isinstance(error, exceptions.PermissionDenied):
         # Of the framework's own parts only the session's CSRF check says this.
-        return Problem(403, "csrf_failed", _("A write from a browser needs its CSRF token."))
+        return Problem(403, "csrf_failed", _("Requests from a browser must include the CSRF token."))
     return Problem(error.status_code, str(error.default_code), str(error.detail))
 
 
@@ -174,7 +172,9 @@ def _summary(errors: list[dict[str, str]]) -> str:
 
 def nothing_here(request: HttpRequest, nothing: str) -> HttpResponse:
     """The view of every address of the API that does not exist."""
-    return answer(not_found(_("The API has no such address. /api/v1/schema/ lists those it has.")), request)
+    return answer(
+        not_found(_("This endpoint does not exist. See /api/v1/schema/ for all endpoints.")), request
+    )
 
 
 def drain(request: HttpRequest) -> None:

@@ -87,11 +87,11 @@ class RateCardAdmin(StaffAdmin):
         words = _("%(count)s rates") % {"count": card.rates.count()}
         return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
 
-    @admin.display(description=_("left out"))
+    @admin.display(description=_("not imported"))
     def problems_(self, card: RateCard) -> str:
         return format_html_join("", "<div>{}</div>", ((problem,) for problem in card.problems)) or "-"
 
-    @admin.action(description=_("Withdraw before their date"), permissions=["change"])
+    @admin.action(description=_("Withdraw before effective date"), permissions=["change"])
     def withdraw(self, request: HttpRequest, queryset: QuerySet[RateCard]) -> None:
         for card in queryset:
             try:
@@ -99,7 +99,7 @@ class RateCardAdmin(StaffAdmin):
             except rate_cards.CardNotPublishable as error:
                 self.message_user(request, f"{card.version}: {error}", messages.ERROR)
             else:
-                self.message_user(request, _("%(card)s is withdrawn.") % {"card": card.version})
+                self.message_user(request, _("%(card)s was withdrawn.") % {"card": card.version})
 
 
 @admin.register(Rate)
@@ -178,7 +178,7 @@ class SaleAdmin(StaffAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
         return False
 
-    @admin.action(description=_("End now"), permissions=["change"])
+    @admin.action(description=_("End sale now"), permissions=["change"])
     def end_now(self, request: HttpRequest, queryset: QuerySet[Sale]) -> None:
         now = timezone.now()
         ended = queryset.filter(starts_at__lt=now, ends_at__gt=now).update(ends_at=now)

@@ -24,7 +24,9 @@ class DraftForm(forms.ModelForm):
         model = RateCard
         fields = ["effective_at", "note"]
         help_texts = {
-            "effective_at": _("Its rates count from here on, at the earliest from the moment of publishing."),
+            "effective_at": _(
+                "The date from which the rates apply, at the earliest when the card is published."
+            ),
         }
 
 
@@ -34,12 +36,14 @@ class RateForm(forms.ModelForm):
     lines = forms.JSONField(
         required=False,
         help_text=_(
-            'Such as [{"meter": "tokens", "credits": "11", "per": 5000}]; none with “cost of model”.'
+            'For example [{"meter": "tokens", "credits": "11", "per": 5000}]. Empty with “cost of model”.'
         ),
     )
     options = forms.JSONField(
         required=False,
-        help_text=_('Such as {"quality": {"default": "low", "multipliers": {"low": "1", "high": "1.5"}}}.'),
+        help_text=_(
+            'For example {"quality": {"default": "low", "multipliers": {"low": "1", "high": "1.5"}}}.'
+        ),
     )
     minimum = forms.DecimalField(min_value=0, max_digits=20, decimal_places=6)
     multiplier = forms.DecimalField(min_value=Decimal("0.000001"), max_digits=12, decimal_places=6)
@@ -70,7 +74,7 @@ class RateForm(forms.ModelForm):
     def clean_options(self) -> dict[str, Any]:
         given = self.cleaned_data["options"] or {}
         if not isinstance(given, dict) or not all(isinstance(told, dict) for told in given.values()):
-            raise forms.ValidationError(_("Give each option by its name, as in the example."))
+            raise forms.ValidationError(_("Enter each option by name, as in the example."))
         options = {}
         for name, told in given.items():
             multipliers = told.get("multipliers")
@@ -88,9 +92,9 @@ class RateForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         told = super().clean() or {}
         if "lines" in told and bool(told["lines"]) == bool(told.get("cost_of_model")):
-            self.add_error("lines", _("Give price lines, or tick “cost of model”: one of the two."))
+            self.add_error("lines", _("Enter either price lines or select “cost of model”."))
         if told.get("assumed") and not told.get("reason"):
-            self.add_error("reason", _("Say where an assumed figure comes from."))
+            self.add_error("reason", _("Enter the source of the assumed price."))
         return told
 
 

@@ -74,18 +74,16 @@ def pinned_version(token: str, *, service: str, action: str, subject: str, now: 
         version, its_service, its_action, its_subject, until = signing.loads(token, salt=_SALT)
     except (signing.BadSignature, ValueError, TypeError):
         raise UsageInvalid(
-            "estimate", "invalid", _("This is no estimate's id. Ask for an estimate again.")
+            "estimate", "invalid", _("This estimate id is not valid. Request a new estimate.")
         ) from None
     if (its_service, its_action, its_subject) != (service, action, subject):
         raise UsageInvalid(
             "estimate",
             "other_use",
-            _("The estimate is for another account, service or action. Ask for one of this use."),
+            _("The estimate is for another account, service or action. Request a new estimate."),
         )
     if now >= datetime.fromtimestamp(until, UTC):
-        raise UsageInvalid(
-            "estimate", "expired", _("The estimate's price was kept until a time that has passed. Ask again.")
-        )
+        raise UsageInvalid("estimate", "expired", _("The estimate has expired. Request a new estimate."))
     return str(version)
 
 

@@ -76,11 +76,11 @@ def quantity_field(meter: str) -> forms.Field:
 def text_field() -> forms.Field:
     """A field for a text that stands for counts of tokens."""
     return forms.CharField(
-        label=_("Or a text"),
+        label=_("Text"),
         required=False,
         max_length=LONGEST_TEXT,
         widget=forms.Textarea({"rows": 2}),
-        help_text=_("Its tokens are estimated, and those of a usual answer added."),
+        help_text=_("We estimate the tokens of this text and of a typical answer."),
     )
 
 

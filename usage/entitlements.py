@@ -24,10 +24,10 @@ class OwnKeyMissing(Exception):
 
     def __init__(self, provider: str) -> None:
         super().__init__(
-            _("This account has no key of its own for %(provider)s. Store one, or leave out own_key.")
+            _("This account has no provider key for %(provider)s. Add one, or leave out own_key.")
             % {"provider": provider}
             if provider
-            else _("No provider's own key can pay for this service. Leave out own_key.")
+            else _("This service cannot be used with a provider key. Leave out own_key.")
         )
         self.provider = provider
 

@@ -127,7 +127,7 @@ def _repriced(row: Mapping[str, Any], rates: Mapping[str, Rate]) -> tuple[Decima
         return row["credits"], ""
     rate, action = rates.get(row["service"]), rates.get(row["action"])
     if rate is None or (row["action"] and action is None):
-        return ZERO, _("The draft has no rate for it: it could not be charged any more.")
+        return ZERO, _("The draft has no rate for this service. Calls would be refused.")
     # Fractions are stored as text, so that they stay exact.
     exact = {meter: Decimal(str(count)) for meter, count in usage.items()}
     try:

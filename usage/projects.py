@@ -30,7 +30,7 @@ class UnknownMember(Exception):
     code = "unknown_member"
 
     def __init__(self) -> None:
-        super().__init__(_("No such person is a member of this account."))
+        super().__init__(_("This user is not a member of the account."))
 
 
 class NameTaken(Exception):
@@ -39,7 +39,7 @@ class NameTaken(Exception):
     code = "name_taken"
 
     def __init__(self) -> None:
-        super().__init__(_("Another project of this account has this name. Choose a different one."))
+        super().__init__(_("A project with this name already exists. Choose a different name."))
 
 
 class Unset:

@@ -26,7 +26,7 @@ class UnknownService(Exception):
     code = "unknown_service"
 
     def __init__(self, key: str, field: str) -> None:
-        super().__init__(_("There is no service with this key. GET /api/v1/services lists them all."))
+        super().__init__(_("There is no service with this key. GET /api/v1/services lists all services."))
         self.key = key
         self.field = field
 
@@ -39,8 +39,7 @@ class ServiceUnpriced(Exception):
 
     def __init__(self, key: str) -> None:
         super().__init__(
-            _("%(service)s has no price today. It can be charged from the day a rate of it is in force.")
-            % {"service": key}
+            _("%(service)s has no price. It can be used when a rate is in force.") % {"service": key}
         )
         self.key = key
 
@@ -65,7 +64,7 @@ def price_use(
         raise UsageInvalid(
             "action",
             "not_an_action",
-            _("`action` names an action, `service` the model it is done with; alone, it is the service."),
+            _("Send an action as `action` with its model as `service`, or alone as `service`."),
         )
     rates = known.rates(_card(known, service, now, rate_version))
     priced = quotes.quote(

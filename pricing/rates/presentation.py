@@ -16,7 +16,7 @@ from pricing.rates.rate import Band, Option, Rate, RateLine
 def price_lines(rate: Rate) -> list[str]:
     """A sentence for each line (and band) of a rate, the service's own multiplier applied."""
     if rate.cost_of_model:
-        return [_("What the chosen model costs")]
+        return [_("Price of the selected model")]
     sentences = [_band(line, band, rate.multiplier) for line in rate.lines for band in line.bands]
     if rate.minimum:
         sentences.append(_("at least %(credits)s") % {"credits": _credits(rate.minimum)})
@@ -29,7 +29,9 @@ def _band(line: RateLine, band: Band, multiplier: Decimal) -> str:
     words = {"credits": _credits(band.credits * multiplier), "per": f"{line.per:,}", "meter": meter}
     if line.whole_blocks:
         sentence = (
-            _("%(credits)s per begun %(per)s %(meter)s") if many else _("%(credits)s per begun %(meter)s")
+            _("%(credits)s per %(per)s %(meter)s, rounded up")
+            if many
+            else _("%(credits)s per %(meter)s, rounded up")
         )
     else:
         sentence = _("%(credits)s per %(per)s %(meter)s") if many else _("%(credits)s per %(meter)s")

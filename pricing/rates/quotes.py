@@ -180,5 +180,5 @@ def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine,
 def _rounded(value: Decimal) -> Decimal:
     """core.amounts.rounded, refusing what no balance can hold instead of failing on it."""
     if value > LARGEST:
-        raise UsageInvalid("usage", "too_large", _("No balance could ever pay for a use of this size."))
+        raise UsageInvalid("usage", "too_large", _("The usage costs more than the maximum balance."))
     return rounded(value)

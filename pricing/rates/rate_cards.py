@@ -139,7 +139,7 @@ def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
         card = RateCard.objects.select_for_update().get(pk=card_id)
         reasons = reasons_against(card)
         if not reasons and seen != fingerprint(rows_of(card.pk)):
-            reasons = [_("These are not the rates whose rehearsal was looked at. Look at it, then publish.")]
+            reasons = [_("The rates changed after the simulation. Review the new simulation, then publish.")]
         if reasons:
             raise CardNotPublishable(reasons)
         card.effective_at = max(card.effective_at, now)
@@ -154,9 +154,7 @@ def withdraw(card_id: Any, *, now: datetime) -> None:
     with transaction.atomic():
         card = RateCard.objects.select_for_update().get(pk=card_id)
         if card.state != RateCard.State.PUBLISHED or card.effective_at <= now:
-            raise CardNotPublishable(
-                [_("Only a published card whose date is still to come can be withdrawn.")]
-            )
+            raise CardNotPublishable([_("Only a published rate card with a future date can be withdrawn.")])
         RateCard.objects.filter(pk=card.pk).update(state=RateCard.State.WITHDRAWN)
         catalogue_cache.changed()
 
@@ -164,10 +162,10 @@ def withdraw(card_id: Any, *, now: datetime) -> None:
 def reasons_against(card: RateCard) -> list[str]:
     """Why this card cannot be published, whatever was looked at; empty when it can."""
     if card.state != RateCard.State.DRAFT:
-        return [_("This card is no draft.")]
+        return [_("This rate card is not a draft.")]
     rates = list(card.rates.select_related("service"))
     if not rates:
-        return [_("It has no rates: every service would become unpriced.")]
+        return [_("The rate card has no rates. Every service would be without a price.")]
     return [sentence for rate in rates for sentence in below_cost(rate)]
 
 
@@ -179,7 +177,7 @@ def below_cost(rate: Rate) -> list[str]:
         for band in line.bands:
             if cost is not None and band.credits * rate.multiplier < Decimal(cost) * line.per:
                 sentences.append(
-                    _("%(service)s sells %(meter)s below cost: %(price)s for %(per)s, which cost %(cost)s.")
+                    _("%(service)s sells %(meter)s below cost: %(price)s per %(per)s, cost %(cost)s.")
                     % {
                         "service": rate.service.key,
                         "meter": line.meter,

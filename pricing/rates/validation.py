@@ -50,7 +50,7 @@ def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decima
         raise UsageInvalid(
             "usage",
             "nothing_used",
-            _("Every quantity is zero. Send what was used; a use of nothing costs nothing."),
+            _("Every quantity is zero. Send at least one quantity above zero."),
         )
     return pairs
 
@@ -71,7 +71,7 @@ def _taken(line: RateLine, remaining: dict[str, Decimal]) -> Decimal | None:
             raise UsageInvalid(
                 f"usage.{parts[0]}",
                 "counted_twice",
-                _("%(part)s is a part of %(meter)s. Send one or the other, not both.")
+                _("%(part)s is part of %(meter)s. Send only one of them.")
                 % {"part": parts[0], "meter": line.meter},
             )
         return remaining.pop(line.meter)
@@ -82,26 +82,25 @@ def _taken(line: RateLine, remaining: dict[str, Decimal]) -> Decimal | None:
     raise UsageInvalid(
         f"usage.{line.meter}",
         "required",
-        _("The price counts %(meter)s and the use does not say how many. Send it, 0 included.")
-        % {"meter": line.meter},
+        _("The price depends on %(meter)s. Send this quantity, even if it is 0.") % {"meter": line.meter},
     )
 
 
 def _quantity(name: str, value: Any) -> Decimal:
     meter = _printable(name)
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
-        raise UsageInvalid(f"usage.{meter}", "not_a_number", _("A quantity is a number, such as 1200."))
+        raise UsageInvalid(f"usage.{meter}", "not_a_number", _("A quantity must be a number, such as 1200."))
     # A JSON parser may have made a float of "2.5"; its shortest text is what the client wrote.
     exact = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite():
         raise UsageInvalid(
-            f"usage.{meter}", "not_a_number", _("A quantity is a finite number, such as 1200.")
+            f"usage.{meter}", "not_a_number", _("A quantity must be a finite number, such as 1200.")
         )
     if exact < 0:
         raise UsageInvalid(
             f"usage.{meter}",
             "negative",
-            _("A quantity cannot be negative. To give credits back, reverse the charge."),
+            _("A quantity cannot be negative. Reverse the charge to return credits."),
         )
     if exact > meters.LARGEST_QUANTITY:
         raise UsageInvalid(
@@ -110,7 +109,7 @@ def _quantity(name: str, value: Any) -> Decimal:
             _("The largest quantity of one use is %(most)s.") % {"most": plain(meters.LARGEST_QUANTITY)},
         )
     if meter not in meters.FRACTIONAL and exact != exact.to_integral_value():
-        raise UsageInvalid(f"usage.{meter}", "fractional", _("Send a whole number: this meter has no parts."))
+        raise UsageInvalid(f"usage.{meter}", "fractional", _("Send a whole number for this meter."))
     if meter in meters.FRACTIONAL and exact != exact.quantize(Decimal("0.000001")):
         raise UsageInvalid(f"usage.{meter}", "fractional", _("Send at most six decimals."))
     return exact
@@ -130,18 +129,21 @@ def chosen(options: Mapping[str, Option], choices: Mapping[str, Any]) -> dict[st
             raise UsageInvalid(
                 f"options.{_printable(name)}",
                 "unknown_option",
-                _("This service has no such option. It has: %(options)s.")
+                _("This service does not have this option. Available options: %(options)s.")
                 % {"options": ", ".join(options) or _("none")},
             )
         if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > 100:
-            raise UsageInvalid(f"options.{name}", "invalid", _("An option's value is a short text."))
+            raise UsageInvalid(
+                f"options.{name}", "invalid", _("The value of an option must be a short text.")
+            )
         if option.multipliers is None:
             continue
         if value not in option.multipliers:
             raise UsageInvalid(
                 f"options.{name}",
                 "unknown_value",
-                _("No such choice. Choose one of: %(choices)s.") % {"choices": ", ".join(option.multipliers)},
+                _("This value is not available. Choose one of: %(choices)s.")
+                % {"choices": ", ".join(option.multipliers)},
             )
         factors[f"{name}={value}"] = option.multipliers[str(value)]
     for name, option in options.items():

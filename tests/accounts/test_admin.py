@@ -198,6 +198,6 @@ def _inlines(desk, account):
 
 def test_the_front_page_says_what_waits(desk, alice):
     page = desk.get("/admin/").content.decode()
-    assert "Credits with accounts" in page
-    assert "Refunds asked for" in page
-    assert "Show" in page
+    assert "Credits in accounts" in page
+    assert "Requested refunds" in page
+    assert "View" in page

@@ -84,7 +84,7 @@ def test_a_field_that_nobody_offers_is_refused(api: Any, field: str) -> None:
     answer = send(api, "charges", json.dumps({**BODY, field: "1"}))
     assert answer.status_code == 400
     assert answer.json()["errors"] == [
-        {"field": field, "code": "unknown_field", "message": "There is no such field here."}
+        {"field": field, "code": "unknown_field", "message": "This field is not supported."}
     ]
 
 

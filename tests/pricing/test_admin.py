@@ -86,15 +86,15 @@ def test_a_rate_of_a_draft_is_changed(browser, draft):
         ({"lines": '[{"meter": "tokns", "credits": "1"}]'}, "0.meter"),
         ({"lines": '[{"meter": "tokens", "credits": "1", "pre": 5}]'}, "0.pre"),
         ({"lines": '{"meter": "tokens"}'}, "valid list"),
-        ({"lines": "[]"}, "one of the two"),
+        ({"lines": "[]"}, "Enter either price lines"),
         ({"lines": "[", "multiplier": "1"}, "valid JSON"),
-        ({"cost_of_model": "on"}, "one of the two"),
+        ({"cost_of_model": "on"}, "Enter either price lines"),
         ({"options": '{"quality": {"default": "x", "multipliers": {"low": "1"}}}'}, "must be one of"),
-        ({"options": '["quality"]'}, "by its name"),
-        ({"options": '{"quality": 3}'}, "by its name"),
+        ({"options": '["quality"]'}, "by name"),
+        ({"options": '{"quality": 3}'}, "by name"),
         ({"multiplier": "0"}, "greater"),
         ({"minimum": "-1"}, "greater"),
-        ({"assumed": "on"}, "where an assumed figure comes from"),
+        ({"assumed": "on"}, "Enter the source"),
     ],
 )
 def test_a_rate_that_would_price_wrongly_is_refused_in_words(browser, draft, changes, told):
@@ -131,7 +131,7 @@ def test_a_coming_card_is_withdrawn_and_a_running_one_is_not(browser, draft):
     )
     told = {"action": "withdraw", "_selected_action": [str(card.pk) for card in RateCard.objects.all()]}
     answer = browser.post(reverse("admin:pricing_ratecard_changelist"), told, follow=True)
-    assert "still to come" in answer.content.decode()
+    assert "future date" in answer.content.decode()
     assert sorted(RateCard.objects.values_list("state", flat=True)) == ["published", "withdrawn"]
 
 

@@ -56,7 +56,7 @@ def test_it_tells_quantities_multipliers_rate_grants_and_balances(
         "45,000",
         "8.5",
         "quality=high × 1.5",
-        "version 2026-11-01",
+        "Version 2026-11-01",
         "Research notes",
         "c-81",
         "Small pack",
@@ -73,8 +73,8 @@ def test_it_tells_quantities_multipliers_rate_grants_and_balances(
 @pytest.mark.parametrize(
     ("covered_by", "mark", "sentence"),
     [
-        ("unlimited", "without limit", "your plan has this model without limit"),
-        ("own_key", "own key", "the call ran on your own provider key"),
+        ("unlimited", "unlimited", "this model is unlimited on your plan"),
+        ("own_key", "own key", "the call used your own provider key"),
     ],
 )
 def test_a_covered_use_says_why_it_cost_nothing(
@@ -101,7 +101,7 @@ def test_what_was_given_back_is_told_with_its_reason(
         now=now + timedelta(minutes=1),
     )
     page = text_of(signed_in(alice), address(charged))
-    assert "partly given back" in page
+    assert "partly returned" in page
     assert "The model answered nothing" in page
     assert "+5" in page
 

@@ -58,7 +58,7 @@ def test_grants_stand_in_the_order_in_which_they_are_spent(
     listed = page[page.index('class="grant-list"') :]
     order = [listed.index(">Daily"), listed.index("Launch week"), listed.index("Pack of mine")]
     assert order == sorted(order)
-    assert "20 credits of Launch week expire" in page
+    assert "20 credits (Launch week) expire" in page
 
 
 @pytest.mark.requirement("REFLY-06")
@@ -67,7 +67,7 @@ def test_a_limited_grant_names_its_services_and_does_not_count_as_available(
 ) -> None:
     give(account_of(alice), "300", timezone.now(), kind="bonus", services=["tag:advanced"])
     page = text_of(signed_in(alice))
-    assert "Only for services tagged advanced" in page
+    assert "Advanced models only" in page
     assert '<p class="balance-figure" title="100">100</p>' in page
     assert "300 more are for some services only." in page
 
@@ -111,7 +111,7 @@ def test_it_says_how_long_the_credits_last(
     spend(account, "100", now - timedelta(days=1, hours=1))
     spend(account, "50", now)
     # 350 are left of 500; 150 in two days are 75 a day
-    assert "Lasts about 4 days at your pace." in text_of(signed_in(alice))
+    assert "At your current usage, your credits last about 4 days." in text_of(signed_in(alice))
 
 
 @pytest.mark.requirement("APIN-07")
@@ -120,9 +120,9 @@ def test_a_low_balance_has_a_banner_with_its_threshold(
 ) -> None:
     account = account_of(alice)
     ledger.set_warning(account_id=account.pk, below=Decimal(40), now=timezone.now())
-    assert "at which you asked to be told" not in text_of(signed_in(alice))
+    assert "is below your alert threshold" not in text_of(signed_in(alice))
     spend(account, "70", timezone.now())
-    assert "Credits are below the 40 at which you asked to be told." in text_of(signed_in(alice))
+    assert "Your balance is below your alert threshold of 40 credits." in text_of(signed_in(alice))
 
 
 @pytest.mark.requirement("FLICK-06")
@@ -131,9 +131,9 @@ def test_out_of_credits_it_names_the_ways_on(
 ) -> None:
     spend(account_of(alice), "100", timezone.now())
     page = text_of(signed_in(alice))
-    assert "No credits left: calls are refused." in page
-    assert "The next credits come" in page and "21 Nov, 00:00" in page
-    assert "Upgrade to Starter" in page and "Upgrade to Creator" in page and "Buy a pack" in page
+    assert "You have no credits left. Calls are refused." in page
+    assert "You get new credits" in page and "21 Nov, 00:00" in page
+    assert "Upgrade to Starter" in page and "Upgrade to Creator" in page and "Buy credits" in page
 
 
 def test_a_debt_is_said_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
@@ -146,13 +146,13 @@ def test_a_debt_is_said_first(alice: User, account_of: AccountOf, signed_in: Sig
         account_id=account.pk, purchase_id=purchase, key="back", credits=None, reason="", now=now
     )
     page = text_of(signed_in(alice))
-    assert "30 are owed" in page
+    assert "You owe 30 credits" in page
 
 
 def test_a_new_account_sees_what_to_do_next(alice: User, signed_in: SignedIn) -> None:
     page = text_of(signed_in(alice))
-    assert "No use yet" in page
-    assert "How to make a call" in page
+    assert "No usage yet" in page
+    assert "Read documentation" in page
 
 
 @pytest.mark.requirement("REFLY-10")
@@ -165,7 +165,7 @@ def test_models_without_limit_are_named(
         entitlements, "unlimited_services", lambda account_id: frozenset({"claude-sonnet-4", "gpt-4o"})
     )
     page = text_of(signed_in(alice))
-    assert "Without limit on your plan" in page
+    assert "Unlimited on your plan" in page
     assert "Claude Sonnet 4, GPT-4o" in page
 
 

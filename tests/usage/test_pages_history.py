@@ -91,10 +91,10 @@ def test_a_grant_of_ones_own_can_be_followed(
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("since=2026-11-10&until=2026-11-01", "This day is before the first one."),
-        ("since=1815-01-01", "Choose a day between 2000 and today."),
+        ("since=2026-11-10&until=2026-11-01", "The end date is before the start date."),
+        ("since=1815-01-01", "Choose a date between 2000 and today."),
         ("since=yesterday", "Enter a valid date."),
-        ("grant=grant_1", "There is no such grant."),
+        ("grant=grant_1", "This grant does not exist."),
     ],
 )
 def test_a_filter_that_makes_no_sense_is_said_beside_it(

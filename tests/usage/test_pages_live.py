@@ -64,7 +64,7 @@ def test_a_use_that_costs_nothing_wakes_the_page_too(
     assert client.get(f"/counter?seen={version(account)}", headers=HTMX).status_code == 204
     page = client.get(f"/dashboard/activity?since={since}", headers=HTMX).content.decode()
     new = page[page.index('class="is-new"') :]
-    assert "c-82" in new and "without limit" in new
+    assert "c-82" in new and "unlimited" in new
 
 
 @pytest.mark.requirement("FLICK-05")

@@ -96,7 +96,7 @@ def test_a_limit_set_on_the_page_refuses_calls_and_says_when_it_is_free_again(
     refused = api.post("charges", use, key="2")
     assert (refused.status_code, refused.json()["code"]) == (429, "limit_reached")
     page = text_of(client, address(project))
-    assert "limit reached" in page and "free again" in page
+    assert "limit reached" in page and "resets" in page
     assert "limit reached" in text_of(client, "/projects/")
     # without the limit it goes on
     client.post(address(project), {"name": "Mail server", "daily_limit": ""})
@@ -111,7 +111,7 @@ def test_yesterdays_window_counts_for_nothing_on_the_page(
     client = signed_in(alice)
     client.post(address(project), {"name": project.name, "daily_limit": "20"})
     spend(account_of(alice), "15", timezone.now(), project_id=project.pk)
-    assert "15 of 20 today" in text_of(client, "/projects/")
+    assert "15 of 20 used today" in text_of(client, "/projects/")
     clock.shift(24 * 3600)
     assert "0 of 20 today" in text_of(client, "/projects/")
 
@@ -129,7 +129,7 @@ def test_a_project_is_made_renamed_archived_and_taken_back(alice: User, signed_i
     made.refresh_from_db()
     assert (made.name, made.archived_at is not None) == ("Chat", True)
     assert "1 archived" in text_of(client, "/projects/")
-    assert "calls that name it are refused" in text_of(client, address(made))
+    assert "Calls with its ID are refused" in text_of(client, address(made))
     client.post(f"{address(made)}restore/")
     assert Project.objects.get().archived_at is None
 
@@ -138,11 +138,11 @@ def test_two_live_projects_never_have_one_name(alice: User, signed_in: SignedIn,
     client = signed_in(alice)
     answer = client.post("/projects/", {"name": "Mail server"})
     assert answer.status_code == 422
-    assert "Another project of this account has this name" in answer.content.decode()
+    assert "A project with this name already exists" in answer.content.decode()
     client.post(f"{address(project)}archive/")
     client.post("/projects/", {"name": "Mail server"})
     page = client.post(f"{address(project)}restore/", follow=True).content.decode()
-    assert "Another project of this account has this name" in page
+    assert "A project with this name already exists" in page
     assert Project.objects.filter(archived_at=None).count() == 1
 
 
@@ -152,7 +152,7 @@ def test_a_limit_that_is_none_is_refused_beside_its_field(
 ) -> None:
     answer = signed_in(alice).post(address(project), {"name": "Mail server", "daily_limit": limit})
     assert answer.status_code == 422
-    assert f"“{limit}” is no number of credits" in answer.content.decode()
+    assert f"“{limit}” is not a valid amount" in answer.content.decode()
     assert not limits().exists()
 
 

@@ -58,7 +58,7 @@ def test_a_report_stands_open_on_the_page_until_it_is_answered(
     assert ">Open<" in page
     assert "<textarea" not in page  # one open report is enough
     again = signed_in(alice).post(f"{page_of_charge}report/", {"reason": "Hello?"}, follow=True)
-    assert "somebody looks at it" in again.content.decode()
+    assert "is being reviewed" in again.content.decode()
     assert ChargeReport.objects.count() == 1
 
 
@@ -121,9 +121,9 @@ def test_staff_answer_without_credits(
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"answer": "", "give_back": "all", "part": ""}, "Say what you found"),
-        ({"answer": "Yes", "give_back": "part", "part": ""}, "is no amount"),
-        ({"answer": "Yes", "give_back": "part", "part": "-3"}, "is no amount"),
+        ({"answer": "", "give_back": "all", "part": ""}, "Enter an answer"),
+        ({"answer": "Yes", "give_back": "part", "part": ""}, "is not a valid amount"),
+        ({"answer": "Yes", "give_back": "part", "part": "-3"}, "is not a valid amount"),
         ({"answer": "Yes", "give_back": "all", "part": "3"}, "or leave this empty"),
     ],
 )
@@ -142,7 +142,7 @@ def test_more_than_the_charge_cannot_go_back(
     before = balance(account_of(alice))
     form = {"answer": "Yes", "give_back": "part", "part": "20.5"}
     answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form, follow=True)
-    assert "20.5 credits cannot go back, 20 are left" in answer.content.decode()
+    assert "20.5 credits cannot be returned. 20 are left" in answer.content.decode()
     report.refresh_from_db()
     assert (report.status, balance(account_of(alice))) == ("open", before)
 

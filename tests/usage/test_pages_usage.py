@@ -39,7 +39,7 @@ def test_it_shows_the_use_of_each_project(alice: User, account_of: AccountOf, si
     client = signed_in(alice)
     table = part_table(text_of(client, "/usage/?by=project"))
     assert "Research notes" in table and "12.5" in table
-    assert "Without a canvas" in table
+    assert "No canvas" in table
     only = text_of(client, f"/usage/?by=project&only={notes.public_id}")
     assert '<span class="stat-figure">12.5</span>' in only
 

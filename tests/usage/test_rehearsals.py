@@ -151,7 +151,7 @@ def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signe
     publish = reverse("admin:pricing_ratecard_publish", args=[card.pk])
     card.rates.filter(service__key="kimi-k2").update(multiplier=5)
     answer = browser.post(publish, {"seen": seen}, follow=True)
-    assert "rehearsal" in answer.content.decode()
+    assert "simulation" in answer.content.decode()
     assert RateCard.objects.get(pk=card.pk).state == "draft"
     (seen,) = re.findall(r'name="seen" value="(\w+)"', browser.get(address).content.decode())
     browser.post(publish, {"seen": seen})

@@ -58,7 +58,7 @@ class Accounts(Endpoint):
             raise Problem(
                 409,
                 "external_id_taken",
-                _("There is an account with this external id already."),
+                _("An account with this external id already exists."),
                 account=existing.public_id,
             ) from None
         return account

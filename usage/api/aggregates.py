@@ -61,7 +61,7 @@ class Usage(Endpoint):
             )
         except aggregates.TooManyRows:
             raise field_problem(
-                "from", "range_too_long", _("This question has too many answers. Ask for a shorter range.")
+                "from", "range_too_long", _("The result is too large. Request a shorter period.")
             ) from None
         data = [
             {
@@ -94,10 +94,10 @@ class Usage(Endpoint):
         end = query.get("to", self.now)
         start = query.get("from", end - timedelta(days=USUAL_DAYS))
         if start >= end:
-            raise field_problem("to", "invalid", _("The end must come after the beginning."))
+            raise field_problem("to", "invalid", _("The end must be later than the start."))
         longest = aggregates.LONGEST_DAYS[interval]
         if end - start > timedelta(days=longest):
             raise field_problem(
-                "from", "range_too_long", _("Ask for at most %(days)s days at a time.") % {"days": longest}
+                "from", "range_too_long", _("Request at most %(days)s days at a time.") % {"days": longest}
             )
         return start, end

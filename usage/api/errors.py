@@ -74,34 +74,39 @@ def _of_ledger(error: Exception, now: datetime) -> Problem:
     if isinstance(error, ledger.KeyReused):
         return idempotency.reused()
     if isinstance(error, ledger.HoldClosed):
-        detail = _("This hold is closed: it is %(status)s already.") % {"status": error.status}
+        detail = _("This hold is closed. Its status is %(status)s.") % {"status": error.status}
         return Problem(409, "hold_closed", detail, hold_status=error.status)
     if isinstance(error, ledger.NotReversible):
         return Problem(
             409,
             "not_reversible",
-            _("%(asked)s credits were asked back, and %(left)s are left of this charge.")
+            _("%(asked)s credits cannot be returned. Only %(left)s credits of this charge are left.")
             % {"asked": plain(error.asked), "left": plain(error.left)},
             left=plain(error.left),
         )
     if isinstance(error, ledger.AlreadyExpired):
-        return field_problem("expires_at", "in_the_past", _("Credits that have expired cannot be given."))
+        return field_problem(
+            "expires_at", "in_the_past", _("Credits with an expiry in the past cannot be granted.")
+        )
     if isinstance(error, ledger.UnknownWallet):
         return unknown_account()
     if isinstance(error, ledger.UnknownCharge | ledger.UnknownHold):
         return not_found()
     if isinstance(error, ledger.AmountInvalid):
-        return field_problem("credits", "out_of_range", _("This amount is beyond what a balance can hold."))
+        return field_problem("credits", "out_of_range", _("The amount exceeds the maximum balance."))
     raise error
 
 
 def _insufficient(error: ledger.InsufficientCredits, ways: list[dict[str, Any]]) -> Problem:
     figures: dict[str, Any] = {"needed": plain(error.needed), "available": plain(error.available)}
-    detail = _("This needs %(needed)s credits, and %(available)s can be spent on it.") % figures
+    detail = (
+        _("This costs %(needed)s credits, but only %(available)s credits are available for it.") % figures
+    )
     if isinstance(error, ledger.InDebt):
         figures["debt"] = plain(error.debt)
         detail = (
-            _("%(debt)s credits are owed from a refund or dispute: new credits repay them first.") % figures
+            _("The account owes %(debt)s credits after a refund or dispute. New credits repay it first.")
+            % figures
         )
     return Problem(402, "insufficient_credits", detail, **figures, ways_on=ways)
 

@@ -34,7 +34,7 @@ class ProviderKeys(Endpoint):
             raise field_problem(
                 "provider",
                 "unknown_provider",
-                _("No own keys of this provider are taken. Choose one of: %(known)s.")
+                _("Provider keys are not supported for this provider. Choose one of: %(known)s.")
                 % {"known": ", ".join(known) or _("none")},
             )
         key = provider_keys.store(

@@ -123,7 +123,7 @@ class HoldInput(ChargeInput):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("usage" in attrs) == ("credits" in attrs):
             raise serializers.ValidationError(
-                {"usage": _("Say how much to hold: either the largest expected usage, or credits.")}
+                {"usage": _("Send the amount to hold: either the largest expected usage or credits.")}
             )
         return attrs
 
@@ -137,7 +137,7 @@ class CaptureInput(AccountNamed):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("usage" in attrs) == ("credits" in attrs):
             raise serializers.ValidationError(
-                {"usage": _("Say what was used: either the real usage, or credits.")}
+                {"usage": _("Send what was used: either the actual usage or credits.")}
             )
         return attrs
 
@@ -166,7 +166,7 @@ class Zone(Text):
     """An IANA time zone."""
 
     default_error_messages = {
-        "unknown": _("“{given}” is no time zone. Send an IANA name such as “Europe/Berlin”.")
+        "unknown": _("“{given}” is not a time zone. Send an IANA name such as “Europe/Berlin”.")
     }
 
     def to_internal_value(self, data: Any) -> str:
@@ -225,7 +225,7 @@ class Span(PageQuery):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "from" in attrs and "to" in attrs and attrs["from"] >= attrs["to"]:
-            raise serializers.ValidationError({"to": _("The end must come after the beginning.")})
+            raise serializers.ValidationError({"to": _("The end must be later than the start.")})
         return attrs
 
 

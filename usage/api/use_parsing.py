@@ -48,7 +48,7 @@ def _member(principal: Principal, account_id: UUID, named: str | None) -> UUID |
         raise Problem(
             403,
             "missing_scope",
-            _("To charge for another member this key needs the scope “manage”."),
+            _("This key needs the scope “manage” to charge for another member."),
             scope="manage",
         )
     return member_id

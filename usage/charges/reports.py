@@ -31,16 +31,14 @@ class AlreadyReported(Exception):
     code = "already_reported"
 
     def __init__(self) -> None:
-        super().__init__(
-            _("This charge is reported already, and somebody looks at it. Its outcome will stand here.")
-        )
+        super().__init__(_("This charge was already reported and is being reviewed."))
 
 
 class AlreadyAnswered(Exception):
     """The report has its answer."""
 
     def __init__(self) -> None:
-        super().__init__(_("This report was answered meanwhile. Its answer stands below."))
+        super().__init__(_("This report was already answered. See the answer below."))
 
 
 def open_report(charge: Charge, *, reason: str, reporter_id: UUID | None, now: datetime) -> ChargeReport:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
@@ -38,8 +39,17 @@ class GrantLine:
 
     @property
     def services_text(self) -> str:
-        """What it pays for, in words: names of services, and `services tagged advanced`."""
-        return ", ".join(_scope(scope) for scope in self.grant.services or ())
+        """What the grant pays for: "Advanced and multimodal models only"."""
+        tags, keys = [], []
+        for scope in self.grant.services or ():
+            if scope.startswith("tag:"):
+                tags.append(scope.removeprefix("tag:"))
+            else:
+                keys.append(scope)
+        services = list(statistics.service_names(keys).values())
+        if tags:
+            services.append(_("%(tags)s models") % {"tags": get_text_list(tags, _("and"))})
+        return capfirst(_("%(services)s only") % {"services": get_text_list(services, _("and"))})
 
 
 @dataclass(frozen=True)
@@ -89,13 +99,6 @@ class Pace:
     a_day: Decimal
     total: Decimal
     days_left: int | None
-
-
-def _scope(scope: str) -> str:
-    kind, _colon, tag = scope.partition(":")
-    if kind == "tag":
-        return _("services tagged %(tag)s") % {"tag": tag}
-    return statistics.service_names([scope])[scope]
 
 
 def version_of(account: Account, now: datetime) -> str:

@@ -51,10 +51,10 @@ def unnamed(dimension: str) -> str:
     """What use is called that has no project, conversation, member or key."""
     wording = catalogue_cache.current().wording
     return {
-        "project": _("Without a %(project)s") % {"project": wording.project if wording else _("project")},
-        "conversation": _("Outside a conversation"),
-        "member": _("By keys of the platform"),
-        "api_key": _("Without an account key"),
+        "project": _("No %(project)s") % {"project": wording.project if wording else _("project")},
+        "conversation": _("No conversation"),
+        "member": _("Platform API keys"),
+        "api_key": _("Without account API key"),
     }.get(dimension, _("Unknown"))
 
 

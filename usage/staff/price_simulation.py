@@ -35,10 +35,10 @@ class RehearsedCardAdmin(RateCardAdmin):
         fields = super().get_fields(request, obj)
         return fields if obj is None else ["rehearsal_", *fields]
 
-    @admin.display(description=_("rehearsal"))
+    @admin.display(description=_("price simulation"))
     def rehearsal_(self, card: RateCard) -> str:
         link = reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])
-        words = _("Rehearse and publish") if card.state == RateCard.State.DRAFT else _("Rehearse")
+        words = _("Simulate and publish") if card.state == RateCard.State.DRAFT else _("Simulate prices")
         return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
 
     def get_urls(self) -> list[URLPattern]:
@@ -64,7 +64,7 @@ class RehearsedCardAdmin(RateCardAdmin):
         days = form.cleaned_data["days"] if form.is_valid() else DaysForm.base_fields["days"].initial
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
-            "title": _("Rehearsal of %(card)s") % {"card": card.version},
+            "title": _("Price simulation of %(card)s") % {"card": card.version},
             "card": card,
             "form": form,
             "days": days,
@@ -84,7 +84,7 @@ class RehearsedCardAdmin(RateCardAdmin):
         except rate_cards.CardNotPublishable as error:
             self.message_user(request, str(error), messages.ERROR)
             return redirect("admin:pricing_ratecard_rehearsal", card.pk)
-        self.message_user(request, _("%(card)s is published.") % {"card": card.version})
+        self.message_user(request, _("%(card)s was published.") % {"card": card.version})
         return redirect("admin:pricing_ratecard_changelist")
 
     def _card(self, request: HttpRequest, card_id: UUID) -> RateCard:

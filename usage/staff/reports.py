@@ -36,24 +36,24 @@ class AnswerForm(forms.ModelForm):
         label=_("Answer"),
         max_length=2000,
         widget=UnfoldAdminTextareaWidget,
-        help_text=_("The user reads it on the charge's page and in an e-mail."),
-        error_messages={"required": _("Say what you found: the user reads it, and the ledger keeps it.")},
+        help_text=_("Shown to the user on the charge page and sent by e-mail."),
+        error_messages={"required": _("Enter an answer. It is shown to the user and stored in the ledger.")},
     )
     give_back = forms.ChoiceField(
         label=_("Credits"),
         choices=[
-            (NOTHING, _("Return nothing")),
-            (ALL, _("Return all that is left of the charge")),
-            (PART, _("Return a part")),
+            (NOTHING, _("Return no credits")),
+            (ALL, _("Return all remaining credits of the charge")),
+            (PART, _("Return some credits")),
         ],
         initial=NOTHING,
         widget=UnfoldAdminRadioSelectWidget,
     )
     part = forms.CharField(
-        label=_("The part"),
+        label=_("Credits to return"),
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("In credits, such as 5.5; only with “Return a part”."),
+        help_text=_("Enter credits, such as 5.5, if you choose “Return a part”."),
     )
 
     class Meta:
@@ -69,7 +69,7 @@ class AnswerForm(forms.ModelForm):
         part = amounts.parse(text)
         if not part:
             raise forms.ValidationError(
-                _("“%(given)s” is no amount. Write credits above zero, such as 5.5."),
+                _("“%(given)s” is not a valid amount. Enter credits above zero, such as 5.5."),
                 params={"given": text},
             )
         return part
@@ -137,7 +137,10 @@ class ReportAdmin(StaffAdmin):
             self.message_user(request, str(error), messages.ERROR)
         except ledger.NotReversible as error:
             told = {"asked": amounts.plain(error.asked), "left": amounts.plain(error.left)}
-            words = _("Not answered: %(asked)s credits cannot go back, %(left)s are left of it.") % told
+            words = (
+                _("Answer not saved: %(asked)s credits cannot be returned. %(left)s are left of the charge.")
+                % told
+            )
             self.message_user(request, words, messages.ERROR)
         else:
             return page

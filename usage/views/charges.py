@@ -37,7 +37,7 @@ def report_charge(request: AccountRequest, public_id: str) -> HttpResponse:
     except reports.AlreadyReported as error:
         messages.info(request, str(error))
     else:
-        messages.success(request, _("Reported. A person looks at it and answers here and by e-mail."))
+        messages.success(request, _("Report sent. You will see our answer here and get it by e-mail."))
     return redirect("charge", public_id)
 
 

@@ -47,11 +47,11 @@ class RangeForm(forms.Form):
         since, until = told.get("since"), told.get("until")
         if since and until and since > until:
             self.add_error(
-                "until", _("This day is before the first one. Choose a later day, or leave it empty.")
+                "until", _("The end date is before the start date. Choose a later date, or leave it empty.")
             )
         for name, day in (("since", since), ("until", until)):
             if day and not EARLIEST <= day <= self.today + timedelta(days=1):
-                self.add_error(name, _("Choose a day between 2000 and today."))
+                self.add_error(name, _("Choose a date between 2000 and today."))
         return told
 
     def told(self, name: str) -> Any:
@@ -68,7 +68,7 @@ class UsageForm(RangeForm):
     DAYS = {"7": 7, "30": 30, "90": 90}
 
     days = forms.ChoiceField(
-        label=_("Range"),
+        label=_("Period"),
         required=False,
         choices=[("7", _("Last 7 days")), ("30", _("Last 30 days")), ("90", _("Last 90 days"))],
     )
@@ -82,7 +82,7 @@ class UsageForm(RangeForm):
         told = super().clean()
         since, until = told.get("since"), told.get("until") or self.today
         if since and (until - since).days >= LONGEST:
-            self.add_error("since", _("At most 366 days are shown at once. Choose a later first day."))
+            self.add_error("since", _("A period can have at most 366 days. Choose a later start date."))
         return told
 
     @property
@@ -136,7 +136,7 @@ class HistoryForm(RangeForm):
     def clean_grant(self) -> str:
         text: str = self.cleaned_data["grant"]
         if text and Grant.uuid_of(text) is None:
-            raise forms.ValidationError(_("There is no such grant."))
+            raise forms.ValidationError(_("This grant does not exist."))
         return text
 
     @property
@@ -165,7 +165,7 @@ class CreditsInput(forms.CharField):
         credits = amounts.parse(text)
         if not credits:
             raise forms.ValidationError(
-                _("“%(given)s” is no number of credits. Write one above zero, such as 250 or 2.5."),
+                _("“%(given)s” is not a valid amount. Enter credits above zero, such as 250 or 2.5."),
                 params={"given": text},
             )
         return credits
@@ -174,11 +174,13 @@ class CreditsInput(forms.CharField):
 class ProjectForm(forms.Form):
     """A project's name and what it may spend a day."""
 
-    name = forms.CharField(label=_("Name"), max_length=100, error_messages={"required": _("Give it a name.")})
+    name = forms.CharField(label=_("Name"), max_length=100, error_messages={"required": _("Enter a name.")})
     daily_limit = CreditsInput(
         label=_("Daily limit"),
         required=False,
-        help_text=_("In credits. At the limit calls are refused until the next day. Empty: no limit."),
+        help_text=_(
+            "In credits. At the limit, calls are refused until the next day. Leave empty for no limit."
+        ),
     )
 
 
@@ -186,9 +188,9 @@ class ReportForm(forms.Form):
     """Why somebody finds a charge abnormal."""
 
     reason = forms.CharField(
-        label=_("What is wrong with it?"),
+        label=_("What is wrong?"),
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 4}),
-        help_text=_("Say what you expected. A person looks at the call and answers here and by e-mail."),
-        error_messages={"required": _("Say what is wrong, so that we know what to look for.")},
+        help_text=_("Describe what you expected. We answer here and by e-mail."),
+        error_messages={"required": _("Describe the problem.")},
     )

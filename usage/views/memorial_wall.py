@@ -31,7 +31,9 @@ def stand(request: AccountRequest) -> HttpResponse:
     except memorial.NoMark as error:
         raise Http404 from error
     if on:
-        messages.success(request, _("“%(name)s” stands on the wall.") % {"name": request.account.name})
+        messages.success(
+            request, _("“%(name)s” was added to the memorial wall.") % {"name": request.account.name}
+        )
     else:
-        messages.success(request, _("Your name is off the wall."))
+        messages.success(request, _("Your name was removed from the memorial wall."))
     return redirect("settings")

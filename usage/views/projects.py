@@ -38,7 +38,7 @@ def projects_page(request: AccountRequest) -> HttpResponse:
             except projects.NameTaken as error:
                 form.add_error("name", str(error))
             else:
-                messages.success(request, _("“%(name)s” is ready.") % {"name": made.name})
+                messages.success(request, _("“%(name)s” was created.") % {"name": made.name})
                 return redirect("project", made.public_id)
     context = {
         "lines": project_summary.lines_of(request.account, now),
@@ -83,7 +83,7 @@ def archive(request: AccountRequest, public_id: str) -> HttpResponse:
         account_id=request.account.pk, project_id=line.project.pk, archived=True, now=timezone.now()
     )
     told = {"name": line.project.name}
-    messages.success(request, _("“%(name)s” is archived: it takes no more calls.") % told)
+    messages.success(request, _("“%(name)s” was archived. Its calls are refused.") % told)
     return redirect("projects")
 
 
@@ -100,7 +100,7 @@ def restore(request: AccountRequest, public_id: str) -> HttpResponse:
     except projects.NameTaken as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, _("“%(name)s” takes calls again.") % {"name": line.project.name})
+        messages.success(request, _("“%(name)s” was restored.") % {"name": line.project.name})
     return redirect("project", public_id)
 
 
