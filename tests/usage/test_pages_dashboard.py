@@ -69,7 +69,7 @@ def test_a_limited_grant_names_its_services_and_does_not_count_as_available(
     page = text_of(signed_in(alice))
     assert "Advanced models only" in page
     assert '<p class="balance-figure" title="100">100</p>' in page
-    assert "300 more are for some services only." in page
+    assert "300 more credits are for selected services only." in page
 
 
 @pytest.mark.requirement("APIN-06", "FLOW-07")

@@ -113,7 +113,7 @@ def test_yesterdays_window_counts_for_nothing_on_the_page(
     spend(account_of(alice), "15", timezone.now(), project_id=project.pk)
     assert "15 of 20 used today" in text_of(client, "/projects/")
     clock.shift(24 * 3600)
-    assert "0 of 20 today" in text_of(client, "/projects/")
+    assert "0 of 20 used today" in text_of(client, "/projects/")
 
 
 @pytest.mark.requirement("FLOW-07")
