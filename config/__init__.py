@@ -1,4 +1,4 @@
-"""The house's wiring: settings, addresses, background work, and how it is started."""
+"""The project: settings, URLs, background work, health, and the supervisor that starts it."""
 
 from config.celery import app as celery_app
 

@@ -1,6 +1,6 @@
 """The admin's first page: figures that show whether something needs attention, each linked to its list.
 
-Invariant: nothing here sums the ledger; every figure comes from a cached balance or an index.
+Invariant: no figure sums the ledger; each comes from stored balances or an index.
 """
 
 from dataclasses import dataclass

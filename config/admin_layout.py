@@ -63,7 +63,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """unfold's side bar: groups with the lists that exist and that this person may see."""
+    """The side bar of unfold: groups of the lists that this person may view."""
     groups = []
     for title, items in _GROUPS:
         shown = [item for item in (_item(request, *entry) for entry in items) if item]

@@ -1,7 +1,7 @@
-"""The message broker that needs no server of its own: PGMQ's tables in the PostgreSQL that is there anyway.
+"""The default message broker: PGMQ, tables in the same PostgreSQL, without a server of its own.
 
 Invariant: installing is idempotent and safe to run from several processes at once. Any broker may lose or
-repeat a message: tasks are idempotent and what is due is found again from the database.
+repeat a message: tasks are idempotent and due work is found again from the database.
 """
 
 from typing import Any
@@ -10,22 +10,22 @@ import pgmq
 import psycopg
 from psycopg import conninfo
 
-# Longer than any task may run (settings.CELERY_TASK_TIME_LIMIT), or a running task would be handed out twice.
+# Longer than any task may run (settings.CELERY_TASK_TIME_LIMIT), or a running task would be delivered twice.
 VISIBILITY_TIMEOUT_SECONDS = 180
 INSTALL_LOCK = 7301
-# Options of Django's own, which libpq does not know.
+# Options of Django that libpq does not accept.
 DJANGOS = {"assume_role", "isolation_level", "pool", "server_side_binding"}
 
 
 def connection_string(database: dict[str, Any]) -> str:
-    """libpq's form of a Django database: PGMQ's client cannot take a socket directory any other way."""
+    """A Django database as libpq keywords: the client of PGMQ accepts a socket directory in no other form."""
     options = {
         "host": database.get("HOST"),
         "port": database.get("PORT"),
         "dbname": database["NAME"],
         "user": database.get("USER"),
         "password": database.get("PASSWORD"),
-        # DATABASE_URL=postgres:///name?host=/run/postgresql&sslmode=require puts libpq's words here.
+        # DATABASE_URL=postgres:///name?host=/run/postgresql&sslmode=require puts libpq keywords here.
         **{name: v for name, v in database.get("OPTIONS", {}).items() if name not in DJANGOS},
     }
     return conninfo.make_conninfo("", **{name: value for name, value in options.items() if value})
@@ -38,7 +38,7 @@ def transport_options(database: dict[str, Any]) -> dict[str, Any]:
         # The schema is installed by `install`; there is no extension to create.
         "init_extension": False,
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
-        # A long poll is one statement running in PostgreSQL; a short one lets the worker stop quickly.
+        # A poll is one statement running in PostgreSQL; short polls let the worker stop quickly.
         "wait_time_seconds": 1,
         "poll_interval_ms": 100,
         "polling_interval": 0.1,
@@ -48,7 +48,7 @@ def transport_options(database: dict[str, Any]) -> dict[str, Any]:
 
 
 def install(database: dict[str, Any]) -> bool:
-    """Put PGMQ's schema into the database; False when it was there already."""
+    """Install the schema of PGMQ in the database; False when it is installed already."""
     with psycopg.connect(connection_string(database)) as connection:
         connection.execute("select pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
         if connection.execute("select to_regnamespace('pgmq')").fetchone() != (None,):

@@ -1,7 +1,7 @@
-"""Background work: the Celery application, and the heartbeats by which health is told.
+"""The Celery application, and the heartbeats that health checks read.
 
-Invariant: the worker's heartbeat is written by a task that went through the broker, so a stalled worker or a
-dead broker turns `/readyz` red; beat's is written by beat itself, so the two can be told apart.
+Invariant: a task that went through the broker writes the heartbeat of the worker, so a stalled worker or a dead
+broker makes `/readyz` fail; beat writes its own, so that the two can be distinguished.
 """
 
 import logging.config
@@ -22,24 +22,24 @@ BEAT_EVERY_SECONDS = 5.0
 
 
 class Scheduler(PersistentScheduler):
-    """Celery's own scheduler, which also says that it is alive."""
+    """Celery's own scheduler, which also writes a heartbeat."""
 
-    _said_at = float("-inf")
+    _beat_at = float("-inf")
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         wait: float = super().tick(*arguments, **options)
-        if time.monotonic() - self._said_at >= BEAT_EVERY_SECONDS:
+        if time.monotonic() - self._beat_at >= BEAT_EVERY_SECONDS:
             from config import health
 
-            # A database that is away for a moment must not end beat; its silence turns health red.
+            # An unreachable database must not end beat; a missing heartbeat makes the health check fail.
             if health.beat_quietly("beat"):
-                self._said_at = time.monotonic()
+                self._beat_at = time.monotonic()
         return min(wait, BEAT_EVERY_SECONDS)
 
 
 @app.task(name="config.heartbeat", ignore_result=True)
 def heartbeat() -> None:
-    """Say that a worker takes tasks from the broker and reaches the database."""
+    """Record that a worker receives tasks from the broker and reaches the database."""
     from config import health
 
     health.beat("worker")
@@ -47,13 +47,13 @@ def heartbeat() -> None:
 
 @signals.worker_ready.connect
 def say_ready(sender: Any, **_: Any) -> None:
-    """Send one heartbeat through the broker at once, so that a fresh start need not wait for beat."""
+    """Send one heartbeat through the broker at start, without waiting for beat."""
     heartbeat.delay()
 
 
 @signals.setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
-    """Worker and beat log like the web process; connecting here stops Celery from installing its own."""
+    """Log as the web process does; connecting to this signal keeps Celery from installing its own logging."""
     from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)

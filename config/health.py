@@ -1,7 +1,7 @@
-"""Is it alive, is it ready: `/healthz` and `/readyz`, and the heartbeats behind the second.
+"""Health checks: `/healthz` (alive) and `/readyz` (ready), and the heartbeats that the second one reads.
 
-Invariant: `/readyz` is 200 only when a purchase could be made and its background work would be done; else
-503 and a word for each part that is red. It tells no secret and no detail that helps an intruder.
+Invariant: `/readyz` is 200 only when a purchase and its background work would succeed; otherwise 503 with the
+state of each part. It contains no secret and no internal detail.
 """
 
 import logging
@@ -27,7 +27,7 @@ def beat(name: str) -> None:
 
 
 def beat_quietly(name: str) -> bool:
-    """Record a heartbeat; False, and a line in the log, when it could not be stored."""
+    """Record a heartbeat; False, with a log entry, when it could not be stored."""
     try:
         beat(name)
     except Exception:
@@ -40,7 +40,7 @@ def beat_quietly(name: str) -> bool:
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """Alive: this process answers. The database is not asked: its faults are no reason to restart us."""
+    """Alive: this process responds. A database failure is no reason to restart it, so it is not checked."""
     return JsonResponse({"status": "ok"})
 
 
@@ -59,9 +59,9 @@ PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {"/healthz": healthz,
 
 
 class Probes:
-    """Middleware that answers the two questions whatever host they are put to.
+    """Middleware that answers both checks for any Host header.
 
-    A balancer asks by the machine's address, which is no host of the site and would be refused further on.
+    A load balancer uses the address of the machine, which is not in ALLOWED_HOSTS.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -1,7 +1,7 @@
-"""Logging: one line for one event, with the request's id in each, and never a secret.
+"""Logging: one line for each event, with the request id, without secrets.
 
-Invariant: whatever is logged passes `without_secrets` before it is written; a secret that slips into a
-message or a traceback leaves as "[secret]".
+Invariant: every event passes `without_secrets` before it is written; a secret in a message or a traceback is
+replaced by "[secret]".
 """
 
 import re
@@ -26,7 +26,7 @@ HIDDEN = "[secret]"
 
 
 def without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A structlog processor that hides secrets in every text of the event, however deep."""
+    """A structlog processor that replaces secrets in every text of the event, at any depth."""
     return {
         name: HIDDEN if _SECRET_FIELDS.search(name) and value else hide(value)
         for name, value in event.items()
@@ -34,7 +34,7 @@ def without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dic
 
 
 def hide(value: Any) -> Any:
-    """The value with every secret in it replaced; anything that is not text, list or dict is left alone."""
+    """The value with every secret replaced; values other than text, list and dict are unchanged."""
     if isinstance(value, str):
         return _CARD.sub(_without_card, _SECRETS.sub(HIDDEN, value))
     if isinstance(value, dict):
@@ -47,7 +47,7 @@ def hide(value: Any) -> Any:
 
 
 def _without_card(found: re.Match[str]) -> str:
-    """Hide the digits when their check digit says card number; times and keys are left to be read."""
+    """Replace digits that have the check digit of a card number; timestamps and keys stay readable."""
     digits = [int(digit) for digit in found.group() if digit.isdigit()]
     doubled = [2 * d - 9 * (d > 4) for d in digits[-2::-2]]
     return HIDDEN if (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0 else found.group()
@@ -100,10 +100,10 @@ def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django's own handlers are taken off, so that each line is written once and in this form.
+            # Without Django's own handlers each line is written once and in this format.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            # One line for each task received and done says nothing that the task's own lines do not.
+            # A line for each task received and done adds nothing to the task's own lines.
             **{
                 name: {"level": "WARNING" if level == "INFO" else level}
                 for name in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "pgmq")

@@ -1,4 +1,4 @@
-"""What every request passes through: its id, and the content security policy of its part of the site."""
+"""Middleware for every request: the request id, and the content security policy by path."""
 
 import re
 import uuid
@@ -15,9 +15,9 @@ Next = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestId:
-    """Gives each request an id (`request.request_id`); a caller's own is kept when it is short and plain.
+    """Gives each request an id (`request.request_id`); a caller's own id is kept when it is short and valid.
 
-    The id stands in the answer's `X-Request-Id`, in every log line, and in the problem document of an error.
+    The id is in the response header `X-Request-Id`, in every log line, and in problem documents.
     """
 
     def __init__(self, get_response: Next) -> None:
@@ -27,8 +27,8 @@ class RequestId:
         offered = request.headers.get("X-Request-Id", "")
         identity = offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
         request.request_id = identity  # type: ignore[attr-defined]
-        # Not taken back afterwards: Django logs refusals after the last middleware, and the thread's next
-        # request sets its own.
+        # Not reset afterwards: Django logs errors after the last middleware, and the next request of the
+        # thread sets its own id.
         logs.request_id.set(identity)
         response = self.get_response(request)
         response["X-Request-Id"] = identity
@@ -36,9 +36,9 @@ class RequestId:
 
 
 class PolicyByPath:
-    """Pages that others wrote (the admin, the API's documentation) get their own content security policy.
+    """Third-party pages (the admin, the API documentation) get their own content security policy.
 
-    `settings.CSP_BY_PATH` maps the beginning of a path to the directives that differ from the portal's.
+    `settings.CSP_BY_PATH` maps a path prefix to the directives that differ from those of the portal.
     """
 
     def __init__(self, get_response: Next) -> None:

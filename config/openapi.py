@@ -1,4 +1,4 @@
-"""The OpenAPI document, generated from the endpoints: their names, keys, and the one shape of every error."""
+"""Generation of the OpenAPI document: operation names, authentication, and the problem document of errors."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class BrowserSession(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
 
 
 class Address(AutoSchema):
-    """How an endpoint describes itself."""
+    """The schema generator for our endpoints."""
 
     def get_operation_id(self) -> str:
         name = type(self.view).__name__
@@ -60,7 +60,7 @@ class Address(AutoSchema):
 
 
 def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Every operation may answer with a problem document."""
+    """Add the problem document to the responses of every operation."""
     refused = {
         "description": "A problem document (RFC 9457); `code` tells which.",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -73,7 +73,7 @@ def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def _anything_or_nothing(node: Any) -> None:
-    """Any JSON, null allowed, is any JSON: told as one of {} and null it would match twice, so never."""
+    """ "Any JSON value" includes null: as `oneOf` of {} and null, null would match twice and be invalid."""
     if isinstance(node, dict):
         if {} in node.get("oneOf", ()):
             del node["oneOf"]

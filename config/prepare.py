@@ -1,20 +1,20 @@
-"""What has to be there before the portal starts: `python -m config.prepare` (the supervisor: `--whole`).
+"""Preparation before the portal starts: `python -m config.prepare` (the supervisor adds `--whole`).
 
-Invariant: every step is idempotent, so that this runs at each start and each release, also twice at once.
+Invariant: every step is idempotent, so that this can run at each start and each release.
 """
 
 import os
 import sys
 from pathlib import Path
 
-# No app may be imported before Django is set up, hence the imports inside of the functions.
+# Apps can be imported only after django.setup(), hence the imports inside the functions.
 
 
 def prepare(*, whole: bool) -> None:
-    """Tables, cache, broker, catalogue, static files.
+    """Create tables and cache, install the broker, load the catalogue, collect static files.
 
-    `whole`: every process of the portal is about to start, so nobody's heartbeat counts yet; and beside the
-    sandbox a demo world is made.
+    `whole`: all processes are about to start, so old heartbeats are deleted; with the sandbox, the demo
+    data is created.
     """
     from django.conf import settings
     from django.core.cache import cache
@@ -36,7 +36,7 @@ def prepare(*, whole: bool) -> None:
 
 
 def _collect_static(root: Path) -> None:
-    """Collect and compress the static files, unless they are the same as last time (it takes seconds)."""
+    """Collect and compress the static files, unless they have not changed (it takes seconds)."""
     from django.contrib.staticfiles.finders import get_finders
     from django.core.management import call_command
 

@@ -1,7 +1,7 @@
-"""All settings, one file, driven by the environment; what is missing in production fails loudly.
+"""All settings, read from the environment; missing ones stop the start in production.
 
-Without configuration everything runs on this machine alone: embedded PostgreSQL, Celery over it, a cache
-in the database, mail in a local mailbox page, Stripe from the sandbox. See docs/runbook.md for the variables.
+Without configuration everything runs on this machine: embedded PostgreSQL, Celery over it, a cache in the
+database, e-mail on a local mailbox page, the sandbox in place of Stripe. docs/runbook.md lists the variables.
 """
 
 import importlib.util
@@ -27,14 +27,14 @@ SITE_URL = (env.str("SITE_URL", default="") or f"http://127.0.0.1:{PORT}").rstri
 CATALOGUE = env.str("CATALOGUE", default="refly")
 
 SECRET_KEY = env.str("SECRET_KEY", default=production.DEVELOPMENT_SECRET_KEY)
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # the old key, while it is being rotated
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # the old key during a rotation
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 
-# Payments: the real Stripe with its keys, else the sandbox.
+# Payments: Stripe if a key is set, otherwise the sandbox.
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several while one is rotated
-STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…: events of any other one are refused
+STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several during a rotation
+STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…: events of other accounts are refused
 SANDBOX = env.bool("SANDBOX", default=not STRIPE_SECRET_KEY and not PRODUCTION)
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or (
     f"{SITE_URL}/sandbox/stripe" if SANDBOX else production.STRIPE_API
@@ -89,7 +89,7 @@ MIDDLEWARE = [
     "config.middleware.RequestId",
     "core.problems.ProblemsUnderApi",
     "django.middleware.security.SecurityMiddleware",
-    "core.api_fast_path.KeyCalls",
+    "core.api_fast_path.ApiFastPath",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "config.middleware.PolicyByPath",
@@ -134,7 +134,7 @@ DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
 DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Limits on sign-in and the heartbeats need one cache that every process shares.
+# Sign-in limits and heartbeats need a cache that all processes share.
 CACHES: dict[str, Any] = {
     "default": env.cache("CACHE_URL")
     if "CACHE_URL" in GIVEN
@@ -145,7 +145,7 @@ CACHES: dict[str, Any] = {
     }
 }
 
-# Mail: the sandbox's mailbox page, unless EMAIL_URL names a server.
+# E-mail: the mailbox page of the sandbox, unless EMAIL_URL names a server.
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or f"billing@{urlsplit(SITE_URL).hostname}"
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
@@ -156,7 +156,7 @@ elif SANDBOX and importlib.util.find_spec("sandbox.email_backend"):
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-# Background work. What is due lives in rows; the schedule only says how often somebody looks.
+# Background work. Due work is found from rows in the database; the schedule sets how often.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "pgmq://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://localhost" else {}
@@ -164,11 +164,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "refill"
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True  # a task that dies with its worker is delivered again: tasks are idempotent
+CELERY_TASK_ACKS_LATE = True  # the task of a killed worker is delivered again: tasks are idempotent
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_SOFT_TIME_LIMIT = 100
 CELERY_TASK_TIME_LIMIT = 120
-CELERY_WORKER_PREFETCH_MULTIPLIER = 2  # times concurrency 2: no more than 4 messages are hidden from others
+CELERY_WORKER_PREFETCH_MULTIPLIER = 2  # times concurrency 2: at most 4 messages are reserved by a worker
 CELERY_WORKER_CONCURRENCY = env.int("WORKER_PROCESSES", default=2)
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
@@ -193,14 +193,14 @@ if SANDBOX:
         "sandbox-time": {"task": "sandbox.tasks.pass_time", "schedule": 10.0, "options": {"expires": 20}},
     }
 
-# The REST API. Keys: accounts.authentication; errors and answers: core.endpoint, core.problems.
+# The REST API. Keys: accounts.authentication; responses and errors: core.endpoint, core.problems.
 API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.KeyAuthentication",
         "accounts.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": [],  # core.endpoint.Endpoint asks for a principal and its scope itself
+    "DEFAULT_PERMISSION_CLASSES": [],  # core.endpoint.Endpoint checks the principal and its scope
     "DEFAULT_SCHEMA_CLASS": "config.openapi.Address",
     "EXCEPTION_HANDLER": "core.problems.handle",
 }
@@ -247,8 +247,8 @@ STORAGES = {
 }
 MEDIA_ROOT = VAR_DIR / "media"
 
-# Security. Cookies carry the port in their name: browsers share cookies between the ports of one host, and
-# two checkouts side by side would sign each other out.
+# Security. Cookie names contain the port: browsers share cookies between the ports of one host, so two local
+# portals would sign each other out.
 _SUFFIX = "" if PRODUCTION else f"_{PORT}"
 SESSION_COOKIE_NAME = f"refill_session{_SUFFIX}"
 CSRF_COOKIE_NAME = f"refill_csrf{_SUFFIX}"
@@ -258,7 +258,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 if PRODUCTION:
     SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
-    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked from inside, without TLS
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # requested internally, without TLS
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
     SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=True)
@@ -268,7 +268,7 @@ if PRODUCTION:
 _STRIPE_PAGES = [
     "https://checkout.stripe.com",
     "https://billing.stripe.com",
-]  # a form's answer may lead there
+]  # forms may redirect there
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -283,7 +283,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "frame-ancestors": [NONE],
     }
 }
-# unfold is built on Alpine, and the API's browsable page on Swagger UI: neither works without these.
+# unfold uses Alpine, and the API documentation uses Swagger UI: neither works without these.
 CSP_BY_PATH: dict[str, dict[str, Any]] = {
     "/admin/": {"script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE], "style-src": [SELF, UNSAFE_INLINE]},
     "/api/v1/docs/": {"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"]},
@@ -299,11 +299,11 @@ if SENTRY_DSN:
         dsn=SENTRY_DSN,
         environment=ENVIRONMENT,
         send_default_pii=False,
-        include_local_variables=False,  # a local variable may hold a key
+        include_local_variables=False,  # a local variable may contain a key
         traces_sample_rate=env.float("SENTRY_TRACES", default=0.0),
     )
 
-# Signing in: allauth, by address and password or by a code. Its limits count in the shared cache.
+# Sign-in: allauth, with e-mail address and password or with a code. Its limits use the shared cache.
 LANGUAGES = [("en", "English")]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
@@ -333,7 +333,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_SESSION_REMEMBER = True
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
-# How many proxies of ours append to X-Forwarded-For; what stands before theirs is whatever the client wrote.
+# The number of our proxies that append to X-Forwarded-For; entries before theirs are set by the client.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if PRODUCTION else 0)
 ACCOUNT_FORMS = {
     "signup": "accounts.sign_in_forms.SignUp",
@@ -357,7 +357,9 @@ MFA_FORMS = {
     "reauthenticate": "accounts.sign_in_forms.ShowSecondFactorAgain",
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
 }
-STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin asks for a second factor
-ADDRESS_PEPPER = env.str("ADDRESS_PEPPER", default="") or SECRET_KEY  # must outlive a rotation of SECRET_KEY
+STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin requires a second factor
+ADDRESS_PEPPER = (
+    env.str("ADDRESS_PEPPER", default="") or SECRET_KEY
+)  # must stay the same when SECRET_KEY is rotated
 ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])  # newest first; empty: derived from SECRET_KEY
 UNFOLD = admin_layout.UNFOLD

@@ -1,6 +1,6 @@
 """The second-factor adapter (setting MFA_ADAPTER): that of accounts, with the product's name.
 
-It is here because the name is the catalogue's, and accounts does not import pricing.
+The name comes from the catalogue, and accounts does not import pricing; hence the subclass.
 """
 
 from accounts import adapter

@@ -1,4 +1,4 @@
-"""Every page's address. Each app names its own in its `urls.py`."""
+"""The root URLconf; each app has its own `urls.py`."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from config import health
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("healthz", health.healthz, name="healthz"),  # both are answered earlier, by config.health.Probes
+    path("healthz", health.healthz, name="healthz"),  # both are served earlier, by config.health.Probes
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),

@@ -1,4 +1,4 @@
-"""The WSGI door (granian serves `config.wsgi:application`)."""
+"""The WSGI application (granian serves `config.wsgi:application`)."""
 
 import os
 

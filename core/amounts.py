@@ -1,4 +1,4 @@
-"""Amounts of credits: one scale, one rounding, one way to write them.
+"""Amounts of credits: scale, rounding and notation.
 
 Invariant: a credit amount is a Decimal with at most six places; it is rounded here and nowhere else,
 half up, once, at the end of a charge. Floats are refused.
@@ -13,12 +13,12 @@ _PLAIN = re.compile(r"[0-9]{1,14}(\.[0-9]{1,6})?", re.ASCII)
 
 
 def rounded(value: Decimal) -> Decimal:
-    """To six places, half up (the only rounding of credits in the product)."""
+    """The amount rounded to six places, half up. This is the only rounding of credits in the product."""
     return value.quantize(PLACES, rounding=ROUND_HALF_UP)
 
 
 def plain(value: Decimal) -> str:
-    """Plain decimal notation without trailing zeros: "5.5", "100", "0" (the contract's form)."""
+    """Plain decimal notation without trailing zeros: "5.5", "100", "0" (the form of the REST API)."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -26,5 +26,5 @@ def plain(value: Decimal) -> str:
 
 
 def parse(text: str) -> Decimal | None:
-    """The amount in a client's text, or None: ASCII digits, at most six decimals, not negative."""
+    """The amount in a client's text: ASCII digits, at most six decimals, no sign; None if it is invalid."""
     return Decimal(text) if _PLAIN.fullmatch(text) else None

@@ -1,6 +1,6 @@
-"""The geometry of the charts: round ticks and bars as percentages of the plot. Pure; draws nothing.
+"""Geometry of the charts: round ticks, and bars as percentages of the plot. Pure functions.
 
-Invariant: bars are exact shares of the highest tick; a value that is not zero has a bar that can be seen.
+Invariant: bars are exact shares of the highest tick; a value that is not zero has a visible bar.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
 _STEPS = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
-_SEEN = Decimal("0.8")  # per cent of the height: the smallest bar one can see
+_SEEN = Decimal("0.8")  # per cent of the height: the smallest visible bar
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Bar:
     slot_x: str
     slot_width: str
     middle: str
-    anchor: str  # where the direct label hangs: start, middle, end
+    anchor: str  # alignment of the direct label: start, middle or end
 
 
 def round_ticks(highest: Decimal, *, lines: int = 5) -> list[Decimal]:
@@ -53,7 +53,7 @@ def ticks_of(values: Sequence[Decimal]) -> list[Tick]:
 
 
 def bars_of(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
-    """One upright bar for each (label, value), side by side over the whole width."""
+    """One vertical bar for each (label, value), side by side over the whole width."""
     top = round_ticks(max((value for _, value in points), default=Decimal(0)))[-1]
     count = Decimal(len(points))
     bars = []

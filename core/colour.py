@@ -1,7 +1,7 @@
-"""Colours that can be read: contrast by WCAG 2.2, and a brand's colour moved until it reaches AA.
+"""Readable colours: contrast by WCAG 2.2, and a brand colour adjusted until it reaches level AA.
 
-Invariant: what `accent_for` returns has a contrast of at least 4.5:1 on its ground, and so has the text
-colour that stands on it.
+Invariant: what `accent_for` returns has a contrast of at least 4.5:1 against its background, and so
+has the text colour on it.
 """
 
 import colorsys
@@ -15,12 +15,12 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}", re.ASCII)
 
 
 class ColourInvalid(ValueError):
-    """The text is no colour of the form #rrggbb."""
+    """The text is not a colour of the form #rrggbb."""
 
 
 @dataclass(frozen=True)
 class Accent:
-    """A colour for buttons, links and bars, and the text colour that can be read on it."""
+    """A colour for buttons, links and bars, and a readable text colour on it."""
 
     fill: str
     text: str
@@ -44,10 +44,10 @@ def contrast(one: str, other: str) -> float:
 
 
 def accent_for(brand: str, *, dark: bool) -> Accent:
-    """The brand's colour for the light or the dark look: darkened or lightened until it can be read on
-    every surface of that look. The hue stays the brand's."""
+    """The brand colour for the light or the dark theme, darkened or lightened until it is readable on
+    every surface of that theme. The hue does not change."""
     grounds = DARK_GROUNDS if dark else LIGHT_GROUNDS
-    luminance(brand)  # refuses what is no colour
+    luminance(brand)  # raises ColourInvalid
     red, green, blue = (int(brand[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     fill = brand.lower()

@@ -1,7 +1,7 @@
-"""The base of every address of the REST API: who calls, how often, with which scope.
+"""Base class of every endpoint of the REST API: authentication, rate limit, scope.
 
 Invariants: no method runs without a principal that has the method's scope; a method without a declared scope
-does not exist (405). Answers are written by `json_body.answer`, errors by `problems.handle`.
+is not allowed (405). `json_body.answer` writes responses, `problems.handle` writes errors.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from core.problems import Problem
 
 
 class AlwaysJSON(BaseContentNegotiation):
-    """There is one form of answer; what the client would rather have is not asked."""
+    """Responses have one content type; the Accept header is ignored."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         offered = (request.content_type or "").partition(";")[0].strip().lower()
@@ -33,9 +33,9 @@ class AlwaysJSON(BaseContentNegotiation):
 
 
 class Endpoint(APIView):
-    """One address. Subclasses declare `scopes` and write a method for each."""
+    """One endpoint. Subclasses declare `scopes` and define a method for each."""
 
-    scopes: ClassVar[Mapping[str, str]] = {}  # HTTP method -> scope it needs
+    scopes: ClassVar[Mapping[str, str]] = {}  # HTTP method -> required scope
     platform_only: ClassVar[bool] = False
     takes_key: ClassVar[str] = ""  # whether POST takes an Idempotency-Key: "required", "optional" or not
     largest_body: ClassVar[int] = json_body.LARGEST_BODY
@@ -44,18 +44,20 @@ class Endpoint(APIView):
     parser_classes = [json_body.StrictJSONParser]
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJSON
-    now: datetime  # when the request came: the time of all that it does
+    now: datetime  # when the request arrived: the time of everything that it does
     _allowance: rate_limit.Allowance | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Before the method: identity, rate, scope, in this order."""
+        """Check identity, rate and scope, in this order, before the method runs."""
         self.now = timezone.now()
-        principal: Any = request.auth  # accounts.api_keys.Principal; this app stands below accounts
+        principal: Any = request.auth  # accounts.api_keys.Principal, which core cannot import
         if principal is None:
             raise problems.unauthenticated()
         self._allowance = rate_limit.take(str(principal.id), self.now, rate_limit.configured())
         if not self._allowance.passes:
-            raise Problem(429, "rate_limited", _("Too many requests. Wait until the time in Retry-After."))
+            raise Problem(
+                429, "rate_limited", _("Too many requests. Wait for the number of seconds in Retry-After.")
+            )
         if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
             raise Problem(411, "length_required", _("Send the complete body with its Content-Length."))
         method = "GET" if request.method == "HEAD" else str(request.method)
@@ -63,7 +65,7 @@ class Endpoint(APIView):
         if scope is None:
             return  # the dispatcher answers 405
         if self.platform_only and not principal.is_platform:
-            raise Problem(403, "platform_key_required", _("Only a platform key may do this."))
+            raise Problem(403, "platform_key_required", _("This needs a platform key."))
         if not principal.may(scope):
             detail = _("This key lacks the scope “%(scope)s”.") % {"scope": scope}
             raise Problem(403, "missing_scope", detail, scope=scope)
@@ -79,7 +81,7 @@ class Endpoint(APIView):
 
 
 def query_of(request: Request, shape: type[StrictSerializer]) -> dict[str, Any]:
-    """The checked parameters of the address. Raises Problem for one that is sent twice."""
+    """The validated query parameters. Raises Problem (400) for one that is sent twice."""
     parameters = request.query_params
     for name in parameters:
         if len(parameters.getlist(name)) > 1:

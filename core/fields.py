@@ -1,7 +1,7 @@
-"""Fields of requests, stricter than the framework's own: nothing is guessed, trimmed or converted.
+"""Request fields, stricter than those of REST framework: no value is guessed, trimmed or converted.
 
-Invariants: a text is a JSON string, an amount a string in plain decimal notation (never a number, so that no
-client's float gets in), an instant names its zone; a field nobody declared is refused.
+Invariants: a text is a JSON string; an amount is a string in plain decimal notation, never a JSON number,
+which clients would write as a float; a time has a zone; an undeclared field is an error.
 """
 
 import re
@@ -16,19 +16,19 @@ from rest_framework import serializers
 from core import amounts
 from core.problems import field_problem
 
-EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # what any ledger here can hold; keeps zone arithmetic in range
+EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # keeps zone arithmetic within the range of datetime
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class StrictSerializer(serializers.Serializer):
-    """The declared shape of a body or a query. `checked` validates with one shared instance of the class:
-    the framework copies every field for each new one, which costs more than the checks themselves."""
+    """A request body or query. `checked` validates with one shared instance of the class, because REST
+    framework copies every field for each new instance, which costs more than the validation."""
 
     _shared: "StrictSerializer"
 
     @classmethod
     def checked(cls, data: Any) -> dict[str, Any]:
-        """The validated values. Raises rest_framework's ValidationError, or Problem when it is no object."""
+        """The validated values. Raises ValidationError, or Problem when the data is not an object."""
         shared: StrictSerializer | None = cls.__dict__.get("_shared")
         if shared is None:
             shared = cls._shared = cls()
@@ -52,7 +52,7 @@ class StrictSerializer(serializers.Serializer):
 
 
 class Text(serializers.CharField):
-    """A JSON string, kept as it is."""
+    """A JSON string, unchanged."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("trim_whitespace", False)
@@ -66,7 +66,7 @@ class Text(serializers.CharField):
 
 
 class Flag(serializers.BooleanField):
-    """true or false; neither "yes" nor 1."""
+    """true or false; "yes" and 1 are errors."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -75,7 +75,7 @@ class Flag(serializers.BooleanField):
 
 
 class WholeNumber(serializers.IntegerField):
-    """A JSON number without a fraction; true is none."""
+    """A JSON number without a fraction; true is an error."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -115,11 +115,11 @@ class Credits(serializers.Field):
 
 @extend_schema_field({"type": "string", "format": "date-time"})
 class Instant(serializers.Field):
-    """An RFC 3339 time with its zone; UTC from here on."""
+    """An RFC 3339 time with its zone, converted to UTC."""
 
     default_error_messages = {
-        "invalid": _("Send an RFC 3339 time with its zone, such as “2026-11-20T15:00:00Z”."),
-        "out_of_range": _("This time is outside the years 2000 to 2200."),
+        "invalid": _("Send an RFC 3339 time with a zone, such as “2026-11-20T15:00:00Z”."),
+        "out_of_range": _("The time must be between the years 2000 and 2200."),
     }
 
     def to_internal_value(self, data: Any) -> datetime:
@@ -138,7 +138,7 @@ class Instant(serializers.Field):
 
 
 def instant(value: datetime) -> str:
-    """A time as answers write it: RFC 3339 in UTC, with microseconds where there are any."""
+    """The time as responses write it: RFC 3339 in UTC, with microseconds unless they are zero."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

@@ -1,6 +1,6 @@
-"""What htmx must be told that a browser does by itself.
+"""Redirects to the sign-in page for htmx requests.
 
-Invariant: a fragment's request that needs a sign-in sends the whole page there; the form of the sign-in never
+Invariant: a request for a fragment that needs a sign-in sends the whole page to the sign-in form, which never
 appears inside a panel (fault W2).
 """
 
@@ -14,7 +14,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 
 class SignInOnWholePage:
-    """Middleware (after HtmxMiddleware): a redirect to the sign-in becomes one of the whole page."""
+    """Middleware (after HtmxMiddleware): redirects to the sign-in page become redirects of the whole page."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -27,6 +27,6 @@ class SignInOnWholePage:
         sign_in = resolve_url(settings.LOGIN_URL)
         if urlsplit(response["Location"]).path != sign_in:
             return response
-        # Back to the page that one was on, not to the fragment; another site's address is no page of ours.
+        # After sign-in, return to the page and not to the fragment; a URL of another site is ignored.
         page = htmx.current_url_abs_path or "/"
         return HttpResponseClientRedirect(f"{sign_in}?{urlencode({'next': page})}")

@@ -1,7 +1,7 @@
 """Identifiers: time-ordered UUIDs inside, prefixed opaque strings outside.
 
-Invariant: what a client sees (`grant_0198…`) tells the kind of thing and nothing that can be counted or
-guessed: 62 of the bits are random. The time in front keeps the indexes of busy tables compact.
+Invariant: what a client sees (`grant_0198…`) names the kind of object and can be neither counted nor
+guessed: 62 of its bits are random. The time in front keeps the indexes of busy tables compact.
 """
 
 import secrets
@@ -12,7 +12,7 @@ import uuid
 def new_id() -> uuid.UUID:
     """A version 7 UUID (RFC 9562): milliseconds, their fraction in 12 bits, then 62 random bits.
 
-    Ids made one after the other by a process sort in that order.
+    Ids created by one process sort in the order of their creation.
     """
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = (rest << 12) // 1_000_000
@@ -21,12 +21,12 @@ def new_id() -> uuid.UUID:
 
 
 def public_id(*, prefix: str, value: uuid.UUID) -> str:
-    """The form of an id that leaves the house: `prefix_` and 32 hexadecimal digits."""
+    """The id that clients see: `prefix_` and 32 hexadecimal digits."""
     return f"{prefix}_{value.hex}"
 
 
 def parse_public_id(text: str, *, prefix: str) -> uuid.UUID | None:
-    """The UUID behind a public id of that kind, or None when the text is none."""
+    """The UUID behind a public id of that kind, or None when the text is not such an id."""
     head, separator, digits = text.partition("_")
     if head != prefix or not separator or len(digits) != 32:
         return None

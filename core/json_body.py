@@ -1,8 +1,8 @@
-"""JSON in and out, strictly: what is not plain JSON of a sane size is refused before anything looks at it.
+"""Strict JSON request bodies and JSON responses.
 
 Invariants: numbers with a fraction are exact Decimals, never floats (NaN and Infinity too, which every
-field refuses by name); no text holds NUL or half a surrogate
-pair (PostgreSQL stores neither); no object names a field twice.
+field rejects with its own error); no text contains NUL or an unpaired surrogate (PostgreSQL stores neither);
+no object has a field twice.
 """
 
 import json
@@ -23,14 +23,14 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class StrictJSONParser(BaseParser):
-    """DRF's way in: the request's body as Python values."""
+    """The parser of REST framework for our endpoints: the request body as Python values."""
 
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
         view = (parser_context or {}).get("view")
         largest = getattr(view, "largest_body", LARGEST_BODY)
-        # The stream ends at the request's Content-Length; one byte more than allowed is enough to tell.
+        # One byte more than allowed is enough to detect a body that is too large.
         body = stream.read(largest + 1)
         if len(body) > largest:
             raise Problem(
@@ -50,20 +50,20 @@ def loads(body: bytes) -> Any:
         raise _malformed(_("it is nested too deeply")) from error
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
         raise _malformed(str(error)) from error
-    # Raw NUL is no JSON and raw surrogates no UTF-8, so only an escape can smuggle them in; and only many
-    # brackets can nest deeply. Ordinary bodies skip the walk.
+    # JSON forbids a raw NUL and UTF-8 a raw surrogate, so only escapes can contain them, and only many
+    # brackets can nest deeply. Other bodies need no further check.
     if "\\u" in text or text.count("{") + text.count("[") > DEEPEST:
         _inspect(value, DEEPEST)
     return value
 
 
 def dumps(value: Any) -> str:
-    """The one way in which answers are written."""
+    """A JSON response. Every endpoint writes its responses with this function."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def canonical(value: Any) -> bytes:
-    """The same bytes for the same JSON, whatever its order and spacing: what fingerprints are taken of."""
+    """Canonical bytes: equal for equal JSON, whatever the order of fields and the spacing."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
@@ -79,8 +79,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _decimal(text: str) -> Decimal:
-    """A number with a fraction or an exponent, exactly. NaN and Infinity are Decimals too, and what no
-    Decimal can hold becomes NaN: whoever checks the field refuses it, and can say which field it was."""
+    """A number with a fraction or an exponent, exactly. NaN and Infinity become Decimals too, and a
+    number out of range becomes NaN, so that the validation of the field can name it in the error."""
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -110,7 +110,7 @@ def _malformed(reason: str) -> Problem:
 
 
 def without_decimals(value: Any) -> Any:
-    """A client's own JSON as the database's JSON takes it: what was read as Decimal becomes a float again.
+    """A client's own JSON (metadata) for a JSON column: Decimals become floats again.
 
     Raises ValueError for a number that is not finite.
     """

@@ -1,4 +1,4 @@
-"""Fields and bases that every app's models share."""
+"""Model fields and base classes that all apps share."""
 
 import uuid
 from typing import Any, ClassVar, Self
@@ -9,7 +9,7 @@ from core import ids
 
 
 class Identified(models.Model):
-    """A row with a time-ordered UUID inside and a prefixed id outside (see core.ids)."""
+    """A row with a time-ordered UUID as primary key and a prefixed public id (see core.ids)."""
 
     PREFIX: ClassVar[str]
 
@@ -24,7 +24,7 @@ class Identified(models.Model):
 
     @classmethod
     def uuid_of(cls, text: str) -> uuid.UUID | None:
-        """The primary key behind a public id of this kind; None when it is no such id."""
+        """The primary key behind a public id of this kind; None when the text is not such an id."""
         return ids.parse_public_id(text, prefix=cls.PREFIX)
 
     @classmethod
@@ -48,7 +48,7 @@ class CreditsField(models.DecimalField):
 
 
 class KeptAnswer(models.Model):
-    """The first answer to an idempotency key, given again for good (see core.idempotency)."""
+    """The stored response for an idempotency key (see core.idempotency)."""
 
     owner = models.UUIDField(help_text="The account; the API key where there was no account yet.")
     endpoint = models.CharField(max_length=200)
@@ -66,7 +66,7 @@ class KeptAnswer(models.Model):
 
 
 class RateWindow(models.Model):
-    """How many requests a caller has made in the running window (see core.rate_limit)."""
+    """The number of requests of a caller in the current window (see core.rate_limit)."""
 
     identity = models.CharField(max_length=100, primary_key=True)
     window_start = models.BigIntegerField(help_text="Seconds since 1970.")

@@ -1,8 +1,7 @@
-"""Lists: newest first, a page at a time, stable while rows arrive.
+"""Cursor pagination: newest first, stable while rows arrive.
 
-Invariant: a page is found by the position of the last row seen (never by counting), so that neither new rows
-nor a deep page cost or change anything. The cursor is signed: nobody but us writes one, and it opens only
-the list that it was made for.
+Invariant: a page starts after the position of the last row of the page before (keyset, not offset), so that
+new rows change nothing and deep pages cost no more. The cursor is signed and valid for its own list only.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ USUAL_PAGE = 25
 
 
 class PageQuery(StrictSerializer):
-    """The parameters of every list; lists with filters declare theirs beside these."""
+    """The query parameters of every list; lists with filters add theirs."""
 
     account = serializers.CharField(
         required=False, max_length=255, help_text="Whose list; for platform keys."
@@ -41,7 +40,7 @@ def page(
     """One page of `rows` as {"data", "has_more", "next_cursor"}.
 
     `keys` are the columns that order the list, each descending, together unique; `query` is a checked
-    PageQuery. Raises Problem for a cursor that is not ours.
+    PageQuery. Raises Problem (400) for an invalid cursor.
     """
     salt = f"cursor:{rows.model._meta.label_lower}"
     if "cursor" in query:
@@ -57,7 +56,7 @@ def page(
 
 
 def whole(data: list[dict[str, Any]]) -> dict[str, Any]:
-    """A list that is short by nature, all of it on one page."""
+    """A short list, complete on one page."""
     return {"data": data, "has_more": False, "next_cursor": None}
 
 
@@ -70,10 +69,10 @@ def _position(row: Model, keys: tuple[str, ...]) -> list[str | int]:
 
 
 def _after(keys: tuple[str, ...], position: list[str | int]) -> Q:
-    """Rows that come later in the list: the first key decides, the next breaks its ties, and so on."""
+    """Rows after the position: compared by the first key, then by the next one where equal, and so on."""
     condition = Q(**{f"{keys[-1]}__lt": position[-1]})
     for key, value in zip(keys[-2::-1], position[-2::-1], strict=True):
-        # The plain bound beside the alternatives is what an index can use.
+        # The additional simple bound is what an index can use.
         condition = Q(**{f"{key}__lte": value}) & (Q(**{f"{key}__lt": value}) | condition)
     return condition
 

@@ -1,8 +1,8 @@
-"""Errors of the REST API: RFC 9457 problem documents, one shape for everything that can go wrong.
+"""Errors of the REST API: RFC 9457 problem documents.
 
-Invariant: whatever under /api/ answers with a status of 400 or more carries `application/problem+json` with
-type, title, status, detail, code and request_id; a 400 names the fields at fault in `errors`. What a client
-sends never makes a 5xx: what was not foreseen is logged with its request id and answered without its insides.
+Invariant: every response under /api/ with a status of 400 or more is `application/problem+json` with
+type, title, status, detail, code and request_id; a 400 names the invalid fields in `errors`. No input of a
+client causes a 5xx; an unexpected error is logged with its request id, and the response has no internals.
 """
 
 import json
@@ -24,7 +24,7 @@ _log = logging.getLogger("refill.api")
 
 
 class Problem(Exception):
-    """An answer that refuses. `fields` are members of the document beyond those that every problem has."""
+    """An error response. `fields` are additional members of the document."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Problem(Exception):
         self.fields = fields
 
     def document(self, request_id: str) -> dict[str, Any]:
-        """The problem as JSON has it."""
+        """The members of the problem document."""
         document: dict[str, Any] = {
             "type": f"urn:refill:problem:{self.code}",
             "title": self.code.replace("_", " ").capitalize(),
@@ -81,32 +81,32 @@ def unauthenticated(detail: str = "") -> Problem:
 
 
 def answer(problem: Problem, request: Any) -> HttpResponse:
-    """The HTTP answer of a problem."""
+    """The HTTP response of a problem."""
     content = json.dumps(problem.document(getattr(request, "request_id", "")), ensure_ascii=False)
     response = HttpResponse(content, content_type=MEDIA_TYPE, status=problem.status)
     for name, value in problem.headers.items():
         response[name] = value
-    # A refusal is an outcome, not an event: Django would write a line for each. Faults of ours `handle` logs.
+    # Django would log each of these as a warning. A client's error is not an event; `handle` logs our own.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
 def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
-    """DRF's exception handler: any exception of an endpoint becomes a problem document."""
+    """The exception handler of REST framework: turns any exception of an endpoint into a problem document."""
     request = context["request"]
     problem = as_problem(error)
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         problem.headers = {"Allow": ", ".join(context["view"].allowed_methods)}
     if problem.status >= 500:
         _log.error("%s: %s", problem.code, type(error).__name__, exc_info=error)
-        # Whoever listens for failed requests (Sentry, the test client) hears of this one too.
+        # Reported as Django does, for Sentry and for the test client.
         sender = type(context.get("view"))
         signals.got_request_exception.send(sender=sender, request=getattr(request, "_request", request))
     return answer(problem, getattr(request, "_request", request))
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that an exception stands for."""
+    """The problem for an exception."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, exceptions.ValidationError):
@@ -119,7 +119,7 @@ def as_problem(error: Exception) -> Problem:
     if isinstance(error, PermissionDenied):
         return Problem(403, "forbidden", _("This key does not have permission for this request."))
     if isinstance(error, SuspiciousOperation):
-        return Problem(400, "bad_request", _("The request cannot be read."))
+        return Problem(400, "bad_request", _("The request is malformed."))
     if isinstance(error, DataError):
         return Problem(400, "out_of_range", _("An amount exceeds the maximum balance."))
     if isinstance(error, OperationalError | InterfaceError | InternalError):
@@ -143,7 +143,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
     if isinstance(error, exceptions.UnsupportedMediaType):
         return Problem(415, "unsupported_media_type", _("Send JSON with “Content-Type: application/json”."))
     if isinstance(error, exceptions.PermissionDenied):
-        # Of the framework's own parts only the session's CSRF check says this.
+        # Only the CSRF check of session authentication raises this.
         return Problem(403, "csrf_failed", _("Requests from a browser must include the CSRF token."))
     return Problem(error.status_code, str(error.default_code), str(error.detail))
 
@@ -171,26 +171,26 @@ def _summary(errors: list[dict[str, str]]) -> str:
 
 
 def nothing_here(request: HttpRequest, nothing: str) -> HttpResponse:
-    """The view of every address of the API that does not exist."""
+    """The view for unknown URLs of the API."""
     return answer(
         not_found(_("This endpoint does not exist. See /api/v1/schema/ for all endpoints.")), request
     )
 
 
 def drain(request: HttpRequest) -> None:
-    """Take the rest of a body that nobody wanted, within reason: a client that is still sending would find
-    its connection broken instead of the answer that says why."""
+    """Read the rest of a refused body, up to a limit: a client that is still sending would otherwise see a
+    closed connection instead of the response with the reason."""
     left = MOST_DRAINED
     try:
         while left > 0 and (chunk := request.read(65_536)):
             left -= len(chunk)
     except (OSError, ValueError):
-        return  # the client is gone
+        return  # the client has disconnected
 
 
 class ProblemsUnderApi:
-    """Middleware: whatever fails under /api/ outside an endpoint (a wrong host, an unknown address, a fault
-    in another middleware) answers as a problem document too."""
+    """Middleware: errors under /api/ outside an endpoint (an invalid host, an unknown URL, an error in
+    another middleware) become problem documents too."""
 
     CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 

@@ -1,11 +1,10 @@
-"""How many requests one caller may make in a window of time, counted exactly over all processes.
+"""Rate limit: the number of requests of one caller in a window, counted exactly over all processes.
 
-Invariant: in one window no more than the quota pass, whatever the concurrency. The count stands in the
-database; a process draws permits from it in blocks of a hundredth of the quota (single ones for small
-quotas) and hands them out itself, so that a busy caller costs one short statement in many requests. Permits
-that a process still holds when the window ends are lost, never carried over.
+Invariant: in one window no more than the quota pass, whatever the concurrency. The database has the count; a
+process reserves permits in blocks of a hundredth of the quota (single ones for small quotas), so that a busy
+caller costs one short statement for many requests. Unused permits of a process expire with the window.
 
-Who the caller is comes from the key or the session. Addresses play no part: X-Forwarded-For can be forged.
+The caller is identified by key or session, never by address: X-Forwarded-For can be forged.
 """
 
 import threading
@@ -36,7 +35,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The outcome for one request: whether it may pass, and what the headers say."""
+    """The decision for one request, and the values of its headers."""
 
     passes: bool
     remaining: int
@@ -44,7 +43,7 @@ class Allowance:
     rate: Rate
 
     def headers(self) -> dict[str, str]:
-        """RateLimit fields as the IETF draft has them."""
+        """The RateLimit header fields of the IETF draft."""
         fields = {
             "RateLimit-Policy": f'"default";q={self.rate.quota};w={self.rate.seconds}',
             "RateLimit": f'"default";r={self.remaining};t={self.reset_seconds}',
@@ -57,8 +56,8 @@ class Allowance:
 @dataclass(slots=True)
 class _Lease:
     start: int
-    permits: int  # drawn and not yet handed out
-    beyond: int  # what nobody had drawn at our last look
+    permits: int  # reserved and not used yet
+    beyond: int  # not reserved by any process when last read
 
 
 _leases: dict[str, _Lease] = {}
@@ -73,7 +72,7 @@ def configured() -> Rate:
 
 def take(identity: str, now: datetime, rate: Rate) -> Allowance:
     """Count one request of `identity` (at most 70 characters)."""
-    identity = f"{identity} {rate.quota}/{rate.seconds}"  # windows of another length are not ours
+    identity = f"{identity} {rate.quota}/{rate.seconds}"  # a separate counter for each length of window
     second = int(now.timestamp())
     start = second - second % rate.seconds
     with _lock:
@@ -95,5 +94,5 @@ def _draw(identity: str, start: int, rate: Rate) -> _Lease:
         cursor.execute(_DRAW, {"identity": identity, "start": start, "block": block})
         window_start, used = cursor.fetchone()
     permits = min(max(rate.quota - (used - block), 0), block)
-    # A clock behind another process's finds a later window already begun, and counts in that one.
+    # If the clock of another process is ahead, its later window has begun already: count in that one.
     return _Lease(window_start, permits, max(rate.quota - used, 0))

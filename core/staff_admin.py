@@ -1,7 +1,7 @@
-"""What every app's admin is built from: lists that only show, searches by public id, counts nobody waits for.
+"""Base classes of the admin: read-only lists, search by public id, no slow counts.
 
-Invariant: what is built on ReadOnlyAdmin or ReadOnlyInline can be changed by nobody through the admin,
-whatever permissions they have.
+Invariant: rows of a ReadOnlyAdmin or ReadOnlyInline cannot be changed through the admin, whatever the
+permissions.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from core.models import Identified
 
 
 class ReadOnly:
-    """Nothing is added, changed or deleted here."""
+    """Refuses adding, changing and deleting."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -28,7 +28,7 @@ class ReadOnly:
 
 
 class StaffAdmin(ModelAdmin):
-    """Lists without a count of all rows; a pasted public id finds its row."""
+    """Lists without a count of all rows; searching for a public id finds its row."""
 
     list_per_page = 50
     show_full_result_count = False
@@ -46,25 +46,25 @@ class StaffAdmin(ModelAdmin):
 
 
 class ReadOnlyAdmin(ReadOnly, StaffAdmin):
-    """A list of what was, for looking only."""
+    """A read-only list."""
 
     actions = None
 
 
 class LongReadOnlyAdmin(ReadOnlyAdmin):
-    """As ReadOnlyAdmin, for tables of millions of rows: nothing counts them, pages only go on."""
+    """ReadOnlyAdmin for tables of millions of rows: pages forward and back, without a count."""
 
     paginator = InfinitePaginator
 
 
 class ReadOnlyInline(ReadOnly, TabularInline):
-    """Rows of another table beside the one that is shown; the newest, and not all of them."""
+    """The newest rows of a related table."""
 
     model: type[Model]
     extra = 0
     max_num = 0
     newest = 20
-    of = "account_id"  # the column that names the row it stands beside
+    of = "account_id"  # the column that refers to the shown row
     show_change_link = True
     hide_title = True
 

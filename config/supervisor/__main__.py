@@ -1,7 +1,7 @@
-"""The whole portal under one small supervisor: `python -m config.supervisor` (what `make run` starts).
+"""The supervisor: `python -m config.supervisor` (started by `make run`) runs the whole portal.
 
-Invariant: one supervisor works in a data directory; whatever it started, the embedded PostgreSQL included,
-is gone when it is gone. A process that dies is started again and that is said aloud, never silently.
+Invariant: one supervisor runs per data directory; every process that it started, the embedded PostgreSQL
+included, ends with it. A process that dies is restarted, and the restart is printed.
 """
 
 import fcntl
@@ -29,16 +29,16 @@ EMBEDDED = not os.environ.get("DATABASE_URL")
 
 READY_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 0.2
-MOST_STARTS = 6  # of one child within a minute; more is a fault that restarting does not mend
+MOST_STARTS = 6  # of one child within a minute; more means that restarting does not help
 
 
 class Stop(Exception):
-    """Somebody asked us to end (Ctrl-C, TERM), or there is no point in going on."""
+    """A signal (Ctrl-C, TERM) or a fatal error ends the supervisor."""
 
 
 def main() -> int:
     if os.environ.get("MAKELEVEL"):
-        processes.die_with_parent()  # started by make: when make is killed, nobody else would end us
+        processes.die_with_parent()  # started by make: ends when make is killed
     processes.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
@@ -47,71 +47,71 @@ def main() -> int:
     except Stop as reason:
         print(reason, file=sys.stderr)
         return 1
-    staff: list[processes.Child] = []
+    children: list[processes.Child] = []
     status = 0
     try:
-        _run(staff)
+        _run(children)
     except Stop as reason:
         if str(reason):
             print(f"\n{reason}", file=sys.stderr)
             status = 1
     finally:
-        _end(staff)
+        _end(children)
         lock.close()
     return status
 
 
-def _run(staff: list[processes.Child]) -> None:
-    """Prepare, start, and watch until somebody says stop."""
+def _run(children: list[processes.Child]) -> None:
+    """Prepare, start the processes, and watch them until a signal arrives."""
     began = time.monotonic()
     if left := processes.end_leftovers(VAR_DIR):
-        _say(f"Ended {left} processes that a killed supervisor had left behind.")
+        _print(f"Ended {left} processes that a killed supervisor had left behind.")
     _demand_free_port()
-    _say("Preparing database and catalogue …")
+    _print("Preparing database and catalogue …")
     if EMBEDDED:
         embedded_postgres.ensure(POSTGRES)
     done = subprocess.run([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR, check=False)
     if done.returncode:
         raise Stop("Preparing failed; the reason stands above.")
     os.chdir(BASE_DIR)
-    staff += processes.from_procfile(BASE_DIR / "Procfile", logs=VAR_DIR / "log", var=VAR_DIR)
-    for child in staff:
+    children += processes.from_procfile(BASE_DIR / "Procfile", logs=VAR_DIR / "log", var=VAR_DIR)
+    for child in children:
         child.start()
-    _wait_until_ready(staff)
-    _say(_welcome(time.monotonic() - began))
+    _wait_until_ready(children)
+    _print(_welcome(time.monotonic() - began))
     while True:
-        _look_after(staff)
-        processes.reap_orphans(staff)
+        _look_after(children)
+        processes.reap_orphans(children)
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _look_after(staff: list[processes.Child]) -> None:
-    """Start again what died. Raises Stop when that does not help."""
+def _look_after(children: list[processes.Child]) -> None:
+    """Restart dead processes. Raises Stop for one that dies too often."""
     if EMBEDDED and not embedded_postgres.is_running(POSTGRES):
-        _say("PostgreSQL died; starting it again.")
+        _print("PostgreSQL died; starting it again.")
         try:
             embedded_postgres.ensure(POSTGRES)
         except embedded_postgres.EmbeddedPostgresError as error:
             raise Stop(str(error)) from error
-    for child in staff:
+    for child in children:
         if how := child.ended():
             if child.starts_within(60) >= MOST_STARTS:
                 raise Stop(f"{child.name} {how} again and again. Its last words:\n{child.last_words()}")
-            _say(f"{child.name} {how}; starting it again. Its log: {child.log}")
-            child.end_group()  # its own children still hold the port
+            _print(f"{child.name} {how}; starting it again. Its log: {child.log}")
+            child.end_group()  # its own children still use the port
             child.start()
 
 
-def _wait_until_ready(staff: list[processes.Child]) -> None:
+def _wait_until_ready(children: list[processes.Child]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     red = "it does not answer"
     while time.monotonic() < deadline:
-        for child in staff:
+        for child in children:
             if how := child.ended():
                 raise Stop(f"{child.name} {how} at its start. Its last words:\n{child.last_words()}")
         try:
             request = urllib.request.Request(f"http://{_reachable()}:{PORT}/readyz")
-            _ASK.open(request, timeout=5).close()
+            _OPENER.open(request, timeout=5).close()
             return
         except urllib.error.HTTPError as answer:
             red = answer.read().decode(errors="replace")[:500]
@@ -121,19 +121,19 @@ def _wait_until_ready(staff: list[processes.Child]) -> None:
     raise Stop(f"The portal is not ready after {READY_SECONDS:.0f} s: {red}\nIts logs: {VAR_DIR / 'log'}")
 
 
-def _end(staff: list[processes.Child]) -> None:
+def _end(children: list[processes.Child]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
-    if staff:
-        _say("Stopping …")
-    processes.end_all(staff)
+        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave processes running
+    if children:
+        _print("Stopping …")
+    processes.end_all(children)
     processes.end_leftovers(VAR_DIR)
     if EMBEDDED:
         try:
             embedded_postgres.stop(POSTGRES)
         except embedded_postgres.EmbeddedPostgresError as error:
             print(error, file=sys.stderr)
-    processes.reap_orphans(staff)
+    processes.reap_orphans(children)
 
 
 def _lock() -> IO[str]:
@@ -165,7 +165,7 @@ def _reachable() -> str:
 
 
 def _welcome(seconds: float) -> str:
-    """What a person wants to know now: the address, how to sign in, how to charge credits."""
+    """Print the address, how to sign in, and how to charge credits."""
     lines = ["", f"Refill is ready after {seconds:.0f} s.  Ctrl-C stops it.", ""]
     file = VAR_DIR / "demo.json"
     if not file.exists():
@@ -179,27 +179,27 @@ def _welcome(seconds: float) -> str:
         f"  Mailbox   {demo['url']}/sandbox/mail/",
         f"  API       {demo['url']}/api/v1/docs/",
         "",
-        "  Charge credits, and see the counter move:",
+        "  Charge credits and watch the balance change:",
         f"  curl -sS {demo['url']}/api/v1/charges -H 'Authorization: Bearer {demo['account_key']}' \\",
         f"    -H \"Idempotency-Key: $(date +%s%N)\" -H 'Content-Type: application/json' -d '{body}'",
         "",
-        f"  All of this also stands in {file}; the logs are in {VAR_DIR / 'log'}.",
+        f"  The same data is in {file}; the logs are in {VAR_DIR / 'log'}.",
         "",
     ]
     return "\n".join(lines)
 
 
-def _say(words: str) -> None:
-    print(words, flush=True)
+def _print(text: str) -> None:
+    print(text, flush=True)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
-    print(f"\n{signal.Signals(number).name} came.", end=" ", flush=True)
+    print(f"\n{signal.Signals(number).name} received.", end=" ", flush=True)
     raise Stop
 
 
-# Asked directly: a proxy of the machine's has no business between us and ourselves.
-_ASK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Without the proxies of the environment: this request stays on the machine.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 if __name__ == "__main__":
     sys.exit(main())

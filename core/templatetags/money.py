@@ -1,4 +1,4 @@
-"""Money as people read it: minor units and a currency, written the way of the locale."""
+"""Money for people: minor units and a currency, formatted for the locale."""
 
 from decimal import Decimal
 

@@ -1,6 +1,6 @@
-"""Times as people read them: how long ago or how soon, with the exact time on hover and in `<time>`.
+"""Relative times for people, with the exact time on hover and in `<time>`.
 
-Exact times stand in the current time zone: the account's, which the page has activated.
+Exact times are in the current time zone, which pages set to the zone of the account.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -74,7 +74,7 @@ def until(moment: datetime | None, now: datetime | None = None) -> str:
 
 @register.simple_tag
 def at(moment: datetime | None, now: datetime | None = None) -> str:
-    """The date and time themselves: `20 Nov, 16:04` (with the year when it is another one)."""
+    """The date and time: `20 Nov, 16:04` (with the year unless it is the current one)."""
     if moment is None:
         return ""
     local = timezone.localtime(moment)
