@@ -4,7 +4,6 @@ Without configuration everything runs on this machine: embedded PostgreSQL, Cele
 database, e-mail on a local mailbox page, the sandbox in place of Stripe. docs/runbook.md lists the variables.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -151,7 +150,7 @@ SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
 if "EMAIL_URL" in GIVEN:
     globals().update(env.email("EMAIL_URL"))
-elif SANDBOX and importlib.util.find_spec("sandbox.email_backend"):
+elif SANDBOX:
     EMAIL_BACKEND = "sandbox.email_backend.EmailBackend"
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"

@@ -1,7 +1,7 @@
-"""A call: the instant at which something happens in the sandbox and who asked for it.
+"""The context of one operation in the sandbox: its time, its parameters and the API request behind it.
 
-Invariant: no module below the doors reads the clock; whatever is created in one call carries the call's
-instant (a customer on a test clock lives at the clock's instant instead, see sandbox.objects.clocks).
+Invariant: only views, tasks and commands read the clock. Every object created during a call carries the
+call's time; for a customer on a test clock that is the time of the clock (sandbox.objects.clocks).
 """
 
 import dataclasses
@@ -24,14 +24,14 @@ class Call:
         return datetime.fromtimestamp(self.now, tz=UTC)
 
     def at(self, now: int) -> Self:
-        """The same call at another instant (that of a test clock)."""
+        """The same call at another time (that of a test clock)."""
         return dataclasses.replace(self, now=now)
 
-    def asking(self, **params: Any) -> Self:
-        """The same call with other parameters, for one handler that uses another."""
+    def with_params(self, **params: Any) -> Self:
+        """The same call with other parameters, to use one handler from another."""
         return dataclasses.replace(self, params=params)
 
 
-def by_page(now: datetime) -> Call:
-    """A call made by a person on a page, or by the passing of time: no API request stands behind it."""
+def without_request(now: datetime) -> Call:
+    """A call that no API request caused: a form on a page, a background task, a command."""
     return Call(now=int(now.timestamp()))

@@ -1,7 +1,7 @@
-"""The system check that keeps the sandbox away from real money.
+"""The system check that keeps the sandbox away from real payments.
 
-Invariant: the process refuses to start when the sandbox is installed beside a live Stripe key, in production
-mode, or while the product talks to the real Stripe.
+Invariant: the process does not start when the sandbox is installed beside a live Stripe key, in production
+mode, or while the product uses Stripe's own API address.
 """
 
 from typing import Any
@@ -13,15 +13,15 @@ LIVE_PREFIXES = ("sk_live_", "rk_live_", "pk_live_")
 
 
 @checks.register(checks.Tags.security)
-def sandbox_stands_alone(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
-    """Errors that name the setting to change; empty when the sandbox may run here."""
+def sandbox_is_isolated(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Errors that name the setting to change; empty when the sandbox may run."""
     found: list[checks.CheckMessage] = []
     for name in ("STRIPE_SECRET_KEY", "STRIPE_PUBLISHABLE_KEY"):
         if str(getattr(settings, name, "")).startswith(LIVE_PREFIXES):
             found.append(
                 checks.Error(
                     f"The sandbox is installed beside a live key in {name}.",
-                    hint="Use either the sandbox (no STRIPE_SECRET_KEY at all) or the real Stripe.",
+                    hint="Use either the sandbox (without STRIPE_SECRET_KEY) or Stripe itself.",
                     id="sandbox.E001",
                 )
             )
@@ -29,15 +29,15 @@ def sandbox_stands_alone(app_configs: Any, **kwargs: Any) -> list[checks.CheckMe
         found.append(
             checks.Error(
                 "The sandbox is installed in production mode.",
-                hint="Set STRIPE_SECRET_KEY, or REFILL_ENV=development.",
+                hint="Set STRIPE_SECRET_KEY, or REFILL_ENV to something other than production.",
                 id="sandbox.E002",
             )
         )
     if "/sandbox/" not in f"{settings.STRIPE_API_BASE}/":
         found.append(
             checks.Error(
-                "The sandbox is installed, but STRIPE_API_BASE points elsewhere.",
-                hint="Leave STRIPE_API_BASE alone: it follows from SITE_URL.",
+                "The sandbox is installed, but STRIPE_API_BASE is another address.",
+                hint="Remove STRIPE_API_BASE: it is derived from SITE_URL.",
                 id="sandbox.E003",
             )
         )

@@ -1,10 +1,8 @@
-"""The local mailbox: e-mails that the product sends are kept in a table and shown under /sandbox/mail/.
+"""The e-mail backend of development: e-mails are stored in a table and shown under /sandbox/mail/.
 
-Invariant: nothing leaves this machine; a mail is kept even if the page that sent it fails afterwards only
-when its own transaction commits, exactly as a queued mail would be.
+Invariant: no e-mail is sent. A stored e-mail is rolled back with the transaction that sent it.
 """
 
-import re
 from collections.abc import Sequence
 from email.message import Message
 from typing import Any
@@ -16,10 +14,6 @@ from django.utils import timezone
 from sandbox.models import Mail
 
 KEPT = 500
-CODE = re.compile(
-    r"(?<![\w-])([0-9]{6,8}|[A-Z0-9]{3,4}-[A-Z0-9]{3,4}|(?=[A-Z0-9]*[0-9])[A-Z0-9]{6})(?![\w-])"
-)
-LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
 
 class EmailBackend(BaseEmailBackend):
@@ -27,19 +21,19 @@ class EmailBackend(BaseEmailBackend):
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:
-            keep(message)
-        forget_oldest()
+            _store(message)
+        _delete_oldest()
         return len(email_messages)
 
 
-def keep(message: EmailMessage) -> Mail:
+def _store(message: EmailMessage) -> None:
     html = next(
         (str(content) for content, kind in getattr(message, "alternatives", []) if kind == "text/html"), ""
     )
     text = str(message.body)
     if message.content_subtype == "html":
         text, html = "", text
-    return Mail.objects.create(
+    Mail.objects.create(
         sender=message.from_email or "",
         recipients=message.recipients(),
         subject=str(message.subject),
@@ -58,20 +52,8 @@ def _attachment(attachment: Any) -> dict[str, Any]:
     return {"name": name or "", "bytes": len(content or "")}
 
 
-def forget_oldest() -> None:
-    """Keep the newest mails only."""
+def _delete_oldest() -> None:
+    """Keep the newest KEPT e-mails."""
     oldest_kept = Mail.objects.order_by("-pk").values_list("pk", flat=True)[KEPT - 1 : KEPT].first()
     if oldest_kept:
         Mail.objects.filter(pk__lt=oldest_kept).delete()
-
-
-def code_in(mail: Mail) -> str:
-    """The verification code a mail carries, or ""."""
-    text = LINK.sub(" ", mail.text or re.sub(r"<style.*?</style>|<[^>]+>", " ", mail.html, flags=re.DOTALL))
-    found = CODE.search(text)
-    return found[1] if found else ""
-
-
-def links_in(mail: Mail) -> list[str]:
-    """The addresses in a mail, each once, in order."""
-    return list(dict.fromkeys(LINK.findall(mail.text or mail.html)))

@@ -1,10 +1,13 @@
-"""How the sandbox refuses: Stripe's error objects, so that the SDK raises what it would raise on Stripe."""
+"""Stripe's error objects, raised by handlers and answered by the API.
+
+https://docs.stripe.com/api/errors and https://docs.stripe.com/error-codes
+"""
 
 from typing import Any
 
 
 class StripeError(Exception):
-    """A refusal with Stripe's HTTP status, type, code and parameter."""
+    """An error response with Stripe's HTTP status, type, code and parameter."""
 
     def __init__(
         self,
@@ -20,20 +23,27 @@ class StripeError(Exception):
         self.status = status
         self.error: dict[str, Any] = {"message": message, "type": type}
         if code:
-            self.error |= {
-                "code": code,
-                "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}",
-            }
+            self.error |= {"code": code, "doc_url": documentation_url(code)}
         if param:
             self.error["param"] = param
         self.error |= {name: value for name, value in more.items() if value is not None}
+
+
+def documentation_url(code: str) -> str:
+    return f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}"
 
 
 def missing(param: str) -> StripeError:
     return StripeError(f"Missing required param: {param}.", code="parameter_missing", param=param)
 
 
+def unsupported(message: str, *, param: str) -> StripeError:
+    """Stripe accepts this value; the sandbox does not implement it."""
+    return StripeError(message, code="sandbox_gap", param=param)
+
+
 def unknown_object(kind: str, stripe_id: str, param: str | None = None) -> StripeError:
+    """404 for an id in the path, 400 for an id in the parameter `param`."""
     name = kind.rsplit(".", 1)[-1]
     return StripeError(
         f"No such {name}: '{stripe_id}'",
@@ -43,12 +53,8 @@ def unknown_object(kind: str, stripe_id: str, param: str | None = None) -> Strip
     )
 
 
-def unexpected_state(message: str, *, code: str, **more: Any) -> StripeError:
-    return StripeError(message, code=code, **more)
-
-
-def refusal_of(error: StripeError) -> StripeError:
-    """The same answer as a plain refusal: what was written on the way to it is taken back."""
+def rolled_back(error: StripeError) -> StripeError:
+    """The same error response as a plain StripeError, which rolls back what the handler wrote."""
     plain = StripeError(str(error), status=error.status)
     plain.error = error.error
     return plain

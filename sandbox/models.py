@@ -1,14 +1,13 @@
-"""The sandbox's memory: Stripe's objects, deliveries of events, idempotency records, switches, mails.
+"""Tables of the sandbox: Stripe objects, event deliveries, idempotency records, switches, e-mails.
 
-Invariant: nothing of the product refers to these tables, and they refer to nothing of the product; dropping
-them all loses only what a developer played with.
+Invariant: no table of the product refers to these tables, and they refer to no table of the product.
 """
 
 from django.db import models
 
 
 class Resource(models.Model):
-    """One object as Stripe's API would show it, references as ids (a customer, a charge, an event …)."""
+    """One Stripe object (customer, charge, event …) as the API returns it, with references as ids."""
 
     position = models.BigAutoField(primary_key=True)  # order of creation, also within one second
     stripe_id = models.CharField(max_length=255, unique=True)
@@ -24,19 +23,19 @@ class Resource(models.Model):
 
 
 class Delivery(models.Model):
-    """One event on its way to one webhook endpoint."""
+    """The delivery of one event to one webhook endpoint."""
 
     class State(models.TextChoices):
         WAITING = "waiting"
         DELIVERED = "delivered"
         GIVEN_UP = "given_up"
-        LOST = "lost"  # by the switch: never sent until somebody redelivers it
+        LOST = "lost"  # by a switch: not sent until it is redelivered
 
     event = models.ForeignKey(Resource, on_delete=models.CASCADE, related_name="deliveries")
     url = models.URLField(max_length=500)
     secret = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
-    due_at = models.DateTimeField()  # next try; while a try is running, the end of its lease
+    due_at = models.DateTimeField()  # next attempt; during an attempt, the end of its lease
     attempts = models.PositiveIntegerField(default=0)
     last_status = models.PositiveIntegerField(null=True)
     last_answer = models.CharField(max_length=500, blank=True)
@@ -51,7 +50,7 @@ class Delivery(models.Model):
 
 
 class IdempotencyRecord(models.Model):
-    """The answer given for an Idempotency-Key; no answer yet while the request is in flight."""
+    """The stored response of an Idempotency-Key; null while the request is in progress."""
 
     key = models.CharField(max_length=255, unique=True)
     fingerprint = models.CharField(max_length=64)
@@ -65,7 +64,7 @@ class IdempotencyRecord(models.Model):
 
 
 class Switch(models.Model):
-    """A fault that is switched on: for so many more occasions, or until it is switched off (-1)."""
+    """A fault that is switched on, for a number of occurrences or until it is switched off (-1)."""
 
     name = models.CharField(max_length=30, unique=True)
     remaining = models.IntegerField(default=0)
@@ -76,7 +75,7 @@ class Switch(models.Model):
 
 
 class Due(models.Model):
-    """Something that happens to an object by itself later: a refund fails, a transfer settles."""
+    """An action that runs later on an object: a refund fails, a payment settles."""
 
     stripe_id = models.CharField(max_length=255)
     action = models.CharField(max_length=30)
@@ -90,7 +89,7 @@ class Due(models.Model):
 
 
 class Mail(models.Model):
-    """An e-mail the product sent, kept here instead of being sent."""
+    """An e-mail of the product, stored instead of being sent."""
 
     sender = models.CharField(max_length=320)
     recipients = models.JSONField()

@@ -1,7 +1,6 @@
-"""What happens by itself when its time comes: transfers settle, refunds fail, sessions expire, plans renew.
+"""Actions that run when they are due: payments settle, refunds fail, sessions expire, subscriptions renew.
 
-Invariant: each due thing is taken once, under the sandbox's lock, whoever looks first (beat, command,
-page).
+Invariant: each action runs once, under the sandbox's lock, whether a task, a command or a page runs it.
 """
 
 from datetime import datetime
@@ -11,29 +10,29 @@ from django.db import transaction
 from sandbox import calls, store
 from sandbox.calls import Call
 from sandbox.models import Due
-from sandbox.objects import checkout_sessions, outcomes, refunds, renewals
+from sandbox.objects import checkout_sessions, payment_intents, payments, refunds, renewals
 
 
-def happen(now: datetime) -> int:
-    """Let everything happen that is due at `now`; the number of things."""
+def run_due(now: datetime) -> int:
+    """Run every action that is due at `now`; return their number."""
     with transaction.atomic():
         store.lock()
-        call = calls.by_page(now)
+        call = calls.without_request(now)
         done = 0
         for due in Due.objects.filter(due_at__lte=now).order_by("due_at", "pk"):
             due.delete()
-            _happen(due, call)
+            _run(due, call)
             done += 1
         for session in store.where("checkout.session", status="open", expires_at__lte=call.now):
-            done += checkout_sessions.lapse(session, call)["status"] == "expired"
+            done += checkout_sessions.expire_if_due(session, call)["status"] == "expired"
         return done + renewals.run_due(call)
 
 
-def _happen(due: Due, call: Call) -> None:
+def _run(due: Due, call: Call) -> None:
     if due.action == "settle":
         intent = store.find("payment_intent", due.stripe_id)
         if intent and intent["status"] == "processing":
-            outcomes.settle(intent, call, succeeded=True)
+            payments.settle(intent, call, succeeded=True)
         return
     refund = store.find("refund", due.stripe_id)
     if refund is None or refund["status"] in ("failed", "canceled"):
@@ -45,20 +44,19 @@ def _happen(due: Due, call: Call) -> None:
 
 
 def settle_pending(now: datetime, *, succeeded: bool = True) -> int:
-    """Settle (or fail) every payment that waits for money, before its time; the number of them."""
+    """Settle (or fail) every pending payment before it is due; return their number."""
     with transaction.atomic():
         store.lock()
-        call = calls.by_page(now)
+        call = calls.without_request(now)
         waiting = pending()
         for intent in waiting:
-            outcomes.settle(intent, call, succeeded=succeeded)
+            payments.settle(intent, call, succeeded=succeeded)
         return len(waiting)
 
 
 def pending() -> list[store.Body]:
-    """Payments that wait for money: in processing, or a bank transfer that has not arrived."""
-    transfers = store.where("payment_intent", status="requires_action")
-    kind = "display_bank_transfer_instructions"
-    return store.where("payment_intent", status="processing") + [
-        intent for intent in transfers if (intent["next_action"] or {}).get("type") == kind
-    ]
+    """Payment intents that are processing, or that wait for a bank transfer."""
+    incomplete = store.where("payment_intent", status="processing") + store.where(
+        "payment_intent", status="requires_action"
+    )
+    return [intent for intent in incomplete if payment_intents.is_pending(intent)]

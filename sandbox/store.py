@@ -1,7 +1,7 @@
-"""The one table of Stripe's objects: add, find, save, list in pages.
+"""The table of Stripe objects: add, find, save, list in pages.
 
-Invariant: whoever changes objects holds the sandbox's one lock until commit (`lock`), so that every change
-sees all changes before it. A stand-in may be slow; it may not be wrong.
+Invariant: code that changes objects holds the sandbox's only lock until commit (`lock`), so that every
+change sees all earlier changes.
 """
 
 import secrets
@@ -16,15 +16,13 @@ from sandbox.calls import Call
 from sandbox.models import Resource
 
 Body = dict[str, Any]
-LOCK = 0x5A4DB0  # any number that nothing else in this database locks on
+LOCK = 0x5A4DB0  # no other code takes an advisory lock with this number
 PREFIXES = {
     "billing_portal.session": "bps_",
-    "balance_transaction": "txn_",
     "charge": "ch_",
     "checkout.session": "cs_test_",
     "customer": "cus_",
     "dispute": "du_",
-    "discount": "di_",
     "event": "evt_",
     "invoice": "in_",
     "invoice_payment": "inpay_",
@@ -35,20 +33,17 @@ PREFIXES = {
     "payment_method": "pm_",
     "price": "price_",
     "product": "prod_",
-    "promotion_code": "promo_",
     "refund": "re_",
     "setup_intent": "seti_",
     "subscription": "sub_",
     "subscription_item": "si_",
-    "subscription_schedule": "sub_sched_",
     "test_helpers.test_clock": "clock_",
-    "webhook_endpoint": "we_",
 }
 LETTERS = string.ascii_letters + string.digits
 
 
 def lock() -> None:
-    """Become the only writer until this transaction ends."""
+    """Block other writers until this transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
@@ -64,13 +59,13 @@ def random_text(length: int) -> str:
 
 
 def add(body: Body) -> Body:
-    """Keep a new object; its body names its id, kind and creation."""
+    """Store a new object; its id, kind and time of creation are in its body."""
     add_row(body)
     return body
 
 
 def add_row(body: Body) -> Resource:
-    """The same, for who needs the row."""
+    """Store a new object and return its database row."""
     return Resource.objects.create(
         stripe_id=body["id"], kind=body["object"], created=body.get("created", 0), body=body
     )
@@ -83,19 +78,15 @@ def save(body: Body) -> Body:
     return body
 
 
-def remove(stripe_id: str) -> None:
-    Resource.objects.filter(stripe_id=stripe_id).delete()
-
-
 def find(kind: str, stripe_id: str | None) -> Body | None:
     row = Resource.objects.filter(kind=kind, stripe_id=stripe_id or "").only("body").first()
     return None if row is None else row.body
 
 
 def get(kind: str, stripe_id: str, param: str | None = None) -> Body:
-    """The object, or Stripe's "No such …" (404 for the path's own id, 400 naming the parameter otherwise)."""
+    """The object. Raises StripeError "No such …": 404 for an id in the path, 400 for one in `param`."""
     body = find(kind, stripe_id)
-    if body is None or body.get("deleted"):
+    if body is None:
         raise errors.unknown_object(kind, stripe_id, param)
     return body
 
@@ -107,16 +98,15 @@ def where(kind: str, **fields: Any) -> list[Body]:
 
 
 def listing(kind: str, call: Call, url: str, **fields: Any) -> Body:
-    """A page of objects as Stripe lists them; `fields` narrow it, None means "any"."""
-    rows = Resource.objects.filter(kind=kind).exclude(body__has_key="deleted")
+    """One page of objects, newest first, filtered by `fields`; a filter of None is ignored.
+
+    https://docs.stripe.com/api/pagination
+    """
+    rows = Resource.objects.filter(kind=kind)
     for name, value in fields.items():
         if value is not None:
             rows = rows.filter(**{f"body__{name}": value})
-    return page(within(rows, call.params.get("created")), call, url)
-
-
-def page(rows: QuerySet[Resource], call: Call, url: str) -> Body:
-    """One page of these rows, by `limit`, `starting_after` and `ending_before`, newest first."""
+    rows = _created_within(rows, call.params.get("created"))
     limit = call.params.get("limit", 10)
     if not 1 <= limit <= 100:
         raise errors.StripeError("Invalid integer: limit must be between 1 and 100.", param="limit")
@@ -139,8 +129,8 @@ def _position(stripe_id: str, param: str) -> int:
     return row.position
 
 
-def within(rows: QuerySet[Resource], created: Any) -> QuerySet[Resource]:
-    """Rows created at an instant, or between bounds {"gte": …, "lt": …}."""
+def _created_within(rows: QuerySet[Resource], created: Any) -> QuerySet[Resource]:
+    """Rows created at a Unix second, or within the bounds {"gte": …, "lt": …}."""
     if created is None:
         return rows
     if isinstance(created, int):
@@ -149,7 +139,19 @@ def within(rows: QuerySet[Resource], created: Any) -> QuerySet[Resource]:
 
 
 def public(body: Any) -> Any:
-    """The object without the sandbox's own notes (fields that begin with an underscore), at every depth."""
+    """The object without the sandbox's own fields (names that begin with an underscore), at every depth."""
     if isinstance(body, dict):
         return {name: public(value) for name, value in body.items() if not name.startswith("_")}
     return [public(item) for item in body] if isinstance(body, list) else body
+
+
+def merge_metadata(body: Body, metadata: Any) -> None:
+    """Merge keys; an empty value removes its key, an empty string removes all keys.
+
+    https://docs.stripe.com/api/metadata
+    """
+    if not isinstance(metadata, dict):
+        body["metadata"] = {}
+        return
+    merged = (body.get("metadata") or {}) | metadata
+    body["metadata"] = {key: value for key, value in merged.items() if value != ""}

@@ -1,7 +1,7 @@
-"""Faults that a developer or a test switches on: lost, doubled, late and disordered events, lost answers,
-an outage.
+"""Faults that a developer or a test switches on: lost, duplicated, late and reordered events, lost API
+responses, an outage, declined cards.
 
-Invariant: with every switch off the sandbox behaves like Stripe on a good day; a switch that counts turns
+Invariant: with every switch off the sandbox delivers each event once and in order. A counted switch turns
 itself off.
 """
 
@@ -16,13 +16,13 @@ UNTIL_SWITCHED_OFF = -1
 
 
 class Fault(TextChoices):
-    EVENTS_LOST = "events_lost", _("Events are lost")
-    EVENTS_DUPLICATED = "events_duplicated", _("Events arrive twice")
-    EVENTS_LATE = "events_late", _("Events arrive late")
-    EVENTS_DISORDERED = "events_disordered", _("Events overtake each other")
-    ANSWERS_LOST = "answers_lost", _("Stripe does the work, its answer is lost")
-    DOWN = "down", _("Stripe is down (every call answers 500)")
-    CARDS_FAIL = "cards_fail", _("Saved cards are declined off-session")
+    EVENTS_LOST = "events_lost", _("Events are not delivered")
+    EVENTS_DUPLICATED = "events_duplicated", _("Events are delivered twice")
+    EVENTS_LATE = "events_late", _("Events are delivered late")
+    EVENTS_DISORDERED = "events_disordered", _("Events are delivered out of order")
+    ANSWERS_LOST = "answers_lost", _("Requests are processed, but the response is lost")
+    DOWN = "down", _("Every request fails with status 500")
+    CARDS_FAIL = "cards_fail", _("Off-session payments with saved cards are declined")
 
 
 DEFAULT_SECONDS = {Fault.EVENTS_LATE: 30, Fault.EVENTS_DISORDERED: 2, Fault.ANSWERS_LOST: 0}
@@ -30,7 +30,7 @@ DEFAULT_SECONDS = {Fault.EVENTS_LATE: 30, Fault.EVENTS_DISORDERED: 2, Fault.ANSW
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """`remaining` occasions (0 is off, -1 until switched off); `seconds` is what the fault makes of it."""
+    """`remaining` occurrences (0 off, -1 until switched off); `seconds` is the delay the fault causes."""
 
     fault: Fault
     remaining: int
@@ -38,20 +38,20 @@ class State:
 
 
 def states() -> list[State]:
-    """All switches, in the order of the list above."""
-    rows = {row.name: row for row in Switch.objects.all()}
+    """All switches, in the order of Fault."""
+    stored = {switch.name: switch for switch in Switch.objects.all()}
     return [
-        State(fault, rows[fault].remaining, rows[fault].seconds)
-        if fault in rows
+        State(fault, stored[fault].remaining, stored[fault].seconds)
+        if fault in stored
         else State(fault, 0, DEFAULT_SECONDS.get(fault, 0))
         for fault in Fault
     ]
 
 
 def turn(fault: Fault, *, remaining: int, seconds: int | None = None) -> None:
-    """Set a switch: 0 off, n for the next n occasions, -1 until it is switched off."""
-    wait = DEFAULT_SECONDS.get(fault, 0) if seconds is None else seconds
-    Switch.objects.update_or_create(name=fault, defaults={"remaining": remaining, "seconds": wait})
+    """Set a switch: 0 off, n for the next n occurrences, -1 until it is switched off."""
+    delay = DEFAULT_SECONDS.get(fault, 0) if seconds is None else seconds
+    Switch.objects.update_or_create(name=fault, defaults={"remaining": remaining, "seconds": delay})
 
 
 def turn_all_off() -> None:
@@ -63,12 +63,12 @@ def any_on() -> bool:
 
 
 def occurs(fault: Fault) -> State | None:
-    """The switch when it is on, used up by one occasion; None when it is off."""
-    row = Switch.objects.filter(name=fault).exclude(remaining=0).first()
-    if row is None:
+    """The switch if it is on, after counting one occurrence; None if it is off."""
+    switch = Switch.objects.filter(name=fault).exclude(remaining=0).first()
+    if switch is None:
         return None
-    if row.remaining > 0 and not Switch.objects.filter(pk=row.pk, remaining__gt=0).update(
+    if switch.remaining > 0 and not Switch.objects.filter(pk=switch.pk, remaining__gt=0).update(
         remaining=F("remaining") - 1
     ):
         return None
-    return State(fault, row.remaining, row.seconds)
+    return State(fault, switch.remaining, switch.seconds)

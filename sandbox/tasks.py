@@ -1,6 +1,7 @@
-"""Background work of the sandbox, for Celery beat: retries of deliveries, and the passing of time.
+"""Celery tasks of the sandbox: retry event deliveries, and run actions that are due.
 
-Invariant: tasks hold no state; what is due stands in rows, and doing it twice changes nothing.
+Invariant: tasks hold no state; they read what is due from the database, and running them twice changes
+nothing.
 """
 
 from celery import shared_task
@@ -12,11 +13,11 @@ from sandbox.objects import deliveries
 
 @shared_task(name="sandbox.tasks.deliver")
 def deliver() -> int:
-    """Send what is due to webhook endpoints; every few seconds."""
+    """Send the event deliveries that are due."""
     return deliveries.deliver_due(timezone.now())
 
 
 @shared_task(name="sandbox.tasks.pass_time")
 def pass_time() -> int:
-    """Let happen what is due: settlements, refunds, expiries, renewals; twice a minute."""
-    return scheduled_actions.happen(timezone.now())
+    """Run the settlements, refunds, expiries and renewals that are due."""
+    return scheduled_actions.run_due(timezone.now())

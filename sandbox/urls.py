@@ -1,30 +1,29 @@
-"""The sandbox's addresses; mounted by config.urls only where settings.SANDBOX is on."""
+"""The URLs of the sandbox; included by config.urls only when settings.SANDBOX is on."""
 
 from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from sandbox.api import endpoint
-from sandbox.pages import checkout, home, mailbox, portal, redirects
+from sandbox.pages import checkout, dashboard, invoice, mailbox, payment_steps, portal
 
 app_name = "sandbox"
 urlpatterns: list[URLPattern] = [
-    path("", home.home, name="home"),
-    path("events/", home.events, name="events"),
-    path("events/<str:event_id>", home.event, name="event"),
-    path("events/<str:event_id>/redeliver", home.redeliver, name="redeliver"),
-    path("objects/", home.objects, name="objects"),
-    path("objects/<str:stripe_id>", home.one_object, name="object"),
-    path("objects/<str:stripe_id>/act", home.act, name="act"),
-    path("switches", home.turn_switch, name="switch"),
-    path("time", home.pass_time, name="pass_time"),
     path("stripe/v1/<path:path>", endpoint.api, name="api"),
+    path("", dashboard.overview, name="home"),
+    path("events/", dashboard.events, name="events"),
+    path("events/<str:event_id>", dashboard.event_detail, name="event"),
+    path("events/<str:event_id>/redeliver", dashboard.redeliver, name="redeliver"),
+    path("objects/", dashboard.objects, name="objects"),
+    path("objects/<str:stripe_id>", dashboard.object_detail, name="object"),
+    path("objects/<str:stripe_id>/act", dashboard.act, name="act"),
+    path("switches", dashboard.turn_switch, name="switch"),
+    path("time", dashboard.run_due, name="run_due"),
     path("checkout/<str:session_id>", checkout.checkout, name="checkout"),
-    path("checkout/<str:session_id>/code/", checkout.promotion_code, name="promotion_code"),
-    path("authenticate/<str:intent_id>", redirects.authenticate, name="authenticate"),
-    path("authorise/<str:intent_id>", redirects.authorise, name="authorise"),
-    path("transfer/<str:intent_id>", redirects.transfer, name="transfer"),
-    path("receipt/<str:charge_id>", redirects.receipt, name="receipt"),
-    path("invoice/<str:invoice_id>", portal.invoice, name="invoice"),
+    path("authenticate/<str:intent_id>", payment_steps.authenticate, name="authenticate"),
+    path("authorise/<str:intent_id>", payment_steps.authorise, name="authorise"),
+    path("transfer/<str:intent_id>", payment_steps.transfer, name="transfer"),
+    path("receipt/<str:charge_id>", payment_steps.receipt, name="receipt"),
+    path("invoice/<str:invoice_id>", invoice.invoice, name="invoice"),
     path("portal/<str:portal_id>", portal.portal, name="portal"),
     path("portal/<str:portal_id>/card", portal.card, name="portal_card"),
     path("portal/<str:portal_id>/act", portal.act, name="portal_act"),

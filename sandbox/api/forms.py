@@ -1,7 +1,7 @@
-"""A request's form, decoded into typed parameters and checked against the type that the SDK declares.
+"""Decodes a form-encoded request into typed parameters, checked against the type that the SDK declares.
 
-Invariant: what a handler gets is what Stripe would have accepted: no unknown parameter, no missing one, no
-wrong type; each refusal is worded and coded as Stripe's.
+Invariant: a handler never gets an unknown parameter, a value of the wrong type, or a request without a
+required parameter; each error has Stripe's message and code.
 """
 
 import re
@@ -18,16 +18,16 @@ from sandbox.api import sdk_types
 
 BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 INTEGER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
-DEEPEST = 12
+MOST_LEVELS = 12
 
 
 def nested(form: QueryDict) -> dict[str, Any]:
-    """`a[b][0]=x` as {"a": {"b": {"0": "x"}}}; `a[]=x` numbers itself. Leaves are strings."""
+    """`a[b][0]=x` as {"a": {"b": {"0": "x"}}}; `a[]=x` gets the next number. Leaves are strings."""
     tree: dict[str, Any] = {}
     for name, values in form.lists():
         head, *_ = name.partition("[")
         keys = [head, *BRACKETS.findall(name)]
-        if not head or len(keys) > DEEPEST:
+        if not head or len(keys) > MOST_LEVELS:
             raise _unknown(name)
         for value in values:
             _put(tree, keys, value, name)
@@ -109,16 +109,16 @@ def _one_of(value: Any, hint: Any, path: str) -> Any:
     words = [word for choice in literals for word in get_args(choice)]
     if value in words:
         return value
-    # The SDK leaves its enumerations open ("Literal[…] | str") for later versions; Stripe does not.
+    # The SDK allows other strings in enumerations ("Literal[…] | str"), for later versions; the API does not.
     rest = [c for c in choices if c not in literals and not (c is str and words and words != [""])]
     fitting = [choice for choice in rest if _is_structure(choice) == isinstance(value, dict)] or rest
-    refusals = []
+    failures = []
     for choice in sorted(fitting, key=lambda choice: choice is str):
         try:
             return _value(value, choice, path)
         except errors.StripeError as error:
-            refusals.append(error)
-    raise refusals[0] if refusals else _not_among(value, words, path)
+            failures.append(error)
+    raise failures[0] if failures else _not_among(value, words, path)
 
 
 def _is_structure(hint: Any) -> bool:
@@ -139,7 +139,7 @@ def _not_among(value: Any, words: list[Any], path: str) -> errors.StripeError:
 def _leaf(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, str):
         code = "parameter_invalid_integer" if hint is int else "parameter_invalid_string"
-        raise errors.StripeError(f"Invalid value: {path} is no hash", code=code, param=path)
+        raise errors.StripeError(f"Invalid value: {path} is not a hash", code=code, param=path)
     if hint is bool:
         if value not in ("true", "false"):
             raise errors.StripeError(f"Invalid boolean: {value}", param=path)

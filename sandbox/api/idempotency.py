@@ -1,7 +1,7 @@
-"""Idempotency keys: the same request under the same key is done once and answered the same.
+"""Idempotency keys: the first request with a key runs, later ones get its stored response.
 
-Invariant: a key belongs to one request (path and parameters); its answer is committed together with its
-effect.
+Invariant: a key belongs to one request (path and parameters), and its response is committed together with
+what the request changed. https://docs.stripe.com/api/idempotent_requests
 """
 
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ from django.db import IntegrityError, transaction
 from sandbox.errors import StripeError
 from sandbox.models import IdempotencyRecord
 
-# A request still unanswered after this died with its process: the next one with its key takes over.
+# After this time a request without a response is considered crashed, and the key may be used again.
 ABANDONED_AFTER = timedelta(minutes=2)
 
 
 def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:
-    """Take the key: (record, None) to go on, (record, (status, answer)) when it was answered before.
+    """Reserve the key: (record id, None) to run the request, (record id, (status, response)) to replay it.
 
-    Raises StripeError: idempotency_error for another request (400), or 409 while the first is in flight.
+    Raises StripeError: 400 when the key belongs to another request, 409 while the first is in progress.
     """
     if len(key) > 255:
         raise StripeError("Idempotency-Key must be at most 255 characters long.", type="idempotency_error")
@@ -29,11 +29,11 @@ def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[i
                 key=key, fingerprint=fingerprint, request_id=request_id, started_at=now
             )
     except IntegrityError:
-        return _existing(key, fingerprint, now)
+        return _claim_existing(key, fingerprint, now)
     return record.pk, None
 
 
-def _existing(key: str, fingerprint: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:
+def _claim_existing(key: str, fingerprint: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:
     record = IdempotencyRecord.objects.filter(key=key).first()
     if record is not None and record.fingerprint != fingerprint:
         raise StripeError(
@@ -56,11 +56,11 @@ def _existing(key: str, fingerprint: str, now: datetime) -> tuple[int, tuple[int
     )
 
 
-def keep(record: int, status: int, answer: Any) -> None:
-    """Store the answer, in the transaction of its effect."""
-    IdempotencyRecord.objects.filter(pk=record).update(status=status, answer=answer)
+def store_response(record: int, status: int, response: Any) -> None:
+    """Store the response, in the transaction of the request's changes."""
+    IdempotencyRecord.objects.filter(pk=record).update(status=status, answer=response)
 
 
-def give_up(record: int) -> None:
-    """Free a key whose request wrote nothing."""
+def release(record: int) -> None:
+    """Free the key of a request that changed nothing."""
     IdempotencyRecord.objects.filter(pk=record, status=None).delete()

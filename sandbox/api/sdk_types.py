@@ -1,9 +1,8 @@
-"""What Stripe accepts, read from the installed SDK: every endpoint of API v1 and the type of its
-parameters.
+"""The endpoints of Stripe's API v1 and the types of their parameters, read from the installed SDK.
 
-Invariant: the table has no line typed by hand. Upgrading the SDK upgrades what the sandbox accepts, so that
-the two cannot drift apart. Reading is lazy: the table comes from the service modules' text (40 ms), and the
-module with an endpoint's parameters is imported when that endpoint is first called.
+Invariant: nothing is written by hand, so an upgrade of the SDK changes what the sandbox accepts. The table is
+parsed from the text of the service modules on first use; the module with an endpoint's parameters is imported
+on the first call of that endpoint.
 """
 
 import functools
@@ -20,14 +19,14 @@ from typing_extensions import get_type_hints
 IMPORTED = re.compile(r"from (stripe\.params[\w.]*) import \(?\s*(\w+)")
 REQUESTED = re.compile(r'_request\(\s*"(get|post|delete)",\s*"(/v1[^"]*)"')
 PARAMS = re.compile(r'params: .*?"(\w+)"', re.DOTALL)
-# Names that the SDK imports for type checkers only, and that evaluating its hints needs.
+# Names that the SDK imports for type checkers only, needed to evaluate its annotations.
 HIDDEN = {"StripeContext": object, "Mapping": typing.Mapping, "UntypedStripeObject": dict}
 
 
 class Endpoint(NamedTuple):
     method: str
     path: str  # "/v1/checkout/sessions/{session}"
-    module: str  # where the parameters' type is; empty when the endpoint takes none
+    module: str  # of the parameters' type; empty when the endpoint takes none
     type_name: str
 
     def params_type(self) -> Any:
@@ -59,7 +58,7 @@ def endpoints() -> dict[tuple[str, str], Endpoint]:
 
 @functools.cache
 def fields(params_type: Any) -> dict[str, Any]:
-    """The parameters a request type declares, by name (without the SDK's own options, such as `api_key`)."""
+    """The parameters that a request type declares, by name, without the SDK's options such as `api_key`."""
     names = HIDDEN | vars(importlib.import_module(params_type.__module__)) | {"UntypedStripeObject": dict}
     hints = get_type_hints(params_type, globalns=names)
     return {name: hint for name, hint in hints.items() if name not in RequestOptions.__annotations__}

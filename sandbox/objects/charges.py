@@ -1,6 +1,7 @@
-"""Charges: one try to take money by one payment method, successful, failed or pending.
+"""Charges: one attempt to collect a payment by one payment method: succeeded, failed or pending.
 
-Invariant: a charge never changes its amount; what was given back of it is in `amount_refunded`.
+Invariant: the amount of a charge never changes; what was refunded is in `amount_refunded`.
+https://docs.stripe.com/api/charges
 """
 
 import copy
@@ -9,14 +10,14 @@ from django.conf import settings
 
 from sandbox import store
 from sandbox.calls import Call
-from sandbox.objects import balance, customers, defaults, events, payment_methods, stripe_test_cards
+from sandbox.objects import defaults, events, payment_methods, stripe_test_cards
 from sandbox.store import Body
 
 
 def _details(method: Body, authenticated: bool) -> Body:
     kind = method["type"]
     if kind != "card":
-        return {"type": kind, kind: _later_details(kind)}
+        return {"type": kind, kind: _details_without_card(kind)}
     card = method["card"]
     secure = None
     if authenticated:
@@ -57,20 +58,18 @@ def _details(method: Body, authenticated: bool) -> Body:
     }
 
 
-def _later_details(kind: str) -> Body:
+def _details_without_card(kind: str) -> Body:
     if kind == "alipay":
         return {"buyer_id": None, "fingerprint": None, "transaction_id": None}
     if kind == "wechat_pay":
         return {"fingerprint": None, "location": None, "reader": None, "transaction_id": None}
-    if kind == "sepa_debit":
-        return {"bank_code": "37040044", "branch_code": None, "country": "DE", "expected_debit_date": None}
     return {}
 
 
 def new(
     intent: Body, method: Body, call: Call, *, status: str, decline: str = "", authenticated: bool = False
 ) -> Body:
-    """Write a charge of a payment intent: `status` is succeeded, pending or failed (with a decline code)."""
+    """A charge of a payment intent; `status` is succeeded, pending or failed (with a decline code)."""
     code, message = stripe_test_cards.DECLINES.get(decline, (None, None))
     body = copy.deepcopy(defaults.CHARGE) | {
         "id": store.new_id("charge"),
@@ -97,8 +96,6 @@ def new(
         f"{settings.SITE_URL}/sandbox/receipt/{body['id']}" if status == "succeeded" else None
     )
     store.add(body)
-    if status == "succeeded":
-        _book(body, call)
     events.record(f"charge.{status}", body, call)
     return body
 
@@ -116,26 +113,11 @@ def _outcome(status: str, decline: str, message: str | None) -> Body:
     }
 
 
-def _book(charge: Body, call: Call) -> None:
-    movement = balance.book(
-        "charge" if charge["payment_method_details"]["type"] == "card" else "payment",
-        charge,
-        call,
-        amount=charge["amount"],
-        fee=balance.fee_of_charge(charge["amount"]),
-        category="charge",
-        description=charge["description"] or "",
-    )
-    charge["balance_transaction"] = movement["id"]
-    store.save(charge)
-
-
 def settle(charge: Body, call: Call, *, succeeded: bool) -> None:
-    """A pending charge is settled, or it fails."""
+    """Complete a pending charge, successfully or not."""
     if succeeded:
         charge |= {"status": "succeeded", "paid": True, "captured": True, "amount_captured": charge["amount"]}
         charge["receipt_url"] = f"{settings.SITE_URL}/sandbox/receipt/{charge['id']}"
-        _book(charge, call)
     else:
         charge |= {
             "status": "failed",
@@ -146,33 +128,7 @@ def settle(charge: Body, call: Call, *, succeeded: bool) -> None:
     events.record(f"charge.{charge['status']}", charge, call)
 
 
-def behaviour(charge: Body) -> stripe_test_cards.TestCard:
-    """The test card behind a charge (that of a plain Visa for other methods)."""
+def test_card_of(charge: Body) -> stripe_test_cards.TestCard:
+    """The test card of a charge; the plain Visa card for other methods."""
     method = store.find("payment_method", charge["payment_method"]) or {}
     return payment_methods.test_card(method)
-
-
-def retrieve(call: Call) -> Body:
-    return store.get("charge", call.ids["charge"])
-
-
-def list_charges(call: Call) -> Body:
-    return store.listing(
-        "charge",
-        call,
-        "/v1/charges",
-        customer=call.params.get("customer"),
-        payment_intent=call.params.get("payment_intent"),
-    )
-
-
-def update(call: Call) -> Body:
-    body = retrieve(call)
-    if "metadata" in call.params:
-        customers.merge_metadata(body, call.params["metadata"])
-    for name in ("description", "receipt_email"):
-        if name in call.params:
-            body[name] = call.params[name]
-    store.save(body)
-    events.record("charge.updated", body, call)
-    return body

@@ -1,8 +1,7 @@
-"""What happens when a buyer presses "Pay" on the hosted page, and when a later payment of a session
-settles.
+"""The payment of a checkout session on its hosted page, and the result of a pending payment.
 
-Invariant: the session, its payment and its events change in one transaction; a session that is not open any
-more is never paid again, so that a second click does nothing.
+Invariant: the session, its payment and its events change in one transaction; only an open session can be
+paid, so that a second submission does nothing. https://docs.stripe.com/payments/checkout/how-checkout-works
 """
 
 import dataclasses
@@ -12,11 +11,9 @@ from sandbox.calls import Call
 from sandbox.objects import (
     checkout_sessions,
     customers,
-    discounts,
     events,
     payment_intents,
     payment_methods,
-    payments,
     setup_intents,
     stripe_test_cards,
     subscriptions,
@@ -25,183 +22,140 @@ from sandbox.store import Body
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Buyer:
-    """What the buyer entered; `saved` is the id of a saved payment method used instead of a new card."""
+class Submission:
+    """A submitted payment form: a new card, a saved payment method (its id), or another type of method."""
 
-    email: str
-    kind: str
+    type: str
     name: str = ""
     card: stripe_test_cards.Entered | None = None
     saved: str = ""
-    save_card: bool = False
-    address: Body | None = None
 
 
-def pay(session: Body, buyer: Buyer, call: Call) -> Body:
-    """Pay or set up; returns the session (complete), or open with its intent waiting for the buyer.
+def pay(session: Body, submission: Submission, call: Call) -> Body:
+    """Pay the session, or save its card. The session stays open while its intent requires action.
 
-    Raises payments.Declined when the card is refused, StripeError when the session is not open.
+    Raises payment_intents.Declined when the card is declined, StripeError when the session is not open.
     """
-    checkout_sessions.lapse(session, call)
+    checkout_sessions.expire_if_due(session, call)
     if session["status"] != "open":
         raise errors.StripeError(f"This session is {session['status']}.", code="resource_invalid_state")
-    _remember_buyer(session, buyer)
-    customer = _customer(session, buyer, call)
-    method = _method(buyer, customer, call)
-    if session["mode"] == "setup" or not session["amount_total"]:
-        return _set_up(session, method, call)
-    intent = _intent(session, buyer, call)
-    payments.attempt(intent, method, call)
-    return follow(session, intent, call)
-
-
-def _remember_buyer(session: Body, buyer: Buyer) -> None:
+    customer = store.get("customer", session["customer"])
     session["customer_details"] = {
-        "address": customers.NO_ADDRESS | (buyer.address or {}),
+        "address": customers.NO_ADDRESS,
         "business_name": None,
-        "email": buyer.email,
+        "email": customer["email"],
         "individual_name": None,
-        "name": buyer.name or None,
+        "name": submission.name or None,
         "phone": None,
         "tax_exempt": "none",
         "tax_ids": [],
     }
     store.save(session)
+    method = _method(submission, customer, call)
+    if session["mode"] == "setup":
+        return _set_up(session, method, call)
+    if not session["amount_total"]:
+        return checkout_sessions.complete(session, call, "no_payment_required")
+    intent = _payment_intent(session, call)
+    payment_intents.attempt(intent, method, call)
+    return payment_changed(session, intent, call)
 
 
-def _customer(session: Body, buyer: Buyer, call: Call) -> str | None:
-    wanted = session["customer_creation"] == "always" or session["_intent_data"].get("setup_future_usage")
-    if not session["customer"] and (wanted or session["mode"] == "subscription"):
-        session["customer"] = customers.new(call, email=buyer.email, name=buyer.name)["id"]
-        store.save(session)
-    customer: str | None = session["customer"]
-    return customer
-
-
-def _method(buyer: Buyer, customer: str | None, call: Call) -> Body:
-    if buyer.saved:
-        method = store.get("payment_method", buyer.saved)
-        if not customer or method["customer"] != customer:
-            raise errors.unknown_object("payment_method", buyer.saved)
+def _method(submission: Submission, customer: Body, call: Call) -> Body:
+    if submission.saved:
+        method = store.get("payment_method", submission.saved)
+        if method["customer"] != customer["id"]:
+            raise errors.unknown_object("payment_method", submission.saved)
         return method
-    billing = payment_methods.billing_details(email=buyer.email, name=buyer.name, address=buyer.address)
-    if buyer.card is not None:
-        method = payment_methods.new_card(buyer.card, call, billing)
-    else:
-        method = payment_methods.new(buyer.kind, call, billing=billing)
-    if buyer.save_card and customer and method["type"] in payment_methods.REUSABLE:
-        method["allow_redisplay"] = "always"
-        method["_attach_to"] = customer
-        store.save(method)
-    return method
+    billing = payment_methods.billing_details(email=customer["email"], name=submission.name)
+    if submission.card is not None:
+        return payment_methods.new_card(submission.card, call, billing)
+    return payment_methods.new(submission.type, call, billing=billing)
 
 
-def _intent(session: Body, buyer: Buyer, call: Call) -> Body:
-    """The session's intent: made at the first try, used again after a decline."""
-    if found := store.find("payment_intent", session["payment_intent"] or session.get("_intent")):
+def _payment_intent(session: Body, call: Call) -> Body:
+    """The session's intent: created at the first attempt, used again after a decline."""
+    if found := intent_of(session):
         return found
-    given = dict(session["_intent_data"])
+    params = dict(session["_intent_data"])
     if session["mode"] == "subscription":
-        given = {"setup_future_usage": "off_session", "description": "Subscription creation"}
+        params = {"setup_future_usage": "off_session", "description": "Subscription creation"}
     intent = payment_intents.new(
         call,
         amount=session["amount_total"],
         currency=session["currency"],
         customer=session["customer"],
         allowed_payment_method_types=session.get("allowed_payment_method_types"),
-        receipt_email=given.pop("receipt_email", None),
-        **given,
+        **params,
     )
     intent |= {"_session": session["id"], "_return_url": session["url"]}
-    store.save(intent)
-    # A session in subscription mode shows its payment through the invoice, never itself.
-    session["payment_intent" if session["mode"] == "payment" else "_intent"] = intent["id"]
+    # A session in subscription mode has no payment_intent: its payment is that of the invoice.
+    session["_intent" if session["mode"] == "subscription" else "payment_intent"] = intent["id"]
     store.save(session)
-    return intent
+    return store.save(intent)
+
+
+def intent_of(session: Body) -> Body | None:
+    """The payment or setup intent of a session."""
+    payment = session["payment_intent"] or session.get("_intent")
+    return store.find("payment_intent", payment) or store.find("setup_intent", session["setup_intent"])
 
 
 def _set_up(session: Body, method: Body, call: Call) -> Body:
-    """Nothing to pay: save the method (setup mode, or a free start)."""
-    if session["mode"] == "payment":
-        return _complete(session, call, "no_payment_required")
-    intent = setup_intents.new(call, customer=session["customer"], **session["_setup_data"])
+    intent = setup_intents.new(call, customer=session["customer"])
     intent |= {"_session": session["id"], "_return_url": session["url"]}
     store.save(intent)
-    session["setup_intent"] = intent["id"] if session["mode"] == "setup" else None
+    session["setup_intent"] = intent["id"]
     store.save(session)
     setup_intents.attempt(intent, method, call)
-    return follow_setup(session, intent, call)
+    return setup_changed(session, intent, call)
 
 
-def follow_setup(session: Body, intent: Body, call: Call) -> Body:
-    """Complete a session whose method is saved now."""
+def setup_changed(session: Body, intent: Body, call: Call) -> Body:
+    """Complete an open session whose card is saved."""
     if intent["status"] != "succeeded" or session["status"] != "open":
         return session
-    if session["mode"] == "subscription":
-        _subscribe(session, None, intent["payment_method"], call)
-        return _complete(session, call, "no_payment_required")
-    return _complete(session, call, "no_payment_required")
+    return checkout_sessions.complete(session, call, "no_payment_required")
 
 
-def follow(session: Body, intent: Body, call: Call) -> Body:
-    """Bring the session up to its intent: complete it, or tell that a later payment settled."""
-    waiting_transfer = (intent["next_action"] or {}).get("type") == "display_bank_transfer_instructions"
+def payment_changed(session: Body, intent: Body, call: Call) -> Body:
+    """Complete an open session whose payment succeeded or is pending, or record that a pending one succeeded.
+
+    https://docs.stripe.com/checkout/fulfillment#delayed-notification
+    """
+    succeeded = intent["status"] == "succeeded"
     if session["status"] == "open":
-        if intent["status"] == "succeeded":
-            _save_chosen(intent, call)
-            if session["mode"] == "subscription":
-                _subscribe(session, intent, intent["payment_method"], call)
-            return _complete(session, call, "paid")
-        if intent["status"] == "processing" or waiting_transfer:
-            return _complete(session, call, "unpaid")
+        if succeeded:
+            _subscribe(session, intent, call)
+            return checkout_sessions.complete(session, call, "paid")
+        if payment_intents.is_pending(intent):
+            return checkout_sessions.complete(session, call, "unpaid")
         return session
-    if (
-        session["status"] == "complete"
-        and session["payment_status"] == "unpaid"
-        and intent["status"] == "succeeded"
-    ):
-        if session["mode"] == "subscription":
-            _subscribe(session, intent, intent["payment_method"], call)
+    if session["status"] == "complete" and session["payment_status"] == "unpaid" and succeeded:
         session["payment_status"] = "paid"
         store.save(session)
         events.record("checkout.session.async_payment_succeeded", session, call)
     return session
 
 
-def failed(session: Body, call: Call) -> None:
-    """A later payment failed for good; before completion a decline concerns only the page."""
+def payment_failed(session: Body, call: Call) -> None:
+    """Record that a pending payment failed. A decline on the page leaves the session open."""
     if session["status"] == "complete" and session["payment_status"] == "unpaid":
         events.record("checkout.session.async_payment_failed", session, call)
 
 
-def _save_chosen(intent: Body, call: Call) -> None:
-    method = store.find("payment_method", intent["payment_method"])
-    if method and method.get("_attach_to") and not method["customer"]:
-        payment_methods.attach(method, method["_attach_to"], call)
-
-
-def _subscribe(session: Body, intent: Body | None, method_id: str, call: Call) -> None:
-    given = session["_subscription_data"]
-    method = store.get("payment_method", method_id)
-    payment_methods.attach(method, session["customer"], call)
+def _subscribe(session: Body, intent: Body, call: Call) -> None:
+    """Create the subscription of a session in subscription mode, paid by the intent."""
+    if session["mode"] != "subscription":
+        return
+    method_id = intent["payment_method"]
+    payment_methods.attach(store.get("payment_method", method_id), session["customer"], call)
     subscription = subscriptions.start(
         call,
-        customer=session["customer"],
+        customer=store.get("customer", session["customer"]),
         lines=[{"price": line["price"], "quantity": line["quantity"]} for line in session["_line_items"]],
-        paid_by=intent,
         default_payment_method=method_id,
-        discounts=session["discounts"],
-        trial_days=given.get("trial_period_days", 0),
-        metadata=given.get("metadata") or {},
-        description=given.get("description"),
+        metadata=session["_subscription_data"].get("metadata") or {},
+        paid_by=intent,
     )
     session |= {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
-
-
-def _complete(session: Body, call: Call, payment_status: str) -> Body:
-    session |= {"status": "complete", "payment_status": payment_status, "url": None}
-    store.save(session)
-    for discount in session["discounts"]:
-        discounts.redeemed(discount)
-    events.record("checkout.session.completed", session, call)
-    return session

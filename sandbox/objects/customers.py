@@ -1,37 +1,22 @@
-"""Customers: who pays; their address, their default card, their balance for invoices.
+"""Customers: contact details, metadata and the default payment method.
 
-Invariant: a deleted customer keeps only its id; its subscriptions end with it.
+Invariant: the default payment method is attached to the customer. https://docs.stripe.com/api/customers
 """
 
 from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import clocks, events, payment_methods, subscription_states
+from sandbox.objects import clocks, events, subscription_states
 from sandbox.store import Body
 
-PLAIN = (
-    "email",
-    "name",
-    "phone",
-    "description",
-    "preferred_locales",
-    "tax_exempt",
-    "balance",
-    "address",
-    "shipping",
-)
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
 def create(call: Call) -> Body:
-    if clock := call.params.get("test_clock"):
+    params = call.params
+    if clock := params.get("test_clock"):
         call = call.at(store.get("test_helpers.test_clock", clock, "test_clock")["frozen_time"])
-    return new(call, **call.params)
-
-
-def new(call: Call, **given: Any) -> Body:
-    """A customer; `given` are the parameters of Stripe's customers.create."""
     body: Body = {
         "id": store.new_id("customer"),
         "object": "customer",
@@ -60,74 +45,45 @@ def new(call: Call, **given: Any) -> Body:
         "preferred_locales": [],
         "shipping": None,
         "tax_exempt": "none",
-        "test_clock": given.get("test_clock"),
+        "test_clock": params.get("test_clock"),
     }
-    _apply(body, given, call)
+    _apply(body, params)
     store.add(body)
     events.record("customer.created", body, call)
     return body
 
 
-def _apply(body: Body, given: dict[str, Any], call: Call) -> None:
-    empty = {"preferred_locales": [], "tax_exempt": "none", "balance": 0}
-    for name in PLAIN:
-        if name in given:
-            body[name] = given[name] or empty.get(name)
-    if isinstance(body["address"], dict):
-        body["address"] = NO_ADDRESS | body["address"]
-    if "metadata" in given:
-        merge_metadata(body, given["metadata"])
-    if method := given.get("payment_method"):
-        payment_methods.attach(payment_methods.usable(method, call), body["id"], call)
-    _apply_invoice_settings(body, given.get("invoice_settings") or {})
+def _apply(body: Body, params: dict[str, Any]) -> None:
+    for name in ("email", "name"):
+        if name in params:
+            body[name] = params[name] or None
+    if "metadata" in params:
+        store.merge_metadata(body, params["metadata"])
+    settings = params.get("invoice_settings") or {}
+    if "default_payment_method" in settings:
+        _set_default(body, settings["default_payment_method"])
 
 
-def _apply_invoice_settings(body: Body, given: dict[str, Any]) -> None:
-    for name in ("footer", "custom_fields", "rendering_options", "default_payment_method"):
-        if name in given:
-            body["invoice_settings"][name] = given[name] or None
+def _set_default(body: Body, method_id: str) -> None:
     param = "invoice_settings[default_payment_method]"
-    chosen = body["invoice_settings"]["default_payment_method"]
-    if chosen and store.get("payment_method", chosen, param)["customer"] != body["id"]:
+    if method_id and store.get("payment_method", method_id, param)["customer"] != body["id"]:
         raise errors.StripeError(
-            f"The customer does not have a payment method with the ID {chosen}.",
+            f"The customer does not have a payment method with the ID {method_id}.",
             code="resource_missing",
             param=param,
         )
-
-
-def merge_metadata(body: Body, given: Any) -> None:
-    """Stripe's rule: keys are merged, an empty value removes its key, an empty string removes all."""
-    if not isinstance(given, dict):
-        body["metadata"] = {}
-        return
-    merged = (body.get("metadata") or {}) | given
-    body["metadata"] = {key: value for key, value in merged.items() if value != ""}
+    body["invoice_settings"]["default_payment_method"] = method_id or None
 
 
 def retrieve(call: Call) -> Body:
-    body = store.find("customer", call.ids["customer"])
-    if body is None:
-        raise errors.unknown_object("customer", call.ids["customer"])
-    return body
-
-
-def list_customers(call: Call) -> Body:
-    return store.listing(
-        "customer",
-        call,
-        "/v1/customers",
-        email=call.params.get("email"),
-        test_clock=call.params.get("test_clock"),
-    )
+    return store.get("customer", call.ids["customer"])
 
 
 def update(call: Call) -> Body:
     body = store.get("customer", call.ids["customer"])
     call = clocks.of_customer(call, body)
-    before = {name: body[name] for name in body}
-    before["invoice_settings"] = dict(body["invoice_settings"])
-    _apply(body, call.params, call)
+    before = body | {"invoice_settings": dict(body["invoice_settings"])}
+    _apply(body, call.params)
     store.save(body)
     changed = {name: value for name, value in before.items() if body[name] != value}
     if changed:
@@ -135,15 +91,16 @@ def update(call: Call) -> Body:
     return body
 
 
-def delete(call: Call) -> Body:
-    """Cancel the customer's subscriptions at once, then forget the person."""
-    body = store.get("customer", call.ids["customer"])
-    for subscription in store.where("subscription", customer=body["id"]):
-        if subscription["status"] not in subscription_states.OVER:
-            subscription_states.end(
-                subscription, clocks.of_customer(call, body), reason="cancellation_requested"
-            )
-    events.record("customer.deleted", body, call)
-    gone = {"id": body["id"], "object": "customer", "deleted": True}
-    store.save(gone)
-    return gone
+def set_default_payment_method(customer_id: str, method_id: str, call: Call) -> Body:
+    """Make an attached payment method the default of the customer and of each running subscription."""
+    customer = store.get("customer", customer_id)
+    method = store.get("payment_method", method_id)
+    previous = dict(customer["invoice_settings"])
+    if method["customer"] == customer_id and previous["default_payment_method"] != method_id:
+        customer["invoice_settings"]["default_payment_method"] = method_id
+        store.save(customer)
+        events.record("customer.updated", customer, call, {"invoice_settings": previous})
+    for subscription in store.where("subscription", customer=customer_id):
+        if subscription["status"] not in subscription_states.ENDED:
+            subscription_states.change(subscription, call, default_payment_method=method_id)
+    return customer

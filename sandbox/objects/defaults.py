@@ -1,7 +1,6 @@
-"""The fields that an object of Stripe's has from the beginning and that are the same for all of its kind.
+"""Default values of the fields of Stripe objects.
 
-Whoever makes an object copies these deeply and adds what is its own; a test holds the result to the SDK's
-classes.
+Every object starts as a deep copy of its defaults; a test compares the objects with the SDK's classes.
 """
 
 from typing import Any

@@ -1,18 +1,16 @@
-"""Disputes: the buyer's bank pulls the money back, evidence is sent, the bank decides.
+"""Disputes: opened for a charge by the cardholder's bank, and decided by it.
 
-Invariant: the disputed amount leaves the balance when the dispute opens and comes back exactly once, if it
-is won.
+Invariant: a charge has at most one dispute, and a dispute is decided once.
+https://docs.stripe.com/disputes/how-disputes-work
 """
-
-from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import balance, events
+from sandbox.objects import events
 from sandbox.store import Body
 
 OPEN = ("needs_response", "under_review")
-EVIDENCE = [
+EVIDENCE_FIELDS = [
     "access_activity_log",
     "billing_address",
     "cancellation_policy",
@@ -44,7 +42,7 @@ EVIDENCE = [
 
 
 def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Body:
-    """A dispute over all that is left of a charge. Raises StripeError when there is nothing to dispute."""
+    """Dispute the amount of a charge that was not refunded. Raises StripeError if it cannot be disputed."""
     if charge["disputed"] or not charge["paid"]:
         raise errors.StripeError(f"The charge {charge['id']} cannot be disputed.", code="charge_disputed")
     body: Body = {
@@ -56,7 +54,7 @@ def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Bod
         "created": call.now,
         "currency": charge["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": dict.fromkeys(EVIDENCE) | {"enhanced_evidence": {}},
+        "evidence": dict.fromkeys(EVIDENCE_FIELDS) | {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": call.now + 9 * 86400,
             "enhanced_eligibility": {},
@@ -74,16 +72,6 @@ def open_dispute(charge: Body, call: Call, *, reason: str = "fraudulent") -> Bod
         "reason": reason,
         "status": "needs_response",
     }
-    movement = balance.book(
-        "adjustment",
-        body,
-        call,
-        amount=-body["amount"],
-        fee=balance.DISPUTE_FEE,
-        category="dispute",
-        description="Dispute",
-    )
-    body["balance_transactions"] = [movement]
     store.add(body)
     charge["disputed"] = True
     store.save(charge)
@@ -104,22 +92,12 @@ def _method_details(charge: Body) -> Body | None:
 
 
 def decide(body: Body, call: Call, *, won: bool) -> Body:
-    """The bank's decision. Raises StripeError when it was made already."""
+    """Record the bank's decision. Raises StripeError if the dispute is closed."""
     if body["status"] not in OPEN:
         raise errors.StripeError(
             f"This dispute is already closed: it is {body['status']}.", code="dispute_closed"
         )
     body["status"] = "won" if won else "lost"
-    if won:
-        movement = balance.book(
-            "adjustment",
-            body,
-            call,
-            amount=body["amount"],
-            category="dispute_reversal",
-            description="Dispute won",
-        )
-        body["balance_transactions"].append(movement)
     store.save(body)
     if won:
         events.record("charge.dispute.funds_reinstated", body, call)
@@ -139,31 +117,3 @@ def list_disputes(call: Call) -> Body:
         charge=call.params.get("charge"),
         payment_intent=call.params.get("payment_intent"),
     )
-
-
-def update(call: Call) -> Body:
-    """Stage or submit evidence; `winning_evidence` and `losing_evidence` decide at once, as in test mode."""
-    body = retrieve(call)
-    if body["status"] not in OPEN:
-        raise errors.StripeError("This dispute is already closed", code="dispute_closed")
-    given: dict[str, Any] = call.params.get("evidence") or {}
-    body["evidence"] |= {name: value or None for name, value in given.items()}
-    if isinstance(call.params.get("metadata"), dict):
-        body["metadata"] |= call.params["metadata"]
-    details = body["evidence_details"]
-    details["has_evidence"] = any(body["evidence"][name] for name in EVIDENCE)
-    if call.params.get("submit", True):
-        details["submission_count"] += 1
-        details["submission_method"] = "manual"
-        body["status"] = "under_review"
-    store.save(body)
-    events.record("charge.dispute.updated", body, call)
-    words = body["evidence"]["uncategorized_text"]
-    if body["status"] == "under_review" and words in ("winning_evidence", "losing_evidence"):
-        return decide(body, call, won=words == "winning_evidence")
-    return body
-
-
-def close(call: Call) -> Body:
-    """Accept the dispute: it is lost."""
-    return decide(retrieve(call), call, won=False)

@@ -1,11 +1,13 @@
-"""Lines of invoices: a period of a subscription item, a proration, something added by hand.
+"""Invoice lines: a period of a subscription item, a proration, or a one-time price.
 
-Invariant: a line's amount is final; discounts stand beside it and are taken off the invoice's total.
+Invariant: the amount of a line never changes.
+https://docs.stripe.com/api/invoice-line-item
 """
 
 from typing import Any
 
 from sandbox import store
+from sandbox.objects import prices
 from sandbox.store import Body
 
 
@@ -21,7 +23,7 @@ def line(
     proration: bool = False,
     invoice_item: str | None = None,
 ) -> Body:
-    """One line; `item` is the subscription item it bills, `period` Unix seconds."""
+    """A line; `item` is its subscription item, `period` its start and end in Unix seconds."""
     return {
         "id": store.new_id("line_item"),
         "object": "line_item",
@@ -85,14 +87,13 @@ def _parent(item: Body | None, proration: bool, invoice_item: str | None) -> dic
 
 
 def of_period(item: Body) -> Body:
-    """The line that bills an item for its current period."""
+    """The line for the current period of an item."""
     price, quantity = item["price"], item["quantity"]
-    name = store.get("product", price["product"])["name"]
-    every = price["recurring"]["interval"]
+    each = f"{price['unit_amount']} {price['currency']} / {price['recurring']['interval']}"
     return line(
         amount=price["unit_amount"] * quantity,
         currency=price["currency"],
-        description=f"{quantity} × {name} (at {price['unit_amount']} {price['currency']} / {every})",
+        description=f"{quantity} × {prices.name_of(price)} (at {each})",
         period=(item["current_period_start"], item["current_period_end"]),
         price=price,
         quantity=quantity,
@@ -100,13 +101,13 @@ def of_period(item: Body) -> Body:
     )
 
 
-def once(price: Body, quantity: int, instant: int) -> Body:
-    """The line of a one-time price on a first invoice."""
+def of_one_time_price(price: Body, quantity: int, now: int) -> Body:
+    """The line for a one-time price on a first invoice."""
     return line(
         amount=price["unit_amount"] * quantity,
         currency=price["currency"],
-        description=store.get("product", price["product"])["name"],
-        period=(instant, instant),
+        description=prices.name_of(price),
+        period=(now, now),
         price=price,
         quantity=quantity,
         invoice_item=store.new_id("invoiceitem"),

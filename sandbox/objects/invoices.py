@@ -1,53 +1,120 @@
-"""Invoices: drafted, finalised, charged to the saved card, paid or tried again.
+"""Invoices: drafted, finalized, charged to the default card, paid or retried.
 
-Invariant: a finalised invoice keeps its lines and sums; it is paid once, by one payment intent that it made.
+Invariant: total = sum of the lines; amount_due = total plus the customer's balance, never below zero. A
+finalized invoice keeps its lines and amounts, and is paid once, by its own payment intent.
+https://docs.stripe.com/invoicing/overview and https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
+
+import copy
+from typing import Any
+
+from django.conf import settings
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import (
-    events,
-    invoice_bodies,
-    payment_intents,
-    payment_methods,
-    payments,
-    subscription_states,
-)
+from sandbox.objects import amounts, defaults, events, payment_intents, subscription_states
 from sandbox.store import Body
 
-# Days after the first failure at which the card is tried again; then the subscription ends.
+# Days after the first failure on which the card is charged again; after the last one the subscription ends.
 RETRY_DAYS = (3, 5, 7)
 
 
-def draft(call: Call, customer: Body, **given: object) -> Body:
-    """A draft; `given` as in invoice_bodies.blank."""
-    body = invoice_bodies.blank(call, customer, **given)  # type: ignore[arg-type]
-    subscription = invoice_bodies.subscription_of(body)
-    if subscription:
-        body["default_payment_method"] = subscription["default_payment_method"]
+def retrieve(call: Call) -> Body:
+    return store.get("invoice", call.ids["invoice"])
+
+
+def new(
+    call: Call,
+    customer: Body,
+    *,
+    lines: list[Body],
+    reason: str,
+    subscription: Body,
+    invoice_id: str | None = None,
+) -> Body:
+    """A draft of a subscription's invoice that is neither stored nor recorded as an event (a preview)."""
+    own_id = invoice_id or store.new_id("invoice")
+    for line in lines:
+        line["invoice"] = own_id
+    body: Body = copy.deepcopy(defaults.INVOICE) | {
+        "id": own_id,
+        "billing_reason": reason,
+        "created": call.now,
+        "currency": subscription["currency"],
+        "customer": customer["id"],
+        "customer_address": customer["address"],
+        "customer_email": customer["email"],
+        "customer_name": customer["name"],
+        "customer_phone": customer["phone"],
+        "customer_tax_exempt": customer["tax_exempt"],
+        "default_payment_method": subscription["default_payment_method"],
+        "discounts": [],
+        "lines": {
+            "object": "list",
+            "url": f"/v1/invoices/{own_id}/lines",
+            "has_more": False,
+            "data": lines,
+        },
+        "parent": _parent(subscription),
+        "period_end": call.now,
+        "period_start": min([call.now, *(line["period"]["start"] for line in lines)]),
+        "starting_balance": customer["balance"],
+        "test_clock": customer["test_clock"],
+        "total_discount_amounts": [],
+    }
+    return _sum(body)
+
+
+def _parent(subscription: Body) -> dict[str, Any]:
+    details = {
+        "metadata": subscription["metadata"],
+        "subscription": subscription["id"],
+        "subscription_proration_date": None,
+    }
+    return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
+
+
+def _sum(body: Body) -> Body:
+    """Compute the totals from the lines and the starting balance."""
+    total = sum(line["amount"] for line in body["lines"]["data"])
+    due = max(0, total + body["starting_balance"]) if total > 0 else 0
+    body |= {
+        "subtotal": total,
+        "subtotal_excluding_tax": total,
+        "total": total,
+        "total_excluding_tax": total,
+        "amount_due": due,
+        "amount_remaining": due - body["amount_paid"],
+    }
+    return body
+
+
+def draft(call: Call, customer: Body, *, lines: list[Body], reason: str, subscription: Body) -> Body:
+    body = new(call, customer, lines=lines, reason=reason, subscription=subscription)
     store.add(body)
     events.record("invoice.created", body, call)
     return body
 
 
 def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
-    """Give the draft a number and a payment intent (`intent`, when the money came before the invoice)."""
+    """Give the draft a number and a payment intent; `intent` is one that already paid it."""
     if body["status"] != "draft":
         raise errors.StripeError("This invoice is already finalized.", code="invoice_not_editable")
     customer = store.get("customer", body["customer"])
     body["starting_balance"] = customer["balance"]
-    invoice_bodies.total(body)
-    left = body["total"] + customer["balance"]
-    body["ending_balance"] = min(0, left) if body["total"] > 0 else left
-    if 0 < body["amount_due"] < payment_intents.smallest(body["currency"]):
-        # Too little to charge: the customer owes it on the next invoice.
-        body |= {"amount_due": 0, "amount_remaining": 0, "ending_balance": left}
+    _sum(body)
+    remaining = body["total"] + customer["balance"]
+    body["ending_balance"] = min(0, remaining) if body["total"] > 0 else remaining
+    if 0 < body["amount_due"] < amounts.minimum(body["currency"]):
+        # Too small to charge: added to the customer's next invoice.
+        body |= {"amount_due": 0, "amount_remaining": 0, "ending_balance": remaining}
+    hosted_url = f"{settings.SITE_URL}/sandbox/invoice/{body['id']}"
     body |= {
         "status": "open",
         "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         "effective_at": call.now,
-        "hosted_invoice_url": invoice_bodies.hosted_url(body["id"]),
-        "invoice_pdf": f"{invoice_bodies.hosted_url(body['id'])}?pdf",
+        "hosted_invoice_url": hosted_url,
+        "invoice_pdf": f"{hosted_url}?pdf",
     }
     body["status_transitions"]["finalized_at"] = call.now
     customer |= {
@@ -60,41 +127,69 @@ def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
     events.record("invoice.finalized", body, call)
     if body["amount_due"] == 0:
         return mark_paid(body, None, call)
-    paying = intent or _intent(body, call)
+    paying = intent or _new_intent(body, call)
     paying["_invoice"] = body["id"]
     store.save(paying)
-    invoice_bodies.payment(body, paying, call)
+    _add_payment(body, paying, call)
     return mark_paid(body, paying, call) if intent else body
 
 
-def _intent(body: Body, call: Call) -> Body:
-    subscription = invoice_bodies.subscription_of(body)
+def _new_intent(body: Body, call: Call) -> Body:
     return payment_intents.new(
         call,
         amount=body["amount_due"],
         currency=body["currency"],
         customer=body["customer"],
-        description="Subscription update" if subscription else f"Payment for invoice {body['number']}",
+        description="Subscription update",
         receipt_email=body["customer_email"],
-        setup_future_usage="off_session" if subscription else None,
+        setup_future_usage="off_session",
         allowed_payment_method_types=["card"],
     )
 
 
+def _add_payment(invoice: Body, intent: Body, call: Call) -> Body:
+    """The link between an invoice and its payment intent. https://docs.stripe.com/api/invoice-payment"""
+    return store.add(
+        {
+            "id": store.new_id("invoice_payment"),
+            "object": "invoice_payment",
+            "amount_paid": None,
+            "amount_requested": invoice["amount_due"],
+            "created": call.now,
+            "currency": invoice["currency"],
+            "invoice": invoice["id"],
+            "is_default": True,
+            "livemode": False,
+            "payment": {"payment_intent": intent["id"], "type": "payment_intent"},
+            "status": "open",
+            "status_transitions": {"canceled_at": None, "paid_at": None},
+        }
+    )
+
+
+def intent_of(body: Body) -> Body:
+    """The payment intent of a finalized invoice with an amount due."""
+    payment = store.where("invoice_payment", invoice=body["id"])[0]
+    return store.get("payment_intent", payment["payment"]["payment_intent"])
+
+
+def subscription_of(body: Body) -> Body:
+    return store.get("subscription", body["parent"]["subscription_details"]["subscription"])
+
+
 def collect(body: Body, call: Call, *, method: Body | None = None, off_session: bool = True) -> Body:
-    """Try to charge an open invoice. Raises payments.Declined, with the failure written on the invoice."""
-    payment = next(iter(store.where("invoice_payment", invoice=body["id"])))
-    intent = store.get("payment_intent", payment["payment"]["payment_intent"])
+    """Charge an open invoice. Raises payment_intents.Declined after recording the failure on it."""
+    intent = intent_of(body)
     chosen = method or _default_method(body)
     body |= {"attempted": True, "attempt_count": body["attempt_count"] + 1}
     if chosen is None:
-        failed(body, intent, call)
+        _failed(body, intent, call)
         message = "Cannot charge a customer that has no active card"
-        raise payments.Declined(message, status=402, type="card_error", code="missing")
+        raise payment_intents.Declined(message, status=402, type="card_error", code="missing")
     try:
-        intent = payments.attempt(intent, chosen, call, off_session=off_session)
-    except payments.Declined:
-        failed(body, intent, call)
+        intent = payment_intents.attempt(intent, chosen, call, off_session=off_session)
+    except payment_intents.Declined:
+        _failed(body, intent, call)
         raise
     if intent["status"] == "succeeded":
         return mark_paid(body, intent, call)
@@ -111,7 +206,7 @@ def _default_method(body: Body) -> Body | None:
 
 
 def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:
-    """The invoice is paid (or has nothing to pay)."""
+    """Record the payment; `intent` is None when nothing was due."""
     if body["status"] == "paid":
         return body
     body |= {
@@ -131,45 +226,30 @@ def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:
         events.record("invoice_payment.paid", payment, call)
     events.record("invoice.paid", body, call)
     events.record("invoice.payment_succeeded", body, call)
-    if subscription := invoice_bodies.subscription_of(body):
-        subscription_states.paid(subscription, body, call)
+    subscription_states.invoice_paid(subscription_of(body), call)
     return body
 
 
-def failed(body: Body, intent: Body, call: Call) -> None:
-    """A try failed: another follows, or the subscription ends."""
-    subscription = invoice_bodies.subscription_of(body)
-    retries = (
-        RETRY_DAYS[body["attempt_count"] - 1 :]
-        if subscription and subscription["status"] != "incomplete"
-        else ()
-    )
+def _failed(body: Body, intent: Body, call: Call) -> None:
+    """Record a failed attempt: schedule the next one, or end the subscription after the last."""
+    subscription = subscription_of(body)
+    retries = RETRY_DAYS[body["attempt_count"] - 1 :] if subscription["status"] != "incomplete" else ()
     body["next_payment_attempt"] = call.now + retries[0] * 86400 if retries else None
     store.save(body)
     events.record("invoice.payment_failed", body, call)
     error = intent["last_payment_error"] or {}
     if error.get("code") == "authentication_required":
         events.record("invoice.payment_action_required", body, call)
-    if subscription and body["billing_reason"] != "subscription_update":
-        subscription_states.unpaid(subscription, call)
-        given_up = not retries and subscription["status"] == "past_due"
-        if given_up:
+    if body["billing_reason"] != "subscription_update":
+        subscription_states.invoice_unpaid(subscription, call)
+        if not retries and subscription["status"] == "past_due":
             subscription_states.end(subscription, call, reason="payment_failed")
 
 
-def void_open(body: Body, call: Call) -> Body:
+def void(body: Body, call: Call) -> Body:
+    """Void an open invoice."""
     body |= {"status": "void", "next_payment_attempt": None, "auto_advance": False}
     body["status_transitions"]["voided_at"] = call.now
     store.save(body)
     events.record("invoice.voided", body, call)
     return body
-
-
-def usable_method(call: Call, body: Body) -> Body | None:
-    """The method named in a request to pay, which must be the customer's."""
-    if not call.params.get("payment_method"):
-        return None
-    method = payment_methods.usable(call.params["payment_method"], call)
-    if method["customer"] not in (None, body["customer"]):
-        raise errors.unknown_object("payment_method", method["id"], "payment_method")
-    return method

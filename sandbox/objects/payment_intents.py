@@ -1,55 +1,36 @@
-"""Payment intents: an amount somebody is going to pay, in its first state.
+"""Payment intents: one amount to pay, and the attempts to pay it.
 
-Invariant: an intent's amount is one that Stripe would take, and can be paid by at least one kind of method.
-What becomes of it is told in sandbox.objects.payments.
+Invariant: an intent succeeds at most once; every attempt creates a charge; a decline leaves the intent
+payable by another method. Checkout sessions and invoices follow in sandbox.objects.payments.
+https://docs.stripe.com/payments/paymentintents/lifecycle
 """
 
 import copy
+from datetime import timedelta
 from typing import Any
 
-from sandbox import errors, store
+from django.conf import settings
+
+from sandbox import errors, store, switches
 from sandbox.calls import Call
-from sandbox.objects import balance, customers, defaults, events, payment_methods
+from sandbox.models import Due
+from sandbox.objects import amounts, charges, defaults, disputes, events, payment_methods, stripe_test_cards
 from sandbox.store import Body
+from sandbox.switches import Fault
 
-SMALLEST = {
-    "jpy": 50,
-    "krw": 500,
-    "hkd": 400,
-    "cny": 400,
-    "mxn": 1000,
-    "sek": 300,
-    "nok": 300,
-    "dkk": 250,
-    "gbp": 30,
-}
+SETTLES_AFTER = timedelta(minutes=2)
+PAYABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
-def smallest(currency: str) -> int:
-    """The least that Stripe charges, in minor units."""
-    return SMALLEST.get(currency, 50)
+class Declined(errors.StripeError):
+    """A card error. The failed charge and its events are committed."""
 
 
-def check_amount(amount: int, currency: str) -> None:
-    """Raises StripeError for amounts that Stripe does not take."""
-    if amount < 1:
-        raise errors.StripeError(
-            "This value must be greater than or equal to 1.", code="parameter_invalid_integer", param="amount"
-        )
-    if amount < smallest(currency):
-        least = balance.format_amount(smallest(currency), currency)
-        raise errors.StripeError(f"Amount must be at least {least}", code="amount_too_small", param="amount")
-    if amount > 99_999_999:
-        raise errors.StripeError(
-            "Amount must be no more than 999,999.99", code="amount_too_large", param="amount"
-        )
-
-
-def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
-    """A payment intent without a payment method; `given` are Stripe's parameters."""
-    check_amount(amount, currency)
+def new(call: Call, *, amount: int, currency: str, **params: Any) -> Body:
+    """A payment intent without a payment method; `params` are those of Stripe's API."""
+    amounts.check(amount, currency)
     intent_id = store.new_id("payment_intent")
-    allowed = given.get("allowed_payment_method_types")
+    allowed = params.get("allowed_payment_method_types")
     body: Body = copy.deepcopy(defaults.PAYMENT_INTENT) | {
         "id": intent_id,
         "allowed_payment_method_types": allowed,
@@ -57,17 +38,189 @@ def new(call: Call, *, amount: int, currency: str, **given: Any) -> Body:
         "client_secret": f"{intent_id}_secret_{store.random_text(25)}",
         "created": call.now,
         "currency": currency,
-        "customer": given.get("customer"),
-        "description": given.get("description"),
-        "payment_method_options": given.get("payment_method_options") or {},
-        "payment_method_types": payment_methods.offered(currency, allowed),
-        "receipt_email": given.get("receipt_email"),
-        "setup_future_usage": given.get("setup_future_usage"),
-        "statement_descriptor": given.get("statement_descriptor"),
-        "statement_descriptor_suffix": given.get("statement_descriptor_suffix"),
-        "transfer_group": given.get("transfer_group"),
+        "customer": params.get("customer"),
+        "description": params.get("description"),
+        "payment_method_options": params.get("payment_method_options") or {},
+        "payment_method_types": payment_methods.types_for(currency, allowed),
+        "receipt_email": params.get("receipt_email"),
+        "setup_future_usage": params.get("setup_future_usage"),
     }
-    customers.merge_metadata(body, given.get("metadata") or {})
+    store.merge_metadata(body, params.get("metadata") or {})
     store.add(body)
     events.record("payment_intent.created", body, call)
     return body
+
+
+def is_pending(intent: Body) -> bool:
+    """Whether the payment was authorised, and its result or its bank transfer is awaited."""
+    return intent["status"] == "processing" or awaits_transfer(intent)
+
+
+def awaits_transfer(intent: Body) -> bool:
+    return (intent["next_action"] or {}).get("type") == "display_bank_transfer_instructions"
+
+
+def attempt(
+    intent: Body, method: Body, call: Call, *, off_session: bool = False, authenticated: bool = False
+) -> Body:
+    """Try to pay by a method; the status may also become requires_action. Raises Declined."""
+    intent |= {"payment_method": method["id"], "last_payment_error": None, "next_action": None}
+    if method["type"] == "card":
+        return _attempt_card(intent, method, call, off_session=off_session, authenticated=authenticated)
+    if method["type"] == "customer_balance":
+        return _request_transfer(intent, call)
+    return _redirect(intent, "authorise", call)
+
+
+def _attempt_card(intent: Body, method: Body, call: Call, *, off_session: bool, authenticated: bool) -> Body:
+    card = payment_methods.test_card(method)
+    needs_authentication = card.authentication == "always" or (
+        card.authentication == "unless_set_up" and not (off_session and method.get("_set_up"))
+    )
+    if needs_authentication and not authenticated:
+        if off_session:
+            raise fail(intent, method, call, decline="authentication_required")
+        return _redirect(intent, "authenticate", call)
+    decline = card.decline or (off_session and card.off_session_decline) or ""
+    if off_session and not decline and switches.occurs(Fault.CARDS_FAIL):
+        decline = "generic_decline"
+    if decline:
+        raise fail(intent, method, call, decline=decline)
+    if intent["setup_future_usage"] == "off_session":
+        method["_set_up"] = True
+        store.save(method)
+    charge = charges.new(intent, method, call, status="succeeded", authenticated=authenticated)
+    return _succeed(intent, charge, call)
+
+
+def pay_authorised(intent: Body, method: Body, call: Call) -> Body:
+    """The customer authorised the payment on the wallet's page."""
+    return _succeed(intent, charges.new(intent, method, call, status="succeeded"), call)
+
+
+def _succeed(intent: Body, charge: Body, call: Call) -> Body:
+    intent |= {
+        "status": "succeeded",
+        "amount_received": intent["amount"],
+        "latest_charge": charge["id"],
+        "next_action": None,
+        "processing": None,
+    }
+    store.save(intent)
+    method = store.get("payment_method", charge["payment_method"])
+    saves = intent["setup_future_usage"] and method["type"] in payment_methods.REUSABLE
+    if saves and intent["customer"]:
+        payment_methods.attach(method, intent["customer"], call)
+    events.record("payment_intent.succeeded", intent, call)
+    if charges.test_card_of(charge).after_payment == "dispute" and not intent.get("_disputed"):
+        intent["_disputed"] = True
+        store.save(intent)
+        disputes.open_dispute(charge, call)
+    return intent
+
+
+def fail(intent: Body, method: Body, call: Call, *, decline: str) -> Declined:
+    """Record a failed attempt; return the error to raise."""
+    charge = charges.new(intent, method, call, status="failed", decline=decline)
+    code, message = stripe_test_cards.DECLINES[decline]
+    error = {
+        "type": "card_error",
+        "code": code,
+        "decline_code": decline,
+        "message": message,
+        "charge": charge["id"],
+        "doc_url": errors.documentation_url(code),
+        "payment_method": store.public(method),
+    }
+    intent["latest_charge"] = charge["id"]
+    _require_method(intent, call, error)
+    more: dict[str, Any] = {"payment_intent": store.public(intent), "payment_method": store.public(method)}
+    return Declined(
+        message, status=402, type="card_error", code=code, decline_code=decline, charge=charge["id"], **more
+    )
+
+
+def fail_authentication(intent: Body, call: Call) -> Body:
+    """The customer failed 3-D Secure, or refused the payment in the wallet."""
+    method = store.find("payment_method", intent["payment_method"])
+    error = {
+        "type": "invalid_request_error",
+        "code": "payment_intent_authentication_failure",
+        "message": "We are unable to authenticate your payment method. "
+        "Please choose a different payment method and try again.",
+        "payment_method": store.public(method or {}),
+    }
+    return _require_method(intent, call, error)
+
+
+def _require_method(intent: Body, call: Call, error: dict[str, Any]) -> Body:
+    """Record a failed payment: the intent can be paid by another method."""
+    intent |= {
+        "status": "requires_payment_method",
+        "last_payment_error": error,
+        "payment_method": None,
+        "next_action": None,
+    }
+    store.save(intent)
+    events.record("payment_intent.payment_failed", intent, call)
+    return intent
+
+
+def _redirect(intent: Body, page: str, call: Call) -> Body:
+    url = f"{settings.SITE_URL}/sandbox/{page}/{intent['id']}"
+    redirect = {"return_url": intent.get("_return_url"), "url": url}
+    return _require_action(intent, call, {"type": "redirect_to_url", "redirect_to_url": redirect})
+
+
+def _request_transfer(intent: Body, call: Call) -> Body:
+    """https://docs.stripe.com/payments/bank-transfers"""
+    details = {
+        "amount_remaining": intent["amount"],
+        "currency": intent["currency"],
+        "financial_addresses": [],
+        "hosted_instructions_url": f"{settings.SITE_URL}/sandbox/transfer/{intent['id']}",
+        "reference": store.random_text(10).upper(),
+        "type": "eu_bank_transfer" if intent["currency"] == "eur" else "us_bank_transfer",
+    }
+    kind = "display_bank_transfer_instructions"
+    return _require_action(intent, call, {"type": kind, kind: details})
+
+
+def _require_action(intent: Body, call: Call, action: dict[str, Any]) -> Body:
+    intent |= {"status": "requires_action", "next_action": action}
+    store.save(intent)
+    events.record("payment_intent.requires_action", intent, call)
+    return intent
+
+
+def begin_processing(intent: Body, call: Call) -> Body:
+    """The payment is authorised; `settle` completes it after SETTLES_AFTER."""
+    method = store.get("payment_method", intent["payment_method"])
+    charge = charges.new(intent, method, call, status="pending")
+    intent |= {"status": "processing", "latest_charge": charge["id"], "next_action": None}
+    store.save(intent)
+    events.record("payment_intent.processing", intent, call)
+    Due.objects.create(stripe_id=intent["id"], action="settle", due_at=call.moment + SETTLES_AFTER)
+    return intent
+
+
+def settle(intent: Body, call: Call, *, succeeded: bool) -> Body:
+    """Complete a pending payment, successfully or not. Raises StripeError if it is not pending."""
+    if not is_pending(intent):
+        raise errors.StripeError(
+            f"{intent['id']} is not pending: its status is {intent['status']}.",
+            code="payment_intent_unexpected_state",
+        )
+    charge = store.find("charge", intent["latest_charge"])
+    pending = charge if charge and charge["status"] == "pending" else None
+    if pending is not None:
+        charges.settle(pending, call, succeeded=succeeded)
+    if succeeded:
+        method = store.get("payment_method", intent["payment_method"])
+        return _succeed(intent, pending or charges.new(intent, method, call, status="succeeded"), call)
+    error = {
+        "type": "invalid_request_error",
+        "code": "payment_intent_payment_attempt_failed",
+        "message": "The bank refused the payment.",
+    }
+    return _require_method(intent, call, error)

@@ -1,6 +1,7 @@
-"""Payment methods: cards and the methods that settle later; saved ones are attached to a customer.
+"""Payment methods: cards, wallets and bank transfers; saved ones are attached to a customer.
 
-Invariant: a method is attached to at most one customer, and once detached it is never used again.
+Invariant: a method is attached to at most one customer, and cannot be used after it was detached.
+https://docs.stripe.com/api/payment_methods
 """
 
 from typing import Any
@@ -12,32 +13,28 @@ from sandbox.calls import Call
 from sandbox.objects import events, stripe_test_cards
 from sandbox.store import Body
 
-# Offered by default, and in which currencies; None is any.
-OFFERED: dict[str, tuple[str, ...] | None] = {
+# The types that can be offered, with their currencies; None is any.
+CURRENCIES: dict[str, tuple[str, ...] | None] = {
     "card": None,
     "alipay": ("cny", "usd", "eur", "gbp", "hkd", "jpy", "sgd", "aud", "cad", "nzd", "myr"),
     "wechat_pay": ("cny", "usd", "eur", "gbp", "hkd", "jpy", "sgd", "aud", "cad", "chf", "dkk", "nok", "sek"),
     "customer_balance": ("usd", "eur", "gbp", "jpy", "mxn"),
-    "sepa_debit": ("eur",),
 }
-REUSABLE = ("card", "sepa_debit")
+REUSABLE = ("card",)
 NAMES = {
     "card": _("Card"),
     "alipay": "Alipay",
     "wechat_pay": "WeChat Pay",
     "customer_balance": _("Bank transfer"),
-    "sepa_debit": _("SEPA Direct Debit"),
 }
 
 
-def offered(currency: str, allowed: list[str] | None, excluded: list[str] | None = None) -> list[str]:
-    """The method types that can pay in this currency, of those allowed (all when None)."""
+def types_for(currency: str, allowed: list[str] | None) -> list[str]:
+    """The types that can pay in this currency, of those allowed (all when None)."""
     found = [
         name
-        for name, currencies in OFFERED.items()
-        if (allowed is None or name in allowed)
-        and name not in (excluded or [])
-        and (currencies is None or currency in currencies)
+        for name, currencies in CURRENCIES.items()
+        if (allowed is None or name in allowed) and (currencies is None or currency in currencies)
     ]
     if not found:
         raise errors.StripeError(
@@ -49,20 +46,13 @@ def offered(currency: str, allowed: list[str] | None, excluded: list[str] | None
 
 
 def billing_details(**given: Any) -> Body:
-    address = {
-        "city": None,
-        "country": None,
-        "line1": None,
-        "line2": None,
-        "postal_code": None,
-        "state": None,
-    }
+    address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
     details = {"address": address, "email": None, "name": None, "phone": None, "tax_id": None}
     return details | {name: value for name, value in given.items() if value}
 
 
 def new(kind: str, call: Call, *, billing: Body | None = None, details: Body | None = None) -> Body:
-    """A payment method that belongs to nobody yet."""
+    """A payment method that is not attached to a customer."""
     body = {
         "id": store.new_id("payment_method"),
         "object": "payment_method",
@@ -80,7 +70,7 @@ def new(kind: str, call: Call, *, billing: Body | None = None, details: Body | N
 
 
 def new_card(entered: stripe_test_cards.Entered, call: Call, billing: Body | None = None) -> Body:
-    """A card from a form; the test card's behaviour goes with it, its number does not."""
+    """A card from a form, with the name of its test card; the number is not stored."""
     card = entered.card
     details = {
         "brand": card.brand,
@@ -108,7 +98,7 @@ def test_card(method: Body) -> stripe_test_cards.TestCard:
 
 
 def usable(stripe_id: str, call: Call, param: str = "payment_method") -> Body:
-    """The payment method of this id; `pm_card_…` names of Stripe's documentation make a new one."""
+    """The payment method of this id; `pm_card_…` (https://docs.stripe.com/testing) creates a new one."""
     if stripe_id.startswith("pm_card_"):
         card = stripe_test_cards.BY_NAME.get(stripe_id.removeprefix("pm_card_").removeprefix("visa_"))
         if card is None:
@@ -117,51 +107,8 @@ def usable(stripe_id: str, call: Call, param: str = "payment_method") -> Body:
     return store.get("payment_method", stripe_id, param)
 
 
-def create(call: Call) -> Body:
-    """A card by its number or by a `tok_…` token, or another type without details."""
-    kind = call.params.get("type", "card")
-    billing = call.params.get("billing_details") or {}
-    if kind != "card":
-        return _with_metadata(new(kind, call, billing=billing_details(**billing)), call)
-    given = call.params.get("card") or {}
-    if "token" in given:
-        card = stripe_test_cards.BY_NAME.get(given["token"].removeprefix("tok_"))
-        entered = stripe_test_cards.Entered(card, 12, 2034) if card else None
-    else:
-        expiry = f"{given.get('exp_month', ''):0>2}/{str(given.get('exp_year', ''))[-2:]}"
-        today = call.moment
-        entered, _wrong = stripe_test_cards.read_form(
-            number=given.get("number", ""),
-            expiry=expiry,
-            cvc=given.get("cvc", "123"),
-            year=today.year,
-            month=today.month,
-        )
-    if entered is None:
-        raise errors.StripeError(
-            "Your card number is incorrect.",
-            status=402,
-            type="card_error",
-            code="incorrect_number",
-            param="card[number]",
-        )
-    return _with_metadata(new_card(entered, call, billing_details(**billing)), call)
-
-
-def _with_metadata(method: Body, call: Call) -> Body:
-    method["metadata"] = call.params.get("metadata") or {}
-    return store.save(method)
-
-
 def retrieve(call: Call) -> Body:
     return store.get("payment_method", call.ids["payment_method"])
-
-
-def retrieve_of_customer(call: Call) -> Body:
-    method = retrieve(call)
-    if method["customer"] != call.ids["customer"]:
-        raise errors.unknown_object("payment_method", method["id"])
-    return method
 
 
 def list_methods(call: Call) -> Body:
@@ -174,20 +121,13 @@ def list_methods(call: Call) -> Body:
     )
 
 
-def list_of_customer(call: Call) -> Body:
-    customer = store.get("customer", call.ids["customer"])["id"]
-    url = f"/v1/customers/{customer}/payment_methods"
-    filters = {name: call.params.get(name) for name in ("type", "allow_redisplay")}
-    return store.listing("payment_method", call, url, customer=customer, **filters)
-
-
-def attach_by_api(call: Call) -> Body:
+def attach_to_customer(call: Call) -> Body:
     method = usable(call.ids["payment_method"], call)
     return attach(method, store.get("customer", call.params["customer"], "customer")["id"], call)
 
 
 def attach(method: Body, customer_id: str, call: Call) -> Body:
-    """Save a method for a customer."""
+    """Attach a method to a customer."""
     if method["customer"] == customer_id:
         return method
     if method["customer"] or method.get("_detached"):
@@ -200,28 +140,16 @@ def attach(method: Body, customer_id: str, call: Call) -> Body:
     return method
 
 
-def detach(call: Call) -> Body:
-    method = retrieve(call)
+def detach(method: Body, call: Call) -> Body:
     if not method["customer"]:
         raise errors.StripeError(
             "The payment method you provided is not attached to a customer so detachment is impossible."
         )
-    former, method["customer"], method["_detached"] = method["customer"], None, True
+    previous, method["customer"], method["_detached"] = method["customer"], None, True
     store.save(method)
-    customer = store.get("customer", former)
+    customer = store.get("customer", previous)
     if customer["invoice_settings"]["default_payment_method"] == method["id"]:
         customer["invoice_settings"]["default_payment_method"] = None
         store.save(customer)
-    events.record("payment_method.detached", method, call, {"customer": former})
-    return method
-
-
-def update(call: Call) -> Body:
-    method = retrieve(call)
-    for name in ("billing_details", "metadata", "allow_redisplay"):
-        if name in call.params:
-            given = call.params[name]
-            method[name] = method[name] | given if isinstance(given, dict) else given
-    store.save(method)
-    events.record("payment_method.updated", method, call)
+    events.record("payment_method.detached", method, call, {"customer": previous})
     return method

@@ -1,224 +1,121 @@
-"""The engine of payments: what happens to a payment intent when it is tried, confirmed, settled or
-refused.
+"""Confirms and settles payment intents, and updates the checkout session or invoice that they pay.
 
-Invariant: an intent succeeds at most once; every try is a charge; a decline leaves the intent payable by
-another method. This module knows nothing of checkouts and invoices (sandbox.objects.outcomes tells them).
+Invariant: whenever an intent changes (API, 3-D Secure page, settlement), its checkout session and its invoice
+change in the same transaction.
 """
 
-from datetime import timedelta
-from typing import Any
-
-from django.conf import settings
-
-from sandbox import store, switches
+from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.errors import StripeError
-from sandbox.models import Due
-from sandbox.objects import charges, disputes, events, payment_methods, stripe_test_cards
+from sandbox.objects import (
+    checkout_payments,
+    clocks,
+    customers,
+    invoices,
+    payment_intents,
+    payment_methods,
+    setup_intents,
+)
 from sandbox.store import Body
-from sandbox.switches import Fault
-
-SETTLES_AFTER = timedelta(minutes=2)
-OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
-class Declined(StripeError):
-    """A card error. What was written before it (the failed charge, its events) stays written."""
+def create(call: Call) -> Body:
+    """Create an intent; with `confirm`, pay it at once. Raises payment_intents.Declined."""
+    params = dict(call.params)
+    amount, currency = params.pop("amount"), params.pop("currency").lower()
+    if customer := params.get("customer"):
+        call = clocks.of_customer(call, store.get("customer", customer, "customer"))
+    if params.get("off_session") and not params.get("confirm"):
+        raise errors.StripeError("off_session can only be used with confirm=true.", param="off_session")
+    intent = payment_intents.new(call, amount=amount, currency=currency, **params)
+    return _confirm(intent, call) if params.get("confirm") else intent
 
 
-def attempt(
-    intent: Body, method: Body, call: Call, *, off_session: bool = False, authenticated: bool = False
-) -> Body:
-    """Try to pay an intent by a method. Raises Declined; the intent may also end in action or processing."""
-    intent |= {"payment_method": method["id"], "last_payment_error": None, "next_action": None}
-    if method["type"] == "card":
-        return _attempt_card(intent, method, call, off_session=off_session, authenticated=authenticated)
-    if method["type"] == "sepa_debit":
-        return begin_processing(intent, call)
-    if method["type"] == "customer_balance":
-        return _await_transfer(intent, call)
-    return _redirect(intent, "authorise", call)
-
-
-def _attempt_card(intent: Body, method: Body, call: Call, *, off_session: bool, authenticated: bool) -> Body:
-    card = payment_methods.test_card(method)
-    asks = card.authentication == "always" or (
-        card.authentication == "unless_set_up" and not (off_session and method.get("_set_up"))
-    )
-    if asks and not authenticated:
-        if off_session:
-            raise fail(intent, method, call, decline="authentication_required")
-        return _redirect(intent, "authenticate", call)
-    decline = card.decline or (off_session and card.off_session_decline) or ""
-    if off_session and not decline and switches.occurs(Fault.CARDS_FAIL):
-        decline = "generic_decline"
-    if decline:
-        raise fail(intent, method, call, decline=decline)
-    if intent["setup_future_usage"] == "off_session":
-        method["_set_up"] = True
-        store.save(method)
-    return succeed(
-        intent, charges.new(intent, method, call, status="succeeded", authenticated=authenticated), call
-    )
-
-
-def succeed(intent: Body, charge: Body, call: Call) -> Body:
-    """The money is there."""
-    intent |= {
-        "status": "succeeded",
-        "amount_received": intent["amount"],
-        "latest_charge": charge["id"],
-        "next_action": None,
-        "processing": None,
-    }
-    store.save(intent)
-    method = store.find("payment_method", charge["payment_method"])
-    if (
-        intent["setup_future_usage"]
-        and intent["customer"]
-        and method
-        and method["type"] in payment_methods.REUSABLE
-    ):
-        payment_methods.attach(method, intent["customer"], call)
-    events.record("payment_intent.succeeded", intent, call)
-    if charges.behaviour(charge).later == "dispute" and not intent.get("_disputed"):
-        intent["_disputed"] = True
-        store.save(intent)
-        disputes.open_dispute(charge, call)
+def _confirm(intent: Body, call: Call) -> Body:
+    if not call.params.get("payment_method"):
+        raise errors.StripeError(
+            "You cannot confirm this PaymentIntent because it's missing a payment method.",
+            code="payment_intent_unexpected_state",
+            payment_intent=store.public(intent),
+        )
+    method = payment_methods.usable(call.params["payment_method"], call)
+    if method["customer"] and method["customer"] != intent["customer"]:
+        raise errors.StripeError(
+            f"The customer does not have a payment method with the ID {method['id']}.",
+            code="resource_missing",
+            param="payment_method",
+        )
+    if method.get("_detached"):
+        raise errors.StripeError(
+            "The payment method was detached and may not be used again.", param="payment_method"
+        )
+    off_session = call.params.get("off_session") not in (None, False, "false")
+    payment_intents.attempt(intent, method, call, off_session=off_session)
     return intent
 
 
-def fail(intent: Body, method: Body, call: Call, *, decline: str) -> Declined:
-    """Write a failed try; returns the error to raise."""
-    charge = charges.new(intent, method, call, status="failed", decline=decline)
-    code, message = stripe_test_cards.DECLINES[decline]
-    error = {
-        "type": "card_error",
-        "code": code,
-        "decline_code": decline,
-        "message": message,
-        "charge": charge["id"],
-        "doc_url": f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}",
-        "payment_method": store.public(method),
-    }
-    intent |= {
-        "status": "requires_payment_method",
-        "latest_charge": charge["id"],
-        "last_payment_error": error,
-        "payment_method": None,
-        "next_action": None,
-    }
-    store.save(intent)
-    events.record("payment_intent.payment_failed", intent, call)
-    more: dict[str, Any] = {"payment_intent": store.public(intent), "payment_method": store.public(method)}
-    return Declined(
-        message, status=402, type="card_error", code=code, decline_code=decline, charge=charge["id"], **more
-    )
+def retrieve(call: Call) -> Body:
+    return store.get("payment_intent", call.ids["intent"])
 
 
-def fail_authentication(intent: Body, call: Call) -> Body:
-    """The buyer failed 3-D Secure, or refused in the wallet's app."""
+def list_intents(call: Call) -> Body:
+    return store.listing("payment_intent", call, "/v1/payment_intents", customer=call.params.get("customer"))
+
+
+def changed(intent: Body, call: Call) -> None:
+    """Update the checkout session or invoice of an intent that succeeded or is pending."""
+    if intent.get("_becomes_default") and intent["status"] == "succeeded":
+        customers.set_default_payment_method(intent["customer"], intent["payment_method"], call)
+    if session_id := intent.get("_session"):
+        session = store.get("checkout.session", session_id)
+        if intent["object"] == "setup_intent":
+            checkout_payments.setup_changed(session, intent, call)
+        else:
+            checkout_payments.payment_changed(session, intent, call)
+    if intent.get("_invoice") and intent["status"] == "succeeded":
+        invoices.mark_paid(store.get("invoice", intent["_invoice"]), intent, call)
+
+
+def failed(intent: Body, call: Call) -> None:
+    """Update the checkout session of an intent whose payment failed."""
+    if session_id := intent.get("_session"):
+        checkout_payments.payment_failed(store.get("checkout.session", session_id), call)
+
+
+def authenticated(intent: Body, call: Call, *, passed: bool) -> Body:
+    """The result of the 3-D Secure or wallet page. Raises payment_intents.Declined."""
     method = store.find("payment_method", intent["payment_method"])
-    message = (
-        "We are unable to authenticate your payment method. "
-        "Please choose a different payment method and try again."
-    )
-    error = {
-        "type": "invalid_request_error",
-        "code": "payment_intent_authentication_failure",
-        "message": message,
-        "payment_method": store.public(method or {}),
-    }
-    intent |= {
-        "status": "requires_payment_method",
-        "last_payment_error": error,
-        "payment_method": None,
-        "next_action": None,
-    }
-    store.save(intent)
-    events.record("payment_intent.payment_failed", intent, call)
+    if intent["status"] != "requires_action" or method is None:
+        return intent
+    if intent["object"] == "setup_intent":
+        if passed:
+            setup_intents.attempt(intent, method, call, authenticated=True)
+        else:
+            setup_intents.fail_authentication(intent, call)
+    elif not passed:
+        payment_intents.fail_authentication(intent, call)
+    elif method["type"] == "card":
+        payment_intents.attempt(intent, method, call, authenticated=True)
+    else:
+        payment_intents.pay_authorised(intent, method, call)
+    if passed:
+        changed(intent, call)
+    else:
+        failed(intent, call)
     return intent
 
 
-def _redirect(intent: Body, page: str, call: Call) -> Body:
-    back = intent.get("_return_url")
-    url = f"{settings.SITE_URL}/sandbox/{page}/{intent['id']}"
-    intent |= {
-        "status": "requires_action",
-        "next_action": {"type": "redirect_to_url", "redirect_to_url": {"return_url": back, "url": url}},
-    }
-    store.save(intent)
-    events.record("payment_intent.requires_action", intent, call)
-    return intent
-
-
-def begin_processing(intent: Body, call: Call) -> Body:
-    """The bank was asked; it answers later (see `settle`)."""
-    method = store.get("payment_method", intent["payment_method"])
-    charge = charges.new(intent, method, call, status="pending")
-    intent |= {"status": "processing", "latest_charge": charge["id"], "next_action": None}
-    store.save(intent)
-    events.record("payment_intent.processing", intent, call)
-    Due.objects.create(stripe_id=intent["id"], action="settle", due_at=call.moment + SETTLES_AFTER)
-    return intent
-
-
-def _await_transfer(intent: Body, call: Call) -> Body:
-    details = {
-        "amount_remaining": intent["amount"],
-        "currency": intent["currency"],
-        "financial_addresses": [],
-        "hosted_instructions_url": f"{settings.SITE_URL}/sandbox/transfer/{intent['id']}",
-        "reference": store.random_text(10).upper(),
-        "type": "eu_bank_transfer" if intent["currency"] == "eur" else "us_bank_transfer",
-    }
-    intent |= {
-        "status": "requires_action",
-        "next_action": {
-            "type": "display_bank_transfer_instructions",
-            "display_bank_transfer_instructions": details,
-        },
-    }
-    store.save(intent)
-    events.record("payment_intent.requires_action", intent, call)
+def authorised_for_later(intent: Body, call: Call) -> Body:
+    """The customer authorised the payment in the wallet; it settles later."""
+    payment_intents.begin_processing(intent, call)
+    changed(intent, call)
     return intent
 
 
 def settle(intent: Body, call: Call, *, succeeded: bool) -> Body:
-    """The pending money arrived (or never will). Raises StripeError when nothing is pending."""
-    charge = store.find("charge", intent["latest_charge"])
-    pending = charge if charge and charge["status"] == "pending" else None
-    transfer = (intent["next_action"] or {}).get("type") == "display_bank_transfer_instructions"
-    if intent["status"] != "processing" and not transfer:
-        raise StripeError(
-            f"Nothing of {intent['id']} is pending: it is {intent['status']}.",
-            code="payment_intent_unexpected_state",
-        )
-    method = store.get("payment_method", intent["payment_method"])
+    """Complete a pending payment, successfully or not. Raises StripeError if it is not pending."""
+    payment_intents.settle(intent, call, succeeded=succeeded)
     if succeeded:
-        if pending is None:
-            pending = charges.new(intent, method, call, status="succeeded")
-        else:
-            charges.settle(pending, call, succeeded=True)
-        return succeed(intent, pending, call)
-    if pending is not None:
-        charges.settle(pending, call, succeeded=False)
-    error = {
-        "type": "invalid_request_error",
-        "code": "payment_intent_payment_attempt_failed",
-        "message": "The bank refused the payment.",
-    }
-    intent |= {
-        "status": "requires_payment_method",
-        "last_payment_error": error,
-        "payment_method": None,
-        "next_action": None,
-    }
-    store.save(intent)
-    events.record("payment_intent.payment_failed", intent, call)
+        changed(intent, call)
+    else:
+        failed(intent, call)
     return intent
-
-
-def pay_redirected(intent: Body, method: Body, call: Call) -> Body:
-    """The buyer authorised the payment on the wallet's own page."""
-    return succeed(intent, charges.new(intent, method, call, status="succeeded"), call)

@@ -1,7 +1,7 @@
-"""Refunds: money given back of a charge, in part or in whole, once or several times.
+"""Refunds of a charge, in part or in full.
 
-Invariant: the refunds of a charge that have not failed never exceed it; a failed refund gives its amount
-back to the charge and to the balance.
+Invariant: the refunds of a charge that have not failed never exceed its amount; a failed refund reduces
+`amount_refunded` again. https://docs.stripe.com/refunds
 """
 
 from datetime import timedelta
@@ -9,14 +9,14 @@ from datetime import timedelta
 from sandbox import errors, store
 from sandbox.calls import Call
 from sandbox.models import Due
-from sandbox.objects import balance, charges, customers, events
+from sandbox.objects import amounts, charges, events
 from sandbox.store import Body
 
-DECIDED_AFTER = timedelta(seconds=5)
+COMPLETES_AFTER = timedelta(seconds=5)
 
 
 def create(call: Call) -> Body:
-    """Refund a charge, or that of a payment intent. Raises StripeError when not so much is left of it."""
+    """Refund a charge, or the charge of a payment intent. Raises StripeError if less than that is left."""
     charge = _charge(call)
     left = charge["amount"] - charge["amount_refunded"]
     amount = call.params.get("amount", left)
@@ -29,9 +29,10 @@ def create(call: Call) -> Body:
     if amount <= 0:
         raise errors.StripeError("Invalid positive integer", code="parameter_invalid_integer", param="amount")
     if amount > left:
-        wanted, rest = (balance.format_amount(value, charge["currency"]) for value in (amount, left))
+        requested, remaining = (amounts.format_amount(value, charge["currency"]) for value in (amount, left))
         raise errors.StripeError(
-            f"Refund amount ({wanted}) is greater than unrefunded amount on charge ({rest})", param="amount"
+            f"Refund amount ({requested}) is greater than unrefunded amount on charge ({remaining})",
+            param="amount",
         )
     return _refund(charge, amount, call)
 
@@ -63,8 +64,8 @@ def _dispute_won(charge: Body) -> bool:
 
 def _refund(charge: Body, amount: int, call: Call) -> Body:
     kind = charge["payment_method_details"]["type"]
-    later = charges.behaviour(charge).later
-    waits = kind == "customer_balance" or later == "refund_waits"
+    behaviour = charges.test_card_of(charge).after_payment
+    waits = kind == "customer_balance" or behaviour == "refund_waits"
     body: Body = {
         "id": store.new_id("refund"),
         "object": "refund",
@@ -89,9 +90,7 @@ def _refund(charge: Body, amount: int, call: Call) -> Body:
         "status": "pending" if waits else "succeeded",
         "transfer_reversal": None,
     }
-    customers.merge_metadata(body, call.params.get("metadata") or {})
-    movement = balance.book("refund", body, call, amount=-amount, description="Refund")
-    body["balance_transaction"] = movement["id"]
+    store.merge_metadata(body, call.params.get("metadata") or {})
     store.add(body)
     before = charge["amount_refunded"]
     charge["amount_refunded"] = before + amount
@@ -99,32 +98,30 @@ def _refund(charge: Body, amount: int, call: Call) -> Body:
     store.save(charge)
     events.record("refund.created", body, call)
     events.record("charge.refunded", charge, call, {"amount_refunded": before, "refunded": False})
-    if waits or later == "refund_fails":
-        action = "fail_refund" if later == "refund_fails" else "settle_refund"
-        Due.objects.create(stripe_id=body["id"], action=action, due_at=call.moment + DECIDED_AFTER)
+    if waits or behaviour == "refund_fails":
+        action = "fail_refund" if behaviour == "refund_fails" else "settle_refund"
+        Due.objects.create(stripe_id=body["id"], action=action, due_at=call.moment + COMPLETES_AFTER)
     return body
 
 
 def settle(body: Body, call: Call) -> Body:
-    """A waiting refund reached the buyer."""
+    """Complete a pending refund."""
     if body["status"] == "pending":
         body |= {"status": "succeeded", "pending_reason": None}
         store.save(body)
-        _tell_updated(body, call)
+        _record_updated(body, call)
     return body
 
 
 def fail(body: Body, call: Call, *, reason: str = "lost_or_stolen_card") -> Body:
-    """The bank sent the money back to us: the refund failed, whatever it was before."""
+    """The bank returned the amount: the refund failed, even if it had succeeded before."""
     if body["status"] not in ("pending", "succeeded", "requires_action"):
         raise errors.StripeError(
             f"The refund {body['id']} is {body['status']} already.", code="refund_unexpected_state"
         )
-    movement = balance.book("refund_failure", body, call, amount=body["amount"], description="Refund failed")
     body |= {
         "status": "failed",
         "failure_reason": reason,
-        "failure_balance_transaction": movement["id"],
         "pending_reason": None,
     }
     store.save(body)
@@ -132,12 +129,12 @@ def fail(body: Body, call: Call, *, reason: str = "lost_or_stolen_card") -> Body
     charge["amount_refunded"] -= body["amount"]
     charge["refunded"] = False
     store.save(charge)
-    _tell_updated(body, call)
+    _record_updated(body, call)
     events.record("refund.failed", body, call)
     return body
 
 
-def _tell_updated(body: Body, call: Call) -> None:
+def _record_updated(body: Body, call: Call) -> None:
     for name in ("refund.updated", "charge.refund.updated"):
         events.record(name, body, call)
 
@@ -154,20 +151,3 @@ def list_refunds(call: Call) -> Body:
         charge=call.params.get("charge"),
         payment_intent=call.params.get("payment_intent"),
     )
-
-
-def update(call: Call) -> Body:
-    body = retrieve(call)
-    customers.merge_metadata(body, call.params.get("metadata", {}))
-    store.save(body)
-    _tell_updated(body, call)
-    return body
-
-
-def cancel(call: Call) -> Body:
-    body = retrieve(call)
-    if body["status"] != "requires_action":
-        raise errors.StripeError(
-            "Only a refund that requires action can be canceled.", code="refund_unexpected_state"
-        )
-    return fail(body, call, reason="merchant_request")

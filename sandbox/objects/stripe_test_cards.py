@@ -1,7 +1,7 @@
-"""Stripe's test cards: which number does what, and what a card form must be told.
+"""Stripe's test cards, and the validation of card forms.
 
-Invariant: a number that is not in this table is refused as a real card would be in test mode; no card
-number is ever stored, only its last four digits and the name of its behaviour.
+Invariant: any other number is refused, as real cards are in test mode. Card numbers are not stored, only the
+last four digits and the name of the test card. https://docs.stripe.com/testing
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ Authentication = Literal["never", "unless_set_up", "always"]
 
 @dataclasses.dataclass(frozen=True)
 class TestCard:
-    """How one test card behaves; `decline` is Stripe's decline code, `later` what happens after it paid."""
+    """The behaviour of a test card; `decline` is Stripe's decline code (https://docs.stripe.com/declines/codes)."""
 
     name: str
     number: str
@@ -25,8 +25,8 @@ class TestCard:
     authentication: Authentication = "never"
     decline: str = ""
     off_session_decline: str = ""
-    later: Literal["", "dispute", "refund_fails", "refund_waits"] = ""
-    about: Any = ""  # translated when it is shown
+    after_payment: Literal["", "dispute", "refund_fails", "refund_waits"] = ""
+    description: Any = ""  # translated when it is shown
 
     @property
     def grouped(self) -> str:
@@ -34,88 +34,91 @@ class TestCard:
 
 
 CARDS = (
-    TestCard("visa", "4242424242424242", about=gettext_lazy("Pays")),
-    TestCard("mastercard", "5555555555554444", brand="mastercard", about=gettext_lazy("Pays")),
+    TestCard("visa", "4242424242424242", description=gettext_lazy("Succeeds")),
+    TestCard("mastercard", "5555555555554444", brand="mastercard", description=gettext_lazy("Succeeds")),
     TestCard(
-        "amex", "378282246310005", brand="amex", about=gettext_lazy("Pays; its security code has four digits")
+        "amex",
+        "378282246310005",
+        brand="amex",
+        description=gettext_lazy("Succeeds; the security code has four digits"),
     ),
     TestCard(
-        "chargeDeclined", "4000000000000002", decline="generic_decline", about=gettext_lazy("Is declined")
+        "chargeDeclined", "4000000000000002", decline="generic_decline", description=gettext_lazy("Declined")
     ),
     TestCard(
         "chargeDeclinedInsufficientFunds",
         "4000000000009995",
         decline="insufficient_funds",
-        about=gettext_lazy("Is declined: insufficient funds"),
+        description=gettext_lazy("Declined: insufficient funds"),
     ),
     TestCard(
         "chargeDeclinedLostCard",
         "4000000000009987",
         decline="lost_card",
-        about=gettext_lazy("Is declined: lost card"),
+        description=gettext_lazy("Declined: lost card"),
     ),
     TestCard(
         "chargeDeclinedExpiredCard",
         "4000000000000069",
         decline="expired_card",
-        about=gettext_lazy("Is declined: expired"),
+        description=gettext_lazy("Declined: expired card"),
     ),
     TestCard(
         "chargeDeclinedIncorrectCvc",
         "4000000000000127",
         decline="incorrect_cvc",
-        about=gettext_lazy("Is declined: wrong security code"),
+        description=gettext_lazy("Declined: incorrect security code"),
     ),
     TestCard(
         "chargeDeclinedProcessingError",
         "4000000000000119",
         decline="processing_error",
-        about=gettext_lazy("Is declined: processing error"),
+        description=gettext_lazy("Declined: processing error"),
     ),
     TestCard(
         "authenticationRequiredOnSetup",
         "4000002500003155",
         country="GB",
         authentication="unless_set_up",
-        about=gettext_lazy("Asks for 3-D Secure once, then pays off-session"),
+        description=gettext_lazy("Requires 3-D Secure once; off-session payments succeed afterwards"),
     ),
     TestCard(
         "authenticationRequired",
         "4000002760003184",
         country="DE",
         authentication="always",
-        about=gettext_lazy("Asks for 3-D Secure every time; off-session payments fail"),
+        description=gettext_lazy("Requires 3-D Secure for every payment; off-session payments fail"),
     ),
     TestCard(
         "authenticationRequiredChargeDeclinedInsufficientFunds",
         "4000008260003178",
         authentication="always",
         decline="insufficient_funds",
-        about=gettext_lazy("Asks for 3-D Secure, then is declined: insufficient funds"),
+        description=gettext_lazy("Requires 3-D Secure, then declined: insufficient funds"),
     ),
     TestCard(
         "chargeCustomerFail",
         "4000000000000341",
         off_session_decline="generic_decline",
-        about=gettext_lazy("Pays now and can be saved, but is declined off-session"),
+        description=gettext_lazy("Succeeds and can be saved; off-session payments are declined"),
     ),
     TestCard(
         "createDispute",
         "4000000000000259",
-        later="dispute",
-        about=gettext_lazy("Pays, then is disputed as fraudulent"),
+        after_payment="dispute",
+        description=gettext_lazy("Succeeds, then is disputed as fraudulent"),
     ),
     TestCard(
         "refundFail",
         "4000000000005126",
-        later="refund_fails",
-        about=gettext_lazy("Pays; a refund fails some seconds later"),
+        after_payment="refund_fails",
+        description=gettext_lazy("Succeeds; a refund fails after a few seconds"),
     ),
     TestCard(
         "pendingRefund",
         "4000000000007726",
-        later="refund_waits",
-        about=gettext_lazy("Pays; a refund waits, then succeeds"),
+        after_payment="refund_waits",
+        description=gettext_lazy("Succeeds; a refund is pending, then succeeds"),
     ),
 )
 BY_NUMBER = {card.number: card for card in CARDS}
@@ -140,7 +143,7 @@ DECLINES = {
 
 @dataclasses.dataclass(frozen=True)
 class Entered:
-    """What a card form yields when nothing is wrong with it."""
+    """The valid content of a card form."""
 
     card: TestCard
     exp_month: int
@@ -150,31 +153,31 @@ class Entered:
 def read_form(
     *, number: str, expiry: str, cvc: str, year: int, month: int
 ) -> tuple[Entered | None, dict[str, str]]:
-    """The card of a form, or the errors by field name. `year` and `month` are today's."""
-    wrong: dict[str, str] = {}
+    """The card of a form, or the errors by field name. `year` and `month` are the current ones."""
+    invalid: dict[str, str] = {}
     digits = re.sub(r"[\s-]", "", number)
     card = BY_NUMBER.get(digits)
     if not digits:
-        wrong["number"] = _("Enter the card's number.")
+        invalid["number"] = _("Enter the card number.")
     elif not digits.isascii() or not digits.isdigit() or not luhn(digits):
-        wrong["number"] = _("This is not a card number: check its digits.")
+        invalid["number"] = _("This card number is not valid.")
     elif card is None:
-        wrong["number"] = _("Only test cards work here: use one of those listed below.")
+        invalid["number"] = _("Only test cards are accepted. Use one of the cards listed below.")
     valid_until = _expiry(expiry)
     if valid_until is None:
-        wrong["expiry"] = _("Enter the expiry as month and year, for example 12 / 34.")
+        invalid["expiry"] = _("Enter the expiry date as month and year, for example 12 / 34.")
     elif valid_until < (year, month):
-        wrong["expiry"] = _("This card's expiry is in the past.")
+        invalid["expiry"] = _("This card has expired.")
     length = 4 if card and card.brand == "amex" else 3
     if not re.fullmatch(rf"[0-9]{{{length}}}", cvc.strip(), re.ASCII):
-        wrong["cvc"] = _("Enter the security code: %(count)s digits.") % {"count": length}
-    if wrong or card is None or valid_until is None:
-        return None, wrong
+        invalid["cvc"] = _("Enter the security code (%(count)s digits).") % {"count": length}
+    if invalid or card is None or valid_until is None:
+        return None, invalid
     return Entered(card, valid_until[1], valid_until[0]), {}
 
 
 def luhn(digits: str) -> bool:
-    """Whether the check digit of a card number is right."""
+    """Whether the check digit of a card number is correct."""
     if not 12 <= len(digits) <= 19:
         return False
     doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(digits))]

@@ -1,6 +1,7 @@
-"""A subscription's status, as its invoices are paid or not.
+"""Status changes of subscriptions, driven by the payment of their invoices.
 
-Invariant: every change of a subscription is told in an event that carries the former values.
+Invariant: every change is recorded as an event that carries the previous values.
+https://docs.stripe.com/billing/subscriptions/overview
 """
 
 import copy
@@ -11,12 +12,12 @@ from sandbox.calls import Call
 from sandbox.objects import events
 from sandbox.store import Body
 
-OVER = ("canceled", "incomplete_expired")
+ENDED = ("canceled", "incomplete_expired")
 
 
 def change(subscription: Body, call: Call, **fields: Any) -> Body:
-    """Set these fields, save, and record customer.subscription.updated when something differs."""
-    previous = {name: copy.deepcopy(subscription.get(name)) for name in fields if not name.startswith("_")}
+    """Set these fields, save, and record customer.subscription.updated if a value differs."""
+    previous = {name: copy.deepcopy(subscription.get(name)) for name in fields}
     subscription |= fields
     store.save(subscription)
     previous = {name: value for name, value in previous.items() if subscription[name] != value}
@@ -25,36 +26,42 @@ def change(subscription: Body, call: Call, **fields: Any) -> Body:
     return subscription
 
 
+def schedule_cancellation(subscription: Body, call: Call, *, cancel: bool) -> Body:
+    """Cancel at the end of the period, or revoke that."""
+    period_end = min(item["current_period_end"] for item in subscription["items"]["data"])
+    return change(
+        subscription,
+        call,
+        cancel_at_period_end=cancel,
+        cancel_at=period_end if cancel else None,
+        canceled_at=call.now if cancel else None,
+        cancellation_details={
+            "comment": None,
+            "feedback": None,
+            "reason": "cancellation_requested" if cancel else None,
+        },
+    )
+
+
 def end(subscription: Body, call: Call, *, reason: str) -> Body:
-    """The subscription is over: canceled, or incomplete_expired when it never began."""
-    details = subscription["cancellation_details"] | {"reason": reason}
-    never_began = subscription["status"] == "incomplete" and reason == "payment_failed"
+    """End the subscription: canceled, or incomplete_expired when its first invoice was never paid."""
+    never_paid = subscription["status"] == "incomplete" and reason == "payment_failed"
     subscription |= {
-        "status": "incomplete_expired" if never_began else "canceled",
+        "status": "incomplete_expired" if never_paid else "canceled",
         "canceled_at": subscription["canceled_at"] or call.now,
         "ended_at": call.now,
-        "cancellation_details": details,
-        "_pending": None,
-        "pending_update": None,
+        "cancellation_details": subscription["cancellation_details"] | {"reason": reason},
     }
     store.save(subscription)
     events.record("customer.subscription.deleted", subscription, call)
     return subscription
 
 
-def paid(subscription: Body, invoice: Body, call: Call) -> None:
-    """An invoice was paid: the subscription is active, and a change that waited for this takes effect."""
-    fields: dict[str, Any] = {}
+def invoice_paid(subscription: Body, call: Call) -> None:
     if subscription["status"] in ("incomplete", "past_due", "unpaid"):
-        fields["status"] = "active"
-    pending = subscription.get("_pending")
-    if pending and pending["invoice"] == invoice["id"]:
-        fields |= pending["fields"] | {"pending_update": None, "_pending": None}
-    if fields:
-        change(subscription, call, **fields)
+        change(subscription, call, status="active")
 
 
-def unpaid(subscription: Body, call: Call) -> None:
-    """An invoice of the subscription was not paid."""
+def invoice_unpaid(subscription: Body, call: Call) -> None:
     if subscription["status"] == "active":
         change(subscription, call, status="past_due")

@@ -1,6 +1,7 @@
-"""Subscriptions: begun by a checkout or by the API, listed, ended.
+"""Subscriptions: created by a checkout session or the API, changed, cancelled.
 
-Invariant: a subscription is active only once its first invoice is paid (or there is nothing to pay yet).
+Invariant: a subscription is active only once its first invoice is paid. The cost of a change is computed by
+sandbox.objects.subscription_items. https://docs.stripe.com/api/subscriptions
 """
 
 import copy
@@ -8,188 +9,200 @@ from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.models import Resource
 from sandbox.objects import (
     clocks,
-    customers,
     defaults,
-    discounts,
     events,
     invoice_lines,
     invoices,
-    payments,
-    prices,
-    prorations,
+    payment_intents,
+    payment_methods,
+    subscription_items,
     subscription_states,
 )
 from sandbox.store import Body
 
-end = subscription_states.end
+PAYMENT_BEHAVIOURS = ("allow_incomplete", "error_if_incomplete")
 
 
 def create(call: Call) -> Body:
-    """By the API. With `payment_behavior=error_if_incomplete` a decline is raised, and nothing stays."""
-    given = call.params
-    customer = store.get("customer", given["customer"], "customer")
-    call = clocks.of_customer(call, customer)
-    lines = []
-    for index, item in enumerate(given.get("items") or []):
-        price = prices.price_of(item, call, f"items[{index}][price]")
-        lines.append(
-            {"price": price, "quantity": item.get("quantity", 1), "metadata": item.get("metadata") or {}}
-        )
+    params = call.params
+    customer = store.get("customer", params["customer"], "customer")
+    lines = [
+        {"price": subscription_items.recurring_price(item, index, call), "quantity": item.get("quantity", 1)}
+        for index, item in enumerate(params.get("items") or [])
+    ]
     if not lines:
         raise errors.missing("items")
-    trial = given.get("trial_period_days", 0)
-    if isinstance(given.get("trial_end"), int):
-        trial = max(0, (given["trial_end"] - call.now) // 86400)
     return start(
-        call,
-        customer=customer["id"],
+        clocks.of_customer(call, customer),
+        customer=customer,
         lines=lines,
-        trial_days=trial,
-        default_payment_method=given.get("default_payment_method"),
-        discounts=[
-            {"coupon": d.get("coupon"), "promotion_code": d.get("promotion_code")}
-            for d in given.get("discounts") or []
-        ],
-        metadata=given.get("metadata") or {},
-        description=given.get("description"),
-        behaviour=given.get("payment_behavior", "allow_incomplete"),
-        cancel_at_period_end=given.get("cancel_at_period_end", False),
-        payment_settings=given.get("payment_settings"),
+        default_payment_method=params.get("default_payment_method"),
+        metadata=params.get("metadata") or {},
+        payment_behaviour=_payment_behaviour(call),
     )
+
+
+def _payment_behaviour(call: Call) -> str:
+    behaviour: str = call.params.get("payment_behavior", "allow_incomplete")
+    if behaviour not in PAYMENT_BEHAVIOURS:
+        raise errors.unsupported(
+            f"The sandbox supports {', '.join(PAYMENT_BEHAVIOURS)} only.", param="payment_behavior"
+        )
+    return behaviour
 
 
 def start(
-    call: Call, *, customer: str, lines: list[dict[str, Any]], paid_by: Body | None = None, **given: Any
+    call: Call,
+    *,
+    customer: Body,
+    lines: list[dict[str, Any]],
+    default_payment_method: str | None,
+    metadata: dict[str, str],
+    paid_by: Body | None = None,
+    payment_behaviour: str = "allow_incomplete",
 ) -> Body:
-    """A subscription with its first invoice, paid by an intent that succeeded before, or charged now."""
-    call = clocks.of_customer(call, customer)
+    """A subscription and its first invoice, paid by the succeeded intent `paid_by` or charged now.
+
+    `lines` are {"price": …, "quantity": …}; those without a recurring price are billed once. With
+    error_if_incomplete a decline is raised as StripeError, which rolls back the subscription.
+    """
     recurring = [line for line in lines if line["price"]["recurring"]]
-    if not recurring:
-        raise errors.StripeError("A subscription needs at least one recurring price.", param="items")
-    trial_end = call.now + given["trial_days"] * 86400 if given.get("trial_days") else None
-    body = _blank(call, customer, recurring[0]["price"]["currency"], trial_end, given)
-    body["items"] = {
-        "object": "list",
-        "url": f"/v1/subscription_items?subscription={body['id']}",
-        "has_more": False,
-        "data": [_item(line, index, call, body, trial_end) for index, line in enumerate(recurring)],
-    }
-    store.add(body)
-    events.record("customer.subscription.created", body, call)
-    _bill_first(body, lines, call, paid_by=paid_by, given=given)
-    return store.get("subscription", body["id"])
-
-
-def _item(line: dict[str, Any], index: int, call: Call, body: Body, trial_end: int | None) -> Body:
-    wanted = {"price": line["price"]["id"], "quantity": line["quantity"], "metadata": line.get("metadata")}
-    item = prorations.new_item(wanted, index, call, body)
-    if trial_end:
-        item |= {"current_period_start": call.now, "current_period_end": trial_end}
-    return item
-
-
-def _bill_first(
-    body: Body, lines: list[dict[str, Any]], call: Call, *, paid_by: Body | None, given: dict[str, Any]
-) -> None:
-    customer = store.get("customer", body["customer"])
-    own = (
-        []
-        if body["status"] == "trialing"
-        else [invoice_lines.of_period(item) for item in body["items"]["data"]]
-    )
-    own += [
-        invoice_lines.once(line["price"], line["quantity"], call.now)
-        for line in lines
-        if not line["price"]["recurring"]
-    ]
-    taken = _discount(body, own, given.get("discounts") or [], call, redeem=paid_by is None)
-    invoice = invoices.draft(
-        call,
-        customer,
-        lines=own,
-        currency=body["currency"],
-        reason="subscription_create",
-        subscription=body,
-        discounts=taken,
-    )
-    body["latest_invoice"] = invoice["id"]
-    store.save(body)
-    invoices.finalize(invoice, call, intent=paid_by)
-    behaviour = given.get("behaviour", "allow_incomplete")
-    if invoice["status"] != "open" or behaviour == "default_incomplete":
-        return
-    try:
-        invoices.collect(invoice, call)
-    except payments.Declined as declined:
-        if behaviour == "error_if_incomplete":
-            # A plain refusal, so that the transaction takes back the subscription too.
-            raise errors.refusal_of(declined) from declined
-
-
-def _discount(
-    body: Body, lines: list[Body], wanted: list[dict[str, Any]], call: Call, *, redeem: bool
-) -> list[tuple[str, int]]:
-    """(discount id, amount) for the first invoice; the subscription remembers a coupon that goes on."""
-    taken = []
-    for given in wanted:
-        coupon = discounts.coupon_of(given, call) if redeem else discounts.coupon_behind(given)
-        discount = discounts.attach(given, coupon, call, customer=body["customer"], subscription=body["id"])
-        amount = discounts.taken_off(sum(line["amount"] for line in lines), coupon, body["currency"])
-        taken.append((discount["id"], amount))
-        if coupon["duration"] != "once":
-            body["discounts"].append(discount["id"])
-        if redeem:
-            discounts.redeemed(given)
-    return taken
-
-
-def _blank(call: Call, customer: str, currency: str, trial_end: int | None, given: dict[str, Any]) -> Body:
     body: Body = copy.deepcopy(defaults.SUBSCRIPTION) | {
         "id": store.new_id("subscription"),
-        "billing_cycle_anchor": trial_end or call.now,
-        "cancel_at_period_end": given.get("cancel_at_period_end", False),
+        "billing_cycle_anchor": call.now,
+        "cancel_at_period_end": False,
         "created": call.now,
-        "currency": currency,
-        "customer": customer,
-        "default_payment_method": given.get("default_payment_method"),
-        "description": given.get("description"),
+        "currency": recurring[0]["price"]["currency"],
+        "customer": customer["id"],
+        "default_payment_method": default_payment_method,
+        "description": None,
+        "metadata": metadata,
         "payment_settings": {
             "payment_method_options": None,
             "payment_method_types": None,
             "save_default_payment_method": "off",
-        }
-        | (given.get("payment_settings") or {}),
+        },
         "start_date": call.now,
-        "status": "trialing" if trial_end else "incomplete",
-        "test_clock": store.get("customer", customer)["test_clock"],
-        "trial_end": trial_end,
-        "trial_start": call.now if trial_end else None,
+        "status": "incomplete",
+        "test_clock": customer["test_clock"],
+        "trial_end": None,
+        "trial_start": None,
     }
-    customers.merge_metadata(body, given.get("metadata") or {})
-    return body
+    items = [subscription_items.new(line["price"], line["quantity"], body, call) for line in recurring]
+    url = f"/v1/subscription_items?subscription={body['id']}"
+    body["items"] = {"object": "list", "url": url, "has_more": False, "data": items}
+    store.add(body)
+    events.record("customer.subscription.created", body, call)
+    one_time = [line for line in lines if not line["price"]["recurring"]]
+    invoice = invoices.draft(
+        call,
+        customer,
+        lines=[invoice_lines.of_period(item) for item in items]
+        + [invoice_lines.of_one_time_price(line["price"], line["quantity"], call.now) for line in one_time],
+        reason="subscription_create",
+        subscription=body,
+    )
+    body["latest_invoice"] = invoice["id"]
+    store.save(body)
+    invoices.finalize(invoice, call, intent=paid_by)
+    if invoice["status"] == "open":
+        try:
+            invoices.collect(invoice, call)
+        except payment_intents.Declined as declined:
+            if payment_behaviour == "error_if_incomplete":
+                raise errors.rolled_back(declined) from declined
+    return store.get("subscription", body["id"])
 
 
 def retrieve(call: Call) -> Body:
     return store.get("subscription", call.ids["subscription_exposed_id"])
 
 
-def list_subscriptions(call: Call) -> Body:
-    """Those not canceled, unless `status` says otherwise ("all" is all, "ended" those that are over)."""
-    given = call.params
-    rows = Resource.objects.filter(kind="subscription")
-    for name in ("customer", "test_clock", "collection_method"):
-        if given.get(name):
-            rows = rows.filter(**{f"body__{name}": given[name]})
-    if price := given.get("price"):
-        rows = rows.filter(body__items__data__contains=[{"price": {"id": price}}])
-    status = given.get("status")
-    if status is None:
-        rows = rows.exclude(body__status="canceled")
-    elif status == "ended":
-        rows = rows.filter(body__status__in=subscription_states.OVER)
-    elif status != "all":
-        rows = rows.filter(body__status=status)
-    return store.page(store.within(rows, given.get("created")), call, "/v1/subscriptions")
+def update(call: Call) -> Body:
+    """Change prices, cancellation, card or metadata.
+
+    With payment_behavior=error_if_incomplete a decline is raised as StripeError, which rolls back the change.
+    """
+    body = retrieve(call)
+    call = clocks.of_customer(call, body["customer"])
+    params = call.params
+    if body["status"] in subscription_states.ENDED:
+        raise errors.StripeError(
+            "A canceled subscription can only update its cancellation_details and metadata.",
+            code="resource_missing",
+        )
+    if "cancel_at_period_end" in params:
+        subscription_states.schedule_cancellation(body, call, cancel=params["cancel_at_period_end"])
+    if method_id := params.get("default_payment_method"):
+        payment_methods.attach(payment_methods.usable(method_id, call), body["customer"], call)
+        subscription_states.change(body, call, default_payment_method=method_id)
+    if "metadata" in params:
+        changed = {"metadata": dict(body["metadata"])}
+        store.merge_metadata(changed, params["metadata"])
+        subscription_states.change(body, call, **changed)
+    if "items" in params or "billing_cycle_anchor" in params:
+        _change_prices(body, call)
+    return store.get("subscription", body["id"])
+
+
+def _change_prices(body: Body, call: Call) -> None:
+    payment_behaviour = _payment_behaviour(call)
+    change = subscription_items.change(body, call.params, call)
+    fields: dict[str, Any] = {"items": body["items"] | {"data": change.items}}
+    if change.restarts:
+        fields["billing_cycle_anchor"] = call.now
+    subscription_states.change(body, call, **fields)
+    if not change.lines:
+        return
+    customer = store.get("customer", body["customer"])
+    invoice = invoices.draft(
+        call, customer, lines=change.lines, reason="subscription_update", subscription=body
+    )
+    body["latest_invoice"] = invoice["id"]
+    store.save(body)
+    invoices.finalize(invoice, call)
+    if invoice["status"] == "open":
+        try:
+            invoices.collect(invoice, call)
+        except payment_intents.Declined as declined:
+            if payment_behaviour == "error_if_incomplete":
+                raise errors.rolled_back(declined) from declined
+            subscription_states.invoice_unpaid(store.get("subscription", body["id"]), call)
+
+
+def cancel(call: Call) -> Body:
+    """End the subscription now, without a refund."""
+    body = retrieve(call)
+    if body["status"] in subscription_states.ENDED:
+        raise errors.unknown_object("subscription", body["id"])
+    call = clocks.of_customer(call, body["customer"])
+    return subscription_states.end(body, call, reason="cancellation_requested")
+
+
+def preview_change(call: Call) -> Body:
+    """The invoice that a change of prices would create. Changes nothing.
+
+    https://docs.stripe.com/api/invoices/create_preview
+    """
+    params = call.params
+    if "subscription" not in params:
+        raise errors.missing("subscription")
+    subscription = store.get("subscription", params["subscription"], "subscription")
+    customer = store.get("customer", subscription["customer"])
+    call = clocks.of_customer(call, customer)
+    details = params.get("subscription_details") or {}
+    if not details.get("items"):
+        raise errors.missing("subscription_details[items]")
+    change = subscription_items.change(subscription, details, call)
+    body = invoices.new(
+        call,
+        customer,
+        lines=change.lines,
+        reason="subscription_update",
+        subscription=subscription,
+        invoice_id=f"upcoming_in_{store.random_text(24)}",
+    )
+    body["parent"]["subscription_details"]["subscription_proration_date"] = details.get("proration_date")
+    return body

@@ -1,8 +1,10 @@
-"""The mailbox's pages: all mails, and one mail with its code and links easily read.
+"""The pages of the mailbox: the list of e-mails, and one e-mail with its code and links extracted.
 
-Invariant: a mail's HTML is shown inert: in a sandboxed frame, with a policy of its own that allows styles
-and nothing else.
+Invariant: the HTML of an e-mail runs no scripts: it is shown in a sandboxed frame, with a content security
+policy that allows styles and images only.
 """
+
+import re
 
 from csp.constants import SELF
 from csp.decorators import csp_exempt, csp_update
@@ -12,21 +14,24 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST
 
-from sandbox import email_backend
 from sandbox.models import Mail
 
-SHOWN = 100
+MOST_SHOWN = 100
+CODE = re.compile(
+    r"(?<![\w-])([0-9]{6,8}|[A-Z0-9]{3,4}-[A-Z0-9]{3,4}|(?=[A-Z0-9]*[0-9])[A-Z0-9]{6})(?![\w-])"
+)
+LINK = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]")
 
 
 @never_cache
 @require_GET
 def mails(request: HttpRequest) -> HttpResponse:
-    """The newest mails, on request those to one address (`?to=`)."""
-    rows = Mail.objects.order_by("-pk")
+    """The newest e-mails, with `?to=` those to one address."""
+    found = Mail.objects.order_by("-pk")
     if to := request.GET.get("to", "").strip():
-        rows = rows.filter(recipients__contains=[to])
-    found = [{"mail": mail, "code": email_backend.code_in(mail)} for mail in rows[:SHOWN]]
-    return render(request, "sandbox/mails.html", {"mails": found, "to": to})
+        found = found.filter(recipients__contains=[to])
+    listed = [{"mail": mail, "code": code_in(mail)} for mail in found[:MOST_SHOWN]]
+    return render(request, "sandbox/mails.html", {"mails": listed, "to": to})
 
 
 @csp_update({"frame-src": [SELF]})
@@ -34,7 +39,7 @@ def mails(request: HttpRequest) -> HttpResponse:
 @require_GET
 def mail(request: HttpRequest, mail_id: int) -> HttpResponse:
     found = get_object_or_404(Mail, pk=mail_id)
-    context = {"mail": found, "code": email_backend.code_in(found), "links": email_backend.links_in(found)}
+    context = {"mail": found, "code": code_in(found), "links": links_in(found)}
     return render(request, "sandbox/mail.html", context)
 
 
@@ -42,7 +47,7 @@ def mail(request: HttpRequest, mail_id: int) -> HttpResponse:
 @xframe_options_sameorigin
 @require_GET
 def mail_html(request: HttpRequest, mail_id: int) -> HttpResponse:
-    """The mail's HTML alone, for the frame."""
+    """The HTML of an e-mail, for the frame."""
     html = get_object_or_404(Mail, pk=mail_id).html
     response = HttpResponse(f'<base target="_blank">{html}')
     response["Content-Security-Policy"] = (
@@ -54,6 +59,18 @@ def mail_html(request: HttpRequest, mail_id: int) -> HttpResponse:
 
 @require_POST
 def empty(request: HttpRequest) -> HttpResponse:
-    """Throw all mails away."""
+    """Delete all e-mails."""
     Mail.objects.all().delete()
     return HttpResponseRedirect("/sandbox/mail/")
+
+
+def code_in(mail: Mail) -> str:
+    """The verification code in an e-mail, or ""."""
+    text = LINK.sub(" ", mail.text or re.sub(r"<style.*?</style>|<[^>]+>", " ", mail.html, flags=re.DOTALL))
+    found = CODE.search(text)
+    return found[1] if found else ""
+
+
+def links_in(mail: Mail) -> list[str]:
+    """The links in an e-mail, each once, in order."""
+    return list(dict.fromkeys(LINK.findall(mail.text or mail.html)))

@@ -1,4 +1,4 @@
-"""Money on the sandbox's pages: minor units and a currency, as people read them."""
+"""Template filters of the sandbox: amounts in minor units, and Unix seconds."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.filter
 def money(minor: int | None, currency: str) -> str:
-    """`1050|money:"eur"` as €10.50; zero-decimal currencies without decimals."""
+    """`1050|money:"eur"` as €10.50; zero-decimal currencies have no decimals."""
     code = (currency or "usd").upper()
     amount = Decimal(minor or 0).scaleb(-get_currency_precision(code))
     return str(format_currency(amount, code, locale=(get_language() or "en").replace("-", "_")))
@@ -20,5 +20,5 @@ def money(minor: int | None, currency: str) -> str:
 
 @register.filter
 def instant(seconds: int | None) -> datetime | None:
-    """Unix seconds as a time that `date` can write."""
+    """Unix seconds as a datetime for the `date` filter."""
     return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC)

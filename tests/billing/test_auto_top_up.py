@@ -144,7 +144,7 @@ def test_a_card_is_saved_on_stripes_page_and_shown_at_once(
     assert answer.status_code == 303
     buyer = Buyer()
     buyer.pay(answer["Location"])
-    back = buyer.led_to.removeprefix(SITE)
+    back = buyer.redirect.removeprefix(SITE)
 
     assert "4242" in browser.get(back, follow=True).content.decode()
     assert selectors.profile_of(account.pk).card_last4 == "4242"

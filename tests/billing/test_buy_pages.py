@@ -89,9 +89,9 @@ def test_confirming_leads_to_stripe_and_paying_leads_back_to_the_credits(browser
     assert answer.status_code == 303
     buyer = Buyer()
     buyer.pay(answer["Location"])
-    assert "/return/" in buyer.led_to
+    assert "/return/" in buyer.redirect
 
-    page = browser.get(re.sub(r"^https?://[^/]+", "", buyer.led_to)).content.decode()
+    page = browser.get(re.sub(r"^https?://[^/]+", "", buyer.redirect)).content.decode()
 
     assert "credits added" in page
     assert "/state/" not in page  # nothing to wait for any more

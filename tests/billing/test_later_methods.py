@@ -67,7 +67,7 @@ def test_a_wallet_that_settles_later(
     purchase, buyer = order_in("cny"), Buyer()
     buyer.open(purchase.checkout_url)
     buyer.submit(purchase.checkout_url, method=method)
-    wallet = buyer.led_to
+    wallet = buyer.redirect
     buyer.open(wallet)
     buyer.submit(wallet, decision="later")
 

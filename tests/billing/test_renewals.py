@@ -38,7 +38,7 @@ def month(
 
     def pass_by(**span: Any) -> None:
         clock.shift(timedelta(**span))
-        scheduled_actions.happen(timezone.now())
+        scheduled_actions.run_due(timezone.now())
         selectors._terms.clear()
         for event in events():
             tell(event)
@@ -123,9 +123,7 @@ def test_an_unpaid_renewal_stops_the_credits_and_paying_brings_them_back(
     assert starter.recovery_url
     assert Mail.objects.filter(template="payment_overdue").count() == 1
 
-    good = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
-    [invoice] = stripe_world.invoices.list({"status": "open", "customer": customer}).data
-    stripe_world.invoices.pay(invoice.id, {"payment_method": good.id})
+    Buyer().pay(starter.recovery_url)
     month(minutes=5)
 
     starter.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The real SDK talking to the sandbox: in this process (fast), or over HTTP to a running portal."""
+"""The SDK with the sandbox behind it: in this process, or over HTTP to a live server."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,8 +9,9 @@ import pytest
 import stripe
 from django.test import Client
 
+from sandbox import store
 from sandbox.objects import deliveries
-from tests.sandbox.moving_time import NOVEMBER
+from tests.sandbox.clock_time import NOVEMBER
 
 BASE = "http://127.0.0.1/sandbox/stripe"
 CARD = {
@@ -18,12 +19,11 @@ CARD = {
     "number": "4242 4242 4242 4242",
     "expiry": "12/34",
     "cvc": "123",
-    "email": "ann@example.org",
 }
 
 
 class InProcess(stripe.HTTPClient):
-    """Carries the SDK's requests to the sandbox's view without a socket."""
+    """Sends the SDK's requests to the sandbox's view without a socket."""
 
     name = "in-process"
 
@@ -49,7 +49,7 @@ class InProcess(stripe.HTTPClient):
 
 @pytest.fixture
 def v1(db: None) -> Any:
-    """Stripe's API v1 through the SDK, in this process; what it does is rolled back after the test."""
+    """Stripe's API v1 through the SDK, in this process and in the test's transaction."""
     client = stripe.StripeClient(
         "sk_test_sandbox", base_addresses={"api": BASE}, http_client=InProcess(), max_network_retries=0
     )
@@ -58,7 +58,7 @@ def v1(db: None) -> Any:
 
 @pytest.fixture
 def portal(live_server: Any, settings: Any) -> Iterator[str]:
-    """The address of a running portal; the sandbox delivers its events there."""
+    """The URL of a live server, to which the sandbox delivers its events."""
     settings.SITE_URL = live_server.url
     settings.STRIPE_API_BASE = f"{live_server.url}/sandbox/stripe"
     yield live_server.url
@@ -74,34 +74,34 @@ def v1_over_http(portal: str) -> Any:
 
 
 class Buyer:
-    """Somebody at a hosted page: opens it, fills the form, follows where it leads within the sandbox."""
+    """A customer's browser on the hosted pages: opens pages and submits forms."""
 
     def __init__(self) -> None:
         self.browser = Client(enforce_csrf_checks=True)
-        self.seen: Any = None
+        self.response: Any = None
 
     def open(self, url: str) -> Any:
-        self.seen = self.browser.get(_path(url))
-        return self.seen
+        self.response = self.browser.get(_path(url))
+        return self.response
 
     def submit(self, url: str, **fields: str) -> Any:
-        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', self.seen.content.decode())
+        token = re.search(r'csrfmiddlewaretoken" value="([^"]+)"', self.response.content.decode())
         assert token, "the page has no form"
-        self.seen = self.browser.post(_path(url), {"csrfmiddlewaretoken": token[1], **fields})
-        return self.seen
+        self.response = self.browser.post(_path(url), {"csrfmiddlewaretoken": token[1], **fields})
+        return self.response
 
     def pay(self, url: str, number: str = "4242 4242 4242 4242", **fields: str) -> Any:
-        """Open a page and pay by card; the answer to the form."""
+        """Open a page and pay by card; return the response to the form."""
         self.open(url)
         return self.submit(url, **CARD | {"number": number} | fields)
 
     @property
     def text(self) -> str:
-        return str(self.seen.content.decode())
+        return str(self.response.content.decode())
 
     @property
-    def led_to(self) -> str:
-        return str(self.seen.headers.get("Location", ""))
+    def redirect(self) -> str:
+        return str(self.response.headers.get("Location", ""))
 
 
 def _path(url: str) -> str:
@@ -115,8 +115,8 @@ def buyer(db: None) -> Buyer:
 
 
 @pytest.fixture
-def checkout(v1: Any) -> Callable[..., Any]:
-    """Make a Checkout Session for one pack of 10 USD; keyword arguments change its parameters."""
+def checkout(v1: Any, customer: Any) -> Callable[..., Any]:
+    """Create a checkout session for one pack of 10 USD; keyword arguments change its parameters."""
 
     def make(**given: Any) -> Any:
         price = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "1,000 credits"}}
@@ -126,6 +126,8 @@ def checkout(v1: Any) -> Callable[..., Any]:
             "success_url": "http://shop.example/done?session={CHECKOUT_SESSION_ID}",
             "cancel_url": "http://shop.example/packs",
         }
+        if "customer" not in given:
+            given["customer"] = customer(card=None).id
         return v1.checkout.sessions.create(params | given)
 
     return make
@@ -133,7 +135,7 @@ def checkout(v1: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def price(v1: Any) -> Callable[..., Any]:
-    """Make a recurring price (20 USD a month unless told otherwise)."""
+    """Create a recurring price, by default 20 USD a month."""
 
     def make(amount: int = 2000, interval: str = "month", name: str = "Pro", **given: Any) -> Any:
         params = {
@@ -149,23 +151,23 @@ def price(v1: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def customer(v1: Any) -> Callable[..., Any]:
-    """Make a customer with a default test card (by name), on a test clock when `at` is given."""
+    """Create a customer with a default test card (by name), on a test clock if `at` is given."""
 
     def make(card: str | None = "visa", at: int | None = None, **given: Any) -> Any:
         if at is not None:
             given["test_clock"] = v1.test_helpers.test_clocks.create({"frozen_time": at}).id
-        made = v1.customers.create({"email": "ann@example.org", **given})
+        created = v1.customers.create({"email": "ann@example.org", **given})
         if card:
-            method = v1.payment_methods.attach(f"pm_card_{card}", {"customer": made.id})
-            v1.customers.update(made.id, {"invoice_settings": {"default_payment_method": method.id}})
-        return made
+            method = v1.payment_methods.attach(f"pm_card_{card}", {"customer": created.id})
+            v1.customers.update(created.id, {"invoice_settings": {"default_payment_method": method.id}})
+        return created
 
     return make
 
 
 @pytest.fixture
 def event_types(v1: Any) -> Callable[..., list[str]]:
-    """The types of all events so far, oldest first; with an id, of those about that object."""
+    """The types of all events, oldest first; with an id, those of that object."""
 
     def read(about: str = "") -> list[str]:
         events = reversed(v1.events.list({"limit": 100}).data)
@@ -175,11 +177,17 @@ def event_types(v1: Any) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def begin(v1: Any, customer: Any, price: Any) -> Any:
-    """A subscription to a plan of 20 USD a month, on a test clock that stands at the first of November."""
+def charges(db: None) -> Callable[[], list[store.Body]]:
+    """All charges, newest first."""
+    return lambda: store.where("charge")
 
-    def make(card: str = "visa", at: int = NOVEMBER, **given: Any) -> Any:
-        owner = customer(card, at=at)
+
+@pytest.fixture
+def begin(v1: Any, customer: Any, price: Any) -> Any:
+    """Create a subscription of 20 USD a month, on a test clock that is at the first of November."""
+
+    def make(at: int = NOVEMBER, **given: Any) -> Any:
+        owner = customer(at=at)
         return v1.subscriptions.create({"customer": owner.id, "items": [{"price": price().id}], **given})
 
     return make

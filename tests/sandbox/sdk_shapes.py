@@ -1,7 +1,7 @@
-"""Whether an object of the API has the shape that the installed SDK declares for its kind.
+"""Compares an object of the API with the class that the installed SDK declares for it.
 
-A field is required unless its type allows None; enumerations, which the SDK leaves open for later versions,
-are closed here; a field the SDK does not know is a fault.
+A field is required unless its type allows None. A value outside an enumeration and an undeclared field are
+faults, although the SDK accepts both.
 """
 
 import importlib
@@ -12,9 +12,6 @@ from typing import Any, get_args, get_origin
 from stripe._object_classes import OBJECT_CLASSES
 from stripe._stripe_object import StripeObject, UntypedStripeObject
 
-# Kinds whose deleted form is declared as the same class with all other fields left out.
-DELETED_FORM = {"id", "object", "deleted"}
-
 
 def class_of(kind: str) -> Any:
     """The SDK's class for Stripe's `object` value. Raises KeyError for a kind Stripe does not have."""
@@ -23,13 +20,11 @@ def class_of(kind: str) -> Any:
 
 
 def faults(body: dict[str, Any], path: str = "") -> list[str]:
-    """What is wrong with an object, one sentence each, and with every object inside it."""
+    """The differences of an object and of every object inside it, one sentence each."""
     if body.get("object") == "list":
         return [
             fault for index, item in enumerate(body["data"]) for fault in faults(item, f"{path}[{index}]")
         ]
-    if set(body) == DELETED_FORM:
-        return []
     return _fields(body, class_of(body["object"]), path or body["object"])
 
 
@@ -40,7 +35,8 @@ def _fields(body: dict[str, Any], declared: Any, path: str) -> list[str]:
         if not name.startswith("_") and name != "OBJECT_NAME"
     }
     found = [
-        f"{path}.{name} is no field of {declared.__name__}" for name in sorted(set(body) - set(annotations))
+        f"{path}.{name} is not a field of {declared.__name__}"
+        for name in sorted(set(body) - set(annotations))
     ]
     for name, hint in annotations.items():
         if name in body:
@@ -66,7 +62,7 @@ def _value(value: Any, hint: Any, path: str) -> list[str]:
         return [] if value in get_args(hint) else [f"{path} is {value!r}, not one of {get_args(hint)[:5]}"]
     if origin is list:
         if not isinstance(value, list):
-            return [f"{path} is no list"]
+            return [f"{path} is not a list"]
         return [
             fault for n, item in enumerate(value) for fault in _value(item, get_args(hint)[0], f"{path}[{n}]")
         ]
@@ -77,11 +73,11 @@ def _value(value: Any, hint: Any, path: str) -> list[str]:
 
 def _plain(value: Any, hint: Any, origin: Any, path: str) -> list[str]:
     if isinstance(hint, typing.ForwardRef):  # a reference to another object, by its id
-        return [] if isinstance(value, str) else [f"{path} is no id"]
+        return [] if isinstance(value, str) else [f"{path} is not an id"]
     if isinstance(hint, type) and issubclass(hint, StripeObject) and hint is not UntypedStripeObject:
-        return _fields(value, hint, path) if isinstance(value, dict) else [f"{path} is no object"]
+        return _fields(value, hint, path) if isinstance(value, dict) else [f"{path} is not an object"]
     if origin in (dict, UntypedStripeObject) or hint in (dict, UntypedStripeObject):
-        return [] if isinstance(value, dict) else [f"{path} is no hash"]
+        return [] if isinstance(value, dict) else [f"{path} is not a hash"]
     wanted: Any = {float: (int, float), Decimal: (str,)}.get(hint, hint)
     if wanted in (int, bool, str) or isinstance(wanted, tuple):
         right = isinstance(value, wanted) and not (isinstance(value, bool) and hint is not bool)
@@ -94,5 +90,5 @@ def _one_of(value: Any, choices: tuple[Any, ...], path: str) -> list[str]:
         return [] if type(None) in choices else [f"{path} is null"]
     closed = any(str(get_origin(choice)).endswith("Literal") for choice in choices)
     fitting = [choice for choice in choices if choice is not type(None) and not (closed and choice is str)]
-    refusals = [_value(value, choice, path) for choice in fitting]
-    return min(refusals, key=len, default=[])
+    failures = [_value(value, choice, path) for choice in fitting]
+    return min(failures, key=len, default=[])

@@ -1,4 +1,4 @@
-"""Send waiting events to the webhook endpoints now; `--event` sends one again."""
+"""Run the sandbox's due actions and deliver its events now."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,24 +12,20 @@ from sandbox.objects import deliveries
 
 
 class Command(BaseCommand):
-    help = "Let due things happen and deliver the sandbox's waiting events."
+    help = "Run the sandbox's due actions, and attempt every delivery that is due."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--event", help="send this event again, whatever became of it")
-        parser.add_argument("--lost", action="store_true", help="send also what the switch lost")
-        parser.add_argument(
-            "--settle", action="store_true", help="first settle every payment that waits for money"
-        )
-        parser.add_argument(
-            "--fail", action="store_true", help="first fail every payment that waits for money"
-        )
+        parser.add_argument("--event", help="deliver this event again, whatever the state of its delivery")
+        parser.add_argument("--lost", action="store_true", help="also deliver events lost by a switch")
+        parser.add_argument("--settle", action="store_true", help="first settle every pending payment")
+        parser.add_argument("--fail", action="store_true", help="first fail every pending payment")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         if options["settle"] or options["fail"]:
             done = scheduled_actions.settle_pending(now, succeeded=not options["fail"])
             self.stdout.write(f"{done} payments {'failed' if options['fail'] else 'settled'}")
-        self.stdout.write(f"{scheduled_actions.happen(now)} due things happened")
+        self.stdout.write(f"{scheduled_actions.run_due(now)} due actions run")
         if options["event"]:
             deliveries.redeliver(options["event"], now)
         if options["lost"]:
@@ -40,4 +36,4 @@ class Command(BaseCommand):
         while count := deliveries.deliver_due(timezone.now()):
             tried += count
         deliveries.wait_until_idle()
-        self.stdout.write(f"{tried} deliveries tried")
+        self.stdout.write(f"{tried} deliveries attempted")

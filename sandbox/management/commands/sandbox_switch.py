@@ -1,4 +1,4 @@
-"""Turn the sandbox's faults on and off from the command line."""
+"""Turn the faults of the sandbox on and off."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -11,13 +11,13 @@ from sandbox.switches import Fault
 
 class Command(BaseCommand):
     help = (
-        'Show the switches, or turn one: events_lost on | off | 3 [--seconds 20]; "off" alone turns all off.'
+        'Show the switches, or set one: events_lost on | off | 3 [--seconds 20]; "off" alone turns all off.'
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("fault", nargs="?", choices=[*Fault.values, "off"])
-        parser.add_argument("value", nargs="?", default="on", help="on, off, or for how many occasions")
-        parser.add_argument("--seconds", type=int, help="how late, or how long the answer is kept back")
+        parser.add_argument("value", nargs="?", default="on", help="on, off, or a number of occurrences")
+        parser.add_argument("--seconds", type=int, help="delay of the event or the response")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["fault"] == "off":

@@ -1,4 +1,4 @@
-// A payment form is sent once: the button goes quiet while the answer is on its way.
+// Submits a payment form once, and disables its buttons until the next page is shown.
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) {
@@ -6,7 +6,7 @@ for (const form of document.querySelectorAll("form[data-once]")) {
       return;
     }
     form.dataset.sent = "yes";
-    // After this turn of the event loop: a disabled button would not send its own name and value.
+    // In a later task: a button that is disabled now would not submit its name and value.
     setTimeout(() => {
       for (const button of form.querySelectorAll("button")) button.disabled = true;
     }, 0);

@@ -1,6 +1,6 @@
-"""The sandbox's own pages for developers: switches, test cards, objects, events, the passing of time.
+"""The developer dashboard: switches, test cards, objects, events, and actions that are due.
 
-Invariant: what a button does is what would happen at Stripe, through the same functions that the API uses.
+Invariant: its buttons use the same functions as the API.
 """
 
 import json
@@ -20,15 +20,15 @@ from sandbox import calls, scheduled_actions, store, switches
 from sandbox.errors import StripeError
 from sandbox.models import Mail, Resource
 from sandbox.objects import deliveries, stripe_test_cards
-from sandbox.pages import object_actions
+from sandbox.pages import dashboard_actions
 from sandbox.switches import Fault
 
-SHOWN = 100
+MOST_SHOWN = 100
 
 
 @never_cache
 @require_GET
-def home(request: HttpRequest) -> HttpResponse:
+def overview(request: HttpRequest) -> HttpResponse:
     kinds = Resource.objects.exclude(kind="event").values("kind").annotate(count=Count("pk")).order_by("kind")
     context = {
         "switches": switches.states(),
@@ -42,12 +42,12 @@ def home(request: HttpRequest) -> HttpResponse:
         "mail_count": Mail.objects.count(),
         "notice": request.GET.get("notice", ""),
     }
-    return render(request, "sandbox/home.html", context)
+    return render(request, "sandbox/overview.html", context)
 
 
 @require_POST
 def turn_switch(request: HttpRequest) -> HttpResponse:
-    """Turn one switch, or all off."""
+    """Set one switch, or turn all off."""
     name = request.POST.get("fault", "")
     if name == "all_off":
         switches.turn_all_off()
@@ -64,12 +64,12 @@ def turn_switch(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def pass_time(request: HttpRequest) -> HttpResponse:
-    """Let everything happen that is due now, and try waiting deliveries."""
+def run_due(request: HttpRequest) -> HttpResponse:
+    """Run the actions and deliveries that are due."""
     now = timezone.now()
-    done = scheduled_actions.happen(now)
+    done = scheduled_actions.run_due(now)
     tried = deliveries.deliver_due(now)
-    notice = _("%(done)s due things happened, %(tried)s deliveries were tried.") % {
+    notice = _("%(done)s actions run, %(tried)s deliveries attempted.") % {
         "done": done,
         "tried": tried,
     }
@@ -79,24 +79,24 @@ def pass_time(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def objects(request: HttpRequest) -> HttpResponse:
-    """The newest objects, of one kind if asked, or those that mention an id."""
+    """The newest objects, with `?kind=` those of one kind."""
     rows = Resource.objects.exclude(kind="event").order_by("-position")
     kind = request.GET.get("kind", "")
     if kind:
         rows = rows.filter(kind=kind)
     kinds = Resource.objects.exclude(kind="event").values_list("kind", flat=True).distinct().order_by("kind")
-    return render(request, "sandbox/objects.html", {"rows": rows[:SHOWN], "kind": kind, "kinds": kinds})
+    return render(request, "sandbox/objects.html", {"rows": rows[:MOST_SHOWN], "kind": kind, "kinds": kinds})
 
 
 @never_cache
 @require_GET
-def one_object(request: HttpRequest, stripe_id: str) -> HttpResponse:
+def object_detail(request: HttpRequest, stripe_id: str) -> HttpResponse:
     row = get_object_or_404(Resource, stripe_id=stripe_id)
     text = json.dumps(store.public(row.body), indent=2, ensure_ascii=False)
     context = {
         "row": row,
         "text": text,
-        "actions": object_actions.offered(row.body),
+        "actions": dashboard_actions.offered(row.body),
         "notice": request.GET.get("notice", ""),
     }
     return render(request, "sandbox/object.html", context)
@@ -104,15 +104,17 @@ def one_object(request: HttpRequest, stripe_id: str) -> HttpResponse:
 
 @require_POST
 def act(request: HttpRequest, stripe_id: str) -> HttpResponse:
-    """Do one of the offered actions to an object."""
+    """Perform an action on an object."""
     notice = ""
     with transaction.atomic():
         store.lock()
         row = Resource.objects.filter(stripe_id=stripe_id).first()
         if row is None:
-            raise Http404(_("There is no such object."))
+            raise Http404(_("This object does not exist."))
         try:
-            object_actions.perform(row.body, request.POST.get("action", ""), calls.by_page(timezone.now()))
+            dashboard_actions.perform(
+                row.body, request.POST.get("action", ""), calls.without_request(timezone.now())
+            )
         except StripeError as error:
             transaction.set_rollback(True)
             notice = str(error)
@@ -125,11 +127,11 @@ def act(request: HttpRequest, stripe_id: str) -> HttpResponse:
 @never_cache
 @require_GET
 def events(request: HttpRequest) -> HttpResponse:
-    """The newest events and what became of their deliveries."""
+    """The newest events with their deliveries, with `?about=` those of one object."""
     rows = Resource.objects.filter(kind="event").order_by("-position")
     if about := request.GET.get("about", ""):
         rows = rows.filter(body__data__object__id=about)
-    found = list(rows[:SHOWN])
+    found = list(rows[:MOST_SHOWN])
     states = deliveries.states_of(found)
     listed = [{"row": row, "deliveries": states.get(row.pk, [])} for row in found]
     return render(request, "sandbox/events.html", {"events": listed, "about": about})
@@ -137,7 +139,7 @@ def events(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_GET
-def event(request: HttpRequest, event_id: str) -> HttpResponse:
+def event_detail(request: HttpRequest, event_id: str) -> HttpResponse:
     row = get_object_or_404(Resource, kind="event", stripe_id=event_id)
     context = {
         "row": row,

@@ -1,4 +1,4 @@
-"""Moments in tests of subscriptions, and the way to them."""
+"""Dates of the tests of subscriptions, and advancing a test clock."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +8,11 @@ DAY = 86400
 
 
 def instant(*parts: int) -> int:
-    """Unix seconds of a date (and time) in UTC."""
+    """The Unix seconds of a date and time in UTC."""
     return int(datetime(*parts, tzinfo=UTC).timestamp())
 
 
 def advance(v1: Any, subscription: Any, to: int) -> Any:
-    """Move the subscription's test clock; the subscription then, with its latest invoice."""
+    """Advance the subscription's test clock; return the subscription with its latest invoice."""
     v1.test_helpers.test_clocks.advance(subscription.test_clock, {"frozen_time": to})
     return v1.subscriptions.retrieve(subscription.id, {"expand": ["latest_invoice"]})
