@@ -1,8 +1,7 @@
-"""Who may see and do what on pages: every view behind a sign-in goes through `account_page`.
+"""Access control of pages: every view that needs a sign-in is decorated with `account_page`.
 
-Invariants: `request.account` is an account that `request.user` is a member of at this moment, whatever the
-session says; an account of others is 404, never 403, so that its existence is not told; a member without the
-role is 403.
+Invariants: `request.account` is an account that `request.user` is a member of at the time of the request; an
+account of others is 404, never 403, which would reveal that it exists; a member without the role gets 403.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from accounts import registration, selectors
 from accounts.http import AccountRequest
 from accounts.models import Membership, User
 
-CHOSEN = "account"  # the session's key for the id of the account that the member works in
+CHOSEN = "account"  # session key: the id of the account that the member has chosen
 
 AccountView = Callable[Concatenate[AccountRequest, ...], HttpResponseBase]
 View = Callable[Concatenate[HttpRequest, ...], HttpResponseBase]
@@ -35,14 +34,14 @@ def account_page(view: AccountView) -> View:
         membership = chosen_membership(request)
         request.account = membership.account  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
-        with timezone.override(membership.account.zone):  # the account's days and hours on every page
+        with timezone.override(membership.account.zone):  # pages show times in the account's zone
             return view(request, *args, **kwargs)  # type: ignore[arg-type]
 
     return page
 
 
 def require_role(*roles: str) -> Callable[[AccountView], AccountView]:
-    """Under `account_page`: members in another role are refused (403)."""
+    """Use under `account_page`: members without one of the roles get 403."""
 
     def decorate(view: AccountView) -> AccountView:
         @wraps(view)
@@ -56,18 +55,18 @@ def require_role(*roles: str) -> Callable[[AccountView], AccountView]:
     return decorate
 
 
-# Owner and billing buy, refund, and make keys; a plain member uses.
+# Owners and billing members buy, request refunds and create keys; other members only use credits.
 buyers_only = require_role(Membership.Role.OWNER, Membership.Role.BILLING)
 
 
 def require_may_buy(request: AccountRequest) -> None:
-    """For views that decide in their middle. Raises PermissionDenied (403)."""
+    """Check the role inside a view. Raises PermissionDenied (403)."""
     if not request.membership.may_buy:
         raise PermissionDenied
 
 
 def choose_account(request: HttpRequest, account_id: UUID | None) -> Membership:
-    """Work in another of one's accounts from now on. Raises Http404 for an account of others."""
+    """Choose another of the user's accounts. Raises Http404 for an account of others."""
     membership = selectors.membership_in(_user(request).pk, account_id) if account_id else None
     if membership is None:
         raise Http404
@@ -76,11 +75,11 @@ def choose_account(request: HttpRequest, account_id: UUID | None) -> Membership:
 
 
 def chosen_membership(request: HttpRequest) -> Membership:
-    """The session's choice while it still holds, else the personal account, else the oldest membership."""
+    """The account chosen in the session if still a member, else the personal one, else the oldest."""
     user = _user(request)
     memberships = selectors.memberships_of(user.pk)
     if not memberships:
-        # Made on the command line or in the admin, not by sign-up: the account is opened at the first visit.
+        # A user created on the command line: the account is opened at the first visit.
         registration.open_personal_account(user, timezone.now())
         memberships = selectors.memberships_of(user.pk)
     chosen = request.session.get(CHOSEN)
@@ -91,6 +90,6 @@ def chosen_membership(request: HttpRequest) -> Membership:
 
 
 def _user(request: HttpRequest) -> User:
-    """The signed-in user (login_required stands before every caller)."""
+    """The signed-in user (every caller is behind login_required)."""
     assert isinstance(request.user, User)
     return request.user

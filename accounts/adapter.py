@@ -1,7 +1,7 @@
-"""What allauth asks us: how a user is saved, where a redirect may lead, how mail is sent.
+"""Adapters of allauth: saving users, safe redirects, sending e-mail.
 
-Invariants: a user and the personal account come into being in one transaction; no answer, mail or redirect
-differs by whether an address is known; links in mail and redirects lead to this site, whatever Host is sent.
+Invariants: a user and the personal account are created in one transaction; no response, e-mail or redirect
+reveals whether an address is registered; links and redirects lead to this site, whatever Host is sent.
 """
 
 import smtplib
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Sign-up, sign-in, mail."""
+    """Sign-up, sign-in and e-mail."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
         "account_inactive": _("This account is deactivated. Contact support if you think this is a mistake."),
@@ -51,7 +51,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def save_user(
         self, request: HttpRequest, user: AbstractBaseUser, form: Form, commit: bool = True
     ) -> AbstractBaseUser:
-        """The new user with the personal account and what comes with it, all or nothing."""
+        """Save the new user with the personal account, its wallet and plan, in one transaction."""
         assert isinstance(user, User)
         email = form.cleaned_data["email"]
         user.email = email
@@ -62,12 +62,12 @@ class AccountAdapter(DefaultAccountAdapter):
         except IntegrityError as error:
             if not User.objects.filter(email=email).exists():
                 raise
-            # Somebody signed up with this address between our look and our write: the answer stays the same.
+            # A concurrent sign-up took the address after our check: the response must not differ.
             raise ImmediateHttpResponse(prevent_enumeration(request, email=email)) from error
         return user
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
-        """The address is proven and billing has given what that brings; or neither, the code stays good."""
+        """Confirm the address and grant its credits in one transaction; on an error the code stays valid."""
         with transaction.atomic():
             return bool(super().confirm_email(request, email_address))
 
@@ -76,14 +76,14 @@ class AccountAdapter(DefaultAccountAdapter):
         user.save(update_fields=["password"])
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Only this site. allauth would let every host of ALLOWED_HOSTS pass."""
+        """Whether the URL is on this site. allauth alone would accept every host of ALLOWED_HOSTS."""
         own = {urlsplit(settings.SITE_URL).netloc, current.request.get_host()}
         return url_has_allowed_host_and_scheme(
             url, allowed_hosts=own, require_https=settings.SITE_URL.startswith("https://")
         )
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send, with links built from SITE_URL. A failure is said on the page, for every address alike."""
+        """Send with links built from SITE_URL. A failure is shown on the page, the same for every address."""
         try:
             super().send_mail(template_prefix, email, {"site_url": settings.SITE_URL, **context})
         except (smtplib.SMTPException, OSError) as error:

@@ -1,7 +1,7 @@
-"""One mailbox, one address: what may be had once ever is counted by the mailbox behind an address.
+"""Canonical e-mail addresses: benefits that are given once are counted by mailbox, not by spelling.
 
-Invariants: two spellings that reach the same mailbox have one canonical form; a claim outlives the user
-and the account, and what is kept for it is a keyed hash from which nobody can read the address.
+Invariants: spellings of the same mailbox have one canonical form; a claim remains when the user and the
+account are deleted, as a keyed hash that does not reveal the address.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from django.conf import settings
 
 from accounts.models import VerifiedAddress
 
-# Providers that ignore dots in the local part. Elsewhere a dot makes another mailbox.
+# Providers that ignore dots in the local part. Elsewhere a dot means another mailbox.
 _DOTS_MEAN_NOTHING = {"gmail.com"}
 _SAME_PROVIDER = {"googlemail.com": "gmail.com"}
 
 
 def canonical(email: str) -> str:
-    """The form that all spellings of one mailbox share: lower case, no +tag, no dots at Gmail."""
+    """The canonical form of all spellings of a mailbox: lower case, no +tag, no dots at Gmail."""
     local, _, domain = email.strip().lower().rpartition("@")
     domain = _SAME_PROVIDER.get(domain, domain)
     local = local.partition("+")[0] or local
@@ -28,10 +28,10 @@ def canonical(email: str) -> str:
 
 
 def claim_once(email: str, purpose: str, now: datetime) -> bool:
-    """Claim something for a verified address; True for the first claim ever, False for every later one.
+    """Claim a benefit for a verified address; True for the first claim, False for every later one.
 
-    Call it in the transaction that gives the thing, so that a failure takes the claim back with it. Of two
-    claims at once the second waits for the first to commit (the unique index makes it).
+    Call it in the transaction that gives the benefit, so that an error rolls both back. Of two concurrent
+    claims the second waits for the first one to commit (unique index).
     """
     _, first = VerifiedAddress.objects.get_or_create(
         address_hash=_hash(email), purpose=purpose, defaults={"first_seen_at": now}
@@ -40,11 +40,11 @@ def claim_once(email: str, purpose: str, now: datetime) -> bool:
 
 
 def was_claimed(email: str, purpose: str) -> bool:
-    """Whether the mailbox behind the address has claimed this before."""
+    """Whether the mailbox of the address has claimed this benefit before."""
     return VerifiedAddress.objects.filter(address_hash=_hash(email), purpose=purpose).exists()
 
 
 def _hash(email: str) -> bytes:
-    """Keyed, because addresses can be guessed: without ADDRESS_PEPPER the table says nothing."""
+    """Keyed with ADDRESS_PEPPER, because addresses can be guessed."""
     pepper = settings.ADDRESS_PEPPER.encode()
     return hmac.new(pepper, canonical(email).encode(), hashlib.sha256).digest()

@@ -64,7 +64,7 @@ class UserAdmin(StaffAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         fixed = ["public_id", "last_login", "date_joined"]
-        # The address is changed by its owner, who has to prove the new one.
+        # Only the user changes the address, because the new one must be verified.
         fixed += ["email"] if obj else []
         return fixed if request.user.is_superuser else [*fixed, *_POWERS]  # type: ignore[union-attr]
 
@@ -88,7 +88,7 @@ class UserAdmin(StaffAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         if not change:
-            obj.set_unusable_password()  # the person chooses one by way of “Forgot your password?”
+            obj.set_unusable_password()  # the user sets one with “Forgot your password?”
             super().save_model(request, obj, form, change)
             registration.open_personal_account(obj, timezone.now())
             return
@@ -153,7 +153,7 @@ class MembershipAdmin(StaffAdmin):
         return ["account", "user"] if obj else []
 
     def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
-        return False  # by the action below, which ends the member's keys with it
+        return False  # removal is an action, which also revokes the keys of the member
 
     def save_model(self, request: HttpRequest, obj: Membership, form: forms.ModelForm, change: bool) -> None:
         if not change:
@@ -186,7 +186,7 @@ class ProjectAdmin(StaffAdmin):
     list_select_related = ["account"]
     ordering = ["-created_at"]
     fields = ["account", "name", "daily_limit", "created_at", "archived_at"]
-    # The daily limit is counted by the ledger and set on the projects page.
+    # The daily limit belongs to the ledger and is set on the projects page.
     readonly_fields = ["account", "daily_limit", "created_at", "archived_at"]
     actions = None
 

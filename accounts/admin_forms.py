@@ -1,4 +1,4 @@
-"""The admin's own forms about people and keys."""
+"""Forms of the admin for users, accounts and keys."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from accounts.models import Account, ApiKey, User
 
 
 class PersonCreation(forms.ModelForm):
-    """A user that staff open by hand: no password, which the person chooses by a code sent to the address."""
+    """A user created by staff, without a password: the user sets one with a code sent to the address."""
 
     class Meta:
         model = User
@@ -31,7 +31,7 @@ class PersonCreation(forms.ModelForm):
 
 
 class AccountChange(forms.ModelForm):
-    """What staff may correct of an account."""
+    """The fields of an account that staff may change."""
 
     class Meta:
         model = Account
@@ -39,7 +39,7 @@ class AccountChange(forms.ModelForm):
 
     def clean_zone(self) -> str:
         zone: str = self.cleaned_data["zone"]
-        if not zones.is_known(zone):
+        if not zones.is_valid(zone):
             raise ValidationError(
                 _("“%(zone)s” is not a known time zone. Use a name such as Europe/Berlin or UTC."),
                 params={"zone": zone},
@@ -47,11 +47,13 @@ class AccountChange(forms.ModelForm):
         return zone
 
     def clean_external_id(self) -> str | None:
-        return self.cleaned_data["external_id"] or None  # none, and not an empty one that only one may have
+        return (
+            self.cleaned_data["external_id"] or None
+        )  # null: the empty string would violate the unique constraint
 
 
 class PlatformKey(forms.Form):
-    """A key with which the AI product's own backend acts on every account."""
+    """A platform key: the AI product's backend uses it for every account."""
 
     name = forms.CharField(
         label=_("Name"),

@@ -1,7 +1,6 @@
-"""The admin's doors: staff sign in like everybody, through allauth with its limits, and with a second factor.
+"""The admin site: staff sign in through allauth, with its rate limits, and with a second factor.
 
-Invariant: where STAFF_MFA_REQUIRED is on, no page of the admin answers a session in which the second factor
-has not been shown.
+Invariant: with STAFF_MFA_REQUIRED, admin pages are refused to a session without a second factor.
 """
 
 from typing import Any
@@ -21,14 +20,14 @@ from unfold.sites import UnfoldAdminSite
 
 
 class StaffSite(UnfoldAdminSite):
-    """unfold's admin behind our own sign-in."""
+    """The admin site of unfold with the sign-in of the portal."""
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return super().has_permission(request) and has_shown_second_factor(request)
+        return super().has_permission(request) and has_second_factor(request)
 
     @method_decorator(secure_admin_login)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Reached by staff only. Sends those without a second factor to set one up or to show it."""
+        """For staff only. Redirects those without a second factor to set one up or to enter its code."""
         target = request.GET.get("next", "")
         if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
             target = reverse("admin:index")
@@ -41,14 +40,14 @@ class StaffSite(UnfoldAdminSite):
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The portal's page, which limits attempts and writes to the owner."""
+        """Redirect to the portal's page, which limits attempts and notifies the user."""
         return redirect("account_change_password")
 
 
-def has_shown_second_factor(request: HttpRequest) -> bool:
-    """Whether this session has passed a second factor; always so where none is asked for."""
+def has_second_factor(request: HttpRequest) -> bool:
+    """Whether this session was authenticated with a second factor; always True where none is required."""
     if not settings.STAFF_MFA_REQUIRED:
         return True
     records = get_authentication_records(request, request.user)
     shown = any(record.get("method") == "mfa" for record in records)
-    return shown and is_mfa_enabled(request.user)  # shown, and not turned off since
+    return shown and is_mfa_enabled(request.user)  # entered in this session, and not turned off since

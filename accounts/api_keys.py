@@ -1,13 +1,12 @@
-"""API keys: made, checked, revoked.
+"""API keys: issue, verify, revoke.
 
 Invariants: a secret is shown once and stored only as its SHA-256; when `revoke` (or the removal of a member)
 has returned, no process accepts the key any more.
 
-How both hold, a cache and instant revocation: a key that was found good is trusted by its process for
-LEASE_SECONDS, counted from *before* the question was put to the database. Whoever revokes commits first and
-then waits until every lease given before that commit has run out; only then is the revocation reported as
-done. So a hot key costs one query a quarter of a second instead of one a request, and nobody is told
-"revoked" too early. Measured, with the alternatives: docs/decisions/0020-api-key-leases.md.
+Caching and immediate revocation: a process trusts a verified key for LEASE_SECONDS, counted from *before* its
+database query. `revoke` commits first and returns only when every lease from before the commit has expired.
+So a busy key costs one query every quarter of a second instead of one per request, and no request succeeds
+after `revoke` has returned. Measurements and alternatives: docs/decisions/0020-api-key-leases.md.
 """
 
 import hmac
@@ -25,7 +24,7 @@ from accounts.models import Account, ApiKey, Membership, User
 
 LEASE_SECONDS = 0.25
 LARGEST_CACHE = 10_000  # entries; each is a few hundred bytes
-MOST_KEYS = 100  # live ones of an account
+MOST_KEYS = 100  # active keys of an account
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 _FIND = """
@@ -40,16 +39,16 @@ _FIND = """
 
 
 class UnknownKey(Exception):
-    """No such key: malformed, never issued, revoked, or its member has left. Nobody is told which."""
+    """Malformed, never issued, revoked, or its member has left; clients do not learn which."""
 
 
 class TooManyKeys(Exception):
-    """The account already has MOST_KEYS live keys."""
+    """The account already has MOST_KEYS active keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request acts as, by its key. `account_id` is None for a platform key, which names its account."""
+    """The caller identified by a key. `account_id` is None for a platform key, which names the account."""
 
     id: uuid.UUID
     kind: str
@@ -68,7 +67,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A new key and, this once, its secret."""
+    """A new key with its secret, which is available only here."""
 
     key: ApiKey
     secret: str
@@ -86,9 +85,9 @@ def issue(
     account: Account | None = None,
     created_by: User | None = None,
 ) -> Issued:
-    """Make a key. An account key needs its account and the member who makes it; it dies with the membership.
+    """Issue a key. An account key needs its account and its creator; it ends with the membership.
 
-    Raises TooManyKeys. ValueError for scopes or a combination that no caller of ours may ask for.
+    Raises TooManyKeys, and ValueError for invalid scopes or an invalid combination.
     """
     if not scopes or not set(scopes) <= set(ApiKey.Scope.values):
         raise ValueError(f"Scopes must be some of {ApiKey.Scope.values}")
@@ -99,7 +98,7 @@ def issue(
         if account is not None:
             Account.objects.select_for_update().get(
                 pk=account.pk
-            )  # two makers at once count one after the other
+            )  # concurrent requests count one after the other
             if live_keys().filter(account=account).count() >= MOST_KEYS:
                 raise TooManyKeys
         key = ApiKey.objects.create(
@@ -116,11 +115,11 @@ def issue(
 
 
 def verify(secret: str, now: datetime) -> Principal:
-    """The principal behind a presented key. Raises UnknownKey. Garbage costs microseconds and no query."""
+    """The principal of a key. Raises UnknownKey; malformed keys are refused without a query."""
     if not key_format.is_well_formed(secret):
         raise UnknownKey
     secret_hash = key_format.hash_of(secret)
-    # A duration on this machine, not a time of the product: hence the monotonic clock and not `now`.
+    # A duration on this machine, so the monotonic clock and not `now`.
     asked_at = time.monotonic()
     lease = _leases.get(secret_hash)
     if lease is not None and asked_at < lease[0]:
@@ -135,18 +134,18 @@ def verify(secret: str, now: datetime) -> Principal:
 
 
 def revoke(key: ApiKey, now: datetime) -> None:
-    """End a key for good. Returns when no process accepts it any more. Revoking twice changes nothing."""
+    """Revoke a key. Returns when no process accepts it any more. Idempotent."""
     revoke_all(ApiKey.objects.filter(pk=key.pk), now)
 
 
 def revoke_all(keys: QuerySet[ApiKey], now: datetime) -> None:
-    """End these keys for good, at once (see revoke)."""
+    """Revoke these keys (see revoke)."""
     keys.filter(revoked_at=None).update(revoked_at=now)
     outlast_leases()
 
 
 def outlast_leases() -> None:
-    """After a change that ends keys: forget our leases and, once committed, wait out the others'."""
+    """After a change that ends keys: drop our leases and, after the commit, wait until all others expire."""
     _leases.clear()
     transaction.on_commit(_wait_out)
 
@@ -156,7 +155,7 @@ def live_keys() -> QuerySet[ApiKey]:
 
 
 def _wait_out() -> None:
-    _leases.clear()  # what this process looked up between the clearing above and the commit
+    _leases.clear()  # leases that this process took before the commit
     time.sleep(LEASE_SECONDS)
 
 
@@ -164,13 +163,15 @@ def _find(secret_hash: bytes) -> Principal:
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [secret_hash])
         row = cursor.fetchone()
-    # The index found it by the hash; the comparison in constant time is against an index that lies.
+    # The index found the row by hash; comparing in constant time guards against a corrupt index.
     if row is None or not hmac.compare_digest(bytes(row[7]), secret_hash):
         raise UnknownKey
     key_id, kind, account_id, member_id, scopes, role, last_used_at, _ = row
     granted = frozenset(scopes)
     if role == Membership.Role.MEMBER:
-        granted -= {ApiKey.Scope.MANAGE.value}  # a maker who lost the role to buy takes it from the keys too
+        granted -= {
+            ApiKey.Scope.MANAGE.value
+        }  # keys of a plain member have no `manage`, whatever the role at their creation
     return Principal(
         id=key_id,
         kind=kind,
@@ -188,7 +189,7 @@ def _remember(secret_hash: bytes, until: float, principal: Principal) -> None:
 
 
 def _note_use(secret_hash: bytes, principal: Principal, now: datetime) -> None:
-    """Write the last use, at most once a minute whatever the number of processes: the row itself decides."""
+    """Store the time of the last use, at most once a minute over all processes (the row decides)."""
     due = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_NOTED_EVERY)
     ApiKey.objects.filter(due, pk=principal.id).update(last_used_at=now)
     lease = _leases.get(secret_hash)

@@ -1,8 +1,8 @@
-"""Who calls the REST API, and for which account.
+"""Authentication of the REST API, and the account of a request.
 
-Invariants: a request acts as exactly one principal, by its key or by the browser session (which must send the
-CSRF token with every write); an account that the principal may not act for is "unknown", the same as one that
-does not exist.
+Invariants: a request has exactly one principal, from its key or from the browser session (which must send the
+CSRF token with every write); an account that the principal may not use is "unknown", like one that does not
+exist.
 """
 
 import time
@@ -21,7 +21,7 @@ from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Membership, User
 from core import ids, problems
 
-SESSION = "session"  # the kind of a principal who signed in with a browser
+SESSION = "session"  # the kind of a principal from a browser session
 NOBODY = AnonymousUser()
 LEASE_SECONDS = 2.0
 LARGEST_CACHE = 10_000
@@ -33,7 +33,7 @@ _known: dict[str, tuple[float, UUID]] = {}
 
 
 class KeyAuthentication(authentication.BaseAuthentication):
-    """`Authorization: Bearer <key>`. `request.auth` is the key's principal; there is no user behind it."""
+    """`Authorization: Bearer <key>`. `request.auth` is the principal of the key; there is no user."""
 
     def authenticate(self, request: Request) -> tuple[Any, Principal] | None:
         header = request.META.get("HTTP_AUTHORIZATION")
@@ -51,7 +51,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
 
 
 class SessionAuthentication(authentication.SessionAuthentication):
-    """A member in a browser: acts for the account in `?account=`, else for the one chosen in the portal."""
+    """A member in a browser, for the account in `?account=` or the one chosen in the portal."""
 
     def authenticate(self, request: Request) -> tuple[User, Principal] | None:
         user = getattr(request._request, "user", None)
@@ -88,7 +88,7 @@ def _membership(request: Request) -> Membership:
 
 
 def principal_of(request: Request) -> Principal:
-    """Who calls. An endpoint has refused everybody who is nobody before it asks."""
+    """The principal of the request; endpoints have refused requests without one."""
     return cast(Principal, request.auth)
 
 
@@ -99,9 +99,9 @@ def unknown_account() -> problems.Problem:
 
 
 def account_of(request: Request, named: str | None = None) -> UUID:
-    """The account that a request is about: `named` in its body, `?account=`, or the key's own.
+    """The account of a request: `named` in its body, `?account=`, or that of the key.
 
-    Raises Problem: 404 for an account the principal may not act for, 400 where a platform key names none.
+    Raises Problem: 404 for an account the principal may not use, 400 where a platform key names none.
     """
     principal = principal_of(request)
     named = named or request.query_params.get("account")
@@ -119,9 +119,9 @@ def account_of(request: Request, named: str | None = None) -> UUID:
 
 
 def find_account(named: str) -> UUID:
-    """The id of the account that a platform key names, by our public id or by its own external id.
+    """The id of the account that a platform key names, by public id or by external id.
 
-    An answer is trusted for LEASE_SECONDS: accounts are never deleted, and their ids do not change.
+    Cached for LEASE_SECONDS: accounts are never deleted, and their ids do not change.
     Raises Problem (404).
     """
     at = time.monotonic()
@@ -148,7 +148,7 @@ def _is_named(account_id: UUID, named: str) -> bool:
 
 
 def actor_of(request: Request) -> str:
-    """Who did it, as the ledger's entries name their actor."""
+    """The public id of the caller, as ledger entries name their actor."""
     principal = principal_of(request)
     model = User if principal.kind == SESSION else ApiKey
     return ids.public_id(prefix=model.PREFIX, value=principal.id)

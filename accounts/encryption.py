@@ -1,7 +1,7 @@
-"""Secrets of others that we must be able to read back: encrypted at rest, with keys from the settings.
+"""Encryption at rest of secrets that must be readable again, with keys from the settings.
 
-Invariant: what is stored under an older key stays readable while that key is still listed. The keys are
-ENCRYPTION_KEYS where it is set, else derived from SECRET_KEY and SECRET_KEY_FALLBACKS, the newest first.
+Invariant: data encrypted with an older key stays readable while that key is listed. The keys are
+ENCRYPTION_KEYS if set, otherwise derived from SECRET_KEY and SECRET_KEY_FALLBACKS, newest first.
 """
 
 import base64
@@ -13,16 +13,16 @@ from django.conf import settings
 
 
 class Unreadable(Exception):
-    """No key in the settings opens this: it was stored under one that is no longer listed."""
+    """No key in the settings decrypts this: its key is no longer listed."""
 
 
 def encrypt(text: str) -> bytes:
-    """Under the newest key."""
+    """Encrypt with the newest key."""
     return _fernet().encrypt(text.encode())
 
 
 def decrypt(stored: bytes | memoryview) -> str:
-    """Raises Unreadable."""
+    """Decrypt with any listed key. Raises Unreadable."""
     try:
         return _fernet().decrypt(bytes(stored)).decode()
     except InvalidToken as error:
@@ -35,7 +35,7 @@ def _fernet() -> MultiFernet:
 
 
 def _key_from(secret: str) -> bytes:
-    """Fernet's 32 bytes, for this purpose alone: the same SECRET_KEY also signs, with other derivations."""
+    """A Fernet key derived for this purpose only: SECRET_KEY also signs, with other derivations."""
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"refill.encryption").derive(
         secret.encode()
     )

@@ -12,7 +12,7 @@ from accounts.models import Account, ApiKey, User
 
 
 class ProfileForm(forms.ModelForm):
-    """What a person is called and reads."""
+    """Name and language of the user."""
 
     class Meta:
         model = User
@@ -38,7 +38,7 @@ class ProfileForm(forms.ModelForm):
 
 
 class AccountForm(forms.ModelForm):
-    """The account's name and where its days begin."""
+    """Name and time zone of the account."""
 
     zone = forms.ChoiceField(
         label=_("Time zone"),
@@ -60,11 +60,11 @@ class AccountForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         zone = self.fields["zone"]
         assert isinstance(zone, forms.ChoiceField)
-        zone.choices = [(name, name.replace("_", " ")) for name in zones.known()]
+        zone.choices = [(name, name.replace("_", " ")) for name in zones.names()]
 
 
 class KeyForm(forms.Form):
-    """A new API key of an account. `once` tells a form that is sent again, by a reload, from a new one."""
+    """A new API key of an account. `once` detects a form that is submitted again by a reload."""
 
     once = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
     name = forms.CharField(
@@ -86,7 +86,7 @@ class KeyForm(forms.Form):
 
 
 class ProviderKeyForm(forms.Form):
-    """The account's own key at a provider. The choices come from the catalogue, through the caller."""
+    """The account's own key at a provider. The caller passes the providers of the catalogue."""
 
     provider = forms.ChoiceField(label=_("Provider"))
     secret = forms.CharField(

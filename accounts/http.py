@@ -1,4 +1,4 @@
-"""The request as views behind `account_page` see it: somebody signed in, acting for an account."""
+"""The request types of views behind `account_page`."""
 
 from django.http import HttpRequest
 
@@ -6,13 +6,13 @@ from accounts.models import Account, Membership, User
 
 
 class AuthenticatedRequest(HttpRequest):
-    """A request of somebody who has signed in."""
+    """A request of a signed-in user."""
 
     user: User
 
 
 class AccountRequest(AuthenticatedRequest):
-    """A request of a member, for the account that the member has chosen."""
+    """A request of a member for the chosen account."""
 
     account: Account
     membership: Membership

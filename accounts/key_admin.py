@@ -1,6 +1,6 @@
-"""API keys in the admin: platform keys are made here, every kind is revoked here.
+"""API keys in the admin: platform keys are created here, all kinds are revoked here.
 
-Invariant: a platform key's secret is in the answer to its making and nowhere else.
+Invariant: the secret of a platform key is shown only in the response to its creation.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ class ApiKeyAdmin(StaffAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Make a platform key. The answer shows the secret, once; nothing keeps it."""
+        """Create a platform key. The response shows the secret, which is not stored."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = PlatformKey(request.POST or None)

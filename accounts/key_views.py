@@ -1,4 +1,4 @@
-"""The API keys page. A secret is in the answer to its making and nowhere else, ever."""
+"""The API keys page. A secret is shown only in the response to the creation of its key."""
 
 import uuid
 
@@ -17,7 +17,7 @@ from accounts.forms import KeyForm
 from accounts.http import AccountRequest
 from accounts.models import ApiKey
 
-MADE = "key_made"  # the session's key for the form whose key was made last
+MADE = "key_made"  # session key: the form that created the last key
 
 
 @require_http_methods(["GET", "POST"])
@@ -25,21 +25,21 @@ MADE = "key_made"  # the session's key for the form whose key was made last
 @account_page
 @sensitive_variables("issued")
 def keys_page(request: AccountRequest) -> HttpResponse:
-    """List the account's keys; make one. Answers with the secret itself, without a redirect to keep it in."""
+    """List the account's keys; create one. The response shows the secret, so there is no redirect."""
     form = KeyForm(request.POST or None, initial={"once": uuid.uuid4().hex})
     issued = None
     if request.method == "POST":
         access.require_may_buy(request)
         if form.is_valid():
             if form.cleaned_data["once"] and form.cleaned_data["once"] == request.session.get(MADE):
-                return redirect("api_keys")  # the page with the secret was loaded again
+                return redirect("api_keys")  # the page with the secret was reloaded
             issued = _issue(request, form)
     context = {"keys": selectors.keys_of(request.account), "form": form, "issued": issued}
     return render(request, "accounts/keys.html", context, status=422 if form.errors else 200)
 
 
 def _issue(request: AccountRequest, form: KeyForm) -> api_keys.Issued | None:
-    """The new key, or None with the reason on the form."""
+    """The new key, or None with the error on the form."""
     try:
         issued = api_keys.issue(
             kind=ApiKey.Kind.ACCOUNT,
@@ -62,7 +62,7 @@ def _issue(request: AccountRequest, form: KeyForm) -> api_keys.Issued | None:
 @account_page
 @access.buyers_only
 def revoke_key(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Ask (the page without a script has no dialog), then revoke."""
+    """Confirm (without JavaScript there is no dialog), then revoke."""
     key = ApiKey.with_public_id(public_id)
     if key is None or key.account_id != request.account.pk:
         raise Http404

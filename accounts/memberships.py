@@ -1,6 +1,6 @@
-"""Who may act for an account: members come, change their role, and leave.
+"""Memberships of accounts: add, change role, remove.
 
-Invariants: an account always keeps an owner; whoever leaves takes the keys that they made along, at once.
+Invariants: an account always has an owner; removing a member revokes the keys that the member created.
 """
 
 from datetime import datetime
@@ -12,15 +12,15 @@ from accounts.models import Account, ApiKey, Membership, User
 
 
 class LastOwner(Exception):
-    """The only owner cannot leave or step down: another owner must be named first."""
+    """The only owner cannot leave or change role: another owner must be added first."""
 
 
 class AlreadyMember(Exception):
-    """The person acts for this account already."""
+    """The user is a member of this account already."""
 
 
 def add(*, account: Account, user: User, role: str, now: datetime) -> Membership:
-    """Let a person act for an account. Raises AlreadyMember."""
+    """Add a user to an account. Raises AlreadyMember."""
     membership, created = Membership.objects.get_or_create(
         account=account, user=user, defaults={"role": role, "created_at": now}
     )
@@ -30,7 +30,7 @@ def add(*, account: Account, user: User, role: str, now: datetime) -> Membership
 
 
 def change_role(membership: Membership, role: str) -> None:
-    """Give another role. The keys of one who is now a plain member lose `manage`. Raises LastOwner."""
+    """Change the role. The keys of a plain member lose `manage`. Raises LastOwner."""
     with transaction.atomic():
         current = _locked(membership)
         if role != Membership.Role.OWNER:
@@ -40,7 +40,7 @@ def change_role(membership: Membership, role: str) -> None:
 
 
 def remove(membership: Membership, now: datetime) -> None:
-    """End a membership; the member's keys to this account are dead when this returns. Raises LastOwner."""
+    """Remove a member; the member's keys are refused when this returns. Raises LastOwner."""
     with transaction.atomic():
         current = _locked(membership)
         _keep_an_owner(current)
@@ -51,7 +51,7 @@ def remove(membership: Membership, now: datetime) -> None:
 
 
 def _locked(membership: Membership) -> Membership:
-    """The membership as it is now, under the account's lock: two owners cannot leave at the same time."""
+    """The current membership, with the account locked: two owners cannot leave concurrently."""
     Account.objects.select_for_update().get(pk=membership.account_id)
     return Membership.objects.get(pk=membership.pk)
 

@@ -1,7 +1,7 @@
-"""Users, the accounts that own credits, who may act for an account, and keys.
+"""Users, accounts, memberships, projects and keys.
 
-Invariant: a user has at most one personal account (`Account.person` is unique; sign-up opens it); a key's
-secret is never stored, only its hash; an address that once got a free quota is remembered as a hash only.
+Invariant: a user has at most one personal account (`Account.person` is unique; sign-up opens it); the
+secret of a key is stored only as a hash; so is an address that has received a free quota.
 """
 
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from core.models import CreditsField, Identified
 
 
 class UserManager(BaseUserManager["User"]):
-    """Creates users by e-mail address; there are no user names."""
+    """Creates users by e-mail address; there are no usernames."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         user = self.model(email=self.normalize_email(email).lower(), **fields)
@@ -31,7 +31,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractUser, Identified):
-    """A person who signs in. The address is the name; it is stored in lower case."""
+    """A person who signs in, identified by the e-mail address, which is stored in lower case."""
 
     PREFIX = "user"
 
@@ -51,17 +51,17 @@ class User(AbstractUser, Identified):
 
     @property
     def shown_name(self) -> str:
-        """What the person is called on pages: the given name, or the part of the address before the @."""
+        """The name on pages: the first name, or the part of the address before the @."""
         return self.get_full_name() or self.email.partition("@")[0]
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Django ends every session whose hash differs: password *and* epoch are in it."""
+        """Django ends every session whose hash differs: it contains the password *and* the epoch."""
         inner: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
         return f"{inner}.{self.sign_in_epoch}" if self.sign_in_epoch else inner
 
 
 class Account(Identified):
-    """What owns credits: a person's own, or a team with members."""
+    """The owner of credits: a personal account, or a team with members."""
 
     PREFIX = "acct"
 
@@ -102,7 +102,7 @@ class Account(Identified):
 
 
 class Membership(models.Model):
-    """A user acts for an account, in a role, perhaps up to so many credits a month."""
+    """A user in an account, with a role and perhaps a monthly limit in credits."""
 
     class Role(models.TextChoices):
         OWNER = "owner", _("Owner")
@@ -126,7 +126,7 @@ class Membership(models.Model):
 
 
 class ApiKey(Identified):
-    """A key for programs. Only its SHA-256 is stored; the prefix lets a person recognise it."""
+    """An API key. Only its SHA-256 is stored; people recognise it by the prefix."""
 
     PREFIX = "key"
 
@@ -174,7 +174,7 @@ class ApiKey(Identified):
 
 
 class Project(Identified):
-    """A server or project of an account, so that usage can be told apart and limited."""
+    """A project (or server) of an account, to attribute and limit usage."""
 
     PREFIX = "proj"
 
@@ -214,7 +214,7 @@ class ProviderKey(Identified):
 
 
 class VerifiedAddress(models.Model):
-    """A verified address claimed something once. Outlives the user: only a keyed hash is kept."""
+    """A benefit claimed by a verified address. Remains when the user is deleted; stores a keyed hash."""
 
     address_hash = models.BinaryField(max_length=32)
     purpose = models.CharField(max_length=60)
@@ -228,5 +228,5 @@ class VerifiedAddress(models.Model):
 
 
 def personal_account_of(user: User) -> Account:
-    """The user's own account (opened at sign-up). Raises Account.DoesNotExist."""
+    """The personal account of the user (opened at sign-up). Raises Account.DoesNotExist."""
     return Account.objects.get(person=user)

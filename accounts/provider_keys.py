@@ -1,6 +1,6 @@
 """An account's own keys at model providers: calls paid with them cost no credits.
 
-Invariant: a stored key is encrypted and never shown again; only the last four signs are, to recognise it by.
+Invariant: a stored key is encrypted and never shown again; only its last four characters are.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from accounts.models import Account, ProviderKey
 
 
 def store(*, account: Account, provider: str, secret: str, now: datetime) -> ProviderKey:
-    """Keep the account's key at a provider, in place of an older one. The caller checks the provider."""
+    """Store the account's key at a provider, replacing an older one. The caller validates the provider."""
     key, _ = ProviderKey.objects.update_or_create(
         account=account,
         provider=provider,
@@ -20,15 +20,15 @@ def store(*, account: Account, provider: str, secret: str, now: datetime) -> Pro
 
 
 def secret_of(key: ProviderKey) -> str:
-    """The key itself, for the call at the provider and for nothing else. Raises encryption.Unreadable."""
+    """The decrypted key, for calls to the provider only. Raises encryption.Unreadable."""
     return encryption.decrypt(key.encrypted)
 
 
 def holds(account: Account, provider: str) -> bool:
-    """Whether the account has a key of its own at that provider."""
+    """Whether the account has its own key at the provider."""
     return ProviderKey.objects.filter(account=account, provider=provider).exists()
 
 
 def forget(key: ProviderKey) -> None:
-    """Delete the key. Calls at that provider cost credits again."""
+    """Delete the key. Calls to the provider cost credits again."""
     ProviderKey.objects.filter(pk=key.pk).delete()

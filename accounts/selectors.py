@@ -1,4 +1,4 @@
-"""Reads of this app, for its pages and those of others. Nothing here changes anything."""
+"""Read-only queries of accounts, for pages and the API."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -21,7 +21,7 @@ def membership_in(user_id: UUID, account_id: UUID) -> Membership | None:
 
 
 def account_of_platform(name: str) -> Account | None:
-    """The account that a platform key names: by our public id, or by the caller's own external id."""
+    """The account that a platform key names: by public id or by external id."""
     account_id = Account.uuid_of(name)
     if account_id is not None:
         found = Account.objects.filter(pk=account_id, erased_at=None).first()
@@ -31,7 +31,7 @@ def account_of_platform(name: str) -> Account | None:
 
 
 def keys_of(account: Account) -> QuerySet[ApiKey]:
-    """The account's keys: the live ones first, then the newest."""
+    """The account's keys: active ones first, then the newest."""
     return account.api_keys.select_related("created_by").order_by(
         F("revoked_at").desc(nulls_first=True), "-created_at"
     )
@@ -47,7 +47,7 @@ def provider_keys_of(account: Account) -> QuerySet[ProviderKey]:
 
 
 def owner_addresses(account_id: UUID) -> list[str]:
-    """Where mail about an account goes: its owners' addresses."""
+    """The addresses for e-mail about an account: those of its owners."""
     owners = Membership.objects.filter(
         account_id=account_id, role=Membership.Role.OWNER, user__is_active=True
     )

@@ -1,6 +1,6 @@
-"""allauth's forms in our words: labels instead of placeholders, codes that phones can fill in.
+"""The forms of allauth with our labels, and codes that phones can fill in.
 
-Invariant: sign-up does the same work for a known and an unknown address, so that not even its duration tells.
+Invariant: sign-up takes the same time for a registered and an unknown address.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ LABELS = {
 
 
 class OurWords(forms.Form):
-    """Mixed into every form of allauth that we show."""
+    """Mixin for every form of allauth that is shown."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,14 +48,14 @@ class OurWords(forms.Form):
 class SignUp(OurWords, account_forms.SignupForm):
     def try_save(self, request: HttpRequest) -> Any:
         if self.account_already_exists:
-            make_password(self.cleaned_data["password1"])  # the slow part of a real sign-up
+            make_password(self.cleaned_data["password1"])  # the slow part of a sign-up
         return super().try_save(request)
 
 
 class SignIn(OurWords, account_forms.LoginForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["password"].help_text = ""  # the page has the way to a new password beside the button
+        self.fields["password"].help_text = ""  # the page has this link beside the button
 
 
 class RequestCode(OurWords, account_forms.RequestLoginCodeForm):

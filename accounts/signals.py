@@ -1,8 +1,8 @@
 """Receivers of allauth's signals, connected when the app is ready.
 
 Invariants: an address verified in whatever way (sign-up, sign-in by code, reset, change) is confirmed through
-`registration.confirm_address`; a second factor added, removed or renewed ends every other session of the
-user than the one in which it was done.
+`registration.confirm_address`; a second factor added, removed or renewed ends all other
+sessions of the user.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Addresses of settings and keys. Signing in has allauth's own, under accounts/."""
+"""URLs of settings and keys. The sign-in URLs are those of allauth, under accounts/."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Settings of the person and of the account, and the change to another account of one's own."""
+"""The settings page, and switching between accounts."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +18,7 @@ from accounts.models import Account
 @require_http_methods(["GET", "POST"])
 @account_page
 def settings_page(request: AccountRequest) -> HttpResponse:
-    """Name and language of the person; name and zone of the account."""
+    """Name and language of the user; name and zone of the account."""
     profile = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and profile.is_valid():
         profile.save()
@@ -31,7 +31,7 @@ def settings_page(request: AccountRequest) -> HttpResponse:
 @account_page
 @access.buyers_only
 def account_settings(request: AccountRequest) -> HttpResponse:
-    """The account's name and zone. The ledger takes a new zone over at the account's next renewal."""
+    """Save the account's name and zone. The ledger applies a new zone at the next renewal."""
     form = AccountForm(request.POST, instance=Account.objects.get(pk=request.account.pk))
     if not form.is_valid():
         return _settings(request, ProfileForm(instance=request.user), form)
@@ -43,7 +43,7 @@ def account_settings(request: AccountRequest) -> HttpResponse:
 @require_POST
 @account_page
 def switch_account(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Work in another of one's accounts."""
+    """Switch to another of the user's accounts."""
     membership = access.choose_account(request, Account.uuid_of(public_id))
     messages.success(request, _("Switched to “%(name)s”.") % {"name": membership.account.name})
     return redirect(_return_path(request))

@@ -1,12 +1,12 @@
-"""The accounting zones that may be chosen.
+"""The time zones that an account can choose.
 
-Invariant: every one of them is known to Python and to PostgreSQL alike; the ledger counts days in SQL.
+Invariant: Python and PostgreSQL both know each of them; the ledger counts days in SQL.
 """
 
 import zoneinfo
 from functools import cache
 
-# What areas like Etc/, posix/ or SystemV/ name are not places people live in, and US/ and such are old names.
+# Etc/, posix/ and SystemV/ are not places, and names such as US/ are obsolete.
 _AREAS = (
     *("Africa/", "America/", "Antarctica/", "Arctic/", "Asia/", "Atlantic/", "Australia/", "Europe/"),
     *("Indian/", "Pacific/"),
@@ -14,11 +14,11 @@ _AREAS = (
 
 
 @cache
-def known() -> tuple[str, ...]:
+def names() -> tuple[str, ...]:
     """IANA names of places, in alphabetical order, and UTC."""
     places = [name for name in zoneinfo.available_timezones() if name.startswith(_AREAS)]
     return tuple(sorted([*places, "UTC"]))
 
 
-def is_known(name: str) -> bool:
-    return name in known()
+def is_valid(name: str) -> bool:
+    return name in names()
