@@ -1,4 +1,7 @@
-"""Sums of money as Stripe takes them: whole minor units, and of three decimals the last must be 0."""
+"""Amounts of money that Stripe accepts: whole minor units; in three-decimal currencies the last digit is 0.
+
+See https://docs.stripe.com/currencies#three-decimal.
+"""
 
 from babel.numbers import get_currency_precision
 
@@ -6,6 +9,6 @@ THREE_DECIMALS = 3
 
 
 def payable(amount: int, currency: str) -> int:
-    """So many minor units rounded down to what can be charged or refunded: KWD 1.239 is 1.230."""
+    """`amount` minor units rounded down to what Stripe can charge or refund: KWD 1.239 becomes 1.230."""
     step = 10 if get_currency_precision(currency.upper()) == THREE_DECIMALS else 1
     return amount - amount % step

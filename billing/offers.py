@@ -13,27 +13,27 @@ from babel.numbers import get_currency_precision
 from django.utils.translation import gettext as _
 
 from billing.subscriptions import lifecycle
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan, Sale
 
 
-class OfferGone(Exception):
-    """There is no such pack or plan to be bought. `field` names what the client sent."""
+class OfferGone(Refusal):
+    """The pack or plan does not exist or is not sold. `field` names the input."""
 
-    code = "unknown_offer"
+    status = 404
 
     def __init__(self, field: str) -> None:
         super().__init__(
             _("This plan or pack is not available. See the Plans page and the Buy credits page.")
         )
-        self.field = field
+        self.field, self.code = field, f"unknown_{field}"
 
 
-class CurrencyUnknown(Exception):
+class CurrencyUnknown(Refusal):
     """The offer has no price in this currency."""
 
-    code = "unknown_currency"
-    field = "currency"
+    code, status, field = "unknown_currency", 400, "currency"
 
     def __init__(self, known: list[str]) -> None:
         super().__init__(
@@ -42,10 +42,10 @@ class CurrencyUnknown(Exception):
         )
 
 
-class PaidPlanNeeded(Exception):
-    """Packs are for accounts on a paid plan, and this one is not."""
+class PaidPlanNeeded(Refusal):
+    """The pack is for accounts on a paid plan only."""
 
-    code = "paid_plan_required"
+    code, status = "paid_plan_required", 403
 
     def __init__(self) -> None:
         super().__init__(_("You need a paid plan to buy packs. Choose a plan first."))

@@ -41,13 +41,13 @@ def deliver_notices() -> None:
 @shared_task
 def top_up() -> None:
     """Buy packs for accounts that asked for it and run low."""
-    auto_top_up.look_at_all(timezone.now())
+    auto_top_up.buy_for_low_accounts(timezone.now())
 
 
 @shared_task
 def reward_referrals() -> None:
     """Reward invitations that have qualified meanwhile."""
-    referrals.reward_due(timezone.now())
+    referrals.reward_all_due(timezone.now())
 
 
 @shared_task

@@ -1,6 +1,6 @@
-"""How long credits are good: "forever", or an interval such as "12 months", as the catalogue writes it.
+"""Validity of credits: "forever", or an interval such as "12 months", as the catalogue writes it.
 
-Invariant: months and years are counted on the calendar in UTC, and a day that the month lacks is its last.
+Invariant: months and years are calendar months in UTC; a day that a month lacks becomes its last day.
 """
 
 import calendar
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 
 def ends_at(lasts: str, start: datetime) -> datetime | None:
-    """When credits given at `start` end; None: never."""
+    """When credits granted at `start` expire; None: never."""
     if lasts in {"forever", ""}:
         return None
     number, unit = lasts.split()
@@ -19,7 +19,7 @@ def ends_at(lasts: str, start: datetime) -> datetime | None:
 
 
 def add_months(start: datetime, months: int) -> datetime:
-    """The same day and time so many months later (or earlier), at most the month's last day."""
+    """The same day and time `months` later (negative: earlier), at most the month's last day."""
     moment = start.astimezone(UTC)
     year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
     day = min(moment.day, calendar.monthrange(year, month + 1)[1])

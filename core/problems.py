@@ -18,6 +18,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 
+from core.errors import Refusal
+
 MEDIA_TYPE = "application/problem+json"
 MOST_DRAINED = 32 * 1024 * 1024  # bytes
 _log = logging.getLogger("refill.api")
@@ -109,6 +111,8 @@ def as_problem(error: Exception) -> Problem:
     """The problem for an exception."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, Refusal):
+        return _of_refusal(error)
     if isinstance(error, exceptions.ValidationError):
         errors = list(flattened(error.detail))
         return Problem(400, "invalid_request", _summary(errors), errors=errors)
@@ -135,6 +139,12 @@ def as_problem(error: Exception) -> Problem:
     return Problem(
         500, "internal_error", _("An internal error occurred. Contact support with the request id.")
     )
+
+
+def _of_refusal(error: Refusal) -> Problem:
+    if error.status == HTTPStatus.BAD_REQUEST:
+        return field_problem(error.field, error.code, str(error))
+    return Problem(error.status, error.code, str(error), headers=error.headers(), **error.extra())
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:

@@ -1,4 +1,4 @@
-"""Named errors of billing as problem documents: which status, which code, which field."""
+"""Errors of billing as problem documents. A core.errors.Refusal states its own code and status."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,29 +6,15 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from billing import offers, stripe_gateway
-from billing.promotions import redemption
-from billing.purchases import auto_top_up_settings, create
-from billing.refunds import requests
+from billing import stripe_gateway
 from billing.subscriptions import lifecycle, previews, stripe_sync
-from core import idempotency
-from core.problems import Problem, field_problem, not_found
+from core.errors import Refusal
+from core.problems import Problem, as_problem
 
-_CONFLICTS = (
-    create.AlreadySubscribed,
-    create.ConfirmationNeeded,
+NAMED: tuple[type[Exception], ...] = (
+    Refusal,
     previews.ChangeRefused,
     previews.Stale,
-    requests.RefundRefused,
-)
-_FIELDS = (offers.CurrencyUnknown, create.OrderInvalid, auto_top_up_settings.SettingsInvalid)
-NAMED: tuple[type[Exception], ...] = (
-    *_CONFLICTS,
-    *_FIELDS,
-    offers.OfferGone,
-    offers.PaidPlanNeeded,
-    redemption.CodeRefused,
-    create.OrderKeyReused,
     lifecycle.PlanClosed,
     stripe_sync.NotOurs,
     stripe_gateway.StripeProblem,
@@ -46,17 +32,10 @@ def refusals() -> Iterator[None]:
 
 def problem_of(error: Any) -> Problem:
     """The problem that one of NAMED stands for."""
-    if isinstance(error, _FIELDS):
-        return field_problem(error.field, error.code, str(error))
-    if isinstance(error, offers.OfferGone):
-        return not_found(str(error), code=f"unknown_{error.field}")
-    if isinstance(error, redemption.CodeRefused):
-        unknown = error.code == "unknown_code"
-        return not_found(str(error), code=error.code) if unknown else Problem(409, error.code, str(error))
-    if isinstance(error, offers.PaidPlanNeeded | lifecycle.PlanClosed):
+    if isinstance(error, Refusal):
+        return as_problem(error)
+    if isinstance(error, lifecycle.PlanClosed):
         return Problem(403, error.code, str(error))
-    if isinstance(error, create.OrderKeyReused):
-        return idempotency.reused()
     if isinstance(error, stripe_gateway.Declined):
         return Problem(402, "payment_declined", str(error), decline_code=error.code)
     if isinstance(error, stripe_gateway.Unreachable):

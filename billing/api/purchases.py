@@ -52,13 +52,13 @@ class Checkouts(Endpoint):
             "now": self.now,
         }
         if "pack" in body:
-            return create.order_pack(
+            return create.pack_purchase(
                 pack_key=body["pack"],
                 quantity=body.get("quantity", 1),
                 promotion_code=body.get("code", ""),
                 **common,
             )
-        return create.order_plan(
+        return create.plan_purchase(
             plan_key=body["plan"],
             interval=body.get("interval", "month"),
             confirm=body.get("confirm", False),
@@ -115,7 +115,7 @@ class RefundRequests(Endpoint):
         def ask() -> tuple[int, dict[str, Any]]:
             user = request.user if isinstance(request.user, User) else None
             with refusals():
-                made = requests.request(purchase=row, user=user, wish=body.get("reason", ""), now=self.now)
+                made = requests.create(purchase=row, user=user, wish=body.get("reason", ""), now=self.now)
             return 201, serializers.refund(made)
 
         if idempotency.HEADER not in request.headers:

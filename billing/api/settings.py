@@ -10,7 +10,7 @@ from billing import offers
 from billing.api import request_schemas, response_schemas, serializers
 from billing.api.errors import refusals
 from billing.notifications import low_credit_alerts
-from billing.purchases import auto_top_up_settings
+from billing.purchases import auto_top_up
 from core import json_body
 from core.endpoint import Endpoint, query_of
 
@@ -48,16 +48,16 @@ class AutoTopUp(Endpoint):
     @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.AutoTopUpAnswer)
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, request_schemas.AccountQuery)
-        saved = auto_top_up_settings.of(account_of(request, query.get("account")))
+        saved = auto_top_up.settings_of(account_of(request, query.get("account")))
         return json_body.answer(serializers.top_up(saved, self.now))
 
     @extend_schema(request=request_schemas.AutoTopUpInput, responses=response_schemas.AutoTopUpAnswer)
     def put(self, request: Request) -> HttpResponse:
         body = request_schemas.AutoTopUpInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        before = auto_top_up_settings.of(account_id)
+        before = auto_top_up.settings_of(account_id)
         with refusals():
-            saved = auto_top_up_settings.change(
+            saved = auto_top_up.change_settings(
                 account_id=account_id,
                 enabled=body["enabled"],
                 below=body.get("below", before.below),

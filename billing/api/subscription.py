@@ -70,7 +70,7 @@ class Change(Endpoint):
             raise create.ConfirmationNeeded
         if shown.kind != "subscribe":
             return serializers.subscription(changes.confirm(account, shown.token, self.now))
-        order = create.order_plan(
+        order = create.plan_purchase(
             account=account,
             buyer=request.user if isinstance(request.user, User) else None,
             origin=models.Purchase.Origin.API,

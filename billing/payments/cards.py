@@ -1,10 +1,9 @@
-"""An account as a customer of Stripe, and the card it saved there.
+"""The account's customer at Stripe and its saved card.
 
-Invariants: an account has one customer (the call that makes it carries the account's key, so two at once get
-the same one); of a card only what a person recognises it by is kept.
+Invariants: an account has one customer (the idempotency key is the account, so concurrent calls return the
+same one); of a card only brand, last four digits, expiry and fingerprint are stored.
 """
 
-from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -18,8 +17,8 @@ from billing.models import AutoTopUp, BillingProfile
 from billing.stripe_gateway import Facts
 
 
-def customer_of(account: Account, *, email: str = "") -> str:
-    """The account's customer id at Stripe, made at the first need. Raises stripe_gateway's errors."""
+def ensure_customer(account: Account, *, email: str = "") -> str:
+    """The account's Stripe customer id, created if needed. Raises stripe_gateway.StripeProblem."""
     profile, _created = BillingProfile.objects.get_or_create(account=account)
     if profile.stripe_customer_id:
         return str(profile.stripe_customer_id)
@@ -34,17 +33,17 @@ def customer_of(account: Account, *, email: str = "") -> str:
     return customer
 
 
-def saving_page(account: Account, *, key: str) -> str:
-    """Stripe's page on which a card is saved for automatic top-ups. Raises stripe_gateway's errors."""
-    back = f"{settings.SITE_URL}{reverse('card_saved')}"
+def setup_page_url(account: Account, *, key: str) -> str:
+    """URL of Stripe's page that saves a card for automatic top-ups. Raises stripe_gateway.StripeProblem."""
+    return_url = f"{settings.SITE_URL}{reverse('card_saved')}"
     session = stripe_gateway.create_checkout(
         key=f"card:{account.pk.hex}:{key}",
         params={
             "mode": "setup",
-            "customer": customer_of(account),
+            "customer": ensure_customer(account),
             "currency": offers.chosen_currency(None),
             "metadata": {"account": account.public_id},
-            "success_url": f"{back}?session={{CHECKOUT_SESSION_ID}}",
+            "success_url": f"{return_url}?session={{CHECKOUT_SESSION_ID}}",
             "cancel_url": f"{settings.SITE_URL}{reverse('auto_top_up')}",
             "allowed_payment_method_types": ["card"],
         },
@@ -52,8 +51,8 @@ def saving_page(account: Account, *, key: str) -> str:
     return str(session["url"])
 
 
-def fetch_saved(session: Facts) -> Facts | None:
-    """The payment method that a finished setup session saved: asks Stripe."""
+def fetch_saved_card(session: Facts) -> Facts | None:
+    """Fetch from Stripe the payment method that a completed setup session saved."""
     setup_id = session.get("setup_intent")
     if not setup_id or session.get("status") != "complete":
         return None
@@ -61,9 +60,10 @@ def fetch_saved(session: Facts) -> Facts | None:
     return stripe_gateway.payment_method(str(card_id)) if card_id else None
 
 
-def keep(account_id: UUID, method: Facts, now: datetime) -> None:
-    """Remember a saved card; another card than the one that failed ends the pause of automatic top-up."""
+def save_card(account_id: UUID, method: Facts) -> None:
+    """Store a saved card. A card other than the one that failed ends the pause of automatic top-up."""
     card = method.get("card") or {}
+    fingerprint = str(card.get("fingerprint") or method["id"])
     with transaction.atomic():
         BillingProfile.objects.update_or_create(
             account_id=account_id,
@@ -72,23 +72,21 @@ def keep(account_id: UUID, method: Facts, now: datetime) -> None:
                 "card_brand": str(card.get("brand") or ""),
                 "card_last4": str(card.get("last4") or ""),
                 "card_expires": f"{card.get('exp_month', 0):02d}/{card.get('exp_year', 0)}",
-                "card_fingerprint": str(card.get("fingerprint") or method["id"]),
+                "card_fingerprint": fingerprint,
             },
         )
-        changed = AutoTopUp.objects.filter(account_id=account_id).exclude(
-            suspended_card=str(card.get("fingerprint") or method["id"])
-        )
-        changed.update(suspended_card="", failures=0, last_outcome="", last_tried_at=None)
+        paused_for_other = AutoTopUp.objects.filter(account_id=account_id).exclude(suspended_card=fingerprint)
+        paused_for_other.update(suspended_card="", failures=0, last_outcome="", last_tried_at=None)
 
 
-def save_from_session(account: Account, session_id: str, now: datetime) -> bool:
-    """Coming back from the saving page: ask Stripe and keep the card; whether one was saved.
+def save_card_from_session(account: Account, session_id: str) -> bool:
+    """Fetch a setup session and store its card as the preferred one; False when no card was saved.
 
-    A session of another account is refused (False). Raises stripe_gateway's errors.
+    A session of another account returns False. Raises stripe_gateway.StripeProblem.
     """
     session = stripe_gateway.checkout(session_id)
-    named = (session.get("metadata") or {}).get("account")
-    method = fetch_saved(session) if named == account.public_id else None
+    owner = (session.get("metadata") or {}).get("account")
+    method = fetch_saved_card(session) if owner == account.public_id else None
     if method is None:
         return False
     profile = BillingProfile.objects.get(account=account)
@@ -97,12 +95,12 @@ def save_from_session(account: Account, session_id: str, now: datetime) -> bool:
         customer=str(profile.stripe_customer_id),
         card=str(method["id"]),
     )
-    keep(account.pk, method, now)
+    save_card(account.pk, method)
     return True
 
 
-def portal_page(account: Account) -> str:
-    """Stripe's own page for card, address and invoices."""
+def portal_url(account: Account) -> str:
+    """URL of Stripe's customer portal: card, address and invoices. Raises stripe_gateway.StripeProblem."""
     return stripe_gateway.portal_url(
-        customer=customer_of(account), return_url=f"{settings.SITE_URL}{reverse('billing')}"
+        customer=ensure_customer(account), return_url=f"{settings.SITE_URL}{reverse('billing')}"
     )

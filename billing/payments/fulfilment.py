@@ -1,8 +1,10 @@
-"""What a payment does: credits for a purchase, exactly once, whoever brings the news first.
+"""Apply payments to purchases: credits, invoice number and receipt, exactly once.
 
-Invariants: everything happens under the purchase's row lock, in one transaction, and the credits' key is the
-purchase, never the event; a payment that differs from its order in amount, currency or account credits
-nothing and waits for a person; money that arrives after an order was given up still credits.
+Invariants: every change happens under the purchase's row lock, in one transaction; the idempotency key of the
+credits is the purchase, never the event; a payment that differs from its purchase in amount, currency or
+account credits nothing and waits for staff; a payment that arrives after the purchase was closed still
+credits.
+Lock order: automatic top-up settings, purchase, wallet, invoice year.
 """
 
 from dataclasses import dataclass
@@ -14,17 +16,18 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from billing import ledger, validity
-from billing.models import Purchase, Subscription
+from billing.models import AutoTopUp, Purchase, Subscription
 from billing.notifications import emails
 from billing.payments import clawbacks, invoices
 from billing.promotions import redemption, referrals
+from billing.stripe_gateway import Facts
 from core.amounts import plain
 from pricing.models import Pack, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payment:
-    """What Stripe says was paid. `amount` in minor units."""
+    """A successful payment as Stripe reports it. `amount` in minor units."""
 
     amount: int
     currency: str
@@ -32,91 +35,147 @@ class Payment:
     invoice_id: str | None = None
     method: str = ""
     receipt_url: str = ""
-    account: str = ""  # public id of the account that Stripe's metadata names, if it names one
+    account: str = ""  # public id of the account in Stripe's metadata, if there is one
 
 
-def paid(purchase_id: UUID, payment: Payment, now: datetime) -> Purchase:
-    """Record that a purchase was paid and give its credits, once. Safe to repeat and to run at once."""
+@dataclass(frozen=True, kw_only=True)
+class AppliedIntent:
+    """The purchase of a payment intent after the intent was applied."""
+
+    purchase: Purchase
+    changed: bool  # whether the purchase's status changed; False for a repeated or older event
+    error: Facts  # the intent's last_payment_error; empty when there is none
+
+
+def apply_payment_intent(intent: Facts, now: datetime) -> AppliedIntent | None:
+    """Bring the purchase named in a payment intent's metadata to the intent's status. None: there is none.
+
+    Only automatic top-ups follow an intent that has not succeeded, because they have one attempt. On a
+    Checkout page the buyer can try again, so Checkout session events decide there.
+    """
+    purchase = Purchase.with_public_id(str((intent.get("metadata") or {}).get("purchase", "")))
+    if purchase is None:
+        return None
+    automatic = purchase.origin == Purchase.Origin.AUTO_TOP_UP
+    status, error = intent.get("status"), intent.get("last_payment_error") or {}
     with transaction.atomic():
-        purchase = locked(purchase_id)
+        if automatic:
+            AutoTopUp.objects.select_for_update().filter(pk=purchase.account_id).first()
+        purchase = lock_purchase(purchase.pk)
+        before = purchase.status
+        if status == "succeeded":
+            purchase = record_payment(purchase.pk, _payment_of(intent), now)
+        elif automatic and status == "processing":
+            purchase = mark_pending(purchase.pk, method="", now=now)
+        elif automatic and status in {"canceled", "requires_payment_method"}:
+            reason = str(error.get("message") or "")
+            purchase = mark_failed(purchase.pk, reason=reason, now=now, notify=False)
+    return AppliedIntent(purchase=purchase, changed=purchase.status != before, error=error)
+
+
+def record_payment(purchase_id: UUID, payment: Payment, now: datetime) -> Purchase:
+    """Mark a purchase as paid and grant its credits, once. Safe to repeat and to run concurrently."""
+    with transaction.atomic():
+        purchase = lock_purchase(purchase_id)
         if purchase.status == Purchase.Status.PAID:
-            _complete(purchase, payment)
+            _fill_missing_details(purchase, payment)
         elif purchase.status != Purchase.Status.QUARANTINED:
-            trouble = _trouble(purchase, payment)
-            if trouble:
-                _quarantine(purchase, payment, trouble, now)
+            mismatch = _mismatch(purchase, payment)
+            if mismatch:
+                _quarantine(purchase, payment, mismatch, now)
             else:
                 _credit(purchase, payment, now)
     return purchase
 
 
-def release(purchase: Purchase, *, actor: str, now: datetime) -> Purchase:
-    """Staff have looked at a quarantined payment and say that it is good: credit it as ordered."""
+def credit_quarantined(purchase: Purchase, *, actor: str, now: datetime) -> Purchase:
+    """Credit a quarantined purchase as it was made, after staff have checked its payment."""
     with transaction.atomic():
-        held = locked(purchase.pk)
-        if held.status != Purchase.Status.QUARANTINED:
-            return held
-        held.trouble = _("Released by %(actor)s") % {"actor": actor}
-        _credit(held, Payment(amount=held.amount, currency=held.currency), now)
-        clawbacks.catch_up(held, now)
-    return held
+        purchase = lock_purchase(purchase.pk)
+        if purchase.status != Purchase.Status.QUARANTINED:
+            return purchase
+        purchase.trouble = _("Released by %(actor)s") % {"actor": actor}
+        _credit(purchase, Payment(amount=purchase.amount, currency=purchase.currency), now)
+        clawbacks.apply_active_claims(purchase, now)
+    return purchase
 
 
-def pending(purchase_id: UUID, *, method: str, now: datetime, instructions_url: str = "") -> Purchase:
-    """The buyer is done, the money is not there yet: visible as such, nothing credited."""
+def mark_pending(purchase_id: UUID, *, method: str, now: datetime, instructions_url: str = "") -> Purchase:
+    """The buyer has finished, the money has not arrived: show the purchase as pending, credit nothing."""
     with transaction.atomic():
-        purchase = locked(purchase_id)
+        purchase = lock_purchase(purchase_id)
         if purchase.status in {Purchase.Status.CREATED, Purchase.Status.CANCELLED}:
             purchase.status = Purchase.Status.PENDING
             purchase.payment_method = method
             purchase.save(update_fields=["status", "payment_method"])
-            _tell(purchase, "payment_pending", now)
+            _queue_email(purchase, "payment_pending", now)
         if instructions_url and not purchase.instructions_url:
             purchase.instructions_url = instructions_url
             purchase.save(update_fields=["instructions_url"])
     return purchase
 
 
-def failed(purchase_id: UUID, *, trouble: str, now: datetime, tell: bool = True) -> Purchase:
-    """The money will not come: nothing is credited and the buyer is told why."""
+def mark_failed(purchase_id: UUID, *, reason: str, now: datetime, notify: bool = True) -> Purchase:
+    """Close an unpaid purchase whose payment failed, with the reason; `notify` e-mails the owners."""
     with transaction.atomic():
-        purchase = locked(purchase_id)
+        purchase = lock_purchase(purchase_id)
         if not purchase.settled:
-            purchase.status, purchase.trouble, purchase.closed_at = Purchase.Status.FAILED, trouble[:500], now
+            purchase.status, purchase.trouble, purchase.closed_at = Purchase.Status.FAILED, reason[:500], now
             purchase.save(update_fields=["status", "trouble", "closed_at"])
-            redemption.release(purchase, now)
-            if tell:
-                _tell(purchase, "payment_failed", now)
+            redemption.release_discount(purchase, now)
+            if notify:
+                _queue_email(purchase, "payment_failed", now)
     return purchase
 
 
-def note_charge(purchase_id: UUID, *, receipt_url: str, method: str) -> None:
-    """Keep what only the charge knows, where nothing is known yet."""
+def record_charge_details(purchase_id: UUID, *, receipt_url: str, method: str) -> None:
+    """Store a Stripe charge's receipt and payment method where the purchase has none."""
     with transaction.atomic():
-        purchase = locked(purchase_id)
+        purchase = lock_purchase(purchase_id)
         purchase.receipt_url = purchase.receipt_url or receipt_url
         purchase.payment_method = purchase.payment_method or method
         purchase.save(update_fields=["receipt_url", "payment_method"])
 
 
-def cancelled(purchase_id: UUID, now: datetime) -> Purchase:
-    """The payment page was closed or expired unpaid."""
+def mark_cancelled(purchase_id: UUID, now: datetime) -> Purchase:
+    """Close a purchase whose payment page was closed or expired unpaid."""
     with transaction.atomic():
-        purchase = locked(purchase_id)
+        purchase = lock_purchase(purchase_id)
         if purchase.status == Purchase.Status.CREATED:
             purchase.status, purchase.closed_at = Purchase.Status.CANCELLED, now
             purchase.save(update_fields=["status", "closed_at"])
-            redemption.release(purchase, now)
+            redemption.release_discount(purchase, now)
     return purchase
 
 
-def locked(purchase_id: UUID) -> Purchase:
-    """The purchase, held until the transaction ends."""
+def add_refunded_amount(purchase: Purchase, amount: int) -> None:
+    """Add to the purchase's refunded money, in minor units; a negative amount corrects a refund that failed.
+
+    Raises IntegrityError when more than was paid would be refunded.
+    """
+    Purchase.objects.filter(pk=purchase.pk).update(refunded=F("refunded") + amount)
+
+
+def lock_purchase(purchase_id: UUID) -> Purchase:
+    """The purchase with its row locked until the transaction ends."""
     return Purchase.objects.select_for_update(of=("self",)).select_related("account").get(pk=purchase_id)
 
 
-def _trouble(purchase: Purchase, payment: Payment) -> str:
-    """Why this payment cannot be for this order; empty when it can."""
+def _payment_of(intent: Facts) -> Payment:
+    charge = intent.get("latest_charge")
+    charge = charge if isinstance(charge, dict) else {}
+    return Payment(
+        amount=int(intent.get("amount_received") or 0),
+        currency=str(intent["currency"]),
+        payment_id=str(intent["id"]),
+        method=str((charge.get("payment_method_details") or {}).get("type") or ""),
+        receipt_url=str(charge.get("receipt_url") or ""),
+        account=str((intent.get("metadata") or {}).get("account", "")),
+    )
+
+
+def _mismatch(purchase: Purchase, payment: Payment) -> str:
+    """Why this payment cannot belong to this purchase; empty when it can."""
     if payment.currency != purchase.currency or payment.amount != purchase.amount:
         return _(
             "Paid %(paid)s %(paid_currency)s, expected %(ordered)s %(ordered_currency)s (minor units)"
@@ -137,8 +196,8 @@ def _trouble(purchase: Purchase, payment: Payment) -> str:
 
 
 def _needs_paid_plan(purchase: Purchase) -> bool:
-    rows = Pack.objects.filter(key=purchase.offer, paid_plans_only=True)
-    return purchase.kind == Purchase.Kind.PACK and rows.exists()
+    packs = Pack.objects.filter(key=purchase.offer, paid_plans_only=True)
+    return purchase.kind == Purchase.Kind.PACK and packs.exists()
 
 
 def _on_paid_plan(purchase: Purchase) -> bool:
@@ -147,15 +206,15 @@ def _on_paid_plan(purchase: Purchase) -> bool:
     return plan is not None and plan.paid
 
 
-def _quarantine(purchase: Purchase, payment: Payment, trouble: str, now: datetime) -> None:
-    purchase.status, purchase.trouble, purchase.closed_at = Purchase.Status.QUARANTINED, trouble[:500], now
+def _quarantine(purchase: Purchase, payment: Payment, reason: str, now: datetime) -> None:
+    purchase.status, purchase.trouble, purchase.closed_at = Purchase.Status.QUARANTINED, reason[:500], now
     if not Purchase.objects.filter(stripe_payment_id=payment.payment_id).exists():
         purchase.stripe_payment_id = payment.payment_id
     purchase.save(update_fields=["status", "trouble", "closed_at", "stripe_payment_id"])
 
 
 def _credit(purchase: Purchase, payment: Payment, now: datetime) -> None:
-    """Locked purchase -> paid: credits, invoice number, receipt. The wallet is locked before the numbers."""
+    """Mark a locked purchase as paid: credits, invoice number, receipt, in the lock order above."""
     if purchase.credits:
         ledger.grant(
             account_id=purchase.account_id,
@@ -172,29 +231,29 @@ def _credit(purchase: Purchase, payment: Payment, now: datetime) -> None:
     purchase.stripe_invoice_id = payment.invoice_id or purchase.stripe_invoice_id
     purchase.payment_method = payment.method or purchase.payment_method
     purchase.receipt_url = payment.receipt_url or purchase.receipt_url
-    referrals.purchase_paid(purchase, now)
-    invoices.number(purchase, now)
+    referrals.mark_qualifying_purchase(purchase, now)
+    invoices.assign_number(purchase, now)
     purchase.save()
-    _tell(purchase, "receipt", now)
-    # The inviter's wallet is another one: it is touched when this one is free again (no two locks at once).
+    _queue_email(purchase, "receipt", now)
+    # The reward also credits the inviter's wallet; two wallets are never locked in one transaction.
     transaction.on_commit(lambda: referrals.reward_if_due(purchase.account_id, now), robust=True)
 
 
-def _complete(purchase: Purchase, payment: Payment) -> None:
-    """Paid already: keep what this news knows and the first did not."""
-    facts = {
+def _fill_missing_details(purchase: Purchase, payment: Payment) -> None:
+    """Store details of the payment that an earlier event of the same payment did not carry."""
+    details = {
         "stripe_payment_id": payment.payment_id,
         "stripe_invoice_id": payment.invoice_id,
         "payment_method": payment.method,
         "receipt_url": payment.receipt_url,
     }
-    missing = {name: value for name, value in facts.items() if value and not getattr(purchase, name)}
+    missing = {name: value for name, value in details.items() if value and not getattr(purchase, name)}
     taken = Purchase.objects.exclude(pk=purchase.pk).filter(stripe_payment_id=payment.payment_id or "-")
     if missing and not taken.exists():
         Purchase.objects.filter(pk=purchase.pk).update(**missing)
 
 
-def _tell(purchase: Purchase, template: str, now: datetime) -> None:
+def _queue_email(purchase: Purchase, template: str, now: datetime) -> None:
     emails.queue(
         account_id=purchase.account_id,
         template=template,
@@ -210,8 +269,3 @@ def _tell(purchase: Purchase, template: str, now: datetime) -> None:
         },
         now=now,
     )
-
-
-def give_back(purchase: Purchase, amount: int) -> None:
-    """Count money on its way back (negative: back with us). Raises IntegrityError beyond what was paid."""
-    Purchase.objects.filter(pk=purchase.pk).update(refunded=F("refunded") + amount)

@@ -1,6 +1,6 @@
-"""An invoice as a PDF: the same words and figures as its page.
+"""An invoice as a PDF, with the same texts and amounts as its page.
 
-Invariant: it says what was fixed when the invoice got its number; nothing is computed anew.
+Invariant: it shows what was stored when the invoice number was assigned; nothing is recomputed.
 """
 
 from django.utils import formats
@@ -15,18 +15,18 @@ from pricing.catalogue import cache as catalogue_cache
 _NEXT: dict[str, XPos | YPos] = {"new_x": XPos.LMARGIN, "new_y": YPos.NEXT}
 
 
-def of(purchase: Purchase) -> bytes:
+def render(purchase: Purchase) -> bytes:
     """The PDF of an invoiced purchase."""
-    opened = catalogue_cache.current()
+    catalogue = catalogue_cache.current()
     page = FPDF(format="A4", unit="mm")
     page.set_title(_text(_("Invoice %(number)s") % {"number": purchase.invoice_number}))
     page.set_margin(20)
     page.add_page()
     page.set_font("Helvetica", "B", 18)
-    page.cell(0, 10, _text(opened.brand.name if opened.brand else "Refill"), **_NEXT)
+    page.cell(0, 10, _text(catalogue.brand.name if catalogue.brand else "Refill"), **_NEXT)
     page.set_font("Helvetica", "", 10)
-    if opened.wording:
-        page.cell(0, 5, _text(opened.wording.support_email), **_NEXT)
+    if catalogue.wording:
+        page.cell(0, 5, _text(catalogue.wording.support_email), **_NEXT)
     page.ln(10)
     _head(page, purchase)
     _lines(page, purchase)
@@ -42,12 +42,12 @@ def _head(page: FPDF, purchase: Purchase) -> None:
         page.cell(0, 5, _text(_("Paid on %(day)s") % {"day": day}), **_NEXT)
     page.cell(0, 5, _text(purchase.public_id), **_NEXT)
     page.ln(6)
-    told = purchase.billed_to
-    for line in [told.get("name"), *str(told.get("address") or "").splitlines(), told.get("email")]:
+    buyer = purchase.billed_to
+    for line in [buyer.get("name"), *str(buyer.get("address") or "").splitlines(), buyer.get("email")]:
         if line:
             page.cell(0, 5, _text(line), **_NEXT)
-    if told.get("tax_id"):
-        page.cell(0, 5, _text(_("Tax ID: %(id)s") % {"id": told["tax_id"]}), **_NEXT)
+    if buyer.get("tax_id"):
+        page.cell(0, 5, _text(_("Tax ID: %(id)s") % {"id": buyer["tax_id"]}), **_NEXT)
     page.ln(8)
 
 
@@ -66,9 +66,9 @@ def _lines(page: FPDF, purchase: Purchase) -> None:
         page.cell(0, 8, _text(amount), border="B", align="R", **_NEXT)
 
 
-def _text(words: object) -> str:
-    """The core fonts know Latin-1; signs beyond it become their code or a question mark, never an error."""
+def _text(value: object) -> str:
+    """Text in Latin-1, which is all the core fonts have: other characters become a currency code or "?"."""
     plain = (
-        str(words).replace("\u00a0", " ").replace("\u202f", " ").replace("€", "EUR ").replace("CN¥", "CNY ")
+        str(value).replace("\u00a0", " ").replace("\u202f", " ").replace("€", "EUR ").replace("CN¥", "CNY ")
     )
     return plain.encode("latin-1", "replace").decode("latin-1")

@@ -1,7 +1,7 @@
-"""Invoice numbers, and what an invoice says of its buyer.
+"""Invoice numbers and the buyer's details on an invoice.
 
-Invariants: numbers of a year run without a gap (the year's row is locked to the end of the transaction that
-takes one, and is the last lock it takes); what an invoice says is fixed when it gets its number.
+Invariants: the numbers of a year have no gaps (the year's row is locked until the transaction that takes a
+number ends, and is the last lock it takes); the buyer's details are fixed when the number is assigned.
 """
 
 from datetime import datetime
@@ -12,11 +12,11 @@ from accounts import selectors as accounts
 from billing.models import BillingProfile, InvoiceYear, Purchase
 
 
-def number(purchase: Purchase, now: datetime) -> None:
-    """Give a purchase its number and its buyer's details, if it has none yet. Saves nothing."""
+def assign_number(purchase: Purchase, now: datetime) -> None:
+    """Set invoice number and buyer's details on a purchase without a number. The caller saves it."""
     if purchase.invoice_number:
         return
-    purchase.billed_to = _buyer(purchase)
+    purchase.billed_to = _buyer_details(purchase)
     with connection.cursor() as cursor:
         cursor.execute(
             f"insert into {InvoiceYear._meta.db_table} as y (year, last) values (%s, 1) "
@@ -27,7 +27,7 @@ def number(purchase: Purchase, now: datetime) -> None:
     purchase.invoice_number = f"{now.year}-{last:06d}"
 
 
-def _buyer(purchase: Purchase) -> dict[str, str]:
+def _buyer_details(purchase: Purchase) -> dict[str, str]:
     profile = BillingProfile.objects.filter(pk=purchase.account_id).first()
     addresses = accounts.owner_addresses(purchase.account_id)
     return {

@@ -1,7 +1,7 @@
-"""Orders that our books have lost and Stripe still has: after yesterday's backup was restored.
+"""Restore purchases that exist at Stripe and not in the database, after an older backup was restored.
 
-Invariant: only what Stripe itself answered is believed here, never an event's body; a payment page carries
-everything that its order said, so the order comes back with its own id and is then paid like any other.
+Invariant: only objects fetched from Stripe are used, never an event's body. Stripe's metadata carries every
+field of the purchase, so it is restored with its own id and then paid like any other.
 """
 
 from datetime import UTC, datetime
@@ -14,8 +14,8 @@ from billing.stripe_gateway import Facts
 from core import amounts
 
 
-def marks_of(purchase: Purchase) -> dict[str, str]:
-    """What Stripe keeps beside a payment: enough to write its order again."""
+def stripe_metadata(purchase: Purchase) -> dict[str, str]:
+    """The metadata stored with a payment at Stripe: enough to restore its purchase."""
     return {
         "kind": purchase.kind,
         "offer": purchase.offer,
@@ -26,47 +26,49 @@ def marks_of(purchase: Purchase) -> dict[str, str]:
     }
 
 
-def restore(session: Facts, now: datetime) -> Purchase | None:
-    """Write an order again from the payment page that Stripe has for it; None when it was none of ours."""
-    facts = {"amount": int(session["amount_total"]), "origin": Purchase.Origin.PAGE}
-    return _restore(session, facts | {"stripe_session_id": session["id"]})
+def is_missing(intent: Facts) -> bool:
+    """Whether an automatic payment names a purchase that is not in the database."""
+    metadata = intent.get("metadata") or {}
+    return "credits" in metadata and Purchase.with_public_id(str(metadata.get("purchase", ""))) is None
 
 
-def is_lost(intent: Facts) -> bool:
-    """Whether an automatic payment names an order that our books do not have."""
-    marks = intent.get("metadata") or {}
-    return "credits" in marks and Purchase.with_public_id(str(marks.get("purchase", ""))) is None
+def restore_from_session(session: Facts) -> Purchase | None:
+    """Restore a purchase from its Checkout session; None when the metadata is not ours."""
+    fields = {"amount": int(session["amount_total"]), "origin": Purchase.Origin.PAGE}
+    return _restore(session, fields | {"stripe_session_id": session["id"]})
 
 
-def restore_top_up(intent: Facts, now: datetime) -> Purchase | None:
-    """Write the order of an automatic top-up again from its payment; None when it was none of ours."""
+def restore_from_intent(intent: Facts) -> Purchase | None:
+    """Restore an automatic top-up's purchase from its payment intent; None when the metadata is not ours."""
     return _restore(intent, {"amount": int(intent["amount"]), "origin": Purchase.Origin.AUTO_TOP_UP})
 
 
-def _restore(thing: Facts, facts: dict[str, Any]) -> Purchase | None:
-    marks = thing.get("metadata") or {}
-    order_id = Purchase.uuid_of(str(marks.get("purchase", "")))
-    account = Account.with_public_id(str(marks.get("account", "")))
-    credits = amounts.parse(str(marks.get("credits", "")))
-    if order_id is None or account is None or credits is None or marks.get("kind") not in Purchase.Kind:
+def _restore(stripe_object: Facts, fields: dict[str, Any]) -> Purchase | None:
+    metadata = stripe_object.get("metadata") or {}
+    purchase_id = Purchase.uuid_of(str(metadata.get("purchase", "")))
+    account = Account.with_public_id(str(metadata.get("account", "")))
+    credits = amounts.parse(str(metadata.get("credits", "")))
+    known_kind = metadata.get("kind") in Purchase.Kind
+    if purchase_id is None or account is None or credits is None or not known_kind:
         return None
-    purchase, _created = Purchase.objects.get_or_create(
-        pk=order_id, defaults=_order(thing, marks, account, credits) | facts
-    )
+    defaults = _fields_of(stripe_object, metadata, account, credits) | fields
+    purchase, _created = Purchase.objects.get_or_create(pk=purchase_id, defaults=defaults)
     return purchase
 
 
-def _order(thing: Facts, marks: dict[str, Any], account: Account, credits: Decimal) -> dict[str, Any]:
+def _fields_of(
+    stripe_object: Facts, metadata: dict[str, Any], account: Account, credits: Decimal
+) -> dict[str, Any]:
     return {
         "account": account,
-        "kind": marks["kind"],
-        "offer": str(marks.get("offer", "")),
-        "label": str(marks.get("label", "")),
-        "quantity": int(marks.get("quantity") or 1),
+        "kind": metadata["kind"],
+        "offer": str(metadata.get("offer", "")),
+        "label": str(metadata.get("label", "")),
+        "quantity": int(metadata.get("quantity") or 1),
         "credits": credits,
-        "lasts": str(marks.get("lasts") or "forever"),
-        "list_amount": int(thing.get("amount_total") or thing.get("amount") or 0),
-        "currency": str(thing["currency"]),
-        "idempotency_key": f"restored:{thing['id']}",
-        "created_at": datetime.fromtimestamp(int(thing["created"]), tz=UTC),
+        "lasts": str(metadata.get("lasts") or "forever"),
+        "list_amount": int(stripe_object.get("amount_total") or stripe_object.get("amount") or 0),
+        "currency": str(stripe_object["currency"]),
+        "idempotency_key": f"restored:{stripe_object['id']}",
+        "created_at": datetime.fromtimestamp(int(stripe_object["created"]), tz=UTC),
     }

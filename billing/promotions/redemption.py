@@ -1,44 +1,47 @@
-"""Promotion codes and campaigns: credits, or a pack made cheaper.
+"""Promotion codes: grant credits or discount a pack.
 
-Invariants: the total and the account's limit are counted under the promotion's row lock, so they hold
-whatever comes at once; an empty list of plans, packs or services means all of them; credits are given in the
-transaction that counts the use; a discount whose order comes to nothing gives its use back, once.
+Invariants: the total limit and the account's limit are counted under the promotion's row lock, so they hold
+under concurrency; an empty list of plans, packs or services means all of them; credits are granted in the
+transaction that counts the use; the use of a discount is released, once, when its purchase fails or is
+cancelled.
 """
 
 from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger, minor_units, validity
 from billing.models import Promotion, Purchase, Redemption, Subscription
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue.policies import Promotion as Campaign
+from pricing.catalogue.policies import Promotion as CataloguePromotion
 
 
-class CodeRefused(Exception):
-    """The code gives nothing to this account now. `code` says why, for programs; the text, for people."""
+class CodeRefused(Refusal):
+    """The code cannot be used by this account now."""
 
     field = "code"
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.status = 404 if code == "unknown_code" else 409
 
 
 def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
-    """Give a code's credits to an account. Raises CodeRefused."""
+    """Grant a code's credits to an account. Raises CodeRefused."""
     sync_from_catalogue()
     with transaction.atomic():
-        promotion = _usable(account, code, now)
+        promotion = _lock_usable(account, code, now)
         if promotion.gives != Promotion.Gives.CREDITS:
             raise CodeRefused(
                 "code_is_discount", _("This is a discount code. Enter it when you buy credits.")
             )
-        redemption = _use(promotion, account, None, promotion.credits, now)
+        redemption = _record_use(promotion, account, None, promotion.credits, now)
         ledger.grant(
             account_id=account.pk,
             credits=promotion.credits,
@@ -53,54 +56,54 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
     return redemption
 
 
-def discount(purchase: Purchase, *, code: str, now: datetime) -> None:
-    """Lower a fresh order's amount by a code, inside the order's transaction. Raises CodeRefused."""
+def apply_discount(purchase: Purchase, *, code: str, now: datetime) -> None:
+    """Lower a new purchase's amount by a code, in the transaction that creates it. Raises CodeRefused."""
     sync_from_catalogue()
-    promotion = _usable(purchase.account, code, now)
+    promotion = _lock_usable(purchase.account, code, now)
     if promotion.gives != Promotion.Gives.DISCOUNT:
         raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
     if promotion.packs and purchase.offer not in promotion.packs:
         raise CodeRefused("code_not_for_pack", _("This code is not valid for this pack."))
-    _use(promotion, purchase.account, purchase, Decimal(0), now)
-    # The reduction is rounded down to a whole minor unit: never more off than the code says.
-    off = purchase.amount * promotion.percent_off // 100
-    purchase.amount -= minor_units.payable(off, purchase.currency)
+    _record_use(promotion, purchase.account, purchase, Decimal(0), now)
+    # Rounded down to what can be charged: never a higher discount than the code states.
+    discount = purchase.amount * promotion.percent_off // 100
+    purchase.amount -= minor_units.payable(discount, purchase.currency)
     purchase.promotion_code = promotion.code
     purchase.save(update_fields=["amount", "promotion_code"])
 
 
-def release(purchase: Purchase, now: datetime) -> None:
-    """An order came to nothing: its use of a code can be used again. Safe to repeat."""
+def release_discount(purchase: Purchase, now: datetime) -> None:
+    """Release the use of a code by a purchase that failed or was cancelled. Safe to repeat."""
     uses = Redemption.objects.filter(purchase=purchase, released_at=None)
     if uses.update(released_at=now):
         Promotion.objects.filter(redemptions__purchase=purchase).update(redeemed=F("redeemed") - 1)
 
 
 def sync_from_catalogue() -> None:
-    """Write the catalogue's campaigns into the table that counts their uses."""
-    for campaign in catalogue_cache.current().policies.promotions:
-        Promotion.objects.get_or_create(code=campaign.code, defaults=_row(campaign))
+    """Create the catalogue's promotions in the table that counts their uses."""
+    for promotion in catalogue_cache.current().policies.promotions:
+        Promotion.objects.get_or_create(code=promotion.code, defaults=_fields_of(promotion))
 
 
-def _row(campaign: Campaign) -> dict[str, object]:
+def _fields_of(promotion: CataloguePromotion) -> dict[str, object]:
     return {
-        "label": campaign.label,
+        "label": promotion.label,
         "gives": Promotion.Gives.CREDITS,
-        "credits": campaign.credits,
-        "services": campaign.services,
-        "lasts": campaign.lasts,
-        "starts_at": campaign.starts_at,
-        "ends_at": campaign.ends_at,
-        "total_limit": campaign.most_redemptions,
+        "credits": promotion.credits,
+        "services": promotion.services,
+        "lasts": promotion.lasts,
+        "starts_at": promotion.starts_at,
+        "ends_at": promotion.ends_at,
+        "total_limit": promotion.most_redemptions,
         "from_catalogue": True,
     }
 
 
-def _usable(account: Account, code: str, now: datetime) -> Promotion:
-    """The promotion, locked until the transaction ends, if this account may use it now."""
+def _lock_usable(account: Account, code: str, now: datetime) -> Promotion:
+    """The promotion with its row locked. Raises CodeRefused if the account cannot use it now."""
     text = code.strip().upper()
-    rows = Promotion.objects.select_for_update().filter(code=text)
-    promotion = rows.first() if is_code(text) else None
+    promotions = Promotion.objects.select_for_update().filter(code=text)
+    promotion = promotions.first() if is_code(text) else None
     if promotion is None:
         raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))
     if now < promotion.starts_at:
@@ -109,7 +112,7 @@ def _usable(account: Account, code: str, now: datetime) -> Promotion:
         raise CodeRefused("code_expired", _("This code is no longer valid."))
     if promotion.total_limit is not None and promotion.redeemed >= promotion.total_limit:
         raise CodeRefused("code_used_up", _("This code has reached its maximum number of uses."))
-    if _uses(promotion, account) >= promotion.per_account:
+    if _active_uses(promotion, account).count() >= promotion.per_account:
         raise CodeRefused("code_already_used", _("This account has already used this code."))
     if promotion.plans:
         plan = Subscription.objects.filter(account=account).values_list("plan", flat=True).first()
@@ -119,19 +122,18 @@ def _usable(account: Account, code: str, now: datetime) -> Promotion:
 
 
 def is_code(text: str) -> bool:
-    """Whether a text could be a code at all (and may be sent to the database)."""
+    """Whether a text has the form of a code and can be looked up in the database."""
     return text.isascii() and text.isprintable() and 0 < len(text) <= 40
 
 
-def _uses(promotion: Promotion, account: Account) -> int:
-    return Redemption.objects.filter(promotion=promotion, account=account, released_at=None).count()
+def _active_uses(promotion: Promotion, account: Account) -> QuerySet[Redemption]:
+    return Redemption.objects.filter(promotion=promotion, account=account, released_at=None)
 
 
-def _use(
+def _record_use(
     promotion: Promotion, account: Account, purchase: Purchase | None, credits: Decimal, now: datetime
 ) -> Redemption:
-    taken = Redemption.objects.filter(promotion=promotion, account=account, released_at=None)
-    nths = set(taken.values_list("nth", flat=True))
+    nths = set(_active_uses(promotion, account).values_list("nth", flat=True))
     nth = next(n for n in range(1, len(nths) + 2) if n not in nths)
     redemption = Redemption.objects.create(
         promotion=promotion, account=account, nth=nth, purchase=purchase, credits=credits, created_at=now

@@ -1,8 +1,8 @@
-"""Invitations: a personal link, and credits for both sides when the invited account qualifies.
+"""Referrals: a personal invitation code, and credits for both accounts when the invited one qualifies.
 
-Invariants: an account is invited once, when it is new, and never by itself or by somebody with the same
-mailbox; each side is rewarded once (the keys name the referral); a reward that a purchase earned goes back
-with that purchase. Two wallets are never locked in one transaction.
+Invariants: an account accepts one invitation, while it is new, and never its own or one of an account with
+the same mailbox; each side is rewarded once (the idempotency key is the referral); a reward earned by a
+purchase is taken back with that purchase. Two wallets are never locked in one transaction.
 """
 
 import secrets
@@ -26,21 +26,21 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Referral as Policy
 
 log = structlog.get_logger(__name__)
-NEW_FOR = timedelta(days=14)
+NEW_ACCOUNT_AGE = timedelta(days=14)
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 def code_of(account: Account) -> str:
-    """The account's personal code, made at the first need."""
+    """The account's invitation code, created when first needed."""
     found = InvitationCode.objects.filter(account=account).first()
     if found is None:
-        drawn = "INV-" + "".join(secrets.choice(_ALPHABET) for _n in range(10))
-        found, _created = InvitationCode.objects.get_or_create(account=account, defaults={"code": drawn})
+        code = "INV-" + "".join(secrets.choice(_ALPHABET) for _n in range(10))
+        found, _created = InvitationCode.objects.get_or_create(account=account, defaults={"code": code})
     return str(found.code)
 
 
 def inviter_of(code: str) -> Account | None:
-    """Whose code this is."""
+    """The account whose invitation code this is."""
     text = code.strip().upper()
     if not redemption.is_code(text):
         return None
@@ -49,21 +49,21 @@ def inviter_of(code: str) -> Account | None:
 
 
 def accept(*, account: Account, code: str, now: datetime) -> Referral:
-    """Note that an account was invited. Raises CodeRefused; who is invited twice stays with the first."""
+    """Record that a new account accepted an invitation; only its first one counts. Raises CodeRefused."""
     policy = catalogue_cache.current().policies.referral
     inviter = inviter_of(code)
     if policy is None or inviter is None or inviter.erased_at is not None:
         raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))
-    if inviter.pk == account.pk or _same_people(inviter, account):
+    if inviter.pk == account.pk or _share_mailbox(inviter, account):
         raise CodeRefused("own_invitation", _("You cannot use your own invitation. Share it with a friend."))
-    if now - account.created_at > NEW_FOR:
+    if now - account.created_at > NEW_ACCOUNT_AGE:
         raise CodeRefused("not_new", _("Invitations are valid for new accounts only."))
     try:
         with transaction.atomic():
-            # Counted under a lock: the inviter's code is one row, whoever comes at once.
+            # The count is exact because the inviter's code row is locked.
             InvitationCode.objects.select_for_update().get(account=inviter)
-            most = policy.most_invitations
-            if most is not None and Referral.objects.filter(inviter=inviter).count() >= most:
+            limit = policy.most_invitations
+            if limit is not None and Referral.objects.filter(inviter=inviter).count() >= limit:
                 raise CodeRefused(
                     "code_used_up", _("This invitation has reached its maximum number of uses.")
                 )
@@ -75,66 +75,69 @@ def accept(*, account: Account, code: str, now: datetime) -> Referral:
 
 
 def address_verified(*, account_id: UUID, now: datetime) -> None:
-    """An invited account's address is proven: enough to qualify where the catalogue says `sign_up`."""
+    """Reward the account's invitation if a verified address is enough to qualify (policy `sign_up`)."""
     transaction.on_commit(lambda: reward_if_due(account_id, now), robust=True)
 
 
-def purchase_paid(purchase: Purchase, now: datetime) -> None:
-    """In the transaction that pays a purchase: remember that this one qualifies its account."""
+def mark_qualifying_purchase(purchase: Purchase, now: datetime) -> None:
+    """Record the purchase that qualifies its account, in the transaction that marks it as paid."""
     policy = catalogue_cache.current().policies.referral
     if policy is not None and policy.qualifies == "first_purchase" and purchase.amount > 0:
-        waiting = Referral.objects.filter(invited_id=purchase.account_id, state=Referral.State.JOINED)
-        waiting.filter(purchase=None).update(purchase=purchase)
+        joined = Referral.objects.filter(invited_id=purchase.account_id, state=Referral.State.JOINED)
+        joined.filter(purchase=None).update(purchase=purchase)
 
 
 def reward_if_due(account_id: UUID, now: datetime) -> None:
-    """Reward both sides of the invitation by which an account came, if it has qualified. Safe to repeat."""
+    """Reward both sides of the account's invitation if it has qualified. Safe to repeat."""
     referral = Referral.objects.filter(invited_id=account_id, state=Referral.State.JOINED).first()
     policy = catalogue_cache.current().policies.referral
     if referral is None or policy is None or not _qualified(referral, policy):
         return
-    _give(referral, referral.invited_id, policy.invited_credits, _("Invitation bonus"), policy, now)
-    _give(referral, referral.inviter_id, policy.inviter_credits, _("Referral reward"), policy, now)
+    _grant_reward(referral, referral.invited_id, policy.invited_credits, _("Invitation bonus"), policy, now)
+    _grant_reward(referral, referral.inviter_id, policy.inviter_credits, _("Referral reward"), policy, now)
     Referral.objects.filter(pk=referral.pk, state=Referral.State.JOINED).update(
         state=Referral.State.REWARDED, rewarded_at=now
     )
 
 
-def reward_due(now: datetime, *, limit: int = 500) -> int:
-    """Look at every invitation that has not been rewarded (what a crash left, and first charges)."""
-    waiting = Referral.objects.filter(state=Referral.State.JOINED, created_at__gt=now - timedelta(days=400))
-    # Those that cannot have qualified are left out here: they would fill every run and keep out the others.
+def reward_all_due(now: datetime, *, limit: int = 500) -> int:
+    """Reward qualified invitations and take back rewards of refunded purchases, which a crash may have left.
+
+    First charges qualify here only. Returns the number of invitations checked.
+    """
+    joined = Referral.objects.filter(state=Referral.State.JOINED, created_at__gt=now - timedelta(days=400))
+    # Filtered in SQL, because invitations that never qualify would otherwise fill the limit of every run.
     policy = catalogue_cache.current().policies.referral
     if policy is not None and policy.qualifies == "first_charge":
         charged = Charge.objects.filter(account_id=OuterRef("invited_id"), credits__gt=0)
-        waiting = waiting.filter(Exists(charged))
+        joined = joined.filter(Exists(charged))
     elif policy is not None and policy.qualifies == "first_purchase":
-        waiting = waiting.filter(purchase__refunded__lt=F("purchase__amount"))
-    ids = list(waiting.order_by("pk").values_list("invited_id", flat=True)[:limit])
+        joined = joined.filter(purchase__refunded__lt=F("purchase__amount"))
+    ids = list(joined.order_by("pk").values_list("invited_id", flat=True)[:limit])
     for account_id in ids:
         try:
             reward_if_due(account_id, now)
-        except Exception:  # one that cannot be rewarded keeps no other waiting
+        except Exception:  # an account that fails must not stop the others
             log.exception("referral_not_rewarded", alert=True, account=str(account_id))
     refunded = Q(purchase__refunded__gte=F("purchase__amount")) | Q(purchase__disputes__status="lost")
-    kept = Referral.objects.filter(refunded, state=Referral.State.REWARDED).values("purchase")
-    for purchase in Purchase.objects.filter(pk__in=kept)[:limit]:  # what a crash left after the refund
+    to_take_back = Referral.objects.filter(refunded, state=Referral.State.REWARDED).values("purchase")
+    for purchase in Purchase.objects.filter(pk__in=to_take_back)[:limit]:
         try:
-            purchase_undone(purchase, now)
+            take_back_rewards(purchase, now)
         except Exception:
             log.exception("referral_not_taken_back", alert=True, purchase=purchase.public_id)
     return len(ids)
 
 
-def purchase_undone(purchase: Purchase, now: datetime) -> None:
-    """A purchase was wholly refunded or lost: the rewards it earned go back (what was spent becomes debt)."""
+def take_back_rewards(purchase: Purchase, now: datetime) -> None:
+    """Take back the rewards of a fully refunded or lost purchase; credits already spent become debt."""
     for referral in Referral.objects.filter(purchase=purchase, state=Referral.State.REWARDED):
-        for side in (referral.invited_id, referral.inviter_id):
+        for account_id in (referral.invited_id, referral.inviter_id):
             ledger.claw_back(
-                account_id=side,
+                account_id=account_id,
                 purchase_id=referral.pk,
                 key=f"referral-back:{referral.pk.hex}",
-                reason="the purchase behind the invitation was undone",
+                reason="the purchase that earned the reward was refunded",
                 now=now,
             )
         Referral.objects.filter(pk=referral.pk).update(state=Referral.State.TAKEN_BACK)
@@ -142,29 +145,29 @@ def purchase_undone(purchase: Purchase, now: datetime) -> None:
 
 def _qualified(referral: Referral, policy: Policy) -> bool:
     if policy.qualifies == "first_purchase":
-        return referral.purchase is not None and not _undone(referral.purchase)
+        return referral.purchase is not None and not _is_reversed(referral.purchase)
     if policy.qualifies == "first_charge":
         return Charge.objects.filter(account_id=referral.invited_id, credits__gt=0).exists()
     return True
 
 
-def _undone(purchase: Purchase) -> bool:
-    """Not paid, or its money has gone back whole."""
-    back = purchase.refunded >= purchase.amount or purchase.disputes.filter(status="lost").exists()
-    return purchase.status != Purchase.Status.PAID or back
+def _is_reversed(purchase: Purchase) -> bool:
+    """Whether the purchase is unpaid, fully refunded or lost in a dispute."""
+    refunded = purchase.refunded >= purchase.amount or purchase.disputes.filter(status="lost").exists()
+    return purchase.status != Purchase.Status.PAID or refunded
 
 
-def _give(
+def _grant_reward(
     referral: Referral, account_id: UUID, credits: Decimal, label: str, policy: Policy, now: datetime
 ) -> None:
-    """One side's reward. It hangs on the referral as on a purchase, so that it can be taken back."""
+    """Grant one side's reward; the referral stands in for a purchase, so that it can be taken back."""
     ledger.grant(
         account_id=account_id,
         credits=credits,
         kind="referral",
         label=label,
         key=f"referral:{referral.pk.hex}",
-        # from the reward on: who qualifies long after joining is rewarded like any other
+        # counted from the reward, not from accepting the invitation
         expires_at=validity.ends_at(policy.lasts, now),
         services=list(policy.services) if policy.services else None,
         purchase_id=referral.pk,
@@ -172,10 +175,10 @@ def _give(
     )
 
 
-def _same_people(inviter: Account, invited: Account) -> bool:
-    """Whether the two accounts share a mailbox behind their owners' addresses."""
-    boxes = [
+def _share_mailbox(inviter: Account, invited: Account) -> bool:
+    """Whether owners of the two accounts have the same mailbox."""
+    mailboxes = [
         {addresses.canonical(address) for address in accounts.owner_addresses(account.pk)}
         for account in (inviter, invited)
     ]
-    return bool(boxes[0] & boxes[1])
+    return bool(mailboxes[0] & mailboxes[1])

@@ -1,55 +1,143 @@
-"""Automatic top-up: a pack is bought with the saved card when credits run low, within the account's ceilings.
+"""Automatic top-up: buy a pack with the saved card when credits are low, within monthly limits.
 
-Invariants: one payment is under way for each account at most (the settings' row is locked while deciding,
-and the database refuses a second); the order is committed before the card is charged, and repeated with the
-same key if the answer was lost; failures pause it, three in a row until the card changes; it never loops.
+Invariants: an account has at most one automatic payment in progress (the settings row is locked while
+deciding, and a unique constraint refuses a second); the purchase is committed before the card is charged, and
+retried with the same idempotency key when Stripe's response was lost; a failure pauses it for an hour, three
+in a row or a required authentication until the card changes; the limits never exceed the catalogue's.
 """
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import structlog
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.utils.translation import gettext as _
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing import ledger, offers, selectors, stripe_gateway, validity
 from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
 from billing.notifications import emails
 from billing.payments import fulfilment, recovery
 from billing.purchases import create
-from billing.stripe_gateway import Facts
+from core.errors import Refusal
 from core.ids import new_id
+from pricing.catalogue import cache as catalogue_cache
 
 log = structlog.get_logger(__name__)
 Outcome = AutoTopUp.Outcome
 PAUSE_AFTER_PAYMENT = timedelta(seconds=30)
 PAUSE_AFTER_FAILURE = timedelta(hours=1)
-PAUSE_UNANSWERED = timedelta(minutes=1)
-MOST_FAILURES = 3
-_IN_FLIGHT = (Purchase.Status.CREATED, Purchase.Status.PENDING)
+PAUSE_AFTER_NO_RESPONSE = timedelta(minutes=1)
+MAX_FAILURES = 3
+_IN_PROGRESS = (Purchase.Status.CREATED, Purchase.Status.PENDING)
 
 
-def look_at_all(now: datetime) -> int:
-    """Look at every account whose credits are below its threshold, and at unanswered payments."""
-    wanting = AutoTopUp.objects.filter(enabled=True)
-    poor = Wallet.objects.filter(balance__lt=F("account__auto_top_up__below")).values("pk")
-    # Credits for some services only are in the wallet's balance and not in what is available for any.
-    narrow = Grant.objects.filter(account_id=OuterRef("pk"), open=True, services__isnull=False)
-    low = wanting.filter(Q(account__in=poor) | Exists(narrow))
-    open_ = Purchase.objects.filter(origin=Purchase.Origin.AUTO_TOP_UP, status=Purchase.Status.CREATED)
-    ids = set(low.values_list("pk", flat=True)) | set(open_.values_list("account_id", flat=True))
+# Settings
+
+
+class SettingsInvalid(Refusal):
+    """A setting is not allowed; `field` names it."""
+
+    status = 400
+
+    def __init__(self, field: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.field, self.code = field, code
+
+
+def settings_of(account_id: UUID) -> AutoTopUp:
+    """The account's settings; unsaved defaults if it has none."""
+    return AutoTopUp.objects.filter(pk=account_id).first() or AutoTopUp(account_id=account_id)
+
+
+def max_monthly_count() -> int:
+    """The catalogue's limit of top-ups per month; 0 when automatic top-up is not offered."""
+    policy = catalogue_cache.current().policies.auto_top_up
+    return policy.largest_monthly_packs if policy else 0
+
+
+def change_settings(
+    *,
+    account_id: UUID,
+    enabled: bool,
+    below: Decimal,
+    pack: str,
+    currency: str,
+    monthly_amount: int,
+    monthly_count: int,
+    user: User | None,
+    now: datetime,
+) -> AutoTopUp:
+    """Save the settings: buy when fewer than `below` credits are available, spend at most `monthly_amount`.
+
+    `monthly_amount` is in minor units. The purchases of the current month keep counting. Raises
+    SettingsInvalid.
+    """
+    if enabled:
+        limit = max_monthly_count()
+        if limit == 0:
+            raise SettingsInvalid("enabled", "not_offered", _("Automatic top-up is not available."))
+        if not 1 <= monthly_count <= limit:
+            message = _("Enter between 1 and %(most)s top-ups per month.") % {"most": limit}
+            raise SettingsInvalid("monthly_count", "out_of_range", message)
+        if monthly_amount < _price_of(account_id, pack, currency, now):
+            raise SettingsInvalid(
+                "monthly_amount",
+                "below_price",
+                _("The monthly spending limit is lower than the price of one pack. Raise the limit."),
+            )
+    settings, _created = AutoTopUp.objects.update_or_create(
+        account_id=account_id,
+        defaults={
+            "enabled": enabled,
+            "below": below,
+            "pack": pack,
+            "currency": currency,
+            "monthly_amount": monthly_amount,
+            "monthly_count": monthly_count,
+            "set_by": user,
+        },
+    )
+    return settings
+
+
+def _price_of(account_id: UUID, pack: str, currency: str, now: datetime) -> int:
+    paid_plan = selectors.has_paid_plan(account_id)
+    try:
+        return offers.pack(key=pack, currency=currency, paid_plan=paid_plan, now=now).amount
+    except offers.OfferGone as error:
+        raise SettingsInvalid("pack", "unknown_offer", str(error)) from error
+    except offers.PaidPlanNeeded as error:
+        raise SettingsInvalid("pack", error.code, str(error)) from error
+    except offers.CurrencyUnknown as error:
+        raise SettingsInvalid("currency", error.code, str(error)) from error
+
+
+# Buying
+
+
+def buy_for_low_accounts(now: datetime) -> int:
+    """Check every account below its threshold and every payment without a response; the number checked."""
+    enabled = AutoTopUp.objects.filter(enabled=True)
+    low = Wallet.objects.filter(balance__lt=F("account__auto_top_up__below")).values("pk")
+    # A wallet's balance includes credits limited to some services, which are not available for all.
+    limited = Grant.objects.filter(account_id=OuterRef("pk"), open=True, services__isnull=False)
+    to_check = enabled.filter(Q(account__in=low) | Exists(limited))
+    unanswered = Purchase.objects.filter(origin=Purchase.Origin.AUTO_TOP_UP, status=Purchase.Status.CREATED)
+    ids = set(to_check.values_list("pk", flat=True)) | set(unanswered.values_list("account_id", flat=True))
     for account_id in sorted(ids):
         try:
-            look(account_id, now)
-        except Exception:  # one account that cannot be looked at must not stop the others
+            buy_if_low(account_id, now)
+        except Exception:  # an account whose check fails must not stop the others
             log.exception("auto_top_up_failed", alert=True, account=str(account_id))
     return len(ids)
 
 
-def look(account_id: UUID, now: datetime) -> str:
-    """Buy a pack for an account if its settings and its state ask for it; the outcome, or "" for no need."""
-    purchase, outcome = _decide(account_id, now)
+def buy_if_low(account_id: UUID, now: datetime) -> str:
+    """Buy a pack if the account's settings and credits require it; the outcome, "" when nothing is needed."""
+    purchase, outcome = _purchase_to_pay(account_id, now)
     if purchase is not None:
         outcome = _charge(purchase, now)
     if outcome:
@@ -57,50 +145,68 @@ def look(account_id: UUID, now: datetime) -> str:
     return outcome
 
 
-def _decide(account_id: UUID, now: datetime) -> tuple[Purchase | None, str]:
-    """The order to be paid now, committed; or why there is none."""
+def spent_this_month(account_id: UUID, now: datetime) -> tuple[int, int]:
+    """Minor units and number of this calendar month's automatic top-ups, those in progress included."""
+    purchases = Purchase.objects.filter(
+        account_id=account_id, origin=Purchase.Origin.AUTO_TOP_UP, created_at__gte=validity.month_of(now)
+    ).exclude(status__in=[Purchase.Status.FAILED, Purchase.Status.CANCELLED])
+    return purchases.aggregate(sum=Sum("amount"))["sum"] or 0, purchases.count()
+
+
+def record_payment_result(applied: fulfilment.AppliedIntent, now: datetime) -> None:
+    """Update failures and pause after a payment intent was applied, in the same transaction.
+
+    Only an intent that changed the purchase counts: a repeated success may be older than the failure that
+    caused the pause, and a repeated failure is already counted.
+    """
+    purchase = applied.purchase
+    if not applied.changed or purchase.origin != Purchase.Origin.AUTO_TOP_UP:
+        return
+    if purchase.status == Purchase.Status.FAILED:
+        codes = {applied.error.get("code"), applied.error.get("decline_code")}
+        authenticate = "authentication_required" in codes
+        _count_failure(purchase, Outcome.AUTHENTICATE if authenticate else Outcome.DECLINED, now)
+    elif purchase.settled:
+        AutoTopUp.objects.filter(pk=purchase.account_id).update(failures=0, suspended_card="")
+
+
+def _purchase_to_pay(account_id: UUID, now: datetime) -> tuple[Purchase | None, str]:
+    """The committed purchase to charge now, or None and the outcome that explains why there is none."""
     with transaction.atomic():
-        wish = AutoTopUp.objects.select_for_update().filter(pk=account_id).first()
-        if wish is None:
+        settings = AutoTopUp.objects.select_for_update().filter(pk=account_id).first()
+        if settings is None:
             return None, ""
-        running = Purchase.objects.filter(
-            account_id=account_id, origin=Purchase.Origin.AUTO_TOP_UP, status__in=_IN_FLIGHT
+        purchase = Purchase.objects.filter(
+            account_id=account_id, origin=Purchase.Origin.AUTO_TOP_UP, status__in=_IN_PROGRESS
         ).first()
-        if running is not None:
-            unanswered = running.status == Purchase.Status.CREATED and _rested(wish, PAUSE_UNANSWERED, now)
-            if unanswered:
-                AutoTopUp.objects.filter(pk=account_id).update(last_tried_at=now)
-            return (running if unanswered else None), "" if unanswered else Outcome.PENDING
-        if not wish.enabled or ledger.balance(account_id, now).available >= wish.below:
+        if purchase is not None:
+            created = purchase.status == Purchase.Status.CREATED
+            if not created or not _has_waited(settings, PAUSE_AFTER_NO_RESPONSE, now):
+                return None, Outcome.PENDING
+            AutoTopUp.objects.filter(pk=account_id).update(last_tried_at=now)
+            return purchase, ""
+        if not settings.enabled or ledger.balance(account_id, now).available >= settings.below:
             return None, ""
-        return _order(wish, now)
+        return _create_purchase(settings, now)
 
 
-def _order(wish: AutoTopUp, now: datetime) -> tuple[Purchase | None, str]:
-    profile = selectors.profile_of(wish.pk)
-    if not profile.card_id:
-        return None, Outcome.NO_CARD
-    if wish.suspended_card and wish.suspended_card == profile.card_fingerprint:
-        # The reason for the pause says more than the pause itself, as long as it is the bank's question.
-        asked = wish.last_outcome == Outcome.AUTHENTICATE
-        return None, Outcome.AUTHENTICATE if asked else Outcome.SUSPENDED
-    if not _rested(wish, PAUSE_AFTER_FAILURE if wish.failures else PAUSE_AFTER_PAYMENT, now):
-        declined = wish.last_outcome == Outcome.DECLINED
-        return None, Outcome.DECLINED if declined else Outcome.COOLING
+def _create_purchase(settings: AutoTopUp, now: datetime) -> tuple[Purchase | None, str]:
+    if (outcome := _pause(settings, now)) is not None:
+        return None, outcome
     try:
         offer = offers.pack(
-            key=wish.pack,
-            currency=wish.currency,
-            paid_plan=selectors.has_paid_plan(wish.pk),
+            key=settings.pack,
+            currency=settings.currency,
+            paid_plan=selectors.has_paid_plan(settings.pk),
             now=now,
         )
     except (offers.OfferGone, offers.CurrencyUnknown, offers.PaidPlanNeeded):
         return None, Outcome.OFFER_GONE
-    if (reached := _ceiling_reached(wish, offer.amount, now)) is not None:
-        return None, reached
+    if (outcome := _limit_reached(settings, offer.amount, now)) is not None:
+        return None, outcome
     purchase = Purchase.objects.create(
-        account_id=wish.pk,
-        buyer=wish.set_by,
+        account_id=settings.pk,
+        buyer=settings.set_by,
         kind=Purchase.Kind.PACK,
         origin=Purchase.Origin.AUTO_TOP_UP,
         offer=offer.key,
@@ -109,38 +215,43 @@ def _order(wish: AutoTopUp, now: datetime) -> tuple[Purchase | None, str]:
         lasts=offer.pack.lasts,
         amount=offer.amount,
         list_amount=offer.list_amount,
-        currency=wish.currency,
+        currency=settings.currency,
         idempotency_key=f"auto:{new_id().hex}",
         created_at=now,
     )
-    AutoTopUp.objects.filter(pk=wish.pk).update(last_tried_at=now)
+    AutoTopUp.objects.filter(pk=settings.pk).update(last_tried_at=now)
     return purchase, ""
 
 
-def _rested(wish: AutoTopUp, pause: timedelta, now: datetime) -> bool:
-    return wish.last_tried_at is None or now - wish.last_tried_at >= pause
+def _pause(settings: AutoTopUp, now: datetime) -> str | None:
+    """Why the card is not charged now; the original reason is kept where it says more than the pause."""
+    profile = selectors.profile_of(settings.pk)
+    if not profile.card_id:
+        return Outcome.NO_CARD
+    if settings.suspended_card and settings.suspended_card == profile.card_fingerprint:
+        authenticate = settings.last_outcome == Outcome.AUTHENTICATE
+        return Outcome.AUTHENTICATE if authenticate else Outcome.SUSPENDED
+    if not _has_waited(settings, PAUSE_AFTER_FAILURE if settings.failures else PAUSE_AFTER_PAYMENT, now):
+        declined = settings.last_outcome == Outcome.DECLINED
+        return Outcome.DECLINED if declined else Outcome.COOLING
+    return None
 
 
-def _ceiling_reached(wish: AutoTopUp, amount: int, now: datetime) -> str | None:
-    """Payments of this calendar month, those under way included, count against both ceilings."""
-    spent, count = spent_this_month(wish.pk, now)
-    if count + 1 > wish.monthly_count:
+def _has_waited(settings: AutoTopUp, pause: timedelta, now: datetime) -> bool:
+    return settings.last_tried_at is None or now - settings.last_tried_at >= pause
+
+
+def _limit_reached(settings: AutoTopUp, amount: int, now: datetime) -> str | None:
+    spent, count = spent_this_month(settings.pk, now)
+    if count + 1 > settings.monthly_count:
         return Outcome.CEILING_COUNT
-    if spent + amount > wish.monthly_amount:
+    if spent + amount > settings.monthly_amount:
         return Outcome.CEILING_MONEY
     return None
 
 
-def spent_this_month(account_id: UUID, now: datetime) -> tuple[int, int]:
-    """Minor units and number of this calendar month's automatic top-ups."""
-    rows = Purchase.objects.filter(
-        account_id=account_id, origin=Purchase.Origin.AUTO_TOP_UP, created_at__gte=validity.month_of(now)
-    ).exclude(status__in=[Purchase.Status.FAILED, Purchase.Status.CANCELLED])
-    return rows.aggregate(sum=Sum("amount"))["sum"] or 0, rows.count()
-
-
 def _charge(purchase: Purchase, now: datetime) -> str:
-    """Charge the saved card for a committed order, outside any transaction."""
+    """Charge the saved card for a committed purchase, outside any transaction."""
     profile = BillingProfile.objects.get(pk=purchase.account_id)
     account = Account.objects.get(pk=purchase.account_id)
     try:
@@ -155,83 +266,58 @@ def _charge(purchase: Purchase, now: datetime) -> str:
                 "metadata": {
                     "purchase": purchase.public_id,
                     "account": account.public_id,
-                    **recovery.marks_of(purchase),
+                    **recovery.stripe_metadata(purchase),
                 },
             },
         )
     except stripe_gateway.Unreachable:
         return Outcome.UNREACHABLE
     except stripe_gateway.AuthenticationNeeded as error:
-        return _failed(purchase, str(error), Outcome.AUTHENTICATE, now)
+        return _fail(purchase, str(error), Outcome.AUTHENTICATE, now)
     except stripe_gateway.StripeProblem as error:
-        return _failed(purchase, str(error), Outcome.DECLINED, now)
-    follow(intent, now)
+        return _fail(purchase, str(error), Outcome.DECLINED, now)
+    with transaction.atomic():
+        applied = fulfilment.apply_payment_intent(intent, now)
+        if applied is not None:
+            record_payment_result(applied, now)
     return Outcome.PAID if intent.get("status") == "succeeded" else Outcome.PENDING
 
 
-def _failed(purchase: Purchase, trouble: str, outcome: str, now: datetime) -> str:
-    """Record a refusal, pause, and write to the account's owners: once, whether Stripe's answer or its event
-    brings it first."""
+def _fail(purchase: Purchase, reason: str, outcome: str, now: datetime) -> str:
+    """Close a purchase whose charge Stripe refused, unless the event of the same failure has done so."""
     with transaction.atomic():
-        wish = AutoTopUp.objects.select_for_update().filter(pk=purchase.account_id).first()
-        if fulfilment.locked(purchase.pk).settled or wish is None:
-            return outcome
-        profile = selectors.profile_of(purchase.account_id)
-        fulfilment.failed(purchase.pk, trouble=trouble, now=now, tell=False)
-        failures = wish.failures + 1
-        paused = outcome == Outcome.AUTHENTICATE or failures >= MOST_FAILURES
-        AutoTopUp.objects.filter(pk=wish.pk).update(
-            failures=failures,
-            suspended_card=profile.card_fingerprint if paused else "",
-            last_outcome=outcome,
-        )
-        emails.queue(
-            account_id=purchase.account_id,
-            template="top_up_authenticate" if outcome == Outcome.AUTHENTICATE else "top_up_failed",
-            key=f"top_up_failed:{purchase.pk.hex}",
-            context={
-                "label": purchase.label,
-                "pack": purchase.offer,
-                "amount": purchase.amount,
-                "currency": purchase.currency,
-                "trouble": trouble,
-                "last4": profile.card_last4,
-                "paused": paused,
-            },
-            now=now,
-        )
+        AutoTopUp.objects.select_for_update().get(pk=purchase.account_id)
+        if not fulfilment.lock_purchase(purchase.pk).settled:
+            failed = fulfilment.mark_failed(purchase.pk, reason=reason, now=now, notify=False)
+            _count_failure(failed, outcome, now)
     return outcome
 
 
-def follow(intent: Facts, now: datetime) -> Purchase | None:
-    """Bring a purchase to what Stripe says of its payment. None: the payment names no purchase of ours."""
-    marks = intent.get("metadata") or {}
-    purchase = Purchase.with_public_id(str(marks.get("purchase", "")))
-    if purchase is None:
-        return None
-    automatic = purchase.origin == Purchase.Origin.AUTO_TOP_UP
-    status = intent.get("status")
-    if status == "succeeded":
-        charge = intent.get("latest_charge")
-        charged: Facts = charge if isinstance(charge, dict) else {}
-        payment = fulfilment.Payment(
-            amount=int(intent.get("amount_received") or 0),
-            currency=str(intent["currency"]),
-            payment_id=str(intent["id"]),
-            method=str((charged.get("payment_method_details") or {}).get("type") or ""),
-            receipt_url=str(charged.get("receipt_url") or ""),
-            account=str(marks.get("account", "")),
-        )
-        # Only the first news of a payment ends a pause: what comes again later may be older than the failure
-        # that made the pause. The settings' row is locked before purchase and wallet, as when deciding.
-        if automatic and purchase.status != Purchase.Status.PAID:
-            AutoTopUp.objects.filter(pk=purchase.account_id).update(failures=0, suspended_card="")
-        fulfilment.paid(purchase.pk, payment, now)
-    elif automatic and status == "processing":
-        fulfilment.pending(purchase.pk, method="", now=now)
-    elif automatic and status in {"canceled", "requires_payment_method"}:
-        error = intent.get("last_payment_error") or {}
-        asked = "authentication_required" in {error.get("code"), error.get("decline_code")}
-        outcome = Outcome.AUTHENTICATE if asked else Outcome.DECLINED
-        _failed(purchase, str(error.get("message") or ""), outcome, now)
-    return purchase
+def _count_failure(purchase: Purchase, outcome: str, now: datetime) -> None:
+    """Count a failed payment, pause, and e-mail the account's owners."""
+    settings = AutoTopUp.objects.select_for_update().filter(pk=purchase.account_id).first()
+    if settings is None:
+        return
+    profile = selectors.profile_of(purchase.account_id)
+    failures = settings.failures + 1
+    paused = outcome == Outcome.AUTHENTICATE or failures >= MAX_FAILURES
+    AutoTopUp.objects.filter(pk=settings.pk).update(
+        failures=failures,
+        suspended_card=profile.card_fingerprint if paused else "",
+        last_outcome=outcome,
+    )
+    emails.queue(
+        account_id=purchase.account_id,
+        template="top_up_authenticate" if outcome == Outcome.AUTHENTICATE else "top_up_failed",
+        key=f"top_up_failed:{purchase.pk.hex}",
+        context={
+            "label": purchase.label,
+            "pack": purchase.offer,
+            "amount": purchase.amount,
+            "currency": purchase.currency,
+            "trouble": purchase.trouble,
+            "last4": profile.card_last4,
+            "paused": paused,
+        },
+        now=now,
+    )

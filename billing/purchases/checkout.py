@@ -1,7 +1,8 @@
-"""From an order to Stripe's payment page and back.
+"""Stripe Checkout: open the payment page of a purchase and apply its result.
 
-Invariants: the order is committed before Stripe hears of it, and the same order always has the same payment
-page (its key); coming back, Stripe is asked what happened, so that credits do not wait for the webhook.
+Invariants: a purchase is committed before Stripe is called and always has the same Checkout session (its id
+is the idempotency key); when the buyer returns, the session is fetched, so that credits do not wait for the
+webhook.
 """
 
 from datetime import datetime
@@ -18,7 +19,7 @@ from billing.subscriptions import stripe_prices, stripe_sync
 from core import locks
 from pricing.catalogue import cache as catalogue_cache
 
-# Countries of Stripe's bank transfers, by currency; where there is none, the method is not offered.
+# Type of Stripe's bank transfers by currency; other currencies do not offer the method.
 _BANK_TRANSFERS: dict[str, Facts] = {
     "usd": {"type": "us_bank_transfer"},
     "eur": {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}},
@@ -26,31 +27,31 @@ _BANK_TRANSFERS: dict[str, Facts] = {
     "jpy": {"type": "jp_bank_transfer"},
     "mxn": {"type": "mx_bank_transfer"},
 }
-MOST_URL = 2000
+MAX_URL_LENGTH = 2000
 
 
 def open_page(purchase: Purchase, now: datetime) -> str:
-    """Where the buyer pays (or, if nothing is left to pay, sees the outcome). Raises stripe_gateway's errors.
+    """URL of the payment page, or of the result if nothing is left to pay. Safe to repeat: same page.
 
-    Calling it again gives the same page: a second click is not a second order.
+    Raises stripe_gateway.StripeProblem.
     """
     if purchase.settled or purchase.status == Purchase.Status.PENDING:
         return return_url(purchase)
     if purchase.checkout_url:
         return str(purchase.checkout_url)
     if purchase.amount == 0:
-        free = fulfilment.Payment(amount=0, currency=purchase.currency)
-        fulfilment.paid(purchase.pk, free, now)
+        payment = fulfilment.Payment(amount=0, currency=purchase.currency)
+        fulfilment.record_payment(purchase.pk, payment, now)
         return return_url(purchase)
-    with locks.lock(f"checkout {purchase.account_id}"):  # two clicks at once: the second finds the page made
+    with locks.lock(f"checkout {purchase.account_id}"):  # of two clicks at once, the second finds the session
         purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id"])
         if not purchase.checkout_url:
-            _make_page(purchase)
+            _create_session(purchase)
     return str(purchase.checkout_url)
 
 
-def _make_page(purchase: Purchase) -> None:
-    customer = cards.customer_of(purchase.account, email=_email(purchase))
+def _create_session(purchase: Purchase) -> None:
+    customer = cards.ensure_customer(purchase.account, email=_email(purchase))
     session = stripe_gateway.create_checkout(
         key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
     )
@@ -58,47 +59,47 @@ def _make_page(purchase: Purchase) -> None:
     purchase.save(update_fields=["stripe_session_id", "checkout_url"])
 
 
-def refresh(purchase: Purchase, now: datetime) -> Purchase:
-    """Ask Stripe what became of an open order and record it. Raises stripe_gateway's errors."""
+def refresh_from_stripe(purchase: Purchase, now: datetime) -> Purchase:
+    """Fetch the Checkout session of an open purchase and apply it. Raises stripe_gateway.StripeProblem."""
     if purchase.settled or not purchase.stripe_session_id:
         return purchase
     session = stripe_gateway.checkout(purchase.stripe_session_id)
     if session.get("mode") == "subscription" and session.get("subscription"):
         stripe_sync.sync(str(session["subscription"]), now)
-    record(purchase, session, now)
+    apply_session(purchase, session, now)
     purchase.refresh_from_db()
     return purchase
 
 
-def record(purchase: Purchase, session: Facts, now: datetime) -> None:
-    """Bring a purchase to what a checkout session says (from Stripe's answer or from an event)."""
+def apply_session(purchase: Purchase, session: Facts, now: datetime) -> None:
+    """Bring a purchase to the status of its Checkout session, from a response of Stripe or an event."""
     if session.get("mode") == "subscription":
-        # The invoice records its money (subscriptions.stripe_sync); only the end of the page matters here.
+        # The payment of a plan is recorded from its invoice (subscriptions.stripe_sync).
         if session.get("status") == "expired":
-            fulfilment.cancelled(purchase.pk, now)
+            fulfilment.mark_cancelled(purchase.pk, now)
         return
     if session.get("payment_status") in {"paid", "no_payment_required"}:
-        fulfilment.paid(purchase.pk, _payment(session), now)
+        fulfilment.record_payment(purchase.pk, _payment(session), now)
     elif session.get("status") == "complete":
         url = _instructions_url(session)
-        fulfilment.pending(purchase.pk, method=_method(session), now=now, instructions_url=url)
+        fulfilment.mark_pending(purchase.pk, method=_method(session), now=now, instructions_url=url)
     elif session.get("status") == "expired":
-        fulfilment.cancelled(purchase.pk, now)
+        fulfilment.mark_cancelled(purchase.pk, now)
 
 
 def cancel(purchase: Purchase, now: datetime) -> Purchase:
-    """The buyer gives the order up: its payment page is closed first, so that it cannot be paid any more.
+    """Cancel a purchase: its Checkout session is expired first, so that it cannot be paid afterwards.
 
-    If it was paid in the meantime, that is what counts. Raises stripe_gateway.Unreachable.
+    A purchase that was paid in the meantime stays paid. Raises stripe_gateway.Unreachable.
     """
     if purchase.stripe_session_id and purchase.status == Purchase.Status.CREATED:
         try:
             session = stripe_gateway.expire_checkout(purchase.stripe_session_id)
         except stripe_gateway.Rejected:
             session = stripe_gateway.checkout(purchase.stripe_session_id)
-        record(purchase, session, now)
+        apply_session(purchase, session, now)
     else:
-        fulfilment.cancelled(purchase.pk, now)
+        fulfilment.mark_cancelled(purchase.pk, now)
     purchase.refresh_from_db()
     return purchase
 
@@ -109,45 +110,45 @@ def return_url(purchase: Purchase) -> str:
 
 def _payment(session: Facts) -> fulfilment.Payment:
     intent = session.get("payment_intent")
-    told: Facts = intent if isinstance(intent, dict) else {}
-    charge = told.get("latest_charge")
-    charged: Facts = charge if isinstance(charge, dict) else {}
+    expanded: Facts = intent if isinstance(intent, dict) else {}
+    charge = expanded.get("latest_charge")
+    charge = charge if isinstance(charge, dict) else {}
     return fulfilment.Payment(
         amount=int(session.get("amount_total") or 0),
         currency=str(session.get("currency") or ""),
-        payment_id=told.get("id") or (intent if isinstance(intent, str) else None),
+        payment_id=expanded.get("id") or (intent if isinstance(intent, str) else None),
         method=_method(session),
-        receipt_url=str(charged.get("receipt_url") or "")[:MOST_URL],
+        receipt_url=str(charge.get("receipt_url") or "")[:MAX_URL_LENGTH],
         account=str((session.get("metadata") or {}).get("account", "")),
     )
 
 
 def _method(session: Facts) -> str:
-    """The kind of payment method that was used, as far as Stripe's answer tells."""
+    """Type of the payment method that was used; empty when the session does not say."""
     intent = session.get("payment_intent")
     charge = intent.get("latest_charge") if isinstance(intent, dict) else None
     details = charge.get("payment_method_details") if isinstance(charge, dict) else None
     if details:
         return str(details.get("type") or "")
-    known = session.get("payment_method_types") or []
-    return str(known[0]) if len(known) == 1 else ""
+    types = session.get("payment_method_types") or []
+    return str(types[0]) if len(types) == 1 else ""
 
 
 def _instructions_url(session: Facts) -> str:
-    """Where a bank transfer's account number stands, if the buyer chose one."""
+    """URL of Stripe's page with the bank details, if the buyer chose a bank transfer."""
     intent = session.get("payment_intent")
     action = intent.get("next_action") if isinstance(intent, dict) else None
-    told = (action or {}).get("display_bank_transfer_instructions") or {}
-    return str(told.get("hosted_instructions_url") or "")[:MOST_URL]
+    instructions = (action or {}).get("display_bank_transfer_instructions") or {}
+    return str(instructions.get("hosted_instructions_url") or "")[:MAX_URL_LENGTH]
 
 
 def _params(purchase: Purchase, customer: str) -> Facts:
-    marks = {"purchase": purchase.public_id, "account": purchase.account.public_id}
+    metadata = {"purchase": purchase.public_id, "account": purchase.account.public_id}
     cancel_url = f"{settings.SITE_URL}{reverse('purchase_left', args=[purchase.public_id])}"
     params: dict[str, Any] = {
         "customer": customer,
         "client_reference_id": purchase.public_id,
-        "metadata": {**marks, **recovery.marks_of(purchase)},
+        "metadata": {**metadata, **recovery.stripe_metadata(purchase)},
         "success_url": return_url(purchase),
         "cancel_url": cancel_url,
     }
@@ -161,18 +162,18 @@ def _params(purchase: Purchase, customer: str) -> Facts:
         return params | {
             "mode": "subscription",
             "line_items": [{"price": price, "quantity": 1}],
-            "subscription_data": {"metadata": {**marks, "plan": purchase.offer}},
+            "subscription_data": {"metadata": {**metadata, "plan": purchase.offer}},
         }
     return params | {
         "mode": "payment",
-        "line_items": [_line(purchase)],
-        "payment_intent_data": {"metadata": marks, "description": purchase.label},
-        **methods(purchase.currency),
+        "line_items": [_line_item(purchase)],
+        "payment_intent_data": {"metadata": metadata, "description": purchase.label},
+        **payment_method_params(purchase.currency),
     }
 
 
-def _line(purchase: Purchase) -> Facts:
-    """One line for the whole order: a discount need not divide by the quantity."""
+def _line_item(purchase: Purchase) -> Facts:
+    """One line item for all packs, because a discount need not divide by the quantity."""
     brand = catalogue_cache.current().brand
     name = f"{brand.name}: {purchase.label}" if brand else purchase.label
     data = {
@@ -183,21 +184,23 @@ def _line(purchase: Purchase) -> Facts:
     return {"price_data": data, "quantity": 1}
 
 
-def methods(currency: str) -> Facts:
-    """The catalogue's ways of paying, as far as Stripe has them in this currency."""
-    wanted = list(catalogue_cache.current().policies.payment_methods)
+def payment_method_params(currency: str) -> Facts:
+    """The catalogue's payment methods, without those that Stripe does not offer in this currency."""
+    methods = list(catalogue_cache.current().policies.payment_methods)
     options: dict[str, Facts] = {}
-    if "customer_balance" in wanted:
+    if "customer_balance" in methods:
         if currency in _BANK_TRANSFERS:
             options["customer_balance"] = {
                 "funding_type": "bank_transfer",
                 "bank_transfer": _BANK_TRANSFERS[currency],
             }
         else:
-            wanted.remove("customer_balance")
-    if "wechat_pay" in wanted:
+            methods.remove("customer_balance")
+    if "wechat_pay" in methods:
         options["wechat_pay"] = {"client": "web"}
-    return {"allowed_payment_method_types": wanted} | ({"payment_method_options": options} if options else {})
+    return {"allowed_payment_method_types": methods} | (
+        {"payment_method_options": options} if options else {}
+    )
 
 
 def _email(purchase: Purchase) -> str:

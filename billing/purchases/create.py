@@ -1,7 +1,7 @@
-"""Orders: what somebody wants to buy, written down before any money is asked for.
+"""Create purchases of packs and plans, before any payment is requested.
 
-Invariants: the server decides credits, price and currency from the catalogue at the moment of the order, and
-the order never changes afterwards; the same key orders once; nothing here talks to Stripe.
+Invariants: the server sets credits, price and currency from the catalogue at creation, and they never change
+afterwards; an idempotency key creates one purchase; nothing here calls Stripe.
 """
 
 import hashlib
@@ -19,29 +19,37 @@ from billing.models import Purchase, Subscription
 from billing.promotions import redemption
 from billing.subscriptions import lifecycle
 from core.amounts import plain
+from core.errors import Refusal
 
-MOST_PACKS = 100
+MAX_PACKS = 100
 
 
-class OrderInvalid(Exception):
-    """Something in the order cannot be; `field` names it."""
+class PurchaseInvalid(Refusal):
+    """An input of the purchase is not allowed; `field` names it."""
+
+    status = 400
 
     def __init__(self, field: str, code: str, message: str) -> None:
         super().__init__(message)
         self.field, self.code = field, code
 
 
-class OrderKeyReused(Exception):
-    """The key has already ordered something else."""
+class PurchaseKeyReused(Refusal):
+    """The idempotency key has already created a different purchase."""
 
-    code = "idempotency_key_reused"
+    code, status = "idempotency_key_reused", 422
 
     def __init__(self) -> None:
-        super().__init__(_("This key was already used for another purchase. Reload the page and try again."))
+        super().__init__(
+            _(
+                "This purchase was already submitted with other details. Reload the page, or send a new"
+                " Idempotency-Key, and try again."
+            )
+        )
 
 
-class PriceChanged(Exception):
-    """The price is not any more what the buyer was shown (a sale began or ended, the catalogue changed)."""
+class PriceChanged(Refusal):
+    """The price differs from the one shown to the buyer (a sale began or ended, the catalogue changed)."""
 
     code = "price_changed"
 
@@ -49,8 +57,8 @@ class PriceChanged(Exception):
         super().__init__(_("The price has changed. Review the new price and confirm it."))
 
 
-class AlreadySubscribed(Exception):
-    """The account pays for a plan already: a change of plan is no second subscription."""
+class AlreadySubscribed(Refusal):
+    """The account is on a paid plan, which is changed instead of buying a second subscription."""
 
     code = "already_subscribed"
 
@@ -60,8 +68,8 @@ class AlreadySubscribed(Exception):
         )
 
 
-class ConfirmationNeeded(Exception):
-    """Leaving a legacy plan is for good, and nobody has said that this is understood."""
+class ConfirmationNeeded(Refusal):
+    """Leaving a legacy plan cannot be undone, and the request does not confirm it."""
 
     code = "confirmation_required"
     field = "confirm"
@@ -72,7 +80,7 @@ class ConfirmationNeeded(Exception):
         )
 
 
-def order_pack(
+def pack_purchase(
     *,
     account: Account,
     buyer: User | None,
@@ -85,20 +93,21 @@ def order_pack(
     now: datetime,
     shown: int | None = None,
 ) -> Purchase:
-    """Write down an order of packs at the price of this moment; the same key gives the same order.
+    """Create a purchase of packs at the current price; the same `key` returns the same purchase.
 
-    `shown` is the price of one pack that the buyer saw, in minor units: another one is not charged.
-    Raises OrderInvalid, OrderKeyReused, PriceChanged, offers.OfferGone, offers.CurrencyUnknown,
-    offers.PaidPlanNeeded and the refusals of promotions.
+    `shown` is the price of one pack shown to the buyer, in minor units; if it has changed, nothing is
+    created.
+    Raises PurchaseInvalid, PurchaseKeyReused, PriceChanged, offers.OfferGone, offers.CurrencyUnknown,
+    offers.PaidPlanNeeded, redemption.CodeRefused.
     """
-    wanted = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
-    if (known := _ordered(account, key, wanted)) is not None:
-        return known
-    if not 1 <= quantity <= MOST_PACKS:
-        raise OrderInvalid(
+    details = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
+    if (existing := _existing(account, key, details)) is not None:
+        return existing
+    if not 1 <= quantity <= MAX_PACKS:
+        raise PurchaseInvalid(
             "quantity",
             "out_of_range",
-            _("You can buy between 1 and %(most)s packs at once.") % {"most": MOST_PACKS},
+            _("You can buy between 1 and %(most)s packs at once.") % {"most": MAX_PACKS},
         )
     offer = offers.pack(
         key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now
@@ -122,16 +131,16 @@ def order_pack(
                 "amount": offer.amount * quantity,
                 "list_amount": offer.list_amount * quantity,
                 "currency": currency,
-                "fingerprint": _fingerprint(wanted),
+                "fingerprint": _fingerprint(details),
                 "created_at": now,
             },
         )
         if created and promotion_code:
-            redemption.discount(purchase, code=promotion_code, now=now)
-    return purchase if created else _same(purchase, wanted)
+            redemption.apply_discount(purchase, code=promotion_code, now=now)
+    return purchase if created else _matching(purchase, details)
 
 
-def order_plan(
+def plan_purchase(
     *,
     account: Account,
     buyer: User | None,
@@ -144,21 +153,20 @@ def order_plan(
     now: datetime,
     shown: int | None = None,
 ) -> Purchase:
-    """Write down the wish to subscribe; the subscription begins when its first invoice is paid.
+    """Create the purchase of a plan; the subscription begins when its first invoice is paid.
 
-    `shown` is the price that the buyer saw, in minor units: another one is not charged.
-    Raises OrderKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.OfferGone,
-    offers.CurrencyUnknown.
+    `shown` is the price shown to the buyer, in minor units; if it has changed, nothing is created.
+    Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.OfferGone,
+    offers.CurrencyUnknown, lifecycle.PlanClosed.
     """
-    wanted = {"plan": plan_key, "interval": interval, "currency": currency}
-    if (known := _ordered(account, key, wanted)) is not None:
-        return known
+    details = {"plan": plan_key, "interval": interval, "currency": currency}
+    if (existing := _existing(account, key, details)) is not None:
+        return existing
     plan, amount = offers.plan_to_buy(key=plan_key, interval=interval, currency=currency)
     if shown is not None and shown != amount:
         raise PriceChanged
     with transaction.atomic():
-        present = lifecycle.locked(account.pk)
-        _may_subscribe(present, confirm)
+        _require_new_subscription(lifecycle.locked(account.pk), confirm)
         purchase, created = Purchase.objects.get_or_create(
             account=account,
             idempotency_key=key,
@@ -172,40 +180,40 @@ def order_plan(
                 "amount": amount,
                 "list_amount": amount,
                 "currency": currency,
-                "fingerprint": _fingerprint(wanted),
+                "fingerprint": _fingerprint(details),
                 "created_at": now,
             },
         )
-    return purchase if created else _same(purchase, wanted)
+    return purchase if created else _matching(purchase, details)
 
 
-def _may_subscribe(present: Subscription, confirm: bool) -> None:
-    if present.paid:
+def _require_new_subscription(subscription: Subscription, confirm: bool) -> None:
+    if subscription.paid:
         raise AlreadySubscribed
-    if not confirm and selectors.plan_terms(present.account_id).legacy:
+    if not confirm and selectors.plan_terms(subscription.account_id).legacy:
         raise ConfirmationNeeded
 
 
 def pack_label(offer: offers.PackOffer, quantity: int) -> str:
-    """How an order is called on statements: the pack's name, how many, and the credits of all."""
-    words = ngettext(
+    """The purchase's name on statements: the pack's name, the quantity and all credits."""
+    template = ngettext(
         "%(name)s (%(credits)s credits)", "%(quantity)s × %(name)s (%(credits)s credits)", quantity
     )
     credits = plain(offer.pack.credits * quantity)
-    return words % {"name": offer.pack.name, "credits": credits, "quantity": quantity}
+    return template % {"name": offer.pack.name, "credits": credits, "quantity": quantity}
 
 
-def _ordered(account: Account, key: str, wanted: dict[str, Any]) -> Purchase | None:
-    """What this key has already ordered: a price that changed meanwhile changes nothing."""
-    found = Purchase.objects.filter(account=account, idempotency_key=key).first()
-    return None if found is None else _same(found, wanted)
+def _existing(account: Account, key: str, details: dict[str, Any]) -> Purchase | None:
+    """The purchase that this key has created, whatever the price is now. Raises PurchaseKeyReused."""
+    purchase = Purchase.objects.filter(account=account, idempotency_key=key).first()
+    return None if purchase is None else _matching(purchase, details)
 
 
-def _same(purchase: Purchase, wanted: dict[str, Any]) -> Purchase:
-    if bytes(purchase.fingerprint) != _fingerprint(wanted):
-        raise OrderKeyReused
+def _matching(purchase: Purchase, details: dict[str, Any]) -> Purchase:
+    if bytes(purchase.fingerprint) != _fingerprint(details):
+        raise PurchaseKeyReused
     return purchase
 
 
-def _fingerprint(wanted: dict[str, Any]) -> bytes:
-    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).digest()
+def _fingerprint(details: dict[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(details, sort_keys=True).encode()).digest()

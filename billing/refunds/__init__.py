@@ -1,0 +1,1 @@
+"""Refunds and disputes: each object at Stripe counts once, in whatever order its events arrive."""

@@ -1,6 +1,6 @@
-"""What staff send to a bank that asks about a disputed payment: the purchase and the use of its credits.
+"""Evidence for a disputed payment: the purchase and how its credits were used.
 
-Invariant: everything on the sheet is read from what was written when it happened.
+Invariant: everything is read from stored entries and charges; nothing is recomputed.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from billing.models import Charge, Dispute, Entry
 
 
 @dataclass(frozen=True)
-class Use:
+class ServiceUse:
     """Credits of the purchase spent on one service."""
 
     service: str
@@ -21,18 +21,18 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """The evidence on one page."""
+class Evidence:
+    """The evidence that staff send to the bank."""
 
     dispute: Dispute
     spent: Decimal
     first_use: object
     last_use: object
-    uses: list[Use]
+    uses: list[ServiceUse]
     charges: list[Charge]
 
 
-def sheet(dispute: Dispute) -> Sheet:
+def collect(dispute: Dispute) -> Evidence:
     """Collect the evidence for a dispute; the newest 100 charges that its credits paid for."""
     entries = Entry.objects.filter(
         account_id=dispute.account_id, kind=Entry.Kind.CHARGE, grant__purchase_id=dispute.purchase_id
@@ -43,8 +43,8 @@ def sheet(dispute: Dispute) -> Sheet:
     sums: dict[str, list[Decimal]] = {}
     for pk, service in charges.values_list("pk", "service"):
         sums.setdefault(service, []).append(-by_charge[pk])
-    uses = [Use(service, sum(parts, Decimal(0)), len(parts)) for service, parts in sums.items()]
-    return Sheet(
+    uses = [ServiceUse(service, sum(parts, Decimal(0)), len(parts)) for service, parts in sums.items()]
+    return Evidence(
         dispute=dispute,
         spent=-(facts["sum"] or Decimal(0)),
         first_use=facts["first"],

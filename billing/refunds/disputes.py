@@ -1,7 +1,7 @@
-"""A bank pulls a payment back: the credits are frozen at once, and the bank's decision settles it.
+"""Disputes: take back the credits of a payment that a bank withdraws, and restore them when it is won.
 
-Invariants: a dispute takes its purchase's credits once (what was spent becomes debt) and a won one restores
-exactly that, once; its end is final, so that late news of an earlier state changes nothing.
+Invariants: a dispute takes its purchase's credits once (credits already spent become debt), and winning it
+restores exactly that, once; a closed dispute is final, so a late event of an earlier status changes nothing.
 """
 
 from datetime import UTC, datetime
@@ -15,15 +15,15 @@ from billing.promotions import referrals
 from billing.stripe_gateway import Facts
 
 
-def follow(facts: Facts, now: datetime) -> Dispute | None:
-    """Bring a dispute to what Stripe says of it. None: the payment is none of ours."""
+def apply_stripe_dispute(facts: Facts, now: datetime) -> Dispute | None:
+    """Bring a dispute to its status at Stripe, creating it if needed. None: no purchase has its payment."""
     payment = facts.get("payment_intent")
     payment_id = payment["id"] if isinstance(payment, dict) else payment
-    row = Purchase.objects.filter(stripe_payment_id=payment_id or "-").first()
-    if row is None:
+    disputed = Purchase.objects.filter(stripe_payment_id=payment_id or "-").first()
+    if disputed is None:
         return None
     with transaction.atomic():
-        purchase = fulfilment.locked(row.pk)
+        purchase = fulfilment.lock_purchase(disputed.pk)
         dispute, created = Dispute.objects.get_or_create(
             stripe_dispute_id=facts["id"],
             defaults={
@@ -33,30 +33,30 @@ def follow(facts: Facts, now: datetime) -> Dispute | None:
                 "amount": int(facts["amount"]),
                 "currency": str(facts["currency"]),
                 "reason": str(facts.get("reason") or ""),
-                "evidence_due_at": _due(facts),
+                "evidence_due_at": _evidence_due_at(facts),
                 "created_at": now,
             },
         )
         if dispute.status == Dispute.Status.OPEN:
-            _move(dispute, purchase, str(facts["status"]), created, now)
+            _apply_status(dispute, purchase, str(facts["status"]), created, now)
     return dispute
 
 
-def _move(dispute: Dispute, purchase: Purchase, status: str, fresh: bool, now: datetime) -> None:
-    # Inquiries (warning_…) ask questions; no money has moved.
+def _apply_status(dispute: Dispute, purchase: Purchase, status: str, is_new: bool, now: datetime) -> None:
+    # Inquiries (warning_…) move no money.
     won = status in {"won", "warning_closed", "prevented"}
     dispute.stripe_status = status
     if won:
         dispute.status, dispute.closed_at = Dispute.Status.WON, now
     elif status == "lost":
         dispute.status, dispute.closed_at = Dispute.Status.LOST, now
-        transaction.on_commit(lambda: referrals.purchase_undone(purchase, now), robust=True)
+        transaction.on_commit(lambda: referrals.take_back_rewards(purchase, now), robust=True)
     dispute.save()
     if won:
-        clawbacks.give_back(dispute, purchase, now, why="won")
+        clawbacks.restore_credits(dispute, purchase, now, why="won")
     elif not status.startswith("warning"):
-        clawbacks.take(dispute, purchase, now)
-    if fresh and dispute.status == Dispute.Status.OPEN:
+        clawbacks.take_back(dispute, purchase, now)
+    if is_new and dispute.status == Dispute.Status.OPEN:
         emails.queue(
             account_id=dispute.account_id,
             template="disputed",
@@ -66,6 +66,6 @@ def _move(dispute: Dispute, purchase: Purchase, status: str, fresh: bool, now: d
         )
 
 
-def _due(facts: Facts) -> datetime | None:
+def _evidence_due_at(facts: Facts) -> datetime | None:
     seconds = (facts.get("evidence_details") or {}).get("due_by")
     return datetime.fromtimestamp(int(seconds), tz=UTC) if seconds else None

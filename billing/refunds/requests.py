@@ -1,27 +1,38 @@
-"""Money back for what is unspent of a purchase.
+"""Refunds: requests, decisions of staff, the call to Stripe, and the updates received from Stripe.
 
-Invariants: spent credits are not refunded; the credits leave the balance at the approval, in the same
-transaction that fixes the sum, before Stripe is asked; a refund that fails at the bank brings exactly those
-credits back; each refund of Stripe's counts once, however often and in whatever order its news comes.
+Invariants: spent credits are not refunded on request; the credits leave the balance at the approval, in the
+transaction that fixes the amount, before Stripe is called; a refund that fails at the bank restores exactly
+those credits; each refund at Stripe counts once, whatever the number and order of its events; a refund made
+in Stripe's dashboard takes back the credits it paid for, and credits already spent become debt.
+Lock order: purchase, refund, wallet.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from billing import ledger, minor_units, selectors, stripe_gateway
 from billing.models import Purchase, Refund
-from billing.payments import fulfilment
-from billing.refunds import stripe_refunds
+from billing.notifications import emails
+from billing.payments import clawbacks, fulfilment
+from billing.promotions import referrals
+from billing.stripe_gateway import Facts
+from core.amounts import plain
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 
+FAILED_AT_STRIPE = {"failed", "canceled"}  # Stripe's final statuses of a refund whose money did not leave
 
-class RefundRefused(Exception):
-    """No refund can be asked for, or made. `code` says why, for programs; the text, for people."""
+
+class RefundRefused(Refusal):
+    """A refund cannot be requested, or made."""
 
     field = "purchase"
 
@@ -32,15 +43,18 @@ class RefundRefused(Exception):
 
 @dataclass(frozen=True)
 class Refundable:
-    """What would go back now: minor units for so many unspent credits, and until when it may be asked."""
+    """What can be refunded now: minor units for the unspent credits, and the end of the refund window."""
 
     amount: int
     credits: Decimal
     ends_at: datetime
 
 
+# Requests and decisions
+
+
 def refundable(purchase: Purchase, now: datetime) -> Refundable:
-    """What of a purchase can go back now. Raises RefundRefused with the reason when nothing can."""
+    """What of a purchase can be refunded now. Raises RefundRefused with the reason when nothing can."""
     days = catalogue_cache.current().policies.refund_window_days
     if days is None:
         raise RefundRefused("not_refundable", _("Purchases cannot be refunded here. Contact support."))
@@ -65,73 +79,72 @@ def refundable(purchase: Purchase, now: datetime) -> Refundable:
 
 
 def amount_for(purchase: Purchase, credits: Decimal) -> int:
-    """Minor units that so many unspent credits cost, rounded down, at most what is left of the payment."""
+    """The price of so many unspent credits in minor units, rounded down, at most what is not refunded yet."""
     if not purchase.credits:
         return 0
     share = (Decimal(purchase.amount) * credits / purchase.credits).to_integral_value(ROUND_FLOOR)
     return min(minor_units.payable(int(share), purchase.currency), purchase.amount - purchase.refunded)
 
 
-def request(*, purchase: Purchase, user: User | None, wish: str, now: datetime) -> Refund:
-    """Ask for a refund. Raises RefundRefused."""
+def create(*, purchase: Purchase, user: User | None, wish: str, now: datetime) -> Refund:
+    """Request a refund; `wish` is the buyer's message. Raises RefundRefused."""
     with transaction.atomic():
-        held = fulfilment.locked(purchase.pk)
-        sum_ = refundable(held, now)
-        refund = Refund.objects.create(
-            account_id=held.account_id,
-            purchase=held,
-            amount=sum_.amount,
-            currency=held.currency,
-            credits=sum_.credits,
+        purchase = fulfilment.lock_purchase(purchase.pk)
+        offer = refundable(purchase, now)
+        return Refund.objects.create(
+            account_id=purchase.account_id,
+            purchase=purchase,
+            amount=offer.amount,
+            currency=purchase.currency,
+            credits=offer.credits,
             wish=wish[:1000],
             requested_by=user,
             created_at=now,
         )
-    return refund
 
 
 def refuse(refund: Refund, *, actor: str, reason: str, now: datetime) -> None:
-    """Staff refuse a request, with the reason that the buyer reads. Raises RefundRefused when decided."""
+    """Refuse a request; the buyer is sent the reason. Raises RefundRefused when it is already decided."""
     with transaction.atomic():
-        held = _requested(refund)
-        held.status, held.decided_by, held.decision = Refund.Status.REFUSED, actor, reason[:1000]
-        held.decided_at = held.closed_at = now
-        held.save()
-        stripe_refunds.tell(held, "refund_refused", now)
+        refund = _lock_requested(refund)
+        refund.status, refund.decided_by, refund.decision = Refund.Status.REFUSED, actor, reason[:1000]
+        refund.decided_at = refund.closed_at = now
+        refund.save()
+        _queue_email(refund, "refund_refused", now)
 
 
 def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund:
-    """Staff approve: the unspent credits leave the balance and the sum is theirs; then Stripe is asked.
+    """Approve a request: the unspent credits leave the balance and set the amount, then Stripe is called.
 
-    What was spent since the request is not refunded. Raises RefundRefused when nothing is left or it is
-    decided already. When Stripe cannot be reached the refund stays approved and is sent later by itself.
+    Credits spent since the request are not refunded. When Stripe cannot be reached, the refund stays approved
+    and `send_approved` sends it later. Raises RefundRefused when nothing is left or it is already decided.
     """
     with transaction.atomic():
-        purchase = fulfilment.locked(refund.purchase_id)
-        held = _requested(refund)
-        taken = ledger.claw_back(
-            account_id=held.account_id,
+        purchase = fulfilment.lock_purchase(refund.purchase_id)
+        refund = _lock_requested(refund)
+        clawback = ledger.claw_back(
+            account_id=refund.account_id,
             purchase_id=purchase.pk,
-            key=held.key,
+            key=refund.key,
             unspent_only=True,
-            reason=f"refund {held.public_id}",
+            reason=f"refund {refund.public_id}",
             actor=actor,
             now=now,
         )
-        amount = amount_for(purchase, taken.credits)
+        amount = amount_for(purchase, clawback.credits)
         if amount <= 0:
             raise RefundRefused(
                 "nothing_unspent", _("All credits of this purchase have been spent since the request.")
             )
-        fulfilment.give_back(purchase, amount)
-        held.status, held.amount, held.credits = Refund.Status.APPROVED, amount, taken.credits
-        held.decided_by, held.decision, held.decided_at = actor, reason[:1000], now
-        held.save()
-    return send(held, now)
+        fulfilment.add_refunded_amount(purchase, amount)
+        refund.status, refund.amount, refund.credits = Refund.Status.APPROVED, amount, clawback.credits
+        refund.decided_by, refund.decision, refund.decided_at = actor, reason[:1000], now
+        refund.save()
+    return send(refund, now)
 
 
 def send(refund: Refund, now: datetime) -> Refund:
-    """Ask Stripe for an approved refund. The same call may be repeated: Stripe knows its key."""
+    """Create an approved refund at Stripe. Safe to repeat: the idempotency key is the refund's."""
     if refund.status != Refund.Status.APPROVED:
         return refund
     payment = Purchase.objects.values_list("stripe_payment_id", flat=True).get(pk=refund.purchase_id)
@@ -142,23 +155,199 @@ def send(refund: Refund, now: datetime) -> Refund:
     except stripe_gateway.Unreachable as error:
         Refund.objects.filter(pk=refund.pk).update(trouble=str(error)[:500])
     except stripe_gateway.StripeProblem as error:
-        stripe_refunds.fail(refund.pk, str(error), now)
+        mark_failed(refund.pk, str(error), now)
     else:
-        stripe_refunds.follow(facts, now)
+        apply_stripe_refund(facts, now)
     refund.refresh_from_db()
     return refund
 
 
-def send_waiting(now: datetime) -> int:
-    """Send what was approved while Stripe could not be reached, or by a process that died."""
-    waiting = list(Refund.objects.filter(status=Refund.Status.APPROVED).order_by("pk")[:100])
-    for refund in waiting:
+def send_approved(now: datetime) -> int:
+    """Send refunds approved while Stripe could not be reached or before a process died; the number sent."""
+    approved = list(Refund.objects.filter(status=Refund.Status.APPROVED).order_by("pk")[:100])
+    for refund in approved:
         send(refund, now)
-    return len(waiting)
+    return len(approved)
 
 
-def _requested(refund: Refund) -> Refund:
-    held = Refund.objects.select_for_update().get(pk=refund.pk)
-    if held.status != Refund.Status.REQUESTED:
+# Updates received from Stripe
+
+
+def apply_stripe_refund(facts: Facts, now: datetime) -> Refund | None:
+    """Bring a refund to its status at Stripe, creating it if needed. None: no purchase has its payment."""
+    with transaction.atomic():
+        refund = _find(facts) or _create_from_stripe(facts, now)
+        if refund is None:
+            return None
+        _purchase, refund = _lock(refund)
+        if refund.stripe_refund_id is None:
+            refund.stripe_refund_id = facts["id"]
+            refund.save(update_fields=["stripe_refund_id"])
+        status = str(facts.get("status") or "pending")
+        if status in FAILED_AT_STRIPE:
+            mark_failed(refund.pk, str(facts.get("failure_reason") or status), now)
+        elif status == "succeeded" and refund.status in {Refund.Status.APPROVED, Refund.Status.PENDING}:
+            refund.status, refund.closed_at, refund.trouble = Refund.Status.DONE, now, ""
+            refund.save(update_fields=["status", "closed_at", "trouble"])
+            _queue_email(refund, "refunded", now)
+            _take_back_rewards(refund.purchase_id, now)
+        elif refund.status == Refund.Status.APPROVED:
+            refund.status, refund.trouble = Refund.Status.PENDING, ""
+            refund.save(update_fields=["status", "trouble"])
+    return refund
+
+
+def apply_refunded_total(purchase: Purchase, total: int, now: datetime) -> None:
+    """Take back the credits for a charge's total refunded amount that no recorded refund covers.
+
+    An event of the missing refund that arrives later finds the row created here and is not counted again.
+    The total also contains refunds that have failed since.
+    """
+    with transaction.atomic():
+        purchase = fulfilment.lock_purchase(purchase.pk)
+        unsent = Q(status=Refund.Status.FAILED, stripe_refund_id=None)
+        undecided = Q(status__in=[Refund.Status.REQUESTED, Refund.Status.REFUSED])
+        recorded = sum(purchase.refunds.exclude(unsent | undecided).values_list("amount", flat=True))
+        if total > recorded and purchase.status == Purchase.Status.PAID:
+            _record_refunded(purchase, total - recorded, None, now)
+
+
+def mark_failed(refund_id: UUID, reason: str, now: datetime) -> None:
+    """The money did not leave: restore the credits and show staff the reason."""
+    with transaction.atomic():
+        purchase, refund = _lock(Refund.objects.get(pk=refund_id))
+        if refund.status in {Refund.Status.FAILED, Refund.Status.REFUSED, Refund.Status.REQUESTED}:
+            return
+        refund.status, refund.trouble, refund.closed_at = Refund.Status.FAILED, reason[:500], now
+        refund.save(update_fields=["status", "trouble", "closed_at"])
+        fulfilment.add_refunded_amount(purchase, -refund.amount)
+        clawbacks.restore_credits(refund, purchase, now, why="failed")
+        _queue_email(refund, "refund_failed", now)
+
+
+def failed_first(refunds: Iterable[Facts]) -> list[Facts]:
+    """Stripe's refunds in the order of application: a failed one frees the amount for the next."""
+    return sorted(
+        refunds, key=lambda refund: (refund.get("status") not in FAILED_AT_STRIPE, refund.get("created") or 0)
+    )
+
+
+def _find(facts: Facts) -> Refund | None:
+    """The refund with Stripe's id, else the one named in the metadata of our call.
+
+    A refund that was marked as failed without Stripe's id is not found by its name: if its money has left
+    after all, the credits that were restored have to be taken back anew.
+    """
+    found = Refund.objects.filter(stripe_refund_id=facts["id"]).first()
+    if found is not None:
+        return found
+    named = Refund.with_public_id(str((facts.get("metadata") or {}).get("refund", "")))
+    if named is None or named.stripe_refund_id or named.status == Refund.Status.FAILED:
+        return None
+    return named
+
+
+def _create_from_stripe(facts: Facts, now: datetime) -> Refund | None:
+    """Record a refund made in Stripe's dashboard, or missing here after an older backup was restored."""
+    refunded = Purchase.objects.filter(stripe_payment_id=facts.get("payment_intent") or "-").first()
+    if refunded is None:
+        return None
+    purchase = fulfilment.lock_purchase(refunded.pk)
+    existing = Refund.objects.filter(stripe_refund_id=facts["id"]).first()
+    if existing is not None:  # created by a concurrent event before the lock was free
+        return existing
+    amount, stripe_id = int(facts["amount"]), str(facts["id"])
+    if purchase.status != Purchase.Status.PAID:
+        _append_reason(purchase, f"{amount} {purchase.currency.upper()} refunded at Stripe ({stripe_id})")
+        return None
+    if str(facts.get("status")) in FAILED_AT_STRIPE:
+        # Recorded, so that a late event of an earlier status takes nothing back.
+        return _create(purchase, amount, stripe_id, now, status=Refund.Status.FAILED)
+    unnamed = purchase.refunds.filter(stripe_refund_id=None, status=Refund.Status.DONE, requested_by=None)
+    match = unnamed.filter(amount=amount).first() or unnamed.filter(amount__gt=amount).first()
+    if match is None:
+        return _record_refunded(purchase, amount, stripe_id, now)
+    return match if match.amount == amount else _split(match, purchase, amount, stripe_id, now)
+
+
+def _split(total: Refund, purchase: Purchase, amount: int, stripe_id: str, now: datetime) -> Refund:
+    """Replace the row of a total that covered several refunds by this refund and a row for the rest."""
+    total.status = Refund.Status.FAILED
+    total.save(update_fields=["status"])
+    fulfilment.add_refunded_amount(purchase, -total.amount)
+    purchase.refresh_from_db(fields=["refunded"])
+    clawbacks.restore_credits(total, purchase, now, why="split")
+    rest = total.amount - amount
+    total.delete()
+    _record_refunded(purchase, rest, None, now)
+    return _record_refunded(purchase, amount, stripe_id, now)
+
+
+def _record_refunded(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime) -> Refund:
+    """Record money refunded at Stripe and take back its credits; credits already spent become debt."""
+    refund = _create(purchase, amount, stripe_id, now, status=Refund.Status.DONE)
+    fulfilment.add_refunded_amount(purchase, amount)
+    purchase.refresh_from_db(fields=["refunded"])
+    clawbacks.take_back(refund, purchase, now)
+    _take_back_rewards(purchase.pk, now)
+    return refund
+
+
+def _create(purchase: Purchase, amount: int, stripe_id: str | None, now: datetime, *, status: str) -> Refund:
+    return Refund.objects.create(
+        account_id=purchase.account_id,
+        purchase=purchase,
+        amount=amount,
+        currency=purchase.currency,
+        status=status,
+        stripe_refund_id=stripe_id,
+        decided_by="Stripe",
+        created_at=now,
+        decided_at=now,
+        closed_at=now,
+    )
+
+
+def _append_reason(purchase: Purchase, text: str) -> None:
+    """Add to the reason that staff see beside a quarantined payment."""
+    if text not in purchase.trouble:
+        purchase.trouble = f"{purchase.trouble}; {text}"[-500:]
+        purchase.save(update_fields=["trouble"])
+
+
+def _take_back_rewards(purchase_id: UUID, now: datetime) -> None:
+    """After a full refund, take back the rewards that the purchase earned (in their own transactions)."""
+    purchase = Purchase.objects.get(pk=purchase_id)
+    if purchase.refunded >= purchase.amount:
+        transaction.on_commit(lambda: referrals.take_back_rewards(purchase, now), robust=True)
+
+
+def _lock(refund: Refund) -> tuple[Purchase, Refund]:
+    """Purchase and refund with their rows locked; the purchase first, because claims affect each other."""
+    purchase = fulfilment.lock_purchase(refund.purchase_id)
+    return purchase, Refund.objects.select_for_update().get(pk=refund.pk)
+
+
+def _lock_requested(refund: Refund) -> Refund:
+    refund = Refund.objects.select_for_update().get(pk=refund.pk)
+    if refund.status != Refund.Status.REQUESTED:
         raise RefundRefused("already_decided", _("This request was already decided."))
-    return held
+    return refund
+
+
+def _queue_email(refund: Refund, template: str, now: datetime) -> None:
+    emails.queue(
+        account_id=refund.account_id,
+        template=template,
+        key=f"{template}:{refund.pk.hex}",
+        context={
+            "label": refund.purchase.label,
+            "amount": refund.amount,
+            "currency": refund.currency,
+            "credits": plain(refund.credits),
+            "decision": refund.decision,
+            "trouble": refund.trouble,
+            "purchase": refund.purchase.public_id,
+        },
+        now=now,
+    )

@@ -79,7 +79,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
         form = Reasoned(request.POST or None)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"
-            after = fulfilment.release(purchase, actor=actor, now=timezone.now())
+            after = fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now())
             messages.success(
                 request, _("New status of the purchase: %(state)s") % {"state": after.get_status_display()}
             )
@@ -170,7 +170,7 @@ class DisputeAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("Dispute evidence"),
-            "sheet": dispute_evidence.sheet(dispute),
+            "sheet": dispute_evidence.collect(dispute),
         }
         return render(request, "admin/billing/evidence.html", context)
 

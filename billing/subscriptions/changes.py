@@ -23,7 +23,7 @@ from pricing.models import Plan
 def confirm(account: Account, token: str, now: datetime) -> Subscription:
     """Do what a preview showed. Raises Stale, ChangeRefused, stripe_gateway.Declined and its other errors.
 
-    A `subscribe` is not done here: it goes through a payment page (billing.purchases.order_plan).
+    A `subscribe` is not done here: it goes through a payment page (billing.purchases.create.plan_purchase).
     """
     facts = previews.read_token(account, token)
     with transaction.atomic():

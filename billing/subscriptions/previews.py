@@ -179,7 +179,7 @@ def _proration(
 ) -> int:
     price = stripe_prices.price_of(plan_key=plan.key, interval=interval, currency=currency, amount=amount)
     told = stripe_gateway.preview_change(
-        customer=cards.customer_of(account),
+        customer=cards.ensure_customer(account),
         subscription_id=str(present.stripe_subscription_id),
         item=present.stripe_item_id,
         price=price,

@@ -249,7 +249,7 @@ def record_invoice(invoice: Facts, subscription: Facts, now: datetime) -> Purcha
         receipt_url=str(invoice.get("hosted_invoice_url") or ""),
         account=told.account.public_id,
     )
-    return fulfilment.paid(purchase.pk, payment, now)
+    return fulfilment.record_payment(purchase.pk, payment, now)
 
 
 def _ordered(invoice: Facts, subscription: Facts, told: Told) -> Purchase | None:

@@ -26,8 +26,8 @@ REFUSALS = (
     offers.CurrencyUnknown,
     offers.PaidPlanNeeded,
     redemption.CodeRefused,
-    create.OrderInvalid,
-    create.OrderKeyReused,
+    create.PurchaseInvalid,
+    create.PurchaseKeyReused,
     create.PriceChanged,
 )
 UNREACHABLE = gettext_lazy(
@@ -68,7 +68,7 @@ def order(request: AccountRequest) -> HttpResponse:
     told = form.cleaned_data
     now = timezone.now()
     try:
-        purchase = create.order_pack(
+        purchase = create.pack_purchase(
             account=request.account,
             buyer=request.user,
             origin=Purchase.Origin.PAGE,
@@ -119,7 +119,7 @@ def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
     purchase = find(request, public_id)
     # If Stripe cannot tell now, the webhook or the reconciliation will; the page says that it waits.
     with contextlib.suppress(stripe_gateway.StripeProblem, stripe_sync.NotOurs, lifecycle.PlanClosed):
-        purchase = checkout.refresh(purchase, timezone.now())
+        purchase = checkout.refresh_from_stripe(purchase, timezone.now())
     return render(request, "billing/purchase_return.html", _outcome(request, purchase))
 
 
@@ -202,7 +202,7 @@ def _shelf(request: AccountRequest, currency: str | None) -> dict[str, Any]:
         "currencies": offers.currencies(),
         "needs_plan": any(not offer.allowed for offer in shelf),
         "may_buy": request.membership.may_buy,
-        "most": create.MOST_PACKS,
+        "most": create.MAX_PACKS,
     }
 
 

@@ -8,7 +8,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import BillingProfile
-from billing.purchases.create import MOST_PACKS
+from billing.purchases.create import MAX_PACKS
 
 
 def _threshold() -> forms.DecimalField:
@@ -29,7 +29,7 @@ class OrderForm(forms.Form):
     quantity = forms.IntegerField(
         label=_("Quantity"),
         min_value=1,
-        max_value=MOST_PACKS,
+        max_value=MAX_PACKS,
         initial=1,
         widget=forms.NumberInput(attrs={"inputmode": "numeric", "class": "input-figure"}),
     )

@@ -27,7 +27,7 @@ REFUSALS = (
     previews.Stale,
     create.AlreadySubscribed,
     create.ConfirmationNeeded,
-    create.OrderKeyReused,
+    create.PurchaseKeyReused,
     create.PriceChanged,
     lifecycle.PlanClosed,
 )
@@ -93,7 +93,7 @@ def _confirm(request: AccountRequest, key: str, now: datetime) -> HttpResponse:
     if facts["plan"] != key:
         raise previews.Stale
     if facts["kind"] == "subscribe":
-        order = create.order_plan(
+        order = create.plan_purchase(
             account=request.account,
             buyer=request.user,
             origin=Purchase.Origin.PAGE,

@@ -62,7 +62,7 @@ def invoice(request: AccountRequest, public_id: str) -> HttpResponse:
 def invoice_pdf(request: AccountRequest, public_id: str) -> HttpResponse:
     """The same as a PDF."""
     found = _invoiced(request, public_id)
-    answer = HttpResponse(pdf.of(found), content_type="application/pdf")
+    answer = HttpResponse(pdf.render(found), content_type="application/pdf")
     answer["Content-Disposition"] = f'attachment; filename="invoice-{found.invoice_number}.pdf"'
     return answer
 
@@ -80,7 +80,7 @@ def refund(request: AccountRequest, public_id: str) -> HttpResponse:
         form = RefundForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             wish = form.cleaned_data["wish"]
-            requests.request(purchase=found, user=request.user, wish=wish, now=now)
+            requests.create(purchase=found, user=request.user, wish=wish, now=now)
             messages.success(request, _("Refund requested. We will answer by e-mail."))
             return redirect("purchase", found.public_id)
     except requests.RefundRefused as refusal:

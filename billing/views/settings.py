@@ -19,7 +19,7 @@ from billing import offers, selectors, stripe_gateway
 from billing.models import BillingProfile
 from billing.notifications import low_credit_alerts
 from billing.payments import cards
-from billing.purchases import auto_top_up, auto_top_up_settings
+from billing.purchases import auto_top_up
 from billing.views.buy import UNREACHABLE, form_key, see_other
 from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from core.amounts import plain
@@ -39,7 +39,7 @@ def billing(request: AccountRequest) -> HttpResponse:
         "profile": selectors.profile_of(account_id),
         "rows": [(purchase, left.get(purchase.pk, 0)) for purchase in recent],
         "alert": low_credit_alerts.settings_of(account_id),
-        "top_up": auto_top_up_settings.of(account_id),
+        "top_up": auto_top_up.settings_of(account_id),
         "policies": catalogue_cache.current().policies,
         "may_buy": request.membership.may_buy,
     }
@@ -73,13 +73,13 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
     """What is bought by itself, and why it last was or was not."""
     now = timezone.now()
     account_id = request.account.pk
-    saved = auto_top_up_settings.of(account_id)
+    saved = auto_top_up.settings_of(account_id)
     currency = saved.currency or offers.chosen_currency(None)
     shelf = offers.packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
     form = AutoTopUpForm(
         request.POST or None,
         packs=[(offer.key, offer.pack.name) for offer in shelf if offer.allowed],
-        most=auto_top_up_settings.largest_count(),
+        most=auto_top_up.max_monthly_count(),
         initial=_top_up_initial(saved, currency) if saved.pack else _top_up_suggestion(account_id, shelf),
     )
     if request.method == "POST" and form.is_valid():
@@ -88,10 +88,10 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
                 **form.cleaned_data,
                 "monthly_amount": _minor(form.cleaned_data["monthly_amount"], currency),
             }
-            auto_top_up_settings.change(
+            auto_top_up.change_settings(
                 account_id=account_id, currency=currency, user=request.user, now=now, **told
             )
-        except auto_top_up_settings.SettingsInvalid as refusal:
+        except auto_top_up.SettingsInvalid as refusal:
             form.add_error(refusal.field, str(refusal))
         else:
             messages.success(request, _("Automatic top-up saved."))
@@ -116,7 +116,7 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
 def save_card(request: AccountRequest) -> HttpResponse:
     """On to Stripe's page on which a card is saved."""
     try:
-        return see_other(cards.saving_page(request.account, key=form_key(request)))
+        return see_other(cards.setup_page_url(request.account, key=form_key(request)))
     except stripe_gateway.StripeProblem:
         messages.error(request, UNREACHABLE)
         return redirect("auto_top_up")
@@ -128,7 +128,7 @@ def save_card(request: AccountRequest) -> HttpResponse:
 def card_saved(request: AccountRequest) -> HttpResponse:
     """Back from saving a card: Stripe is asked, so that the page need not wait for the webhook."""
     try:
-        if cards.save_from_session(request.account, request.GET.get("session", ""), timezone.now()):
+        if cards.save_card_from_session(request.account, request.GET.get("session", "")):
             messages.success(request, _("Card saved."))
     except stripe_gateway.StripeProblem:
         messages.info(request, _("Your card is shown here as soon as Stripe confirms it."))
@@ -141,7 +141,7 @@ def card_saved(request: AccountRequest) -> HttpResponse:
 def portal(request: AccountRequest) -> HttpResponse:
     """On to Stripe's own page for card and address."""
     try:
-        return see_other(cards.portal_page(request.account))
+        return see_other(cards.portal_url(request.account))
     except stripe_gateway.StripeProblem:
         messages.error(request, UNREACHABLE)
         return redirect("billing")
@@ -174,7 +174,7 @@ def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
 def _top_up_suggestion(account_id: UUID, shelf: list[offers.PackOffer]) -> dict[str, Any]:
     """For whoever sets it up: the alert's threshold, the smallest pack, three of it a month."""
     first = next((offer for offer in shelf if offer.allowed), None)
-    most = min(3, max(1, auto_top_up_settings.largest_count()))
+    most = min(3, max(1, auto_top_up.max_monthly_count()))
     amount = offers.major_units(first.amount * most, first.currency) if first else Decimal(0)
     return {
         "below": plain(low_credit_alerts.settings_of(account_id).below),
@@ -187,7 +187,7 @@ def _top_up_suggestion(account_id: UUID, shelf: list[offers.PackOffer]) -> dict[
 def _minor(amount: Decimal, currency: str) -> int:
     minor = amount.scaleb(get_currency_precision(currency.upper()))
     if minor != int(minor):
-        raise auto_top_up_settings.SettingsInvalid(
+        raise auto_top_up.SettingsInvalid(
             "monthly_amount",
             "too_precise",
             _("This currency has fewer decimal places. Remove some decimals."),

@@ -1,0 +1,1 @@
+"""Stripe events: stored before they are answered, applied once, and completed by reconciliation."""

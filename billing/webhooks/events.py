@@ -1,8 +1,8 @@
-"""The inbox: every event of Stripe's, stored before it is answered, applied once, visible until it is done.
+"""Stripe events: stored before they are answered, applied once, visible to staff until they are done.
 
-Invariants: an event is marked done in the transaction of its effect, under its row's lock, so that a crash
-or a failing database leaves it waiting; what Stripe must be asked for is fetched before that transaction;
-an event of another mode or another Stripe account never gets in.
+Invariants: an event is marked done in the transaction of its effect, under its row lock, so a crash or a
+database error leaves it waiting; calls to Stripe are made before that transaction; events of another mode or
+another Stripe account are never stored.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,25 +20,25 @@ from billing.webhooks import handlers
 
 log = structlog.get_logger(__name__)
 BACKOFF_MINUTES = (1, 2, 5, 15, 60, 240)
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 
 
-class NotForUs(Exception):
-    """An event of the other mode, or of another Stripe account."""
+class WrongStripeAccount(Exception):
+    """The event belongs to the other mode (test or live), or to another Stripe account."""
 
 
 def receive(payload: bytes, signature: str | None, now: datetime) -> StripeEvent:
-    """Verify and store an event; when this returns it is committed. Repeats return what is stored.
+    """Verify and store a webhook's event, committed on return. A repeated event returns the stored one.
 
-    Raises stripe_gateway.SignatureInvalid, NotForUs.
+    Raises stripe_gateway.SignatureInvalid, WrongStripeAccount.
     """
     return store(stripe_gateway.verified_event(payload, signature), now, source="webhook")
 
 
 def store(event: Facts, now: datetime, *, source: str) -> StripeEvent:
-    """Keep an event that Stripe is known to have sent. Raises NotForUs."""
-    _require_ours(event)
-    row, _created = StripeEvent.objects.get_or_create(
+    """Store an event that is known to come from Stripe. Raises WrongStripeAccount."""
+    _require_own_account(event)
+    stored, _created = StripeEvent.objects.get_or_create(
         stripe_id=event["id"],
         defaults={
             "type": event["type"],
@@ -49,13 +49,13 @@ def store(event: Facts, now: datetime, *, source: str) -> StripeEvent:
             "received_at": now,
         },
     )
-    return row
+    return stored
 
 
 def process(event_id: int, now: datetime) -> StripeEvent:
-    """Apply a stored event unless that is done. What goes wrong is kept on the row, not raised.
+    """Apply a stored event that is waiting. Errors are stored with the event, not raised.
 
-    Twenty at once: one applies it, the others wait for the row and find it done.
+    Concurrent calls: one applies the event, the others wait for its row lock and find it done.
     """
     event = StripeEvent.objects.get(pk=event_id)
     if event.state not in StripeEvent.WAITING:
@@ -68,7 +68,7 @@ def process(event_id: int, now: datetime) -> StripeEvent:
             return _apply(event, handler, now)
         except stripe_sync.Outdated:
             return _apply(event, handler, now)
-    except (handlers.Quarantine, stripe_sync.NotOurs, lifecycle.PlanClosed) as reason:
+    except (handlers.EventNotUnderstood, stripe_sync.NotOurs, lifecycle.PlanClosed) as reason:
         return _close(event, StripeEvent.State.QUARANTINED, str(reason), now)
     except (stripe_gateway.NotAtStripe, AttributeError, KeyError, TypeError, ValueError) as error:
         # An unknown object, or a shape that we do not understand: nothing was applied, a person looks at it.
@@ -79,21 +79,21 @@ def process(event_id: int, now: datetime) -> StripeEvent:
 
 
 def _apply(event: StripeEvent, handler: handlers.Handler, now: datetime) -> StripeEvent:
-    facts = handler.fetch(event.payload["data"]["object"])
+    fetched = handler.fetch(event.payload["data"]["object"])
     with transaction.atomic():
-        held = StripeEvent.objects.select_for_update().get(pk=event.pk)
-        if held.state not in StripeEvent.WAITING:
-            return held
-        known = handler.apply(facts, now)
-        held.state = StripeEvent.State.DONE if known else StripeEvent.State.IGNORED
-        held.attempts, held.trouble, held.processed_at = held.attempts + 1, "", now
-        held.save(update_fields=["state", "attempts", "trouble", "processed_at"])
-    return held
+        event = StripeEvent.objects.select_for_update().get(pk=event.pk)
+        if event.state not in StripeEvent.WAITING:
+            return event
+        relevant = handler.apply(fetched, now)
+        event.state = StripeEvent.State.DONE if relevant else StripeEvent.State.IGNORED
+        event.attempts, event.trouble, event.processed_at = event.attempts + 1, "", now
+        event.save(update_fields=["state", "attempts", "trouble", "processed_at"])
+    return event
 
 
 def process_waiting(now: datetime, *, limit: int = 200) -> int:
-    """Apply what is waiting: events whose process died, and failed ones whose time has come again."""
-    due = StripeEvent.objects.filter(state__in=StripeEvent.WAITING, attempts__lt=MOST_ATTEMPTS)
+    """Apply waiting events: those whose process died, and failed ones whose next attempt is due."""
+    due = StripeEvent.objects.filter(state__in=StripeEvent.WAITING, attempts__lt=MAX_ATTEMPTS)
     due = due.filter(Q(next_try_at=None) | Q(next_try_at__lte=now))
     ids = list(due.order_by("happened_at", "pk").values_list("pk", flat=True)[:limit])
     for event_id in ids:
@@ -102,13 +102,13 @@ def process_waiting(now: datetime, *, limit: int = 200) -> int:
 
 
 def retry(event: StripeEvent, now: datetime) -> StripeEvent:
-    """Staff ask for another try, whatever became of the event."""
-    waiting = StripeEvent.objects.filter(pk=event.pk).exclude(state=StripeEvent.State.DONE)
-    waiting.update(state=StripeEvent.State.RECEIVED, next_try_at=None, attempts=0)
+    """Apply an event again on request of staff, unless it is done."""
+    not_done = StripeEvent.objects.filter(pk=event.pk).exclude(state=StripeEvent.State.DONE)
+    not_done.update(state=StripeEvent.State.RECEIVED, next_try_at=None, attempts=0)
     return process(event.pk, now)
 
 
-def _require_ours(event: Facts) -> None:
+def _require_own_account(event: Facts) -> None:
     live = settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
     account = event.get("account")
     if bool(event.get("livemode")) != live or (account and account != settings.STRIPE_ACCOUNT):
@@ -119,28 +119,32 @@ def _require_ours(event: Facts) -> None:
             livemode=event.get("livemode"),
             account=account,
         )
-        raise NotForUs
+        raise WrongStripeAccount
 
 
-def _close(event: StripeEvent, state: str, trouble: str, now: datetime) -> StripeEvent:
-    """Only a waiting event: somebody else may have applied it meanwhile."""
-    rows = StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING)
-    rows.update(state=state, trouble=trouble, processed_at=now, attempts=F("attempts") + 1)
+def _close(event: StripeEvent, state: str, reason: str, now: datetime) -> StripeEvent:
+    """Close an event unless a concurrent call has applied it."""
+    waiting = StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING)
+    waiting.update(state=state, trouble=reason, processed_at=now, attempts=F("attempts") + 1)
     if state == StripeEvent.State.QUARANTINED:
         log.error(
-            "stripe_event_quarantined", alert=True, stripe_event=event.stripe_id, type=event.type, why=trouble
+            "stripe_event_quarantined",
+            alert=True,
+            stripe_event=event.stripe_id,
+            type=event.type,
+            reason=reason,
         )
     event.refresh_from_db()
     return event
 
 
 def _fail(event: StripeEvent, error: Exception, now: datetime) -> StripeEvent:
-    wait = BACKOFF_MINUTES[min(event.attempts, len(BACKOFF_MINUTES) - 1)]
+    minutes = BACKOFF_MINUTES[min(event.attempts, len(BACKOFF_MINUTES) - 1)]
     StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING).update(
         state=StripeEvent.State.FAILED,
         trouble=f"{type(error).__name__}: {error}",
         attempts=F("attempts") + 1,
-        next_try_at=now + timedelta(minutes=wait),
+        next_try_at=now + timedelta(minutes=minutes),
     )
     event.refresh_from_db()
     return event

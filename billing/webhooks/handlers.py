@@ -1,7 +1,7 @@
-"""What each type of event means: a fetch of what Stripe must be asked, then an application in a transaction.
+"""How each type of Stripe event is handled: `fetch` calls Stripe, then `apply` runs in one transaction.
 
-Invariant: an application may come twice, late and in any order and ends in the same state; what cannot be
-matched with an order of ours credits nothing and raises Quarantine.
+Invariant: `apply` may be repeated, run late and in any order, and reaches the same state. An event that
+cannot be matched with a purchase credits nothing and raises EventNotUnderstood.
 """
 
 from collections.abc import Callable
@@ -16,39 +16,39 @@ from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
 from billing.purchases import auto_top_up, checkout
+from billing.refunds import disputes, requests
 from billing.stripe_gateway import Facts
 from billing.subscriptions import stripe_sync
-from billing.webhooks import refund_handlers
 
 
-class Quarantine(Exception):
-    """The event cannot be applied as it is: a person must look at it."""
+class EventNotUnderstood(Exception):
+    """The event contradicts the database, or lacks what identifies its object: staff must look at it."""
 
 
 @dataclass(frozen=True)
 class Handler:
-    """`fetch` may ask Stripe and runs outside a transaction; `apply` returns whether the event was for us."""
+    """`fetch` may call Stripe, outside a transaction; `apply` returns whether the event is relevant."""
 
     fetch: Callable[[Facts], Any]
     apply: Callable[[Any, datetime], bool]
 
 
 def handler_of(event_type: str) -> Handler | None:
-    """How to treat a type of event; None: it does not concern us."""
+    """The handler of a type of event; None for types that are ignored."""
     return _HANDLERS.get(event_type)
 
 
-def _as_told(thing: Facts) -> Facts:
-    return thing
+def _unchanged(stripe_object: Facts) -> Facts:
+    return stripe_object
 
 
 # Checkout
 
 
 def _fetch_checkout(session: Facts) -> tuple[Facts, Facts | stripe_sync.Answer | None]:
-    """A setup session's card, a subscription, or, for an order that we do not know, Stripe's own answer."""
+    """The session with its saved card or subscription; fetched anew if its purchase is missing."""
     if session.get("mode") == "setup":
-        return session, cards.fetch_saved(session)
+        return session, cards.fetch_saved_card(session)
     if session.get("mode") == "subscription" and session.get("subscription"):
         return session, stripe_sync.ask(str(session["subscription"]))
     if _purchase_of(session) is None and "purchase" in (session.get("metadata") or {}):
@@ -56,29 +56,23 @@ def _fetch_checkout(session: Facts) -> tuple[Facts, Facts | stripe_sync.Answer |
     return session, None
 
 
-def _apply_checkout(told: tuple[Facts, Facts | stripe_sync.Answer | None], now: datetime) -> bool:
-    session, more = told
+def _apply_checkout(fetched: tuple[Facts, Facts | stripe_sync.Answer | None], now: datetime) -> bool:
+    session, related = fetched
     if session.get("mode") == "setup":
         account = Account.with_public_id(str((session.get("metadata") or {}).get("account", "")))
-        if account is not None and isinstance(more, dict):
-            cards.keep(account.pk, more, now)
+        if account is not None and isinstance(related, dict):
+            cards.save_card(account.pk, related)
         return account is not None
-    purchase = _purchase_of(session) or recovery.restore(session, now)
-    if purchase is None:
-        raise Quarantine(_("No purchase matches this Checkout session: %(id)s") % {"id": session.get("id")})
-    _require_match(purchase, session)
-    if isinstance(more, stripe_sync.Answer):
-        stripe_sync.follow(more.facts, now, seen=more.seen)
-    checkout.record(purchase, session, now)
+    purchase = _matching_purchase(_purchase_of(session) or recovery.restore_from_session(session), session)
+    if isinstance(related, stripe_sync.Answer):
+        stripe_sync.follow(related.facts, now, seen=related.seen)
+    checkout.apply_session(purchase, session, now)
     return True
 
 
 def _apply_checkout_failed(session: Facts, now: datetime) -> bool:
-    purchase = _purchase_of(session)
-    if purchase is None:
-        raise Quarantine(_("No purchase matches this Checkout session: %(id)s") % {"id": session.get("id")})
-    _require_match(purchase, session)
-    fulfilment.failed(purchase.pk, trouble=_("The payment failed."), now=now)
+    purchase = _matching_purchase(_purchase_of(session), session)
+    fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
     return True
 
 
@@ -86,52 +80,144 @@ def _purchase_of(session: Facts) -> Purchase | None:
     found = Purchase.objects.filter(stripe_session_id=session.get("id") or "-").first()
     if found is not None:
         return found
-    named = session.get("client_reference_id") or (session.get("metadata") or {}).get("purchase")
-    order = Purchase.with_public_id(str(named or ""))
-    # The order's page was made and its id not recorded (a crash in between): this session is that page.
-    return order if order is not None and order.stripe_session_id is None else None
+    public_id = session.get("client_reference_id") or (session.get("metadata") or {}).get("purchase")
+    purchase = Purchase.with_public_id(str(public_id or ""))
+    # Without a recorded session, a crash came between creating the session and storing its id.
+    return purchase if purchase is not None and purchase.stripe_session_id is None else None
 
 
-def _require_match(purchase: Purchase, session: Facts) -> None:
-    named = (session.get("metadata") or {}).get("account")
-    if named and named != purchase.account.public_id:
-        raise Quarantine(
+def _matching_purchase(purchase: Purchase | None, session: Facts) -> Purchase:
+    """The session's purchase, with the session recorded. Raises EventNotUnderstood if they do not match."""
+    if purchase is None:
+        raise EventNotUnderstood(
+            _("No purchase matches this Checkout session: %(id)s") % {"id": session.get("id")}
+        )
+    account = (session.get("metadata") or {}).get("account")
+    if account and account != purchase.account.public_id:
+        raise EventNotUnderstood(
             _("The Checkout session belongs to another account than the purchase: %(account)s")
-            % {"account": named}
+            % {"account": account}
         )
     if purchase.stripe_session_id is None:
-        Purchase.objects.filter(pk=purchase.pk, stripe_session_id=None).update(
-            stripe_session_id=session["id"]
-        )
+        unrecorded = Purchase.objects.filter(pk=purchase.pk, stripe_session_id=None)
+        unrecorded.update(stripe_session_id=session["id"])
+    return purchase
 
 
-# Payments off-session (automatic top-up)
+# Payments
 
 
 def _fetch_payment(intent: Facts) -> Facts:
-    """A payment whose order our books have lost is believed only as Stripe itself tells it."""
-    return stripe_gateway.payment(str(intent["id"])) if recovery.is_lost(intent) else intent
+    """A payment whose purchase is missing is restored only from Stripe's response, not from the event."""
+    return stripe_gateway.payment(str(intent["id"])) if recovery.is_missing(intent) else intent
 
 
 def _apply_payment(intent: Facts, now: datetime) -> bool:
-    if recovery.is_lost(intent):
-        recovery.restore_top_up(intent, now)
-    return auto_top_up.follow(intent, now) is not None
+    if recovery.is_missing(intent):
+        recovery.restore_from_intent(intent)
+    applied = fulfilment.apply_payment_intent(intent, now)
+    if applied is not None:
+        auto_top_up.record_payment_result(applied, now)
+    return applied is not None
 
 
 def _apply_charge(charge: Facts, now: datetime) -> bool:
-    """A charge brings the receipt and the way of paying; whether it was paid, the payment's news say."""
-    named = str((charge.get("metadata") or {}).get("purchase", ""))
-    rows = Purchase.objects.filter(stripe_payment_id=charge.get("payment_intent") or "-")
-    purchase = rows.first() or Purchase.with_public_id(named)
+    """Store receipt and payment method. The payment status comes from payment_intent events."""
+    public_id = str((charge.get("metadata") or {}).get("purchase", ""))
+    paid = Purchase.objects.filter(stripe_payment_id=charge.get("payment_intent") or "-")
+    purchase = paid.first() or Purchase.with_public_id(public_id)
     if purchase is None:
         return False
     method = str((charge.get("payment_method_details") or {}).get("type") or "")
-    fulfilment.note_charge(purchase.pk, receipt_url=str(charge.get("receipt_url") or ""), method=method)
+    receipt_url = str(charge.get("receipt_url") or "")
+    fulfilment.record_charge_details(purchase.pk, receipt_url=receipt_url, method=method)
     return True
 
 
-# Subscriptions: always what Stripe says now
+# Refunds and disputes. An event that arrives before its payment's event applies the payment first.
+
+
+@dataclass(frozen=True)
+class _FetchedClaim:
+    """A refund, dispute or charge with the id of its payment."""
+
+    facts: Facts
+    payment: Facts | None  # the payment intent, if no purchase has recorded it yet
+    refunds: tuple[Facts, ...] = ()  # all refunds of the charge as Stripe has them now, failed ones first
+
+
+def _fetch_refund(refund: Facts) -> _FetchedClaim:
+    refund = refund if refund.get("payment_intent") else stripe_gateway.refund(str(refund["id"]))
+    return _fetch_claim(refund, refunds=_fetch_refunds(refund.get("charge")))
+
+
+def _apply_refund(claim: _FetchedClaim, now: datetime) -> bool:
+    _apply_missing_payment(claim, now)
+    relevant = False
+    for refund in claim.refunds:
+        relevant |= requests.apply_stripe_refund(refund, now) is not None
+    # Stripe's list is newer than the event, except that a failure is final.
+    listed = claim.facts["id"] in {refund["id"] for refund in claim.refunds}
+    if not listed or claim.facts.get("status") in requests.FAILED_AT_STRIPE:
+        relevant |= requests.apply_stripe_refund(claim.facts, now) is not None
+    return relevant
+
+
+def _fetch_refunded_charge(charge: Facts) -> _FetchedClaim:
+    return _fetch_claim(
+        {**charge, "payment_intent": charge["payment_intent"]}, refunds=_fetch_refunds(charge["id"])
+    )
+
+
+def _apply_refunded_charge(claim: _FetchedClaim, now: datetime) -> bool:
+    _apply_missing_payment(claim, now)
+    charge = claim.facts
+    purchase = Purchase.objects.filter(stripe_payment_id=charge["payment_intent"] or "-").first()
+    if purchase is None:
+        return False
+    for refund in claim.refunds:
+        requests.apply_stripe_refund(refund, now)
+    requests.apply_refunded_total(purchase, int(charge["amount_refunded"]), now)
+    return True
+
+
+def _fetch_dispute(dispute: Facts) -> _FetchedClaim:
+    dispute = dispute if dispute.get("payment_intent") else stripe_gateway.dispute(str(dispute["id"]))
+    return _fetch_claim(dispute)
+
+
+def _apply_dispute(claim: _FetchedClaim, now: datetime) -> bool:
+    _apply_missing_payment(claim, now)
+    return disputes.apply_stripe_dispute(claim.facts, now) is not None
+
+
+def _fetch_claim(facts: Facts, refunds: tuple[Facts, ...] = ()) -> _FetchedClaim:
+    payment = facts.get("payment_intent")
+    payment_id = payment["id"] if isinstance(payment, dict) else payment
+    facts = {**facts, "payment_intent": payment_id}
+    if not payment_id or Purchase.objects.filter(stripe_payment_id=payment_id).exists():
+        return _FetchedClaim(facts, None, refunds)
+    try:
+        return _FetchedClaim(facts, stripe_gateway.payment(str(payment_id)), refunds)
+    except stripe_gateway.NotAtStripe:
+        return _FetchedClaim(facts, None, refunds)
+
+
+def _fetch_refunds(charge: Any) -> tuple[Facts, ...]:
+    charge_id = charge["id"] if isinstance(charge, dict) else charge
+    try:
+        refunds = stripe_gateway.refunds_of(str(charge_id)) if charge_id else []
+    except stripe_gateway.NotAtStripe:
+        refunds = []
+    return tuple(requests.failed_first(refunds))
+
+
+def _apply_missing_payment(claim: _FetchedClaim, now: datetime) -> None:
+    if claim.payment is not None and claim.payment.get("status") == "succeeded":
+        _apply_payment(claim.payment, now)
+
+
+# Subscriptions: always the state fetched from Stripe, never the event's
 
 
 def _fetch_subscription(subscription: Facts) -> stripe_sync.Answer:
@@ -151,11 +237,11 @@ def _fetch_invoice(invoice: Facts) -> tuple[Facts, stripe_sync.Answer] | None:
     return stripe_gateway.invoice(str(invoice["id"])), subscription
 
 
-def _apply_invoice(told: tuple[Facts, stripe_sync.Answer] | None, now: datetime) -> bool:
-    if told is None:
+def _apply_invoice(fetched: tuple[Facts, stripe_sync.Answer] | None, now: datetime) -> bool:
+    if fetched is None:
         return False
-    invoice, subscription = told
-    # In this order the wallet is locked before the invoice numbers, as when a pack is paid (no deadlock).
+    invoice, subscription = fetched
+    # In this order the wallet is locked before the invoice year, as when a pack is paid (no deadlock).
     stripe_sync.follow(subscription.facts, now, seen=subscription.seen)
     stripe_sync.record_invoice(invoice, subscription.facts, now)
     return True
@@ -168,18 +254,19 @@ def _fetch_customer(customer: Facts) -> tuple[Facts, Facts | None]:
     return customer, stripe_gateway.default_card(str(customer["id"]))
 
 
-def _apply_customer(told: tuple[Facts, Facts | None], now: datetime) -> bool:
-    customer, card = told
+def _apply_customer(fetched: tuple[Facts, Facts | None], now: datetime) -> bool:
+    customer, card = fetched
     account = Account.with_public_id(str((customer.get("metadata") or {}).get("account", "")))
     if account is None or card is None:
         return False
-    cards.keep(account.pk, card, now)
+    cards.save_card(account.pk, card)
     return True
 
 
 _CHECKOUT = Handler(_fetch_checkout, _apply_checkout)
-_REFUND = Handler(refund_handlers.fetch_refund, refund_handlers.apply_refund)
-_DISPUTE = Handler(refund_handlers.fetch_dispute, refund_handlers.apply_dispute)
+_CHARGE = Handler(_unchanged, _apply_charge)
+_REFUND = Handler(_fetch_refund, _apply_refund)
+_DISPUTE = Handler(_fetch_dispute, _apply_dispute)
 _PAYMENT = Handler(_fetch_payment, _apply_payment)
 _SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription)
 _INVOICE = Handler(_fetch_invoice, _apply_invoice)
@@ -187,7 +274,7 @@ _INVOICE = Handler(_fetch_invoice, _apply_invoice)
 _HANDLERS: dict[str, Handler] = {
     "checkout.session.completed": _CHECKOUT,
     "checkout.session.async_payment_succeeded": _CHECKOUT,
-    "checkout.session.async_payment_failed": Handler(_as_told, _apply_checkout_failed),
+    "checkout.session.async_payment_failed": Handler(_unchanged, _apply_checkout_failed),
     "checkout.session.expired": _CHECKOUT,
     "payment_intent.succeeded": _PAYMENT,
     "payment_intent.payment_failed": _PAYMENT,
@@ -196,9 +283,9 @@ _HANDLERS: dict[str, Handler] = {
     "refund.updated": _REFUND,
     "refund.failed": _REFUND,
     "charge.refund.updated": _REFUND,
-    "charge.succeeded": Handler(_as_told, _apply_charge),
-    "charge.updated": Handler(_as_told, _apply_charge),
-    "charge.refunded": Handler(refund_handlers.fetch_charge, refund_handlers.apply_charge),
+    "charge.succeeded": _CHARGE,
+    "charge.updated": _CHARGE,
+    "charge.refunded": Handler(_fetch_refunded_charge, _apply_refunded_charge),
     "charge.dispute.created": _DISPUTE,
     "charge.dispute.updated": _DISPUTE,
     "charge.dispute.closed": _DISPUTE,

@@ -1,7 +1,7 @@
-"""The door that Stripe knocks at.
+"""Stripe webhook endpoint.
 
-Invariant: an answer of 2xx means that the event is stored and, unless a person must look at it, applied;
-anything else makes Stripe come again.
+Invariant: 2xx means that the event is stored and either applied, ignored or quarantined for staff; any other
+status makes Stripe deliver the event again.
 """
 
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +14,7 @@ from billing.models import StripeEvent
 from billing.webhooks import events
 
 
-@csrf_exempt  # signed instead
+@csrf_exempt  # authenticated by Stripe's signature
 @require_POST
 def webhook(request: HttpRequest) -> HttpResponse:
     """Verify, store, commit, apply."""
@@ -23,7 +23,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
         event = events.receive(request.body, request.headers.get("Stripe-Signature"), now)
     except stripe_gateway.SignatureInvalid:
         return HttpResponse("signature invalid", status=400, content_type="text/plain")
-    except events.NotForUs:
+    except events.WrongStripeAccount:
         return HttpResponse("not for this site", status=400, content_type="text/plain")
     except (KeyError, TypeError, ValueError):
         return HttpResponse("not an event", status=400, content_type="text/plain")

@@ -58,7 +58,7 @@ def order(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pur
     """An order of a pack that has its payment page: `order("small")`."""
 
     def make(pack: str | None = None, *, key: str = "order-1", quantity: int = 1, code: str = "") -> Purchase:
-        purchase = create.order_pack(
+        purchase = create.pack_purchase(
             account=account,
             buyer=alice,
             origin="page",
@@ -98,7 +98,7 @@ def paid(order: Callable[..., Purchase], pay: Callable[..., Any]) -> Callable[..
     def make(pack: str | None = None, **more: Any) -> Purchase:
         purchase = order(pack, **more)
         pay(purchase)
-        return checkout.refresh(purchase, timezone.now())
+        return checkout.refresh_from_stripe(purchase, timezone.now())
 
     return make
 

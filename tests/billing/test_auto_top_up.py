@@ -14,7 +14,7 @@ from accounts.models import Account, User
 from billing import ledger, selectors, stripe_gateway
 from billing.models import AutoTopUp, Mail, Purchase
 from billing.payments import cards
-from billing.purchases import auto_top_up, auto_top_up_settings
+from billing.purchases import auto_top_up
 from tests.billing.conftest import SITE, smallest_pack
 from tests.sandbox.conftest import Buyer
 
@@ -26,9 +26,9 @@ def wish(stripe_world: Any, account: Account) -> Callable[..., AutoTopUp]:
     """Switch it on with a saved test card: `wish(card="visa")`; the balance is far below the threshold."""
 
     def make(card: str = "visa", **given: Any) -> AutoTopUp:
-        customer = cards.customer_of(account)
+        customer = cards.ensure_customer(account)
         method = stripe_world.payment_methods.attach(f"pm_card_{card}", {"customer": customer})
-        cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+        cards.save_card(account.pk, stripe_gateway.plain(method))
         facts: dict[str, Any] = {"enabled": True, "below": Decimal(500), "pack": smallest_pack()}
         facts |= {"currency": "usd", "monthly_amount": 100_000, "monthly_count": 3}
         return AutoTopUp.objects.create(account=account, **facts | given)
@@ -47,7 +47,7 @@ def test_it_buys_the_pack_with_the_saved_card_when_credits_run_low(
     before = balance()
     wish()
 
-    assert auto_top_up.look(account.pk, timezone.now()) == AutoTopUp.Outcome.PAID
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == AutoTopUp.Outcome.PAID
 
     purchase = Purchase.objects.get()
     assert (purchase.status, purchase.origin) == ("paid", "auto_top_up")
@@ -58,9 +58,9 @@ def test_it_does_nothing_above_the_threshold_or_when_switched_off(
     wish: Callable[..., AutoTopUp], account: Account
 ) -> None:
     row = wish(below=Decimal(1))
-    assert auto_top_up.look(account.pk, timezone.now()) == ""
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == ""
     AutoTopUp.objects.filter(pk=row.pk).update(enabled=False, below=500)
-    assert auto_top_up.look(account.pk, timezone.now()) == ""
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == ""
     assert not Purchase.objects.exists()
 
 
@@ -69,14 +69,14 @@ def test_it_rests_after_a_payment_and_keeps_both_ceilings(
     noon: None, wish: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any]
 ) -> None:
     wish(below=Decimal(10**6), monthly_count=2)
-    assert auto_top_up.look(account.pk, timezone.now()) == "paid"
-    assert auto_top_up.look(account.pk, timezone.now()) == "cooling"
-    assert auto_top_up.look(account.pk, later(minutes=1)) == "paid"
-    assert auto_top_up.look(account.pk, later(minutes=2)) == "ceiling_count"
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "paid"
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "cooling"
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=1)) == "paid"
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=2)) == "ceiling_count"
 
     price = Purchase.objects.all()[0].amount
     AutoTopUp.objects.update(monthly_count=9, monthly_amount=price * 3 - 1)
-    assert auto_top_up.look(account.pk, later(minutes=3)) == "ceiling_money"
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=3)) == "ceiling_money"
     assert bought() == 2
 
 
@@ -86,15 +86,15 @@ def test_a_decline_stops_it_tells_the_owner_and_three_suspend_it_until_the_card_
 ) -> None:
     wish(card="chargeCustomerFail")
     for hours in (0, 2, 4):
-        assert auto_top_up.look(account.pk, later(hours=hours)) == "declined"
-        assert auto_top_up.look(account.pk, later(hours=hours, minutes=5)) in {"declined", "suspended"}
-    assert auto_top_up.look(account.pk, later(hours=30)) == "suspended"
+        assert auto_top_up.buy_if_low(account.pk, later(hours=hours)) == "declined"
+        assert auto_top_up.buy_if_low(account.pk, later(hours=hours, minutes=5)) in {"declined", "suspended"}
+    assert auto_top_up.buy_if_low(account.pk, later(hours=30)) == "suspended"
     assert (bought("failed"), bought("paid")) == (3, 0)
     assert Mail.objects.filter(template="top_up_failed").count() == 3
 
-    method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.customer_of(account)})
-    cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
-    assert auto_top_up.look(account.pk, later(hours=31)) == "paid"
+    method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
+    cards.save_card(account.pk, stripe_gateway.plain(method))
+    assert auto_top_up.buy_if_low(account.pk, later(hours=31)) == "paid"
 
 
 @pytest.mark.fault("P16")
@@ -103,8 +103,8 @@ def test_a_bank_that_asks_for_the_person_pauses_it_and_writes_no_blind_retry(
 ) -> None:
     wish(card="authenticationRequired")
 
-    assert auto_top_up.look(account.pk, timezone.now()) == "authenticate"
-    assert auto_top_up.look(account.pk, later(days=2)) == "authenticate"
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "authenticate"
+    assert auto_top_up.buy_if_low(account.pk, later(days=2)) == "authenticate"
 
     assert bought("failed") == 1
     [mail] = Mail.objects.filter(template="top_up_authenticate")
@@ -128,9 +128,9 @@ def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(
 
     with monkeypatch.context() as patch:
         patch.setattr(stripe_gateway, "charge_saved_card", charged_and_lost)
-        assert auto_top_up.look(account.pk, timezone.now()) == "unreachable"
-    assert auto_top_up.look(account.pk, timezone.now() + timedelta(seconds=5)) == "pending"
-    assert auto_top_up.look(account.pk, later(minutes=2)) == "paid"
+        assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "unreachable"
+    assert auto_top_up.buy_if_low(account.pk, timezone.now() + timedelta(seconds=5)) == "pending"
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=2)) == "paid"
 
     assert len(stripe_world.payment_intents.list({}).data) == 1
     assert Purchase.objects.get().status == "paid"
@@ -170,13 +170,13 @@ def test_without_a_card_it_says_so(stripe_world: Any, account: Account) -> None:
     AutoTopUp.objects.create(
         account=account, enabled=True, below=500, pack=smallest_pack(), currency="usd", monthly_amount=10**6
     )
-    assert auto_top_up.look(account.pk, timezone.now()) == "no_card"
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "no_card"
     assert AutoTopUp.objects.get().last_outcome == "no_card"
 
 
 def test_looking_at_all_finds_those_who_run_low(wish: Callable[..., AutoTopUp], account: Account) -> None:
     wish()
-    assert auto_top_up.look_at_all(timezone.now()) == 1
+    assert auto_top_up.buy_for_low_accounts(timezone.now()) == 1
     assert bought() == 1
 
 
@@ -192,8 +192,8 @@ def test_settings_that_could_never_buy_are_refused(account: Account) -> None:
     def refused(**given: Any) -> str:
         facts: dict[str, Any] = {"enabled": True, "below": Decimal(1), "pack": smallest_pack(), "user": None}
         facts |= {"currency": "usd", "monthly_amount": 10**6, "monthly_count": 2}
-        with pytest.raises(auto_top_up_settings.SettingsInvalid) as refusal:
-            auto_top_up_settings.change(account_id=account.pk, now=timezone.now(), **facts | given)
+        with pytest.raises(auto_top_up.SettingsInvalid) as refusal:
+            auto_top_up.change_settings(account_id=account.pk, now=timezone.now(), **facts | given)
         return refusal.value.field
 
     assert refused(monthly_amount=1) == "monthly_amount"

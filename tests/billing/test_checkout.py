@@ -23,7 +23,7 @@ def test_a_paid_pack_is_credited_when_the_buyer_comes_back(
     assert balance() == before  # ordering gives nothing
     pay(purchase)
 
-    after = checkout.refresh(purchase, timezone.now())
+    after = checkout.refresh_from_stripe(purchase, timezone.now())
 
     assert after.status == Purchase.Status.PAID
     assert balance() == before + after.credits
@@ -75,10 +75,10 @@ def test_a_declined_card_credits_nothing_and_the_order_can_still_be_paid(
     answer = pay(purchase, DECLINES)
 
     assert answer.status_code != 302  # still on the page, which says why
-    assert checkout.refresh(purchase, timezone.now()).status == Purchase.Status.CREATED
+    assert checkout.refresh_from_stripe(purchase, timezone.now()).status == Purchase.Status.CREATED
     assert balance() == before
     pay(purchase)
-    assert checkout.refresh(purchase, timezone.now()).status == Purchase.Status.PAID
+    assert checkout.refresh_from_stripe(purchase, timezone.now()).status == Purchase.Status.PAID
 
 
 def test_a_second_click_is_the_same_order_and_the_same_payment_page(order: Callable[..., Purchase]) -> None:
@@ -99,7 +99,7 @@ def test_an_order_that_is_given_up_cannot_be_paid_any_more(
 
     with pytest.raises(AssertionError, match="no form"):  # Stripe's page is closed
         pay(purchase)
-    assert checkout.refresh(purchase, timezone.now()).status == Purchase.Status.CANCELLED
+    assert checkout.refresh_from_stripe(purchase, timezone.now()).status == Purchase.Status.CANCELLED
     assert balance() == before
 
 

@@ -14,7 +14,7 @@ from billing import ledger
 from billing.models import Promotion, Purchase, Redemption, Referral
 from billing.promotions import codes, redemption, referrals
 from billing.purchases import checkout
-from billing.refunds import stripe_refunds
+from billing.refunds import requests
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
 
@@ -141,19 +141,19 @@ def test_both_sides_are_rewarded_once_after_the_first_purchase_and_share_its_fat
     code = referrals.code_of(inviter)
     codes.redeem(account=account, code=code, now=timezone.now())
     before = total(account), total(inviter)
-    referrals.reward_due(timezone.now())
+    referrals.reward_all_due(timezone.now())
     assert (total(account), total(inviter)) == before  # nothing yet: the invited has not qualified
 
     with django_capture_on_commit_callbacks(execute=True):
         purchase = paid()
-    referrals.reward_due(timezone.now())
+    referrals.reward_all_due(timezone.now())
 
     assert total(account) == before[0] + purchase.credits + 20
     assert total(inviter) == before[1] + 30
     assert Referral.objects.get().state == Referral.State.REWARDED
     facts = {"id": "re_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     with django_capture_on_commit_callbacks(execute=True):
-        stripe_refunds.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+        requests.apply_stripe_refund(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
     assert (total(account), total(inviter)) == before
     assert Referral.objects.get().state == Referral.State.TAKEN_BACK
 

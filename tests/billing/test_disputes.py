@@ -12,7 +12,7 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Dispute, Purchase
 from billing.payments import fulfilment
-from billing.refunds import disputes, stripe_refunds
+from billing.refunds import disputes, requests
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def test_a_dispute_freezes_what_is_unspent_and_books_the_rest_as_debt(
     order = ledger.ChargeRequest(account_id=account.pk, credits=everything - 30, key="u", service="gpt-4o")
     ledger.charge(order, now)
 
-    disputes.follow(dispute_of(purchase, "needs_response"), now)
+    disputes.apply_stripe_dispute(dispute_of(purchase, "needs_response"), now)
 
     after = ledger.balance(account.pk, now)
     assert (after.total, after.debt) == (0, purchase.credits - 30)
@@ -53,7 +53,7 @@ def test_a_won_dispute_restores_exactly_once(
     full = balance()
 
     for status in ("needs_response", "under_review", "won", "won", "needs_response"):
-        disputes.follow(dispute_of(purchase, status), timezone.now())
+        disputes.apply_stripe_dispute(dispute_of(purchase, status), timezone.now())
 
     assert balance() == full
     assert Dispute.objects.get().status == Dispute.Status.WON
@@ -68,9 +68,9 @@ def test_a_dispute_and_a_refund_of_one_purchase_take_it_back_once(
     refund = {"id": "re_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     refund |= {"status": "succeeded", "metadata": {}}
 
-    disputes.follow(dispute_of(purchase, "needs_response"), timezone.now())
-    stripe_refunds.follow(refund, timezone.now())
-    disputes.follow(dispute_of(purchase, "lost"), timezone.now())
+    disputes.apply_stripe_dispute(dispute_of(purchase, "needs_response"), timezone.now())
+    requests.apply_stripe_refund(refund, timezone.now())
+    disputes.apply_stripe_dispute(dispute_of(purchase, "lost"), timezone.now())
 
     assert balance() == full - purchase.credits
     assert ledger.balance(account.pk, timezone.now()).debt == 0
@@ -88,7 +88,7 @@ def test_every_order_of_its_news_ends_in_the_same_state(
         start = balance()
         for status in order:
             facts = dispute_of(purchase, status) | {"id": f"dp_{number}"}
-            disputes.follow(facts, timezone.now())
+            disputes.apply_stripe_dispute(facts, timezone.now())
         outcomes.add((Dispute.objects.get(stripe_dispute_id=f"dp_{number}").status, balance() - start))
         assert ledger.balance(account.pk, timezone.now()).debt == 0
     assert len(outcomes) == 1
@@ -99,9 +99,9 @@ def test_an_inquiry_takes_nothing(paid: Callable[..., Purchase], balance: Callab
     purchase = paid()
     full = balance()
 
-    disputes.follow(dispute_of(purchase, "warning_needs_response"), timezone.now())
+    disputes.apply_stripe_dispute(dispute_of(purchase, "warning_needs_response"), timezone.now())
     assert balance() == full
-    disputes.follow(dispute_of(purchase, "warning_closed"), timezone.now())
+    disputes.apply_stripe_dispute(dispute_of(purchase, "warning_closed"), timezone.now())
     assert balance() == full
 
 
@@ -111,12 +111,12 @@ def test_a_dispute_of_a_payment_being_checked_takes_its_credits_when_staff_relea
 ) -> None:
     purchase, before, now = order(), balance(), timezone.now()
     less = fulfilment.Payment(amount=purchase.amount - 1, currency=purchase.currency, payment_id="pi_checked")
-    checked = fulfilment.paid(purchase.pk, less, now)
-    disputes.follow(dispute_of(checked, "needs_response"), now)
+    checked = fulfilment.record_payment(purchase.pk, less, now)
+    disputes.apply_stripe_dispute(dispute_of(checked, "needs_response"), now)
     assert balance() == before
 
-    fulfilment.release(checked, actor="staff", now=now)
+    fulfilment.credit_quarantined(checked, actor="staff", now=now)
     assert balance() == before, "credited as ordered, and taken back with the money"
 
-    disputes.follow(dispute_of(checked, "won"), now)
+    disputes.apply_stripe_dispute(dispute_of(checked, "won"), now)
     assert balance() == before + purchase.credits

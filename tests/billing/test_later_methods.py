@@ -37,7 +37,7 @@ def buyer_user(stripe_world: Any) -> User:
 @pytest.fixture
 def order_in(buyer_user: User) -> Callable[[str], Purchase]:
     def make(currency: str) -> Purchase:
-        purchase = create.order_pack(
+        purchase = create.pack_purchase(
             account=Account.objects.get(person=buyer_user),
             buyer=buyer_user,
             origin="page",
@@ -71,7 +71,7 @@ def test_a_wallet_that_settles_later(
     buyer.open(wallet)
     buyer.submit(wallet, decision="later")
 
-    assert checkout.refresh(purchase, timezone.now()).status == "pending"
+    assert checkout.refresh_from_stripe(purchase, timezone.now()).status == "pending"
     assert total(purchase) == 0
     scheduled_actions.settle_pending(timezone.now())
     for event in events():

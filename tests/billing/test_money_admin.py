@@ -28,7 +28,7 @@ def asked(paid: Callable[..., Purchase]) -> Refund:
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
     catalogue_cache.changed()
-    return requests.request(purchase=paid(), user=None, wish="too many", now=timezone.now())
+    return requests.create(purchase=paid(), user=None, wish="too many", now=timezone.now())
 
 
 @pytest.mark.requirement("APIN-10", "CORE-07")
@@ -142,7 +142,9 @@ def test_reconciliation_mends_what_no_webhook_brought_and_shows_both_books(
 def test_every_list_and_sheet_opens(desk: Client, paid: Callable[..., Purchase]) -> None:
     purchase = paid()
     facts = {"id": "dp_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
-    dispute = disputes.follow(facts | {"currency": "usd", "status": "needs_response"}, timezone.now())
+    dispute = disputes.apply_stripe_dispute(
+        facts | {"currency": "usd", "status": "needs_response"}, timezone.now()
+    )
     assert dispute is not None
     lists = ["purchase", "refund", "dispute", "subscription", "promotion", "redemption", "referral"]
     lists += ["autotopup", "stripeevent", "mail"]

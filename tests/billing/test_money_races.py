@@ -62,7 +62,7 @@ def at_once(times: int, act: Callable[[int], Any]) -> list[Any]:
 
 
 def order(account: Account, key: str = "order") -> Purchase:
-    purchase = create.order_pack(
+    purchase = create.pack_purchase(
         account=account,
         buyer=None,
         origin="page",
@@ -91,7 +91,7 @@ def test_twenty_deliveries_and_five_return_pages_at_once_are_one_grant_and_one_m
     def news(number: int) -> Any:
         now = timezone.now()
         if number < 5:
-            return checkout.refresh(Purchase.objects.get(pk=purchase.pk), now).status
+            return checkout.refresh_from_stripe(Purchase.objects.get(pk=purchase.pk), now).status
         return stripe_events.process(stripe_events.store(completed, now, source="webhook").pk, now).state
 
     outcomes = at_once(25, news)
@@ -141,8 +141,8 @@ def test_one_code_redeemed_at_once_keeps_both_limits(account: Account) -> None:
 @pytest.mark.fault("P16")
 def test_many_looks_at_once_make_one_automatic_payment(account: Account) -> None:
     v1 = stripe_gateway._client("", "").v1
-    method = v1.payment_methods.attach("pm_card_visa", {"customer": cards.customer_of(account)})
-    cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+    method = v1.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
+    cards.save_card(account.pk, stripe_gateway.plain(method))
     AutoTopUp.objects.create(
         account=account,
         enabled=True,
@@ -153,7 +153,7 @@ def test_many_looks_at_once_make_one_automatic_payment(account: Account) -> None
         monthly_count=50,
     )
 
-    outcomes = at_once(12, lambda _: auto_top_up.look(account.pk, timezone.now()))
+    outcomes = at_once(12, lambda _: auto_top_up.buy_if_low(account.pk, timezone.now()))
 
     assert outcomes.count("paid") == 1, outcomes
     assert len(v1.payment_intents.list({}).data) == 1
@@ -163,8 +163,8 @@ def test_many_looks_at_once_make_one_automatic_payment(account: Account) -> None
 def test_two_people_of_staff_approve_one_refund_once(account: Account) -> None:
     purchase = order(account)
     Buyer().pay(purchase.checkout_url)
-    checkout.refresh(purchase, timezone.now())
-    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    checkout.refresh_from_stripe(purchase, timezone.now())
+    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
 
     outcomes = at_once(
         4, lambda n: requests.approve(asked, actor=f"staff-{n}", reason="", now=timezone.now()).status

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.models import Purchase
-from billing.refunds import disputes, stripe_refunds
+from billing.refunds import disputes, requests
 from billing.staff import revenue_report
 
 pytestmark = pytest.mark.django_db
@@ -79,9 +79,9 @@ def test_refunds_and_lost_disputes_leave_the_rest_adding_up(
         "payment_intent": first.stripe_payment_id,
         "amount": first.amount // 2,
     }
-    stripe_refunds.follow(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+    requests.apply_stripe_refund(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
     dispute = {"id": "dp_1", "payment_intent": second.stripe_payment_id, "amount": second.amount}
-    disputes.follow(dispute | {"currency": "usd", "status": "lost"}, timezone.now())
+    disputes.apply_stripe_dispute(dispute | {"currency": "usd", "status": "lost"}, timezone.now())
 
     sums = figures()
 

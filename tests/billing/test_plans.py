@@ -29,7 +29,7 @@ def subscribe(stripe_world: Any, account: Account, alice: User) -> Callable[...,
     """Order a plan, pay it, come back."""
 
     def to(plan: str = "starter", interval: str = "month", confirm: bool = False) -> Subscription:
-        order = create.order_plan(
+        order = create.plan_purchase(
             account=account,
             buyer=alice,
             origin="page",
@@ -42,7 +42,7 @@ def subscribe(stripe_world: Any, account: Account, alice: User) -> Callable[...,
         )
         url = checkout.open_page(order, timezone.now())
         Buyer().pay(url)
-        checkout.refresh(order, timezone.now())
+        checkout.refresh_from_stripe(order, timezone.now())
         return Subscription.objects.get(account=account)
 
     return to
@@ -255,7 +255,7 @@ def test_a_webhook_cannot_enter_a_legacy_plan_either(
     from billing.subscriptions import stripe_prices
 
     price = stripe_prices.price_of(plan_key="pro", interval="month", currency="usd", amount=1000)
-    customer = cards.customer_of(account)
+    customer = cards.ensure_customer(account)
     card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
     stripe_world.subscriptions.create(
         {

@@ -53,7 +53,7 @@ def starter(clock: time_machine.Traveller, stripe_world: Any, account: Account, 
 
 
 def _subscribe(account: Account, alice: User, interval: str) -> Subscription:
-    order = create.order_plan(
+    order = create.plan_purchase(
         account=account,
         buyer=alice,
         origin="page",
@@ -65,7 +65,7 @@ def _subscribe(account: Account, alice: User, interval: str) -> Subscription:
         now=timezone.now(),
     )
     Buyer().pay(checkout.open_page(order, timezone.now()))
-    checkout.refresh(order, timezone.now())
+    checkout.refresh_from_stripe(order, timezone.now())
     return Subscription.objects.get(account=account)
 
 
@@ -110,7 +110,7 @@ def test_an_unpaid_renewal_stops_the_credits_and_paying_brings_them_back(
     starter: Subscription, account: Account, month: Callable[..., None], stripe_world: Any
 ) -> None:
     month(hours=1)
-    customer = cards.customer_of(account)
+    customer = cards.ensure_customer(account)
     failing = stripe_world.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
     stripe_world.customers.update(customer, {"invoice_settings": {"default_payment_method": failing.id}})
     stripe_world.subscriptions.update(starter.stripe_subscription_id, {"default_payment_method": failing.id})

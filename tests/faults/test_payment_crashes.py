@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 def paid_at_stripe(account: Account) -> Purchase:
     """An order that is paid at Stripe and of which nothing has been heard."""
-    purchase = create.order_pack(
+    purchase = create.pack_purchase(
         account=account,
         buyer=account.person,
         origin="page",
@@ -58,7 +58,7 @@ def what_runs_next(account: Account) -> None:
     now = timezone.now() + timedelta(minutes=2)
     events.process_waiting(now)
     reconciliation.run(now)
-    auto_top_up.look(account.pk, now)
+    auto_top_up.buy_if_low(account.pk, now)
 
 
 def ends_alike(
@@ -100,11 +100,11 @@ def test_hearing_of_a_payment_killed_at_any_commit_credits_once() -> None:
 @pytest.mark.fault("P16", "P17")
 def test_an_automatic_top_up_killed_at_any_commit_is_one_payment() -> None:
     def wish(account: Account) -> None:
-        customer = cards.customer_of(account)
+        customer = cards.ensure_customer(account)
         method = stripe_gateway._client("", "").v1.payment_methods.attach(
             "pm_card_visa", {"customer": customer}
         )
-        cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+        cards.save_card(account.pk, stripe_gateway.plain(method))
         AutoTopUp.objects.create(
             account=account,
             enabled=True,
@@ -115,4 +115,4 @@ def test_an_automatic_top_up_killed_at_any_commit_is_one_payment() -> None:
             monthly_count=5,
         )
 
-    ends_alike("runner", wish, lambda account, _: auto_top_up.look(account.pk, timezone.now()), 4)
+    ends_alike("runner", wish, lambda account, _: auto_top_up.buy_if_low(account.pk, timezone.now()), 4)

@@ -17,7 +17,7 @@ from billing.models import AutoTopUp, Grant, Mail, Purchase, Reconciliation, Ref
 from billing.payments import cards, recovery
 from billing.purchases import checkout
 from billing.purchases import create as purchases
-from billing.refunds import requests, stripe_refunds
+from billing.refunds import requests
 from billing.subscriptions import stripe_sync
 from billing.subscriptions.stripe_sync import Outdated
 from billing.webhooks import events, reconciliation
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def top_up(stripe_world: Any, account: Account) -> AutoTopUp:
     """Automatic top-up with a saved card, far below its threshold."""
-    method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.customer_of(account)})
-    cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+    method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
+    cards.save_card(account.pk, stripe_gateway.plain(method))
     return AutoTopUp.objects.create(
         account=account,
         enabled=True,
@@ -119,18 +119,18 @@ def test_packs_top_ups_and_refunds_of_today_come_back(
     Purchase.objects.all().delete()
     automatic = unsaved(account)
     marks = {"purchase": automatic.public_id, "account": account.public_id}
-    method = stripe_world.payment_methods.list({"customer": cards.customer_of(account), "type": "card"}).data[
-        0
-    ]
+    method = stripe_world.payment_methods.list(
+        {"customer": cards.ensure_customer(account), "type": "card"}
+    ).data[0]
     paid = stripe_world.payment_intents.create(
         {
             "amount": 500,
             "currency": "usd",
-            "customer": cards.customer_of(account),
+            "customer": cards.ensure_customer(account),
             "payment_method": method.id,
             "confirm": True,
             "off_session": True,
-            "metadata": marks | recovery.marks_of(automatic),
+            "metadata": marks | recovery.stripe_metadata(automatic),
         }
     )
     stripe_world.refunds.create({"payment_intent": paid.id, "amount": 250})
@@ -162,14 +162,14 @@ def test_one_thing_that_cannot_be_mended_is_reported_and_the_others_are_mended(
     ]
     StripeEvent.objects.all().delete()
     monkeypatch.setattr(stripe_gateway, "events_since", lambda _since: iter(()))
-    follow = stripe_refunds.follow
+    follow = requests.apply_stripe_refund
 
     def poisonous(facts: Any, now: Any) -> Any:
         if facts["id"] == ids[1]:
             raise RuntimeError("poison")
         return follow(facts, now)
 
-    monkeypatch.setattr(stripe_refunds, "follow", poisonous)
+    monkeypatch.setattr(requests, "apply_stripe_refund", poisonous)
 
     report = reconciliation.run(timezone.now())
 
@@ -217,8 +217,8 @@ def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
         account = Account.objects.get(person=person(f"buyer{last}"))
         start = ledger.balance(account.pk, timezone.now()).total
         unheard, refunded = bought(account, "unheard"), bought(account, "refunded")
-        checkout.refresh(refunded, timezone.now())
-        asked = requests.request(purchase=refunded, user=None, wish="", now=timezone.now())
+        checkout.refresh_from_stripe(refunded, timezone.now())
+        asked = requests.create(purchase=refunded, user=None, wish="", now=timezone.now())
         with monkeypatch.context() as patch:
             patch.setattr(requests, "send", lambda refund, _now: refund)
             requests.approve(asked, actor="staff", reason="", now=timezone.now())
@@ -252,7 +252,7 @@ def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
 
 def bought(account: Account, key: str) -> Purchase:
     """A pack that is paid at Stripe, and nothing was heard of it."""
-    purchase = purchases.order_pack(
+    purchase = purchases.pack_purchase(
         account=account,
         buyer=None,
         origin="page",
@@ -281,7 +281,7 @@ def test_an_answer_that_decides_nothing_leaves_a_refund_to_be_sent_again(
     row.save(update_fields=["policies"])
     catalogue_cache.changed()
     purchase = paid()
-    asked = requests.request(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
     real = stripe_gateway._client("", "")
 
     class Lost:
@@ -352,7 +352,7 @@ def test_an_answer_older_than_what_we_have_is_asked_for_again(
     from billing.subscriptions import stripe_prices
 
     price = stripe_prices.price_of(plan_key="starter", interval="month", currency="usd", amount=990)
-    customer = cards.customer_of(account)
+    customer = cards.ensure_customer(account)
     card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
     made = stripe_world.subscriptions.create(
         {

@@ -103,7 +103,7 @@ def test_the_five_events_of_a_new_subscription(
     events: Callable[..., Any],
     every_order: Callable[..., set[Any]],
 ) -> None:
-    order = create.order_plan(
+    order = create.plan_purchase(
         account=account,
         buyer=alice,
         origin="page",

@@ -87,7 +87,7 @@ def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pu
         pack.prices[currency] = price
         pack.save(update_fields=["prices"])
         catalogue_cache.changed()
-        order = create.order_pack(
+        order = create.pack_purchase(
             account=account,
             buyer=alice,
             origin="page",
@@ -99,7 +99,7 @@ def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pu
             now=timezone.now(),
         )
         Buyer().pay(checkout.open_page(order, timezone.now()))
-        return checkout.refresh(order, timezone.now())
+        return checkout.refresh_from_stripe(order, timezone.now())
 
     return buy
 
@@ -122,7 +122,7 @@ def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
     assert stripe_gateway.payment(str(purchase.stripe_payment_id))["amount_received"] == price
     page = signed_in(alice).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
     assert shown in page
-    asked = requests.request(purchase=purchase, user=alice, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=alice, wish="", now=timezone.now())
     assert requests.approve(asked, actor="staff", reason="", now=timezone.now()).status == "done"
     [back] = stripe_world.refunds.list({}).data
     assert (back.amount, back.currency) == (price, currency)
@@ -143,7 +143,7 @@ def test_of_three_decimals_the_last_is_nought_whatever_is_discounted_or_refunded
     )
     purchase = bought("kwd", 5120, code="third")
     assert purchase.amount == 5120 - 1680  # a third is 1.689; Stripe takes no 3.431
-    redemption.release(purchase, now)
+    redemption.release_discount(purchase, now)
     spent = ledger.balance(account.pk, now).available - purchase.credits * Decimal("0.37")
     order = ledger.ChargeRequest(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
     ledger.charge(order, now)

@@ -60,7 +60,9 @@ def test_twenty_deliveries_at_a_running_server_beside_the_return_page(account: A
 
         def news(number: int) -> Any:
             if number < 4:
-                return checkout.refresh(Purchase.objects.get(pk=purchase.pk), timezone.now()).status
+                return checkout.refresh_from_stripe(
+                    Purchase.objects.get(pk=purchase.pk), timezone.now()
+                ).status
             return post(address, event)
 
         outcomes = at_once(24, news)
@@ -106,12 +108,12 @@ def test_the_database_goes_away_in_the_middle_of_crediting(
 @pytest.mark.fault("P16")
 def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(account: Account) -> None:
     v1 = stripe_gateway._client("", "").v1
-    method = v1.payment_methods.attach("pm_card_visa", {"customer": cards.customer_of(account)})
-    cards.keep(account.pk, stripe_gateway.plain(method), timezone.now())
+    method = v1.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
+    cards.save_card(account.pk, stripe_gateway.plain(method))
     total = ledger.balance(account.pk, timezone.now()).available
     wish = {"below": total, "pack": smallest_pack(), "currency": "usd"}
     AutoTopUp.objects.create(account=account, enabled=True, monthly_amount=10**9, monthly_count=50, **wish)
-    assert auto_top_up.look_at_all(timezone.now()) == 0
+    assert auto_top_up.buy_for_low_accounts(timezone.now()) == 0
     each = (total / 60).quantize(Decimal("0.01"))
 
     def use(number: int) -> Any:
@@ -120,7 +122,7 @@ def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(accou
             key = f"use {number} {nth}"
             charge = ledger.ChargeRequest(account_id=account.pk, credits=each, key=key, service="gpt-4o")
             ledger.charge(charge, timezone.now())
-            auto_top_up.look_at_all(timezone.now())
+            auto_top_up.buy_for_low_accounts(timezone.now())
         return "done"
 
     assert at_once(10, use) == ["done"] * 10

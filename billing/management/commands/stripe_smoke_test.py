@@ -65,7 +65,7 @@ class Command(BaseCommand):
             "line_items": [{"price_data": data, "quantity": 1}],
             "success_url": settings.SITE_URL,
             "cancel_url": settings.SITE_URL,
-            **checkout.methods(self.currency),
+            **checkout.payment_method_params(self.currency),
         }
         return str(stripe_gateway.create_checkout(key=f"{self.key}:page", params=params)["id"])
 

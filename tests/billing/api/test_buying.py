@@ -33,7 +33,7 @@ def test_a_pack_is_bought_with_a_key_from_the_list_to_the_credits(api: Any) -> N
     assert made.status_code == 201
     assert made.json()["amount"] == price["amount"]
     Buyer().pay(made.json()["url"])
-    checkout.refresh(Purchase.objects.get(), timezone.now())
+    checkout.refresh_from_stripe(Purchase.objects.get(), timezone.now())
 
     [purchase] = api.get("purchases").json()["data"]
     assert (purchase["id"], purchase["status"]) == (made.json()["purchase"], "paid")

@@ -52,7 +52,7 @@ def account_of(name: str) -> Account:
 
 def buy(account: Account) -> Purchase:
     """What a buyer does, and does again when the page did not answer: order, pay unless paid, come back."""
-    purchase = create.order_pack(
+    purchase = create.pack_purchase(
         account=account,
         buyer=account.person,
         origin="page",
@@ -67,7 +67,7 @@ def buy(account: Account) -> Purchase:
     if not is_paid_at_stripe(purchase):
         with elsewhere():
             Buyer().pay(purchase.checkout_url)
-    return checkout.refresh(purchase, timezone.now())
+    return checkout.refresh_from_stripe(purchase, timezone.now())
 
 
 def is_paid_at_stripe(purchase: Purchase) -> bool:
@@ -79,10 +79,10 @@ def refund(purchase: Purchase) -> None:
     now = timezone.now()
     asked = Refund.objects.filter(purchase=purchase).first()
     if asked is None:
-        asked = requests.request(purchase=purchase, user=None, wish="no use", now=now)
+        asked = requests.create(purchase=purchase, user=None, wish="no use", now=now)
     if asked.status == Refund.Status.REQUESTED:
         requests.approve(asked, actor="staff", reason="", now=now)
-    requests.send_waiting(now)
+    requests.send_approved(now)
 
 
 def outcome(account: Account) -> dict[str, Any]:
