@@ -51,6 +51,18 @@ def say_ready(sender: Any, **_: Any) -> None:
     heartbeat.delay()
 
 
+@signals.worker_init.connect
+@signals.beat_init.connect
+def limit_statements(**_: Any) -> None:
+    """Give worker and beat their limits on statements and locks, before they open connections."""
+    from django.conf import settings
+    from django.db import connections
+
+    from config import timeouts
+
+    timeouts.apply(connections.settings, settings.WORKER_DATABASE_TIMEOUTS)
+
+
 @signals.setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Log as the web process does; connecting to this signal keeps Celery from installing its own logging."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from config import admin_layout, broker, logs, production
+from config import admin_layout, broker, logs, production, timeouts
 from config.supervisor import embedded_postgres
 
 env = environ.Env()
@@ -131,6 +131,13 @@ DATABASES: dict[str, Any] = {
 }
 DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
 DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+# Limits on statements and locks; config.wsgi and config.celery give them to their processes.
+WEB_DATABASE_TIMEOUTS = timeouts.parsed(
+    env.str("WEB_DATABASE_TIMEOUTS", default=timeouts.WEB), "WEB_DATABASE_TIMEOUTS"
+)
+WORKER_DATABASE_TIMEOUTS = timeouts.parsed(
+    env.str("WORKER_DATABASE_TIMEOUTS", default=timeouts.WORKER), "WORKER_DATABASE_TIMEOUTS"
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sign-in limits and heartbeats need a cache that all processes share.

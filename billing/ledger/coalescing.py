@@ -25,14 +25,15 @@ Alone = Callable[[ChargeRequest, dt.datetime], Charged]
 
 
 class _Waiting:
-    """One request in the queue. Its thread is woken once: with the outcome, or to lead the next call."""
+    """One request in the queue. Its thread is woken once: with the outcome, to lead, or to charge alone."""
 
-    __slots__ = ("now", "outcome", "request", "turn")
+    __slots__ = ("alone", "now", "outcome", "request", "turn")
 
     def __init__(self, request: ChargeRequest, now: dt.datetime) -> None:
         self.request = request
         self.now = now
         self.outcome: Outcome | BaseException | None = None
+        self.alone = False  # whether its shared call failed, and its own thread charges it
         self.turn = threading.Event()
 
 
@@ -54,23 +55,28 @@ class Queue:
             leading, self._led = not self._led, True
         if not leading:
             mine.turn.wait()
-        if mine.outcome is None:
+        if mine.outcome is None and not mine.alone:
             self._lead()
+        if mine.outcome is None:  # the shared call failed
+            self._charge_singly(mine)
         if isinstance(mine.outcome, BaseException) and not isinstance(mine.outcome, LedgerError):
             raise mine.outcome
         assert mine.outcome is not None
         return mine.outcome
 
     def _lead(self) -> None:
-        """Charge what waits (the leader's own request is first), then pass the lead on."""
+        """Charge what waits (the leader's own request is first), then pass the lead on.
+
+        Requests of a shared call that failed are left to their own threads, so that one whose wallet stays
+        locked delays the others by one lock timeout and not by two.
+        """
         with self._lock:
             taken = [self._waiting.popleft() for _ in range(min(LARGEST, len(self._waiting)))]
         try:
             if len(taken) > 1:
                 self._charge_together(taken)
-            for one in taken:
-                if one.outcome is None:
-                    self._charge_singly(one)
+            else:
+                self._charge_singly(taken[0])
         finally:
             with self._lock:
                 heir = self._waiting[0] if self._waiting else None
@@ -78,7 +84,7 @@ class Queue:
             if heir is not None:
                 heir.turn.set()
             for one in taken:
-                one.outcome = one.outcome or InterruptedError("the shared call was broken off")
+                one.alone = True
                 one.turn.set()
 
     def _charge_together(self, taken: list[_Waiting]) -> None:

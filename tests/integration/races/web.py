@@ -28,7 +28,7 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     given = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.web_settings",
-        "DATABASE_URL": _database_url(),
+        "DATABASE_URL": database_url(),
         "REFILL_VAR": str(settings.VAR_DIR),
         "SITE_URL": address,
         "LOG_LEVEL": "ERROR",
@@ -56,7 +56,8 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
         process.wait(30)
 
 
-def _database_url() -> str:
+def database_url() -> str:
+    """The URL of the test's database, for a process that the test starts."""
     told = connection.settings_dict
     user, password = quote(told["USER"] or "", safe=""), quote(told["PASSWORD"] or "", safe="")
     place = f"?host={told['HOST']}" if str(told["HOST"]).startswith("/") else ""

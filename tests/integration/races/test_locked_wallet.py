@@ -1,0 +1,86 @@
+"""One wallet is locked for long: its own requests end within the lock timeout, those of others succeed."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing.models import Charge, Promotion
+from tests.integration.races.test_charges_over_http import ONE_CREDIT, Caller
+from tests.integration.races.web import database_url, serving
+
+LOCK_TIMEOUT_SECONDS = 1
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def locked(account: Account) -> Iterator[None]:
+    """Another connection holds the account's wallet."""
+    with psycopg.connect(database_url()) as other:
+        other.execute("select 1 from billing_wallet where account_id = %s for update", [account.pk])
+        yield
+
+
+@pytest.mark.fault("L16", "I9")
+def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account_for_long(
+    alice: User, bob: User, account_of: Callable[[User], Account], api_of: Any
+) -> None:
+    hers, his = api_of(alice), api_of(bob)
+    limits = f"lock_timeout={LOCK_TIMEOUT_SECONDS}s"
+    with serving(processes=1, WEB_DATABASE_TIMEOUTS=limits) as web, ThreadPoolExecutor() as pool:
+        url = f"{web}/api/v1/charges"
+        warm = Caller(url, his.secret, [("warm", ONE_CREDIT)])
+        assert warm.statuses == {201: 1}
+        with locked(account_of(alice)):
+            began = time.monotonic()
+            blocked = pool.submit(Caller, url, hers.secret, [(f"a{n}", ONE_CREDIT) for n in range(6)])
+            free = Caller(url, his.secret, [(f"b{n}", ONE_CREDIT) for n in range(6)])
+            others_took = time.monotonic() - began
+            refused = blocked.result()
+            took = time.monotonic() - began
+
+        assert free.statuses == {201: 6}
+        assert others_took < 2 * LOCK_TIMEOUT_SECONDS + 1
+        assert refused.statuses == {503: 6}
+        assert took < 4 * LOCK_TIMEOUT_SECONDS + 1
+        for _status, headers, body in refused.answers:
+            problem = json.loads(body)
+            assert (problem["code"], headers["Retry-After"]) == ("unavailable", "5")
+            assert "outcome is unknown" in problem["detail"]
+        assert not Charge.objects.filter(account=account_of(alice)).exists()
+
+        again = Caller(url, hers.secret, [("a0", ONE_CREDIT)])
+        assert again.statuses == {201: 1}
+
+
+def test_a_page_that_waits_for_a_locked_wallet_too_long_is_the_error_page(
+    alice: User, account_of: Callable[[User], Account], signed_in: Callable[[User], Client]
+) -> None:
+    now, day = timezone.now(), timedelta(days=1)
+    Promotion.objects.create(
+        code="SUMMER", label="Summer", gives="credits", credits=50, starts_at=now - day, ends_at=now + day
+    )
+    browser = signed_in(alice)
+    browser.raise_request_exception = False
+    with connection.cursor() as cursor:
+        cursor.execute("set lock_timeout = '100ms'")
+        try:
+            with locked(account_of(alice)):
+                answer = browser.post("/billing/redeem/", {"code": "SUMMER"})
+        finally:
+            cursor.execute("reset lock_timeout")
+
+    assert answer.status_code == 500
+    assert b"check whether the change was made" in answer.content
+    assert Promotion.objects.get(code="SUMMER").redeemed == 0
