@@ -83,7 +83,7 @@ def _message(mail: Mail) -> EmailMessage:
     """The first line of a template is the subject."""
     brand, wording = catalogue_cache.current().brand, catalogue_cache.current().wording
     text = render_to_string(
-        f"billing/mails/{mail.template}.txt",
+        f"billing/emails/{mail.template}.txt",
         {
             **mail.context,
             "brand": brand.name if brand else "Refill",

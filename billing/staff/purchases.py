@@ -71,7 +71,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
             "rows": rows,
             "totals": sorted(revenue_report.totals(rows).items()),
         }
-        return render(request, "admin/billing/money_report.html", context)
+        return render(request, "admin/billing/revenue_report.html", context)
 
     @action(description=_("Release a quarantined payment"), url_path="release", permissions=["release"])
     def release_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -92,7 +92,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
             "choices": [("release", _("Release payment"))],
             "back": reverse("admin:billing_purchase_change", args=[object_id]),
         }
-        return render(request, "admin/billing/decide.html", context)
+        return render(request, "admin/billing/confirm_action.html", context)
 
     def has_release_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_purchase")  # type: ignore[union-attr]
@@ -136,7 +136,7 @@ class RefundAdmin(ReadOnlyAdmin):
             "choices": [("approve", _("Approve refund")), ("refuse", _("Refuse refund"))],
             "back": reverse("admin:billing_refund_change", args=[object_id]),
         }
-        return render(request, "admin/billing/decide.html", context)
+        return render(request, "admin/billing/confirm_action.html", context)
 
     def _decide(self, request: HttpRequest, refund: Refund, reason: str) -> None:
         actor, now = str(request.user), timezone.now()
@@ -172,7 +172,7 @@ class DisputeAdmin(ReadOnlyAdmin):
             "title": _("Dispute evidence"),
             "sheet": dispute_evidence.collect(dispute),
         }
-        return render(request, "admin/billing/evidence.html", context)
+        return render(request, "admin/billing/dispute_evidence.html", context)
 
 
 @admin.register(Subscription)
@@ -207,7 +207,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             "choices": [("place", _("Assign plan"))],
             "back": reverse("admin:billing_subscription_change", args=[object_id]),
         }
-        return render(request, "admin/billing/decide.html", context)
+        return render(request, "admin/billing/confirm_action.html", context)
 
     def has_place_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_subscription")  # type: ignore[union-attr]

@@ -127,7 +127,7 @@ def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
 @account_page
 def purchase_state(request: AccountRequest, public_id: str) -> HttpResponse:
     """The part of the return page that renews itself until the payment is decided."""
-    return render(request, "billing/_purchase_state.html", _outcome(request, find(request, public_id)))
+    return render(request, "billing/_purchase_status.html", _outcome(request, find(request, public_id)))
 
 
 @require_GET
@@ -137,7 +137,7 @@ def purchase_left(request: AccountRequest, public_id: str) -> HttpResponse:
     purchase = find(request, public_id)
     if purchase.status != Purchase.Status.CREATED:
         return redirect("purchase_return", purchase.public_id)
-    return render(request, "billing/purchase_left.html", {"purchase": purchase})
+    return render(request, "billing/purchase_unpaid.html", {"purchase": purchase})
 
 
 @require_POST

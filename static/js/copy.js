@@ -1,5 +1,5 @@
-/* Copy buttons: <button data-copy="id of the text" data-done="Copied" hidden>. Without a clipboard they stay hidden
-   and the text is selected by hand. */
+/* Copy buttons: <button data-copy="id of the text" data-done="Copied" hidden>. Without the clipboard API the buttons
+   stay hidden. */
 (() => {
   "use strict";
   if (!navigator.clipboard) return;

@@ -1,36 +1,36 @@
-/* What the portal needs beyond htmx: the tick of live parts, dialogs, pending buttons, chart keys.
-   Nothing here is needed to use the portal; every page works without it. */
+/* Behaviour beyond htmx: polling of live elements, dialogs, pending buttons, chart keys.
+   Every page works without this script. */
 (() => {
   "use strict";
 
-  const TICK = 1000; // ms: a charge is seen within two seconds, even on a slow line
-  const SLOWEST = 30000; // ms: while the server does not answer
-  let wait = TICK;
+  const POLL_INTERVAL = 1000; // ms: a charge is visible within two seconds, even on a slow connection
+  const LONGEST_INTERVAL = 30000; // ms: while requests fail
+  let interval = POLL_INTERVAL;
 
-  // Live parts: every element with data-live gets "refill:tick" while somebody looks at the page.
+  // Live elements: every element with data-live gets the event "refill:tick" while the page is visible.
   function tick() {
     if (document.visibilityState === "visible" && window.htmx) {
-      document.querySelectorAll("[data-live]").forEach((part) => window.htmx.trigger(part, "refill:tick"));
+      document.querySelectorAll("[data-live]").forEach((element) => window.htmx.trigger(element, "refill:tick"));
     }
-    window.setTimeout(tick, wait);
+    window.setTimeout(tick, interval);
   }
-  window.setTimeout(tick, TICK);
-  const slower = (event) => {
-    if (event.target.matches("[data-live]")) wait = Math.min(wait * 2, SLOWEST);
+  window.setTimeout(tick, POLL_INTERVAL);
+  const slowDown = (event) => {
+    if (event.target.matches("[data-live]")) interval = Math.min(interval * 2, LONGEST_INTERVAL);
   };
-  document.addEventListener("htmx:sendError", slower);
-  document.addEventListener("htmx:responseError", slower);
-  document.addEventListener("htmx:afterOnLoad", () => { wait = TICK; });
+  document.addEventListener("htmx:sendError", slowDown);
+  document.addEventListener("htmx:responseError", slowDown);
+  document.addEventListener("htmx:afterOnLoad", () => { interval = POLL_INTERVAL; });
 
-  // A part that somebody asked for and that did not come: say so, once. Live parts fail silently and try again.
-  const failed = (event) => {
-    const note = document.getElementById("request-failed");
-    if (note && !event.target.matches("[data-live], [hx-trigger*='from:body']")) note.hidden = false;
+  // Show an error when a request started by the user fails. Live elements fail silently and retry.
+  const showError = (event) => {
+    const message = document.getElementById("request-failed");
+    if (message && !event.target.matches("[data-live], [hx-trigger*='from:body']")) message.hidden = false;
   };
-  document.addEventListener("htmx:sendError", failed);
-  document.addEventListener("htmx:responseError", failed);
+  document.addEventListener("htmx:sendError", showError);
+  document.addEventListener("htmx:responseError", showError);
 
-  // On a narrow screen the navigation scrolls: what is current stands in sight.
+  // On narrow screens the navigation scrolls: bring the current item into view.
   document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
   document.addEventListener("click", (event) => {
@@ -54,11 +54,11 @@
     }
   });
 
-  // Pending: a second click on a submitted form does nothing. Coming back through the browser's history frees it.
+  // Pending: a second click on a submitted form does nothing. The back button enables the form again.
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.hasAttribute("hx-post")) return;
     const button = event.submitter;
-    if (!button || event.target.method === "dialog" || button.hasAttribute("data-again")) return;
+    if (!button || event.target.method === "dialog" || button.hasAttribute("data-repeatable")) return;
     if (button.getAttribute("aria-busy") === "true") event.preventDefault();
     else button.setAttribute("aria-busy", "true");
   });
@@ -66,13 +66,13 @@
     document.querySelectorAll("[aria-busy='true']").forEach((button) => button.removeAttribute("aria-busy"));
   });
 
-  // Filters send themselves when changed; the button remains for those without script.
+  // Filter forms submit on change; the button is for browsers without script.
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-submit-on-change]");
     if (form) form.requestSubmit();
   });
 
-  // Charts: one tab stop each, arrows move between the points.
+  // Charts: one tab stop per chart; arrow keys move between the points.
   document.addEventListener("keydown", (event) => {
     const point = event.target.closest?.(".chart-point");
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

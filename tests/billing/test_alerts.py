@@ -151,7 +151,7 @@ def test_every_mail_can_be_written(account: Account) -> None:
     }  # fmt: skip
     from pathlib import Path
 
-    names = [path.stem for path in Path("templates/billing/mails").glob("*.txt")]
+    names = [path.stem for path in Path("templates/billing/emails").glob("*.txt")]
     assert len(names) >= 12
     for name in names:
         emails.queue(account_id=account.pk, template=name, key=name, context=context, now=timezone.now())
