@@ -16,7 +16,8 @@ from billing import ledger, selectors
 from billing.models import Entry, Mail, Purchase, StripeEvent, Subscription
 from billing.payments import cards
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, previews
+from billing.subscriptions import changes, previews, stripe_prices
+from pricing.models import Plan
 from sandbox import scheduled_actions
 from tests.sandbox.conftest import Buyer
 
@@ -289,3 +290,40 @@ def test_repeated_upgrades_and_downgrades_never_give_more_credits_than_were_paid
     paid = Purchase.objects.filter(kind="plan", status="paid").aggregate(paid=Sum("amount"))["paid"]
     # Studio has the lowest price of one credit: 10,000 for 49.90.
     assert given.aggregate(given=Sum("credits"))["given"] <= paid * Decimal(10_000) / 4990 + 1
+
+
+@pytest.mark.fault("P22")
+def test_credits_that_are_not_carried_over_count_as_returned(
+    starter: Subscription, account: Account, month: Callable[..., None]
+) -> None:
+    Plan.objects.filter(key="creator").update(carry_over=False)
+    month(days=15)
+    spend(account, 200 + 700)
+
+    shown = change(account, "creator")
+
+    # Half of the 1,000 is unused time: 300 of it expire with the change, 200 were spent before their time.
+    assert arriving(shown)["Monthly bonus"] == 3000 - 200
+    assert bonus(account) == 2800
+
+
+@pytest.mark.fault("P22")
+def test_a_price_changed_at_stripe_within_the_period_gives_credits_for_the_rest_of_it(
+    starter: Subscription, account: Account, month: Callable[..., None], stripe_world: Any
+) -> None:
+    month(days=15)
+    price = stripe_prices.price_of(plan_key="creator", interval="month", currency="usd", amount=1990)
+    stripe_world.subscriptions.update(
+        starter.stripe_subscription_id,
+        {
+            "items": [{"id": starter.stripe_item_id, "price": price}],
+            "proration_behavior": "always_invoice",
+        },
+    )
+    month(seconds=0)
+
+    starter.refresh_from_db()
+    assert (starter.plan, Purchase.objects.get(origin="renewal").amount) == ("creator", 500)
+    assert bonus(account) == 1000 + (3000 - 1000) / 2
+    month(days=15, hours=2)  # 30 November: the period of 31 October ends as before
+    assert bonus(account) == 3000
