@@ -19,7 +19,6 @@ from sandbox.store import Body
 from sandbox.switches import Fault
 
 SETTLES_AFTER = timedelta(minutes=2)
-PAYABLE = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
 class Declined(errors.StripeError):

@@ -45,10 +45,10 @@ def types_for(currency: str, allowed: list[str] | None) -> list[str]:
     return found
 
 
-def billing_details(**given: Any) -> Body:
+def billing_details(**details: Any) -> Body:
     address = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
-    details = {"address": address, "email": None, "name": None, "phone": None, "tax_id": None}
-    return details | {name: value for name, value in given.items() if value}
+    body = {"address": address, "email": None, "name": None, "phone": None, "tax_id": None}
+    return body | {name: value for name, value in details.items() if value}
 
 
 def new(kind: str, call: Call, *, billing: Body | None = None, details: Body | None = None) -> Body:

@@ -12,7 +12,7 @@ from sandbox.objects import events, payment_intents, payment_methods, stripe_tes
 from sandbox.store import Body
 
 
-def new(call: Call, *, customer: str, metadata: dict[str, str] | None = None) -> Body:
+def new(call: Call, *, customer: str) -> Body:
     intent_id = store.new_id("setup_intent")
     body = {
         "id": intent_id,
@@ -42,7 +42,6 @@ def new(call: Call, *, customer: str, metadata: dict[str, str] | None = None) ->
         "status": "requires_payment_method",
         "usage": "off_session",
     }
-    store.merge_metadata(body, metadata or {})
     store.add(body)
     events.record("setup_intent.created", body, call)
     return body

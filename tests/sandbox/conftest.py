@@ -118,7 +118,7 @@ def buyer(db: None) -> Buyer:
 def checkout(v1: Any, customer: Any) -> Callable[..., Any]:
     """Create a checkout session for one pack of 10 USD; keyword arguments change its parameters."""
 
-    def make(**given: Any) -> Any:
+    def make(**more: Any) -> Any:
         price = {"currency": "usd", "unit_amount": 1000, "product_data": {"name": "1,000 credits"}}
         params: dict[str, Any] = {
             "mode": "payment",
@@ -126,9 +126,9 @@ def checkout(v1: Any, customer: Any) -> Callable[..., Any]:
             "success_url": "http://shop.example/done?session={CHECKOUT_SESSION_ID}",
             "cancel_url": "http://shop.example/packs",
         }
-        if "customer" not in given:
-            given["customer"] = customer(card=None).id
-        return v1.checkout.sessions.create(params | given)
+        if "customer" not in more:
+            more["customer"] = customer(card=None).id
+        return v1.checkout.sessions.create(params | more)
 
     return make
 
@@ -137,14 +137,14 @@ def checkout(v1: Any, customer: Any) -> Callable[..., Any]:
 def price(v1: Any) -> Callable[..., Any]:
     """Create a recurring price, by default 20 USD a month."""
 
-    def make(amount: int = 2000, interval: str = "month", name: str = "Pro", **given: Any) -> Any:
+    def make(amount: int = 2000, interval: str = "month", name: str = "Pro", **more: Any) -> Any:
         params = {
             "currency": "usd",
             "unit_amount": amount,
             "recurring": {"interval": interval},
             "product_data": {"name": name},
         }
-        return v1.prices.create(params | given)
+        return v1.prices.create(params | more)
 
     return make
 
@@ -153,10 +153,10 @@ def price(v1: Any) -> Callable[..., Any]:
 def customer(v1: Any) -> Callable[..., Any]:
     """Create a customer with a default test card (by name), on a test clock if `at` is given."""
 
-    def make(card: str | None = "visa", at: int | None = None, **given: Any) -> Any:
+    def make(card: str | None = "visa", at: int | None = None, **more: Any) -> Any:
         if at is not None:
-            given["test_clock"] = v1.test_helpers.test_clocks.create({"frozen_time": at}).id
-        created = v1.customers.create({"email": "ann@example.org", **given})
+            more["test_clock"] = v1.test_helpers.test_clocks.create({"frozen_time": at}).id
+        created = v1.customers.create({"email": "ann@example.org", **more})
         if card:
             method = v1.payment_methods.attach(f"pm_card_{card}", {"customer": created.id})
             v1.customers.update(created.id, {"invoice_settings": {"default_payment_method": method.id}})
@@ -186,8 +186,8 @@ def charges(db: None) -> Callable[[], list[store.Body]]:
 def begin(v1: Any, customer: Any, price: Any) -> Any:
     """Create a subscription of 20 USD a month, on a test clock that is at the first of November."""
 
-    def make(at: int = NOVEMBER, **given: Any) -> Any:
+    def make(at: int = NOVEMBER, **more: Any) -> Any:
         owner = customer(at=at)
-        return v1.subscriptions.create({"customer": owner.id, "items": [{"price": price().id}], **given})
+        return v1.subscriptions.create({"customer": owner.id, "items": [{"price": price().id}], **more})
 
     return make

@@ -78,9 +78,9 @@ def _plain(value: Any, hint: Any, origin: Any, path: str) -> list[str]:
         return _fields(value, hint, path) if isinstance(value, dict) else [f"{path} is not an object"]
     if origin in (dict, UntypedStripeObject) or hint in (dict, UntypedStripeObject):
         return [] if isinstance(value, dict) else [f"{path} is not a hash"]
-    wanted: Any = {float: (int, float), Decimal: (str,)}.get(hint, hint)
-    if wanted in (int, bool, str) or isinstance(wanted, tuple):
-        right = isinstance(value, wanted) and not (isinstance(value, bool) and hint is not bool)
+    expected: Any = {float: (int, float), Decimal: (str,)}.get(hint, hint)
+    if expected in (int, bool, str) or isinstance(expected, tuple):
+        right = isinstance(value, expected) and not (isinstance(value, bool) and hint is not bool)
         return [] if right else [f"{path} is {value!r}, not {hint}"]
     return []
 

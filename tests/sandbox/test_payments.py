@@ -11,9 +11,9 @@ from sandbox import scheduled_actions
 from sandbox.objects import refunds
 
 
-def pay(v1: Any, card: str = "visa", amount: int = 1000, **given: Any) -> Any:
+def pay(v1: Any, card: str = "visa", amount: int = 1000, **more: Any) -> Any:
     params = {"amount": amount, "currency": "usd", "payment_method": f"pm_card_{card}", "confirm": True}
-    return v1.payment_intents.create(params | given)
+    return v1.payment_intents.create(params | more)
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,22 @@ def test_unsupported_changes_are_refused(v1: Any, begin: Any, price: Any) -> Non
             v1.subscriptions.update(subscription.id, params)
         assert refused.value.code == "sandbox_gap"
     assert v1.subscriptions.retrieve(subscription.id)["items"].data[0].price.unit_amount == 2000
+
+
+def test_a_billing_cycle_anchor_of_now_starts_a_new_billing_cycle(v1: Any, begin: Any, price: Any) -> None:
+    subscription = begin()
+    halfway = NOVEMBER + 15 * DAY
+    advance(v1, subscription, halfway)
+    upgraded = v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": subscription["items"].data[0].id, "price": price(6000).id}],
+            "billing_cycle_anchor": {"type": "now"},
+            "proration_behavior": "always_invoice",
+            "proration_date": halfway - DAY,
+            "expand": ["latest_invoice"],
+        },
+    )
+    credit = -2000 * 16 // 30
+    assert [line.amount for line in upgraded.latest_invoice.lines.data] == [credit, 6000]
+    assert upgraded.billing_cycle_anchor == upgraded["items"].data[0].current_period_start == halfway
