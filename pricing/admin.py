@@ -1,7 +1,7 @@
 """Prices in the admin: services, rate cards with their rates, plans, packs, sales.
 
 Invariants: what a catalogue's file says is shown, not edited (the next load would undo it); rates are edited
-on drafts only, and a draft is published from its rehearsal (usage.staff.price_simulation adds that page).
+on drafts only, and a draft is published from its price simulation (see `usage.staff.price_simulation`).
 """
 
 from typing import Any
@@ -38,8 +38,9 @@ class ServiceAdmin(ReadOnlyAdmin):
     ordering = ["position", "key"]
 
 
-@admin.register(RateCard)
 class RateCardAdmin(StaffAdmin):
+    """Rate cards. Registered by `usage.staff.price_simulation`, which adds pages to simulate and publish."""
+
     list_display = ["version", "state", "effective_at", "source", "published_at", "published_by"]
     list_filter = ["state"]
     search_fields = ["version", "source", "note"]

@@ -1,0 +1,1 @@
+"""Charging for usage, and the pages and API that show it."""

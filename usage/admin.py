@@ -1,4 +1,4 @@
-"""Admin classes of usage. Django's autodiscovery imports this module; the classes are in usage.staff."""
+"""Imports the admin classes of usage.staff, because Django's autodiscovery imports this module."""
 
 from usage.staff import price_simulation, reports
 

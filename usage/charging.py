@@ -1,11 +1,12 @@
-"""Using a service: what it would cost, charging it, holding credits for it, giving them back.
+"""Estimating, charging and holding credits for uses of services.
 
-Invariants: the price is the catalogue's (or the version that an estimate or a hold pinned), never the
-caller's; lines, rate and quantities are stored with the charge and nothing is recomputed later; a key that
-was answered once is answered the same again even when the service, its price or the project are gone since.
+Invariants: the price comes from the rate card in force, or from the rate version that an estimate or a hold
+pinned, never from the caller; lines, rate and quantities are stored with the charge and never recomputed; an
+idempotency key keeps its result even when the service, its rate or the project no longer exists.
 
-Errors are those of the parts: pricing (UnknownService, ServiceUnpriced, UsageInvalid), coverage
-(OwnKeyMissing), billing.ledger (InsufficientCredits, LimitReached, QuotaReached, KeyReused, HoldClosed …).
+Functions raise the errors of the modules they call: pricing (UnknownService, ServiceUnpriced, UsageInvalid),
+entitlements (OwnKeyMissing) and billing.ledger (InsufficientCredits, LimitReached, QuotaReached, KeyReused,
+HoldClosed …).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ from usage import entitlements
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A use as it was reported, with its account and whom it is attributed to."""
+    """A reported use of a service, with its account and attribution."""
 
     account_id: UUID
     service: str
@@ -47,12 +48,12 @@ class Use:
 
     @property
     def subject(self) -> str:
-        """Whom an estimate binds itself to."""
+        """The account's public id, which estimates are bound to."""
         return ids.public_id(prefix=Account.PREFIX, value=self.account_id)
 
 
 def estimate(use: Use, *, text: str | None, now: datetime) -> estimates.Estimate:
-    """What the use would cost; changes nothing. With `text`, missing token counts are estimated from it."""
+    """The credits that the use would cost. Missing token counts are estimated from `text` if given."""
     return estimates.estimate(
         service=use.service,
         subject=use.subject,
@@ -65,19 +66,19 @@ def estimate(use: Use, *, text: str | None, now: datetime) -> estimates.Estimate
 
 
 def charge(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.Charged:
-    """Charge a use that has happened, once for its key."""
-    return ledger.charge(order_of(use, key=key, fingerprint=fingerprint, now=now), now)
+    """Charge a use that has happened, once per idempotency key."""
+    return ledger.charge(charge_request(use, key=key, fingerprint=fingerprint, now=now), now)
 
 
 def charge_batch(
-    orders: Sequence[ledger.ChargeRequest], now: datetime
+    requests: Sequence[ledger.ChargeRequest], now: datetime
 ) -> list[ledger.Charged | ledger.LedgerError]:
-    """Charge up to 1,000 orders, each accepted or refused on its own, in their order."""
-    return ledger.charge_many(list(orders), now)
+    """Charge up to 1,000 requests in order. Each succeeds or fails on its own."""
+    return ledger.charge_many(list(requests), now)
 
 
-def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.ChargeRequest:
-    """The ledger's order for a use: priced, covered, attributed."""
+def charge_request(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger.ChargeRequest:
+    """The ledger's request for a use, with its price, coverage and attribution."""
     quote = quote_of(use, now)
     covered = entitlements.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
@@ -96,12 +97,12 @@ def order_of(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> ledger
         conversation=use.conversation,
         covered_by=covered,
         quota=quote.counts,
-        detail=detail_of(use, quote),
+        detail=charge_detail(use, quote),
     )
 
 
 def quote_of(use: Use, now: datetime) -> Quote:
-    """The price of a use, by the version its estimate pinned or by the card in force."""
+    """The price of a use, by the rate version that its estimate pinned or by the rate card in force."""
     return lookup.price_use(
         service=use.service,
         usage=use.usage,
@@ -113,7 +114,7 @@ def quote_of(use: Use, now: datetime) -> Quote:
 
 
 def _pinned_version(use: Use, now: datetime) -> str | None:
-    """The rate version that the use's estimate keeps; None without one."""
+    """The rate version that the use's estimate pinned; None without an estimate."""
     if not use.estimate:
         return None
     return estimates.pinned_version(
@@ -121,8 +122,8 @@ def _pinned_version(use: Use, now: datetime) -> str | None:
     )
 
 
-def detail_of(use: Use, quote: Quote) -> dict[str, Any]:
-    """What is stored with a charge so that it explains itself for good."""
+def charge_detail(use: Use, quote: Quote) -> dict[str, Any]:
+    """The figures stored with a charge, from which its detail page is shown."""
     return {
         "lines": quote.lines_as_json(),
         "rate": quote.rate_as_json(),
@@ -133,7 +134,7 @@ def detail_of(use: Use, quote: Quote) -> dict[str, Any]:
 
 
 def stored_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """Quantities as JSON keeps them exactly: whole numbers as numbers, fractions as text."""
+    """Quantities for JSON, without loss: whole numbers as numbers, fractions as text."""
     return {
         meter: plain(amount) if isinstance(amount, Decimal) else amount for meter, amount in usage.items()
     }
@@ -148,13 +149,13 @@ def hold(
     fingerprint: bytes,
     now: datetime,
 ) -> ledger.Held:
-    """Set credits aside for a use of unknown size: `credits`, or the price of the largest expected usage."""
-    rate, covers, lines, counts = _terms_of_hold(use, credits, now)
+    """Hold credits for a use of unknown size: `credits`, or the price of the largest expected usage."""
+    rate, covers, lines, quota = _hold_terms(use, credits, now)
     covered = entitlements.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
     amount = credits if credits is not None else sum((Decimal(line["credits"]) for line in lines), Decimal(0))
-    order = ledger.ChargeRequest(
+    request = ledger.ChargeRequest(
         account_id=use.account_id,
         credits=Decimal(0) if covered else amount,
         key=key,
@@ -166,7 +167,7 @@ def hold(
         member_id=use.member_id,
         api_key_id=use.api_key_id,
         conversation=use.conversation,
-        quota=counts,
+        quota=quota,
         detail={
             "lines": lines,
             "rate": rate,
@@ -176,32 +177,32 @@ def hold(
             "covered_by": covered,
         },
     )
-    return ledger.hold(order, expires_at=now + expires_in, now=now)
+    return ledger.hold(request, expires_at=now + expires_in, now=now)
 
 
-def _terms_of_hold(
+def _hold_terms(
     use: Use, credits: Decimal | None, now: datetime
 ) -> tuple[dict[str, str], tuple[str, ...], list[dict[str, Any]], tuple[str, int] | None]:
-    """The rate that the hold pins, what may pay for it, the lines behind its amount, the quota it takes."""
+    """The rate to pin, the scopes of grants that may pay, the price lines, and the quota with its count."""
     if credits is None:
         quote = quote_of(use, now)
         return quote.rate_as_json(), quote.covers, quote.lines_as_json(), quote.counts
-    known = catalogue_cache.current()
+    catalogue = catalogue_cache.current()
     rate = lookup.rate_in_force(use.service, now)
-    covers = known.services[use.service].covers
-    quota = (use.action and known.services[use.action].quota) or known.services[use.service].quota
-    counts = (quota, 1) if quota else None
+    covers = catalogue.services[use.service].covers
+    quota = (use.action and catalogue.services[use.action].quota) or catalogue.services[use.service].quota
+    quota_use = (quota, 1) if quota else None
     if use.action:
         lookup.rate_in_force(use.action, now)
-        covers = (*covers, *known.services[use.action].covers)
+        covers = (*covers, *catalogue.services[use.action].covers)
     version = _pinned_version(use, now)
-    card = known.card_of_version(version) if version else None
+    card = catalogue.card_of_version(version) if version else None
     effective_at = card.effective_at if card else rate.effective_at
-    return {"version": version or rate.version, "effective_at": instant(effective_at)}, covers, [], counts
+    return {"version": version or rate.version, "effective_at": instant(effective_at)}, covers, [], quota_use
 
 
 def capture(
-    held: Hold,
+    hold: Hold,
     *,
     usage: Mapping[str, Any] | None,
     credits: Decimal | None,
@@ -211,45 +212,49 @@ def capture(
     fingerprint: bytes,
     now: datetime,
 ) -> ledger.Charged:
-    """Settle a hold with the real usage, priced by the version of the hold (or with a plain amount).
+    """Capture a hold: charge `usage`, priced by the hold's rate version, or the amount `credits`.
 
-    More than was held draws the rest from the balance; what that lacks is `uncollected` on the charge.
+    An amount above the hold draws the rest from the balance; what the balance lacks is `uncollected` on the
+    charge.
     """
-    detail = dict(held.detail)
+    detail = dict(hold.detail)
     covered = detail.pop("covered_by", None)
     detail["metadata"] = detail.get("metadata", {}) | dict(metadata or {})
-    counts = None
+    quota = None
     if usage is not None:
-        chosen = dict(options) if options is not None else detail["options"]
+        used_options = dict(options) if options is not None else detail["options"]
         quote = lookup.price_use(
-            service=held.service,
+            service=hold.service,
             usage=usage,
             now=now,
-            action=held.action,
-            options=chosen,
+            action=hold.action,
+            options=used_options,
             rate_version=detail["rate"]["version"],
         )
-        credits, counts = quote.credits, quote.counts
-        detail |= {"lines": quote.lines_as_json(), "usage": stored_usage(usage), "options": chosen}
+        credits, quota = quote.credits, quote.counts
+        detail |= {"lines": quote.lines_as_json(), "usage": stored_usage(usage), "options": used_options}
     assert credits is not None, "a capture names usage or credits"
     return ledger.capture(
-        account_id=held.account_id,
-        hold_id=held.pk,
+        account_id=hold.account_id,
+        hold_id=hold.pk,
         credits=Decimal(0) if covered else credits,
         key=key,
         detail=detail,
         now=now,
         fingerprint=fingerprint,
         covered_by=covered,
-        quota=counts,
+        quota=quota,
     )
 
 
-def answered(account_id: UUID, key: str) -> Charge | None:
-    """The charge that a key made, for a request that no longer passes what stands before the ledger."""
+def charge_by_key(account_id: UUID, key: str) -> Charge | None:
+    """The charge made with an idempotency key.
+
+    For a repeated request that no longer passes validation, because its service or project is gone.
+    """
     return Charge.objects.filter(account_id=account_id, idempotency_key=key).first()
 
 
-def held_before(account_id: UUID, key: str) -> Hold | None:
-    """The hold that a key made (see `answered`)."""
+def hold_by_key(account_id: UUID, key: str) -> Hold | None:
+    """The hold made with an idempotency key (see `charge_by_key`)."""
     return Hold.objects.filter(account_id=account_id, idempotency_key=key).first()

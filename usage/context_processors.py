@@ -1,7 +1,7 @@
-"""The frame of every page: brand, navigation, the credit counter, who is acting (context processor `portal`).
+"""Context processor `portal`: brand, navigation, credit counter and account for every page.
 
-Invariant: everything is computed when a template asks for it and once a request, so that a page which shows
-no counter reads no balance.
+Invariant: each value is computed when a template first uses it and at most once per request, so that a page
+without the counter reads no balance.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ from usage.dashboard import balance_summary
 
 DEFAULT_ACCENT = "#1f5fd6"
 
-# Name of the address, label, and other beginnings of addresses that belong to it.
-PAGES: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+# URL name, label, and prefixes of further paths at which the item is marked as current.
+NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("dashboard", _("Dashboard"), ()),
     ("usage", _("Usage"), ("/charges/",)),
     ("history", _("History"), ()),
@@ -61,19 +61,19 @@ class NavItem:
 
 
 class Brand:
-    """The catalogue's name, words and colours. Without a catalogue the house's own."""
+    """Name, wording and colours from the catalogue, or defaults without a catalogue."""
 
-    def __init__(self, opened: catalogue_cache.Book) -> None:
-        told = opened.brand
-        self.name: str = told.name if told else "Refill"
-        self.tagline: str = told.tagline if told else ""
-        self.mark: str = told.mark if told else ""
-        self.accent: str = told.accent if told else DEFAULT_ACCENT
-        self.wording: Wording | None = opened.wording
+    def __init__(self, catalogue: catalogue_cache.Book) -> None:
+        brand = catalogue.brand
+        self.name: str = brand.name if brand else "Refill"
+        self.tagline: str = brand.tagline if brand else ""
+        self.mark: str = brand.mark if brand else ""
+        self.accent: str = brand.accent if brand else DEFAULT_ACCENT
+        self.wording: Wording | None = catalogue.wording
 
     @cached_property
     def css(self) -> str:
-        """The custom properties that tokens.css reads; contrast reaches AA in both looks."""
+        """The custom properties that tokens.css reads; contrast meets WCAG AA in light and dark mode."""
         light, dark = colour.accent_for(self.accent, dark=False), colour.accent_for(self.accent, dark=True)
         return (
             f":root{{--brand-light:{light.fill};--on-brand-light:{light.text};"
@@ -86,12 +86,12 @@ class Brand:
 
     @cached_property
     def version(self) -> str:
-        """Changes with the colours, so that /brand.css may be kept by browsers."""
+        """A hash of the colours for the URL of /brand.css, so that browsers may cache it."""
         return hashlib.sha256(self.css.encode()).hexdigest()[:12]
 
 
 class Portal:
-    """What the frame shows of the signed-in person's account."""
+    """The signed-in user's account, balance and navigation. Without a user every value is empty."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -101,16 +101,16 @@ class Portal:
     def membership(self) -> Membership | None:
         if not self.request.user.is_authenticated:
             return None
-        known = getattr(self.request, "membership", None)
-        return known or access.chosen_membership(self.request)
+        membership = getattr(self.request, "membership", None)
+        return membership or access.chosen_membership(self.request)
 
     @cached_property
     def others(self) -> Sequence[Membership]:
-        """The person's other accounts, to change to."""
+        """The user's other accounts, to switch to."""
         if not self.membership:
             return []
-        mine = selectors.memberships_of(self.membership.user_id)
-        return [one for one in mine if one.account_id != self.membership.account_id]
+        memberships = selectors.memberships_of(self.membership.user_id)
+        return [other for other in memberships if other.account_id != self.membership.account_id]
 
     @cached_property
     def account(self) -> Account | None:
@@ -126,40 +126,36 @@ class Portal:
 
     @cached_property
     def version(self) -> str:
-        """What the page shows of the account's movements and uses, as `standing.version_of` names it."""
+        """The version of the balance that the page shows (see `balance_summary.version_of`)."""
         return balance_summary.version_after(self.balance) if self.balance else ""
 
     @cached_property
     def early_bird(self) -> str:
-        """The mark that members of the account's plan carry; empty for plans without one."""
+        """The badge of the account's plan; empty for plans without one."""
         return billing_selectors.plan_terms(self.account.pk).badge if self.account else ""
 
     @cached_property
     def nav(self) -> list[NavItem]:
         if not self.account:
             return []
-        here = self.request.path
-        return [
-            NavItem(
-                url=url,
-                label=self.projects_label if name == "projects" else str(label),
-                current=_inside(here, url, *more),
-            )
-            for name, label, more in PAGES
-            if (url := self.plans_url if name == "plans" else reverse(name))
-        ]
+        items = []
+        for name, label, prefixes in NAVIGATION:
+            if name == "plans" and not self.plans_url:
+                continue
+            if name == "projects":
+                label = self.projects_label
+            url = reverse(name)
+            current = _is_current(self.request.path, url, *prefixes)
+            items.append(NavItem(url=url, label=str(label), current=current))
+        return items
 
     @cached_property
     def menu(self) -> list[NavItem]:
-        return [
-            NavItem(url=url, label=str(label), icon=icon)
-            for name, label, icon in MENU
-            if (url := reverse(name))
-        ]
+        return [NavItem(url=reverse(name), label=str(label), icon=icon) for name, label, icon in MENU]
 
     @cached_property
     def project_word(self) -> str:
-        """What the product calls a project: server, workspace …"""
+        """The product's word for a project, such as "server" or "workspace"."""
         wording = catalogue_cache.current().wording
         return wording.project if wording else str(_("project"))
 
@@ -173,30 +169,30 @@ class Portal:
         return capfirst(self.projects_word)
 
     @property
-    def takes_provider_keys(self) -> bool:
-        """Whether calls may be paid with the account's own keys at model providers."""
-        return bool(catalogue_cache.current().policies.providers)
-
-    @property
     def has_wall(self) -> bool:
         """Whether the product has a memorial wall."""
         return memorial_wall.exists()
 
+    @property
+    def takes_provider_keys(self) -> bool:
+        """Whether calls may be paid with the account's own keys at model providers."""
+        return bool(catalogue_cache.current().policies.providers)
+
     @cached_property
     def plans_url(self) -> str:
-        """Where plans are compared; empty where there is nothing to choose."""
-        choice = Plan.objects.filter(legacy=False, retired_at=None)[:2]
-        return reverse("plans") if len(choice) > 1 else ""
+        """The page that compares plans; empty with fewer than two plans."""
+        offered = Plan.objects.filter(legacy=False, retired_at=None)[:2]
+        return reverse("plans") if len(offered) > 1 else ""
 
     @cached_property
     def buy_url(self) -> str:
-        """Where credits are bought; empty for a member who may not."""
+        """The page that sells credits; empty for a member who may not buy."""
         return reverse("buy") if self.membership and self.membership.may_buy else ""
 
 
-def _inside(here: str, url: str, *more: str) -> bool:
-    """Whether the page belongs to the one at `url`: it lies below it or below another of the beginnings."""
-    return here == url or any(one != "/" and here.startswith(one) for one in (url, *more))
+def _is_current(path: str, url: str, *prefixes: str) -> bool:
+    """Whether `path` is the page at `url`, or lies below it or below one of the prefixes."""
+    return path == url or any(prefix != "/" and path.startswith(prefix) for prefix in (url, *prefixes))
 
 
 def current_brand() -> Brand:
@@ -204,7 +200,7 @@ def current_brand() -> Brand:
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `brand` and `portal`."""
+    """The template variables `brand` and `portal`."""
     return {
         "brand": SimpleLazyObject(current_brand),
         "portal": SimpleLazyObject(lambda: Portal(request)),

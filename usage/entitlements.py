@@ -1,7 +1,7 @@
-"""Uses that cost no credits: services without limit in the account's plan, and calls paid with an own key.
+"""Uses that cost no credits: unlimited services of the account's plan, and uses paid with its provider key.
 
-Invariants: a plan whose payment is overdue covers nothing; an own key covers only services that name its
-provider; a covered use is recorded like any other.
+Invariants: a plan whose payment is overdue covers no service; a provider key covers only services of its
+provider; a covered use is recorded as a charge of zero credits.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ UNLIMITED, OWN_KEY = "unlimited", "own_key"
 
 
 class OwnKeyMissing(Exception):
-    """The use says it was paid with the account's own key, and there is none that could have (409)."""
+    """The use was reported with `own_key`, and the account has no key of the service's providers (409)."""
 
     code = "provider_key_missing"
 
@@ -33,26 +33,26 @@ class OwnKeyMissing(Exception):
 
 
 def unlimited_services(account_id: UUID) -> frozenset[str]:
-    """The services that the account's plan covers without limit."""
+    """The services that are unlimited in the account's plan."""
     return selectors.plan_terms(account_id).unlimited_services
 
 
 def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool) -> str | None:
-    """What pays for a use instead of credits; None: credits do. Raises OwnKeyMissing."""
+    """UNLIMITED or OWN_KEY for a use that costs no credits, else None. Raises OwnKeyMissing."""
     if own_key:
         _require_own_key(account_id, service)
         return OWN_KEY
     unlimited = unlimited_services(account_id)
-    return UNLIMITED if unlimited and _what_is_priced(service, action) in unlimited else None
+    return UNLIMITED if unlimited and _priced_service(service, action) in unlimited else None
 
 
-def _what_is_priced(service: str, action: str) -> str:
-    """An action with a figure of its own is not covered by the model it is done with."""
+def _priced_service(service: str, action: str) -> str:
+    """The service whose coverage decides: an action with its own rate is not covered by its model."""
     if not action:
         return service
-    known = catalogue_cache.current()
-    newest = known.cards[-1] if known.cards else None
-    rate = known.rates(newest).get(action) if newest else None
+    catalogue = catalogue_cache.current()
+    newest = catalogue.cards[-1] if catalogue.cards else None
+    rate = catalogue.rates(newest).get(action) if newest else None
     return service if rate is not None and rate.cost_of_model else action
 
 
@@ -61,9 +61,9 @@ def _require_own_key(account_id: UUID, service: str) -> None:
     if facts is None:
         raise lookup.UnknownService(service, "service")
     if not ProviderKey.objects.filter(account_id=account_id, provider__in=facts.providers).exists():
-        raise OwnKeyMissing(_names_of(facts.providers))
+        raise OwnKeyMissing(_provider_names(facts.providers))
 
 
-def _names_of(providers: Sequence[str]) -> str:
+def _provider_names(providers: Sequence[str]) -> str:
     names = {provider.key: provider.name for provider in catalogue_cache.current().policies.providers}
     return ", ".join(names.get(key, key) for key in providers)

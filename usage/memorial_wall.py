@@ -1,7 +1,7 @@
-"""The memorial wall: early-bird members who want to be seen (REFLY-11).
+"""The public memorial wall: names of early-bird members who chose to be listed (REFLY-11).
 
-Invariants: nobody stands on it who has not said so; whoever leaves the plan that carries the mark is off it
-at once; it shows a name and nothing else of an account. Products without a wall have none.
+Invariants: an account is listed only while it has opted in and its plan has a badge; the wall shows an
+account's name, badge and date of membership, and nothing else. The catalogue decides whether there is a wall.
 """
 
 from collections.abc import Sequence
@@ -14,36 +14,37 @@ from billing.models import Subscription
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
-MOST = 2000  # names on the page
+MAX_NAMES = 2000
 
 
-class NoMark(Exception):
-    """The account's plan carries no mark, or the product has no wall."""
+class NotEligible(Exception):
+    """The account's plan has no badge, or the product has no memorial wall."""
 
 
 @dataclass(frozen=True)
 class Member:
     name: str
-    mark: str
+    badge: str
     since: datetime
 
 
 def exists() -> bool:
+    """Whether the product has a memorial wall."""
     return catalogue_cache.current().policies.memorial_wall
 
 
 def members() -> Sequence[Member]:
-    """Who stands on the wall, the longest members first."""
-    marks = dict(Plan.objects.exclude(badge="").values_list("key", "badge"))
-    rows = Subscription.objects.filter(
-        plan__in=marks, account__on_wall=True, account__erased_at=None
+    """The listed members, earliest first."""
+    badges = dict(Plan.objects.exclude(badge="").values_list("key", "badge"))
+    subscriptions = Subscription.objects.filter(
+        plan__in=badges, account__on_wall=True, account__erased_at=None
     ).order_by("created_at", "id")
-    found = rows.values_list("account__name", "plan", "created_at")[:MOST]
-    return [Member(name=name, mark=marks[plan], since=since) for name, plan, since in found]
+    listed = subscriptions.values_list("account__name", "plan", "created_at")[:MAX_NAMES]
+    return [Member(name=name, badge=badges[plan], since=since) for name, plan, since in listed]
 
 
-def stand(account: Account, *, on: bool) -> None:
-    """Put the account's name on the wall, or take it off. Raises NoMark."""
-    if on and not (exists() and selectors.plan_terms(account.pk).badge):
-        raise NoMark
-    Account.objects.filter(pk=account.pk).update(on_wall=on)
+def set_listed(account: Account, *, listed: bool) -> None:
+    """Add the account's name to the wall, or remove it. Raises NotEligible."""
+    if listed and not (exists() and selectors.plan_terms(account.pk).badge):
+        raise NotEligible
+    Account.objects.filter(pk=account.pk).update(on_wall=listed)

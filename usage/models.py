@@ -1,7 +1,7 @@
-"""What this app keeps of its own: reports of charges that somebody found abnormal.
+"""The model of usage: reports of incorrect charges.
 
-Invariant: a charge has at most one open report; the returned credits are the ledger's reversal, never a
-figure of this table.
+Invariant: a charge has at most one open report; returned credits are recorded by a reversal in
+the ledger, not here.
 """
 
 from django.db import models
@@ -13,7 +13,7 @@ from core.models import Identified
 
 
 class ChargeReport(Identified):
-    """A user says that a charge is wrong; staff answer, and may give the credits back."""
+    """A user's report that a charge is incorrect, and the answer of staff, who may return the credits."""
 
     PREFIX = "report"
 
@@ -42,3 +42,7 @@ class ChargeReport(Identified):
 
     def __str__(self) -> str:
         return f"{self.public_id} ({self.status})"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == self.Status.OPEN

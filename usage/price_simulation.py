@@ -1,7 +1,7 @@
-"""A rehearsal: what the charges of the last days would have cost by a draft rate card.
+"""Price simulation: what the charges of the last days would have cost by a draft rate card.
 
-Invariants: nothing is changed; every charge of the window is either repriced or counted, with the reason,
-among those that the draft could not price. Charges of a plain amount (a hold settled in credits) keep it.
+Invariants: nothing is written; every charge of the window is either repriced or counted, with the reason, as
+one that the card cannot price. Charges of a given amount (holds captured in credits) keep their amount.
 """
 
 from collections.abc import Mapping
@@ -11,25 +11,29 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing.models import Charge
-from pricing import selectors
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import RateCard
 from pricing.rates import quotes, rate_cards
 from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
+from usage import selectors
 
-MOST_CHARGES = 100_000  # what a person waits for; a longer window is cut to its newest charges, and says so
-SHOWN_ACCOUNTS = 20
+MAX_CHARGES = 100_000  # a longer window is cut to its newest charges, so that the page answers in time
+MAX_ACCOUNTS_SHOWN = 20
 ZERO = Decimal(0)
 
 
 @dataclass(slots=True)
-class Sum:
-    """Charges with what they cost and what they would have cost."""
+class SimulatedTotal:
+    """The credits that charges cost, and that they would have cost by the simulated card.
+
+    `reason` says why the card cannot price the latest of the `unpriced` charges.
+    """
 
     name: str
     charges: int = 0
@@ -37,7 +41,6 @@ class Sum:
     after: Decimal = ZERO
     unpriced: int = 0
     reason: str = ""
-    """Why the draft could not price the last of the unpriced ones."""
 
     @property
     def difference(self) -> Decimal:
@@ -49,103 +52,122 @@ class Sum:
 
 
 @dataclass(slots=True)
-class AccountSum(Sum):
-    """An account's charges; `dry_at`: when its balance would not have been enough."""
+class AccountTotal(SimulatedTotal):
+    """The total of one account. `insufficient_at`: the first charge that its balance could not have paid."""
 
     account_id: UUID | None = None
-    dry_at: datetime | None = None
+    insufficient_at: datetime | None = None
 
 
 @dataclass(slots=True)
-class Rehearsal:
-    """What a draft would have made of the charges since `since`."""
+class Simulation:
+    """The result of a simulation over the charges since `since`.
+
+    `fingerprint` identifies the simulated rates; publishing the card requires it. `truncated`: the period has
+    more than MAX_CHARGES charges, and only the newest were simulated.
+    """
 
     card: RateCard
-    seen: str
-    """The fingerprint of the rates that were rehearsed: publishing asks for it."""
+    fingerprint: str
     since: datetime
-    cut: bool
-    """Whether the window holds more charges than were looked at."""
-    total: Sum
-    services: list[Sum] = field(default_factory=list)
-    paying_more: list[AccountSum] = field(default_factory=list)
-    run_dry: list[AccountSum] = field(default_factory=list)
-    run_dry_count: int = 0
+    truncated: bool
+    total: SimulatedTotal
+    services: list[SimulatedTotal] = field(default_factory=list)
+    paying_more: list[AccountTotal] = field(default_factory=list)
+    insufficient: list[AccountTotal] = field(default_factory=list)
+    insufficient_count: int = 0
 
 
-def rehearse(card: RateCard, *, days: int, now: datetime) -> Rehearsal:
-    """Reprice the charges of the last `days` days by the card, as it is in the database."""
-    since = now - timedelta(days=days)
-    charges = Charge.objects.filter(created_at__gte=since, created_at__lte=now, covered_by=None)
-    beyond = charges.order_by("-created_at").values_list("created_at", flat=True)[MOST_CHARGES:].first()
-    if beyond is not None:
-        charges, since = charges.filter(created_at__gt=beyond), beyond
-    rehearsal = Rehearsal(
+def simulate(card: RateCard, *, days: int, now: datetime) -> Simulation:
+    """Reprice the charges of the last `days` days by the card as it is in the database."""
+    charges, since, truncated = _charges_of(days, now)
+    simulation = Simulation(
         card=card,
-        seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)),
+        fingerprint=rate_cards.fingerprint(rate_cards.rows_of(card.pk)),
         since=since,
-        cut=beyond is not None,
-        total=Sum(_("All services")),
+        truncated=truncated,
+        total=SimulatedTotal(_("All services")),
     )
     rates = catalogue_cache.rates_of(card.pk)
-    services: dict[str, Sum] = {}
-    accounts: dict[UUID, AccountSum] = {}
-    names = selectors.service_names()
+    services: dict[str, SimulatedTotal] = {}
+    accounts: dict[UUID, AccountTotal] = {}
     columns = ("account_id", "service", "action", "credits", "balance_after", "created_at", "hold_id")
     stored = ("detail__usage", "detail__options", "detail__lines")
-    rows = charges.order_by("created_at", "id").values(*columns, *stored)
-    for row in rows.iterator(chunk_size=2000):
-        what = row["action"] or row["service"]
-        service = services.setdefault(what, Sum(names.get(what, what)))
-        account = accounts.setdefault(row["account_id"], AccountSum("", account_id=row["account_id"]))
-        _count(row, rates, (rehearsal.total, service, account))
-        # What the account would have had left: what it had, less all that the draft took in addition so far.
-        if account.dry_at is None and row["balance_after"] < account.difference:
-            account.dry_at = row["created_at"]
-    rehearsal.services = sorted(services.values(), key=lambda one: -abs(one.difference))
-    _rank_accounts(rehearsal, list(accounts.values()))
-    return rehearsal
+    for charge in charges.values(*columns, *stored).iterator(chunk_size=2000):
+        key = charge["action"] or charge["service"]
+        service = services.setdefault(key, SimulatedTotal(key))
+        account = accounts.setdefault(charge["account_id"], AccountTotal("", account_id=charge["account_id"]))
+        _add(charge, rates, (simulation.total, service, account))
+        # The simulated balance is the real balance less the additional credits charged so far.
+        if account.insufficient_at is None and charge["balance_after"] < account.difference:
+            account.insufficient_at = charge["created_at"]
+    names = selectors.service_names(list(services))
+    for key, service in services.items():
+        service.name = names[key]
+    simulation.services = sorted(services.values(), key=lambda total: -abs(total.difference))
+    _rank_accounts(simulation, list(accounts.values()))
+    return simulation
 
 
-def _count(row: Mapping[str, Any], rates: Mapping[str, Rate], sums: tuple[Sum, ...]) -> None:
-    """Add a charge to the sums it belongs to."""
-    credits, reason = _repriced(row, rates)
-    for one in sums:
-        one.charges += 1
+def _charges_of(days: int, now: datetime) -> tuple[QuerySet[Charge], datetime, bool]:
+    """The charges to simulate, oldest first, the time since when, and whether the window was truncated."""
+    since = now - timedelta(days=days)
+    charges = Charge.objects.filter(created_at__gte=since, created_at__lte=now, covered_by=None)
+    newest_excluded = (
+        charges.order_by("-created_at").values_list("created_at", flat=True)[MAX_CHARGES:].first()
+    )
+    if newest_excluded is not None:
+        charges, since = charges.filter(created_at__gt=newest_excluded), newest_excluded
+    return charges.order_by("created_at", "id"), since, newest_excluded is not None
+
+
+def _add(charge: Mapping[str, Any], rates: Mapping[str, Rate], totals: tuple[SimulatedTotal, ...]) -> None:
+    """Add a charge to the totals it belongs to."""
+    credits, reason = _reprice(charge, rates)
+    for total in totals:
+        total.charges += 1
         if reason:
-            one.unpriced += 1
-            one.reason = reason
+            total.unpriced += 1
+            total.reason = reason
         else:
-            one.before += row["credits"]
-            one.after += credits
+            total.before += charge["credits"]
+            total.after += credits
 
 
-def _repriced(row: Mapping[str, Any], rates: Mapping[str, Rate]) -> tuple[Decimal, str]:
-    """What the charge would have cost, or why the draft cannot say."""
-    usage = row["detail__usage"]
-    if not usage or (row["hold_id"] and row["credits"] != _sum_of(row["detail__lines"])):
-        return row["credits"], ""
-    rate, action = rates.get(row["service"]), rates.get(row["action"])
-    if rate is None or (row["action"] and action is None):
+def _reprice(charge: Mapping[str, Any], rates: Mapping[str, Rate]) -> tuple[Decimal, str]:
+    """The credits that the charge would have cost, or the reason why the card cannot price it."""
+    usage = charge["detail__usage"]
+    if not usage or (charge["hold_id"] and charge["credits"] != _sum_of_lines(charge["detail__lines"])):
+        return charge["credits"], ""
+    rate, action = rates.get(charge["service"]), rates.get(charge["action"])
+    if rate is None or (charge["action"] and action is None):
         return ZERO, _("The draft has no rate for this service. Calls would be refused.")
-    # Fractions are stored as text, so that they stay exact.
-    exact = {meter: Decimal(str(count)) for meter, count in usage.items()}
+    # Fractions are stored as text, without loss.
+    quantities = {meter: Decimal(str(quantity)) for meter, quantity in usage.items()}
     try:
-        return quotes.quote(rate, exact, row["detail__options"] or {}, action=action).credits, ""
+        return quotes.quote(rate, quantities, charge["detail__options"] or {}, action=action).credits, ""
     except UsageInvalid as error:
         return ZERO, error.message
 
 
-def _sum_of(lines: list[dict[str, Any]] | None) -> Decimal:
+def _sum_of_lines(lines: list[dict[str, Any]] | None) -> Decimal:
     return sum((Decimal(line["credits"]) for line in lines or []), ZERO)
 
 
-def _rank_accounts(rehearsal: Rehearsal, accounts: list[AccountSum]) -> None:
-    more = sorted((one for one in accounts if one.difference > 0), key=lambda one: -one.difference)
-    dry = sorted((one for one in accounts if one.dry_at is not None), key=lambda one: str(one.dry_at))
-    rehearsal.paying_more, rehearsal.run_dry = more[:SHOWN_ACCOUNTS], dry[:SHOWN_ACCOUNTS]
-    rehearsal.run_dry_count = len(dry)
-    shown = [one.account_id for one in (*rehearsal.paying_more, *rehearsal.run_dry) if one.account_id]
-    names = dict(Account.objects.filter(pk__in=shown).values_list("pk", "name"))
-    for one in (*rehearsal.paying_more, *rehearsal.run_dry):
-        one.name = names.get(one.account_id, str(one.account_id)) if one.account_id else ""
+def _rank_accounts(simulation: Simulation, totals: list[AccountTotal]) -> None:
+    """Select the accounts that would pay most more, and those whose balance would not have been enough."""
+    paying_more = sorted(
+        (total for total in totals if total.difference > 0), key=lambda total: -total.difference
+    )
+    insufficient = sorted(
+        (total for total in totals if total.insufficient_at is not None),
+        key=lambda total: str(total.insufficient_at),
+    )
+    simulation.paying_more = paying_more[:MAX_ACCOUNTS_SHOWN]
+    simulation.insufficient = insufficient[:MAX_ACCOUNTS_SHOWN]
+    simulation.insufficient_count = len(insufficient)
+    shown = (*simulation.paying_more, *simulation.insufficient)
+    account_ids = [total.account_id for total in shown if total.account_id]
+    names = dict(Account.objects.filter(pk__in=account_ids).values_list("pk", "name"))
+    for total in shown:
+        total.name = names.get(total.account_id, str(total.account_id)) if total.account_id else ""

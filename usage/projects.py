@@ -1,9 +1,11 @@
-"""Projects (servers) of an account, and whom a use may be attributed to.
+"""Projects of an account: creating and changing them, and what each has spent today.
 
-Invariants: a project's daily limit stands in the ledger as soon as it stands on the project; an archived
-project takes no more uses and keeps its limit's window; names are unique among live projects.
+Invariants: a project's daily limit is written to the ledger in the transaction that changes the project, and
+its use is the figure that the ledger enforces; an archived project takes no more uses and keeps its limit's
+window; names are unique among projects that are not archived; a project of another account is never found.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -13,19 +15,24 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Account, Membership, Project, User
 from billing import ledger
+from billing.models import Limit
+from usage import periods
+from usage.dashboard import aggregates
+
+ZERO = Decimal(0)
 
 
 class UnknownProject(Exception):
-    """The account has no such live project (404)."""
+    """The account has no such project that is not archived (404)."""
 
     code = "unknown_project"
 
     def __init__(self) -> None:
-        super().__init__(_("This account has no such project. GET /api/v1/projects lists those it has."))
+        super().__init__(_("This account has no such project. GET /api/v1/projects lists its projects."))
 
 
 class UnknownMember(Exception):
-    """No such person acts for the account (404)."""
+    """The user is not a member of the account (404)."""
 
     code = "unknown_member"
 
@@ -34,7 +41,7 @@ class UnknownMember(Exception):
 
 
 class NameTaken(Exception):
-    """Another live project of the account has this name (409)."""
+    """Another project of the account that is not archived has this name (409)."""
 
     code = "name_taken"
 
@@ -43,14 +50,40 @@ class NameTaken(Exception):
 
 
 class Unset:
-    """What a change leaves as it is (None means: no limit)."""
+    """Type of UNSET, which leaves a value unchanged where None means "no limit"."""
 
 
 UNSET = Unset()
 
 
+@dataclass(frozen=True)
+class ProjectSummary:
+    """A project with today's figures. `used` is what its limit has counted, open holds included."""
+
+    project: Project
+    spent: Decimal
+    calls: int
+    used: Decimal
+    resets_at: datetime | None
+
+    @property
+    def left(self) -> Decimal:
+        """Credits left of the daily limit; 0 when the limit was lowered below what was used."""
+        return max(ZERO, (self.project.daily_limit or ZERO) - self.used)
+
+    @property
+    def limit_reached(self) -> bool:
+        return self.project.daily_limit is not None and not self.left
+
+    @property
+    def nearly_reached(self) -> bool:
+        """Less than a tenth of the limit is left."""
+        limit = self.project.daily_limit
+        return limit is not None and self.left * 10 < limit
+
+
 def create(*, account_id: UUID, name: str, daily_limit: Decimal | None, now: datetime) -> Project:
-    """A new project. Raises NameTaken, ledger.UnknownWallet."""
+    """Create a project. Raises NameTaken, ledger.UnknownWallet."""
     with transaction.atomic():
         _lock(account_id)
         _require_free_name(account_id, name)
@@ -71,7 +104,7 @@ def change(
     daily_limit: Decimal | Unset | None = UNSET,
     archived: bool | None = None,
 ) -> Project:
-    """Change what is given and leave the rest. Raises UnknownProject, NameTaken."""
+    """Change the given values and leave the others. Raises UnknownProject, NameTaken."""
     with transaction.atomic():
         _lock(account_id)
         project = Project.objects.filter(pk=project_id, account_id=account_id).first()
@@ -82,7 +115,7 @@ def change(
         if name is not None:
             project.name = name
         if project.archived_at is None:
-            _require_free_name(account_id, project.name, but=project.pk)
+            _require_free_name(account_id, project.name, except_id=project.pk)
         if not isinstance(daily_limit, Unset):
             project.daily_limit = daily_limit
             _set_limit(project, now)
@@ -91,7 +124,7 @@ def change(
 
 
 def live_project_id(account_id: UUID, public_id: str) -> UUID:
-    """The project of the account that a use names. Raises UnknownProject."""
+    """The id of the account's project that a use is attributed to. Raises UnknownProject."""
     project_id = Project.uuid_of(public_id)
     if project_id is None:
         raise UnknownProject
@@ -101,21 +134,67 @@ def live_project_id(account_id: UUID, public_id: str) -> UUID:
 
 
 def member_id(account_id: UUID, public_id: str) -> UUID:
-    """The member of the account that a use names. Raises UnknownMember."""
+    """The id of the account's member that a use is attributed to. Raises UnknownMember."""
     user_id = User.uuid_of(public_id)
     if user_id is None or not Membership.objects.filter(account_id=account_id, user_id=user_id).exists():
         raise UnknownMember
     return user_id
 
 
+def summaries_of(account: Account, now: datetime) -> list[ProjectSummary]:
+    """The account's projects that are not archived, by name, with today's figures."""
+    return _summarize(account, list(account.projects.filter(archived_at=None).order_by("name")), now)
+
+
+def archived_of(account: Account) -> list[Project]:
+    """The account's archived projects, most recently archived first."""
+    return list(account.projects.exclude(archived_at=None).order_by("-archived_at"))
+
+
+def summary_of(account: Account, public_id: str, now: datetime) -> ProjectSummary | None:
+    """One project of the account, archived or not; None when the account has no such project."""
+    project_id = Project.uuid_of(public_id)
+    project = account.projects.filter(pk=project_id).first() if project_id else None
+    return _summarize(account, [project], now)[0] if project else None
+
+
+def _summarize(account: Account, projects: list[Project], now: datetime) -> list[ProjectSummary]:
+    today = periods.latest_days(account, days=1, now=now)
+    ids = [project.pk for project in projects]
+    totals = aggregates.totals_by_value(account, today, dimension="project", values=ids)
+    limits = _limits(account, ids)
+    summaries = []
+    for project in projects:
+        spent, calls = totals.get(project.pk, (ZERO, 0))
+        limit = limits.get(str(project.pk))
+        # The ledger moves a window on at the next use: until then a window in the past counts as unused.
+        running = limit is not None and limit.window_end is not None and limit.window_end > now
+        summaries.append(
+            ProjectSummary(
+                project=project,
+                spent=spent,
+                calls=calls,
+                used=limit.used if limit and running else ZERO,
+                resets_at=limit.window_end if limit and running else today.end,
+            )
+        )
+    return summaries
+
+
+def _limits(account: Account, project_ids: list[UUID]) -> dict[str, Limit]:
+    subjects = [str(project_id) for project_id in project_ids]
+    limits = Limit.objects.filter(account=account, kind=Limit.Kind.PROJECT, subject__in=subjects)
+    return {limit.subject: limit for limit in limits}
+
+
 def _lock(account_id: UUID) -> None:
-    """Two changes of one account's projects come one after the other."""
+    """Serialize changes of one account's projects."""
     Account.objects.select_for_update().get(pk=account_id)
 
 
-def _require_free_name(account_id: UUID, name: str, but: UUID | None = None) -> None:
-    same = Project.objects.filter(account_id=account_id, name=name, archived_at=None)
-    if (same.exclude(pk=but) if but else same).exists():
+def _require_free_name(account_id: UUID, name: str, except_id: UUID | None = None) -> None:
+    same_name = Project.objects.filter(account_id=account_id, name=name, archived_at=None)
+    if (same_name.exclude(pk=except_id) if except_id else same_name).exists():
         raise NameTaken
 
 

@@ -1,48 +1,56 @@
-"""Reads of charges, holds, grants and entries for the API. Nothing here changes anything.
+"""Reads of charges, holds, grants and entries, and of service names. No function here writes or keeps state.
 
-Invariant: every query names the account, so that nothing of another's can be found.
+Invariant: every query filters by account, so that data of another account is never found.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
 
-from accounts.models import ApiKey, Project, User
+from accounts.models import Account, ApiKey, Project, User
 from billing.models import Charge, Entry, Grant, Hold
+from pricing.catalogue import cache as catalogue_cache
+from usage.periods import Period
 
-NOBODY = UUID(int=0)
+NO_ID = UUID(int=0)  # matches no object: the filter for a malformed public id
 
 
 def charges(account_id: UUID, query: dict[str, Any]) -> QuerySet[Charge]:
-    """The account's charges, narrowed by a checked ChargeQuery."""
-    rows = _between(Charge.objects.filter(account_id=account_id), query)
+    """The account's charges, narrowed by a validated ChargeQuery."""
+    found = _between(Charge.objects.filter(account_id=account_id), query)
     for name in ("service", "action", "conversation"):
         if name in query:
-            rows = rows.filter(**{name: query[name]})
+            found = found.filter(**{name: query[name]})
     if "project" in query:
-        rows = rows.filter(project_id=Project.uuid_of(query["project"]) or NOBODY)
+        found = found.filter(project_id=Project.uuid_of(query["project"]) or NO_ID)
     if "member" in query:
-        rows = rows.filter(member_id=User.uuid_of(query["member"]) or NOBODY)
+        found = found.filter(member_id=User.uuid_of(query["member"]) or NO_ID)
     if "status" in query:
-        rows = rows.filter(_has_status(query["status"]))
-    return rows
+        found = found.filter(_has_status(query["status"]))
+    return found
 
 
 def _has_status(status: str) -> Q:
-    """Charge.status, told to the database."""
+    """Charge.status as a database condition."""
     if status == "charged":
         return Q(returned=0)
-    whole = Q(returned=F("credits") - F("uncollected"))
-    return Q(returned__gt=0) & (whole if status == "reversed" else ~whole)
+    reversed_in_full = Q(returned=F("credits") - F("uncollected"))
+    return Q(returned__gt=0) & (reversed_in_full if status == "reversed" else ~reversed_in_full)
+
+
+def charges_in(account: Account, period: Period) -> QuerySet[Charge]:
+    """The account's charges of a period."""
+    return Charge.objects.filter(account=account, created_at__gte=period.start, created_at__lt=period.end)
 
 
 def charge(account_id: UUID, public_id: str) -> Charge | None:
-    return Charge.objects.filter(account_id=account_id, pk=Charge.uuid_of(public_id) or NOBODY).first()
+    return Charge.objects.filter(account_id=account_id, pk=Charge.uuid_of(public_id) or NO_ID).first()
 
 
 def hold(account_id: UUID, public_id: str) -> Hold | None:
-    return Hold.objects.filter(account_id=account_id, pk=Hold.uuid_of(public_id) or NOBODY).first()
+    return Hold.objects.filter(account_id=account_id, pk=Hold.uuid_of(public_id) or NO_ID).first()
 
 
 def is_of_platform(hold: Hold) -> bool:
@@ -56,18 +64,24 @@ def grants(account_id: UUID) -> QuerySet[Grant]:
 
 
 def entries(account_id: UUID, query: dict[str, Any]) -> QuerySet[Entry]:
-    """The account's ledger entries, narrowed by a checked TransactionQuery."""
-    rows = _between(Entry.objects.filter(account_id=account_id), query)
+    """The account's ledger entries, narrowed by a validated TransactionQuery."""
+    found = _between(Entry.objects.filter(account_id=account_id), query)
     if "kind" in query:
-        rows = rows.filter(kind=query["kind"])
+        found = found.filter(kind=query["kind"])
     if "grant" in query:
-        rows = rows.filter(grant_id=Grant.uuid_of(query["grant"]) or NOBODY)
-    return rows
+        found = found.filter(grant_id=Grant.uuid_of(query["grant"]) or NO_ID)
+    return found
 
 
-def _between(rows: QuerySet[Any], query: dict[str, Any]) -> QuerySet[Any]:
+def _between(found: QuerySet[Any], query: dict[str, Any]) -> QuerySet[Any]:
     if "from" in query:
-        rows = rows.filter(created_at__gte=query["from"])
+        found = found.filter(created_at__gte=query["from"])
     if "to" in query:
-        rows = rows.filter(created_at__lt=query["to"])
-    return rows
+        found = found.filter(created_at__lt=query["to"])
+    return found
+
+
+def service_names(keys: Sequence[str]) -> dict[str, str]:
+    """Names of services by key. A service that is no longer in the catalogue is shown by its key."""
+    services = catalogue_cache.current().services
+    return {key: services[key].name if key in services else key for key in keys}

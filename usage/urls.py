@@ -1,4 +1,4 @@
-"""Addresses of the dashboard, usage, history, and of what stands around every page."""
+"""URLs of the dashboard, usage, history, projects, memorial wall and help pages."""
 
 from django.urls import path
 
@@ -9,7 +9,7 @@ urlpatterns = [
     path("counter", dashboard.counter, name="counter"),
     path("dashboard/balance", dashboard.balance_part, name="balance_part"),
     path("dashboard/activity", dashboard.activity_part, name="activity_part"),
-    path("usage/", dashboard.usage, name="usage"),
+    path("usage/", charges.usage, name="usage"),
     path("charges/<str:public_id>/", charges.charge, name="charge"),
     path("charges/<str:public_id>/report/", charges.report_charge, name="report_charge"),
     path("projects/", projects.projects_page, name="projects"),
@@ -20,8 +20,8 @@ urlpatterns = [
     path(
         "provider-keys/<str:public_id>/delete/", provider_keys.forget_provider_key, name="forget_provider_key"
     ),
-    path("wall/", memorial_wall.wall, name="wall"),
-    path("wall/stand/", memorial_wall.stand, name="stand_on_wall"),
+    path("wall/", memorial_wall.wall, name="memorial_wall"),
+    path("wall/stand/", memorial_wall.set_listed, name="set_wall_listing"),
     path("history/", history.history_page, name="history"),
     path("history/newer", history.newer_rows, name="history_newer"),
     path("history/export.csv", history.history_csv, name="history_csv"),

@@ -20,7 +20,7 @@ from core.fields import StrictSerializer, instant_or_none
 from core.problems import field_problem
 from usage.api import request_schemas, response_schemas
 from usage.dashboard import aggregates
-from usage.dashboard.statistics import DIMENSIONS
+from usage.dashboard.aggregates import DIMENSIONS
 
 USUAL_DAYS = 30
 
@@ -51,7 +51,7 @@ class Usage(Endpoint):
         interval = query.get("interval", "")
         start, end = self._range(query, interval)
         try:
-            rows = aggregates.sums(
+            rows = aggregates.interval_totals(
                 account_id,
                 start=start,
                 end=end,

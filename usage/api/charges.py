@@ -16,12 +16,11 @@ from core import idempotency, json_body, problems
 from core.endpoint import Endpoint, query_of
 from core.pagination import page
 from core.problems import Problem
-from usage import charging, selectors
+from usage import charging, insufficient_credits, selectors
 from usage.api import request_schemas, response_schemas, serializers
 from usage.api.errors import NAMED, problem_of, refusals
 from usage.api.use_parsing import use_of
 from usage.charges import reports
-from usage.insufficient_credits import ways_on
 
 
 class Charges(Endpoint):
@@ -65,7 +64,7 @@ class OneCharge(Endpoint):
     def get(self, request: Request, charge: str) -> HttpResponse:
         query_of(request, request_schemas.AccountQuery)
         row = _charge(account_of(request), charge)
-        return json_body.answer(serializers.charge(row) | {"report": reports.outcome_of(row)})
+        return json_body.answer(serializers.charge(row) | {"report": reports.latest_as_json(row)})
 
 
 class Batch(Endpoint):
@@ -77,7 +76,7 @@ class Batch(Endpoint):
     @extend_schema(request=request_schemas.BatchInput, responses=response_schemas.BatchOutcome)
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.BatchInput.checked(request.data)
-        ways = cache(lambda account_id: ways_on(account_id, self.now))
+        ways = cache(lambda account_id: insufficient_credits.options(account_id, self.now))
         results: list[dict[str, Any]] = [{} for _item in body["data"]]
         orders = []
         for place, item in enumerate(body["data"]):
@@ -109,7 +108,7 @@ class Batch(Endpoint):
         fingerprint = idempotency.fingerprint(request.path.removesuffix("/batch"), told)
         try:
             use = use_of(request, account_id, body)
-            return use, charging.order_of(use, key=key, fingerprint=fingerprint, now=self.now)
+            return use, charging.charge_request(use, key=key, fingerprint=fingerprint, now=self.now)
         except NAMED as error:
             kept = _first_answer(error, account_id, key, fingerprint)
             if kept is None:
@@ -202,7 +201,7 @@ def _first_answer(error: Exception, account_id: UUID, key: str, fingerprint: byt
     because the service, its price, the project or the estimate is gone since. Raises Problem (422)."""
     if isinstance(error, ledger.LedgerError):
         return None  # the ledger looked for the key itself
-    kept = charging.answered(account_id, key)
+    kept = charging.charge_by_key(account_id, key)
     if kept is not None and bytes(kept.fingerprint) != fingerprint:
         raise idempotency.reused()
     return kept

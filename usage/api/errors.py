@@ -17,9 +17,8 @@ from core.fields import instant_or_none
 from core.problems import Problem, field_problem, not_found
 from pricing.rates.lookup import ServiceUnpriced, UnknownService
 from pricing.rates.validation import UsageInvalid
-from usage import projects
+from usage import insufficient_credits, projects
 from usage.entitlements import OwnKeyMissing
-from usage.insufficient_credits import ways_on
 
 Ways = Callable[[UUID], list[dict[str, Any]]]
 NAMED = (
@@ -46,7 +45,9 @@ def refusals(account_id: UUID, now: datetime) -> Iterator[None]:
 def problem_of(error: Exception, account_id: UUID, now: datetime, *, ways: Ways | None = None) -> Problem:
     """The problem that one of NAMED stands for. `ways` finds the ways on, for who asks a thousand times."""
     if isinstance(error, ledger.InsufficientCredits):
-        return _insufficient(error, ways(account_id) if ways else ways_on(account_id, now))
+        return _insufficient(
+            error, ways(account_id) if ways else insufficient_credits.options(account_id, now)
+        )
     if isinstance(error, UsageInvalid):
         return field_problem(error.field, error.code, error.message)
     if isinstance(error, UnknownService):

@@ -41,7 +41,7 @@ class Holds(Endpoint):
                 now=self.now,
             )
         except NAMED as error:
-            kept = charging.held_before(account_id, key)
+            kept = charging.hold_by_key(account_id, key)
             if kept is None or isinstance(error, ledger.LedgerError):
                 raise problem_of(error, account_id, self.now) from error
             if bytes(kept.fingerprint) != fingerprint:

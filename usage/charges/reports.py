@@ -1,8 +1,7 @@
-"""Reports of abnormal charges (FLICK-10): somebody reports, staff answer and may return the credits.
+"""Reports of incorrect charges (FLICK-10): a user reports, staff answer and may return the credits.
 
-Invariants: an answer is given once; credits go back through `billing.ledger.reverse` under the report's own
-key, so that a repeated answer returns nothing twice; the answer, the credits and the mail that tells of them
-are one transaction.
+Invariants: a report is answered once; credits are returned through `billing.ledger.reverse` with the report's
+idempotency key, so that they are returned once; the answer, the credits and the e-mail are one transaction.
 """
 
 from datetime import datetime
@@ -21,7 +20,7 @@ from billing.notifications import emails
 from core import ids
 from core.amounts import plain
 from core.fields import instant, instant_or_none
-from usage.dashboard import statistics
+from usage import selectors
 from usage.models import ChargeReport
 
 
@@ -35,16 +34,16 @@ class AlreadyReported(Exception):
 
 
 class AlreadyAnswered(Exception):
-    """The report has its answer."""
+    """The report is already answered."""
 
     def __init__(self) -> None:
         super().__init__(_("This report was already answered. See the answer below."))
 
 
 def open_report(charge: Charge, *, reason: str, reporter_id: UUID | None, now: datetime) -> ChargeReport:
-    """Report a charge as abnormal. Raises AlreadyReported while an earlier report is open."""
+    """Report a problem with a charge. Raises AlreadyReported while an earlier report is open."""
     with transaction.atomic():
-        # Two reports at once come one after the other: the account's row is their queue.
+        # The account's row serializes concurrent reports.
         Account.objects.select_for_update().get(pk=charge.account_id)
         if ChargeReport.objects.filter(charge_id=charge.pk, status=ChargeReport.Status.OPEN).exists():
             raise AlreadyReported
@@ -63,18 +62,21 @@ def answer(
     text: str,
     by: User,
     now: datetime,
-    give_back: bool = False,
+    return_credits: bool = False,
     credits: Decimal | None = None,
 ) -> ChargeReport:
-    """Answer a report; with `give_back` the credits (None: all that is left of the charge) return in the same
-    step, and the owners and the reporter are told. Raises AlreadyAnswered, ledger.NotReversible."""
+    """Answer a report and e-mail the account's owners and the reporter.
+
+    With `return_credits`, return `credits` of the charge, or all that is left of it when None.
+    Raises AlreadyAnswered, ledger.NotReversible.
+    """
     returned = Decimal(0)
     with transaction.atomic():
         report = ChargeReport.objects.select_for_update().get(pk=report_id)
         if report.status != ChargeReport.Status.OPEN:
             raise AlreadyAnswered
-        if give_back:
-            done = ledger.reverse(
+        if return_credits:
+            correction = ledger.reverse(
                 account_id=report.account_id,
                 charge_id=report.charge_id,
                 credits=credits,
@@ -83,22 +85,22 @@ def answer(
                 actor=by.public_id,
                 now=now,
             )
-            returned = done.credits
-        report.status = ChargeReport.Status.RETURNED if give_back else ChargeReport.Status.ANSWERED
+            returned = correction.credits
+        report.status = ChargeReport.Status.RETURNED if return_credits else ChargeReport.Status.ANSWERED
         report.answer, report.answered_by, report.answered_at = text, by, now
         report.save(update_fields=["status", "answer", "answered_by", "answered_at"])
-        _tell(report, returned, now)
+        _queue_email(report, returned, now)
     return report
 
 
-def _tell(report: ChargeReport, returned: Decimal, now: datetime) -> None:
+def _queue_email(report: ChargeReport, returned: Decimal, now: datetime) -> None:
     charge = Charge.objects.get(account_id=report.account_id, pk=report.charge_id)
     emails.queue(
         account_id=report.account_id,
         template="report_answered",
         key=f"report:{report.pk}",
         context={
-            "service": statistics.service_names([charge.service])[charge.service],
+            "service": selectors.service_names([charge.service])[charge.service],
             "charge": charge.public_id,
             "reason": report.reason,
             "answer": report.answer,
@@ -111,22 +113,23 @@ def _tell(report: ChargeReport, returned: Decimal, now: datetime) -> None:
 
 def of(charge: Charge) -> QuerySet[ChargeReport]:
     """The reports of a charge, newest first."""
-    rows = ChargeReport.objects.filter(account_id=charge.account_id, charge_id=charge.pk)
-    return rows.select_related("reporter").order_by("-created_at", "-id")
+    found = ChargeReport.objects.filter(account_id=charge.account_id, charge_id=charge.pk)
+    return found.select_related("reporter").order_by("-created_at", "-id")
 
 
 def newest(charge: Charge) -> ChargeReport | None:
-    """The latest report of a charge, for whoever shows the charge."""
+    """The latest report of a charge, or None."""
     return next(iter(of(charge)[:1]), None)
 
 
-def outcome_of(charge: Charge) -> dict[str, Any] | None:
-    """The latest report of a charge as the API shows it."""
+def latest_as_json(charge: Charge) -> dict[str, Any] | None:
+    """The latest report of a charge in the API's format, or None."""
     report = newest(charge)
     return None if report is None else as_json(report)
 
 
 def as_json(report: ChargeReport) -> dict[str, Any]:
+    """The report in the API's format."""
     return {
         "id": report.public_id,
         "charge": ids.public_id(prefix=Charge.PREFIX, value=report.charge_id),

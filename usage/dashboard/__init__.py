@@ -1,0 +1,1 @@
+"""The figures of the dashboard: balance summary, totals, chart data and recent activity."""

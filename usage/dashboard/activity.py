@@ -1,7 +1,7 @@
-"""The dashboard's newest happenings: ledger entries, and among them the uses that cost nothing.
+"""The dashboard's recent activity: ledger entries, and uses that cost no credits.
 
-Invariant: a use without credits (covered, or free of charge) has no entry and stands here by its charge;
-every other happening stands here once, by its entry.
+Invariant: every entry is listed once; a use that cost no credits (covered, or priced at zero) has no entry,
+and its charge is listed instead.
 """
 
 from dataclasses import dataclass
@@ -10,31 +10,33 @@ from datetime import datetime
 from accounts.models import Account
 from billing.models import Charge
 from usage import history
-from usage.charges import charge_list
-from usage.charges.charge_list import Call
-from usage.history import Line
+from usage.charges import listing
+from usage.charges.listing import ChargeRow
+from usage.history import HistoryLine
 
 
 @dataclass(frozen=True)
-class Item:
-    """An entry, or a use that has none."""
+class ActivityItem:
+    """An entry, or a use without one."""
 
     at: datetime
-    line: Line | None = None
-    call: Call | None = None
+    line: HistoryLine | None = None
+    charge_row: ChargeRow | None = None
 
     @property
-    def moment(self) -> int:
-        """Microseconds since 1970: what an address can carry."""
+    def microseconds(self) -> int:
+        """Microseconds since 1970, as passed in query parameters."""
         return round(self.at.timestamp() * 1_000_000)
 
 
-def latest(account: Account, *, size: int) -> list[Item]:
-    """The newest happenings, newest first."""
+def latest(account: Account, *, size: int) -> list[ActivityItem]:
+    """The newest items, newest first."""
     lines = history.page_of(account, history.Filter(), size=size).lines
-    # Among the newest `size` happenings are none but the newest `size` charges: an index finds those.
+    # A use without credits among the newest `size` items is also among the newest `size` charges, which
+    # the index on (account, created_at) finds.
     newest = Charge.objects.filter(account=account).order_by("-created_at", "-pk")[:size]
-    free = charge_list.named(account, [charge for charge in newest if not charge.credits])
-    items = [Item(at=line.entry.created_at, line=line) for line in lines]
-    items += [Item(at=call.charge.created_at, call=call) for call in free]
-    return sorted(items, key=lambda item: item.at, reverse=True)[:size]  # stable: entries keep their order
+    free = listing.with_names(account, [charge for charge in newest if not charge.credits])
+    items = [ActivityItem(at=line.entry.created_at, line=line) for line in lines]
+    items += [ActivityItem(at=charge_row.charge.created_at, charge_row=charge_row) for charge_row in free]
+    # The sort is stable: entries of the same instant keep their ledger order.
+    return sorted(items, key=lambda item: item.at, reverse=True)[:size]

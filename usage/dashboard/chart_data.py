@@ -1,6 +1,6 @@
-"""Sums in the shape the charts want: labelled points, named bars with a link to what lies behind them.
+"""Totals in the form that charts take: labelled points, and named bars that link to their charges.
 
-Invariant: the figures are those of `usage.dashboard.statistics`, untouched.
+Invariant: the figures are those of `usage.dashboard.aggregates`, unchanged.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from pricing.catalogue import cache as catalogue_cache
-from usage.dashboard.statistics import Part, Period
+from usage.dashboard.aggregates import GroupTotal
+from usage.periods import Period
 
 
 def points_of(days: Sequence[tuple[date, Decimal]]) -> list[tuple[str, Decimal]]:
-    """A point for each day, labelled `20 Nov`."""
-    return [(formats.date_format(day, "j M"), amount) for day, amount in days]
+    """One point for each day, labelled such as `20 Nov`."""
+    return [(formats.date_format(day, "j M"), credits) for day, credits in days]
 
 
 def tabs() -> dict[str, str]:
-    """By what use is taken apart, in the product's words (a project may be called a server)."""
+    """Labels of the dimensions. The catalogue may name projects differently, for example "server"."""
     wording = catalogue_cache.current().wording
     return {
         "service": _("Service"),
@@ -36,7 +37,7 @@ def tabs() -> dict[str, str]:
 
 
 def titles() -> dict[str, str]:
-    """The heading over the sums of each."""
+    """Headings of the totals by each dimension."""
     wording = catalogue_cache.current().wording
     return {
         "service": _("By service"),
@@ -47,8 +48,8 @@ def titles() -> dict[str, str]:
     }
 
 
-def unnamed(dimension: str) -> str:
-    """What use is called that has no project, conversation, member or key."""
+def label_without_value(dimension: str) -> str:
+    """The label of charges without a project, conversation, member or account key."""
     wording = catalogue_cache.current().wording
     return {
         "project": _("No %(project)s") % {"project": wording.project if wording else _("project")},
@@ -59,21 +60,21 @@ def unnamed(dimension: str) -> str:
 
 
 def bars_of(
-    parts: Sequence[Part], *, dimension: str, period: Period, linked: bool = True
+    groups: Sequence[GroupTotal], *, dimension: str, period: Period, linked: bool = True
 ) -> list[dict[str, Any]]:
-    """A bar for each part; its link shows the calls behind it, unless the page shows a part of them only."""
-    most = max((part.credits for part in parts), default=Decimal(0))
+    """One bar for each group. With `linked`, a bar links to the group's charges on the usage page."""
+    largest = max((group.credits for group in groups), default=Decimal(0))
     days = {"since": period.first.isoformat(), "until": period.last.isoformat()}
     return [
         {
-            "name": part.name or part.key or unnamed(dimension),
-            "credits": part.credits,
-            "share": f"{part.credits * 100 / most:.1f}" if most else "0",
-            "calls": part.calls,
-            "last_at": part.last_at,
-            "url": f"{reverse('usage')}?{urlencode({'by': dimension, 'only': part.key, **days})}"
-            if part.key and linked
+            "name": group.name or group.key or label_without_value(dimension),
+            "credits": group.credits,
+            "share": f"{group.credits * 100 / largest:.1f}" if largest else "0",
+            "calls": group.calls,
+            "last_at": group.last_at,
+            "url": f"{reverse('usage')}?{urlencode({'by': dimension, 'only': group.key, **days})}"
+            if group.key and linked
             else "",
         }
-        for part in parts
+        for group in groups
     ]

@@ -1,0 +1,1 @@
+"""Demo data for the sandbox, and replaying traces of model calls over the API."""

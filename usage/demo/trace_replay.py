@@ -1,49 +1,69 @@
-"""Charging a trace through the HTTP API, as the AI product's own backend would.
+"""Reading a trace of model calls from a CSV file, and charging it through the HTTP API.
 
-Invariant: the idempotency key of a call is made of the file, the service and the row, so that running again
-after a crash charges nothing twice. A call whose answer was lost is asked again with the same key.
+The columns are those of the Azure LLM inference traces: TIMESTAMP, ContextTokens, GeneratedTokens.
+
+Invariants: every row has whole, non-negative token counts, or the file is rejected with the line number; a
+call's idempotency key consists of the file, the service and the row number, so that running the replay again
+charges nothing twice, and a call without a response is retried with the same key.
 """
 
+import csv
 import http.client
 import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from usage.demo.trace_file import Call
-
-TRIES = 6
+SLICE = Path(__file__).parents[1] / "data" / "azure_llm_trace_slice.csv"
+COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+MAX_ATTEMPTS = 6
 TIMEOUT_SECONDS = 30
-REFUSALS = (402, 403, 429)
+REFUSAL_STATUSES = (402, 403, 429)
+
+
+class TraceInvalid(Exception):
+    """The file is not a valid trace; the message names the line and the error."""
 
 
 class ReplayFailed(Exception):
-    """The API cannot be reached, or answered in a way that says the replay itself is wrong."""
+    """The API cannot be reached, or rejects the replay's requests as invalid."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceCall:
+    """One model call of a trace. `row` counts from 1, the header not counted."""
+
+    row: int
+    at: datetime
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where to charge, as whom, and for what."""
+    """The portal, API key, account and service to charge. `name` identifies the trace in idempotency keys."""
 
     url: str
     key: str
     account: str
     service: str
-    name: str  # of the trace; stands in the idempotency keys
+    name: str
 
-    def idempotency_key(self, call: Call) -> str:
+    def idempotency_key(self, call: TraceCall) -> str:
         return f"replay:{self.name}:{self.service}:{call.row}"
 
 
 @dataclass
 class Tally:
-    """What came of it. `credits` sums the charges of this run, `replayed` those that had been made before."""
+    """Counts of a replay. `credits` sums all charges, those replayed from an earlier run included."""
 
     calls: int = 0
     charged: int = 0
@@ -60,7 +80,7 @@ class Tally:
     def count(self, status: int, replayed: bool, body: dict[str, Any]) -> None:
         self.calls += 1
         self.seconds = time.monotonic() - self.began
-        if status in REFUSALS:
+        if status in REFUSAL_STATUSES:
             self.refusals[body.get("code", str(status))] += 1
             return
         self.charged += 1
@@ -68,33 +88,62 @@ class Tally:
         self.credits += Decimal(body["credits"])
 
 
-def replay(
-    calls: Iterable[Call], target: Target, *, concurrency: int, progress: Callable[[Tally], None]
-) -> Tally:
-    """Charge every call, `concurrency` at a time, in the order of the trace; `progress` hears of each.
+def read(path: Path, limit: int | None = None) -> Iterator[TraceCall]:
+    """The calls of the file in its order, at most `limit`. Raises TraceInvalid."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
+        if missing:
+            raise TraceInvalid(f"{path} has no column {', '.join(missing)}; required: {', '.join(COLUMNS)}.")
+        for number, line in enumerate(lines, start=1):
+            if limit is not None and number > limit:
+                return
+            try:
+                yield _trace_call(number, line)
+            except (ValueError, TypeError) as error:
+                raise TraceInvalid(f"{path}, line {lines.line_num}: {error}") from None
 
-    Raises ReplayFailed; what was charged until then stays charged, and running again goes on from there.
+
+def _trace_call(number: int, line: dict[str, str]) -> TraceCall:
+    # The trace has seven decimal digits of a second, one more than Python's datetime.
+    at = datetime.fromisoformat(line["TIMESTAMP"][:26]).replace(tzinfo=UTC)
+    return TraceCall(number, at, _token_count(line, "ContextTokens"), _token_count(line, "GeneratedTokens"))
+
+
+def _token_count(line: dict[str, str], column: str) -> int:
+    text = line[column] or ""  # None where the line has too few cells
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{column} is {text!r}, not a whole number of tokens")
+    return int(text)
+
+
+def replay(
+    calls: Iterable[TraceCall], target: Target, *, concurrency: int, progress: Callable[[Tally], None]
+) -> Tally:
+    """Charge every call in the order of the trace, `concurrency` at a time; `progress` is called after each.
+
+    Raises ReplayFailed. Charges made until then remain; running the replay again continues after them.
     """
     tally = Tally()
     client = _Client(target)
-    with ThreadPoolExecutor(concurrency) as threads:
-        under_way: set[Future[tuple[int, bool, dict[str, Any]]]] = set()
+    with ThreadPoolExecutor(concurrency) as executor:
+        pending: set[Future[tuple[int, bool, dict[str, Any]]]] = set()
 
-        def collect(until: int) -> None:
-            nonlocal under_way
-            while len(under_way) > until:
-                done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                for answer in done:
-                    tally.count(*answer.result())
+        def collect(max_pending: int) -> None:
+            nonlocal pending
+            while len(pending) > max_pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    tally.count(*future.result())
                     progress(tally)
 
         try:
             for call in calls:
-                under_way.add(threads.submit(client.charge, call))
-                collect(until=concurrency * 2)
-            collect(until=0)
+                pending.add(executor.submit(client.charge, call))
+                collect(max_pending=concurrency * 2)
+            collect(max_pending=0)
         except BaseException:
-            threads.shutdown(cancel_futures=True)
+            executor.shutdown(cancel_futures=True)
             raise
         finally:
             client.close()
@@ -102,68 +151,70 @@ def replay(
 
 
 class _Client:
-    """One connection for each thread, opened again when it breaks."""
+    """HTTP client with one connection per thread, reopened after an error."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.address = urlsplit(target.url)
         self.local = threading.local()
-        self.opened: list[http.client.HTTPConnection] = []
+        self.connections: list[http.client.HTTPConnection] = []
 
     def close(self) -> None:
-        for connection in self.opened:
+        for connection in self.connections:
             connection.close()
 
-    def charge(self, call: Call) -> tuple[int, bool, dict[str, Any]]:
-        """Status, whether it is the answer to an earlier call with the same key, and the body."""
+    def charge(self, call: TraceCall) -> tuple[int, bool, dict[str, Any]]:
+        """Status, whether the response is a replay of an earlier request with the same key, and the body."""
         usage = {"input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
-        body = {"account": self.target.account, "service": self.target.service, "usage": usage}
+        payload = {"account": self.target.account, "service": self.target.service, "usage": usage}
         headers = {
             "Authorization": f"Bearer {self.target.key}",
             "Idempotency-Key": self.target.idempotency_key(call),
             "Content-Type": "application/json",
         }
-        trouble = ""
-        for attempt in range(TRIES):
+        last_error = ""
+        for attempt in range(MAX_ATTEMPTS):
             if attempt:
                 time.sleep(0.2 * 2**attempt)
             try:
-                status, replayed, answer = self._ask(json.dumps(body), headers)
+                status, replayed, body = self._post(json.dumps(payload), headers)
             except (OSError, http.client.HTTPException) as error:
-                self._hang_up()
-                trouble = f"{type(error).__name__}: {error}"
+                self._disconnect()
+                last_error = f"{type(error).__name__}: {error}"
                 continue
-            if status < 500 and answer.get("code") != "idempotency_key_in_progress":
-                if status not in (200, 201, *REFUSALS):
-                    raise ReplayFailed(f"Row {call.row} was answered with {status}: {_reason(answer)}")
-                return status, replayed, answer
-            trouble = f"{status}: {_reason(answer)}"
-        raise ReplayFailed(f"Row {call.row} was not charged in {TRIES} tries; the last one: {trouble}")
+            if status < 500 and body.get("code") != "idempotency_key_in_progress":
+                if status not in (200, 201, *REFUSAL_STATUSES):
+                    raise ReplayFailed(f"Row {call.row} failed with status {status}: {_reason(body)}")
+                return status, replayed, body
+            last_error = f"{status}: {_reason(body)}"
+        raise ReplayFailed(
+            f"Row {call.row} was not charged in {MAX_ATTEMPTS} attempts. Last error: {last_error}"
+        )
 
-    def _ask(self, body: str, headers: dict[str, str]) -> tuple[int, bool, dict[str, Any]]:
+    def _post(self, payload: str, headers: dict[str, str]) -> tuple[int, bool, dict[str, Any]]:
         connection = getattr(self.local, "connection", None)
         if connection is None:
-            kind = (
-                http.client.HTTPSConnection if self.address.scheme == "https" else http.client.HTTPConnection
-            )
-            connection = self.local.connection = kind(self.address.netloc, timeout=TIMEOUT_SECONDS)
-            self.opened.append(connection)
-        connection.request("POST", f"{self.address.path.rstrip('/')}/api/v1/charges", body, headers)
+            secure = self.address.scheme == "https"
+            connection_class = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+            connection = connection_class(self.address.netloc, timeout=TIMEOUT_SECONDS)
+            self.local.connection = connection
+            self.connections.append(connection)
+        connection.request("POST", f"{self.address.path.rstrip('/')}/api/v1/charges", payload, headers)
         response = connection.getresponse()
         text = response.read()
         try:
-            answer = json.loads(text)
+            body = json.loads(text)
         except ValueError:
-            answer = {"detail": text[:200].decode(errors="replace")}
+            body = {"detail": text[:200].decode(errors="replace")}
         replayed = response.headers.get("Idempotent-Replayed") == "true"
-        return response.status, replayed, answer
+        return response.status, replayed, body
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         connection = getattr(self.local, "connection", None)
         if connection is not None:
             connection.close()
             self.local.connection = None
 
 
-def _reason(answer: dict[str, Any]) -> str:
-    return str(answer.get("detail") or answer.get("title") or answer)
+def _reason(body: dict[str, Any]) -> str:
+    return str(body.get("detail") or body.get("title") or body)

@@ -1,8 +1,8 @@
-"""The demo world: a person with thirty days behind her, staff, and keys, so that the portal shows life.
+"""The demo world: a user with thirty days of usage, a staff user, and API keys.
 
-Invariants: it exists only beside the sandbox; building it again changes nothing that is there; its history is
-made by the same functions as real history, in the order of time, with the token counts of real calls
-(usage/data/README.md), and stands in the ledger as a whole or not at all.
+Invariants: it is created only with the sandbox; creating it again changes nothing that exists; its usage is
+charged by the same functions as real usage, in order of time, with the token counts of real calls
+(usage/data/README.md), in one transaction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,22 +23,23 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import lookup
 from pricing.rates.validation import UsageInvalid
 from usage import charging
-from usage.demo import trace_file
+from usage.demo import trace_replay
+from usage.demo.trace_replay import TraceCall
 
 EMAIL, PASSWORD = "ada@example.com", "countess-of-lovelace"
 STAFF_EMAIL, STAFF_PASSWORD = "staff@example.com", "keeper-of-the-ledger"
 DAYS = 30
 PROJECTS = ("Landing page", "Support answers", "Research notes")
-# Which of the models a call goes to, in turn: a favourite, some regulars, now and then the dear one.
-TURNS = (0, 2, 0, 3, 0, 2, 4, 0, 3, 0, 2, 1)
-RARITY_EVERY = 17  # calls
+# Indexes of the service that each call uses in turn: mostly the first one, rarely the expensive second one.
+SERVICE_SEQUENCE = (0, 2, 0, 3, 0, 2, 4, 0, 3, 0, 2, 1)
+OCCASIONAL_EVERY = 17  # calls
 TOKENS = "tokens"
-CALLS_IN_A_CONVERSATION = 5
-WEEKEND_SHARE = 3  # one call in so many is made on a Saturday or Sunday
+CALLS_PER_CONVERSATION = 5
+WEEKEND_SHARE = 3  # on weekends, one call in WEEKEND_SHARE is made
 
 
-class NoDemoHere(Exception):
-    """There is no sandbox: a demo world would stand among real accounts."""
+class SandboxRequired(Exception):
+    """The installation has no sandbox: demo data would mix with real accounts."""
 
 
 class Item(NamedTuple):
@@ -49,15 +50,15 @@ class Item(NamedTuple):
 
 
 class Menu(NamedTuple):
-    """What the demo's people use: some services day by day, some now and then."""
+    """The services that the demo user uses: some regularly, some occasionally."""
 
-    regulars: list[Item]
-    rarities: list[Item]
+    regular: list[Item]
+    occasional: list[Item]
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What a visitor needs to look around."""
+    """Account, API keys, and an example service with its usage."""
 
     account: Account
     account_key: str
@@ -66,48 +67,48 @@ class World:
     usage: dict[str, int]
 
 
-def build(*, now: datetime, known_keys: Sequence[str] = ()) -> World:
-    """Make whatever of the demo world is missing. `known_keys` are kept while they are good.
+def build(*, now: datetime, existing_keys: Sequence[str] = ()) -> World:
+    """Create what is missing of the demo world. Valid keys of `existing_keys` are kept.
 
-    Raises NoDemoHere.
+    Raises SandboxRequired.
     """
     if not settings.SANDBOX:
-        raise NoDemoHere
-    account = _ada(now)
-    _staff(now)
-    first = next(iter(_menu(now).regulars), None)
+        raise SandboxRequired
+    account = _demo_account(now)
+    _create_staff(now)
+    first = next(iter(_menu(now).regular), None)
     return World(
         account=account,
         account_key=_key(
-            known_keys, now, kind=ApiKey.Kind.ACCOUNT, account=account, created_by=account.person
+            existing_keys, now, kind=ApiKey.Kind.ACCOUNT, account=account, created_by=account.person
         ),
-        platform_key=_key(known_keys, now, kind=ApiKey.Kind.PLATFORM),
+        platform_key=_key(existing_keys, now, kind=ApiKey.Kind.PLATFORM),
         service=first.service if first else "",
         usage=_usage(first, input_tokens=1200, output_tokens=640) if first else {},
     )
 
 
-def _ada(now: datetime) -> Account:
-    found = Account.objects.filter(person__email=EMAIL).first()
-    if found is not None:
-        return found
+def _demo_account(now: datetime) -> Account:
+    existing = Account.objects.filter(person__email=EMAIL).first()
+    if existing is not None:
+        return existing
     began = now - timedelta(days=DAYS)
     with transaction.atomic():
         user = _user(EMAIL, PASSWORD, "Ada", "Lovelace", began)
         account = registration.open_personal_account(user, began)
         registration.confirm_address(user, EMAIL, began)
-        _gift(account, Decimal(400), "demo:beginning", began)
-        _live_through(account, began, now)
-        _gift(account, Decimal(200), "demo:end", now)  # whatever the month took, a visitor can charge
+        _grant(account, Decimal(400), "demo:beginning", began)
+        _charge_trace(account, began, now)
+        _grant(account, Decimal(200), "demo:end", now)  # so that visitors can charge, however much was spent
     return account
 
 
-def _gift(account: Account, credits: Decimal, key: str, now: datetime) -> None:
+def _grant(account: Account, credits: Decimal, key: str, now: datetime) -> None:
     ledger.grant(
         account_id=account.pk,
         credits=credits,
         kind="adjustment",
-        label="Credits to look around with",
+        label="Demo credits",
         key=key,
         reason="Demo world",
         actor=STAFF_EMAIL,
@@ -115,7 +116,7 @@ def _gift(account: Account, credits: Decimal, key: str, now: datetime) -> None:
     )
 
 
-def _staff(now: datetime) -> None:
+def _create_staff(now: datetime) -> None:
     if not User.objects.filter(email=STAFF_EMAIL).exists():
         with transaction.atomic():
             user = _user(STAFF_EMAIL, STAFF_PASSWORD, "Sam", "Staff", now, is_staff=True, is_superuser=True)
@@ -130,15 +131,15 @@ def _user(email: str, password: str, first: str, last: str, now: datetime, **fie
     return user
 
 
-def _live_through(account: Account, began: datetime, now: datetime) -> None:
-    """Charge the slice of the trace, stretched over the days; what the balance cannot pay is not made."""
+def _charge_trace(account: Account, began: datetime, now: datetime) -> None:
+    """Charge the trace slice, spread over the days; skip calls that the balance cannot pay."""
     projects = [Project.objects.create(account=account, name=name, created_at=began) for name in PROJECTS]
     menu = _menu(now)
-    for call, at in _stretched(list(trace_file.read(trace_file.SLICE)), began, now):
-        item = _of_turn(call, menu)
+    for call, at in _spread(list(trace_replay.read(trace_replay.SLICE)), began, now):
+        item = _item_of(call, menu)
         if item is None:
             continue
-        conversation = call.row // CALLS_IN_A_CONVERSATION
+        conversation = call.row // CALLS_PER_CONVERSATION
         use = charging.Use(
             account_id=account.pk,
             service=item.service,
@@ -153,10 +154,8 @@ def _live_through(account: Account, began: datetime, now: datetime) -> None:
             continue
 
 
-def _stretched(
-    calls: list[trace_file.Call], began: datetime, now: datetime
-) -> Iterator[tuple[trace_file.Call, datetime]]:
-    """The calls with their times laid over the whole span, fewer of them at week-ends."""
+def _spread(calls: list[TraceCall], began: datetime, now: datetime) -> Iterator[tuple[TraceCall, datetime]]:
+    """The calls with their times scaled to the whole period, fewer of them on weekends."""
     first, last = calls[0].at, calls[-1].at
     span = now - began - timedelta(minutes=10)
     for call in calls:
@@ -165,55 +164,55 @@ def _stretched(
             yield call, at
 
 
-def _of_turn(call: trace_file.Call, menu: Menu) -> Item | None:
-    """What a call is charged as."""
-    if menu.rarities and call.row % RARITY_EVERY == 0:
-        return menu.rarities[call.row // RARITY_EVERY % len(menu.rarities)]
-    if not menu.regulars:
+def _item_of(call: TraceCall, menu: Menu) -> Item | None:
+    """The service that a call is charged as."""
+    if menu.occasional and call.row % OCCASIONAL_EVERY == 0:
+        return menu.occasional[call.row // OCCASIONAL_EVERY % len(menu.occasional)]
+    if not menu.regular:
         return None
-    return menu.regulars[TURNS[call.row % len(TURNS)] % len(menu.regulars)]
+    return menu.regular[SERVICE_SEQUENCE[call.row % len(SERVICE_SEQUENCE)] % len(menu.regular)]
 
 
 def _usage(item: Item, *, input_tokens: int, output_tokens: int) -> dict[str, int]:
-    """A use of it: the tokens where it is priced by tokens, else one."""
+    """The quantities of one use: the tokens of a service priced by tokens, else 1."""
     if item.meter == TOKENS:
         return {"input_tokens": input_tokens, "output_tokens": output_tokens}
     return {item.meter: 1}
 
 
 def _menu(now: datetime) -> Menu:
-    """What this installation's catalogue offers to a demo."""
-    tokens, images, uses = (_priced(meter, now) for meter in (TOKENS, "images", "uses"))
+    """The services of the catalogue that the demo user uses."""
+    tokens, images, uses = (_items_priced_by(meter, now) for meter in (TOKENS, "images", "uses"))
     if tokens:
-        return Menu(regulars=tokens[:5], rarities=images[:3])
-    return Menu(regulars=(images + uses)[:5], rarities=[])
+        return Menu(regular=tokens[:5], occasional=images[:3])
+    return Menu(regular=(images + uses)[:5], occasional=[])
 
 
-def _priced(meter: str, now: datetime) -> list[Item]:
-    """The services that are priced by this meter, in the order of the catalogue."""
-    found = []
-    for key, facts in catalogue_cache.current().services.items():
+def _items_priced_by(meter: str, now: datetime) -> list[Item]:
+    """The services priced by this meter, in catalogue order."""
+    items = []
+    for key, service in catalogue_cache.current().services.items():
         item = Item(key, meter)
-        if facts.retired:
+        if service.retired:
             continue
         try:
             lookup.price_use(service=key, usage=_usage(item, input_tokens=1000, output_tokens=100), now=now)
         except (UsageInvalid, lookup.ServiceUnpriced):
             continue
-        found.append(item)
-    return found
+        items.append(item)
+    return items
 
 
 def _key(
-    known: Sequence[str],
+    existing: Sequence[str],
     now: datetime,
     *,
     kind: str,
     account: Account | None = None,
     created_by: User | None = None,
 ) -> str:
-    """A key of this kind that is still good, or a new one in place of the demo's old ones."""
-    for secret in known:
+    """A valid key of this kind from `existing`, or a new one that replaces the demo's earlier keys."""
+    for secret in existing:
         try:
             principal = api_keys.verify(secret, now)
         except api_keys.UnknownKey:
@@ -228,6 +227,6 @@ def _key(
     return issued.secret
 
 
-def charged(account: Account) -> int:
-    """How many charges the demo's history holds."""
+def charge_count(account: Account) -> int:
+    """The number of charges of the demo account."""
     return Charge.objects.filter(account=account).count()

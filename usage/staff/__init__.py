@@ -1,0 +1,1 @@
+"""Admin classes: reports of incorrect charges, and price simulations of draft rate cards."""

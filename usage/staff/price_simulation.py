@@ -1,6 +1,7 @@
-"""A draft rate card's rehearsal in the admin, and publishing it from there.
+"""The admin of rate cards: price simulation of a card, and publishing a draft from there.
 
-Invariant: only somebody who may change rate cards sees or publishes; what is published is what was shown.
+Invariant: only staff who may change rate cards can simulate or publish; a draft is published only with the
+rates that the simulation showed.
 """
 
 from typing import Any
@@ -28,26 +29,30 @@ class DaysForm(forms.Form):
     days = forms.IntegerField(label=_("Days"), min_value=1, max_value=90, initial=14)
 
 
-class RehearsedCardAdmin(RateCardAdmin):
-    """Rate cards with the page that shows what a draft would have changed."""
+@admin.register(RateCard)
+class SimulatedRateCardAdmin(RateCardAdmin):
+    """The admin of rate cards of `pricing.admin`, with the pages that simulate and publish.
+
+    It is registered here because the simulation reads charges, which pricing cannot import.
+    """
 
     def get_fields(self, request: HttpRequest, obj: RateCard | None = None) -> list[str]:
         fields = super().get_fields(request, obj)
-        return fields if obj is None else ["rehearsal_", *fields]
+        return fields if obj is None else ["simulation_", *fields]
 
     @admin.display(description=_("price simulation"))
-    def rehearsal_(self, card: RateCard) -> str:
-        link = reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])
-        words = _("Simulate and publish") if card.state == RateCard.State.DRAFT else _("Simulate prices")
-        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
+    def simulation_(self, card: RateCard) -> str:
+        link = reverse("admin:pricing_ratecard_simulation", args=[card.pk])
+        text = _("Simulate and publish") if card.state == RateCard.State.DRAFT else _("Simulate prices")
+        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, text)
 
     def get_urls(self) -> list[URLPattern]:
         site = self.admin_site
         return [
             path(
-                "<uuid:card_id>/rehearsal/",
-                site.admin_view(require_safe(self.rehearsal)),
-                name="pricing_ratecard_rehearsal",
+                "<uuid:card_id>/simulation/",
+                site.admin_view(require_safe(self.simulation)),
+                name="pricing_ratecard_simulation",
             ),
             path(
                 "<uuid:card_id>/publish/",
@@ -57,7 +62,8 @@ class RehearsedCardAdmin(RateCardAdmin):
             *super().get_urls(),
         ]
 
-    def rehearsal(self, request: HttpRequest, card_id: UUID) -> HttpResponse:
+    def simulation(self, request: HttpRequest, card_id: UUID) -> HttpResponse:
+        """Show what the charges of the last days would have cost by the card."""
         card = self._card(request, card_id)
         now = timezone.now()
         form = DaysForm(request.GET or None)
@@ -68,14 +74,15 @@ class RehearsedCardAdmin(RateCardAdmin):
             "card": card,
             "form": form,
             "days": days,
-            "rehearsal": price_simulation.rehearse(card, days=days, now=now),
+            "simulation": price_simulation.simulate(card, days=days, now=now),
             "reasons": rate_cards.reasons_against(card),
             "coming": rate_cards.coming_after(card, now),
             "opts": self.opts,
         }
-        return TemplateResponse(request, "admin/pricing/rehearsal.html", context)
+        return TemplateResponse(request, "admin/pricing/price_simulation.html", context)
 
     def publish(self, request: HttpRequest, card_id: UUID) -> HttpResponse:
+        """Publish the draft, if its rates are still those that the simulation showed."""
         card = self._card(request, card_id)
         try:
             rate_cards.publish(
@@ -83,7 +90,7 @@ class RehearsedCardAdmin(RateCardAdmin):
             )
         except rate_cards.CardNotPublishable as error:
             self.message_user(request, str(error), messages.ERROR)
-            return redirect("admin:pricing_ratecard_rehearsal", card.pk)
+            return redirect("admin:pricing_ratecard_simulation", card.pk)
         self.message_user(request, _("%(card)s was published.") % {"card": card.version})
         return redirect("admin:pricing_ratecard_changelist")
 
@@ -94,7 +101,3 @@ class RehearsedCardAdmin(RateCardAdmin):
         if card is None:
             raise Http404
         return card
-
-
-admin.site.unregister(RateCard)
-admin.site.register(RateCard, RehearsedCardAdmin)

@@ -1,7 +1,7 @@
-"""Reports of abnormal charges in the admin: what waits stands first; staff answer, and may return credits.
+"""The admin of charge reports: open reports first; staff answer and may return credits.
 
-Invariants: a report is answered once, through `usage.charges.reports`; its text is never changed; without
-the permission to change reports they are read-only.
+Invariants: a report is answered once, through `usage.charges.reports`; its text is never changed; staff
+without the permission to change reports can only read them.
 """
 
 from decimal import Decimal
@@ -30,7 +30,7 @@ NOTHING, ALL, PART = "nothing", "all", "part"
 
 
 class AnswerForm(forms.ModelForm):
-    """What staff tell the user, and what goes back."""
+    """The answer to the user, and the credits to return."""
 
     answer = forms.CharField(
         label=_("Answer"),
@@ -39,7 +39,7 @@ class AnswerForm(forms.ModelForm):
         help_text=_("Shown to the user on the charge page and sent by e-mail."),
         error_messages={"required": _("Enter an answer. It is shown to the user and stored in the ledger.")},
     )
-    give_back = forms.ChoiceField(
+    return_credits = forms.ChoiceField(
         label=_("Credits"),
         choices=[
             (NOTHING, _("Return no credits")),
@@ -53,7 +53,7 @@ class AnswerForm(forms.ModelForm):
         label=_("Credits to return"),
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("Enter credits, such as 5.5, if you choose “Return a part”."),
+        help_text=_("Such as 5.5. Only with “Return some credits”."),
     )
 
     class Meta:
@@ -62,9 +62,9 @@ class AnswerForm(forms.ModelForm):
 
     def clean_part(self) -> Decimal | None:
         text = self.cleaned_data["part"].strip()
-        if self.cleaned_data.get("give_back") != PART:
+        if self.cleaned_data.get("return_credits") != PART:
             if text:
-                raise forms.ValidationError(_("Choose “Return a part”, or leave this empty."))
+                raise forms.ValidationError(_("Choose “Return some credits”, or leave this empty."))
             return None
         part = amounts.parse(text)
         if not part:
@@ -81,17 +81,17 @@ class ReportAdmin(StaffAdmin):
     list_filter = ["status"]
     list_select_related = ["account", "reporter", "answered_by"]
     search_fields = ["account__name", "reporter__email", "=charge_id"]
-    search_help_text = _("Account, the reporter's address, or a whole id of the report")
+    search_help_text = _("Account name, reporter's e-mail address, or charge id")
     actions = None
-    told = ["account", "charge_", "reporter", "reason", "created_at", "status"]
-    answered = ["answer", "answered_by", "answered_at"]
+    report_fields = ["account", "charge_", "reporter", "reason", "created_at", "status"]
+    answer_fields = ["answer", "answered_by", "answered_at"]
     form = AnswerForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChargeReport]:
-        """What waits first, then the newest."""
-        waits = Case(When(status=ChargeReport.Status.OPEN, then=Value(0)), default=Value(1))
-        rows: QuerySet[ChargeReport] = super().get_queryset(request)
-        return rows.order_by(waits, "-created_at")
+        """Open reports first, then the newest."""
+        open_first = Case(When(status=ChargeReport.Status.OPEN, then=Value(0)), default=Value(1))
+        found: QuerySet[ChargeReport] = super().get_queryset(request)
+        return found.order_by(open_first, "-created_at")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -100,12 +100,13 @@ class ReportAdmin(StaffAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: ChargeReport | None = None) -> bool:
-        may: bool = super().has_change_permission(request, obj)
-        return may and (obj is None or obj.status == ChargeReport.Status.OPEN)
+        allowed: bool = super().has_change_permission(request, obj)
+        return allowed and (obj is None or obj.status == ChargeReport.Status.OPEN)
 
     def get_fields(self, request: HttpRequest, obj: ChargeReport | None = None) -> list[str]:
-        asks = obj is not None and self.has_change_permission(request, obj)
-        return [*self.told, *(["answer", "give_back", "part"] if asks else self.answered)]
+        can_answer = obj is not None and self.has_change_permission(request, obj)
+        form_fields = ["answer", "return_credits", "part"]
+        return [*self.report_fields, *(form_fields if can_answer else self.answer_fields)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ChargeReport | None = None) -> list[str]:
         return [name for name in self.get_fields(request, obj) if name not in AnswerForm.base_fields]
@@ -130,30 +131,29 @@ class ReportAdmin(StaffAdmin):
         )
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """What another answered meanwhile, or a part larger than the charge, is told and changes nothing."""
+        """Show an error when the report is already answered or the credits exceed the charge."""
         try:
             page: HttpResponse = super().changeform_view(request, *args, **kwargs)
         except reports.AlreadyAnswered as error:
             self.message_user(request, str(error), messages.ERROR)
         except ledger.NotReversible as error:
-            told = {"asked": amounts.plain(error.asked), "left": amounts.plain(error.left)}
-            words = (
-                _("Answer not saved: %(asked)s credits cannot be returned. %(left)s are left of the charge.")
-                % told
+            figures = {"asked": amounts.plain(error.asked), "left": amounts.plain(error.left)}
+            text = _(
+                "Answer not saved: %(asked)s credits cannot be returned. %(left)s are left of the charge."
             )
-            self.message_user(request, words, messages.ERROR)
+            self.message_user(request, text % figures, messages.ERROR)
         else:
             return page
         return redirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: ChargeReport, form: Any, change: bool) -> None:
         assert isinstance(request.user, User)
-        choice = form.cleaned_data["give_back"]
+        choice = form.cleaned_data["return_credits"]
         reports.answer(
             obj.pk,
             text=form.cleaned_data["answer"],
             by=request.user,
-            give_back=choice != NOTHING,
+            return_credits=choice != NOTHING,
             credits=form.cleaned_data["part"] if choice == PART else None,
             now=timezone.now(),
         )

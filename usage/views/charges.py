@@ -1,4 +1,7 @@
-"""One charge: why it cost what it cost, and the way to say that it looks wrong."""
+"""Pages of charges: usage in a range of days, one charge in detail, and reporting a problem with it."""
+
+from decimal import Decimal
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
@@ -10,29 +13,77 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import account_page
 from accounts.http import AccountRequest
 from billing.models import Charge
-from usage.charges import charge_detail, charge_list, reports
-from usage.dashboard import chart_data
-from usage.views.forms import ReportForm
+from usage import selectors
+from usage.charges import detail, listing, reports
+from usage.dashboard import aggregates, chart_data
+from usage.views.forms import ReportForm, UsageForm
+
+
+@require_safe
+@account_page
+def usage(request: AccountRequest) -> HttpResponse:
+    """Credits spent in a range of days, by day and by a dimension, with the charges behind them."""
+    form = UsageForm(request.GET or None, account=request.account, now=timezone.now())
+    period, filters = form.period, form.filters
+    if fragment := charge_rows(request, form, filters):
+        return fragment
+    cursor = request.GET.get("before", "")
+    tabs = chart_data.tabs()
+    days = aggregates.daily_totals(request.account, period, **filters)
+    groups = aggregates.group_totals(request.account, period, dimension=form.dimension)
+    context = {
+        "form": form,
+        "period": period,
+        "points": chart_data.points_of(days),
+        "groups": chart_data.bars_of(groups, dimension=form.dimension, period=period),
+        "groups_title": chart_data.titles()[form.dimension],
+        "only_name": next(
+            (group.name for group in groups if group.key == form.selected_key), form.selected_key
+        ),
+        "tabs": [{"key": key, "label": label} for key, label in tabs.items()],
+        "project_label": tabs["project"],
+        "days_query": form.days_query,
+        "total": sum((credits for _day, credits in days), Decimal(0)),
+        "page": listing.page_of(request.account, period, filters, after=cursor),
+        "cursor": cursor,
+        "query": form.query,
+    }
+    return render(request, "usage/usage.html", context)
+
+
+def charge_rows(request: AccountRequest, form: UsageForm, filters: dict[str, Any]) -> HttpResponse | None:
+    """The table rows that htmx requests alone, older or newer ones; None when the whole page is requested."""
+    if not request.headers.get("HX-Request"):
+        return None
+    if before := request.GET.get("before"):
+        page = listing.page_of(request.account, form.period, filters, after=before)
+        return render(request, "usage/_charge_rows.html", {"page": page, "query": form.query})
+    if seen := request.GET.get("newer"):
+        newer = listing.newer_than(request.account, form.period, filters, seen=seen)
+        newest = newer[0].charge.public_id if newer else seen
+        context = {"charge_rows": newer, "newest": newest, "query": form.query}
+        return render(request, "usage/_charge_rows_newer.html", context)
+    return None
 
 
 @require_safe
 @account_page
 def charge(request: AccountRequest, public_id: str) -> HttpResponse:
-    """A charge explained, with its reports and their outcome."""
-    return _page(request, _found(request, public_id), ReportForm())
+    """One charge in detail, with its reports and their answers."""
+    return _charge_page(request, _charge_or_404(request, public_id), ReportForm())
 
 
 @require_POST
 @account_page
 def report_charge(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Report the charge as abnormal: any member may."""
-    found = _found(request, public_id)
+    """Report a problem with the charge. Any member may."""
+    reported = _charge_or_404(request, public_id)
     form = ReportForm(request.POST)
     if not form.is_valid():
-        return _page(request, found, form)
+        return _charge_page(request, reported, form)
     try:
         reports.open_report(
-            found, reason=form.cleaned_data["reason"], reporter_id=request.user.pk, now=timezone.now()
+            reported, reason=form.cleaned_data["reason"], reporter_id=request.user.pk, now=timezone.now()
         )
     except reports.AlreadyReported as error:
         messages.info(request, str(error))
@@ -41,21 +92,21 @@ def report_charge(request: AccountRequest, public_id: str) -> HttpResponse:
     return redirect("charge", public_id)
 
 
-def _found(request: AccountRequest, public_id: str) -> Charge:
-    found = charge_list.find(request.account, public_id)
+def _charge_or_404(request: AccountRequest, public_id: str) -> Charge:
+    found = selectors.charge(request.account.pk, public_id)
     if found is None:
         raise Http404
     return found
 
 
-def _page(request: AccountRequest, found: Charge, form: ReportForm) -> HttpResponse:
-    told = list(reports.of(found))
+def _charge_page(request: AccountRequest, shown: Charge, form: ReportForm) -> HttpResponse:
+    charge_reports = list(reports.of(shown))
     context = {
-        "charge": found,
-        "told": charge_detail.of(found),
+        "charge": shown,
+        "detail": detail.of(shown),
         "project_label": chart_data.tabs()["project"],
-        "reports": told,
-        "report_open": any(one.status == one.Status.OPEN for one in told),
+        "reports": charge_reports,
+        "report_open": any(report.is_open for report in charge_reports),
         "form": form,
     }
     return render(request, "usage/charge.html", context, status=422 if form.errors else 200)

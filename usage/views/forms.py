@@ -1,7 +1,7 @@
-"""The forms of the usage, history, project and charge pages.
+"""Forms of the usage, history, project and charge pages.
 
-Invariant: whatever stands in a filter's address, the range that comes out is whole local days of the account
-and never longer than `statistics.LONGEST`; what was not understood is said beside its field.
+Invariant: whatever the query string holds, the resulting range is whole local days of the account and at most
+`periods.MAX_DAYS` long; an invalid value has an error beside its field.
 """
 
 from datetime import date, datetime, timedelta
@@ -17,8 +17,8 @@ from accounts.models import Account
 from billing.models import Entry, Grant
 from core import amounts
 from usage import history
-from usage.dashboard import statistics
-from usage.dashboard.statistics import LONGEST, Period
+from usage.dashboard import aggregates
+from usage.periods import MAX_DAYS, Period
 
 EARLIEST = date(2000, 1, 1)
 
@@ -31,7 +31,7 @@ class DateInput(forms.DateInput):
 
 
 class RangeForm(forms.Form):
-    """Two dates of the account's calendar, both included; without them the last so many days."""
+    """Two dates in the account's time zone, both included and both optional."""
 
     since = forms.DateField(label=_("From"), required=False, widget=DateInput())
     until = forms.DateField(label=_("To"), required=False, widget=DateInput())
@@ -43,8 +43,8 @@ class RangeForm(forms.Form):
         self.today = now.astimezone(self.zone).date()
 
     def clean(self) -> dict[str, Any]:
-        told = super().clean() or {}
-        since, until = told.get("since"), told.get("until")
+        cleaned = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
         if since and until and since > until:
             self.add_error(
                 "until", _("The end date is before the start date. Choose a later date, or leave it empty.")
@@ -52,10 +52,10 @@ class RangeForm(forms.Form):
         for name, day in (("since", since), ("until", until)):
             if day and not EARLIEST <= day <= self.today + timedelta(days=1):
                 self.add_error(name, _("Choose a date between 2000 and today."))
-        return told
+        return cleaned
 
-    def told(self, name: str) -> Any:
-        """What was chosen, or None while it is empty or wrong."""
+    def value(self, name: str) -> Any:
+        """The field's cleaned value, or None when it is empty or invalid."""
         if not self.is_bound:
             return None
         self.is_valid()
@@ -63,7 +63,7 @@ class RangeForm(forms.Form):
 
 
 class UsageForm(RangeForm):
-    """Which days, and by what the sums are taken apart."""
+    """The range of days, the dimension of the totals, and a value of the dimension to filter by."""
 
     DAYS = {"7": 7, "30": 30, "90": 90}
 
@@ -73,60 +73,60 @@ class UsageForm(RangeForm):
         choices=[("7", _("Last 7 days")), ("30", _("Last 30 days")), ("90", _("Last 90 days"))],
     )
     by = forms.ChoiceField(
-        label=_("By"), required=False, choices=[(key, key) for key in statistics.DIMENSIONS]
+        label=_("By"), required=False, choices=[(key, key) for key in aggregates.DIMENSIONS]
     )
-
     only = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput())
 
     def clean(self) -> dict[str, Any]:
-        told = super().clean()
-        since, until = told.get("since"), told.get("until") or self.today
-        if since and (until - since).days >= LONGEST:
+        cleaned = super().clean()
+        since, until = cleaned.get("since"), cleaned.get("until") or self.today
+        if since and (until - since).days >= MAX_DAYS:
             self.add_error("since", _("A period can have at most 366 days. Choose a later start date."))
-        return told
+        return cleaned
 
     @property
     def dimension(self) -> str:
-        return str(self.told("by") or "service")
+        return str(self.value("by") or "service")
 
     @property
-    def chosen(self) -> str:
-        """The one service, project, … whose calls are shown; empty: all."""
-        return str(self.told("only") or "")
+    def selected_key(self) -> str:
+        """The public key of the service, project, … whose charges are shown; empty: all."""
+        return str(self.value("only") or "")
 
     @property
-    def wanted(self) -> dict[str, Any]:
-        """The chosen one as a filter on charges."""
-        if not self.chosen:
+    def filters(self) -> dict[str, Any]:
+        """The selected value as a filter on columns of Charge."""
+        if not self.selected_key:
             return {}
-        return {statistics.DIMENSIONS[self.dimension]: statistics.value_of(self.dimension, self.chosen)}
+        column = aggregates.DIMENSIONS[self.dimension]
+        return {column: aggregates.column_value(self.dimension, self.selected_key)}
 
     @property
     def days_query(self) -> str:
-        """The range alone, as it stands in the address."""
-        return urlencode({name: value for name in ("days", "since", "until") if (value := self.told(name))})
+        """The range as a query string."""
+        return urlencode({name: value for name in ("days", "since", "until") if (value := self.value(name))})
 
     @property
     def query(self) -> str:
-        """The choices as they stand in the address."""
+        """All values as a query string."""
         names = ("days", "since", "until", "by", "only")
-        return urlencode({name: value for name in names if (value := self.told(name))})
+        return urlencode({name: value for name in names if (value := self.value(name))})
 
     @property
-    def chosen_days(self) -> str:
-        """Which of the ready-made ranges is shown; empty for one's own dates."""
-        return "" if self.told("since") or self.told("until") else str(self.told("days") or "30")
+    def preset_days(self) -> str:
+        """The preset range that is shown; empty with custom dates."""
+        return "" if self.value("since") or self.value("until") else str(self.value("days") or "30")
 
     @property
     def period(self) -> Period:
-        last = self.told("until") or self.today
-        count = self.DAYS.get(self.told("days") or "30", 30)
-        first = self.told("since") or last - timedelta(days=count - 1)
+        last = self.value("until") or self.today
+        count = self.DAYS.get(self.value("days") or "30", 30)
+        first = self.value("since") or last - timedelta(days=count - 1)
         return Period(first=first, last=last, zone=self.zone)
 
 
 class HistoryForm(RangeForm):
-    """Which entries of the history are wanted."""
+    """Filters of the transaction history."""
 
     kind = forms.ChoiceField(
         label=_("Kind"), required=False, choices=[("", _("All kinds")), *Entry.Kind.choices]
@@ -140,10 +140,10 @@ class HistoryForm(RangeForm):
         return text
 
     @property
-    def wanted(self) -> history.Filter:
-        since, until, grant = self.told("since"), self.told("until"), self.told("grant")
+    def filters(self) -> history.Filter:
+        since, until, grant = self.value("since"), self.value("until"), self.value("grant")
         return history.Filter(
-            kind=self.told("kind") or "",
+            kind=self.value("kind") or "",
             grant_id=Grant.uuid_of(grant) if grant else None,
             start=self._midnight(since) if since else None,
             end=self._midnight(until + timedelta(days=1)) if until else None,
@@ -154,7 +154,7 @@ class HistoryForm(RangeForm):
 
 
 class CreditsInput(forms.CharField):
-    """Credits above zero, typed by a person; empty is None."""
+    """A positive number of credits; None when empty."""
 
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
 
@@ -172,7 +172,7 @@ class CreditsInput(forms.CharField):
 
 
 class ProjectForm(forms.Form):
-    """A project's name and what it may spend a day."""
+    """A project's name and daily limit."""
 
     name = forms.CharField(label=_("Name"), max_length=100, error_messages={"required": _("Enter a name.")})
     daily_limit = CreditsInput(
@@ -185,7 +185,7 @@ class ProjectForm(forms.Form):
 
 
 class ReportForm(forms.Form):
-    """Why somebody finds a charge abnormal."""
+    """The description of a problem with a charge."""
 
     reason = forms.CharField(
         label=_("What is wrong?"),

@@ -1,4 +1,4 @@
-"""The history's pages: the list, what is new in it, its export, its statement on paper."""
+"""Pages of the transaction history: the list, its newer rows, the CSV export and the statement."""
 
 import csv
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import history, history_export
+from usage import history
 from usage.dashboard import balance_summary
 from usage.views.forms import HistoryForm, RangeForm
 
@@ -20,11 +20,11 @@ from usage.views.forms import HistoryForm, RangeForm
 @require_safe
 @account_page
 def history_page(request: AccountRequest) -> HttpResponse:
-    """Every entry, newest first. With `before` (a cursor) htmx gets the older rows alone."""
-    form = HistoryForm(request.GET or None, account=request.account, now=_settled(request))
+    """Entries, newest first. With the cursor `before`, htmx gets only the rows before it."""
+    form = HistoryForm(request.GET or None, account=request.account, now=_settle(request))
     before = request.GET.get("before", "")
     page = history.page_of(
-        request.account, form.wanted, older_than=int(before[:18]) if before.isdecimal() else None
+        request.account, form.filters, older_than=int(before[:18]) if before.isdecimal() else None
     )
     context = {
         "form": form,
@@ -41,10 +41,10 @@ def history_page(request: AccountRequest) -> HttpResponse:
 @never_cache
 @account_page
 def newer_rows(request: AccountRequest) -> HttpResponse:
-    """The rows that have arrived since `seen`."""
-    form = HistoryForm(request.GET, account=request.account, now=_settled(request))
+    """The rows of entries after the entry number `seen`."""
+    form = HistoryForm(request.GET, account=request.account, now=_settle(request))
     seen = request.GET.get("seen", "")
-    lines = history.newer_than(request.account, form.wanted, int(seen[:18]) if seen.isdecimal() else 0)
+    lines = history.newer_than(request.account, form.filters, int(seen[:18]) if seen.isdecimal() else 0)
     newest = lines[0].entry.seq if lines else seen
     return render(
         request,
@@ -56,10 +56,10 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
 @require_safe
 @account_page
 def history_csv(request: AccountRequest) -> StreamingHttpResponse:
-    """All wanted entries as a spreadsheet; rows leave as they are read."""
-    form = HistoryForm(request.GET or None, account=request.account, now=_settled(request))
-    rows = history_export.rows_of(request.account, form.wanted)
-    response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
+    """All matching entries as CSV, streamed while they are read."""
+    form = HistoryForm(request.GET or None, account=request.account, now=_settle(request))
+    rows = history.csv_rows(request.account, form.filters)
+    response = StreamingHttpResponse(_csv_lines(rows), content_type="text/csv; charset=utf-8")
     day = timezone.localtime(timezone.now()).date().isoformat()
     response["Content-Disposition"] = f'attachment; filename="history-{day}.csv"'
     return response
@@ -68,48 +68,48 @@ def history_csv(request: AccountRequest) -> StreamingHttpResponse:
 @require_safe
 @account_page
 def statement(request: AccountRequest) -> HttpResponse:
-    """A period on paper: what was there, what came and went, what is there."""
-    now = _settled(request)
+    """A printable statement of a period: opening balance, entries, closing balance."""
+    now = _settle(request)
     form = RangeForm(request.GET or None, account=request.account, now=now)
-    since = form.told("since") or form.today.replace(day=1)
-    until = form.told("until") or form.today
-    wanted = HistoryForm({"since": since, "until": until}, account=request.account, now=now).wanted
-    assert wanted.start and wanted.end
+    since = form.value("since") or form.today.replace(day=1)
+    until = form.value("until") or form.today
+    filters = HistoryForm({"since": since, "until": until}, account=request.account, now=now).filters
+    assert filters.start and filters.end
     context = {
         "form": form,
         "since": since,
         "until": until,
-        "summary": history.summary_of(request.account, start=wanted.start, end=wanted.end),
-        "lines": history.page_of(request.account, wanted, size=history_export.MOST_ON_PAPER).lines,
-        "most": history_export.MOST_ON_PAPER,
+        "summary": history.summary_of(request.account, start=filters.start, end=filters.end),
+        "lines": history.page_of(request.account, filters, size=history.MAX_STATEMENT_ROWS).lines,
+        "max_rows": history.MAX_STATEMENT_ROWS,
     }
     return render(request, "usage/statement.html", context)
 
 
-def _settled(request: AccountRequest) -> datetime:
-    """The present, with everything booked that was due by now."""
+def _settle(request: AccountRequest) -> datetime:
+    """Settle the account and return the current time."""
     now = timezone.now()
     balance_summary.settle(request.account, now)
     return now
 
 
 class _Echo:
-    """A file that hands back what is written to it."""
+    """A file object whose `write` returns its argument, for csv.writer."""
 
     def write(self, value: str) -> str:
         return value
 
 
-def _lines(rows: Iterator[list[str]]) -> Iterator[str]:
+def _csv_lines(rows: Iterator[list[str]]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield "\ufeff"  # so that spreadsheets read UTF-8
+    yield "\ufeff"  # byte order mark: without it, Excel does not read UTF-8
     for row in rows:
         yield writer.writerow(row)
 
 
 def _query(request: AccountRequest) -> str:
-    """The filters of the address, without the cursor."""
-    told = request.GET.copy()
+    """The query string without the cursors."""
+    query = request.GET.copy()
     for name in ("before", "seen"):
-        told.pop(name, None)
-    return told.urlencode()
+        query.pop(name, None)
+    return query.urlencode()

@@ -1,4 +1,4 @@
-"""The public memorial wall, and the switch that puts an account on it."""
+"""The public memorial wall, and adding an account's name to it or removing it."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -9,28 +9,28 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import access
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import memorial_wall as memorial
+from usage import memorial_wall
 
 
 @require_safe
 def wall(request: HttpRequest) -> HttpResponse:
-    """The names. Not there in products without a wall."""
-    if not memorial.exists():
+    """The names. 404 in products without a memorial wall."""
+    if not memorial_wall.exists():
         raise Http404
-    return render(request, "usage/wall.html", {"members": memorial.members()})
+    return render(request, "usage/memorial_wall.html", {"members": memorial_wall.members()})
 
 
 @require_POST
 @account_page
 @access.buyers_only
-def stand(request: AccountRequest) -> HttpResponse:
-    """Stand on the wall from now on, or no longer."""
-    on = request.POST.get("on") == "yes"
+def set_listed(request: AccountRequest) -> HttpResponse:
+    """Add the account's name to the memorial wall (`on=yes`), or remove it."""
+    listed = request.POST.get("on") == "yes"
     try:
-        memorial.stand(request.account, on=on)
-    except memorial.NoMark as error:
+        memorial_wall.set_listed(request.account, listed=listed)
+    except memorial_wall.NotEligible as error:
         raise Http404 from error
-    if on:
+    if listed:
         messages.success(
             request, _("“%(name)s” was added to the memorial wall.") % {"name": request.account.name}
         )

@@ -1,6 +1,6 @@
-"""Projects (servers, workspaces … in the product's words): today's use and limits, and each one's usage.
+"""Pages of projects: the list with today's figures, and one project with its usage and settings.
 
-Members look; owner and billing make, rename, limit and archive. Doors only: `projects` holds the rules.
+Every member may view projects; only owner and billing members may create and change them.
 """
 
 from typing import Any
@@ -16,33 +16,33 @@ from accounts import access
 from accounts.access import account_page
 from accounts.http import AccountRequest
 from core.amounts import plain
-from usage import project_summary, projects
-from usage.charges import charge_list
-from usage.dashboard import chart_data, statistics
-from usage.project_summary import ProjectLine
-from usage.views import charge_table
+from usage import projects
+from usage.charges import listing
+from usage.dashboard import aggregates, chart_data
+from usage.projects import ProjectSummary
+from usage.views.charges import charge_rows
 from usage.views.forms import ProjectForm, UsageForm
 
 
 @require_http_methods(["GET", "POST"])
 @account_page
 def projects_page(request: AccountRequest) -> HttpResponse:
-    """The projects with their day; make one."""
+    """The projects with today's figures; POST creates one."""
     now = timezone.now()
     form = ProjectForm(request.POST or None)
     if request.method == "POST":
         access.require_may_buy(request)
         if form.is_valid():
             try:
-                made = projects.create(account_id=request.account.pk, now=now, **form.cleaned_data)
+                project = projects.create(account_id=request.account.pk, now=now, **form.cleaned_data)
             except projects.NameTaken as error:
                 form.add_error("name", str(error))
             else:
-                messages.success(request, _("“%(name)s” was created.") % {"name": made.name})
-                return redirect("project", made.public_id)
+                messages.success(request, _("“%(name)s” was created.") % {"name": project.name})
+                return redirect("project", project.public_id)
     context = {
-        "lines": project_summary.lines_of(request.account, now),
-        "archived": project_summary.archived_of(request.account),
+        "summaries": projects.summaries_of(request.account, now),
+        "archived": projects.archived_of(request.account),
         "form": form,
     }
     return render(request, "usage/projects.html", context, status=422 if form.errors else 200)
@@ -51,39 +51,39 @@ def projects_page(request: AccountRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @account_page
 def project_page(request: AccountRequest, public_id: str) -> HttpResponse:
-    """One project: its day, its usage by day and by model, its calls; rename and limit it."""
+    """One project: today's figures, usage by day and by service, charges; POST changes name and limit."""
     now = timezone.now()
-    line = _line(request, public_id)
+    summary = _summary_or_404(request, public_id)
     if request.method == "GET":
-        return _page(request, line, _filled(line))
+        return _project_page(request, summary, _initial_form(summary))
     access.require_may_buy(request)
     form = ProjectForm(request.POST)
     if form.is_valid():
         try:
             projects.change(
-                account_id=request.account.pk, project_id=line.project.pk, now=now, **form.cleaned_data
+                account_id=request.account.pk, project_id=summary.project.pk, now=now, **form.cleaned_data
             )
         except projects.NameTaken as error:
             form.add_error("name", str(error))
         else:
             messages.success(request, _("Project saved."))
             return redirect("project", public_id)
-    return _page(request, line, form)
+    return _project_page(request, summary, form)
 
 
 @require_http_methods(["GET", "POST"])
 @account_page
 @access.buyers_only
 def archive(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Ask (the page without a script has no dialog), then archive."""
-    line = _line(request, public_id)
+    """Archive the project. GET asks for confirmation, for browsers without JavaScript."""
+    summary = _summary_or_404(request, public_id)
     if request.method == "GET":
-        return render(request, "usage/archive_project.html", {"line": line})
+        return render(request, "usage/archive_project.html", {"summary": summary})
     projects.change(
-        account_id=request.account.pk, project_id=line.project.pk, archived=True, now=timezone.now()
+        account_id=request.account.pk, project_id=summary.project.pk, archived=True, now=timezone.now()
     )
-    told = {"name": line.project.name}
-    messages.success(request, _("“%(name)s” was archived. Its calls are refused.") % told)
+    name = summary.project.name
+    messages.success(request, _("“%(name)s” was archived. Its calls are refused.") % {"name": name})
     return redirect("projects")
 
 
@@ -91,53 +91,53 @@ def archive(request: AccountRequest, public_id: str) -> HttpResponse:
 @account_page
 @access.buyers_only
 def restore(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Take an archived project back into use."""
-    line = _line(request, public_id)
+    """Restore an archived project."""
+    summary = _summary_or_404(request, public_id)
     try:
         projects.change(
-            account_id=request.account.pk, project_id=line.project.pk, archived=False, now=timezone.now()
+            account_id=request.account.pk, project_id=summary.project.pk, archived=False, now=timezone.now()
         )
     except projects.NameTaken as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, _("“%(name)s” was restored.") % {"name": line.project.name})
+        messages.success(request, _("“%(name)s” was restored.") % {"name": summary.project.name})
     return redirect("project", public_id)
 
 
-def _line(request: AccountRequest, public_id: str) -> ProjectLine:
-    line = project_summary.line_of(request.account, public_id, timezone.now())
-    if line is None:
+def _summary_or_404(request: AccountRequest, public_id: str) -> ProjectSummary:
+    summary = projects.summary_of(request.account, public_id, timezone.now())
+    if summary is None:
         raise Http404
-    return line
+    return summary
 
 
-def _filled(line: ProjectLine) -> ProjectForm:
-    limit = line.project.daily_limit
+def _initial_form(summary: ProjectSummary) -> ProjectForm:
+    limit = summary.project.daily_limit
     return ProjectForm(
-        initial={"name": line.project.name, "daily_limit": "" if limit is None else plain(limit)}
+        initial={"name": summary.project.name, "daily_limit": "" if limit is None else plain(limit)}
     )
 
 
-def _page(request: AccountRequest, line: ProjectLine, form: ProjectForm) -> HttpResponse:
-    days = UsageForm(request.GET or None, account=request.account, now=timezone.now())
-    wanted: dict[str, Any] = {"project_id": line.project.pk}
-    if rows := charge_table.rows_asked_for(request, days, wanted):
-        return rows
-    period = days.period
-    by_day = statistics.by_day(request.account, period, **wanted)
-    parts = statistics.parts_of(request.account, period, dimension="service", limit=8, **wanted)
+def _project_page(request: AccountRequest, summary: ProjectSummary, form: ProjectForm) -> HttpResponse:
+    usage_form = UsageForm(request.GET or None, account=request.account, now=timezone.now())
+    filters: dict[str, Any] = {"project_id": summary.project.pk}
+    if fragment := charge_rows(request, usage_form, filters):
+        return fragment
+    period = usage_form.period
+    days = aggregates.daily_totals(request.account, period, **filters)
+    groups = aggregates.group_totals(request.account, period, dimension="service", limit=8, **filters)
     cursor = request.GET.get("before", "")
     context = {
-        "line": line,
+        "summary": summary,
         "form": form,
-        "days": days,
+        "usage_form": usage_form,
         "period": period,
-        "points": chart_data.points_of(by_day),
-        "services": chart_data.bars_of(parts, dimension="service", period=period, linked=False),
-        "total": sum(amount for _day, amount in by_day),
-        "page": charge_list.page_of(request.account, period, wanted, after=cursor),
+        "points": chart_data.points_of(days),
+        "services": chart_data.bars_of(groups, dimension="service", period=period, linked=False),
+        "total": sum(credits for _day, credits in days),
+        "page": listing.page_of(request.account, period, filters, after=cursor),
         "cursor": cursor,
-        "query": days.query,
+        "query": usage_form.query,
         "project_label": chart_data.tabs()["project"],
     }
     return render(request, "usage/project.html", context, status=422 if form.errors else 200)

@@ -1,4 +1,4 @@
-"""What stands around the pages: the brand's colours and icon; documentation, FAQ and support."""
+"""Brand stylesheet and icon, documentation, FAQ and support pages."""
 
 import json
 
@@ -29,13 +29,13 @@ def brand_icon(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def documentation(request: HttpRequest) -> HttpResponse:
-    """How to use the product, and one call that works with this catalogue."""
-    opened = catalogue_cache.current()
-    first = next((one for one in opened.services.values() if not one.retired), None)
-    usage = {"tokens": 2500} if first and first.modality == "text" else {"uses": 1}
+    """How to use the product, with an example request for a service of the catalogue."""
+    services = catalogue_cache.current().services.values()
+    service = next((service for service in services if not service.retired), None)
+    usage = {"tokens": 2500} if service and service.modality == "text" else {"uses": 1}
     context = {
         "site_url": settings.SITE_URL,
-        "example_service": first.key if first else "…",
+        "example_service": service.key if service else "…",
         "example_usage": json.dumps(usage),
         "reference_url": reverse("api_docs"),
     }

@@ -110,9 +110,9 @@ def test_a_reported_charge_is_answered_and_returned_and_the_user_sees_it(
     assert (again.status_code, again.json()["code"]) == (409, "already_reported")
 
     report = ChargeReport.objects.get()
-    reports.answer(report.pk, text="You are right.", by=staff, give_back=True, now=timezone.now())
+    reports.answer(report.pk, text="You are right.", by=staff, return_credits=True, now=timezone.now())
     with pytest.raises(reports.AlreadyAnswered):
-        reports.answer(report.pk, text="Again.", by=staff, give_back=True, now=timezone.now())
+        reports.answer(report.pk, text="Again.", by=staff, return_credits=True, now=timezone.now())
     told = api.get(f"charges/{charge['id']}").json()
     assert (told["status"], told["report"]["status"], told["report"]["answer"]) == (
         "reversed",

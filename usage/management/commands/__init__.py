@@ -1,0 +1,1 @@
+"""Management commands: the demo world and the trace replay."""

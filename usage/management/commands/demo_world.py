@@ -1,4 +1,4 @@
-"""`manage.py demo_world`: make the demo world and write down how to look at it, in var/demo.json."""
+"""`manage.py demo_world`: create the demo world and write its credentials to var/demo.json."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,19 @@ from usage.demo import world as demo
 
 
 class Command(BaseCommand):
-    help = "Make the demo world where it is missing, and write var/demo.json (sandbox only)."
+    help = "Create what is missing of the demo world, and write var/demo.json (sandbox only)."
 
     def handle(self, *args: Any, **options: Any) -> None:
         file = Path(settings.VAR_DIR) / "demo.json"
-        known = json.loads(file.read_text()) if file.exists() else {}
-        keys = [known[name] for name in ("account_key", "platform_key") if known.get(name)]
+        previous = json.loads(file.read_text()) if file.exists() else {}
+        keys = [previous[name] for name in ("account_key", "platform_key") if previous.get(name)]
         try:
-            world = demo.build(now=timezone.now(), known_keys=keys)
-        except demo.NoDemoHere:
-            raise CommandError("The demo world belongs to the sandbox, and here is a real Stripe.") from None
-        told = {
+            world = demo.build(now=timezone.now(), existing_keys=keys)
+        except demo.SandboxRequired:
+            raise CommandError(
+                "The demo world requires the sandbox; this installation uses a real Stripe account."
+            ) from None
+        credentials = {
             "url": settings.SITE_URL,
             "email": demo.EMAIL,
             "password": demo.PASSWORD,
@@ -34,13 +36,14 @@ class Command(BaseCommand):
             "service": world.service,
             "usage": world.usage,
         }
-        _write(file, json.dumps(told, indent=2) + "\n")
+        _write(file, json.dumps(credentials, indent=2) + "\n")
         if options["verbosity"]:
-            self.stdout.write(f"{demo.charged(world.account)} charges of {demo.EMAIL}; how to look: {file}")
+            charges = demo.charge_count(world.account)
+            self.stdout.write(f"{demo.EMAIL} has {charges} charges. Credentials: {file}")
 
 
 def _write(file: Path, text: str) -> None:
-    """All or nothing, and for this user's eyes: the keys are real keys of this installation."""
+    """Replace the file atomically, readable by its owner only: the keys are valid in this installation."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".draft")
     draft.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""`manage.py replay_trace FILE --account … --service …`: charge a trace of real model calls over HTTP."""
+"""`manage.py replay_trace FILE --account … --service …`: charge a trace of model calls over the HTTP API."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.amounts import plain
-from usage.demo import trace_file, trace_replay
+from usage.demo import trace_replay
 
 BAR_WIDTH = 30
 
@@ -21,19 +21,19 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="the trace; usage/data/azure_llm_trace_slice.csv is one")
+        parser.add_argument("file", type=Path, help="CSV trace, such as usage/data/azure_llm_trace_slice.csv")
+        parser.add_argument("--account", required=True, help="account id or external id")
+        parser.add_argument("--service", required=True, help="service to charge, such as claude-sonnet-4")
+        parser.add_argument("--url", help="portal URL (default: that of the demo world, or SITE_URL)")
+        parser.add_argument("--key", help="platform key with scope spend (default: that of the demo world)")
+        parser.add_argument("--limit", type=_positive_int, help="maximum number of calls")
         parser.add_argument(
-            "--account", required=True, help="the account's id, or the product's own id for it"
+            "--concurrency", type=_positive_int, default=4, help="concurrent calls (default: 4)"
         )
-        parser.add_argument("--service", required=True, help="the model to charge, such as claude-sonnet-4")
-        parser.add_argument("--url", help="the portal's address; else that of the demo world, else SITE_URL")
-        parser.add_argument("--key", help="a platform key with the scope spend; else the demo world's")
-        parser.add_argument("--limit", type=_at_least_one, help="no more than so many calls")
-        parser.add_argument("--concurrency", type=_at_least_one, default=4, help="so many at a time (4)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         file: Path = options["file"]
-        demo = _demo()
+        demo = _demo_credentials()
         target = trace_replay.Target(
             url=options["url"] or demo.get("url") or settings.SITE_URL,
             key=options["key"] or demo.get("platform_key") or "",
@@ -42,18 +42,18 @@ class Command(BaseCommand):
             name=file.stem,
         )
         if not target.key:
-            raise CommandError("There is no demo world to take a key from: name a platform key with --key.")
+            raise CommandError("There is no demo world. Give a platform key with --key.")
         try:
-            total = sum(1 for _ in trace_file.read(file, options["limit"]))
+            total = sum(1 for _ in trace_replay.read(file, options["limit"]))
             tally = trace_replay.replay(
-                trace_file.read(file, options["limit"]),
+                trace_replay.read(file, options["limit"]),
                 target,
                 concurrency=options["concurrency"],
-                progress=lambda so_far: self._progress(so_far, total),
+                progress=lambda tally: self._progress(tally, total),
             )
         except OSError as error:
             raise CommandError(f"{file} cannot be read: {error.strerror}") from None
-        except (trace_file.TraceInvalid, trace_replay.ReplayFailed) as error:
+        except (trace_replay.TraceInvalid, trace_replay.ReplayFailed) as error:
             raise CommandError(str(error)) from None
         self._report(tally)
 
@@ -76,12 +76,12 @@ class Command(BaseCommand):
         self.stdout.write(f"calls per second  {tally.calls_per_second:.1f}")
 
 
-def _demo() -> dict[str, str]:
+def _demo_credentials() -> dict[str, str]:
     file = settings.VAR_DIR / "demo.json"
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def _at_least_one(text: str) -> int:
+def _positive_int(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ValueError(text)

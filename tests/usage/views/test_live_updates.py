@@ -56,7 +56,7 @@ def test_a_use_that_costs_nothing_wakes_the_page_too(
 ) -> None:
     account, client = account_of(alice), signed_in(alice)
     seen, moved = version(account), newest_entry(account)
-    since = activity.latest(account, size=1)[0].moment
+    since = activity.latest(account, size=1)[0].microseconds
     spend(account, "0", timezone.now(), covered_by="unlimited", conversation="c-82")
     assert newest_entry(account) == moved  # nothing moved; the page is told all the same
     response = client.get(f"/counter?seen={seen}", headers=HTMX)
@@ -71,12 +71,12 @@ def test_a_use_that_costs_nothing_wakes_the_page_too(
 def test_the_usage_page_takes_new_calls_in(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account, client = account_of(alice), signed_in(alice)
     spend(account, "5", timezone.now(), conversation="c-83")
-    first = client.get("/usage/").context["page"].calls[0].charge.public_id
+    first = client.get("/usage/").context["page"].charge_rows[0].charge.public_id
     assert f"newer={first}" in client.get("/usage/").content.decode()
     spend(account, "0", timezone.now(), covered_by="own_key", conversation="c-84")
     rows = client.get(f"/usage/?newer={first}", headers=HTMX).content.decode()
     assert "c-84" in rows and "c-83" not in rows and "<html" not in rows
-    newest = client.get("/usage/").context["page"].calls[0].charge.public_id
+    newest = client.get("/usage/").context["page"].charge_rows[0].charge.public_id
     assert f"newer={newest}" in rows  # and goes on waiting
     assert "c-8" not in client.get(f"/usage/?newer={newest}", headers=HTMX).content.decode()
 
@@ -111,7 +111,7 @@ def test_the_newest_transaction_arrives_marked_as_new(
 ) -> None:
     account = account_of(alice)
     give(account, "10", timezone.now())
-    since = activity.latest(account, size=1)[0].moment
+    since = activity.latest(account, size=1)[0].microseconds
     spend(account, "5", timezone.now())
     page = signed_in(alice).get(f"/dashboard/activity?since={since}", headers=HTMX).content.decode()
     assert page.count('class="is-new"') == 1

@@ -63,13 +63,13 @@ def test_building_it_again_changes_nothing(world: demo.World) -> None:
         return [model.objects.count() for model in (Charge, Grant, User, ApiKey)]
 
     before = counts()
-    again = demo.build(now=NOW + timedelta(hours=1), known_keys=[world.account_key, world.platform_key])
+    again = demo.build(now=NOW + timedelta(hours=1), existing_keys=[world.account_key, world.platform_key])
     assert again == world
     assert counts() == before
 
 
 def test_a_key_that_was_lost_or_revoked_is_replaced(world: demo.World) -> None:
-    again = demo.build(now=NOW, known_keys=[world.platform_key])
+    again = demo.build(now=NOW, existing_keys=[world.platform_key])
     assert again.platform_key == world.platform_key
     assert again.account_key != world.account_key
     with pytest.raises(api_keys.UnknownKey):
@@ -96,6 +96,6 @@ def test_the_command_writes_down_how_to_look_at_it(catalogue: None, tmp_path: Pa
 @pytest.mark.fault("O4")
 def test_beside_a_real_stripe_it_is_refused(catalogue: None, settings: Any) -> None:
     settings.SANDBOX = False
-    with pytest.raises(CommandError, match="belongs to the sandbox"):
+    with pytest.raises(CommandError, match="requires the sandbox"):
         call_command("demo_world")
     assert not User.objects.filter(email=demo.EMAIL).exists()

@@ -14,7 +14,8 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Entry
 from tests.usage.spending import give, spend
-from usage import history, history_export
+from usage import history, periods
+from usage.dashboard import aggregates
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -134,7 +135,7 @@ def test_more_rows_come_alone_for_htmx_and_as_a_page_without_script(
 def test_the_export_holds_every_entry_and_its_exact_figures(
     alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "CHUNK", 3)  # several chunks
+    monkeypatch.setattr(history, "EXPORT_CHUNK", 3)  # several chunks
     account, now = account_of(alice), timezone.now()
     for _ in range(7):
         spend(account, "0.000001", now)
@@ -157,7 +158,7 @@ def test_a_cell_cannot_become_a_formula(
         for name, cell in row.items():
             if name not in {"credits", "balance_after"}:
                 assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), (name, cell)
-    assert history_export.inert(wicked) == "'" + wicked
+    assert history.escape_formula(wicked) == "'" + wicked
 
 
 @pytest.mark.fault("Z2")
@@ -174,7 +175,6 @@ def test_the_export_of_others_is_ones_own(
 def test_chart_export_and_ledger_agree_on_the_days(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, zone: str
 ) -> None:
-    from usage.dashboard import statistics
 
     account = account_of(alice)
     Account.objects.filter(pk=account.pk).update(zone=zone)
@@ -182,8 +182,8 @@ def test_chart_export_and_ledger_agree_on_the_days(
     give(account, "500", timezone.now())
     for hours in range(0, 60, 5):
         spend(account, "1.25", timezone.now() - timedelta(hours=hours))
-    period = statistics.latest_days(account, days=5, now=timezone.now())
-    charted = {day.isoformat(): spent for day, spent in statistics.by_day(account, period) if spent}
+    period = periods.latest_days(account, days=5, now=timezone.now())
+    charted = {day.isoformat(): spent for day, spent in aggregates.daily_totals(account, period) if spent}
     listed: dict[str, Decimal] = {}
     for row in exported(signed_in(alice), "/history/export.csv?kind=charge"):
         listed[row["time_local"][:10]] = listed.get(row["time_local"][:10], Decimal(0)) - Decimal(

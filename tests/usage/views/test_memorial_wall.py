@@ -53,7 +53,7 @@ def test_a_member_with_the_mark_stands_on_the_wall_when_she_says_so(
 
 @pytest.mark.requirement("REFLY-11")
 def test_who_leaves_the_plan_leaves_the_wall(early_bird: Account) -> None:
-    memorial_wall.stand(early_bird, on=True)
+    memorial_wall.set_listed(early_bird, listed=True)
     put_on(early_bird, "free")
     assert early_bird.name not in names_on_wall()
 
@@ -76,6 +76,6 @@ def test_a_product_without_a_wall_has_none(monkeypatch: pytest.MonkeyPatch, cata
 
 
 def test_an_erased_account_is_off_the_wall(early_bird: Account, settings: Any) -> None:
-    memorial_wall.stand(early_bird, on=True)
+    memorial_wall.set_listed(early_bird, listed=True)
     Account.objects.filter(pk=early_bird.pk).update(erased_at="2026-11-20T00:00:00Z")
     assert early_bird.name not in names_on_wall()

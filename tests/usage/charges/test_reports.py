@@ -73,7 +73,7 @@ def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mai
 ) -> None:
     before, admin = balance(account_of(alice)), signed_in(staff)
     assert "The answer was empty." in text_of(admin, ADMIN)
-    form = {"answer": "The model had failed.", "give_back": "all", "part": ""}
+    form = {"answer": "The model had failed.", "return_credits": "all", "part": ""}
     assert admin.post(f"{ADMIN}{report.pk}/change/", form).status_code == 302
     assert balance(account_of(alice)) == before + 20
     page = text_of(signed_in(alice), page_of_charge)
@@ -92,7 +92,7 @@ def test_staff_return_a_part(
     alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
 ) -> None:
     before = balance(account_of(alice))
-    form = {"answer": "Half of it was wrong.", "give_back": "part", "part": "7.5"}
+    form = {"answer": "Half of it was wrong.", "return_credits": "part", "part": "7.5"}
     signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
     assert balance(account_of(alice)) == before + Decimal("7.5")
 
@@ -107,7 +107,7 @@ def test_staff_answer_without_credits(
     report: ChargeReport,
 ) -> None:
     before = balance(account_of(alice))
-    form = {"answer": "This is its price.", "give_back": "nothing", "part": ""}
+    form = {"answer": "This is its price.", "return_credits": "nothing", "part": ""}
     signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
     assert balance(account_of(alice)) == before
     page = text_of(signed_in(alice), page_of_charge)
@@ -121,10 +121,10 @@ def test_staff_answer_without_credits(
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"answer": "", "give_back": "all", "part": ""}, "Enter an answer"),
-        ({"answer": "Yes", "give_back": "part", "part": ""}, "is not a valid amount"),
-        ({"answer": "Yes", "give_back": "part", "part": "-3"}, "is not a valid amount"),
-        ({"answer": "Yes", "give_back": "all", "part": "3"}, "or leave this empty"),
+        ({"answer": "", "return_credits": "all", "part": ""}, "Enter an answer"),
+        ({"answer": "Yes", "return_credits": "part", "part": ""}, "is not a valid amount"),
+        ({"answer": "Yes", "return_credits": "part", "part": "-3"}, "is not a valid amount"),
+        ({"answer": "Yes", "return_credits": "all", "part": "3"}, "or leave this empty"),
     ],
 )
 def test_an_answer_with_a_fault_is_not_given(
@@ -140,7 +140,7 @@ def test_more_than_the_charge_cannot_go_back(
     alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
 ) -> None:
     before = balance(account_of(alice))
-    form = {"answer": "Yes", "give_back": "part", "part": "20.5"}
+    form = {"answer": "Yes", "return_credits": "part", "part": "20.5"}
     answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form, follow=True)
     assert "20.5 credits cannot be returned. 20 are left" in answer.content.decode()
     report.refresh_from_db()
@@ -152,7 +152,7 @@ def test_an_answer_is_given_once(
 ) -> None:
     before, admin = balance(account_of(alice)), signed_in(staff)
     reports.answer(report.pk, text="First.", by=staff, now=timezone.now())
-    form = {"answer": "Second.", "give_back": "all", "part": ""}
+    form = {"answer": "Second.", "return_credits": "all", "part": ""}
     assert admin.post(f"{ADMIN}{report.pk}/change/", form).status_code == 403
     report.refresh_from_db()
     assert (report.answer, balance(account_of(alice))) == ("First.", before)

@@ -12,8 +12,9 @@ from django.utils import timezone
 from accounts.models import Account, Project, User
 from billing import ledger
 from tests.usage.spending import give, spend
-from usage.charges import charge_list
-from usage.dashboard import statistics
+from usage import periods
+from usage.charges import listing
+from usage.dashboard import aggregates
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -25,8 +26,8 @@ def text_of(client: Client, path: str) -> str:
     return " ".join(response.content.decode().split())
 
 
-def part_table(page: str) -> str:
-    start = page.index('id="parts-title"')
+def group_table(page: str) -> str:
+    start = page.index('id="groups-title"')
     return page[start : page.index("</section>", start)]
 
 
@@ -37,7 +38,7 @@ def test_it_shows_the_use_of_each_project(alice: User, account_of: AccountOf, si
     spend(account, "12.5", now, project_id=notes.pk)
     spend(account, "1", now)
     client = signed_in(alice)
-    table = part_table(text_of(client, "/usage/?by=project"))
+    table = group_table(text_of(client, "/usage/?by=project"))
     assert "Research notes" in table and "12.5" in table
     assert "No canvas" in table
     only = text_of(client, f"/usage/?by=project&only={notes.public_id}")
@@ -52,7 +53,7 @@ def test_it_sums_by_conversation(alice: User, account_of: AccountOf, signed_in: 
         spend(account, credits, now, conversation="c 81/ü&x")
     spend(account, "1", now, conversation="c-82")
     client = signed_in(alice)
-    assert "12.25" in part_table(text_of(client, "/usage/?by=conversation"))
+    assert "12.25" in group_table(text_of(client, "/usage/?by=conversation"))
     only = text_of(client, f"/usage/?by=conversation&only={quote('c 81/ü&x', safe='')}")
     assert '<span class="stat-figure">12.25</span>' in only
     assert only.count('href="/charges/') == 2
@@ -65,10 +66,10 @@ def test_every_way_of_taking_apart_adds_up_to_the_same(
     account, now = account_of(alice), timezone.now()
     spend(account, "10", now, member_id=alice.pk, conversation="a")
     spend(account, "2.5", now, service="gpt-4o")
-    period = statistics.latest_days(account, days=7, now=now)
-    parts = statistics.parts_of(account, period, dimension=by)
-    assert sum(part.credits for part in parts) == Decimal("12.5")
-    assert sum(part.calls for part in parts) == 2
+    period = periods.latest_days(account, days=7, now=now)
+    groups = aggregates.group_totals(account, period, dimension=by)
+    assert sum(group.credits for group in groups) == Decimal("12.5")
+    assert sum(group.calls for group in groups) == 2
 
 
 def test_credits_that_came_back_do_not_count_as_spent(alice: User, account_of: AccountOf) -> None:
@@ -83,8 +84,8 @@ def test_credits_that_came_back_do_not_count_as_spent(alice: User, account_of: A
         actor="",
         now=now,
     )
-    period = statistics.latest_days(account, days=1, now=now)
-    assert [amount for _, amount in statistics.by_day(account, period)] == [Decimal(0)]
+    period = periods.latest_days(account, days=1, now=now)
+    assert [amount for _, amount in aggregates.daily_totals(account, period)] == [Decimal(0)]
 
 
 @pytest.mark.parametrize(("days", "bars"), [("7", 7), ("30", 30), ("90", 90), ("1000", 30), ("x", 30)])
@@ -116,7 +117,7 @@ def test_a_range_or_choice_that_makes_no_sense_breaks_nothing(
 ) -> None:
     spend(account_of(alice), "1", timezone.now())
     page = text_of(signed_in(alice), f"/usage/?{query}")
-    assert page.count('class="chart-point"') <= statistics.LONGEST
+    assert page.count('class="chart-point"') <= periods.MAX_DAYS
 
 
 def test_days_are_whole_across_a_clock_change(alice: User, account_of: AccountOf) -> None:
@@ -124,7 +125,7 @@ def test_days_are_whole_across_a_clock_change(alice: User, account_of: AccountOf
     Account.objects.filter(pk=account.pk).update(zone="Europe/Berlin")
     account.refresh_from_db()
     now = timezone.now().replace(year=2026, month=10, day=26, hour=12)
-    period = statistics.latest_days(account, days=3, now=now)
+    period = periods.latest_days(account, days=3, now=now)
     assert [day.isoformat() for day in period.days] == ["2026-10-24", "2026-10-25", "2026-10-26"]
     assert (period.end - period.start) == timedelta(days=3)  # wall time; one of the days has 25 hours
     assert (period.end.timestamp() - period.start.timestamp()) == 73 * 3600
@@ -133,11 +134,11 @@ def test_days_are_whole_across_a_clock_change(alice: User, account_of: AccountOf
 def test_calls_follow_each_other_without_gap(alice: User, account_of: AccountOf) -> None:
     account, now = account_of(alice), timezone.now()
     made = [spend(account, "1", now).charge_id for _ in range(7)]  # all in the same instant
-    period = statistics.latest_days(account, days=1, now=now)
+    period = periods.latest_days(account, days=1, now=now)
     seen, after = [], ""
     while True:
-        page = charge_list.page_of(account, period, {}, after=after, size=3)
-        seen += [call.charge.pk for call in page.calls]
+        page = listing.page_of(account, period, {}, after=after, size=3)
+        seen += [charge_row.charge.pk for charge_row in page.charge_rows]
         after = page.before
         if not after:
             break

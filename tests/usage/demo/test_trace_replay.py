@@ -16,7 +16,7 @@ from accounts import api_keys
 from accounts.models import Account, User
 from billing import ledger
 from billing.models import Charge, Entry
-from usage.demo import trace_file
+from usage.demo import trace_replay
 
 SERVICE, CREDITS_FOR_5000 = "claude-sonnet-4", Decimal(11)
 CALLS = 60
@@ -40,7 +40,7 @@ def run(transactional_db: None, catalogue: None, live_server: Any) -> Callable[.
     scopes, now = ("read", "spend", "manage"), timezone.now()
     key = api_keys.issue(kind="platform", name="backend", scopes=scopes, now=now).secret
 
-    def replay(account: Account, file: Path = trace_file.SLICE, **options: Any) -> str:
+    def replay(account: Account, file: Path = trace_replay.SLICE, **options: Any) -> str:
         said = io.StringIO()
         options = {"service": SERVICE, "url": live_server.url, "key": key, "limit": CALLS} | options
         call_command("replay_trace", str(file), account=account.public_id, stdout=said, **options)
@@ -71,7 +71,7 @@ def test_the_ledger_holds_what_an_independent_sum_says(
     account = account_of(alice)
     fill(account, 10_000)
     said = run(account)
-    expected = independent_sum(trace_file.SLICE, CALLS)
+    expected = independent_sum(trace_replay.SLICE, CALLS)
     assert spent(account) == expected
     assert f"credits           {format(expected.normalize(), 'f')}\n" in said
     assert f"calls             {CALLS}\n" in said and "refusals          0\n" in said
@@ -87,7 +87,7 @@ def test_running_it_again_charges_nothing_twice(
     said = run(account, limit=15)
     assert "charged           15 (10 of them by an earlier run)" in said
     assert Charge.objects.filter(account_id=account.pk).count() == 15
-    assert spent(account) == independent_sum(trace_file.SLICE, 15)
+    assert spent(account) == independent_sum(trace_replay.SLICE, 15)
 
 
 def test_what_the_balance_cannot_pay_is_refused_and_counted(
@@ -104,7 +104,7 @@ def test_what_the_balance_cannot_pay_is_refused_and_counted(
 def test_an_unknown_service_stops_it_with_the_apis_reason(
     run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
 ) -> None:
-    with pytest.raises(CommandError, match="Row 1 was answered with 404"):
+    with pytest.raises(CommandError, match="Row 1 failed with status 404"):
         run(account_of(alice), service="no-such-model", concurrency=1)
 
 
@@ -114,8 +114,8 @@ def test_a_portal_that_is_not_there_stops_it_with_a_reason(
     account_of: Callable[[User], Account],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("usage.demo.trace_replay.TRIES", 1)
-    with pytest.raises(CommandError, match="was not charged in 1 tries; the last one: ConnectionRefused"):
+    monkeypatch.setattr("usage.demo.trace_replay.MAX_ATTEMPTS", 1)
+    with pytest.raises(CommandError, match=r"was not charged in 1 attempts\. Last error: ConnectionRefused"):
         run(account_of(alice), url="http://127.0.0.1:9", limit=1)
 
 
@@ -135,5 +135,5 @@ def test_a_portal_that_is_not_there_stops_it_with_a_reason(
 def test_a_file_that_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, named: str) -> None:
     file = tmp_path / "trace.csv"
     file.write_text(text)
-    with pytest.raises(trace_file.TraceInvalid, match=named):
-        list(trace_file.read(file))
+    with pytest.raises(trace_replay.TraceInvalid, match=named):
+        list(trace_replay.read(file))

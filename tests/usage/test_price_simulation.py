@@ -39,21 +39,21 @@ def draft(now, **multipliers):
     return card
 
 
-def rehearse(card, now, days=7):
-    return price_simulation.rehearse(card, days=days, now=now)
+def simulate(card, now, days=7):
+    return price_simulation.simulate(card, days=days, now=now)
 
 
 def test_the_total_and_each_service_are_repriced_exactly(account, now):
     use(account, now, tokens=5000)
     use(account, now, tokens=2500)
     use(account, now, service="kimi-k2", tokens=5000)
-    rehearsal = rehearse(draft(now, claude_sonnet_4=2), now)
-    assert (rehearsal.total.charges, rehearsal.total.before, rehearsal.total.after) == (
+    simulation = simulate(draft(now, claude_sonnet_4=2), now)
+    assert (simulation.total.charges, simulation.total.before, simulation.total.after) == (
         3,
         Decimal("18.5"),
         35,
     )
-    assert [(one.name, one.charges, one.difference) for one in rehearsal.services] == [
+    assert [(one.name, one.charges, one.difference) for one in simulation.services] == [
         ("Claude Sonnet 4", 2, Decimal("16.5")),
         ("Kimi K2", 1, 0),
     ]
@@ -62,9 +62,9 @@ def test_the_total_and_each_service_are_repriced_exactly(account, now):
 def test_a_card_without_changes_changes_nothing(account, now):
     use(account, now, tokens=4321)
     use(account, now, service="seedance-1-lite", seconds=Decimal("1.5"))
-    rehearsal = rehearse(draft(now), now)
-    assert rehearsal.total.difference == 0
-    assert rehearsal.total.unpriced == 0
+    simulation = simulate(draft(now), now)
+    assert simulation.total.difference == 0
+    assert simulation.total.unpriced == 0
 
 
 def test_charges_before_the_window_and_covered_ones_do_not_count(account, now):
@@ -73,14 +73,14 @@ def test_charges_before_the_window_and_covered_ones_do_not_count(account, now):
         account_id=account.pk, credits=Decimal(0), key="covered", service="kimi-k2", covered_by="unlimited"
     )
     ledger.charge(order, now)
-    assert rehearse(draft(now), now).total.charges == 0
+    assert simulate(draft(now), now).total.charges == 0
 
 
 def test_accounts_are_ranked_by_what_they_would_pay_more(alice, bob, account_of, now):
     use(account_of(alice), now, tokens=5000)
     use(account_of(bob), now, tokens=10_000)
-    rehearsal = rehearse(draft(now, claude_sonnet_4=2), now)
-    assert [(one.name, one.difference) for one in rehearsal.paying_more] == [
+    simulation = simulate(draft(now, claude_sonnet_4=2), now)
+    assert [(one.name, one.difference) for one in simulation.paying_more] == [
         (account_of(bob).name, 22),
         (account_of(alice).name, 11),
     ]
@@ -88,13 +88,15 @@ def test_accounts_are_ranked_by_what_they_would_pay_more(alice, bob, account_of,
 
 def test_an_account_runs_dry_when_what_it_had_left_would_not_have_been_enough(account, now):
     use(account, now - timedelta(minutes=3), tokens=20_000)  # 44 of the day's 100
-    assert rehearse(draft(now, claude_sonnet_4=2), now).run_dry == [], "88 would have been paid"
+    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient == [], "88 would have been paid"
     last = now - timedelta(minutes=1)
     use(account, last, tokens=5000)  # 55: by the draft 110
-    (dry,) = rehearse(draft(now, claude_sonnet_4=2), now).run_dry
-    assert (dry.account_id, dry.dry_at) == (account.pk, last)
+    (dry,) = simulate(draft(now, claude_sonnet_4=2), now).insufficient
+    assert (dry.account_id, dry.insufficient_at) == (account.pk, last)
     give(account, "50", now)
-    assert rehearse(draft(now, claude_sonnet_4=2), now).run_dry_count == 1, "what came later does not help"
+    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient_count == 1, (
+        "what came later does not help"
+    )
 
 
 def test_what_the_draft_cannot_price_is_counted_with_its_reason(account, now):
@@ -102,11 +104,11 @@ def test_what_the_draft_cannot_price_is_counted_with_its_reason(account, now):
     use(account, now, service="kimi-k2", tokens=5000)
     card = draft(now)
     card.rates.filter(service__key="kimi-k2").delete()
-    rehearsal = rehearse(card, now)
-    (lost,) = [one for one in rehearsal.services if one.unpriced]
+    simulation = simulate(card, now)
+    (lost,) = [one for one in simulation.services if one.unpriced]
     assert (lost.name, lost.unpriced, lost.before) == ("Kimi K2", 1, 0)
     assert "no rate" in lost.reason
-    assert rehearsal.total.unpriced == 1
+    assert simulation.total.unpriced == 1
 
 
 def test_a_hold_settled_in_credits_keeps_its_amount(account, now):
@@ -127,23 +129,23 @@ def test_a_hold_settled_in_credits_keeps_its_amount(account, now):
         now=now,
         fingerprint=b"",
     )
-    rehearsal = rehearse(draft(now, claude_sonnet_4=2), now)
-    assert (rehearsal.total.before, rehearsal.total.after) == (3, 3)
+    simulation = simulate(draft(now, claude_sonnet_4=2), now)
+    assert (simulation.total.before, simulation.total.after) == (3, 3)
 
 
 def test_a_window_with_too_many_charges_is_cut_to_the_newest_and_says_so(account, now, monkeypatch):
     for minutes in (3, 2, 1):
         use(account, now - timedelta(minutes=minutes), tokens=100)
-    monkeypatch.setattr(price_simulation, "MOST_CHARGES", 2)
-    rehearsal = rehearse(draft(now), now)
-    assert (rehearsal.cut, rehearsal.total.charges) == (True, 2)
+    monkeypatch.setattr(price_simulation, "MAX_CHARGES", 2)
+    simulation = simulate(draft(now), now)
+    assert (simulation.truncated, simulation.total.charges) == (True, 2)
 
 
 def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signed_in, now):
     use(account, now - timedelta(minutes=1), tokens=5000)
     card = draft(now, claude_sonnet_4=2)
     browser = signed_in(staff)
-    address = reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])
+    address = reverse("admin:pricing_ratecard_simulation", args=[card.pk])
     assert address in browser.get(reverse("admin:pricing_ratecard_change", args=[card.pk])).content.decode()
     page = browser.get(address).content.decode()
     assert "Claude Sonnet 4" in page and "+11" in page
@@ -163,7 +165,7 @@ def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signe
 def test_a_card_below_cost_has_no_way_to_be_published(staff, signed_in, now):
     card = draft(now)
     card.rates.filter(service__key="kimi-k2").update(cost={"tokens": "1"})
-    page = signed_in(staff).get(reverse("admin:pricing_ratecard_rehearsal", args=[card.pk])).content.decode()
+    page = signed_in(staff).get(reverse("admin:pricing_ratecard_simulation", args=[card.pk])).content.decode()
     assert "below cost" in page and 'name="seen"' not in page
 
 
@@ -171,7 +173,7 @@ def test_a_card_below_cost_has_no_way_to_be_published(staff, signed_in, now):
 def test_nobody_else_sees_or_publishes(request, who, signed_in, now):
     card = draft(now)
     browser = signed_in(request.getfixturevalue(who))
-    for name, ask in (("rehearsal", browser.get), ("publish", browser.post)):
+    for name, ask in (("simulation", browser.get), ("publish", browser.post)):
         answer = ask(reverse(f"admin:pricing_ratecard_{name}", args=[card.pk]))
         assert answer.status_code in (302, 403)
     assert RateCard.objects.get(pk=card.pk).state == "draft"

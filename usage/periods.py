@@ -1,0 +1,41 @@
+"""Ranges of whole local days over which pages add up charges.
+
+Invariant: a day is a day of the account's time zone, whatever the server's zone.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from accounts.models import Account
+
+MAX_DAYS = 366  # the longest range that one page adds up
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole local days of an account, both ends included."""
+
+    first: date
+    last: date
+    zone: ZoneInfo
+
+    @property
+    def start(self) -> datetime:
+        return datetime.combine(self.first, datetime.min.time(), self.zone)
+
+    @property
+    def end(self) -> datetime:
+        """The instant after the last day (excluded)."""
+        return datetime.combine(self.last + timedelta(days=1), datetime.min.time(), self.zone)
+
+    @property
+    def days(self) -> list[date]:
+        return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
+
+
+def latest_days(account: Account, *, days: int, now: datetime) -> Period:
+    """The period of `days` local days (at most MAX_DAYS) that ends today."""
+    zone = ZoneInfo(account.zone)
+    today = now.astimezone(zone).date()
+    return Period(first=today - timedelta(days=min(days, MAX_DAYS) - 1), last=today, zone=zone)
