@@ -9,18 +9,26 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 
 from billing import stripe_gateway
 from billing.models import StripeEvent
 from billing.stripe_gateway import Facts
 from billing.subscriptions import lifecycle, stripe_sync
-from billing.webhooks import handlers
+from billing.webhooks import handlers, payloads
 
 log = structlog.get_logger(__name__)
 BACKOFF_MINUTES = (1, 2, 5, 15, 60, 240)
 MAX_ATTEMPTS = 20
+# The event itself is at fault, so that another attempt cannot succeed before staff have looked at it.
+_QUARANTINING = (
+    payloads.EventNotUnderstood,
+    stripe_gateway.NotAtStripe,
+    stripe_sync.NotOurs,
+    lifecycle.PlanClosed,
+)
+_TRANSIENT = (stripe_gateway.Unreachable, OperationalError, InterfaceError)  # retried without an alert
 
 
 class WrongStripeAccount(Exception):
@@ -30,13 +38,14 @@ class WrongStripeAccount(Exception):
 def receive(payload: bytes, signature: str | None, now: datetime) -> StripeEvent:
     """Verify and store a webhook's event, committed on return. A repeated event returns the stored one.
 
-    Raises stripe_gateway.SignatureInvalid, WrongStripeAccount.
+    Raises stripe_gateway.SignatureInvalid, payloads.EventNotUnderstood, WrongStripeAccount.
     """
     return store(stripe_gateway.verified_event(payload, signature), now, source="webhook")
 
 
 def store(event: Facts, now: datetime, *, source: str) -> StripeEvent:
-    """Store an event that is known to come from Stripe. Raises WrongStripeAccount."""
+    """Store an event that comes from Stripe. Raises payloads.EventNotUnderstood, WrongStripeAccount."""
+    payloads.require_envelope(event)
     _require_own_account(event)
     stored, _created = StripeEvent.objects.get_or_create(
         stripe_id=event["id"],
@@ -68,18 +77,16 @@ def process(event_id: int, now: datetime) -> StripeEvent:
             return _apply(event, handler, now)
         except stripe_sync.Outdated:
             return _apply(event, handler, now)
-    except (handlers.EventNotUnderstood, stripe_sync.NotOurs, lifecycle.PlanClosed) as reason:
-        return _close(event, StripeEvent.State.QUARANTINED, str(reason), now)
-    except (stripe_gateway.NotAtStripe, AttributeError, KeyError, TypeError, ValueError) as error:
-        # An unknown object, or a shape that we do not understand: nothing was applied, a person looks at it.
-        return _close(event, StripeEvent.State.QUARANTINED, f"{type(error).__name__}: {error}", now)
-    except Exception as error:
-        log.exception("stripe_event_failed", stripe_event=event.stripe_id, type=event.type)
+    except _QUARANTINING as error:
+        return _close(event, StripeEvent.State.QUARANTINED, str(error), now)
+    except Exception as error:  # programming errors too: a later attempt, after the fix, applies the event
+        alert = not isinstance(error, _TRANSIENT)
+        log.exception("stripe_event_failed", alert=alert, stripe_event=event.stripe_id, type=event.type)
         return _fail(event, error, now)
 
 
 def _apply(event: StripeEvent, handler: handlers.Handler, now: datetime) -> StripeEvent:
-    fetched = handler.fetch(event.payload["data"]["object"])
+    fetched = handler.fetch(payloads.checked_object(event.payload, handler.required))
     with transaction.atomic():
         event = StripeEvent.objects.select_for_update().get(pk=event.pk)
         if event.state not in StripeEvent.WAITING:

@@ -19,18 +19,19 @@ from billing.purchases import auto_top_up, checkout
 from billing.refunds import disputes, requests
 from billing.stripe_gateway import Facts
 from billing.subscriptions import stripe_sync
-
-
-class EventNotUnderstood(Exception):
-    """The event contradicts the database, or lacks what identifies its object: staff must look at it."""
+from billing.webhooks.payloads import EventNotUnderstood
 
 
 @dataclass(frozen=True)
 class Handler:
-    """`fetch` may call Stripe, outside a transaction; `apply` returns whether the event is relevant."""
+    """`fetch` may call Stripe, outside a transaction; `apply` returns whether the event is relevant.
+
+    `required` are the fields of the event's object without which it cannot be handled.
+    """
 
     fetch: Callable[[Facts], Any]
     apply: Callable[[Any, datetime], bool]
+    required: tuple[str, ...] = ("id",)
 
 
 def handler_of(event_type: str) -> Handler | None:
@@ -164,9 +165,7 @@ def _apply_refund(claim: _FetchedClaim, now: datetime) -> bool:
 
 
 def _fetch_refunded_charge(charge: Facts) -> _FetchedClaim:
-    return _fetch_claim(
-        {**charge, "payment_intent": charge["payment_intent"]}, refunds=_fetch_refunds(charge["id"])
-    )
+    return _fetch_claim(charge, refunds=_fetch_refunds(charge["id"]))
 
 
 def _apply_refunded_charge(claim: _FetchedClaim, now: datetime) -> bool:
@@ -265,9 +264,12 @@ def _apply_customer(fetched: tuple[Facts, Facts | None], now: datetime) -> bool:
 
 _CHECKOUT = Handler(_fetch_checkout, _apply_checkout)
 _CHARGE = Handler(_unchanged, _apply_charge)
-_REFUND = Handler(_fetch_refund, _apply_refund)
-_DISPUTE = Handler(_fetch_dispute, _apply_dispute)
-_PAYMENT = Handler(_fetch_payment, _apply_payment)
+_REFUND = Handler(_fetch_refund, _apply_refund, ("id", "amount"))
+_REFUNDED_CHARGE = Handler(
+    _fetch_refunded_charge, _apply_refunded_charge, ("id", "payment_intent", "amount_refunded")
+)
+_DISPUTE = Handler(_fetch_dispute, _apply_dispute, ("id", "amount", "currency", "status"))
+_PAYMENT = Handler(_fetch_payment, _apply_payment, ("id", "currency"))
 _SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription)
 _INVOICE = Handler(_fetch_invoice, _apply_invoice)
 
@@ -285,7 +287,7 @@ _HANDLERS: dict[str, Handler] = {
     "charge.refund.updated": _REFUND,
     "charge.succeeded": _CHARGE,
     "charge.updated": _CHARGE,
-    "charge.refunded": Handler(_fetch_refunded_charge, _apply_refunded_charge),
+    "charge.refunded": _REFUNDED_CHARGE,
     "charge.dispute.created": _DISPUTE,
     "charge.dispute.updated": _DISPUTE,
     "charge.dispute.closed": _DISPUTE,

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from billing import stripe_gateway
 from billing.models import StripeEvent
-from billing.webhooks import events
+from billing.webhooks import events, payloads
 
 
 @csrf_exempt  # authenticated by Stripe's signature
@@ -25,7 +25,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
         return HttpResponse("signature invalid", status=400, content_type="text/plain")
     except events.WrongStripeAccount:
         return HttpResponse("not for this site", status=400, content_type="text/plain")
-    except (KeyError, TypeError, ValueError):
+    except payloads.EventNotUnderstood:
         return HttpResponse("not an event", status=400, content_type="text/plain")
     event = events.process(event.pk, now)
     failed = event.state == StripeEvent.State.FAILED

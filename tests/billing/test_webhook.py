@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from structlog.testing import capture_logs
 
-from billing import ledger
+from billing import ledger, stripe_gateway
 from billing.models import Grant, Purchase, StripeEvent
 from billing.payments import fulfilment
 
@@ -112,3 +113,39 @@ def test_a_shape_that_nobody_understands_waits_for_a_person_and_is_not_half_appl
 def test_events_that_do_not_concern_us_are_kept_and_answered(completed: dict[str, Any]) -> None:
     assert knock({**completed, "type": "product.created"}).status_code == 200
     assert StripeEvent.objects.get().state == StripeEvent.State.IGNORED
+
+
+@pytest.mark.parametrize("error", [KeyError("lasts"), TypeError("None"), AttributeError("pack")], ids=repr)
+def test_a_programming_error_is_alerted_and_the_event_is_applied_when_it_is_sent_again(
+    completed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(fulfilment.invoices, "assign_number", fail)
+        assert knock(completed).status_code == 500
+    event = StripeEvent.objects.get()
+    assert (event.state, event.trouble) == (StripeEvent.State.FAILED, f"{type(error).__name__}: {error}")
+    assert event.next_try_at is not None
+    assert [log["alert"] for log in logs if log["event"] == "stripe_event_failed"] == [True]
+    assert not Grant.objects.filter(kind="top_up").exists()
+
+    assert knock(completed).status_code == 200
+
+    assert StripeEvent.objects.get().state == StripeEvent.State.DONE
+    assert Purchase.objects.get().status == Purchase.Status.PAID
+
+
+def test_an_outage_of_stripe_is_retried_without_an_alert(
+    completed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise stripe_gateway.Unreachable("timed out")
+
+    monkeypatch.setattr(fulfilment.invoices, "assign_number", fail)
+    with capture_logs() as logs:
+        assert knock(completed).status_code == 500
+
+    assert StripeEvent.objects.get().state == StripeEvent.State.FAILED
+    assert [log["alert"] for log in logs if log["event"] == "stripe_event_failed"] == [False]
