@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from accounts.models import Account
@@ -97,7 +97,7 @@ def charge_request(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> 
         conversation=use.conversation,
         covered_by=covered,
         quota=quote.counts,
-        detail=charge_detail(use, quote),
+        detail=_detail(use, lines=quote.lines_as_json(), rate=quote.rate_as_json()),
     )
 
 
@@ -122,18 +122,18 @@ def _pinned_version(use: Use, now: datetime) -> str | None:
     )
 
 
-def charge_detail(use: Use, quote: Quote) -> dict[str, Any]:
-    """The figures stored with a charge, from which its detail page is shown."""
+def _detail(use: Use, *, lines: list[dict[str, Any]], rate: dict[str, str]) -> dict[str, Any]:
+    """The figures stored with a charge or hold, from which its price can be explained later."""
     return {
-        "lines": quote.lines_as_json(),
-        "rate": quote.rate_as_json(),
-        "usage": stored_usage(use.usage),
+        "lines": lines,
+        "rate": rate,
+        "usage": _stored_usage(use.usage),
         "options": dict(use.options),
         "metadata": dict(use.metadata),
     }
 
 
-def stored_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+def _stored_usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Quantities for JSON, without loss: whole numbers as numbers, fractions as text."""
     return {
         meter: plain(amount) if isinstance(amount, Decimal) else amount for meter, amount in usage.items()
@@ -150,55 +150,57 @@ def hold(
     now: datetime,
 ) -> ledger.Held:
     """Hold credits for a use of unknown size: `credits`, or the price of the largest expected usage."""
-    rate, covers, lines, quota = _hold_terms(use, credits, now)
+    terms = _hold_terms(use, credits, now)
     covered = entitlements.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
     )
-    amount = credits if credits is not None else sum((Decimal(line["credits"]) for line in lines), Decimal(0))
+    amount = credits
+    if amount is None:
+        amount = sum((Decimal(line["credits"]) for line in terms.lines), Decimal(0))
     request = ledger.ChargeRequest(
         account_id=use.account_id,
         credits=Decimal(0) if covered else amount,
         key=key,
         service=use.service,
-        covers=covers,
+        covers=terms.covers,
         fingerprint=fingerprint,
         action=use.action,
         project_id=use.project_id,
         member_id=use.member_id,
         api_key_id=use.api_key_id,
         conversation=use.conversation,
-        quota=quota,
-        detail={
-            "lines": lines,
-            "rate": rate,
-            "usage": stored_usage(use.usage),
-            "options": dict(use.options),
-            "metadata": dict(use.metadata),
-            "covered_by": covered,
-        },
+        quota=terms.quota,
+        detail=_detail(use, lines=terms.lines, rate=terms.rate) | {"covered_by": covered},
     )
     return ledger.hold(request, expires_at=now + expires_in, now=now)
 
 
-def _hold_terms(
-    use: Use, credits: Decimal | None, now: datetime
-) -> tuple[dict[str, str], tuple[str, ...], list[dict[str, Any]], tuple[str, int] | None]:
-    """The rate to pin, the scopes of grants that may pay, the price lines, and the quota with its count."""
+class _HoldTerms(NamedTuple):
+    """The rate that a hold pins, the scopes of grants that may pay, its price lines, and quota with count."""
+
+    rate: dict[str, str]
+    covers: tuple[str, ...]
+    lines: list[dict[str, Any]]
+    quota: tuple[str, int] | None
+
+
+def _hold_terms(use: Use, credits: Decimal | None, now: datetime) -> _HoldTerms:
+    """The terms of a hold. A hold of given `credits` has no lines and counts one use of the quota."""
     if credits is None:
         quote = quote_of(use, now)
-        return quote.rate_as_json(), quote.covers, quote.lines_as_json(), quote.counts
+        return _HoldTerms(quote.rate_as_json(), quote.covers, quote.lines_as_json(), quote.counts)
     catalogue = catalogue_cache.current()
     rate = lookup.rate_in_force(use.service, now)
     covers = catalogue.services[use.service].covers
     quota = (use.action and catalogue.services[use.action].quota) or catalogue.services[use.service].quota
-    quota_use = (quota, 1) if quota else None
     if use.action:
         lookup.rate_in_force(use.action, now)
         covers = (*covers, *catalogue.services[use.action].covers)
     version = _pinned_version(use, now)
     card = catalogue.card_of_version(version) if version else None
     effective_at = card.effective_at if card else rate.effective_at
-    return {"version": version or rate.version, "effective_at": instant(effective_at)}, covers, [], quota_use
+    pinned_rate = {"version": version or rate.version, "effective_at": instant(effective_at)}
+    return _HoldTerms(pinned_rate, covers, [], (quota, 1) if quota else None)
 
 
 def capture(
@@ -232,7 +234,7 @@ def capture(
             rate_version=detail["rate"]["version"],
         )
         credits, quota = quote.credits, quote.counts
-        detail |= {"lines": quote.lines_as_json(), "usage": stored_usage(usage), "options": used_options}
+        detail |= {"lines": quote.lines_as_json(), "usage": _stored_usage(usage), "options": used_options}
     assert credits is not None, "a capture names usage or credits"
     return ledger.capture(
         account_id=hold.account_id,

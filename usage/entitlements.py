@@ -47,7 +47,7 @@ def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool) ->
 
 
 def _priced_service(service: str, action: str) -> str:
-    """The service whose coverage decides: an action with its own rate is not covered by its model."""
+    """The service that the plan must cover: the action, unless the action is priced by its model."""
     if not action:
         return service
     catalogue = catalogue_cache.current()

@@ -123,7 +123,7 @@ def forget() -> None:
 
 
 def rates_of(card_id: uuid.UUID) -> dict[str, Rate]:
-    """A card's rates as plain values, from the database (drafts too: the rehearsal prices by them)."""
+    """A card's rates as plain values, from the database (drafts too, for price simulation)."""
     card = models.RateCard.objects.get(pk=card_id)
     return {
         rate.service.key: Rate(

@@ -2,7 +2,7 @@
 
 Invariants: a published card never changes and never reaches back (its date is not before its publication,
 save for the very first card of an installation); only a card whose date is still to come can be withdrawn;
-staff publish a draft only after they have looked at its rehearsal, and never one that sells below cost.
+staff publish a draft only with the rates that a price simulation showed, and never one that sells below cost.
 """
 
 import hashlib
@@ -133,7 +133,7 @@ def put_in_force(
 def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
     """Put a draft in force from its date, or from now when that has passed.
 
-    `seen`: the fingerprint of the rates whose rehearsal was looked at. Raises CardNotPublishable.
+    `seen`: the fingerprint of the simulated rates. Raises CardNotPublishable.
     """
     with transaction.atomic():
         card = RateCard.objects.select_for_update().get(pk=card_id)

@@ -1,4 +1,4 @@
-"""How the tests of the pages spend and give credits: through the ledger, at a time of their choice."""
+"""Grant and charge credits through the ledger at a given time, for tests."""
 
 from datetime import datetime
 from decimal import Decimal

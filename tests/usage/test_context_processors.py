@@ -1,4 +1,4 @@
-"""What stands around every page: brand, navigation, footer, errors; and that pages obey their policy."""
+"""The frame of every page: brand, navigation, footer, error pages and content security policy."""
 
 import re
 from collections.abc import Callable
@@ -33,11 +33,11 @@ def test_documentation_faq_and_support_are_reachable_from_every_page(
 
 @pytest.mark.requirement("APIN-14")
 @pytest.mark.parametrize("path", ["/documentation/", "/faq/", "/support/"])
-def test_help_needs_no_sign_in(catalogue: None, client: Client, path: str) -> None:
+def test_help_pages_require_no_sign_in(catalogue: None, client: Client, path: str) -> None:
     assert client.get(path).status_code == 200
 
 
-def test_support_names_the_catalogues_address(catalogue: None, client: Client) -> None:
+def test_the_support_page_shows_the_address_of_the_catalogue(catalogue: None, client: Client) -> None:
     wording = catalogue_cache.current().wording
     assert wording is not None
     assert f"mailto:{wording.support_email}" in client.get("/support/").content.decode()
@@ -57,7 +57,9 @@ def test_pages_have_landmarks_a_skip_link_and_one_heading(
 @pytest.mark.parametrize(
     ("path", "label"), [("/", "Dashboard"), ("/usage/", "Usage"), ("/history/statement/", "History")]
 )
-def test_the_navigation_marks_where_one_is(alice: User, signed_in: SignedIn, path: str, label: str) -> None:
+def test_the_navigation_marks_the_current_page(
+    alice: User, signed_in: SignedIn, path: str, label: str
+) -> None:
     page = signed_in(alice).get(path).content.decode()
     marked = re.findall(r'class="nav-link"[^>]*aria-current="page">([^<]+)<', page)
     assert marked == [label]
@@ -65,7 +67,7 @@ def test_the_navigation_marks_where_one_is(alice: User, signed_in: SignedIn, pat
 
 @pytest.mark.fault("W7")
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_have_no_inline_script_or_style_and_ask_no_other_host(
+def test_pages_have_no_inline_script_or_style_and_load_nothing_from_other_hosts(
     alice: User, signed_in: SignedIn, path: str
 ) -> None:
     response = signed_in(alice).get(path)
@@ -77,7 +79,7 @@ def test_pages_have_no_inline_script_or_style_and_ask_no_other_host(
     assert "unsafe-inline" not in policy and "unsafe-eval" not in policy
 
 
-def test_templates_and_styles_hold_nothing_inline_or_from_elsewhere() -> None:
+def test_styles_and_scripts_load_nothing_from_other_hosts() -> None:
     for path in [
         *Path(settings.BASE_DIR, "static/css").glob("*.css"),
         *Path(settings.BASE_DIR, "static/js").glob("*.js"),
@@ -88,7 +90,7 @@ def test_templates_and_styles_hold_nothing_inline_or_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("accent", ["#ffee00", "#0e7a5f", "#000000", "#ff2d55"])
-def test_the_brands_colour_reaches_the_page_readable(catalogue: None, client: Client, accent: str) -> None:
+def test_brand_colours_have_sufficient_contrast(catalogue: None, client: Client, accent: str) -> None:
     row = models.Catalogue.objects.get()
     row.brand["accent"] = accent
     row.save()
@@ -101,18 +103,18 @@ def test_the_brands_colour_reaches_the_page_readable(catalogue: None, client: Cl
     assert colour.contrast(found["on-brand-dark"], found["brand-dark"]) >= 4.5
 
 
-def test_pages_stand_without_a_catalogue(db: None, client: Client) -> None:
+def test_pages_work_without_a_catalogue(db: None, client: Client) -> None:
     assert "Refill" in client.get("/accounts/login/").content.decode()
     assert client.get("/brand.svg")["Content-Type"] == "image/svg+xml"
 
 
-def test_the_name_of_the_brand_comes_from_the_catalogue(alice: User, signed_in: SignedIn) -> None:
+def test_the_brand_name_comes_from_the_catalogue(alice: User, signed_in: SignedIn) -> None:
     page = signed_in(alice).get("/").content.decode()
     assert "<title>Dashboard · Refly</title>" in page
 
 
 @pytest.mark.requirement("REFLY-11")
-def test_the_early_bird_status_is_marked(
+def test_the_header_shows_the_badge_of_the_plan(
     alice: User, signed_in: SignedIn, account_of: Callable[[User], Any]
 ) -> None:
     from billing import selectors
@@ -129,7 +131,7 @@ def test_the_early_bird_status_is_marked(
     assert plan.badge in header
 
 
-def test_what_is_not_there_says_so_and_leads_back(alice: User, signed_in: SignedIn) -> None:
+def test_an_unknown_page_links_back_to_the_dashboard(alice: User, signed_in: SignedIn) -> None:
     response = signed_in(alice).get("/nowhere/")
     assert response.status_code == 404
     assert b"Page not found" in response.content
@@ -137,7 +139,7 @@ def test_what_is_not_there_says_so_and_leads_back(alice: User, signed_in: Signed
 
 
 @pytest.mark.fault("W1")
-def test_a_stale_form_is_refused_with_a_sentence(alice: User) -> None:
+def test_an_expired_form_is_refused_with_an_explanation(alice: User) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
     response = strict.post("/accounts/logout/")
@@ -147,15 +149,13 @@ def test_a_stale_form_is_refused_with_a_sentence(alice: User) -> None:
 
 @override_settings(ALLOWED_HOSTS=["portal.example"])
 @pytest.mark.fault("W3")
-def test_a_forged_host_is_refused_with_a_sentence(db: None, client: Client) -> None:
+def test_a_forged_host_is_refused_with_an_explanation(db: None, client: Client) -> None:
     response = client.get("/accounts/login/", headers={"host": "evil.example"})
     assert response.status_code == 400
     assert b"read this request" in response.content
 
 
-def test_a_fault_of_ours_has_a_page_that_needs_nothing(
-    db: None, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_page_needs_no_database(db: None, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     from usage.views import site
 
     def broken(*args: object) -> None:

@@ -1,4 +1,4 @@
-"""A rehearsal: the charges of the last days by a draft card; publishing from what was shown."""
+"""Price simulation: charges repriced by a draft rate card, and publishing the simulated rates."""
 
 import re
 from datetime import timedelta
@@ -28,8 +28,8 @@ def account(alice, account_of):
 
 
 def use(account, now, service="claude-sonnet-4", key="", **usage):
-    made = charging.Use(account_id=account.pk, service=service, usage=usage)
-    return charging.charge(made, key=key or f"{service}-{usage}-{now}", fingerprint=b"", now=now)
+    use = charging.Use(account_id=account.pk, service=service, usage=usage)
+    return charging.charge(use, key=key or f"{service}-{usage}-{now}", fingerprint=b"", now=now)
 
 
 def draft(now, **multipliers):
@@ -53,13 +53,13 @@ def test_the_total_and_each_service_are_repriced_exactly(account, now):
         Decimal("18.5"),
         35,
     )
-    assert [(one.name, one.charges, one.difference) for one in simulation.services] == [
+    assert [(total.name, total.charges, total.difference) for total in simulation.services] == [
         ("Claude Sonnet 4", 2, Decimal("16.5")),
         ("Kimi K2", 1, 0),
     ]
 
 
-def test_a_card_without_changes_changes_nothing(account, now):
+def test_a_card_with_the_same_rates_makes_no_difference(account, now):
     use(account, now, tokens=4321)
     use(account, now, service="seedance-1-lite", seconds=Decimal("1.5"))
     simulation = simulate(draft(now), now)
@@ -67,7 +67,7 @@ def test_a_card_without_changes_changes_nothing(account, now):
     assert simulation.total.unpriced == 0
 
 
-def test_charges_before_the_window_and_covered_ones_do_not_count(account, now):
+def test_charges_before_the_window_and_covered_charges_are_excluded(account, now):
     use(account, now - timedelta(days=8), tokens=100, key="old")
     order = ledger.ChargeRequest(
         account_id=account.pk, credits=Decimal(0), key="covered", service="kimi-k2", covered_by="unlimited"
@@ -76,42 +76,40 @@ def test_charges_before_the_window_and_covered_ones_do_not_count(account, now):
     assert simulate(draft(now), now).total.charges == 0
 
 
-def test_accounts_are_ranked_by_what_they_would_pay_more(alice, bob, account_of, now):
+def test_accounts_are_ranked_by_their_increase(alice, bob, account_of, now):
     use(account_of(alice), now, tokens=5000)
     use(account_of(bob), now, tokens=10_000)
     simulation = simulate(draft(now, claude_sonnet_4=2), now)
-    assert [(one.name, one.difference) for one in simulation.paying_more] == [
+    assert [(total.name, total.difference) for total in simulation.paying_more] == [
         (account_of(bob).name, 22),
         (account_of(alice).name, 11),
     ]
 
 
-def test_an_account_runs_dry_when_what_it_had_left_would_not_have_been_enough(account, now):
+def test_an_account_is_listed_when_its_balance_would_not_have_been_enough(account, now):
     use(account, now - timedelta(minutes=3), tokens=20_000)  # 44 of the day's 100
-    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient == [], "88 would have been paid"
+    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient == [], "88 credits are available"
     last = now - timedelta(minutes=1)
     use(account, last, tokens=5000)  # 55: by the draft 110
-    (dry,) = simulate(draft(now, claude_sonnet_4=2), now).insufficient
-    assert (dry.account_id, dry.insufficient_at) == (account.pk, last)
+    (listed,) = simulate(draft(now, claude_sonnet_4=2), now).insufficient
+    assert (listed.account_id, listed.insufficient_at) == (account.pk, last)
     give(account, "50", now)
-    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient_count == 1, (
-        "what came later does not help"
-    )
+    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient_count == 1, "later grants do not count"
 
 
-def test_what_the_draft_cannot_price_is_counted_with_its_reason(account, now):
+def test_charges_that_the_draft_cannot_price_are_counted_with_the_reason(account, now):
     use(account, now, tokens=5000)
     use(account, now, service="kimi-k2", tokens=5000)
     card = draft(now)
     card.rates.filter(service__key="kimi-k2").delete()
     simulation = simulate(card, now)
-    (lost,) = [one for one in simulation.services if one.unpriced]
-    assert (lost.name, lost.unpriced, lost.before) == ("Kimi K2", 1, 0)
-    assert "no rate" in lost.reason
+    (unpriced,) = [total for total in simulation.services if total.unpriced]
+    assert (unpriced.name, unpriced.unpriced, unpriced.before) == ("Kimi K2", 1, 0)
+    assert "no rate" in unpriced.reason
     assert simulation.total.unpriced == 1
 
 
-def test_a_hold_settled_in_credits_keeps_its_amount(account, now):
+def test_a_hold_captured_in_credits_keeps_its_amount(account, now):
     held = charging.hold(
         charging.Use(account_id=account.pk, service="claude-sonnet-4", usage={"tokens": 5000}),
         credits=None,
@@ -133,7 +131,7 @@ def test_a_hold_settled_in_credits_keeps_its_amount(account, now):
     assert (simulation.total.before, simulation.total.after) == (3, 3)
 
 
-def test_a_window_with_too_many_charges_is_cut_to_the_newest_and_says_so(account, now, monkeypatch):
+def test_a_window_with_too_many_charges_is_truncated_to_the_newest(account, now, monkeypatch):
     for minutes in (3, 2, 1):
         use(account, now - timedelta(minutes=minutes), tokens=100)
     monkeypatch.setattr(price_simulation, "MAX_CHARGES", 2)
@@ -141,7 +139,7 @@ def test_a_window_with_too_many_charges_is_cut_to_the_newest_and_says_so(account
     assert (simulation.truncated, simulation.total.charges) == (True, 2)
 
 
-def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signed_in, now):
+def test_staff_publish_only_the_simulated_rates(account, staff, signed_in, now):
     use(account, now - timedelta(minutes=1), tokens=5000)
     card = draft(now, claude_sonnet_4=2)
     browser = signed_in(staff)
@@ -162,7 +160,7 @@ def test_staff_see_the_rehearsal_and_publish_what_they_saw(account, staff, signe
     assert (quoted.credits, RateCard.objects.get(pk=card.pk).published_by) == (22, str(staff))
 
 
-def test_a_card_below_cost_has_no_way_to_be_published(staff, signed_in, now):
+def test_a_card_below_cost_cannot_be_published(staff, signed_in, now):
     card = draft(now)
     card.rates.filter(service__key="kimi-k2").update(cost={"tokens": "1"})
     page = signed_in(staff).get(reverse("admin:pricing_ratecard_simulation", args=[card.pk])).content.decode()
@@ -170,7 +168,7 @@ def test_a_card_below_cost_has_no_way_to_be_published(staff, signed_in, now):
 
 
 @pytest.mark.parametrize("who", ["alice", "charlie"])
-def test_nobody_else_sees_or_publishes(request, who, signed_in, now):
+def test_other_users_can_neither_simulate_nor_publish(request, who, signed_in, now):
     card = draft(now)
     browser = signed_in(request.getfixturevalue(who))
     for name, ask in (("simulation", browser.get), ("publish", browser.post)):

@@ -76,7 +76,7 @@ class Command(BaseCommand):
             self.stdout.write(f"  {reason}")
         if len(imported.left_out) > SHOWN:
             self.stdout.write(f"  … and {len(imported.left_out) - SHOWN} more")
-        self.stdout.write("Nothing has changed yet: look at its rehearsal in the admin, then publish it.")
+        self.stdout.write("Nothing has changed yet: simulate its prices in the admin, then publish it.")
 
     def _number(self, text: str, name: str) -> Decimal:
         try:

@@ -1,4 +1,4 @@
-"""A charge that looks wrong: a member reports it, staff answer and may return credits, the member sees it."""
+"""Reports of incorrect charges: a member reports, staff answer and may return credits."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -50,20 +50,20 @@ def balance(account: Account) -> Decimal:
 
 
 @pytest.mark.requirement("FLICK-10")
-def test_a_report_stands_open_on_the_page_until_it_is_answered(
+def test_a_report_is_shown_as_open_until_it_is_answered(
     alice: User, signed_in: SignedIn, page_of_charge: str, report: ChargeReport
 ) -> None:
     page = text_of(signed_in(alice), page_of_charge)
     assert "The answer was empty. Twice." in page
     assert ">Open<" in page
-    assert "<textarea" not in page  # one open report is enough
+    assert "<textarea" not in page  # at most one open report
     again = signed_in(alice).post(f"{page_of_charge}report/", {"reason": "Hello?"}, follow=True)
     assert "is being reviewed" in again.content.decode()
     assert ChargeReport.objects.count() == 1
 
 
 @pytest.mark.requirement("FLICK-10", "CORE-07")
-def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mail(
+def test_staff_return_the_credits_and_the_user_is_informed_on_the_page_and_by_email(
     alice: User,
     staff: User,
     account_of: AccountOf,
@@ -81,14 +81,14 @@ def test_staff_return_the_credits_and_the_user_reads_it_on_the_page_and_in_a_mai
     history = text_of(signed_in(alice), "/history/")
     assert "The model had failed." in history and ">Support<" in history and "user_" not in history
     emails.deliver_due(timezone.now())
-    [told] = mail.outbox
-    assert told.to == ["alice@example.org"]
+    [email] = mail.outbox
+    assert email.to == ["alice@example.org"]
     for words in ("The model had failed.", "We returned 20 credits", page_of_charge):
-        assert words in told.body
+        assert words in email.body
 
 
 @pytest.mark.requirement("FLICK-10")
-def test_staff_return_a_part(
+def test_staff_return_some_credits(
     alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
 ) -> None:
     before = balance(account_of(alice))
@@ -98,7 +98,7 @@ def test_staff_return_a_part(
 
 
 @pytest.mark.requirement("FLICK-10")
-def test_staff_answer_without_credits(
+def test_staff_answer_without_returning_credits(
     alice: User,
     staff: User,
     account_of: AccountOf,
@@ -127,7 +127,7 @@ def test_staff_answer_without_credits(
         ({"answer": "Yes", "return_credits": "all", "part": "3"}, "or leave this empty"),
     ],
 )
-def test_an_answer_with_a_fault_is_not_given(
+def test_an_invalid_answer_is_not_saved(
     staff: User, signed_in: SignedIn, report: ChargeReport, form: dict[str, str], words: str
 ) -> None:
     answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
@@ -136,7 +136,7 @@ def test_an_answer_with_a_fault_is_not_given(
     assert report.status == "open"
 
 
-def test_more_than_the_charge_cannot_go_back(
+def test_more_credits_than_the_charge_cannot_be_returned(
     alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
 ) -> None:
     before = balance(account_of(alice))
@@ -147,7 +147,7 @@ def test_more_than_the_charge_cannot_go_back(
     assert (report.status, balance(account_of(alice))) == ("open", before)
 
 
-def test_an_answer_is_given_once(
+def test_a_report_is_answered_once(
     alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
 ) -> None:
     before, admin = balance(account_of(alice)), signed_in(staff)
@@ -159,7 +159,7 @@ def test_an_answer_is_given_once(
     assert "First." in text_of(admin, f"{ADMIN}{report.pk}/change/")
 
 
-def test_a_report_says_why(alice: User, signed_in: SignedIn, page_of_charge: str) -> None:
+def test_a_report_requires_a_reason(alice: User, signed_in: SignedIn, page_of_charge: str) -> None:
     for reason in ("", "   ", "x" * 2001):
         answer = signed_in(alice).post(f"{page_of_charge}report/", {"reason": reason})
         assert answer.status_code == 422
@@ -168,7 +168,7 @@ def test_a_report_says_why(alice: User, signed_in: SignedIn, page_of_charge: str
 
 
 @pytest.mark.fault("Z1")
-def test_the_charge_of_others_cannot_be_reported(
+def test_a_charge_of_another_account_cannot_be_reported(
     charlie: User, signed_in: SignedIn, page_of_charge: str
 ) -> None:
     answer: Any = signed_in(charlie).post(f"{page_of_charge}report/", {"reason": "?"})

@@ -1,4 +1,4 @@
-"""Charging a trace of real calls over HTTP: exact to the last digit, and never twice."""
+"""Replaying a trace over HTTP charges exact credits, and never charges a call twice."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ CALLS = 60
 
 
 def independent_sum(file: Path, calls: int) -> Decimal:
-    """The price of the first calls, worked out from the file by hand: no line of the product is used."""
+    """The price of the first calls, computed from the file without code of the product."""
     total = Decimal(0)
     with file.open(newline="") as rows:
         for number, row in enumerate(csv.DictReader(rows)):
@@ -41,10 +41,10 @@ def run(transactional_db: None, catalogue: None, live_server: Any) -> Callable[.
     key = api_keys.issue(kind="platform", name="backend", scopes=scopes, now=now).secret
 
     def replay(account: Account, file: Path = trace_replay.SLICE, **options: Any) -> str:
-        said = io.StringIO()
+        output = io.StringIO()
         options = {"service": SERVICE, "url": live_server.url, "key": key, "limit": CALLS} | options
-        call_command("replay_trace", str(file), account=account.public_id, stdout=said, **options)
-        return said.getvalue()
+        call_command("replay_trace", str(file), account=account.public_id, stdout=output, **options)
+        return output.getvalue()
 
     return replay
 
@@ -65,17 +65,17 @@ def spent(account: Account) -> Decimal:
     return -(rows.aggregate(total=Sum("credits"))["total"] or Decimal(0))
 
 
-def test_the_ledger_holds_what_an_independent_sum_says(
+def test_the_ledger_total_equals_an_independent_sum(
     run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
 ) -> None:
     account = account_of(alice)
     fill(account, 10_000)
-    said = run(account)
+    output = run(account)
     expected = independent_sum(trace_replay.SLICE, CALLS)
     assert spent(account) == expected
-    assert f"credits           {format(expected.normalize(), 'f')}\n" in said
-    assert f"calls             {CALLS}\n" in said and "refusals          0\n" in said
-    assert "calls per second" in said
+    assert f"credits           {format(expected.normalize(), 'f')}\n" in output
+    assert f"calls             {CALLS}\n" in output and "refusals          0\n" in output
+    assert "calls per second" in output
 
 
 def test_running_it_again_charges_nothing_twice(
@@ -84,31 +84,31 @@ def test_running_it_again_charges_nothing_twice(
     account = account_of(alice)
     fill(account, 10_000)
     run(account, limit=10)
-    said = run(account, limit=15)
-    assert "charged           15 (10 of them by an earlier run)" in said
+    output = run(account, limit=15)
+    assert "charged           15 (10 of them by an earlier run)" in output
     assert Charge.objects.filter(account_id=account.pk).count() == 15
     assert spent(account) == independent_sum(trace_replay.SLICE, 15)
 
 
-def test_what_the_balance_cannot_pay_is_refused_and_counted(
+def test_calls_that_the_balance_cannot_pay_are_counted_as_refusals(
     run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
 ) -> None:
-    account = account_of(alice)  # has the hundred credits of a new account's day
-    said = run(account, concurrency=1)
+    account = account_of(alice)  # a new account has 100 daily credits
+    output = run(account, concurrency=1)
     charged = Charge.objects.filter(account_id=account.pk).count()
     assert 0 < charged < CALLS
-    assert f"refusals          {CALLS - charged} ({CALLS - charged} insufficient_credits)" in said
+    assert f"refusals          {CALLS - charged} ({CALLS - charged} insufficient_credits)" in output
     assert spent(account) <= 100
 
 
-def test_an_unknown_service_stops_it_with_the_apis_reason(
+def test_an_unknown_service_stops_the_replay_with_the_error_of_the_api(
     run: Callable[..., str], alice: User, account_of: Callable[[User], Account]
 ) -> None:
     with pytest.raises(CommandError, match="Row 1 failed with status 404"):
         run(account_of(alice), service="no-such-model", concurrency=1)
 
 
-def test_a_portal_that_is_not_there_stops_it_with_a_reason(
+def test_an_unreachable_portal_stops_the_replay_with_an_error(
     run: Callable[..., str],
     alice: User,
     account_of: Callable[[User], Account],
@@ -120,7 +120,7 @@ def test_a_portal_that_is_not_there_stops_it_with_a_reason(
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "error"),
     [
         ("a,b\n1,2\n", "no column TIMESTAMP, ContextTokens, GeneratedTokens"),
         (
@@ -132,8 +132,8 @@ def test_a_portal_that_is_not_there_stops_it_with_a_reason(
         ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9799600,1,१\n", "GeneratedTokens"),
     ],
 )
-def test_a_file_that_is_no_trace_is_refused_with_its_line(tmp_path: Path, text: str, named: str) -> None:
+def test_an_invalid_file_is_rejected_with_the_line_number(tmp_path: Path, text: str, error: str) -> None:
     file = tmp_path / "trace.csv"
     file.write_text(text)
-    with pytest.raises(trace_replay.TraceInvalid, match=named):
+    with pytest.raises(trace_replay.TraceInvalid, match=error):
         list(trace_replay.read(file))

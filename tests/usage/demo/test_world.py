@@ -1,4 +1,4 @@
-"""The demo world: thirty days of life in the ledger, made once, exact, and never beside a real Stripe."""
+"""The demo world: thirty days of usage, created once, and only with the sandbox."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def world(catalogue: None) -> demo.World:
     return demo.build(now=NOW)
 
 
-def test_it_spreads_real_calls_over_days_models_and_projects(world: demo.World) -> None:
+def test_calls_are_spread_over_days_services_and_projects(world: demo.World) -> None:
     charges = Charge.objects.filter(account=world.account)
     assert charges.count() > 250
     assert charges.values("service").distinct().count() >= 6
@@ -37,7 +37,7 @@ def test_it_spreads_real_calls_over_days_models_and_projects(world: demo.World) 
     assert max(charge.created_at for charge in charges) < NOW
 
 
-def test_its_balance_is_the_sum_of_its_entries(world: demo.World) -> None:
+def test_the_balance_is_the_sum_of_the_entries(world: demo.World) -> None:
     balance = ledger.balance(world.account.pk, NOW)
     entries = Entry.objects.filter(account_id=world.account.pk).aggregate(total=Sum("credits"))["total"]
     grants = Grant.objects.filter(account_id=world.account.pk).aggregate(total=Sum("remaining"))["total"]
@@ -58,7 +58,7 @@ def test_the_figures_are_the_same_every_time(catalogue: None) -> None:
     assert spent() == first
 
 
-def test_building_it_again_changes_nothing(world: demo.World) -> None:
+def test_creating_it_again_changes_nothing(world: demo.World) -> None:
     def counts() -> list[int]:
         return [model.objects.count() for model in (Charge, Grant, User, ApiKey)]
 
@@ -68,7 +68,7 @@ def test_building_it_again_changes_nothing(world: demo.World) -> None:
     assert counts() == before
 
 
-def test_a_key_that_was_lost_or_revoked_is_replaced(world: demo.World) -> None:
+def test_a_missing_or_revoked_key_is_replaced(world: demo.World) -> None:
     again = demo.build(now=NOW, existing_keys=[world.platform_key])
     assert again.platform_key == world.platform_key
     assert again.account_key != world.account_key
@@ -76,25 +76,25 @@ def test_a_key_that_was_lost_or_revoked_is_replaced(world: demo.World) -> None:
         api_keys.verify(world.account_key, NOW)
 
 
-def test_the_people_of_the_demo_can_sign_in(world: demo.World, client: Client) -> None:
+def test_the_demo_user_can_sign_in(world: demo.World, client: Client) -> None:
     answer = client.post("/accounts/login/", {"login": demo.EMAIL, "password": demo.PASSWORD})
     assert answer.status_code == 302 and "confirm" not in answer.headers["Location"]
     assert client.get("/").status_code == 200
 
 
-def test_the_command_writes_down_how_to_look_at_it(catalogue: None, tmp_path: Path, settings: Any) -> None:
+def test_the_command_writes_the_credentials(catalogue: None, tmp_path: Path, settings: Any) -> None:
     settings.VAR_DIR = tmp_path
     call_command("demo_world", verbosity=0)
-    told = json.loads((tmp_path / "demo.json").read_text())
-    assert {"url", "email", "password", "staff_email", "staff_password", "account"} <= told.keys()
-    assert {"account_key", "platform_key"} <= told.keys()
+    credentials = json.loads((tmp_path / "demo.json").read_text())
+    assert {"url", "email", "password", "staff_email", "staff_password", "account"} <= credentials.keys()
+    assert {"account_key", "platform_key"} <= credentials.keys()
     assert (tmp_path / "demo.json").stat().st_mode & 0o077 == 0
     call_command("demo_world", verbosity=0)
-    assert json.loads((tmp_path / "demo.json").read_text()) == told
+    assert json.loads((tmp_path / "demo.json").read_text()) == credentials
 
 
 @pytest.mark.fault("O4")
-def test_beside_a_real_stripe_it_is_refused(catalogue: None, settings: Any) -> None:
+def test_it_is_not_created_with_a_real_stripe_account(catalogue: None, settings: Any) -> None:
     settings.SANDBOX = False
     with pytest.raises(CommandError, match="requires the sandbox"):
         call_command("demo_world")

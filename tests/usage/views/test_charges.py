@@ -1,4 +1,4 @@
-"""The page of a charge: it explains itself, to its own account only."""
+"""The page of a charge."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,7 +28,7 @@ def text_of(client: Client, path: str) -> str:
 
 
 @pytest.mark.requirement("CORE-04", "REFLY-07")
-def test_it_tells_quantities_multipliers_rate_grants_and_balances(
+def test_the_page_shows_quantities_multipliers_rate_grants_and_balances(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -77,7 +77,7 @@ def test_it_tells_quantities_multipliers_rate_grants_and_balances(
         ("own_key", "own key", "the call used your own provider key"),
     ],
 )
-def test_a_covered_use_says_why_it_cost_nothing(
+def test_a_covered_use_shows_why_it_cost_no_credits(
     alice: User, account_of: AccountOf, signed_in: SignedIn, covered_by: str, mark: str, sentence: str
 ) -> None:
     charged = spend(account_of(alice), "0", timezone.now(), covered_by=covered_by)
@@ -86,7 +86,7 @@ def test_a_covered_use_says_why_it_cost_nothing(
     assert mark in usage[usage.index('id="calls-title"') :]
 
 
-def test_what_was_given_back_is_told_with_its_reason(
+def test_returned_credits_are_shown_with_the_reason(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -107,7 +107,7 @@ def test_what_was_given_back_is_told_with_its_reason(
 
 
 @pytest.mark.fault("Z1")
-def test_the_charge_of_others_is_not_there(
+def test_a_charge_of_another_account_is_not_found(
     alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     charged = spend(account_of(alice), "1", timezone.now())
@@ -117,7 +117,7 @@ def test_the_charge_of_others_is_not_there(
 @pytest.mark.parametrize(
     "name", ["chg_1", "grant_" + "0" * 32, "chg_" + new_id().hex, "chg_%00", "CHG_" + "0" * 32]
 )
-def test_an_id_that_is_none_is_not_found(alice: User, signed_in: SignedIn, name: str) -> None:
+def test_a_malformed_or_unknown_id_is_not_found(alice: User, signed_in: SignedIn, name: str) -> None:
     assert signed_in(alice).get(f"/charges/{name}/").status_code == 404
 
 
@@ -130,7 +130,7 @@ def test_an_id_that_is_none_is_not_found(alice: User, signed_in: SignedIn, name:
         {"rate": {"effective_at": "soon"}},
     ],
 )
-def test_a_charge_stored_with_less_still_has_its_page(
+def test_a_charge_with_incomplete_or_malformed_detail_has_a_page(
     alice: User, account_of: AccountOf, signed_in: SignedIn, detail: dict[str, object]
 ) -> None:
     charged = spend(account_of(alice), "1", timezone.now(), detail=detail)

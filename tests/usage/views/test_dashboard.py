@@ -1,4 +1,4 @@
-"""The dashboard: what there is, what it is made of, how it goes, what happened last."""
+"""The dashboard: balance, grants, usage, and the next steps."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def test_it_shows_the_balance_and_todays_refresh(
 
 
 @pytest.mark.requirement("RECR-07", "FLICK-05")
-def test_the_counter_stands_in_the_header_of_every_signed_in_page(
+def test_the_counter_is_in_the_header_of_every_signed_in_page(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     give(account_of(alice), "1234", timezone.now())
@@ -48,9 +48,7 @@ def test_the_counter_stands_in_the_header_of_every_signed_in_page(
         assert "1,334" in header, path
 
 
-def test_grants_stand_in_the_order_in_which_they_are_spent(
-    alice: User, account_of: AccountOf, signed_in: SignedIn
-) -> None:
+def test_grants_are_listed_in_spending_order(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account, now = account_of(alice), timezone.now()
     give(account, "10", now, label="Pack of mine")
     give(account, "20", now, kind="promotion", label="Launch week", expires_at=now + timedelta(days=3))
@@ -73,7 +71,7 @@ def test_a_limited_grant_names_its_services_and_does_not_count_as_available(
 
 
 @pytest.mark.requirement("APIN-06", "FLOW-07")
-def test_use_is_charted_by_day_and_by_model(
+def test_usage_is_charted_by_day_and_by_model(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -103,7 +101,7 @@ def test_a_charge_counts_on_the_accounts_own_day(
     assert f'aria-label="{day}: 5 credits"' in text_of(signed_in(alice))
 
 
-def test_it_says_how_long_the_credits_last(
+def test_it_shows_how_long_the_credits_last(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -126,7 +124,7 @@ def test_a_low_balance_has_a_banner_with_its_threshold(
 
 
 @pytest.mark.requirement("FLICK-06")
-def test_out_of_credits_it_names_the_ways_on(
+def test_without_credits_it_shows_the_options(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     spend(account_of(alice), "100", timezone.now())
@@ -136,7 +134,7 @@ def test_out_of_credits_it_names_the_ways_on(
     assert "Upgrade to Starter" in page and "Upgrade to Creator" in page and "Buy credits" in page
 
 
-def test_a_debt_is_said_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+def test_a_debt_is_shown_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     from core.ids import new_id
 
     account, now, purchase = account_of(alice), timezone.now(), new_id()
@@ -149,14 +147,14 @@ def test_a_debt_is_said_first(alice: User, account_of: AccountOf, signed_in: Sig
     assert "You owe 30 credits" in page
 
 
-def test_a_new_account_sees_what_to_do_next(alice: User, signed_in: SignedIn) -> None:
+def test_a_new_account_is_shown_the_next_step(alice: User, signed_in: SignedIn) -> None:
     page = text_of(signed_in(alice))
     assert "No usage yet" in page
     assert "Read documentation" in page
 
 
 @pytest.mark.requirement("REFLY-10")
-def test_models_without_limit_are_named(
+def test_unlimited_models_are_listed(
     alice: User, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from usage import entitlements
@@ -169,7 +167,7 @@ def test_models_without_limit_are_named(
     assert "Claude Sonnet 4, GPT-4o" in page
 
 
-def test_it_asks_a_fixed_number_of_questions_however_much_there_is(
+def test_the_number_of_queries_does_not_depend_on_the_number_of_charges(
     alice: User,
     account_of: AccountOf,
     signed_in: SignedIn,
@@ -185,7 +183,7 @@ def test_it_asks_a_fixed_number_of_questions_however_much_there_is(
         client.get("/")
 
 
-def test_others_see_nothing_of_it(
+def test_other_users_do_not_see_the_account(
     alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     give(account_of(alice), "98765", timezone.now(), label="Secret pack")
@@ -194,7 +192,7 @@ def test_others_see_nothing_of_it(
     assert "Secret pack" not in page
 
 
-def test_strangers_are_asked_to_sign_in(client: Client, db: None) -> None:
+def test_anonymous_visitors_are_redirected_to_sign_in(client: Client, db: None) -> None:
     response = client.get("/")
     assert response.status_code == 302
     assert response["Location"].startswith("/accounts/login/")

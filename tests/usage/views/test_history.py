@@ -1,4 +1,4 @@
-"""The history: every entry, its filters, its pages, its export and its statement."""
+"""The transaction history: entries, filters, pages, CSV export and statement."""
 
 import csv
 import io
@@ -35,13 +35,13 @@ def exported(client: Client, path: str = "/history/export.csv") -> list[dict[str
 
 
 @pytest.mark.requirement("REFLY-07")
-def test_every_credit_that_came_went_or_expired_has_a_line(
+def test_every_grant_charge_and_expiry_has_a_line(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account = account_of(alice)
     give(account, "50", timezone.now(), label="Holiday gift", kind="bonus")
     spend(account, "10", timezone.now())
-    clock.shift(86_400)  # type: ignore[attr-defined] - the daily credits expire and come again
+    clock.shift(86_400)  # type: ignore[attr-defined] - the daily credits expire and are granted again
     page = rows_in(signed_in(alice), "/history/")
     assert page.count('id="entry-') == Entry.objects.filter(account=account).count()
     for words in ("Holiday gift", "+50", "Claude Sonnet 4", "−10", "Expired", "−90", "Granted", "+100"):
@@ -80,7 +80,7 @@ def test_filters_narrow_the_list(
     assert rows_in(signed_in(alice), f"/history/?{query}").count('id="entry-') == count
 
 
-def test_a_grant_of_ones_own_can_be_followed(
+def test_entries_of_a_grant_are_shown_to_its_own_account_only(
     alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     given = give(account_of(alice), "50", timezone.now(), label="Followed pack")
@@ -98,18 +98,18 @@ def test_a_grant_of_ones_own_can_be_followed(
         ("grant=grant_1", "This grant does not exist."),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_said_beside_it(
+def test_an_invalid_filter_has_an_error_message(
     alice: User, signed_in: SignedIn, query: str, sentence: str
 ) -> None:
     assert sentence in rows_in(signed_in(alice), f"/history/?{query}")
 
 
 @pytest.mark.parametrize("before", ["0", "-5", "abc", "9" * 40, "%00", "１"])
-def test_a_cursor_that_makes_no_sense_breaks_nothing(alice: User, signed_in: SignedIn, before: str) -> None:
+def test_an_invalid_cursor_is_ignored(alice: User, signed_in: SignedIn, before: str) -> None:
     assert signed_in(alice).get(f"/history/?before={before}").status_code == 200
 
 
-def test_pages_follow_each_other_without_gap_while_rows_arrive(alice: User, account_of: AccountOf) -> None:
+def test_pages_have_no_gap_while_entries_arrive(alice: User, account_of: AccountOf) -> None:
     account, now = account_of(alice), timezone.now()
     for _ in range(9):
         spend(account, "1", now)
@@ -122,7 +122,7 @@ def test_pages_follow_each_other_without_gap_while_rows_arrive(alice: User, acco
     assert third.older_than is None
 
 
-def test_more_rows_come_alone_for_htmx_and_as_a_page_without_script(
+def test_older_rows_are_a_fragment_for_htmx_and_a_page_without_javascript(
     alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spend(account_of(alice), "1", timezone.now())
@@ -150,19 +150,19 @@ def test_the_export_holds_every_entry_and_its_exact_figures(
 def test_a_cell_cannot_become_a_formula(
     alice: User, account_of: AccountOf, signed_in: SignedIn, start: str
 ) -> None:
-    wicked = start + 'HYPERLINK("https://evil.example","click")'
+    formula = start + 'HYPERLINK("https://evil.example","click")'
     account, now = account_of(alice), timezone.now()
-    spend(account, "1", now, conversation=wicked)
-    give(account, "1", now, label=wicked, reason=wicked)
+    spend(account, "1", now, conversation=formula)
+    give(account, "1", now, label=formula, reason=formula)
     for row in exported(signed_in(alice)):
         for name, cell in row.items():
             if name not in {"credits", "balance_after"}:
                 assert not cell.startswith(("=", "+", "-", "@", "\t", "\r")), (name, cell)
-    assert history.escape_formula(wicked) == "'" + wicked
+    assert history.escape_formula(formula) == "'" + formula
 
 
 @pytest.mark.fault("Z2")
-def test_the_export_of_others_is_ones_own(
+def test_the_export_contains_no_entries_of_other_accounts(
     alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     given = give(account_of(alice), "50", timezone.now(), label="Secret pack")
@@ -193,24 +193,24 @@ def test_chart_export_and_ledger_agree_on_the_days(
     assert sum(charted.values()) == Decimal(15)
 
 
-def test_a_statement_goes_from_its_opening_to_its_closing_balance(
+def test_a_statement_shows_opening_balance_movements_and_closing_balance(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account = account_of(alice)
     start = datetime(2026, 11, 20, 12, tzinfo=UTC)
     give(account, "50", start)
-    clock.shift(86_400)  # type: ignore[attr-defined] - 100 daily credits expire, 100 come
+    clock.shift(86_400)  # type: ignore[attr-defined] - 100 daily credits expire, 100 are granted
     spend(account, "30", timezone.now())
-    told = history.summary_of(account, start=start + timedelta(hours=1), end=start + timedelta(days=2))
-    assert told.opening == 150
-    assert told.closing == 120
-    assert dict(told.by_kind) == {"Charged": -30, "Expired": -100, "Granted": 100}
+    statement = history.summary_of(account, start=start + timedelta(hours=1), end=start + timedelta(days=2))
+    assert statement.opening == 150
+    assert statement.closing == 120
+    assert dict(statement.by_kind) == {"Charged": -30, "Expired": -100, "Granted": 100}
     page = rows_in(signed_in(alice), "/history/statement/?since=2026-11-21&until=2026-11-21")
     assert "Opening balance" in page and ">150</span>" in page and ">120</span>" in page
 
 
 @pytest.mark.fault("W7")
-def test_names_from_outside_stay_text(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+def test_text_from_users_is_escaped(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account, now = account_of(alice), timezone.now()
     spend(account, "1", now, conversation="<script>alert(1)</script>")
     give(account, "1", now, label="<img src=x onerror=alert(1)>")

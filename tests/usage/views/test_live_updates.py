@@ -1,4 +1,4 @@
-"""What changes by itself: the counter, the newest transactions; and what follows the end of a session."""
+"""Fragments that htmx refreshes: credit counter, transactions, charges; and ended sessions."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def newest_entry(account: Account) -> int:
 
 
 @pytest.mark.requirement("FLICK-05")
-def test_the_counter_answers_nothing_while_nothing_has_changed(
+def test_the_counter_has_no_content_while_nothing_has_changed(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     seen = version(account_of(alice))
@@ -35,7 +35,7 @@ def test_the_counter_answers_nothing_while_nothing_has_changed(
 
 
 @pytest.mark.requirement("FLICK-05")
-def test_the_counter_tells_the_new_balance_and_wakes_the_rest_of_the_page(
+def test_the_counter_shows_the_new_balance_and_triggers_the_refresh_of_the_page(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account = account_of(alice)
@@ -47,18 +47,18 @@ def test_the_counter_tells_the_new_balance_and_wakes_the_rest_of_the_page(
     assert response["HX-Trigger"] == "balance-changed"
     assert "62.5" in page
     assert f"seen={version(account)}" in page
-    assert "Balance updated: 62.5 credits." in page  # for those who hear the page
+    assert "Balance updated: 62.5 credits." in page  # live region
 
 
 @pytest.mark.requirement("REFLY-10", "FLICK-05")
-def test_a_use_that_costs_nothing_wakes_the_page_too(
+def test_a_use_without_credits_triggers_the_refresh_too(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, client = account_of(alice), signed_in(alice)
-    seen, moved = version(account), newest_entry(account)
+    seen, last_entry = version(account), newest_entry(account)
     since = activity.latest(account, size=1)[0].microseconds
     spend(account, "0", timezone.now(), covered_by="unlimited", conversation="c-82")
-    assert newest_entry(account) == moved  # nothing moved; the page is told all the same
+    assert newest_entry(account) == last_entry  # a covered use writes no entry
     response = client.get(f"/counter?seen={seen}", headers=HTMX)
     assert (response.status_code, response["HX-Trigger"]) == (200, "balance-changed")
     assert client.get(f"/counter?seen={version(account)}", headers=HTMX).status_code == 204
@@ -68,7 +68,7 @@ def test_a_use_that_costs_nothing_wakes_the_page_too(
 
 
 @pytest.mark.requirement("FLICK-05")
-def test_the_usage_page_takes_new_calls_in(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+def test_the_usage_page_inserts_new_charges(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account, client = account_of(alice), signed_in(alice)
     spend(account, "5", timezone.now(), conversation="c-83")
     first = client.get("/usage/").context["page"].charge_rows[0].charge.public_id
@@ -77,12 +77,12 @@ def test_the_usage_page_takes_new_calls_in(alice: User, account_of: AccountOf, s
     rows = client.get(f"/usage/?newer={first}", headers=HTMX).content.decode()
     assert "c-84" in rows and "c-83" not in rows and "<html" not in rows
     newest = client.get("/usage/").context["page"].charge_rows[0].charge.public_id
-    assert f"newer={newest}" in rows  # and goes on waiting
+    assert f"newer={newest}" in rows  # the next poll starts there
     assert "c-8" not in client.get(f"/usage/?newer={newest}", headers=HTMX).content.decode()
 
 
 @pytest.mark.requirement("REFLY-05")
-def test_the_counter_sees_the_reset_even_when_no_job_has_run(
+def test_the_counter_shows_the_daily_reset_without_a_periodic_task(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, client = account_of(alice), signed_in(alice)
@@ -96,19 +96,17 @@ def test_the_counter_sees_the_reset_even_when_no_job_has_run(
 
 
 @pytest.mark.parametrize("seen", ["", "-1", "abc", "99999999999999999999999999", "%00"])
-def test_a_version_that_makes_no_sense_gets_the_present(alice: User, signed_in: SignedIn, seen: str) -> None:
+def test_an_invalid_version_returns_the_current_balance(alice: User, signed_in: SignedIn, seen: str) -> None:
     assert signed_in(alice).get(f"/counter?seen={seen}").status_code == 200
 
 
-def test_the_fragments_are_never_kept_by_a_cache(alice: User, signed_in: SignedIn) -> None:
+def test_fragments_are_not_cached(alice: User, signed_in: SignedIn) -> None:
     for path in ("/counter", "/dashboard/balance", "/dashboard/activity", "/history/newer"):
         assert "no-store" in signed_in(alice).get(path)["Cache-Control"]
 
 
 @pytest.mark.requirement("FLICK-05")
-def test_the_newest_transaction_arrives_marked_as_new(
-    alice: User, account_of: AccountOf, signed_in: SignedIn
-) -> None:
+def test_a_new_transaction_is_marked_as_new(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account = account_of(alice)
     give(account, "10", timezone.now())
     since = activity.latest(account, size=1)[0].microseconds
@@ -119,7 +117,7 @@ def test_the_newest_transaction_arrives_marked_as_new(
     assert "Claude Sonnet 4" in new[: new.index("</tr>")]
 
 
-def test_the_history_takes_new_rows_in_and_goes_on_waiting(
+def test_the_history_inserts_new_rows_and_keeps_polling(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account = account_of(alice)
@@ -131,7 +129,7 @@ def test_the_history_takes_new_rows_in_and_goes_on_waiting(
     assert 'hx-trigger="balance-changed from:body"' in page
 
 
-def test_new_rows_obey_the_filters_of_the_page(
+def test_new_rows_match_the_filters_of_the_page(
     alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     spend(account_of(alice), "5", timezone.now())
@@ -143,7 +141,7 @@ def test_new_rows_obey_the_filters_of_the_page(
 @pytest.mark.parametrize(
     "path", ["/counter?seen=1", "/dashboard/balance", "/history/newer?seen=0", "/history/"]
 )
-def test_when_the_session_has_ended_the_whole_page_goes_to_sign_in(
+def test_after_the_session_has_ended_the_whole_page_redirects_to_sign_in(
     client: Client, db: None, path: str
 ) -> None:
     response = client.get(path, headers=HTMX)
@@ -153,14 +151,14 @@ def test_when_the_session_has_ended_the_whole_page_goes_to_sign_in(
 
 
 @pytest.mark.fault("W2", "W3")
-def test_the_way_back_never_leads_to_another_site(client: Client, db: None) -> None:
+def test_the_redirect_after_sign_in_stays_on_this_site(client: Client, db: None) -> None:
     elsewhere = {"HX-Request": "true", "HX-Current-URL": "https://evil.example/steal"}
     response = client.get("/counter", headers=elsewhere)
     assert response["HX-Redirect"] == "/accounts/login/?next=%2F"
 
 
 @pytest.mark.fault("Z1", "Z2")
-def test_fragments_tell_only_of_ones_own_account(
+def test_fragments_show_only_the_own_account(
     alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     give(account_of(alice), "98765", timezone.now(), label="Secret pack")
@@ -169,7 +167,7 @@ def test_fragments_tell_only_of_ones_own_account(
         assert "98,765" not in page and "Secret pack" not in page, path
 
 
-def test_asking_again_and_again_is_cheap(
+def test_polling_needs_few_queries(
     alice: User,
     account_of: AccountOf,
     signed_in: SignedIn,

@@ -1,4 +1,4 @@
-"""The memorial wall: who stands on it, who may, and that nobody does unasked."""
+"""The memorial wall: who is listed, and who may be."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,19 +29,19 @@ def early_bird(alice: User, account_of: AccountOf) -> Account:
 
 
 def names_on_wall() -> str:
-    answer = Client().get("/wall/")  # everybody may read it
+    answer = Client().get("/wall/")  # public
     assert answer.status_code == 200
     return answer.content.decode()
 
 
 @pytest.mark.requirement("REFLY-11")
-def test_a_member_with_the_mark_stands_on_the_wall_when_she_says_so(
+def test_an_early_bird_is_listed_after_opting_in(
     alice: User, early_bird: Account, signed_in: SignedIn
 ) -> None:
     client = signed_in(alice)
     settings = client.get("/settings/").content.decode()
     assert "Add my name" in settings
-    assert "Early bird" in settings  # the mark, in the header
+    assert "Early bird" in settings  # the badge in the header
     assert early_bird.name not in names_on_wall()
     client.post("/wall/stand/", {"on": "yes"})
     assert early_bird.name in names_on_wall()
@@ -52,14 +52,14 @@ def test_a_member_with_the_mark_stands_on_the_wall_when_she_says_so(
 
 
 @pytest.mark.requirement("REFLY-11")
-def test_who_leaves_the_plan_leaves_the_wall(early_bird: Account) -> None:
+def test_an_account_that_leaves_the_plan_is_no_longer_listed(early_bird: Account) -> None:
     memorial_wall.set_listed(early_bird, listed=True)
     put_on(early_bird, "free")
     assert early_bird.name not in names_on_wall()
 
 
 @pytest.mark.requirement("REFLY-11")
-def test_without_the_mark_there_is_no_switch_and_no_way_around_it(
+def test_an_account_without_the_badge_cannot_be_listed(
     charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     client = signed_in(charlie)
@@ -68,14 +68,16 @@ def test_without_the_mark_there_is_no_switch_and_no_way_around_it(
     assert not account_of(charlie).on_wall
 
 
-def test_a_product_without_a_wall_has_none(monkeypatch: pytest.MonkeyPatch, catalogue: None) -> None:
+def test_a_product_without_a_memorial_wall_has_no_page(
+    monkeypatch: pytest.MonkeyPatch, catalogue: None
+) -> None:
     monkeypatch.setattr(memorial_wall, "exists", lambda: False)
     assert Client().get("/wall/").status_code == 404
     page: Any = Client().get("/faq/").content.decode()
     assert "/wall/" not in page
 
 
-def test_an_erased_account_is_off_the_wall(early_bird: Account, settings: Any) -> None:
+def test_an_erased_account_is_not_listed(early_bird: Account, settings: Any) -> None:
     memorial_wall.set_listed(early_bird, listed=True)
     Account.objects.filter(pk=early_bird.pk).update(erased_at="2026-11-20T00:00:00Z")
     assert early_bird.name not in names_on_wall()

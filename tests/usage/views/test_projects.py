@@ -1,4 +1,4 @@
-"""The pages of projects: what each spends today, its limit, its own usage; who may change them."""
+"""Pages of projects: figures of the day, limits, usage, and who may change them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -52,7 +52,7 @@ def test_the_list_shows_what_each_has_spent_today(
 
 
 @pytest.mark.requirement("FLOW-07")
-def test_the_page_of_a_project_shows_its_usage_by_day_by_model_and_its_calls(
+def test_the_project_page_shows_usage_by_day_and_by_model_and_charges(
     alice: User, account_of: AccountOf, signed_in: SignedIn, project: Project
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -61,14 +61,14 @@ def test_the_page_of_a_project_shows_its_usage_by_day_by_model_and_its_calls(
     spend(account, "2", now, project_id=project.pk, service="gpt-4o")
     spend(account, "9", now, conversation="c-another")
     page = text_of(signed_in(alice), address(project))
-    assert ">42<" in page  # the sum of its thirty days
+    assert ">42<" in page  # total of thirty days
     assert "GPT-4o" in page and "Claude Sonnet 4" in page
     assert "c-mine" in page and "c-another" not in page
     week = text_of(signed_in(alice), f"{address(project)}?days=7&before=chg_nothing")
     assert "c-mine" in week
 
 
-def test_its_older_calls_come_page_by_page(
+def test_older_charges_are_loaded_page_by_page(
     alice: User, account_of: AccountOf, signed_in: SignedIn, project: Project
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -85,7 +85,7 @@ def test_its_older_calls_come_page_by_page(
 
 
 @pytest.mark.requirement("FLOW-09")
-def test_a_limit_set_on_the_page_refuses_calls_and_says_when_it_is_free_again(
+def test_a_limit_set_on_the_page_refuses_calls_and_shows_when_it_resets(
     clock: Any, alice: User, signed_in: SignedIn, project: Project, api_of: Any
 ) -> None:
     client, api = signed_in(alice), api_of(alice)
@@ -98,14 +98,14 @@ def test_a_limit_set_on_the_page_refuses_calls_and_says_when_it_is_free_again(
     page = text_of(client, address(project))
     assert "limit reached" in page and "resets" in page
     assert "limit reached" in text_of(client, "/projects/")
-    # without the limit it goes on
+    # without the limit calls are charged again
     client.post(address(project), {"name": "Mail server", "daily_limit": ""})
     assert not limits().exists()
     assert api.post("charges", use, key="2").status_code == 201
 
 
 @pytest.mark.requirement("FLOW-09")
-def test_yesterdays_window_counts_for_nothing_on_the_page(
+def test_the_limit_window_of_yesterday_is_not_counted(
     clock: Any, alice: User, account_of: AccountOf, signed_in: SignedIn, project: Project
 ) -> None:
     client = signed_in(alice)
@@ -117,24 +117,24 @@ def test_yesterdays_window_counts_for_nothing_on_the_page(
 
 
 @pytest.mark.requirement("FLOW-07")
-def test_a_project_is_made_renamed_archived_and_taken_back(alice: User, signed_in: SignedIn) -> None:
+def test_a_project_is_created_renamed_archived_and_restored(alice: User, signed_in: SignedIn) -> None:
     client = signed_in(alice)
     answer = client.post("/projects/", {"name": "Chat bot", "daily_limit": "2.5"})
-    made = Project.objects.get()
-    assert answer["Location"] == address(made)
-    assert (made.name, str(limits().get().maximum)) == ("Chat bot", "2.500000")
-    client.post(address(made), {"name": "Chat", "daily_limit": "2.5"})
-    assert "Archive “Chat”?" in text_of(client, f"{address(made)}archive/")
-    client.post(f"{address(made)}archive/")
-    made.refresh_from_db()
-    assert (made.name, made.archived_at is not None) == ("Chat", True)
+    project = Project.objects.get()
+    assert answer["Location"] == address(project)
+    assert (project.name, str(limits().get().maximum)) == ("Chat bot", "2.500000")
+    client.post(address(project), {"name": "Chat", "daily_limit": "2.5"})
+    assert "Archive “Chat”?" in text_of(client, f"{address(project)}archive/")
+    client.post(f"{address(project)}archive/")
+    project.refresh_from_db()
+    assert (project.name, project.archived_at is not None) == ("Chat", True)
     assert "1 archived" in text_of(client, "/projects/")
-    assert "Calls with its ID are refused" in text_of(client, address(made))
-    client.post(f"{address(made)}restore/")
+    assert "Calls with its ID are refused" in text_of(client, address(project))
+    client.post(f"{address(project)}restore/")
     assert Project.objects.get().archived_at is None
 
 
-def test_two_live_projects_never_have_one_name(alice: User, signed_in: SignedIn, project: Project) -> None:
+def test_names_are_unique_among_active_projects(alice: User, signed_in: SignedIn, project: Project) -> None:
     client = signed_in(alice)
     answer = client.post("/projects/", {"name": "Mail server"})
     assert answer.status_code == 422
@@ -147,7 +147,7 @@ def test_two_live_projects_never_have_one_name(alice: User, signed_in: SignedIn,
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1,000", "1e3", "NaN", "many", "0.0000001", "9" * 20])
-def test_a_limit_that_is_none_is_refused_beside_its_field(
+def test_an_invalid_limit_has_an_error_message(
     alice: User, signed_in: SignedIn, project: Project, limit: str
 ) -> None:
     answer = signed_in(alice).post(address(project), {"name": "Mail server", "daily_limit": limit})
@@ -157,7 +157,7 @@ def test_a_limit_that_is_none_is_refused_beside_its_field(
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_looks_and_changes_nothing(
+def test_a_member_without_the_buyer_role_cannot_change_projects(
     team: Account, alice: User, bob: User, signed_in: SignedIn
 ) -> None:
     project = Project.objects.create(account=team, name="Mail server", created_at=timezone.now())
@@ -173,7 +173,9 @@ def test_a_plain_member_looks_and_changes_nothing(
 
 
 @pytest.mark.fault("Z1")
-def test_a_project_of_others_is_not_there(charlie: User, signed_in: SignedIn, project: Project) -> None:
+def test_a_project_of_another_account_is_not_found(
+    charlie: User, signed_in: SignedIn, project: Project
+) -> None:
     client = signed_in(charlie)
     for path in ("", "archive/", "restore/"):
         assert client.post(address(project) + path, {"name": "Mine"}).status_code == 404

@@ -1,4 +1,4 @@
-"""An account's own keys at providers: encrypted, never shown again."""
+"""An account's own provider keys: encrypted, and never shown again."""
 
 import pytest
 from cryptography.fernet import Fernet
@@ -43,7 +43,7 @@ def test_a_key_is_never_shown_again(alice, signed_in):
     assert SECRET not in refused.content.decode()
 
 
-def test_a_new_key_takes_the_place_of_the_old_one(alice, account_of, signed_in):
+def test_a_new_key_replaces_the_old_one(alice, account_of, signed_in):
     browser = signed_in(alice)
     add(browser)
     add(browser, secret="sk-or-v1-another-one")
@@ -52,7 +52,7 @@ def test_a_new_key_takes_the_place_of_the_old_one(alice, account_of, signed_in):
     )
 
 
-def test_a_key_is_deleted_after_asking(alice, signed_in):
+def test_a_key_is_deleted_after_confirmation(alice, signed_in):
     browser = signed_in(alice)
     add(browser)
     url = reverse("forget_provider_key", args=[ProviderKey.objects.get().public_id])
@@ -65,13 +65,13 @@ def test_a_key_is_deleted_after_asking(alice, signed_in):
 @pytest.mark.parametrize(
     "secret", ["short", "with a space in it", "mit-umlaut-äöü-und-mehr", "line\nbreak-in-it-here"]
 )
-def test_what_cannot_be_a_key_is_refused(alice, signed_in, secret):
+def test_a_malformed_key_is_refused(alice, signed_in, secret):
     assert add(signed_in(alice), secret=secret).status_code == 422
     assert not ProviderKey.objects.exists()
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_adds_and_deletes_none(team, alice, bob, signed_in):
+def test_a_member_without_the_buyer_role_cannot_change_keys(team, alice, bob, signed_in):
     key = provider_keys.store(account=team, provider="openai", secret=SECRET, now=timezone.now())
     member = signed_in(bob)
     member.post(reverse("switch_account", args=[team.public_id]))
@@ -81,7 +81,7 @@ def test_a_plain_member_adds_and_deletes_none(team, alice, bob, signed_in):
 
 
 @pytest.mark.fault("Z1")
-def test_the_keys_of_others_are_neither_seen_nor_deleted(alice, charlie, account_of, signed_in):
+def test_keys_of_other_accounts_are_neither_shown_nor_deleted(alice, charlie, account_of, signed_in):
     key = provider_keys.store(account=account_of(alice), provider="openai", secret=SECRET, now=timezone.now())
     stranger = signed_in(charlie)
     assert "cdef" not in stranger.get(reverse("provider_keys")).content.decode()
@@ -89,13 +89,13 @@ def test_the_keys_of_others_are_neither_seen_nor_deleted(alice, charlie, account
     assert ProviderKey.objects.get() == key
 
 
-def test_a_product_without_such_keys_has_no_such_page(settings, request, signed_in):
+def test_a_product_without_providers_has_no_page(settings, request, signed_in):
     settings.CATALOGUE = "refly"
     alice = request.getfixturevalue("alice")
     assert signed_in(alice).get(reverse("provider_keys")).status_code == 404
 
 
-def test_what_was_stored_before_a_rotation_stays_readable(settings):
+def test_keys_stored_before_a_rotation_can_be_decrypted(settings):
     stored = encryption.encrypt(SECRET)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "the-new-one"
@@ -105,7 +105,7 @@ def test_what_was_stored_before_a_rotation_stays_readable(settings):
         encryption.decrypt(stored)
 
 
-def test_keys_of_its_own_may_be_given(settings):
+def test_separate_encryption_keys_can_be_configured(settings):
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     stored = encryption.encrypt(SECRET)
     settings.SECRET_KEY = "another"

@@ -1,4 +1,4 @@
-"""The usage page: sums by day and by what one chooses, and the calls behind them."""
+"""The usage page: totals by day and by dimension, and the charges behind them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -32,7 +32,7 @@ def group_table(page: str) -> str:
 
 
 @pytest.mark.requirement("FLOW-07")
-def test_it_shows_the_use_of_each_project(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+def test_it_shows_the_total_of_each_project(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account, now = account_of(alice), timezone.now()
     notes = Project.objects.create(account=account, name="Research notes", created_at=now)
     spend(account, "12.5", now, project_id=notes.pk)
@@ -46,7 +46,9 @@ def test_it_shows_the_use_of_each_project(alice: User, account_of: AccountOf, si
 
 
 @pytest.mark.requirement("FLICK-07")
-def test_it_sums_by_conversation(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
+def test_it_shows_the_total_of_each_conversation(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
     account, now = account_of(alice), timezone.now()
     give(account, "100", now)
     for credits in ("5", "7.25"):
@@ -60,7 +62,7 @@ def test_it_sums_by_conversation(alice: User, account_of: AccountOf, signed_in: 
 
 
 @pytest.mark.parametrize("by", ["service", "project", "conversation", "member", "api_key"])
-def test_every_way_of_taking_apart_adds_up_to_the_same(
+def test_group_totals_add_up_to_the_same_sum_by_every_dimension(
     alice: User, account_of: AccountOf, signed_in: SignedIn, by: str
 ) -> None:
     account, now = account_of(alice), timezone.now()
@@ -72,7 +74,7 @@ def test_every_way_of_taking_apart_adds_up_to_the_same(
     assert sum(group.calls for group in groups) == 2
 
 
-def test_credits_that_came_back_do_not_count_as_spent(alice: User, account_of: AccountOf) -> None:
+def test_returned_credits_do_not_count_as_spent(alice: User, account_of: AccountOf) -> None:
     account, now = account_of(alice), timezone.now()
     charged = spend(account, "20", now)
     ledger.reverse(
@@ -89,7 +91,7 @@ def test_credits_that_came_back_do_not_count_as_spent(alice: User, account_of: A
 
 
 @pytest.mark.parametrize(("days", "bars"), [("7", 7), ("30", 30), ("90", 90), ("1000", 30), ("x", 30)])
-def test_the_range_is_one_of_three(
+def test_the_preset_range_is_one_of_three(
     alice: User, account_of: AccountOf, signed_in: SignedIn, days: str, bars: int
 ) -> None:
     spend(account_of(alice), "1", timezone.now())
@@ -112,7 +114,7 @@ def test_the_range_is_one_of_three(
         "only=" + "x" * 5000,
     ],
 )
-def test_a_range_or_choice_that_makes_no_sense_breaks_nothing(
+def test_an_invalid_range_or_selection_is_ignored(
     alice: User, account_of: AccountOf, signed_in: SignedIn, query: str
 ) -> None:
     spend(account_of(alice), "1", timezone.now())
@@ -131,9 +133,9 @@ def test_days_are_whole_across_a_clock_change(alice: User, account_of: AccountOf
     assert (period.end.timestamp() - period.start.timestamp()) == 73 * 3600
 
 
-def test_calls_follow_each_other_without_gap(alice: User, account_of: AccountOf) -> None:
+def test_pages_of_charges_have_no_gap(alice: User, account_of: AccountOf) -> None:
     account, now = account_of(alice), timezone.now()
-    made = [spend(account, "1", now).charge_id for _ in range(7)]  # all in the same instant
+    charge_ids = [spend(account, "1", now).charge_id for _ in range(7)]  # all in the same instant
     period = periods.latest_days(account, days=1, now=now)
     seen, after = [], ""
     while True:
@@ -142,12 +144,12 @@ def test_calls_follow_each_other_without_gap(alice: User, account_of: AccountOf)
         after = page.before
         if not after:
             break
-    assert sorted(seen) == sorted(made)
+    assert sorted(seen) == sorted(charge_ids)
     assert len(seen) == 7
 
 
 @pytest.mark.fault("Z1")
-def test_nothing_of_others_is_told(
+def test_data_of_other_accounts_is_not_shown(
     alice: User, charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, now = account_of(alice), timezone.now()
