@@ -18,7 +18,7 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan, Sale
 
 
-class OfferGone(Refusal):
+class UnknownOffer(Refusal):
     """The pack or plan does not exist or is not sold. `field` names the input."""
 
     status = 404
@@ -30,7 +30,7 @@ class OfferGone(Refusal):
         self.field, self.code = field, f"unknown_{field}"
 
 
-class CurrencyUnknown(Refusal):
+class UnknownCurrency(Refusal):
     """The offer has no price in this currency."""
 
     code, status, field = "unknown_currency", 400, "currency"
@@ -42,7 +42,7 @@ class CurrencyUnknown(Refusal):
         )
 
 
-class PaidPlanNeeded(Refusal):
+class PaidPlanRequired(Refusal):
     """The pack is for accounts on a paid plan only."""
 
     code, status = "paid_plan_required", 403
@@ -79,17 +79,17 @@ def currencies() -> list[str]:
     return list(catalogue_cache.current().currencies)
 
 
-def chosen_currency(wanted: str | None) -> str:
-    """The wanted currency, or the default when nothing was said. Raises CurrencyUnknown."""
+def resolve_currency(wanted: str | None) -> str:
+    """The wanted currency, or the default when nothing was said. Raises UnknownCurrency."""
     known = currencies()
     if not wanted:
         return known[0] if known else "usd"
     if wanted not in known:
-        raise CurrencyUnknown(known)
+        raise UnknownCurrency(known)
     return wanted
 
 
-def packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOffer]:
+def list_packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOffer]:
     """All packs on sale, smallest first as the catalogue orders them."""
     rows = list(Pack.objects.filter(retired_at=None).order_by("position", "key"))
     sales = _sales_on(now)
@@ -113,16 +113,18 @@ def packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOffer]:
     ]
 
 
-def pack(*, key: str, currency: str, paid_plan: bool, now: datetime) -> PackOffer:
-    """One pack as it would be charged now. Raises OfferGone, CurrencyUnknown, PaidPlanNeeded."""
+def get_pack(*, key: str, currency: str, paid_plan: bool, now: datetime) -> PackOffer:
+    """One pack as it would be charged now. Raises UnknownOffer, UnknownCurrency, PaidPlanRequired."""
     row = Pack.objects.filter(key=key, retired_at=None).first()
     if row is None:
-        raise OfferGone("pack")
-    found = [offer for offer in packs(currency=currency, paid_plan=paid_plan, now=now) if offer.key == key]
+        raise UnknownOffer("pack")
+    found = [
+        offer for offer in list_packs(currency=currency, paid_plan=paid_plan, now=now) if offer.key == key
+    ]
     if not found:
-        raise CurrencyUnknown(sorted(row.prices))
+        raise UnknownCurrency(sorted(row.prices))
     if not found[0].allowed:
-        raise PaidPlanNeeded
+        raise PaidPlanRequired
     return found[0]
 
 
@@ -137,20 +139,20 @@ def _price(pack: Pack, sale: Sale | None, currency: str) -> tuple[int, int, Sale
     return (int(lowered), listed, sale) if lowered is not None else (listed, listed, None)
 
 
-def plan_to_buy(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
+def get_plan_price(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
     """A plan that can be entered for money and its price.
 
-    Raises OfferGone, CurrencyUnknown, subscriptions.PlanClosed.
+    Raises UnknownOffer, UnknownCurrency, subscriptions.PlanClosed.
     """
     plan = Plan.objects.filter(key=key).first()
     if plan is None:
-        raise OfferGone("plan")
+        raise UnknownOffer("plan")
     if not plan.open_to_new_members:
         raise lifecycle.PlanClosed
     if not plan.paid:
-        raise OfferGone("plan")
+        raise UnknownOffer("plan")
     if interval not in plan.prices:
-        raise OfferGone("interval")
+        raise UnknownOffer("interval")
     if currency not in plan.prices[interval]:
-        raise CurrencyUnknown(sorted(plan.prices[interval]))
+        raise UnknownCurrency(sorted(plan.prices[interval]))
     return plan, int(plan.prices[interval][currency])

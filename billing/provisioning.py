@@ -14,7 +14,7 @@ from accounts.models import Account, User, personal_account_of
 from billing import ledger
 from billing.notifications import low_credit_alerts
 from billing.promotions import referrals
-from billing.subscriptions import lifecycle, terms
+from billing.subscriptions import lifecycle
 from pricing.catalogue import cache as catalogue_cache
 
 
@@ -27,8 +27,8 @@ def open_account(
         plan = lifecycle.free_plan()
         # An account without a person was opened by the platform, which answers for who is behind it.
         unclaimed = catalogue_cache.current().policies.free_plan_once_per_address and user is not None
-        lifecycle.start(account=account, plan=plan, now=now, once=not unclaimed)
-        low_credit_alerts.start(account_id=account.pk, now=now)
+        lifecycle.create_subscription(account=account, plan=plan, now=now, once=not unclaimed)
+        low_credit_alerts.create_settings(account_id=account.pk, now=now)
     if verified_email:
         _give_once(account, verified_email, now)
 
@@ -42,13 +42,16 @@ def address_verified(*, user: User, email: str, now: datetime) -> None:
 
 def _give_once(account: Account, email: str, now: datetime) -> None:
     plan = lifecycle.free_plan()
-    if not catalogue_cache.current().policies.free_plan_once_per_address or not terms.gives_once(plan):
+    if (
+        not catalogue_cache.current().policies.free_plan_once_per_address
+        or not lifecycle.has_one_time_allowances(plan)
+    ):
         return
     with transaction.atomic():
-        subscription = lifecycle.locked(account.pk)
+        subscription = lifecycle.lock_subscription(account.pk)
         if subscription.plan != plan.key or not addresses.claim_once(email, f"free:{plan.key}", now):
             return
-        terms.apply(
+        lifecycle.apply_to_ledger(
             plan,
             account_id=account.pk,
             anchor_at=subscription.anchor_at,

@@ -1,8 +1,9 @@
-"""Stripe, as the rest of billing sees it: small typed functions that take and return plain values.
+"""Calls to the Stripe API as small typed functions that take and return plain values.
 
-Invariants: this is the only module that imports stripe; every call that changes something carries an
-idempotency key of ours, so that a repeated call is the same call; no call is made inside a database
-transaction; what Stripe raises leaves here as one of the errors below. Amounts are minor units.
+Invariants: this is the only module that imports stripe; every POST carries an idempotency key chosen by the
+caller, so that a repeated call has one effect (https://docs.stripe.com/api/idempotent_requests); no request
+is made inside a database transaction; errors of the SDK leave this module as one of the classes below.
+Amounts are in minor units, times in Unix seconds.
 """
 
 import json
@@ -15,46 +16,49 @@ import stripe
 from django.conf import settings
 from django.db import transaction
 
-Facts = dict[str, Any]  # an object of Stripe's as plain dicts and lists
+StripeObject = dict[str, Any]  # an object of the Stripe API as plain dicts and lists
 
 CONNECT_SECONDS, READ_SECONDS = 3.05, 20
 RETRIES = 2
-# The key is being answered elsewhere at this moment, or was with other details, or our credentials are wrong:
-# none of these says what became of the request, so that it must not count as refused.
-_NO_ANSWER = (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError)
 SIGNATURE_TOLERANCE_SECONDS = 300
+# An IdempotencyError means that another request with the key is in progress or had other parameters; the
+# other two mean wrong credentials. None of them says whether an earlier request with the key took effect.
+_OUTCOME_UNKNOWN = (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError)
 
 
-class StripeProblem(Exception):
-    """Something went wrong between Stripe and us."""
+class StripeError(Exception):
+    """Base class of the errors of this module."""
 
 
-class Unreachable(StripeProblem):
-    """Stripe did not answer, or could not: the same call may be repeated later with the same key."""
+class StripeUnavailable(StripeError):
+    """No usable response: the outcome is unknown. Repeat the call with the same idempotency key."""
 
 
-class Declined(StripeProblem):
-    """The bank said no. `code` is Stripe's decline code; the message is meant for the buyer."""
+class CardDeclined(StripeError):
+    """The payment was declined. `code` is the decline code; `message` may be shown to the customer.
 
-    def __init__(self, code: str, message: str, payment: Facts | None = None) -> None:
+    Stripe's user-facing messages: https://docs.stripe.com/declines/codes
+    """
+
+    def __init__(self, code: str, message: str, payment: StripeObject | None = None) -> None:
         super().__init__(message)
         self.code, self.message, self.payment = code, message, payment or {}
 
 
-class AuthenticationNeeded(Declined):
-    """The bank wants the card's holder to confirm: it cannot be done without the person."""
+class AuthenticationRequired(CardDeclined):
+    """The bank requires the cardholder to authenticate the payment (3D Secure)."""
 
 
-class NotAtStripe(StripeProblem):
-    """Stripe does not know the object."""
+class ResourceMissing(StripeError):
+    """The object does not exist at Stripe (error code `resource_missing`)."""
 
 
-class Rejected(StripeProblem):
-    """Stripe refuses the request itself: our mistake, or a state that does not allow it."""
+class InvalidRequest(StripeError):
+    """Stripe refused the request: invalid parameters, or a state that does not allow it."""
 
 
-class SignatureInvalid(StripeProblem):
-    """No secret of ours signed this payload, or it was signed too long ago."""
+class SignatureVerificationError(StripeError):
+    """The payload is not signed with one of the configured secrets, or the signature is too old."""
 
 
 @lru_cache(maxsize=4)
@@ -67,48 +71,51 @@ def _client(secret_key: str, base: str) -> stripe.StripeClient:
     )
 
 
-def _call(ask: Callable[[Any], Any]) -> Facts:
-    """Ask Stripe; its answer as plain dicts. Raises the errors above."""
-    return plain(_ask(ask))
+def _call(send: Callable[[Any], Any]) -> StripeObject:
+    """Send a request and return the response as plain dicts. Raises the errors above."""
+    return to_plain(_request(send))
 
 
-def _ask(ask: Callable[[Any], Any]) -> Any:
+def _request(send: Callable[[Any], Any]) -> Any:
+    """Map the SDK's errors to those above (https://docs.stripe.com/error-handling)."""
     with transaction.atomic(durable=True):
-        """A RuntimeError here says: Stripe was about to be called inside a database transaction."""
+        """Raises RuntimeError when the caller is inside a database transaction."""
     try:
-        return ask(_client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE).v1)
+        return send(_client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE).v1)
     except stripe.CardError as error:
-        raise _declined(error) from error
+        raise _card_declined(error) from error
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
-        raise Unreachable(str(error)) from error
+        raise StripeUnavailable(str(error)) from error
     except stripe.InvalidRequestError as error:
         if error.code == "resource_missing":
-            raise NotAtStripe(str(error)) from error
-        raise Rejected(str(error)) from error
-    except (stripe.APIError, *_NO_ANSWER) as error:
-        raise Unreachable(str(error)) from error
+            raise ResourceMissing(str(error)) from error
+        raise InvalidRequest(str(error)) from error
+    except (stripe.APIError, *_OUTCOME_UNKNOWN) as error:
+        raise StripeUnavailable(str(error)) from error
     except stripe.StripeError as error:
-        raise Rejected(str(error)) from error
+        raise InvalidRequest(str(error)) from error
 
 
-def _declined(error: Any) -> Declined:
-    told = error.error
-    code = (told.decline_code if told is not None else None) or error.code or "card_declined"
-    payment = plain(told.payment_intent) if told is not None and told.payment_intent else {}
-    kind = AuthenticationNeeded if "authentication_required" in {code, error.code} else Declined
+def _card_declined(error: Any) -> CardDeclined:
+    details = error.error
+    code = (details.decline_code if details is not None else None) or error.code or "card_declined"
+    payment = to_plain(details.payment_intent) if details is not None and details.payment_intent else {}
+    kind = AuthenticationRequired if "authentication_required" in {code, error.code} else CardDeclined
     return kind(str(code), str(error.user_message or error), payment)
 
 
-def plain(thing: Any) -> Facts:
-    """A Stripe object as plain JSON: the SDK's Decimals become the strings that they were."""
-    told: Facts = json.loads(json.dumps(thing.to_dict() if hasattr(thing, "to_dict") else thing, default=str))
-    return told
+def to_plain(response: Any) -> StripeObject:
+    """Convert a response to plain JSON values; the SDK's Decimals become the strings that were received."""
+    data = response.to_dict() if hasattr(response, "to_dict") else response
+    plain: StripeObject = json.loads(json.dumps(data, default=str))
+    return plain
 
 
-def verified_event(payload: bytes, header: str | None) -> Facts:
-    """The event in a webhook's body, if one of our secrets signed it in the last 300 s.
+def construct_event(payload: bytes, header: str | None) -> StripeObject:
+    """The event in a webhook request whose signature is valid and at most 300 seconds old.
 
-    Several secrets are valid while one is rotated. Raises SignatureInvalid.
+    Several secrets are valid while one is being rotated
+    (https://docs.stripe.com/webhooks#roll-endpoint-secrets). Raises SignatureVerificationError.
     """
     for secret in settings.STRIPE_WEBHOOK_SECRETS:
         try:
@@ -118,95 +125,96 @@ def verified_event(payload: bytes, header: str | None) -> Facts:
             continue
         if isinstance(event, dict):
             return event
-    raise SignatureInvalid
+    raise SignatureVerificationError
 
 
-# Customers and cards
+# Customers and payment methods
 
 
 def create_customer(*, key: str, email: str, name: str, account: str) -> str:
-    """A customer at Stripe for an account; its id."""
+    """Create the customer of an account and return its id. `account` is the account's public id."""
     params = {"email": email, "name": name, "metadata": {"account": account}}
     return str(_call(lambda v1: v1.customers.create(params, {"idempotency_key": key}))["id"])
 
 
-def payment_method(payment_method_id: str) -> Facts:
+def retrieve_payment_method(payment_method_id: str) -> StripeObject:
     return _call(lambda v1: v1.payment_methods.retrieve(payment_method_id))
 
 
-def setup_intent(setup_intent_id: str) -> Facts:
+def retrieve_setup_intent(setup_intent_id: str) -> StripeObject:
     return _call(lambda v1: v1.setup_intents.retrieve(setup_intent_id))
 
 
-def prefer_card(*, key: str, customer: str, card: str) -> None:
-    """Make a saved card the one that subscriptions and automatic top-ups use."""
+def set_default_payment_method(*, key: str, customer: str, card: str) -> None:
+    """Use a saved card for invoices. A card saved on a subscription takes precedence for its invoices."""
     params = {"invoice_settings": {"default_payment_method": card}}
     _call(lambda v1: v1.customers.update(customer, params, {"idempotency_key": key}))
 
 
-def default_card(customer: str) -> Facts | None:
+def retrieve_default_payment_method(customer: str) -> StripeObject | None:
     """The customer's default payment method, or None."""
     expand = {"expand": ["invoice_settings.default_payment_method"]}
     found = _call(lambda v1: v1.customers.retrieve(customer, expand))
     return (found.get("invoice_settings") or {}).get("default_payment_method")
 
 
-def portal_url(*, customer: str, return_url: str) -> str:
-    """A one-time address of Stripe's own page for card, address and invoices."""
+def create_portal_session(*, customer: str, return_url: str) -> str:
+    """The short-lived URL of a customer portal session (https://docs.stripe.com/customer-management)."""
     params = {"customer": customer, "return_url": return_url}
     return str(_call(lambda v1: v1.billing_portal.sessions.create(params))["url"])
 
 
-# Checkout
+# Checkout sessions
 
 
-def create_checkout(*, key: str, params: Facts) -> Facts:
-    """A hosted payment page (billing.purchases.checkout says what stands on it)."""
+def create_checkout_session(*, key: str, params: StripeObject) -> StripeObject:
+    """Create a hosted payment page; billing.purchases.checkout builds the parameters."""
     return _call(lambda v1: v1.checkout.sessions.create(params, {"idempotency_key": key}))
 
 
-def checkout(session_id: str) -> Facts:
-    """A checkout as it is now, with its payment and that payment's charge."""
+def retrieve_checkout_session(session_id: str) -> StripeObject:
+    """A Checkout Session, expanded with its payment and that payment's latest charge."""
     expand = {"expand": ["payment_intent.latest_charge"]}
     return _call(lambda v1: v1.checkout.sessions.retrieve(session_id, expand))
 
 
-def expire_checkout(session_id: str) -> Facts:
-    """Close a payment page that nobody shall use any more. Raises Rejected when it is paid or closed."""
+def expire_checkout_session(session_id: str) -> StripeObject:
+    """Close an open payment page. Raises InvalidRequest when it is already complete or expired."""
     return _call(lambda v1: v1.checkout.sessions.expire(session_id))
 
 
-# Payments and refunds
+# Payments, refunds and disputes
 
 
-def charge_saved_card(*, key: str, params: Facts) -> Facts:
-    """Take money from a saved card without the person. Raises Declined, AuthenticationNeeded."""
-    told = {**params, "confirm": True, "off_session": True, "expand": ["latest_charge"]}
-    return _call(lambda v1: v1.payment_intents.create(told, {"idempotency_key": key}))
+def create_off_session_payment(*, key: str, params: StripeObject) -> StripeObject:
+    """Charge a saved card without the customer present. Raises CardDeclined, AuthenticationRequired."""
+    details = {**params, "confirm": True, "off_session": True, "expand": ["latest_charge"]}
+    return _call(lambda v1: v1.payment_intents.create(details, {"idempotency_key": key}))
 
 
-def payment(payment_id: str) -> Facts:
+def retrieve_payment_intent(payment_id: str) -> StripeObject:
+    """A PaymentIntent, expanded with its latest charge."""
     expand = {"expand": ["latest_charge"]}
     return _call(lambda v1: v1.payment_intents.retrieve(payment_id, expand))
 
 
-def create_refund(*, key: str, payment_id: str, amount: int, refund: str) -> Facts:
-    """Send money back. Raises Rejected when Stripe cannot."""
+def create_refund(*, key: str, payment_id: str, amount: int, refund: str) -> StripeObject:
+    """Refund part of a payment; `refund` is our refund's public id. Raises InvalidRequest."""
     params = {"payment_intent": payment_id, "amount": amount, "metadata": {"refund": refund}}
     return _call(lambda v1: v1.refunds.create(params, {"idempotency_key": key}))
 
 
-def refund(refund_id: str) -> Facts:
+def retrieve_refund(refund_id: str) -> StripeObject:
     return _call(lambda v1: v1.refunds.retrieve(refund_id))
 
 
-def refunds_of(charge_id: str) -> list[Facts]:
-    """The refunds of a charge, the newest 100."""
-    found: list[Facts] = _call(lambda v1: v1.refunds.list({"charge": charge_id, "limit": 100}))["data"]
+def list_refunds_of_charge(charge_id: str) -> list[StripeObject]:
+    """The newest 100 refunds of a charge."""
+    found: list[StripeObject] = _call(lambda v1: v1.refunds.list({"charge": charge_id, "limit": 100}))["data"]
     return found
 
 
-def dispute(dispute_id: str) -> Facts:
+def retrieve_dispute(dispute_id: str) -> StripeObject:
     return _call(lambda v1: v1.disputes.retrieve(dispute_id))
 
 
@@ -214,7 +222,7 @@ def dispute(dispute_id: str) -> Facts:
 
 
 def create_price(*, key: str, name: str, currency: str, amount: int, interval: str, plan: str) -> str:
-    """A price object for a plan's figure; its id."""
+    """Create the Price of a plan for an interval and currency and return its id."""
     params = {
         "currency": currency,
         "unit_amount": amount,
@@ -225,23 +233,31 @@ def create_price(*, key: str, name: str, currency: str, amount: int, interval: s
     return str(_call(lambda v1: v1.prices.create(params, {"idempotency_key": key}))["id"])
 
 
-def subscription(subscription_id: str) -> Facts:
+def retrieve_subscription(subscription_id: str) -> StripeObject:
+    """A Subscription, expanded with its latest invoice."""
     expand = {"expand": ["latest_invoice"]}
     return _call(lambda v1: v1.subscriptions.retrieve(subscription_id, expand))
 
 
-def update_subscription(*, key: str, subscription_id: str, params: Facts) -> Facts:
-    """Change a subscription. Raises Declined when the change costs money that the card does not give."""
-    told = {**params, "expand": ["latest_invoice"]}
-    return _call(lambda v1: v1.subscriptions.update(subscription_id, told, {"idempotency_key": key}))
+def update_subscription(*, key: str, subscription_id: str, params: StripeObject) -> StripeObject:
+    """Update a subscription. Raises CardDeclined when an immediate payment for the change fails."""
+    details = {**params, "expand": ["latest_invoice"]}
+    return _call(lambda v1: v1.subscriptions.update(subscription_id, details, {"idempotency_key": key}))
 
 
-def cancel_subscription_now(*, key: str, subscription_id: str) -> Facts:
+def cancel_subscription(*, key: str, subscription_id: str) -> StripeObject:
+    """Cancel a subscription immediately, without a refund."""
     return _call(lambda v1: v1.subscriptions.cancel(subscription_id, {}, {"idempotency_key": key}))
 
 
-def preview_change(*, customer: str, subscription_id: str, item: str, price: str, at: int) -> Facts:
-    """The invoice that a new period at that price, credited from that Unix second, would make."""
+def create_invoice_preview(
+    *, customer: str, subscription_id: str, item: str, price: str, at: int
+) -> StripeObject:
+    """The invoice of a new period at another price, with the old price credited from the second `at`.
+
+    Stripe prorates to the second: the update has to carry the same `proration_date` to cost the same
+    (https://docs.stripe.com/billing/subscriptions/prorations).
+    """
     details = {
         "items": [{"id": item, "price": price}],
         "billing_cycle_anchor": {"type": "now"},
@@ -252,51 +268,52 @@ def preview_change(*, customer: str, subscription_id: str, item: str, price: str
     return _call(lambda v1: v1.invoices.create_preview(params))
 
 
-def invoice(invoice_id: str) -> Facts:
+def retrieve_invoice(invoice_id: str) -> StripeObject:
+    """An Invoice, expanded with its payments."""
     expand = {"expand": ["payments"]}
     return _call(lambda v1: v1.invoices.retrieve(invoice_id, expand))
 
 
-# What happened since (reconciliation)
+# Lists of objects created since a time (reconciliation)
 
 
-def _walk(ask: Callable[[Any, Facts], Any], since: datetime) -> Iterator[Facts]:
-    params: Facts = {"limit": 100, "created": {"gte": int(since.timestamp())}}
-    page = _ask(lambda v1: ask(v1, params))
+def _paginate(fetch: Callable[[Any, StripeObject], Any], since: datetime) -> Iterator[StripeObject]:
+    """All objects created since a time, newest first (https://docs.stripe.com/api/pagination)."""
+    params: StripeObject = {"limit": 100, "created": {"gte": int(since.timestamp())}}
+    page = to_plain(_request(partial(_fetch_page, fetch, params)))
     while True:
-        found = plain(page)
-        yield from found["data"]
-        if not found.get("has_more"):
+        yield from page["data"]
+        if not page.get("has_more"):
             return
-        params = {**params, "starting_after": found["data"][-1]["id"]}
-        page = _ask(partial(_turn, ask, params))
+        params = {**params, "starting_after": page["data"][-1]["id"]}
+        page = to_plain(_request(partial(_fetch_page, fetch, params)))
 
 
-def _turn(ask: Callable[[Any, Facts], Any], params: Facts, v1: Any) -> Any:
-    return ask(v1, params)
+def _fetch_page(fetch: Callable[[Any, StripeObject], Any], params: StripeObject, v1: Any) -> Any:
+    return fetch(v1, params)
 
 
-def events_since(since: datetime) -> Iterator[Facts]:
-    """Stripe's events, newest first (Stripe keeps 30 days of them)."""
-    return _walk(lambda v1, params: v1.events.list(params), since)
+def list_events(since: datetime) -> Iterator[StripeObject]:
+    """Events created since a time, newest first. Stripe keeps 30 days (https://docs.stripe.com/api/events)."""
+    return _paginate(lambda v1, params: v1.events.list(params), since)
 
 
-def recent_events(limit: int) -> list[Facts]:
-    """The newest events (Stripe gives at most 100 at once)."""
+def list_recent_events(limit: int) -> list[StripeObject]:
+    """The newest events, at most 100."""
     return list(_call(lambda v1: v1.events.list({"limit": limit}))["data"])
 
 
-def payments_since(since: datetime) -> Iterator[Facts]:
-    return _walk(lambda v1, params: v1.payment_intents.list(params), since)
+def list_payment_intents(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.payment_intents.list(params), since)
 
 
-def checkouts_since(since: datetime) -> Iterator[Facts]:
-    return _walk(lambda v1, params: v1.checkout.sessions.list(params), since)
+def list_checkout_sessions(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.checkout.sessions.list(params), since)
 
 
-def refunds_since(since: datetime) -> Iterator[Facts]:
-    return _walk(lambda v1, params: v1.refunds.list(params), since)
+def list_refunds(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.refunds.list(params), since)
 
 
-def disputes_since(since: datetime) -> Iterator[Facts]:
-    return _walk(lambda v1, params: v1.disputes.list(params), since)
+def list_disputes(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.disputes.list(params), since)

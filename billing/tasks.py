@@ -34,8 +34,8 @@ def process_events() -> None:
 def deliver_notices() -> None:
     """What the ledger saw becomes mails; mails that wait are sent."""
     now = timezone.now()
-    low_credit_alerts.deliver_notices(now)
-    emails.deliver_due(now)
+    low_credit_alerts.queue_emails(now)
+    emails.send_due(now)
 
 
 @shared_task
@@ -55,7 +55,7 @@ def reconcile() -> None:
     """Compare Stripe's books with ours and mend what the webhooks missed."""
     try:
         reconciliation.run(timezone.now())
-    except stripe_gateway.Unreachable as error:
+    except stripe_gateway.StripeUnavailable as error:
         log.warning("reconciliation_postponed", error=str(error))
 
 

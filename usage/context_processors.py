@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import access, selectors
 from accounts.models import Account, Membership
 from billing import ledger
-from billing import selectors as billing_selectors
+from billing.subscriptions import plan_terms
 from core import colour
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Wording
@@ -132,7 +132,7 @@ class Portal:
     @cached_property
     def early_bird(self) -> str:
         """The badge of the account's plan; empty for plans without one."""
-        return billing_selectors.plan_terms(self.account.pk).badge if self.account else ""
+        return plan_terms.get(self.account.pk).badge if self.account else ""
 
     @cached_property
     def nav(self) -> list[NavItem]:

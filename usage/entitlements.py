@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from accounts.models import ProviderKey
-from billing import selectors
+from billing.subscriptions import plan_terms
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import lookup
 
@@ -34,7 +34,7 @@ class OwnKeyMissing(Exception):
 
 def unlimited_services(account_id: UUID) -> frozenset[str]:
     """The services that are unlimited in the account's plan."""
-    return selectors.plan_terms(account_id).unlimited_services
+    return plan_terms.get(account_id).unlimited_services
 
 
 def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool) -> str | None:

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import reverse
 
-from billing import selectors
 from billing.models import Allowance
+from billing.subscriptions import plan_terms
 from core.amounts import plain
 from core.fields import instant
 from pricing.models import Pack, Plan
@@ -19,7 +19,7 @@ from pricing.models import Pack, Plan
 
 def options(account_id: UUID, now: datetime) -> list[dict[str, Any]]:
     """The options in the form of the API's field `ways_on`: {"kind": "upgrade" | "wait" | "buy", …}."""
-    terms = selectors.plan_terms(account_id)
+    terms = plan_terms.get(account_id)
     return [*_upgrades(terms.plan), *_next_allowances(account_id, now), *_packs(paid_plan=terms.paid)]
 
 

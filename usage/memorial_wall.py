@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from accounts.models import Account
-from billing import selectors
 from billing.models import Subscription
+from billing.subscriptions import plan_terms
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
@@ -45,6 +45,6 @@ def members() -> Sequence[Member]:
 
 def set_listed(account: Account, *, listed: bool) -> None:
     """Add the account's name to the wall, or remove it. Raises NotEligible."""
-    if listed and not (exists() and selectors.plan_terms(account.pk).badge):
+    if listed and not (exists() and plan_terms.get(account.pk).badge):
         raise NotEligible
     Account.objects.filter(pk=account.pk).update(on_wall=listed)

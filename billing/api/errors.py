@@ -14,10 +14,10 @@ from core.problems import Problem, as_problem
 NAMED: tuple[type[Exception], ...] = (
     Refusal,
     previews.ChangeRefused,
-    previews.Stale,
+    previews.ConfirmationStale,
     lifecycle.PlanClosed,
-    stripe_sync.NotOurs,
-    stripe_gateway.StripeProblem,
+    stripe_sync.UnmatchedObject,
+    stripe_gateway.StripeError,
 )
 
 
@@ -36,9 +36,9 @@ def problem_of(error: Any) -> Problem:
         return as_problem(error)
     if isinstance(error, lifecycle.PlanClosed):
         return Problem(403, error.code, str(error))
-    if isinstance(error, stripe_gateway.Declined):
+    if isinstance(error, stripe_gateway.CardDeclined):
         return Problem(402, "payment_declined", str(error), decline_code=error.code)
-    if isinstance(error, stripe_gateway.Unreachable):
+    if isinstance(error, stripe_gateway.StripeUnavailable):
         return Problem(
             503,
             "payment_provider_unreachable",
@@ -48,7 +48,7 @@ def problem_of(error: Any) -> Problem:
             ),
             headers={"Retry-After": "5"},
         )
-    if isinstance(error, stripe_gateway.StripeProblem | stripe_sync.NotOurs):
+    if isinstance(error, stripe_gateway.StripeError | stripe_sync.UnmatchedObject):
         return Problem(
             502,
             "payment_provider_refused",

@@ -52,7 +52,7 @@ class Packs(Endpoint):
         paid_plan = selectors.has_paid_plan(account_of(request, query.get("account")))
         by_pack: dict[str, list[offers.PackOffer]] = {}
         for currency in offers.currencies():
-            for offer in offers.packs(currency=currency, paid_plan=paid_plan, now=self.now):
+            for offer in offers.list_packs(currency=currency, paid_plan=paid_plan, now=self.now):
                 by_pack.setdefault(offer.key, []).append(offer)
         return json_body.answer(whole([serializers.pack(found) for found in by_pack.values()]))
 

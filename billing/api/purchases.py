@@ -1,5 +1,6 @@
 """/checkouts and /purchases: payment pages, orders, refund requests."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
@@ -47,7 +48,7 @@ class Checkouts(Endpoint):
             "account": account,
             "buyer": request.user if isinstance(request.user, User) else None,
             "origin": Purchase.Origin.API,
-            "currency": offers.chosen_currency(body.get("currency")),
+            "currency": offers.resolve_currency(body.get("currency")),
             "key": f"api:{key}",
             "now": self.now,
         }
@@ -84,8 +85,8 @@ class Purchases(Endpoint):
             return {}
 
         answer = page(rows, query, keys=("created_at", "id"), shape=keep)
-        left = selectors.credits_left_of(found)
-        answer["data"] = [serializers.purchase(row, left.get(row.pk, selectors.NOTHING)) for row in found]
+        left = selectors.remaining_credits_by_purchase(found)
+        answer["data"] = [serializers.purchase(row, left.get(row.pk, Decimal(0))) for row in found]
         return json_body.answer(answer)
 
 

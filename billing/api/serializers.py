@@ -10,6 +10,7 @@ from billing import offers, selectors
 from billing.models import AlertSettings, AutoTopUp, Purchase, Refund, Subscription
 from billing.purchases import auto_top_up
 from billing.refunds import requests
+from billing.subscriptions import plan_terms
 from core import ids
 from core.amounts import plain
 from core.fields import instant, instant_or_none
@@ -129,7 +130,7 @@ def purchase_in_full(row: Purchase, now: datetime) -> dict[str, Any]:
         could: dict[str, Any] = {"amount": 0, "code": refusal.code}
     else:
         could = {"amount": sum_.amount, "credits": plain(sum_.credits), "until": instant(sum_.ends_at)}
-    return purchase(row, selectors.credits_left(row)) | {
+    return purchase(row, selectors.remaining_credits(row)) | {
         "refunds": [refund(one) for one in row.refunds.order_by("-created_at")],
         "refundable": could,
     }
@@ -151,7 +152,7 @@ def refund(row: Refund) -> dict[str, Any]:
 
 
 def subscription(row: Subscription) -> dict[str, Any]:
-    terms = selectors.plan_terms(row.account_id)
+    terms = plan_terms.get(row.account_id)
     return {
         "account": account_id(row.account_id),
         "plan": row.plan,
@@ -175,7 +176,7 @@ def subscription(row: Subscription) -> dict[str, Any]:
                 "period": quota.period,
                 "used": int(used),
             }
-            for quota, used in selectors.quotas_of(row.account_id)
+            for quota, used in selectors.quota_usage(row.account_id)
         ],
     }
 

@@ -23,13 +23,13 @@ class Alerts(Endpoint):
     @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.AlertsAnswer)
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, request_schemas.AccountQuery)
-        saved = low_credit_alerts.settings_of(account_of(request, query.get("account")))
+        saved = low_credit_alerts.get_settings(account_of(request, query.get("account")))
         return json_body.answer(serializers.alerts(saved))
 
     @extend_schema(request=request_schemas.AlertsInput, responses=response_schemas.AlertsAnswer)
     def put(self, request: Request) -> HttpResponse:
         body = request_schemas.AlertsInput.checked(request.data)
-        saved = low_credit_alerts.change(
+        saved = low_credit_alerts.save_settings(
             account_id=account_of(request, body.get("account")),
             enabled=body["enabled"],
             below=body["below"],
@@ -62,7 +62,7 @@ class AutoTopUp(Endpoint):
                 enabled=body["enabled"],
                 below=body.get("below", before.below),
                 pack=body.get("pack", before.pack),
-                currency=offers.chosen_currency(body.get("currency") or before.currency),
+                currency=offers.resolve_currency(body.get("currency") or before.currency),
                 monthly_amount=body.get("monthly_amount", before.monthly_amount),
                 monthly_count=body.get("monthly_count", before.monthly_count),
                 user=request.user if isinstance(request.user, User) else before.set_by,

@@ -60,7 +60,7 @@ class Change(Endpoint):
             account,
             plan_key=body["plan"],
             interval=body.get("interval", ""),
-            currency=offers.chosen_currency(body.get("currency")),
+            currency=offers.resolve_currency(body.get("currency")),
             now=self.now,
         )
 
@@ -131,7 +131,8 @@ def _preview_shape(shown: previews.Preview) -> dict[str, Any]:
         "takes_effect": instant(shown.takes_effect),
         "leaves_legacy": shown.leaves_legacy,
         "grants": [
-            {"label": one.label, "remaining": plain(one.remaining), "fate": one.fate} for one in shown.grants
+            {"label": grant.label, "remaining": plain(grant.remaining), "fate": grant.outcome}
+            for grant in shown.grants
         ],
-        "arrivals": [{"label": one.label, "credits": plain(one.credits)} for one in shown.arrivals],
+        "arrivals": [{"label": grant.label, "credits": plain(grant.credits)} for grant in shown.new_grants],
     }

@@ -12,11 +12,13 @@ from billing.ledger.models import (
     Notice,
     Wallet,
 )
-from billing.models.messages import Mail, Reconciliation, StripeEvent
-from billing.models.profile import BillingProfile, StripePrice
+from billing.models.notification import AlertSettings, Mail
+from billing.models.profile import BillingProfile
 from billing.models.promotion import InvitationCode, Promotion, Redemption, Referral
-from billing.models.purchase import AlertSettings, AutoTopUp, Dispute, InvoiceYear, Purchase, Refund
-from billing.models.subscription import PlanChange, Subscription
+from billing.models.purchase import AutoTopUp, InvoiceYear, Purchase
+from billing.models.refund import Dispute, Refund
+from billing.models.stripe_event import Reconciliation, StripeEvent
+from billing.models.subscription import PlanChange, StripePrice, Subscription
 
 __all__ = [
     "AlertSettings",

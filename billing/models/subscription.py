@@ -72,3 +72,23 @@ class PlanChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.left} -> {self.entered}"
+
+
+class StripePrice(models.Model):
+    """The price object at Stripe that stands for a plan's figure; a changed figure gets a new one."""
+
+    plan_key = models.CharField(max_length=100)
+    interval = models.CharField(max_length=5)
+    currency = models.CharField(max_length=3)
+    amount = models.BigIntegerField(help_text="Minor units.")
+    stripe_price_id = models.CharField(max_length=255, unique=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["plan_key", "interval", "currency", "amount"], name="one_stripe_price_a_figure"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan_key}/{self.interval} {self.amount} {self.currency}"

@@ -1,0 +1,1 @@
+"""E-mails to account owners, and the alerts and warnings that cause them."""

@@ -50,7 +50,7 @@ def queue(
         )
 
 
-def deliver_due(now: datetime, *, limit: int = 200) -> int:
+def send_due(now: datetime, *, limit: int = 200) -> int:
     """Send what waits; the number sent. Two runs at once never send the same mail."""
     due = Mail.objects.filter(_free(now), sent_at=None).order_by("id")
     return sum(_deliver(mail_id, now) for mail_id in due.values_list("pk", flat=True)[:limit])

@@ -19,7 +19,7 @@ from pricing.catalogue import cache as catalogue_cache
 _TEMPLATES = {Notice.Kind.LOW: "credits_low", Notice.Kind.DEPLETED: "credits_depleted"}
 
 
-def start(*, account_id: UUID, now: datetime) -> None:
+def create_settings(*, account_id: UUID, now: datetime) -> None:
     """A new account's alert, at the catalogue's threshold. Safe to repeat."""
     below = catalogue_cache.current().policies.low_credits_below
     _settings, created = AlertSettings.objects.get_or_create(
@@ -29,13 +29,13 @@ def start(*, account_id: UUID, now: datetime) -> None:
         ledger.set_warning(account_id=account_id, below=below, now=now)
 
 
-def settings_of(account_id: UUID) -> AlertSettings:
+def get_settings(account_id: UUID) -> AlertSettings:
     """The account's settings; unsaved defaults when it never had any."""
     found = AlertSettings.objects.filter(pk=account_id).first()
     return found or AlertSettings(account_id=account_id, enabled=False)
 
 
-def change(
+def save_settings(
     *,
     account_id: UUID,
     enabled: bool,
@@ -59,7 +59,7 @@ def change(
     return saved
 
 
-def deliver_notices(now: datetime, *, limit: int = 500) -> int:
+def queue_emails(now: datetime, *, limit: int = 500) -> int:
     """Turn what the ledger saw into mails; the number of notices handled."""
     waiting = Notice.objects.filter(handled_at=None).order_by("pk").values_list("pk", flat=True)
     return sum(_handle(notice_id, now) for notice_id in waiting[:limit])
@@ -72,7 +72,7 @@ def _handle(notice_id: int, now: datetime) -> bool:
         if notice is None:
             return False
         template = _TEMPLATES.get(Notice.Kind(notice.kind))
-        wanted = settings_of(notice.account_id)
+        wanted = get_settings(notice.account_id)
         if template and wanted.enabled and wanted.by_email:
             _tell(notice, template, wanted, now)
         Notice.objects.filter(pk=notice.pk).update(handled_at=now)

@@ -14,11 +14,11 @@ from accounts import selectors as accounts
 from accounts.models import Account
 from billing import offers, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 
 
 def ensure_customer(account: Account, *, email: str = "") -> str:
-    """The account's Stripe customer id, created if needed. Raises stripe_gateway.StripeProblem."""
+    """The account's Stripe customer id, created if needed. Raises stripe_gateway.StripeError."""
     profile, _created = BillingProfile.objects.get_or_create(account=account)
     if profile.stripe_customer_id:
         return str(profile.stripe_customer_id)
@@ -34,14 +34,14 @@ def ensure_customer(account: Account, *, email: str = "") -> str:
 
 
 def setup_page_url(account: Account, *, key: str) -> str:
-    """URL of Stripe's page that saves a card for automatic top-ups. Raises stripe_gateway.StripeProblem."""
+    """URL of Stripe's page that saves a card for automatic top-ups. Raises stripe_gateway.StripeError."""
     return_url = f"{settings.SITE_URL}{reverse('card_saved')}"
-    session = stripe_gateway.create_checkout(
+    session = stripe_gateway.create_checkout_session(
         key=f"card:{account.pk.hex}:{key}",
         params={
             "mode": "setup",
             "customer": ensure_customer(account),
-            "currency": offers.chosen_currency(None),
+            "currency": offers.resolve_currency(None),
             "metadata": {"account": account.public_id},
             "success_url": f"{return_url}?session={{CHECKOUT_SESSION_ID}}",
             "cancel_url": f"{settings.SITE_URL}{reverse('auto_top_up')}",
@@ -51,16 +51,16 @@ def setup_page_url(account: Account, *, key: str) -> str:
     return str(session["url"])
 
 
-def fetch_saved_card(session: Facts) -> Facts | None:
+def fetch_saved_card(session: StripeObject) -> StripeObject | None:
     """Fetch from Stripe the payment method that a completed setup session saved."""
     setup_id = session.get("setup_intent")
     if not setup_id or session.get("status") != "complete":
         return None
-    card_id = stripe_gateway.setup_intent(str(setup_id)).get("payment_method")
-    return stripe_gateway.payment_method(str(card_id)) if card_id else None
+    card_id = stripe_gateway.retrieve_setup_intent(str(setup_id)).get("payment_method")
+    return stripe_gateway.retrieve_payment_method(str(card_id)) if card_id else None
 
 
-def save_card(account_id: UUID, method: Facts) -> None:
+def save_card(account_id: UUID, method: StripeObject) -> None:
     """Store a saved card. A card other than the one that failed ends the pause of automatic top-up."""
     card = method.get("card") or {}
     fingerprint = str(card.get("fingerprint") or method["id"])
@@ -82,15 +82,15 @@ def save_card(account_id: UUID, method: Facts) -> None:
 def save_card_from_session(account: Account, session_id: str) -> bool:
     """Fetch a setup session and store its card as the preferred one; False when no card was saved.
 
-    A session of another account returns False. Raises stripe_gateway.StripeProblem.
+    A session of another account returns False. Raises stripe_gateway.StripeError.
     """
-    session = stripe_gateway.checkout(session_id)
+    session = stripe_gateway.retrieve_checkout_session(session_id)
     owner = (session.get("metadata") or {}).get("account")
     method = fetch_saved_card(session) if owner == account.public_id else None
     if method is None:
         return False
     profile = BillingProfile.objects.get(account=account)
-    stripe_gateway.prefer_card(
+    stripe_gateway.set_default_payment_method(
         key=f"prefer:{account.pk.hex}:{method['id']}",
         customer=str(profile.stripe_customer_id),
         card=str(method["id"]),
@@ -100,7 +100,7 @@ def save_card_from_session(account: Account, session_id: str) -> bool:
 
 
 def portal_url(account: Account) -> str:
-    """URL of Stripe's customer portal: card, address and invoices. Raises stripe_gateway.StripeProblem."""
-    return stripe_gateway.portal_url(
+    """URL of Stripe's customer portal: card, address and invoices. Raises stripe_gateway.StripeError."""
+    return stripe_gateway.create_portal_session(
         customer=ensure_customer(account), return_url=f"{settings.SITE_URL}{reverse('billing')}"
     )

@@ -20,7 +20,7 @@ from billing.models import AutoTopUp, Purchase, Subscription
 from billing.notifications import emails
 from billing.payments import clawbacks, invoices
 from billing.promotions import redemption, referrals
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 from core.amounts import plain
 from pricing.models import Pack, Plan
 
@@ -44,10 +44,10 @@ class AppliedIntent:
 
     purchase: Purchase
     changed: bool  # whether the purchase's status changed; False for a repeated or older event
-    error: Facts  # the intent's last_payment_error; empty when there is none
+    error: StripeObject  # the intent's last_payment_error; empty when there is none
 
 
-def apply_payment_intent(intent: Facts, now: datetime) -> AppliedIntent | None:
+def apply_payment_intent(intent: StripeObject, now: datetime) -> AppliedIntent | None:
     """Bring the purchase named in a payment intent's metadata to the intent's status. None: there is none.
 
     Only automatic top-ups follow an intent that has not succeeded, because they have one attempt. On a
@@ -161,7 +161,7 @@ def lock_purchase(purchase_id: UUID) -> Purchase:
     return Purchase.objects.select_for_update(of=("self",)).select_related("account").get(pk=purchase_id)
 
 
-def _payment_of(intent: Facts) -> Payment:
+def _payment_of(intent: StripeObject) -> Payment:
     charge = intent.get("latest_charge")
     charge = charge if isinstance(charge, dict) else {}
     return Payment(

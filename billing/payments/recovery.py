@@ -10,7 +10,7 @@ from typing import Any
 
 from accounts.models import Account
 from billing.models import Purchase
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 from core import amounts
 
 
@@ -26,24 +26,24 @@ def stripe_metadata(purchase: Purchase) -> dict[str, str]:
     }
 
 
-def is_missing(intent: Facts) -> bool:
+def is_missing(intent: StripeObject) -> bool:
     """Whether an automatic payment names a purchase that is not in the database."""
     metadata = intent.get("metadata") or {}
     return "credits" in metadata and Purchase.with_public_id(str(metadata.get("purchase", ""))) is None
 
 
-def restore_from_session(session: Facts) -> Purchase | None:
+def restore_from_session(session: StripeObject) -> Purchase | None:
     """Restore a purchase from its Checkout session; None when the metadata is not ours."""
     fields = {"amount": int(session["amount_total"]), "origin": Purchase.Origin.PAGE}
     return _restore(session, fields | {"stripe_session_id": session["id"]})
 
 
-def restore_from_intent(intent: Facts) -> Purchase | None:
+def restore_from_intent(intent: StripeObject) -> Purchase | None:
     """Restore an automatic top-up's purchase from its payment intent; None when the metadata is not ours."""
     return _restore(intent, {"amount": int(intent["amount"]), "origin": Purchase.Origin.AUTO_TOP_UP})
 
 
-def _restore(stripe_object: Facts, fields: dict[str, Any]) -> Purchase | None:
+def _restore(stripe_object: StripeObject, fields: dict[str, Any]) -> Purchase | None:
     metadata = stripe_object.get("metadata") or {}
     purchase_id = Purchase.uuid_of(str(metadata.get("purchase", "")))
     account = Account.with_public_id(str(metadata.get("account", "")))
@@ -57,7 +57,7 @@ def _restore(stripe_object: Facts, fields: dict[str, Any]) -> Purchase | None:
 
 
 def _fields_of(
-    stripe_object: Facts, metadata: dict[str, Any], account: Account, credits: Decimal
+    stripe_object: StripeObject, metadata: dict[str, Any], account: Account, credits: Decimal
 ) -> dict[str, Any]:
     return {
         "account": account,

@@ -106,12 +106,12 @@ def change_settings(
 def _price_of(account_id: UUID, pack: str, currency: str, now: datetime) -> int:
     paid_plan = selectors.has_paid_plan(account_id)
     try:
-        return offers.pack(key=pack, currency=currency, paid_plan=paid_plan, now=now).amount
-    except offers.OfferGone as error:
+        return offers.get_pack(key=pack, currency=currency, paid_plan=paid_plan, now=now).amount
+    except offers.UnknownOffer as error:
         raise SettingsInvalid("pack", "unknown_offer", str(error)) from error
-    except offers.PaidPlanNeeded as error:
+    except offers.PaidPlanRequired as error:
         raise SettingsInvalid("pack", error.code, str(error)) from error
-    except offers.CurrencyUnknown as error:
+    except offers.UnknownCurrency as error:
         raise SettingsInvalid("currency", error.code, str(error)) from error
 
 
@@ -194,13 +194,13 @@ def _create_purchase(settings: AutoTopUp, now: datetime) -> tuple[Purchase | Non
     if (outcome := _pause(settings, now)) is not None:
         return None, outcome
     try:
-        offer = offers.pack(
+        offer = offers.get_pack(
             key=settings.pack,
             currency=settings.currency,
             paid_plan=selectors.has_paid_plan(settings.pk),
             now=now,
         )
-    except (offers.OfferGone, offers.CurrencyUnknown, offers.PaidPlanNeeded):
+    except (offers.UnknownOffer, offers.UnknownCurrency, offers.PaidPlanRequired):
         return None, Outcome.OFFER_GONE
     if (outcome := _limit_reached(settings, offer.amount, now)) is not None:
         return None, outcome
@@ -255,7 +255,7 @@ def _charge(purchase: Purchase, now: datetime) -> str:
     profile = BillingProfile.objects.get(pk=purchase.account_id)
     account = Account.objects.get(pk=purchase.account_id)
     try:
-        intent = stripe_gateway.charge_saved_card(
+        intent = stripe_gateway.create_off_session_payment(
             key=purchase.idempotency_key,
             params={
                 "amount": purchase.amount,
@@ -270,11 +270,11 @@ def _charge(purchase: Purchase, now: datetime) -> str:
                 },
             },
         )
-    except stripe_gateway.Unreachable:
+    except stripe_gateway.StripeUnavailable:
         return Outcome.UNREACHABLE
-    except stripe_gateway.AuthenticationNeeded as error:
+    except stripe_gateway.AuthenticationRequired as error:
         return _fail(purchase, str(error), Outcome.AUTHENTICATE, now)
-    except stripe_gateway.StripeProblem as error:
+    except stripe_gateway.StripeError as error:
         return _fail(purchase, str(error), Outcome.DECLINED, now)
     with transaction.atomic():
         applied = fulfilment.apply_payment_intent(intent, now)

@@ -14,13 +14,13 @@ from django.urls import reverse
 from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
-from billing.stripe_gateway import Facts
-from billing.subscriptions import stripe_prices, stripe_sync
+from billing.stripe_gateway import StripeObject
+from billing.subscriptions import stripe_sync
 from core import locks
 from pricing.catalogue import cache as catalogue_cache
 
 # Type of Stripe's bank transfers by currency; other currencies do not offer the method.
-_BANK_TRANSFERS: dict[str, Facts] = {
+_BANK_TRANSFERS: dict[str, StripeObject] = {
     "usd": {"type": "us_bank_transfer"},
     "eur": {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}},
     "gbp": {"type": "gb_bank_transfer"},
@@ -33,7 +33,7 @@ MAX_URL_LENGTH = 2000
 def open_page(purchase: Purchase, now: datetime) -> str:
     """URL of the payment page, or of the result if nothing is left to pay. Safe to repeat: same page.
 
-    Raises stripe_gateway.StripeProblem.
+    Raises stripe_gateway.StripeError.
     """
     if purchase.settled or purchase.status == Purchase.Status.PENDING:
         return return_url(purchase)
@@ -52,7 +52,7 @@ def open_page(purchase: Purchase, now: datetime) -> str:
 
 def _create_session(purchase: Purchase) -> None:
     customer = cards.ensure_customer(purchase.account, email=_email(purchase))
-    session = stripe_gateway.create_checkout(
+    session = stripe_gateway.create_checkout_session(
         key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
     )
     purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
@@ -60,18 +60,18 @@ def _create_session(purchase: Purchase) -> None:
 
 
 def refresh_from_stripe(purchase: Purchase, now: datetime) -> Purchase:
-    """Fetch the Checkout session of an open purchase and apply it. Raises stripe_gateway.StripeProblem."""
+    """Fetch the Checkout session of an open purchase and apply it. Raises stripe_gateway.StripeError."""
     if purchase.settled or not purchase.stripe_session_id:
         return purchase
-    session = stripe_gateway.checkout(purchase.stripe_session_id)
+    session = stripe_gateway.retrieve_checkout_session(purchase.stripe_session_id)
     if session.get("mode") == "subscription" and session.get("subscription"):
-        stripe_sync.sync(str(session["subscription"]), now)
+        stripe_sync.synchronize(str(session["subscription"]), now)
     apply_session(purchase, session, now)
     purchase.refresh_from_db()
     return purchase
 
 
-def apply_session(purchase: Purchase, session: Facts, now: datetime) -> None:
+def apply_session(purchase: Purchase, session: StripeObject, now: datetime) -> None:
     """Bring a purchase to the status of its Checkout session, from a response of Stripe or an event."""
     if session.get("mode") == "subscription":
         # The payment of a plan is recorded from its invoice (subscriptions.stripe_sync).
@@ -90,13 +90,13 @@ def apply_session(purchase: Purchase, session: Facts, now: datetime) -> None:
 def cancel(purchase: Purchase, now: datetime) -> Purchase:
     """Cancel a purchase: its Checkout session is expired first, so that it cannot be paid afterwards.
 
-    A purchase that was paid in the meantime stays paid. Raises stripe_gateway.Unreachable.
+    A purchase that was paid in the meantime stays paid. Raises stripe_gateway.StripeUnavailable.
     """
     if purchase.stripe_session_id and purchase.status == Purchase.Status.CREATED:
         try:
-            session = stripe_gateway.expire_checkout(purchase.stripe_session_id)
-        except stripe_gateway.Rejected:
-            session = stripe_gateway.checkout(purchase.stripe_session_id)
+            session = stripe_gateway.expire_checkout_session(purchase.stripe_session_id)
+        except stripe_gateway.InvalidRequest:
+            session = stripe_gateway.retrieve_checkout_session(purchase.stripe_session_id)
         apply_session(purchase, session, now)
     else:
         fulfilment.mark_cancelled(purchase.pk, now)
@@ -108,9 +108,9 @@ def return_url(purchase: Purchase) -> str:
     return f"{settings.SITE_URL}{reverse('purchase_return', args=[purchase.public_id])}"
 
 
-def _payment(session: Facts) -> fulfilment.Payment:
+def _payment(session: StripeObject) -> fulfilment.Payment:
     intent = session.get("payment_intent")
-    expanded: Facts = intent if isinstance(intent, dict) else {}
+    expanded: StripeObject = intent if isinstance(intent, dict) else {}
     charge = expanded.get("latest_charge")
     charge = charge if isinstance(charge, dict) else {}
     return fulfilment.Payment(
@@ -123,7 +123,7 @@ def _payment(session: Facts) -> fulfilment.Payment:
     )
 
 
-def _method(session: Facts) -> str:
+def _method(session: StripeObject) -> str:
     """Type of the payment method that was used; empty when the session does not say."""
     intent = session.get("payment_intent")
     charge = intent.get("latest_charge") if isinstance(intent, dict) else None
@@ -134,7 +134,7 @@ def _method(session: Facts) -> str:
     return str(types[0]) if len(types) == 1 else ""
 
 
-def _instructions_url(session: Facts) -> str:
+def _instructions_url(session: StripeObject) -> str:
     """URL of Stripe's page with the bank details, if the buyer chose a bank transfer."""
     intent = session.get("payment_intent")
     action = intent.get("next_action") if isinstance(intent, dict) else None
@@ -142,7 +142,7 @@ def _instructions_url(session: Facts) -> str:
     return str(instructions.get("hosted_instructions_url") or "")[:MAX_URL_LENGTH]
 
 
-def _params(purchase: Purchase, customer: str) -> Facts:
+def _params(purchase: Purchase, customer: str) -> StripeObject:
     metadata = {"purchase": purchase.public_id, "account": purchase.account.public_id}
     cancel_url = f"{settings.SITE_URL}{reverse('purchase_left', args=[purchase.public_id])}"
     params: dict[str, Any] = {
@@ -153,7 +153,7 @@ def _params(purchase: Purchase, customer: str) -> Facts:
         "cancel_url": cancel_url,
     }
     if purchase.kind == Purchase.Kind.PLAN:
-        price = stripe_prices.price_of(
+        price = stripe_sync.ensure_price(
             plan_key=purchase.offer,
             interval=purchase.interval,
             currency=purchase.currency,
@@ -172,7 +172,7 @@ def _params(purchase: Purchase, customer: str) -> Facts:
     }
 
 
-def _line_item(purchase: Purchase) -> Facts:
+def _line_item(purchase: Purchase) -> StripeObject:
     """One line item for all packs, because a discount need not divide by the quantity."""
     brand = catalogue_cache.current().brand
     name = f"{brand.name}: {purchase.label}" if brand else purchase.label
@@ -184,10 +184,10 @@ def _line_item(purchase: Purchase) -> Facts:
     return {"price_data": data, "quantity": 1}
 
 
-def payment_method_params(currency: str) -> Facts:
+def payment_method_params(currency: str) -> StripeObject:
     """The catalogue's payment methods, without those that Stripe does not offer in this currency."""
     methods = list(catalogue_cache.current().policies.payment_methods)
-    options: dict[str, Facts] = {}
+    options: dict[str, StripeObject] = {}
     if "customer_balance" in methods:
         if currency in _BANK_TRANSFERS:
             options["customer_balance"] = {

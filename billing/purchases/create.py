@@ -17,7 +17,7 @@ from accounts.models import Account, User
 from billing import offers, selectors
 from billing.models import Purchase, Subscription
 from billing.promotions import redemption
-from billing.subscriptions import lifecycle
+from billing.subscriptions import lifecycle, plan_terms
 from core.amounts import plain
 from core.errors import Refusal
 
@@ -97,8 +97,8 @@ def pack_purchase(
 
     `shown` is the price of one pack shown to the buyer, in minor units; if it has changed, nothing is
     created.
-    Raises PurchaseInvalid, PurchaseKeyReused, PriceChanged, offers.OfferGone, offers.CurrencyUnknown,
-    offers.PaidPlanNeeded, redemption.CodeRefused.
+    Raises PurchaseInvalid, PurchaseKeyReused, PriceChanged, offers.UnknownOffer, offers.UnknownCurrency,
+    offers.PaidPlanRequired, redemption.CodeRefused.
     """
     details = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
     if (existing := _existing(account, key, details)) is not None:
@@ -109,7 +109,7 @@ def pack_purchase(
             "out_of_range",
             _("You can buy between 1 and %(most)s packs at once.") % {"most": MAX_PACKS},
         )
-    offer = offers.pack(
+    offer = offers.get_pack(
         key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now
     )
     if shown is not None and shown != offer.amount:
@@ -156,17 +156,17 @@ def plan_purchase(
     """Create the purchase of a plan; the subscription begins when its first invoice is paid.
 
     `shown` is the price shown to the buyer, in minor units; if it has changed, nothing is created.
-    Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.OfferGone,
-    offers.CurrencyUnknown, lifecycle.PlanClosed.
+    Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.UnknownOffer,
+    offers.UnknownCurrency, lifecycle.PlanClosed.
     """
     details = {"plan": plan_key, "interval": interval, "currency": currency}
     if (existing := _existing(account, key, details)) is not None:
         return existing
-    plan, amount = offers.plan_to_buy(key=plan_key, interval=interval, currency=currency)
+    plan, amount = offers.get_plan_price(key=plan_key, interval=interval, currency=currency)
     if shown is not None and shown != amount:
         raise PriceChanged
     with transaction.atomic():
-        _require_new_subscription(lifecycle.locked(account.pk), confirm)
+        _require_new_subscription(lifecycle.lock_subscription(account.pk), confirm)
         purchase, created = Purchase.objects.get_or_create(
             account=account,
             idempotency_key=key,
@@ -190,7 +190,7 @@ def plan_purchase(
 def _require_new_subscription(subscription: Subscription, confirm: bool) -> None:
     if subscription.paid:
         raise AlreadySubscribed
-    if not confirm and selectors.plan_terms(subscription.account_id).legacy:
+    if not confirm and plan_terms.get(subscription.account_id).legacy:
         raise ConfirmationNeeded
 
 

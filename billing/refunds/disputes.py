@@ -12,10 +12,10 @@ from billing.models import Dispute, Purchase
 from billing.notifications import emails
 from billing.payments import clawbacks, fulfilment
 from billing.promotions import referrals
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 
 
-def apply_stripe_dispute(facts: Facts, now: datetime) -> Dispute | None:
+def apply_stripe_dispute(facts: StripeObject, now: datetime) -> Dispute | None:
     """Bring a dispute to its status at Stripe, creating it if needed. None: no purchase has its payment."""
     payment = facts.get("payment_intent")
     payment_id = payment["id"] if isinstance(payment, dict) else payment
@@ -66,6 +66,6 @@ def _apply_status(dispute: Dispute, purchase: Purchase, status: str, is_new: boo
         )
 
 
-def _evidence_due_at(facts: Facts) -> datetime | None:
+def _evidence_due_at(facts: StripeObject) -> datetime | None:
     seconds = (facts.get("evidence_details") or {}).get("due_by")
     return datetime.fromtimestamp(int(seconds), tz=UTC) if seconds else None

@@ -23,7 +23,7 @@ from billing.models import Purchase, Refund
 from billing.notifications import emails
 from billing.payments import clawbacks, fulfilment
 from billing.promotions import referrals
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 from core.amounts import plain
 from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
@@ -71,7 +71,7 @@ def refundable(purchase: Purchase, now: datetime) -> Refundable:
         )
     if purchase.refunds.filter(status__in=Refund.OPEN).exists():
         raise RefundRefused("already_requested", _("A refund for this purchase was already requested."))
-    credits = selectors.credits_left(purchase)
+    credits = selectors.remaining_credits(purchase)
     amount = amount_for(purchase, credits)
     if amount <= 0 or not purchase.stripe_payment_id:
         raise RefundRefused("nothing_unspent", _("All credits of this purchase have been spent."))
@@ -152,9 +152,9 @@ def send(refund: Refund, now: datetime) -> Refund:
         facts = stripe_gateway.create_refund(
             key=refund.key, payment_id=str(payment), amount=refund.amount, refund=refund.public_id
         )
-    except stripe_gateway.Unreachable as error:
+    except stripe_gateway.StripeUnavailable as error:
         Refund.objects.filter(pk=refund.pk).update(trouble=str(error)[:500])
-    except stripe_gateway.StripeProblem as error:
+    except stripe_gateway.StripeError as error:
         mark_failed(refund.pk, str(error), now)
     else:
         apply_stripe_refund(facts, now)
@@ -173,7 +173,7 @@ def send_approved(now: datetime) -> int:
 # Updates received from Stripe
 
 
-def apply_stripe_refund(facts: Facts, now: datetime) -> Refund | None:
+def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
     """Bring a refund to its status at Stripe, creating it if needed. None: no purchase has its payment."""
     with transaction.atomic():
         refund = _find(facts) or _create_from_stripe(facts, now)
@@ -225,14 +225,14 @@ def mark_failed(refund_id: UUID, reason: str, now: datetime) -> None:
         _queue_email(refund, "refund_failed", now)
 
 
-def failed_first(refunds: Iterable[Facts]) -> list[Facts]:
+def failed_first(refunds: Iterable[StripeObject]) -> list[StripeObject]:
     """Stripe's refunds in the order of application: a failed one frees the amount for the next."""
     return sorted(
         refunds, key=lambda refund: (refund.get("status") not in FAILED_AT_STRIPE, refund.get("created") or 0)
     )
 
 
-def _find(facts: Facts) -> Refund | None:
+def _find(facts: StripeObject) -> Refund | None:
     """The refund with Stripe's id, else the one named in the metadata of our call.
 
     A refund that was marked as failed without Stripe's id is not found by its name: if its money has left
@@ -247,7 +247,7 @@ def _find(facts: Facts) -> Refund | None:
     return named
 
 
-def _create_from_stripe(facts: Facts, now: datetime) -> Refund | None:
+def _create_from_stripe(facts: StripeObject, now: datetime) -> Refund | None:
     """Record a refund made in Stripe's dashboard, or missing here after an older backup was restored."""
     refunded = Purchase.objects.filter(stripe_payment_id=facts.get("payment_intent") or "-").first()
     if refunded is None:

@@ -1,0 +1,1 @@
+"""Admin classes of billing and the revenue report."""

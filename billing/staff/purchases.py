@@ -192,7 +192,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             actor = f"{request.user}: {form.cleaned_data['reason']}"[:200]
             plan = form.cleaned_data["plan"]
             try:
-                lifecycle.place(account=row.account, plan_key=plan.key, actor=actor, now=timezone.now())
+                lifecycle.assign_plan(account=row.account, plan_key=plan.key, actor=actor, now=timezone.now())
                 messages.success(request, _("The account is on %(plan)s.") % {"plan": plan.name})
             except lifecycle.PlanClosed as refusal:
                 messages.error(request, str(refusal))

@@ -62,7 +62,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
     def run_now(self, request: HttpRequest) -> HttpResponse:
         try:
             report = reconciliation.run(timezone.now())
-        except stripe_gateway.StripeProblem as error:
+        except stripe_gateway.StripeError as error:
             messages.error(request, _("Stripe cannot be reached: %(error)s") % {"error": error})
         else:
             words = _("Comparison finished.") if report else _("Another comparison is already running.")

@@ -1,27 +1,29 @@
-"""Which plan an account has: the only place that changes it.
+"""The state of an account's subscription and the ledger's terms of its plan; the only writer of both.
 
-Invariants: a change holds the subscription's row, so two changes run one after the other; row, history and
-the ledger's allowances change together or not at all; a legacy plan is kept by who has it and cannot be
-entered, and one that was left cannot even be given back by staff; free and legacy plans need no Stripe.
+Invariants: a change holds a lock on the subscription's row, so that two changes run one after the other; the
+row, the history and the ledger's allowances change in one transaction; an account keeps its legacy plan but
+nobody can subscribe to one, and staff cannot assign a legacy plan that the account has left. An allowance's
+key contains its plan's key, so that leaving a plan and returning within a period grants nothing twice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
-from billing import selectors
-from billing.models import PlanChange, Subscription
-from billing.subscriptions import terms
+from billing import ledger
+from billing.models import Limit, PlanChange, Subscription
+from billing.subscriptions import plan_terms, proration
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
 
 class PlanClosed(Exception):
-    """A plan that nobody can enter: legacy, or no longer offered."""
+    """The plan is a legacy plan or is no longer offered."""
 
     code = "plan_closed"
 
@@ -29,17 +31,17 @@ class PlanClosed(Exception):
         super().__init__(_("This plan is no longer offered. See the Plans page for available plans."))
 
 
-class LegacyLeft(PlanClosed):
-    """The account had this legacy plan and left it: there is no way back."""
+class LegacyPlanLeft(PlanClosed):
+    """The account left this legacy plan before and cannot return to it."""
 
 
 class NoFreePlan(Exception):
-    """The catalogue names no free plan: an account cannot be opened, nor fall back from a paid plan."""
+    """The catalogue has no free plan, which new accounts and ended subscriptions need."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Paid:
-    """What Stripe says of a paid plan. Times are the paid period's; `amount` minor units each interval."""
+class PaidPeriod:
+    """The paid plan and period of a Stripe subscription. `amount`: minor units each interval."""
 
     interval: str
     currency: str
@@ -49,7 +51,7 @@ class Paid:
     paid_until: datetime
     stripe_subscription_id: str
     stripe_item_id: str
-    prorated_at: datetime | None = None  # from when an upgrade credited the plan before
+    prorated_at: datetime | None = None  # when an upgrade's credit for the old price begins
 
 
 def free_plan() -> Plan:
@@ -60,13 +62,16 @@ def free_plan() -> Plan:
     return plan
 
 
-def locked(account_id: UUID) -> Subscription:
-    """The account's subscription, held until the transaction ends. Raises Subscription.DoesNotExist."""
+def lock_subscription(account_id: UUID) -> Subscription:
+    """The account's subscription, locked until the transaction ends. Raises Subscription.DoesNotExist."""
     return Subscription.objects.select_for_update().get(account_id=account_id)
 
 
-def start(*, account: Account, plan: Plan, now: datetime, once: bool) -> Subscription:
-    """A new account's first plan, without Stripe. Safe to repeat: what exists is left as it is."""
+def create_subscription(*, account: Account, plan: Plan, now: datetime, once: bool) -> Subscription:
+    """Put a new account on its first plan, without Stripe. Idempotent: an existing subscription is returned.
+
+    `once`: whether to grant the plan's one-time allowances.
+    """
     with transaction.atomic():
         subscription, created = Subscription.objects.get_or_create(
             account=account,
@@ -79,8 +84,8 @@ def start(*, account: Account, plan: Plan, now: datetime, once: bool) -> Subscri
             },
         )
         if created:
-            _note(account.pk, "", plan, "account opened", "", now)
-            terms.apply(
+            _record_change(account.pk, "", plan, "account opened", "", now)
+            apply_to_ledger(
                 plan,
                 account_id=account.pk,
                 anchor_at=now,
@@ -89,38 +94,38 @@ def start(*, account: Account, plan: Plan, now: datetime, once: bool) -> Subscri
                 carry_over=False,
                 now=now,
             )
-    selectors.forget_terms(account.pk)
+    plan_terms.forget(account.pk)
     return subscription
 
 
-def enter(
+def change_plan(
     subscription: Subscription,
     plan: Plan,
     *,
     now: datetime,
     reason: str,
     actor: str = "",
-    paid: Paid | None = None,
+    paid: PaidPeriod | None = None,
 ) -> None:
-    """Put a locked subscription on a plan (or on the next period of the same one): the one way to change it.
+    """Put a locked subscription on another plan, or on the next period of the same one.
 
     Without `paid` the plan costs nothing. An upgrade to a plan that carries over keeps unspent credits.
-    Raises PlanClosed, LegacyLeft.
+    Raises PlanClosed, LegacyPlanLeft.
     """
     if plan.key != subscription.plan:
         _require_open(subscription, plan)
-    _enter(subscription, plan, now, reason, actor, paid)
+    _change_plan(subscription, plan, now, reason, actor, paid)
 
 
-def _enter(
-    subscription: Subscription, plan: Plan, now: datetime, reason: str, actor: str, paid: Paid | None
+def _change_plan(
+    subscription: Subscription, plan: Plan, now: datetime, reason: str, actor: str, paid: PaidPeriod | None
 ) -> None:
-    left = subscription.plan
+    previous = subscription.plan
     if paid:
-        now = max(now, paid.period_start)  # Stripe answers a second later than it was asked
-    replaced = _replaced(subscription, plan, paid, now)
-    if plan.key != left:
-        _note(subscription.account_id, left, plan, reason, actor, now)
+        now = max(now, paid.period_start)  # the period may begin a second after the request was sent
+    replaced = _replaced_plan(subscription, plan, paid, now)
+    if plan.key != previous:
+        _record_change(subscription.account_id, previous, plan, reason, actor, now)
     anchor_at = _anchor(subscription, plan, paid, now)
     subscription.plan = plan.key
     subscription.state = Subscription.State.ACTIVE
@@ -137,73 +142,73 @@ def _enter(
     subscription.recovery_url = ""
     if not paid:
         subscription.cancel_at_period_end = False
-    touch(subscription, now)
-    terms.apply(
+    save_new_version(subscription, now)
+    apply_to_ledger(
         plan,
         account_id=subscription.account_id,
         anchor_at=anchor_at,
         ends_at=paid.paid_until if paid else None,
-        once_at=now if _once(plan) else None,
-        carry_over=carries_over(left, plan),
+        once_at=now if _grants_one_time_allowances(plan) else None,
+        carry_over=carries_over(previous, plan),
         now=now,
         replaced=replaced,
     )
 
 
-def _replaced(
-    subscription: Subscription, plan: Plan, paid: Paid | None, now: datetime
-) -> terms.Replaced | None:
-    """The plan whose running, paid period a change cuts short or shares; None at a period's regular end."""
+def _replaced_plan(
+    subscription: Subscription, plan: Plan, paid: PaidPeriod | None, now: datetime
+) -> proration.ReplacedPlan | None:
+    """The plan whose running, paid period the change ends early or shares; None at a period's regular end."""
     end = subscription.period_end
     if paid is None or end is None or subscription.state != Subscription.State.ACTIVE:
         return None
     if subscription.stripe_subscription_id != paid.stripe_subscription_id:
         return None
-    restarts = _restarts(subscription, paid)
+    restarts = _restarts_period(subscription, paid)
     if not restarts and (subscription.period_start != paid.period_start or plan.key == subscription.plan):
         return None
-    at = min(now.replace(microsecond=0), end)  # Stripe counts in seconds
+    at = min(now.replace(microsecond=0), end)  # Stripe's times are whole seconds
     if restarts:
         at = paid.period_start
         if paid.prorated_at and subscription.period_start <= paid.prorated_at <= paid.period_start:
             at = paid.prorated_at
     old = Plan.objects.get(key=subscription.plan)
-    return terms.Replaced(plan=old, anchor_at=subscription.anchor_at, at=at, restarts=restarts)
+    return proration.ReplacedPlan(plan=old, anchor_at=subscription.anchor_at, at=at, restarts=restarts)
 
 
-def _restarts(subscription: Subscription, paid: Paid) -> bool:
-    """Whether the paid period began before the one that was running had ended."""
+def _restarts_period(subscription: Subscription, paid: PaidPeriod) -> bool:
+    """Whether the paid period began before the current one ended."""
     end = subscription.period_end
     return end is not None and subscription.period_start < paid.period_start < end
 
 
-def carries_over(left: str, entered: Plan) -> bool:
-    """Whether unspent monthly credits are kept when a plan is changed for another."""
-    return entered.key != left and entered.carry_over and _is_upgrade(left, entered)
+def carries_over(previous: str, plan: Plan) -> bool:
+    """Whether unspent monthly credits are kept when `plan` replaces the plan with the key `previous`."""
+    return plan.key != previous and plan.carry_over and is_upgrade(previous, plan)
 
 
-def touch(subscription: Subscription, now: datetime) -> None:
-    """Save a locked subscription as a new version, so that older confirmations are refused."""
+def save_new_version(subscription: Subscription, now: datetime) -> None:
+    """Save a locked subscription as a new version, so that confirmations of an older one are refused."""
     subscription.version += 1
     subscription.updated_at = now
     subscription.save()
-    selectors.forget_terms(subscription.account_id)
-    transaction.on_commit(lambda: selectors.forget_terms(subscription.account_id))
+    plan_terms.forget(subscription.account_id)
+    transaction.on_commit(lambda: plan_terms.forget(subscription.account_id))
 
 
-def fall_back(subscription: Subscription, *, now: datetime, reason: str) -> None:
-    """The paid plan has ended: the free one again. Bought credits stay, the plan's own are gone."""
-    enter(subscription, free_plan(), now=now, reason=reason)
+def fall_back_to_free_plan(subscription: Subscription, *, now: datetime, reason: str) -> None:
+    """End the paid plan: its unspent credits expire, bought credits stay. Locked subscription."""
+    change_plan(subscription, free_plan(), now=now, reason=reason)
 
 
-def stop_allowances(subscription: Subscription, *, now: datetime, recovery_url: str = "") -> None:
-    """A payment is overdue: no credits of the plan come until it is made. Locked subscription."""
+def mark_past_due(subscription: Subscription, *, now: datetime, recovery_url: str = "") -> None:
+    """Stop granting the plan's credits until the overdue payment is made. Locked subscription."""
     plan = Plan.objects.get(key=subscription.plan)
     subscription.state = Subscription.State.PAST_DUE
     subscription.recovery_url = recovery_url or subscription.recovery_url
     ends_at = min(now, subscription.paid_until) if subscription.paid_until else now
-    touch(subscription, now)
-    terms.apply(
+    save_new_version(subscription, now)
+    apply_to_ledger(
         plan,
         account_id=subscription.account_id,
         anchor_at=subscription.anchor_at,
@@ -214,63 +219,139 @@ def stop_allowances(subscription: Subscription, *, now: datetime, recovery_url: 
     )
 
 
-def place(*, account: Account, plan_key: str, actor: str, now: datetime) -> Subscription:
-    """Staff put an account on a plan that costs it nothing, legacy ones included.
+def assign_plan(*, account: Account, plan_key: str, actor: str, now: datetime) -> Subscription:
+    """Put an account on a plan without payment, legacy plans included (a staff action).
 
-    Raises LegacyLeft for a legacy plan that the account once left, PlanClosed where money is due or the
-    account pays for a plan at Stripe, Plan.DoesNotExist.
+    Raises LegacyPlanLeft for a legacy plan that the account has left, PlanClosed when the plan has to be paid
+    or the account has a paid subscription at Stripe, Plan.DoesNotExist.
     """
     plan = Plan.objects.get(key=plan_key, retired_at=None)
     with transaction.atomic():
-        subscription = locked(account.pk)
+        subscription = lock_subscription(account.pk)
         if subscription.plan == plan.key:
             return subscription
         if subscription.paid or (plan.paid and not plan.legacy):
             raise PlanClosed
-        if plan.legacy and left_before(account.pk, plan.key):
-            raise LegacyLeft
-        _enter(subscription, plan, now, "placed by staff", actor, None)
+        if plan.legacy and has_left_plan(account.pk, plan.key):
+            raise LegacyPlanLeft
+        _change_plan(subscription, plan, now, "placed by staff", actor, None)
     return subscription
 
 
-def left_before(account_id: UUID, plan_key: str) -> bool:
-    """Whether the account has ever left this plan."""
+def has_left_plan(account_id: UUID, plan_key: str) -> bool:
+    """Whether the account was ever on this plan and changed to another."""
     return PlanChange.objects.filter(account_id=account_id, left=plan_key).exists()
 
 
-def is_change_up(left: str, entered: Plan) -> bool:
-    """Whether going from a plan to another is an upgrade (by the catalogue's rank)."""
-    return _is_upgrade(left, entered)
-
-
-def _is_upgrade(left: str, entered: Plan) -> bool:
-    rank = Plan.objects.filter(key=left).values_list("rank", flat=True).first()
-    return rank is None or entered.rank > rank
+def is_upgrade(current_key: str, plan: Plan) -> bool:
+    """Whether the plan ranks above the current one in the catalogue."""
+    rank = Plan.objects.filter(key=current_key).values_list("rank", flat=True).first()
+    return rank is None or plan.rank > rank
 
 
 def _require_open(subscription: Subscription, plan: Plan) -> None:
-    if plan.legacy and left_before(subscription.account_id, plan.key):
-        raise LegacyLeft
+    if plan.legacy and has_left_plan(subscription.account_id, plan.key):
+        raise LegacyPlanLeft
     if not plan.open_to_new_members:
         raise PlanClosed
 
 
-def _anchor(subscription: Subscription, plan: Plan, paid: Paid | None, now: datetime) -> datetime:
-    """Months are counted from when the cycle began: a paid period's start, unless a cycle is going on."""
+def _anchor(subscription: Subscription, plan: Plan, paid: PaidPeriod | None, now: datetime) -> datetime:
+    """The day from which months are counted: the start of the paid period, or of the running cycle."""
     if paid is None:
         return subscription.anchor_at if subscription.plan == plan.key else now
     same_cycle = subscription.stripe_subscription_id == paid.stripe_subscription_id
-    if same_cycle and subscription.interval == paid.interval and not _restarts(subscription, paid):
+    if same_cycle and subscription.interval == paid.interval and not _restarts_period(subscription, paid):
         return subscription.anchor_at
     return paid.period_start
 
 
-def _once(plan: Plan) -> bool:
-    """What a free plan gives once may belong to the verified address, not to the entering (see opening)."""
+def _grants_one_time_allowances(plan: Plan) -> bool:
+    """False where the catalogue grants the free plan's once per verified address (billing.provisioning)."""
     return not (plan.free and catalogue_cache.current().policies.free_plan_once_per_address)
 
 
-def _note(account_id: UUID, left: str, plan: Plan, reason: str, actor: str, now: datetime) -> None:
+def _record_change(
+    account_id: UUID, previous: str, plan: Plan, reason: str, actor: str, now: datetime
+) -> None:
     PlanChange.objects.create(
-        account_id=account_id, left=left, entered=plan.key, reason=reason, actor=actor, created_at=now
+        account_id=account_id, left=previous, entered=plan.key, reason=reason, actor=actor, created_at=now
     )
+
+
+# The plan's terms in the ledger: allowances and quotas
+
+
+def allowance_terms(
+    plan: Plan, *, anchor_at: datetime, ends_at: datetime | None, once_at: datetime | None
+) -> list[ledger.AllowanceTerms]:
+    """The plan's allowances as the ledger takes them.
+
+    `ends_at`: when a paid plan is paid until. `once_at`: the time of the one-time allowances; None omits
+    them.
+    """
+    return [
+        ledger.AllowanceTerms(
+            key=f"{plan.key}:{allowance['key']}",
+            kind=allowance["kind"],
+            label=allowance["label"],
+            credits=Decimal(allowance["credits"]),
+            period=allowance["period"],
+            lasts=allowance["lasts"],
+            anchor_at=once_at if allowance["period"] == "once" and once_at else anchor_at,
+            services=allowance.get("services") or None,
+            priority=allowance.get("priority"),
+            ends_at=ends_at,
+        )
+        for allowance in plan.allowances
+        if once_at or allowance["period"] != "once"
+    ]
+
+
+def has_one_time_allowances(plan: Plan) -> bool:
+    return any(allowance["period"] == "once" for allowance in plan.allowances)
+
+
+def apply_to_ledger(
+    plan: Plan,
+    *,
+    account_id: UUID,
+    anchor_at: datetime,
+    ends_at: datetime | None,
+    once_at: datetime | None,
+    carry_over: bool,
+    now: datetime,
+    replaced: proration.ReplacedPlan | None = None,
+) -> None:
+    """Replace the account's allowances and quotas in the ledger by the plan's.
+
+    `replaced`: the plan whose paid period this one ends early or shares; its unused part is deducted.
+    """
+    allowances = allowance_terms(plan, anchor_at=anchor_at, ends_at=ends_at, once_at=once_at)
+    if replaced is not None:
+        # Grants the prorated amounts of the current period; the full ones set below count from the next
+        # period.
+        first = proration.first_credits(plan, replaced, account_id=account_id, carry_over=carry_over, now=now)
+        prorated = [replace(terms, credits=first.get(terms.key, terms.credits)) for terms in allowances]
+        ledger.set_allowances(account_id=account_id, allowances=prorated, carry_over=carry_over, now=now)
+    ledger.set_allowances(account_id=account_id, allowances=allowances, carry_over=carry_over, now=now)
+    _set_quotas(plan, account_id=account_id, now=now)
+
+
+def _set_quotas(plan: Plan, *, account_id: UUID, now: datetime) -> None:
+    quotas = {quota["key"]: quota for quota in plan.quotas}
+    current = Limit.objects.filter(account_id=account_id, kind=Limit.Kind.QUOTA)
+    for key in current.values_list("subject", flat=True):
+        if key not in quotas:
+            ledger.set_limit(
+                account_id=account_id, kind="quota", subject=key, period="ever", maximum=None, now=now
+            )
+    for key, quota in quotas.items():
+        ledger.set_limit(
+            account_id=account_id,
+            kind="quota",
+            subject=key,
+            period=quota["period"],
+            maximum=Decimal(quota["maximum"]),
+            now=now,
+        )

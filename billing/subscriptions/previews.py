@@ -1,6 +1,6 @@
-"""What a change of plan would cost and do, shown before it is made.
+"""Previews of plan changes: the price, the date, and what happens to credits.
 
-Invariant: a preview carries a signed token that names the account, the subscription's version and the sum, so
+Invariant: a preview carries a signed token with the account, the subscription's version and the amount, so
 that a confirmation does exactly what was shown or is refused.
 """
 
@@ -17,15 +17,15 @@ from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
 from billing.models import Subscription
 from billing.payments import cards
-from billing.subscriptions import lifecycle, stripe_prices, terms
+from billing.subscriptions import lifecycle, proration, stripe_sync
 from pricing.models import Plan
 
 _SALT = "billing.subscriptions.changes"
-GOOD_FOR = timedelta(minutes=30)
+TOKEN_LIFETIME = timedelta(minutes=30)
 
 
-class Stale(Exception):
-    """The plan or its price changed after the preview was shown."""
+class ConfirmationStale(Exception):
+    """The subscription or a price changed after the preview was shown, or the token has expired."""
 
     code = "confirmation_stale"
 
@@ -34,7 +34,7 @@ class Stale(Exception):
 
 
 class ChangeRefused(Exception):
-    """This change cannot be made. `code` says why, for programs; the text, for people."""
+    """The change is not possible. `code` says why."""
 
     field = "plan"
 
@@ -44,17 +44,17 @@ class ChangeRefused(Exception):
 
 
 @dataclass(frozen=True)
-class GrantFate:
-    """What happens to credits: `stays`, `carried`, `lost`, or `until` the period's end."""
+class GrantOutcome:
+    """What the change does to a grant: `stays`, `carried` (over), `lost`, or `until` (the period's end)."""
 
     label: str
     remaining: Decimal
-    fate: str
+    outcome: str
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """Credits that an upgrade gives at once: the plan's, less the unused part of the plan before."""
+class NewGrant:
+    """Credits that an upgrade grants at once: the plan's, less the unused part of the current plan's."""
 
     label: str
     credits: Decimal
@@ -62,9 +62,9 @@ class Arrival:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What a change would do. `due_now` in minor units; None: Stripe's page will say."""
+    """The effect of a change. `due_now` in minor units; None when Stripe's payment page computes it."""
 
-    kind: str  # subscribe, upgrade, downgrade, cancel, leave, keep
+    kind: str  # subscribe, upgrade, downgrade, cancel, leave (an unpaid plan), keep (withdraw a change)
     plan: Plan
     interval: str
     currency: str
@@ -72,41 +72,47 @@ class Preview:
     due_now: int | None
     takes_effect: datetime
     leaves_legacy: bool
-    grants: list[GrantFate] = field(default_factory=list)
-    arrivals: list[Arrival] = field(default_factory=list)
+    grants: list[GrantOutcome] = field(default_factory=list)
+    new_grants: list[NewGrant] = field(default_factory=list)
     token: str = ""
 
 
 def preview(account: Account, *, plan_key: str, interval: str, currency: str, now: datetime) -> Preview:
-    """What changing to a plan would cost and do; asks Stripe for the proration of an upgrade.
+    """The effect of changing to a plan; for an upgrade the amount due comes from Stripe.
 
-    Raises ChangeRefused, offers.OfferGone, offers.CurrencyUnknown and stripe_gateway's errors.
+    Raises ChangeRefused, offers.UnknownOffer, offers.UnknownCurrency and stripe_gateway's errors.
     """
-    present = Subscription.objects.get(account=account)
+    subscription = Subscription.objects.get(account=account)
     plan = Plan.objects.filter(key=plan_key).first()
     if plan is None:
-        raise offers.OfferGone("plan")
-    interval = interval or present.interval or next(iter(plan.prices), "")
-    currency = present.currency if present.paid else currency
-    kind = _kind(present, plan, interval)
+        raise offers.UnknownOffer("plan")
+    interval = interval or subscription.interval or next(iter(plan.prices), "")
+    currency = subscription.currency if subscription.paid else currency
+    kind = _kind(subscription, plan, interval)
     amount = 0
     if kind in {"subscribe", "upgrade", "downgrade"}:
-        plan, amount = offers.plan_to_buy(key=plan_key, interval=interval, currency=currency)
+        plan, amount = offers.get_plan_price(key=plan_key, interval=interval, currency=currency)
     elif kind == "keep":
-        amount = present.amount
+        amount = subscription.amount
     at = int(now.timestamp())
-    due_now = (
-        _proration(account, present, plan, interval, currency, amount, at) if kind == "upgrade" else None
-    )
-    waits = kind in {"downgrade", "cancel"}
-    facts = {"account": account.public_id, "version": present.version, "plan": plan.key, "kind": kind}
-    leaves_legacy = _is_legacy(present) and kind != "keep"
-    facts |= {
+    due_now = {"subscribe": amount}.get(kind, 0)
+    if kind == "upgrade":
+        price = stripe_sync.ensure_price(
+            plan_key=plan.key, interval=interval, currency=currency, amount=amount
+        )
+        due_now = _upgrade_amount_due(account, subscription, price=price, at=at)
+    at_period_end = kind in {"downgrade", "cancel"}
+    leaves_legacy = kind != "keep" and Plan.objects.filter(key=subscription.plan, legacy=True).exists()
+    token = {
+        "account": account.public_id,
+        "version": subscription.version,
+        "plan": plan.key,
+        "kind": kind,
         "legacy": leaves_legacy,
         "interval": interval,
         "currency": currency,
         "amount": amount,
-        "due": due_now,
+        "due": due_now if kind == "upgrade" else None,
         "at": at,
     }
     return Preview(
@@ -115,35 +121,45 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         interval=interval,
         currency=currency,
         amount=amount,
-        due_now=due_now if kind == "upgrade" else (amount if kind == "subscribe" else 0),
-        takes_effect=present.period_end if waits and present.period_end else now,
+        due_now=due_now,
+        takes_effect=subscription.period_end if at_period_end and subscription.period_end else now,
         leaves_legacy=leaves_legacy,
-        grants=_fates(account.pk, present, plan, kind, now),
-        arrivals=_arrivals(account.pk, present, plan, at, now) if kind == "upgrade" else [],
-        token=signing.dumps(facts, salt=_SALT),
+        grants=_grant_outcomes(account.pk, subscription, plan, kind, now),
+        new_grants=_new_grants(account.pk, subscription, plan, at, now) if kind == "upgrade" else [],
+        token=signing.dumps(token, salt=_SALT),
     )
 
 
-def _kind(present: Subscription, plan: Plan, interval: str) -> str:
-    if not present.paid:
-        return _kind_from_unpaid(present, plan)
+def read_token(account: Account, token: str) -> dict[str, Any]:
+    """The contents of a preview's token. Raises ConfirmationStale for another account's or an expired one."""
+    try:
+        contents: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=TOKEN_LIFETIME)
+    except signing.BadSignature:
+        raise ConfirmationStale from None
+    if contents["account"] != account.public_id:
+        raise ConfirmationStale
+    return contents
+
+
+def _kind(subscription: Subscription, plan: Plan, interval: str) -> str:
+    if not subscription.paid:
+        return _kind_without_payment(subscription, plan)
     if plan.free:
         return "cancel"
-    same = present.plan == plan.key
-    if same and interval == present.interval:
-        if present.next_plan or present.cancel_at_period_end:
+    if subscription.plan == plan.key and interval == subscription.interval:
+        if subscription.next_plan or subscription.cancel_at_period_end:
             return "keep"
-        raise _already()
+        raise _already_on_plan()
     if not plan.open_to_new_members:
         raise lifecycle.PlanClosed
-    if present.state == Subscription.State.PAST_DUE:
+    if subscription.state == Subscription.State.PAST_DUE:
         raise ChangeRefused("past_due", _("A payment is overdue. Pay it before you change the plan."))
-    return _kind_between_paid(present, plan, interval)
+    return _kind_between_paid(subscription, plan, interval)
 
 
-def _kind_from_unpaid(present: Subscription, plan: Plan) -> str:
-    if present.plan == plan.key:
-        raise _already()
+def _kind_without_payment(subscription: Subscription, plan: Plan) -> str:
+    if subscription.plan == plan.key:
+        raise _already_on_plan()
     if plan.paid and plan.open_to_new_members:
         return "subscribe"
     if plan.free:
@@ -151,80 +167,75 @@ def _kind_from_unpaid(present: Subscription, plan: Plan) -> str:
     raise lifecycle.PlanClosed
 
 
-def _kind_between_paid(present: Subscription, plan: Plan, interval: str) -> str:
-    if present.interval == "year" and interval == "month":
+def _kind_between_paid(subscription: Subscription, plan: Plan, interval: str) -> str:
+    if subscription.interval == "year" and interval == "month":
         raise ChangeRefused(
             "interval_shorter",
             _("Yearly payment cannot change to monthly before the year ends. Cancel the plan instead."),
         )
-    longer = present.interval == "month" and interval == "year"
-    up = lifecycle.is_change_up(present.plan, plan)
-    if longer and not up and present.plan != plan.key:
+    longer = subscription.interval == "month" and interval == "year"
+    upgrade = lifecycle.is_upgrade(subscription.plan, plan)
+    if longer and not upgrade and subscription.plan != plan.key:
         raise ChangeRefused(
             "interval_and_rank", _("Change to the smaller plan first, then change to yearly payment.")
         )
-    return "upgrade" if up or longer else "downgrade"
+    return "upgrade" if upgrade or longer else "downgrade"
 
 
-def _already() -> ChangeRefused:
+def _already_on_plan() -> ChangeRefused:
     return ChangeRefused("already_on_plan", _("The account is already on this plan."))
 
 
-def _is_legacy(present: Subscription) -> bool:
-    return Plan.objects.filter(key=present.plan, legacy=True).exists()
-
-
-def _proration(
-    account: Account, present: Subscription, plan: Plan, interval: str, currency: str, amount: int, at: int
-) -> int:
-    price = stripe_prices.price_of(plan_key=plan.key, interval=interval, currency=currency, amount=amount)
-    told = stripe_gateway.preview_change(
+def _upgrade_amount_due(account: Account, subscription: Subscription, *, price: str, at: int) -> int:
+    """Minor units, as Stripe prorates them at the Unix second `at`."""
+    invoice = stripe_gateway.create_invoice_preview(
         customer=cards.ensure_customer(account),
-        subscription_id=str(present.stripe_subscription_id),
-        item=present.stripe_item_id,
+        subscription_id=str(subscription.stripe_subscription_id),
+        item=subscription.stripe_item_id,
         price=price,
         at=at,
     )
-    return int(told["amount_due"])
+    return int(invoice["amount_due"])
 
 
-def _fates(account_id: UUID, present: Subscription, plan: Plan, kind: str, now: datetime) -> list[GrantFate]:
-    fates = []
+def _grant_outcomes(
+    account_id: UUID, subscription: Subscription, plan: Plan, kind: str, now: datetime
+) -> list[GrantOutcome]:
+    outcomes = []
     for grant in ledger.balance(account_id, now).grants:
-        fate = "stays"
-        if grant.allowance.startswith(f"{present.plan}:") and grant.expires_at is not None and kind != "keep":
+        outcome = "stays"
+        of_plan = grant.allowance.startswith(f"{subscription.plan}:")
+        if of_plan and grant.expires_at is not None and kind != "keep":
             if kind in {"downgrade", "cancel"}:
-                fate = "until"
+                outcome = "until"
             else:
-                fate = "carried" if kind == "upgrade" and _is_carried(present, plan, grant.kind) else "lost"
-        fates.append(GrantFate(grant.label, grant.remaining, fate))
-    return fates
+                carried = kind == "upgrade" and _is_carried(subscription, plan, grant.kind)
+                outcome = "carried" if carried else "lost"
+        outcomes.append(GrantOutcome(grant.label, grant.remaining, outcome))
+    return outcomes
 
 
-def _is_carried(present: Subscription, plan: Plan, grant_kind: str) -> bool:
-    if present.plan == plan.key:
+def _is_carried(subscription: Subscription, plan: Plan, grant_kind: str) -> bool:
+    if subscription.plan == plan.key:
         return True
-    return lifecycle.carries_over(present.plan, plan) and grant_kind != "daily"
+    return lifecycle.carries_over(subscription.plan, plan) and grant_kind != "daily"
 
 
-def _arrivals(account_id: UUID, present: Subscription, plan: Plan, at: int, now: datetime) -> list[Arrival]:
-    replaced = terms.Replaced(
-        plan=Plan.objects.get(key=present.plan),
-        anchor_at=present.anchor_at,
+def _new_grants(
+    account_id: UUID, subscription: Subscription, plan: Plan, at: int, now: datetime
+) -> list[NewGrant]:
+    replaced = proration.ReplacedPlan(
+        plan=Plan.objects.get(key=subscription.plan),
+        anchor_at=subscription.anchor_at,
         at=datetime.fromtimestamp(at, tz=UTC),
         restarts=True,
     )
-    carry_over = lifecycle.carries_over(present.plan, plan)
-    first = terms.first_credits(plan, replaced, account_id=account_id, carry_over=carry_over, now=now)
-    labels = {f"{plan.key}:{row['key']}": row["label"] for row in plan.allowances}
-    return [Arrival(labels[key], credits) for key, credits in first.items()]
-
-
-def read_token(account: Account, token: str) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=GOOD_FOR)
-    except signing.BadSignature:
-        raise Stale from None
-    if facts["account"] != account.public_id:
-        raise Stale
-    return facts
+    credits = proration.first_credits(
+        plan,
+        replaced,
+        account_id=account_id,
+        carry_over=lifecycle.carries_over(subscription.plan, plan),
+        now=now,
+    )
+    labels = {f"{plan.key}:{allowance['key']}": allowance["label"] for allowance in plan.allowances}
+    return [NewGrant(labels[key], amount) for key, amount in credits.items()]

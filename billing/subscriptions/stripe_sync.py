@@ -1,8 +1,10 @@
-"""Bringing an account's plan to what Stripe says of its subscription and of its invoices.
+"""Apply Stripe's subscriptions, invoices and prices to our records.
 
-Invariants: it is Stripe's present answer that counts, not an event's old picture, so that every order and
-repetition of events ends in the same state; credits of a plan come until the end of the period whose invoice
-is paid; a closed plan is not entered by this door either. Stripe is asked first, then the row is locked.
+Invariants: only an object as retrieved now is applied, never the copy in an event, so that events in any
+order and number end in the same state; a plan's credits are granted until the end of the period whose invoice
+is paid; nobody enters a closed plan through Stripe; the object is retrieved before the subscription's row is
+locked. Each plan, interval, currency and amount has one Price: a changed amount gets a new one, and
+subscribers at the old amount keep theirs.
 """
 
 from dataclasses import dataclass
@@ -17,229 +19,275 @@ from billing import stripe_gateway
 from billing.models import Purchase, StripePrice, Subscription
 from billing.notifications import emails
 from billing.payments import fulfilment
-from billing.stripe_gateway import Facts
-from billing.subscriptions import lifecycle, stripe_prices
+from billing.stripe_gateway import StripeObject
+from billing.subscriptions import lifecycle
 from pricing.models import Plan
 
 
-class NotOurs(Exception):
-    """Stripe's object cannot be matched with ours: a person must look at it."""
+class UnmatchedObject(Exception):
+    """A Stripe object that matches none of our records. It needs a person."""
 
 
-class Outdated(Exception):
-    """Ours changed while Stripe was asked: the answer may be older than what we have. Ask again."""
+class StaleSnapshot(Exception):
+    """Our subscription changed after the Stripe object was requested: retrieve it again."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A subscription as Stripe told it, and the version that ours had before Stripe was asked."""
+class Snapshot:
+    """A Stripe subscription, and the version of our row before it was retrieved."""
 
-    facts: Facts
-    seen: int | None
+    payload: StripeObject
+    version: int | None
 
 
 ANY_VERSION = -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What Stripe says of a subscription now, read from its present shape."""
+class StripeSubscription:
+    """The fields of a Stripe subscription that we use, and what they refer to in our records."""
 
     id: str
     item_id: str
     account: Account
-    figure: StripePrice
+    price: StripePrice
     status: str
     cancels: bool
     period_start: datetime
     period_end: datetime
     prorated_at: datetime | None
-    invoice: Facts
+    invoice: StripeObject
 
 
-def ask(subscription_id: str) -> Answer:
-    """Stripe's present answer. Raises stripe_gateway's errors."""
-    seen = version_of(subscription_id)
-    return Answer(stripe_gateway.subscription(subscription_id), seen)
+# Subscriptions
 
 
-def version_of(subscription_id: str | None) -> int | None:
-    """The version of our row that stands for a subscription of Stripe's; None: there is none yet."""
+def fetch_snapshot(subscription_id: str) -> Snapshot:
+    """Retrieve a subscription. Raises stripe_gateway's errors."""
+    version = local_version(subscription_id)
+    return Snapshot(stripe_gateway.retrieve_subscription(subscription_id), version)
+
+
+def local_version(subscription_id: str | None) -> int | None:
+    """The version of our row for a Stripe subscription; None when there is no such row."""
     rows = Subscription.objects.filter(stripe_subscription_id=subscription_id or "-")
     return rows.values_list("version", flat=True).first()
 
 
-def sync(subscription_id: str, now: datetime) -> None:
-    """Ask Stripe and follow it. Raises stripe_gateway's errors, NotOurs, subscriptions.PlanClosed."""
-    for last in (False, False, True):
-        answer = ask(subscription_id)
+def synchronize(subscription_id: str, now: datetime) -> None:
+    """Retrieve a subscription and apply it, at most three times while ours changes meanwhile.
+
+    Raises stripe_gateway's errors, UnmatchedObject, StaleSnapshot, lifecycle.PlanClosed.
+    """
+    for last_attempt in (False, False, True):
+        snapshot = fetch_snapshot(subscription_id)
         try:
-            return follow(answer.facts, now, seen=answer.seen)
-        except Outdated:
-            if last:
+            return apply_snapshot(snapshot.payload, now, version=snapshot.version)
+        except StaleSnapshot:
+            if last_attempt:
                 raise
 
 
-def follow(facts: Facts, now: datetime, *, seen: int | None = ANY_VERSION) -> None:
-    """Bring our subscription to a freshly fetched one of Stripe's. Safe to repeat and to run at once.
+def apply_snapshot(payload: StripeObject, now: datetime, *, version: int | None = ANY_VERSION) -> None:
+    """Apply a retrieved Stripe subscription to ours. Idempotent and safe to run concurrently.
 
-    Raises Outdated when ours is not any more what it was when Stripe was asked (`seen`, see `ask`).
+    Raises StaleSnapshot when ours no longer has the version that it had before the request
+    (`fetch_snapshot`), UnmatchedObject, lifecycle.PlanClosed.
     """
-    told = _read(facts)
+    remote = _parse_subscription(payload)
     with transaction.atomic():
-        ours = lifecycle.locked(told.account.pk)
-        present = ours.version if ours.stripe_subscription_id == told.id else None
-        if seen not in {ANY_VERSION, present}:
-            raise Outdated
-        if told.status in {"canceled", "incomplete_expired"}:
-            if ours.stripe_subscription_id == told.id:
-                lifecycle.fall_back(ours, now=now, reason="subscription ended")
+        subscription = lifecycle.lock_subscription(remote.account.pk)
+        same = subscription.stripe_subscription_id == remote.id
+        if version not in {ANY_VERSION, subscription.version if same else None}:
+            raise StaleSnapshot
+        if remote.status in {"canceled", "incomplete_expired"}:
+            if same:
+                lifecycle.fall_back_to_free_plan(subscription, now=now, reason="subscription ended")
             return
-        if told.status == "incomplete":
+        if remote.status == "incomplete":
             return
-        if ours.paid and ours.stripe_subscription_id != told.id:
-            raise NotOurs(
+        if subscription.paid and not same:
+            raise UnmatchedObject(
                 _("The account already has another subscription: %(id)s")
-                % {"id": ours.stripe_subscription_id}
+                % {"id": subscription.stripe_subscription_id}
             )
-        if told.status in {"active", "trialing"}:
-            _follow_active(ours, told, now)
-        else:
-            _follow_overdue(ours, told, now)
+        if remote.status in {"active", "trialing"}:
+            _apply_active(subscription, remote, now)
+        elif same:
+            _apply_past_due(subscription, remote, now)
 
 
-def _follow_active(ours: Subscription, told: Told, now: datetime) -> None:
-    paid_until = _paid_until(ours, told)
+def _apply_active(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
+    paid_until = _paid_until(subscription, remote)
     if paid_until is None:
-        return  # begun, but its first invoice is not paid: its own news will come
-    plan = _plan_now(ours, told)
-    scheduled = plan.key != told.figure.plan_key
-    paid = lifecycle.Paid(
-        interval=told.figure.interval,
-        currency=told.figure.currency,
-        amount=ours.amount if scheduled else told.figure.amount,
-        period_start=told.period_start,
-        period_end=told.period_end,
+        return  # the first invoice is not paid yet; its payment is a later event
+    plan = _plan_in_force(subscription, remote)
+    downgrade_waits = plan.key != remote.price.plan_key
+    paid = lifecycle.PaidPeriod(
+        interval=remote.price.interval,
+        currency=remote.price.currency,
+        amount=subscription.amount if downgrade_waits else remote.price.amount,
+        period_start=remote.period_start,
+        period_end=remote.period_end,
         paid_until=paid_until,
-        stripe_subscription_id=told.id,
-        stripe_item_id=told.item_id,
-        prorated_at=told.prorated_at,
+        stripe_subscription_id=remote.id,
+        stripe_item_id=remote.item_id,
+        prorated_at=remote.prorated_at,
     )
-    if _differs(ours, plan, paid):
-        next_plan, next_amount = ours.next_plan, ours.next_amount
-        lifecycle.enter(ours, plan, now=now, reason="paid at Stripe", paid=paid)
-        if scheduled:
-            ours.next_plan, ours.next_amount = next_plan, next_amount
-            ours.save(update_fields=["next_plan", "next_amount"])
-    elif not scheduled and ours.next_plan:
-        ours.next_plan, ours.next_amount = "", 0
-        lifecycle.touch(ours, now)
-    if ours.cancel_at_period_end != told.cancels:
-        ours.cancel_at_period_end = told.cancels
-        lifecycle.touch(ours, now)
+    if _differs(subscription, plan, paid):
+        next_plan, next_amount = subscription.next_plan, subscription.next_amount
+        lifecycle.change_plan(subscription, plan, now=now, reason="paid at Stripe", paid=paid)
+        if downgrade_waits:
+            subscription.next_plan, subscription.next_amount = next_plan, next_amount
+            subscription.save(update_fields=["next_plan", "next_amount"])
+    elif not downgrade_waits and subscription.next_plan:
+        subscription.next_plan, subscription.next_amount = "", 0
+        lifecycle.save_new_version(subscription, now)
+    if subscription.cancel_at_period_end != remote.cancels:
+        subscription.cancel_at_period_end = remote.cancels
+        lifecycle.save_new_version(subscription, now)
 
 
-def _follow_overdue(ours: Subscription, told: Told, now: datetime) -> None:
-    """past_due, unpaid, paused: the plan's credits stop, and the way to pay is shown."""
-    url = str(told.invoice.get("hosted_invoice_url") or "")
-    if ours.stripe_subscription_id != told.id:
-        return
-    first = ours.state != Subscription.State.PAST_DUE
-    if first or (url and url != ours.recovery_url):
-        lifecycle.stop_allowances(ours, now=now, recovery_url=url)
-    if first:
+def _apply_past_due(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
+    """Statuses past_due, unpaid and paused: stop the plan's credits and link to the invoice to be paid."""
+    url = str(remote.invoice.get("hosted_invoice_url") or "")
+    newly_overdue = subscription.state != Subscription.State.PAST_DUE
+    if newly_overdue or (url and url != subscription.recovery_url):
+        lifecycle.mark_past_due(subscription, now=now, recovery_url=url)
+    if newly_overdue:
         emails.queue(
-            account_id=ours.account_id,
+            account_id=subscription.account_id,
             template="payment_overdue",
-            key=f"overdue:{told.invoice.get('id') or told.id}",
-            context={"url": url, "plan": Plan.objects.get(key=ours.plan).name},
+            key=f"overdue:{remote.invoice.get('id') or remote.id}",
+            context={"url": url, "plan": Plan.objects.get(key=subscription.plan).name},
             now=now,
         )
 
 
-def _paid_until(ours: Subscription, told: Told) -> datetime | None:
-    """The end of what is paid: the present period once its invoice is paid, else what was paid before."""
-    if told.invoice.get("status") == "paid" or told.status == "trialing":
-        return told.period_end
-    return ours.paid_until if ours.stripe_subscription_id == told.id else None
+def _paid_until(subscription: Subscription, remote: StripeSubscription) -> datetime | None:
+    """The end of the current period once its invoice is paid, before that the end of the last paid one.
+
+    A renewal's invoice stays a draft for about an hour while the subscription is already active
+    (https://docs.stripe.com/billing/invoices/subscription).
+    """
+    if remote.invoice.get("status") == "paid" or remote.status == "trialing":
+        return remote.period_end
+    return subscription.paid_until if subscription.stripe_subscription_id == remote.id else None
 
 
-def _plan_now(ours: Subscription, told: Told) -> Plan:
-    """A downgrade changes Stripe's price at once and our plan when the running period is over."""
-    running = ours.stripe_subscription_id == told.id and ours.period_start == told.period_start
-    waits = running and ours.next_plan == told.figure.plan_key and ours.plan != told.figure.plan_key
-    return Plan.objects.get(key=ours.plan if waits else told.figure.plan_key)
+def _plan_in_force(subscription: Subscription, remote: StripeSubscription) -> Plan:
+    """A downgrade changes the price at Stripe immediately, and our plan when the current period ends."""
+    same_period = (
+        subscription.stripe_subscription_id == remote.id and subscription.period_start == remote.period_start
+    )
+    new_key = remote.price.plan_key
+    waits = same_period and subscription.next_plan == new_key and subscription.plan != new_key
+    return Plan.objects.get(key=subscription.plan if waits else new_key)
 
 
-def _differs(ours: Subscription, plan: Plan, paid: lifecycle.Paid) -> bool:
+def _differs(subscription: Subscription, plan: Plan, paid: lifecycle.PaidPeriod) -> bool:
     return (
-        ours.plan != plan.key
-        or ours.state != Subscription.State.ACTIVE
+        subscription.plan != plan.key
+        or subscription.state != Subscription.State.ACTIVE
         or any(
-            getattr(ours, name) != getattr(paid, name)
+            getattr(subscription, name) != getattr(paid, name)
             for name in paid.__dataclass_fields__
             if name != "prorated_at"
         )
     )
 
 
-def _read(facts: Facts) -> Told:
-    """Understand Stripe's object, in the shape of this API version or of those before (periods moved)."""
-    account = Account.with_public_id(str((facts.get("metadata") or {}).get("account", "")))
-    items: list[Facts] = (facts.get("items") or {}).get("data") or []
+def _parse_subscription(payload: StripeObject) -> StripeSubscription:
+    """Read a subscription of the pinned API version, or of one before 2025-03-31 (periods on the
+    subscription).
+
+    https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
+    """
+    account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))
+    items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
     if account is None or not items:
-        raise NotOurs(_("The subscription has no known account"))
+        raise UnmatchedObject(_("The subscription's metadata name no account"))
     item = items[0]
-    figure = stripe_prices.figure_of(str((item.get("price") or {}).get("id", "")))
-    if figure is None:
-        raise NotOurs(_("The price of the subscription matches no plan"))
-    invoice = facts.get("latest_invoice")
-    return Told(
-        id=str(facts["id"]),
+    price = find_price(str((item.get("price") or {}).get("id", "")))
+    if price is None:
+        raise UnmatchedObject(_("The subscription's price belongs to no plan"))
+    invoice = payload.get("latest_invoice")
+    return StripeSubscription(
+        id=str(payload["id"]),
         item_id=str(item["id"]),
         account=account,
-        figure=figure,
-        status=str(facts["status"]),
-        cancels=bool(facts.get("cancel_at_period_end") or facts.get("cancel_at")),
-        period_start=_moment(item.get("current_period_start") or facts.get("current_period_start")),
-        period_end=_moment(item.get("current_period_end") or facts.get("current_period_end")),
-        prorated_at=_prorated_at(facts),
+        price=price,
+        status=str(payload["status"]),
+        cancels=bool(payload.get("cancel_at_period_end") or payload.get("cancel_at")),
+        period_start=_as_datetime(item.get("current_period_start") or payload.get("current_period_start")),
+        period_end=_as_datetime(item.get("current_period_end") or payload.get("current_period_end")),
+        prorated_at=_prorated_at(payload),
         invoice=invoice if isinstance(invoice, dict) else {},
     )
 
 
-def _prorated_at(facts: Facts) -> datetime | None:
-    """The second from which our last upgrade credited the plan before (see changes)."""
-    noted = str((facts.get("metadata") or {}).get("prorated_at", ""))
-    return _moment(noted) if noted.isascii() and noted.isdigit() and len(noted) <= 11 else None
+def _prorated_at(payload: StripeObject) -> datetime | None:
+    """When the last upgrade's credit for the old price begins, as `changes` stored it in the metadata."""
+    seconds = str((payload.get("metadata") or {}).get("prorated_at", ""))
+    return _as_datetime(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 11 else None
 
 
-def _moment(seconds: Any) -> datetime:
+def _as_datetime(seconds: Any) -> datetime:
     return datetime.fromtimestamp(int(seconds), tz=UTC)
 
 
-# Invoices: the money side of a subscription
+# Prices
 
 
-def subscription_of_invoice(invoice: Facts) -> str | None:
-    """The subscription that an invoice is for: where this API version says it, or where older ones did."""
+def ensure_price(*, plan_key: str, interval: str, currency: str, amount: int) -> str:
+    """The id of the Price for an amount of a plan, created on first use. Raises stripe_gateway's errors."""
+    fields = {"plan_key": plan_key, "interval": interval, "currency": currency, "amount": amount}
+    price = StripePrice.objects.filter(**fields).first()
+    if price is not None:
+        return str(price.stripe_price_id)
+    plan = Plan.objects.get(key=plan_key)
+    stripe_price_id = stripe_gateway.create_price(
+        key=f"price:{plan_key}:{interval}:{currency}:{amount}",
+        name=plan.name,
+        currency=currency,
+        amount=amount,
+        interval=interval,
+        plan=plan_key,
+    )
+    price, _created = StripePrice.objects.get_or_create(
+        **fields, defaults={"stripe_price_id": stripe_price_id}
+    )
+    return str(price.stripe_price_id)
+
+
+def find_price(stripe_price_id: str) -> StripePrice | None:
+    """Our record of a Price; None when it belongs to no plan."""
+    return StripePrice.objects.filter(stripe_price_id=stripe_price_id).first()
+
+
+# Invoices
+
+
+def invoice_subscription_id(invoice: StripeObject) -> str | None:
+    """The id of the subscription that an invoice is for, in the pinned API version or an older one."""
     parent = (invoice.get("parent") or {}).get("subscription_details") or {}
-    found = parent.get("subscription") or invoice.get("subscription")
-    return str(found["id"] if isinstance(found, dict) else found) if found else None
+    subscription = parent.get("subscription") or invoice.get("subscription")
+    return _id_of(subscription) if subscription else None
 
 
-def record_invoice(invoice: Facts, subscription: Facts, now: datetime) -> Purchase | None:
-    """A paid invoice of a subscription becomes a purchase in the account's history, once.
+def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: datetime) -> Purchase | None:
+    """Record a paid invoice of a subscription as a purchase, once. Both objects are retrieved just before.
 
-    The first one completes the order that the buyer made; `invoice` and `subscription` are freshly fetched.
+    The first invoice completes the purchase that the buyer made, a later one creates a purchase. Returns None
+    when the invoice is not paid or its amount is zero. Raises UnmatchedObject.
     """
     if invoice.get("status") != "paid" or not invoice.get("amount_paid"):
         return None
-    known = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
-    if known is not None:
-        return known
-    told = _read(subscription)
-    purchase = _ordered(invoice, subscription, told) or _renewal(invoice, told, now)
+    recorded = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
+    if recorded is not None:
+        return recorded
+    remote = _parse_subscription(subscription)
+    purchase = _initial_purchase(invoice, subscription, remote) or _renewal_purchase(invoice, remote, now)
     payment = fulfilment.Payment(
         amount=int(invoice["amount_paid"]),
         currency=str(invoice["currency"]),
@@ -247,32 +295,34 @@ def record_invoice(invoice: Facts, subscription: Facts, now: datetime) -> Purcha
         invoice_id=str(invoice["id"]),
         method="card",
         receipt_url=str(invoice.get("hosted_invoice_url") or ""),
-        account=told.account.public_id,
+        account=remote.account.public_id,
     )
     return fulfilment.record_payment(purchase.pk, payment, now)
 
 
-def _ordered(invoice: Facts, subscription: Facts, told: Told) -> Purchase | None:
+def _initial_purchase(
+    invoice: StripeObject, subscription: StripeObject, remote: StripeSubscription
+) -> Purchase | None:
     if invoice.get("billing_reason") != "subscription_create":
         return None
-    named = str((subscription.get("metadata") or {}).get("purchase", ""))
-    order = Purchase.with_public_id(named)
-    if order is None or order.account_id != told.account.pk or order.kind != Purchase.Kind.PLAN:
+    public_id = str((subscription.get("metadata") or {}).get("purchase", ""))
+    purchase = Purchase.with_public_id(public_id)
+    if purchase is None or purchase.account_id != remote.account.pk or purchase.kind != Purchase.Kind.PLAN:
         return None
-    _note_period(order, invoice)
-    return order
+    _save_period(purchase, invoice)
+    return purchase
 
 
-def _renewal(invoice: Facts, told: Told, now: datetime) -> Purchase:
-    plan = Plan.objects.get(key=told.figure.plan_key)
+def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: datetime) -> Purchase:
+    plan = Plan.objects.get(key=remote.price.plan_key)
     purchase, _created = Purchase.objects.get_or_create(
-        account=told.account,
+        account=remote.account,
         idempotency_key=f"invoice:{invoice['id']}",
         defaults={
             "kind": Purchase.Kind.PLAN,
             "origin": Purchase.Origin.RENEWAL,
             "offer": plan.key,
-            "interval": told.figure.interval,
+            "interval": remote.price.interval,
             "label": plan.name,
             "amount": int(invoice["amount_paid"]),
             "list_amount": int(invoice["amount_paid"]),
@@ -280,24 +330,29 @@ def _renewal(invoice: Facts, told: Told, now: datetime) -> Purchase:
             "created_at": now,
         },
     )
-    _note_period(purchase, invoice)
+    _save_period(purchase, invoice)
     return purchase
 
 
-def _note_period(purchase: Purchase, invoice: Facts) -> None:
-    lines: list[Facts] = (invoice.get("lines") or {}).get("data") or []
+def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
+    lines: list[StripeObject] = (invoice.get("lines") or {}).get("data") or []
     periods = [line["period"] for line in lines if line.get("period")]
     if periods:
         Purchase.objects.filter(pk=purchase.pk).update(
-            period_start=_moment(min(period["start"] for period in periods)),
-            period_end=_moment(max(period["end"] for period in periods)),
+            period_start=_as_datetime(min(period["start"] for period in periods)),
+            period_end=_as_datetime(max(period["end"] for period in periods)),
         )
 
 
-def _payment_id(invoice: Facts) -> str | None:
+def _payment_id(invoice: StripeObject) -> str | None:
+    """The invoice's PaymentIntent: among its payments, or in the field of API versions before 2025-03-31."""
     for payment in (invoice.get("payments") or {}).get("data") or []:
-        found = (payment.get("payment") or {}).get("payment_intent")
-        if found:
-            return str(found["id"] if isinstance(found, dict) else found)
-    old = invoice.get("payment_intent")
-    return str(old["id"] if isinstance(old, dict) else old) if old else None
+        payment_intent = (payment.get("payment") or {}).get("payment_intent")
+        if payment_intent:
+            return _id_of(payment_intent)
+    return _id_of(invoice["payment_intent"]) if invoice.get("payment_intent") else None
+
+
+def _id_of(reference: Any) -> str:
+    """The id of an object that may be expanded."""
+    return str(reference["id"] if isinstance(reference, dict) else reference)

@@ -1,0 +1,1 @@
+"""Pages of the portal on which credits are bought and the subscription is managed."""

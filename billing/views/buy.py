@@ -22,9 +22,9 @@ from billing.subscriptions import lifecycle, stripe_sync
 from billing.views.forms import OrderForm
 
 REFUSALS = (
-    offers.OfferGone,
-    offers.CurrencyUnknown,
-    offers.PaidPlanNeeded,
+    offers.UnknownOffer,
+    offers.UnknownCurrency,
+    offers.PaidPlanRequired,
     redemption.CodeRefused,
     create.PurchaseInvalid,
     create.PurchaseKeyReused,
@@ -49,10 +49,10 @@ def confirm_pack(request: AccountRequest, pack: str) -> HttpResponse:
     """The confirmation as a page of its own, for browsers without script."""
     try:
         offer = _offer(request, pack, request.GET.get("currency"))
-    except offers.PaidPlanNeeded as refusal:
+    except offers.PaidPlanRequired as refusal:
         messages.error(request, str(refusal))
         return redirect("plans")
-    except (offers.OfferGone, offers.CurrencyUnknown):
+    except (offers.UnknownOffer, offers.UnknownCurrency):
         raise Http404 from None
     return render(request, "billing/confirm_pack.html", {"offer": offer, "key": uuid.uuid4()})
 
@@ -90,9 +90,9 @@ def go_and_pay(request: HttpRequest, purchase: Purchase) -> HttpResponse:
     """On to Stripe's page for this order (always the same one)."""
     try:
         return see_other(checkout.open_page(purchase, timezone.now()))
-    except stripe_gateway.Unreachable:
+    except stripe_gateway.StripeUnavailable:
         messages.error(request, UNREACHABLE)
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.error(request, _("The payment page could not be opened. Nothing was charged. Try again."))
     return redirect("purchase", purchase.public_id)
 
@@ -118,7 +118,7 @@ def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
     """Back from Stripe, which is asked at once what happened."""
     purchase = find(request, public_id)
     # If Stripe cannot tell now, the webhook or the reconciliation will; the page says that it waits.
-    with contextlib.suppress(stripe_gateway.StripeProblem, stripe_sync.NotOurs, lifecycle.PlanClosed):
+    with contextlib.suppress(stripe_gateway.StripeError, stripe_sync.UnmatchedObject, lifecycle.PlanClosed):
         purchase = checkout.refresh_from_stripe(purchase, timezone.now())
     return render(request, "billing/purchase_return.html", _outcome(request, purchase))
 
@@ -155,7 +155,7 @@ def purchase_cancel(request: AccountRequest, public_id: str) -> HttpResponse:
     """Give an unpaid order up."""
     try:
         purchase = checkout.cancel(find(request, public_id), timezone.now())
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.error(
             request,
             _("The payment provider cannot be reached. The purchase was not cancelled. Try again."),
@@ -180,9 +180,9 @@ def _outcome(request: AccountRequest, purchase: Purchase) -> dict[str, Any]:
 
 
 def _offer(request: AccountRequest, pack: str, currency: str | None) -> offers.PackOffer:
-    return offers.pack(
+    return offers.get_pack(
         key=pack,
-        currency=offers.chosen_currency(currency),
+        currency=offers.resolve_currency(currency),
         paid_plan=selectors.has_paid_plan(request.account.pk),
         now=timezone.now(),
     )
@@ -190,11 +190,11 @@ def _offer(request: AccountRequest, pack: str, currency: str | None) -> offers.P
 
 def _shelf(request: AccountRequest, currency: str | None) -> dict[str, Any]:
     try:
-        chosen = offers.chosen_currency((currency or "").lower())
-    except offers.CurrencyUnknown:
-        chosen = offers.chosen_currency(None)
+        chosen = offers.resolve_currency((currency or "").lower())
+    except offers.UnknownCurrency:
+        chosen = offers.resolve_currency(None)
     paid_plan = selectors.has_paid_plan(request.account.pk)
-    shelf = offers.packs(currency=chosen, paid_plan=paid_plan, now=timezone.now())
+    shelf = offers.list_packs(currency=chosen, paid_plan=paid_plan, now=timezone.now())
     return {
         # One key for each pack of each page shown: whatever is clicked twice is one order.
         "packs": [(offer, uuid.uuid4()) for offer in shelf],
@@ -210,7 +210,7 @@ def _order_again(request: AccountRequest, form: OrderForm) -> HttpResponse:
     """The confirmation again, with what was wrong; or the shelf, when not even the pack is clear."""
     try:
         offer = _offer(request, form.data.get("pack", ""), form.data.get("currency"))
-    except (offers.OfferGone, offers.CurrencyUnknown, offers.PaidPlanNeeded) as refusal:
+    except (offers.UnknownOffer, offers.UnknownCurrency, offers.PaidPlanRequired) as refusal:
         context = _shelf(request, None) | {"refusal": str(refusal)}
         return render(request, "billing/buy.html", context, status=422)
     context = {"offer": offer, "form": form, "key": uuid.uuid4()}

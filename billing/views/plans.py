@@ -21,10 +21,10 @@ from billing.views.buy import UNREACHABLE, form_key, go_and_pay
 from pricing.models import Plan
 
 REFUSALS = (
-    offers.OfferGone,
-    offers.CurrencyUnknown,
+    offers.UnknownOffer,
+    offers.UnknownCurrency,
     previews.ChangeRefused,
-    previews.Stale,
+    previews.ConfirmationStale,
     create.AlreadySubscribed,
     create.ConfirmationNeeded,
     create.PurchaseKeyReused,
@@ -75,14 +75,14 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
         )
     except REFUSALS as refusal:
         messages.error(request, str(refusal))
-        again = isinstance(refusal, previews.Stale | create.PriceChanged)
+        again = isinstance(refusal, previews.ConfirmationStale | create.PriceChanged)
         return redirect("plan_change", key) if again else redirect("plans")
-    except stripe_gateway.Declined as refusal:
+    except stripe_gateway.CardDeclined as refusal:
         messages.error(
             request, _("Your card was declined: %(reason)s Your plan was not changed.") % {"reason": refusal}
         )
         return redirect("subscription")
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.error(request, UNREACHABLE)
         return redirect("plans")
     return render(request, "billing/plan_change.html", {"preview": shown, "key": uuid.uuid4()})
@@ -91,7 +91,7 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
 def _confirm(request: AccountRequest, key: str, now: datetime) -> HttpResponse:
     facts = previews.read_token(request.account, request.POST.get("token", ""))
     if facts["plan"] != key:
-        raise previews.Stale
+        raise previews.ConfirmationStale
     if facts["kind"] == "subscribe":
         order = create.plan_purchase(
             account=request.account,
@@ -132,7 +132,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "plan": plan,
         "next_plan": Plan.objects.filter(key=present.next_plan).first() if present else None,
         "balance": balance,
-        "quotas": selectors.quotas_of(request.account.pk),
+        "quotas": selectors.quota_usage(request.account.pk),
         "history": PlanChange.objects.filter(account=request.account).order_by("-created_at")[:20],
         "names": dict(Plan.objects.values_list("key", "name")),
         "may_buy": request.membership.may_buy,
@@ -167,7 +167,7 @@ def _act(request: AccountRequest, act: Any, done: str) -> HttpResponse:
         act(request.account, timezone.now())
     except (previews.ChangeRefused, lifecycle.PlanClosed) as refusal:
         messages.error(request, str(refusal))
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.error(request, UNREACHABLE)
     else:
         messages.success(request, done)
@@ -176,9 +176,9 @@ def _act(request: AccountRequest, act: Any, done: str) -> HttpResponse:
 
 def _currency(request: AccountRequest) -> str:
     try:
-        return offers.chosen_currency(request.GET.get("currency", "").lower())
-    except offers.CurrencyUnknown:
-        return offers.chosen_currency(None)
+        return offers.resolve_currency(request.GET.get("currency", "").lower())
+    except offers.UnknownCurrency:
+        return offers.resolve_currency(None)
 
 
 def _column(plan: Plan, interval: str, currency: str, present: Any) -> dict[str, Any]:

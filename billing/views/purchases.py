@@ -25,7 +25,7 @@ ON_A_PAGE = 25
 def purchases(request: AccountRequest) -> HttpResponse:
     """All purchases with state, amount, credits and what is left of them."""
     page = Paginator(selectors.purchases_of(request.account.pk), ON_A_PAGE).get_page(request.GET.get("page"))
-    left = selectors.credits_left_of(list(page.object_list))
+    left = selectors.remaining_credits_by_purchase(list(page.object_list))
     rows = [(purchase, left.get(purchase.pk, 0)) for purchase in page.object_list]
     return render(request, "billing/purchases.html", {"rows": rows, "page": page})
 
@@ -37,7 +37,7 @@ def purchase(request: AccountRequest, public_id: str) -> HttpResponse:
     found = find(request, public_id)
     context = {
         "purchase": found,
-        "left": selectors.credits_left(found),
+        "left": selectors.remaining_credits(found),
         "refunds": found.refunds.order_by("-created_at"),
         "disputes": found.disputes.order_by("-created_at"),
         "refund_refused": "",

@@ -20,6 +20,7 @@ from billing.models import BillingProfile
 from billing.notifications import low_credit_alerts
 from billing.payments import cards
 from billing.purchases import auto_top_up
+from billing.subscriptions import plan_terms
 from billing.views.buy import UNREACHABLE, form_key, see_other
 from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from core.amounts import plain
@@ -32,13 +33,13 @@ def billing(request: AccountRequest) -> HttpResponse:
     """Everything about money in one place: plan, card, last purchases, and the settings."""
     account_id = request.account.pk
     recent = list(selectors.purchases_of(account_id)[:5])
-    left = selectors.credits_left_of(recent)
+    left = selectors.remaining_credits_by_purchase(recent)
     context = {
         "present": selectors.subscription_of(account_id),
-        "terms": selectors.plan_terms(account_id),
+        "terms": plan_terms.get(account_id),
         "profile": selectors.profile_of(account_id),
         "rows": [(purchase, left.get(purchase.pk, 0)) for purchase in recent],
-        "alert": low_credit_alerts.settings_of(account_id),
+        "alert": low_credit_alerts.get_settings(account_id),
         "top_up": auto_top_up.settings_of(account_id),
         "policies": catalogue_cache.current().policies,
         "may_buy": request.membership.may_buy,
@@ -51,7 +52,7 @@ def billing(request: AccountRequest) -> HttpResponse:
 @buyers_only
 def alerts_page(request: AccountRequest) -> HttpResponse:
     """The account's low-credit alert."""
-    saved = low_credit_alerts.settings_of(request.account.pk)
+    saved = low_credit_alerts.get_settings(request.account.pk)
     initial = {
         "enabled": saved.enabled,
         "below": plain(saved.below),
@@ -60,7 +61,9 @@ def alerts_page(request: AccountRequest) -> HttpResponse:
     }
     form = AlertForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        low_credit_alerts.change(account_id=request.account.pk, now=timezone.now(), **form.cleaned_data)
+        low_credit_alerts.save_settings(
+            account_id=request.account.pk, now=timezone.now(), **form.cleaned_data
+        )
         messages.success(request, _("Alerts saved."))
         return redirect("alerts")
     return render(request, "billing/alerts.html", {"form": form}, status=422 if form.errors else 200)
@@ -74,8 +77,8 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
     now = timezone.now()
     account_id = request.account.pk
     saved = auto_top_up.settings_of(account_id)
-    currency = saved.currency or offers.chosen_currency(None)
-    shelf = offers.packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
+    currency = saved.currency or offers.resolve_currency(None)
+    shelf = offers.list_packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
     form = AutoTopUpForm(
         request.POST or None,
         packs=[(offer.key, offer.pack.name) for offer in shelf if offer.allowed],
@@ -117,7 +120,7 @@ def save_card(request: AccountRequest) -> HttpResponse:
     """On to Stripe's page on which a card is saved."""
     try:
         return see_other(cards.setup_page_url(request.account, key=form_key(request)))
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.error(request, UNREACHABLE)
         return redirect("auto_top_up")
 
@@ -130,7 +133,7 @@ def card_saved(request: AccountRequest) -> HttpResponse:
     try:
         if cards.save_card_from_session(request.account, request.GET.get("session", "")):
             messages.success(request, _("Card saved."))
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.info(request, _("Your card is shown here as soon as Stripe confirms it."))
     return redirect("auto_top_up")
 
@@ -142,7 +145,7 @@ def portal(request: AccountRequest) -> HttpResponse:
     """On to Stripe's own page for card and address."""
     try:
         return see_other(cards.portal_url(request.account))
-    except stripe_gateway.StripeProblem:
+    except stripe_gateway.StripeError:
         messages.error(request, UNREACHABLE)
         return redirect("billing")
 
@@ -177,7 +180,7 @@ def _top_up_suggestion(account_id: UUID, shelf: list[offers.PackOffer]) -> dict[
     most = min(3, max(1, auto_top_up.max_monthly_count()))
     amount = offers.major_units(first.amount * most, first.currency) if first else Decimal(0)
     return {
-        "below": plain(low_credit_alerts.settings_of(account_id).below),
+        "below": plain(low_credit_alerts.get_settings(account_id).below),
         "pack": first.key if first else "",
         "monthly_count": most,
         "monthly_amount": format(amount, "f"),

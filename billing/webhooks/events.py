@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from billing import stripe_gateway
 from billing.models import StripeEvent
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 from billing.subscriptions import lifecycle, stripe_sync
 from billing.webhooks import handlers, payloads
 
@@ -24,11 +24,11 @@ MAX_ATTEMPTS = 20
 # The event itself is at fault, so that another attempt cannot succeed before staff have looked at it.
 _QUARANTINING = (
     payloads.EventNotUnderstood,
-    stripe_gateway.NotAtStripe,
-    stripe_sync.NotOurs,
+    stripe_gateway.ResourceMissing,
+    stripe_sync.UnmatchedObject,
     lifecycle.PlanClosed,
 )
-_TRANSIENT = (stripe_gateway.Unreachable, OperationalError, InterfaceError)  # retried without an alert
+_TRANSIENT = (stripe_gateway.StripeUnavailable, OperationalError, InterfaceError)  # retried without an alert
 
 
 class WrongStripeAccount(Exception):
@@ -38,12 +38,12 @@ class WrongStripeAccount(Exception):
 def receive(payload: bytes, signature: str | None, now: datetime) -> StripeEvent:
     """Verify and store a webhook's event, committed on return. A repeated event returns the stored one.
 
-    Raises stripe_gateway.SignatureInvalid, payloads.EventNotUnderstood, WrongStripeAccount.
+    Raises stripe_gateway.SignatureVerificationError, payloads.EventNotUnderstood, WrongStripeAccount.
     """
-    return store(stripe_gateway.verified_event(payload, signature), now, source="webhook")
+    return store(stripe_gateway.construct_event(payload, signature), now, source="webhook")
 
 
-def store(event: Facts, now: datetime, *, source: str) -> StripeEvent:
+def store(event: StripeObject, now: datetime, *, source: str) -> StripeEvent:
     """Store an event that comes from Stripe. Raises payloads.EventNotUnderstood, WrongStripeAccount."""
     payloads.require_envelope(event)
     _require_own_account(event)
@@ -75,7 +75,7 @@ def process(event_id: int, now: datetime) -> StripeEvent:
     try:
         try:
             return _apply(event, handler, now)
-        except stripe_sync.Outdated:
+        except stripe_sync.StaleSnapshot:
             return _apply(event, handler, now)
     except _QUARANTINING as error:
         return _close(event, StripeEvent.State.QUARANTINED, str(error), now)
@@ -115,7 +115,7 @@ def retry(event: StripeEvent, now: datetime) -> StripeEvent:
     return process(event.pk, now)
 
 
-def _require_own_account(event: Facts) -> None:
+def _require_own_account(event: StripeObject) -> None:
     live = settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
     account = event.get("account")
     if bool(event.get("livemode")) != live or (account and account != settings.STRIPE_ACCOUNT):

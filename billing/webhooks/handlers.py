@@ -17,7 +17,7 @@ from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
 from billing.purchases import auto_top_up, checkout
 from billing.refunds import disputes, requests
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_sync
 from billing.webhooks.payloads import EventNotUnderstood
 
@@ -29,7 +29,7 @@ class Handler:
     `required` are the fields of the event's object without which it cannot be handled.
     """
 
-    fetch: Callable[[Facts], Any]
+    fetch: Callable[[StripeObject], Any]
     apply: Callable[[Any, datetime], bool]
     required: tuple[str, ...] = ("id",)
 
@@ -39,25 +39,27 @@ def handler_of(event_type: str) -> Handler | None:
     return _HANDLERS.get(event_type)
 
 
-def _unchanged(stripe_object: Facts) -> Facts:
+def _unchanged(stripe_object: StripeObject) -> StripeObject:
     return stripe_object
 
 
 # Checkout
 
 
-def _fetch_checkout(session: Facts) -> tuple[Facts, Facts | stripe_sync.Answer | None]:
+def _fetch_checkout(session: StripeObject) -> tuple[StripeObject, StripeObject | stripe_sync.Snapshot | None]:
     """The session with its saved card or subscription; fetched anew if its purchase is missing."""
     if session.get("mode") == "setup":
         return session, cards.fetch_saved_card(session)
     if session.get("mode") == "subscription" and session.get("subscription"):
-        return session, stripe_sync.ask(str(session["subscription"]))
+        return session, stripe_sync.fetch_snapshot(str(session["subscription"]))
     if _purchase_of(session) is None and "purchase" in (session.get("metadata") or {}):
-        return stripe_gateway.checkout(str(session["id"])), None
+        return stripe_gateway.retrieve_checkout_session(str(session["id"])), None
     return session, None
 
 
-def _apply_checkout(fetched: tuple[Facts, Facts | stripe_sync.Answer | None], now: datetime) -> bool:
+def _apply_checkout(
+    fetched: tuple[StripeObject, StripeObject | stripe_sync.Snapshot | None], now: datetime
+) -> bool:
     session, related = fetched
     if session.get("mode") == "setup":
         account = Account.with_public_id(str((session.get("metadata") or {}).get("account", "")))
@@ -65,19 +67,19 @@ def _apply_checkout(fetched: tuple[Facts, Facts | stripe_sync.Answer | None], no
             cards.save_card(account.pk, related)
         return account is not None
     purchase = _matching_purchase(_purchase_of(session) or recovery.restore_from_session(session), session)
-    if isinstance(related, stripe_sync.Answer):
-        stripe_sync.follow(related.facts, now, seen=related.seen)
+    if isinstance(related, stripe_sync.Snapshot):
+        stripe_sync.apply_snapshot(related.payload, now, version=related.version)
     checkout.apply_session(purchase, session, now)
     return True
 
 
-def _apply_checkout_failed(session: Facts, now: datetime) -> bool:
+def _apply_checkout_failed(session: StripeObject, now: datetime) -> bool:
     purchase = _matching_purchase(_purchase_of(session), session)
     fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
     return True
 
 
-def _purchase_of(session: Facts) -> Purchase | None:
+def _purchase_of(session: StripeObject) -> Purchase | None:
     found = Purchase.objects.filter(stripe_session_id=session.get("id") or "-").first()
     if found is not None:
         return found
@@ -87,7 +89,7 @@ def _purchase_of(session: Facts) -> Purchase | None:
     return purchase if purchase is not None and purchase.stripe_session_id is None else None
 
 
-def _matching_purchase(purchase: Purchase | None, session: Facts) -> Purchase:
+def _matching_purchase(purchase: Purchase | None, session: StripeObject) -> Purchase:
     """The session's purchase, with the session recorded. Raises EventNotUnderstood if they do not match."""
     if purchase is None:
         raise EventNotUnderstood(
@@ -108,12 +110,14 @@ def _matching_purchase(purchase: Purchase | None, session: Facts) -> Purchase:
 # Payments
 
 
-def _fetch_payment(intent: Facts) -> Facts:
+def _fetch_payment(intent: StripeObject) -> StripeObject:
     """A payment whose purchase is missing is restored only from Stripe's response, not from the event."""
-    return stripe_gateway.payment(str(intent["id"])) if recovery.is_missing(intent) else intent
+    return (
+        stripe_gateway.retrieve_payment_intent(str(intent["id"])) if recovery.is_missing(intent) else intent
+    )
 
 
-def _apply_payment(intent: Facts, now: datetime) -> bool:
+def _apply_payment(intent: StripeObject, now: datetime) -> bool:
     if recovery.is_missing(intent):
         recovery.restore_from_intent(intent)
     applied = fulfilment.apply_payment_intent(intent, now)
@@ -122,7 +126,7 @@ def _apply_payment(intent: Facts, now: datetime) -> bool:
     return applied is not None
 
 
-def _apply_charge(charge: Facts, now: datetime) -> bool:
+def _apply_charge(charge: StripeObject, now: datetime) -> bool:
     """Store receipt and payment method. The payment status comes from payment_intent events."""
     public_id = str((charge.get("metadata") or {}).get("purchase", ""))
     paid = Purchase.objects.filter(stripe_payment_id=charge.get("payment_intent") or "-")
@@ -142,13 +146,15 @@ def _apply_charge(charge: Facts, now: datetime) -> bool:
 class _FetchedClaim:
     """A refund, dispute or charge with the id of its payment."""
 
-    facts: Facts
-    payment: Facts | None  # the payment intent, if no purchase has recorded it yet
-    refunds: tuple[Facts, ...] = ()  # all refunds of the charge as Stripe has them now, failed ones first
+    facts: StripeObject
+    payment: StripeObject | None  # the payment intent, if no purchase has recorded it yet
+    refunds: tuple[
+        StripeObject, ...
+    ] = ()  # all refunds of the charge as Stripe has them now, failed ones first
 
 
-def _fetch_refund(refund: Facts) -> _FetchedClaim:
-    refund = refund if refund.get("payment_intent") else stripe_gateway.refund(str(refund["id"]))
+def _fetch_refund(refund: StripeObject) -> _FetchedClaim:
+    refund = refund if refund.get("payment_intent") else stripe_gateway.retrieve_refund(str(refund["id"]))
     return _fetch_claim(refund, refunds=_fetch_refunds(refund.get("charge")))
 
 
@@ -164,7 +170,7 @@ def _apply_refund(claim: _FetchedClaim, now: datetime) -> bool:
     return relevant
 
 
-def _fetch_refunded_charge(charge: Facts) -> _FetchedClaim:
+def _fetch_refunded_charge(charge: StripeObject) -> _FetchedClaim:
     return _fetch_claim(charge, refunds=_fetch_refunds(charge["id"]))
 
 
@@ -180,8 +186,10 @@ def _apply_refunded_charge(claim: _FetchedClaim, now: datetime) -> bool:
     return True
 
 
-def _fetch_dispute(dispute: Facts) -> _FetchedClaim:
-    dispute = dispute if dispute.get("payment_intent") else stripe_gateway.dispute(str(dispute["id"]))
+def _fetch_dispute(dispute: StripeObject) -> _FetchedClaim:
+    dispute = (
+        dispute if dispute.get("payment_intent") else stripe_gateway.retrieve_dispute(str(dispute["id"]))
+    )
     return _fetch_claim(dispute)
 
 
@@ -190,23 +198,23 @@ def _apply_dispute(claim: _FetchedClaim, now: datetime) -> bool:
     return disputes.apply_stripe_dispute(claim.facts, now) is not None
 
 
-def _fetch_claim(facts: Facts, refunds: tuple[Facts, ...] = ()) -> _FetchedClaim:
+def _fetch_claim(facts: StripeObject, refunds: tuple[StripeObject, ...] = ()) -> _FetchedClaim:
     payment = facts.get("payment_intent")
     payment_id = payment["id"] if isinstance(payment, dict) else payment
     facts = {**facts, "payment_intent": payment_id}
     if not payment_id or Purchase.objects.filter(stripe_payment_id=payment_id).exists():
         return _FetchedClaim(facts, None, refunds)
     try:
-        return _FetchedClaim(facts, stripe_gateway.payment(str(payment_id)), refunds)
-    except stripe_gateway.NotAtStripe:
+        return _FetchedClaim(facts, stripe_gateway.retrieve_payment_intent(str(payment_id)), refunds)
+    except stripe_gateway.ResourceMissing:
         return _FetchedClaim(facts, None, refunds)
 
 
-def _fetch_refunds(charge: Any) -> tuple[Facts, ...]:
+def _fetch_refunds(charge: Any) -> tuple[StripeObject, ...]:
     charge_id = charge["id"] if isinstance(charge, dict) else charge
     try:
-        refunds = stripe_gateway.refunds_of(str(charge_id)) if charge_id else []
-    except stripe_gateway.NotAtStripe:
+        refunds = stripe_gateway.list_refunds_of_charge(str(charge_id)) if charge_id else []
+    except stripe_gateway.ResourceMissing:
         refunds = []
     return tuple(requests.failed_first(refunds))
 
@@ -219,41 +227,41 @@ def _apply_missing_payment(claim: _FetchedClaim, now: datetime) -> None:
 # Subscriptions: always the state fetched from Stripe, never the event's
 
 
-def _fetch_subscription(subscription: Facts) -> stripe_sync.Answer:
-    return stripe_sync.ask(str(subscription["id"]))
+def _fetch_subscription(subscription: StripeObject) -> stripe_sync.Snapshot:
+    return stripe_sync.fetch_snapshot(str(subscription["id"]))
 
 
-def _apply_subscription(subscription: stripe_sync.Answer, now: datetime) -> bool:
-    stripe_sync.follow(subscription.facts, now, seen=subscription.seen)
+def _apply_subscription(subscription: stripe_sync.Snapshot, now: datetime) -> bool:
+    stripe_sync.apply_snapshot(subscription.payload, now, version=subscription.version)
     return True
 
 
-def _fetch_invoice(invoice: Facts) -> tuple[Facts, stripe_sync.Answer] | None:
-    subscription_id = stripe_sync.subscription_of_invoice(invoice)
+def _fetch_invoice(invoice: StripeObject) -> tuple[StripeObject, stripe_sync.Snapshot] | None:
+    subscription_id = stripe_sync.invoice_subscription_id(invoice)
     if subscription_id is None:
         return None
-    subscription = stripe_sync.ask(subscription_id)
-    return stripe_gateway.invoice(str(invoice["id"])), subscription
+    subscription = stripe_sync.fetch_snapshot(subscription_id)
+    return stripe_gateway.retrieve_invoice(str(invoice["id"])), subscription
 
 
-def _apply_invoice(fetched: tuple[Facts, stripe_sync.Answer] | None, now: datetime) -> bool:
+def _apply_invoice(fetched: tuple[StripeObject, stripe_sync.Snapshot] | None, now: datetime) -> bool:
     if fetched is None:
         return False
     invoice, subscription = fetched
     # In this order the wallet is locked before the invoice year, as when a pack is paid (no deadlock).
-    stripe_sync.follow(subscription.facts, now, seen=subscription.seen)
-    stripe_sync.record_invoice(invoice, subscription.facts, now)
+    stripe_sync.apply_snapshot(subscription.payload, now, version=subscription.version)
+    stripe_sync.record_paid_invoice(invoice, subscription.payload, now)
     return True
 
 
 # The customer's card
 
 
-def _fetch_customer(customer: Facts) -> tuple[Facts, Facts | None]:
-    return customer, stripe_gateway.default_card(str(customer["id"]))
+def _fetch_customer(customer: StripeObject) -> tuple[StripeObject, StripeObject | None]:
+    return customer, stripe_gateway.retrieve_default_payment_method(str(customer["id"]))
 
 
-def _apply_customer(fetched: tuple[Facts, Facts | None], now: datetime) -> bool:
+def _apply_customer(fetched: tuple[StripeObject, StripeObject | None], now: datetime) -> bool:
     customer, card = fetched
     account = Account.with_public_id(str((customer.get("metadata") or {}).get("account", "")))
     if account is None or card is None:

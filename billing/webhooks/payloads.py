@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 
 _OBJECT_OR_ID = (str, dict, NoneType)
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -40,14 +40,14 @@ class EventNotUnderstood(Exception):
     """The event has an unknown shape, or contradicts the database: staff must look at it."""
 
 
-def require_envelope(event: Facts) -> None:
+def require_envelope(event: StripeObject) -> None:
     """Raises EventNotUnderstood unless id, type and time are readable, so that the event can be stored."""
     text = isinstance(event.get("id"), str) and isinstance(event.get("type"), str)
     if not text or not isinstance(event.get("created"), int | float):
         raise EventNotUnderstood(_("The event has no id, type or time"))
 
 
-def checked_object(event: Facts, required: tuple[str, ...]) -> Facts:
+def checked_object(event: StripeObject, required: tuple[str, ...]) -> StripeObject:
     """The object of an event. Raises EventNotUnderstood if a field is missing or has another type."""
     data = event.get("data")
     stripe_object: Any = data.get("object") if isinstance(data, dict) else None

@@ -19,7 +19,7 @@ from billing import stripe_gateway
 from billing.models import Purchase, Reconciliation, Refund, StripeEvent, Subscription
 from billing.purchases import checkout
 from billing.refunds import disputes, requests
-from billing.stripe_gateway import Facts
+from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_sync
 from billing.webhooks import events, handlers
 from core import locks
@@ -35,7 +35,7 @@ _COLUMNS = ("stripe_paid", "our_paid", "stripe_refunded", "our_refunded")
 def run(now: datetime) -> Reconciliation | None:
     """Compare everything since the last run and apply what was missed. None: another run is in progress.
 
-    Raises stripe_gateway.Unreachable; the next run then starts at the same time again.
+    Raises stripe_gateway.StripeUnavailable; the next run then starts at the same time again.
     """
     with locks.try_lock("reconciliation") as free:
         return _run(now) if free else None
@@ -72,9 +72,7 @@ def _run(now: datetime) -> Reconciliation:
 def _process_missed_events(since: datetime, now: datetime) -> int:
     """Store and process events that no webhook brought, oldest first; their number."""
     relevant = [
-        event
-        for event in stripe_gateway.events_since(since)
-        if handlers.handler_of(event["type"]) is not None
+        event for event in stripe_gateway.list_events(since) if handlers.handler_of(event["type"]) is not None
     ]
     stored = set(
         StripeEvent.objects.filter(stripe_id__in=[event["id"] for event in relevant]).values_list(
@@ -91,12 +89,12 @@ def _process_missed_events(since: datetime, now: datetime) -> int:
 def _apply_missed_payments(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Apply succeeded payments and paid Checkout sessions whose purchase is not paid; their number."""
     mended = 0
-    for session in stripe_gateway.checkouts_since(since):
+    for session in stripe_gateway.list_checkout_sessions(since):
         paid = session.get("payment_status") == "paid" and session.get("mode") == "payment"
         if paid and _unpaid(session):
             apply = partial(_apply_as_event, "checkout.session.completed", session, now)
             mended += bool(_try(report, session["id"], apply))
-    for intent in stripe_gateway.payments_since(since):
+    for intent in stripe_gateway.list_payment_intents(since):
         if intent.get("status") == "succeeded" and (intent.get("metadata") or {}).get("purchase"):
             before = _status_of_purchase(intent)
             _try(report, intent["id"], partial(_apply_as_event, "payment_intent.succeeded", intent, now))
@@ -105,18 +103,18 @@ def _apply_missed_payments(since: datetime, now: datetime, report: Reconciliatio
     return mended
 
 
-def _unpaid(session: Facts) -> bool:
+def _unpaid(session: StripeObject) -> bool:
     purchases = Purchase.objects.filter(stripe_session_id=session["id"])
     status = purchases.values_list("status", flat=True).first()
     return status not in {Purchase.Status.PAID, Purchase.Status.QUARANTINED}
 
 
-def _status_of_purchase(intent: Facts) -> str | None:
+def _status_of_purchase(intent: StripeObject) -> str | None:
     purchase = Purchase.with_public_id(str((intent.get("metadata") or {}).get("purchase", "")))
     return purchase.status if purchase else None
 
 
-def _apply_as_event(event_type: str, stripe_object: Facts, now: datetime) -> bool:
+def _apply_as_event(event_type: str, stripe_object: StripeObject, now: datetime) -> bool:
     """Handle an object as an event of that type would be."""
     handler = handlers.handler_of(event_type)
     if handler is None:
@@ -130,7 +128,7 @@ def _try(report: Reconciliation, name: str, apply: Callable[[], Any]) -> Any:
     """Apply one object; an error is logged and reported, and None returned. Raises Unreachable."""
     try:
         return apply()
-    except stripe_gateway.Unreachable:
+    except stripe_gateway.StripeUnavailable:
         raise
     except Exception as error:
         log.exception("reconciliation_failed", alert=True, object=name)
@@ -141,11 +139,11 @@ def _try(report: Reconciliation, name: str, apply: Callable[[], Any]) -> Any:
 def _apply_missed_refunds_and_disputes(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Apply Stripe's refunds and disputes; the number of refunds whose status changed."""
     mended = 0
-    for facts in requests.failed_first(stripe_gateway.refunds_since(since)):
+    for facts in requests.failed_first(stripe_gateway.list_refunds(since)):
         before = Refund.objects.filter(stripe_refund_id=facts["id"]).values_list("status", flat=True).first()
         refund = _try(report, facts["id"], partial(requests.apply_stripe_refund, facts, now))
         mended += refund is not None and refund.status != before
-    for facts in stripe_gateway.disputes_since(since):
+    for facts in stripe_gateway.list_disputes(since):
         _try(report, facts["id"], partial(disputes.apply_stripe_dispute, facts, now))
     return mended
 
@@ -176,7 +174,7 @@ def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
     mended = 0
     for subscription in due[:500]:
         version, stripe_id = subscription.version, str(subscription.stripe_subscription_id)
-        _try(report, stripe_id, partial(stripe_sync.sync, stripe_id, now))
+        _try(report, stripe_id, partial(stripe_sync.synchronize, stripe_id, now))
         subscription.refresh_from_db()
         mended += subscription.version != version
     return mended
@@ -189,7 +187,7 @@ def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]
     """
     totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_COLUMNS, 0))
     paid: dict[str, int] = {}
-    for intent in stripe_gateway.payments_since(since):
+    for intent in stripe_gateway.list_payment_intents(since):
         if intent.get("status") == "succeeded":
             totals[intent["currency"]]["stripe_paid"] += int(intent.get("amount_received") or 0)
             paid[intent["id"]] = int(intent.get("amount_received") or 0)
@@ -203,7 +201,7 @@ def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]
         if payment_id not in recorded
     ]
     refunded: list[str] = []
-    for facts in stripe_gateway.refunds_since(since):
+    for facts in stripe_gateway.list_refunds(since):
         if facts.get("status") not in requests.FAILED_AT_STRIPE:
             totals[facts["currency"]]["stripe_refunded"] += int(facts["amount"])
             refunded.append(facts["id"])

@@ -21,7 +21,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     try:
         event = events.receive(request.body, request.headers.get("Stripe-Signature"), now)
-    except stripe_gateway.SignatureInvalid:
+    except stripe_gateway.SignatureVerificationError:
         return HttpResponse("signature invalid", status=400, content_type="text/plain")
     except events.WrongStripeAccount:
         return HttpResponse("not for this site", status=400, content_type="text/plain")

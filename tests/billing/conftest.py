@@ -13,9 +13,10 @@ import stripe
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, selectors, stripe_gateway
+from billing import ledger, stripe_gateway
 from billing.models import Purchase, StripeEvent
 from billing.purchases import checkout, create
+from billing.subscriptions import plan_terms
 from billing.webhooks import events as stripe_events
 from tests.sandbox.conftest import BASE, Buyer, InProcess
 
@@ -27,7 +28,7 @@ DECLINES = "4000 0000 0000 0002"
 @pytest.fixture(autouse=True)
 def no_terms_remembered() -> Iterator[None]:
     yield
-    selectors._terms.clear()
+    plan_terms.forget_all()
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def events(stripe_world: Any) -> Callable[..., list[dict[str, Any]]]:
     """What Stripe has to tell, oldest first: `events()`, `events("checkout.session.completed")`."""
 
     def read(*types: str) -> list[dict[str, Any]]:
-        found = [stripe_gateway.plain(event) for event in stripe_world.events.list({"limit": 100}).data]
+        found = [stripe_gateway.to_plain(event) for event in stripe_world.events.list({"limit": 100}).data]
         return [event for event in reversed(found) if not types or event["type"] in types]
 
     return read

@@ -34,7 +34,7 @@ def use(account: Account) -> Callable[[str], None]:
 
 @pytest.fixture
 def alert(account: Account) -> None:
-    low_credit_alerts.change(
+    low_credit_alerts.save_settings(
         account_id=account.pk,
         enabled=True,
         below=Decimal(50),
@@ -72,7 +72,7 @@ def test_one_mail_for_each_crossing_and_again_only_after_it_was_above(
 def test_an_alert_that_is_switched_off_says_nothing(
     alert: None, use: Callable[[str], None], account: Account
 ) -> None:
-    low_credit_alerts.change(
+    low_credit_alerts.save_settings(
         account_id=account.pk,
         enabled=False,
         below=Decimal(50),
@@ -102,9 +102,9 @@ def test_a_mail_server_that_is_down_delays_each_mail_and_sends_it_once(
     assert Mail.objects.get().trouble.startswith("SMTPServerDisconnected")
     assert not Notice.objects.filter(handled_at=None).exists()
 
-    assert emails.deliver_due(timezone.now()) == 0  # it waits a little
-    assert emails.deliver_due(timezone.now() + timedelta(minutes=2)) == 1
-    assert emails.deliver_due(timezone.now() + timedelta(hours=2)) == 0
+    assert emails.send_due(timezone.now()) == 0  # it waits a little
+    assert emails.send_due(timezone.now() + timedelta(minutes=2)) == 1
+    assert emails.send_due(timezone.now() + timedelta(hours=2)) == 0
     assert len(mail.outbox) == 1
 
 
@@ -121,7 +121,7 @@ def test_credits_that_end_soon_are_warned_of_once(account: Account) -> None:
     )
     for _ in range(2):
         expiry_warnings.queue_due(now, ahead=timedelta(days=7))
-    emails.deliver_due(now)
+    emails.send_due(now)
 
     [sent] = mail.outbox
     assert "7 credits expire on" in sent.subject
@@ -155,6 +155,6 @@ def test_every_mail_can_be_written(account: Account) -> None:
     assert len(names) >= 12
     for name in names:
         emails.queue(account_id=account.pk, template=name, key=name, context=context, now=timezone.now())
-    assert emails.deliver_due(timezone.now()) == len(names)
+    assert emails.send_due(timezone.now()) == len(names)
     for sent in mail.outbox:
         assert sent.subject.startswith("Refly: ") and "{" not in sent.body and "&#" not in sent.body

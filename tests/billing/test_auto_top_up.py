@@ -28,7 +28,7 @@ def wish(stripe_world: Any, account: Account) -> Callable[..., AutoTopUp]:
     def make(card: str = "visa", **given: Any) -> AutoTopUp:
         customer = cards.ensure_customer(account)
         method = stripe_world.payment_methods.attach(f"pm_card_{card}", {"customer": customer})
-        cards.save_card(account.pk, stripe_gateway.plain(method))
+        cards.save_card(account.pk, stripe_gateway.to_plain(method))
         facts: dict[str, Any] = {"enabled": True, "below": Decimal(500), "pack": smallest_pack()}
         facts |= {"currency": "usd", "monthly_amount": 100_000, "monthly_count": 3}
         return AutoTopUp.objects.create(account=account, **facts | given)
@@ -93,7 +93,7 @@ def test_a_decline_stops_it_tells_the_owner_and_three_suspend_it_until_the_card_
     assert Mail.objects.filter(template="top_up_failed").count() == 3
 
     method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
-    cards.save_card(account.pk, stripe_gateway.plain(method))
+    cards.save_card(account.pk, stripe_gateway.to_plain(method))
     assert auto_top_up.buy_if_low(account.pk, later(hours=31)) == "paid"
 
 
@@ -120,14 +120,14 @@ def test_an_answer_that_is_lost_is_asked_for_again_with_the_same_key(
     stripe_world: Any,
 ) -> None:
     wish()
-    real = stripe_gateway.charge_saved_card
+    real = stripe_gateway.create_off_session_payment
 
     def charged_and_lost(**given: Any) -> Any:
         real(**given)
-        raise stripe_gateway.Unreachable("timed out")
+        raise stripe_gateway.StripeUnavailable("timed out")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stripe_gateway, "charge_saved_card", charged_and_lost)
+        patch.setattr(stripe_gateway, "create_off_session_payment", charged_and_lost)
         assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "unreachable"
     assert auto_top_up.buy_if_low(account.pk, timezone.now() + timedelta(seconds=5)) == "pending"
     assert auto_top_up.buy_if_low(account.pk, later(minutes=2)) == "paid"

@@ -86,7 +86,7 @@ def test_twenty_deliveries_and_five_return_pages_at_once_are_one_grant_and_one_m
     purchase = order(account)
     Buyer().pay(purchase.checkout_url)
     events = stripe_gateway._client("", "").v1.events.list({"limit": 100}).data
-    [completed] = [stripe_gateway.plain(one) for one in events if one.type == "checkout.session.completed"]
+    [completed] = [stripe_gateway.to_plain(one) for one in events if one.type == "checkout.session.completed"]
 
     def news(number: int) -> Any:
         now = timezone.now()
@@ -142,7 +142,7 @@ def test_one_code_redeemed_at_once_keeps_both_limits(account: Account) -> None:
 def test_many_looks_at_once_make_one_automatic_payment(account: Account) -> None:
     v1 = stripe_gateway._client("", "").v1
     method = v1.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
-    cards.save_card(account.pk, stripe_gateway.plain(method))
+    cards.save_card(account.pk, stripe_gateway.to_plain(method))
     AutoTopUp.objects.create(
         account=account,
         enabled=True,

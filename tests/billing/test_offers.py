@@ -21,7 +21,7 @@ def apinfer(db: None) -> None:
 
 @pytest.mark.requirement("APIN-01")
 def test_apinfers_packs_with_the_price_of_one_credit_and_the_saving_computed(apinfer: None) -> None:
-    shelf = offers.packs(currency="cny", paid_plan=False, now=timezone.now())
+    shelf = offers.list_packs(currency="cny", paid_plan=False, now=timezone.now())
 
     assert [(offer.pack.credits, offer.amount, offer.each, offer.saving_percent) for offer in shelf] == [
         (100, 1000, Decimal("0.1"), 0),
@@ -40,7 +40,7 @@ def test_a_sale_counts_from_its_first_instant_to_just_before_its_last(apinfer: N
     Sale.objects.create(key="s", pack=pack, label="Sale", prices={"cny": 800}, starts_at=start, ends_at=end)
 
     def amount(at: object) -> int:
-        return offers.pack(key="basic", currency="cny", paid_plan=False, now=at).amount
+        return offers.get_pack(key="basic", currency="cny", paid_plan=False, now=at).amount
 
     blink = timedelta(microseconds=1)
     assert [amount(at) for at in (start - blink, start, end - blink, end)] == [1000, 800, 800, 1000]
@@ -50,14 +50,14 @@ def test_a_sale_counts_from_its_first_instant_to_just_before_its_last(apinfer: N
 def test_recrafts_packs_are_for_paid_plans(db: None) -> None:
     call_command("load_catalogue", "recraft", verbosity=0)
     now = timezone.now()
-    currency = offers.chosen_currency(None)
+    currency = offers.resolve_currency(None)
 
-    shelf = offers.packs(currency=currency, paid_plan=False, now=now)
+    shelf = offers.list_packs(currency=currency, paid_plan=False, now=now)
     assert [int(offer.pack.credits) for offer in shelf] == [200, 800, 1000, 1600]
     assert not any(offer.allowed for offer in shelf)
-    with pytest.raises(offers.PaidPlanNeeded):
-        offers.pack(key=shelf[0].key, currency=currency, paid_plan=False, now=now)
-    assert offers.pack(key=shelf[0].key, currency=currency, paid_plan=True, now=now).allowed
+    with pytest.raises(offers.PaidPlanRequired):
+        offers.get_pack(key=shelf[0].key, currency=currency, paid_plan=False, now=now)
+    assert offers.get_pack(key=shelf[0].key, currency=currency, paid_plan=True, now=now).allowed
 
 
 @pytest.mark.fault("P11")
@@ -71,5 +71,5 @@ def test_minor_units_are_those_of_the_currency(amount: int, currency: str, major
 
 
 def test_an_unknown_currency_names_the_known_ones(apinfer: None) -> None:
-    with pytest.raises(offers.CurrencyUnknown, match="CNY"):
-        offers.chosen_currency("usd")
+    with pytest.raises(offers.UnknownCurrency, match="CNY"):
+        offers.resolve_currency("usd")

@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, provisioning, selectors
+from billing import ledger, provisioning
 from billing.models import PlanChange, Subscription
-from billing.subscriptions import lifecycle
+from billing.subscriptions import lifecycle, plan_terms
 from tests.conftest import person
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def total(account: Account, at: Any = None) -> Decimal:
 
 @pytest.mark.requirement("REFLY-18")
 def test_a_new_user_has_the_free_trial_at_once(account: Account) -> None:
-    terms = selectors.plan_terms(account.pk)
+    terms = plan_terms.get(account.pk)
 
     assert (terms.plan, terms.paid, total(account)) == ("free-trial", False, 100)
     assert terms.quotas["files"].maximum == 100
@@ -75,7 +75,7 @@ def test_leaving_the_free_plan_and_returning_gives_no_second_quota(codeflicker: 
 
     Subscription.objects.filter(pk=row.pk).update(plan="gone")
     row.refresh_from_db()
-    lifecycle.enter(row, plan, now=timezone.now(), reason="returned")
+    lifecycle.change_plan(row, plan, now=timezone.now(), reason="returned")
     provisioning.address_verified(user=user, email=user.email, now=timezone.now())
 
     assert total(account) == quota
@@ -92,8 +92,8 @@ def test_the_subscription_page_shows_total_balance_and_todays_refresh(
 
 @pytest.mark.requirement("REFLY-10")
 def test_early_birds_have_their_models_without_limit(account: Account) -> None:
-    lifecycle.place(account=account, plan_key="early-bird", actor="staff", now=timezone.now())
+    lifecycle.assign_plan(account=account, plan_key="early-bird", actor="staff", now=timezone.now())
 
-    terms = selectors.plan_terms(account.pk)
+    terms = plan_terms.get(account.pk)
     assert len(terms.unlimited_services) == 11
     assert terms.badge

@@ -15,8 +15,7 @@ from billing import ledger, selectors
 from billing.models import PlanChange, Purchase, StripeEvent, Subscription
 from billing.payments import cards
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, lifecycle, previews
-from billing.subscriptions import terms as plan_terms
+from billing.subscriptions import changes, lifecycle, plan_terms, previews
 from billing.webhooks import events as stripe_events
 from pricing.models import Plan
 from tests.sandbox.conftest import Buyer
@@ -124,7 +123,7 @@ def test_an_upgrade_is_paid_at_once_and_carries_unspent_credits_over(
 
     assert (after.plan, after.amount) == ("creator", 1990)
     # at once all of the old plan is unused: its price and its credits are deducted from the new plan's
-    assert [(one.label, one.credits) for one in shown.arrivals] == [
+    assert [(one.label, one.credits) for one in shown.new_grants] == [
         ("Monthly bonus", 3000 - 1000),
         ("Daily refresh", 500),
     ]
@@ -168,9 +167,9 @@ def test_a_stale_confirmation_is_refused(subscribe: Callable[..., Subscription],
     shown = previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
     change(account, "studio")
 
-    with pytest.raises(previews.Stale):
+    with pytest.raises(previews.ConfirmationStale):
         changes.confirm(account, shown.token, now)
-    with pytest.raises(previews.Stale):
+    with pytest.raises(previews.ConfirmationStale):
         changes.confirm(account, shown.token[:-2], now)
     assert Subscription.objects.get(account=account).plan == "studio"
 
@@ -210,14 +209,14 @@ def test_a_second_subscription_is_refused(subscribe: Callable[..., Subscription]
 def test_a_legacy_plan_is_kept_gives_by_itself_and_is_left_for_good_after_a_warning(
     subscribe: Callable[..., Subscription], account: Account, later: Callable[..., Any]
 ) -> None:
-    lifecycle.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
+    lifecycle.assign_plan(account=account, plan_key="pro", actor="staff", now=timezone.now())
     assert of_kind(account, "plan") == 1300
     next_month = ledger.balance(account.pk, later(days=32))
     assert sum(grant.remaining for grant in next_month.grants if grant.kind == "plan") == 1300
 
     with pytest.raises(create.ConfirmationNeeded):
         subscribe("starter")
-    assert selectors.plan_terms(account.pk).legacy
+    assert plan_terms.get(account.pk).legacy
     subscribe("starter", confirm=True)
 
     assert PlanChange.objects.filter(account=account, left="pro").exists()
@@ -226,14 +225,14 @@ def test_a_legacy_plan_is_kept_gives_by_itself_and_is_left_for_good_after_a_warn
     with pytest.raises(lifecycle.PlanClosed):
         previews.preview(account, plan_key="pro", interval="", currency="usd", now=timezone.now())
     with pytest.raises(lifecycle.PlanClosed):
-        lifecycle.place(account=account, plan_key="pro", actor="staff", now=timezone.now())
+        lifecycle.assign_plan(account=account, plan_key="pro", actor="staff", now=timezone.now())
 
 
 @pytest.mark.requirement("REFLY-09")
 def test_the_page_leaves_a_legacy_plan_only_for_who_says_to_understand(
     stripe_world: Any, account: Account, alice: User, signed_in: Callable[[User], Client]
 ) -> None:
-    lifecycle.place(account=account, plan_key="plus", actor="staff", now=timezone.now())
+    lifecycle.assign_plan(account=account, plan_key="plus", actor="staff", now=timezone.now())
     browser = signed_in(alice)
     page = browser.get("/plans/free-trial/")
     assert "can't return to it" in page.content.decode()
@@ -252,9 +251,9 @@ def test_a_webhook_cannot_enter_a_legacy_plan_either(
     events: Callable[..., Any],
     tell: Callable[..., StripeEvent],
 ) -> None:
-    from billing.subscriptions import stripe_prices
+    from billing.subscriptions import stripe_sync
 
-    price = stripe_prices.price_of(plan_key="pro", interval="month", currency="usd", amount=1000)
+    price = stripe_sync.ensure_price(plan_key="pro", interval="month", currency="usd", amount=1000)
     customer = cards.ensure_customer(account)
     card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
     stripe_world.subscriptions.create(
@@ -289,7 +288,7 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
     from billing.subscriptions import stripe_sync
 
     row = subscribe("starter")
-    facts = stripe_gateway.subscription(row.stripe_subscription_id)
+    facts = stripe_gateway.retrieve_subscription(row.stripe_subscription_id)
     now = timezone.now() + timedelta(hours=1)
     overdue = {
         **facts,
@@ -297,15 +296,15 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
         "latest_invoice": {"id": "in_2", "hosted_invoice_url": "https://pay"},
     }
 
-    stripe_sync.follow(overdue, now)
+    stripe_sync.apply_snapshot(overdue, now)
 
     row.refresh_from_db()
     assert (row.state, row.recovery_url) == ("past_due", "https://pay")
     tomorrow = ledger.balance(account.pk, now + timedelta(days=1))
     assert sum(grant.remaining for grant in tomorrow.grants if grant.kind == "daily") == 0
-    assert selectors.plan_terms(account.pk).past_due
+    assert plan_terms.get(account.pk).past_due
 
-    stripe_sync.follow(facts, now + timedelta(days=1))
+    stripe_sync.apply_snapshot(facts, now + timedelta(days=1))
     row.refresh_from_db()
     assert (row.state, row.recovery_url) == ("active", "")
     again = ledger.balance(account.pk, now + timedelta(days=1))
@@ -313,11 +312,11 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
 
 
 def test_free_plan_quotas_follow_the_plan(subscribe: Callable[..., Subscription], account: Account) -> None:
-    assert [quota.maximum for quota, _used in selectors.quotas_of(account.pk)] == [100]
+    assert [quota.maximum for quota, _used in selectors.quota_usage(account.pk)] == [100]
 
     subscribe("starter")
 
-    assert selectors.quotas_of(account.pk) == []
+    assert selectors.quota_usage(account.pk) == []
     assert Plan.objects.get(key="starter").quotas == []
 
 
@@ -336,6 +335,6 @@ def test_an_allowance_with_an_empty_list_of_services_is_for_all_services() -> No
     allowance = {"key": "monthly", "kind": "plan", "label": "Monthly", "credits": "100", "period": "month"}
     plan = Plan(key="any", allowances=[allowance | {"lasts": "period", "services": []}])
 
-    [terms] = plan_terms.allowances(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
+    [terms] = lifecycle.allowance_terms(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
 
     assert terms.services is None

@@ -136,7 +136,7 @@ def test_a_refund_of_spent_credits_becomes_a_debt_that_new_credits_repay_first(
 ) -> None:
     purchase = paid()
     spend(purchase.credits - 10)
-    facts = stripe_gateway.plain(
+    facts = stripe_gateway.to_plain(
         stripe_world.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": purchase.amount})
     )
 
@@ -185,7 +185,7 @@ def test_stripe_being_down_at_the_approval_sends_the_refund_later(
     asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
 
     def down(**_: Any) -> None:
-        raise stripe_gateway.Unreachable("timed out")
+        raise stripe_gateway.StripeUnavailable("timed out")
 
     with monkeypatch.context() as patch:
         patch.setattr(stripe_gateway, "create_refund", down)

@@ -12,11 +12,11 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, selectors
+from billing import ledger
 from billing.models import Entry, Mail, Purchase, StripeEvent, Subscription
 from billing.payments import cards
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, previews, stripe_prices
+from billing.subscriptions import changes, plan_terms, previews, stripe_sync
 from pricing.models import Plan
 from sandbox import scheduled_actions
 from tests.sandbox.conftest import Buyer
@@ -40,7 +40,7 @@ def month(
     def pass_by(**span: Any) -> None:
         clock.shift(timedelta(**span))
         scheduled_actions.run_due(timezone.now())
-        selectors._terms.clear()
+        plan_terms.forget_all()
         for event in events():
             tell(event)
 
@@ -189,7 +189,7 @@ def spend(account: Account, credits: int) -> None:
 
 
 def arriving(shown: previews.Preview) -> dict[str, Decimal]:
-    return {one.label: one.credits for one in shown.arrivals}
+    return {one.label: one.credits for one in shown.new_grants}
 
 
 @pytest.mark.fault("P22")
@@ -312,7 +312,7 @@ def test_a_price_changed_at_stripe_within_the_period_gives_credits_for_the_rest_
     starter: Subscription, account: Account, month: Callable[..., None], stripe_world: Any
 ) -> None:
     month(days=15)
-    price = stripe_prices.price_of(plan_key="creator", interval="month", currency="usd", amount=1990)
+    price = stripe_sync.ensure_price(plan_key="creator", interval="month", currency="usd", amount=1990)
     stripe_world.subscriptions.update(
         starter.stripe_subscription_id,
         {

@@ -141,7 +141,7 @@ def test_an_outage_of_stripe_is_retried_without_an_alert(
     completed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
-        raise stripe_gateway.Unreachable("timed out")
+        raise stripe_gateway.StripeUnavailable("timed out")
 
     monkeypatch.setattr(fulfilment.invoices, "assign_number", fail)
     with capture_logs() as logs:

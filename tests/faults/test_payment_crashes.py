@@ -44,7 +44,7 @@ def paid_at_stripe(account: Account) -> Purchase:
 def news_of(purchase: Purchase) -> list[dict[str, Any]]:
     """What Stripe has to tell of it, oldest first."""
     told = stripe_gateway._client("", "").v1.events.list({"limit": 100}).data
-    marked = [stripe_gateway.plain(one) for one in reversed(told)]
+    marked = [stripe_gateway.to_plain(one) for one in reversed(told)]
     return [
         event
         for event in marked
@@ -104,7 +104,7 @@ def test_an_automatic_top_up_killed_at_any_commit_is_one_payment() -> None:
         method = stripe_gateway._client("", "").v1.payment_methods.attach(
             "pm_card_visa", {"customer": customer}
         )
-        cards.save_card(account.pk, stripe_gateway.plain(method))
+        cards.save_card(account.pk, stripe_gateway.to_plain(method))
         AutoTopUp.objects.create(
             account=account,
             enabled=True,

@@ -102,7 +102,7 @@ def test_money_that_went_back_of_a_quarantined_payment_is_noted_for_staff(
 ) -> None:
     knock(changed(completed, amount_total=1))
     payment = completed["data"]["object"]["payment_intent"]
-    refund = stripe_gateway.plain(stripe_world.refunds.create({"payment_intent": payment}))
+    refund = stripe_gateway.to_plain(stripe_world.refunds.create({"payment_intent": payment}))
 
     assert knock(about(refund, "refund.created")).status_code == 200
 
@@ -181,7 +181,7 @@ def test_money_that_goes_back_before_its_payment_is_known_is_not_forgotten(
     before = balance()
     payment = completed["data"]["object"]["payment_intent"]
     if news == "refund":
-        refund = stripe_gateway.plain(stripe_world.refunds.create({"payment_intent": payment}))
+        refund = stripe_gateway.to_plain(stripe_world.refunds.create({"payment_intent": payment}))
         knock(about(refund, "refund.created"))
     else:
         amount = completed["data"]["object"]["amount_total"]
@@ -223,7 +223,7 @@ def test_refunds_and_disputes_that_name_only_their_charge_are_asked_for_afresh(
 ) -> None:
     purchase = paid()
     full = balance()
-    refund = stripe_gateway.plain(
+    refund = stripe_gateway.to_plain(
         stripe_world.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": 1})
     )
     old = {name: fact for name, fact in refund.items() if name != "payment_intent"}

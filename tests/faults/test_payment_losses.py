@@ -19,7 +19,7 @@ from billing.purchases import checkout
 from billing.purchases import create as purchases
 from billing.refunds import requests
 from billing.subscriptions import stripe_sync
-from billing.subscriptions.stripe_sync import Outdated
+from billing.subscriptions.stripe_sync import StaleSnapshot
 from billing.webhooks import events, reconciliation
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 def top_up(stripe_world: Any, account: Account) -> AutoTopUp:
     """Automatic top-up with a saved card, far below its threshold."""
     method = stripe_world.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
-    cards.save_card(account.pk, stripe_gateway.plain(method))
+    cards.save_card(account.pk, stripe_gateway.to_plain(method))
     return AutoTopUp.objects.create(
         account=account,
         enabled=True,
@@ -161,7 +161,7 @@ def test_one_thing_that_cannot_be_mended_is_reported_and_the_others_are_mended(
         for _ in range(3)
     ]
     StripeEvent.objects.all().delete()
-    monkeypatch.setattr(stripe_gateway, "events_since", lambda _since: iter(()))
+    monkeypatch.setattr(stripe_gateway, "list_events", lambda _since: iter(()))
     follow = requests.apply_stripe_refund
 
     def poisonous(facts: Any, now: Any) -> Any:
@@ -186,10 +186,16 @@ def test_an_outage_in_the_middle_leaves_the_bookmark_where_it_was(
     pay(order())
 
     def down(*_: Any) -> Any:
-        raise stripe_gateway.Unreachable("timed out")
+        raise stripe_gateway.StripeUnavailable("timed out")
 
     Purchase.objects.update(stripe_session_id=None)
-    for part in ("events_since", "checkouts_since", "payments_since", "refunds_since", "disputes_since"):
+    for part in (
+        "list_events",
+        "list_checkout_sessions",
+        "list_payment_intents",
+        "list_refunds",
+        "list_disputes",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(stripe_gateway, part, down)
             tasks.reconcile()
@@ -212,7 +218,7 @@ def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
     catalogue_cache.changed()
-    ask = stripe_gateway._ask
+    ask = stripe_gateway._request
     for last in range(30):
         account = Account.objects.get(person=person(f"buyer{last}"))
         start = ledger.balance(account.pk, timezone.now()).total
@@ -233,7 +239,7 @@ def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
             return answer
 
         with monkeypatch.context() as patch, contextlib.suppress(Killed):
-            patch.setattr(stripe_gateway, "_ask", dying)
+            patch.setattr(stripe_gateway, "_request", dying)
             reconciliation.run(timezone.now())
         report = reconciliation.run(timezone.now())
 
@@ -349,9 +355,8 @@ def test_a_failed_top_up_is_counted_and_told_once_also_when_only_its_event_says_
 def test_an_answer_older_than_what_we_have_is_asked_for_again(
     account: Account, stripe_world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from billing.subscriptions import stripe_prices
 
-    price = stripe_prices.price_of(plan_key="starter", interval="month", currency="usd", amount=990)
+    price = stripe_sync.ensure_price(plan_key="starter", interval="month", currency="usd", amount=990)
     customer = cards.ensure_customer(account)
     card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
     made = stripe_world.subscriptions.create(
@@ -362,8 +367,8 @@ def test_an_answer_older_than_what_we_have_is_asked_for_again(
             "metadata": {"account": account.public_id},
         }
     )
-    stripe_sync.sync(made.id, timezone.now())
-    ask, asked = stripe_gateway.subscription, []
+    stripe_sync.synchronize(made.id, timezone.now())
+    ask, asked = stripe_gateway.retrieve_subscription, []
 
     def slow(subscription_id: str) -> Any:
         """While Stripe's answer is on its way, the plan is cancelled and that news is quicker."""
@@ -371,10 +376,10 @@ def test_an_answer_older_than_what_we_have_is_asked_for_again(
         asked.append(answer["status"])
         if len(asked) == 1:
             stripe_world.subscriptions.cancel(subscription_id)
-            stripe_sync.follow(ask(subscription_id), timezone.now())
+            stripe_sync.apply_snapshot(ask(subscription_id), timezone.now())
         return answer
 
-    monkeypatch.setattr(stripe_gateway, "subscription", slow)
+    monkeypatch.setattr(stripe_gateway, "retrieve_subscription", slow)
     event = {"id": "evt_1", "type": "customer.subscription.updated", "created": 1}
     row = events.store({**event, "data": {"object": {"id": made.id}}}, timezone.now(), source="webhook")
 
@@ -383,5 +388,5 @@ def test_an_answer_older_than_what_we_have_is_asked_for_again(
     assert asked == ["active", "canceled"]
     after = Subscription.objects.get(account=account)
     assert (after.plan, after.stripe_subscription_id) == ("free-trial", None)
-    with pytest.raises(Outdated):
-        stripe_sync.follow(ask(made.id), timezone.now() + timedelta(seconds=1), seen=after.version)
+    with pytest.raises(StaleSnapshot):
+        stripe_sync.apply_snapshot(ask(made.id), timezone.now() + timedelta(seconds=1), version=after.version)

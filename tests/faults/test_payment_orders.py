@@ -37,7 +37,7 @@ def every_order(account: Account, monkeypatch: pytest.MonkeyPatch) -> Callable[.
         return answers[said]
 
     def all_of(told: list[dict[str, Any]], state: Callable[[], Any]) -> set[Any]:
-        monkeypatch.setattr(stripe_gateway, "_ask", remembered)
+        monkeypatch.setattr(stripe_gateway, "_request", remembered)
         outcomes = set()
         for turn, order in enumerate(itertools.permutations(told)):
             repeated = order[turn % len(order)]
@@ -78,7 +78,7 @@ def test_the_five_events_of_a_pack_that_was_bought_and_whose_refund_failed(
     told = events(
         "payment_intent.succeeded", "checkout.session.completed", "refund.created", "charge.refunded"
     )
-    failed = {**stripe_gateway.plain(refund), "status": "failed", "failure_reason": "lost_or_stolen_card"}
+    failed = {**stripe_gateway.to_plain(refund), "status": "failed", "failure_reason": "lost_or_stolen_card"}
     told.append({**told[-1], "id": "evt_failed", "type": "refund.failed", "data": {"object": failed}})
     assert len(told) == 5
 

@@ -55,7 +55,7 @@ def test_the_page_ignores_prices_and_credits_that_a_client_sends(
     order = Purchase.objects.get()
     assert (order.amount, order.credits) == (pack.prices["usd"] * 2, pack.credits * 2)
     assert (order.status, order.origin) == ("created", "page")
-    session = stripe_gateway.checkout(str(order.stripe_session_id))
+    session = stripe_gateway.retrieve_checkout_session(str(order.stripe_session_id))
     assert (session["amount_total"], session["currency"]) == (order.amount, "usd")
 
 
@@ -119,7 +119,7 @@ def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
 ) -> None:
     purchase = bought(currency, price)
     assert purchase.status == "paid"
-    assert stripe_gateway.payment(str(purchase.stripe_payment_id))["amount_received"] == price
+    assert stripe_gateway.retrieve_payment_intent(str(purchase.stripe_payment_id))["amount_received"] == price
     page = signed_in(alice).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
     assert shown in page
     asked = requests.create(purchase=purchase, user=alice, wish="", now=timezone.now())

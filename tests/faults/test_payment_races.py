@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def completed_event() -> dict[str, Any]:
     events = stripe_gateway._client("", "").v1.events.list({"limit": 100}).data
-    [found] = [stripe_gateway.plain(one) for one in events if one.type == "checkout.session.completed"]
+    [found] = [stripe_gateway.to_plain(one) for one in events if one.type == "checkout.session.completed"]
     return found
 
 
@@ -109,7 +109,7 @@ def test_the_database_goes_away_in_the_middle_of_crediting(
 def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(account: Account) -> None:
     v1 = stripe_gateway._client("", "").v1
     method = v1.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
-    cards.save_card(account.pk, stripe_gateway.plain(method))
+    cards.save_card(account.pk, stripe_gateway.to_plain(method))
     total = ledger.balance(account.pk, timezone.now()).available
     wish = {"below": total, "pack": smallest_pack(), "currency": "usd"}
     AutoTopUp.objects.create(account=account, enabled=True, monthly_amount=10**9, monthly_count=50, **wish)

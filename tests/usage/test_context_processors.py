@@ -117,15 +117,15 @@ def test_the_brand_name_comes_from_the_catalogue(alice: User, signed_in: SignedI
 def test_the_header_shows_the_badge_of_the_plan(
     alice: User, signed_in: SignedIn, account_of: Callable[[User], Any]
 ) -> None:
-    from billing import selectors
     from billing.models import Subscription
+    from billing.subscriptions import plan_terms
 
     assert "Early bird" not in signed_in(alice).get("/").content.decode()
     plan = models.Plan.objects.exclude(badge="").first()
     assert plan is not None, "no plan of the catalogue has a badge"
     account = account_of(alice)
     Subscription.objects.filter(account=account).update(plan=plan.key)
-    selectors.forget_terms(account.pk)
+    plan_terms.forget(account.pk)
     page = signed_in(alice).get("/").content.decode()
     header = page[page.index("<header") : page.index("</header>")]
     assert plan.badge in header

@@ -11,8 +11,9 @@ from rest_framework.request import Request
 
 from accounts.authentication import actor_of, find_account, principal_of
 from accounts.models import Account
-from billing import ledger, provisioning, selectors
+from billing import ledger, provisioning
 from billing.models import Grant
+from billing.subscriptions import plan_terms
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint
@@ -112,4 +113,4 @@ def _first_shape(account_id: UUID, given: ledger.Granted) -> dict[str, Any]:
 
 
 def _shape(account: Account) -> dict[str, Any]:
-    return serializers.account(account) | {"plan": selectors.plan_terms(account.pk).plan or None}
+    return serializers.account(account) | {"plan": plan_terms.get(account.pk).plan or None}

@@ -22,7 +22,7 @@ class Command(BaseCommand):
         if settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):
             raise CommandError("STRIPE_SECRET_KEY is a live key. Use a test key (sk_test_…) for this.")
         self.key = f"smoke:{new_id().hex}"
-        self.currency = offers.chosen_currency(None)
+        self.currency = offers.resolve_currency(None)
         self.stdout.write(f"Stripe at {settings.STRIPE_API_BASE}, currency {self.currency.upper()}")
         customer = self.step("a customer", self.customer)
         self.step("a price for a plan", self.price)
@@ -30,14 +30,15 @@ class Command(BaseCommand):
         payment = self.step("a payment with a test card", lambda: self.payment(customer))
         self.step("its refund", lambda: self.refund(payment))
         self.step(
-            "reading events", lambda: next(iter(stripe_gateway.recent_events(1)), {}).get("id", "none yet")
+            "reading events",
+            lambda: next(iter(stripe_gateway.list_recent_events(1)), {}).get("id", "none yet"),
         )
         self.stdout.write(self.style.SUCCESS("Everything works. Webhooks: see docs/stripe.md."))
 
     def step(self, name: str, act: Callable[[], str]) -> str:
         try:
             done = act()
-        except stripe_gateway.StripeProblem as error:
+        except stripe_gateway.StripeError as error:
             raise CommandError(f"{name}: {type(error).__name__}: {error}") from error
         self.stdout.write(f"  ok  {name}: {done}")
         return done
@@ -67,7 +68,7 @@ class Command(BaseCommand):
             "cancel_url": settings.SITE_URL,
             **checkout.payment_method_params(self.currency),
         }
-        return str(stripe_gateway.create_checkout(key=f"{self.key}:page", params=params)["id"])
+        return str(stripe_gateway.create_checkout_session(key=f"{self.key}:page", params=params)["id"])
 
     def payment(self, customer: str) -> str:
         params = {
@@ -77,7 +78,11 @@ class Command(BaseCommand):
             "payment_method": "pm_card_visa",
             "allowed_payment_method_types": ["card"],
         }
-        return str(stripe_gateway.charge_saved_card(key=f"{self.key}:payment", params=params)["id"])
+        return str(stripe_gateway.create_off_session_payment(key=f"{self.key}:payment", params=params)["id"])
+
+    def newest_event(self) -> str:
+        events = stripe_gateway.list_recent_events(1)
+        return str(events[0]["id"]) if events else "none yet"
 
     def refund(self, payment: str) -> str:
         return str(

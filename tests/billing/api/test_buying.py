@@ -59,7 +59,7 @@ def test_when_stripe_does_not_answer_the_outcome_is_said_to_be_unknown(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def silent(*_: Any, **__: Any) -> None:
-        raise stripe_gateway.Unreachable("timed out")
+        raise stripe_gateway.StripeUnavailable("timed out")
 
     monkeypatch.setattr(checkout, "open_page", silent)
     api.client.raise_request_exception = False

@@ -28,19 +28,19 @@ class Bank:
     def install(self, monkeypatch: Any) -> None:
         """Let the gateway ask this bank."""
         answers: dict[str, Any] = {
-            "checkout": self._found(self.sessions),
-            "payment": self._found(self.payments),
-            "refund": self._found(self.refunds),
-            "dispute": self._found(self.disputes),
-            "refunds_of": lambda charge: copy.deepcopy(
+            "retrieve_checkout_session": self._found(self.sessions),
+            "retrieve_payment_intent": self._found(self.payments),
+            "retrieve_refund": self._found(self.refunds),
+            "retrieve_dispute": self._found(self.disputes),
+            "list_refunds_of_charge": lambda charge: copy.deepcopy(
                 [one for one in self.refunds.values() if one["charge"] == charge]
             ),
             "create_refund": self.refund_by_name,
-            "events_since": lambda _since: copy.deepcopy(self.told[::-1]),
-            "checkouts_since": lambda _since: copy.deepcopy([*self.sessions.values()]),
-            "payments_since": lambda _since: copy.deepcopy([*self.payments.values()]),
-            "refunds_since": lambda _since: copy.deepcopy([*self.refunds.values()]),
-            "disputes_since": lambda _since: copy.deepcopy([*self.disputes.values()]),
+            "list_events": lambda _since: copy.deepcopy(self.told[::-1]),
+            "list_checkout_sessions": lambda _since: copy.deepcopy([*self.sessions.values()]),
+            "list_payment_intents": lambda _since: copy.deepcopy([*self.payments.values()]),
+            "list_refunds": lambda _since: copy.deepcopy([*self.refunds.values()]),
+            "list_disputes": lambda _since: copy.deepcopy([*self.disputes.values()]),
         }
         for name, answer in answers.items():
             monkeypatch.setattr(stripe_gateway, name, answer)
@@ -48,7 +48,7 @@ class Bank:
     def _found(self, things: dict[str, Facts]) -> Any:
         def find(thing_id: str) -> Facts:
             if thing_id not in things:
-                raise stripe_gateway.NotAtStripe(thing_id)
+                raise stripe_gateway.ResourceMissing(thing_id)
             return copy.deepcopy(things[thing_id])
 
         return find
@@ -152,7 +152,7 @@ class Bank:
             if one["metadata"].get("refund") == refund:
                 return copy.deepcopy(one)
         if amount > self.left_of(self.payments[payment_id]):
-            raise stripe_gateway.Rejected("charge_already_refunded")
+            raise stripe_gateway.InvalidRequest("charge_already_refunded")
         return copy.deepcopy(self.refund(self.payments[payment_id], amount, named=refund))
 
     def end_refund(self, refund: Facts, *, fails: bool) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Account
-from billing import ledger, selectors, stripe_gateway
+from billing import ledger, stripe_gateway
 from billing.models import Purchase, StripeEvent, StripePrice, Subscription
+from billing.subscriptions import plan_terms
 from billing.webhooks import events, reconciliation
 from tests.billing.histories.bank import Bank
 from tests.billing.histories.test_purchases import HISTORIES
@@ -37,8 +38,8 @@ class Subscriptions(Bank):
 
     def install(self, monkeypatch):
         super().install(monkeypatch)
-        monkeypatch.setattr(stripe_gateway, "subscription", self._found(self.subscriptions))
-        monkeypatch.setattr(stripe_gateway, "invoice", self._found(self.invoices))
+        monkeypatch.setattr(stripe_gateway, "retrieve_subscription", self._found(self.subscriptions))
+        monkeypatch.setattr(stripe_gateway, "retrieve_invoice", self._found(self.invoices))
 
     @property
     def live(self):
@@ -226,6 +227,6 @@ def test_every_history_ends_on_the_plan_that_is_paid(
             history.agrees()
             assert ledger.audit.run(now=bank.now).findings == []
             transaction.set_rollback(True)
-        selectors.forget_terms(account.pk)
+        plan_terms.forget(account.pk)
 
     tell()

@@ -71,7 +71,7 @@ def buy(account: Account) -> Purchase:
 
 
 def is_paid_at_stripe(purchase: Purchase) -> bool:
-    return stripe_gateway.checkout(purchase.stripe_session_id)["payment_status"] == "paid"
+    return stripe_gateway.retrieve_checkout_session(purchase.stripe_session_id)["payment_status"] == "paid"
 
 
 def refund(purchase: Purchase) -> None:

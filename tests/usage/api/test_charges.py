@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import Account, ApiKey, Membership, Project, User
 from billing import ledger
 from billing.models import Charge, Entry
+from billing.subscriptions import plan_terms
 from tests.usage.api.conftest import give, use
 
 
@@ -187,11 +188,10 @@ def test_a_usage_that_cannot_be_priced_names_its_field(api: Any, usage: Any, fie
 
 @pytest.mark.requirement("REFLY-10")
 def test_a_service_without_limit_is_recorded_and_costs_nothing(api: Any, account: Account) -> None:
-    from billing import selectors
     from billing.subscriptions import lifecycle
 
-    lifecycle.place(account=account, plan_key="early-bird", actor="test", now=timezone.now())
-    selectors.forget_terms(account.pk)
+    lifecycle.assign_plan(account=account, plan_key="early-bird", actor="test", now=timezone.now())
+    plan_terms.forget(account.pk)
     charge = api.post("charges", use(500_000), key="k1").json()
     assert (charge["credits"], charge["covered_by"], charge["drawn"]) == ("0", "unlimited", [])
     assert charge["balance_before"] == charge["balance_after"]

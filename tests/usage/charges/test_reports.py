@@ -80,7 +80,7 @@ def test_staff_return_the_credits_and_the_user_is_informed_on_the_page_and_by_em
     assert "Credits returned" in page and "The model had failed." in page and "+20" in page
     history = text_of(signed_in(alice), "/history/")
     assert "The model had failed." in history and ">Support<" in history and "user_" not in history
-    emails.deliver_due(timezone.now())
+    emails.send_due(timezone.now())
     [email] = mail.outbox
     assert email.to == ["alice@example.org"]
     for words in ("The model had failed.", "We returned 20 credits", page_of_charge):
@@ -112,7 +112,7 @@ def test_staff_answer_without_returning_credits(
     assert balance(account_of(alice)) == before
     page = text_of(signed_in(alice), page_of_charge)
     assert "Answered" in page and "This is its price." in page
-    emails.deliver_due(timezone.now())
+    emails.send_due(timezone.now())
     assert "No credits were returned." in mail.outbox[0].body
     signed_in(alice).post(f"{page_of_charge}report/", {"reason": "I disagree"})
     assert ChargeReport.objects.filter(status="open").count() == 1

@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import Account, User
-from billing import selectors
 from billing.models import Subscription
+from billing.subscriptions import plan_terms
 from pricing.models import Plan
 from usage import memorial_wall
 
@@ -18,7 +18,7 @@ SignedIn = Callable[[User], Client]
 
 def put_on(account: Account, plan: str) -> None:
     Subscription.objects.filter(account=account).update(plan=plan)
-    selectors.forget_terms(account.pk)
+    plan_terms.forget(account.pk)
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
-"""What Stripe told us, and what we still have to tell people: both kept until they are done.
+"""Events received from Stripe, and the comparisons of Stripe's records with ours.
 
-Invariants: an event is stored before it is answered and is never marked done before its effect is committed;
-a mail is queued in the transaction of what it tells about and leaves once.
+Invariant: an event is stored before the webhook is answered, and is not marked done before its effect is
+committed.
 """
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-
-from accounts.models import Account
 
 
 class StripeEvent(models.Model):
@@ -64,24 +61,3 @@ class Reconciliation(models.Model):
 
     def __str__(self) -> str:
         return f"reconciliation until {self.until:%Y-%m-%d %H:%M}"
-
-
-class Mail(models.Model):
-    """An e-mail that must be sent once."""
-
-    account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")
-    key = models.CharField(max_length=300, unique=True, help_text="What it tells about; told once.")
-    template = models.CharField(max_length=60)
-    recipients = ArrayField(models.EmailField(), default=list)
-    context = models.JSONField(default=dict)
-    created_at = models.DateTimeField()
-    claimed_until = models.DateTimeField(null=True)
-    attempts = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True)
-    sent_at = models.DateTimeField(null=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["id"], name="mail_waiting", condition=Q(sent_at=None))]
-
-    def __str__(self) -> str:
-        return f"{self.template} ({self.key})"

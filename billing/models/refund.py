@@ -1,0 +1,92 @@
+"""Refunds and disputes of purchases.
+
+Invariants: a purchase has at most one refund request that is not decided; a refund's key is the idempotency
+key of the credits that it takes back and of the request to Stripe.
+"""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Account, User
+from billing.models.purchase import Purchase
+from core.models import CreditsField, Identified
+
+
+class Refund(Identified):
+    """Money going back for what is unspent of a purchase, or given back by staff at Stripe."""
+
+    PREFIX = "ref"
+
+    class Status(models.TextChoices):
+        REQUESTED = "requested", _("Requested")
+        REFUSED = "refused", _("Refused")
+        APPROVED = "approved", _("Approved")
+        PENDING = "pending", _("On its way")
+        DONE = "done", _("Refunded")
+        FAILED = "failed", _("Failed")
+
+    OPEN = ("requested", "approved", "pending")
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="refunds")
+    purchase = models.ForeignKey(Purchase, on_delete=models.PROTECT, related_name="refunds")
+    status = models.CharField(max_length=9, choices=Status, default=Status.REQUESTED)
+    amount = models.BigIntegerField(help_text="Minor units; of a request, as computed when it was made.")
+    currency = models.CharField(max_length=3)
+    credits = CreditsField(default=0, help_text="Taken out of the balance for it.")
+    wish = models.CharField(max_length=1000, blank=True, help_text="What the buyer wrote.")
+    requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    decided_by = models.CharField(max_length=200, blank=True)
+    decision = models.CharField(max_length=1000, blank=True, help_text="Why it was approved or refused.")
+    trouble = models.CharField(max_length=500, blank=True)
+    stripe_refund_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    created_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["purchase"], condition=Q(status="requested"), name="one_open_refund_request"
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="refund_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"refund of {self.purchase_id}"
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the credits it takes back, and of the call to Stripe."""
+        return f"refund:{self.id.hex}"
+
+
+class Dispute(Identified):
+    """A bank pulls a payment back; its end is the bank's decision."""
+
+    PREFIX = "disp"
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Open")
+        WON = "won", _("Won")
+        LOST = "lost", _("Lost")
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="disputes")
+    purchase = models.ForeignKey(Purchase, on_delete=models.PROTECT, related_name="disputes")
+    stripe_dispute_id = models.CharField(max_length=255, unique=True)
+    status = models.CharField(max_length=4, choices=Status, default=Status.OPEN)
+    stripe_status = models.CharField(max_length=40)
+    reason = models.CharField(max_length=100, blank=True)
+    amount = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    credits = CreditsField(default=0, help_text="Taken back for it: out of the balance or booked as debt.")
+    evidence_due_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"dispute of {self.purchase_id}"
+
+    @property
+    def key(self) -> str:
+        return f"dispute:{self.stripe_dispute_id}"

@@ -1,0 +1,77 @@
+"""What charging needs to know of an account's plan, cached in each process for a second.
+
+Invariants: a plan change made in this process is seen at once (`forget`), one made in another process after
+at most LIFETIME_SECONDS; an account whose payment is overdue has no unlimited services.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from billing.models import Subscription
+from core.caches import TimedCache
+from pricing.models import Plan
+
+LIFETIME_SECONDS = 1.0
+MAX_ACCOUNTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    key: str
+    label: str
+    maximum: Decimal
+    period: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTerms:
+    plan: str
+    name: str
+    badge: str
+    legacy: bool
+    paid: bool
+    past_due: bool
+    unlimited_services: frozenset[str]
+    quotas: Mapping[str, Quota]
+
+
+NO_PLAN = PlanTerms("", "", "", False, False, False, frozenset(), {})
+_cache: TimedCache[UUID, PlanTerms] = TimedCache(seconds=LIFETIME_SECONDS, max_entries=MAX_ACCOUNTS)
+
+
+def get(account_id: UUID) -> PlanTerms:
+    """The terms of the account's plan; NO_PLAN when it has none."""
+    return _cache.get_or_load(account_id, _read)
+
+
+def forget(account_id: UUID) -> None:
+    """Read the account's terms again at the next use in this process."""
+    _cache.forget(account_id)
+
+
+def forget_all() -> None:
+    """Read all terms again at their next use in this process."""
+    _cache.clear()
+
+
+def _read(account_id: UUID) -> PlanTerms:
+    subscription = Subscription.objects.filter(account_id=account_id).only("plan", "state").first()
+    plan = Plan.objects.filter(key=subscription.plan).first() if subscription else None
+    if subscription is None or plan is None:
+        return NO_PLAN
+    past_due = subscription.state == Subscription.State.PAST_DUE
+    return PlanTerms(
+        plan=plan.key,
+        name=plan.name,
+        badge=plan.badge,
+        legacy=plan.legacy,
+        paid=plan.paid,
+        past_due=past_due,
+        unlimited_services=frozenset() if past_due else frozenset(plan.unlimited_services),
+        quotas={
+            quota["key"]: Quota(quota["key"], quota["label"], Decimal(quota["maximum"]), quota["period"])
+            for quota in plan.quotas
+        },
+    )

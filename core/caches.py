@@ -1,0 +1,69 @@
+"""A cache whose entries have a lifetime, local to a process and shared by its threads.
+
+Invariants: a value is returned for less than its lifetime, counted from before it was read; a value whose
+reading began before a call of `forget` or `clear` is not stored, so that neither is undone by a slow reader.
+"""
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
+
+from cachetools import TLRUCache
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[V]):
+    value: V
+    read_at: float
+
+
+class TimedCache(Generic[K, V]):
+    """Above `max_entries` the least recently used entry is dropped. `clock` returns seconds."""
+
+    def __init__(
+        self, *, seconds: float, max_entries: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.clock = clock
+        self._lock = Lock()
+        self._generation = 0
+        self._entries: TLRUCache[K, _Entry[V]] = TLRUCache(
+            max_entries, ttu=lambda _key, entry, _now: entry.read_at + seconds, timer=lambda: self.clock()
+        )
+
+    def get_or_load(self, key: K, load: Callable[[K], V]) -> V:
+        """The cached value, or `load(key)`, which runs outside the lock; an error of it is not cached."""
+        with self._lock:
+            try:
+                return self._entries[key].value
+            except KeyError:
+                generation = self._generation
+        read_at = self.clock()
+        value = load(key)
+        with self._lock:
+            if generation == self._generation:
+                self._entries[key] = _Entry(value, read_at)
+        return value
+
+    def replace(self, key: K, value: V) -> None:
+        """Change the value of a cached entry without extending its lifetime."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries[key] = _Entry(value, entry.read_at)
+
+    def forget(self, key: K) -> None:
+        """Drop one entry."""
+        with self._lock:
+            self._generation += 1
+            self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Drop all entries."""
+        with self._lock:
+            self._generation += 1
+            self._entries.clear()
