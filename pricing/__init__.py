@@ -1,0 +1,1 @@
+"""What an installation sells: the catalogue, rates, estimates and the public price pages."""

@@ -1,7 +1,8 @@
-"""Prices in the admin: services, rate cards with their rates, plans, packs, sales.
+"""Admin classes of services, rate cards and rates, plans, packs and sales.
 
-Invariants: what a catalogue's file says is shown, not edited (the next load would undo it); rates are edited
-on drafts only, and a draft is published from its price simulation (see `usage.staff.price_simulation`).
+Invariants: values from the catalogue file are read-only (the next load would overwrite them); rates are
+edited on drafts only, and a draft is published from its price simulation (see
+`usage.staff.price_simulation`).
 """
 
 from typing import Any
@@ -164,7 +165,7 @@ class PackAdmin(ReadOnlyAdmin):
 
 @admin.register(Sale)
 class SaleAdmin(StaffAdmin):
-    """Sales come from the file too; staff may shorten one (and only that: a lower price is a promise)."""
+    """Sales come from the file; staff may only end one early."""
 
     list_display = ["label", "pack", "prices", "starts_at", "ends_at"]
     ordering = ["-starts_at"]

@@ -1,6 +1,6 @@
-"""What staff may type about prices, checked by the same rules as a catalogue's file.
+"""Forms of the admin for rate cards and rates, with the validation of catalogue files.
 
-Invariant: a rate that these forms let through prices uses as one from a file would.
+Invariant: a rate that passes these forms prices uses exactly like one from a file.
 """
 
 from decimal import Decimal
@@ -18,7 +18,7 @@ _LINES = TypeAdapter(list[schema.RateLine])
 
 
 class DraftForm(forms.ModelForm):
-    """A new draft: a copy of the rates in force, for a date."""
+    """A new draft card for a date: a copy of the rates in force."""
 
     class Meta:
         model = RateCard
@@ -53,11 +53,11 @@ class RateForm(forms.ModelForm):
         fields = ["lines", "options", "minimum", "multiplier", "cost_of_model", "assumed", "reason"]
 
     def clean_lines(self) -> list[dict[str, Any]]:
-        told = self.cleaned_data["lines"] or []
+        data = self.cleaned_data["lines"] or []
         try:
-            lines = _LINES.validate_python(told)
+            lines = _LINES.validate_python(data)
         except ValidationError as error:
-            raise forms.ValidationError(_told(error)) from error
+            raise forms.ValidationError(_sentences(error)) from error
         return lines_as_json(
             tuple(
                 RateLine(
@@ -73,32 +73,33 @@ class RateForm(forms.ModelForm):
 
     def clean_options(self) -> dict[str, Any]:
         given = self.cleaned_data["options"] or {}
-        if not isinstance(given, dict) or not all(isinstance(told, dict) for told in given.values()):
+        if not isinstance(given, dict) or not all(isinstance(choice, dict) for choice in given.values()):
             raise forms.ValidationError(_("Enter each option by name, as in the example."))
         options = {}
-        for name, told in given.items():
-            multipliers = told.get("multipliers")
+        for name, choice in given.items():
+            multipliers = choice.get("multipliers")
             try:
                 option = schema.Option(
                     effect=multipliers is not None,
                     multipliers=multipliers or {},
-                    default=told.get("default", ""),
+                    default=choice.get("default", ""),
                 )
             except ValidationError as error:
-                raise forms.ValidationError([f"{name}: {sentence}" for sentence in _told(error)]) from error
+                sentences = [f"{name}: {sentence}" for sentence in _sentences(error)]
+                raise forms.ValidationError(sentences) from error
             options[name] = Option(option.multipliers if option.effect else None, option.default)
         return options_as_json(options)
 
     def clean(self) -> dict[str, Any]:
-        told = super().clean() or {}
-        if "lines" in told and bool(told["lines"]) == bool(told.get("cost_of_model")):
+        data = super().clean() or {}
+        if "lines" in data and bool(data["lines"]) == bool(data.get("cost_of_model")):
             self.add_error("lines", _("Enter either price lines or select “cost of model”."))
-        if told.get("assumed") and not told.get("reason"):
+        if data.get("assumed") and not data.get("reason"):
             self.add_error("reason", _("Enter the source of the assumed price."))
-        return told
+        return data
 
 
-def _told(error: ValidationError) -> list[str]:
+def _sentences(error: ValidationError) -> list[str]:
     return [
         f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"
         for detail in error.errors(include_url=False)

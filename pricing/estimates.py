@@ -1,7 +1,7 @@
-"""What a use would cost, before it happens: from meters or from a text; and several services side by side.
+"""Estimates: what a use would cost, from meters or from a text, and a comparison of services.
 
-Invariants: an estimate changes nothing; its id is signed, names one account, service and action, and keeps
-the rate version until `valid_until`; token counts guessed from a text are always marked as approximate.
+Invariants: an estimate changes nothing; its id is signed, is valid for one account, service and action, and
+pins the rate version until `valid_until`; token counts estimated from a text are marked as approximate.
 """
 
 import math
@@ -23,13 +23,13 @@ from pricing.rates.rate import Rate, RateLine
 from pricing.rates.validation import UsageInvalid
 
 _SALT = "pricing.estimates"
-# What one prompt asks for, where a price does not count text.
+# The quantities of one prompt, for prices that do not count text.
 _ONE_OF = ("images", "uses", "messages")
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A quote with the token that keeps its price until `valid_until`."""
+    """A quote with the token that pins its rate version until `valid_until`."""
 
     id: str
     quote: Quote
@@ -38,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One service's price for the use that others are compared by."""
+    """The price of one service in a comparison."""
 
     service: ServiceFacts
     quote: Quote
@@ -56,20 +56,20 @@ def estimate(
     action: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> Estimate:
-    """The price of a use for the account named by `subject` (any stable text).
+    """Estimate a use for the account named by `subject` (any stable text).
 
     Give `usage`, or `text` (with or without some meters). Raises what prices.price_use raises.
     """
     quoted = priced(service=service, now=now, usage=usage, text=text, action=action, options=options)
     minutes = catalogue_cache.current().policies.estimate_minutes
-    # Whole seconds, rounded down: the instant that is shown is the instant that counts.
+    # Whole seconds, rounded down, so that the time shown is the time enforced.
     valid_until = (now + timedelta(minutes=minutes)).replace(microsecond=0)
     pinned = [quoted.rate_version, service, action, subject, int(valid_until.timestamp())]
     return Estimate(signing.dumps(pinned, salt=_SALT), quoted, valid_until)
 
 
 def pinned_version(token: str, *, service: str, action: str, subject: str, now: datetime) -> str:
-    """The rate version that an estimate keeps for this use. Raises UsageInvalid (field `estimate`)."""
+    """The rate version that an estimate pins for this use. Raises UsageInvalid (field `estimate`)."""
     try:
         version, its_service, its_action, its_subject, until = signing.loads(token, salt=_SALT)
     except (signing.BadSignature, ValueError, TypeError):
@@ -96,7 +96,7 @@ def priced(
     action: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> Quote:
-    """The quote behind an estimate, without a token. Raises what prices.price_use raises."""
+    """The quote of an estimate, without a token. Raises what prices.price_use raises."""
     if text is None:
         return lookup.price_use(service=service, usage=usage or {}, now=now, action=action, options=options)
     rate = _counting_rate(service, action, now)
@@ -106,7 +106,7 @@ def priced(
     quoted, upper = (
         lookup.price_use(
             service=service,
-            usage=usage_of_text(rate, text, guessed=usual | {"input_tokens": tokens}, known=usage or {}),
+            usage=usage_of_text(rate, text, estimated=usual | {"input_tokens": tokens}, given=usage or {}),
             now=now,
             action=action,
             options=options,
@@ -117,7 +117,7 @@ def priced(
 
 
 def _counting_rate(service: str, action: str, now: datetime) -> Rate:
-    """The rate whose meters count: the action's own, or its model's."""
+    """The rate whose meters apply: that of the action, or of its model."""
     rate = lookup.rate_in_force(service, now)
     if action:
         of_action = lookup.rate_in_force(action, now)
@@ -126,36 +126,36 @@ def _counting_rate(service: str, action: str, now: datetime) -> Rate:
 
 
 def usage_of_text(
-    rate: Rate, text: str, *, guessed: Mapping[str, int], known: Mapping[str, Any]
+    rate: Rate, text: str, *, estimated: Mapping[str, int], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A text as a use of this rate: `guessed` are counts of tokens and seconds; what is `known` stands."""
-    guessed = {"characters": len(text)} | dict.fromkeys(_ONE_OF, 1) | dict(guessed)
+    """The usage that a text means for this rate; quantities that the caller gave are unchanged."""
+    estimated = {"characters": len(text)} | dict.fromkeys(_ONE_OF, 1) | dict(estimated)
     usage: dict[str, Any] = {}
     for line in rate.lines:
-        usage |= _guess(line, guessed, known)
-    return usage | dict(known)
+        usage |= _guess(line, estimated, given)
+    return usage | dict(given)
 
 
-def _guess(line: RateLine, guessed: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """What a text says of one line, where the caller has not said it."""
-    if line.meter in known:
+def _guess(line: RateLine, estimated: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The quantity of one line that a text implies, unless the caller gave it."""
+    if line.meter in given:
         return {}
-    # The question's tokens stand beside the answer's; other alternatives exclude each other.
+    # Input and output tokens add up; other alternative meters exclude each other.
     parts = {
-        meter: guessed[meter]
+        meter: estimated[meter]
         for meter in line.also
-        if meter in guessed.keys() - known.keys() and meter in TOKENS
+        if meter in estimated.keys() - given.keys() and meter in TOKENS
     }
-    if line.meter in guessed and not any(meter in known for meter in line.also):
-        return {line.meter: guessed[line.meter]}
+    if line.meter in estimated and not any(meter in given for meter in line.also):
+        return {line.meter: estimated[line.meter]}
     return parts
 
 
 def tokens_of(text: str) -> tuple[int, int]:
-    """How many tokens a text likely has, and the most that it should have.
+    """The estimated number of tokens of a text, and an upper estimate.
 
-    Common tokenizers take four Latin letters for one token, about one ideograph, and two letters of other
-    scripts; ordinary text stays below twice that.
+    Common tokenizers need one token for four Latin letters, one ideograph, or two letters of other scripts;
+    ordinary text needs less than twice that.
     """
     latin = sum(1 for letter in text if ord(letter) < 0x250)
     ideographs = sum(1 for letter in text if 0x2E80 <= ord(letter) < 0xE000 or ord(letter) >= 0x20000)
@@ -167,9 +167,9 @@ def tokens_of(text: str) -> tuple[int, int]:
 def compare(
     *, now: datetime, usage: Mapping[str, Any] | None = None, text: str | None = None, modality: str = ""
 ) -> list[Compared]:
-    """Every priced model that can count this use, cheapest first, then as listed.
+    """Every priced model that can price this use, cheapest first, then in catalogue order.
 
-    The use may name more meters than one model counts: of "3 images, 15 seconds" each takes what is its own.
+    The use may name more meters than a model has: of "3 images, 15 seconds" each model uses its own.
     """
     compared = []
     for facts in catalogue_cache.current().services.values():
@@ -181,19 +181,19 @@ def compare(
         except (lookup.ServiceUnpriced, UsageInvalid):
             continue
         compared.append(Compared(facts, quoted))
-    compared.sort(key=lambda one: (one.quote.credits, one.service.position))
+    compared.sort(key=lambda row: (row.quote.credits, row.service.position))
     least = compared[0].quote.credits if compared else Decimal(0)
     if not least:
         return compared
     tenth = Decimal("0.1")
     return [
-        replace(one, times_cheapest=(one.quote.credits / least).quantize(tenth, ROUND_HALF_UP))
-        for one in compared
+        replace(row, times_cheapest=(row.quote.credits / least).quantize(tenth, ROUND_HALF_UP))
+        for row in compared
     ]
 
 
 def _own_meters(rate: Rate, usage: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a use that this rate counts; a line's own meter goes before what it takes instead."""
+    """The part of a use that this rate prices; a line's own meter takes precedence over its alternatives."""
     own: dict[str, Any] = {}
     for line in rate.lines:
         meters = (line.meter,) if line.meter in usage else line.also

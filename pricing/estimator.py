@@ -1,6 +1,6 @@
-"""The estimator of the public pages: one service, a form for its use, and what that would cost.
+"""The estimator of the public pages: a service, a form for a use of it, and its price.
 
-Invariant: the figure shown is the one that a charge of the same use would take at this moment.
+Invariant: the price shown is what a charge of the same use would cost at this time.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from pricing.selectors import PricedService
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """What the estimator shows. Without a `quote`, `problem` says why (or the form's own errors do)."""
+    """What the estimator shows. Without a `quote`, `problem` or the errors of the form say why."""
 
     service: ServiceFacts
     form: EstimateForm
@@ -27,17 +27,17 @@ class Estimator:
 
 
 def estimator(priced: PricedService, data: Any, *, now: datetime) -> Estimator | None:
-    """The estimator for a service; None when it has no price today (or no priced model to be done with)."""
+    """The estimator for a service; None if it has no rate in force (or no model with one)."""
     facts, rate, models = priced.facts, priced.rate, _models_for(priced, now)
     if rate is None or (rate.cost_of_model and not models):
         return None
     if rate.cost_of_model:
-        chosen = next((one for one in models if one.facts.key == data.get("model")), models[0])
+        chosen = next((service for service in models if service.facts.key == data.get("model")), models[0])
         counting, service, action = chosen.rate, chosen.facts.key, facts.key
     else:
         counting, service, action = rate, facts.key, ""
     assert counting is not None
-    form = EstimateForm(data, rate=counting, models=[one.facts for one in models])
+    form = EstimateForm(data, rate=counting, models=[service.facts for service in models])
     if form.is_bound and not form.is_valid():
         return Estimator(facts, form)
     try:
@@ -49,8 +49,8 @@ def estimator(priced: PricedService, data: Any, *, now: datetime) -> Estimator |
 
 
 def _models_for(priced: PricedService, now: datetime) -> list[PricedService]:
-    """The models that an action can be done with, when it costs what they cost."""
+    """The models for an action that costs what its model costs."""
     if priced.rate is None or not priced.rate.cost_of_model:
         return []
     of_kind = selectors.services(now=now, modality=priced.facts.modality, kind="model")
-    return [one for one in of_kind if one.rate is not None]
+    return [service for service in of_kind if service.rate is not None]

@@ -1,6 +1,6 @@
-"""What visitors may ask of prices: narrow the list, estimate one service, compare models.
+"""Forms of the public price pages: filter the list, estimate one service, compare models.
 
-Invariant: a form offers only what exists in the catalogue in force, and asks for the meters that are counted.
+Invariant: the choices come from the catalogue in force, and the quantities are the meters of the rates.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from pricing.rates.rate import Rate
 from pricing.selectors import Filters
 
 OPTION_PREFIX = "option-"
-# What a visitor who has typed nothing yet is shown the price of.
+# The use that is priced before the visitor enters one.
 TYPICAL = {
     "tokens": 2500,
     "input_tokens": 2000,
@@ -28,11 +28,11 @@ TYPICAL = {
     "messages": 1,
     "characters": 1000,
 }
-LONGEST_TEXT = 2_000  # it travels in the address
+LONGEST_TEXT = 2_000  # it is part of the URL
 
 
 class FilterForm(forms.Form):
-    """Search and filters of the price list; whatever is not understood narrows nothing."""
+    """Search and filters of the price list; invalid values are ignored."""
 
     q = forms.CharField(
         label=_("Search"), required=False, max_length=100, widget=forms.TextInput({"type": "search"})
@@ -56,17 +56,17 @@ class FilterForm(forms.Form):
                 del self.fields[name]
 
     def chosen(self) -> dict[str, str]:
-        """The narrowing, as selectors.services takes it."""
+        """The filters as arguments of selectors.services."""
         self.is_valid()
-        told = self.cleaned_data
+        data = self.cleaned_data
         return {
-            "text": told.get("q", ""),
-            **{name: told.get(name, "") for name in ("modality", "tier", "tag")},
+            "text": data.get("q", ""),
+            **{name: data.get(name, "") for name in ("modality", "tier", "tag")},
         }
 
 
 def quantity_field(meter: str) -> forms.Field:
-    """A field for a count of this meter."""
+    """A field for the quantity of a meter."""
     label, most = meters.METERS[meter].capitalize(), int(meters.LARGEST_QUANTITY)
     if meter in meters.FRACTIONAL:
         return forms.DecimalField(label=label, min_value=0, max_value=most, decimal_places=6, required=False)
@@ -74,7 +74,7 @@ def quantity_field(meter: str) -> forms.Field:
 
 
 def text_field() -> forms.Field:
-    """A field for a text that stands for counts of tokens."""
+    """A field for a text whose tokens are estimated."""
     return forms.CharField(
         label=_("Text"),
         required=False,
@@ -85,7 +85,7 @@ def text_field() -> forms.Field:
 
 
 class EstimateForm(forms.Form):
-    """A use of one rate: its meters, its options, or a text. Until something is typed, a typical use."""
+    """A use of one rate: its meters and options, or a text. Initially a typical use."""
 
     def __init__(self, data: Any, *, rate: Rate, models: list[ServiceFacts]) -> None:
         asked = [line.meter for line in rate.lines] + ["text"]
@@ -109,21 +109,22 @@ class EstimateForm(forms.Form):
             self.fields["text"] = text_field()
 
     def use(self) -> dict[str, Any]:
-        """The use as estimates.priced takes it (without the service). Call it on a valid or unbound form."""
-        told = self.cleaned_data if self.is_bound else {**TYPICAL}
+        """The use as arguments of estimates.priced (without the service). Call it on a valid or unbound
+        form."""
+        data = self.cleaned_data if self.is_bound else {**TYPICAL}
         options = {
-            name.removeprefix(OPTION_PREFIX): told[name]
+            name.removeprefix(OPTION_PREFIX): data[name]
             for name in self.fields
-            if name.startswith(OPTION_PREFIX) and told.get(name)
+            if name.startswith(OPTION_PREFIX) and data.get(name)
         }
-        if told.get("text"):
-            return {"text": told["text"], "options": options}
-        usage = {line.meter: told.get(line.meter) or 0 for line in self.rate.lines}
+        if data.get("text"):
+            return {"text": data["text"], "options": options}
+        usage = {line.meter: data.get(line.meter) or 0 for line in self.rate.lines}
         return {"usage": usage, "options": options}
 
 
 class CompareForm(forms.Form):
-    """One use for all models of a kind."""
+    """One use, to compare all models of a kind."""
 
     def __init__(self, data: Any, *, modalities: list[str], modality: str, asked: list[str]) -> None:
         super().__init__(data if any(name in data for name in [*asked, "text"]) else None, initial=TYPICAL)
@@ -139,10 +140,10 @@ class CompareForm(forms.Form):
             self.fields["text"] = text_field()
 
     def usage(self) -> dict[str, Any]:
-        """Quantities by meter, unless a text stands for them. Call it on a valid or unbound form."""
-        told = self.cleaned_data if self.is_bound else TYPICAL
-        return {} if self.text() else {meter: told.get(meter) or 0 for meter in self.asked}
+        """Quantities by meter; empty if a text is given. Call it on a valid or unbound form."""
+        data = self.cleaned_data if self.is_bound else TYPICAL
+        return {} if self.text() else {meter: data.get(meter) or 0 for meter in self.asked}
 
     def text(self) -> str | None:
-        """The text to estimate by, if one was given."""
+        """The text to estimate, if one was given."""
         return self.cleaned_data.get("text") or None if self.is_bound else None

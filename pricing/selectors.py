@@ -1,4 +1,4 @@
-"""Reads of what is sold: services with their prices, plans and packs.
+"""Read-only queries of services with their rates, plans and packs.
 
 Invariant: services and rates come from the process's cache and so agree with what a charge
 at the same moment would take.
@@ -17,31 +17,31 @@ from pricing.rates.rate import Rate
 
 @dataclass(frozen=True, slots=True)
 class PricedService:
-    """A service with its rate in force; None: it cannot be charged today."""
+    """A service with its rate in force; None if it cannot be charged now."""
 
     facts: ServiceFacts
     rate: Rate | None
 
 
 def service_by_key(key: str, now: datetime) -> PricedService:
-    """A service, retired ones included (history shows them). Raises UnknownService."""
-    known = catalogue_cache.current()
-    facts = known.services.get(key)
+    """A service, including retired ones, which the history shows. Raises UnknownService."""
+    catalogue = catalogue_cache.current()
+    facts = catalogue.services.get(key)
     if facts is None:
         raise UnknownService(key, "service")
-    return PricedService(facts, _rates(known, now).get(key))
+    return PricedService(facts, _rates(catalogue, now).get(key))
 
 
 def services(
     *, now: datetime, text: str = "", modality: str = "", tier: str = "", tag: str = "", kind: str = ""
 ) -> list[PricedService]:
-    """The price list in its order, narrowed by whatever is not empty."""
-    known = catalogue_cache.current()
-    rates = _rates(known, now)
+    """The price list in catalogue order, filtered by every value that is not empty."""
+    catalogue = catalogue_cache.current()
+    rates = _rates(catalogue, now)
     words = text.casefold().split()
     return [
         PricedService(facts, rates.get(facts.key))
-        for facts in known.services.values()
+        for facts in catalogue.services.values()
         if not facts.retired
         and modality in ("", facts.modality)
         and tier in ("", facts.tier)
@@ -52,11 +52,13 @@ def services(
 
 
 def by_kind(services: Sequence[PricedService]) -> list[tuple[str, str, list[PricedService]]]:
-    """Services apart by (kind, modality), models before actions; each part in the list's order."""
+    """Services grouped by (kind, modality), models before actions, in catalogue order."""
     parts: dict[tuple[str, str], list[PricedService]] = {}
-    for one in services:
-        parts.setdefault((one.facts.kind, one.facts.modality), []).append(one)
-    ordered = sorted(parts.items(), key=lambda part: part[0][0] != "model")  # stable: the rest as listed
+    for service in services:
+        parts.setdefault((service.facts.kind, service.facts.modality), []).append(service)
+    ordered = sorted(
+        parts.items(), key=lambda part: part[0][0] != "model"
+    )  # stable: keeps the catalogue order
     return [(kind, modality, found) for (kind, modality), found in ordered]
 
 
@@ -64,19 +66,19 @@ def _searched(facts: ServiceFacts) -> str:
     return f"{facts.name} {facts.key} {facts.best_for} {' '.join(facts.tags)}".casefold()
 
 
-def _rates(known: catalogue_cache.Book, now: datetime) -> Mapping[str, Rate]:
-    card = known.card_at(now)
-    return known.rates(card) if card else {}
+def _rates(catalogue: catalogue_cache.LoadedCatalogue, now: datetime) -> Mapping[str, Rate]:
+    card = catalogue.card_at(now)
+    return catalogue.rates(card) if card else {}
 
 
 def service_names() -> dict[str, str]:
-    """Names by key, retired services included: for pages that list charges."""
+    """Names by key, including retired services, for lists of charges."""
     return {facts.key: facts.name for facts in catalogue_cache.current().services.values()}
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the price list can be narrowed by: the values that occur, in their order."""
+    """The filter values that occur in the price list, in catalogue order."""
 
     modalities: list[str]
     tiers: list[str]
@@ -84,16 +86,16 @@ class Filters:
 
 
 def filters() -> Filters:
-    facts = [one for one in catalogue_cache.current().services.values() if not one.retired]
+    services = [facts for facts in catalogue_cache.current().services.values() if not facts.retired]
     return Filters(
-        modalities=list(dict.fromkeys(one.modality for one in facts)),
-        tiers=list(dict.fromkeys(one.tier for one in facts if one.tier)),
-        tags=list(dict.fromkeys(tag for one in facts for tag in one.tags)),
+        modalities=list(dict.fromkeys(facts.modality for facts in services)),
+        tiers=list(dict.fromkeys(facts.tier for facts in services if facts.tier)),
+        tags=list(dict.fromkeys(tag for facts in services for tag in facts.tags)),
     )
 
 
 def plans() -> list[Plan]:
-    """Every plan that is not retired, legacy ones included, in their order."""
+    """All plans that are not retired, including legacy ones, by rank."""
     return list(Plan.objects.filter(retired_at=None).order_by("position"))
 
 

@@ -1,4 +1,4 @@
-"""Addresses of the public price pages."""
+"""URLs of the public price pages."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Public pages of prices: the list, one service, the estimator, models side by side. Anybody may see them."""
+"""Public price pages: the list, one service, the estimator, the comparison of models."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from pricing.forms import CompareForm, FilterForm
 from pricing.rates import history, lookup
 from pricing.rates.meters import PARTS
 
-LISTED = 250  # rows of one page; an imported price map has thousands, and a search finds them
+LISTED = 250  # rows of a page; an imported price map has thousands of services
 
 
 @require_safe
@@ -32,7 +32,7 @@ def price_list(request: HttpRequest) -> HttpResponse:
     }
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "pricing/_service_list.html", context)
-    first = next((one for one in selectors.services(now=now) if one.rate is not None), None)
+    first = next((service for service in selectors.services(now=now) if service.rate is not None), None)
     context["all_services"] = selectors.services(now=now)[:LISTED]
     context["service"] = first
     context["estimator"] = estimator(first, {}, now=now) if first else None
@@ -54,7 +54,7 @@ def service(request: HttpRequest, key: str) -> HttpResponse:
 @require_safe
 @vary_on_headers("HX-Request")
 def estimate(request: HttpRequest) -> HttpResponse:
-    """The estimator of one service: a part of a page to htmx, a page of its own to everybody else."""
+    """The estimator of one service: a fragment for htmx, otherwise a page."""
     now = timezone.now()
     priced = _service_or_404(request.GET.get("service", ""))
     context = {
@@ -70,15 +70,17 @@ def estimate(request: HttpRequest) -> HttpResponse:
 @vary_on_headers("HX-Request")
 def compare(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    models = [one for one in selectors.services(now=now, kind="model") if one.rate is not None]
-    modalities = list(dict.fromkeys(one.facts.modality for one in models))
+    models = [service for service in selectors.services(now=now, kind="model") if service.rate is not None]
+    modalities = list(dict.fromkeys(service.facts.modality for service in models))
     chosen = request.GET.get("modality", "")
     modality = chosen if chosen in modalities else next(iter(modalities), "")
     asked: dict[str, None] = {}
-    for one in models:
-        if one.facts.modality == modality and one.rate is not None:
-            # What a price counts together is asked for apart: models that count it apart compare too.
-            asked |= {part: None for line in one.rate.lines for part in PARTS.get(line.meter, (line.meter,))}
+    for service in models:
+        if service.facts.modality == modality and service.rate is not None:
+            # Input and output are entered separately, for models that price them separately.
+            asked |= {
+                part: None for line in service.rate.lines for part in PARTS.get(line.meter, (line.meter,))
+            }
     form = CompareForm(request.GET, modalities=modalities, modality=modality, asked=list(asked))
     compared = []
     if not form.is_bound or form.is_valid():
@@ -86,8 +88,8 @@ def compare(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "compared": compared[:LISTED],
-        "has_speed": any(one.service.speed for one in compared),
-        "has_usage_class": any(one.service.usage_class for one in compared),
+        "has_speed": any(row.service.speed for row in compared),
+        "has_usage_class": any(row.service.usage_class for row in compared),
     }
     part = request.htmx  # type: ignore[attr-defined]
     return render(request, "pricing/_comparison.html" if part else "pricing/compare.html", context)

@@ -63,7 +63,7 @@ class NavItem:
 class Brand:
     """Name, wording and colours from the catalogue, or defaults without a catalogue."""
 
-    def __init__(self, catalogue: catalogue_cache.Book) -> None:
+    def __init__(self, catalogue: catalogue_cache.LoadedCatalogue) -> None:
         brand = catalogue.brand
         self.name: str = brand.name if brand else "Refill"
         self.tagline: str = brand.tagline if brand else ""

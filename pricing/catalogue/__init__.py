@@ -1,0 +1,1 @@
+"""Catalogue files: format, validation, loading, and the cache that every process reads."""

@@ -1,8 +1,8 @@
-"""What every process remembers of prices: services, cards and rates, so that no charge asks the database.
+"""The cache of the catalogue in each process: services, cards and rates, without a query per charge.
 
-Invariant: a process never prices by what was true more than a second before it looked: the catalogue's
-stamp is read at most once a second, and at once after a change made in this very process. Rates of a
-published card never change, so they are remembered for as long as the stamp stands.
+Invariant: a process never uses a catalogue that changed more than a second ago: it reads the catalogue's
+stamp once a second, and immediately after its own changes. Rates of a published card never change, so they
+are kept until the stamp changes.
 """
 
 import threading
@@ -19,12 +19,12 @@ from pricing import models
 from pricing.catalogue.policies import Brand, Policies, Wording
 from pricing.rates.rate import Rate, lines_from_json, options_from_json
 
-_LOOK_EVERY_SECONDS = 1.0
+_CHECK_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """What is known of a service besides its price."""
+    """A service without its price."""
 
     key: str
     name: str
@@ -52,8 +52,8 @@ class CardHead:
 
 
 @dataclass(slots=True)
-class Book:
-    """One consistent look at the catalogue. Shared by threads; only `_rates` grows."""
+class LoadedCatalogue:
+    """One consistent state of the catalogue. Shared by threads; only `_rates` grows."""
 
     stamp: uuid.UUID | None
     key: str
@@ -67,38 +67,38 @@ class Book:
 
     def card_at(self, now: datetime) -> CardHead | None:
         """The newest published card that is in effect at `now`."""
-        place = bisect_right(self.cards, now, key=lambda card: card.effective_at)
-        return self.cards[place - 1] if place else None
+        index = bisect_right(self.cards, now, key=lambda card: card.effective_at)
+        return self.cards[index - 1] if index else None
 
     def card_of_version(self, version: str) -> CardHead | None:
         return next((card for card in self.cards if card.version == version), None)
 
     def rates(self, card: CardHead) -> Mapping[str, Rate]:
-        """The card's rates by service key; read once, then remembered."""
-        known = self._rates.get(card.id)
-        if known is None:
-            known = self._rates[card.id] = rates_of(card.id)
-        return known
+        """The card's rates by service key; read once."""
+        rates = self._rates.get(card.id)
+        if rates is None:
+            rates = self._rates[card.id] = rates_of(card.id)
+        return rates
 
 
 _lock = threading.Lock()
-_book: Book | None = None
-_looked_at = 0.0
+_catalogue: LoadedCatalogue | None = None
+_checked_at = 0.0
 
 
-def current() -> Book:
-    """The catalogue as of now, give or take a second."""
-    global _book, _looked_at
-    book, elapsed = _book, time.monotonic() - _looked_at
-    if book is not None and 0 <= elapsed < _LOOK_EVERY_SECONDS:
-        return book
+def current() -> LoadedCatalogue:
+    """The current catalogue, at most a second old."""
+    global _catalogue, _checked_at
+    catalogue, elapsed = _catalogue, time.monotonic() - _checked_at
+    if catalogue is not None and 0 <= elapsed < _CHECK_EVERY_SECONDS:
+        return catalogue
     with _lock:
         stamp = models.Catalogue.objects.values_list("stamp", flat=True).first()
-        book = _book
-        if book is None or book.stamp != stamp:
-            book = _book = _read()
-        _looked_at = time.monotonic()
-        return book
+        catalogue = _catalogue
+        if catalogue is None or catalogue.stamp != stamp:
+            catalogue = _catalogue = _read()
+        _checked_at = time.monotonic()
+        return catalogue
 
 
 def brand_name() -> str:
@@ -108,22 +108,22 @@ def brand_name() -> str:
 
 
 def changed() -> None:
-    """Say that the catalogue changed: other processes see it within a second, this one at once."""
+    """Mark the catalogue as changed: other processes read it within a second, this one immediately."""
     models.Catalogue.objects.update(stamp=uuid.uuid4())
     forget()
-    # Another thread may read the old state again before this transaction commits.
+    # Another thread may cache the old state again before this transaction commits.
     transaction.on_commit(forget)
 
 
 def forget() -> None:
-    """Look again at the next use. Waits for a look that is under way, which may be an old one."""
-    global _book
+    """Drop the cached catalogue. Waits for a read in progress, which may return the old state."""
+    global _catalogue
     with _lock:
-        _book = None
+        _catalogue = None
 
 
 def rates_of(card_id: uuid.UUID) -> dict[str, Rate]:
-    """A card's rates as plain values, from the database (drafts too, for price simulation)."""
+    """A card's rates as plain values, from the database (drafts too, for the price simulation)."""
     card = models.RateCard.objects.get(pk=card_id)
     return {
         rate.service.key: Rate(
@@ -140,10 +140,10 @@ def rates_of(card_id: uuid.UUID) -> dict[str, Rate]:
     }
 
 
-def _read() -> Book:
+def _read() -> LoadedCatalogue:
     row = models.Catalogue.objects.first()
     published = models.RateCard.objects.filter(state=models.RateCard.State.PUBLISHED)
-    return Book(
+    return LoadedCatalogue(
         stamp=row.stamp if row else None,
         key=row.key if row else "",
         currencies=tuple(row.currencies) if row else (),

@@ -1,7 +1,7 @@
-"""Reading a catalogue file: from TOML to a checked `schema.Catalogue`, or sentences that say what is wrong.
+"""Reading a catalogue file: from TOML to a validated `schema.Catalogue`, or a list of errors.
 
-Invariant: nothing is loaded from a file with a single finding; every finding names the file, the line where
-it can be told, the entry, the field, the value, and what was expected. Figures are read as Decimals.
+Invariant: a file with any error is not loaded; every error names the file, the line where possible, the
+entry, the field, the value and what was expected. Numbers are read as Decimals.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.-]+)\s*\]\]?")
 
 
 class CatalogueInvalid(Exception):
-    """The file cannot be loaded. `problems`: one sentence for each thing that is wrong."""
+    """The file cannot be loaded. `problems`: one sentence for each error."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -32,7 +32,7 @@ class CatalogueInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CatalogueFile:
-    """A checked file: its content, and the SHA-256 of that."""
+    """A validated file: its content and the SHA-256 of the content."""
 
     path: Path
     catalogue: schema.Catalogue
@@ -40,12 +40,12 @@ class CatalogueFile:
 
 
 def find(name_or_path: str) -> Path:
-    """The file of a catalogue that ships with Refill, or the path itself. Raises CatalogueInvalid."""
+    """The path of a catalogue given by the name of one of ours, or by a path. Raises CatalogueInvalid."""
     path = Path(name_or_path)
     if path.suffix != ".toml":
         path = DIRECTORY / f"{name_or_path}.toml"
     if not path.is_file():
-        shipped = ", ".join(sorted(known.stem for known in DIRECTORY.glob("*.toml")))
+        shipped = ", ".join(sorted(path.stem for path in DIRECTORY.glob("*.toml")))
         raise CatalogueInvalid(
             [f"There is no catalogue {name_or_path!r}. Name one of {shipped}, or the path of a .toml file."]
         )
@@ -53,7 +53,7 @@ def find(name_or_path: str) -> Path:
 
 
 def read(name_or_path: str) -> CatalogueFile:
-    """Read and check a catalogue. Raises CatalogueInvalid with every finding."""
+    """Read and validate a catalogue. Raises CatalogueInvalid with all errors."""
     path = find(name_or_path)
     content = path.read_bytes()
     try:
@@ -74,13 +74,13 @@ def read(name_or_path: str) -> CatalogueFile:
         raise CatalogueInvalid(
             [_sentence(path, text, table, found.path, found.value, found.expected) for found in wrong]
         )
-    # Of what was understood, not of the bytes: a comment is no change, a field that Refill learnt to read is.
+    # A hash of the parsed content, not of the bytes: a comment is no change, a newly supported field is.
     fingerprint = hashlib.sha256(catalogue.model_dump_json().encode()).hexdigest()
     return CatalogueFile(path, catalogue, fingerprint)
 
 
 def assumptions(catalogue: schema.Catalogue) -> list[tuple[str, str]]:
-    """Every figure of the catalogue that its product's pages do not give: (entry, reason)."""
+    """Every assumed figure of the catalogue (not given by the product's pages): (entry, reason)."""
     return list(_assumed(catalogue, ""))
 
 
@@ -117,7 +117,7 @@ def _sentence(
 
 
 def _entry(table: dict[str, Any], at: tuple[str | int, ...]) -> str:
-    """The path as a person names it: services[claude-sonnet-4].rate.lines[0].credits."""
+    """The path in readable form: services[claude-sonnet-4].rate.lines[0].credits."""
     name = ""
     node: Any = table
     for part in at:
@@ -134,7 +134,7 @@ def _entry(table: dict[str, Any], at: tuple[str | int, ...]) -> str:
 
 
 def line_of(text: str, at: tuple[str | int, ...]) -> int:
-    """The line (from 1) of an entry of a TOML text, as near as its headers and keys tell."""
+    """The line (from 1) of an entry of a TOML text, as near as its headers and keys allow."""
     lines = text.splitlines()
     first, last = 0, len(lines)
     dotted = ""

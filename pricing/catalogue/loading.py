@@ -1,8 +1,8 @@
-"""Making an installation one product: a checked catalogue file becomes rows, all of them or none.
+"""Loading a catalogue file into the database, in one transaction.
 
-Invariants: loading the same file again changes nothing (also not what staff published since); a changed
-figure becomes a new rate card from its date on and the old card stays; what left the file is retired, never
-deleted. Two loads at once run one after the other.
+Invariants: loading the same file again changes nothing (nor what staff published since); a changed figure
+becomes a new rate card from its date and the old card stays; entries removed from the file are retired, never
+deleted. Concurrent loads run one after the other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ from pricing.rates.rate_cards import Row
 
 @dataclass(slots=True)
 class Loaded:
-    """What a load did. `cards`: versions that it published; empty and not `changed`: nothing was new."""
+    """The result of a load. `cards`: the published versions; `changed`: whether anything changed."""
 
     key: str
     changed: bool
@@ -31,7 +31,7 @@ class Loaded:
 
 
 def load(name_or_path: str, *, now: datetime) -> Loaded:
-    """Load a catalogue by name or path. Raises CatalogueInvalid and then has changed nothing."""
+    """Load a catalogue by name or path. Raises CatalogueInvalid without having changed anything."""
     file = read(name_or_path)
     with transaction.atomic():
         rate_cards.one_at_a_time()
@@ -71,7 +71,7 @@ def _write_services(services: list[schema.Service], now: datetime, *, product_ch
         facts = service.model_dump(exclude={"options", "rate", "changes"})
         facts |= {"quota": service.quota or "", "position": position}
         rows.append(Service(**facts))
-    # What staff imported stays beside the file's services, but not beside those of another product.
+    # Services that staff imported stay, unless the file is of another product.
     stays = (
         Service.objects.none() if product_changed else Service.objects.filter(origin=Service.Origin.IMPORT)
     )
@@ -81,11 +81,10 @@ def _write_services(services: list[schema.Service], now: datetime, *, product_ch
 def _write_cards(
     catalogue: schema.Catalogue, rows: dict[str, Row], known: dict[str, str] | None, now: datetime
 ) -> list[str]:
-    """Publish a card for each date of the file whose rates are not those that the file gave it before.
+    """Publish a card for each date of the file whose rates differ from those of the last load.
 
-    `rows` are the file's rates of now, `known` the fingerprints of those it had at the last load; None: the
-    last load was of another product, or there was none. The first load may publish cards in the past;
-    later ones never reach back into charges already made.
+    `rows` are the current rates of the file; `known` the fingerprints of the last load, None if that was of
+    another product or did not exist. Only the first load may publish cards in the past.
     """
     source = f"catalogue:{catalogue.key}"
     changes = {change.effective_at for service in catalogue.services for change in service.changes}
@@ -101,7 +100,7 @@ def _write_cards(
         fingerprint = rate_cards.fingerprint(own.values())
         if before.get(declared_at) == fingerprint:
             continue
-        # What the file leaves as it is at that date stays as it is in force, staff's figures included.
+        # Rates that the file does not change at that date stay in force, including those of staff.
         same = {key: row for key, row in present.items() if key not in own or own[key] == rows[key]}
         effective_at = declared_at if first else max(declared_at, now)
         card = rate_cards.draft(effective_at=effective_at, source=source, now=now)
@@ -112,7 +111,7 @@ def _write_cards(
 
 
 def _merged(rows: dict[str, Row], known: dict[str, str], in_force: dict[str, Row]) -> dict[str, Row]:
-    """The rates of now: the file's where it changed them, else those in force; and imported ones."""
+    """The current rates: those of the file where it changed them, else those in force; and imported ones."""
     changed = {key for key, row in rows.items() if known.get(key) != rate_cards.fingerprint([row])}
     imported = set(Service.objects.filter(origin=Service.Origin.IMPORT).values_list("key", flat=True))
     stay = {
@@ -122,7 +121,7 @@ def _merged(rows: dict[str, Row], known: dict[str, str], in_force: dict[str, Row
 
 
 def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime) -> Row:
-    """The service's rate at a date of the file, as cards.set_rates takes it."""
+    """The service's rate at a date of the file, as an argument of rate_cards.set_rates."""
     rate = service.rate
     for change in service.changes:
         if change.effective_at <= at:
@@ -156,7 +155,7 @@ def _option(option: schema.Option) -> Option:
 
 def _write_offers(catalogue: schema.Catalogue, now: datetime) -> None:
     free = [plan.key for plan in catalogue.plans if plan.free]
-    # There is one free plan at a time: the old one gives up its place before another takes it.
+    # Only one plan may be free (unique constraint): clear the old one first.
     Plan.objects.filter(free=True).exclude(key__in=free).update(free=False)
     plans = [
         Plan(**plan.model_dump(mode="json"), position=position)
@@ -173,14 +172,14 @@ def _write_sales(sales: list[schema.Sale], now: datetime) -> None:
     for sale in sales:
         facts = sale.model_dump(exclude={"key"}) | {"pack": packs[sale.pack]}
         Sale.objects.update_or_create(key=sale.key, defaults=facts)
-    # A sale that left the file ends now; one that has not begun never was.
+    # A sale removed from the file ends now; one that has not begun is deleted.
     gone = Sale.objects.exclude(key__in=[sale.key for sale in sales])
     gone.filter(starts_at__gte=now).delete()
     gone.filter(ends_at__gt=now).update(ends_at=now)
 
 
 def _write(model: type[models.Model], rows: Sequence[Any], now: datetime, keep: Iterable[str] = ()) -> None:
-    """Make the rows with these keys what they are here, and retire all others but those to keep."""
+    """Create or update the rows with these keys, and retire all others except those to keep."""
     names = [field.name for field in model._meta.concrete_fields if field.name not in ("id", "key")]
     model._default_manager.bulk_create(
         rows, update_conflicts=True, unique_fields=["key"], update_fields=names

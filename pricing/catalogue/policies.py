@@ -1,7 +1,7 @@
-"""The shapes of a catalogue's rules and words: what payments, accounts and pages read as data.
+"""The schema of a catalogue's policies and texts, which payments, accounts and pages read.
 
-Invariant: every field has a meaning some code reads; a rule that a product does not have is off by default,
-so that a catalogue says only what it has.
+Invariant: code uses every field; a policy that a product does not have is off by default, so that a catalogue
+lists only what it has.
 """
 
 from datetime import datetime
@@ -22,13 +22,13 @@ Kind = Literal["daily", "plan", "bonus", "promotion", "referral", "adjustment", 
 
 
 class Strict(BaseModel):
-    """Unknown fields are typing errors, and typing errors are refused."""
+    """Unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Assumable(Strict):
-    """An entry whose figure may be ours because the product's pages give none."""
+    """An entry whose figure may be assumed because the product's pages give none."""
 
     assumed: bool = False
     reason: str = ""
@@ -41,7 +41,7 @@ class Assumable(Strict):
 
 
 class Brand(Strict):
-    """How the product calls and colours itself."""
+    """Name and colours of the product."""
 
     name: Text
     tagline: str = ""
@@ -60,7 +60,7 @@ class Section(Strict):
 
 
 class Wording(Strict):
-    """Texts of the product, written for it."""
+    """Texts of the product."""
 
     support_email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
     intro: Text
@@ -71,7 +71,7 @@ class Wording(Strict):
 
 
 class Referral(Assumable):
-    """Both sides of an invitation are given credits, once, when the invited account has qualified."""
+    """Both sides of an invitation get credits, once, when the invited account qualifies."""
 
     inviter_credits: GivenCredits
     invited_credits: GivenCredits
@@ -104,26 +104,26 @@ class Promotion(Assumable):
 
 
 class Provider(Strict):
-    """Somebody whose key of an account's own can pay for calls."""
+    """A model provider: an account's own key at it can pay for calls."""
 
     key: Key
     name: Text
 
 
 class AutoTopUp(Assumable):
-    """Automatic top-up may be set up; the ceilings are the most that a user may choose."""
+    """Automatic top-up is available; the limits are the largest that a user may choose."""
 
     largest_monthly_packs: int = Field(default=20, gt=0)
 
 
 class Teams(Strict):
-    """Accounts of several members that staff open on request."""
+    """Team accounts, which staff open on request."""
 
     kinds: list[Literal["family", "business"]] = ["family", "business"]
 
 
 class Policies(Strict):
-    """The rules of the product. None or empty: the product has no such thing."""
+    """The policies of the product. None or empty: not available."""
 
     refund_window_days: int | None = Field(default=None, gt=0)
     referral: Referral | None = None

@@ -1,6 +1,6 @@
-"""What ties the parts of a catalogue together: keys that must exist, be single, and carry every currency.
+"""References within a catalogue: keys must exist, be unique, and prices must have every currency.
 
-Invariant: a catalogue without a finding here has no dangling name; each finding says where it is.
+Invariant: a catalogue without findings has no reference to a missing key; each finding has its path.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from pricing.catalogue import schema
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong in a file: the path of the entry, the field's value, what was expected."""
+    """One error in a file: the path of the entry, the field's value, what was expected."""
 
     path: tuple[str | int, ...]
     value: object
@@ -20,7 +20,7 @@ class Finding:
 
 
 def findings(catalogue: schema.Catalogue) -> list[Finding]:
-    """Everything that is wrong between the parts of a catalogue whose parts are right by themselves."""
+    """All errors between the parts of a catalogue whose parts are valid by themselves."""
     return [
         *_doubles(catalogue),
         *_services(catalogue),
@@ -102,7 +102,7 @@ def _plans(catalogue: schema.Catalogue) -> Iterator[Finding]:
 
 
 def _prices(catalogue: schema.Catalogue) -> Iterator[Finding]:
-    wanted = set(catalogue.currencies)
+    currencies = set(catalogue.currencies)
     priced: list[tuple[tuple[str | int, ...], dict[str, int]]] = [
         (("plans", number, "prices", interval), prices)
         for number, plan in enumerate(catalogue.plans)
@@ -113,9 +113,9 @@ def _prices(catalogue: schema.Catalogue) -> Iterator[Finding]:
             ((part, number, "prices"), entry.prices) for number, entry in enumerate(getattr(catalogue, part))
         ]
     for path, prices in priced:
-        for currency in sorted(wanted - set(prices)):
+        for currency in sorted(currencies - set(prices)):
             yield Finding(path, prices, f"a price in {currency} too: it is a currency of this catalogue")
-        for currency in sorted(set(prices) - wanted):
+        for currency in sorted(set(prices) - currencies):
             yield Finding((*path, currency), prices[currency], _one_of("currency", catalogue.currencies))
 
 
@@ -133,8 +133,8 @@ def _sales(catalogue: schema.Catalogue) -> Iterator[Finding]:
 
 
 def _policies(catalogue: schema.Catalogue) -> Iterator[Finding]:
-    known = {service.key for service in catalogue.services}
-    known |= {f"tag:{tag}" for service in catalogue.services for tag in service.tags}
+    keys = {service.key for service in catalogue.services}
+    keys |= {f"tag:{tag}" for service in catalogue.services for tag in service.tags}
     scopes: list[tuple[tuple[str | int, ...], list[str] | None]] = [
         (("policies", "promotions", number, "services"), promotion.services)
         for number, promotion in enumerate(catalogue.policies.promotions)
@@ -143,11 +143,11 @@ def _policies(catalogue: schema.Catalogue) -> Iterator[Finding]:
         scopes.append((("policies", "referral", "services"), catalogue.policies.referral.services))
     for path, services in scopes:
         for scope in services or []:
-            if scope not in known:
+            if scope not in keys:
                 yield Finding(path, scope, "the key of a service, or tag: and a tag that one carries")
 
 
-def _one_of(what: str, known: object) -> str:
-    names = ", ".join(sorted(known)) if known else "none is declared"  # type: ignore[call-overload]
+def _one_of(what: str, keys: object) -> str:
+    names = ", ".join(sorted(keys)) if keys else "none is declared"  # type: ignore[call-overload]
     article = "an" if what[0] in "aeiou" else "a"
     return f"{article} {what} of this file ({names})"

@@ -1,7 +1,7 @@
-"""The shape of a catalogue file, and every rule that one file must keep by itself.
+"""The schema of a catalogue file.
 
-Invariant: what passes here can be loaded; whatever is misspelt, negative, doubled, contradictory or priced
-in too few currencies does not pass. `pricing.catalogue.file` turns refusals into sentences.
+Invariant: a valid file can be loaded; unknown fields, negative figures, duplicates, contradictions and
+missing currencies are errors. `pricing.catalogue.file` turns them into sentences.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ class Band(Strict):
 
 
 class RateLine(Strict):
-    """`credits` for each `per` of a `meter`; or `bands` where the figure changes with the quantity."""
+    """`credits` for each `per` of a `meter`; or `bands`, where the figure depends on the quantity."""
 
     meter: Meter
     credits: Credits | None = None
@@ -75,14 +75,14 @@ class RateLine(Strict):
 
     @property
     def steps(self) -> list[tuple[int | None, Decimal]]:
-        """The bands, or the one endless band of `credits`."""
+        """The bands, or one unlimited band of `credits`."""
         if self.credits is not None:
             return [(None, self.credits)]
         return [(band.up_to, band.credits) for band in self.bands]
 
     @property
     def accepts(self) -> tuple[str, ...]:
-        """Meters a client may send instead of this one."""
+        """Meters that a client may send instead of this one."""
         return (*PARTS.get(self.meter, ()), *self.also)
 
 
@@ -123,7 +123,7 @@ class Rate(Assumable):
 
 
 class Change(Strict):
-    """Another rate from a later date on."""
+    """A different rate from a later date."""
 
     effective_at: AwareDatetime
     rate: Rate
@@ -225,7 +225,7 @@ class Sale(Assumable):
 
 
 class Catalogue(Strict):
-    """A whole file. What ties its parts together is checked in pricing.catalogue.references."""
+    """A whole file. References between its parts are checked in pricing.catalogue.references."""
 
     key: Key
     currencies: Annotated[list[Currency], Field(min_length=1)]
@@ -242,7 +242,7 @@ class Catalogue(Strict):
 
 
 def refuse_doubles(keys: Iterable[str], what: str) -> None:
-    """Raise ValueError when a key stands twice."""
+    """Raise ValueError for a duplicate key."""
     for key, count in Counter(keys).items():
         if count > 1:
             raise ValueError(f"the {what} key {key!r} stands {count} times; each may stand once")

@@ -1,4 +1,4 @@
-"""What an installation sells: the catalogue in force, services and their rates, plans, packs and sales."""
+"""The loaded catalogue, services and rates, plans, packs and sales."""
 
 from pricing.models.catalogue import Catalogue
 from pricing.models.offers import Pack, Plan, Sale

@@ -1,7 +1,7 @@
-"""The one row that says which product this installation is.
+"""The loaded catalogue.
 
-Invariant: there is at most one row; its `stamp` changes with everything that could change a price or an
-offer, so that every process can tell by one small read whether what it remembers still holds.
+Invariant: there is at most one row; its `stamp` changes with every change of a price or an offer, so that
+processes can check with one small read whether their cache is current.
 """
 
 import uuid
@@ -12,7 +12,7 @@ from django.db.models import Q
 
 
 class Catalogue(models.Model):
-    """What was loaded last: the product's name, wording and policies (shapes: pricing.policies)."""
+    """The catalogue loaded last: brand, wording and policies (schema: pricing.catalogue.policies)."""
 
     THE_ONE = 1
 

@@ -1,7 +1,7 @@
-"""What can be had for money or for nothing: plans, packs, and sales that lower a pack's price for a while.
+"""Plans, packs, and sales that lower the price of a pack for a time.
 
-Invariant: every price is whole minor units of a currency of the catalogue; a plan or pack that people have
-is never deleted, only retired or marked as legacy.
+Invariant: prices are integer minor units in the currencies of the catalogue; a plan or pack is never deleted,
+only retired or marked as legacy.
 """
 
 from datetime import datetime
@@ -54,7 +54,7 @@ class Plan(Identified):
 
     @property
     def paid(self) -> bool:
-        """Whether money is taken for it (packs for paid plans only ask this)."""
+        """Whether it costs money (packs for paid plans check this)."""
         return bool(self.prices)
 
     @property

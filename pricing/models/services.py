@@ -1,7 +1,7 @@
-"""Services and what they cost from a date on.
+"""Services, rate cards and rates.
 
 Invariants: a rate card is a whole snapshot (a service without a rate on the card in force cannot be
-charged); a published card and its rates never change, the database refuses it (migration 0002).
+charged); a published card and its rates never change, enforced by triggers (migration 0002).
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -13,7 +13,7 @@ from core.models import CreditsField, Identified
 
 
 class Service(Identified):
-    """Something credits buy: a model, or an action done with one."""
+    """What credits buy: a model, or an action done with one."""
 
     PREFIX = "svc"
 
@@ -52,12 +52,12 @@ class Service(Identified):
 
     @property
     def covers(self) -> tuple[str, ...]:
-        """What a limited grant may name to pay for it."""
+        """The names by which a limited grant can cover it."""
         return (self.key, *(f"tag:{tag}" for tag in self.tags))
 
 
 class RateCard(Identified):
-    """All rates of a date. The newest published card that is in effect prices every use."""
+    """All rates from a date. The newest published card in effect prices every use."""
 
     PREFIX = "card"
 
@@ -94,7 +94,7 @@ class RateCard(Identified):
 
 
 class Rate(models.Model):
-    """What one service costs on one card: price lines, options, minimum (their shapes: pricing.rates)."""
+    """What one service costs on one card: price lines, options, minimum (schema: pricing.rates.rate)."""
 
     card = models.ForeignKey(RateCard, on_delete=models.CASCADE, related_name="rates")
     service = models.ForeignKey(Service, on_delete=models.PROTECT, related_name="rates")

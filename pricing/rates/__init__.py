@@ -1,0 +1,1 @@
+"""Rate cards and the pricing of a use. Quotes and validation are pure functions."""

@@ -1,6 +1,6 @@
-"""A draft rate card made from a price map: for staff to review and publish, never in force by itself.
+"""Import of a price map into a draft rate card, which staff review and publish.
 
-Invariant: importing changes no price. Services that the map adds stay retired (not listed, not chargeable)
+Invariant: importing changes no price. Services added by the import stay retired (not listed, not chargeable)
 until the draft is published.
 """
 
@@ -21,7 +21,7 @@ from pricing.rates.rate import lines_as_json
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The draft, how many of its services have a new price, and what was left out."""
+    """The draft, the number of services with a new price, and what was not imported."""
 
     card: RateCard
     repriced: int
@@ -39,25 +39,25 @@ def import_litellm(
     effective_at: datetime,
     now: datetime,
 ) -> Imported:
-    """Draft a card: the rates in force, with what the map prices.
+    """Create a draft from the rates in force and the prices of the map.
 
-    `matches` names models of the map by the service key that they price here ({"claude-sonnet-4": "…"});
-    other models price the service whose key is made of their name, which is added when there is none.
+    `matches` maps service keys to models of the map ({"claude-sonnet-4": "…"}); other models price the
+    service whose key is derived from their name, which is created if it does not exist.
     """
     reading = litellm_prices.read(prices, credit_usd=credit_usd, margin=margin)
     by_model = {mapped.model: mapped for mapped in reading.mapped}
     left_out = list(reading.left_out)
-    wanted = {mapped.key: mapped for mapped in reading.mapped if mapped.model not in matches.values()}
+    mapped_models = {mapped.key: mapped for mapped in reading.mapped if mapped.model not in matches.values()}
     for service, model in matches.items():
         if model in by_model:
-            wanted[service] = by_model[model]
+            mapped_models[service] = by_model[model]
         else:
             left_out.append(f"{service}: the map has no price for {model!r}")
     with transaction.atomic():
-        added = _add_services(wanted, now)
+        added = _add_services(mapped_models, now)
         card = rate_cards.copy_in_force(effective_at=effective_at, source=source, now=now, problems=left_out)
-        card.rates.filter(service__key__in=wanted).delete()
-        services = {service.key: service for service in Service.objects.filter(key__in=wanted)}
+        card.rates.filter(service__key__in=mapped_models).delete()
+        services = {service.key: service for service in Service.objects.filter(key__in=mapped_models)}
         reason = f"{source}, margin {margin:%}"[:500]
         Rate.objects.bulk_create(
             Rate(
@@ -68,14 +68,14 @@ def import_litellm(
                 assumed=True,
                 reason=reason,
             )
-            for key, mapped in wanted.items()
+            for key, mapped in mapped_models.items()
         )
-    return Imported(card, repriced=len(wanted) - added, added=added, left_out=left_out)
+    return Imported(card, repriced=len(mapped_models) - added, added=added, left_out=left_out)
 
 
-def _add_services(wanted: Mapping[str, Mapped], now: datetime) -> int:
-    known = set(Service.objects.values_list("key", flat=True))
-    position = len(known)
+def _add_services(mapped_models: Mapping[str, Mapped], now: datetime) -> int:
+    existing = set(Service.objects.values_list("key", flat=True))
+    position = len(existing)
     new = [
         Service(
             key=key,
@@ -88,7 +88,7 @@ def _add_services(wanted: Mapping[str, Mapped], now: datetime) -> int:
             retired_at=now,
         )
         for number, (key, mapped) in enumerate(
-            (key, mapped) for key, mapped in wanted.items() if key not in known
+            (key, mapped) for key, mapped in mapped_models.items() if key not in existing
         )
     ]
     Service.objects.bulk_create(new)

@@ -1,8 +1,8 @@
-"""LiteLLM's public price map, read into price lines of our own: dollars of cost become credits with a margin.
+"""LiteLLM's public price map, converted to price lines: cost in dollars to credits, with a margin.
 
-Invariants: figures are read as Decimals and rounded up, so that a margin of zero never sells below cost; a
-model whose main price has no meter here is not mapped at all, rather than sold for a part of what it costs;
-whatever is left out is named.
+Invariants: figures are Decimals and rounded up, so that a margin of zero never sells below cost; a model
+whose main price has no meter is not mapped, because it would be sold below cost; everything not mapped is
+listed.
 """
 
 import re
@@ -15,7 +15,7 @@ from core.amounts import PLACES, plain
 from pricing.rates.rate import Band, RateLine
 
 _MILLION = 1_000_000
-# What a model of each mode must have a price of, and how its modality is called here.
+# The price that a model of each mode must have, and the name of its modality.
 _MODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "chat": ("text", ("input_tokens", "output_tokens")),
     "completion": ("text", ("input_tokens", "output_tokens")),
@@ -29,7 +29,7 @@ _MODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "rerank": ("search", ("uses",)),
     "search": ("search", ("uses",)),
 }
-# The costs behind each meter. Of several the dearest counts: no way of calling is sold below its cost.
+# The costs of each meter. The highest of several is used, so that no call is sold below cost.
 _COSTS: dict[str, tuple[str, ...]] = {
     "input_tokens": ("input_cost_per_token",),
     "cached_input_tokens": ("cache_read_input_token_cost",),
@@ -51,7 +51,7 @@ _PER_MILLION = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A model with the lines that sell it and what each unit costs us, in credits."""
+    """A model with its price lines and the cost of each unit, in credits."""
 
     model: str
     key: str
@@ -63,14 +63,14 @@ class Mapped:
 
 @dataclass(slots=True)
 class Reading:
-    """What a price map came to: models with a price, and everything that was left out, in words."""
+    """The result of reading a price map: models with a price, and descriptions of what was not mapped."""
 
     mapped: list[Mapped] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
 def read(prices: Mapping[str, Any], *, credit_usd: Decimal, margin: Decimal) -> Reading:
-    """Map every model that can be. `credit_usd`: dollars of one credit; `margin`: 0.25 adds a quarter."""
+    """Map every possible model. `credit_usd`: dollars of one credit; `margin`: 0.25 adds 25 %."""
     reading = Reading()
     keys: dict[str, str] = {}
     ignored: dict[str, list[str]] = {}
@@ -96,7 +96,7 @@ def read(prices: Mapping[str, Any], *, credit_usd: Decimal, margin: Decimal) -> 
 
 
 def _mapped(model: str, entry: Mapping[str, Any], *, credit_usd: Decimal, margin: Decimal) -> Mapped | str:
-    """The model with its lines, or why it has none."""
+    """The model with its lines, or the reason why it has none."""
     mode = str(entry.get("mode") or "")
     if mode not in _MODES:
         return f"mode {mode or 'unknown'} has no meter"
@@ -116,7 +116,7 @@ def _mapped(model: str, entry: Mapping[str, Any], *, credit_usd: Decimal, margin
 
 
 def _costs(entry: Mapping[str, Any], mode: str) -> dict[str, Decimal] | str:
-    """Dollars for one of each meter that the entry prices, or what is wrong with a figure."""
+    """Dollars per unit of each meter that the entry prices, or the error of a figure."""
     audio = mode.startswith("audio_")
     costs: dict[str, Decimal] = {}
     for meter, names in _COSTS.items():
@@ -133,7 +133,7 @@ def _costs(entry: Mapping[str, Any], mode: str) -> dict[str, Decimal] | str:
         return wrong
     if any(seconds):
         costs["seconds"] = sum((Decimal(figure) for figure in seconds), Decimal(0))
-    # A call that counts tokens too is paid by them; its characters or seconds are another way to count it.
+    # Where tokens are priced they pay for the call; characters or seconds measure the same use.
     if costs.get("input_tokens") and not audio:
         costs.pop("characters", None)
     main = _MODES[mode][1]
@@ -158,10 +158,10 @@ def _line(meter: str, credits: Decimal) -> RateLine:
 
 
 def _ignored_costs(entry: Mapping[str, Any]) -> list[str]:
-    """Names of costs of the entry that no line stands for."""
-    known = {name for names in (*_COSTS.values(), *_AUDIO.values(), _PER_SECOND) for name in names}
+    """Costs of the entry that have no line."""
+    mapped_names = {name for names in (*_COSTS.values(), *_AUDIO.values(), _PER_SECOND) for name in names}
     return [
         name
         for name, figure in entry.items()
-        if "cost" in name and name not in known and isinstance(figure, int | Decimal) and figure
+        if "cost" in name and name not in mapped_names and isinstance(figure, int | Decimal) and figure
     ]

@@ -1,7 +1,7 @@
-"""The door to prices for whoever charges: a use by names, priced by the rates in force or a pinned version.
+"""Pricing a use by service key: with the rates in force, or with a pinned version.
 
-Invariant: a service without a rate on the card is refused, never free; no database query on the way while
-the process's memory (pricing.catalogue.cache) is fresh.
+Invariant: a service without a rate on the card is refused, never free; no database query while the cache
+(pricing.catalogue.cache) is current.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue.cache import Book, CardHead, ServiceFacts
+from pricing.catalogue.cache import CardHead, LoadedCatalogue, ServiceFacts
 from pricing.rates import quotes
 from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
 
 
 class UnknownService(Exception):
-    """No service (or action) has this key (404). `field` is the one of the use that named it."""
+    """No service (or action) has this key (404). `field` is the field of the use that named it."""
 
     status = 404
     code = "unknown_service"
@@ -53,20 +53,20 @@ def price_use(
     options: Mapping[str, Any] | None = None,
     rate_version: str | None = None,
 ) -> quotes.Quote:
-    """The price of a use, by the card in force at `now` or by the published version given.
+    """The price of a use, from the card in force at `now` or the given published version.
 
     Raises UnknownService (404), ServiceUnpriced (409), UsageInvalid (400).
     """
-    known = catalogue_cache.current()
-    facts = _facts(known, service, "service")
-    doing = _facts(known, action, "action") if action else None
+    catalogue = catalogue_cache.current()
+    facts = _facts(catalogue, service, "service")
+    doing = _facts(catalogue, action, "action") if action else None
     if doing is not None and (doing.kind != "action" or facts.kind != "model"):
         raise UsageInvalid(
             "action",
             "not_an_action",
             _("Send an action as `action` with its model as `service`, or alone as `service`."),
         )
-    rates = known.rates(_card(known, service, now, rate_version))
+    rates = catalogue.rates(_card(catalogue, service, now, rate_version))
     priced = quotes.quote(
         _rate(rates, service), usage, options, action=_rate(rates, action) if action else None
     )
@@ -79,20 +79,20 @@ def price_use(
 
 def rate_in_force(service: str, now: datetime) -> Rate:
     """The rate that prices a service at `now`. Raises UnknownService, ServiceUnpriced."""
-    known = catalogue_cache.current()
-    _facts(known, service, "service")
-    return _rate(known.rates(_card(known, service, now, None)), service)
+    catalogue = catalogue_cache.current()
+    _facts(catalogue, service, "service")
+    return _rate(catalogue.rates(_card(catalogue, service, now, None)), service)
 
 
-def _facts(known: Book, key: str, field: str) -> ServiceFacts:
+def _facts(catalogue: LoadedCatalogue, key: str, field: str) -> ServiceFacts:
     try:
-        return known.services[key]
+        return catalogue.services[key]
     except KeyError:
         raise UnknownService(key, field) from None
 
 
-def _card(known: Book, service: str, now: datetime, version: str | None) -> CardHead:
-    card = known.card_at(now) if version is None else known.card_of_version(version)
+def _card(catalogue: LoadedCatalogue, service: str, now: datetime, version: str | None) -> CardHead:
+    card = catalogue.card_at(now) if version is None else catalogue.card_of_version(version)
     if card is None:
         raise ServiceUnpriced(service)
     return card
@@ -106,7 +106,7 @@ def _rate(rates: Mapping[str, Rate], key: str) -> Rate:
 
 
 def _counts(facts: ServiceFacts, priced: quotes.Quote) -> tuple[str, int] | None:
-    """How much of a plan's quota the use takes: its uses, or one for anything counted otherwise."""
+    """How much of a plan's quota the use counts: its uses, or 1 for other meters."""
     if not facts.quota:
         return None
     uses = sum((line.quantity for line in priced.lines if line.meter == "uses"), Decimal(0))

@@ -1,4 +1,4 @@
-"""What is counted: the meters of the contract, and which of them may be counted in parts.
+"""The meters of the API, and which of them may have fractions.
 
 Invariant: a meter outside `METERS` is never priced; only `seconds` may have a fraction.
 """
@@ -19,7 +19,7 @@ METERS = {
     "messages": _("messages"),
     "characters": _("characters"),
 }
-# One of each, for "11 credits per image".
+# Singular forms, for "11 credits per image".
 SINGULAR = {
     "tokens": _("token"),
     "input_tokens": _("input token"),
@@ -33,9 +33,9 @@ SINGULAR = {
     "characters": _("character"),
 }
 FRACTIONAL = frozenset({"seconds"})
-# A use need not have these: a call without a cache hit or a picture says nothing of them.
+# Optional: a call without a cache hit or an image does not send them.
 OPTIONAL = frozenset({"cached_input_tokens", "image_tokens"})
-# What a client counts apart when the price counts it together.
+# Meters that a client may send separately where a price counts them together.
 PARTS = {"tokens": ("input_tokens", "output_tokens")}
 TOKENS = frozenset({"tokens", "input_tokens", "output_tokens", "cached_input_tokens", "image_tokens"})
 LARGEST_QUANTITY = Decimal(10) ** 12

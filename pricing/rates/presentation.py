@@ -1,6 +1,6 @@
-"""Prices in words: how a rate reads on the price list ("11 credits per 5,000 tokens").
+"""Rates as text for the price list ("11 credits per 5,000 tokens").
 
-Invariant: words only; every figure is the rate's own, unrounded.
+Invariant: figures are those of the rate, not rounded.
 """
 
 from decimal import Decimal
@@ -14,7 +14,7 @@ from pricing.rates.rate import Band, Option, Rate, RateLine
 
 
 def price_lines(rate: Rate) -> list[str]:
-    """A sentence for each line (and band) of a rate, the service's own multiplier applied."""
+    """One text for each line and band of a rate, with the multiplier of the service applied."""
     if rate.cost_of_model:
         return [_("Price of the selected model")]
     sentences = [_band(line, band, rate.multiplier) for line in rate.lines for band in line.bands]
@@ -48,5 +48,5 @@ def _credits(amount: Decimal) -> str:
 
 
 def option_choices(option: Option) -> list[tuple[str, str]]:
-    """An option's values with their factors as written ("high", "1.5"); empty: no effect on the price."""
+    """The values of an option with their multipliers ("high", "1.5"); empty: no effect on the price."""
     return [(value, plain(factor)) for value, factor in (option.multipliers or {}).items()]

@@ -1,7 +1,7 @@
-"""What a use costs: pure arithmetic from (rate, usage, options) to credits and the lines that explain them.
+"""Quotes: the price of a use, computed from (rate, usage, options), with the lines that explain it. Pure.
 
 Invariants: exact until the end, then rounded once, half up, to six places (core.amounts); more usage never
-costs less; the lines of a quote add up to its credits to the last digit, so that a person can recompute it.
+costs less; the lines of a quote add up to its credits to the last digit.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from core.amounts import LARGEST, plain, rounded
 from pricing.rates.rate import ONE, ZERO, Rate, RateLine
 from pricing.rates.validation import UsageInvalid, chosen, counted
 
-# 60 digits: the product of any allowed quantity, figure and multipliers is exact in it, and what a division
-# leaves over lies far below the sixth place. A context of our own: nobody else's settings change a price.
+# 60 digits: the product of any allowed quantity, figure and multipliers is exact, and the error of a division
+# is far below the sixth place. Our own context, independent of the settings of other code.
 _EXACT = Context(prec=60)
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteLine:
-    """One step of the sum: quantity / per x unit_credits x multipliers = credits (rounded for showing)."""
+    """One line of the sum: quantity / per x unit_credits x multipliers = credits (rounded for display)."""
 
     meter: str
     quantity: Decimal
@@ -51,8 +51,8 @@ class QuoteLine:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A use with its price. `credits` is what it costs; `maximum` is the most it can cost (an estimate's
-    upper end, otherwise the same)."""
+    """A use with its price. `credits` is the price; `maximum` is the upper end of an estimate, otherwise
+    the same."""
 
     service: str
     action: str
@@ -84,8 +84,8 @@ def quote(
 ) -> Quote:
     """The price of one use.
 
-    `rate` is the service's; `action` the rate of the action done with it, which costs its own figure or
-    what the model costs. Quantities are counts of meters (seconds may have a fraction).
+    `rate` is that of the service; `action` that of the action done with it, which has its own price or that
+    of the model. Quantities are counts of meters (seconds may have a fraction).
     Raises UsageInvalid.
     """
     priced, factors = _what_is_priced(rate, action)
@@ -114,7 +114,7 @@ def quote(
 
 
 def _what_is_priced(rate: Rate, action: Rate | None) -> tuple[Rate, dict[str, Decimal]]:
-    """The rate whose lines count, and the multipliers that stand before any option."""
+    """The rate whose lines apply, and the multipliers before those of options."""
     if rate.cost_of_model:
         raise UsageInvalid(
             "service",
@@ -135,7 +135,7 @@ def _what_is_priced(rate: Rate, action: Rate | None) -> tuple[Rate, dict[str, De
 def _priced(
     line: RateLine, quantity: Decimal, factors: Mapping[str, Decimal]
 ) -> list[tuple[QuoteLine, Decimal]]:
-    """The line's steps, one for each band that the quantity reaches, with their exact credits."""
+    """The steps of the line, one for each band that the quantity reaches, with exact credits."""
     steps: list[tuple[QuoteLine, Decimal]] = []
     below = ZERO
     for band in line.bands:
@@ -161,8 +161,8 @@ def _begun_blocks(quantity: Decimal, per: int) -> int:
 
 
 def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine, ...]:
-    """Lines with six-place credits whose sum is the total rounded once: each line gets what the running
-    total, rounded, has grown by."""
+    """Lines with six-place credits whose sum is the total rounded once: each line gets the increase of the
+    rounded running total."""
     lines = []
     exact_total = shown_total = ZERO
     for line, exact in exact_lines:
@@ -178,7 +178,7 @@ def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine,
 
 
 def _rounded(value: Decimal) -> Decimal:
-    """core.amounts.rounded, refusing what no balance can hold instead of failing on it."""
+    """core.amounts.rounded; raises UsageInvalid for an amount that no balance can hold."""
     if value > LARGEST:
         raise UsageInvalid("usage", "too_large", _("The usage costs more than the maximum balance."))
     return rounded(value)

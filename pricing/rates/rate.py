@@ -1,7 +1,7 @@
-"""A rate as a plain value: what a service costs, free of the database.
+"""A rate as a plain value, independent of the database.
 
 Invariant: figures are exact Decimals; `as_json` and `from_json` are inverse to each other, so that a
-published rate read back years later prices a use as it did on its day.
+stored rate prices a use years later as on its day.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of the quantity with its own figure; `up_to` None is the last, endless one."""
+    """A range of the quantity with its own figure; `up_to` None is the last one, without an end."""
 
     up_to: int | None
     credits: Decimal
@@ -26,7 +26,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class RateLine:
-    """So many credits for each `per` of a meter, pro rata, or for each begun block."""
+    """Credits for each `per` of a meter, pro rata or for each started block."""
 
     meter: str
     bands: tuple[Band, ...]
@@ -37,13 +37,13 @@ class RateLine:
 
     @property
     def credits(self) -> Decimal:
-        """The figure of the first band: what the price list shows."""
+        """The figure of the first band, which the price list shows."""
         return self.bands[0].credits
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A choice of the caller: values with multipliers, or (None) any value and no effect on the price."""
+    """An option of the caller: values with multipliers, or None: any value, without effect on the price."""
 
     multipliers: Mapping[str, Decimal] | None
     default: str = ""

@@ -1,8 +1,8 @@
 """Rate cards: drafting, publishing and withdrawing them.
 
-Invariants: a published card never changes and never reaches back (its date is not before its publication,
-save for the very first card of an installation); only a card whose date is still to come can be withdrawn;
-staff publish a draft only with the rates that a price simulation showed, and never one that sells below cost.
+Invariants: a published card never changes and is never backdated (except the first card of an installation);
+only a card with a future date can be withdrawn; staff publish a draft only after its price simulation, and
+never one that sells below cost.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Rate, RateCard, Service
 from pricing.rates.rate import lines_from_json
 
-_LOCK = 0x52454649  # any number that nothing else locks by
+_LOCK = 0x52454649  # any number that no other lock uses
 
 Row = dict[str, Any]
 """A rate as the fields of models.Rate, with the service's key as `service`."""
 
 
 class CardNotPublishable(Exception):
-    """The draft cannot take effect. `reasons`: sentences for a person."""
+    """The draft cannot be published. `reasons`: sentences for staff."""
 
     def __init__(self, reasons: list[str]) -> None:
         super().__init__(" ".join(reasons))
@@ -42,7 +42,7 @@ def draft(
     note: str = "",
     problems: Sequence[str] = (),
 ) -> RateCard:
-    """An empty draft card with a version name of its own, made from its date."""
+    """An empty draft card with a unique version name derived from its date."""
     with transaction.atomic():
         one_at_a_time()
         return RateCard.objects.create(
@@ -56,7 +56,7 @@ def draft(
 
 
 def one_at_a_time() -> None:
-    """Wait, inside a transaction, until nobody else loads a catalogue or names a card."""
+    """Lock, until the end of the transaction, loading catalogues and naming cards."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
 
@@ -64,7 +64,7 @@ def one_at_a_time() -> None:
 def copy_in_force(
     *, effective_at: datetime, source: str, now: datetime, note: str = "", problems: Sequence[str] = ()
 ) -> RateCard:
-    """A draft that begins as a copy of the rates in force, for staff to change."""
+    """A draft for staff, with a copy of the rates in force."""
     card = draft(effective_at=effective_at, source=source, now=now, note=note, problems=problems)
     present = catalogue_cache.current().card_at(now)
     if present is not None:
@@ -81,7 +81,7 @@ def _copied(rate: Rate, card: RateCard) -> Rate:
 
 
 def set_rates(card: RateCard, rows: Sequence[Row]) -> None:
-    """Give a draft these rates instead of those it has."""
+    """Replace the rates of a draft."""
     keys = [row["service"] for row in rows]
     services = {service.key: service for service in Service.objects.filter(key__in=keys)}
     card.rates.all().delete()
@@ -89,7 +89,7 @@ def set_rates(card: RateCard, rows: Sequence[Row]) -> None:
 
 
 def fingerprint(rows: Iterable[Row]) -> str:
-    """SHA-256 of rates, the same however they are ordered or their figures written."""
+    """SHA-256 of rates, independent of their order and of the notation of figures."""
     canonical = [
         {name: plain(value) if isinstance(value, Decimal) else value for name, value in row.items()}
         for row in sorted(rows, key=lambda row: str(row["service"]))
@@ -116,9 +116,9 @@ def rows_in_force(now: datetime) -> dict[str, Row]:
 def put_in_force(
     card: RateCard, *, by: str, now: datetime, declared: tuple[datetime, str] | None = None
 ) -> None:
-    """Publish without asking (the loader's way; staff go through `publish`).
+    """Publish without checks (for the loader; staff use `publish`).
 
-    `declared`: the date that the catalogue's file gives the card, and the fingerprint of its rates there.
+    `declared`: the date of the card in the catalogue file, and the fingerprint of its rates there.
     """
     if declared is not None:
         card.declared_at, card.declared_fingerprint = declared
@@ -131,9 +131,9 @@ def put_in_force(
 
 
 def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
-    """Put a draft in force from its date, or from now when that has passed.
+    """Publish a draft from its date, or from now if that has passed.
 
-    `seen`: the fingerprint of the simulated rates. Raises CardNotPublishable.
+    `seen`: the fingerprint of the rates whose simulation was reviewed. Raises CardNotPublishable.
     """
     with transaction.atomic():
         card = RateCard.objects.select_for_update().get(pk=card_id)
@@ -143,14 +143,14 @@ def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
         if reasons:
             raise CardNotPublishable(reasons)
         card.effective_at = max(card.effective_at, now)
-        # An imported service begins with its first price.
+        # An imported service becomes available with its first price.
         Service.objects.filter(rates__card=card, origin=Service.Origin.IMPORT).update(retired_at=None)
         put_in_force(card, by=by, now=now)
     return card
 
 
 def withdraw(card_id: Any, *, now: datetime) -> None:
-    """Take back a published card whose date is still to come. Raises CardNotPublishable when it has come."""
+    """Withdraw a published card with a future date. Raises CardNotPublishable for any other."""
     with transaction.atomic():
         card = RateCard.objects.select_for_update().get(pk=card_id)
         if card.state != RateCard.State.PUBLISHED or card.effective_at <= now:
@@ -160,7 +160,7 @@ def withdraw(card_id: Any, *, now: datetime) -> None:
 
 
 def reasons_against(card: RateCard) -> list[str]:
-    """Why this card cannot be published, whatever was looked at; empty when it can."""
+    """The reasons why this card cannot be published; empty if it can."""
     if card.state != RateCard.State.DRAFT:
         return [_("This rate card is not a draft.")]
     rates = list(card.rates.select_related("service"))
@@ -170,7 +170,7 @@ def reasons_against(card: RateCard) -> list[str]:
 
 
 def below_cost(rate: Rate) -> list[str]:
-    """A sentence for each line that sells for less than the provider takes."""
+    """A sentence for each line with a price below the cost at the provider."""
     sentences = []
     for line in lines_from_json(rate.lines):
         cost = rate.cost.get(line.meter)
@@ -190,7 +190,7 @@ def below_cost(rate: Rate) -> list[str]:
 
 
 def withdraw_coming(*, source: str, keep: Collection[datetime], now: datetime) -> None:
-    """Withdraw published cards of sources that begin so, whose date is still to come and is not kept."""
+    """Withdraw published cards of sources with this prefix that have a future date, except the kept dates."""
     coming = RateCard.objects.filter(
         source__startswith=source, state=RateCard.State.PUBLISHED, effective_at__gt=now
     )
@@ -198,13 +198,13 @@ def withdraw_coming(*, source: str, keep: Collection[datetime], now: datetime) -
 
 
 def newest_by_declared_date(*, source: str) -> dict[datetime | None, str]:
-    """The fingerprint that this source's file last gave each date it declared."""
+    """The last fingerprint of each date that the file of this source declared."""
     cards = RateCard.objects.filter(source=source, state=RateCard.State.PUBLISHED)
     return {card.declared_at: card.declared_fingerprint for card in cards.order_by("published_at", "id")}
 
 
 def coming_after(card: RateCard, now: datetime) -> list[RateCard]:
-    """Published cards that will replace this one: their figures do not know of its changes."""
+    """Published cards with a later date, which will replace this one without its changes."""
     coming = RateCard.objects.filter(
         state=RateCard.State.PUBLISHED, effective_at__gt=max(card.effective_at, now)
     )

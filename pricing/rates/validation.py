@@ -1,7 +1,7 @@
-"""A use as a client reports it, checked against what a rate counts.
+"""Validation of a use against a rate.
 
-Invariant: whatever passes here is a set of finite, non-negative Decimals in meters that the rate prices;
-everything else is refused with the field, what is wrong with it and the way out.
+Invariant: the result is finite, non-negative Decimals in meters that the rate prices; everything else raises
+UsageInvalid with the field, the error and how to correct it.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from pricing.rates.rate import Option, Rate, RateLine
 
 
 class UsageInvalid(Exception):
-    """The use cannot be priced as it was sent (400): `field` at fault, `code`, `message` for a person."""
+    """The use cannot be priced (400): the invalid `field`, a `code`, and a `message` for people."""
 
     status = 400
 
@@ -28,9 +28,9 @@ class UsageInvalid(Exception):
 
 
 def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decimal]]:
-    """Each line of the rate with the quantity the use has of it, in the order of the rate.
+    """Each line of the rate with its quantity, in the order of the rate.
 
-    Raises UsageInvalid: unknown, missing or doubled meters, quantities that are no counts, a use of nothing.
+    Raises UsageInvalid for unknown, missing or duplicate meters, invalid quantities, and a use of zero.
     """
     remaining = {meter: _quantity(meter, value) for meter, value in usage.items()}
     pairs = []
@@ -56,7 +56,7 @@ def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decima
 
 
 def accepted_meters(rate: Rate) -> list[str]:
-    """Every meter that a use of this rate may name."""
+    """All meters that a use of this rate may have."""
     names: list[str] = []
     for line in rate.lines:
         names += [name for name in (line.meter, *line.also) if name not in names]
@@ -64,7 +64,7 @@ def accepted_meters(rate: Rate) -> list[str]:
 
 
 def _taken(line: RateLine, remaining: dict[str, Decimal]) -> Decimal | None:
-    """The line's quantity, removed from what remains; None when it may be absent and is."""
+    """The quantity of the line, removed from the rest; None if it is optional and absent."""
     parts = [name for name in line.also if name in remaining]
     if line.meter in remaining:
         if parts:
@@ -90,7 +90,7 @@ def _quantity(name: str, value: Any) -> Decimal:
     meter = _printable(name)
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
         raise UsageInvalid(f"usage.{meter}", "not_a_number", _("A quantity must be a number, such as 1200."))
-    # A JSON parser may have made a float of "2.5"; its shortest text is what the client wrote.
+    # A float from a JSON parser: its shortest text is what the client wrote.
     exact = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     if not exact.is_finite():
         raise UsageInvalid(
@@ -116,12 +116,12 @@ def _quantity(name: str, value: Any) -> Decimal:
 
 
 def _printable(name: str) -> str:
-    """A client's word as it may stand in an answer: short, and without what no encoding can carry."""
+    """A client's text, shortened and escaped for use in a response."""
     return name[:60].encode("ascii", "backslashreplace").decode()
 
 
 def chosen(options: Mapping[str, Option], choices: Mapping[str, Any]) -> dict[str, Decimal]:
-    """The multipliers of the choices, by "option=value". Raises UsageInvalid for what is not offered."""
+    """The multipliers of the chosen values, by "option=value". Raises UsageInvalid for unknown ones."""
     factors: dict[str, Decimal] = {}
     for name, value in choices.items():
         option = options.get(name)
@@ -147,7 +147,7 @@ def chosen(options: Mapping[str, Option], choices: Mapping[str, Any]) -> dict[st
             )
         factors[f"{name}={value}"] = option.multipliers[str(value)]
     for name, option in options.items():
-        # A default that costs more than the base is a multiplier even when nobody chose it.
+        # A default with a multiplier applies even if the caller chose no value.
         if name not in choices and option.multipliers and option.multipliers[option.default] != 1:
             factors[f"{name}={option.default}"] = option.multipliers[option.default]
     return factors

@@ -1,4 +1,4 @@
-"""Template filters for prices in words."""
+"""Template filters for rates as text."""
 
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ def choices(option: Option) -> list[tuple[str, str]]:
 
 @register.filter
 def sum_of(line: QuoteLine) -> str:
-    """The line as a sum that can be done by hand: its quantity, by how many, times figure and factors."""
+    """The line as a calculation: quantity / per x figure x multipliers."""
     quantity = line.quantity if line.blocks is None else Decimal(line.blocks * line.per)
     words = [f"{Decimal(plain(quantity)):,f} {METERS.get(line.meter, line.meter)}"]
     if line.per != 1:

@@ -153,7 +153,7 @@ def test_versions_are_named_by_their_date():
 def test_a_service_shows_the_prices_it_had_and_will_have():
     publish(draft(multiplier=2))
     periods = history.price_periods("echo", NOW)
-    assert [(one.version, one.coming, one.in_force) for one in periods] == [
+    assert [(period.version, period.future, period.in_force) for period in periods] == [
         ("2026-11-21", True, False),
         ("2026-01-01", False, True),
     ]
@@ -173,10 +173,10 @@ def test_another_process_sees_a_new_price_within_a_second(monkeypatch):
     remembered = catalogue_cache.current()
     publish(draft(multiplier=2), now=TOMORROW)
     # The other process: it still remembers the old catalogue_cache, and looks again when a second is over.
-    monkeypatch.setattr(catalogue_cache, "_book", remembered)
+    monkeypatch.setattr(catalogue_cache, "_catalogue", remembered)
     now = catalogue_cache.time.monotonic()
     monkeypatch.setattr(catalogue_cache, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(catalogue_cache, "_looked_at", now)
+    monkeypatch.setattr(catalogue_cache, "_checked_at", now)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
-    monkeypatch.setattr(catalogue_cache, "_looked_at", now - 1)
+    monkeypatch.setattr(catalogue_cache, "_checked_at", now - 1)
     assert cost("echo", tokens=1000, now=TOMORROW) == 6

@@ -1,4 +1,4 @@
-"""`manage.py check_catalogue [NAME|PATH …]`: check files without loading them, and list what was assumed."""
+"""`manage.py check_catalogue [NAME|PATH …]`: validate files and list assumed figures."""
 
 from argparse import ArgumentParser
 from typing import Any

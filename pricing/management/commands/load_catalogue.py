@@ -1,4 +1,4 @@
-"""`manage.py load_catalogue [NAME|PATH]`: make this installation the product that a catalogue describes."""
+"""`manage.py load_catalogue [NAME|PATH]`: load a catalogue into the database."""
 
 from argparse import ArgumentParser
 from typing import Any
