@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import hypothesis
 import pytest
 import time_machine
 from django.apps import apps
@@ -26,6 +27,12 @@ from config.supervisor import embedded_postgres
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
+
+# Time limits of Hypothesis would make tests fail on a loaded machine.
+hypothesis.settings.register_profile(
+    "refill", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("refill")
 
 PASSWORD = "correct horse battery staple"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
