@@ -71,11 +71,6 @@ def _rates(catalogue: catalogue_cache.LoadedCatalogue, now: datetime) -> Mapping
     return catalogue.rates(card) if card else {}
 
 
-def service_names() -> dict[str, str]:
-    """Names by key, including retired services, for lists of charges."""
-    return {facts.key: facts.name for facts in catalogue_cache.current().services.values()}
-
-
 @dataclass(frozen=True, slots=True)
 class Filters:
     """The filter values that occur in the price list, in catalogue order."""

@@ -54,6 +54,8 @@ MENU = (
 
 @dataclass(frozen=True)
 class NavItem:
+    """A link of the navigation or of the account menu."""
+
     url: str
     label: str
     current: bool = False
@@ -99,6 +101,7 @@ class Portal:
 
     @cached_property
     def membership(self) -> Membership | None:
+        """The user's membership of the account that is selected in this session."""
         if not self.request.user.is_authenticated:
             return None
         membership = getattr(self.request, "membership", None)
@@ -118,10 +121,12 @@ class Portal:
 
     @cached_property
     def zone(self) -> str:
+        """The time zone in which the page shows times."""
         return self.account.zone if self.account else "UTC"
 
     @cached_property
     def balance(self) -> ledger.Balance | None:
+        """The account's balance as of now. Settles the account."""
         return ledger.balance(self.account.pk, self.now) if self.account else None
 
     @cached_property
@@ -136,6 +141,7 @@ class Portal:
 
     @cached_property
     def nav(self) -> list[NavItem]:
+        """Items of the main navigation."""
         if not self.account:
             return []
         items = []
@@ -151,6 +157,7 @@ class Portal:
 
     @cached_property
     def menu(self) -> list[NavItem]:
+        """Items of the account menu."""
         return [NavItem(url=reverse(name), label=str(label), icon=icon) for name, label, icon in MENU]
 
     @cached_property
@@ -196,6 +203,7 @@ def _is_current(path: str, url: str, *prefixes: str) -> bool:
 
 
 def current_brand() -> Brand:
+    """The brand of the current catalogue."""
     return Brand(catalogue_cache.current())
 
 

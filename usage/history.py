@@ -95,9 +95,9 @@ def page_of(
     return Page(lines=lines, older_than=found[size - 1].seq if len(found) > size else None)
 
 
-def newer_than(account: Account, filters: Filter, seq: int, *, limit: int = PAGE_SIZE) -> list[HistoryLine]:
-    """Entries after the entry with number `seq`, newest first."""
-    return describe(account, list(entries_of(account, filters).filter(seq__gt=seq)[:limit]))
+def newer_than(account: Account, filters: Filter, *, seen: int, limit: int = PAGE_SIZE) -> list[HistoryLine]:
+    """Entries after the entry number `seen`, newest first."""
+    return describe(account, list(entries_of(account, filters).filter(seq__gt=seen)[:limit]))
 
 
 def all_lines(account: Account, filters: Filter) -> Iterator[HistoryLine]:

@@ -48,6 +48,7 @@ class SimulatedTotal:
 
     @property
     def percent(self) -> Decimal | None:
+        """The difference in per cent; None when the charges cost nothing before."""
         return (self.difference / self.before * 100).quantize(Decimal("0.1")) if self.before else None
 
 

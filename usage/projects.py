@@ -151,7 +151,7 @@ def archived_of(account: Account) -> list[Project]:
     return list(account.projects.exclude(archived_at=None).order_by("-archived_at"))
 
 
-def summary_of(account: Account, public_id: str, now: datetime) -> ProjectSummary | None:
+def summary_of(account: Account, public_id: str, *, now: datetime) -> ProjectSummary | None:
     """One project of the account, archived or not; None when the account has no such project."""
     project_id = Project.uuid_of(public_id)
     project = account.projects.filter(pk=project_id).first() if project_id else None

@@ -46,10 +46,12 @@ def charges_in(account: Account, period: Period) -> QuerySet[Charge]:
 
 
 def charge(account_id: UUID, public_id: str) -> Charge | None:
+    """The account's charge with this public id, or None."""
     return Charge.objects.filter(account_id=account_id, pk=Charge.uuid_of(public_id) or NO_ID).first()
 
 
 def hold(account_id: UUID, public_id: str) -> Hold | None:
+    """The account's hold with this public id, or None."""
     return Hold.objects.filter(account_id=account_id, pk=Hold.uuid_of(public_id) or NO_ID).first()
 
 
@@ -60,6 +62,7 @@ def is_of_platform(hold: Hold) -> bool:
 
 
 def grants(account_id: UUID) -> QuerySet[Grant]:
+    """The account's grants."""
     return Grant.objects.filter(account_id=account_id)
 
 

@@ -65,7 +65,8 @@ def refly(load):
 
 
 def key_of(name):
-    return next(key for key, known in selectors.service_names().items() if known == name)
+    services = catalogue_cache.current().services.values()
+    return next(service.key for service in services if service.name == name)
 
 
 def named(modality):
@@ -134,8 +135,8 @@ def test_uploads_questions_workflows_and_agents_can_be_charged(name):
 @pytest.mark.requirement("REFLY-10")
 def test_early_birds_have_the_eleven_core_models_and_no_other():
     early_bird = selectors.plan_by_key("early-bird")
-    names = selectors.service_names()
-    assert {names[key] for key in early_bird.unlimited_services} == EARLY_BIRD
+    services = catalogue_cache.current().services
+    assert {services[key].name for key in early_bird.unlimited_services} == EARLY_BIRD
     assert early_bird.legacy and early_bird.badge
 
 

@@ -36,8 +36,8 @@ class ChargePage:
 def page_of(
     account: Account,
     period: Period,
-    filters: dict[str, Any],
     *,
+    filters: dict[str, Any],
     after: str = "",
     size: int = PAGE_SIZE,
 ) -> ChargePage:
@@ -60,7 +60,7 @@ def page_of(
 
 
 def newer_than(
-    account: Account, period: Period, filters: dict[str, Any], *, seen: str, limit: int = PAGE_SIZE
+    account: Account, period: Period, *, filters: dict[str, Any], seen: str, limit: int = PAGE_SIZE
 ) -> list[ChargeRow]:
     """Charges made after the charge `seen` (a public id; empty: all of the period), newest first."""
     query = selectors.charges_in(account, period).filter(**filters)

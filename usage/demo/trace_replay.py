@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 SLICE = Path(__file__).parents[1] / "data" / "azure_llm_trace_slice.csv"
@@ -61,6 +61,14 @@ class Target:
         return f"replay:{self.name}:{self.service}:{call.row}"
 
 
+class ChargeResponse(NamedTuple):
+    """Response to a charge. `replayed`: it repeats the response to an earlier request with the same key."""
+
+    status: int
+    replayed: bool
+    body: dict[str, Any]
+
+
 @dataclass
 class Tally:
     """Counts of a replay. `credits` sums all charges, those replayed from an earlier run included."""
@@ -75,17 +83,19 @@ class Tally:
 
     @property
     def calls_per_second(self) -> float:
+        """Mean rate since the replay began."""
         return self.calls / self.seconds if self.seconds else 0.0
 
-    def count(self, status: int, replayed: bool, body: dict[str, Any]) -> None:
+    def count(self, response: ChargeResponse) -> None:
+        """Add the response to a call."""
         self.calls += 1
         self.seconds = time.monotonic() - self.began
-        if status in REFUSAL_STATUSES:
-            self.refusals[body.get("code", str(status))] += 1
+        if response.status in REFUSAL_STATUSES:
+            self.refusals[response.body.get("code", str(response.status))] += 1
             return
         self.charged += 1
-        self.replayed += replayed
-        self.credits += Decimal(body["credits"])
+        self.replayed += response.replayed
+        self.credits += Decimal(response.body["credits"])
 
 
 def read(path: Path, limit: int | None = None) -> Iterator[TraceCall]:
@@ -127,14 +137,14 @@ def replay(
     tally = Tally()
     client = _Client(target)
     with ThreadPoolExecutor(concurrency) as executor:
-        pending: set[Future[tuple[int, bool, dict[str, Any]]]] = set()
+        pending: set[Future[ChargeResponse]] = set()
 
         def collect(max_pending: int) -> None:
             nonlocal pending
             while len(pending) > max_pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 for future in done:
-                    tally.count(*future.result())
+                    tally.count(future.result())
                     progress(tally)
 
         try:
@@ -163,8 +173,8 @@ class _Client:
         for connection in self.connections:
             connection.close()
 
-    def charge(self, call: TraceCall) -> tuple[int, bool, dict[str, Any]]:
-        """Status, whether the response is a replay of an earlier request with the same key, and the body."""
+    def charge(self, call: TraceCall) -> ChargeResponse:
+        """Charge the call, with retries after errors and status 5xx. Raises ReplayFailed."""
         usage = {"input_tokens": call.input_tokens, "output_tokens": call.output_tokens}
         payload = {"account": self.target.account, "service": self.target.service, "usage": usage}
         headers = {
@@ -177,21 +187,22 @@ class _Client:
             if attempt:
                 time.sleep(0.2 * 2**attempt)
             try:
-                status, replayed, body = self._post(json.dumps(payload), headers)
+                response = self._post(json.dumps(payload), headers)
             except (OSError, http.client.HTTPException) as error:
                 self._disconnect()
                 last_error = f"{type(error).__name__}: {error}"
                 continue
-            if status < 500 and body.get("code") != "idempotency_key_in_progress":
-                if status not in (200, 201, *REFUSAL_STATUSES):
-                    raise ReplayFailed(f"Row {call.row} failed with status {status}: {_reason(body)}")
-                return status, replayed, body
-            last_error = f"{status}: {_reason(body)}"
+            reason = _reason(response.body)
+            if response.status < 500 and response.body.get("code") != "idempotency_key_in_progress":
+                if response.status not in (200, 201, *REFUSAL_STATUSES):
+                    raise ReplayFailed(f"Row {call.row} failed with status {response.status}: {reason}")
+                return response
+            last_error = f"{response.status}: {reason}"
         raise ReplayFailed(
             f"Row {call.row} was not charged in {MAX_ATTEMPTS} attempts. Last error: {last_error}"
         )
 
-    def _post(self, payload: str, headers: dict[str, str]) -> tuple[int, bool, dict[str, Any]]:
+    def _post(self, payload: str, headers: dict[str, str]) -> ChargeResponse:
         connection = getattr(self.local, "connection", None)
         if connection is None:
             secure = self.address.scheme == "https"
@@ -207,7 +218,7 @@ class _Client:
         except ValueError:
             body = {"detail": text[:200].decode(errors="replace")}
         replayed = response.headers.get("Idempotent-Replayed") == "true"
-        return response.status, replayed, body
+        return ChargeResponse(response.status, replayed, body)
 
     def _disconnect(self) -> None:
         connection = getattr(self.local, "connection", None)

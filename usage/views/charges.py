@@ -44,7 +44,7 @@ def usage(request: AccountRequest) -> HttpResponse:
         "project_label": tabs["project"],
         "days_query": form.days_query,
         "total": sum((credits for _day, credits in days), Decimal(0)),
-        "page": listing.page_of(request.account, period, filters, after=cursor),
+        "page": listing.page_of(request.account, period, filters=filters, after=cursor),
         "cursor": cursor,
         "query": form.query,
     }
@@ -56,10 +56,10 @@ def charge_rows(request: AccountRequest, form: UsageForm, filters: dict[str, Any
     if not request.headers.get("HX-Request"):
         return None
     if before := request.GET.get("before"):
-        page = listing.page_of(request.account, form.period, filters, after=before)
+        page = listing.page_of(request.account, form.period, filters=filters, after=before)
         return render(request, "usage/_charge_rows.html", {"page": page, "query": form.query})
     if seen := request.GET.get("newer"):
-        newer = listing.newer_than(request.account, form.period, filters, seen=seen)
+        newer = listing.newer_than(request.account, form.period, filters=filters, seen=seen)
         newest = newer[0].charge.public_id if newer else seen
         context = {"charge_rows": newer, "newest": newest, "query": form.query}
         return render(request, "usage/_charge_rows_newer.html", context)

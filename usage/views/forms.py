@@ -86,6 +86,7 @@ class UsageForm(RangeForm):
 
     @property
     def dimension(self) -> str:
+        """The key of `aggregates.DIMENSIONS` that the totals are grouped by."""
         return str(self.value("by") or "service")
 
     @property
@@ -119,6 +120,7 @@ class UsageForm(RangeForm):
 
     @property
     def period(self) -> Period:
+        """The selected days: custom dates, else the preset range that ends today."""
         last = self.value("until") or self.today
         count = self.DAYS.get(self.value("days") or "30", 30)
         first = self.value("since") or last - timedelta(days=count - 1)
@@ -141,6 +143,7 @@ class HistoryForm(RangeForm):
 
     @property
     def filters(self) -> history.Filter:
+        """The valid values as a filter of entries."""
         since, until, grant = self.value("since"), self.value("until"), self.value("grant")
         return history.Filter(
             kind=self.value("kind") or "",

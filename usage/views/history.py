@@ -44,7 +44,7 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
     """The rows of entries after the entry number `seen`."""
     form = HistoryForm(request.GET, account=request.account, now=_settle(request))
     seen = request.GET.get("seen", "")
-    lines = history.newer_than(request.account, form.filters, int(seen[:18]) if seen.isdecimal() else 0)
+    lines = history.newer_than(request.account, form.filters, seen=int(seen[:18]) if seen.isdecimal() else 0)
     newest = lines[0].entry.seq if lines else seen
     return render(
         request,

@@ -105,7 +105,7 @@ def restore(request: AccountRequest, public_id: str) -> HttpResponse:
 
 
 def _summary_or_404(request: AccountRequest, public_id: str) -> ProjectSummary:
-    summary = projects.summary_of(request.account, public_id, timezone.now())
+    summary = projects.summary_of(request.account, public_id, now=timezone.now())
     if summary is None:
         raise Http404
     return summary
@@ -135,7 +135,7 @@ def _project_page(request: AccountRequest, summary: ProjectSummary, form: Projec
         "points": chart_data.points_of(days),
         "services": chart_data.bars_of(groups, dimension="service", period=period, linked=False),
         "total": sum(credits for _day, credits in days),
-        "page": listing.page_of(request.account, period, filters, after=cursor),
+        "page": listing.page_of(request.account, period, filters=filters, after=cursor),
         "cursor": cursor,
         "query": usage_form.query,
         "project_label": chart_data.tabs()["project"],

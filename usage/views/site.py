@@ -18,12 +18,14 @@ DAY = 86400
 @require_safe
 @cache_control(public=True, max_age=DAY)
 def brand_css(request: HttpRequest) -> HttpResponse:
+    """The stylesheet with the brand's colours."""
     return HttpResponse(current_brand().css, content_type="text/css; charset=utf-8")
 
 
 @require_safe
 @cache_control(public=True, max_age=DAY)
 def brand_icon(request: HttpRequest) -> HttpResponse:
+    """The brand's icon as SVG."""
     return render(request, "brand_icon.svg", {"brand": current_brand()}, content_type="image/svg+xml")
 
 
@@ -44,9 +46,11 @@ def documentation(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def faq(request: HttpRequest) -> HttpResponse:
+    """Frequently asked questions, from the catalogue."""
     return render(request, "usage/faq.html")
 
 
 @require_safe
 def support(request: HttpRequest) -> HttpResponse:
+    """How to contact support."""
     return render(request, "usage/support.html")
