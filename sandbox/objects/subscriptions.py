@@ -69,37 +69,15 @@ def start(
     error_if_incomplete a decline is raised as StripeError, which rolls back the subscription.
     """
     recurring = [line for line in lines if line["price"]["recurring"]]
-    body: Body = copy.deepcopy(defaults.SUBSCRIPTION) | {
-        "id": store.new_id("subscription"),
-        "billing_cycle_anchor": call.now,
-        "cancel_at_period_end": False,
-        "created": call.now,
-        "currency": recurring[0]["price"]["currency"],
-        "customer": customer["id"],
-        "default_payment_method": default_payment_method,
-        "description": None,
-        "metadata": metadata,
-        "payment_settings": {
-            "payment_method_options": None,
-            "payment_method_types": None,
-            "save_default_payment_method": "off",
-        },
-        "start_date": call.now,
-        "status": "incomplete",
-        "test_clock": customer["test_clock"],
-        "trial_end": None,
-        "trial_start": None,
-    }
-    items = [subscription_items.new(line["price"], line["quantity"], body, call) for line in recurring]
-    url = f"/v1/subscription_items?subscription={body['id']}"
-    body["items"] = {"object": "list", "url": url, "has_more": False, "data": items}
+    one_time = [line for line in lines if not line["price"]["recurring"]]
+    body = _new(call, customer, recurring)
+    body |= {"default_payment_method": default_payment_method, "metadata": metadata}
     store.add(body)
     events.record("customer.subscription.created", body, call)
-    one_time = [line for line in lines if not line["price"]["recurring"]]
     invoice = invoices.draft(
         call,
         customer,
-        lines=[invoice_lines.of_period(item) for item in items]
+        lines=[invoice_lines.of_period(item) for item in body["items"]["data"]]
         + [invoice_lines.of_one_time_price(line["price"], line["quantity"], call.now) for line in one_time],
         reason="subscription_create",
         subscription=body,
@@ -114,6 +92,37 @@ def start(
             if payment_behaviour == "error_if_incomplete":
                 raise errors.rolled_back(declined) from declined
     return store.get("subscription", body["id"])
+
+
+def _new(call: Call, customer: Body, lines: list[dict[str, Any]]) -> Body:
+    """An incomplete subscription with an item for each line."""
+    body: Body = copy.deepcopy(defaults.SUBSCRIPTION) | {
+        "id": store.new_id("subscription"),
+        "billing_cycle_anchor": call.now,
+        "cancel_at_period_end": False,
+        "created": call.now,
+        "currency": lines[0]["price"]["currency"],
+        "customer": customer["id"],
+        "default_payment_method": None,
+        "description": None,
+        "payment_settings": {
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
+        "start_date": call.now,
+        "status": "incomplete",
+        "test_clock": customer["test_clock"],
+        "trial_end": None,
+        "trial_start": None,
+    }
+    body["items"] = {
+        "object": "list",
+        "url": f"/v1/subscription_items?subscription={body['id']}",
+        "has_more": False,
+        "data": [subscription_items.new(line["price"], line["quantity"], body, call) for line in lines],
+    }
+    return body
 
 
 def retrieve(call: Call) -> Body:
