@@ -75,7 +75,7 @@ class ApiKeyAdmin(StaffAdmin):
         response["Cache-Control"] = "no-store"
         return response
 
-    @admin.action(description=_("Revoke, at once and for good"), permissions=["change"])
+    @admin.action(description=_("Revoke keys permanently"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
             self.log_change(request, key, "Revoked.")

@@ -47,7 +47,7 @@ def plans(request: AccountRequest) -> HttpResponse:
     ]
     context = {
         "plans": [_column(plan, interval, currency, present) for plan in shown],
-        "present": present,
+        "subscription": present,
         "interval": interval,
         "yearly": any("year" in plan.prices for plan in shown),
         "currency": currency,
@@ -128,7 +128,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
     balance = ledger.balance(request.account.pk, now)
     plan = Plan.objects.filter(key=present.plan).first() if present else None
     context = {
-        "present": present,
+        "subscription": present,
         "plan": plan,
         "next_plan": Plan.objects.filter(key=present.next_plan).first() if present else None,
         "balance": balance,

@@ -35,7 +35,7 @@ def billing(request: AccountRequest) -> HttpResponse:
     recent = list(selectors.purchases_of(account_id)[:5])
     left = selectors.remaining_credits_by_purchase(recent)
     context = {
-        "present": selectors.subscription_of(account_id),
+        "subscription": selectors.subscription_of(account_id),
         "terms": plan_terms.get(account_id),
         "profile": selectors.profile_of(account_id),
         "rows": [(purchase, left.get(purchase.pk, 0)) for purchase in recent],

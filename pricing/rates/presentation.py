@@ -3,8 +3,10 @@
 Invariant: figures are those of the rate, not rounded.
 """
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from django.utils.text import capfirst, get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -21,6 +23,18 @@ def price_lines(rate: Rate) -> list[str]:
     if rate.minimum:
         sentences.append(_("at least %(credits)s") % {"credits": _credits(rate.minimum)})
     return sentences
+
+
+def services_only(scopes: Sequence[str], names: Mapping[str, str]) -> str:
+    """What limited credits pay for, such as "Advanced and multimodal models only".
+
+    A scope is a service key or "tag:" and a tag. `names` are the names of services by key.
+    """
+    tags = [scope.removeprefix("tag:") for scope in scopes if scope.startswith("tag:")]
+    services = [names.get(scope, scope) for scope in scopes if not scope.startswith("tag:")]
+    if tags:
+        services.append(_("%(tags)s models") % {"tags": get_text_list(tags, _("and"))})
+    return capfirst(_("%(services)s only") % {"services": get_text_list(services, _("and"))})
 
 
 def _band(line: RateLine, band: Band, multiplier: Decimal) -> str:

@@ -1,10 +1,12 @@
 """Template filters for rates as text."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from django import template
 
 from core.amounts import plain
+from pricing import selectors
 from pricing.rates import presentation
 from pricing.rates.meters import METERS
 from pricing.rates.quotes import QuoteLine
@@ -21,6 +23,12 @@ def price_lines(rate: Rate) -> list[str]:
 @register.filter
 def choices(option: Option) -> list[tuple[str, str]]:
     return presentation.option_choices(option)
+
+
+@register.filter
+def services_only(scopes: Sequence[str]) -> str:
+    """What credits of these scopes pay for: "Advanced and multimodal models only"."""
+    return presentation.services_only(scopes, selectors.service_names())
 
 
 @register.filter

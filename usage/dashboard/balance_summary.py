@@ -12,8 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.utils.text import capfirst, get_text_list
-from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger
@@ -40,17 +38,6 @@ class GrantLine:
             and expires_at is not None
             and expires_at - self.now <= EXPIRY_WARNING
         )
-
-    @property
-    def services_text(self) -> str:
-        """What the grant pays for, such as "Advanced and multimodal models only"."""
-        scopes = self.grant.services or ()
-        tags = [scope.removeprefix("tag:") for scope in scopes if scope.startswith("tag:")]
-        keys = [scope for scope in scopes if not scope.startswith("tag:")]
-        services = list(selectors.service_names(keys).values())
-        if tags:
-            services.append(_("%(tags)s models") % {"tags": get_text_list(tags, _("and"))})
-        return capfirst(_("%(services)s only") % {"services": get_text_list(services, _("and"))})
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _grant(account: Account, credits: Decimal, key: str, now: datetime) -> None:
         kind="adjustment",
         label="Demo credits",
         key=key,
-        reason="Demo world",
+        reason="Demo data",
         actor=STAFF_EMAIL,
         now=now,
     )
