@@ -28,7 +28,7 @@ class UnknownProject(Exception):
     code = "unknown_project"
 
     def __init__(self) -> None:
-        super().__init__(_("This account has no project with this id. GET /api/v1/projects lists its projects."))
+        super().__init__(_("There is no project with this id. GET /api/v1/projects lists its projects."))
 
 
 class UnknownMember(Exception):
