@@ -40,27 +40,19 @@ def account_page(view: AccountView) -> View:
     return page
 
 
-def require_role(*roles: str) -> Callable[[AccountView], AccountView]:
-    """Use under `account_page`: members without one of the roles get 403."""
+def buyers_only(view: AccountView) -> AccountView:
+    """Use under `account_page`: members whose role may not buy get 403 (`require_may_buy`)."""
 
-    def decorate(view: AccountView) -> AccountView:
-        @wraps(view)
-        def page(request: AccountRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if request.membership.role not in roles:
-                raise PermissionDenied
-            return view(request, *args, **kwargs)
+    @wraps(view)
+    def page(request: AccountRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        require_may_buy(request)
+        return view(request, *args, **kwargs)
 
-        return page
-
-    return decorate
-
-
-# Owners and billing members buy, request refunds and create keys; other members only use credits.
-buyers_only = require_role(Membership.Role.OWNER, Membership.Role.BILLING)
+    return page
 
 
 def require_may_buy(request: AccountRequest) -> None:
-    """Check the role inside a view. Raises PermissionDenied (403)."""
+    """Check inside a view that the member's role may buy. Raises PermissionDenied (403)."""
     if not request.membership.may_buy:
         raise PermissionDenied
 

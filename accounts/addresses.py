@@ -39,11 +39,6 @@ def claim_once(email: str, purpose: str, now: datetime) -> bool:
     return first
 
 
-def was_claimed(email: str, purpose: str) -> bool:
-    """Whether the mailbox of the address has claimed this benefit before."""
-    return VerifiedAddress.objects.filter(address_hash=_hash(email), purpose=purpose).exists()
-
-
 def _hash(email: str) -> bytes:
     """Keyed with ADDRESS_PEPPER, because addresses can be guessed."""
     pepper = settings.ADDRESS_PEPPER.encode()

@@ -12,14 +12,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 
 from accounts import api_keys, key_admin, memberships, registration, signals
-from accounts.admin_forms import AccountChange, PersonCreation
-from accounts.models import Account, ApiKey, Membership, Project, User
+from accounts.admin_forms import PersonCreation
+from accounts.models import ApiKey, Membership, Project, User
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
-__all__ = ["AccountAdmin", "MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin"]
+__all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin"]
 
 _POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -114,30 +113,6 @@ class UserAdmin(StaffAdmin):
 
     def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
         return [user for user in queryset if self.has_change_permission(request, user)]
-
-
-@admin.register(Account)
-class AccountAdmin(StaffAdmin):
-    """Billing adds its own rows below (wallet, grants, entries): see billing.staff.ledger."""
-
-    form = AccountChange
-    list_display = ["name", "public_id", "kind", "external_id", "zone", "created_at", "erased_at"]
-    list_filter = ["kind"]
-    search_fields = ["name", "external_id", "memberships__user__email"]
-    ordering = ["-created_at"]
-    readonly_fields = ["public_id", "kind", "person", "created_at", "erased_at", "on_wall"]
-    fieldsets = [
-        (None, {"fields": ["name", "public_id", "kind", "person", "external_id", "zone", "on_wall"]}),
-        (_("Dates"), {"fields": ["created_at", "erased_at"]}),
-    ]
-    inlines: list[type[TabularInline]] = [MembershipsOfAccount, KeysOfAccount, ProjectsOfAccount]
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
-        return False
 
 
 @admin.register(Membership)

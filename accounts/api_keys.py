@@ -21,9 +21,10 @@ from django.db.models import Q, QuerySet
 
 from accounts import key_format
 from accounts.models import Account, ApiKey, Membership, User
+from core.caches import TimedCache
 
 LEASE_SECONDS = 0.25
-LARGEST_CACHE = 10_000  # entries; each is a few hundred bytes
+MAX_CACHED_KEYS = 10_000  # a few hundred bytes each
 MOST_KEYS = 100  # active keys of an account
 USE_NOTED_EVERY = timedelta(minutes=1)
 
@@ -73,7 +74,7 @@ class Issued:
     secret: str
 
 
-_leases: dict[bytes, tuple[float, Principal]] = {}
+_leases: TimedCache[bytes, Principal] = TimedCache(seconds=LEASE_SECONDS, max_entries=MAX_CACHED_KEYS)
 
 
 def issue(
@@ -119,14 +120,7 @@ def verify(secret: str, now: datetime) -> Principal:
     if not key_format.is_well_formed(secret):
         raise UnknownKey
     secret_hash = key_format.hash_of(secret)
-    # A duration on this machine, so the monotonic clock and not `now`.
-    asked_at = time.monotonic()
-    lease = _leases.get(secret_hash)
-    if lease is not None and asked_at < lease[0]:
-        principal = lease[1]
-    else:
-        principal = _find(secret_hash)
-        _remember(secret_hash, asked_at + LEASE_SECONDS, principal)
+    principal = _leases.get_or_load(secret_hash, _find)
     last = principal.last_used_at
     if last is None or now - last >= USE_NOTED_EVERY:
         _note_use(secret_hash, principal, now)
@@ -182,16 +176,8 @@ def _find(secret_hash: bytes) -> Principal:
     )
 
 
-def _remember(secret_hash: bytes, until: float, principal: Principal) -> None:
-    if len(_leases) >= LARGEST_CACHE:
-        _leases.clear()
-    _leases[secret_hash] = (until, principal)
-
-
 def _note_use(secret_hash: bytes, principal: Principal, now: datetime) -> None:
     """Store the time of the last use, at most once a minute over all processes (the row decides)."""
     due = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_NOTED_EVERY)
     ApiKey.objects.filter(due, pk=principal.id).update(last_used_at=now)
-    lease = _leases.get(secret_hash)
-    if lease is not None:
-        _leases[secret_hash] = (lease[0], replace(lease[1], last_used_at=now))
+    _leases.replace(secret_hash, replace(principal, last_used_at=now))

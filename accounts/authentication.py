@@ -5,7 +5,6 @@ CSRF token with every write); an account that the principal may not use is "unkn
 exist.
 """
 
-import time
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,16 +19,17 @@ from accounts import access, api_keys, selectors
 from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Membership, User
 from core import ids, problems
+from core.caches import TimedCache
 
 SESSION = "session"  # the kind of a principal from a browser session
 NOBODY = AnonymousUser()
 LEASE_SECONDS = 2.0
-LARGEST_CACHE = 10_000
+MAX_CACHED_ACCOUNTS = 10_000
 _FIND = """
     select id from accounts_account where erased_at is null and (id = %(id)s or external_id = %(name)s)
      order by id = %(id)s desc nulls last limit 1
 """
-_known: dict[str, tuple[float, UUID]] = {}
+_account_ids: TimedCache[str, UUID] = TimedCache(seconds=LEASE_SECONDS, max_entries=MAX_CACHED_ACCOUNTS)
 
 
 class KeyAuthentication(authentication.BaseAuthentication):
@@ -124,10 +124,10 @@ def find_account(named: str) -> UUID:
     Cached for LEASE_SECONDS: accounts are never deleted, and their ids do not change.
     Raises Problem (404).
     """
-    at = time.monotonic()
-    lease = _known.get(named)
-    if lease is not None and at < lease[0]:
-        return lease[1]
+    return _account_ids.get_or_load(named, _find_account)
+
+
+def _find_account(named: str) -> UUID:
     if "\0" in named:
         raise unknown_account()
     with connection.cursor() as cursor:
@@ -135,9 +135,6 @@ def find_account(named: str) -> UUID:
         row = cursor.fetchone()
     if row is None:
         raise unknown_account()
-    if len(_known) >= LARGEST_CACHE:
-        _known.clear()
-    _known[named] = (at + LEASE_SECONDS, row[0])
     return row[0]  # type: ignore[no-any-return]
 
 

@@ -122,6 +122,7 @@ class Membership(models.Model):
 
     @property
     def may_buy(self) -> bool:
+        """Whether the role may buy, request refunds and create keys; other members only use credits."""
         return self.role in {self.Role.OWNER, self.Role.BILLING}
 
 

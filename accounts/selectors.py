@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db.models import F, QuerySet
 
-from accounts.models import Account, ApiKey, Membership, Project, ProviderKey
+from accounts.models import Account, ApiKey, Membership, ProviderKey
 
 
 def memberships_of(user_id: UUID) -> Sequence[Membership]:
@@ -35,11 +35,6 @@ def keys_of(account: Account) -> QuerySet[ApiKey]:
     return account.api_keys.select_related("created_by").order_by(
         F("revoked_at").desc(nulls_first=True), "-created_at"
     )
-
-
-def projects_of(account: Account) -> QuerySet[Project]:
-    """The account's projects that are not archived, by name."""
-    return account.projects.filter(archived_at=None).order_by("name")
 
 
 def provider_keys_of(account: Account) -> QuerySet[ProviderKey]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.cache import ServiceFacts
-from pricing.models import Pack, Plan
+from pricing.models import Plan
 from pricing.rates.lookup import UnknownService
 from pricing.rates.rate import Rate
 
@@ -94,23 +94,6 @@ def plans() -> list[Plan]:
     return list(Plan.objects.filter(retired_at=None).order_by("position"))
 
 
-def plans_open_to(current: str = "") -> list[Plan]:
-    """What somebody on the plan with key `current` is shown: open plans, and the legacy one they are on."""
-    return [
-        plan for plan in Plan.objects.order_by("position") if plan.open_to_new_members or plan.key == current
-    ]
-
-
-def plan_by_key(key: str) -> Plan | None:
-    """The plan with this key, legacy and retired ones included."""
-    return Plan.objects.filter(key=key).first()
-
-
 def free_plan() -> Plan | None:
     """The plan of every new account."""
     return Plan.objects.filter(free=True, retired_at=None).first()
-
-
-def pack_by_key(key: str) -> Pack | None:
-    """The pack with this key, retired ones included."""
-    return Pack.objects.filter(key=key).first()

@@ -120,7 +120,7 @@ def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -
     """What a process remembers of keys, and real commits to the cache, must not reach the next test."""
     yield
     api_keys._leases.clear()
-    authentication._known.clear()
+    authentication._account_ids.clear()
     catalogue_cache.forget()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():

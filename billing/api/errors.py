@@ -7,15 +7,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
-from billing.subscriptions import lifecycle, previews, stripe_sync
+from billing.subscriptions import stripe_sync
 from core.errors import Refusal
 from core.problems import Problem, as_problem
 
 NAMED: tuple[type[Exception], ...] = (
     Refusal,
-    previews.ChangeRefused,
-    previews.ConfirmationStale,
-    lifecycle.PlanClosed,
     stripe_sync.UnmatchedObject,
     stripe_gateway.StripeError,
 )
@@ -34,8 +31,6 @@ def problem_of(error: Any) -> Problem:
     """The problem that one of NAMED stands for."""
     if isinstance(error, Refusal):
         return as_problem(error)
-    if isinstance(error, lifecycle.PlanClosed):
-        return Problem(403, error.code, str(error))
     if isinstance(error, stripe_gateway.CardDeclined):
         return Problem(402, "payment_declined", str(error), decline_code=error.code)
     if isinstance(error, stripe_gateway.StripeUnavailable):
@@ -48,10 +43,6 @@ def problem_of(error: Any) -> Problem:
             ),
             headers={"Retry-After": "5"},
         )
-    if isinstance(error, stripe_gateway.StripeError | stripe_sync.UnmatchedObject):
-        return Problem(
-            502,
-            "payment_provider_refused",
-            _("The payment provider rejected the request. Nothing was charged."),
-        )
-    return Problem(409, error.code, str(error))
+    return Problem(
+        502, "payment_provider_refused", _("The payment provider rejected the request. Nothing was charged.")
+    )

@@ -1,7 +1,7 @@
-"""The ledger in the admin: for looking, never for touching.
+"""Admin classes of the ledger.
 
-Invariant: wallets, grants, entries and charges can be neither added, changed nor deleted here, by nobody.
-Corrections are new movements, made by billing.ledger.
+Invariant: wallets, grants, entries and charges cannot be added, changed or deleted here, whatever the
+permissions. Corrections are new entries, written by billing.ledger.
 """
 
 from typing import Any
@@ -12,74 +12,44 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import AccountAdmin
 from billing.models import Charge, Entry, Grant, Wallet
 from core.amounts import plain
-from core.staff_admin import LongReadOnlyAdmin, ReadOnlyInline
+from core.staff_admin import LongReadOnlyAdmin
 
 
-def _amount(name: str, title: Any) -> Any:
+def _credits_column(name: str, title: Any) -> Any:
     """A column of credits without trailing zeros."""
 
     @admin.display(description=title, ordering=name)
-    def column(_self: Any, row: Any) -> str:
-        return plain(getattr(row, name))
+    def column(_self: Any, record: Any) -> str:
+        return plain(getattr(record, name))
 
     return column
 
 
-class Amounts:
-    """Columns of credits, written plainly, for every table that has them."""
+class CreditColumns:
+    """Columns of credits without trailing zeros, shared by the tables of the ledger."""
 
-    credits_ = _amount("credits", _("credits"))
-    remaining_ = _amount("remaining", _("remaining"))
-    held_ = _amount("held", _("held"))
-    balance_ = _amount("balance", _("balance"))
-    debt_ = _amount("debt", _("debt"))
-    balance_after_ = _amount("balance_after", _("balance after"))
-
-
-class WalletOfAccount(Amounts, ReadOnlyInline):
-    model = Wallet
-    fields = readonly_fields = ["balance_", "held_", "debt_", "next_due_at"]
-    verbose_name_plural = _("Wallet")
+    credits_ = _credits_column("credits", _("credits"))
+    remaining_ = _credits_column("remaining", _("remaining"))
+    held_ = _credits_column("held", _("held"))
+    balance_ = _credits_column("balance", _("balance"))
+    debt_ = _credits_column("debt", _("debt"))
+    balance_after_ = _credits_column("balance_after", _("balance after"))
 
 
-class GrantsOfAccount(Amounts, ReadOnlyInline):
-    model = Grant
-    fields = readonly_fields = ["label", "kind", "credits_", "remaining_", "expires_at", "created_at"]
-    verbose_name_plural = _("Newest grants")
-
-
-class EntriesOfAccount(Amounts, ReadOnlyInline):
-    model = Entry
-    fields = readonly_fields = [
-        "created_at",
-        "kind",
-        "grant",
-        "credits_",
-        "balance_after_",
-        "reason",
-        "actor",
-    ]
-    verbose_name_plural = _("Newest entries")
-
-
-AccountAdmin.inlines += [WalletOfAccount, GrantsOfAccount, EntriesOfAccount]
-
-
-class OfAccount(Amounts, LongReadOnlyAdmin):
-    """A table of the ledger: found by its account, shown newest first."""
+class LedgerAdmin(CreditColumns, LongReadOnlyAdmin):
+    """A table of the ledger, searched by account and listed newest first."""
 
     search_fields = ["account__name", "account__external_id", "account__memberships__user__email"]
-    search_help_text = _("Account, external id, a member's address, or a whole id")
+    search_help_text = _("Account name, external id, a member's e-mail address, or a full id")
     list_select_related = ["account"]
     ordering = ["-pk"]
 
     @admin.display(description=_("account"))
-    def account_(self, row: Any) -> str:
-        link = reverse("admin:accounts_account_change", args=[row.account_id])
-        return format_html('<a href="{}">{}</a>', link, row.account)
+    def account_(self, record: Any) -> str:
+        link = reverse("admin:accounts_account_change", args=[record.account_id])
+        return format_html('<a href="{}">{}</a>', link, record.account)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [
@@ -90,12 +60,12 @@ class OfAccount(Amounts, LongReadOnlyAdmin):
 
 
 @admin.register(Wallet)
-class WalletAdmin(OfAccount):
+class WalletAdmin(LedgerAdmin):
     list_display = ["account_", "balance_", "held_", "debt_", "seq", "next_due_at"]
 
 
 @admin.register(Grant)
-class GrantAdmin(OfAccount):
+class GrantAdmin(LedgerAdmin):
     list_display = [
         "public_id",
         "account_",
@@ -110,13 +80,13 @@ class GrantAdmin(OfAccount):
 
 
 @admin.register(Entry)
-class EntryAdmin(OfAccount):
+class EntryAdmin(LedgerAdmin):
     list_display = ["created_at", "account_", "kind", "credits_", "balance_after_", "reason", "actor"]
     list_filter = ["kind"]
 
 
 @admin.register(Charge)
-class ChargeAdmin(OfAccount):
+class ChargeAdmin(LedgerAdmin):
     list_display = ["public_id", "account_", "service", "credits_", "covered_by", "status", "created_at"]
     list_filter = ["covered_by"]
-    search_fields = [*OfAccount.search_fields, "=idempotency_key", "=conversation"]
+    search_fields = [*LedgerAdmin.search_fields, "=idempotency_key", "=conversation"]

@@ -18,14 +18,15 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Limit, PlanChange, Subscription
 from billing.subscriptions import plan_terms, proration
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
 
-class PlanClosed(Exception):
+class PlanClosed(Refusal):
     """The plan is a legacy plan or is no longer offered."""
 
-    code = "plan_closed"
+    code, status = "plan_closed", 403
 
     def __init__(self) -> None:
         super().__init__(_("This plan is no longer offered. See the Plans page for available plans."))

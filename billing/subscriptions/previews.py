@@ -18,13 +18,14 @@ from billing import ledger, offers, stripe_gateway
 from billing.models import Subscription
 from billing.payments import cards
 from billing.subscriptions import lifecycle, proration, stripe_sync
+from core.errors import Refusal
 from pricing.models import Plan
 
 _SALT = "billing.subscriptions.changes"
 TOKEN_LIFETIME = timedelta(minutes=30)
 
 
-class ConfirmationStale(Exception):
+class ConfirmationStale(Refusal):
     """The subscription or a price changed after the preview was shown, or the token has expired."""
 
     code = "confirmation_stale"
@@ -33,7 +34,7 @@ class ConfirmationStale(Exception):
         super().__init__(_("The conditions have changed. Review the new preview and confirm it."))
 
 
-class ChangeRefused(Exception):
+class ChangeRefused(Refusal):
     """The change is not possible. `code` says why."""
 
     field = "plan"

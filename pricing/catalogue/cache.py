@@ -6,7 +6,6 @@ are kept until the stamp changes.
 """
 
 import threading
-import time
 import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from core.caches import TimedCache
 from pricing import models
 from pricing.catalogue.policies import Brand, Policies, Wording
 from pricing.rates.rate import Rate, lines_from_json, options_from_json
@@ -83,22 +83,21 @@ class LoadedCatalogue:
 
 _lock = threading.Lock()
 _catalogue: LoadedCatalogue | None = None
-_checked_at = 0.0
+_checked: TimedCache[str, LoadedCatalogue] = TimedCache(seconds=_CHECK_EVERY_SECONDS, max_entries=1)
 
 
 def current() -> LoadedCatalogue:
     """The current catalogue, at most a second old."""
-    global _catalogue, _checked_at
-    catalogue, elapsed = _catalogue, time.monotonic() - _checked_at
-    if catalogue is not None and 0 <= elapsed < _CHECK_EVERY_SECONDS:
-        return catalogue
+    return _checked.get_or_load("catalogue", _read_if_changed)
+
+
+def _read_if_changed(_key: str) -> LoadedCatalogue:
+    global _catalogue
     with _lock:
         stamp = models.Catalogue.objects.values_list("stamp", flat=True).first()
-        catalogue = _catalogue
-        if catalogue is None or catalogue.stamp != stamp:
-            catalogue = _catalogue = _read()
-        _checked_at = time.monotonic()
-        return catalogue
+        if _catalogue is None or _catalogue.stamp != stamp:
+            _catalogue = _read()
+        return _catalogue
 
 
 def brand_name() -> str:
@@ -120,6 +119,7 @@ def forget() -> None:
     global _catalogue
     with _lock:
         _catalogue = None
+    _checked.clear()
 
 
 def rates_of(card_id: uuid.UUID) -> dict[str, Rate]:

@@ -86,7 +86,7 @@ def test_a_user_made_on_the_command_line_gets_an_account_at_the_first_visit(cata
 def test_a_role_is_asked_for_before_the_view_runs(team, bob):
     ran = []
 
-    @access.require_role("owner", "billing")
+    @access.buyers_only
     def view(request):
         ran.append(request)
         return HttpResponse()

@@ -3,7 +3,6 @@
 import threading
 import time
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -11,6 +10,7 @@ from django.utils import timezone
 
 from accounts import api_keys, memberships
 from accounts.models import ApiKey, Membership
+from core.caches import TimedCache
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_hot_key_asks_the_database_once_for_each_lease(
     alice, key_of, monkeypatch, django_assert_num_queries
 ):
     seconds = [1000.0]
-    monkeypatch.setattr(api_keys, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(api_keys._leases, "clock", lambda: seconds[0])
     issued = key_of(alice)
     now = timezone.now()
     api_keys.verify(issued.secret, now)
@@ -183,11 +183,13 @@ def test_when_revoke_has_returned_no_process_accepts_the_key(alice, key_of, monk
     """Another process is another cache: its lease is given back to it after revoke has cleared ours."""
     issued = key_of(alice)
     secret_hash = api_keys.key_format.hash_of(issued.secret)
-    elsewhere: dict = {}
+    elsewhere: TimedCache = TimedCache(seconds=api_keys.LEASE_SECONDS, max_entries=10)
     monkeypatch.setattr(api_keys, "_leases", elsewhere)
-    api_keys.verify(issued.secret, timezone.now())  # the other process is told: good
-    assert secret_hash in elsewhere
-    monkeypatch.setattr(api_keys, "_leases", {})  # here is the process that revokes
+    api_keys.verify(issued.secret, timezone.now())  # the other process caches the key
+    assert elsewhere.get_or_load(secret_hash, lambda _key: None) is not None
+    monkeypatch.setattr(
+        api_keys, "_leases", TimedCache(seconds=api_keys.LEASE_SECONDS, max_entries=10)
+    )  # here is the process that revokes
 
     api_keys.revoke(issued.key, timezone.now())
 

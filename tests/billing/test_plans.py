@@ -338,3 +338,15 @@ def test_an_allowance_with_an_empty_list_of_services_is_for_all_services() -> No
     [terms] = lifecycle.allowance_terms(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
 
     assert terms.services is None
+
+
+@pytest.mark.requirement("REFLY-09")
+def test_the_plans_page_shows_a_legacy_plan_only_to_an_account_on_it(
+    catalogue: None, account: Account, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    def shown() -> set[str]:
+        return {column["plan"].key for column in signed_in(alice).get("/plans/").context["plans"]}
+
+    assert "starter" in shown() and "pro" not in shown()
+    lifecycle.assign_plan(account=account, plan_key="pro", actor="staff", now=timezone.now())
+    assert "pro" in shown() and "max" not in shown()

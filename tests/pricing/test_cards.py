@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -174,9 +173,10 @@ def test_another_process_sees_a_new_price_within_a_second(monkeypatch):
     publish(draft(multiplier=2), now=TOMORROW)
     # The other process: it still remembers the old catalogue_cache, and looks again when a second is over.
     monkeypatch.setattr(catalogue_cache, "_catalogue", remembered)
-    now = catalogue_cache.time.monotonic()
-    monkeypatch.setattr(catalogue_cache, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(catalogue_cache, "_checked_at", now)
+    seconds = [1000.0]
+    monkeypatch.setattr(catalogue_cache._checked, "clock", lambda: seconds[0])
+    catalogue_cache._checked.clear()
+    catalogue_cache._checked.get_or_load("catalogue", lambda _key: remembered)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
-    monkeypatch.setattr(catalogue_cache, "_checked_at", now - 1)
+    seconds[0] += 1
     assert cost("echo", tokens=1000, now=TOMORROW) == 6
