@@ -1,5 +1,5 @@
-# Refill: every command of the project. `make help` lists them.
-# Two matter: `make run` starts the portal, `make test` tests it. Both need only Python 3.11 or newer.
+# The commands of the project; `make help` lists them.
+# `make run` starts the portal, `make test` runs the tests. Both need only Python 3.11 or newer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,31 +12,31 @@ export PORT
 .DELETE_ON_ERROR:
 
 .PHONY: help
-help:  ## this list
+help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(VENV)/.runtime  ## the portal with a demo world; PORT=8001 for another port, Ctrl-C stops it
+run: $(VENV)/.runtime  ## run the portal with demo data; PORT=8001 for another port, Ctrl-C stops it
 	@exec $(BIN)/python -m config.supervisor
 
 .PHONY: test
-test: $(VENV)/.development browser  ## the whole suite, browser journeys included; ARGS="-k word" for a part, DATE=2028-02-29 for a date
+test: $(VENV)/.development browser  ## run all tests, browser tests included; ARGS="-k word" for a part, DATE=2028-02-29 for a date
 	@$(BIN)/python -m pytest --create-db $(ARGS)
 
 .PHONY: browser
 browser: $(VENV)/.development
 	@$(BIN)/python -m tests.integration.journeys.chromium
 
-# Nothing here needs a database that answers; an address nobody listens on keeps one from being started.
-NO_DATABASE := DATABASE_URL=postgres://nobody@127.0.0.1:1/none
-AS_PRODUCTION := REFILL_ENV=production DATABASE_URL=postgres://nobody@127.0.0.1:1/none \
+# The checks need no database; an unreachable address keeps the embedded one from being started.
+NO_DATABASE := DATABASE_URL=postgres://none@127.0.0.1:1/none
+AS_PRODUCTION := REFILL_ENV=production DATABASE_URL=postgres://none@127.0.0.1:1/none \
 	SECRET_KEY=only-for-make-check-4Zq8vT2mXw7Rk1Ns9Yd3Hb6Jf5Lp0Gc-aUeWiO \
 	ALLOWED_HOSTS=credits.example.org SITE_URL=https://credits.example.org \
-	EMAIL_URL=smtp+tls://nobody:nothing@127.0.0.1:1 STRIPE_SECRET_KEY=sk_test_make_check \
+	EMAIL_URL=smtp+tls://none:none@127.0.0.1:1 STRIPE_SECRET_KEY=sk_test_make_check \
 	STRIPE_WEBHOOK_SECRETS=whsec_make_check_of_the_settings
 
 .PHONY: check
-check: $(VENV)/.development  ## linters, types, layers of imports, templates, migrations, settings of production
+check: $(VENV)/.development  ## run linters, type checks, import contracts, template and migration checks, production checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(NO_DATABASE) $(BIN)/mypy
@@ -46,24 +46,20 @@ check: $(VENV)/.development  ## linters, types, layers of imports, templates, mi
 	$(AS_PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 .PHONY: format
-format: $(VENV)/.development  ## write the code in the house's form
+format: $(VENV)/.development  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(VENV)/.development  ## measure the path of a charge against PostgreSQL's own limit
+bench: $(VENV)/.development  ## measure charges relative to the speed of PostgreSQL
 	$(BIN)/python -m bench
 
 .PHONY: mutate
-mutate: $(VENV)/.development  ## the ledger with one rule broken by hand, again and again; ARGS="batch" for some
+mutate: $(VENV)/.development  ## run the ledger tests on each mutant of the ledger; ARGS="batch" for some
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-.PHONY: mutate-at-random
-mutate-at-random: $(VENV)/.development  ## break rules of money at drawn places, and see that a test notices; ARGS="ledger"
-	$(BIN)/python -m tests.mutate $(ARGS)
-
 .PHONY: model
-model: $(VENV)/.development  ## the ledger against a model of plain Python, for long; EXAMPLES=5000, SEED=… to repeat
+model: $(VENV)/.development  ## run the ledger against its reference model; EXAMPLES=5000, SEED=… to repeat
 	@EXAMPLES=$(or $(EXAMPLES),1000) SEED=$(SEED) $(BIN)/python -m pytest --create-db -p no:cacheprovider \
 		tests/billing/ledger/test_against_model.py tests/billing/ledger/test_batch.py $(ARGS)
 
@@ -76,7 +72,7 @@ lock: $(VENV)/.development  ## pin requirements.in and requirements-dev.in with 
 		--no-header requirements-dev.in -o requirements-dev.txt
 
 .PHONY: install
-install: $(VENV)/.runtime  ## only the virtual environment
+install: $(VENV)/.runtime  ## install the virtual environment
 
 .PHONY: stop
 stop: $(VENV)/.runtime  ## stop an embedded PostgreSQL that `manage.py` started
@@ -88,16 +84,16 @@ clean: stop  ## remove the virtual environment and the caches; the data in var/ 
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Refill needs Python 3.11 or newer; $(PYTHON) is not. Say which: make run PYTHON=python3.12" >&2; exit 1; }
+		echo "Refill needs Python 3.11 or newer; $(PYTHON) is older. Choose another one: make run PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
+		echo "$(PYTHON) cannot create a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.runtime: requirements.txt | $(BIN)/python
-	@echo "Installing what Refill runs on (once) …"
+	@echo "Installing Refill (once) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r requirements.txt
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt | $(BIN)/python
-	@echo "Installing what the tests and checks need (once) …"
+	@echo "Installing the packages for tests and checks (once) …"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
