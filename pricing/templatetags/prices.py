@@ -6,7 +6,7 @@ from decimal import Decimal
 from django import template
 
 from core.amounts import plain
-from pricing import selectors
+from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import presentation
 from pricing.rates.meters import METERS
 from pricing.rates.quotes import QuoteLine
@@ -28,7 +28,8 @@ def choices(option: Option) -> list[tuple[str, str]]:
 @register.filter
 def services_only(scopes: Sequence[str]) -> str:
     """What credits of these scopes pay for: "Advanced and multimodal models only"."""
-    return presentation.services_only(scopes, selectors.service_names())
+    services = catalogue_cache.current().services
+    return presentation.services_only(scopes, {key: service.name for key, service in services.items()})
 
 
 @register.filter
