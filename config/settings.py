@@ -207,7 +207,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [],  # core.endpoint.Endpoint checks the principal and its scope
-    "DEFAULT_SCHEMA_CLASS": "config.openapi.Address",
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.EndpointSchema",
     "EXCEPTION_HANDLER": "core.problems.handle",
 }
 SPECTACULAR_SETTINGS = {

@@ -13,7 +13,7 @@ Charges and holds do not use this module: the ledger stores their keys with the 
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
@@ -82,7 +82,7 @@ def once(
     owner: UUID,
     key: str,
     now: datetime,
-    act: Callable[[], tuple[int, dict[str, Any]]],
+    act: Callable[[], tuple[int, Mapping[str, object]]],
     atomic: bool = True,
 ) -> HttpResponse:
     """Run `act` unless this key has run it. `owner`: the account, or the API key where there is none yet.

@@ -1,7 +1,7 @@
 """Model fields and base classes that all apps share."""
 
 import uuid
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, overload
 
 from django.db import models
 
@@ -21,6 +21,17 @@ class Identified(models.Model):
     @property
     def public_id(self) -> str:
         return ids.public_id(prefix=self.PREFIX, value=self.id)
+
+    @overload
+    @classmethod
+    def public_id_of(cls, value: uuid.UUID) -> str: ...
+    @overload
+    @classmethod
+    def public_id_of(cls, value: uuid.UUID | None) -> str | None: ...
+    @classmethod
+    def public_id_of(cls, value: uuid.UUID | None) -> str | None:
+        """The public id for a primary key; None for None."""
+        return None if value is None else ids.public_id(prefix=cls.PREFIX, value=value)
 
     @classmethod
     def uuid_of(cls, text: str) -> uuid.UUID | None:

@@ -6,7 +6,7 @@ new rows change nothing and deep pages cost no more. The cursor is signed and va
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypedDict, TypeVar
 
 from django.core import signing
 from django.db.models import Model, Q, QuerySet
@@ -18,6 +18,15 @@ from core.problems import field_problem
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 25
+Item = TypeVar("Item")
+
+
+class Page(TypedDict, Generic[Item]):
+    """A page of a list, as responses declare it: `Page[Charge]`."""
+
+    data: list[Item]
+    has_more: bool
+    next_cursor: str | None
 
 
 class PageQuery(StrictSerializer):
@@ -35,9 +44,9 @@ def page(
     query: dict[str, Any],
     *,
     keys: tuple[str, ...],
-    shape: Callable[[Any], dict[str, Any]],
-) -> dict[str, Any]:
-    """One page of `rows` as {"data", "has_more", "next_cursor"}.
+    shape: Callable[[Any], Item],
+) -> Page[Item]:
+    """One page of `rows`, each as `shape` builds it.
 
     `keys` are the columns that order the list, each descending, together unique; `query` is a checked
     PageQuery. Raises Problem (400) for an invalid cursor.
@@ -55,7 +64,7 @@ def page(
     }
 
 
-def whole(data: list[dict[str, Any]]) -> dict[str, Any]:
+def whole(data: list[Item]) -> Page[Item]:
     """A short list, complete on one page."""
     return {"data": data, "has_more": False, "next_cursor": None}
 

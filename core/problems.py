@@ -9,13 +9,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from django.core import signals
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import exceptions
 
 from core.errors import Refusal
@@ -23,6 +24,27 @@ from core.errors import Refusal
 MEDIA_TYPE = "application/problem+json"
 MOST_DRAINED = 32 * 1024 * 1024  # bytes
 _log = logging.getLogger("refill.api")
+
+
+class FieldError(TypedDict):
+    """An invalid field: its path in the body ("usage.tokens") or the parameter's name."""
+
+    field: str
+    code: str
+    message: str
+
+
+@extend_schema_serializer(component_name="Problem")
+class ProblemDocument(TypedDict):
+    """RFC 9457. Some codes have further members, such as `needed` and `available`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: NotRequired[list[FieldError]]
 
 
 class Problem(Exception):
@@ -34,7 +56,7 @@ class Problem(Exception):
         code: str,
         detail: str,
         *,
-        errors: Sequence[Mapping[str, str]] = (),
+        errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> None:
@@ -46,9 +68,9 @@ class Problem(Exception):
         self.headers = headers or {}
         self.fields = fields
 
-    def document(self, request_id: str) -> dict[str, Any]:
-        """The members of the problem document."""
-        document: dict[str, Any] = {
+    def document(self, request_id: str) -> ProblemDocument:
+        """The problem document, with the code's further members."""
+        document: ProblemDocument = {
             "type": f"urn:refill:problem:{self.code}",
             "title": self.code.replace("_", " ").capitalize(),
             "status": self.status,
@@ -57,8 +79,8 @@ class Problem(Exception):
             "request_id": request_id,
         }
         if self.status == HTTPStatus.BAD_REQUEST:
-            document["errors"] = [dict(error) for error in self.errors]
-        return document | self.fields
+            document["errors"] = list(self.errors)
+        return cast(ProblemDocument, {**document, **self.fields})
 
 
 def field_problem(field: str, code: str, message: str) -> Problem:
@@ -158,7 +180,7 @@ def _of_framework(error: exceptions.APIException) -> Problem:
     return Problem(error.status_code, str(error.default_code), str(error.detail))
 
 
-def flattened(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
+def flattened(detail: Any, path: str = "") -> Iterator[FieldError]:
     """A nested validation error as a flat list of {field, code, message}: "usage.tokens", "data[3]"."""
     if isinstance(detail, dict):
         for name, inner in detail.items():
@@ -175,7 +197,7 @@ def flattened(detail: Any, path: str = "") -> Iterator[dict[str, str]]:
         yield {"field": path, "code": str(getattr(detail, "code", "invalid")), "message": str(detail)}
 
 
-def _summary(errors: list[dict[str, str]]) -> str:
+def _summary(errors: list[FieldError]) -> str:
     first = errors[0]
     return f"{first['field']}: {first['message']}" if first["field"] else first["message"]
 

@@ -25,7 +25,7 @@ from core.fields import instant
 from pricing import estimates
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import lookup
-from pricing.rates.quotes import Quote
+from pricing.rates.quotes import Line, Quote, RateVersion
 from usage import entitlements
 
 
@@ -122,7 +122,7 @@ def _pinned_version(use: Use, now: datetime) -> str | None:
     )
 
 
-def _detail(use: Use, *, lines: list[dict[str, Any]], rate: dict[str, str]) -> dict[str, Any]:
+def _detail(use: Use, *, lines: list[Line], rate: RateVersion) -> dict[str, Any]:
     """The figures stored with a charge or hold, from which its price can be explained later."""
     return {
         "lines": lines,
@@ -178,9 +178,9 @@ def hold(
 class _HoldTerms(NamedTuple):
     """The rate that a hold pins, the scopes of grants that may pay, its price lines, and quota with count."""
 
-    rate: dict[str, str]
+    rate: RateVersion
     covers: tuple[str, ...]
-    lines: list[dict[str, Any]]
+    lines: list[Line]
     quota: tuple[str, int] | None
 
 
@@ -199,7 +199,7 @@ def _hold_terms(use: Use, credits: Decimal | None, now: datetime) -> _HoldTerms:
     version = _pinned_version(use, now)
     card = catalogue.card_of_version(version) if version else None
     effective_at = card.effective_at if card else rate.effective_at
-    pinned_rate = {"version": version or rate.version, "effective_at": instant(effective_at)}
+    pinned_rate: RateVersion = {"version": version or rate.version, "effective_at": instant(effective_at)}
     return _HoldTerms(pinned_rate, covers, [], (quota, 1) if quota else None)
 
 

@@ -8,17 +8,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 
 from core.amounts import LARGEST, plain, rounded
+from core.json_types import CreditsText, TimeText
 from pricing.rates.rate import ONE, ZERO, Rate, RateLine
 from pricing.rates.validation import UsageInvalid, chosen, counted
 
 # 60 digits: the product of any allowed quantity, figure and multipliers is exact, and the error of a division
 # is far below the sixth place. Our own context, independent of the settings of other code.
 _EXACT = Context(prec=60)
+
+
+class Line(TypedDict):
+    """One line of a price: quantity, unit price and multipliers."""
+
+    meter: str
+    quantity: Annotated[Any, "A number; a string if it has a fraction."]
+    unit_credits: CreditsText
+    per: int
+    multipliers: dict[str, CreditsText]
+    credits: CreditsText
+    blocks: NotRequired[Annotated[int, "Number of blocks, where each block begun is charged whole."]]
+
+
+class RateVersion(TypedDict):
+    version: str
+    effective_at: TimeText
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +52,9 @@ class QuoteLine:
     blocks: int | None = None
     """Begun blocks that were counted, where a price counts whole blocks."""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Line:
         whole = self.quantity == self.quantity.to_integral_value()
-        line: dict[str, Any] = {
+        line: Line = {
             "meter": self.meter,
             "quantity": int(self.quantity) if whole else plain(self.quantity),
             "unit_credits": plain(self.unit_credits),
@@ -67,10 +85,10 @@ class Quote:
     """The plan's quota that this use counts against, and by how much; None: no quota."""
     approximate: bool = False
 
-    def lines_as_json(self) -> list[dict[str, Any]]:
+    def lines_as_json(self) -> list[Line]:
         return [line.as_json() for line in self.lines]
 
-    def rate_as_json(self) -> dict[str, str]:
+    def rate_as_json(self) -> RateVersion:
         moment = self.rate_effective_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         return {"version": self.rate_version, "effective_at": moment}
 

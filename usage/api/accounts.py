@@ -1,4 +1,4 @@
-"""/accounts: the platform opens accounts for its users and gives them credits."""
+"""/accounts: a platform key creates accounts for its users and grants them credits."""
 
 from typing import Any
 from uuid import UUID
@@ -17,13 +17,15 @@ from billing.subscriptions import plan_terms
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint
+from core.fields import instant
 from core.problems import Problem
-from usage.api import request_schemas, response_schemas, serializers
+from usage.api import request_schemas, response_schemas
+from usage.api.balance import grant_of
 from usage.api.errors import refusals
 
 
 class Accounts(Endpoint):
-    """Open an account for a user of the product: wallet, free plan and its credits at once."""
+    """Create an account for a user of the product, with the free plan and its credits."""
 
     scopes = {"POST": "manage"}
     platform_only = True
@@ -33,15 +35,15 @@ class Accounts(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.AccountInput.checked(request.data)
 
-        def open_it() -> tuple[int, dict[str, Any]]:
-            return 201, _shape(self._open(body))
+        def create() -> tuple[int, response_schemas.Account]:
+            return 201, _account(self._create(body))
 
         if idempotency.HEADER not in request.headers:
-            return json_body.answer(open_it()[1], 201)
+            return json_body.answer(create()[1], 201)
         key = idempotency.key_of(request)
-        return idempotency.once(request, owner=principal_of(request).id, key=key, now=self.now, act=open_it)
+        return idempotency.once(request, owner=principal_of(request).id, key=key, now=self.now, act=create)
 
-    def _open(self, body: dict[str, Any]) -> Account:
+    def _create(self, body: dict[str, Any]) -> Account:
         external_id = body.get("external_id")
         try:
             with transaction.atomic():
@@ -66,18 +68,18 @@ class Accounts(Endpoint):
 
 
 class OneAccount(Endpoint):
-    """An account, by our id or the platform's own."""
+    """An account, by its id or its external id."""
 
     scopes = {"GET": "manage"}
     platform_only = True
 
     @extend_schema(responses=response_schemas.Account)
     def get(self, request: Request, account: str) -> HttpResponse:
-        return json_body.answer(_shape(Account.objects.get(pk=find_account(account))))
+        return json_body.answer(_account(Account.objects.get(pk=find_account(account))))
 
 
 class AccountGrants(Endpoint):
-    """Give credits."""
+    """Grant credits."""
 
     scopes = {"POST": "manage"}
     platform_only = True
@@ -89,7 +91,7 @@ class AccountGrants(Endpoint):
         body = request_schemas.GrantInput.checked(request.data)
         account_id = find_account(account)
         with refusals(account_id, self.now), transaction.atomic():
-            given = ledger.grant(
+            granted = ledger.grant(
                 account_id=account_id,
                 credits=body["credits"],
                 kind=body["kind"],
@@ -102,15 +104,26 @@ class AccountGrants(Endpoint):
                 actor=actor_of(request),
                 fingerprint=idempotency.fingerprint(f"/api/v1/accounts/{account_id}/grants", request.data),
             )
-        response = json_body.answer(_first_shape(account_id, given), 201)
-        return idempotency.replayed(response) if given.replayed else response
+        response = json_body.answer(_first_answer(account_id, granted), 201)
+        return idempotency.replayed(response) if granted.replayed else response
 
 
-def _first_shape(account_id: UUID, given: ledger.Granted) -> dict[str, Any]:
-    """The grant at the moment it was given: what debt did not take at once remained."""
-    row = Grant.objects.get(account_id=account_id, pk=given.grant_id)
-    return serializers.grant(row) | {"remaining": plain(row.credits - given.repaid), "held": "0"}
+def _first_answer(account_id: UUID, granted: ledger.Granted) -> response_schemas.AnyGrant:
+    """The grant at the time it was granted: `remaining` excludes what repaid debt at once."""
+    grant = Grant.objects.get(account_id=account_id, pk=granted.grant_id)
+    answer = grant_of(grant)
+    answer["remaining"] = plain(grant.credits - granted.repaid)
+    answer["held"] = "0"
+    return answer
 
 
-def _shape(account: Account) -> dict[str, Any]:
-    return serializers.account(account) | {"plan": plan_terms.get(account.pk).plan or None}
+def _account(account: Account) -> response_schemas.Account:
+    return {
+        "id": account.public_id,
+        "external_id": account.external_id,
+        "name": account.name,
+        "kind": account.kind,
+        "zone": account.zone,
+        "created_at": instant(account.created_at),
+        "plan": plan_terms.get(account.pk).plan or None,
+    }

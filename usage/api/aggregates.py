@@ -1,4 +1,4 @@
-"""/usage: sums of what was spent."""
+"""/usage: credits and charges per interval and group."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,16 +22,16 @@ from usage.api import request_schemas, response_schemas
 from usage.dashboard import aggregates
 from usage.dashboard.aggregates import DIMENSIONS
 
-USUAL_DAYS = 30
+DEFAULT_DAYS = 30
 
 
 class UsageQuery(StrictSerializer):
-    account = serializers.CharField(required=False, max_length=255, help_text="Whose; for platform keys.")
+    account = serializers.CharField(required=False, max_length=255, help_text=request_schemas.ACCOUNT_HELP)
     group_by = serializers.ChoiceField(choices=list(DIMENSIONS), required=False)
     interval = serializers.ChoiceField(choices=list(aggregates.INTERVALS), required=False)
     to = request_schemas.Moment(required=False)
     timezone = serializers.CharField(
-        required=False, max_length=64, help_text="IANA name; the account's unless told."
+        required=False, max_length=64, help_text="IANA name. Default: the account's zone."
     )
 
     def get_fields(self) -> Any:
@@ -39,7 +39,7 @@ class UsageQuery(StrictSerializer):
 
 
 class Usage(Endpoint):
-    """Sums by service, project, conversation, member or key, and by hour, day or month of a time zone."""
+    """Credits and charges by service, project, conversation, member or key, per hour, day or month."""
 
     scopes = {"GET": "read"}
 
@@ -63,7 +63,7 @@ class Usage(Endpoint):
             raise field_problem(
                 "from", "range_too_long", _("The result is too large. Request a shorter period.")
             ) from None
-        data = [
+        data: list[response_schemas.UsageSum] = [
             {
                 "start": instant_or_none(row.start),
                 "group": row.group,
@@ -76,9 +76,14 @@ class Usage(Endpoint):
             "credits": plain(sum((row.credits for row in rows), Decimal(0))),
             "charges": sum(row.charges for row in rows),
         }
-        return json_body.answer(
-            {"data": data, "has_more": False, "next_cursor": None, "total": total, "timezone": str(zone)}
-        )
+        answer: response_schemas.UsageSums = {
+            "data": data,
+            "has_more": False,
+            "next_cursor": None,
+            "total": total,
+            "timezone": str(zone),
+        }
+        return json_body.answer(answer)
 
     def _zone(self, query: dict[str, Any], account_id: Any) -> ZoneInfo:
         name = query.get("timezone")
@@ -92,7 +97,7 @@ class Usage(Endpoint):
 
     def _range(self, query: dict[str, Any], interval: str) -> tuple[datetime, datetime]:
         end = query.get("to", self.now)
-        start = query.get("from", end - timedelta(days=USUAL_DAYS))
+        start = query.get("from", end - timedelta(days=DEFAULT_DAYS))
         if start >= end:
             raise field_problem("to", "invalid", _("The end must be later than the start."))
         longest = aggregates.LONGEST_DAYS[interval]

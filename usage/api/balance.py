@@ -1,6 +1,4 @@
-"""/balance, /grants, /transactions: what there is, where it came from, where it went."""
-
-from typing import Any
+"""/balance, /grants, /transactions: available credits, their grants, the ledger entries."""
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -9,18 +7,19 @@ from rest_framework.request import Request
 from accounts.authentication import account_of
 from accounts.models import Account
 from billing import ledger
+from billing.models import Charge, Entry, Grant, Hold
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import instant, instant_or_none
-from core.pagination import PageQuery, page
+from core.pagination import Page, PageQuery, page
 from usage import entitlements, selectors
-from usage.api import request_schemas, response_schemas, serializers
+from usage.api import request_schemas, response_schemas
 from usage.api.errors import refusals
 
 
 class Balance(Endpoint):
-    """What any service could spend now, and the grants behind it in spending order."""
+    """Credits that every service can spend now, and the grants in force in spending order."""
 
     scopes = {"GET": "read"}
 
@@ -30,68 +29,98 @@ class Balance(Endpoint):
         account_id = account_of(request)
         with refusals(account_id, self.now):
             balance = ledger.balance(account_id, self.now)
-        return json_body.answer(_shape(balance))
+        return json_body.answer(_balance(balance))
 
 
 class Grants(Endpoint):
-    """Every grant, spent and expired ones included."""
+    """All grants, including spent and expired ones, newest first."""
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.AnyGrant))
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.AnyGrant])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         account_id = account_of(request)
         ledger.settle([account_id], self.now)
         rows = selectors.grants(account_id)
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.grant))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=grant_of))
 
 
 class Transactions(Endpoint):
-    """Ledger entries."""
+    """Ledger entries, newest first."""
 
     scopes = {"GET": "read"}
 
     @extend_schema(
         parameters=[request_schemas.TransactionQuery],
-        responses=response_schemas.list_of(response_schemas.Transaction),
+        responses=Page[response_schemas.Transaction],
     )
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, request_schemas.TransactionQuery)
         account_id = account_of(request)
         ledger.settle([account_id], self.now)
         rows = selectors.entries(account_id, query)
-        return json_body.answer(page(rows, query, keys=("seq",), shape=serializers.entry))
+        return json_body.answer(page(rows, query, keys=("seq",), shape=_transaction))
 
 
-def _shape(balance: ledger.Balance) -> dict[str, Any]:
-    daily = balance.daily
+def _balance(balance: ledger.Balance) -> response_schemas.Balance:
     return {
-        "account": serializers.public(Account, balance.account_id),
+        "account": Account.public_id_of(balance.account_id),
         "available": plain(balance.available),
         "held": plain(balance.held),
         "debt": plain(balance.debt),
         "as_of": instant(balance.as_of),
-        "grants": [
-            {
-                "id": grant.public_id,
-                "kind": grant.kind,
-                "label": grant.label,
-                "granted": plain(grant.credits),
-                "remaining": plain(grant.remaining),
-                "held": plain(grant.held),
-                "expires_at": instant_or_none(grant.expires_at),
-                "services": grant.services,
-            }
-            for grant in balance.grants
-        ],
-        "daily": None
-        if daily is None
-        else {
-            "amount": plain(daily.credits),
-            "remaining": plain(balance.daily_remaining),
-            "resets_at": instant_or_none(daily.next_at),
-        },
+        "grants": [_balance_grant(grant) for grant in balance.grants],
+        "daily": _daily(balance),
         "unlimited_services": sorted(entitlements.unlimited_services(balance.account_id)),
         "low": balance.low,
+    }
+
+
+def _daily(balance: ledger.Balance) -> response_schemas.Daily | None:
+    daily = balance.daily
+    if daily is None or daily.next_at is None:
+        return None
+    return {
+        "amount": plain(daily.credits),
+        "remaining": plain(balance.daily_remaining),
+        "resets_at": instant(daily.next_at),
+    }
+
+
+def _balance_grant(grant: Grant) -> response_schemas.BalanceGrant:
+    return {
+        "id": grant.public_id,
+        "kind": grant.kind,
+        "label": grant.label,
+        "granted": plain(grant.credits),
+        "remaining": plain(grant.remaining),
+        "held": plain(grant.held),
+        "expires_at": instant_or_none(grant.expires_at),
+        "services": grant.services,
+    }
+
+
+def grant_of(grant: Grant) -> response_schemas.AnyGrant:
+    """A grant in any state."""
+    return {
+        **_balance_grant(grant),
+        "reason": grant.reason,
+        "created_at": instant(grant.created_at),
+    }
+
+
+def _transaction(entry: Entry) -> response_schemas.Transaction:
+    return {
+        "id": entry.public_id,
+        "kind": entry.kind,
+        "grant": Grant.public_id_of(entry.grant_id),
+        "credits": plain(entry.credits),
+        "grant_after": plain(entry.grant_after),
+        "balance_after": plain(entry.balance_after),
+        "charge": Charge.public_id_of(entry.charge_id),
+        "hold": Hold.public_id_of(entry.hold_id),
+        "reason": entry.reason,
+        "actor": entry.actor,
+        "created_at": instant(entry.created_at),
     }

@@ -1,6 +1,7 @@
-"""/charges: charge uses, look at them, give them back, report them."""
+"""/charges: charge uses, list and reverse charges, report problems with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -10,21 +11,26 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from accounts.authentication import account_of, actor_of, principal_of
+from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
-from billing.models import Charge
+from billing.models import Charge, Correction, Grant, Hold
 from core import idempotency, json_body, problems
+from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.pagination import page
+from core.fields import instant, instant_or_none
+from core.pagination import Page, page
 from core.problems import Problem
 from usage import charging, insufficient_credits, selectors
-from usage.api import request_schemas, response_schemas, serializers
+from usage.api import request_schemas, response_schemas
 from usage.api.errors import NAMED, problem_of, refusals
-from usage.api.use_parsing import use_of
+from usage.api.request_schemas import use_of
 from usage.charges import reports
+from usage.charging import Use
+from usage.models import ChargeReport
 
 
 class Charges(Endpoint):
-    """Charge a use that has happened; list what was charged."""
+    """Charge a use that has happened, and list charges."""
 
     scopes = {"GET": "read", "POST": "spend"}
     takes_key = "required"
@@ -41,30 +47,31 @@ class Charges(Endpoint):
         except NAMED as error:
             kept = _first_answer(error, account_id, key, fingerprint)
             if kept is not None:
-                return idempotency.replayed(
-                    json_body.answer(serializers.charge(kept, first_answer=True), 201)
-                )
+                return idempotency.replayed(json_body.answer(stored_charge(kept, first_answer=True), 201))
             raise problem_of(error, account_id, self.now) from error
-        response = json_body.answer(serializers.new_charge(use, charged), 201)
+        response = json_body.answer(new_charge(use, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
-    @extend_schema(
-        parameters=[request_schemas.ChargeQuery], responses=response_schemas.list_of(response_schemas.Charge)
-    )
+    @extend_schema(parameters=[request_schemas.ChargeQuery], responses=Page[response_schemas.Charge])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, request_schemas.ChargeQuery)
         rows = selectors.charges(account_of(request), query)
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.charge))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=stored_charge))
 
 
 class OneCharge(Endpoint):
+    """One charge, with its latest report."""
+
     scopes = {"GET": "read"}
 
     @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Charge)
     def get(self, request: Request, charge: str) -> HttpResponse:
         query_of(request, request_schemas.AccountQuery)
-        row = _charge(account_of(request), charge)
-        return json_body.answer(serializers.charge(row) | {"report": reports.latest_as_json(row)})
+        found = _charge(account_of(request), charge)
+        newest = reports.newest(found)
+        answer = stored_charge(found)
+        answer["report"] = None if newest is None else _report(newest)
+        return json_body.answer(answer)
 
 
 class Batch(Endpoint):
@@ -77,35 +84,38 @@ class Batch(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.BatchInput.checked(request.data)
         ways = cache(lambda account_id: insufficient_credits.options(account_id, self.now))
-        results: list[dict[str, Any]] = [{} for _item in body["data"]]
-        orders = []
+        results: dict[int, response_schemas.BatchItemOutcome] = {}
+        requests = []
         for place, item in enumerate(body["data"]):
             try:
-                orders.append((place, *self._order(request, item, body.get("account"))))
+                requests.append((place, *self._charge_request(request, item, body.get("account"))))
             except Exception as error:
                 results[place] = self._refusal(error, None, ways)
-        outcomes = charging.charge_batch([order for _place, _use, order in orders], self.now)
-        for (place, use, _order), outcome in zip(orders, outcomes, strict=True):
+        outcomes = charging.charge_batch(
+            [charge_request for _place, _use, charge_request in requests], self.now
+        )
+        for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
                 results[place] = self._refusal(outcome, use.account_id, ways)
             else:
-                results[place] = {"status": 201, "charge": serializers.new_charge(use, outcome)}
+                results[place] = {"status": 201, "charge": new_charge(use, outcome)}
                 if outcome.replayed:
                     results[place]["replayed"] = True
-        return json_body.answer({"data": results})
+        answer: response_schemas.BatchOutcome = {"data": [results[place] for place in sorted(results)]}
+        return json_body.answer(answer)
 
-    def _order(
+    def _charge_request(
         self, request: Request, item: Any, account: str | None
     ) -> tuple[charging.Use, ledger.ChargeRequest]:
-        """One item as an order of its own. Raises whatever is wrong with it."""
+        """The use and the ledger's request of one item. Raises the error of an invalid item."""
         if isinstance(item, dict) and "idempotency_key" not in item:
             raise idempotency.key_required("idempotency_key")
         body = request_schemas.BatchItem.checked(item)
         key = idempotency.checked_key(body["idempotency_key"], "idempotency_key")
         account_id = account_of(request, body.get("account") or account)
-        # The same as of a single charge: a retry may change the door.
-        told = {name: value for name, value in item.items() if name != "idempotency_key"}
-        fingerprint = idempotency.fingerprint(request.path.removesuffix("/batch"), told)
+        # The same fingerprint as of POST /charges: a retry may use either endpoint.
+        single = {name: value for name, value in item.items() if name != "idempotency_key"}
+        fingerprint = idempotency.fingerprint(request.path.removesuffix("/batch"), single)
         try:
             use = use_of(request, account_id, body)
             return use, charging.charge_request(use, key=key, fingerprint=fingerprint, now=self.now)
@@ -117,11 +127,11 @@ class Batch(Endpoint):
 
     def _refusal(
         self, error: Exception, account_id: UUID | None, ways: Callable[[UUID], list[dict[str, Any]]]
-    ) -> dict[str, Any]:
+    ) -> response_schemas.BatchItemOutcome:
         if isinstance(error, _AnsweredBefore):
             return {
                 "status": 201,
-                "charge": serializers.charge(error.charge, first_answer=True),
+                "charge": stored_charge(error.charge, first_answer=True),
                 "replayed": True,
             }
         if account_id is not None:
@@ -135,6 +145,8 @@ class Batch(Endpoint):
 
 
 class _AnsweredBefore(Exception):
+    """The item's idempotency key was already answered with this charge."""
+
     def __init__(self, charge: Charge) -> None:
         self.charge = charge
 
@@ -142,8 +154,8 @@ class _AnsweredBefore(Exception):
 class Reversals(Endpoint):
     """Return all or part of a charge's credits.
 
-    Only a platform key may: what the product charged, the product or staff return. A member reports a charge
-    instead (`POST /charges/{id}/reports`).
+    Requires a platform key: only the product and staff reverse charges. Members report a charge instead
+    (`POST /charges/{id}/reports`).
     """
 
     scopes = {"POST": "manage"}
@@ -155,11 +167,11 @@ class Reversals(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.ReversalInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        row = _charge(account_id, charge)
+        found = _charge(account_id, charge)
         with refusals(account_id, self.now):
-            done = ledger.reverse(
+            corrected = ledger.reverse(
                 account_id=account_id,
-                charge_id=row.pk,
+                charge_id=found.pk,
                 credits=body.get("credits"),
                 key=f"api:{key}",
                 reason=body.get("reason", ""),
@@ -167,41 +179,149 @@ class Reversals(Endpoint):
                 fingerprint=idempotency.fingerprint(request.path, request.data),
                 now=self.now,
             )
-        response = json_body.answer(serializers.reversal(row, done, body.get("reason", "")), 201)
-        return idempotency.replayed(response) if done.replayed else response
+        response = json_body.answer(_reversal(found, corrected, body.get("reason", "")), 201)
+        return idempotency.replayed(response) if corrected.replayed else response
 
 
 class Reports(Endpoint):
-    """Report a charge as abnormal; staff answer, and may return the credits."""
+    """Report a problem with a charge. Staff answer and may return the credits."""
 
     scopes = {"POST": "read"}
 
     @extend_schema(request=request_schemas.ReportInput, responses={201: response_schemas.Report})
     def post(self, request: Request, charge: str) -> HttpResponse:
         body = request_schemas.ReportInput.checked(request.data)
-        row = _charge(account_of(request, body.get("account")), charge)
+        found = _charge(account_of(request, body.get("account")), charge)
         try:
             report = reports.open_report(
-                row, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
+                found, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
             )
         except reports.AlreadyReported as error:
             raise Problem(409, error.code, str(error)) from error
-        return json_body.answer(reports.as_json(report), 201)
+        return json_body.answer(_report(report), 201)
 
 
 def _charge(account_id: UUID, public_id: str) -> Charge:
-    row = selectors.charge(account_id, public_id)
-    if row is None:
+    found = selectors.charge(account_id, public_id)
+    if found is None:
         raise problems.not_found()
-    return row
+    return found
 
 
 def _first_answer(error: Exception, account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:
-    """What this key was answered before: for a request that no longer passes what stands before the ledger,
-    because the service, its price, the project or the estimate is gone since. Raises Problem (422)."""
+    """The charge of an earlier request with this key, or None.
+
+    For a repeated request that fails before the ledger because the service, its price, the project or the
+    estimate no longer exists. Raises Problem (422) for a key used with another body.
+    """
     if isinstance(error, ledger.LedgerError):
-        return None  # the ledger looked for the key itself
+        return None  # the ledger has looked for the key
     kept = charging.charge_by_key(account_id, key)
     if kept is not None and bytes(kept.fingerprint) != fingerprint:
         raise idempotency.reused()
     return kept
+
+
+def drawn(parts: Iterable[ledger.Drawn | Mapping[str, str]]) -> list[response_schemas.Drawn]:
+    """The grants that paid, in order: results of the ledger, or the parts stored with a charge or hold."""
+    return [
+        _drawn_part(part.grant, part.kind, part.credits)
+        if isinstance(part, ledger.Drawn)
+        else _drawn_part(UUID(part["grant"]), part["kind"], Decimal(part["credits"]))
+        for part in parts
+    ]
+
+
+def _drawn_part(grant_id: UUID, kind: str, credits: Decimal) -> response_schemas.Drawn:
+    return {"grant": Grant.public_id_of(grant_id), "kind": kind, "credits": plain(credits)}
+
+
+def new_charge(source: Use | Hold, charged: ledger.Charged) -> response_schemas.Charge:
+    """The charge as its POST answers: at the time of charging, whatever has changed since.
+
+    `source` is the use, or the hold that was captured.
+    """
+    return _charge_of(
+        source,
+        charged,
+        id=Charge.public_id_of(charged.charge_id),
+        status="charged",
+        returned="0",
+        hold=source.public_id if isinstance(source, Hold) else None,
+    )
+
+
+def stored_charge(charge: Charge, *, first_answer: bool = False) -> response_schemas.Charge:
+    """The charge in its present state or, with `first_answer`, as its POST answered."""
+    return _charge_of(
+        charge,
+        charge,
+        id=charge.public_id,
+        status="charged" if first_answer else charge.status,
+        returned="0" if first_answer else plain(charge.returned),
+        hold=Hold.public_id_of(charge.hold_id),
+    )
+
+
+def _charge_of(
+    source: Use | Hold | Charge,
+    charged: ledger.Charged | Charge,
+    *,
+    id: str,
+    status: str,
+    returned: str,
+    hold: str | None,
+) -> response_schemas.Charge:
+    detail = charged.detail
+    return {
+        "id": id,
+        "status": status,
+        "account": Account.public_id_of(source.account_id),
+        "service": source.service,
+        "action": source.action or None,
+        "credits": plain(charged.credits),
+        "created_at": instant(charged.created_at),
+        "covered_by": charged.covered_by or detail.get("covered_by"),
+        "uncollected": plain(charged.uncollected),
+        "returned": returned,
+        "drawn": drawn(charged.drawn),
+        "balance_before": plain(charged.balance_before),
+        "balance_after": plain(charged.balance_after),
+        "hold": hold,
+        "lines": detail["lines"],
+        "rate": detail["rate"],
+        "usage": detail["usage"],
+        "options": detail["options"],
+        "metadata": detail["metadata"],
+        "project": Project.public_id_of(source.project_id),
+        "conversation": source.conversation or None,
+        "member": User.public_id_of(source.member_id),
+        "api_key": ApiKey.public_id_of(source.api_key_id),
+    }
+
+
+def _reversal(charge: Charge, corrected: ledger.Corrected, reason: str) -> response_schemas.Reversal:
+    return {
+        "id": Correction.public_id_of(corrected.correction_id),
+        "charge": charge.public_id,
+        "credits": plain(corrected.credits),
+        "returned_to": [
+            {"grant": Grant.public_id_of(UUID(part["grant"])), "credits": plain(Decimal(part["credits"]))}
+            for part in corrected.detail
+        ],
+        "reason": reason,
+        "balance_after": plain(corrected.balance_after),
+        "created_at": instant(corrected.created_at),
+    }
+
+
+def _report(report: ChargeReport) -> response_schemas.Report:
+    return {
+        "id": report.public_id,
+        "charge": Charge.public_id_of(report.charge_id),
+        "status": report.status,
+        "reason": report.reason,
+        "answer": report.answer,
+        "created_at": instant(report.created_at),
+        "answered_at": instant_or_none(report.answered_at),
+    }

@@ -1,4 +1,4 @@
-"""/holds: set credits aside, then settle or drop them."""
+"""/holds: reserve credits for a use, then capture or release them."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -8,18 +8,23 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from accounts.authentication import account_of, principal_of
+from accounts.models import Account, Project, User
 from billing import ledger
-from billing.models import Hold
+from billing.models import Charge, Hold
 from core import idempotency, json_body, problems
+from core.amounts import plain
 from core.endpoint import Endpoint, query_of
+from core.fields import instant, instant_or_none
 from usage import charging, selectors
-from usage.api import request_schemas, response_schemas, serializers
+from usage.api import request_schemas, response_schemas
+from usage.api.charges import drawn, new_charge
 from usage.api.errors import NAMED, problem_of, refusals
-from usage.api.use_parsing import use_of
+from usage.api.request_schemas import use_of
+from usage.charging import Use
 
 
 class Holds(Endpoint):
-    """Set credits aside for a use whose size is not yet known."""
+    """Reserve credits for a use whose amount is not yet known."""
 
     scopes = {"POST": "spend"}
     takes_key = "required"
@@ -46,24 +51,26 @@ class Holds(Endpoint):
                 raise problem_of(error, account_id, self.now) from error
             if bytes(kept.fingerprint) != fingerprint:
                 raise idempotency.reused() from error
-            return idempotency.replayed(json_body.answer(serializers.hold(kept, first_answer=True), 201))
-        response = json_body.answer(serializers.new_hold(use, held), 201)
+            return idempotency.replayed(json_body.answer(_stored_hold(kept, first_answer=True), 201))
+        response = json_body.answer(_new_hold(use, held), 201)
         return idempotency.replayed(response) if held.replayed else response
 
 
 class OneHold(Endpoint):
+    """One hold."""
+
     scopes = {"GET": "spend"}
 
     @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.HoldAnswer)
     def get(self, request: Request, hold: str) -> HttpResponse:
         query_of(request, request_schemas.AccountQuery)
         account_id = account_of(request)
-        ledger.settle([account_id], self.now)  # a hold whose time is over says so
-        return json_body.answer(serializers.hold(_hold(account_id, hold)))
+        ledger.settle([account_id], self.now)  # so that an expired hold has that status
+        return json_body.answer(_stored_hold(_hold(account_id, hold)))
 
 
 class Capture(Endpoint):
-    """Settle a hold with what was really used; answers with the charge.
+    """Settle a hold with the actual use. Returns the charge.
 
     A platform key captures holds made by a platform key; an account key or a session captures holds made by
     an account key or a session. Any other hold is 404.
@@ -89,12 +96,12 @@ class Capture(Endpoint):
                 fingerprint=idempotency.fingerprint(request.path, request.data),
                 now=self.now,
             )
-        response = json_body.answer(serializers.new_charge(held, charged), 201)
+        response = json_body.answer(new_charge(held, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
 
 class Release(Endpoint):
-    """Drop a hold: its credits come back.
+    """Release a hold: its credits become available again.
 
     A platform key releases holds made by a platform key; an account key or a session releases holds made by
     an account key or a session. Any other hold is 404.
@@ -110,27 +117,79 @@ class Release(Endpoint):
         account_id = account_of(request, body.get("account"))
         held = _hold_to_close(request, account_id, hold)
 
-        def release() -> tuple[int, dict[str, object]]:
+        def release() -> tuple[int, response_schemas.HoldAnswer]:
             with refusals(account_id, self.now):
                 ledger.release(account_id=account_id, hold_id=held.pk, now=self.now)
-            return 200, serializers.hold(_hold(account_id, hold))
+            return 200, _stored_hold(_hold(account_id, hold))
 
         return idempotency.once(request, owner=account_id, key=key, now=self.now, act=release)
 
 
 def _hold(account_id: UUID, public_id: str) -> Hold:
-    row = selectors.hold(account_id, public_id)
-    if row is None:
+    found = selectors.hold(account_id, public_id)
+    if found is None:
         raise problems.not_found()
-    return row
+    return found
 
 
 def _hold_to_close(request: Request, account_id: UUID, public_id: str) -> Hold:
     """The hold, if this kind of caller made it: a platform key, or a key or session of the account.
 
-    Raises Problem (404)."""
-    row = _hold(account_id, public_id)
+    Raises Problem (404).
+    """
+    found = _hold(account_id, public_id)
     principal = principal_of(request)
-    if row.api_key_id != principal.id and selectors.is_of_platform(row) != principal.is_platform:
+    if found.api_key_id != principal.id and selectors.is_of_platform(found) != principal.is_platform:
         raise problems.not_found()
-    return row
+    return found
+
+
+def _new_hold(use: Use, held: ledger.Held) -> response_schemas.HoldAnswer:
+    """The hold as its POST answers: open, whatever has changed since."""
+    hold_id = Hold.public_id_of(held.hold_id)
+    return _hold_of(use, held, id=hold_id, status=Hold.Status.HELD, closed_at=None, charge=None)
+
+
+def _stored_hold(hold: Hold, *, first_answer: bool = False) -> response_schemas.HoldAnswer:
+    """The hold in its present state or, with `first_answer`, as its POST answered."""
+    return _hold_of(
+        hold,
+        hold,
+        id=hold.public_id,
+        status=Hold.Status.HELD if first_answer else hold.status,
+        closed_at=None if first_answer else instant_or_none(hold.closed_at),
+        charge=None if first_answer else Charge.public_id_of(hold.charge_id),
+    )
+
+
+def _hold_of(
+    source: Use | Hold,
+    held: ledger.Held | Hold,
+    *,
+    id: str,
+    status: str,
+    closed_at: str | None,
+    charge: str | None,
+) -> response_schemas.HoldAnswer:
+    detail = held.detail
+    return {
+        "id": id,
+        "status": status,
+        "account": Account.public_id_of(source.account_id),
+        "service": source.service,
+        "action": source.action or None,
+        "credits": plain(held.credits),
+        "created_at": instant(held.created_at),
+        "expires_at": instant(held.expires_at),
+        "closed_at": closed_at,
+        "charge": charge,
+        "lines": detail["lines"],
+        "rate": detail["rate"],
+        "usage": detail["usage"],
+        "options": detail["options"],
+        "metadata": detail["metadata"],
+        "drawn": drawn(held.drawn),
+        "project": Project.public_id_of(source.project_id),
+        "conversation": source.conversation or None,
+        "member": User.public_id_of(source.member_id),
+    }

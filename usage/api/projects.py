@@ -1,4 +1,4 @@
-"""/projects: servers or projects of an account, and what each may spend a day."""
+"""/projects: the projects (or servers) of an account and their daily limits."""
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -7,22 +7,26 @@ from rest_framework.request import Request
 from accounts.authentication import account_of
 from accounts.models import Project
 from core import json_body
+from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.pagination import PageQuery, page
+from core.fields import instant
+from core.pagination import Page, PageQuery, page
 from core.problems import not_found
 from usage import projects
-from usage.api import request_schemas, response_schemas, serializers
+from usage.api import request_schemas, response_schemas
 from usage.api.errors import refusals
 
 
 class Projects(Endpoint):
+    """Projects of the account, newest first, and creating one."""
+
     scopes = {"GET": "manage", "POST": "manage"}
 
-    @extend_schema(parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.Project))
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.Project])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = Project.objects.filter(account_id=account_of(request))
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.project))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=_project))
 
     @extend_schema(request=request_schemas.ProjectInput, responses={201: response_schemas.Project})
     def post(self, request: Request) -> HttpResponse:
@@ -32,10 +36,12 @@ class Projects(Endpoint):
             project = projects.create(
                 account_id=account_id, name=body["name"], daily_limit=body.get("daily_limit"), now=self.now
             )
-        return json_body.answer(serializers.project(project), 201)
+        return json_body.answer(_project(project), 201)
 
 
 class OneProject(Endpoint):
+    """Change or archive a project."""
+
     scopes = {"PATCH": "manage"}
 
     @extend_schema(request=request_schemas.ProjectChange, responses=response_schemas.Project)
@@ -54,4 +60,14 @@ class OneProject(Endpoint):
                 archived=body.get("archived"),
                 now=self.now,
             )
-        return json_body.answer(serializers.project(changed))
+        return json_body.answer(_project(changed))
+
+
+def _project(project: Project) -> response_schemas.Project:
+    return {
+        "id": project.public_id,
+        "name": project.name,
+        "daily_limit": None if project.daily_limit is None else plain(project.daily_limit),
+        "archived": project.archived_at is not None,
+        "created_at": instant(project.created_at),
+    }

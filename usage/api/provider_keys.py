@@ -1,4 +1,4 @@
-"""/provider-keys: an account's own keys at model providers. A key goes in and never comes out."""
+"""/provider-keys: an account's own keys at model providers. Responses never contain the secret."""
 
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -10,32 +10,35 @@ from accounts.authentication import account_of
 from accounts.models import Account, ProviderKey
 from core import json_body
 from core.endpoint import Endpoint, query_of
-from core.pagination import PageQuery, page
+from core.fields import instant
+from core.pagination import Page, PageQuery, page
 from core.problems import field_problem, not_found
 from pricing.catalogue import cache as catalogue_cache
-from usage.api import request_schemas, response_schemas, serializers
+from usage.api import request_schemas, response_schemas
 
 
 class ProviderKeys(Endpoint):
+    """Keys of the account at model providers, and storing one."""
+
     scopes = {"GET": "manage", "POST": "manage"}
 
-    @extend_schema(parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.ProviderKey))
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.ProviderKey])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = ProviderKey.objects.filter(account_id=account_of(request))
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=serializers.provider_key))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=_provider_key))
 
     @extend_schema(request=request_schemas.ProviderKeyInput, responses={201: response_schemas.ProviderKey})
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.ProviderKeyInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        known = [provider.key for provider in catalogue_cache.current().policies.providers]
-        if body["provider"] not in known:
+        supported = [provider.key for provider in catalogue_cache.current().policies.providers]
+        if body["provider"] not in supported:
             raise field_problem(
                 "provider",
                 "unknown_provider",
-                _("Provider keys are not supported for this provider. Choose one of: %(known)s.")
-                % {"known": ", ".join(known) or _("none")},
+                _("Provider keys are not supported for this provider. Choose one of: %(supported)s.")
+                % {"supported": ", ".join(supported) or _("none")},
             )
         key = provider_keys.store(
             account=Account.objects.get(pk=account_id),
@@ -43,10 +46,12 @@ class ProviderKeys(Endpoint):
             secret=body["key"],
             now=self.now,
         )
-        return json_body.answer(serializers.provider_key(key), 201)
+        return json_body.answer(_provider_key(key), 201)
 
 
 class OneProviderKey(Endpoint):
+    """Delete a provider key."""
+
     scopes = {"DELETE": "manage"}
 
     @extend_schema(parameters=[request_schemas.AccountQuery], responses={204: None})
@@ -58,3 +63,12 @@ class OneProviderKey(Endpoint):
             raise not_found()
         provider_keys.forget(key)
         return HttpResponse(status=204)
+
+
+def _provider_key(key: ProviderKey) -> response_schemas.ProviderKey:
+    return {
+        "id": key.public_id,
+        "provider": key.provider,
+        "last_four": key.last_four,
+        "created_at": instant(key.created_at),
+    }

@@ -1,23 +1,32 @@
-"""What clients send: the shapes of bodies and queries."""
+"""Request bodies and query parameters of usage's endpoints: the serializers validate and document them."""
 
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.request import Request
 
+from accounts.api_keys import Principal
+from accounts.authentication import SESSION, principal_of
+from accounts.models import ApiKey
 from billing.models import Entry, Grant
 from core import json_body
 from core.fields import Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
 from core.pagination import PageQuery
+from core.problems import Problem
+from usage import projects
+from usage.charging import Use
 
+ACCOUNT_HELP = "For platform keys: id or external id of the account."
 LARGEST_METADATA = 4096  # bytes of its JSON
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "number", "minimum": 0}})
 class Quantities(serializers.Field):
-    """`usage`: an object of meters and counts. Which ones, and how many, pricing decides."""
+    """`usage`: an object of meters and quantities. Pricing checks the meters of the service."""
 
     default_error_messages = {
         "invalid": _("Send an object of meters and counts, such as “input_tokens”: 1200."),
@@ -37,7 +46,7 @@ class Quantities(serializers.Field):
 
 @extend_schema_field({"type": "object", "additionalProperties": True})
 class SmallObject(serializers.Field):
-    """A JSON object of the client's own, kept as it is."""
+    """A JSON object whose members the client chooses; stored unchanged."""
 
     default_error_messages = {
         "invalid": _("Send an object."),
@@ -61,24 +70,19 @@ class SmallObject(serializers.Field):
 
 
 class AccountNamed(StrictSerializer):
-    """A body without more to say than whose it is."""
+    """A body that may name the account."""
 
-    account = Text(
-        required=False,
-        allow_null=True,
-        max_length=255,
-        help_text="For platform keys: our id or the caller's own.",
-    )
+    account = Text(required=False, allow_null=True, max_length=255, help_text=ACCOUNT_HELP)
 
 
 class AccountQuery(StrictSerializer):
-    """The query of an address that is no list."""
+    """The query of an endpoint that is not a list."""
 
-    account = serializers.CharField(required=False, max_length=255, help_text="Whose; for platform keys.")
+    account = serializers.CharField(required=False, max_length=255, help_text=ACCOUNT_HELP)
 
 
 class ServiceUse(AccountNamed):
-    """A use: which service, how much of it, and on whose behalf."""
+    """A use of a service: the quantities, and the project and member it is attributed to."""
 
     service = Text(max_length=100)
     action = Text(max_length=100, required=False, allow_null=True)
@@ -88,15 +92,24 @@ class ServiceUse(AccountNamed):
     conversation = Text(required=False, allow_null=True)
     member = Text(max_length=100, required=False, allow_null=True)
     metadata = SmallObject(required=False, allow_null=True)
-    own_key = Flag(required=False, help_text="The call was paid with the account's own provider key.")
+    own_key = Flag(required=False, help_text="The use was paid with the account's own provider key.")
 
 
 class EstimateInput(ServiceUse):
-    text = Text(required=False, max_length=200_000, help_text="Instead of token counts, which are estimated.")
+    text = Text(
+        required=False,
+        max_length=200_000,
+        help_text="A text whose token count is estimated; instead of `usage`.",
+    )
 
 
 class ChargeInput(ServiceUse):
-    estimate = Text(required=False, allow_null=True, max_length=1000, help_text="Pins the rate version.")
+    estimate = Text(
+        required=False,
+        allow_null=True,
+        max_length=1000,
+        help_text="Id of an estimate: the charge uses its rate version.",
+    )
 
 
 class BatchItem(ChargeInput):
@@ -104,20 +117,26 @@ class BatchItem(ChargeInput):
 
 
 class BatchInput(AccountNamed):
-    """Items are checked one by one, each on its own; see charges.Batch."""
+    """Uses that are charged independently: an invalid item does not affect the others."""
 
     data = serializers.ListField(  # type: ignore[assignment]
         child=serializers.JSONField(),
         min_length=1,
         max_length=1000,
-        help_text="Uses, each with its idempotency_key.",
+        help_text="Uses, each with its own `idempotency_key`.",
     )
 
 
 class HoldInput(ChargeInput):
-    credits = Credits(required=False, help_text="Instead of the largest expected usage.")
+    credits = Credits(
+        required=False, help_text="Amount to hold; instead of `usage`, the largest expected use."
+    )
     expires_in = WholeNumber(
-        required=False, default=900, min_value=60, max_value=86_400, help_text="Seconds."
+        required=False,
+        default=900,
+        min_value=60,
+        max_value=86_400,
+        help_text="Seconds until the hold expires.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +149,7 @@ class HoldInput(ChargeInput):
 
 class CaptureInput(AccountNamed):
     usage = Quantities(required=False)
-    credits = Credits(required=False, zero_allowed=True, help_text="Instead of usage.")
+    credits = Credits(required=False, zero_allowed=True, help_text="Amount to charge; instead of `usage`.")
     options = SmallObject(required=False, allow_null=True)
     metadata = SmallObject(required=False, allow_null=True)
 
@@ -143,7 +162,7 @@ class CaptureInput(AccountNamed):
 
 
 class ReversalInput(AccountNamed):
-    credits = Credits(required=False, help_text="All that is left of the charge, unless told.")
+    credits = Credits(required=False, help_text="Amount to return. Default: all that is left of the charge.")
     reason = Text(required=False, max_length=500)
 
 
@@ -208,15 +227,15 @@ class ProviderKeyInput(AccountNamed):
 
 @extend_schema_field({"type": "string", "format": "date-time"})
 class Moment(serializers.CharField):
-    """A query's instant; checked like a body's."""
+    """A time in a query, with the same rules as in a body."""
 
     def to_internal_value(self, data: Any) -> Any:
-        # A "+" of a zone's offset arrives as a blank when the client did not escape it.
+        # A "+" that the client did not escape arrives as a space.
         return Instant().run_validation(str(data).replace(" ", "+"))
 
 
 class Span(PageQuery):
-    """A list between two instants: `from` is inside, `to` is not."""
+    """A list of a period: `from` is inclusive, `to` exclusive."""
 
     to = Moment(required=False)
 
@@ -241,3 +260,45 @@ class ChargeQuery(Span):
     conversation = serializers.CharField(required=False, max_length=200)
     member = serializers.CharField(required=False, max_length=100)
     status = serializers.ChoiceField(choices=["charged", "partly_reversed", "reversed"], required=False)
+
+
+def use_of(request: Request, account_id: UUID, body: dict[str, Any]) -> Use:
+    """The use described by a validated ServiceUse. Raises UnknownProject, UnknownMember, Problem (403)."""
+    principal = principal_of(request)
+    project, member = body.get("project"), body.get("member")
+    return Use(
+        account_id=account_id,
+        service=body["service"],
+        action=body.get("action") or "",
+        usage=body.get("usage") or {},
+        options=body.get("options") or {},
+        project_id=projects.live_project_id(account_id, project) if project else None,
+        member_id=_member(principal, account_id, member),
+        api_key_id=None if principal.kind == SESSION else principal.id,
+        conversation=body.get("conversation") or "",
+        metadata=body.get("metadata") or {},
+        own_key=body.get("own_key", False),
+        estimate=body.get("estimate") or "",
+    )
+
+
+def _member(principal: Principal, account_id: UUID, public_id: str | None) -> UUID | None:
+    """The member `public_id`, or the member whose key or session it is.
+
+    Charging for another member requires the scope manage: otherwise a member could evade the own limit.
+    """
+    if not public_id:
+        return principal.member_id
+    member_id = projects.member_id(account_id, public_id)
+    if (
+        member_id != principal.member_id
+        and not principal.is_platform
+        and not principal.may(ApiKey.Scope.MANAGE)
+    ):
+        raise Problem(
+            403,
+            "missing_scope",
+            str(_("This key needs the scope “manage” to charge for another member.")),
+            scope="manage",
+        )
+    return member_id

@@ -1,237 +1,266 @@
-"""What the API answers, as its OpenAPI document tells it. Answers are written by `shapes`; a test holds every
-answer of the suite against these."""
+"""Response bodies of usage's endpoints.
 
-from typing import Any
+Each object is declared once: the endpoint modules build it, mypy checks what they build against the
+declaration, and config.openapi derives the OpenAPI document from it.
+"""
 
-from rest_framework import serializers
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from billing.models import Entry, Grant, Hold
+from core.json_types import CreditsText, TimeText
+from core.problems import ProblemDocument
+from pricing.models import Service as PricedService
+from pricing.rates.quotes import Line, RateVersion
 from usage.models import ChargeReport
 
-KINDS = Grant.Kind.choices
+GrantKind = Annotated[str, Grant.Kind]
+CoveredBy = Annotated[str, Literal["unlimited", "own_key"]]
 
 
-class Amount(serializers.CharField):
-    """Credits in plain decimal notation: "5.5"."""
+class Drawn(TypedDict):
+    """Credits taken from one grant."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(help_text="Credits, plain decimal notation, at most six decimals.", **options)
-
-
-class Problem(serializers.Serializer):
-    """RFC 9457. Some codes carry more members, such as `needed` and `available`."""
-
-    class FieldError(serializers.Serializer):
-        field = serializers.CharField(allow_blank=True)
-        code = serializers.CharField()
-        message = serializers.CharField()
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    request_id = serializers.CharField(allow_blank=True)
-    errors = FieldError(many=True, required=False)  # type: ignore[assignment]
+    grant: str
+    kind: GrantKind
+    credits: CreditsText
 
 
-class RateVersion(serializers.Serializer):
-    version = serializers.CharField()
-    effective_at = serializers.DateTimeField()
+class Report(TypedDict):
+    id: str
+    charge: str
+    status: Annotated[str, ChargeReport.Status]
+    reason: str
+    answer: str
+    created_at: TimeText
+    answered_at: TimeText | None
 
 
-class Line(serializers.Serializer):
-    meter = serializers.CharField()
-    quantity = serializers.JSONField(help_text="A number; a string where it has a fraction.")
-    unit_credits = Amount()
-    per = serializers.IntegerField()
-    multipliers = serializers.DictField(child=Amount())
-    credits = Amount()
-    blocks = serializers.IntegerField(required=False, help_text="Begun blocks, where whole blocks count.")
+class Charge(TypedDict):
+    """A charge: what was used, what it cost and which grants paid."""
+
+    id: str
+    status: Annotated[str, Literal["charged", "partly_reversed", "reversed"]]
+    account: str
+    service: str
+    action: str | None
+    credits: CreditsText
+    created_at: TimeText
+    covered_by: CoveredBy | None
+    uncollected: CreditsText
+    returned: CreditsText
+    drawn: list[Drawn]
+    balance_before: CreditsText
+    balance_after: CreditsText
+    hold: str | None
+    lines: list[Line]
+    rate: RateVersion
+    usage: Any
+    options: Any
+    metadata: Any
+    project: str | None
+    conversation: str | None
+    member: str | None
+    api_key: str | None
+    report: NotRequired[Report | None]
 
 
-class Drawn(serializers.Serializer):
-    grant = serializers.CharField()
-    kind = serializers.ChoiceField(choices=KINDS)
-    credits = Amount()
+class BatchItemOutcome(TypedDict):
+    status: Annotated[int, "201, or the status of `error`."]
+    charge: NotRequired[Charge]
+    error: NotRequired[ProblemDocument]
+    replayed: NotRequired[bool]
 
 
-class Report(serializers.Serializer):
-    id = serializers.CharField()
-    charge = serializers.CharField()
-    status = serializers.ChoiceField(choices=ChargeReport.Status.choices)
-    reason = serializers.CharField()
-    answer = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
-    answered_at = serializers.DateTimeField(allow_null=True)
+class BatchOutcome(TypedDict):
+    data: list[BatchItemOutcome]
 
 
-class Attributed(serializers.Serializer):
-    """What charges and holds both tell."""
+class Returned(TypedDict):
+    """Credits returned to one grant."""
 
-    id = serializers.CharField()
-    account = serializers.CharField()
-    service = serializers.CharField()
-    action = serializers.CharField(allow_null=True)
-    credits = Amount()
-    created_at = serializers.DateTimeField()
-    lines = Line(many=True)
-    rate = RateVersion()
-    usage = serializers.JSONField()
-    options = serializers.JSONField()
-    metadata = serializers.JSONField()
-    drawn = Drawn(many=True)
-    project = serializers.CharField(allow_null=True)
-    conversation = serializers.CharField(allow_null=True)
-    member = serializers.CharField(allow_null=True)
+    grant: str
+    credits: CreditsText
 
 
-class Charge(Attributed):
-    status = serializers.ChoiceField(choices=["charged", "partly_reversed", "reversed"])
-    covered_by = serializers.ChoiceField(choices=["unlimited", "own_key"], allow_null=True)
-    uncollected = Amount()
-    returned = Amount()
-    balance_before = Amount()
-    balance_after = Amount()
-    hold = serializers.CharField(allow_null=True)
-    api_key = serializers.CharField(allow_null=True)
-    report = Report(required=False, allow_null=True)
+class Reversal(TypedDict):
+    id: str
+    charge: str
+    credits: CreditsText
+    returned_to: list[Returned]
+    reason: str
+    balance_after: CreditsText
+    created_at: TimeText
 
 
-class BatchOutcome(serializers.Serializer):
-    class BatchItemOutcome(serializers.Serializer):
-        status = serializers.IntegerField(help_text="201, or the status of `error`.")
-        charge = Charge(required=False)
-        error = Problem(required=False)
-        replayed = serializers.BooleanField(required=False)
+class HoldAnswer(TypedDict):
+    """A hold: credits reserved for a use, until it is captured, released or expires."""
 
-    data = BatchItemOutcome(many=True)  # type: ignore[assignment]
-
-
-class Returned(serializers.Serializer):
-    grant = serializers.CharField()
-    credits = Amount()
-
-
-class Reversal(serializers.Serializer):
-    id = serializers.CharField()
-    charge = serializers.CharField()
-    credits = Amount()
-    returned_to = Returned(many=True)
-    reason = serializers.CharField(allow_blank=True)
-    balance_after = Amount()
-    created_at = serializers.DateTimeField()
-
-
-class HoldAnswer(Attributed):
-    status = serializers.ChoiceField(choices=Hold.Status.choices)
-    expires_at = serializers.DateTimeField()
-    closed_at = serializers.DateTimeField(allow_null=True)
-    charge = serializers.CharField(allow_null=True)
+    id: str
+    status: Annotated[str, Hold.Status]
+    account: str
+    service: str
+    action: str | None
+    credits: CreditsText
+    created_at: TimeText
+    expires_at: TimeText
+    closed_at: TimeText | None
+    charge: str | None
+    lines: list[Line]
+    rate: RateVersion
+    usage: Any
+    options: Any
+    metadata: Any
+    drawn: list[Drawn]
+    project: str | None
+    conversation: str | None
+    member: str | None
 
 
-class BalanceGrant(serializers.Serializer):
-    id = serializers.CharField()
-    kind = serializers.ChoiceField(choices=KINDS)
-    label = serializers.CharField()  # type: ignore[assignment]
-    granted = Amount()
-    remaining = Amount()
-    held = Amount()
-    expires_at = serializers.DateTimeField(allow_null=True)
-    services = serializers.ListField(child=serializers.CharField(), allow_null=True)
+class BalanceGrant(TypedDict):
+    id: str
+    kind: GrantKind
+    label: str
+    granted: CreditsText
+    remaining: CreditsText
+    held: CreditsText
+    expires_at: TimeText | None
+    services: list[str] | None
 
 
 class AnyGrant(BalanceGrant):
-    reason = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
+    """A grant in any state: in force, spent or expired."""
+
+    reason: str
+    created_at: TimeText
 
 
-class Daily(serializers.Serializer):
-    amount = Amount()
-    remaining = Amount()
-    resets_at = serializers.DateTimeField()
+class Daily(TypedDict):
+    """The daily allowance."""
+
+    amount: CreditsText
+    remaining: CreditsText
+    resets_at: TimeText
 
 
-class Balance(serializers.Serializer):
-    account = serializers.CharField()
-    available = Amount()
-    held = Amount()
-    debt = Amount()
-    as_of = serializers.DateTimeField()
-    grants = BalanceGrant(many=True)
-    daily = Daily(allow_null=True)
-    unlimited_services = serializers.ListField(child=serializers.CharField())
-    low = serializers.BooleanField()
+class Balance(TypedDict):
+    account: str
+    available: CreditsText
+    held: CreditsText
+    debt: CreditsText
+    as_of: TimeText
+    grants: list[BalanceGrant]
+    daily: Daily | None
+    unlimited_services: list[str]
+    low: bool
 
 
-class Transaction(serializers.Serializer):
-    id = serializers.CharField()
-    kind = serializers.ChoiceField(choices=Entry.Kind.choices)
-    grant = serializers.CharField()
-    credits = serializers.CharField(help_text="Into the grant, or, with a minus sign, out of it.")
-    grant_after = Amount()
-    balance_after = Amount()
-    charge = serializers.CharField(allow_null=True)
-    hold = serializers.CharField(allow_null=True)
-    reason = serializers.CharField(allow_blank=True)
-    actor = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
+class Transaction(TypedDict):
+    """A ledger entry."""
+
+    id: str
+    kind: Annotated[str, Entry.Kind]
+    grant: str
+    credits: Annotated[str, "Credits into the grant; negative for credits out of it."]
+    grant_after: CreditsText
+    balance_after: CreditsText
+    charge: str | None
+    hold: str | None
+    reason: str
+    actor: str
+    created_at: TimeText
 
 
-class Account(serializers.Serializer):
-    id = serializers.CharField()
-    external_id = serializers.CharField(allow_null=True)
-    name = serializers.CharField(allow_blank=True)
-    kind = serializers.CharField()
-    zone = serializers.CharField()
-    plan = serializers.CharField(allow_null=True)
-    created_at = serializers.DateTimeField()
+class Account(TypedDict):
+    id: str
+    external_id: str | None
+    name: str
+    kind: str
+    zone: str
+    created_at: TimeText
+    plan: str | None
 
 
-class Project(serializers.Serializer):
-    id = serializers.CharField()
-    name = serializers.CharField()
-    daily_limit = serializers.CharField(allow_null=True)
-    archived = serializers.BooleanField()
-    created_at = serializers.DateTimeField()
+class Project(TypedDict):
+    id: str
+    name: str
+    daily_limit: str | None
+    archived: bool
+    created_at: TimeText
 
 
-class ProviderKey(serializers.Serializer):
-    id = serializers.CharField()
-    provider = serializers.CharField()
-    last_four = serializers.CharField()
-    created_at = serializers.DateTimeField()
+class ProviderKey(TypedDict):
+    """A provider key without its secret."""
+
+    id: str
+    provider: str
+    last_four: str
+    created_at: TimeText
 
 
-class UsageSum(serializers.Serializer):
-    start = serializers.DateTimeField(
-        allow_null=True, help_text="Beginning of the interval, if one was asked for."
-    )
-    group = serializers.CharField(
-        allow_null=True, help_text="The service, project, … if a group was asked for."
-    )
-    credits = Amount()
-    charges = serializers.IntegerField()
+class UsageSum(TypedDict):
+    """Use of one interval and group."""
+
+    start: Annotated[TimeText | None, "Start of the interval; null without `interval`."]
+    group: Annotated[str | None, "Value of the `group_by` dimension; null without `group_by`."]
+    credits: CreditsText
+    charges: int
 
 
-class UsageSums(serializers.Serializer):
-    data = UsageSum(many=True)  # type: ignore[assignment]
-    has_more = serializers.BooleanField()
-    next_cursor = serializers.CharField(allow_null=True)
-    total = serializers.DictField()
-    timezone = serializers.CharField()
+class UsageSums(TypedDict):
+    data: list[UsageSum]
+    has_more: bool
+    next_cursor: str | None
+    total: dict[str, Any]
+    timezone: str
 
 
-_lists: dict[type[serializers.Serializer], Any] = {}
+class Band(TypedDict):
+    """A price band: credits up to this quantity."""
+
+    up_to: int | None
+    credits: CreditsText
 
 
-def list_of(item: type[serializers.Serializer]) -> Any:
-    """A list of that item: data, has_more, next_cursor."""
-    if item not in _lists:
-        fields = {
-            "data": item(many=True),
-            "has_more": serializers.BooleanField(),
-            "next_cursor": serializers.CharField(allow_null=True),
-        }
-        _lists[item] = type(f"{item.__name__}List", (serializers.Serializer,), fields)
-    return _lists[item]
+class PriceLine(TypedDict):
+    meter: str
+    credits: CreditsText
+    per: int
+    whole_blocks: bool
+    also: Annotated[list[str], "Meters that may be sent instead."]
+    bands: list[Band]
+
+
+class Service(TypedDict):
+    """A service and its price."""
+
+    key: str
+    name: str
+    kind: Annotated[str, PricedService.Kind]
+    modality: str
+    tags: list[str]
+    tier: str | None
+    speed: str | None
+    usage_class: str | None
+    best_for: str | None
+    providers: list[str]
+    quota: str | None
+    priced: bool
+    cost_of_model: bool
+    lines: list[PriceLine]
+    minimum: CreditsText
+    multiplier: CreditsText
+    options: Any
+    rate: RateVersion | None
+
+
+class Estimate(TypedDict):
+    id: str
+    credits: CreditsText
+    maximum: CreditsText
+    lines: list[Line]
+    rate: RateVersion
+    available: CreditsText
+    sufficient: bool
+    covered_by: CoveredBy | None
+    approximate: bool
+    valid_until: TimeText

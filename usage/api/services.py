@@ -1,9 +1,10 @@
-"""/services and /estimates: what can be charged, and what a use would cost."""
+"""/services and /estimates: services with their prices, and the price of a use before it happens."""
 
 from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,19 +15,19 @@ from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import instant
-from core.pagination import PageQuery, whole
+from core.pagination import Page, PageQuery, whole
 from core.problems import field_problem, not_found
 from pricing import selectors as catalogue
 from pricing.rates import lookup
 from pricing.rates.rate import options_as_json
 from usage import charging, entitlements
-from usage.api import price_responses, request_schemas, response_schemas
+from usage.api import request_schemas, response_schemas
 from usage.api.errors import refusals
-from usage.api.use_parsing import use_of
+from usage.api.request_schemas import use_of
 
 
 class ServiceQuery(PageQuery):
-    """The list is short by nature and comes whole; `limit` cuts it for those who want less."""
+    """Filters of the list of services."""
 
     modality = serializers.CharField(required=False, max_length=30)
     tier = serializers.CharField(required=False, max_length=30)
@@ -35,38 +36,40 @@ class ServiceQuery(PageQuery):
 
 
 class Services(Endpoint):
-    """What can be charged, with its price, in the catalogue's order."""
+    """Services with their prices, in the catalogue's order."""
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[ServiceQuery], responses=response_schemas.list_of(price_responses.Service))
+    @extend_schema(parameters=[ServiceQuery], responses=Page[response_schemas.Service])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, ServiceQuery)
-        _require_own(request, query)
-        told = {name: query[name] for name in ("modality", "tier", "tag", "kind") if name in query}
-        found = catalogue.services(now=self.now, **told)
+        _check_account(request, query)
+        filters = {name: query[name] for name in ("modality", "tier", "tag", "kind") if name in query}
+        found = catalogue.services(now=self.now, **filters)
         return json_body.answer(_page_of(found, query))
 
 
 class OneService(Endpoint):
+    """One service with its price."""
+
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=price_responses.Service)
+    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
-        _require_own(request, query_of(request, request_schemas.AccountQuery))
+        _check_account(request, query_of(request, request_schemas.AccountQuery))
         try:
             found = catalogue.service_by_key(service, self.now)
         except lookup.UnknownService as error:
             raise not_found(str(error), code=error.code) from error
-        return json_body.answer(_shape(found))
+        return json_body.answer(_service(found))
 
 
 class Estimates(Endpoint):
-    """What a use would cost; changes nothing."""
+    """Price a use without charging it."""
 
     scopes = {"POST": "read"}
 
-    @extend_schema(request=request_schemas.EstimateInput, responses=price_responses.Estimate)
+    @extend_schema(request=request_schemas.EstimateInput, responses=response_schemas.Estimate)
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.EstimateInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
@@ -80,46 +83,49 @@ class Estimates(Endpoint):
         quote = estimate.quote
         credits = Decimal(0) if covered else quote.credits
         available = Decimal(0) if balance.debt else balance.spendable_on(quote.covers)
-        return json_body.answer(
-            {
-                "id": estimate.id,
-                "credits": plain(credits),
-                "maximum": plain(Decimal(0) if covered else quote.maximum),
-                "lines": quote.lines_as_json(),
-                "rate": quote.rate_as_json(),
-                "available": plain(available),
-                "sufficient": available >= credits,
-                "covered_by": covered,
-                "approximate": quote.approximate,
-                "valid_until": instant(estimate.valid_until),
-            }
-        )
+        answer: response_schemas.Estimate = {
+            "id": estimate.id,
+            "credits": plain(credits),
+            "maximum": plain(Decimal(0) if covered else quote.maximum),
+            "lines": quote.lines_as_json(),
+            "rate": quote.rate_as_json(),
+            "available": plain(available),
+            "sufficient": available >= credits,
+            "covered_by": covered,
+            "approximate": quote.approximate,
+            "valid_until": instant(estimate.valid_until),
+        }
+        return json_body.answer(answer)
 
 
-def _require_own(request: Request, query: dict[str, Any]) -> None:
-    """What is sold is the same for all; an account that is named must be one's own all the same."""
+def _check_account(request: Request, query: dict[str, Any]) -> None:
+    """Services are the same for all accounts, but the caller must have access to the account it names."""
     if "account" in query:
         account_of(request)
 
 
-def _page_of(found: list[catalogue.PricedService], query: dict[str, Any]) -> dict[str, Any]:
-    """A page of the list: the cursor is the key of the last service seen."""
+def _page_of(found: list[catalogue.PricedService], query: dict[str, Any]) -> Page[response_schemas.Service]:
+    """A page of the list. The cursor is the key of the last service of the page before."""
     keys = [service.facts.key for service in found]
     begin = 0
     if "cursor" in query:
         if query["cursor"] not in keys:
-            raise field_problem("cursor", "invalid_cursor", "This is no cursor of this list.")
+            raise field_problem(
+                "cursor",
+                "invalid_cursor",
+                _("The cursor is not valid for this list. Start again without a cursor."),
+            )
         begin = keys.index(query["cursor"]) + 1
     limit = query["limit"]
     shown = found[begin : begin + limit]
     more = begin + limit < len(found)
-    answer = whole([_shape(service) for service in shown])
+    answer = whole([_service(service) for service in shown])
     if more:
-        answer |= {"has_more": True, "next_cursor": shown[-1].facts.key}
+        answer["has_more"], answer["next_cursor"] = True, shown[-1].facts.key
     return answer
 
 
-def _shape(service: catalogue.PricedService) -> dict[str, Any]:
+def _service(service: catalogue.PricedService) -> response_schemas.Service:
     facts, rate = service.facts, service.rate
     return {
         "key": facts.key,

@@ -6,7 +6,6 @@ idempotency key, so that they are returned once; the answer, the credits and the
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -17,9 +16,7 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Charge
 from billing.notifications import emails
-from core import ids
 from core.amounts import plain
-from core.fields import instant, instant_or_none
 from usage import selectors
 from usage.models import ChargeReport
 
@@ -120,22 +117,3 @@ def of(charge: Charge) -> QuerySet[ChargeReport]:
 def newest(charge: Charge) -> ChargeReport | None:
     """The latest report of a charge, or None."""
     return next(iter(of(charge)[:1]), None)
-
-
-def latest_as_json(charge: Charge) -> dict[str, Any] | None:
-    """The latest report of a charge in the API's format, or None."""
-    report = newest(charge)
-    return None if report is None else as_json(report)
-
-
-def as_json(report: ChargeReport) -> dict[str, Any]:
-    """The report in the API's format."""
-    return {
-        "id": report.public_id,
-        "charge": ids.public_id(prefix=Charge.PREFIX, value=report.charge_id),
-        "status": report.status,
-        "reason": report.reason,
-        "answer": report.answer,
-        "created_at": instant(report.created_at),
-        "answered_at": instant_or_none(report.answered_at),
-    }
