@@ -116,7 +116,7 @@ class RefundRequests(Endpoint):
         def ask() -> tuple[int, dict[str, Any]]:
             user = request.user if isinstance(request.user, User) else None
             with refusals():
-                made = requests.create(purchase=row, user=user, wish=body.get("reason", ""), now=self.now)
+                made = requests.create(purchase=row, user=user, message=body.get("reason", ""), now=self.now)
             return 201, serializers.refund(made)
 
         if idempotency.HEADER not in request.headers:

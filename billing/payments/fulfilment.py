@@ -178,12 +178,12 @@ def _mismatch(purchase: Purchase, payment: Payment) -> str:
     """Why this payment cannot belong to this purchase; empty when it can."""
     if payment.currency != purchase.currency or payment.amount != purchase.amount:
         return _(
-            "Paid %(paid)s %(paid_currency)s, expected %(ordered)s %(ordered_currency)s (minor units)"
+            "Paid %(paid)s %(paid_currency)s, expected %(expected)s %(expected_currency)s (minor units)"
         ) % {
             "paid": payment.amount,
             "paid_currency": payment.currency.upper(),
-            "ordered": purchase.amount,
-            "ordered_currency": purchase.currency.upper(),
+            "expected": purchase.amount,
+            "expected_currency": purchase.currency.upper(),
         }
     if payment.account and payment.account != purchase.account.public_id:
         return _("The payment belongs to another account: %(account)s") % {"account": payment.account}

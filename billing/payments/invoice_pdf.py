@@ -52,16 +52,16 @@ def _head(page: FPDF, purchase: Purchase) -> None:
 
 
 def _lines(page: FPDF, purchase: Purchase) -> None:
-    rows = [(purchase.label, money(purchase.list_amount, purchase.currency))]
+    lines = [(purchase.label, money(purchase.list_amount, purchase.currency))]
     if purchase.amount != purchase.list_amount:
-        off = purchase.amount - purchase.list_amount
+        discount = purchase.amount - purchase.list_amount
         name = purchase.promotion_code or _("Sale")
-        rows.append((_("Discount (%(name)s)") % {"name": name}, money(off, purchase.currency)))
-    rows.append((_("Total"), money(purchase.amount, purchase.currency)))
+        lines.append((_("Discount (%(name)s)") % {"name": name}, money(discount, purchase.currency)))
+    lines.append((_("Total"), money(purchase.amount, purchase.currency)))
     if purchase.refunded:
-        rows.append((_("Refunded"), money(-purchase.refunded, purchase.currency)))
-    for number, (name, amount) in enumerate(rows):
-        page.set_font("Helvetica", "B" if number == len(rows) - 1 else "", 10)
+        lines.append((_("Refunded"), money(-purchase.refunded, purchase.currency)))
+    for number, (name, amount) in enumerate(lines):
+        page.set_font("Helvetica", "B" if number == len(lines) - 1 else "", 10)
         page.cell(120, 8, _text(name), border="B")
         page.cell(0, 8, _text(amount), border="B", align="R", **_NEXT)
 

@@ -86,8 +86,8 @@ def amount_for(purchase: Purchase, credits: Decimal) -> int:
     return min(minor_units.payable(int(share), purchase.currency), purchase.amount - purchase.refunded)
 
 
-def create(*, purchase: Purchase, user: User | None, wish: str, now: datetime) -> Refund:
-    """Request a refund; `wish` is the buyer's message. Raises RefundRefused."""
+def create(*, purchase: Purchase, user: User | None, message: str, now: datetime) -> Refund:
+    """Request a refund; `message` is what the buyer wrote. Raises RefundRefused."""
     with transaction.atomic():
         purchase = fulfilment.lock_purchase(purchase.pk)
         offer = refundable(purchase, now)
@@ -97,7 +97,7 @@ def create(*, purchase: Purchase, user: User | None, wish: str, now: datetime) -
             amount=offer.amount,
             currency=purchase.currency,
             credits=offer.credits,
-            wish=wish[:1000],
+            wish=message[:1000],
             requested_by=user,
             created_at=now,
         )

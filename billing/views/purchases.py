@@ -80,7 +80,7 @@ def refund(request: AccountRequest, public_id: str) -> HttpResponse:
         form = RefundForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             wish = form.cleaned_data["wish"]
-            requests.create(purchase=found, user=request.user, wish=wish, now=now)
+            requests.create(purchase=found, user=request.user, message=wish, now=now)
             messages.success(request, _("Refund requested. We will answer by e-mail."))
             return redirect("purchase", found.public_id)
     except requests.RefundRefused as refusal:

@@ -1,7 +1,4 @@
-"""The stage of billing's tests: the real gateway and SDK talk to the sandbox inside this process.
-
-Deliveries need commits, which most tests do not make: `events()` hands over what Stripe would have sent.
-"""
+"""Fixtures of the tests of billing: an account, purchases, payments and events of the Stripe sandbox."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -9,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import stripe
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -18,9 +14,9 @@ from billing.models import Purchase, StripeEvent
 from billing.purchases import checkout, create
 from billing.subscriptions import plan_terms
 from billing.webhooks import events as stripe_events
-from tests.sandbox.conftest import BASE, Buyer, InProcess
+from tests.billing import stripe_sandbox
+from tests.sandbox.conftest import Buyer
 
-SITE = "http://127.0.0.1"
 PAYS = "4242 4242 4242 4242"
 DECLINES = "4000 0000 0000 0002"
 
@@ -33,14 +29,9 @@ def no_terms_remembered() -> Iterator[None]:
 
 @pytest.fixture
 def stripe_world(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Stripe's API v1 as a test sees it; the gateway speaks to the same sandbox."""
-    settings.SITE_URL = SITE
-    settings.STRIPE_API_BASE = BASE
-    client = stripe.StripeClient(
-        "sk_test_sandbox", base_addresses={"api": BASE}, http_client=InProcess(), max_network_retries=0
-    )
-    monkeypatch.setattr(stripe_gateway, "_client", lambda *_: client)
-    return client.v1
+    """Stripe's API v1; the gateway talks to the same sandbox."""
+    stripe_sandbox.connect(settings, monkeypatch)
+    return stripe_sandbox.api()
 
 
 @pytest.fixture
@@ -50,13 +41,13 @@ def account(alice: User) -> Account:
 
 @pytest.fixture
 def balance(account: Account) -> Callable[[], Decimal]:
-    """What alice has now, top-ups included."""
+    """Alice's total balance now."""
     return lambda: ledger.balance(account.pk, timezone.now()).total
 
 
 @pytest.fixture
 def order(stripe_world: Any, account: Account, alice: User) -> Callable[..., Purchase]:
-    """An order of a pack that has its payment page: `order("small")`."""
+    """A purchase of a pack with its payment page: `order("small")`."""
 
     def make(pack: str | None = None, *, key: str = "order-1", quantity: int = 1, code: str = "") -> Purchase:
         purchase = create.pack_purchase(
@@ -84,17 +75,17 @@ def smallest_pack() -> str:
 
 @pytest.fixture
 def pay() -> Callable[..., Any]:
-    """Pay an order on Stripe's page: `pay(purchase)`, `pay(purchase, DECLINES)`."""
+    """Pay a purchase on Stripe's page: `pay(purchase)`, `pay(purchase, DECLINES)`."""
 
-    def at(purchase: Purchase, number: str = PAYS, **fields: str) -> Any:
+    def submit(purchase: Purchase, number: str = PAYS, **fields: str) -> Any:
         return Buyer().pay(purchase.checkout_url, number, **fields)
 
-    return at
+    return submit
 
 
 @pytest.fixture
 def paid(order: Callable[..., Purchase], pay: Callable[..., Any]) -> Callable[..., Purchase]:
-    """A pack that alice has paid for and that is credited."""
+    """A paid and credited purchase of alice."""
 
     def make(pack: str | None = None, **more: Any) -> Purchase:
         purchase = order(pack, **more)
@@ -106,7 +97,7 @@ def paid(order: Callable[..., Purchase], pay: Callable[..., Any]) -> Callable[..
 
 @pytest.fixture
 def events(stripe_world: Any) -> Callable[..., list[dict[str, Any]]]:
-    """What Stripe has to tell, oldest first: `events()`, `events("checkout.session.completed")`."""
+    """Stripe's events, oldest first: `events()`, `events("checkout.session.completed")`."""
 
     def read(*types: str) -> list[dict[str, Any]]:
         found = [stripe_gateway.to_plain(event) for event in stripe_world.events.list({"limit": 100}).data]
@@ -117,13 +108,13 @@ def events(stripe_world: Any) -> Callable[..., list[dict[str, Any]]]:
 
 @pytest.fixture
 def tell(stripe_world: Any) -> Callable[..., StripeEvent]:
-    """Let an event arrive and be applied."""
+    """Store and process an event."""
 
-    def arrive(event: dict[str, Any]) -> StripeEvent:
-        row = stripe_events.store(event, timezone.now(), source="webhook")
-        return stripe_events.process(row.pk, timezone.now())
+    def receive(event: dict[str, Any]) -> StripeEvent:
+        stored = stripe_events.store(event, timezone.now(), source="webhook")
+        return stripe_events.process(stored.pk, timezone.now())
 
-    return arrive
+    return receive
 
 
 @pytest.fixture

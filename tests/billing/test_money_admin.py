@@ -28,7 +28,7 @@ def asked(paid: Callable[..., Purchase]) -> Refund:
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
     catalogue_cache.changed()
-    return requests.create(purchase=paid(), user=None, wish="too many", now=timezone.now())
+    return requests.create(purchase=paid(), user=None, message="too many", now=timezone.now())
 
 
 @pytest.mark.requirement("APIN-10", "CORE-07")

@@ -141,7 +141,7 @@ class History:
             return
         purchase, now = paid[which % len(paid)], self.bank.now
         try:
-            asked = requests.create(purchase=purchase, user=None, wish="", now=now)
+            asked = requests.create(purchase=purchase, user=None, message="", now=now)
         except requests.RefundRefused:
             return
         assert self.model.approve(asked.public_id, self.model.purchases[purchase.public_id])

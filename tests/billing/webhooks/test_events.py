@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from accounts.models import Account
 from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Refund, StripeEvent
-from tests.billing.test_webhook import SECRET, knock
+from tests.billing.webhooks.delivery import SECRET, deliver
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ def about(thing: dict[str, Any], type: str, number: int = 1, **facts: Any) -> di
 @pytest.mark.fault("P8")
 @pytest.mark.parametrize(("age", "status"), [(0, 200), (295, 200), (301, 400), (86_400, 400)])
 def test_a_signature_is_good_for_three_hundred_seconds(completed: Any, age: int, status: int) -> None:
-    assert knock(completed, age=age).status_code == status
+    assert deliver(completed, age_seconds=age).status_code == status
 
 
 @pytest.mark.fault("P9")
@@ -60,7 +60,7 @@ def test_a_live_site_refuses_test_events_and_other_accounts_and_says_so_as_an_al
     settings.STRIPE_SECRET_KEY, settings.STRIPE_ACCOUNT = "sk_live_x", "acct_ours"
     with capture_logs() as logs:
         for event in (completed, {**completed, "livemode": True, "account": "acct_theirs"}):
-            assert knock(event).status_code == 400
+            assert deliver(event).status_code == 400
     refused = [log for log in logs if log["event"] == "stripe_event_refused"]
     assert [log["alert"] for log in refused] == [True, True]
     assert not StripeEvent.objects.exists()
@@ -77,10 +77,10 @@ def test_a_live_site_refuses_test_events_and_other_accounts_and_says_so_as_an_al
     ids=str,
 )
 def test_another_sum_than_was_ordered_waits_for_staff_and_stays_so(completed: Any, facts: Any) -> None:
-    assert knock(changed(completed, **facts)).status_code == 200
+    assert deliver(changed(completed, **facts)).status_code == 200
 
     assert Purchase.objects.get().status == Purchase.Status.QUARANTINED
-    assert knock(completed).status_code == 200  # the right sum, afterwards: staff are looking at it already
+    assert deliver(completed).status_code == 200  # the right sum, afterwards: staff are looking at it already
     assert Purchase.objects.get().status == Purchase.Status.QUARANTINED
     assert not Grant.objects.filter(kind="top_up").exists()
 
@@ -90,7 +90,7 @@ def test_a_page_of_one_order_cannot_pay_that_of_another_account(completed: Any, 
     theirs = Account.objects.get(person=charlie).public_id
     facts = {"metadata": {**completed["data"]["object"]["metadata"], "account": theirs}}
 
-    assert knock(changed(completed, **facts)).status_code == 200
+    assert deliver(changed(completed, **facts)).status_code == 200
 
     assert StripeEvent.objects.get().state == StripeEvent.State.QUARANTINED
     assert not Grant.objects.filter(kind="top_up").exists()
@@ -100,11 +100,11 @@ def test_a_page_of_one_order_cannot_pay_that_of_another_account(completed: Any, 
 def test_money_that_went_back_of_a_quarantined_payment_is_noted_for_staff(
     completed: Any, stripe_world: Any
 ) -> None:
-    knock(changed(completed, amount_total=1))
+    deliver(changed(completed, amount_total=1))
     payment = completed["data"]["object"]["payment_intent"]
     refund = stripe_gateway.to_plain(stripe_world.refunds.create({"payment_intent": payment}))
 
-    assert knock(about(refund, "refund.created")).status_code == 200
+    assert deliver(about(refund, "refund.created")).status_code == 200
 
     purchase = Purchase.objects.get()
     assert (purchase.status, purchase.refunded) == (Purchase.Status.QUARANTINED, 0)
@@ -121,7 +121,7 @@ def test_late_news_of_money_under_way_never_takes_a_paid_order_back(completed: A
     arrived = changed(completed, 4, "checkout.session.async_payment_succeeded")
     failed = changed(completed, 5, "checkout.session.async_payment_failed", payment_status="unpaid")
 
-    assert [knock(event).status_code for event in (unpaid, arrived, failed, unpaid)] == [200] * 4
+    assert [deliver(event).status_code for event in (unpaid, arrived, failed, unpaid)] == [200] * 4
 
     assert Purchase.objects.get().status == Purchase.Status.PAID
     assert Mail.objects.filter(template="payment_failed").count() == 0
@@ -143,16 +143,16 @@ def test_totals_of_a_charge_count_as_differences_each_once_in_any_order(
     told = [about(charge, "charge.refunded", n, amount_refunded=n) for n in (quarter, half)]
 
     for event in (told[1], told[0], told[1], {**told[0], "id": "evt_again"}):
-        assert knock(event).status_code == 200
+        assert deliver(event).status_code == 200
 
     purchase.refresh_from_db()
     assert purchase.refunded == half
     assert balance() == full - purchase.credits / 2
     part = {"id": "re_part", "payment_intent": purchase.stripe_payment_id, "amount": quarter}
-    knock(about(part, "refund.created", status="succeeded"))  # one of those that the total told of
+    deliver(about(part, "refund.created", status="succeeded"))  # one of those that the total told of
     purchase.refresh_from_db()
     assert purchase.refunded == half
-    knock(about(part, "refund.failed", status="failed"))
+    deliver(about(part, "refund.failed", status="failed"))
     purchase.refresh_from_db()
     assert purchase.refunded == half - quarter
     assert balance() == full - purchase.credits / 4
@@ -167,7 +167,7 @@ def test_a_failed_refund_that_is_heard_of_before_its_beginning_takes_nothing(
     refund = {"id": "re_x", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
 
     for number, (kind, status) in enumerate((("failed", "failed"), ("created", "succeeded"))):
-        assert knock(about(refund, f"refund.{kind}", number, status=status)).status_code == 200
+        assert deliver(about(refund, f"refund.{kind}", number, status=status)).status_code == 200
 
     purchase.refresh_from_db()
     assert (balance(), purchase.refunded) == (full, 0)
@@ -182,13 +182,13 @@ def test_money_that_goes_back_before_its_payment_is_known_is_not_forgotten(
     payment = completed["data"]["object"]["payment_intent"]
     if news == "refund":
         refund = stripe_gateway.to_plain(stripe_world.refunds.create({"payment_intent": payment}))
-        knock(about(refund, "refund.created"))
+        deliver(about(refund, "refund.created"))
     else:
         amount = completed["data"]["object"]["amount_total"]
         facts = {"id": "du_x", "payment_intent": payment, "amount": amount, "currency": "usd"}
-        knock(about(facts, "charge.dispute.created", status="needs_response"))
+        deliver(about(facts, "charge.dispute.created", status="needs_response"))
 
-    knock(completed)
+    deliver(completed)
 
     assert Purchase.objects.get().status == Purchase.Status.PAID
     assert balance() == before
@@ -208,7 +208,7 @@ def test_a_dispute_that_is_won_returns_nothing_of_what_was_refunded(
     won = about({"id": "du_x", **common}, "charge.dispute.closed", status="won")
 
     for event in ([dispute, refund] if dispute_first else [refund, dispute]) + [won, won]:
-        assert knock(event).status_code == 200
+        assert deliver(event).status_code == 200
 
     assert balance() == full - purchase.credits
     assert ledger.balance(account.pk, timezone.now()).debt == 0
@@ -228,7 +228,7 @@ def test_refunds_and_disputes_that_name_only_their_charge_are_asked_for_afresh(
     )
     old = {name: fact for name, fact in refund.items() if name != "payment_intent"}
 
-    assert knock(about(old, "charge.refund.updated")).status_code == 200
+    assert deliver(about(old, "charge.refund.updated")).status_code == 200
 
     purchase.refresh_from_db()
     assert purchase.refunded == 1 and balance() < full
@@ -256,7 +256,7 @@ def test_what_nobody_understands_waits_for_a_person_and_moves_nothing(
     event = about({}, type)
     event["data"]["object"] = thing
 
-    assert knock(event).status_code == 200
+    assert deliver(event).status_code == 200
 
     assert StripeEvent.objects.get(stripe_id=event["id"]).state == StripeEvent.State.QUARANTINED
     assert balance() == full
@@ -265,5 +265,5 @@ def test_what_nobody_understands_waits_for_a_person_and_moves_nothing(
 @pytest.mark.fault("P8")
 def test_the_door_is_shut_while_no_secret_is_set(completed: Any, settings: Any) -> None:
     settings.STRIPE_WEBHOOK_SECRETS = []
-    assert knock(completed, secret=SECRET).status_code == 400
-    assert knock(completed, secret="").status_code == 400
+    assert deliver(completed, secret=SECRET).status_code == 400
+    assert deliver(completed, secret="").status_code == 400

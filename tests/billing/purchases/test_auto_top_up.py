@@ -15,7 +15,8 @@ from billing import ledger, selectors, stripe_gateway
 from billing.models import AutoTopUp, Mail, Purchase
 from billing.payments import cards
 from billing.purchases import auto_top_up
-from tests.billing.conftest import SITE, smallest_pack
+from tests.billing.conftest import smallest_pack
+from tests.billing.stripe_sandbox import SITE
 from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db

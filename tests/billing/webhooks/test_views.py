@@ -1,9 +1,5 @@
 """The door that Stripe knocks at: who gets in, and what an answer promises."""
 
-import hashlib
-import hmac
-import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,22 +11,9 @@ from structlog.testing import capture_logs
 from billing import ledger, stripe_gateway
 from billing.models import Grant, Purchase, StripeEvent
 from billing.payments import fulfilment
+from tests.billing.webhooks.delivery import SECRET, deliver
 
 pytestmark = pytest.mark.django_db
-SECRET = "whsec_sandbox"
-
-
-def knock(event: dict[str, Any] | bytes, *, secret: str = SECRET, age: int = 0) -> Any:
-    payload = event if isinstance(event, bytes) else json.dumps(event).encode()
-    stamp = int(time.time()) - age
-    signed = hmac.new(secret.encode(), f"{stamp}.".encode() + payload, hashlib.sha256).hexdigest()
-    browser = Client(enforce_csrf_checks=True, raise_request_exception=False)
-    return browser.post(
-        "/stripe/webhook/",
-        payload,
-        content_type="application/json",
-        headers={"Stripe-Signature": f"t={stamp},v1={signed}"},
-    )
 
 
 @pytest.fixture
@@ -44,7 +27,7 @@ def completed(
 
 
 def test_it_credits_and_answers_2xx(completed: dict[str, Any]) -> None:
-    assert knock(completed).status_code == 200
+    assert deliver(completed).status_code == 200
 
     assert Purchase.objects.get().status == Purchase.Status.PAID
     assert StripeEvent.objects.get().state == StripeEvent.State.DONE
@@ -56,26 +39,26 @@ def test_it_refuses_a_bad_signature_and_an_old_one_and_takes_both_secrets_while_
 ) -> None:
     settings.STRIPE_WEBHOOK_SECRETS = ["whsec_new", SECRET]
 
-    assert knock(completed, secret="whsec_wrong").status_code == 400
-    assert knock(completed, age=302).status_code == 400
+    assert deliver(completed, secret="whsec_wrong").status_code == 400
+    assert deliver(completed, age_seconds=302).status_code == 400
     assert Client().post("/stripe/webhook/", completed, content_type="application/json").status_code == 400
     assert not StripeEvent.objects.exists()
-    assert knock(completed).status_code == 200
-    assert knock({**completed, "id": "evt_2"}, secret="whsec_new").status_code == 200
+    assert deliver(completed).status_code == 200
+    assert deliver({**completed, "id": "evt_2"}, secret="whsec_new").status_code == 200
 
 
 @pytest.mark.fault("P9")
 def test_it_refuses_live_events_on_a_test_site_and_those_of_another_stripe_account(
     completed: dict[str, Any],
 ) -> None:
-    assert knock({**completed, "livemode": True}).status_code == 400
-    assert knock({**completed, "account": "acct_somebody_else"}).status_code == 400
+    assert deliver({**completed, "livemode": True}).status_code == 400
+    assert deliver({**completed, "account": "acct_somebody_else"}).status_code == 400
     assert not StripeEvent.objects.exists()
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"id": 1}', b"\xff\xfe", b"[" * 100_000])
 def test_it_refuses_what_is_no_event(body: bytes) -> None:
-    assert knock(body).status_code == 400
+    assert deliver(body).status_code == 400
 
 
 @pytest.mark.fault("P3")
@@ -87,11 +70,11 @@ def test_a_failing_database_makes_stripe_come_again_and_the_retry_credits(
 
     with monkeypatch.context() as patch:
         patch.setattr(fulfilment.ledger, "grant", breaks)
-        assert knock(completed).status_code == 500
+        assert deliver(completed).status_code == 500
     assert StripeEvent.objects.get().state == StripeEvent.State.FAILED
     assert not Grant.objects.filter(kind="top_up").exists()
 
-    assert knock(completed).status_code == 200
+    assert deliver(completed).status_code == 200
 
     assert StripeEvent.objects.get().state == StripeEvent.State.DONE
     assert Grant.objects.filter(kind="top_up").count() == 1
@@ -104,14 +87,14 @@ def test_a_shape_that_nobody_understands_waits_for_a_person_and_is_not_half_appl
 ) -> None:
     completed["data"]["object"]["amount_total"] = {"value": "10.00"}
 
-    assert knock(completed).status_code == 200  # coming again would not help
+    assert deliver(completed).status_code == 200  # coming again would not help
 
     assert StripeEvent.objects.get().state == StripeEvent.State.QUARANTINED
     assert Purchase.objects.get().status == Purchase.Status.CREATED
 
 
 def test_events_that_do_not_concern_us_are_kept_and_answered(completed: dict[str, Any]) -> None:
-    assert knock({**completed, "type": "product.created"}).status_code == 200
+    assert deliver({**completed, "type": "product.created"}).status_code == 200
     assert StripeEvent.objects.get().state == StripeEvent.State.IGNORED
 
 
@@ -124,14 +107,14 @@ def test_a_programming_error_is_alerted_and_the_event_is_applied_when_it_is_sent
 
     with monkeypatch.context() as patch, capture_logs() as logs:
         patch.setattr(fulfilment.invoices, "assign_number", fail)
-        assert knock(completed).status_code == 500
+        assert deliver(completed).status_code == 500
     event = StripeEvent.objects.get()
     assert (event.state, event.trouble) == (StripeEvent.State.FAILED, f"{type(error).__name__}: {error}")
     assert event.next_try_at is not None
     assert [log["alert"] for log in logs if log["event"] == "stripe_event_failed"] == [True]
     assert not Grant.objects.filter(kind="top_up").exists()
 
-    assert knock(completed).status_code == 200
+    assert deliver(completed).status_code == 200
 
     assert StripeEvent.objects.get().state == StripeEvent.State.DONE
     assert Purchase.objects.get().status == Purchase.Status.PAID
@@ -145,7 +128,7 @@ def test_an_outage_of_stripe_is_retried_without_an_alert(
 
     monkeypatch.setattr(fulfilment.invoices, "assign_number", fail)
     with capture_logs() as logs:
-        assert knock(completed).status_code == 500
+        assert deliver(completed).status_code == 500
 
     assert StripeEvent.objects.get().state == StripeEvent.State.FAILED
     assert [log["alert"] for log in logs if log["event"] == "stripe_event_failed"] == [False]

@@ -122,7 +122,7 @@ def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
     assert stripe_gateway.retrieve_payment_intent(str(purchase.stripe_payment_id))["amount_received"] == price
     page = signed_in(alice).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
     assert shown in page
-    asked = requests.create(purchase=purchase, user=alice, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=alice, message="", now=timezone.now())
     assert requests.approve(asked, actor="staff", reason="", now=timezone.now()).status == "done"
     [back] = stripe_world.refunds.list({}).data
     assert (back.amount, back.currency) == (price, currency)

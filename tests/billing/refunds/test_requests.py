@@ -53,7 +53,7 @@ def test_unspent_credits_are_refunded_and_leave_the_balance_at_the_approval(
     purchase = paid()
     half = purchase.credits / 2
     spend(half)
-    asked = requests.create(purchase=purchase, user=purchase.buyer, wish="too many", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=purchase.buyer, message="too many", now=timezone.now())
     assert asked.amount == purchase.amount // 2
     assert balance() == half
 
@@ -70,7 +70,7 @@ def test_what_is_spent_after_the_request_is_not_refunded(
     window: None, paid: Callable[..., Purchase], spend: Callable[[Decimal], Any]
 ) -> None:
     purchase = paid()
-    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=None, message="", now=timezone.now())
     spend(purchase.credits * 3 / 4)
 
     done = requests.approve(asked, actor="staff", reason="", now=timezone.now())
@@ -86,16 +86,16 @@ def test_the_thirty_first_day_is_refused(
     assert requests.refundable(purchase, later(days=29, hours=23)).amount == purchase.amount
 
     with pytest.raises(requests.RefundRefused) as refusal:
-        requests.create(purchase=purchase, user=None, wish="", now=later(days=30, seconds=5))
+        requests.create(purchase=purchase, user=None, message="", now=later(days=30, seconds=5))
     assert refusal.value.code == "window_over"
 
 
 def test_a_request_stands_once_and_is_decided_once(window: None, paid: Callable[..., Purchase]) -> None:
     purchase = paid()
-    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=None, message="", now=timezone.now())
 
     with pytest.raises(requests.RefundRefused):
-        requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
+        requests.create(purchase=purchase, user=None, message="", now=timezone.now())
     requests.refuse(asked, actor="staff", reason="No.", now=timezone.now())
     with pytest.raises(requests.RefundRefused):
         requests.approve(asked, actor="staff", reason="", now=timezone.now())
@@ -159,7 +159,7 @@ def test_a_refund_that_fails_at_the_bank_brings_the_credits_back(
 ) -> None:
     purchase = paid()
     full = balance()
-    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=None, message="", now=timezone.now())
     done = requests.approve(asked, actor="staff", reason="", now=timezone.now())
     assert balance() == full - purchase.credits
     news = {
@@ -182,7 +182,7 @@ def test_stripe_being_down_at_the_approval_sends_the_refund_later(
     window: None, paid: Callable[..., Purchase], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     purchase = paid()
-    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=None, message="", now=timezone.now())
 
     def down(**_: Any) -> None:
         raise stripe_gateway.StripeUnavailable("timed out")

@@ -224,7 +224,7 @@ def test_a_run_that_dies_after_any_of_its_questions_is_finished_by_the_next(
         start = ledger.balance(account.pk, timezone.now()).total
         unheard, refunded = bought(account, "unheard"), bought(account, "refunded")
         checkout.refresh_from_stripe(refunded, timezone.now())
-        asked = requests.create(purchase=refunded, user=None, wish="", now=timezone.now())
+        asked = requests.create(purchase=refunded, user=None, message="", now=timezone.now())
         with monkeypatch.context() as patch:
             patch.setattr(requests, "send", lambda refund, _now: refund)
             requests.approve(asked, actor="staff", reason="", now=timezone.now())
@@ -287,7 +287,7 @@ def test_an_answer_that_decides_nothing_leaves_a_refund_to_be_sent_again(
     row.save(update_fields=["policies"])
     catalogue_cache.changed()
     purchase = paid()
-    asked = requests.create(purchase=purchase, user=None, wish="", now=timezone.now())
+    asked = requests.create(purchase=purchase, user=None, message="", now=timezone.now())
     real = stripe_gateway._client("", "")
 
     class Lost:

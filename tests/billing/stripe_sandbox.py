@@ -1,0 +1,37 @@
+"""Stripe in billing's tests: the real gateway and SDK talk to the sandbox inside this process.
+
+Invariant: every call of the gateway builds its own client, so that threads and forked processes share none.
+"""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from billing import stripe_gateway
+from tests.sandbox.conftest import BASE, InProcess
+
+SITE = "http://127.0.0.1"
+
+
+def connect(settings: Any, monkeypatch: pytest.MonkeyPatch, transport: type[InProcess] = InProcess) -> None:
+    """Let the gateway talk to the sandbox. Webhooks are not delivered; tests pass events on themselves."""
+    settings.SITE_URL, settings.STRIPE_API_BASE = SITE, BASE
+
+    def client(*_: str) -> stripe.StripeClient:
+        return stripe.StripeClient(
+            "sk_test_sandbox", base_addresses={"api": BASE}, http_client=transport(), max_network_retries=0
+        )
+
+    monkeypatch.setattr(stripe_gateway, "_client", client)
+    monkeypatch.setattr("sandbox.objects.deliveries.send_soon", lambda *_, **__: None)
+
+
+def api() -> Any:
+    """Stripe's API v1, as the gateway sees it."""
+    return stripe_gateway._client("", "").v1
+
+
+def plain(stripe_object: Any) -> dict[str, Any]:
+    """An object of the SDK as the plain JSON that a webhook would carry."""
+    return stripe_gateway.to_plain(stripe_object)
