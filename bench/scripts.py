@@ -24,13 +24,17 @@ select nextval('billing_entry_id_seq'), w.account_id, w.seq, 'charge', g.id, -0.
   c.id, '', '', now(), '\\x{"00" * 32}'::bytea from w, g, c returning id;
 """
 
-USE = f"""row({ACCOUNT}, ledger_new_id(now()), gen_random_uuid()::text, sha256('body'), 0.001 * (:amt)::numeric, 'gpt-4o',
-  array['gpt-4o', 'tag' || chr(58) || 'text'], '', {PROJECT}, null, null, 'c-81', null, null, null, {DETAIL})::ledger_use"""
+USE = f"""ledger_new_use(account_id => {ACCOUNT}, id => ledger_new_id(now()), key => gen_random_uuid()::text,
+  fingerprint => sha256('body'), credits => 0.001 * (:amt)::numeric, service => 'gpt-4o',
+  covers => array['gpt-4o', 'tag' || chr(58) || 'text'], action => '', project_id => {PROJECT}, conversation => 'c-81',
+  detail => {DETAIL})"""
 
 CHARGE = f"{RANDOM}select (ledger_charge({USE}, now())).status;\n"
 
 HOLD_CAPTURE = f"""{RANDOM}select (ledger_hold({USE}, now() + interval '15 minutes', now())).hold_id as hold \\gset
-select (ledger_capture({USE}, (:hold)::uuid, now())).status;
+select (ledger_capture(p_account => {ACCOUNT}, p_hold => (:hold)::uuid, p_id => ledger_new_id(now()),
+  p_key => gen_random_uuid()::text, p_fingerprint => sha256('body'), p_credits => 0.001 * (:amt)::numeric,
+  p_detail => {DETAIL}, p_now => now())).status;
 """
 
 

@@ -1,10 +1,9 @@
-"""The audit: proves the ledger from its entries alone, and names what is wrong.
+"""The audit: proves the ledger's figures from its entries alone and names what differs.
 
-Each check is a query in `audit_sql/` that returns the rows which are wrong: `subject` (what, by name) and
-`found` (the figures that differ). None trusts a cached figure.
-
-Invariant: it reads one snapshot of the database, so that it may run beside full traffic, and it changes
-nothing but its own record.
+Each check is a query in `audit_sql/` that returns the wrong rows: `subject` (which row) and `found` (the
+figures that differ). No check relies on a cached figure.
+Invariant: the audit reads one snapshot of the database, so it can run beside full traffic, and writes only
+its own record.
 """
 
 import datetime as dt
@@ -26,7 +25,7 @@ NAMED = 100  # rows named for each check; more are counted in the text
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One row that is wrong: which check says so, what it is, what was found there."""
+    """One wrong row: the check that found it, its name, and the figures that differ."""
 
     check: str
     subject: str
@@ -34,9 +33,9 @@ class Finding:
 
 
 def run(*, now: dt.datetime, clock: Callable[[], dt.datetime] = timezone.now) -> Audit:
-    """Check everything in one snapshot, keep the outcome, and return it.
+    """Run every check in one snapshot, store the outcome and return it.
 
-    Must not be called inside a transaction: the snapshot is a transaction of its own.
+    Outside a transaction it opens a repeatable-read one; inside one it uses that transaction's snapshot.
     """
     if connection.in_atomic_block:
         findings, totals = _inspect()
@@ -59,9 +58,9 @@ def run(*, now: dt.datetime, clock: Callable[[], dt.datetime] = timezone.now) ->
 def _inspect() -> tuple[list[Finding], dict[str, Decimal]]:
     findings = []
     for file in sorted((HERE / "audit_sql").glob("*.sql")):
-        rows = database.rows(f"{file.read_text()} limit {NAMED}", [])
+        rows = database.rows(f"{file.read_text()} limit {NAMED}", {})
         findings += [Finding(check=file.stem, subject=row["subject"], found=row["found"]) for row in rows]
-    return findings, database.row((HERE / "audit_totals.sql").read_text(), [])
+    return findings, database.row((HERE / "audit_totals.sql").read_text(), {})
 
 
 def _identity(totals: dict[str, Decimal]) -> list[Finding]:

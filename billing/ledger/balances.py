@@ -1,4 +1,7 @@
-"""What an account has, settled to the instant of asking."""
+"""Balances: what an account has, settled to the time of the request.
+
+Invariant: a balance never includes credits that have expired at that time.
+"""
 
 import datetime as dt
 import uuid
@@ -15,10 +18,10 @@ from billing.ledger.models import Allowance, Grant, Wallet
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
-    """`available` is what any service could spend now; `total` counts credits limited to some services too.
+    """An account's credits: `available` to every service; `total` includes credits for some services only.
 
-    `grants` are those in force, in the order in which they will be spent; `version` changes with every
-    movement. `daily` is the allowance that renews each day, if there is one.
+    `grants` are those in force in spending order; `version` changes with every move; `daily` is the allowance
+    that renews each day, if there is one.
     """
 
     account_id: uuid.UUID
@@ -36,21 +39,21 @@ class Balance:
 
     @property
     def daily_remaining(self) -> Decimal:
-        """What is left of today's daily allowance."""
+        """Credits left of today's daily allowance."""
         if self.daily is None:
             return Decimal(0)
         left = (grant.remaining for grant in self.grants if grant.allowance == self.daily.key)
         return sum(left, Decimal(0))
 
     def spendable_on(self, covers: Sequence[str]) -> Decimal:
-        """What a use with these names (service key, tag:…) could spend."""
+        """Credits that a use with these names (service key, tag:…) could spend."""
         names = set(covers)
         fitting = (g.remaining for g in self.grants if g.services is None or names.intersection(g.services))
         return sum(fitting, Decimal(0))
 
 
 def balance(account_id: uuid.UUID, now: dt.datetime) -> Balance:
-    """The account's balance; settles the wallet first if anything is due. Raises UnknownWallet."""
+    """Return the account's balance; settles the wallet first if something is due. Raises UnknownWallet."""
     wallet = Wallet.objects.filter(account_id=account_id).first()
     if wallet is None:
         raise UnknownWallet(account_id)
@@ -74,15 +77,13 @@ def balance(account_id: uuid.UUID, now: dt.datetime) -> Balance:
         version=wallet.seq,
         as_of=now,
         grants=grants,
-        daily=next((one for one in allowances if one.period == Allowance.Period.DAY), None),
+        daily=next((item for item in allowances if item.period == Allowance.Period.DAY), None),
         allowances=allowances,
     )
 
 
 def spending_order(account_id: uuid.UUID, now: dt.datetime) -> list[Grant]:
-    """The grants in force, in the order in which they will be spent."""
-    return list(
-        Grant.objects.filter(account_id=account_id, open=True)
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now))
-        .order_by("priority", F("expires_at").asc(nulls_last=True), "created_at", "id")
-    )
+    """Return the grants in force, in the order in which they will be spent (sql/30_grants.sql)."""
+    statement = """select g.* from ledger_spendable(%s, null, %s) s
+      join billing_grant g on g.account_id = %s and g.id = s.id order by s.place"""
+    return list(Grant.objects.raw(statement, [account_id, now, account_id]))

@@ -1,7 +1,7 @@
-"""Credits out: charging uses, one at a time or a thousand in a call, exactly once for each key.
+"""Charges: credits taken for a use, one at a time or up to a thousand in a call, once for each key.
 
-Invariant: a charge never takes a wallet below zero and a refused one changes nothing, whatever else
-happens at the same time; the SQL decides, under the wallet's lock (sql/40_charge.sql, sql/90_batch.sql).
+Invariant: a charge never takes a wallet below zero, and a refused charge changes nothing. The SQL decides
+under the wallet's lock (sql/40_charges.sql, sql/90_batches.sql).
 """
 
 import datetime as dt
@@ -28,18 +28,22 @@ from billing.ledger.errors import (
 from billing.ledger.moves import Charged, ChargeRequest, Drawn
 
 BATCH = 1000
-USE = "row(%s,%s,%s,%s,%s,%s,%s::text[],%s,%s,%s,%s,%s,%s,%s,%s,%s::jsonb)::ledger_use"
-_CHARGE = f"select * from ledger_charge({USE}, %s)"
-_MANY = "select ord, (outcome).* from ledger_charge_many(%s::jsonb, %s) order by ord"
+USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key)s,
+  fingerprint => %(fingerprint)s, credits => %(credits)s, service => %(service)s,
+  covers => %(covers)s::text[], action => %(action)s, project_id => %(project_id)s,
+  member_id => %(member_id)s, api_key_id => %(api_key_id)s, conversation => %(conversation)s,
+  covered_by => %(covered_by)s, quota => %(quota)s, quota_count => %(quota_count)s, detail => %(detail)s::jsonb)"""
+_CHARGE = f"select * from ledger_charge({USE}, %(now)s)"
+_MANY = "select ord, (outcome).* from ledger_charge_many(%(uses)s::jsonb, %(now)s) order by ord"
 
 
 def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
-    """Charge one use, or give the first answer again where its key was used for the same body.
+    """Charge one use, or return the first outcome where its key has charged the same body before.
 
     Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
 
-    Concurrent calls of one process share a commit (see coalescing.py); inside a transaction of the
-    caller's the charge is made there, and the wallet stays locked until that transaction ends.
+    Concurrent calls of one process share a commit (see coalescing.py). Inside a transaction of the caller
+    the charge belongs to that transaction, and the wallet stays locked until it ends.
     """
     if connection.in_atomic_block:
         return charge_alone(request, now)
@@ -50,70 +54,62 @@ def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
 
 
 def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:
-    """Charge one use in a database call of its own. Raises as `charge` does."""
-    outcome = _outcome(database.row(_CHARGE, [*use_parameters(request), now]), request)
+    """Charge one use in a separate database call. Raises as `charge` does."""
+    outcome = _outcome(database.row(_CHARGE, use_parameters(request) | {"now": now}), request)
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
 
 
 def charge_many(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Charged | LedgerError]:
-    """Charge up to 1,000 uses of any accounts; each gets its own outcome, in the same order.
+    """Charge up to 1,000 uses of any accounts and return an outcome for each, in the same order.
 
-    The outcome is the same as charging them one after the other. Raises ValueError above 1,000.
+    The outcomes are the same as those of charging one after the other. Raises ValueError above 1,000.
     """
     if len(requests) > BATCH:
         raise ValueError(f"{len(requests)} uses; a batch takes {BATCH}")
     if not requests:
         return []
     uses = json.dumps([_as_json(request) for request in requests])
-    rows = database.rows(_MANY, [uses, now])
+    rows = database.rows(_MANY, {"uses": uses, "now": now})
     return [_outcome(row, request) for row, request in zip(rows, requests, strict=True)]
 
 
-def use_parameters(request: ChargeRequest) -> list[Any]:
-    """The parameters of `USE`, in the order of the SQL type ledger_use."""
-    quota, count = request.quota or (None, None)
-    return [
-        request.account_id,
-        request.id,
-        request.key,
-        request.fingerprint,
-        request.credits,
-        request.service,
-        list(request.covers),
-        request.action,
-        request.project_id,
-        request.member_id,
-        request.api_key_id,
-        request.conversation,
-        request.covered_by,
-        quota,
-        count,
-        json.dumps(request.detail),
-    ]
-
-
-def _as_json(request: ChargeRequest) -> dict[str, Any]:
+def use_parameters(request: ChargeRequest) -> dict[str, Any]:
+    """Return the parameters of `USE` by name."""
     quota, count = request.quota or (None, None)
     return {
-        "account_id": str(request.account_id),
-        "id": str(request.id),
+        "account_id": request.account_id,
+        "id": request.id,
         "key": request.key,
-        "fingerprint": f"\\x{request.fingerprint.hex()}",
-        "credits": format(request.credits, "f"),
+        "fingerprint": request.fingerprint,
+        "credits": request.credits,
         "service": request.service,
-        "covers": request.covers,
+        "covers": list(request.covers),
         "action": request.action,
-        "project_id": request.project_id and str(request.project_id),
-        "member_id": request.member_id and str(request.member_id),
-        "api_key_id": request.api_key_id and str(request.api_key_id),
+        "project_id": request.project_id,
+        "member_id": request.member_id,
+        "api_key_id": request.api_key_id,
         "conversation": request.conversation,
         "covered_by": request.covered_by,
         "quota": quota,
         "quota_count": count,
-        "detail": request.detail,
+        "detail": json.dumps(request.detail),
     }
+
+
+def _as_json(request: ChargeRequest) -> dict[str, Any]:
+    ids = ("account_id", "id", "project_id", "member_id", "api_key_id")
+    values = use_parameters(request)
+    return (
+        values
+        | {name: values[name] and str(values[name]) for name in ids}
+        | {
+            "fingerprint": f"\\x{request.fingerprint.hex()}",
+            "credits": format(request.credits, "f"),
+            "detail": request.detail,
+        }
+    )
 
 
 def _outcome(row: dict[str, Any], request: ChargeRequest) -> Charged | LedgerError:
@@ -125,7 +121,7 @@ def _outcome(row: dict[str, Any], request: ChargeRequest) -> Charged | LedgerErr
 
 
 def charged(row: dict[str, Any]) -> Charged:
-    """A Charged from a row of the SQL type ledger_outcome."""
+    """Build a Charged from a row of the SQL type ledger_outcome."""
     return Charged(
         charge_id=row["charge_id"],
         credits=row["credits"],
@@ -141,6 +137,7 @@ def charged(row: dict[str, Any]) -> Charged:
 
 
 def drawn(items: list[dict[str, str]]) -> tuple[Drawn, ...]:
+    """Build the Drawn records of a charge or hold from their JSON."""
     return tuple(
         Drawn(grant=uuid.UUID(item["grant"]), kind=item["kind"], credits=Decimal(item["credits"]))
         for item in items
@@ -148,7 +145,7 @@ def drawn(items: list[dict[str, str]]) -> tuple[Drawn, ...]:
 
 
 def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
-    """The named error for a status that the SQL refused with."""
+    """Return the named error for a status with which the SQL refused."""
     if status == "reused":
         return KeyReused(key)
     if status == "debt":
@@ -158,7 +155,7 @@ def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
     if status == "closed":
         return HoldClosed(figures["status"])
     if status != "limit":
-        raise ValueError(f"the ledger answered {status!r}")
+        raise ValueError(f"unknown status of the ledger: {status!r}")
     maximum, used = Decimal(figures["maximum"]), Decimal(figures["used"])
     if figures["limit"] == "quota":
         return QuotaReached(quota=figures["subject"], maximum=maximum, used=used)

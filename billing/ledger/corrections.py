@@ -1,7 +1,7 @@
-"""Moves that mend: reversals, claw-backs with debt, their restoration, adjustments by staff.
+"""Corrections: reversals, claw-backs with debt, their restoration, and adjustments by staff.
 
-Invariant: each is made once for its key, and undoes or takes no more than there is: what cannot be taken
-because it was spent becomes the account's debt, on record.
+Invariant: each is made once for its key and undoes or takes no more than there is. What cannot be taken back
+because it was spent becomes the account's debt.
 """
 
 import datetime as dt
@@ -21,10 +21,13 @@ from billing.ledger.errors import (
 from billing.ledger.moves import NO_FINGERPRINT, Corrected, checked
 from core.ids import new_id
 
-_REVERSE = "select * from ledger_reverse(%s,%s,%s,%s,%s,%s,%s,%s,%s)"
-_CLAW_BACK = "select * from ledger_claw_back(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)"
-_RESTORE = "select * from ledger_restore(%s,%s,%s,%s,%s,%s,%s,%s)"
-_ADJUST = "select * from ledger_adjust(%s,%s,%s,%s,%s,%s,%s,%s)"
+_COMMON = """p_account => %(account_id)s, p_id => %(id)s, p_key => %(key)s, p_fingerprint => %(fingerprint)s,
+  p_reason => %(reason)s, p_actor => %(actor)s, p_now => %(now)s"""
+_REVERSE = f"select * from ledger_reverse({_COMMON}, p_charge => %(charge_id)s, p_credits => %(credits)s)"
+_CLAW_BACK = f"""select * from ledger_claw_back({_COMMON}, p_purchase => %(purchase_id)s,
+  p_credits => %(credits)s, p_unspent_only => %(unspent_only)s)"""
+_RESTORE = f"select * from ledger_restore({_COMMON}, p_undo => %(claw_back_key)s)"
+_ADJUST = f"select * from ledger_adjust({_COMMON}, p_credits => %(credits)s)"
 
 
 def reverse(
@@ -38,15 +41,23 @@ def reverse(
     actor: str = "",
     fingerprint: bytes = NO_FINGERPRINT,
 ) -> Corrected:
-    """Give all (None) or part of a charge back to the grants it came from, last drawn first.
+    """Return all (None) or part of a charge to the grants it was drawn from, the last drawn first.
 
-    Where a grant's time is over its part comes as a fresh adjustment, good for 30 days.
+    The part of a grant that has expired comes as a new adjustment, valid for 30 days.
     Raises NotReversible, UnknownCharge, KeyReused, AmountInvalid, UnknownWallet.
     """
-    amount = None if credits is None else checked(credits)
-    answer = database.row(
-        _REVERSE, [account_id, new_id(), key, fingerprint, charge_id, amount, reason, actor, now]
-    )
+    parameters = {
+        "account_id": account_id,
+        "id": new_id(),
+        "key": key,
+        "fingerprint": fingerprint,
+        "reason": reason,
+        "actor": actor,
+        "now": now,
+        "charge_id": charge_id,
+        "credits": None if credits is None else checked(credits),
+    }
+    answer = database.row(_REVERSE, parameters)
     if answer["status"] == "unknown":
         raise UnknownCharge(charge_id)
     if answer["status"] == "excess":
@@ -67,24 +78,23 @@ def claw_back(
     actor: str = "",
     fingerprint: bytes = NO_FINGERPRINT,
 ) -> Corrected:
-    """Take back what is unspent of a purchase's grants, and book what was spent of them as debt.
+    """Take back what is unspent of a purchase's grants, and record what was spent of them as debt.
 
-    `credits` bounds it (None: all of the purchase); `unspent_only` books no debt. What an earlier claw-back
-    of the purchase took is not taken again. Raises KeyReused, AmountInvalid, UnknownWallet.
+    `credits` is the most to take (None: all of the purchase); `unspent_only` records no debt. What an earlier
+    claw-back of the purchase took is not taken again. Raises KeyReused, AmountInvalid, UnknownWallet.
     """
-    amount = None if credits is None else checked(credits)
-    parameters = [
-        account_id,
-        new_id(),
-        key,
-        fingerprint,
-        purchase_id,
-        amount,
-        unspent_only,
-        reason,
-        actor,
-        now,
-    ]
+    parameters = {
+        "account_id": account_id,
+        "id": new_id(),
+        "key": key,
+        "fingerprint": fingerprint,
+        "reason": reason,
+        "actor": actor,
+        "now": now,
+        "purchase_id": purchase_id,
+        "credits": None if credits is None else checked(credits),
+        "unspent_only": unspent_only,
+    }
     return _corrected(database.row(_CLAW_BACK, parameters), key)
 
 
@@ -99,9 +109,17 @@ def restore(
     fingerprint: bytes = NO_FINGERPRINT,
 ) -> Corrected:
     """Undo exactly one claw-back. Raises UnknownClawBack, AlreadyRestored, KeyReused, UnknownWallet."""
-    answer = database.row(
-        _RESTORE, [account_id, new_id(), key, fingerprint, claw_back_key, reason, actor, now]
-    )
+    parameters = {
+        "account_id": account_id,
+        "id": new_id(),
+        "key": key,
+        "fingerprint": fingerprint,
+        "reason": reason,
+        "actor": actor,
+        "now": now,
+        "claw_back_key": claw_back_key,
+    }
+    answer = database.row(_RESTORE, parameters)
     if answer["status"] == "unknown":
         raise UnknownClawBack(claw_back_key)
     if answer["status"] == "undone":
@@ -119,14 +137,24 @@ def adjust(
     now: dt.datetime,
     fingerprint: bytes = NO_FINGERPRINT,
 ) -> Corrected:
-    """Give (positive) or take (negative) credits for a stated reason; taking more than there is, is refused.
+    """Add (positive) or take (negative) credits for a stated reason. Taking more than the balance is refused.
 
     Raises ValueError without a reason, AmountInvalid, InsufficientCredits, KeyReused, UnknownWallet.
     """
     if not reason.strip():
         raise ValueError("an adjustment needs a reason")
     checked(abs(credits) if isinstance(credits, Decimal) else credits)
-    answer = database.row(_ADJUST, [account_id, new_id(), key, fingerprint, credits, reason, actor, now])
+    parameters = {
+        "account_id": account_id,
+        "id": new_id(),
+        "key": key,
+        "fingerprint": fingerprint,
+        "reason": reason,
+        "actor": actor,
+        "now": now,
+        "credits": credits,
+    }
+    answer = database.row(_ADJUST, parameters)
     if answer["status"] == "insufficient":
         figures = answer["refusal"]
         raise InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))

@@ -1,10 +1,11 @@
-"""Calls of the ledger's SQL functions: one round trip each, prepared on the server.
+"""Calls of the ledger's SQL functions: one round trip each, with parameters by name.
 
-Django's own cursor binds parameters on the client, which keeps the server from reusing a plan; the
-ledger speaks to the same connection through a psycopg cursor that binds on the server.
+Django's cursor binds parameters on the client, which keeps the server from reusing a plan. The ledger uses a
+psycopg cursor on the same connection, which binds on the server.
+Invariant: a call runs in the transaction of Django's connection and raises Django's database errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -17,26 +18,29 @@ from billing.ledger.errors import UnknownWallet
 NO_WALLET = "RF404"
 
 
-def rows(statement: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
-    """The rows that the statement answers. Raises UnknownWallet; database errors come as Django's own."""
+def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the statement.
+
+    Raises UnknownWallet (the statement then has a parameter `account_id`) and Django's database errors.
+    """
     connection.ensure_connection()
     with connection.wrap_database_errors, _cursor() as cursor:
         try:
-            # a process calls the same few statements for ever, so they are prepared from the first on
+            # prepared from the first call on: a process repeats the same few statements
             return cursor.execute(statement, parameters, prepare=True).fetchall()
         except psycopg.Error as error:
             if error.sqlstate == NO_WALLET:
-                raise UnknownWallet(parameters[0]) from None
+                raise UnknownWallet(parameters["account_id"]) from None
             raise
 
 
-def row(statement: str, parameters: Sequence[Any]) -> dict[str, Any]:
-    """The one row that the statement answers."""
+def row(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the first row of the statement. Raises as `rows` does."""
     return rows(statement, parameters)[0]
 
 
 def _cursor() -> psycopg.Cursor[dict[str, Any]]:
     cursor = psycopg.Cursor(connection.connection, row_factory=dict_row)
-    # Django has jsonb come as text, for its JSONField to decode; here it comes decoded
+    # Django's connection leaves jsonb as text for JSONField to decode; here it is decoded
     cursor.adapters.register_loader("jsonb", JsonbLoader)
     return cursor

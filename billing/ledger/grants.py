@@ -1,4 +1,7 @@
-"""Credits in: a grant for one reason, given once for its key."""
+"""Grants: credits given for one reason, once for each key.
+
+Invariant: new credits repay the account's debt before anything can be charged to them.
+"""
 
 import datetime as dt
 import uuid
@@ -10,12 +13,17 @@ from billing.ledger.errors import AlreadyExpired, KeyReused
 from billing.ledger.moves import NO_FINGERPRINT, Granted, checked
 from core.ids import new_id
 
-_GRANT = "select * from ledger_grant(%s,%s,%s,%s,%s,%s,%s,%s,%s,%s::text[],%s,%s,%s,%s)"
+_GRANT = """select * from ledger_grant(p_account => %(account_id)s, p_id => %(id)s, p_key => %(key)s,
+  p_fingerprint => %(fingerprint)s, p_credits => %(credits)s, p_kind => %(kind)s, p_label => %(label)s,
+  p_priority => %(priority)s, p_expires => %(expires_at)s, p_services => %(services)s::text[],
+  p_purchase => %(purchase_id)s, p_reason => %(reason)s, p_actor => %(actor)s, p_now => %(now)s)"""
 
 
 def open_wallet(account_id: uuid.UUID, now: dt.datetime) -> bool:
-    """Give the account its wallet; False when it has one already."""
-    answer = database.row("select ledger_open_wallet(%s, %s) as opened", [account_id, now])
+    """Create the account's wallet. Returns False when it exists already."""
+    answer = database.row(
+        "select ledger_open_wallet(%(account_id)s, %(now)s) as opened", {"account_id": account_id, "now": now}
+    )
     return bool(answer["opened"])
 
 
@@ -35,30 +43,28 @@ def grant(
     actor: str = "",
     fingerprint: bytes = NO_FINGERPRINT,
 ) -> Granted:
-    """Give credits, once for the key; what the account owes is repaid from them first.
+    """Grant credits, once for the key. They repay the account's debt first.
 
     `services` limits the grant to those service keys or `tag:…`; `priority` defaults to the kind's.
     Raises AmountInvalid, KeyReused, AlreadyExpired, UnknownWallet.
     """
-    answer = database.row(
-        _GRANT,
-        [
-            account_id,
-            new_id(),
-            key,
-            fingerprint,
-            checked(credits),
-            kind,
-            label,
-            priority,
-            expires_at,
-            None if services is None else list(services),
-            purchase_id,
-            reason,
-            actor,
-            now,
-        ],
-    )
+    parameters = {
+        "account_id": account_id,
+        "id": new_id(),
+        "key": key,
+        "fingerprint": fingerprint,
+        "credits": checked(credits),
+        "kind": kind,
+        "label": label,
+        "priority": priority,
+        "expires_at": expires_at,
+        "services": None if services is None else list(services),
+        "purchase_id": purchase_id,
+        "reason": reason,
+        "actor": actor,
+        "now": now,
+    }
+    answer = database.row(_GRANT, parameters)
     if answer["status"] == "reused":
         raise KeyReused(key)
     if answer["status"] == "expired":

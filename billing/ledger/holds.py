@@ -1,10 +1,11 @@
-"""Setting credits aside for a use whose size is not yet known, and settling it.
+"""Holds: credits reserved for a use whose size is not yet known, then captured or released.
 
-Invariant: a hold is captured, released or expired exactly once; its end needs no job to be true, for
-whatever touches the wallet after it settles the wallet first.
+Invariant: a hold is captured, released or expired exactly once. Its end needs no job: every move of the
+wallet after it settles the wallet first.
 """
 
 import datetime as dt
+import json
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 from billing.ledger import database
 from billing.ledger.charges import USE, charged, drawn, refusal, use_parameters
 from billing.ledger.errors import HoldClosed, UnknownHold
-from billing.ledger.moves import NO_FINGERPRINT, Charged, ChargeRequest, Held
+from billing.ledger.moves import NO_FINGERPRINT, Charged, ChargeRequest, Held, checked
+from core.ids import new_id
 
-_HOLD = f"select * from ledger_hold({USE}, %s, %s)"
-_CAPTURE = f"select * from ledger_capture({USE}, %s, %s)"
-_RELEASE = "select * from ledger_release(%s, %s, %s)"
+_HOLD = f"select * from ledger_hold({USE}, %(expires_at)s, %(now)s)"
+_CAPTURE = """select * from ledger_capture(p_account => %(account_id)s, p_hold => %(hold_id)s, p_id => %(id)s,
+  p_key => %(key)s, p_fingerprint => %(fingerprint)s, p_credits => %(credits)s, p_detail => %(detail)s::jsonb,
+  p_covered_by => %(covered_by)s, p_quota => %(quota)s, p_quota_count => %(quota_count)s, p_now => %(now)s)"""
+_RELEASE = "select * from ledger_release(%(account_id)s, %(hold_id)s, %(now)s)"
 
 
 def hold(request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime) -> Held:
@@ -24,7 +28,7 @@ def hold(request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime) -
 
     Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
     """
-    answer = database.row(_HOLD, [*use_parameters(request), expires_at, now])
+    answer = database.row(_HOLD, use_parameters(request) | {"expires_at": expires_at, "now": now})
     if answer["status"] not in {"held", "replayed"}:
         raise refusal(answer["status"], answer["refusal"] or {}, request.key)
     return _held(answer)
@@ -42,22 +46,26 @@ def capture(
     quota: tuple[str, int] | None = None,
     covered_by: str | None = None,
 ) -> Charged:
-    """Settle a hold with what was used (zero allowed); the attribution is the hold's own.
+    """Settle a hold with the credits that were used (zero allowed); its attribution is the hold's.
 
-    More than was held draws the rest from the balance; what that lacks stands as `uncollected`.
-    Raises HoldClosed, UnknownHold, KeyReused, UnknownWallet.
+    Credits above the hold come from the balance; what the balance lacks is recorded as `uncollected`.
+    Raises AmountInvalid, HoldClosed, UnknownHold, KeyReused, UnknownWallet.
     """
-    request = ChargeRequest(
-        account_id=account_id,
-        credits=credits,
-        key=key,
-        service="",
-        fingerprint=fingerprint,
-        detail=detail,
-        quota=quota,
-        covered_by=covered_by,
-    )
-    answer = database.row(_CAPTURE, [*use_parameters(request), hold_id, now])
+    quota_key, quota_count = quota or (None, None)
+    parameters = {
+        "account_id": account_id,
+        "hold_id": hold_id,
+        "id": new_id(),
+        "key": key,
+        "fingerprint": fingerprint,
+        "credits": checked(credits, zero=True),
+        "detail": json.dumps(detail),
+        "covered_by": covered_by,
+        "quota": quota_key,
+        "quota_count": quota_count,
+        "now": now,
+    }
+    answer = database.row(_CAPTURE, parameters)
     if answer["status"] == "unknown":
         raise UnknownHold(hold_id)
     if answer["status"] not in {"charged", "replayed"}:
@@ -66,8 +74,8 @@ def capture(
 
 
 def release(*, account_id: uuid.UUID, hold_id: uuid.UUID, now: dt.datetime) -> Held:
-    """Drop a hold: its credits come back. Raises HoldClosed, UnknownHold, UnknownWallet."""
-    answer = database.row(_RELEASE, [account_id, hold_id, now])
+    """Close a hold and return its credits. Raises HoldClosed, UnknownHold, UnknownWallet."""
+    answer = database.row(_RELEASE, {"account_id": account_id, "hold_id": hold_id, "now": now})
     if answer["status"] == "unknown":
         raise UnknownHold(hold_id)
     if answer["status"] == "closed":

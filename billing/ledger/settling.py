@@ -1,6 +1,6 @@
-"""Bringing wallets up to the present, and what makes them due: allowances, limits, warnings.
+"""Settling wallets, and what makes them due: allowances, limits, low-credit thresholds.
 
-Invariant: settling twice changes nothing the second time; a period's allowance is given once, and missed
+Invariant: settling twice changes nothing the second time; a period's allowance is granted once, and missed
 periods do not add up.
 """
 
@@ -18,29 +18,31 @@ from billing.ledger.models import Wallet
 from billing.ledger.moves import AllowanceTerms
 
 CHUNK = 500
-_SETTLE_DUE = "select ledger_settle_due(%s, %s, %s) as settled"
+_SETTLE_DUE = "select ledger_settle_due(%(now)s, %(limit)s, %(skipped)s) as settled"
 log = structlog.get_logger(__name__)
 
 
 def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
-    """Settle those of the accounts that are due; returns how many were."""
-    answer = database.row("select ledger_settle(%s, %s) as settled", [list(account_ids), now])
+    """Settle those of the accounts that are due. Returns how many were."""
+    parameters = {"account_ids": list(account_ids), "now": now}
+    answer = database.row("select ledger_settle(%(account_ids)s, %(now)s) as settled", parameters)
     return int(answer["settled"])
 
 
 def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -> int:
-    """Settle every due wallet, in chunks of one transaction each; returns how many were settled.
+    """Settle every due wallet, in chunks of one transaction each. Returns how many were settled.
 
-    Interruptible: a chunk is done or not. Wallets that somebody else works on are left to them. A wallet that
-    cannot be settled holds up nobody: it is reported, passed over, and tried again the next time.
+    A chunk is settled whole or not at all, so the loop can be interrupted. Wallets that another transaction
+    has locked are skipped. A wallet whose settling fails does not delay others: it is logged with an alert,
+    skipped, and tried again in the next run.
     """
-    settled, impossible = 0, set[uuid.UUID]()
+    settled, skipped = 0, set[uuid.UUID]()
     while limit is None or settled < limit:
         size = chunk if limit is None else min(chunk, limit - settled)
         try:
-            answer = database.row(_SETTLE_DUE, [now, size, list(impossible)])
+            answer = database.row(_SETTLE_DUE, {"now": now, "limit": size, "skipped": list(skipped)})
         except DatabaseError:
-            settled += _settle_what_can_be(_due(now, size, impossible), now, impossible)
+            settled += _settle_by_halves(_due(now, size, skipped), now, skipped)
             continue
         settled += int(answer["settled"])
         if answer["settled"] < size:
@@ -48,54 +50,54 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
     return settled
 
 
-def _due(now: dt.datetime, size: int, impossible: set[uuid.UUID]) -> list[uuid.UUID]:
-    due = Wallet.objects.filter(next_due_at__lte=now).exclude(account_id__in=impossible)
+def _due(now: dt.datetime, size: int, skipped: set[uuid.UUID]) -> list[uuid.UUID]:
+    due = Wallet.objects.filter(next_due_at__lte=now).exclude(account_id__in=skipped)
     return list(due.order_by("next_due_at").values_list("account_id", flat=True)[:size])
 
 
-def _settle_what_can_be(
-    account_ids: Sequence[uuid.UUID], now: dt.datetime, impossible: set[uuid.UUID]
-) -> int:
-    """Settle a chunk that failed by halves, until those are alone that fail; they join `impossible`."""
+def _settle_by_halves(account_ids: Sequence[uuid.UUID], now: dt.datetime, skipped: set[uuid.UUID]) -> int:
+    """Settle a chunk that failed, half by half, until single wallets fail; these are added to `skipped`."""
     try:
         return settle(account_ids, now)
     except DatabaseError as error:
         if len(account_ids) == 1:
-            impossible.add(account_ids[0])
+            skipped.add(account_ids[0])
             log.error("wallet_not_settled", alert=True, account=str(account_ids[0]), why=str(error))
             return 0
     middle = len(account_ids) // 2
     halves = account_ids[:middle], account_ids[middle:]
-    return sum(_settle_what_can_be(half, now, impossible) for half in halves)
+    return sum(_settle_by_halves(half, now, skipped) for half in halves)
 
 
 def set_allowances(
     *, account_id: uuid.UUID, allowances: Sequence[AllowanceTerms], now: dt.datetime, carry_over: bool = False
 ) -> Decimal:
-    """Replace what the account is given by its plan, and give at once what the running period still lacks.
+    """Replace the allowances of the account's plan, and grant at once what the running period still lacks.
 
-    With `carry_over`, unused monthly credits of the allowances that go are carried into the new month;
+    With `carry_over`, unused monthly credits of the former allowances are carried into the new month;
     otherwise they expire. Returns the balance. Raises UnknownWallet.
     """
     terms = json.dumps(
         [
             {
-                "key": one.key,
-                "kind": one.kind,
-                "label": one.label,
-                "credits": format(one.credits, "f"),
-                "period": one.period,
-                "lasts": one.lasts,
-                "services": one.services,
-                "priority": one.priority,
-                "anchor_at": one.anchor_at.isoformat(),
-                "ends_at": one.ends_at and one.ends_at.isoformat(),
+                "key": allowance.key,
+                "kind": allowance.kind,
+                "label": allowance.label,
+                "credits": format(allowance.credits, "f"),
+                "period": allowance.period,
+                "lasts": allowance.lasts,
+                "services": allowance.services,
+                "priority": allowance.priority,
+                "anchor_at": allowance.anchor_at.isoformat(),
+                "ends_at": allowance.ends_at and allowance.ends_at.isoformat(),
             }
-            for one in allowances
+            for allowance in allowances
         ]
     )
-    statement = "select ledger_set_allowances(%s, %s::jsonb, %s, %s) as balance"
-    return Decimal(database.row(statement, [account_id, terms, carry_over, now])["balance"])
+    statement = """select ledger_set_allowances(%(account_id)s, %(terms)s::jsonb, %(carry_over)s, %(now)s)
+      as balance"""
+    parameters = {"account_id": account_id, "terms": terms, "carry_over": carry_over, "now": now}
+    return Decimal(database.row(statement, parameters)["balance"])
 
 
 def set_limit(
@@ -107,19 +109,30 @@ def set_limit(
     maximum: Decimal | None,
     now: dt.datetime,
 ) -> Decimal | None:
-    """Set, change or (None) lift what a project, member, key or quota may take in a window.
+    """Set, change or (None) remove the limit of a project, member, key or quota in a window.
 
-    Changing it does not reset its window; a new one counts what its window has already seen. Returns what
-    is used. Raises UnknownWallet.
+    A new maximum keeps the window and its count; a new limit counts what its window has already seen. Returns
+    what is used. Raises UnknownWallet.
     """
-    answer = database.row(
-        "select ledger_set_limit(%s,%s,%s,%s,%s,%s) as used",
-        [account_id, kind, subject, period, maximum, now],
-    )
+    statement = """select ledger_set_limit(p_account => %(account_id)s, p_kind => %(kind)s,
+      p_subject => %(subject)s, p_period => %(period)s, p_maximum => %(maximum)s, p_now => %(now)s) as used"""
+    parameters = {
+        "account_id": account_id,
+        "kind": kind,
+        "subject": subject,
+        "period": period,
+        "maximum": maximum,
+        "now": now,
+    }
+    answer = database.row(statement, parameters)
     return None if answer["used"] is None or maximum is None else Decimal(answer["used"])
 
 
 def set_warning(*, account_id: uuid.UUID, below: Decimal | None, now: dt.datetime) -> bool:
-    """Warn once when the balance falls below that many credits (None: never). Returns whether it is now."""
-    answer = database.row("select ledger_set_warning(%s,%s,%s) as low", [account_id, below, now])
+    """Write a notice once when the balance falls below that many credits (None: never).
+
+    Returns whether the balance is below it now. Raises UnknownWallet.
+    """
+    statement = "select ledger_set_warning(%(account_id)s, %(below)s, %(now)s) as low"
+    answer = database.row(statement, {"account_id": account_id, "below": below, "now": now})
     return bool(answer["low"])

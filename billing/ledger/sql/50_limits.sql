@@ -1,7 +1,32 @@
--- Limits and quotas: counted in the same transaction and under the same lock as the charge, so they hold
--- exactly. A limit's row is its current window; changing the maximum leaves what was counted as it is.
+-- Limits and quotas, counted in the same transaction and under the same lock as the charge.
+-- Invariant: what is used in the present window never passes the maximum through a charge or a hold. A limit's row
+-- is its current window; changing the maximum leaves what was counted as it is.
 
--- Moves a limit's row into the window that holds p_now, if it is not there yet.
+-- What a use adds to a limit: its count for a quota, its credits for every other kind.
+create or replace function ledger_limit_amount(p_kind text, p_credits numeric, p_count numeric) returns numeric
+language sql immutable as $$ select case when p_kind = 'quota' then coalesce(p_count, 0) else p_credits end $$;
+
+-- Which of a use's attributes a limit of this kind compares with its subject.
+create or replace function ledger_limit_subject(p_kind text, p_project uuid, p_member uuid, p_key uuid, p_quota text)
+returns text
+language sql immutable as $$
+  select case p_kind when 'project' then p_project::text when 'member' then p_member::text when 'key' then p_key::text
+         else p_quota end
+$$;
+
+create or replace function ledger_limit_matches(l billing_limit, u ledger_use) returns boolean
+language sql immutable as $$
+  select l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
+$$;
+
+-- Whether a limit stops a use, or may: its window has ended and has to be rolled first.
+create or replace function ledger_limit_stops(l billing_limit, u ledger_use, p_now timestamptz) returns boolean
+language sql immutable as $$
+  select ledger_limit_matches(l, u) and (l.window_end <= p_now
+         or l.used + ledger_limit_amount(l.kind, u.credits, u.quota_count) > l.maximum)
+$$;
+
+-- Moves limits whose window has ended into the window that contains p_now.
 create or replace function ledger_roll_limits(p_account uuid, p_now timestamptz) returns void
 language plpgsql as $$
 declare zone_ text;
@@ -14,34 +39,19 @@ begin
   end if;
 end $$;
 
--- Whether a limit's row speaks of this use.
-create or replace function ledger_limit_matches(l billing_limit, u ledger_use) returns boolean
-language sql immutable as $$
-  select case l.kind
-    when 'project' then l.subject = u.project_id::text
-    when 'member' then l.subject = u.member_id::text
-    when 'key' then l.subject = u.api_key_id::text
-    else l.subject = u.quota end
-$$;
-
--- The limit that this use would exceed, as the refusal to give; null when there is none.
+-- The refusal for the limit that this use would exceed; null when there is none.
 create or replace function ledger_over_limit(u ledger_use, p_now timestamptz) returns jsonb
 language plpgsql as $$
 declare l billing_limit; adds numeric;
 begin
-  -- nearly always nothing stands in the way: no window is over and no maximum would be passed
-  if not exists (select from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
-      and (x.window_end <= p_now
-           or x.used + case when x.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end > x.maximum)) then
+  -- usually no window has ended and no maximum is passed: one look-up decides that
+  if not exists (select from billing_limit x where x.account_id = u.account_id and ledger_limit_stops(x, u, p_now)) then
     return null;
   end if;
+  perform ledger_roll_limits(u.account_id, p_now);
   for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
             order by x.kind, x.subject loop
-    if l.window_end <= p_now then
-      perform ledger_roll_limits(u.account_id, p_now);
-      select * into l from billing_limit x where x.account_id = u.account_id and x.id = l.id;
-    end if;
-    adds := case when l.kind = 'quota' then coalesce(u.quota_count, 0) else u.credits end;
+    adds := ledger_limit_amount(l.kind, u.credits, u.quota_count);
     if adds > 0 and l.used + adds > l.maximum then
       return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
         'used', l.used::text, 'resets_at', l.window_end);
@@ -50,41 +60,36 @@ begin
   return null;
 end $$;
 
--- Counts (or, negative, uncounts) a use in every limit that speaks of it.
-create or replace function ledger_count(u ledger_use, p_credits numeric, p_count numeric, p_now timestamptz) returns void
+-- Counts a use in every limit that matches it: first gives back p_back where it was counted (at p_back_at) in the
+-- present window, then adds. Returns how many limits matched. What gives back rolls the windows first.
+create or replace function ledger_count(
+  u ledger_use, p_credits numeric, p_count numeric, p_back numeric default 0, p_back_count numeric default 0,
+  p_back_at timestamptz default null) returns int
 language plpgsql as $$
+declare matched int;
 begin
   update billing_limit l
-     set used = l.used + case when l.kind = 'quota' then coalesce(p_count, 0) else p_credits end
+     set used = greatest(0, l.used - case when p_back_at >= l.window_start
+                                       then ledger_limit_amount(l.kind, p_back, p_back_count) else 0 end)
+                + ledger_limit_amount(l.kind, p_credits, p_count)
    where l.account_id = u.account_id and ledger_limit_matches(l, u);
+  get diagnostics matched = row_count;
+  return matched;
 end $$;
 
--- Gives a use back to its windows, as far as they are still the windows it was counted in.
-create or replace function ledger_uncount(
-  u ledger_use, p_credits numeric, p_count numeric, p_counted_at timestamptz, p_now timestamptz) returns void
-language plpgsql as $$
-begin
-  perform ledger_roll_limits(u.account_id, p_now);
-  update billing_limit l
-     set used = greatest(0, l.used - case when l.kind = 'quota' then coalesce(p_count, 0) else p_credits end)
-   where l.account_id = u.account_id and ledger_limit_matches(l, u) and p_counted_at >= l.window_start;
-end $$;
+-- What the window that begins at p_since has already seen of a project, member or key, running holds included.
+create or replace function ledger_seen(p_account uuid, p_kind text, p_subject text, p_since timestamptz) returns numeric
+language sql stable as $$
+  select coalesce((select sum(c.credits - c.uncollected - c.returned) from billing_charge c
+                   where c.account_id = p_account and c.created_at >= p_since
+                     and p_subject = ledger_limit_subject(p_kind, c.project_id, c.member_id, c.api_key_id, null)), 0)
+       + coalesce((select sum(h.credits) from billing_hold h
+                   where h.account_id = p_account and h.status = 'held' and h.created_at >= p_since
+                     and p_subject = ledger_limit_subject(p_kind, h.project_id, h.member_id, h.api_key_id, null)), 0)
+$$;
 
--- A capture: what was held is uncounted in its own window, what was used is counted in the present one.
-create or replace function ledger_recount(
-  u ledger_use, h billing_hold, p_used numeric, p_now timestamptz) returns void
-language plpgsql as $$
-begin
-  perform ledger_roll_limits(u.account_id, p_now);
-  update billing_limit l
-     set used = greatest(0, l.used - case when h.created_at < l.window_start then 0
-                                          when l.kind = 'quota' then coalesce(h.quota_count, 0) else h.credits end)
-                + case when l.kind = 'quota' then coalesce(u.quota_count, h.quota_count, 0) else p_used end
-   where l.account_id = u.account_id and ledger_limit_matches(l, u);
-end $$;
-
--- Sets, changes or (maximum null) lifts a limit. A new limit starts with what its window has already seen,
--- running holds included.
+-- Sets, changes or (maximum null) removes a limit. A new limit starts with what its window has already seen; a new
+-- maximum keeps the window, a new period starts one. Returns what is used.
 create or replace function ledger_set_limit(
   p_account uuid, p_kind text, p_subject text, p_period text, p_maximum numeric, p_now timestamptz) returns numeric
 language plpgsql as $$
@@ -95,26 +100,21 @@ begin
     delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   else
     perform ledger_roll_limits(p_account, p_now);
-    select a.zone into zone_ from accounts_account a where a.id = p_account;
-    n := ledger_window(p_period, zone_, p_now);
-    if p_kind <> 'quota' then
-      select coalesce(sum(c.credits - c.uncollected - c.returned), 0) into seen from billing_charge c
-       where c.account_id = p_account and c.created_at >= n.starts_at
-         and p_subject = case p_kind when 'project' then c.project_id when 'member' then c.member_id else c.api_key_id end::text;
-      seen := seen + coalesce((select sum(h.credits) from billing_hold h
-       where h.account_id = p_account and h.status = 'held' and h.created_at >= n.starts_at
-         and p_subject = case p_kind when 'project' then h.project_id when 'member' then h.member_id else h.api_key_id end::text), 0);
+    update billing_limit set maximum = p_maximum
+     where account_id = p_account and kind = p_kind and subject = p_subject and period = p_period;
+    if not found then
+      select a.zone into zone_ from accounts_account a where a.id = p_account;
+      n := ledger_window(p_period, zone_, p_now);
+      if p_kind <> 'quota' then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at); end if;
+      insert into billing_limit(account_id, kind, subject, period, maximum, used, window_start, window_end)
+      values (p_account, p_kind, p_subject, p_period, p_maximum, seen, n.starts_at, n.ends_at)
+      on conflict (account_id, kind, subject) do update
+        set maximum = excluded.maximum, period = excluded.period, used = excluded.used,
+            window_start = excluded.window_start, window_end = excluded.window_end;
     end if;
-    insert into billing_limit(account_id, kind, subject, period, maximum, used, window_start, window_end)
-    values (p_account, p_kind, p_subject, p_period, p_maximum, seen, n.starts_at, n.ends_at)
-    on conflict (account_id, kind, subject) do update
-      set maximum = excluded.maximum, period = excluded.period,
-          used = case when billing_limit.period = excluded.period then billing_limit.used else excluded.used end,
-          window_start = case when billing_limit.period = excluded.period then billing_limit.window_start else excluded.window_start end,
-          window_end = case when billing_limit.period = excluded.period then billing_limit.window_end else excluded.window_end end;
   end if;
   w.limited := exists (select from billing_limit where account_id = p_account);
-  perform ledger_save(w, p_now);
+  w := ledger_write(w, '{}', p_now);
   select used into seen from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   return seen;
 end $$;

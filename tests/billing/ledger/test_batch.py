@@ -200,7 +200,7 @@ def seen(charge: Any, requests: list[ledger.ChargeRequest], accounts: list[uuid.
         # a batch settles and opens new windows before it looks for replays, a single charge afterwards
         ledger.settle(accounts, LATER)
         for account in accounts:
-            database.row("select ledger_roll_limits(%s, %s)", [account, LATER])
+            database.row("select ledger_roll_limits(%(id)s, %(now)s)", {"id": account, "now": LATER})
         assert broken(accounts) == []
         return {"outcomes": outcomes} | state_of(accounts)
 

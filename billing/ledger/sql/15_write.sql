@@ -1,0 +1,178 @@
+-- The only writer of entries, grants' amounts, wallets and notices. Every other function computes moves and passes
+-- them here.
+-- Invariants: the wallet's row is locked before anything of it is read for a decision; a grant's remaining amount
+-- and a wallet's balance change only together with an entry that says by how much.
+
+create or replace function ledger_open_wallet(p_account uuid, p_now timestamptz) returns boolean
+language plpgsql as $$
+begin
+  insert into billing_wallet(account_id, balance, held, debt, seq, head, limited, is_low, created_at)
+  values (p_account, 0, 0, 0, 0, sha256(uuid_send(p_account)), false, false, p_now)
+  on conflict (account_id) do nothing;
+  return found;
+end $$;
+
+-- Locks the wallet and settles it if something is due. Every move of one account begins here. The advisory lock is
+-- only a queue, because waiting there is cheaper than waiting on a busy row; the row lock, which batches take too,
+-- is what makes moves exact.
+create or replace function ledger_lock(p_account uuid, p_now timestamptz) returns billing_wallet
+language plpgsql as $$
+declare w billing_wallet;
+begin
+  -- an expression and not PERFORM, which would run it as a query of its own (7 us more)
+  if pg_advisory_xact_lock(hashtextextended(p_account::text, 0)) is null then null; end if;
+  select * into w from billing_wallet where account_id = p_account for no key update;
+  if not found then
+    raise exception 'no wallet for account %', p_account using errcode = 'RF404';
+  end if;
+  if w.next_due_at <= p_now then
+    perform ledger_settle_locked(array[p_account], p_now);
+    select * into w from billing_wallet where account_id = p_account;
+  end if;
+  return w;
+end $$;
+
+-- Writes the moves of one locked wallet, in order: grants, entries, the wallet, and a notice when the balance falls
+-- below the user's threshold (once, until it is above it again). Without moves it saves the wallet alone.
+-- Returns the wallet as it is then. The caller may have changed next_due_at, limited and warn_below.
+create or replace function ledger_write(w billing_wallet, p_moves ledger_move[], p_now timestamptz) returns billing_wallet
+language plpgsql as $$
+declare m ledger_move; after_ numeric(20,6); credits_ numeric(20,6) := 0; held_ numeric(20,6) := 0; first int := 1;
+  n int := cardinality(p_moves); low boolean;
+begin
+  for i in 1 .. n loop
+    m := p_moves[i];
+    credits_ := credits_ + m.credits;
+    if m.kind in ('hold', 'release') then held_ := held_ - m.credits; end if;
+    -- moves on one grant that follow each other (release and charge of a capture) update it once
+    continue when i < n and (p_moves[i + 1]).grant_id = m.grant_id;
+    update billing_grant x
+       set remaining = x.remaining + credits_, held = x.held + held_, open = x.remaining + credits_ > 0
+     where x.id = m.grant_id and x.account_id = w.account_id
+    returning x.remaining - credits_ into strict after_;
+    w.held := w.held + held_;
+    for j in first .. i loop
+      m := p_moves[j];
+      after_ := after_ + m.credits;
+      w.seq := w.seq + 1; w.balance := w.balance + m.credits; w.debt := w.debt + m.debt;
+      w.head := sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq, m.kind, m.grant_id, m.credits,
+        m.debt, after_, w.balance, m.charge_id, m.hold_id, m.reason, m.actor, m.at), 'UTF8'));
+      insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after,
+        charge_id, hold_id, reason, actor, created_at, hash)
+      values (w.account_id, w.seq, m.kind, m.grant_id, m.credits, m.debt, after_, w.balance,
+        m.charge_id, m.hold_id, m.reason, m.actor, m.at, w.head);
+    end loop;
+    first := i + 1; credits_ := 0; held_ := 0;
+  end loop;
+  low := w.warn_below is not null and w.balance < w.warn_below;
+  if low and not w.is_low then
+    insert into billing_notice(account_id, kind, detail, created_at)
+    values (w.account_id, case when w.balance > 0 then 'low' else 'depleted' end,
+            jsonb_build_object('balance', w.balance::text, 'warn_below', w.warn_below::text), p_now);
+  end if;
+  w.is_low := low;
+  update billing_wallet x
+     set balance = w.balance, held = w.held, debt = w.debt, seq = w.seq, head = w.head, is_low = w.is_low,
+         next_due_at = w.next_due_at, limited = w.limited, warn_below = w.warn_below
+   where x.account_id = w.account_id;
+  return w;
+end $$;
+
+-- What ledger_write writes for one move of a charge or a hold that crosses no threshold. It stands beside ledger_write
+-- because nearly every charge and hold comes here and the general way, with its array of moves, is 15 % slower (281 us
+-- of processor time for a charge instead of 243). p_hold with p_charge null: the credits are held.
+create or replace function ledger_write_one(
+  w billing_wallet, p_kind text, p_grant uuid, p_credits numeric, p_charge uuid, p_hold uuid, p_due timestamptz,
+  p_now timestamptz) returns numeric
+language plpgsql as $$
+declare after_ numeric(20,6); hash_ bytea; left_ numeric(20,6) := w.balance - p_credits;
+  held_ numeric(20,6) := case when p_kind = 'hold' then p_credits else 0 end;
+begin
+  update billing_grant x set remaining = x.remaining - p_credits, held = x.held + held_, open = x.remaining > p_credits
+   where x.account_id = w.account_id and x.id = p_grant returning x.remaining into strict after_;
+  hash_ := sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq + 1, p_kind, p_grant, -p_credits, 0, after_,
+    left_, p_charge, p_hold, '', '', p_now), 'UTF8'));
+  insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, charge_id,
+    hold_id, reason, actor, created_at, hash)
+  values (w.account_id, w.seq + 1, p_kind, p_grant, -p_credits, 0, after_, left_, p_charge, p_hold, '', '', p_now, hash_);
+  update billing_wallet x
+     set balance = left_, held = w.held + held_, seq = w.seq + 1, head = hash_, next_due_at = least(w.next_due_at, p_due)
+   where x.account_id = w.account_id;
+  return left_;
+end $$;
+
+-- What ledger_write writes for the capture of a hold on one grant in force that used no more than was held, without
+-- debt. False where it is not that. The general way costs FIGURE more.
+create or replace function ledger_write_capture(
+  w billing_wallet, h billing_hold, p_grant uuid, p_credits numeric, p_charge uuid, p_now timestamptz) returns boolean
+language plpgsql as $$
+declare g record; released bytea; charged bytea; before_ numeric(20,6) := w.balance + h.credits; left_ numeric(20,6) := before_ - p_credits;
+begin
+  update billing_grant x
+     set remaining = x.remaining + h.credits - p_credits, held = x.held - h.credits, open = x.remaining + h.credits > p_credits
+   where x.account_id = w.account_id and x.id = p_grant and (x.expires_at is null or x.expires_at > p_now)
+  returning x.remaining, x.expires_at into g;
+  if not found then return false; end if;
+  released := sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq + 1, 'release', p_grant, h.credits, 0,
+    g.remaining + p_credits, before_, p_charge, h.id, '', '', p_now), 'UTF8'));
+  charged := sha256(released || convert_to(ledger_payload(w.account_id, w.seq + 2, 'charge', p_grant, -p_credits, 0,
+    g.remaining, left_, p_charge, h.id, '', '', p_now), 'UTF8'));
+  insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after,
+    charge_id, hold_id, reason, actor, created_at, hash)
+  values (w.account_id, w.seq + 1, 'release', p_grant, h.credits, 0, g.remaining + p_credits, before_,
+          p_charge, h.id, '', '', p_now, released),
+         (w.account_id, w.seq + 2, 'charge', p_grant, -p_credits, 0, g.remaining, left_,
+          p_charge, h.id, '', '', p_now, charged);
+  update billing_wallet x
+     set balance = left_, held = w.held - h.credits, seq = w.seq + 2, head = charged,
+         is_low = w.is_low and left_ < w.warn_below, next_due_at = least(w.next_due_at, g.expires_at)
+   where x.account_id = w.account_id;
+  return true;
+end $$;
+
+-- Writes the moves of many locked wallets with one statement for each table. The moves of a wallet stand in order and
+-- say what remains in their grant (grant_after); a grant that a 'grant' move opens has been inserted with its credits.
+-- A notice is written as ledger_write would after each charge, or at the end where the moves belong to no charge.
+-- p_due: the wallets' next_due_at, in the order of p_accounts; null leaves them as they are.
+create or replace function ledger_write_set(
+  p_accounts uuid[], p_moves ledger_move[], p_now timestamptz, p_due timestamptz[] default null) returns void
+language plpgsql set plan_cache_mode = force_custom_plan as $$
+begin
+  with wallets as materialized (
+    select x.account_id, x.balance, x.seq, x.head, x.warn_below, x.is_low,
+           case when p_due is null then x.next_due_at else d.next_due_at end as next_due_at
+    from unnest(p_accounts, p_due) d(account_id, next_due_at) join billing_wallet x on x.account_id = d.account_id
+  ), numbered as (
+    select m.*, row_number() over o as n, sum(m.credits) over o as moved,
+           lead(m.ordinality) over o is null or lead(m.charge_id) over o is distinct from m.charge_id as closes
+    from unnest(p_moves) with ordinality m window o as (partition by m.account_id order by m.ordinality)
+  ), chained as materialized (
+    select n.*, w.balance + n.moved as balance_after, w.seq + n.n as seq,
+      ledger_chain(w.head, ledger_payload(n.account_id, w.seq + n.n, n.kind, n.grant_id, n.credits, n.debt, n.grant_after,
+        w.balance + n.moved, n.charge_id, n.hold_id, n.reason, n.actor, n.at)) over (partition by n.account_id order by n.n) as hash
+    from numbered n join wallets w on w.account_id = n.account_id
+  ), entries as (
+    insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, charge_id,
+      hold_id, reason, actor, created_at, hash)
+    select account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, charge_id, hold_id, reason, actor, at, hash
+    from chained
+  ), grants as (
+    update billing_grant x set remaining = l.grant_after, open = l.grant_after > 0
+      from (select distinct on (account_id, grant_id) account_id, grant_id, grant_after from chained
+            where kind <> 'grant' order by account_id, grant_id, n desc) l
+     where x.account_id = l.account_id and x.id = l.grant_id
+  ), notices as (
+    insert into billing_notice(account_id, kind, detail, created_at)
+    select account_id, case when balance_after > 0 then 'low' else 'depleted' end,
+           jsonb_build_object('balance', balance_after::numeric(20,6)::text, 'warn_below', warn_below::text), p_now
+    from (select distinct on (w.account_id) w.account_id, w.warn_below, c.balance_after
+          from wallets w join chained c on c.account_id = w.account_id
+          where c.closes and c.balance_after < w.warn_below and not w.is_low order by w.account_id, c.n) crossed
+  )
+  update billing_wallet x
+     set balance = coalesce(l.balance_after, w.balance), seq = coalesce(l.seq, w.seq), head = coalesce(l.hash, w.head),
+         next_due_at = w.next_due_at, is_low = coalesce(coalesce(l.balance_after, w.balance) < w.warn_below, false)
+  from wallets w left join (select distinct on (account_id) account_id, balance_after, seq, hash from chained
+                            order by account_id, n desc) l on l.account_id = w.account_id
+  where x.account_id = w.account_id;
+end $$;

@@ -1,0 +1,103 @@
+-- Grants: inserting one, granting credits once for a key, and choosing the grants that pay for a use.
+-- Invariant: credits that come in repay the account's debt before anything else can use them.
+
+create or replace function ledger_default_priority(p_kind text) returns smallint
+language sql immutable as $$
+  select (case p_kind when 'daily' then 10 when 'plan' then 20 when 'adjustment' then 35
+          when 'top_up' then 40 else 30 end)::smallint
+$$;
+
+-- Inserts a grant of which nothing remains yet; the move that follows fills it.
+create or replace function ledger_insert_grant(
+  p_account uuid, p_id uuid, p_kind text, p_label text, p_credits numeric, p_priority int, p_expires timestamptz,
+  p_services text[], p_key text, p_now timestamptz, p_fingerprint bytea default '', p_allowance text default '',
+  p_purchase uuid default null, p_reason text default '', p_actor text default '') returns uuid
+language plpgsql as $$
+begin
+  insert into billing_grant(id, account_id, kind, label, credits, remaining, held, priority, expires_at, services,
+    open, idempotency_key, fingerprint, allowance, purchase_id, reason, actor, created_at)
+  values (p_id, p_account, p_kind, p_label, p_credits, 0, 0, coalesce(p_priority, ledger_default_priority(p_kind)),
+    p_expires, p_services, false, p_key, p_fingerprint, p_allowance, p_purchase, p_reason, p_actor, p_now);
+  return p_id;
+end $$;
+
+-- The move by which credits that came into a grant repay debt: one move, or none without debt.
+create or replace function ledger_repay(p_debt numeric, p_grant uuid, p_credits numeric, p_at timestamptz)
+returns ledger_move[]
+language sql immutable as $$
+  select case when least(p_debt, p_credits) > 0
+    then array[ledger_move('repay', p_grant, -least(p_debt, p_credits), p_at, debt => -least(p_debt, p_credits))]
+    else '{}'::ledger_move[] end
+$$;
+
+create or replace function ledger_grant(
+  p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_credits numeric, p_kind text, p_label text,
+  p_priority int, p_expires timestamptz, p_services text[], p_purchase uuid, p_reason text, p_actor text,
+  p_now timestamptz,
+  out status text, out grant_id uuid, out balance_after numeric, out repaid numeric)
+language plpgsql as $$
+declare w billing_wallet; g billing_grant; debt_before numeric;
+begin
+  w := ledger_lock(p_account, p_now);
+  repaid := 0;
+  select * into g from billing_grant x where x.account_id = p_account and x.idempotency_key = p_key;
+  if found then
+    grant_id := g.id; balance_after := w.balance;
+    status := case when g.fingerprint = p_fingerprint then 'replayed' else 'reused' end;
+    return;
+  end if;
+  if p_expires <= p_now then
+    status := 'expired'; balance_after := w.balance; return;
+  end if;
+  grant_id := ledger_insert_grant(p_account, p_id, p_kind, p_label, p_credits, p_priority, p_expires, p_services,
+    p_key, p_now, p_fingerprint, p_purchase => p_purchase, p_reason => p_reason, p_actor => p_actor);
+  debt_before := w.debt;
+  w.next_due_at := least(w.next_due_at, p_expires);
+  w := ledger_write(w, ledger_move('grant', p_id, p_credits, p_now, reason => p_reason, actor => p_actor)
+    || ledger_repay(w.debt, p_id, p_credits, p_now), p_now);
+  status := 'granted'; balance_after := w.balance; repaid := debt_before - w.debt;
+end $$;
+
+-- The grants that can pay for a use with these names (null: for any use), in spending order: lower priority number
+-- first, then sooner expiry (never-expiring last), then older, then id. `place` counts them in that order.
+create or replace function ledger_spendable(p_account uuid, p_covers text[], p_now timestamptz)
+returns table(id uuid, kind text, remaining numeric, services text[], place bigint)
+language sql stable as $$
+  select x.id, x.kind::text, x.remaining, x.services,
+         row_number() over (order by x.priority, x.expires_at, x.created_at, x.id)
+  from billing_grant x
+  where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at > p_now)
+    and (p_covers is null or x.services is null or x.services && p_covers)
+  order by x.priority, x.expires_at, x.created_at, x.id
+$$;
+
+create or replace function ledger_drawn(p_grant uuid, p_kind text, p_credits numeric) returns jsonb
+language sql immutable as $$
+  select jsonb_build_object('grant', p_grant, 'kind', p_kind, 'credits', p_credits::numeric(20,6)::text)
+$$;
+
+-- The moves of p_kind ('charge' or 'hold') that take up to p_credits from spendable grants. Less in `total` than
+-- p_credits means that the grants do not suffice.
+create or replace function ledger_draw(
+  p_account uuid, p_covers text[], p_kind text, p_credits numeric, p_now timestamptz, p_charge uuid, p_hold uuid,
+  out moves ledger_move[], out drawn jsonb, out total numeric)
+language plpgsql stable as $$
+declare g record; take numeric(20,6); need numeric(20,6) := p_credits;
+begin
+  total := 0; drawn := '[]'; moves := '{}';
+  if need <= 0 then return; end if;
+  -- usually the first grant pays for the whole use; a loop over a query costs 10 us more
+  select x.id, x.kind, x.remaining into g from ledger_spendable(p_account, p_covers, p_now) x limit 1;
+  if g.remaining >= need then
+    moves := array[ledger_move(p_kind, g.id, -need, p_now, p_charge, p_hold)];
+    drawn := jsonb_build_array(ledger_drawn(g.id, g.kind, need));
+    total := need;
+    return;
+  end if;
+  for g in select x.id, x.kind, x.remaining from ledger_spendable(p_account, p_covers, p_now) x order by x.place loop
+    take := least(need, g.remaining); need := need - take; total := total + take;
+    moves := moves || ledger_move(p_kind, g.id, -take, p_now, p_charge, p_hold);
+    drawn := drawn || ledger_drawn(g.id, g.kind, take);
+    exit when need = 0;
+  end loop;
+end $$;

@@ -1,0 +1,104 @@
+-- Charges: one use, charged once for its key, never beyond what the wallet has.
+-- Invariant: a refused charge changes nothing.
+
+-- The first outcome again, or 'reused' where the key came with another body. Null when the key is new.
+create or replace function ledger_replay(p_account uuid, p_key text, p_fingerprint bytea) returns ledger_outcome
+language plpgsql stable as $$
+declare c billing_charge; o ledger_outcome;
+begin
+  select * into c from billing_charge x where x.account_id = p_account and x.idempotency_key = p_key;
+  if not found then return null; end if;
+  o.status := case when c.fingerprint = p_fingerprint then 'replayed' else 'reused' end;
+  o.charge_id := c.id; o.credits := c.credits; o.uncollected := c.uncollected;
+  o.balance_before := c.balance_before; o.balance_after := c.balance_after;
+  o.drawn := c.drawn; o.detail := c.detail; o.covered_by := c.covered_by; o.created_at := c.created_at;
+  return o;
+end $$;
+
+-- Inserts the charge of a use. False when another transaction has charged the key meanwhile.
+create or replace function ledger_insert_charge(u ledger_use, o ledger_outcome, p_hold uuid) returns boolean
+language plpgsql as $$
+begin
+  insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id,
+    member_id, api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, hold_id,
+    balance_before, balance_after)
+  values (u.id, u.account_id, u.key, u.fingerprint, o.credits, u.service, u.action, u.project_id, u.member_id,
+    u.api_key_id, u.conversation, o.detail, o.drawn, o.created_at, o.covered_by, o.uncollected, 0, p_hold,
+    o.balance_before, o.balance_after)
+  on conflict (account_id, idempotency_key) do nothing;
+  return found;
+end $$;
+
+-- Whether a locked wallet can pay for a use, and with which moves of p_kind ('charge' or 'hold'). `status` is null
+-- when it can, else the reason: a limit is checked first, then debt, then the balance.
+create or replace function ledger_authorize(
+  w billing_wallet, u ledger_use, p_kind text, p_charge uuid, p_hold uuid, p_now timestamptz,
+  out status text, out refusal jsonb, out moves ledger_move[], out drawn jsonb)
+language plpgsql as $$
+declare d record;
+begin
+  if w.limited then
+    refusal := ledger_over_limit(u, p_now);
+    if refusal is not null then status := 'limit'; return; end if;
+  end if;
+  if u.credits > 0 and w.debt > 0 then
+    status := 'debt'; refusal := jsonb_build_object('needed', u.credits::text, 'debt', w.debt::text); return;
+  end if;
+  d := ledger_draw(u.account_id, u.covers, p_kind, u.credits, p_now, p_charge, p_hold);
+  if d.total < u.credits then
+    status := 'insufficient';
+    refusal := jsonb_build_object('needed', u.credits::text, 'available', d.total::numeric(20,6)::text);
+  end if;
+  moves := d.moves; drawn := d.drawn;
+end $$;
+
+-- The grant that pays for a whole use by itself, as nearly always, when nothing is in the way: no limit, no debt, no
+-- threshold to cross. Null where ledger_authorize has to decide.
+create or replace function ledger_sole_grant(w billing_wallet, u ledger_use, p_now timestamptz, out id uuid, out kind text)
+language plpgsql stable as $$
+begin
+  if u.credits > 0 and w.debt = 0 and (w.warn_below is null or w.is_low or w.balance - u.credits >= w.warn_below) then
+    select x.id, x.kind into id, kind from (select * from ledger_spendable(u.account_id, u.covers, p_now) limit 1) x
+     where x.remaining >= u.credits
+       and not (w.limited and exists (select from billing_limit l where l.account_id = u.account_id and ledger_limit_stops(l, u, p_now)));
+  end if;
+end $$;
+
+-- Charges a wallet that the caller has locked and settled. The caller may have looked for the key before it had the
+-- lock; the unique key decides, so a refusal looks for the key again.
+create or replace function ledger_charge_locked(w billing_wallet, u ledger_use, p_now timestamptz) returns ledger_outcome
+language plpgsql as $$
+declare o ledger_outcome; a record; g record; counted int;
+begin
+  o.status := 'charged'; o.charge_id := u.id; o.credits := u.credits; o.uncollected := 0;
+  o.balance_before := w.balance; o.balance_after := w.balance - u.credits;
+  o.detail := u.detail; o.covered_by := u.covered_by; o.created_at := p_now;
+  g := ledger_sole_grant(w, u, p_now);
+  if g.id is not null then
+    o.drawn := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
+    if not ledger_insert_charge(u, o, null) then return ledger_replay(u.account_id, u.key, u.fingerprint); end if;
+    o.balance_after := ledger_write_one(w, 'charge', g.id, u.credits, u.id, null, null, p_now);
+  else
+    a := ledger_authorize(w, u, 'charge', u.id, null, p_now);
+    if a.status is not null then
+      o := ledger_replay(u.account_id, u.key, u.fingerprint);
+      if o.status is null then o.status := a.status; o.refusal := a.refusal; end if;
+      return o;
+    end if;
+    o.drawn := a.drawn;
+    if not ledger_insert_charge(u, o, null) then return ledger_replay(u.account_id, u.key, u.fingerprint); end if;
+    if u.credits > 0 then w := ledger_write(w, a.moves, p_now); end if;
+  end if;
+  if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
+  return o;
+end $$;
+
+create or replace function ledger_charge(u ledger_use, p_now timestamptz) returns ledger_outcome
+language plpgsql as $$
+begin
+  -- before any lock: a replay costs one index look-up
+  if exists (select from billing_charge x where x.account_id = u.account_id and x.idempotency_key = u.key) then
+    return ledger_replay(u.account_id, u.key, u.fingerprint);
+  end if;
+  return ledger_charge_locked(ledger_lock(u.account_id, p_now), u, p_now);
+end $$;

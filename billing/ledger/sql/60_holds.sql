@@ -1,0 +1,116 @@
+-- Holds: credits of concrete grants reserved, then captured, released, or returned at the hold's end.
+-- Invariants: a hold is closed once. It keeps its credits past the expiry of their grant; what comes back after
+-- that expires at once.
+
+create or replace function ledger_held_of(h billing_hold, p_status text, p_balance numeric) returns ledger_held
+language plpgsql immutable as $$
+declare o ledger_held;
+begin
+  o.status := p_status; o.hold_id := h.id; o.hold_status := h.status; o.credits := h.credits; o.drawn := h.drawn;
+  o.detail := h.detail; o.expires_at := h.expires_at; o.created_at := h.created_at; o.charge_id := h.charge_id;
+  o.balance_after := p_balance;
+  return o;
+end $$;
+
+-- A hold's use as it was asked for; p_id and p_key name the charge where the hold is captured.
+create or replace function ledger_hold_use(h billing_hold) returns ledger_use
+language sql immutable as $$
+  select ledger_new_use(account_id => h.account_id, id => h.id, key => h.idempotency_key,
+    fingerprint => h.fingerprint, credits => h.credits, service => h.service, covers => h.covers, action => h.action,
+    project_id => h.project_id, member_id => h.member_id, api_key_id => h.api_key_id,
+    conversation => h.conversation, quota => h.quota, quota_count => h.quota_count, detail => h.detail)
+$$;
+
+-- The hold that this key has made before: 'replayed', or 'reused' where the body differs. Null when the key is new.
+create or replace function ledger_hold_replay(u ledger_use, p_balance numeric) returns ledger_held
+language plpgsql stable as $$
+declare h billing_hold;
+begin
+  select * into h from billing_hold x where x.account_id = u.account_id and x.idempotency_key = u.key;
+  if not found then return null; end if;
+  return ledger_held_of(h, case when h.fingerprint = u.fingerprint then 'replayed' else 'reused' end, p_balance);
+end $$;
+
+-- The key is not looked for first: its unique index decides at the insert, and a refusal looks for it.
+create or replace function ledger_hold(u ledger_use, p_expires timestamptz, p_now timestamptz) returns ledger_held
+language plpgsql as $$
+declare w billing_wallet; o ledger_held; a record; g record; counted int;
+begin
+  w := ledger_lock(u.account_id, p_now);
+  g := ledger_sole_grant(w, u, p_now);
+  if g.id is not null then
+    o.drawn := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
+  else
+    a := ledger_authorize(w, u, 'hold', null, u.id, p_now);
+    if a.status is not null then
+      o := ledger_hold_replay(u, w.balance);
+      if o.status is null then o.status := a.status; o.refusal := a.refusal; end if;
+      return o;
+    end if;
+    o.drawn := a.drawn;
+  end if;
+  insert into billing_hold(id, account_id, idempotency_key, fingerprint, credits, service, covers, action, project_id,
+    member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count)
+  values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.covers, u.action, u.project_id,
+    u.member_id, u.api_key_id, u.conversation, u.detail, o.drawn, p_now, 'held', p_expires, u.quota, u.quota_count)
+  on conflict (account_id, idempotency_key) do nothing;
+  if not found then return ledger_hold_replay(u, w.balance); end if;
+  if g.id is not null then
+    o.balance_after := ledger_write_one(w, 'hold', g.id, u.credits, null, u.id, p_expires, p_now);
+  else
+    w.next_due_at := least(w.next_due_at, p_expires);
+    w := ledger_write(w, a.moves, p_now);
+    o.balance_after := w.balance;
+  end if;
+  if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
+  o.status := 'held'; o.hold_id := u.id; o.hold_status := 'held'; o.credits := u.credits; o.detail := u.detail;
+  o.expires_at := p_expires; o.created_at := p_now;
+  return o;
+end $$;
+
+-- What follows when held credits come back into a grant: they expire at once where the grant has ended, else they
+-- repay debt, and the wallet is due at the grant's end again (the grant may have been empty when it was settled).
+create or replace function ledger_come_back(
+  p_account uuid, p_grant uuid, p_credits numeric, p_debt numeric, p_now timestamptz,
+  out moves ledger_move[], out due_at timestamptz, out debt numeric)
+language plpgsql stable as $$
+begin
+  select x.expires_at into due_at from billing_grant x where x.account_id = p_account and x.id = p_grant;
+  if due_at <= p_now then
+    moves := array[ledger_move('expire', p_grant, -p_credits, p_now)]; due_at := null; debt := p_debt;
+  else
+    moves := ledger_repay(p_debt, p_grant, p_credits, p_now); debt := p_debt - least(p_debt, p_credits);
+  end if;
+end $$;
+
+-- Returns a whole hold at p_at: released by the caller, or expired.
+create or replace function ledger_return_hold(
+  w billing_wallet, h billing_hold, p_status text, p_at timestamptz, p_now timestamptz) returns billing_wallet
+language plpgsql as $$
+declare d record; back record; moves ledger_move[] := '{}'; debt_ numeric(20,6) := w.debt; counted int;
+begin
+  for d in select (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits from jsonb_array_elements(h.drawn) x loop
+    back := ledger_come_back(w.account_id, d.grant_id, d.credits, debt_, p_now);
+    moves := moves || ledger_move('release', d.grant_id, d.credits, p_at, hold_id => h.id) || back.moves;
+    debt_ := back.debt; w.next_due_at := least(w.next_due_at, back.due_at);
+  end loop;
+  update billing_hold x set status = p_status, closed_at = p_at where x.account_id = h.account_id and x.id = h.id;
+  if w.limited then
+    perform ledger_roll_limits(h.account_id, p_now);
+    counted := ledger_count(ledger_hold_use(h), 0, 0, h.credits, h.quota_count, h.created_at);
+  end if;
+  return ledger_write(w, moves, p_now);
+end $$;
+
+create or replace function ledger_release(p_account uuid, p_hold uuid, p_now timestamptz) returns ledger_held
+language plpgsql as $$
+declare w billing_wallet; h billing_hold; o ledger_held;
+begin
+  w := ledger_lock(p_account, p_now);
+  select * into h from billing_hold x where x.account_id = p_account and x.id = p_hold;
+  if not found then o.status := 'unknown'; return o; end if;
+  if h.status <> 'held' then return ledger_held_of(h, 'closed', w.balance); end if;
+  w := ledger_return_hold(w, h, 'released', p_now, p_now);
+  h.status := 'released';
+  return ledger_held_of(h, 'released', w.balance);
+end $$;

@@ -1,0 +1,85 @@
+-- Captures: a hold settled with what was really used.
+-- Invariant: the held credits pay first, in the order in which they were reserved; what exceeds them comes from the
+-- balance as far as it goes, and the rest is recorded on the charge as uncollected.
+
+-- Why a hold cannot be captured: its key has charged already (the first outcome), it is closed, or unknown.
+create or replace function ledger_capture_refusal(p_account uuid, p_hold uuid, p_key text, p_fingerprint bytea)
+returns ledger_outcome
+language plpgsql stable as $$
+declare h billing_hold; o ledger_outcome;
+begin
+  o := ledger_replay(p_account, p_key, p_fingerprint);
+  if o.status is not null then return o; end if;
+  select * into h from billing_hold x where x.account_id = p_account and x.id = p_hold;
+  o.status := case when found then 'closed' else 'unknown' end;
+  o.refusal := jsonb_build_object('status', h.status);
+  return o;
+end $$;
+
+-- The moves of a capture: from each grant of the hold its part is released and what was used of it charged; then
+-- the balance pays what the hold did not cover, unless there is debt. `short` is what nothing could pay.
+create or replace function ledger_capture_moves(
+  w billing_wallet, u ledger_use, h billing_hold, p_now timestamptz,
+  out moves ledger_move[], out drawn jsonb, out short numeric, out due_at timestamptz)
+language plpgsql as $$
+declare d jsonb; back record; more record; grant_ uuid; part numeric(20,6); take numeric(20,6); debt_ numeric(20,6) := w.debt;
+begin
+  moves := '{}'; drawn := '[]'; short := u.credits; due_at := w.next_due_at;
+  for i in 0 .. jsonb_array_length(h.drawn) - 1 loop
+    d := h.drawn -> i; grant_ := (d->>'grant')::uuid; part := (d->>'credits')::numeric;
+    take := least(short, part); short := short - take;
+    moves := moves || ledger_move('release', grant_, part, p_now, u.id, h.id);
+    if take > 0 then
+      moves := moves || ledger_move('charge', grant_, -take, p_now, u.id, h.id);
+      drawn := drawn || ledger_drawn(grant_, d->>'kind', take);
+    end if;
+    if take < part then
+      back := ledger_come_back(u.account_id, grant_, part - take, debt_, p_now);
+      moves := moves || back.moves; debt_ := back.debt; due_at := least(due_at, back.due_at);
+    end if;
+  end loop;
+  if short > 0 and w.debt = 0 then
+    more := ledger_draw(u.account_id, u.covers, 'charge', short, p_now, u.id, h.id);
+    moves := moves || more.moves; drawn := drawn || more.drawn; short := short - more.total;
+  end if;
+end $$;
+
+create or replace function ledger_capture(
+  p_account uuid, p_hold uuid, p_id uuid, p_key text, p_fingerprint bytea, p_credits numeric, p_detail jsonb,
+  p_now timestamptz, p_covered_by text default null, p_quota text default null, p_quota_count numeric default null)
+returns ledger_outcome
+language plpgsql as $$
+declare w billing_wallet; h billing_hold; u ledger_use; o ledger_outcome; c record; done boolean; counted int;
+begin
+  w := ledger_lock(p_account, p_now);
+  -- a key that has charged already gives that charge, whatever hold it names now. `closed_at` and not `status`: with
+  -- status the planner takes the index of running holds and reads all of the account's.
+  update billing_hold x set status = 'captured', closed_at = p_now, charge_id = p_id
+   where x.account_id = p_account and x.id = p_hold and x.closed_at is null
+     and not exists (select from billing_charge y where y.account_id = p_account and y.idempotency_key = p_key)
+  returning * into h;
+  if not found then return ledger_capture_refusal(p_account, p_hold, p_key, p_fingerprint); end if;
+  u := ledger_new_use(account_id => p_account, id => p_id, key => p_key, fingerprint => p_fingerprint,
+    credits => p_credits, service => h.service, covers => h.covers, action => h.action, project_id => h.project_id,
+    member_id => h.member_id, api_key_id => h.api_key_id, conversation => h.conversation,
+    quota => coalesce(h.quota, p_quota));
+  o.status := 'charged'; o.charge_id := p_id; o.credits := p_credits; o.uncollected := 0; o.detail := p_detail;
+  o.covered_by := p_covered_by; o.created_at := p_now; o.balance_before := w.balance + h.credits;
+  if jsonb_array_length(h.drawn) = 1 and p_credits > 0 and p_credits <= h.credits and w.debt = 0
+     and ledger_write_capture(w, h, (h.drawn->0->>'grant')::uuid, p_credits, p_id, p_now) then
+    o.balance_after := o.balance_before - p_credits;
+    o.drawn := jsonb_set(h.drawn, '{0,credits}', to_jsonb(p_credits::numeric(20,6)::text));
+  else
+    c := ledger_capture_moves(w, u, h, p_now);
+    w.next_due_at := c.due_at;
+    w := ledger_write(w, c.moves, p_now);
+    o.balance_after := w.balance; o.uncollected := c.short; o.drawn := c.drawn;
+  end if;
+  done := ledger_insert_charge(u, o, h.id);
+  if w.limited then
+    perform ledger_roll_limits(p_account, p_now);
+    counted := ledger_count(u, p_credits - o.uncollected, coalesce(p_quota_count, h.quota_count),
+      h.credits, h.quota_count, h.created_at);
+  end if;
+  return o;
+end $$;
