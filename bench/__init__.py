@@ -1,1 +1,1 @@
-"""Measures the ledger against the least that PostgreSQL must do for the same durable writes."""
+"""Benchmarks of the ledger against the least PostgreSQL must do for the same durable writes (the floor)."""

@@ -1,4 +1,4 @@
-"""Does a charge cost more as the ledger grows, or as spent grants pile up in an account?"""
+"""Growth: the cost of a charge with many entries, and with many spent grants."""
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -11,7 +11,7 @@ SMALL, LARGE = 10_000, 5_000_000
 SPENT_ACCOUNT = 2
 FEW_ACCOUNT = 3
 
-# History as a million charges would have left it, for timing only: its hashes are not a chain.
+# Rows such as millions of charges leave, for timing only: their hashes are not a chain.
 HISTORY = """
 with made as (
   insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, conversation, detail,
@@ -28,7 +28,7 @@ from made m join lateral (select id from billing_grant where account_id = m.acco
 
 
 def grow(first: int, last: int) -> None:
-    """Add entries number `first` to `last` of an invented past."""
+    """Add the generated entries number `first` to `last`."""
     statement = HISTORY.format(accounts=ACCOUNTS, large=LARGE)
     step = 250_000
     for start in range(first, last + 1, step):
@@ -43,7 +43,7 @@ def refresh_statistics() -> None:
 
 
 def growth(large: int = LARGE) -> dict[str, Measure]:
-    """Median times at many entries over those at ten thousand."""
+    """Return median times at many entries over those at ten thousand."""
     grow(1, SMALL)
     refresh_statistics()
     charge_small, balance_small = measures.charge_ms(5), measures.balance_ms(5)
@@ -59,7 +59,7 @@ def growth(large: int = LARGE) -> dict[str, Measure]:
 
 
 def spent_grants(count: int = 500) -> Measure:
-    """A charge in an account with that many spent grants over one in an account with none."""
+    """Return the time of a charge with that many spent grants over the time with none."""
     from decimal import Decimal
 
     from billing import ledger

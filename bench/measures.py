@@ -1,4 +1,4 @@
-"""What is measured: each function returns (value, detail) for one line of the table."""
+"""The measurements: each function returns (value, detail) for one line of the table."""
 
 import random
 import statistics
@@ -23,7 +23,7 @@ ROUNDS = 5
 def against_floor(
     script: str, *, clients: int, hi: int, seconds: int, own_clients: int = 0, each: int = 1
 ) -> Measure:
-    """Throughput over the floor's, in turn, as the median of the rounds' ratios."""
+    """Return throughput over the floor's, measured in turn: the median of the rounds' ratios."""
     ratios, floors, own = [], [], []
     warm_up(script)
     for _ in range(ROUNDS):
@@ -37,7 +37,7 @@ def against_floor(
 
 
 def warm_up(*statements: str) -> None:
-    """Fill the tables a little and let the planner see them: an empty table is planned as one to read whole."""
+    """Add some rows and analyse them: the planner reads an empty table whole, and sessions keep that plan."""
     for script in (scripts.FLOOR, *statements):
         pgbench.run(script, clients=4, seconds=1)
     with connection.cursor() as cursor:
@@ -53,7 +53,7 @@ def sql_hot(seconds: int) -> Measure:
 
 
 def sql_batch(seconds: int) -> Measure:
-    """Uses a second in calls of 1,000 over mixed accounts on one connection, in turn with the floor."""
+    """Return uses per second in calls of 1,000 over mixed accounts on one connection, over the floor's."""
     ratios, rates, floors = [], [], []
     warm_up(scripts.CHARGE)
     for _ in range(ROUNDS):
@@ -67,7 +67,7 @@ def sql_batch(seconds: int) -> Measure:
 
 
 def _batches(seconds: int) -> float:
-    """Calls with arguments made beforehand, as a client would send them."""
+    """Make calls with arguments built beforehand."""
     arguments = [scripts.batch(random.Random(), accounts=ACCOUNTS) for _ in range(20 * seconds)]
     done = 0
     with direct() as own:
@@ -95,7 +95,7 @@ def python_hot(seconds: int) -> Measure:
 
 
 def _python(seconds: int, *, accounts: int, floor_clients: int) -> Measure:
-    """The public function in one process with 16 threads, in turn with the floor."""
+    """Measure the public function in one process with 16 threads, in turn with the floor."""
     ratios, rates, floors = [], [], []
     warm_up(scripts.CHARGE)
     for _ in range(ROUNDS):
@@ -130,7 +130,7 @@ def _threads(seconds: int, accounts: int, threads: int = 16) -> float:
 
 
 def charge_request(number: int) -> ledger.ChargeRequest:
-    """A use of account `number` that costs 0.25 and belongs to its limited project."""
+    """Return a use of account `number` that costs 0.25 and belongs to its limited project."""
     return ledger.ChargeRequest(
         account_id=uuid.UUID(f"00000000-0000-7000-8000-{number:012}"),
         credits=Decimal("0.25"),
@@ -148,7 +148,7 @@ def charge_request(number: int) -> ledger.ChargeRequest:
 
 
 def median_ms(call: Callable[[], object], times: int = 1500) -> float:
-    """The median time of one call, in milliseconds."""
+    """Return the median time of one call, in milliseconds."""
     taken = []
     for _ in range(times):
         start = time.perf_counter()
@@ -167,7 +167,7 @@ def balance_ms(number: int) -> float:
 
 
 def direct() -> psycopg.Connection:
-    """A connection of our own, in autocommit, beside Django's."""
+    """Return a separate connection in autocommit."""
     settings = connection.settings_dict
     return psycopg.connect(
         host=settings["HOST"], user=settings["USER"], dbname=settings["NAME"], autocommit=True

@@ -1,4 +1,4 @@
-"""Runs pgbench over the embedded server's socket and reads what it says."""
+"""Run pgbench on the embedded server's socket and parse its report."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from config.supervisor.embedded_postgres import binaries
 
 @dataclass(frozen=True)
 class Run:
-    """Transactions a second, and the mean latency in milliseconds."""
+    """Transactions per second, and the mean latency in milliseconds."""
 
     tps: float
     latency_ms: float
 
 
 def run(script: str, *, clients: int, seconds: int, lo: int = 1, hi: int = 1000) -> Run:
-    """Run the script with that many clients. Raises RuntimeError with pgbench's own words if it fails."""
+    """Run the script with that many clients. Raises RuntimeError with pgbench's output if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "script.sql"
         file.write_text(script)

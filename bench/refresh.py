@@ -1,4 +1,4 @@
-"""The daily renewal of many accounts: yesterday's rest expires, today's credits are given."""
+"""The daily renewal of many accounts: yesterday's credits expire, today's are granted."""
 
 import datetime as dt
 import time
@@ -25,7 +25,7 @@ from accounts_account where name like 'refresh %%' on conflict do nothing;
 
 
 def refresh_accounts_per_second(accounts: int = ACCOUNTS) -> Measure:
-    """Accounts renewed a second by the beat job's own function, from a second day on (with an expiry each)."""
+    """Return accounts renewed per second by the beat job's function, with an expiry each."""
     with connection.cursor() as cursor:
         for statement in MAKE.strip().split(";\n"):
             cursor.execute(statement, {"noon": NOON, "accounts": accounts})

@@ -1,4 +1,4 @@
-"""What pgbench runs: the floor, and the ledger's moves."""
+"""Scripts for pgbench: the floor, and the ledger's moves."""
 
 import json
 import random
@@ -8,7 +8,7 @@ from bench.world import ACCOUNT, DETAIL, PROJECT
 
 RANDOM = "\\set acc random(:lo, :hi)\n\\set amt random(1, 1000)\n"
 
-# One statement, no check: wallet update, grant update, charge insert, entry insert.
+# One statement without checks: wallet update, grant update, charge insert, entry insert.
 FLOOR = f"""{RANDOM}with w as (update floor_wallet set balance = balance - 0.001 * (:amt)::numeric, seq = seq + 1
   where account_id = {ACCOUNT} returning account_id, balance, seq),
 g as (update floor_grant set remaining = remaining - 0.001 * (:amt)::numeric where account_id = {ACCOUNT} returning id, remaining),
@@ -39,7 +39,7 @@ select (ledger_capture(p_account => {ACCOUNT}, p_hold => (:hold)::uuid, p_id => 
 
 
 def batch(chance: random.Random, *, accounts: int, uses: int = 1000) -> str:
-    """The argument of ledger_charge_many: so many uses of accounts drawn at random."""
+    """Return the argument of ledger_charge_many: uses of accounts drawn at random."""
     items = []
     for _ in range(uses):
         number = f"{chance.randint(1, accounts):012}"

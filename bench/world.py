@@ -1,4 +1,4 @@
-"""The world that is measured: accounts with three grants and a project limit each, and the floor's tables.
+"""The data that is measured: accounts with three grants and a project limit each, and the floor's tables.
 
 The floor's tables are copies of the ledger's own (columns, indexes, checks, fill), so that its writes
 are the same writes.
@@ -49,7 +49,7 @@ vacuum analyze;
 
 
 def seed(first: int = 1, last: int = ACCOUNTS) -> None:
-    """Make the accounts, once; a second run finds them."""
+    """Create the accounts unless they exist."""
     with connection.cursor() as cursor:
         cursor.execute("select count(*) from accounts_account where name like 'bench %'")
         if cursor.fetchone()[0] == 0:

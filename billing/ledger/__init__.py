@@ -1,8 +1,8 @@
-"""The only mover of credits. Every movement is one of the functions named here.
+"""The ledger: the only writer of credits. Every move is one of the functions exported here.
 
-Each takes `now` (aware) and, where it moves credits, an idempotency key; each raises a named error of
-`billing.ledger.errors` and then has changed nothing. What they do is written in `sql/`, beside the rules
-of money that it keeps; `manage.py audit_ledger` proves the result from the entries alone.
+Each takes `now` (timezone-aware) and, where it moves credits, an idempotency key. Each raises a named error
+of `billing.ledger.errors`, and a call that raises has changed nothing. The SQL functions in `sql/` decide and
+write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
 from billing.ledger import audit

@@ -32,7 +32,8 @@ USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key
   fingerprint => %(fingerprint)s, credits => %(credits)s, service => %(service)s,
   covers => %(covers)s::text[], action => %(action)s, project_id => %(project_id)s,
   member_id => %(member_id)s, api_key_id => %(api_key_id)s, conversation => %(conversation)s,
-  covered_by => %(covered_by)s, quota => %(quota)s, quota_count => %(quota_count)s, detail => %(detail)s::jsonb)"""
+  covered_by => %(covered_by)s, quota => %(quota)s, quota_count => %(quota_count)s,
+  detail => %(detail)s::jsonb)"""
 _CHARGE = f"select * from ledger_charge({USE}, %(now)s)"
 _MANY = "select ord, (outcome).* from ledger_charge_many(%(uses)s::jsonb, %(now)s) order by ord"
 

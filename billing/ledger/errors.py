@@ -1,4 +1,7 @@
-"""What the ledger refuses, by name and with the figures. A refusal has changed nothing."""
+"""Errors of the ledger, with the figures behind them.
+
+Invariant: a call that raises one of them has changed nothing.
+"""
 
 import datetime as dt
 import uuid
@@ -6,21 +9,21 @@ from decimal import Decimal
 
 
 class LedgerError(Exception):
-    """A move that was not made."""
+    """Base class: the move was refused."""
 
 
 class AmountInvalid(LedgerError):
-    """The amount is no positive Decimal of at most six places within numeric(20,6)."""
+    """The amount is not a positive Decimal with at most six places that fits numeric(20,6)."""
 
     def __init__(self, amount: object) -> None:
         super().__init__(
-            f"{amount!r} is no amount of credits: a positive Decimal with at most six places is due"
+            f"{amount!r} is not an amount of credits; expected a positive Decimal with at most six places"
         )
         self.amount = amount
 
 
 class InsufficientCredits(LedgerError):
-    """What may pay for this use is less than it costs."""
+    """The grants that cover this use have fewer credits than it costs."""
 
     def __init__(self, *, needed: Decimal, available: Decimal) -> None:
         super().__init__(f"{needed} credits are needed, {available} are available")
@@ -29,7 +32,7 @@ class InsufficientCredits(LedgerError):
 
 
 class InDebt(InsufficientCredits):
-    """Credits that were taken back had been spent already: nothing can be charged until they are repaid."""
+    """The account owes credits that were taken back after they were spent; nothing can be charged."""
 
     def __init__(self, *, needed: Decimal, debt: Decimal) -> None:
         super().__init__(needed=needed, available=Decimal(0))
@@ -37,12 +40,12 @@ class InDebt(InsufficientCredits):
 
 
 class LimitReached(LedgerError):
-    """A project, member or key may not take that much in its window."""
+    """The use would exceed the limit of a project, member or key in its window."""
 
     def __init__(
         self, *, limit: str, subject: str, maximum: Decimal, used: Decimal, resets_at: dt.datetime | None
     ) -> None:
-        super().__init__(f"the {limit}'s limit of {maximum} is reached: {used} used")
+        super().__init__(f"{limit} limit of {maximum} credits would be exceeded: {used} used")
         self.limit = limit
         self.subject = subject
         self.maximum = maximum
@@ -51,20 +54,20 @@ class LimitReached(LedgerError):
 
 
 class QuotaReached(LedgerError):
-    """A counted allowance of the plan (such as files) is used up."""
+    """The use would exceed a quota of the plan, such as files."""
 
     def __init__(self, *, quota: str, maximum: Decimal, used: Decimal) -> None:
-        super().__init__(f"the plan allows {maximum} {quota}: {used} used")
+        super().__init__(f"plan quota of {maximum} {quota} would be exceeded: {used} used")
         self.quota = quota
         self.maximum = maximum
         self.used = used
 
 
 class KeyReused(LedgerError):
-    """The idempotency key was used before, with another body."""
+    """The idempotency key has been used with a different body."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the idempotency key {key!r} was used before with another body")
+        super().__init__(f"idempotency key {key!r} has been used with a different body")
         self.key = key
 
 
@@ -76,48 +79,48 @@ class UnknownWallet(LedgerError):
 
 class UnknownCharge(LedgerError):
     def __init__(self, charge_id: uuid.UUID) -> None:
-        super().__init__(f"the account has no charge {charge_id}")
+        super().__init__(f"account has no charge {charge_id}")
         self.charge_id = charge_id
 
 
 class UnknownHold(LedgerError):
     def __init__(self, hold_id: uuid.UUID) -> None:
-        super().__init__(f"the account has no hold {hold_id}")
+        super().__init__(f"account has no hold {hold_id}")
         self.hold_id = hold_id
 
 
 class UnknownClawBack(LedgerError):
     def __init__(self, key: str) -> None:
-        super().__init__(f"the account has no claw-back {key!r}")
+        super().__init__(f"account has no claw-back {key!r}")
         self.key = key
 
 
 class HoldClosed(LedgerError):
-    """The hold was captured, released or has expired."""
+    """The hold has been captured or released, or has expired."""
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"the hold is {status} already")
+        super().__init__(f"hold is already {status}")
         self.status = status
 
 
 class NotReversible(LedgerError):
-    """More than what is left of the charge was asked back."""
+    """The requested reversal exceeds what has not been reversed of the charge."""
 
     def __init__(self, *, asked: Decimal, left: Decimal) -> None:
-        super().__init__(f"{asked} asked back, {left} left of the charge")
+        super().__init__(f"requested {asked} credits, {left} of the charge can be reversed")
         self.asked = asked
         self.left = left
 
 
 class AlreadyRestored(LedgerError):
     def __init__(self, key: str) -> None:
-        super().__init__(f"the claw-back {key!r} is undone already")
+        super().__init__(f"claw-back {key!r} has been restored already")
         self.key = key
 
 
 class AlreadyExpired(LedgerError):
-    """A grant whose expiry is past cannot be given."""
+    """The grant would expire before it is given."""
 
     def __init__(self, expires_at: dt.datetime | None) -> None:
-        super().__init__(f"a grant that expired at {expires_at} cannot be given")
+        super().__init__(f"grant would have expired at {expires_at}")
         self.expires_at = expires_at

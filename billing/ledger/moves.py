@@ -1,4 +1,7 @@
-"""What the moves are asked with and what they answer: plain frozen records."""
+"""Requests and results of the ledger's moves: frozen records without behaviour.
+
+Invariant: an amount that reaches the SQL has passed `checked`.
+"""
 
 import datetime as dt
 import uuid
@@ -14,7 +17,7 @@ NO_FINGERPRINT = b""
 
 
 def checked(amount: object, *, zero: bool = False) -> Decimal:
-    """The amount, if it is one the ledger can keep exactly.
+    """Return the amount if the ledger can store it exactly.
 
     Raises AmountInvalid for floats, NaN, negatives, zero (unless allowed) and more than six places.
     """
@@ -29,7 +32,7 @@ def checked(amount: object, *, zero: bool = False) -> Decimal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChargeRequest:
-    """One use to charge: `credits` is its cost, `covers` the names by which grants may pay for it."""
+    """A use to charge or hold: `credits` is its cost, `covers` the names that let a grant pay for it."""
 
     account_id: uuid.UUID
     credits: Decimal
@@ -53,7 +56,7 @@ class ChargeRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
-    """So many credits out of one grant."""
+    """Credits drawn from one grant."""
 
     grant: uuid.UUID
     kind: str
@@ -62,7 +65,7 @@ class Drawn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Charged:
-    """A charge as it was made; `replayed` when the key had been used before for the same body."""
+    """A charge; `replayed` when its key had charged the same body before."""
 
     charge_id: uuid.UUID
     credits: Decimal
@@ -78,7 +81,7 @@ class Charged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """A hold as it stands after the move."""
+    """A hold after the move."""
 
     hold_id: uuid.UUID
     status: str
@@ -94,7 +97,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Granted:
-    """A grant as it was given; `repaid` is what of it went to the account's debt at once."""
+    """A grant; `repaid` is the part that repaid the account's debt."""
 
     grant_id: uuid.UUID
     balance_after: Decimal
@@ -104,7 +107,7 @@ class Granted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corrected:
-    """A reversal, claw-back, restoration or adjustment: credits moved, debt booked (negative: lifted)."""
+    """A reversal, claw-back, restoration or adjustment: credits moved, debt added (negative: cancelled)."""
 
     correction_id: uuid.UUID
     credits: Decimal
@@ -117,7 +120,7 @@ class Corrected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllowanceTerms:
-    """What a plan gives, again and again or once.
+    """What a plan grants per day, per month or once.
 
     `lasts` is "period" (until the next one), "forever", or a PostgreSQL interval such as "1 month".
     Months are counted from `anchor_at`; days begin at local midnight of the account.

@@ -1,1 +1,1 @@
-"""Faults put into the ledger by hand, one at a time, to see that a test notices each."""
+"""Faults put into the ledger one at a time, to check that a test fails for each."""

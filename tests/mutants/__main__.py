@@ -1,8 +1,8 @@
-"""Do the tests bite? `python -m tests.mutants [word …]`: each fault alone in a copy, and a test must fail.
+"""Mutation tests of the ledger: `python -m tests.mutants [word …]`.
 
-The copy of the tree has a database of its own, made once; the SQL of each fault is installed into it and
-taken out again. The tests that are about the rule are run and the first failure is enough. Prints a table;
-exits with 1 when a fault went unnoticed. Words choose the faults in whose names they stand.
+Each fault is put alone into a copy of the tree, and a test must fail. The copy has a database of its own,
+created once; the SQL of each fault is installed into it and restored afterwards. A run of tests stops at the
+first failure. Prints a table and exits with 1 when a fault went unnoticed. Words select faults by name.
 """
 
 import os
@@ -26,15 +26,15 @@ IGNORED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cach
 
 
 class Copy:
-    """A copy of the tree in which faults are tried."""
+    """A copy of the tree, with a database of its own, in which faults are tried."""
 
     def __init__(self, directory: Path) -> None:
         self.tree = directory / "tree"
-        self.said = directory / "said"
+        self.output = directory / "output"
         shutil.copytree(BASE_DIR, self.tree, ignore=IGNORED)
 
-    def pytest(self, tests: list[str], *, new_database: bool = False, patience: int = 400) -> str | None:
-        """None when all pass, else the name of the first test that failed (or what else went wrong)."""
+    def pytest(self, tests: list[str], *, new_database: bool = False, timeout: int = 400) -> str | None:
+        """Run the tests. Returns None when all pass, else the first test that failed or another reason."""
         database = "--create-db" if new_database else "--reuse-db"
         options = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", "--reuse-db", database, "-rfE"]
         environment = os.environ | {
@@ -43,25 +43,25 @@ class Copy:
             "DATE": os.environ.get("DATE")
             or "2027-06-16",  # the verdict on a mutant is the same in every run
         }
-        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):  # importing config has set the product's own
+        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):  # importing config has set them
             environment.pop(name, None)
-        with self.said.open("wb") as said:
+        with self.output.open("wb") as output:
             command = [sys.executable, "-m", "pytest", *options, *tests]
             try:
                 done = subprocess.run(
-                    command, cwd=self.tree, env=environment, stdout=said, stderr=said,
-                    timeout=patience, check=False,
+                    command, cwd=self.tree, env=environment, stdout=output, stderr=output,
+                    timeout=timeout, check=False,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
-                return "it hung"
+                return "timeout"
         if done.returncode == 0:
             return None
-        lines = self.said.read_text(errors="replace").splitlines()
+        lines = self.output.read_text(errors="replace").splitlines()
         failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
         return failed[0].rpartition("/")[2] if failed else f"pytest ended with {done.returncode}"
 
     def install_sql(self) -> str | None:
-        """The SQL as it stands in the copy; what the database says against it."""
+        """Install the SQL of the copy. Returns the first line of the database's error, or None."""
         server = embedded_postgres.ensure(self.tree / "var" / "postgres")
         with psycopg.connect(host=server["HOST"], user=server["USER"], dbname="test_refill") as connection:
             try:
@@ -72,17 +72,17 @@ class Copy:
         return None
 
     def try_fault(self, fault: Fault) -> str | None:
-        """What noticed the fault; None when nothing did."""
+        """Put one fault into the copy. Returns the test that noticed it, or None."""
         originals = {file: (self.tree / file).read_text() for file, _, _ in fault.edits}
         in_sql = any(file.startswith(SQL) for file in originals)
         try:
             for file, before, after in fault.edits:
                 text = (self.tree / file).read_text()
                 if before not in text:
-                    sys.exit(f"{fault.name}: {file} has no {before!r} any more; write the fault anew")
+                    sys.exit(f"{fault.name}: {file} does not contain {before!r}; adapt the fault")
                 (self.tree / file).write_text(text.replace(before, after))
-            if in_sql and (trouble := self.install_sql()):
-                sys.exit(f"{fault.name}: it is no fault but an error: {trouble}")
+            if in_sql and (error := self.install_sql()):
+                sys.exit(f"{fault.name}: the SQL does not install: {error}")
             return self.pytest(list(fault.tests))
         finally:
             for file, text in originals.items():
@@ -92,16 +92,14 @@ class Copy:
 
 
 def main(words: list[str]) -> int:
-    faults = [one for one in FAULTS if not words or any(word in one.name for word in words)]
+    faults = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
     unnoticed = 0
     with tempfile.TemporaryDirectory(prefix="refill-mutants-", ignore_cleanup_errors=True) as directory:
         copy = Copy(Path(directory).resolve())
-        tests = sorted({test for one in faults for test in one.tests})
+        tests = sorted({test for fault in faults for test in fault.tests})
         try:
-            if failed := copy.pytest(tests, new_database=True, patience=3600):
-                sys.exit(
-                    f"{failed} fails without any fault; mend that first:\n{copy.said.read_text()[-3000:]}"
-                )
+            if failed := copy.pytest(tests, new_database=True, timeout=3600):
+                sys.exit(f"{failed} fails without any fault:\n{copy.output.read_text()[-3000:]}")
             for fault in faults:
                 began = time.monotonic()
                 noticed_by = copy.try_fault(fault)

@@ -1,10 +1,9 @@
-"""What goes wrong when things come at once: locks, keys, batches, shared calls."""
+"""Faults in concurrency: locks, keys, batches, shared calls."""
 
 from tests.mutants.fault import (
     BANK,
     BATCH,
     BATCHES,
-    CHAIN,
     CHARGE,
     CHARGES,
     COALESCING,
@@ -14,29 +13,30 @@ from tests.mutants.fault import (
     SETTLE,
     SHARED,
     TIME_RACES,
+    WRITE,
     Fault,
     fault,
 )
 
-ADVISORY = "  perform pg_advisory_xact_lock(hashtextextended(p_account::text, 0));\n"
+ADVISORY = "  if pg_advisory_xact_lock(hashtextextended(p_account::text, 0)) is null then null; end if;\n"
 ROW = "select * into w from billing_wallet where account_id = p_account for no key update;"
 UNLOCKED = "select * into w from billing_wallet where account_id = p_account;"
 
 FAULTS = [
-    Fault("no lock on the wallet", ((CHAIN, ADVISORY, ""), (CHAIN, ROW, UNLOCKED)), (PAIRS,)),
+    Fault("no lock on the wallet", ((WRITE, ADVISORY, ""), (WRITE, ROW, UNLOCKED)), (PAIRS,)),
     Fault(
         "the wallet is read before it is locked",
         (
-            (CHAIN, ADVISORY, ""),
+            (WRITE, ADVISORY, ""),
             (
-                CHAIN,
+                WRITE,
                 ROW,
                 f"{UNLOCKED} perform from billing_wallet where account_id = p_account for no key update;",
             ),
         ),
         (PAIRS,),
     ),
-    fault("the advisory lock alone, which batches do not take", CHAIN, ROW, UNLOCKED, PAIRS),
+    fault("the advisory lock alone, which batches do not take", WRITE, ROW, UNLOCKED, PAIRS),
     fault(
         "a batch does not lock its wallets",
         BATCH,
@@ -85,34 +85,38 @@ FAULTS = [
     fault(
         "a duplicate of a refused charge reports success",
         CHARGE,
-        "if o.status is null then o.status := p_status;",
+        "if o.status is null then o.status := a.status;",
         "if o.status is null then o.status := 'charged';",
         CHARGES,
     ),
     fault(
-        "a threshold is told of again and again",
-        CHAIN,
+        "a threshold writes a notice at every charge below it",
+        WRITE,
         "if low and not w.is_low then",
         "if low then",
         NOTICES,
     ),
     fault(
-        "a batch does not see a key that it has twice",
+        "a batch charges a repeated key twice",
         BATCH,
         "count(*) over (partition by u.account_id, u.key) > 1 as repeated",
         "false as repeated",
         BATCHES,
     ),
     fault(
-        "a batch charges narrow grants for anything",
+        "a batch charges grants for some services for any use",
         BATCH,
-        "g.services is not null as narrow",
-        "false as narrow",
+        "and open and services is not null",
+        "and false",
         BATCHES,
     ),
-    fault("a batch in debt is charged", BATCH, "w.debt = 0 and", "true and", BATCHES),
+    fault("a batch in debt is charged", BATCH, "where w.debt = 0 and", "where", BATCHES),
     fault(
-        "a batch passes the limits", BATCH, "bool_or(c.used + c.adds > c.maximum)", "bool_or(false)", BATCHES
+        "a batch passes the limits",
+        BATCH,
+        "having l.used + sum(ledger_limit_amount(l.kind, u.credits, u.quota_count)) > l.maximum",
+        "having false",
+        BATCHES,
     ),
     fault(
         "a shared call answers with another's outcome",
@@ -123,7 +127,7 @@ FAULTS = [
         RACES,
     ),
     fault(
-        "one failing request fails its neighbours",
+        "one failing request fails the others of its call",
         COALESCING,
         "        except Exception:\n            return\n",
         "        except Exception:\n            outcomes = [LedgerError()] * len(taken)\n",

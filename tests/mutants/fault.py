@@ -1,16 +1,16 @@
-"""What a fault is, and where things stand that it breaks or that should notice.
+"""The description of a fault, and the files that faults change and that should notice them.
 
-`edits` are (file, what stands there, what stands there instead); every occurrence is replaced, and a text
-that is not found is an error, so that a fault cannot silently stop being one. `tests` should notice it.
+`edits` are (file, text, replacement). Every occurrence is replaced, and a text that is not found is an error,
+so that a change of the SQL cannot turn a fault into none. `tests` are run against the fault.
 """
 
 from dataclasses import dataclass
 
 SQL = "billing/ledger/sql/"
-CHAIN, PERIODS, GRANT = f"{SQL}10_chain.sql", f"{SQL}20_periods.sql", f"{SQL}30_grant.sql"
-CHARGE, LIMITS, HOLD = f"{SQL}40_charge.sql", f"{SQL}50_limits.sql", f"{SQL}60_hold.sql"
-MEND, SETTLE = f"{SQL}70_corrections.sql", f"{SQL}80_settle.sql"
-ALLOWANCES, BATCH = f"{SQL}85_allowances.sql", f"{SQL}90_batch.sql"
+ENTRIES, WRITE, PERIODS = f"{SQL}10_entries.sql", f"{SQL}15_write.sql", f"{SQL}20_periods.sql"
+GRANT, CHARGE, LIMITS = f"{SQL}30_grants.sql", f"{SQL}40_charges.sql", f"{SQL}50_limits.sql"
+HOLD, CAPTURE, CORRECT = f"{SQL}60_holds.sql", f"{SQL}65_captures.sql", f"{SQL}70_corrections.sql"
+SETTLE, ALLOWANCES, BATCH = f"{SQL}80_settling.sql", f"{SQL}85_allowances.sql", f"{SQL}90_batches.sql"
 COALESCING = "billing/ledger/coalescing.py"
 
 LEDGER = "tests/billing/ledger/"

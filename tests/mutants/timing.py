@@ -1,8 +1,7 @@
-"""What goes wrong with time: ends, renewals, windows, plans."""
+"""Faults in time: ends, renewals, windows, plans."""
 
 from tests.mutants.fault import (
     ALLOWANCES,
-    CHAIN,
     DEBT,
     HOLD,
     HOLDS,
@@ -13,6 +12,7 @@ from tests.mutants.fault import (
     SETTLING,
     TIME,
     TIME_RACES,
+    WRITE,
     fault,
 )
 
@@ -20,8 +20,8 @@ FAULTS = [
     fault(
         "old allowances repay the debt",
         SETTLE,
-        "and e.seq > d.seq and e.kind = 'grant'",
-        "and e.kind = 'grant'",
+        "ledger_repay(w.debt, m.grant_id, m.credits, p_now)",
+        "ledger_repay(w.debt, m.grant_id, w.balance, p_now)",
         DEBT,
     ),
     fault(
@@ -34,7 +34,7 @@ FAULTS = [
     ),
     fault(
         "settling comes an instant late",
-        CHAIN,
+        WRITE,
         "if w.next_due_at <= p_now then",
         "if w.next_due_at < p_now then",
         SETTLING,
@@ -52,7 +52,7 @@ FAULTS = [
     fault(
         "credits that come back are not due again",
         HOLD,
-        "w.next_due_at := least(w.next_due_at, g.expires_at);",
+        "w.next_due_at := least(w.next_due_at, back.due_at);",
         "",
         TIME,
     ),
@@ -81,8 +81,8 @@ FAULTS = [
     fault(
         "coming back to a plan gives its period again",
         SETTLE,
-        "and not exists (select from billing_grant x where x.account_id = r.account_id",
-        "and not exists (select from billing_grant x where false",
+        "x.idempotency_key = r.grant_key)",
+        "false)",
         SETTLING,
         TIME,
     ),
@@ -92,15 +92,15 @@ FAULTS = [
     fault(
         "a limit is checked before it is rolled into its window",
         LIMITS,
-        "if l.window_end <= p_now then",
-        "if false then",
+        "  perform ledger_roll_limits(u.account_id, p_now);\n  for l in",
+        "  for l in",
         LIMIT_TESTS,
     ),
     fault(
         "a changed limit starts afresh",
         LIMITS,
-        "used = case when billing_limit.period = excluded.period then billing_limit.used else",
-        "used = case when false then billing_limit.used else 0 *",
+        "update billing_limit set maximum = p_maximum\n",
+        "update billing_limit set maximum = p_maximum, used = 0\n",
         LIMIT_TESTS,
     ),
 ]

@@ -1,4 +1,4 @@
--- Entries numbered without a gap, hashed one on the other, with the right balance after each.
+-- Entries are numbered without gaps, each hash covers its entry and the hash before, and each balance is the running sum.
 select 'entry ' || id || ' (account ' || account_id || ', number ' || seq || ')' as subject,
        case when seq <> coalesce(seq_before, 0) + 1
               then 'follows number ' || coalesce(seq_before, 0) || ': an entry is missing or added'

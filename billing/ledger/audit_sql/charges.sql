@@ -1,4 +1,4 @@
--- What each charge says it took and gave back against its entries.
+-- Each charge's amounts equal the sums of its entries.
 select 'charge ' || coalesce(c.id, e.charge_id) || ' (account ' || coalesce(c.account_id, e.account_id) || ')' as subject,
        concat_ws('; ',
          case when c.id is null then 'has entries but no row' end,

@@ -1,4 +1,4 @@
--- What remains in a grant after each of its entries.
+-- The remaining amount in each entry is the running sum of the grant's entries.
 select 'entry ' || id || ' (account ' || account_id || ', number ' || seq || ')' as subject,
        'grant ' || grant_id || ' stands at ' || grant_after || ' after it, its entries sum to ' || running as found
 from (select id, account_id, seq, grant_id, grant_after,

@@ -1,4 +1,4 @@
--- Each grant's cached figures against the sums of its entries.
+-- Each grant's cached figures equal the sums of its entries.
 select 'grant ' || coalesce(g.id, e.grant_id) || ' (account ' || coalesce(g.account_id, e.account_id) || ')' as subject,
        concat_ws('; ',
          case when g.id is null then 'has entries but no row' end,

@@ -1,4 +1,4 @@
--- What running holds say they set aside against their entries.
+-- Each hold's reserved amount equals the sum of its entries.
 select 'hold ' || coalesce(h.id, e.hold_id) || ' (account ' || coalesce(h.account_id, e.account_id) || ')' as subject,
        case when h.id is null then 'has entries but no row'
             else h.status || ' over ' || h.credits || ', its entries set aside ' || coalesce(e.held, 0) end as found

@@ -1,4 +1,4 @@
--- Each wallet's cached figures against the sums of its entries.
+-- Each wallet's cached figures equal the sums of its entries.
 select 'wallet of account ' || coalesce(w.account_id, e.account_id) as subject,
        concat_ws('; ',
          case when w.account_id is null then 'has entries but no row' end,

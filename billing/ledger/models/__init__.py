@@ -1,13 +1,13 @@
-"""The ledger's tables: wallets, grants, the append-only entries, and what was charged, held and corrected.
+"""The ledger's tables: wallets, grants, append-only entries, charges, holds, limits and corrections.
 
-Invariants, kept by the SQL in `billing/ledger/sql` and proven by `manage.py audit_ledger`:
-- the sum of a grant's entries is what remains in it; the sum of its grants is a wallet's balance;
-- a wallet's entries are numbered without a gap and each carries a hash of the one before it;
+Invariants, kept by the SQL in `billing/ledger/sql` and proved by `manage.py audit_ledger`:
+- the entries of a grant sum to its remaining amount; the grants of a wallet sum to its balance;
+- a wallet's entries are numbered without gaps, and each carries a hash over itself and the one before;
 - entries are never changed or removed (triggers refuse it).
 
-Nothing outside `billing.ledger` writes these tables; reads go through `selectors.py`.
-Foreign keys on the busy tables have no database constraint (each costs about 5 % of a charge); the audit
-looks for orphans instead.
+Only `billing.ledger` writes these tables; other code reads them through `selectors.py`.
+Foreign keys of the busy tables have no database constraint (each costs about 5 % of a charge); the audit
+looks for orphans instead (docs/decisions/0006).
 """
 
 from billing.ledger.models.entry import Audit, Correction, Entry

@@ -1,4 +1,7 @@
-"""The append-only lines of the ledger, what mends them, and the proof that they add up."""
+"""Entries, corrections and audits.
+
+Invariant: entries are append-only; a correction adds entries and changes none.
+"""
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -6,12 +9,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
 from billing.ledger.models.grant import Grant
-from billing.ledger.models.reference import loose_key
+from billing.ledger.models.wallet import loose_key
 from core.models import CreditsField, Identified
 
 
 class Entry(models.Model):
-    """One line of the ledger: so many credits into or out of one grant. Append-only."""
+    """One append-only line of the ledger: credits into or out of one grant."""
 
     class Kind(models.TextChoices):
         GRANT = "grant", _("Granted")
@@ -51,12 +54,12 @@ class Entry(models.Model):
 
     @property
     def public_id(self) -> str:
-        """Opaque: half of the entry's hash, so that entries cannot be counted from outside."""
+        """Opaque id: half of the entry's hash, so that callers cannot count entries."""
         return f"ent_{bytes(self.hash[:16]).hex()}"
 
 
 class Correction(Identified):
-    """A move that mends: a reversal, a claw-back, its restoration, an adjustment by staff."""
+    """A reversal, a claw-back, its restoration, or an adjustment by staff."""
 
     PREFIX = "corr"
 
@@ -90,7 +93,7 @@ class Correction(Identified):
 
 
 class Audit(models.Model):
-    """The outcome of one run of the audit."""
+    """The result of one run of the audit."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()

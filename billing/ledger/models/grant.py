@@ -1,4 +1,7 @@
-"""Credits given, and the terms on which they are given again and again."""
+"""Grants, and the allowances that give them per day, per month or once.
+
+Invariant: `open` is true exactly while something remains in the grant.
+"""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -6,12 +9,12 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
-from billing.ledger.models.reference import loose_key
+from billing.ledger.models.wallet import loose_key
 from core.models import CreditsField, Identified
 
 
 class Grant(Identified):
-    """Credits given at one time for one reason, with what remains of them."""
+    """Credits given at one time for one reason, with the amount that remains."""
 
     PREFIX = "grant"
 
@@ -78,7 +81,7 @@ class Grant(Identified):
 
 
 class Allowance(models.Model):
-    """Credits that an account is given again and again (or once) by its plan, and when next."""
+    """Credits that the account's plan gives per day, per month or once, and when they are due next."""
 
     class Period(models.TextChoices):
         DAY = "day", _("Each day")

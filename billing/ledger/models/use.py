@@ -1,4 +1,7 @@
-"""What credits were taken or set aside for, and how much may be."""
+"""Charges, holds and limits.
+
+Invariant: price, grants drawn and balances are stored with the charge and never computed again.
+"""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -6,12 +9,12 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account, ApiKey, Project, User
-from billing.ledger.models.reference import loose_key
+from billing.ledger.models.wallet import loose_key
 from core.models import CreditsField, Identified
 
 
 class Attributed(Identified):
-    """What a charge and a hold both say of the use behind them."""
+    """Fields of a use, shared by charges and holds."""
 
     account = loose_key(Account)
     idempotency_key = models.CharField(max_length=300)
@@ -66,7 +69,7 @@ class Charge(Attributed):
 
 
 class Hold(Attributed):
-    """Credits set aside for a use whose size is not yet known."""
+    """Credits reserved for a use whose size is not yet known."""
 
     PREFIX = "hold"
 
@@ -100,7 +103,7 @@ class Hold(Attributed):
 
 
 class Limit(models.Model):
-    """How much a project, member, key or quota may take in a window, and how much it has taken."""
+    """The most that a project, member, key or quota may use in a window, and what it has used."""
 
     class Kind(models.TextChoices):
         PROJECT = "project", _("Project")

@@ -1,16 +1,27 @@
-"""An account's purse, and what the ledger tells others about it."""
+"""Wallets and notices, and the foreign keys of the ledger's tables.
+
+Invariant: every move locks the wallet's row first.
+"""
+
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
-from billing.ledger.models.reference import loose_key
 from core.models import CreditsField
 
 
+def loose_key(to: type[models.Model], **options: Any) -> Any:
+    """Return a foreign key without constraint and index in the database (docs/decisions/0006)."""
+    return models.ForeignKey(
+        to, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", **options
+    )
+
+
 class Wallet(models.Model):
-    """An account's purse: the row every movement locks first."""
+    """An account's totals, and the row that every move locks first."""
 
     account = models.OneToOneField(
         Account, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="wallet"
@@ -41,7 +52,7 @@ class Wallet(models.Model):
 
 
 class Notice(models.Model):
-    """Something the ledger saw that others must act on (an outbox): written with the movement itself."""
+    """An outbox row for other modules, written in the transaction of the move that caused it."""
 
     class Kind(models.TextChoices):
         LOW = "low", _("Balance low")

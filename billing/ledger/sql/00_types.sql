@@ -56,6 +56,22 @@ language sql immutable as $$
     conversation, covered_by, quota, quota_count, detail)::ledger_use
 $$;
 
+create or replace function ledger_new_outcome(
+  status text, charge_id uuid, credits numeric, uncollected numeric, balance_before numeric, balance_after numeric,
+  drawn jsonb, detail jsonb, covered_by text, created_at timestamptz) returns ledger_outcome
+language sql immutable as $$
+  select row(status, charge_id, credits, uncollected, balance_before, balance_after, drawn, detail, covered_by,
+    created_at, null)::ledger_outcome
+$$;
+
+create or replace function ledger_new_held(
+  status text, hold_id uuid, hold_status text, credits numeric, drawn jsonb, detail jsonb, expires_at timestamptz,
+  created_at timestamptz, balance_after numeric, charge_id uuid default null) returns ledger_held
+language sql immutable as $$
+  select row(status, hold_id, hold_status, credits, drawn, detail, expires_at, created_at, charge_id, balance_after,
+    null)::ledger_held
+$$;
+
 create or replace function ledger_move(
   kind text, grant_id uuid, credits numeric, at timestamptz, charge_id uuid default null, hold_id uuid default null,
   debt numeric default 0, reason text default '', actor text default '', account_id uuid default null,

@@ -1,5 +1,5 @@
--- Time: when an allowance's period begins and ends, and which window a limit counts in.
--- Days begin at local midnight of the account's zone. Months are counted from their anchor, in UTC, and from
+-- Time: the periods of allowances and the windows of limits.
+-- Invariant: days begin at local midnight of the account's zone. Months are counted from their anchor, in UTC, and from
 -- the anchor each time, never from the month before (31 January, 28 February, 31 March).
 
 create or replace function ledger_midnight(p_day date, p_zone text) returns timestamptz
@@ -8,7 +8,7 @@ language sql stable as $$ select p_day::timestamp at time zone p_zone $$;
 create or replace function ledger_month_start(p_anchor timestamptz, p_months int) returns timestamptz
 language sql stable as $$ select ((p_anchor at time zone 'UTC') + make_interval(months => p_months)) at time zone 'UTC' $$;
 
--- How many whole months after the anchor the month that holds p_now began.
+-- The number of whole months from the anchor to the start of the month that contains p_now.
 create or replace function ledger_months(p_anchor timestamptz, p_now timestamptz) returns int
 language sql stable as $$
   select m - case when ledger_month_start(p_anchor, m) > p_now then 1 else 0 end
@@ -16,9 +16,8 @@ language sql stable as $$
               + extract(month from p_now at time zone 'UTC') - extract(month from p_anchor at time zone 'UTC'))::int as m) x
 $$;
 
--- The period of an allowance that holds p_now, and where it ends. After a change of zone the running period
--- ends at the first midnight of the new zone that is at least 24 hours after it began: moving can make a day
--- longer, never shorter, however often it is done.
+-- The period of an allowance that contains p_now. After a change of zone the running period ends at the first
+-- midnight of the new zone at least 24 hours after it began: a change of zone can make a day longer, never shorter.
 create or replace function ledger_period(
   p_period text, p_anchor timestamptz, p_old_zone text, p_zone text, p_now timestamptz,
   out starts_at timestamptz, out ends_at timestamptz)
@@ -43,7 +42,7 @@ begin
   end if;
 end $$;
 
--- The window of a limit that holds p_now: the account's local day or month, or all time.
+-- The window of a limit that contains p_now: the account's local day or month, or all time.
 create or replace function ledger_window(p_period text, p_zone text, p_now timestamptz,
   out starts_at timestamptz, out ends_at timestamptz)
 language plpgsql stable as $$
@@ -57,7 +56,7 @@ begin
   end if;
 end $$;
 
--- The instant until which credits of an allowance are good, given in the period [starts, ends).
+-- When credits of an allowance expire that are granted in the period [p_starts, p_ends).
 create or replace function ledger_expiry(p_lasts text, p_starts timestamptz, p_ends timestamptz) returns timestamptz
 language sql stable as $$
   select case p_lasts when 'period' then p_ends when 'forever' then null

@@ -4,27 +4,27 @@
 -- The first outcome again, or 'reused' where the key came with another body. Null when the key is new.
 create or replace function ledger_replay(p_account uuid, p_key text, p_fingerprint bytea) returns ledger_outcome
 language plpgsql stable as $$
-declare c billing_charge; o ledger_outcome;
+declare c billing_charge;
 begin
   select * into c from billing_charge x where x.account_id = p_account and x.idempotency_key = p_key;
   if not found then return null; end if;
-  o.status := case when c.fingerprint = p_fingerprint then 'replayed' else 'reused' end;
-  o.charge_id := c.id; o.credits := c.credits; o.uncollected := c.uncollected;
-  o.balance_before := c.balance_before; o.balance_after := c.balance_after;
-  o.drawn := c.drawn; o.detail := c.detail; o.covered_by := c.covered_by; o.created_at := c.created_at;
-  return o;
+  return ledger_new_outcome(status => case when c.fingerprint = p_fingerprint then 'replayed' else 'reused' end,
+    charge_id => c.id, credits => c.credits, uncollected => c.uncollected, balance_before => c.balance_before,
+    balance_after => c.balance_after, drawn => c.drawn, detail => c.detail, covered_by => c.covered_by,
+    created_at => c.created_at);
 end $$;
 
 -- Inserts the charge of a use. False when another transaction has charged the key meanwhile.
-create or replace function ledger_insert_charge(u ledger_use, o ledger_outcome, p_hold uuid) returns boolean
+create or replace function ledger_insert_charge(
+  u ledger_use, p_drawn jsonb, p_before numeric, p_after numeric, p_now timestamptz, p_hold uuid default null,
+  p_uncollected numeric default 0) returns boolean
 language plpgsql as $$
 begin
   insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id,
     member_id, api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, hold_id,
     balance_before, balance_after)
-  values (u.id, u.account_id, u.key, u.fingerprint, o.credits, u.service, u.action, u.project_id, u.member_id,
-    u.api_key_id, u.conversation, o.detail, o.drawn, o.created_at, o.covered_by, o.uncollected, 0, p_hold,
-    o.balance_before, o.balance_after)
+  values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.action, u.project_id, u.member_id,
+    u.api_key_id, u.conversation, u.detail, p_drawn, p_now, u.covered_by, p_uncollected, 0, p_hold, p_before, p_after)
   on conflict (account_id, idempotency_key) do nothing;
   return found;
 end $$;
@@ -68,16 +68,11 @@ end $$;
 -- lock; the unique key decides, so a refusal looks for the key again.
 create or replace function ledger_charge_locked(w billing_wallet, u ledger_use, p_now timestamptz) returns ledger_outcome
 language plpgsql as $$
-declare o ledger_outcome; a record; g record; counted int;
+declare o ledger_outcome; a record; g record; drawn_ jsonb; left_ numeric(20,6) := w.balance - u.credits; counted int;
 begin
-  o.status := 'charged'; o.charge_id := u.id; o.credits := u.credits; o.uncollected := 0;
-  o.balance_before := w.balance; o.balance_after := w.balance - u.credits;
-  o.detail := u.detail; o.covered_by := u.covered_by; o.created_at := p_now;
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
-    o.drawn := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
-    if not ledger_insert_charge(u, o, null) then return ledger_replay(u.account_id, u.key, u.fingerprint); end if;
-    o.balance_after := ledger_write_one(w, 'charge', g.id, u.credits, u.id, null, null, p_now);
+    drawn_ := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
   else
     a := ledger_authorize(w, u, 'charge', u.id, null, p_now);
     if a.status is not null then
@@ -85,12 +80,20 @@ begin
       if o.status is null then o.status := a.status; o.refusal := a.refusal; end if;
       return o;
     end if;
-    o.drawn := a.drawn;
-    if not ledger_insert_charge(u, o, null) then return ledger_replay(u.account_id, u.key, u.fingerprint); end if;
-    if u.credits > 0 then w := ledger_write(w, a.moves, p_now); end if;
+    drawn_ := a.drawn;
+  end if;
+  if not ledger_insert_charge(u, drawn_, w.balance, left_, p_now) then
+    return ledger_replay(u.account_id, u.key, u.fingerprint);
+  end if;
+  if g.id is not null then
+    left_ := ledger_write_one(w, 'charge', g.id, u.credits, u.id, null, null, p_now);
+  elsif u.credits > 0 then
+    w := ledger_write(w, a.moves, p_now);
   end if;
   if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
-  return o;
+  return ledger_new_outcome(status => 'charged', charge_id => u.id, credits => u.credits, uncollected => 0,
+    balance_before => left_ + u.credits, balance_after => left_, drawn => drawn_, detail => u.detail,
+    covered_by => u.covered_by, created_at => p_now);
 end $$;
 
 create or replace function ledger_charge(u ledger_use, p_now timestamptz) returns ledger_outcome

@@ -3,16 +3,13 @@
 -- that expires at once.
 
 create or replace function ledger_held_of(h billing_hold, p_status text, p_balance numeric) returns ledger_held
-language plpgsql immutable as $$
-declare o ledger_held;
-begin
-  o.status := p_status; o.hold_id := h.id; o.hold_status := h.status; o.credits := h.credits; o.drawn := h.drawn;
-  o.detail := h.detail; o.expires_at := h.expires_at; o.created_at := h.created_at; o.charge_id := h.charge_id;
-  o.balance_after := p_balance;
-  return o;
-end $$;
+language sql immutable as $$
+  select ledger_new_held(status => p_status, hold_id => h.id, hold_status => h.status, credits => h.credits,
+    drawn => h.drawn, detail => h.detail, expires_at => h.expires_at, created_at => h.created_at,
+    balance_after => p_balance, charge_id => h.charge_id)
+$$;
 
--- A hold's use as it was asked for; p_id and p_key name the charge where the hold is captured.
+-- The use of a hold as it was asked for.
 create or replace function ledger_hold_use(h billing_hold) returns ledger_use
 language sql immutable as $$
   select ledger_new_use(account_id => h.account_id, id => h.id, key => h.idempotency_key,
@@ -34,12 +31,12 @@ end $$;
 -- The key is not looked for first: its unique index decides at the insert, and a refusal looks for it.
 create or replace function ledger_hold(u ledger_use, p_expires timestamptz, p_now timestamptz) returns ledger_held
 language plpgsql as $$
-declare w billing_wallet; o ledger_held; a record; g record; counted int;
+declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_ numeric(20,6); counted int;
 begin
   w := ledger_lock(u.account_id, p_now);
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
-    o.drawn := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
+    drawn_ := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
   else
     a := ledger_authorize(w, u, 'hold', null, u.id, p_now);
     if a.status is not null then
@@ -47,25 +44,24 @@ begin
       if o.status is null then o.status := a.status; o.refusal := a.refusal; end if;
       return o;
     end if;
-    o.drawn := a.drawn;
+    drawn_ := a.drawn;
   end if;
   insert into billing_hold(id, account_id, idempotency_key, fingerprint, credits, service, covers, action, project_id,
     member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count)
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.covers, u.action, u.project_id,
-    u.member_id, u.api_key_id, u.conversation, u.detail, o.drawn, p_now, 'held', p_expires, u.quota, u.quota_count)
+    u.member_id, u.api_key_id, u.conversation, u.detail, drawn_, p_now, 'held', p_expires, u.quota, u.quota_count)
   on conflict (account_id, idempotency_key) do nothing;
   if not found then return ledger_hold_replay(u, w.balance); end if;
   if g.id is not null then
-    o.balance_after := ledger_write_one(w, 'hold', g.id, u.credits, null, u.id, p_expires, p_now);
+    left_ := ledger_write_one(w, 'hold', g.id, u.credits, null, u.id, p_expires, p_now);
   else
     w.next_due_at := least(w.next_due_at, p_expires);
     w := ledger_write(w, a.moves, p_now);
-    o.balance_after := w.balance;
+    left_ := w.balance;
   end if;
   if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
-  o.status := 'held'; o.hold_id := u.id; o.hold_status := 'held'; o.credits := u.credits; o.detail := u.detail;
-  o.expires_at := p_expires; o.created_at := p_now;
-  return o;
+  return ledger_new_held(status => 'held', hold_id => u.id, hold_status => 'held', credits => u.credits,
+    drawn => drawn_, detail => u.detail, expires_at => p_expires, created_at => p_now, balance_after => left_);
 end $$;
 
 -- What follows when held credits come back into a grant: they expire at once where the grant has ended, else they

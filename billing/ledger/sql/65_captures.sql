@@ -49,7 +49,8 @@ create or replace function ledger_capture(
   p_now timestamptz, p_covered_by text default null, p_quota text default null, p_quota_count numeric default null)
 returns ledger_outcome
 language plpgsql as $$
-declare w billing_wallet; h billing_hold; u ledger_use; o ledger_outcome; c record; done boolean; counted int;
+declare w billing_wallet; h billing_hold; u ledger_use; r record; c record; drawn_ jsonb; short_ numeric(20,6) := 0;
+  before_ numeric(20,6); left_ numeric(20,6); done boolean; counted int;
 begin
   w := ledger_lock(p_account, p_now);
   -- a key that has charged already gives that charge, whatever hold it names now. `closed_at` and not `status`: with
@@ -57,29 +58,32 @@ begin
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = p_id
    where x.account_id = p_account and x.id = p_hold and x.closed_at is null
      and not exists (select from billing_charge y where y.account_id = p_account and y.idempotency_key = p_key)
-  returning * into h;
+  returning x as hold, w.limited and exists (select from billing_limit l where l.account_id = p_account
+    and (l.window_end <= p_now or l.window_start > x.created_at)) as another_window into r;
   if not found then return ledger_capture_refusal(p_account, p_hold, p_key, p_fingerprint); end if;
+  h := r.hold; before_ := w.balance + h.credits;
   u := ledger_new_use(account_id => p_account, id => p_id, key => p_key, fingerprint => p_fingerprint,
     credits => p_credits, service => h.service, covers => h.covers, action => h.action, project_id => h.project_id,
     member_id => h.member_id, api_key_id => h.api_key_id, conversation => h.conversation,
-    quota => coalesce(h.quota, p_quota));
-  o.status := 'charged'; o.charge_id := p_id; o.credits := p_credits; o.uncollected := 0; o.detail := p_detail;
-  o.covered_by := p_covered_by; o.created_at := p_now; o.balance_before := w.balance + h.credits;
+    covered_by => p_covered_by, quota => coalesce(h.quota, p_quota), detail => p_detail);
   if jsonb_array_length(h.drawn) = 1 and p_credits > 0 and p_credits <= h.credits and w.debt = 0
      and ledger_write_capture(w, h, (h.drawn->0->>'grant')::uuid, p_credits, p_id, p_now) then
-    o.balance_after := o.balance_before - p_credits;
-    o.drawn := jsonb_set(h.drawn, '{0,credits}', to_jsonb(p_credits::numeric(20,6)::text));
+    left_ := before_ - p_credits;
+    drawn_ := jsonb_set(h.drawn, '{0,credits}', to_jsonb(p_credits::numeric(20,6)::text));
   else
     c := ledger_capture_moves(w, u, h, p_now);
     w.next_due_at := c.due_at;
     w := ledger_write(w, c.moves, p_now);
-    o.balance_after := w.balance; o.uncollected := c.short; o.drawn := c.drawn;
+    left_ := w.balance; drawn_ := c.drawn; short_ := c.short;
   end if;
-  done := ledger_insert_charge(u, o, h.id);
-  if w.limited then
-    perform ledger_roll_limits(p_account, p_now);
-    counted := ledger_count(u, p_credits - o.uncollected, coalesce(p_quota_count, h.quota_count),
+  done := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
+  -- a capture of exactly what was held leaves the limits as they are, unless another window has begun
+  if w.limited and (r.another_window or p_credits <> h.credits or short_ > 0 or p_quota_count <> h.quota_count) then
+    if r.another_window then perform ledger_roll_limits(p_account, p_now); end if;
+    counted := ledger_count(u, p_credits - short_, coalesce(p_quota_count, h.quota_count),
       h.credits, h.quota_count, h.created_at);
   end if;
-  return o;
+  return ledger_new_outcome(status => 'charged', charge_id => p_id, credits => p_credits, uncollected => short_,
+    balance_before => before_, balance_after => left_, drawn => drawn_, detail => p_detail,
+    covered_by => p_covered_by, created_at => p_now);
 end $$;

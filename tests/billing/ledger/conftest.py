@@ -1,4 +1,4 @@
-"""A wallet to move credits in, and a fixed instant to do it at."""
+"""Fixtures and factories of the ledger's tests: a wallet, and a fixed time."""
 
 import datetime as dt
 import uuid

@@ -1,6 +1,6 @@
-"""How many examples hypothesis tries, and how a failing run is repeated.
+"""Settings of Hypothesis: the number of examples, and the seed that repeats a run.
 
-Each test says how many it takes in the suite; `make model EXAMPLES=2000` takes more. A failure prints
+Each test states its number of examples in the suite; `make model EXAMPLES=2000` takes more. A failure prints
 its smallest example and a line `@reproduce_failure(...)` to paste above the test; the seed of a whole run
 is printed at its head and is given again by SEED=….
 """
@@ -18,7 +18,7 @@ EXAMPLES = int(os.environ.get("EXAMPLES") or 0)
 
 
 def profile(count: int, **more: Any) -> settings:
-    """The settings of a test that takes `count` examples in the suite."""
+    """Return the settings of a test that takes `count` examples in the suite."""
     print(f"the run's seed: SEED={SEED}")
     return settings(
         max_examples=EXAMPLES or count,
@@ -32,7 +32,7 @@ def profile(count: int, **more: Any) -> settings:
 
 
 def examples(count: int) -> Callable[[Any], Any]:
-    """Decorates a test with `count` examples (EXAMPLES in the environment: that many) and the run's seed."""
+    """Decorate a test with `count` examples (or EXAMPLES from the environment) and the run's seed."""
 
     def decorate(test: Any) -> Any:
         return profile(count)(seeded(SEED)(test))
@@ -41,5 +41,5 @@ def examples(count: int) -> Callable[[Any], Any]:
 
 
 def seeded_class(machine: Any) -> Any:
-    """A state machine that hypothesis runs with the run's seed."""
+    """Return the state machine with the run's seed."""
     return seeded(SEED)(machine)

@@ -1,4 +1,4 @@
-"""The rules of money for one account in plain Python: no database, no locks, nothing fast.
+"""Reference model of the ledger for one account, in plain Python without database and locks.
 
 `test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is
 written from the rules and short enough to be read against them; what time does stands in `periods.py`.
@@ -8,7 +8,7 @@ from tests.billing.ledger.periods import DAY, ZERO, Dated, a_grant, total
 
 
 class Refused(Exception):
-    """What the rules refuse; its text is the name of the ledger's error."""
+    """A refusal; its text is the class name of the ledger's error."""
 
 
 class Book(Dated):
@@ -23,21 +23,21 @@ class Book(Dated):
         self.land(grant, grant.credits, now)
 
     def land(self, grant, credits, now):
-        """Credits come into a grant: gone at once where its time is over, else the debt is repaid first."""
+        """Add credits to a grant: they expire at once if it has ended, else they repay debt first."""
         if grant.expires > now:
             paid = min(self.debt, credits)
             grant.remaining, grant.spent = grant.remaining + credits - paid, grant.spent + paid
             self.debt -= paid
 
     def put_back(self, grant, credits, key, now):
-        """What was spent or taken comes back: as a fresh grant for 30 days where the old one has ended."""
+        """Return credits to a grant, or to a new one for 30 days where it has ended."""
         if grant.expires > now:
             return self.land(grant, credits, now)
         more = {"services": grant.services, "purchase": grant.purchase, "expires": now + 30 * DAY}
         return self.add(a_grant(f"return:{key}:{grant.id}", credits, "adjustment", now, **more), now)
 
     def draw(self, credits, covers, into=None):
-        """Which grants pay, in spending order; with `into` (spent, held, booked) they do."""
+        """Return the grants that pay, in spending order; with `into` (spent, held, booked) draw from them."""
         drawn = []
         for grant in sorted(self.grants, key=lambda g: (g.priority, g.expires, g.created, g.id)):
             part = min(grant.remaining, credits - total(drawn))
@@ -49,7 +49,7 @@ class Book(Dated):
         return drawn
 
     def use(self, uses, key, use, now):
-        """A charge or a hold, once for its key."""
+        """Charge or hold a use, once for its key."""
         self.settle(now)
         if key in uses:
             if uses[key].fingerprint != use.fingerprint:
@@ -83,7 +83,7 @@ class Book(Dated):
         self.give_back(hold, "released", now)
 
     def capture(self, hold, key, use, now):
-        """First the held credits, then the balance; what that lacks is not collected."""
+        """Use the held credits first, then the balance; the rest is uncollected."""
         if key in self.charges:
             return self.use(self.charges, key, use, now)
         self.still_held(hold, now)
@@ -99,7 +99,7 @@ class Book(Dated):
         return use
 
     def reverse(self, charge, credits, key, now):
-        """The last drawn comes back first; what was returned before is passed over."""
+        """Return the last drawn first; skip what earlier reversals returned."""
         self.settle(now)
         left = total(charge.drawn) - charge.returned
         credits, skip, parts = left if credits is None else credits, charge.returned, 0
@@ -123,7 +123,7 @@ class Book(Dated):
         return self.draw(-credits, None, "taken")
 
     def claw_back(self, purchase, most, unspent_only, key, now):
-        """Takes what is unspent of the purchase; what was spent or is held of it becomes debt, once."""
+        """Take what is unspent of the purchase; what was spent or is held becomes debt, once."""
         self.settle(now)
         mine = [grant for grant in self.grants if grant.purchase == purchase]
         spent = ZERO if unspent_only else max(ZERO, sum(g.spent + g.held - g.booked for g in mine))
@@ -139,7 +139,7 @@ class Book(Dated):
         self.clawed[key] = [(*one, owe) for one, (_, owe) in zip(took, owed, strict=True)]
 
     def restore(self, claw_back_key, key, now):
-        """Undoes one claw-back: standing debt is lifted, repaid debt comes back as credits."""
+        """Undo one claw-back: outstanding debt is cancelled, repaid debt returns as credits."""
         self.settle(now)
         for grant, took, owed in self.clawed.pop(claw_back_key):
             lift = min(owed, self.debt)

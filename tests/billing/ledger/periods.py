@@ -1,4 +1,4 @@
-"""The rules of time in plain Python (see `model.py`): what is due, periods, windows of limits."""
+"""Reference model of time (see `model.py`): due effects, periods, windows of limits."""
 
 import datetime as dt
 import itertools
@@ -42,7 +42,7 @@ def local_day(at, zone):
 
 
 def month_after(anchor, n):
-    """The anchor's day n months later, or that month's last."""
+    """Return the anchor's day n months later, or the last day of that month."""
     year, month = divmod(anchor.year * 12 + anchor.month - 1 + n, 12)
     last = (dt.date(year + (month == 11), (month + 1) % 12 + 1, 1) - DAY).day
     return anchor.replace(year=year, month=month + 1, day=min(anchor.day, last))
@@ -54,13 +54,13 @@ def month_of(anchor, now):
 
 
 class Plan:
-    """What an account is given by its plan, and when next. Terms: credits, kind, priority, period, anchor."""
+    """The allowances of an account's plan. Terms: credits, kind, priority, period, anchor."""
 
     def __init__(self):
         self.zone, self.terms, self.given = "UTC", {}, set()
 
     def due(self, now):
-        """The (key, terms, given at, begin, end) of each period that holds `now` and was not given yet."""
+        """Return (key, terms, given at, begin, end) of each period that contains `now` and was not given."""
         found = []
         for key, terms in self.terms.items():
             if terms["next"] <= now and terms["next"] < terms["ends"]:
@@ -69,11 +69,11 @@ class Plan:
                     found.append((key, terms, max(starts, terms["next"]), starts, ends))
                     self.given.add((key, starts))
                 terms["next"], terms["zone"] = ends, self.zone
-        # what is given at one instant comes in the order of spending
+        # grants of one instant are ordered by priority
         return sorted(found, key=lambda one: (one[2], one[1]["priority"]))
 
     def period(self, terms, now):
-        """Begin and end; a change of zone makes the running day longer, never shorter than 24 hours."""
+        """Return begin and end; a change of zone makes the running day at least 24 hours long."""
         if terms["period"] == "month":
             return month_of(terms["anchor"], now)
         starts = midnight(local_day(now, terms["zone"]), terms["zone"])
@@ -81,7 +81,7 @@ class Plan:
         return starts, midnight(local_day(last, self.zone) + DAY, self.zone)
 
     def change(self, terms, now):
-        """Other terms: what still runs goes on as it was due, what is new is due now, the rest ends."""
+        """Replace the terms: those that remain keep their due time, new ones are due now, the rest end."""
         for key, new in terms.items():
             old = self.terms.get(key, {"next": now, "zone": self.zone, "anchor": new["anchor"]})
             moved = new["period"] == "month" and old["anchor"] != new["anchor"]
@@ -92,7 +92,7 @@ class Plan:
 
 
 class Window:
-    """A limit: so many credits in the local day, month, or ever."""
+    """A limit of credits in the local day or month, or for all time."""
 
     def __init__(self, period, zone, now):
         self.period, self.maximum, self.used = period, ZERO, ZERO
@@ -113,14 +113,14 @@ class Window:
             self.open(zone, now)
 
     def count(self, credits, made, zone, now):
-        """Counts credits; those given back (negative) only in the window in which they were counted."""
+        """Count credits; returned ones (negative) only in the window in which they were counted."""
         self.roll(zone, now)
         if credits > 0 or made >= self.begin:
             self.used = max(ZERO, self.used + credits)
 
 
 class Dated:
-    """What of an account happens by time alone, or is counted in it. `Book` has the moves of credits."""
+    """The parts of an account that depend on time. `Book` has the moves of credits."""
 
     def __init__(self):
         self.plan, self.window = Plan(), None
@@ -137,7 +137,7 @@ class Dated:
             self.add(a_grant(name, terms["credits"], terms["kind"], created, ends, **more), now)
 
     def change_plan(self, terms, carry, now):
-        """What the old plan gave and this one does not goes; on an upgrade its monthly credits come along."""
+        """Remove what only the former plan gives; an upgrade carries its monthly credits over."""
         self.settle(now)
         self.plan.change(terms, now)
         month_end, month_key = min(

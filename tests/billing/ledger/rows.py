@@ -1,4 +1,4 @@
-"""What the database holds of an account, and what the model says, in the same words: to be compared."""
+"""The database's rows and the model's objects of an account in one comparable form."""
 
 import datetime as dt
 import json
@@ -10,7 +10,7 @@ from tests.billing.ledger.periods import NEVER
 
 
 def everything_of(account):
-    """The wallet and the rows of four tables, in one question to the database, for it is asked often."""
+    """Return the wallet and the rows of four tables with one query."""
     tables = ("wallet", "grant", "charge", "hold", "limit")
     rows = [f"(select json_agg(x) from billing_{name} x where account_id = %s)::text" for name in tables]
     with connection.cursor() as cursor:

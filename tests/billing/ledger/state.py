@@ -1,7 +1,7 @@
-"""The whole state of some wallets in a form that two runs can be compared by, and a proof that it is whole.
+"""The state of some wallets in a form that two runs can be compared by, and a check of its consistency.
 
-Ids, which differ from run to run, are replaced by the keys they stand for. The proof is written from the
-rules alone, apart from the ledger's SQL and from its audit, so that it can judge both.
+Ids, which differ from run to run, are replaced by the keys they stand for. The check is written from the
+rules, independently of the ledger's SQL and its audit, so that it can test both.
 """
 
 import datetime as dt
@@ -33,7 +33,7 @@ UNCOMPARED = {"id", "account_id", "hash", "head"}
 
 
 def state_of(account_ids: Sequence[uuid.UUID], *, times: bool = True) -> dict[str, dict[str, list[Any]]]:
-    """Everything the ledger holds of each account, by the account's place in the list."""
+    """Return every row of each account, by the account's index in the list."""
     found = _everything_of(account_ids)
     names = {str(one): f"account {place}" for place, one in enumerate(account_ids)}
     for table in ("charge", "hold", "correction"):
@@ -54,7 +54,7 @@ def state_of(account_ids: Sequence[uuid.UUID], *, times: bool = True) -> dict[st
 
 
 def broken(account_ids: Sequence[uuid.UUID]) -> list[str]:
-    """What contradicts the rules of money, re-derived from the entries: an empty list when all is well."""
+    """Return what contradicts the money rules, derived from the entries; empty when consistent."""
     everything = _everything_of(account_ids)
     faults: list[str] = []
     for wallet in everything["wallet"]:
@@ -118,7 +118,7 @@ def _payload(entry: dict[str, Any]) -> str:
 
 
 def _everything_of(account_ids: Sequence[uuid.UUID]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of every table, in one question: of one moment, and quick enough to be asked often."""
+    """Return the rows of every table with one query, so from one snapshot."""
     rows = "(select json_agg(x order by account_id, {}) from billing_{} x where account_id = any(%s))::text"
     aggregates = (rows.format(order, table) for table, order in TABLES.items())
     with connection.cursor() as cursor:

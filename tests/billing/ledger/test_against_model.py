@@ -1,7 +1,7 @@
-"""The ledger against a model of plain Python: whatever moves hypothesis makes, they agree after each.
+"""The ledger agrees with the reference model after every move that Hypothesis makes.
 
-One account, one transaction for each run of moves, undone at its end. Time is moved by the runs themselves,
-by minutes and months and to the very microsecond at which something ends.
+One account and one transaction for each run of moves, rolled back at its end. Rules advance the time by
+minutes and months and to the microsecond at which something ends.
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ PLANS = {
     "max": {"max": ("plan", "300", "month", 21), "max bonus": ("bonus", "7.5", "month", 22)},
 }
 amounts = st.sampled_from(["0.000001", "0.5", "1", "3", "7.25", "40", "150"]).map(Decimal)
-# of what there is: a little, a part, all, and more than that
+# shares of what exists: a little, a part, all, and more
 shares = st.sampled_from(["0", "0.000001", "1/3", "1/3", "1/2", "1", "1", "1.000001", "2"])
 many = st.integers(0, 30)
 projects = st.sampled_from([False, False, True])
@@ -49,7 +49,7 @@ services = st.sampled_from([None, None, ("gpt-4o",), ("tag:image",)])
 
 
 class Moves(RuleBasedStateMachine):
-    """Every rule makes one move in both; a refusal must be the same in both."""
+    """Every rule makes one move in both; both must refuse it for the same reason."""
 
     waiting = False
 
@@ -75,7 +75,7 @@ class Moves(RuleBasedStateMachine):
         return f"move {self.count}"
 
     def both(self, in_model, in_ledger):
-        """The answers of both, or None where both refuse for the same reason."""
+        """Return both results, or None where both refuse for the same reason."""
         expected = found = answer = given = None
         try:
             given = in_model()
@@ -107,7 +107,7 @@ class Moves(RuleBasedStateMachine):
     def give(self, credits, kind, days, of, sale, priority=None):
         self.now += dt.timedelta(
             microseconds=1
-        )  # no two grants of one moment: their ids are the ledger's own
+        )  # no two grants at one instant: their order would depend on ids that the ledger generates
         ends = None if days is None else self.now + days * DAY
         terms = {"kind": kind, "services": of, "purchase_id": sale, "expires_at": ends, "priority": priority}
         key, now = self.key(), self.now
@@ -119,7 +119,7 @@ class Moves(RuleBasedStateMachine):
         )
 
     def share(self, name, of=None):
-        """So much of the balance (or of something else), to six places."""
+        """Return a share of the balance (or of `of`), to six places."""
         if name == "0.000001":
             return Decimal(name)
         of = sum((grant.remaining for grant in self.book.grants), Decimal(0)) if of is None else of
@@ -127,7 +127,7 @@ class Moves(RuleBasedStateMachine):
         return (of * Decimal(top) / Decimal(bottom or 1)).quantize(Decimal("0.000001"), ROUND_UP)
 
     def asked(self, credits, names, in_project, body=b"", key=None):
-        """The same use for the model and for the ledger."""
+        """Return the same use for the model and for the ledger."""
         key = key or self.key()
         self.count += 1
         used = uuid.UUID(int=self.count)  # ids decide ties, so they must be the same when a run is repeated
@@ -186,7 +186,7 @@ class Moves(RuleBasedStateMachine):
         )
 
     def one_of(self, uses, which):
-        """Mostly one that something can still be done with."""
+        """Pick a purchase, charge or hold, mostly one that is still open."""
         every = list(uses.values())
         left = [one for one in every if one.status == "held" and one.returned < total(one.drawn)]
         return left[which % len(left)] if left and which > 3 else every[which % len(every)]
@@ -285,7 +285,7 @@ class Moves(RuleBasedStateMachine):
     @precondition(lambda self: self.again)
     @rule(which=many)
     def the_same_request_again(self, which):
-        """The model is not told: nothing may change."""
+        """Repeat earlier requests: nothing may change."""
         self.again[which % len(self.again)]()
 
     # time
@@ -297,7 +297,7 @@ class Moves(RuleBasedStateMachine):
 
     @rule()
     def wait_for_the_next_end(self):
-        """To the very microsecond at which a grant or a hold ends."""
+        """Advance to the microsecond at which a grant or a hold ends."""
         self.waiting = True
         ends = [grant.expires for grant in self.book.grants if grant.remaining]
         ends += [hold.ends for hold in self.book.holds.values() if hold.status == "held"]
@@ -317,7 +317,7 @@ class Moves(RuleBasedStateMachine):
     @invariant()
     def agree(self):
         if not hasattr(self, "account") or self.waiting:
-            self.waiting = False  # time alone settles nothing: the next move finds it unsettled
+            self.waiting = False  # time alone settles nothing: the next move settles first
             return
         self.book.settle(self.now)
         ledger.settle([self.account], self.now)

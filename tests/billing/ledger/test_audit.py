@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def story(account) -> uuid.UUID:
-    """A wallet that has seen every kind of move."""
+    """Return a wallet with every kind of move."""
     purchase = uuid.uuid4()
     give(account, "100", purchase_id=purchase)
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
@@ -42,7 +42,7 @@ def findings() -> list[str]:
 
 
 def tamper(statement: str, *parameters: object) -> None:
-    """Change rows as somebody with the database's own password could."""
+    """Change rows as the owner of the database could."""
     with connection.cursor() as cursor:
         cursor.execute("set constraints all immediate")
         cursor.execute("alter table billing_entry disable trigger user")

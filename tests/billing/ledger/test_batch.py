@@ -1,4 +1,4 @@
-"""A batch has the same outcome as its uses charged one after the other, on whatever hypothesis thinks of.
+"""A batch has the same outcome as its uses charged one after the other, in every case Hypothesis generates.
 
 Each example makes a few wallets, charges a list of uses in one call, looks at everything, goes back to
 before, charges the same list one by one, and looks again. Batches of both sizes, below and above the 48 at
@@ -43,7 +43,7 @@ class Gift:
 
 @dataclass(frozen=True, kw_only=True)
 class Purse:
-    """What one wallet has and is bound by."""
+    """One wallet: its grants, debt, limits and threshold."""
 
     gifts: tuple[Gift, ...]
     spent: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ uses = st.builds(
 
 
 def fill(purse: Purse, place: int) -> uuid.UUID:
-    """Make the wallet: on NOON what it was given and spent; the batch comes a day later."""
+    """Create the wallet with its history on NOON; the batch comes a day later."""
     if not purse.exists:
         return uuid.UUID(int=place + 1)
     account = new_account()
@@ -173,7 +173,7 @@ def charged_alone(each: ledger.ChargeRequest, now: dt.datetime) -> ledger.Charge
     before = transaction.savepoint()
     try:
         return ledger.charge(each, now)
-    except ledger.UnknownWallet as refusal:  # breaks the transaction that it is met in
+    except ledger.UnknownWallet as refusal:  # it aborts its transaction
         transaction.savepoint_rollback(before)
         return refusal
     except ledger.LedgerError as refusal:
@@ -181,7 +181,7 @@ def charged_alone(each: ledger.ChargeRequest, now: dt.datetime) -> ledger.Charge
 
 
 def comparable(outcome: ledger.Charged | ledger.LedgerError, accounts: list[uuid.UUID]) -> Any:
-    """The outcome without the ids that settling made up in between."""
+    """Return the outcome without the ids that settling generates."""
     if isinstance(outcome, ledger.LedgerError):
         return type(outcome).__name__, vars(outcome)
     return replace(outcome, drawn=tuple((one.kind, one.credits) for one in outcome.drawn))

@@ -1,4 +1,4 @@
-"""Moves that mend: reversals, claw-backs, restorations, adjustments."""
+"""Corrections: reversals, claw-backs, restorations, adjustments."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Setting credits aside, and settling them."""
+"""Holds: created, captured, released, expired."""
 
 import datetime as dt
 import uuid

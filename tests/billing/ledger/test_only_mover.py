@@ -1,4 +1,4 @@
-"""Only `billing.ledger` writes the ledger's tables; the rest of the house reads them."""
+"""Only `billing.ledger` writes the ledger's tables; other packages read them."""
 
 import ast
 from pathlib import Path
@@ -13,8 +13,8 @@ WRITES = {
 
 
 def sources() -> list[Path]:
-    houses = ("accounts", "billing", "config", "core", "pricing", "usage")
-    files = [file for house in houses for file in (TOP / house).rglob("*.py")]
+    packages = ("accounts", "billing", "config", "core", "pricing", "usage")
+    files = [file for package in packages for file in (TOP / package).rglob("*.py")]
     return [
         file
         for file in files
@@ -23,7 +23,7 @@ def sources() -> list[Path]:
 
 
 def written_table(call: ast.Call) -> str | None:
-    """The ledger's table at the root of `Table.objects.filter(…).update(…)`, if that is what the call is."""
+    """Return the ledger's table at the root of `Table.objects.filter(…).update(…)`, or None."""
     if not isinstance(call.func, ast.Attribute) or call.func.attr not in WRITES:
         return None
     node: ast.expr = call.func

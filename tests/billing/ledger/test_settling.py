@@ -1,4 +1,4 @@
-"""Allowances, expiry and renewal: time passes, and no job is needed for it to be true."""
+"""Allowances, expiry and renewal take effect without any job."""
 
 import datetime as dt
 

@@ -19,12 +19,12 @@ from psycopg.pq import TransactionStatus
 
 MOST_BOUNDARIES = 200
 _elsewhere = 0
-_pass_boundary: Callable[[], None] = int  # in a watched child: counts, and kills
+_pass_boundary: Callable[[], None] = int  # in a watched child: counts commits and kills at the chosen one
 
 
 @contextmanager
 def elsewhere() -> Iterator[None]:
-    """What happens in here happens on another machine, which is not killed. Its answer is a boundary too."""
+    """Mark calls of another machine, which is not killed. Their end is a boundary too."""
     global _elsewhere
     _elsewhere += 1
     try:
@@ -49,7 +49,7 @@ def dies_at(boundary: int, call: Callable[[], Any]) -> bool:
 
 
 def every_boundary(scenario: Callable[[int], tuple[Callable[[], Any], Callable[[], None]]]) -> int:
-    """For each commit boundary: a fresh scene, the operation killed there, then the scene's own check.
+    """For each commit boundary: set up, kill the operation there, then run the check.
 
     `scenario(boundary)` makes the scene and gives the operation and the check. Returns how many boundaries
     there were, the last of them being the end.
@@ -64,12 +64,12 @@ def every_boundary(scenario: Callable[[int], tuple[Callable[[], Any], Callable[[
 
 
 def fork(call: Callable[[], Any]) -> int:
-    """The id of a child that runs `call` and ends; the parent's connections are not its own."""
+    """Fork a child that runs `call` with its own connections. Returns its process id."""
     connections.close_all()
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", DeprecationWarning
-        )  # other tests' threads: the child uses none of them
+        )  # threads of other tests: the child uses none of them
         child = os.fork()
     if child:
         return child
@@ -84,7 +84,7 @@ def fork(call: Callable[[], Any]) -> int:
 
 
 def _only_reads(query: str) -> bool:
-    """A select that is no move of the ledger leaves nothing behind: being killed after it is as before it."""
+    """Return whether a statement can change something; a kill after a plain select equals one before it."""
     return query.lstrip().lower().startswith("select") and "ledger_" not in query
 
 

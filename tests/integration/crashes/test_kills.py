@@ -1,4 +1,4 @@
-"""kill -9 of the web process and of PostgreSQL under load: what was acknowledged is there, and once."""
+"""kill -9 of the web process and of PostgreSQL under load: every acknowledged charge exists exactly once."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 60
 
 
 def load(accounts: list[Any], acknowledged: Path) -> None:
-    """A process that charges from eight threads for ever and writes down each key once it has its answer."""
+    """Charge from eight threads without end, and record each key after its response."""
     with acknowledged.open("ab", buffering=0) as file:
 
         def charge(thread: int) -> None:
@@ -34,7 +34,7 @@ def load(accounts: list[Any], acknowledged: Path) -> None:
                 key, account = f"{thread}.{number}", accounts[number % len(accounts)]
                 try:
                     ledger.charge(charge_request(account, "1", key), NOON)
-                except Exception:  # the database is gone: nothing was promised
+                except Exception:  # the database is down: nothing was acknowledged
                     connections.close_all()
                     return
                 file.write(f"{account} {key}\n".encode())
@@ -76,7 +76,7 @@ def test_the_web_process_killed_under_load_has_charged_all_that_it_acknowledged(
 
 
 def acknowledged_and_kept(database: Any, keys: list[tuple[str, str]]) -> int:
-    """How many charges there are; fails where an acknowledged one is not there exactly once."""
+    """Return the number of charges; fails unless each acknowledged one exists exactly once."""
     with database.cursor() as cursor:
         cursor.execute("select account_id::text, idempotency_key from billing_charge")
         charges = cursor.fetchall()
@@ -87,7 +87,7 @@ def acknowledged_and_kept(database: Any, keys: list[tuple[str, str]]) -> int:
 
 @pytest.fixture
 def other_server() -> Iterator[dict[str, Any]]:
-    """A PostgreSQL of the test's own, with the schema of the suite's database, that may be killed."""
+    """A separate PostgreSQL with the schema of the test database, which the test may kill."""
     with tempfile.TemporaryDirectory(prefix="refill-kill-", ignore_cleanup_errors=True) as directory:
         data = Path(directory).resolve() / "postgres"
         server = embedded_postgres.ensure(data)
@@ -111,7 +111,7 @@ def test_postgresql_killed_under_load_has_kept_all_that_was_acknowledged(other_s
     acknowledged, named = tmp_path / "acknowledged", tmp_path / "accounts"
 
     def elsewhere(act):
-        """In a child whose database is the other server."""
+        """Run in a child that uses the other server."""
 
         def run():
             connection.settings_dict.update(

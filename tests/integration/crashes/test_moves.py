@@ -1,4 +1,4 @@
-"""A process killed at each commit of a move of the ledger: the same request again ends as it would have."""
+"""A process is killed at each commit of a move; the repeated request ends as an undisturbed one."""
 
 import datetime as dt
 import uuid
@@ -16,7 +16,7 @@ SOON, LATER = NOON + dt.timedelta(hours=1), NOON + DAY
 
 
 def prepared():
-    """A wallet in which every operation below has something to do; what it needs to know of it."""
+    """A wallet in which every operation below has an effect, with the ids they need."""
     account = new_account()
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
     give(account, "6", "sold", purchase_id=SALE, priority=1)

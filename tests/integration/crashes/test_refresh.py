@@ -1,4 +1,4 @@
-"""The refresh of thousands of accounts, killed in the middle; and one account that cannot be settled."""
+"""The refresh of thousands of accounts is killed half-way; one account cannot be settled."""
 
 import datetime as dt
 import uuid
@@ -33,7 +33,7 @@ from accounts_account where id = any(%s)
 
 
 def many_accounts(many: int) -> list[uuid.UUID]:
-    """Accounts whose first daily credits are due since noon, made by two statements."""
+    """Create accounts whose first daily credits are due at noon."""
     made = Account.objects.bulk_create([Account(name="Test", created_at=NOON) for _ in range(many)])
     accounts = [account.id for account in made]
     with connection.cursor() as cursor:

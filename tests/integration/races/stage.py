@@ -1,4 +1,4 @@
-"""Moves that really meet: threads with connections of their own, and waits that the database itself reports.
+"""Deterministic races: threads with their own connections, and lock waits reported by the database.
 
 Races need commits, which the suite's usual transaction around a test does not make. `committed` lets a test
 commit, and afterwards takes away the accounts it made: much quicker than emptying every table.
@@ -21,17 +21,17 @@ TABLES = ["entry", "grant", "charge", "hold", "allowance", "limit", "correction"
 
 @pytest.fixture
 def committed(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> None:
-    """The test's changes are committed; the accounts it made by `new_account` go when it ends."""
-    # asked for after monkeypatch, so that the database's own end comes while this still holds
+    """Commit the test's changes, and delete the accounts that it created with `new_account` afterwards."""
+    # requested after monkeypatch, so that the database's teardown runs before the patch is undone
     monkeypatch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: remove_test_accounts())
     with connection.cursor() as cursor:
-        cursor.execute("set synchronous_commit = off")  # the scene need not survive a power cut
+        cursor.execute("set synchronous_commit = off")  # test data need not survive a crash
 
 
 def remove_test_accounts() -> None:
     accounts = list(Account.objects.filter(name="Test").values_list("id", flat=True))
     with transaction.atomic(), connection.cursor() as cursor:
-        # nothing but the suite may do this: the ledger refuses the removal of entries
+        # only the tests do this: triggers refuse the removal of entries
         cursor.execute("set local session_replication_role = replica")
         for table in TABLES:
             cursor.execute(f"delete from billing_{table} where account_id = any(%s)", [accounts])
@@ -39,7 +39,7 @@ def remove_test_accounts() -> None:
 
 
 class Meeting(threading.Thread):
-    """A call in a thread with a connection of its own; `outcome()` is its answer or the error it raised."""
+    """A call in a thread with its own connection; `outcome()` is its result or the error it raised."""
 
     def __init__(self, call: Callable[[], Any], start: threading.Barrier | None = None) -> None:
         super().__init__(daemon=True)
@@ -67,7 +67,7 @@ class Meeting(threading.Thread):
         return self.answer
 
     def wait_until_it_waits(self) -> bool:
-        """True when the database says that it waits for a lock; False when it has ended without."""
+        """Return True when the database reports that it waits for a lock, False when it has ended."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             if self.backend is not None:
@@ -82,7 +82,7 @@ class Meeting(threading.Thread):
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """All calls at the same moment, a thread each; their answers, or the errors they raised, in order."""
+    """Run all calls at once, a thread each. Returns their results or errors, in order."""
     start = threading.Barrier(len(calls))
     meetings = [Meeting(call, start) for call in calls]
     for meeting in meetings:

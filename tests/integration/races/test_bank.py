@@ -1,4 +1,4 @@
-"""The bank test: moves of every kind from many connections, read at every moment, deadlocked never."""
+"""Bank test: moves of every kind from many connections; every read is consistent and none deadlocks."""
 
 import random
 import threading
@@ -16,7 +16,7 @@ from tests.integration.races.stage import at_once, of_kind
 
 pytestmark = pytest.mark.usefixtures("committed")
 
-# Every sum by which a wallet can be read, in one statement, so of one moment.
+# Every sum by which a wallet can be read, in one statement, so from one snapshot.
 READ = """
 select w.balance, w.debt, w.held,
   coalesce((select sum(g.remaining) from billing_grant g where g.account_id = w.account_id), 0),
@@ -90,7 +90,7 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
 
 
 def one_move(chance, account, key):
-    """One of the moves that the hour may bring; refusals are part of it."""
+    """Make one move drawn at random; refusals are allowed."""
     amount = Decimal(chance.choice(["1", "7.5", "0.000001"]))
     sale = uuid.uuid5(account, "sale")
     move = chance.choice(["grant", "charge", "charge", "batch", "hold", "adjust", "refund"])

@@ -1,4 +1,4 @@
-"""Charges that come at once: one wallet, many connections."""
+"""Concurrent charges: one wallet, many connections."""
 
 import itertools
 import uuid
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 def alone(account, amount, key, **terms):
-    """A charge in a database call of its own, as another process would make it."""
+    """Charge in a separate database call, as another process would."""
     return charges.charge_alone(charge_request(account, amount, key, **terms), NOON)
 
 
 def shared(account, amount, key, **terms):
-    """A charge that may share a call with others of this process."""
+    """Charge in a call that may be shared with others of this process."""
     return ledger.charge(charge_request(account, amount, key, **terms), NOON)
 
 

@@ -1,4 +1,4 @@
-"""Programs that charge at the same time, over the real web server: two processes, sixteen threads each."""
+"""Concurrent charges over the web server: two processes, sixteen threads each."""
 
 import http.client
 import json

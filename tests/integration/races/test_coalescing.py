@@ -1,4 +1,4 @@
-"""Charges that share a call: each gets its own outcome, and one that is poisonous harms nobody else."""
+"""Charges that share a call: each gets its own outcome, and one that fails does not affect others."""
 
 import threading
 import time
@@ -21,12 +21,12 @@ def queue(together=charges.charge_many, alone=charges.charge_alone):
 
 
 def submit(shared, one):
-    """As `ledger.charge` does: a refusal is an outcome here."""
+    """Submit as `ledger.charge` does; a refusal is returned as an outcome."""
     return shared.submit(one, NOON)
 
 
 def slowly(sizes):
-    """The shared call, late enough that others come meanwhile, telling how many it was of."""
+    """Delay the shared call so that others wait, and record its size."""
 
     def together(requests, now):
         sizes.append(len(requests))
@@ -76,7 +76,7 @@ def test_a_poisonous_request_fails_alone():
 
 
 def test_an_error_of_the_shared_call_after_its_commit_charges_nobody_twice():
-    """The connection may be lost between commit and answer: what is tried again finds its key used."""
+    """The connection is lost between commit and response: the retry finds its key used."""
     account = new_account()
     give(account, "1000")
 
@@ -103,7 +103,7 @@ def test_a_leader_that_is_interrupted_leaves_nobody_waiting():
     def alone(one, now):
         if not first.is_set():
             first.set()
-            time.sleep(0.1)  # the others gather behind this one
+            time.sleep(0.1)  # the others queue behind this one
         return charges.charge_alone(one, now)
 
     shared = queue(interrupted, alone)

@@ -1,4 +1,4 @@
-"""Holds whose end is raced: captured, released or expired, one of them and once."""
+"""Concurrent ends of a hold: captured, released or expired, exactly one of them."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""Each pair of moves that can meet: one has moved and not yet committed, the other comes and must wait.
+"""Each pair of moves: the first is not yet committed, the second must wait for it.
 
 The wait is seen in the database, so nothing here depends on luck. When the first commits, everything is as if
 the second had come after it; when it is rolled back, as if it had never been.
@@ -24,12 +24,12 @@ SALE, OTHER_SALE, PROJECT = (uuid.UUID(int=n) for n in (1, 2, 3))
 LATER = NOON + DAY  # after midnight, after the hold's end, at the bonus's expiry
 
 
-TOLD = "credits uncollected debt repaid status balance_before balance_after replayed".split()  # noqa: SIM905
+RESULT_FIELDS = "credits uncollected debt repaid status balance_before balance_after replayed".split()  # noqa: SIM905
 
 
 @dataclass
 class Scene:
-    """A wallet in which every move has something to do, and nothing can be done twice in full."""
+    """A wallet in which every move has an effect and none can be made twice in full."""
 
     account: uuid.UUID
     used: uuid.UUID
@@ -112,16 +112,20 @@ def attempt(move, on, who):
 
 
 def told(outcome):
-    """What the caller is told, without the ids that differ between two wallets."""
+    """Return the result without the ids that differ between two wallets."""
     if isinstance(outcome, list):
         return [told(one) for one in outcome]
     if isinstance(outcome, ledger.LedgerError):
         return type(outcome).__name__, vars(outcome)
-    return outcome if isinstance(outcome, int | Decimal) else [getattr(outcome, name, None) for name in TOLD]
+    return (
+        outcome
+        if isinstance(outcome, int | Decimal)
+        else [getattr(outcome, name, None) for name in RESULT_FIELDS]
+    )
 
 
 def meet(first, second, *, commit):
-    """The second comes while the first is not yet committed; its outcome, and the scene afterwards."""
+    """Start the second before the first is committed. Returns its outcome and the state afterwards."""
     on = scene()
     with transaction.atomic():
         attempt(MOVES[first], on, "first")
@@ -146,7 +150,7 @@ def check(first, second, *, commit):
 
 
 def after(on):
-    """Everything, once time has passed too."""
+    """Return the whole state after settling at a later time."""
     ledger.settle([on.account], LATER)
     assert broken([on.account]) == []
     return state_of([on.account])

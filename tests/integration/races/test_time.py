@@ -1,4 +1,4 @@
-"""Time that is raced: expiry and renewal while charges come, two beats at once, clocks that disagree."""
+"""Races with time: expiry and renewal during charges, two beat jobs at once, clocks that differ."""
 
 import datetime as dt
 
@@ -42,7 +42,7 @@ def test_each_credit_is_either_spent_or_expired_and_bought_ones_never_expire(tur
 
 
 def parts_of(account, key):
-    """Where a grant's credits went: charged, expired, or still there."""
+    """Return what was charged, expired and remains of a grant."""
     grant = Grant.objects.get(account_id=account, idempotency_key=key)
     parts = {"charge": D("0"), "expire": D("0"), "remaining": grant.remaining}
     for entry in Entry.objects.filter(account_id=account, grant_id=grant.id).exclude(kind="grant"):
@@ -58,7 +58,7 @@ def test_two_beats_at_once_settle_each_account_once():
         ledger.set_allowances(account_id=account, allowances=terms, now=NOON)
     beats = at_once([lambda: ledger.settle_due(MIDNIGHT, chunk=7)] * 4)
     assert of_kind(beats, BaseException) == []
-    beats.append(ledger.settle_due(MIDNIGHT))  # what a beat left because another one was at it
+    beats.append(ledger.settle_due(MIDNIGHT))  # what a beat job skipped because another had locked it
     assert sum(beats) == 60
     assert Grant.objects.filter(account_id__in=accounts, allowance="daily").count() == 120
     assert set(Wallet.objects.filter(account_id__in=accounts).values_list("balance", flat=True)) == {D("107")}
@@ -85,7 +85,7 @@ def test_machines_whose_clocks_disagree_about_midnight_give_nothing_twice():
     account = new_account()
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "20")], now=NOON)
     clocks = [MIDNIGHT + seconds * dt.timedelta(seconds=1) for seconds in (-3600, -1, 0, 1, 60)]
-    machines = [(clock, n) for clock in clocks for n in range(6)]  # not of one process: they share no call
+    machines = [(clock, n) for clock in clocks for n in range(6)]  # of different processes
     outcomes = at_once(
         [
             lambda c=c, n=n: charges.charge_alone(charge_request(account, "1", f"{n} {c}"), c)

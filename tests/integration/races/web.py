@@ -1,4 +1,4 @@
-"""The portal as it really runs, two processes with threads, in front of the test's database."""
+"""The web server as in production, two processes with threads, on the test database."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60
 
 @contextmanager
 def serving(processes: int = 2, **environment: str) -> Iterator[str]:
-    """Start the web server; gives its address, and ends it."""
+    """Start the web server, yield its address, and stop it."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
     given = os.environ | {
