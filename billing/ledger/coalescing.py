@@ -66,7 +66,7 @@ class Queue:
     def _lead(self) -> None:
         """Charge the waiting requests (this thread's own is the first), then let the next thread lead.
 
-        Requests of a shared call that failed are left to tsuccessor own threads, so that one whose wallet stays
+        Requests of a shared call that failed are left to their own threads, so that one whose wallet stays
         locked delays the others by one lock timeout and not by two.
         """
         with self._lock:
