@@ -7,8 +7,8 @@ from usage.views import charges, dashboard, history, memorial_wall, projects, pr
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("counter", dashboard.counter, name="counter"),
-    path("dashboard/balance", dashboard.balance_part, name="balance_part"),
-    path("dashboard/activity", dashboard.activity_part, name="activity_part"),
+    path("dashboard/balance", dashboard.balance_fragment, name="balance_fragment"),
+    path("dashboard/activity", dashboard.activity_fragment, name="activity_fragment"),
     path("usage/", charges.usage, name="usage"),
     path("charges/<str:public_id>/", charges.charge, name="charge"),
     path("charges/<str:public_id>/report/", charges.report_charge, name="report_charge"),

@@ -52,7 +52,7 @@ def counter(request: AccountRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @account_page
-def balance_part(request: AccountRequest) -> HttpResponse:
+def balance_fragment(request: AccountRequest) -> HttpResponse:
     """The balance section of the dashboard."""
     return render(request, "usage/_balance.html", _balance_context(request, timezone.now()))
 
@@ -60,7 +60,7 @@ def balance_part(request: AccountRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @account_page
-def activity_part(request: AccountRequest) -> HttpResponse:
+def activity_fragment(request: AccountRequest) -> HttpResponse:
     """The newest transactions of the dashboard; those after `since` (in microseconds) are marked as new."""
     balance_summary.settle(request.account, timezone.now())
     since = request.GET.get("since", "")

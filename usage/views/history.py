@@ -14,6 +14,7 @@ from accounts.access import account_page
 from accounts.http import AccountRequest
 from usage import history
 from usage.dashboard import balance_summary
+from usage.periods import Period
 from usage.views.forms import HistoryForm, RangeForm
 
 
@@ -71,15 +72,15 @@ def statement(request: AccountRequest) -> HttpResponse:
     """A printable statement of a period: opening balance, entries, closing balance."""
     now = _settle(request)
     form = RangeForm(request.GET or None, account=request.account, now=now)
-    since = form.value("since") or form.today.replace(day=1)
     until = form.value("until") or form.today
-    filters = HistoryForm({"since": since, "until": until}, account=request.account, now=now).filters
-    assert filters.start and filters.end
+    since = form.value("since") or until.replace(day=1)
+    period = Period(first=since, last=until, zone=form.zone)
+    filters = history.Filter(start=period.start, end=period.end)
     context = {
         "form": form,
         "since": since,
         "until": until,
-        "summary": history.summary_of(request.account, start=filters.start, end=filters.end),
+        "summary": history.summary_of(request.account, start=period.start, end=period.end),
         "lines": history.page_of(request.account, filters, size=history.MAX_STATEMENT_ROWS).lines,
         "max_rows": history.MAX_STATEMENT_ROWS,
     }

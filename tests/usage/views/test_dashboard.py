@@ -151,6 +151,7 @@ def test_a_new_account_is_shown_the_next_step(alice: User, signed_in: SignedIn) 
     page = text_of(signed_in(alice))
     assert "No usage yet" in page
     assert "Read documentation" in page
+    assert '<a class="button" href="/pricing/">View prices</a>' in page
 
 
 @pytest.mark.requirement("REFLY-10")

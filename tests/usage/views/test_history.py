@@ -209,6 +209,16 @@ def test_a_statement_shows_opening_balance_movements_and_closing_balance(
     assert "Opening balance" in page and ">150</span>" in page and ">120</span>" in page
 
 
+@pytest.mark.parametrize(
+    "query", ["since=2026-11-21", "until=2026-10-31", "since=2026-11-20&until=2026-11-19"]
+)
+def test_a_statement_accepts_any_period(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, query: str
+) -> None:
+    spend(account_of(alice), "30", timezone.now())
+    assert signed_in(alice).get(f"/history/statement/?{query}").status_code == 200
+
+
 @pytest.mark.fault("W7")
 def test_text_from_users_is_escaped(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:
     account, now = account_of(alice), timezone.now()

@@ -73,6 +73,8 @@ def test_the_preset_range_is_one_of_three(
         "since=2000-01-01&until=2026-11-20",
         "since=2026-11-20&until=2026-11-01",
         "until=9999-12-31",
+        "since=2026-11-21",
+        "since=2026-11-21&days=7",
         "by=grant&only=1",
         "by=project&only=proj_0",
         "by=member&only=%00",
@@ -81,7 +83,7 @@ def test_the_preset_range_is_one_of_three(
     ],
 )
 def test_an_invalid_range_or_selection_is_ignored(
-    alice: User, account_of: AccountOf, signed_in: SignedIn, query: str
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, query: str
 ) -> None:
     spend(account_of(alice), "1", timezone.now())
     page = text_of(signed_in(alice), f"/usage/?{query}")
