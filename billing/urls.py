@@ -1,4 +1,4 @@
-"""Addresses of everything about money."""
+"""URLs of the billing pages and of Stripe's webhook."""
 
 from django.urls import path
 
@@ -6,28 +6,28 @@ from billing.views import buy, codes, plans, purchases, settings
 from billing.webhooks import views
 
 urlpatterns = [
-    path("billing/", settings.billing, name="billing"),
+    path("billing/", settings.overview, name="billing"),
     path("billing/buy/", buy.buy, name="buy"),
     path("billing/buy/<slug:pack>/", buy.confirm_pack, name="confirm_pack"),
-    path("billing/orders/", buy.order, name="order"),
-    path("billing/purchases/", purchases.purchases, name="purchases"),
-    path("billing/purchases/<str:public_id>/", purchases.purchase, name="purchase"),
+    path("billing/purchases/", purchases.list_purchases, name="purchases"),
+    path("billing/purchases/new/", buy.create_purchase, name="create_purchase"),
+    path("billing/purchases/<str:public_id>/", purchases.show_purchase, name="purchase"),
     path("billing/purchases/<str:public_id>/return/", buy.purchase_return, name="purchase_return"),
     path("billing/purchases/<str:public_id>/state/", buy.purchase_state, name="purchase_state"),
-    path("billing/purchases/<str:public_id>/left/", buy.purchase_left, name="purchase_left"),
-    path("billing/purchases/<str:public_id>/pay/", buy.pay_again, name="pay_again"),
-    path("billing/purchases/<str:public_id>/cancel/", buy.purchase_cancel, name="purchase_cancel"),
-    path("billing/purchases/<str:public_id>/invoice/", purchases.invoice, name="invoice"),
-    path("billing/purchases/<str:public_id>/invoice.pdf", purchases.invoice_pdf, name="invoice_pdf"),
-    path("billing/purchases/<str:public_id>/refund/", purchases.refund, name="refund"),
+    path("billing/purchases/<str:public_id>/left/", buy.purchase_unpaid, name="purchase_unpaid"),
+    path("billing/purchases/<str:public_id>/pay/", buy.continue_to_payment, name="continue_to_payment"),
+    path("billing/purchases/<str:public_id>/cancel/", buy.cancel_purchase, name="cancel_purchase"),
+    path("billing/purchases/<str:public_id>/invoice/", purchases.show_invoice, name="invoice"),
+    path("billing/purchases/<str:public_id>/invoice.pdf", purchases.download_invoice, name="invoice_pdf"),
+    path("billing/purchases/<str:public_id>/refund/", purchases.request_refund, name="refund"),
     path("billing/subscription/", plans.subscription, name="subscription"),
     path("billing/subscription/cancel/", plans.cancel, name="cancel_subscription"),
     path("billing/subscription/resume/", plans.resume, name="resume_subscription"),
-    path("billing/alerts/", settings.alerts_page, name="alerts"),
-    path("billing/auto-top-up/", settings.auto_top_up_page, name="auto_top_up"),
+    path("billing/alerts/", settings.alert_settings, name="alerts"),
+    path("billing/auto-top-up/", settings.auto_top_up_settings, name="auto_top_up"),
     path("billing/card/", settings.save_card, name="save_card"),
     path("billing/card/saved/", settings.card_saved, name="card_saved"),
-    path("billing/portal/", settings.portal, name="billing_portal"),
+    path("billing/portal/", settings.customer_portal, name="billing_portal"),
     path("billing/details/", settings.invoice_details, name="invoice_details"),
     path("billing/redeem/", codes.redeem, name="redeem"),
     path("billing/invitations/", codes.invitations, name="invitations"),

@@ -144,7 +144,7 @@ def _instructions_url(session: StripeObject) -> str:
 
 def _params(purchase: Purchase, customer: str) -> StripeObject:
     metadata = {"purchase": purchase.public_id, "account": purchase.account.public_id}
-    cancel_url = f"{settings.SITE_URL}{reverse('purchase_left', args=[purchase.public_id])}"
+    cancel_url = f"{settings.SITE_URL}{reverse('purchase_unpaid', args=[purchase.public_id])}"
     params: dict[str, Any] = {
         "customer": customer,
         "client_reference_id": purchase.public_id,

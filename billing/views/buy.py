@@ -1,4 +1,4 @@
-"""Buying a pack: the shelf, the confirmation, the way to Stripe and back."""
+"""Pages on which packs are bought: packs, confirmation, redirect to Stripe, return page."""
 
 import contextlib
 import uuid
@@ -19,18 +19,10 @@ from billing.models import Purchase
 from billing.promotions import redemption
 from billing.purchases import checkout, create
 from billing.subscriptions import lifecycle, stripe_sync
-from billing.views.forms import OrderForm
+from billing.views.forms import PurchaseForm
+from core.errors import Refusal
 
-REFUSALS = (
-    offers.UnknownOffer,
-    offers.UnknownCurrency,
-    offers.PaidPlanRequired,
-    redemption.CodeRefused,
-    create.PurchaseInvalid,
-    create.PurchaseKeyReused,
-    create.PriceChanged,
-)
-UNREACHABLE = gettext_lazy(
+STRIPE_UNAVAILABLE = gettext_lazy(
     "The payment provider did not answer. Check your purchases and your plan before you try again."
 )
 
@@ -38,19 +30,19 @@ UNREACHABLE = gettext_lazy(
 @require_safe
 @account_page
 def buy(request: AccountRequest) -> HttpResponse:
-    """The packs, each with the price of one credit and what it saves."""
-    return render(request, "billing/buy.html", _shelf(request, request.GET.get("currency")))
+    """List the packs with the price of one credit and the saving."""
+    return render(request, "billing/buy.html", _packs_context(request, request.GET.get("currency")))
 
 
 @require_safe
 @account_page
 @buyers_only
 def confirm_pack(request: AccountRequest, pack: str) -> HttpResponse:
-    """The confirmation as a page of its own, for browsers without script."""
+    """The confirmation on its own page, for browsers without JavaScript."""
     try:
         offer = _offer(request, pack, request.GET.get("currency"))
-    except offers.PaidPlanRequired as refusal:
-        messages.error(request, str(refusal))
+    except offers.PaidPlanRequired as error:
+        messages.error(request, str(error))
         return redirect("plans")
     except (offers.UnknownOffer, offers.UnknownCurrency):
         raise Http404 from None
@@ -60,45 +52,44 @@ def confirm_pack(request: AccountRequest, pack: str) -> HttpResponse:
 @require_POST
 @account_page
 @buyers_only
-def order(request: AccountRequest) -> HttpResponse:
-    """Write the order down and go to the payment page; the same form sent twice is one order."""
-    form = OrderForm(request.POST)
+def create_purchase(request: AccountRequest) -> HttpResponse:
+    """Create the purchase and redirect to the payment page; the same form sent twice is one purchase."""
+    form = PurchaseForm(request.POST)
     if not form.is_valid():
-        return _order_again(request, form)
-    told = form.cleaned_data
-    now = timezone.now()
+        return _show_errors(request, form)
+    data = form.cleaned_data
     try:
         purchase = create.pack_purchase(
             account=request.account,
             buyer=request.user,
             origin=Purchase.Origin.PAGE,
-            pack_key=told["pack"],
-            quantity=told["quantity"],
-            currency=told["currency"].lower(),
-            promotion_code=told["code"],
-            key=f"page:{told['key']}",
-            now=now,
-            shown=told["shown"],
+            pack_key=data["pack"],
+            quantity=data["quantity"],
+            currency=data["currency"].lower(),
+            promotion_code=data["code"],
+            key=f"page:{data['key']}",
+            now=timezone.now(),
+            shown=data["shown"],
         )
-    except REFUSALS as refusal:
-        form.add_error("code" if isinstance(refusal, redemption.CodeRefused) else None, str(refusal))
-        return _order_again(request, form)
-    return go_and_pay(request, purchase)
+    except Refusal as error:
+        form.add_error("code" if isinstance(error, redemption.CodeRefused) else None, str(error))
+        return _show_errors(request, form)
+    return redirect_to_payment(request, purchase)
 
 
-def go_and_pay(request: HttpRequest, purchase: Purchase) -> HttpResponse:
-    """On to Stripe's page for this order (always the same one)."""
+def redirect_to_payment(request: HttpRequest, purchase: Purchase) -> HttpResponse:
+    """Redirect to the purchase's payment page at Stripe; to the purchase when that fails."""
     try:
         return see_other(checkout.open_page(purchase, timezone.now()))
     except stripe_gateway.StripeUnavailable:
-        messages.error(request, UNREACHABLE)
+        messages.error(request, STRIPE_UNAVAILABLE)
     except stripe_gateway.StripeError:
         messages.error(request, _("The payment page could not be opened. Nothing was charged. Try again."))
     return redirect("purchase", purchase.public_id)
 
 
-def form_key(request: HttpRequest) -> str:
-    """The key that was drawn with the form; a new one where the form was made by somebody else."""
+def submitted_key(request: HttpRequest) -> str:
+    """The idempotency key in the submitted form; a new one when it is missing or malformed."""
     try:
         return str(uuid.UUID(request.POST.get("key", "")))
     except ValueError:
@@ -106,35 +97,37 @@ def form_key(request: HttpRequest) -> str:
 
 
 def see_other(url: str) -> HttpResponseRedirect:
-    """After a POST: 303, so that reloading what comes next sends nothing again."""
-    answer = HttpResponseRedirect(url)
-    answer.status_code = 303
-    return answer
+    """Redirect after a POST with status 303, so that reloading the next page does not send the form again."""
+    response = HttpResponseRedirect(url)
+    response.status_code = 303
+    return response
 
 
 @require_GET
 @account_page
 def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Back from Stripe, which is asked at once what happened."""
-    purchase = find(request, public_id)
-    # If Stripe cannot tell now, the webhook or the reconciliation will; the page says that it waits.
+    """The page to which Stripe redirects after payment; it retrieves the session immediately."""
+    purchase = find_purchase(request, public_id)
+    # On an error the webhook or the reconciliation updates the purchase; the page shows it as pending.
     with contextlib.suppress(stripe_gateway.StripeError, stripe_sync.UnmatchedObject, lifecycle.PlanClosed):
         purchase = checkout.refresh_from_stripe(purchase, timezone.now())
-    return render(request, "billing/purchase_return.html", _outcome(request, purchase))
+    return render(request, "billing/purchase_return.html", _status_context(purchase))
 
 
 @require_GET
 @account_page
 def purchase_state(request: AccountRequest, public_id: str) -> HttpResponse:
-    """The part of the return page that renews itself until the payment is decided."""
-    return render(request, "billing/_purchase_status.html", _outcome(request, find(request, public_id)))
+    """The fragment of the return page that is polled until the payment succeeds or fails."""
+    return render(
+        request, "billing/_purchase_status.html", _status_context(find_purchase(request, public_id))
+    )
 
 
 @require_GET
 @account_page
-def purchase_left(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Back from Stripe without having paid: nothing happened, and the way on is shown."""
-    purchase = find(request, public_id)
+def purchase_unpaid(request: AccountRequest, public_id: str) -> HttpResponse:
+    """The page to which Stripe redirects a buyer who goes back without paying."""
+    purchase = find_purchase(request, public_id)
     if purchase.status != Purchase.Status.CREATED:
         return redirect("purchase_return", purchase.public_id)
     return render(request, "billing/purchase_unpaid.html", {"purchase": purchase})
@@ -143,18 +136,18 @@ def purchase_left(request: AccountRequest, public_id: str) -> HttpResponse:
 @require_POST
 @account_page
 @buyers_only
-def pay_again(request: AccountRequest, public_id: str) -> HttpResponse:
-    """On to the payment page of an order that is not paid yet."""
-    return go_and_pay(request, find(request, public_id))
+def continue_to_payment(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Redirect to the payment page of a purchase that is not paid yet."""
+    return redirect_to_payment(request, find_purchase(request, public_id))
 
 
 @require_POST
 @account_page
 @buyers_only
-def purchase_cancel(request: AccountRequest, public_id: str) -> HttpResponse:
-    """Give an unpaid order up."""
+def cancel_purchase(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Cancel an unpaid purchase."""
     try:
-        purchase = checkout.cancel(find(request, public_id), timezone.now())
+        purchase = checkout.cancel(find_purchase(request, public_id), timezone.now())
     except stripe_gateway.StripeError:
         messages.error(
             request,
@@ -166,15 +159,15 @@ def purchase_cancel(request: AccountRequest, public_id: str) -> HttpResponse:
     return redirect("purchase", public_id)
 
 
-def find(request: AccountRequest, public_id: str) -> Purchase:
-    """The account's own purchase. Raises Http404."""
+def find_purchase(request: AccountRequest, public_id: str) -> Purchase:
+    """The purchase, if it belongs to the account. Raises Http404."""
     purchase = Purchase.with_public_id(public_id)
     if purchase is None or purchase.account_id != request.account.pk:
         raise Http404
     return purchase
 
 
-def _outcome(request: AccountRequest, purchase: Purchase) -> dict[str, Any]:
+def _status_context(purchase: Purchase) -> dict[str, Any]:
     waits = purchase.status in {Purchase.Status.CREATED, Purchase.Status.PENDING}
     return {"purchase": purchase, "waits": waits, "fresh": purchase.status == Purchase.Status.CREATED}
 
@@ -188,30 +181,28 @@ def _offer(request: AccountRequest, pack: str, currency: str | None) -> offers.P
     )
 
 
-def _shelf(request: AccountRequest, currency: str | None) -> dict[str, Any]:
+def _packs_context(request: AccountRequest, currency: str | None) -> dict[str, Any]:
     try:
         chosen = offers.resolve_currency((currency or "").lower())
     except offers.UnknownCurrency:
         chosen = offers.resolve_currency(None)
     paid_plan = selectors.has_paid_plan(request.account.pk)
-    shelf = offers.list_packs(currency=chosen, paid_plan=paid_plan, now=timezone.now())
+    packs = offers.list_packs(currency=chosen, paid_plan=paid_plan, now=timezone.now())
     return {
-        # One key for each pack of each page shown: whatever is clicked twice is one order.
-        "packs": [(offer, uuid.uuid4()) for offer in shelf],
+        # One idempotency key for each pack and page view: a second click is the same purchase.
+        "packs": [(offer, uuid.uuid4()) for offer in packs],
         "currency": chosen,
         "currencies": offers.currencies(),
-        "needs_plan": any(not offer.allowed for offer in shelf),
-        "may_buy": request.membership.may_buy,
-        "most": create.MAX_PACKS,
+        "needs_plan": any(not offer.allowed for offer in packs),
     }
 
 
-def _order_again(request: AccountRequest, form: OrderForm) -> HttpResponse:
-    """The confirmation again, with what was wrong; or the shelf, when not even the pack is clear."""
+def _show_errors(request: AccountRequest, form: PurchaseForm) -> HttpResponse:
+    """The confirmation with the form's errors; the list of packs when the pack itself is not available."""
     try:
         offer = _offer(request, form.data.get("pack", ""), form.data.get("currency"))
-    except (offers.UnknownOffer, offers.UnknownCurrency, offers.PaidPlanRequired) as refusal:
-        context = _shelf(request, None) | {"refusal": str(refusal)}
+    except (offers.UnknownOffer, offers.UnknownCurrency, offers.PaidPlanRequired) as error:
+        context = _packs_context(request, None) | {"error": str(error)}
         return render(request, "billing/buy.html", context, status=422)
     context = {"offer": offer, "form": form, "key": uuid.uuid4()}
     return render(request, "billing/confirm_pack.html", context, status=422)

@@ -1,4 +1,4 @@
-"""Codes and invitations."""
+"""Pages of promotion codes and invitations."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -24,13 +24,13 @@ from pricing.catalogue import cache as catalogue_cache
 @account_page
 @buyers_only
 def redeem(request: AccountRequest) -> HttpResponse:
-    """Enter a code: a promotion's or an invitation's."""
+    """Redeem a promotion code or an invitation code."""
     form = CodeForm(request.POST or None, initial={"code": request.session.get(SESSION_KEY, "")})
     if request.method == "POST" and form.is_valid():
         try:
             given = codes.redeem(account=request.account, code=form.cleaned_data["code"], now=timezone.now())
-        except CodeRefused as refusal:
-            form.add_error("code", str(refusal))
+        except CodeRefused as error:
+            form.add_error("code", str(error))
         else:
             request.session.pop(SESSION_KEY, None)
             if given.credits:
@@ -47,7 +47,7 @@ def redeem(request: AccountRequest) -> HttpResponse:
 @require_safe
 @account_page
 def invitations(request: AccountRequest) -> HttpResponse:
-    """The account's link, and what became of each invitation."""
+    """The account's invitation link, and the status of each invitation."""
     policy = catalogue_cache.current().policies.referral
     code = referrals.code_of(request.account) if policy else ""
     context = {
@@ -63,7 +63,7 @@ def invitations(request: AccountRequest) -> HttpResponse:
 
 @require_safe
 def invited(request: HttpRequest, code: str) -> HttpResponse:
-    """A personal link was followed: remember the code until the new account can be credited."""
+    """Keep the code of an invitation link in the session until the visitor has signed up or redeems it."""
     inviter = referrals.inviter_of(code)
     if inviter is not None:
         request.session[SESSION_KEY] = code.strip().upper()[:40]

@@ -1,4 +1,4 @@
-"""Forms of the billing pages. What they check is shape; what may be bought is the domain's to say."""
+"""Forms of the billing pages. They check types and formats; the domain refuses what is not allowed."""
 
 from decimal import Decimal
 from typing import Any
@@ -21,8 +21,8 @@ def _threshold() -> forms.DecimalField:
     )
 
 
-class OrderForm(forms.Form):
-    """An order of packs. `key` was drawn with the page: a second click is the same order."""
+class PurchaseForm(forms.Form):
+    """A purchase of packs. `key` is created with the page, so that a second click is the same purchase."""
 
     pack = forms.SlugField(max_length=100)
     currency = forms.CharField(max_length=3)
@@ -52,7 +52,7 @@ class CodeForm(forms.Form):
 
 
 class RefundForm(forms.Form):
-    wish = forms.CharField(
+    comment = forms.CharField(
         label=_("Reason (optional)"),
         required=False,
         max_length=1000,
@@ -61,7 +61,7 @@ class RefundForm(forms.Form):
 
 
 class AlertForm(forms.Form):
-    """When and how an account is told that credits run low."""
+    """When and where a low-credit alert is sent."""
 
     enabled = forms.BooleanField(label=_("Notify me when credits run low"), required=False)
     below = _threshold()
@@ -88,7 +88,7 @@ class AlertForm(forms.Form):
 
 
 class AutoTopUpForm(forms.Form):
-    """What is bought by itself, when, and how much of it at most."""
+    """Pack, threshold and monthly limits of automatic top-up."""
 
     enabled = forms.BooleanField(label=_("Buy credits automatically"), required=False)
     below = _threshold()
@@ -102,16 +102,16 @@ class AutoTopUpForm(forms.Form):
         widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "input-figure"}),
     )
 
-    def __init__(self, *args: Any, packs: list[tuple[str, str]], most: int, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, packs: list[tuple[str, str]], max_count: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["pack"].choices = packs  # type: ignore[attr-defined]
         count = self.fields["monthly_count"]
-        count.validators.append(forms.IntegerField(max_value=most).validators[0])
-        count.widget.attrs["max"] = most
+        count.validators.append(forms.IntegerField(max_value=max_count).validators[0])
+        count.widget.attrs["max"] = max_count
 
 
 class InvoiceDetailsForm(forms.ModelForm):
-    """What invoices say of their buyer from now on."""
+    """Name, address and tax ID on future invoices."""
 
     class Meta:
         model = BillingProfile

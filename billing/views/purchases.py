@@ -1,4 +1,4 @@
-"""What was bought: the list, one purchase, its invoice, asking for the money back."""
+"""Pages of purchases: list, detail, invoice and refund request."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -8,89 +8,89 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.access import account_page, buyers_only, require_may_buy
+from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import selectors
 from billing.models import Purchase
-from billing.payments import invoice_pdf as pdf
+from billing.payments import invoice_pdf
 from billing.refunds import requests
-from billing.views.buy import find
+from billing.views.buy import find_purchase
 from billing.views.forms import RefundForm
 
-ON_A_PAGE = 25
+PAGE_SIZE = 25
 
 
 @require_safe
 @account_page
-def purchases(request: AccountRequest) -> HttpResponse:
-    """All purchases with state, amount, credits and what is left of them."""
-    page = Paginator(selectors.purchases_of(request.account.pk), ON_A_PAGE).get_page(request.GET.get("page"))
-    left = selectors.remaining_credits_by_purchase(list(page.object_list))
-    rows = [(purchase, left.get(purchase.pk, 0)) for purchase in page.object_list]
+def list_purchases(request: AccountRequest) -> HttpResponse:
+    """List the purchases with status, amount and remaining credits."""
+    page = Paginator(selectors.purchases_of(request.account.pk), PAGE_SIZE).get_page(request.GET.get("page"))
+    remaining = selectors.remaining_credits_by_purchase(list(page.object_list))
+    rows = [(purchase, remaining.get(purchase.pk, 0)) for purchase in page.object_list]
     return render(request, "billing/purchases.html", {"rows": rows, "page": page})
 
 
 @require_safe
 @account_page
-def purchase(request: AccountRequest, public_id: str) -> HttpResponse:
-    """One purchase, what became of its money and of its credits."""
-    found = find(request, public_id)
+def show_purchase(request: AccountRequest, public_id: str) -> HttpResponse:
+    """A purchase with its refunds, disputes and remaining credits."""
+    purchase = find_purchase(request, public_id)
     context = {
-        "purchase": found,
-        "left": selectors.remaining_credits(found),
-        "refunds": found.refunds.order_by("-created_at"),
-        "disputes": found.disputes.order_by("-created_at"),
+        "purchase": purchase,
+        "left": selectors.remaining_credits(purchase),
+        "refunds": purchase.refunds.order_by("-created_at"),
+        "disputes": purchase.disputes.order_by("-created_at"),
         "refund_refused": "",
         "refundable": None,
     }
     try:
-        context["refundable"] = requests.refundable(found, timezone.now())
-    except requests.RefundRefused as refusal:
-        context["refund_refused"] = str(refusal)
+        context["refundable"] = requests.refundable(purchase, timezone.now())
+    except requests.RefundRefused as error:
+        context["refund_refused"] = str(error)
     return render(request, "billing/purchase.html", context)
 
 
 @require_safe
 @account_page
-def invoice(request: AccountRequest, public_id: str) -> HttpResponse:
-    """The invoice as a page that prints well."""
+def show_invoice(request: AccountRequest, public_id: str) -> HttpResponse:
+    """The invoice as a printable page."""
     return render(request, "billing/invoice.html", {"purchase": _invoiced(request, public_id)})
 
 
 @require_safe
 @account_page
-def invoice_pdf(request: AccountRequest, public_id: str) -> HttpResponse:
-    """The same as a PDF."""
-    found = _invoiced(request, public_id)
-    answer = HttpResponse(pdf.render(found), content_type="application/pdf")
-    answer["Content-Disposition"] = f'attachment; filename="invoice-{found.invoice_number}.pdf"'
-    return answer
+def download_invoice(request: AccountRequest, public_id: str) -> HttpResponse:
+    """The invoice as a PDF file."""
+    purchase = _invoiced(request, public_id)
+    response = HttpResponse(invoice_pdf.render(purchase), content_type="application/pdf")
+    response["Content-Disposition"] = f'attachment; filename="invoice-{purchase.invoice_number}.pdf"'
+    return response
 
 
 @require_http_methods(["GET", "POST"])
 @account_page
 @buyers_only
-def refund(request: AccountRequest, public_id: str) -> HttpResponse:
-    """What would go back, and asking for it."""
-    require_may_buy(request)
-    found = find(request, public_id)
+def request_refund(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Show the refundable amount (GET) and request the refund (POST)."""
+    purchase = find_purchase(request, public_id)
     now = timezone.now()
     try:
-        sum_ = requests.refundable(found, now)
+        amount = requests.refundable(purchase, now)
         form = RefundForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            wish = form.cleaned_data["wish"]
-            requests.create(purchase=found, user=request.user, message=wish, now=now)
+            comment = form.cleaned_data["comment"]
+            requests.create(purchase=purchase, user=request.user, message=comment, now=now)
             messages.success(request, _("Refund requested. We will answer by e-mail."))
-            return redirect("purchase", found.public_id)
-    except requests.RefundRefused as refusal:
-        messages.error(request, str(refusal))
-        return redirect("purchase", found.public_id)
-    return render(request, "billing/refund.html", {"purchase": found, "sum": sum_, "form": form})
+            return redirect("purchase", purchase.public_id)
+    except requests.RefundRefused as error:
+        messages.error(request, str(error))
+        return redirect("purchase", purchase.public_id)
+    return render(request, "billing/refund.html", {"purchase": purchase, "sum": amount, "form": form})
 
 
 def _invoiced(request: AccountRequest, public_id: str) -> Purchase:
-    found = find(request, public_id)
-    if not found.invoice_number:
+    """The purchase, if it has an invoice. Raises Http404."""
+    purchase = find_purchase(request, public_id)
+    if not purchase.invoice_number:
         raise Http404
-    return found
+    return purchase

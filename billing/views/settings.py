@@ -1,4 +1,4 @@
-"""The billing page and its settings: alerts, automatic top-up, the card, what invoices say."""
+"""The billing overview and its settings: alerts, automatic top-up, card, invoice details."""
 
 import uuid
 from decimal import Decimal
@@ -21,7 +21,7 @@ from billing.notifications import low_credit_alerts
 from billing.payments import cards
 from billing.purchases import auto_top_up
 from billing.subscriptions import plan_terms
-from billing.views.buy import UNREACHABLE, form_key, see_other
+from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key
 from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
@@ -29,20 +29,19 @@ from pricing.catalogue import cache as catalogue_cache
 
 @require_safe
 @account_page
-def billing(request: AccountRequest) -> HttpResponse:
-    """Everything about money in one place: plan, card, last purchases, and the settings."""
+def overview(request: AccountRequest) -> HttpResponse:
+    """Overview of plan, card, recent purchases and settings."""
     account_id = request.account.pk
     recent = list(selectors.purchases_of(account_id)[:5])
-    left = selectors.remaining_credits_by_purchase(recent)
+    remaining = selectors.remaining_credits_by_purchase(recent)
     context = {
         "subscription": selectors.subscription_of(account_id),
         "terms": plan_terms.get(account_id),
         "profile": selectors.profile_of(account_id),
-        "rows": [(purchase, left.get(purchase.pk, 0)) for purchase in recent],
+        "rows": [(purchase, remaining.get(purchase.pk, 0)) for purchase in recent],
         "alert": low_credit_alerts.get_settings(account_id),
         "top_up": auto_top_up.settings_of(account_id),
         "policies": catalogue_cache.current().policies,
-        "may_buy": request.membership.may_buy,
     }
     return render(request, "billing/billing.html", context)
 
@@ -50,8 +49,8 @@ def billing(request: AccountRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @account_page
 @buyers_only
-def alerts_page(request: AccountRequest) -> HttpResponse:
-    """The account's low-credit alert."""
+def alert_settings(request: AccountRequest) -> HttpResponse:
+    """The account's low-credit alert settings."""
     saved = low_credit_alerts.get_settings(request.account.pk)
     initial = {
         "enabled": saved.enabled,
@@ -72,30 +71,28 @@ def alerts_page(request: AccountRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @account_page
 @buyers_only
-def auto_top_up_page(request: AccountRequest) -> HttpResponse:
-    """What is bought by itself, and why it last was or was not."""
+def auto_top_up_settings(request: AccountRequest) -> HttpResponse:
+    """Settings of automatic top-up, and the outcome of the last attempt."""
     now = timezone.now()
     account_id = request.account.pk
     saved = auto_top_up.settings_of(account_id)
     currency = saved.currency or offers.resolve_currency(None)
-    shelf = offers.list_packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
+    packs = offers.list_packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
     form = AutoTopUpForm(
         request.POST or None,
-        packs=[(offer.key, offer.pack.name) for offer in shelf if offer.allowed],
-        most=auto_top_up.max_monthly_count(),
-        initial=_top_up_initial(saved, currency) if saved.pack else _top_up_suggestion(account_id, shelf),
+        packs=[(offer.key, offer.pack.name) for offer in packs if offer.allowed],
+        max_count=auto_top_up.max_monthly_count(),
+        initial=_top_up_initial(saved, currency) if saved.pack else _top_up_defaults(account_id, packs),
     )
     if request.method == "POST" and form.is_valid():
         try:
-            told = {
-                **form.cleaned_data,
-                "monthly_amount": _minor(form.cleaned_data["monthly_amount"], currency),
-            }
+            amount = _minor_units(form.cleaned_data["monthly_amount"], currency)
+            values = {**form.cleaned_data, "monthly_amount": amount}
             auto_top_up.change_settings(
-                account_id=account_id, currency=currency, user=request.user, now=now, **told
+                account_id=account_id, currency=currency, user=request.user, now=now, **values
             )
-        except auto_top_up.SettingsInvalid as refusal:
-            form.add_error(refusal.field, str(refusal))
+        except auto_top_up.SettingsInvalid as error:
+            form.add_error(error.field, str(error))
         else:
             messages.success(request, _("Automatic top-up saved."))
             return redirect("auto_top_up")
@@ -104,7 +101,7 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
         "form": form,
         "saved": saved,
         "profile": selectors.profile_of(account_id),
-        "packs": shelf,
+        "packs": packs,
         "currency": currency,
         "spent": spent,
         "count": count,
@@ -117,11 +114,11 @@ def auto_top_up_page(request: AccountRequest) -> HttpResponse:
 @account_page
 @buyers_only
 def save_card(request: AccountRequest) -> HttpResponse:
-    """On to Stripe's page on which a card is saved."""
+    """Redirect to Stripe's page that saves a card."""
     try:
-        return see_other(cards.setup_page_url(request.account, key=form_key(request)))
+        return see_other(cards.setup_page_url(request.account, key=submitted_key(request)))
     except stripe_gateway.StripeError:
-        messages.error(request, UNREACHABLE)
+        messages.error(request, STRIPE_UNAVAILABLE)
         return redirect("auto_top_up")
 
 
@@ -129,7 +126,7 @@ def save_card(request: AccountRequest) -> HttpResponse:
 @account_page
 @buyers_only
 def card_saved(request: AccountRequest) -> HttpResponse:
-    """Back from saving a card: Stripe is asked, so that the page need not wait for the webhook."""
+    """The page to which Stripe redirects after saving a card; it does not wait for the webhook."""
     try:
         if cards.save_card_from_session(request.account, request.GET.get("session", "")):
             messages.success(request, _("Card saved."))
@@ -141,12 +138,12 @@ def card_saved(request: AccountRequest) -> HttpResponse:
 @require_POST
 @account_page
 @buyers_only
-def portal(request: AccountRequest) -> HttpResponse:
-    """On to Stripe's own page for card and address."""
+def customer_portal(request: AccountRequest) -> HttpResponse:
+    """Redirect to Stripe's customer portal."""
     try:
         return see_other(cards.portal_url(request.account))
     except stripe_gateway.StripeError:
-        messages.error(request, UNREACHABLE)
+        messages.error(request, STRIPE_UNAVAILABLE)
         return redirect("billing")
 
 
@@ -154,7 +151,7 @@ def portal(request: AccountRequest) -> HttpResponse:
 @account_page
 @buyers_only
 def invoice_details(request: AccountRequest) -> HttpResponse:
-    """What invoices say of the buyer from now on."""
+    """Name, address and tax ID on future invoices."""
     profile, _created = BillingProfile.objects.get_or_create(account=request.account)
     form = InvoiceDetailsForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
@@ -174,20 +171,21 @@ def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
     }
 
 
-def _top_up_suggestion(account_id: UUID, shelf: list[offers.PackOffer]) -> dict[str, Any]:
-    """For whoever sets it up: the alert's threshold, the smallest pack, three of it a month."""
-    first = next((offer for offer in shelf if offer.allowed), None)
-    most = min(3, max(1, auto_top_up.max_monthly_count()))
-    amount = offers.major_units(first.amount * most, first.currency) if first else Decimal(0)
+def _top_up_defaults(account_id: UUID, packs: list[offers.PackOffer]) -> dict[str, Any]:
+    """The alert's threshold and the smallest pack, at most three times a month."""
+    smallest = next((offer for offer in packs if offer.allowed), None)
+    count = min(3, max(1, auto_top_up.max_monthly_count()))
+    amount = offers.major_units(smallest.amount * count, smallest.currency) if smallest else Decimal(0)
     return {
         "below": plain(low_credit_alerts.get_settings(account_id).below),
-        "pack": first.key if first else "",
-        "monthly_count": most,
+        "pack": smallest.key if smallest else "",
+        "monthly_count": count,
         "monthly_amount": format(amount, "f"),
     }
 
 
-def _minor(amount: Decimal, currency: str) -> int:
+def _minor_units(amount: Decimal, currency: str) -> int:
+    """Raises SettingsInvalid for more decimals than the currency has."""
     minor = amount.scaleb(get_currency_precision(currency.upper()))
     if minor != int(minor):
         raise auto_top_up.SettingsInvalid(

@@ -92,7 +92,7 @@ ROUTES = {
     "billing/": own(),
     "billing/buy/": own(),
     "billing/buy/<slug:pack>/": own(buyers=True),
-    "billing/orders/": own(buyers=True),
+    "billing/purchases/new/": own(buyers=True),
     "billing/purchases/": own(),
     "billing/purchases/<str:public_id>/": ids("purchase"),
     "billing/purchases/<str:public_id>/return/": ids("purchase"),

@@ -52,7 +52,7 @@ def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser
     catalogue_cache.changed()
 
     text = browser.get("/billing/buy/").content.decode()
-    browser.post("/billing/orders/", order_form())
+    browser.post("/billing/purchases/new/", order_form())
 
     assert "Black Friday" in text and "$1.23" in text
     purchase = Purchase.objects.get()
@@ -66,7 +66,7 @@ def test_a_price_that_changed_after_it_was_shown_is_not_charged_but_shown_again(
     Pack.objects.filter(pk=pack.pk).update(prices=pack.prices | {"usd": shown + 100})
     catalogue_cache.changed()
 
-    answer = browser.post("/billing/orders/", order_form(shown=shown))
+    answer = browser.post("/billing/purchases/new/", order_form(shown=shown))
 
     assert answer.status_code == 422
     assert "price has changed" in answer.content.decode() and "$6.00" in answer.content.decode()
@@ -85,7 +85,7 @@ def test_a_plan_is_confirmed_as_it_was_shown_or_not_at_all(browser: Client) -> N
 
 
 def test_confirming_leads_to_stripe_and_paying_leads_back_to_the_credits(browser: Client) -> None:
-    answer = browser.post("/billing/orders/", order_form())
+    answer = browser.post("/billing/purchases/new/", order_form())
     assert answer.status_code == 303
     buyer = Buyer()
     buyer.pay(answer["Location"])
@@ -101,14 +101,17 @@ def test_confirming_leads_to_stripe_and_paying_leads_back_to_the_credits(browser
 def test_clicking_twice_is_one_order_and_one_page(browser: Client) -> None:
     form = order_form()
 
-    first, second = browser.post("/billing/orders/", form), browser.post("/billing/orders/", form)
+    first, second = (
+        browser.post("/billing/purchases/new/", form),
+        browser.post("/billing/purchases/new/", form),
+    )
 
     assert first["Location"] == second["Location"]
     assert Purchase.objects.count() == 1
 
 
 def test_leaving_stripe_says_that_nothing_was_charged_and_leads_on(browser: Client) -> None:
-    browser.post("/billing/orders/", order_form())
+    browser.post("/billing/purchases/new/", order_form())
     purchase = Purchase.objects.get()
 
     page = browser.get(f"/billing/purchases/{purchase.public_id}/left/").content.decode()
@@ -132,7 +135,7 @@ def test_leaving_stripe_says_that_nothing_was_charged_and_leads_on(browser: Clie
     ],
 )
 def test_a_wrong_order_is_refused_and_says_why(browser: Client, wrong: dict[str, Any]) -> None:
-    answer = browser.post("/billing/orders/", order_form(**wrong, amount=1, credits=10**6))
+    answer = browser.post("/billing/purchases/new/", order_form(**wrong, amount=1, credits=10**6))
 
     assert answer.status_code == 422
     assert not Purchase.objects.exists()
@@ -148,16 +151,16 @@ def test_a_plain_member_cannot_buy(
     session.save()
 
     assert "Only owners and billing members can buy credits" in browser.get("/billing/buy/").content.decode()
-    assert browser.post("/billing/orders/", order_form()).status_code == 403
+    assert browser.post("/billing/purchases/new/", order_form()).status_code == 403
     Membership.objects.filter(account=team, user=bob).update(role=Membership.Role.BILLING)
-    assert browser.post("/billing/orders/", order_form()).status_code == 303
+    assert browser.post("/billing/purchases/new/", order_form()).status_code == 303
 
 
 @pytest.mark.fault("Z1")
 def test_the_purchases_of_others_are_404_on_every_page(
     browser: Client, charlie: User, signed_in: Callable[[User], Client]
 ) -> None:
-    browser.post("/billing/orders/", order_form())
+    browser.post("/billing/purchases/new/", order_form())
     purchase = Purchase.objects.get()
     stranger = signed_in(charlie)
 

@@ -30,7 +30,7 @@ def test_the_page_refuses_quantities_that_nobody_can_buy(
     stripe_world: Any, alice: User, signed_in: Callable[[User], Client], quantity: str
 ) -> None:
     form = {"pack": smallest_pack(), "currency": "usd", "quantity": quantity, "key": uuid.uuid4()}
-    answer = signed_in(alice).post("/billing/orders/", form)
+    answer = signed_in(alice).post("/billing/purchases/new/", form)
     assert answer.status_code < 500
     assert not Purchase.objects.exists()
 
@@ -50,7 +50,7 @@ def test_the_page_ignores_prices_and_credits_that_a_client_sends(
         "origin": "renewal",
     }
 
-    assert signed_in(alice).post("/billing/orders/", form | lies).status_code == 303
+    assert signed_in(alice).post("/billing/purchases/new/", form | lies).status_code == 303
 
     order = Purchase.objects.get()
     assert (order.amount, order.credits) == (pack.prices["usd"] * 2, pack.credits * 2)
