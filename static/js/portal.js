@@ -30,8 +30,12 @@
   document.addEventListener("htmx:sendError", showError);
   document.addEventListener("htmx:responseError", showError);
 
-  // On narrow screens the navigation scrolls: bring the current item into view.
+  // On narrow screens the navigation and the tabs scroll: bring the current items into view.
   document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  document.querySelectorAll(".tabs [aria-current]").forEach((tab) => {
+    const tabs = tab.parentElement; // scrolled only sideways, so that a link to a fragment keeps its position
+    tabs.scrollLeft += tab.getBoundingClientRect().right - tabs.getBoundingClientRect().right;
+  });
 
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-dialog]");
