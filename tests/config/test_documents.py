@@ -1,5 +1,6 @@
 """What the documents say is there, is there; what is there, they say."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -64,3 +65,15 @@ def test_no_file_of_the_project_knows_the_machine_it_was_written_on() -> None:
     for path in ours:
         if not {".venv", "var", "node_modules"} & set(path.relative_to(BASE_DIR).parts):
             assert not any(stranger in path.read_text() for stranger in strangers), path
+
+
+def test_every_module_and_function_that_the_architecture_names_exists() -> None:
+    page = text("docs/architecture.md")
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|sql))`", page):
+        assert (BASE_DIR / path).exists(), path
+    apps = "accounts|billing|config|core|pricing|usage"
+    names = re.findall(rf"`((?:{apps})(?:\.\w+)+)`", page)
+    assert len(names) > 25
+    for name in names:
+        module, attribute = name.rsplit(".", 1)
+        assert hasattr(importlib.import_module(module), attribute), name
