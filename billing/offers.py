@@ -1,7 +1,7 @@
-"""What can be bought now, and for how much: the server's own answer, whatever a client sent.
-
-Invariants: a price is whole minor units of a currency of the catalogue; the saving shown is computed from
-the prices charged, never typed in; a sale's price counts from its first instant to just before its last.
+"""Packs and plans on sale, and their prices.
+ Invariants: the server decides the price, whatever the client sends; a price is a whole number of minor units
+of a currency of the catalogue; the saving shown is computed from the prices charged; a sale's price applies
+from `starts_at` until before `ends_at`.
 """
 
 from dataclasses import dataclass
@@ -35,10 +35,10 @@ class UnknownCurrency(Refusal):
 
     code, status, field = "unknown_currency", 400, "currency"
 
-    def __init__(self, known: list[str]) -> None:
+    def __init__(self, available: list[str]) -> None:
         super().__init__(
             _("There is no price in this currency. Available currencies: %(known)s.")
-            % {"known": ", ".join(code.upper() for code in known)}
+            % {"known": ", ".join(code.upper() for code in available)}
         )
 
 
@@ -53,7 +53,7 @@ class PaidPlanRequired(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class PackOffer:
-    """A pack as it stands on the page: `amount` is charged, `list_amount` is its price without a sale."""
+    """A pack with its price: `amount` is charged, `list_amount` is the price without a sale (minor units)."""
 
     pack: Pack
     currency: str
@@ -70,7 +70,7 @@ class PackOffer:
 
 
 def major_units(amount: int, currency: str) -> Decimal:
-    """JPY 500 is 500, USD 500 is 5.00, KWD 500 is 0.500."""
+    """Convert minor units: JPY 500 is 500, USD 500 is 5.00, KWD 500 is 0.500."""
     return Decimal(amount).scaleb(-get_currency_precision(currency.upper()))
 
 
@@ -79,21 +79,23 @@ def currencies() -> list[str]:
     return list(catalogue_cache.current().currencies)
 
 
-def resolve_currency(wanted: str | None) -> str:
-    """The wanted currency, or the default when nothing was said. Raises UnknownCurrency."""
-    known = currencies()
-    if not wanted:
-        return known[0] if known else "usd"
-    if wanted not in known:
-        raise UnknownCurrency(known)
-    return wanted
+def resolve_currency(requested: str | None) -> str:
+    """The requested currency, or the default one. Raises UnknownCurrency."""
+    available = currencies()
+    if not requested:
+        return available[0] if available else "usd"
+    if requested not in available:
+        raise UnknownCurrency(available)
+    return requested
 
 
 def list_packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOffer]:
-    """All packs on sale, smallest first as the catalogue orders them."""
-    rows = list(Pack.objects.filter(retired_at=None).order_by("position", "key"))
+    """All packs sold in the currency, in the catalogue's order."""
+    packs = list(Pack.objects.filter(retired_at=None).order_by("position", "key"))
     sales = _sales_on(now)
-    priced = [(pack, *_price(pack, sales.get(pack.pk), currency)) for pack in rows if currency in pack.prices]
+    priced = [
+        (pack, *_price(pack, sales.get(pack.pk), currency)) for pack in packs if currency in pack.prices
+    ]
     if not priced:
         return []
     smallest = min(priced, key=lambda item: item[0].credits)
@@ -114,15 +116,15 @@ def list_packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOff
 
 
 def get_pack(*, key: str, currency: str, paid_plan: bool, now: datetime) -> PackOffer:
-    """One pack as it would be charged now. Raises UnknownOffer, UnknownCurrency, PaidPlanRequired."""
-    row = Pack.objects.filter(key=key, retired_at=None).first()
-    if row is None:
+    """The pack at its current price. Raises UnknownOffer, UnknownCurrency, PaidPlanRequired."""
+    pack = Pack.objects.filter(key=key, retired_at=None).first()
+    if pack is None:
         raise UnknownOffer("pack")
     found = [
         offer for offer in list_packs(currency=currency, paid_plan=paid_plan, now=now) if offer.key == key
     ]
     if not found:
-        raise UnknownCurrency(sorted(row.prices))
+        raise UnknownCurrency(sorted(pack.prices))
     if not found[0].allowed:
         raise PaidPlanRequired
     return found[0]
@@ -140,9 +142,9 @@ def _price(pack: Pack, sale: Sale | None, currency: str) -> tuple[int, int, Sale
 
 
 def get_plan_price(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
-    """A plan that can be entered for money and its price.
+    """A plan that can be bought, and its price in minor units.
 
-    Raises UnknownOffer, UnknownCurrency, subscriptions.PlanClosed.
+    Raises UnknownOffer, UnknownCurrency, lifecycle.PlanClosed.
     """
     plan = Plan.objects.filter(key=key).first()
     if plan is None:

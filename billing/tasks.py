@@ -1,6 +1,6 @@
-"""Background work of billing: each task only says when; what is due lives in rows.
+"""Celery tasks of billing. Each calls a domain function, which reads from the database what is due.
 
-Invariant: every task may run twice, at once or late: nothing is done that the rows do not ask for.
+Invariant: tasks are idempotent and may run late, concurrently or twice.
 """
 
 from datetime import timedelta
@@ -20,19 +20,19 @@ log = structlog.get_logger(__name__)
 
 @shared_task
 def settle_due() -> None:
-    """Expire and renew what is due, for every account."""
+    """Settle every account with an expiry, a renewal or the end of a hold that is due."""
     ledger.settle_due(timezone.now())
 
 
 @shared_task
 def process_events() -> None:
-    """Apply events whose process died, and failed ones whose time has come."""
+    """Process Stripe events that were interrupted, and failed ones that are due for another attempt."""
     events.process_waiting(timezone.now())
 
 
 @shared_task
 def deliver_notices() -> None:
-    """What the ledger saw becomes mails; mails that wait are sent."""
+    """Queue e-mails for notices of the ledger, and send the e-mails that are due."""
     now = timezone.now()
     low_credit_alerts.queue_emails(now)
     emails.send_due(now)
@@ -40,19 +40,19 @@ def deliver_notices() -> None:
 
 @shared_task
 def top_up() -> None:
-    """Buy packs for accounts that asked for it and run low."""
+    """Buy packs for accounts with automatic top-up whose balance is below the threshold."""
     auto_top_up.buy_for_low_accounts(timezone.now())
 
 
 @shared_task
 def reward_referrals() -> None:
-    """Reward invitations that have qualified meanwhile."""
+    """Reward referrals that meet the conditions."""
     referrals.reward_all_due(timezone.now())
 
 
 @shared_task
 def reconcile() -> None:
-    """Compare Stripe's books with ours and mend what the webhooks missed."""
+    """Compare Stripe's records with ours and apply what the webhooks missed."""
     try:
         reconciliation.run(timezone.now())
     except stripe_gateway.StripeUnavailable as error:
@@ -61,13 +61,13 @@ def reconcile() -> None:
 
 @shared_task
 def warn_of_expiry() -> None:
-    """Write to accounts whose credits end soon."""
+    """Queue warnings of credits that expire within a week."""
     expiry_warnings.queue_due(timezone.now(), ahead=timedelta(days=7))
 
 
 @shared_task
 def audit_ledger() -> None:
-    """Prove the ledger; what is wrong is logged as an alert and kept."""
+    """Audit the ledger; findings are stored and logged as an alert."""
     outcome = ledger.audit.run(now=timezone.now())
     if outcome.findings:
         log.error("ledger_audit_found", alert=True, findings=len(outcome.findings))

@@ -1,4 +1,4 @@
-"""Billing's tables. The ledger's own are defined beside it."""
+"""Models of billing, including those of the ledger (billing.ledger.models)."""
 
 from billing.ledger.models import (
     Allowance,

@@ -12,7 +12,7 @@ from core.models import CreditsField
 
 
 class AlertSettings(models.Model):
-    """When an account wants to be told that its credits run low, and how."""
+    """When and to whom an account's low-credit alerts are sent."""
 
     account = models.OneToOneField(
         Account, primary_key=True, on_delete=models.PROTECT, related_name="alert_settings"
@@ -27,10 +27,14 @@ class AlertSettings(models.Model):
 
 
 class Mail(models.Model):
-    """An e-mail that must be sent once."""
+    """An e-mail to be sent once."""
 
     account = models.ForeignKey(Account, null=True, on_delete=models.CASCADE, related_name="+")
-    key = models.CharField(max_length=300, unique=True, help_text="What it tells about; told once.")
+    key = models.CharField(
+        max_length=300,
+        unique=True,
+        help_text="Identifies the event that it reports; one e-mail for each key.",
+    )
     template = models.CharField(max_length=60)
     recipients = ArrayField(models.EmailField(), default=list)
     context = models.JSONField(default=dict)

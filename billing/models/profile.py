@@ -1,7 +1,6 @@
-"""What is known of an account as a buyer: its customer at Stripe, its saved card, what its invoices say.
-
-Invariant: card numbers never come here; what is kept of a card is what a person recognises it by, and its
-fingerprint, by which automatic top-up knows that the card has changed.
+"""The account's Stripe customer, saved card and invoice details.
+ Invariant: no card numbers are stored; only brand, last digits and expiry for display, and the fingerprint,
+which tells automatic top-up whether the card has changed.
 """
 
 from django.db import models
@@ -10,7 +9,7 @@ from accounts.models import Account
 
 
 class BillingProfile(models.Model):
-    """An account as a buyer; made at its first contact with Stripe."""
+    """The billing details of an account; created at its first request to Stripe."""
 
     account = models.OneToOneField(
         Account, primary_key=True, on_delete=models.PROTECT, related_name="billing_profile"

@@ -1,7 +1,7 @@
-"""Codes that give credits or make a pack cheaper, and invitations that reward both sides.
+"""Promotion codes for credits or discounts, and referrals that reward both accounts.
 
-Invariants: a promotion's limits are counted under its row's lock; each account redeems it at most
-`per_account` times; an account is invited once in its life, and never by itself.
+Invariants: a promotion's limits are counted under a lock on its row; each account redeems it at most
+`per_account` times; an account is invited at most once, and not by itself.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from core.models import CreditsField, Identified
 
 
 class Promotion(models.Model):
-    """A code or a campaign; those of the catalogue are written here when it is first asked for them."""
+    """A promotion code; those of the catalogue are copied here at their first use."""
 
     class Gives(models.TextChoices):
         CREDITS = "credits", _("Credits")
@@ -32,7 +32,10 @@ class Promotion(models.Model):
     percent_off = models.PositiveSmallIntegerField(default=0)
     packs = ArrayField(models.CharField(max_length=100), null=True, blank=True, help_text="Empty: any.")
     plans = ArrayField(
-        models.CharField(max_length=100), null=True, blank=True, help_text="Which may use it; empty: any."
+        models.CharField(max_length=100),
+        null=True,
+        blank=True,
+        help_text="Plans that may use it; empty: any.",
     )
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -72,14 +75,16 @@ class Redemption(Identified):
 
     promotion = models.ForeignKey(Promotion, on_delete=models.PROTECT, related_name="redemptions")
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="redemptions")
-    nth = models.PositiveIntegerField(help_text="The account's first, second … use of it.")
+    nth = models.PositiveIntegerField(help_text="Number of the account's redemption, from 1.")
     purchase = models.OneToOneField(
         Purchase, null=True, blank=True, on_delete=models.PROTECT, related_name="redemption"
     )
     credits = CreditsField(default=0)
     created_at = models.DateTimeField()
     released_at = models.DateTimeField(
-        null=True, blank=True, help_text="The purchase came to nothing, and the use was given back."
+        null=True,
+        blank=True,
+        help_text="When the purchase failed or was cancelled, so that the redemption does not count.",
     )
 
     class Meta:
@@ -96,7 +101,7 @@ class Redemption(Identified):
 
 
 class InvitationCode(models.Model):
-    """An account's personal code; the link is made of it."""
+    """The code in an account's invitation link."""
 
     account = models.OneToOneField(
         Account, primary_key=True, on_delete=models.PROTECT, related_name="invitation_code"
@@ -108,7 +113,7 @@ class InvitationCode(models.Model):
 
 
 class Referral(Identified):
-    """One account invited by another."""
+    """An account that signed up through another account's invitation."""
 
     PREFIX = "refl"
 

@@ -1,7 +1,6 @@
-"""Money for credits: purchases, the money that went back, and the money that banks pulled back.
-
-Invariants: what is bought, for how much and in which currency is written before anybody talks to Stripe and
-never changes; one payment belongs to one purchase; a purchase credits once (its grant's key is its id).
+"""Purchases, invoice numbers and automatic top-up.
+ Invariants: offer, amount and currency are stored before the first request to Stripe and never change; a
+payment belongs to one purchase; a purchase grants its credits once (the grant's key is the purchase's id).
 """
 
 from django.db import models
@@ -13,7 +12,7 @@ from core.models import CreditsField, Identified
 
 
 class Purchase(Identified):
-    """An order and its fate."""
+    """A purchase of packs or of a plan's period, and the status of its payment."""
 
     PREFIX = "pur"
 
@@ -43,15 +42,17 @@ class Purchase(Identified):
     interval = models.CharField(max_length=5, blank=True, help_text="month or year, of a plan.")
     label = models.CharField(max_length=200)
     quantity = models.PositiveIntegerField(default=1)
-    credits = CreditsField(default=0, help_text="All that the pack gives; plans give through allowances.")
+    credits = CreditsField(
+        default=0, help_text="All credits of the pack; plans grant theirs through allowances."
+    )
     lasts = models.CharField(max_length=40, default="forever")
-    amount = models.BigIntegerField(help_text="Minor units, all in all.")
+    amount = models.BigIntegerField(help_text="Minor units, in total.")
     list_amount = models.BigIntegerField(help_text="Minor units before sale and promotion.")
     currency = models.CharField(max_length=3)
     promotion_code = models.CharField(max_length=40, blank=True)
     status = models.CharField(max_length=11, choices=Status, default=Status.CREATED)
     trouble = models.CharField(max_length=500, blank=True, help_text="Why it failed or is being checked.")
-    refunded = models.BigIntegerField(default=0, help_text="Minor units given back or on their way back.")
+    refunded = models.BigIntegerField(default=0, help_text="Minor units refunded or being refunded.")
     idempotency_key = models.CharField(max_length=300)
     fingerprint = models.BinaryField(default=b"")
     stripe_session_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
@@ -60,7 +61,7 @@ class Purchase(Identified):
     stripe_invoice_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     payment_method = models.CharField(max_length=40, blank=True)
     receipt_url = models.TextField(blank=True)
-    instructions_url = models.TextField(blank=True, help_text="How to send the money of a bank transfer.")
+    instructions_url = models.TextField(blank=True, help_text="Instructions for paying by bank transfer.")
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
     invoice_number = models.CharField(max_length=40, null=True, blank=True, unique=True)
@@ -96,12 +97,12 @@ class Purchase(Identified):
 
     @property
     def settled(self) -> bool:
-        """Nothing more will come of it by itself."""
+        """Whether the payment has ended, successfully or not."""
         return self.status not in {self.Status.CREATED, self.Status.PENDING}
 
 
 class InvoiceYear(models.Model):
-    """How many invoice numbers a year has given out; locked while one is taken, so that none is missing."""
+    """The last invoice number of a year; locked while a number is assigned, so that none is skipped."""
 
     year = models.PositiveIntegerField(primary_key=True)
     last = models.PositiveIntegerField(default=0)
@@ -111,7 +112,7 @@ class InvoiceYear(models.Model):
 
 
 class AutoTopUp(models.Model):
-    """What an account wants bought by itself, within which ceilings, and how the last tries went."""
+    """Settings of automatic top-up with monthly limits, and the outcome of the last attempts."""
 
     class Outcome(models.TextChoices):
         PAID = "paid", _("Paid")
@@ -133,11 +134,15 @@ class AutoTopUp(models.Model):
     below = CreditsField(default=0, help_text="Buys when less than this is available.")
     pack = models.CharField(max_length=100, blank=True)
     currency = models.CharField(max_length=3, blank=True)
-    monthly_amount = models.BigIntegerField(default=0, help_text="Ceiling for a calendar month.")
+    monthly_amount = models.BigIntegerField(
+        default=0, help_text="Limit for a calendar month, in minor units."
+    )
     monthly_count = models.PositiveIntegerField(default=1)
     failures = models.PositiveIntegerField(default=0, help_text="In a row.")
     suspended_card = models.CharField(
-        max_length=64, blank=True, help_text="Fingerprint of the card that failed; another ends the pause."
+        max_length=64,
+        blank=True,
+        help_text="Fingerprint of the card that failed; another card ends the suspension.",
     )
     last_outcome = models.CharField(max_length=14, choices=Outcome, blank=True)
     last_looked_at = models.DateTimeField(null=True, blank=True)

@@ -14,7 +14,7 @@ from core.models import CreditsField, Identified
 
 
 class Refund(Identified):
-    """Money going back for what is unspent of a purchase, or given back by staff at Stripe."""
+    """A refund of a purchase's unspent credits, or a refund that staff made at Stripe."""
 
     PREFIX = "ref"
 
@@ -33,8 +33,8 @@ class Refund(Identified):
     status = models.CharField(max_length=9, choices=Status, default=Status.REQUESTED)
     amount = models.BigIntegerField(help_text="Minor units; of a request, as computed when it was made.")
     currency = models.CharField(max_length=3)
-    credits = CreditsField(default=0, help_text="Taken out of the balance for it.")
-    wish = models.CharField(max_length=1000, blank=True, help_text="What the buyer wrote.")
+    credits = CreditsField(default=0, help_text="Credits taken back.")
+    wish = models.CharField(max_length=1000, blank=True, help_text="The buyer's reason.")
     requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     decided_by = models.CharField(max_length=200, blank=True)
     decision = models.CharField(max_length=1000, blank=True, help_text="Why it was approved or refused.")
@@ -62,7 +62,7 @@ class Refund(Identified):
 
 
 class Dispute(Identified):
-    """A bank pulls a payment back; its end is the bank's decision."""
+    """A payment disputed by the cardholder; the bank decides the outcome."""
 
     PREFIX = "disp"
 
@@ -79,7 +79,7 @@ class Dispute(Identified):
     reason = models.CharField(max_length=100, blank=True)
     amount = models.BigIntegerField()
     currency = models.CharField(max_length=3)
-    credits = CreditsField(default=0, help_text="Taken back for it: out of the balance or booked as debt.")
+    credits = CreditsField(default=0, help_text="Credits taken back from the balance or recorded as debt.")
     evidence_due_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class StripeEvent(models.Model):
-    """One event as Stripe sent it."""
+    """An event as received from Stripe."""
 
     class State(models.TextChoices):
         RECEIVED = "received", _("Received")
@@ -49,15 +49,17 @@ class StripeEvent(models.Model):
 
 
 class Reconciliation(models.Model):
-    """One comparison of Stripe's books with ours; `until` of the newest is the bookmark of the next."""
+    """A comparison of Stripe's records with ours; the next one begins at the newest one's `until`."""
 
     since = models.DateTimeField()
     until = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    events = models.PositiveIntegerField(default=0, help_text="Events that had not reached us.")
-    mended = models.PositiveIntegerField(default=0, help_text="Purchases and refunds put right.")
+    events = models.PositiveIntegerField(default=0, help_text="Events that the webhook had not received.")
+    mended = models.PositiveIntegerField(default=0, help_text="Purchases and refunds corrected.")
     findings = models.JSONField(default=list, help_text="Differences that need a person.")
-    totals = models.JSONField(default=dict, help_text="By currency: Stripe's and ours, paid and refunded.")
+    totals = models.JSONField(
+        default=dict, help_text="Paid and refunded amounts by currency, Stripe's and ours."
+    )
 
     def __str__(self) -> str:
         return f"reconciliation until {self.until:%Y-%m-%d %H:%M}"

@@ -1,8 +1,7 @@
-"""Which plan an account has, until when it is paid, and what will become of it.
-
-Invariants: every account has one subscription, on the free plan unless something else was paid or kept;
-`version` rises with every change, so that a confirmation of something older can be refused; a legacy plan
-that was left is in the account's history and cannot be entered again.
+"""Subscriptions: an account's plan, its paid period and scheduled changes; history and prices of plans.
+ Invariants: every account has one subscription, which is on the free plan unless another was paid for or
+assigned; `version` rises with every change, so that a confirmation of an older version can be refused; the
+history shows which legacy plans the account has left and cannot return to.
 """
 
 from django.db import models
@@ -14,7 +13,7 @@ from core.models import Identified
 
 
 class Subscription(Identified):
-    """An account's plan now."""
+    """The current plan of an account."""
 
     PREFIX = "sub"
 
@@ -24,7 +23,9 @@ class Subscription(Identified):
 
     account = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="subscription")
     plan = models.CharField(max_length=100, help_text="Key of the plan.")
-    interval = models.CharField(max_length=5, blank=True, help_text="month or year; empty: nothing is paid.")
+    interval = models.CharField(
+        max_length=5, blank=True, help_text="month or year; empty for a plan without payment."
+    )
     currency = models.CharField(max_length=3, blank=True)
     amount = models.BigIntegerField(default=0, help_text="Minor units each interval.")
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
@@ -32,14 +33,16 @@ class Subscription(Identified):
     period_start = models.DateTimeField()
     period_end = models.DateTimeField(null=True, blank=True)
     paid_until = models.DateTimeField(
-        null=True, blank=True, help_text="Credits of a paid plan come until then; empty: nothing is due."
+        null=True,
+        blank=True,
+        help_text="Credits of a paid plan are granted until then; empty for a plan without payment.",
     )
     cancel_at_period_end = models.BooleanField(default=False)
-    next_plan = models.CharField(max_length=100, blank=True, help_text="Takes over at the period's end.")
+    next_plan = models.CharField(max_length=100, blank=True, help_text="Plan from the end of the period.")
     next_amount = models.BigIntegerField(default=0)
     stripe_subscription_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     stripe_item_id = models.CharField(max_length=255, blank=True)
-    recovery_url = models.TextField(blank=True, help_text="Where an overdue invoice can be paid.")
+    recovery_url = models.TextField(blank=True, help_text="URL of the page to pay the overdue invoice.")
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -58,7 +61,7 @@ class Subscription(Identified):
 
 
 class PlanChange(models.Model):
-    """One change of an account's plan, kept for good."""
+    """A change of an account's plan; never deleted."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="plan_changes")
     left = models.CharField(max_length=100, blank=True)
@@ -75,7 +78,7 @@ class PlanChange(models.Model):
 
 
 class StripePrice(models.Model):
-    """The price object at Stripe that stands for a plan's figure; a changed figure gets a new one."""
+    """The Stripe Price of a plan for an interval, currency and amount; a changed amount gets a new one."""
 
     plan_key = models.CharField(max_length=100)
     interval = models.CharField(max_length=5)

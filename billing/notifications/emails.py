@@ -1,7 +1,6 @@
-"""E-mails about money: queued in the transaction of what they tell about, sent afterwards, each once.
-
-Invariants: a mail's key says what it tells about, so queueing it twice is one mail; a mail server that is
-down delays mail and nothing else; no SMTP call is made inside a database transaction.
+"""E-mails of billing: queued in the transaction of the event they report, sent afterwards.
+ Invariants: the key of an e-mail identifies the event, so that queueing it twice sends it once; a mail server
+that is down delays e-mails and nothing else; no SMTP connection is made inside a database transaction.
 """
 
 from datetime import datetime, timedelta
@@ -32,7 +31,7 @@ def queue(
     now: datetime,
     also_to: list[str] | None = None,
 ) -> None:
-    """Have a mail sent to an account's owners, once for the key. `context` must be plain JSON."""
+    """Queue an e-mail to the owners of an account, once for each key. `context` must be plain JSON."""
     recipients = [*accounts.owner_addresses(account_id), *(also_to or [])]
     if recipients:
         Mail.objects.bulk_create(
@@ -51,36 +50,36 @@ def queue(
 
 
 def send_due(now: datetime, *, limit: int = 200) -> int:
-    """Send what waits; the number sent. Two runs at once never send the same mail."""
-    due = Mail.objects.filter(_free(now), sent_at=None).order_by("id")
+    """Send the e-mails that are due and return their number. Concurrent runs do not send an e-mail twice."""
+    due = Mail.objects.filter(_unclaimed(now), sent_at=None).order_by("id")
     return sum(_deliver(mail_id, now) for mail_id in due.values_list("pk", flat=True)[:limit])
 
 
-def _free(now: datetime) -> Q:
+def _unclaimed(now: datetime) -> Q:
     return Q(claimed_until=None) | Q(claimed_until__lte=now)
 
 
 def _deliver(mail_id: int, now: datetime) -> bool:
-    """Claim (committed), send, record. A crash in between sends again after the lease: late, not lost."""
-    claimed = Mail.objects.filter(_free(now), pk=mail_id, sent_at=None)
+    """Claim the e-mail (committed), send it, record it. A crash in between is retried after LEASE."""
+    claimed = Mail.objects.filter(_unclaimed(now), pk=mail_id, sent_at=None)
     if not claimed.update(claimed_until=now + LEASE, attempts=F("attempts") + 1):
         return False
     mail = Mail.objects.get(pk=mail_id)
     try:
         _message(mail).send()
-    except Exception as error:  # the server is away, or this one mail cannot be sent: the others are
+    except Exception as error:  # one e-mail that cannot be sent must not stop the others
         wait = BACKOFF_MINUTES[min(mail.attempts, len(BACKOFF_MINUTES)) - 1]
         Mail.objects.filter(pk=mail_id).update(
             trouble=f"{type(error).__name__}: {error}"[:500], claimed_until=now + timedelta(minutes=wait)
         )
-        log.warning("mail_delayed", mail=mail_id, template=mail.template, error=type(error).__name__)
+        log.warning("email_delayed", email=mail_id, template=mail.template, error=type(error).__name__)
         return False
     Mail.objects.filter(pk=mail_id).update(sent_at=now, trouble="", claimed_until=None)
     return True
 
 
 def _message(mail: Mail) -> EmailMessage:
-    """The first line of a template is the subject."""
+    """Render the template; its first line is the subject."""
     brand, wording = catalogue_cache.current().brand, catalogue_cache.current().wording
     text = render_to_string(
         f"billing/emails/{mail.template}.txt",

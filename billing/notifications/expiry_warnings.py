@@ -1,6 +1,6 @@
-"""Warnings before credits end: bought, given or promised ones; what renews by itself is not worth a mail.
+"""E-mails that warn of credits about to expire. Allowances renew, so their grants are left out.
 
-Invariant: each grant is warned of once (the mail's key is the grant).
+Invariant: there is one warning for each grant (the e-mail's key contains the grant's id).
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from billing.models import Grant, Mail
 from billing.notifications import emails
 from core.amounts import plain
 
-_WORTH = (
+_WARNED_KINDS = (
     Grant.Kind.TOP_UP,
     Grant.Kind.PROMOTION,
     Grant.Kind.REFERRAL,
@@ -22,12 +22,15 @@ _WORTH = (
 
 
 def queue_due(now: datetime, *, ahead: timedelta) -> int:
-    """Queue a mail for every open grant that ends within `ahead`, lasted longer than that, and has none."""
-    ending = Grant.objects.filter(
-        open=True, kind__in=_WORTH, allowance="", expires_at__gt=now, expires_at__lte=now + ahead
+    """Queue a warning for each open grant that expires within `ahead`; return the number of new ones.
+
+    Grants whose whole lifetime is shorter than `ahead` are left out.
+    """
+    expiring = Grant.objects.filter(
+        open=True, kind__in=_WARNED_KINDS, allowance="", expires_at__gt=now, expires_at__lte=now + ahead
     )
     queued = 0
-    for grant in ending.filter(created_at__lt=F("expires_at") - ahead).order_by("expires_at").iterator():
+    for grant in expiring.filter(created_at__lt=F("expires_at") - ahead).order_by("expires_at").iterator():
         key = f"expiring:{grant.pk.hex}"
         if grant.expires_at is None or Mail.objects.filter(key=key).exists():
             continue

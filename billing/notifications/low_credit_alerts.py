@@ -1,7 +1,6 @@
-"""Low-credit alerts: the account's own threshold, one notice for each crossing, one e-mail for each notice.
-
-Invariant: the crossing is seen by the ledger in the movement that causes it (it writes a Notice); here a
-notice becomes a mail in the same transaction that marks it handled, so that none is lost and none doubled.
+"""Low-credit alerts: settings of an account, and an e-mail each time its balance falls below the threshold.
+ Invariant: the ledger writes a Notice in the transaction that crosses the threshold; the e-mail is queued in
+the transaction that marks the notice as handled, so that each notice is reported exactly once.
 """
 
 from datetime import datetime
@@ -20,19 +19,19 @@ _TEMPLATES = {Notice.Kind.LOW: "credits_low", Notice.Kind.DEPLETED: "credits_dep
 
 
 def create_settings(*, account_id: UUID, now: datetime) -> None:
-    """A new account's alert, at the catalogue's threshold. Safe to repeat."""
-    below = catalogue_cache.current().policies.low_credits_below
+    """Create a new account's settings with the catalogue's threshold. Idempotent."""
+    threshold = catalogue_cache.current().policies.low_credits_below
     _settings, created = AlertSettings.objects.get_or_create(
-        account_id=account_id, defaults={"below": below, "enabled": below > 0}
+        account_id=account_id, defaults={"below": threshold, "enabled": threshold > 0}
     )
-    if created and below > 0:
-        ledger.set_warning(account_id=account_id, below=below, now=now)
+    if created and threshold > 0:
+        ledger.set_warning(account_id=account_id, below=threshold, now=now)
 
 
 def get_settings(account_id: UUID) -> AlertSettings:
-    """The account's settings; unsaved defaults when it never had any."""
-    found = AlertSettings.objects.filter(pk=account_id).first()
-    return found or AlertSettings(account_id=account_id, enabled=False)
+    """The account's settings; unsaved ones with alerts disabled when it has none."""
+    settings = AlertSettings.objects.filter(pk=account_id).first()
+    return settings or AlertSettings(account_id=account_id, enabled=False)
 
 
 def save_settings(
@@ -44,9 +43,9 @@ def save_settings(
     extra_addresses: list[str],
     now: datetime,
 ) -> AlertSettings:
-    """Save the settings; the threshold counts from this moment on."""
+    """Save the settings; the threshold applies to later changes of the balance."""
     with transaction.atomic():
-        saved, _created = AlertSettings.objects.update_or_create(
+        settings, _created = AlertSettings.objects.update_or_create(
             account_id=account_id,
             defaults={
                 "enabled": enabled,
@@ -56,36 +55,36 @@ def save_settings(
             },
         )
         ledger.set_warning(account_id=account_id, below=below if enabled else None, now=now)
-    return saved
+    return settings
 
 
 def queue_emails(now: datetime, *, limit: int = 500) -> int:
-    """Turn what the ledger saw into mails; the number of notices handled."""
-    waiting = Notice.objects.filter(handled_at=None).order_by("pk").values_list("pk", flat=True)
-    return sum(_handle(notice_id, now) for notice_id in waiting[:limit])
+    """Handle notices of the ledger, oldest first; return their number."""
+    pending = Notice.objects.filter(handled_at=None).order_by("pk").values_list("pk", flat=True)
+    return sum(_handle(notice_id, now) for notice_id in pending[:limit])
 
 
 def _handle(notice_id: int, now: datetime) -> bool:
     with transaction.atomic():
-        rows = Notice.objects.select_for_update(skip_locked=True).filter(pk=notice_id, handled_at=None)
-        notice = rows.first()
+        unhandled = Notice.objects.filter(pk=notice_id, handled_at=None)
+        notice = unhandled.select_for_update(skip_locked=True).first()
         if notice is None:
             return False
         template = _TEMPLATES.get(Notice.Kind(notice.kind))
-        wanted = get_settings(notice.account_id)
-        if template and wanted.enabled and wanted.by_email:
-            _tell(notice, template, wanted, now)
+        settings = get_settings(notice.account_id)
+        if template and settings.enabled and settings.by_email:
+            _queue_email(notice, template, settings, now)
         Notice.objects.filter(pk=notice.pk).update(handled_at=now)
     return True
 
 
-def _tell(notice: Notice, template: str, wanted: AlertSettings, now: datetime) -> None:
+def _queue_email(notice: Notice, template: str, settings: AlertSettings, now: datetime) -> None:
     balance = Wallet.objects.values_list("balance", flat=True).get(pk=notice.account_id)
     emails.queue(
         account_id=notice.account_id,
         template=template,
         key=f"notice:{notice.pk}",
-        context={"balance": plain(balance), "below": plain(wanted.below)},
-        also_to=wanted.extra_addresses,
+        context={"balance": plain(balance), "below": plain(settings.below)},
+        also_to=settings.extra_addresses,
         now=now,
     )

@@ -1,7 +1,7 @@
-"""What staff see and do about money: purchases, refunds, disputes, plans, promotions.
+"""Admin classes of purchases, refunds and disputes.
 
-Invariants: what happened is shown and never edited; deciding asks for a reason; nothing here is called inside
-the admin's own transaction, because Stripe is asked.
+Invariants: records are shown and not edited; every decision requires a reason; actions run outside of the
+admin's transaction, because they send requests to Stripe.
 """
 
 import csv
@@ -9,7 +9,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,32 +16,24 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from billing.models import AutoTopUp, Dispute, Promotion, Purchase, Redemption, Referral, Refund, Subscription
+from billing.models import Dispute, Purchase, Refund
 from billing.payments import fulfilment
 from billing.refunds import dispute_evidence, requests
 from billing.staff import revenue_report
-from billing.subscriptions import lifecycle
-from core.staff_admin import ReadOnlyAdmin, StaffAdmin
+from core.staff_admin import ReadOnlyAdmin
 from core.templatetags.money import money
-from pricing.models import Plan
 
 
-class Reasoned(forms.Form):
-    """A decision and its reason."""
+class ReasonForm(forms.Form):
+    """The reason for a decision, which is stored with it."""
 
     reason = forms.CharField(label=_("Reason"), max_length=1000, widget=forms.Textarea(attrs={"rows": 3}))
 
 
-class Placing(Reasoned):
-    plan = forms.ModelChoiceField(
-        label=_("Plan"), queryset=Plan.objects.filter(retired_at=None), to_field_name="key"
-    )
-
-
-def _money(name: str, title: Any) -> Any:
+def _money_column(name: str, title: Any) -> Any:
     @admin.display(description=title, ordering=name)
-    def column(_self: Any, row: Any) -> str:
-        return money(getattr(row, name), row.currency)
+    def column(_self: Any, record: Any) -> str:
+        return money(getattr(record, name), record.currency)
 
     return column
 
@@ -57,8 +48,8 @@ class PurchaseAdmin(ReadOnlyAdmin):
     exclude = ["fingerprint"]
     actions_list = ["report"]
     actions_detail = ["release_payment"]
-    amount_ = _money("amount", _("amount"))
-    refunded_ = _money("refunded", _("refunded"))
+    amount_ = _money_column("amount", _("amount"))
+    refunded_ = _money_column("refunded", _("refunded"))
 
     @action(description=_("Revenue by month"), url_path="report", permissions=["view"])
     def report(self, request: HttpRequest) -> HttpResponse:
@@ -76,12 +67,12 @@ class PurchaseAdmin(ReadOnlyAdmin):
     @action(description=_("Release a quarantined payment"), url_path="release", permissions=["release"])
     def release_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
         purchase = get_object_or_404(Purchase, pk=object_id)
-        form = Reasoned(request.POST or None)
+        form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"
-            after = fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now())
+            purchase = fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now())
             messages.success(
-                request, _("New status of the purchase: %(state)s") % {"state": after.get_status_display()}
+                request, _("New status of the purchase: %(state)s") % {"state": purchase.get_status_display()}
             )
             return redirect("admin:billing_purchase_change", object_id)
         context = {
@@ -98,16 +89,16 @@ class PurchaseAdmin(ReadOnlyAdmin):
         return request.user.has_perm("billing.change_purchase")  # type: ignore[union-attr]
 
 
-def _csv(rows: list[revenue_report.Row]) -> HttpResponse:
-    """Minor units, one line for each month and currency. The cells are figures and codes of ours."""
-    answer = HttpResponse(content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = 'attachment; filename="money.csv"'
-    writer = csv.writer(answer)
+def _csv(rows: list[revenue_report.MonthlyRevenue]) -> HttpResponse:
+    """Amounts in minor units, one line for each month and currency; no cell contains user input."""
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="money.csv"'
+    writer = csv.writer(response)
     writer.writerow(["month", "currency", *revenue_report.COLUMNS, "owed"])
     for row in rows:
         figures = [getattr(row, name) for name in revenue_report.COLUMNS]
         writer.writerow([f"{row.month:%Y-%m}", row.currency, *figures, row.owed])
-    return answer
+    return response
 
 
 @admin.register(Refund)
@@ -118,12 +109,12 @@ class RefundAdmin(ReadOnlyAdmin):
     list_select_related = ["purchase", "account"]
     ordering = ["-created_at"]
     actions_detail = ["decide"]
-    amount_ = _money("amount", _("amount"))
+    amount_ = _money_column("amount", _("amount"))
 
     @action(description=_("Approve or refuse refund"), url_path="decide", permissions=["decide"])
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
         refund = get_object_or_404(Refund.objects.select_related("purchase", "account"), pk=object_id)
-        form = Reasoned(request.POST or None)
+        form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             self._decide(request, refund, form.cleaned_data["reason"])
             return redirect("admin:billing_refund_change", object_id)
@@ -142,14 +133,14 @@ class RefundAdmin(ReadOnlyAdmin):
         actor, now = str(request.user), timezone.now()
         try:
             if request.POST.get("choice") == "approve":
-                after = requests.approve(refund, actor=actor, reason=reason, now=now)
-                words = _("Refund approved. Status: %(state)s") % {"state": after.get_status_display()}
-                messages.success(request, words)
+                refund = requests.approve(refund, actor=actor, reason=reason, now=now)
+                message = _("Refund approved. Status: %(state)s") % {"state": refund.get_status_display()}
+                messages.success(request, message)
             else:
                 requests.refuse(refund, actor=actor, reason=reason, now=now)
                 messages.success(request, _("Refund refused. The buyer gets an e-mail with the reason."))
-        except requests.RefundRefused as refusal:
-            messages.error(request, str(refusal))
+        except requests.RefundRefused as error:
+            messages.error(request, str(error))
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_refund")  # type: ignore[union-attr]
@@ -162,7 +153,7 @@ class DisputeAdmin(ReadOnlyAdmin):
     list_select_related = ["purchase", "account"]
     ordering = ["-created_at"]
     actions_detail = ["evidence_sheet"]
-    amount_ = _money("amount", _("amount"))
+    amount_ = _money_column("amount", _("amount"))
 
     @action(description=_("Dispute evidence"), url_path="evidence", permissions=["view"])
     def evidence_sheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -173,84 +164,3 @@ class DisputeAdmin(ReadOnlyAdmin):
             "sheet": dispute_evidence.collect(dispute),
         }
         return render(request, "admin/billing/dispute_evidence.html", context)
-
-
-@admin.register(Subscription)
-class SubscriptionAdmin(ReadOnlyAdmin):
-    list_display = ["account", "plan", "state", "interval", "period_end", "cancel_at_period_end", "next_plan"]
-    list_filter = ["plan", "state", "interval", "cancel_at_period_end"]
-    search_fields = ["account__name", "account__external_id", "stripe_subscription_id"]
-    list_select_related = ["account"]
-    ordering = ["-updated_at"]
-    actions_detail = ["place"]
-
-    @action(description=_("Assign plan without payment"), url_path="place", permissions=["place"])
-    def place(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = get_object_or_404(Subscription.objects.select_related("account"), pk=object_id)
-        form = Placing(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            actor = f"{request.user}: {form.cleaned_data['reason']}"[:200]
-            plan = form.cleaned_data["plan"]
-            try:
-                lifecycle.assign_plan(account=row.account, plan_key=plan.key, actor=actor, now=timezone.now())
-                messages.success(request, _("The account is on %(plan)s.") % {"plan": plan.name})
-            except lifecycle.PlanClosed as refusal:
-                messages.error(request, str(refusal))
-            return redirect("admin:billing_subscription_change", object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Assign a plan to %(account)s") % {"account": row.account},
-            "lines": [
-                _("Free and legacy plans only. An account cannot return to a legacy plan that it left.")
-            ],
-            "form": form,
-            "choices": [("place", _("Assign plan"))],
-            "back": reverse("admin:billing_subscription_change", args=[object_id]),
-        }
-        return render(request, "admin/billing/confirm_action.html", context)
-
-    def has_place_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("billing.change_subscription")  # type: ignore[union-attr]
-
-
-@admin.register(Promotion)
-class PromotionAdmin(StaffAdmin):
-    list_display = ["code", "label", "gives", "credits", "percent_off", "starts_at", "ends_at", "redeemed"]
-    list_filter = ["gives", "from_catalogue"]
-    search_fields = ["code", "label"]
-    ordering = ["-starts_at"]
-    readonly_fields = ["redeemed", "from_catalogue"]
-
-    def save_model(self, request: HttpRequest, obj: Promotion, form: Any, change: bool) -> None:
-        obj.code = obj.code.strip().upper()
-        super().save_model(request, obj, form, change)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Promotion | None = None) -> bool:
-        return obj is not None and obj.redeemed == 0 and super().has_delete_permission(request, obj)
-
-
-@admin.register(Redemption)
-class RedemptionAdmin(ReadOnlyAdmin):
-    list_display = ["promotion", "account", "credits", "purchase", "created_at", "released_at"]
-    list_select_related = ["promotion", "account", "purchase"]
-    search_fields = ["promotion__code", "account__name"]
-    ordering = ["-created_at"]
-
-
-@admin.register(Referral)
-class ReferralAdmin(ReadOnlyAdmin):
-    list_display = ["inviter", "invited", "state", "created_at", "rewarded_at"]
-    list_select_related = ["inviter", "invited"]
-    list_filter = ["state"]
-    ordering = ["-created_at"]
-
-
-@admin.register(AutoTopUp)
-class AutoTopUpAdmin(ReadOnlyAdmin):
-    list_display = ["account", "enabled", "below", "pack", "last_outcome", "failures", "last_tried_at"]
-    list_filter = ["enabled", "last_outcome"]
-    list_select_related = ["account"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AutoTopUp]:
-        rows: QuerySet[AutoTopUp] = super().get_queryset(request)
-        return rows.order_by("-last_looked_at")

@@ -1,8 +1,7 @@
-"""The money side of the books, by month and currency: sold, earned, breakage, refunded, disputed, still owed.
-
-Invariant: for every currency sold = earned + breakage + refunded + disputed + owed, to the last minor unit:
-each purchase's money is divided by what became of its credits, cumulatively, so that no rounding is lost.
-A pack is earned as its credits are spent; a plan day by day over the period that was paid.
+"""Revenue report by month and currency: sold, earned, breakage, refunded, disputed, owed.
+ Invariant: for every currency sold = earned + breakage + refunded + disputed + owed, to the minor unit: the
+amount of each purchase is divided according to its credits, cumulatively, so that no rounding is lost. A pack
+is earned as its credits are spent, a plan in proportion to the elapsed time of its paid period.
 """
 
 from collections import defaultdict
@@ -25,8 +24,8 @@ COLUMNS = ("sold", "earned", "breakage", "refunded", "disputed")
 
 
 @dataclass
-class Row:
-    """One month of one currency, in minor units. `owed` is what customers had not used by its end."""
+class MonthlyRevenue:
+    """A month and currency, in minor units. `owed`: the value of credits unspent at the end of the month."""
 
     month: datetime
     currency: str
@@ -39,8 +38,8 @@ class Row:
 
 
 @dataclass
-class _Book:
-    """One purchase by months: changes of its credits, and money that went back."""
+class _PurchaseHistory:
+    """The changes of a purchase's credits (spent, lost, left) and the money returned, by month."""
 
     purchase: Purchase
     spent: dict[datetime, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
@@ -50,79 +49,88 @@ class _Book:
     disputed: dict[datetime, int] = field(default_factory=lambda: defaultdict(int))
 
 
-def report(now: datetime) -> list[Row]:
-    """Every month from the first payment until now, newest first, each currency by itself."""
-    books = _books()
-    rows: dict[tuple[datetime, str], Row] = {}
-    if books:
-        first = min(validity.month_of(book.purchase.paid_at or now) for book in books.values())
+def report(now: datetime) -> list[MonthlyRevenue]:
+    """Revenue of every month from the first payment until now, newest first, for each currency."""
+    histories = _histories()
+    rows: dict[tuple[datetime, str], MonthlyRevenue] = {}
+    if histories:
+        first = min(validity.month_of(history.purchase.paid_at or now) for history in histories.values())
         months = list(_months(first, now))
-        for book in books.values():
-            _add(rows, book, months, now)
-        _owe(rows, months)
+        for history in histories.values():
+            _add(rows, history, months, now)
+        _set_owed(rows, months)
     return sorted(rows.values(), key=lambda row: (row.month, row.currency), reverse=True)
 
 
-def totals(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
-    """By currency over all months; `owed` as of the newest."""
+def totals(rows: Iterable[MonthlyRevenue]) -> dict[str, dict[str, int]]:
+    """Sums over all months by currency; `owed` is the newest month's."""
     sums: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys((*COLUMNS, "owed"), 0))
-    for row in sorted(rows, key=lambda one: one.month):
+    for row in sorted(rows, key=lambda revenue: revenue.month):
         for name in COLUMNS:
             sums[row.currency][name] += getattr(row, name)
         sums[row.currency]["owed"] = row.owed
     return dict(sums)
 
 
-def _books() -> dict[UUID, _Book]:
+def _histories() -> dict[UUID, _PurchaseHistory]:
     paid = Purchase.objects.filter(status=Purchase.Status.PAID, amount__gt=0).order_by("paid_at")
-    books = {purchase.pk: _Book(purchase) for purchase in paid}
+    histories = {purchase.pk: _PurchaseHistory(purchase) for purchase in paid}
     moved = Entry.objects.filter(grant__purchase_id__in=paid.filter(kind=Purchase.Kind.PACK).values("pk"))
     months = moved.annotate(month=TruncMonth("created_at", tzinfo=UTC))
     for purchase_id, month, kind, credits in months.values_list(
         "grant__purchase_id", "month", "kind"
     ).annotate(sum=Sum("credits")):
-        book = books[purchase_id]
+        history = histories[purchase_id]
         if kind in _SPENT:
-            book.spent[month] -= credits
+            history.spent[month] -= credits
         elif kind in _LOST:
-            book.lost[month] -= credits
-        if kind not in {Entry.Kind.HOLD, Entry.Kind.RELEASE}:  # set aside is still the customer's
-            book.left[month] += credits
-    gone = Refund.objects.filter(purchase__in=books, decided_at__isnull=False)
-    for refund in gone.exclude(status__in=[Refund.Status.REFUSED, Refund.Status.FAILED]):
-        books[refund.purchase_id].refunded[validity.month_of(_at(refund.decided_at))] += refund.amount
-    for dispute in Dispute.objects.filter(purchase__in=books, status=Dispute.Status.LOST):
-        books[dispute.purchase_id].disputed[validity.month_of(_at(dispute.closed_at))] += dispute.amount
-    return books
+            history.lost[month] -= credits
+        if kind not in {Entry.Kind.HOLD, Entry.Kind.RELEASE}:  # credits on hold still belong to the customer
+            history.left[month] += credits
+    refunds = Refund.objects.filter(purchase__in=histories, decided_at__isnull=False)
+    for refund in refunds.exclude(status__in=[Refund.Status.REFUSED, Refund.Status.FAILED]):
+        histories[refund.purchase_id].refunded[validity.month_of(_required(refund.decided_at))] += (
+            refund.amount
+        )
+    for dispute in Dispute.objects.filter(purchase__in=histories, status=Dispute.Status.LOST):
+        histories[dispute.purchase_id].disputed[validity.month_of(_required(dispute.closed_at))] += (
+            dispute.amount
+        )
+    return histories
 
 
-def _add(rows: dict[tuple[datetime, str], Row], book: _Book, months: list[datetime], now: datetime) -> None:
-    """Divide one purchase's money month by month: each month gets what the sums to its end grew by."""
-    purchase = book.purchase
+def _add(
+    rows: dict[tuple[datetime, str], MonthlyRevenue],
+    history: _PurchaseHistory,
+    months: list[datetime],
+    now: datetime,
+) -> None:
+    """Add a purchase: each month gets the growth of the cumulative amounts during it."""
+    purchase = history.purchase
     before = dict.fromkeys(COLUMNS, 0)
-    started = validity.month_of(_at(purchase.paid_at))
-    for month in (one for one in months if one >= started):
+    started = validity.month_of(_required(purchase.paid_at))
+    for month in (month for month in months if month >= started):
         until = min(validity.add_months(month, 1), now)
-        after = _sums(book, month, until)
-        row = rows.setdefault((month, purchase.currency), Row(month, purchase.currency))
+        after = _sums(history, month, until)
+        row = rows.setdefault((month, purchase.currency), MonthlyRevenue(month, purchase.currency))
         for name in COLUMNS:
             setattr(row, name, getattr(row, name) + after[name] - before[name])
         before = after
 
 
-def _sums(book: _Book, month: datetime, until: datetime) -> dict[str, int]:
-    """What has become of a purchase's money by the end of a month."""
-    amount = book.purchase.amount
-    refunded, disputed = _upto(book.refunded, month), _upto(book.disputed, month)
+def _sums(history: _PurchaseHistory, month: datetime, until: datetime) -> dict[str, int]:
+    """The cumulative amounts of a purchase at the end of a month."""
+    amount = history.purchase.amount
+    refunded, disputed = _sum_until(history.refunded, month), _sum_until(history.disputed, month)
     kept = max(amount - refunded - disputed, 0)
-    if book.purchase.kind == Purchase.Kind.PLAN or not book.purchase.credits:
-        earned, breakage = min(_elapsed(book.purchase, until), kept), 0
+    if history.purchase.kind == Purchase.Kind.PLAN or not history.purchase.credits:
+        earned, breakage = min(_elapsed(history.purchase, until), kept), 0
     else:
-        price = Decimal(amount) / book.purchase.credits
-        breakage = min(_whole(price * _upto(book.lost, month)), kept)
-        # Spent credits whose money went back were not earned after all.
-        earned = min(_whole(price * _upto(book.spent, month)), kept - breakage)
-        if _upto(book.left, month) == 0:  # nothing is owed any more: what rounding left over is earned
+        price = Decimal(amount) / history.purchase.credits
+        breakage = min(_rounded_down(price * _sum_until(history.lost, month)), kept)
+        # The money for spent credits is not earned when it was refunded or disputed.
+        earned = min(_rounded_down(price * _sum_until(history.spent, month)), kept - breakage)
+        if _sum_until(history.left, month) == 0:  # nothing is owed: the remainder of rounding is earned
             earned = kept - breakage
     return {
         "sold": amount,
@@ -134,19 +142,19 @@ def _sums(book: _Book, month: datetime, until: datetime) -> dict[str, int]:
 
 
 def _elapsed(purchase: Purchase, until: datetime) -> int:
-    """The part of a plan's payment whose time has passed."""
-    start, end = purchase.period_start or _at(purchase.paid_at), purchase.period_end
+    """The part of a plan's payment for the elapsed part of its period."""
+    start, end = purchase.period_start or _required(purchase.paid_at), purchase.period_end
     if end is None or until >= end:
         return purchase.amount
     passed = max((until - start).total_seconds(), 0)
-    return _whole(Decimal(purchase.amount) * Decimal(passed) / Decimal((end - start).total_seconds()))
+    return _rounded_down(Decimal(purchase.amount) * Decimal(passed) / Decimal((end - start).total_seconds()))
 
 
-def _owe(rows: dict[tuple[datetime, str], Row], months: list[datetime]) -> None:
+def _set_owed(rows: dict[tuple[datetime, str], MonthlyRevenue], months: list[datetime]) -> None:
     for currency in {currency for _month, currency in rows}:
         owed = 0
         for month in months:
-            row = rows.setdefault((month, currency), Row(month, currency))
+            row = rows.setdefault((month, currency), MonthlyRevenue(month, currency))
             owed += row.sold - row.earned - row.breakage - row.refunded - row.disputed
             row.owed = owed
 
@@ -158,14 +166,14 @@ def _months(first: datetime, now: datetime) -> Iterable[datetime]:
         month = validity.add_months(month, 1)
 
 
-def _upto(by_month: dict[datetime, Any], month: datetime) -> Any:
+def _sum_until(by_month: dict[datetime, Any], month: datetime) -> Any:
     return sum(value for at, value in by_month.items() if at <= month)
 
 
-def _whole(amount: Decimal) -> int:
+def _rounded_down(amount: Decimal) -> int:
     return int(amount.to_integral_value(ROUND_FLOOR))
 
 
-def _at(moment: datetime | None) -> datetime:
+def _required(moment: datetime | None) -> datetime:
     assert moment is not None
     return moment

@@ -1,4 +1,4 @@
-"""What staff see of the traffic with Stripe: events with another try, comparisons of the books, mails."""
+"""Admin classes of Stripe events, reconciliations and e-mails."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -26,8 +26,8 @@ class StripeEventAdmin(ReadOnlyAdmin):
     def retry(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
         states = [events.retry(event, timezone.now()).state for event in queryset.order_by("happened_at")]
         done = states.count(StripeEvent.State.DONE)
-        words = _("%(done)s of %(all)s events applied.") % {"done": done, "all": len(states)}
-        self.message_user(request, words, messages.SUCCESS if done == len(states) else messages.WARNING)
+        message = _("%(done)s of %(all)s events applied.") % {"done": done, "all": len(states)}
+        self.message_user(request, message, messages.SUCCESS if done == len(states) else messages.WARNING)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("billing.change_stripeevent")  # type: ignore[union-attr]
@@ -40,9 +40,9 @@ class ReconciliationAdmin(ReadOnlyAdmin):
     actions_list = ["compare", "run_now"]
 
     @admin.display(description=_("differs"), boolean=True)
-    def differs(self, row: Reconciliation) -> bool:
-        gaps = reconciliation.differences(row)
-        return not row.findings and not any(gap["paid_gap"] or gap["refunded_gap"] for gap in gaps)
+    def differs(self, report: Reconciliation) -> bool:
+        gaps = reconciliation.differences(report)
+        return not report.findings and not any(gap["paid_gap"] or gap["refunded_gap"] for gap in gaps)
 
     @action(description=_("Reconciliation with Stripe"), url_path="compare", permissions=["view"])
     def compare(self, request: HttpRequest) -> HttpResponse:
@@ -65,8 +65,8 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         except stripe_gateway.StripeError as error:
             messages.error(request, _("Stripe cannot be reached: %(error)s") % {"error": error})
         else:
-            words = _("Comparison finished.") if report else _("Another comparison is already running.")
-            messages.info(request, words)
+            message = _("Comparison finished.") if report else _("Another comparison is already running.")
+            messages.info(request, message)
         return redirect("admin:billing_reconciliation_compare")
 
     def has_run_permission(self, request: HttpRequest) -> bool:

@@ -1,4 +1,4 @@
-"""`manage.py audit_ledger`: exit status 0 when the entries prove every balance, 1 when something is wrong."""
+"""`manage.py audit_ledger`: exit status 0 when the entries prove every balance, 1 when they do not."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from billing.ledger import audit
 
 
 class Command(BaseCommand):
-    help = "Re-derive every grant, wallet, hold and charge from the ledger's entries; name what differs."
+    help = "Recompute every grant, wallet, hold and charge from the ledger's entries and list differences."
 
     def handle(self, *args: Any, **options: Any) -> None:
         outcome = audit.run(now=timezone.now())
@@ -23,5 +23,5 @@ class Command(BaseCommand):
         for finding in outcome.findings:
             self.stderr.write(f"{finding['check']}: {finding['subject']}: {finding['found']}")
         if outcome.findings:
-            raise CommandError(f"{len(outcome.findings)} findings: the ledger does not add up", returncode=1)
-        self.stdout.write(self.style.SUCCESS("Nothing wrong."))
+            raise CommandError(f"{len(outcome.findings)} findings", returncode=1)
+        self.stdout.write(self.style.SUCCESS("No findings."))

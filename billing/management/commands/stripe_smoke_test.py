@@ -1,7 +1,6 @@
-"""Ask Stripe with the configured key for everything that this installation needs, and say what is missing.
-
-With a test key it makes a customer, a price, payment pages and a small payment on a test card, and refunds
-it; nothing of it touches an account of this installation. A live key is refused.
+"""Check that the configured Stripe test key can do everything that this installation needs.
+ It creates a customer, a price, a payment page and a small payment with a test card, and refunds it. No
+account of this installation is affected. A live key is refused.
 """
 
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from core.ids import new_id
 
 
 class Command(BaseCommand):
-    help = "Try the configured Stripe test key: customer, price, payment pages, a payment and its refund."
+    help = "Check the configured Stripe test key: customer, price, payment page, payment, refund and events."
 
     def handle(self, **options: Any) -> None:
         if settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_")):

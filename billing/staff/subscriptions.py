@@ -1,0 +1,79 @@
+"""Admin classes of subscriptions and automatic top-up.
+
+Invariant: records are shown and not edited; staff can assign a plan that needs no payment, with a reason.
+"""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+
+from billing.models import AutoTopUp, Subscription
+from billing.staff.purchases import ReasonForm
+from billing.subscriptions import lifecycle
+from core.staff_admin import ReadOnlyAdmin
+from pricing.models import Plan
+
+
+class PlanForm(ReasonForm):
+    plan = forms.ModelChoiceField(
+        label=_("Plan"), queryset=Plan.objects.filter(retired_at=None), to_field_name="key"
+    )
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ["account", "plan", "state", "interval", "period_end", "cancel_at_period_end", "next_plan"]
+    list_filter = ["plan", "state", "interval", "cancel_at_period_end"]
+    search_fields = ["account__name", "account__external_id", "stripe_subscription_id"]
+    list_select_related = ["account"]
+    ordering = ["-updated_at"]
+    actions_detail = ["assign_plan"]
+
+    @action(description=_("Assign plan without payment"), url_path="place", permissions=["assign_plan"])
+    def assign_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        subscription = get_object_or_404(Subscription.objects.select_related("account"), pk=object_id)
+        form = PlanForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            actor = f"{request.user}: {form.cleaned_data['reason']}"[:200]
+            plan = form.cleaned_data["plan"]
+            try:
+                lifecycle.assign_plan(
+                    account=subscription.account, plan_key=plan.key, actor=actor, now=timezone.now()
+                )
+                messages.success(request, _("The account is on %(plan)s.") % {"plan": plan.name})
+            except lifecycle.PlanClosed as error:
+                messages.error(request, str(error))
+            return redirect("admin:billing_subscription_change", object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Assign a plan to %(account)s") % {"account": subscription.account},
+            "lines": [
+                _("Free and legacy plans only. An account cannot return to a legacy plan that it left.")
+            ],
+            "form": form,
+            "choices": [("place", _("Assign plan"))],
+            "back": reverse("admin:billing_subscription_change", args=[object_id]),
+        }
+        return render(request, "admin/billing/confirm_action.html", context)
+
+    def has_assign_plan_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("billing.change_subscription")  # type: ignore[union-attr]
+
+
+@admin.register(AutoTopUp)
+class AutoTopUpAdmin(ReadOnlyAdmin):
+    list_display = ["account", "enabled", "below", "pack", "last_outcome", "failures", "last_tried_at"]
+    list_filter = ["enabled", "last_outcome"]
+    list_select_related = ["account"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AutoTopUp]:
+        queryset: QuerySet[AutoTopUp] = super().get_queryset(request)
+        return queryset.order_by("-last_looked_at")
