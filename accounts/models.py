@@ -39,7 +39,7 @@ class User(AbstractUser, Identified):
     email = models.EmailField(_("e-mail address"), unique=True)
     language = models.CharField(max_length=10, default="en")
     sign_in_epoch = models.PositiveIntegerField(
-        default=0, help_text="Rises when the second factor changes; every older session ends with it."
+        default=0, help_text="Increased when the second factor changes, which ends all older sessions."
     )
 
     USERNAME_FIELD = "email"
@@ -76,16 +76,16 @@ class Account(Identified):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="personal_account",
-        help_text="Whose personal account this is; empty for teams and for accounts the platform opened.",
+        help_text="The user of a personal account; empty for teams and accounts opened by the platform.",
     )
     name = models.CharField(max_length=200)
     external_id = models.CharField(
-        max_length=255, null=True, blank=True, unique=True, help_text="The AI product's own id."
+        max_length=255, null=True, blank=True, unique=True, help_text="The id in the AI product."
     )
     zone = models.CharField(
-        max_length=64, default="UTC", help_text="Accounting zone (IANA): where this account's days begin."
+        max_length=64, default="UTC", help_text="IANA time zone in which the account's days begin."
     )
-    on_wall = models.BooleanField(default=False, help_text="Stands on the public memorial wall.")
+    on_wall = models.BooleanField(default=False, help_text="Shown on the public memorial wall.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     erased_at = models.DateTimeField(null=True, blank=True)
     members = models.ManyToManyField(User, through="Membership", related_name="accounts")
@@ -150,7 +150,7 @@ class ApiKey(Identified):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="api_keys",
-        help_text="An account key dies with its maker's membership.",
+        help_text="An account key ends with the membership of its creator.",
     )
     name = models.CharField(max_length=100)
     scopes = ArrayField(models.CharField(max_length=10, choices=Scope))

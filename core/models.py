@@ -61,7 +61,7 @@ class CreditsField(models.DecimalField):
 class KeptAnswer(models.Model):
     """The stored response for an idempotency key (see core.idempotency)."""
 
-    owner = models.UUIDField(help_text="The account; the API key where there was no account yet.")
+    owner = models.UUIDField(help_text="The account, or the API key if there was no account yet.")
     endpoint = models.CharField(max_length=200)
     key = models.CharField(max_length=255)
     fingerprint = models.BinaryField(max_length=32)
@@ -81,7 +81,9 @@ class RateWindow(models.Model):
 
     identity = models.CharField(max_length=100, primary_key=True)
     window_start = models.BigIntegerField(help_text="Seconds since 1970.")
-    used = models.BigIntegerField(default=0, help_text="Drawn by processes, those beyond the quota included.")
+    used = models.BigIntegerField(
+        default=0, help_text="Permits reserved by processes, including those beyond the quota."
+    )
 
     def __str__(self) -> str:
         return f"{self.identity}: {self.used}"

@@ -30,7 +30,7 @@ class Promotion(models.Model):
     services = ArrayField(models.CharField(max_length=100), null=True, blank=True)
     lasts = models.CharField(max_length=40, default="forever")
     percent_off = models.PositiveSmallIntegerField(default=0)
-    packs = ArrayField(models.CharField(max_length=100), null=True, blank=True, help_text="Empty: any.")
+    packs = ArrayField(models.CharField(max_length=100), null=True, blank=True, help_text="Empty: any pack.")
     plans = ArrayField(
         models.CharField(max_length=100),
         null=True,

@@ -28,18 +28,18 @@ class Purchase(Identified):
 
     class Status(models.TextChoices):
         CREATED = "created", _("Not paid yet")
-        PENDING = "pending", _("Payment under way")
+        PENDING = "pending", _("Payment pending")
         PAID = "paid", _("Paid")
         FAILED = "failed", _("Failed")
         CANCELLED = "cancelled", _("Cancelled")
-        QUARANTINED = "quarantined", _("Being checked")
+        QUARANTINED = "quarantined", _("Under review")
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="purchases")
     buyer = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     kind = models.CharField(max_length=4, choices=Kind)
     origin = models.CharField(max_length=12, choices=Origin)
     offer = models.CharField(max_length=100, help_text="Key of the pack or plan.")
-    interval = models.CharField(max_length=5, blank=True, help_text="month or year, of a plan.")
+    interval = models.CharField(max_length=5, blank=True, help_text="For plans: month or year.")
     label = models.CharField(max_length=200)
     quantity = models.PositiveIntegerField(default=1)
     credits = CreditsField(
@@ -51,7 +51,7 @@ class Purchase(Identified):
     currency = models.CharField(max_length=3)
     promotion_code = models.CharField(max_length=40, blank=True)
     status = models.CharField(max_length=11, choices=Status, default=Status.CREATED)
-    trouble = models.CharField(max_length=500, blank=True, help_text="Why it failed or is being checked.")
+    trouble = models.CharField(max_length=500, blank=True, help_text="Why it failed or is under review.")
     refunded = models.BigIntegerField(default=0, help_text="Minor units refunded or being refunded.")
     idempotency_key = models.CharField(max_length=300)
     fingerprint = models.BinaryField(default=b"")
@@ -65,7 +65,9 @@ class Purchase(Identified):
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
     invoice_number = models.CharField(max_length=40, null=True, blank=True, unique=True)
-    billed_to = models.JSONField(default=dict, blank=True, help_text="Name, address, tax id as invoiced.")
+    billed_to = models.JSONField(
+        default=dict, blank=True, help_text="Name, address and tax id on the invoice."
+    )
     created_at = models.DateTimeField()
     paid_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True, help_text="When it failed or was cancelled.")
@@ -116,13 +118,13 @@ class AutoTopUp(models.Model):
 
     class Outcome(models.TextChoices):
         PAID = "paid", _("Paid")
-        PENDING = "pending", _("Payment under way")
+        PENDING = "pending", _("Payment pending")
         DECLINED = "declined", _("The card was declined")
-        AUTHENTICATE = "authenticate", _("The bank asks for a confirmation")
+        AUTHENTICATE = "authenticate", _("The bank requires confirmation")
         NO_CARD = "no_card", _("No card is saved")
-        CEILING_MONEY = "ceiling_money", _("The monthly ceiling in money is reached")
+        CEILING_MONEY = "ceiling_money", _("The monthly spending limit is reached")
         CEILING_COUNT = "ceiling_count", _("The monthly number of top-ups is reached")
-        COOLING = "cooling", _("Waiting after the last try")
+        COOLING = "cooling", _("Waiting after the last attempt")
         OFFER_GONE = "offer_gone", _("The pack can no longer be bought")
         SUSPENDED = "suspended", _("Suspended after failures until the card changes")
         UNREACHABLE = "unreachable", _("Stripe could not be reached")
@@ -131,14 +133,14 @@ class AutoTopUp(models.Model):
         Account, primary_key=True, on_delete=models.PROTECT, related_name="auto_top_up"
     )
     enabled = models.BooleanField(default=False)
-    below = CreditsField(default=0, help_text="Buys when less than this is available.")
+    below = CreditsField(default=0, help_text="Buys when the available credits are below this.")
     pack = models.CharField(max_length=100, blank=True)
     currency = models.CharField(max_length=3, blank=True)
     monthly_amount = models.BigIntegerField(
         default=0, help_text="Limit for a calendar month, in minor units."
     )
     monthly_count = models.PositiveIntegerField(default=1)
-    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    failures = models.PositiveIntegerField(default=0, help_text="Consecutive failures.")
     suspended_card = models.CharField(
         max_length=64,
         blank=True,

@@ -22,7 +22,7 @@ class Refund(Identified):
         REQUESTED = "requested", _("Requested")
         REFUSED = "refused", _("Refused")
         APPROVED = "approved", _("Approved")
-        PENDING = "pending", _("On its way")
+        PENDING = "pending", _("Pending")
         DONE = "done", _("Refunded")
         FAILED = "failed", _("Failed")
 
@@ -31,7 +31,7 @@ class Refund(Identified):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="refunds")
     purchase = models.ForeignKey(Purchase, on_delete=models.PROTECT, related_name="refunds")
     status = models.CharField(max_length=9, choices=Status, default=Status.REQUESTED)
-    amount = models.BigIntegerField(help_text="Minor units; of a request, as computed when it was made.")
+    amount = models.BigIntegerField(help_text="Minor units; for a request, as computed at its creation.")
     currency = models.CharField(max_length=3)
     credits = CreditsField(default=0, help_text="Credits taken back.")
     wish = models.CharField(max_length=1000, blank=True, help_text="The buyer's reason.")

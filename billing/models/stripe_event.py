@@ -15,9 +15,9 @@ class StripeEvent(models.Model):
     class State(models.TextChoices):
         RECEIVED = "received", _("Received")
         DONE = "done", _("Done")
-        IGNORED = "ignored", _("Not for us")
-        FAILED = "failed", _("Failed, will be tried again")
-        QUARANTINED = "quarantined", _("Needs a person")
+        IGNORED = "ignored", _("Ignored")
+        FAILED = "failed", _("Failed, will be retried")
+        QUARANTINED = "quarantined", _("Needs review")
 
     WAITING = ("received", "failed")
 
@@ -56,7 +56,7 @@ class Reconciliation(models.Model):
     finished_at = models.DateTimeField(null=True)
     events = models.PositiveIntegerField(default=0, help_text="Events that the webhook had not received.")
     mended = models.PositiveIntegerField(default=0, help_text="Purchases and refunds corrected.")
-    findings = models.JSONField(default=list, help_text="Differences that need a person.")
+    findings = models.JSONField(default=list, help_text="Differences that need review.")
     totals = models.JSONField(
         default=dict, help_text="Paid and refunded amounts by currency, Stripe's and ours."
     )

@@ -27,7 +27,7 @@ class Subscription(Identified):
         max_length=5, blank=True, help_text="month or year; empty for a plan without payment."
     )
     currency = models.CharField(max_length=3, blank=True)
-    amount = models.BigIntegerField(default=0, help_text="Minor units each interval.")
+    amount = models.BigIntegerField(default=0, help_text="Minor units per interval.")
     state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
     anchor_at = models.DateTimeField(help_text="Monthly credits are counted from here.")
     period_start = models.DateTimeField()

@@ -16,14 +16,14 @@ class Migration(migrations.Migration):
             fields=[
                 ('identity', models.CharField(max_length=100, primary_key=True, serialize=False)),
                 ('window_start', models.BigIntegerField(help_text='Seconds since 1970.')),
-                ('used', models.BigIntegerField(default=0, help_text='Drawn by processes, those beyond the quota included.')),
+                ('used', models.BigIntegerField(default=0, help_text="Permits reserved by processes, including those beyond the quota.")),
             ],
         ),
         migrations.CreateModel(
             name='KeptAnswer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner', models.UUIDField(help_text='The account; the API key where there was no account yet.')),
+                ('owner', models.UUIDField(help_text="The account, or the API key if there was no account yet.")),
                 ('endpoint', models.CharField(max_length=200)),
                 ('key', models.CharField(max_length=255)),
                 ('fingerprint', models.BinaryField(max_length=32)),

@@ -24,8 +24,8 @@ class Catalogue(models.Model):
     brand = models.JSONField(default=dict)
     wording = models.JSONField(default=dict)
     policies = models.JSONField(default=dict)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of what was loaded last.")
-    rates = models.JSONField(default=dict, help_text="SHA-256 of the rate that the file gave each service.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the content loaded last.")
+    rates = models.JSONField(default=dict, help_text="SHA-256 of each service's rate in the file.")
     stamp = models.UUIDField(default=uuid.uuid4)
     loaded_at = models.DateTimeField()
 

@@ -23,19 +23,19 @@ class Plan(Identified):
     name = models.CharField(max_length=200)
     summary = models.CharField(max_length=300, blank=True)
     features = ArrayField(models.CharField(max_length=200), default=list, blank=True)
-    badge = models.CharField(max_length=60, blank=True, help_text="A mark its members carry in the portal.")
+    badge = models.CharField(max_length=60, blank=True, help_text="A badge shown to accounts on this plan.")
     rank = models.PositiveIntegerField(help_text="A change to a higher rank is an upgrade.")
-    prices = models.JSONField(
-        default=dict, help_text='{"month": {"usd": 1900}, "year": {…}}; empty: costs nothing.'
-    )
+    prices = models.JSONField(default=dict, help_text='{"month": {"usd": 1900}, "year": {…}}; empty: free.')
     allowances = models.JSONField(
-        default=list, help_text="Credits it gives; shapes: pricing.schema.Allowance."
+        default=list, help_text="Allowances; see pricing.catalogue.schema.Allowance."
     )
-    quotas = models.JSONField(default=list, help_text="What it counts; shapes: pricing.schema.Quota.")
+    quotas = models.JSONField(default=list, help_text="Quotas; see pricing.catalogue.schema.Quota.")
     unlimited_services = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     free = models.BooleanField(default=False, help_text="The plan of every new account.")
-    legacy = models.BooleanField(default=False, help_text="Kept by those who have it; nobody can enter it.")
-    carry_over = models.BooleanField(default=False, help_text="Unspent credits survive an upgrade to it.")
+    legacy = models.BooleanField(default=False, help_text="Kept by accounts on it; closed to others.")
+    carry_over = models.BooleanField(
+        default=False, help_text="Unspent credits are carried over on an upgrade to it."
+    )
     assumed = models.BooleanField(default=False)
     reason = models.CharField(max_length=500, blank=True)
     position = models.PositiveIntegerField(default=0)

@@ -22,8 +22,8 @@ class Service(Identified):
         ACTION = "action", _("Action")
 
     class Origin(models.TextChoices):
-        CATALOGUE = "catalogue", _("The catalogue's file")
-        IMPORT = "import", _("An imported price map")
+        CATALOGUE = "catalogue", _("Catalogue file")
+        IMPORT = "import", _("Imported price map")
 
     key = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200)
@@ -39,7 +39,7 @@ class Service(Identified):
         models.CharField(max_length=60),
         default=list,
         blank=True,
-        help_text="Whose keys of an account's own can pay for it.",
+        help_text="Providers whose keys can pay for it.",
     )
     quota = models.CharField(
         max_length=50, blank=True, help_text="The plan's quota that each use counts against."
@@ -64,19 +64,19 @@ class RateCard(Identified):
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
         PUBLISHED = "published", _("Published")
-        WITHDRAWN = "withdrawn", _("Withdrawn before its date")
+        WITHDRAWN = "withdrawn", _("Withdrawn before its effective date")
 
     version = models.CharField(max_length=40, unique=True)
     effective_at = models.DateTimeField()
     state = models.CharField(max_length=9, choices=State, default=State.DRAFT)
-    source = models.CharField(max_length=200, help_text="catalogue:…, import:… or the person who made it.")
+    source = models.CharField(max_length=200, help_text="catalogue:…, import:… or the user who created it.")
     note = models.CharField(max_length=500, blank=True)
-    declared_at = models.DateTimeField(null=True, help_text="The date the catalogue's file gives for it.")
+    declared_at = models.DateTimeField(null=True, help_text="Its date in the catalogue file.")
     declared_fingerprint = models.CharField(
-        max_length=64, blank=True, help_text="SHA-256 of the rates that the file gives it."
+        max_length=64, blank=True, help_text="SHA-256 of its rates in the catalogue file."
     )
     fingerprint = models.CharField(max_length=64, blank=True, help_text="SHA-256 of its rates.")
-    problems = models.JSONField(default=list, help_text="What an import could not map, or found below cost.")
+    problems = models.JSONField(default=list, help_text="What an import could not map or found below cost.")
     created_at = models.DateTimeField()
     published_at = models.DateTimeField(null=True)
     published_by = models.CharField(max_length=200, blank=True)
@@ -103,11 +103,9 @@ class Rate(models.Model):
     minimum = CreditsField(default=0)
     multiplier = models.DecimalField(max_digits=12, decimal_places=6, default=1)
     cost_of_model = models.BooleanField(default=False, help_text="An action that costs what its model costs.")
-    cost = models.JSONField(
-        default=dict, blank=True, help_text="What the provider takes, by meter, in credits."
-    )
+    cost = models.JSONField(default=dict, blank=True, help_text="Cost at the provider by meter, in credits.")
     assumed = models.BooleanField(
-        default=False, help_text="The product's pages give no figure; this one is ours."
+        default=False, help_text="An assumed figure: the product's pages give none."
     )
     reason = models.CharField(max_length=500, blank=True)
 

@@ -30,7 +30,7 @@ class Grant(Identified):
     account = loose_key(Account)
     kind = models.CharField(max_length=12, choices=Kind)
     label = models.CharField(max_length=200)
-    credits = CreditsField(help_text="What was given.")
+    credits = CreditsField(help_text="Credits granted.")
     remaining = CreditsField()
     held = CreditsField(default=0)
     priority = models.SmallIntegerField(help_text="Lower is spent sooner.")
@@ -38,14 +38,16 @@ class Grant(Identified):
     services = ArrayField(
         models.TextField(),
         null=True,
-        help_text="Service keys or tag:… that it pays for; null: any.",
+        help_text="Service keys or tag:… that it covers; null: all.",
     )
     open = models.BooleanField(
-        default=True, help_text="Whether anything remains (the partial index's condition)."
+        default=True, help_text="Whether credits remain (condition of the partial index)."
     )
     idempotency_key = models.CharField(max_length=300)
     fingerprint = models.BinaryField(default=b"")
-    allowance = models.CharField(max_length=100, default="", help_text="Key of the allowance that gave it.")
+    allowance = models.CharField(
+        max_length=100, default="", help_text="Key of the allowance that granted it."
+    )
     purchase_id = models.UUIDField(null=True)
     reason = models.CharField(max_length=500, default="")
     actor = models.CharField(max_length=200, default="")
@@ -84,8 +86,8 @@ class Allowance(models.Model):
     """Credits that the account's plan gives per day, per month or once, and when they are due next."""
 
     class Period(models.TextChoices):
-        DAY = "day", _("Each day")
-        MONTH = "month", _("Each month")
+        DAY = "day", _("Daily")
+        MONTH = "month", _("Monthly")
         ONCE = "once", _("Once")
 
     account = loose_key(Account)
@@ -97,7 +99,7 @@ class Allowance(models.Model):
     lasts = models.CharField(
         max_length=40,
         default="period",
-        help_text="period: until the next; forever; or an interval, '1 month'.",
+        help_text="period (until the next one), forever, or an interval such as 1 month.",
     )
     services = ArrayField(models.TextField(), null=True)
     priority = models.SmallIntegerField()

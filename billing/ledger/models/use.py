@@ -26,8 +26,10 @@ class Attributed(Identified):
     member = loose_key(User, null=True)
     api_key = loose_key(ApiKey, null=True)
     conversation = models.CharField(max_length=200, default="")
-    detail = models.JSONField(help_text="Lines, rate, usage, options, metadata: as priced, never recomputed.")
-    drawn = models.JSONField(help_text="Which grants paid: [{grant, kind, credits}] in order.")
+    detail = models.JSONField(
+        help_text="Lines, rate, usage, options and metadata as priced; never recomputed."
+    )
+    drawn = models.JSONField(help_text="Grants that paid: [{grant, kind, credits}] in order.")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -39,11 +41,9 @@ class Charge(Attributed):
 
     PREFIX = "chg"
 
-    covered_by = models.CharField(max_length=12, null=True, help_text="unlimited, own_key, or nothing.")
-    uncollected = CreditsField(
-        default=0, help_text="Part of the credits that the balance lacked at a capture."
-    )
-    returned = CreditsField(default=0, help_text="Given back by reversals.")
+    covered_by = models.CharField(max_length=12, null=True, help_text="unlimited, own_key, or null.")
+    uncollected = CreditsField(default=0, help_text="Credits that the balance lacked at a capture.")
+    returned = CreditsField(default=0, help_text="Credits returned by reversals.")
     hold_id = models.UUIDField(null=True)
     balance_before = CreditsField()
     balance_after = CreditsField()

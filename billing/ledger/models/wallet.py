@@ -26,16 +26,16 @@ class Wallet(models.Model):
     account = models.OneToOneField(
         Account, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="wallet"
     )
-    balance = CreditsField(default=0, help_text="The sum of what remains in the grants.")
+    balance = CreditsField(default=0, help_text="Sum of the remaining credits of its grants.")
     held = CreditsField(default=0)
     debt = CreditsField(default=0)
     seq = models.BigIntegerField(default=0, help_text="Number of the newest entry.")
     head = models.BinaryField(max_length=32, help_text="Hash of the newest entry.")
-    next_due_at = models.DateTimeField(null=True, help_text="When settling has something to do next.")
-    limited = models.BooleanField(default=False, help_text="Whether any limit or quota stands.")
+    next_due_at = models.DateTimeField(null=True, help_text="When the wallet must be settled next.")
+    limited = models.BooleanField(default=False, help_text="Whether any limit or quota is set.")
     warn_below = CreditsField(null=True, help_text="The user's low-credit threshold.")
     is_low = models.BooleanField(
-        default=False, help_text="The balance is below the threshold and that was told."
+        default=False, help_text="The balance is below the threshold and the notice was stored."
     )
     created_at = models.DateTimeField()
 
