@@ -1,5 +1,6 @@
 """Packs and plans on sale, and their prices.
- Invariants: the server decides the price, whatever the client sends; a price is a whole number of minor units
+
+Invariants: the server decides the price, whatever the client sends; a price is a whole number of minor units
 of a currency of the catalogue; the saving shown is computed from the prices charged; a sale's price applies
 from `starts_at` until before `ends_at`.
 """
@@ -37,8 +38,8 @@ class UnknownCurrency(Refusal):
 
     def __init__(self, available: list[str]) -> None:
         super().__init__(
-            _("There is no price in this currency. Available currencies: %(known)s.")
-            % {"known": ", ".join(code.upper() for code in available)}
+            _("There is no price in this currency. Available currencies: %(currencies)s.")
+            % {"currencies": ", ".join(code.upper() for code in available)}
         )
 
 

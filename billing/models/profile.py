@@ -1,5 +1,6 @@
 """The account's Stripe customer, saved card and invoice details.
- Invariant: no card numbers are stored; only brand, last digits and expiry for display, and the fingerprint,
+
+Invariant: no card numbers are stored; only brand, last digits and expiry for display, and the fingerprint,
 which tells automatic top-up whether the card has changed.
 """
 

@@ -1,5 +1,6 @@
 """Purchases, invoice numbers and automatic top-up.
- Invariants: offer, amount and currency are stored before the first request to Stripe and never change; a
+
+Invariants: offer, amount and currency are stored before the first request to Stripe and never change; a
 payment belongs to one purchase; a purchase grants its credits once (the grant's key is the purchase's id).
 """
 

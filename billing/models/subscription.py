@@ -1,5 +1,6 @@
 """Subscriptions: an account's plan, its paid period and scheduled changes; history and prices of plans.
- Invariants: every account has one subscription, which is on the free plan unless another was paid for or
+
+Invariants: every account has one subscription, which is on the free plan unless another was paid for or
 assigned; `version` rises with every change, so that a confirmation of an older version can be refused; the
 history shows which legacy plans the account has left and cannot return to.
 """

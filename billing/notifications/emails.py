@@ -1,5 +1,6 @@
 """E-mails of billing: queued in the transaction of the event they report, sent afterwards.
- Invariants: the key of an e-mail identifies the event, so that queueing it twice sends it once; a mail server
+
+Invariants: the key of an e-mail identifies the event, so that queueing it twice sends it once; a mail server
 that is down delays e-mails and nothing else; no SMTP connection is made inside a database transaction.
 """
 

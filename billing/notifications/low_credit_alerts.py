@@ -1,5 +1,6 @@
 """Low-credit alerts: settings of an account, and an e-mail each time its balance falls below the threshold.
- Invariant: the ledger writes a Notice in the transaction that crosses the threshold; the e-mail is queued in
+
+Invariant: the ledger writes a Notice in the transaction that crosses the threshold; the e-mail is queued in
 the transaction that marks the notice as handled, so that each notice is reported exactly once.
 """
 

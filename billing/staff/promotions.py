@@ -1,5 +1,6 @@
 """Admin classes of promotions, redemptions and referrals.
- Invariant: a promotion that was redeemed cannot be deleted; redemptions and referrals are shown and not
+
+Invariant: a promotion that was redeemed cannot be deleted; redemptions and referrals are shown and not
 edited.
 """
 

@@ -1,5 +1,6 @@
 """Revenue report by month and currency: sold, earned, breakage, refunded, disputed, owed.
- Invariant: for every currency sold = earned + breakage + refunded + disputed + owed, to the minor unit: the
+
+Invariant: for every currency sold = earned + breakage + refunded + disputed + owed, to the minor unit: the
 amount of each purchase is divided according to its credits, cumulatively, so that no rounding is lost. A pack
 is earned as its credits are spent, a plan in proportion to the elapsed time of its paid period.
 """

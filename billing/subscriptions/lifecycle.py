@@ -2,7 +2,7 @@
 
 Invariants: a change holds a lock on the subscription's row, so that two changes run one after the other; the
 row, the history and the ledger's allowances change in one transaction; an account keeps its legacy plan but
-nobody can subscribe to one, and staff cannot assign a legacy plan that the account has left. An allowance's
+legacy plans cannot be bought, and staff cannot assign a legacy plan that the account has left. An allowance's
 key contains its plan's key, so that leaving a plan and returning within a period grants nothing twice.
 """
 

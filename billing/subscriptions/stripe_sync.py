@@ -2,8 +2,8 @@
 
 Invariants: only an object as retrieved now is applied, never the copy in an event, so that events in any
 order and number end in the same state; a plan's credits are granted until the end of the period whose invoice
-is paid; nobody enters a closed plan through Stripe; the object is retrieved before the subscription's row is
-locked. Each plan, interval, currency and amount has one Price: a changed amount gets a new one, and
+is paid; a closed plan cannot be entered through Stripe; the object is retrieved before the subscription's row
+is locked. Each plan, interval, currency and amount has one Price: a changed amount gets a new one, and
 subscribers at the old amount keep theirs.
 """
 
@@ -198,9 +198,9 @@ def _differs(subscription: Subscription, plan: Plan, paid: lifecycle.PaidPeriod)
 
 
 def _parse_subscription(payload: StripeObject) -> StripeSubscription:
-    """Read a subscription of the pinned API version, or of one before 2025-03-31 (periods on the
-    subscription).
+    """Read a subscription of the pinned API version or of an older one.
 
+    Before 2025-03-31 the subscription had the period that its items have now:
     https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
     """
     account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))

@@ -1,5 +1,6 @@
 """Check that the configured Stripe test key can do everything that this installation needs.
- It creates a customer, a price, a payment page and a small payment with a test card, and refunds it. No
+
+It creates a customer, a price, a payment page and a small payment with a test card, and refunds it. No
 account of this installation is affected. A live key is refused.
 """
 
