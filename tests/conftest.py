@@ -93,6 +93,18 @@ def no_network() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The test database. PostgreSQL does not drop it while a session is open, such as that of a thread of the
+    live server whose browser disconnected during a request."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ledger_can_be_emptied() -> Iterator[None]:
     """After a test with real commits all tables are emptied. The database refuses that of the ledger's (L11),
