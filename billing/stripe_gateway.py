@@ -15,6 +15,9 @@ from typing import Any
 import stripe
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext as _
+
+from core.errors import DomainError
 
 StripeObject = dict[str, Any]  # an object of the Stripe API as plain dicts and lists
 
@@ -26,23 +29,47 @@ SIGNATURE_TOLERANCE_SECONDS = 300
 _OUTCOME_UNKNOWN = (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError)
 
 
-class StripeError(Exception):
+class StripeError(DomainError):
     """Base class of the errors of this module."""
+
+    code, status = "payment_provider_refused", 502
+
+    def detail(self) -> str:
+        return _("The payment provider rejected the request. Nothing was charged.")
 
 
 class StripeUnavailable(StripeError):
     """No usable response: the outcome is unknown. Repeat the call with the same idempotency key."""
 
+    code, status = "payment_provider_unreachable", 503
+
+    def detail(self) -> str:
+        return _(
+            "The payment provider did not answer, so the outcome is unknown. Send the same request again"
+            " with the same Idempotency-Key."
+        )
+
+    def headers(self, now: datetime) -> dict[str, str]:
+        return {"Retry-After": "5"}
+
 
 class CardDeclined(StripeError):
-    """The payment was declined. `code` is the decline code; `message` may be shown to the customer.
+    """The payment was declined. `message` may be shown to the customer.
 
     Stripe's user-facing messages: https://docs.stripe.com/declines/codes
     """
 
-    def __init__(self, code: str, message: str, payment: StripeObject | None = None) -> None:
+    code, status = "payment_declined", 402
+
+    def __init__(self, decline_code: str, message: str, payment: StripeObject | None = None) -> None:
         super().__init__(message)
-        self.code, self.message, self.payment = code, message, payment or {}
+        self.decline_code, self.message, self.payment = decline_code, message, payment or {}
+
+    def detail(self) -> str:
+        return self.message
+
+    def extra(self) -> dict[str, str]:
+        return {"decline_code": self.decline_code}
 
 
 class AuthenticationRequired(CardDeclined):

@@ -1,27 +1,34 @@
-"""Base class of the errors by which a domain function refuses a request.
+"""Base classes of the errors that domain functions raise.
 
-Invariant: each error states its own code, HTTP status and field, so that API and pages need no lists of
-classes.
+Invariant: each error states its own code and HTTP status, so that API and pages need no lists of classes.
 """
 
+from datetime import datetime
 from typing import Any
 
 
-class Refusal(Exception):
-    """A request that was understood and is refused; nothing was changed. The message is shown to the user.
+class DomainError(Exception):
+    """An error that the REST API answers with a problem document; core.problems builds it.
 
-    Subclasses set the attributes, on the class or in `__init__`; core.problems builds the API's answer from
-    them.
+    Subclasses set the attributes on the class or in `__init__`, and override the methods.
     """
 
     code: str = "refused"
-    status: int = 409  # HTTP status of the REST API's answer
-    field: str = ""  # the input at fault; with status 400 it is listed in `errors` under `code`
+    status: int = 409  # HTTP status
+    field: str = ""  # the invalid input; with status 400 it is listed in `errors` under `code`
+
+    def detail(self) -> str:
+        """The text for users; by default the error's message. Empty with status 404: the standard text."""
+        return str(self)
 
     def extra(self) -> dict[str, Any]:
         """Members of the problem document beyond the standard ones."""
         return {}
 
-    def headers(self) -> dict[str, str]:
-        """HTTP headers of the answer."""
+    def headers(self, now: datetime) -> dict[str, str]:
+        """HTTP headers of the response."""
         return {}
+
+
+class Refusal(DomainError):
+    """A request that was understood and is refused; nothing was changed. The message is shown to the user."""

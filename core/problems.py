@@ -8,6 +8,7 @@ client causes a 5xx; an unexpected error is logged with its request id, and the 
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NotRequired, TypedDict, cast
 
@@ -15,11 +16,12 @@ from django.core import signals
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DataError, InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import exceptions
 
-from core.errors import Refusal
+from core.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
 MOST_DRAINED = 32 * 1024 * 1024  # bytes
@@ -118,23 +120,24 @@ def answer(problem: Problem, request: Any) -> HttpResponse:
 def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """The exception handler of REST framework: turns any exception of an endpoint into a problem document."""
     request = context["request"]
-    problem = as_problem(error)
+    view = context.get("view")
+    problem = as_problem(error, getattr(view, "now", None) or timezone.now())
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         problem.headers = {"Allow": ", ".join(context["view"].allowed_methods)}
     if problem.status >= 500:
         _log.error("%s: %s", problem.code, type(error).__name__, exc_info=error)
         # Reported as Django does, for Sentry and for the test client.
-        sender = type(context.get("view"))
+        sender = type(view)
         signals.got_request_exception.send(sender=sender, request=getattr(request, "_request", request))
     return answer(problem, getattr(request, "_request", request))
 
 
-def as_problem(error: Exception) -> Problem:
-    """The problem for an exception."""
+def as_problem(error: Exception, now: datetime) -> Problem:
+    """The problem for an exception that an endpoint raised at `now`."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, Refusal):
-        return _of_refusal(error)
+    if isinstance(error, DomainError):
+        return _of_domain_error(error, now)
     if isinstance(error, exceptions.ValidationError):
         errors = list(flattened(error.detail))
         return Problem(400, "invalid_request", _summary(errors), errors=errors)
@@ -163,10 +166,12 @@ def as_problem(error: Exception) -> Problem:
     )
 
 
-def _of_refusal(error: Refusal) -> Problem:
+def _of_domain_error(error: DomainError, now: datetime) -> Problem:
     if error.status == HTTPStatus.BAD_REQUEST:
-        return field_problem(error.field, error.code, str(error))
-    return Problem(error.status, error.code, str(error), headers=error.headers(), **error.extra())
+        return field_problem(error.field, error.code, error.detail())
+    if error.status == HTTPStatus.NOT_FOUND:
+        return not_found(error.detail(), code=error.code)
+    return Problem(error.status, error.code, error.detail(), headers=error.headers(now), **error.extra())
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:

@@ -11,13 +11,14 @@ from django.utils.translation import gettext as _
 
 from accounts.models import ProviderKey
 from billing.subscriptions import plan_terms
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import lookup
 
 UNLIMITED, OWN_KEY = "unlimited", "own_key"
 
 
-class OwnKeyMissing(Exception):
+class OwnKeyMissing(Refusal):
     """The use was reported with `own_key`, and the account has no key of the service's providers (409)."""
 
     code = "provider_key_missing"

@@ -16,31 +16,32 @@ from django.utils.translation import gettext as _
 from accounts.models import Account, Membership, Project, User
 from billing import ledger
 from billing.models import Limit
+from core.errors import Refusal
 from usage import periods
 from usage.dashboard import aggregates
 
 ZERO = Decimal(0)
 
 
-class UnknownProject(Exception):
+class UnknownProject(Refusal):
     """The account has no such project that is not archived (404)."""
 
-    code = "unknown_project"
+    code, status = "unknown_project", 404
 
     def __init__(self) -> None:
         super().__init__(_("There is no project with this id. GET /api/v1/projects lists its projects."))
 
 
-class UnknownMember(Exception):
+class UnknownMember(Refusal):
     """The user is not a member of the account (404)."""
 
-    code = "unknown_member"
+    code, status = "unknown_member", 404
 
     def __init__(self) -> None:
         super().__init__(_("This user is not a member of the account."))
 
 
-class NameTaken(Exception):
+class NameTaken(Refusal):
     """Another project of the account that is not archived has this name (409)."""
 
     code = "name_taken"

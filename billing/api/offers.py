@@ -11,7 +11,6 @@ from accounts.authentication import account_of
 from accounts.models import Account
 from billing import offers, selectors
 from billing.api import request_schemas, response_schemas, serializers
-from billing.api.errors import refusals
 from billing.promotions import codes
 from core import idempotency, json_body
 from core.amounts import plain
@@ -70,8 +69,7 @@ class Redemptions(Endpoint):
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
         def use() -> tuple[int, dict[str, Any]]:
-            with refusals():
-                given = codes.redeem(account=account, code=body["code"], now=timezone.now())
+            given = codes.redeem(account=account, code=body["code"], now=timezone.now())
             return 201, {"code": given.code, "kind": given.kind, "credits": plain(given.credits)}
 
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=use)

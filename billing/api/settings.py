@@ -8,7 +8,6 @@ from accounts.authentication import account_of
 from accounts.models import User
 from billing import offers
 from billing.api import request_schemas, response_schemas, serializers
-from billing.api.errors import refusals
 from billing.notifications import low_credit_alerts
 from billing.purchases import auto_top_up
 from core import json_body
@@ -56,16 +55,15 @@ class AutoTopUp(Endpoint):
         body = request_schemas.AutoTopUpInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         before = auto_top_up.settings_of(account_id)
-        with refusals():
-            saved = auto_top_up.change_settings(
-                account_id=account_id,
-                enabled=body["enabled"],
-                below=body.get("below", before.below),
-                pack=body.get("pack", before.pack),
-                currency=offers.resolve_currency(body.get("currency") or before.currency),
-                monthly_amount=body.get("monthly_amount", before.monthly_amount),
-                monthly_count=body.get("monthly_count", before.monthly_count),
-                user=request.user if isinstance(request.user, User) else before.set_by,
-                now=self.now,
-            )
+        saved = auto_top_up.change_settings(
+            account_id=account_id,
+            enabled=body["enabled"],
+            below=body.get("below", before.below),
+            pack=body.get("pack", before.pack),
+            currency=offers.resolve_currency(body.get("currency") or before.currency),
+            monthly_amount=body.get("monthly_amount", before.monthly_amount),
+            monthly_count=body.get("monthly_count", before.monthly_count),
+            user=request.user if isinstance(request.user, User) else before.set_by,
+            now=self.now,
+        )
         return json_body.answer(serializers.top_up(saved, self.now))

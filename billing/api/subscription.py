@@ -12,7 +12,6 @@ from accounts.authentication import account_of
 from accounts.models import Account, User
 from billing import models, offers
 from billing.api import request_schemas, response_schemas, serializers
-from billing.api.errors import refusals
 from billing.purchases import checkout, create
 from billing.subscriptions import changes, previews
 from core import idempotency, json_body
@@ -46,12 +45,10 @@ class Change(Endpoint):
         body = request_schemas.ChangeInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
         if body.get("preview"):
-            with refusals():
-                return json_body.answer(_preview_shape(self._preview(account, body)))
+            return json_body.answer(_preview_shape(self._preview(account, body)))
 
         def change() -> tuple[int, dict[str, Any]]:
-            with refusals():
-                return 200, self._change(request, account, body, key)
+            return 200, self._change(request, account, body, key)
 
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=change, atomic=False)
 
@@ -95,8 +92,7 @@ class _Act(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.Named.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
-        with refusals():
-            return json_body.answer(serializers.subscription(type(self).act(account, self.now)))
+        return json_body.answer(serializers.subscription(type(self).act(account, self.now)))
 
 
 @extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)

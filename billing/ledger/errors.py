@@ -6,14 +6,25 @@ Invariant: a call that raises one of them has changed nothing.
 import datetime as dt
 import uuid
 from decimal import Decimal
+from math import ceil
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from core import idempotency
+from core.amounts import plain
+from core.errors import DomainError
+from core.fields import instant_or_none
 
 
-class LedgerError(Exception):
-    """Base class: the move was refused."""
+class LedgerError(DomainError):
+    """Base class: the move was refused. The message is for logs, `detail` for users of the API."""
 
 
 class AmountInvalid(LedgerError):
     """The amount is not a positive Decimal with at most six places that fits numeric(20,6)."""
+
+    code, status, field = "out_of_range", 400, "credits"
 
     def __init__(self, amount: object) -> None:
         super().__init__(
@@ -21,14 +32,28 @@ class AmountInvalid(LedgerError):
         )
         self.amount = amount
 
+    def detail(self) -> str:
+        return _("The amount exceeds the maximum balance.")
+
 
 class InsufficientCredits(LedgerError):
     """The grants that cover this use have fewer credits than it costs."""
+
+    code, status = "insufficient_credits", 402
 
     def __init__(self, *, needed: Decimal, available: Decimal) -> None:
         super().__init__(f"{needed} credits are needed, {available} are available")
         self.needed = needed
         self.available = available
+
+    def detail(self) -> str:
+        return (
+            _("This costs %(needed)s credits, but only %(available)s credits are available for it.")
+            % self.extra()
+        )
+
+    def extra(self) -> dict[str, Any]:
+        return {"needed": plain(self.needed), "available": plain(self.available)}
 
 
 class InDebt(InsufficientCredits):
@@ -38,9 +63,20 @@ class InDebt(InsufficientCredits):
         super().__init__(needed=needed, available=Decimal(0))
         self.debt = debt
 
+    def detail(self) -> str:
+        return (
+            _("The account owes %(debt)s credits after a refund or dispute. New credits repay it first.")
+            % self.extra()
+        )
+
+    def extra(self) -> dict[str, Any]:
+        return super().extra() | {"debt": plain(self.debt)}
+
 
 class LimitReached(LedgerError):
     """The use would exceed the limit of a project, member or key in its window."""
+
+    code, status = "limit_reached", 429
 
     def __init__(
         self, *, limit: str, subject: str, maximum: Decimal, used: Decimal, resets_at: dt.datetime | None
@@ -52,9 +88,27 @@ class LimitReached(LedgerError):
         self.used = used
         self.resets_at = resets_at
 
+    def detail(self) -> str:
+        return _("The %(limit)s's limit of %(maximum)s credits is reached: %(used)s are used.") % self.extra()
+
+    def extra(self) -> dict[str, Any]:
+        return {
+            "limit": self.limit,
+            "maximum": plain(self.maximum),
+            "used": plain(self.used),
+            "resets_at": instant_or_none(self.resets_at),
+        }
+
+    def headers(self, now: dt.datetime) -> dict[str, str]:
+        if self.resets_at is None:
+            return {}
+        return {"Retry-After": str(max(1, ceil((self.resets_at - now).total_seconds())))}
+
 
 class QuotaReached(LedgerError):
     """The use would exceed a quota of the plan, such as files."""
+
+    code, status = "quota_reached", 403
 
     def __init__(self, *, quota: str, maximum: Decimal, used: Decimal) -> None:
         super().__init__(f"plan quota of {maximum} {quota} would be exceeded: {used} used")
@@ -62,34 +116,57 @@ class QuotaReached(LedgerError):
         self.maximum = maximum
         self.used = used
 
+    def detail(self) -> str:
+        return (
+            _("The plan allows %(maximum)s of “%(quota)s”; %(used)s are used. A larger plan may allow more.")
+            % self.extra()
+        )
+
+    def extra(self) -> dict[str, Any]:
+        return {"quota": self.quota, "maximum": plain(self.maximum), "used": plain(self.used)}
+
 
 class KeyReused(LedgerError):
     """The idempotency key has been used with a different body."""
+
+    code, status = "idempotency_key_reused", 422
 
     def __init__(self, key: str) -> None:
         super().__init__(f"idempotency key {key!r} has been used with a different body")
         self.key = key
 
+    def detail(self) -> str:
+        return idempotency.reused().detail
 
-class UnknownWallet(LedgerError):
+
+class _NotFound(LedgerError):
+    code, status = "not_found", 404
+
+    def detail(self) -> str:
+        return ""
+
+
+class UnknownWallet(_NotFound):
+    code = "unknown_account"
+
     def __init__(self, account_id: uuid.UUID) -> None:
         super().__init__(f"account {account_id} has no wallet")
         self.account_id = account_id
 
 
-class UnknownCharge(LedgerError):
+class UnknownCharge(_NotFound):
     def __init__(self, charge_id: uuid.UUID) -> None:
         super().__init__(f"account has no charge {charge_id}")
         self.charge_id = charge_id
 
 
-class UnknownHold(LedgerError):
+class UnknownHold(_NotFound):
     def __init__(self, hold_id: uuid.UUID) -> None:
         super().__init__(f"account has no hold {hold_id}")
         self.hold_id = hold_id
 
 
-class UnknownClawBack(LedgerError):
+class UnknownClawBack(_NotFound):
     def __init__(self, key: str) -> None:
         super().__init__(f"account has no claw-back {key!r}")
         self.key = key
@@ -98,21 +175,42 @@ class UnknownClawBack(LedgerError):
 class HoldClosed(LedgerError):
     """The hold has been captured or released, or has expired."""
 
+    code = "hold_closed"
+
     def __init__(self, status: str) -> None:
         super().__init__(f"hold is already {status}")
-        self.status = status
+        self.hold_status = status
+
+    def detail(self) -> str:
+        return _("This hold is closed. Its status is %(status)s.") % {"status": self.hold_status}
+
+    def extra(self) -> dict[str, Any]:
+        return {"hold_status": self.hold_status}
 
 
 class NotReversible(LedgerError):
     """The requested reversal exceeds what has not been reversed of the charge."""
+
+    code = "not_reversible"
 
     def __init__(self, *, asked: Decimal, left: Decimal) -> None:
         super().__init__(f"requested {asked} credits, {left} of the charge can be reversed")
         self.asked = asked
         self.left = left
 
+    def detail(self) -> str:
+        return _("%(asked)s credits cannot be returned. Only %(left)s credits of this charge are left.") % {
+            "asked": plain(self.asked),
+            "left": plain(self.left),
+        }
+
+    def extra(self) -> dict[str, Any]:
+        return {"left": plain(self.left)}
+
 
 class AlreadyRestored(LedgerError):
+    code = "already_restored"
+
     def __init__(self, key: str) -> None:
         super().__init__(f"claw-back {key!r} has been restored already")
         self.key = key
@@ -121,6 +219,11 @@ class AlreadyRestored(LedgerError):
 class AlreadyExpired(LedgerError):
     """The grant would expire before it is given."""
 
+    code, status, field = "in_the_past", 400, "expires_at"
+
     def __init__(self, expires_at: dt.datetime | None) -> None:
         super().__init__(f"grant would have expired at {expires_at}")
         self.expires_at = expires_at
+
+    def detail(self) -> str:
+        return _("Credits with an expiry in the past cannot be granted.")

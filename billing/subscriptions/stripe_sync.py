@@ -21,11 +21,17 @@ from billing.notifications import emails
 from billing.payments import fulfilment
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import lifecycle
+from core.errors import DomainError
 from pricing.models import Plan
 
 
-class UnmatchedObject(Exception):
-    """A Stripe object that matches none of our records. It needs a person."""
+class UnmatchedObject(DomainError):
+    """A Stripe object that matches none of our records; staff must resolve it."""
+
+    code, status = "payment_provider_refused", 502
+
+    def detail(self) -> str:
+        return stripe_gateway.StripeError().detail()
 
 
 class StaleSnapshot(Exception):

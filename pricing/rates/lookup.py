@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.cache import CardHead, LoadedCatalogue, ServiceFacts
 from pricing.rates import quotes
@@ -19,7 +20,7 @@ from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
 
 
-class UnknownService(Exception):
+class UnknownService(Refusal):
     """No service (or action) has this key (404). `field` is the field of the use that named it."""
 
     status = 404
@@ -31,7 +32,7 @@ class UnknownService(Exception):
         self.field = field
 
 
-class ServiceUnpriced(Exception):
+class ServiceUnpriced(Refusal):
     """The service exists and has no rate in force (409): it cannot be charged until it has one."""
 
     status = 409

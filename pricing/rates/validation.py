@@ -11,11 +11,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from core.amounts import plain
+from core.errors import Refusal
 from pricing.rates import meters
 from pricing.rates.rate import Option, Rate, RateLine
 
 
-class UsageInvalid(Exception):
+class UsageInvalid(Refusal):
     """The use cannot be priced (400): the invalid `field`, a `code`, and a `message` for people."""
 
     status = 400

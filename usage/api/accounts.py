@@ -21,7 +21,6 @@ from core.fields import instant
 from core.problems import Problem
 from usage.api import request_schemas, response_schemas
 from usage.api.balance import grant_of
-from usage.api.errors import refusals
 
 
 class Accounts(Endpoint):
@@ -90,7 +89,7 @@ class AccountGrants(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.GrantInput.checked(request.data)
         account_id = find_account(account)
-        with refusals(account_id, self.now), transaction.atomic():
+        with transaction.atomic():
             granted = ledger.grant(
                 account_id=account_id,
                 credits=body["credits"],

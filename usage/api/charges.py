@@ -1,6 +1,7 @@
 """/charges: charge uses, list and reverse charges, report problems with them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -17,12 +18,12 @@ from billing.models import Charge, Correction, Grant, Hold
 from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
+from core.errors import Refusal
 from core.fields import instant, instant_or_none
 from core.pagination import Page, page
-from core.problems import Problem
 from usage import charging, insufficient_credits, selectors
 from usage.api import request_schemas, response_schemas
-from usage.api.errors import NAMED, problem_of, refusals
+from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
 from usage.charges import reports
 from usage.charging import Use
@@ -44,11 +45,13 @@ class Charges(Endpoint):
         try:
             use = use_of(request, account_id, body)
             charged = charging.charge(use, key=key, fingerprint=fingerprint, now=self.now)
-        except NAMED as error:
-            kept = _first_answer(error, account_id, key, fingerprint)
-            if kept is not None:
-                return idempotency.replayed(json_body.answer(stored_charge(kept, first_answer=True), 201))
-            raise problem_of(error, account_id, self.now) from error
+        except ledger.InsufficientCredits as error:
+            raise insufficient(error, account_id, self.now) from error
+        except Refusal:
+            kept = _first_answer(account_id, key, fingerprint)
+            if kept is None:
+                raise
+            return idempotency.replayed(json_body.answer(stored_charge(kept, first_answer=True), 201))
         response = json_body.answer(new_charge(use, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
@@ -83,20 +86,20 @@ class Batch(Endpoint):
     @extend_schema(request=request_schemas.BatchInput, responses=response_schemas.BatchOutcome)
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.BatchInput.checked(request.data)
-        ways = cache(lambda account_id: insufficient_credits.options(account_id, self.now))
+        options = cache(insufficient_credits.options)
         results: dict[int, response_schemas.BatchItemOutcome] = {}
         requests = []
         for place, item in enumerate(body["data"]):
             try:
                 requests.append((place, *self._charge_request(request, item, body.get("account"))))
             except Exception as error:
-                results[place] = self._refusal(error, None, ways)
+                results[place] = self._error(error, None, options)
         outcomes = charging.charge_batch(
             [charge_request for _place, _use, charge_request in requests], self.now
         )
         for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
-                results[place] = self._refusal(outcome, use.account_id, ways)
+                results[place] = self._error(outcome, use.account_id, options)
             else:
                 results[place] = {"status": 201, "charge": new_charge(use, outcome)}
                 if outcome.replayed:
@@ -119,25 +122,26 @@ class Batch(Endpoint):
         try:
             use = use_of(request, account_id, body)
             return use, charging.charge_request(use, key=key, fingerprint=fingerprint, now=self.now)
-        except NAMED as error:
-            kept = _first_answer(error, account_id, key, fingerprint)
+        except Refusal as error:
+            kept = _first_answer(account_id, key, fingerprint)
             if kept is None:
-                raise problem_of(error, account_id, self.now) from error
+                raise
             raise _AnsweredBefore(kept) from error
 
-    def _refusal(
-        self, error: Exception, account_id: UUID | None, ways: Callable[[UUID], list[dict[str, Any]]]
+    def _error(
+        self,
+        error: Exception,
+        account_id: UUID | None,
+        options: Callable[[UUID, datetime], list[dict[str, Any]]],
     ) -> response_schemas.BatchItemOutcome:
+        """The outcome of an item that raised `error`; of an account, if it came from the ledger."""
         if isinstance(error, _AnsweredBefore):
-            return {
-                "status": 201,
-                "charge": stored_charge(error.charge, first_answer=True),
-                "replayed": True,
-            }
-        if account_id is not None:
-            problem = problem_of(error, account_id, self.now, ways=ways)
+            answer = stored_charge(error.charge, first_answer=True)
+            return {"status": 201, "charge": answer, "replayed": True}
+        if account_id is not None and isinstance(error, ledger.InsufficientCredits):
+            problem = insufficient(error, account_id, self.now, options=options)
         else:
-            problem = problems.as_problem(error)
+            problem = problems.as_problem(error, self.now)
         if problem.status >= 500:
             raise error
         request_id = getattr(self.request._request, "request_id", "")
@@ -168,17 +172,16 @@ class Reversals(Endpoint):
         body = request_schemas.ReversalInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         found = _charge(account_id, charge)
-        with refusals(account_id, self.now):
-            corrected = ledger.reverse(
-                account_id=account_id,
-                charge_id=found.pk,
-                credits=body.get("credits"),
-                key=f"api:{key}",
-                reason=body.get("reason", ""),
-                actor=actor_of(request),
-                fingerprint=idempotency.fingerprint(request.path, request.data),
-                now=self.now,
-            )
+        corrected = ledger.reverse(
+            account_id=account_id,
+            charge_id=found.pk,
+            credits=body.get("credits"),
+            key=f"api:{key}",
+            reason=body.get("reason", ""),
+            actor=actor_of(request),
+            fingerprint=idempotency.fingerprint(request.path, request.data),
+            now=self.now,
+        )
         response = json_body.answer(_reversal(found, corrected, body.get("reason", "")), 201)
         return idempotency.replayed(response) if corrected.replayed else response
 
@@ -192,12 +195,9 @@ class Reports(Endpoint):
     def post(self, request: Request, charge: str) -> HttpResponse:
         body = request_schemas.ReportInput.checked(request.data)
         found = _charge(account_of(request, body.get("account")), charge)
-        try:
-            report = reports.open_report(
-                found, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
-            )
-        except reports.AlreadyReported as error:
-            raise Problem(409, error.code, str(error)) from error
+        report = reports.open_report(
+            found, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
+        )
         return json_body.answer(_report(report), 201)
 
 
@@ -208,14 +208,14 @@ def _charge(account_id: UUID, public_id: str) -> Charge:
     return found
 
 
-def _first_answer(error: Exception, account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:
+def _first_answer(account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:
     """The charge of an earlier request with this key, or None.
 
-    For a repeated request that fails before the ledger because the service, its price, the project or the
-    estimate no longer exists. Raises Problem (422) for a key used with another body.
+    For a repeated request that is refused before the ledger looks for the key, because the service, its
+    price, the project or the estimate no longer exists.
+
+    Raises Problem (422) for a key used with another body.
     """
-    if isinstance(error, ledger.LedgerError):
-        return None  # the ledger has looked for the key
     kept = charging.charge_by_key(account_id, key)
     if kept is not None and bytes(kept.fingerprint) != fingerprint:
         raise idempotency.reused()

@@ -14,11 +14,12 @@ from billing.models import Charge, Hold
 from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
+from core.errors import Refusal
 from core.fields import instant, instant_or_none
 from usage import charging, selectors
 from usage.api import request_schemas, response_schemas
 from usage.api.charges import drawn, new_charge
-from usage.api.errors import NAMED, problem_of, refusals
+from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
 from usage.charging import Use
 
@@ -45,10 +46,13 @@ class Holds(Endpoint):
                 fingerprint=fingerprint,
                 now=self.now,
             )
-        except NAMED as error:
+        except ledger.InsufficientCredits as error:
+            raise insufficient(error, account_id, self.now) from error
+        except Refusal as error:
+            # As of a charge: a repeated request that is refused before the ledger looks for the key.
             kept = charging.hold_by_key(account_id, key)
-            if kept is None or isinstance(error, ledger.LedgerError):
-                raise problem_of(error, account_id, self.now) from error
+            if kept is None:
+                raise
             if bytes(kept.fingerprint) != fingerprint:
                 raise idempotency.reused() from error
             return idempotency.replayed(json_body.answer(_stored_hold(kept, first_answer=True), 201))
@@ -85,7 +89,7 @@ class Capture(Endpoint):
         body = request_schemas.CaptureInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         held = _hold_to_close(request, account_id, hold)
-        with refusals(account_id, self.now):
+        try:
             charged = charging.capture(
                 held,
                 usage=body.get("usage"),
@@ -96,6 +100,8 @@ class Capture(Endpoint):
                 fingerprint=idempotency.fingerprint(request.path, request.data),
                 now=self.now,
             )
+        except ledger.InsufficientCredits as error:
+            raise insufficient(error, account_id, self.now) from error
         response = json_body.answer(new_charge(held, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
@@ -118,8 +124,7 @@ class Release(Endpoint):
         held = _hold_to_close(request, account_id, hold)
 
         def release() -> tuple[int, response_schemas.HoldAnswer]:
-            with refusals(account_id, self.now):
-                ledger.release(account_id=account_id, hold_id=held.pk, now=self.now)
+            ledger.release(account_id=account_id, hold_id=held.pk, now=self.now)
             return 200, _stored_hold(_hold(account_id, hold))
 
         return idempotency.once(request, owner=account_id, key=key, now=self.now, act=release)

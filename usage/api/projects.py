@@ -14,7 +14,6 @@ from core.pagination import Page, PageQuery, page
 from core.problems import not_found
 from usage import projects
 from usage.api import request_schemas, response_schemas
-from usage.api.errors import refusals
 
 
 class Projects(Endpoint):
@@ -32,10 +31,9 @@ class Projects(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.ProjectInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        with refusals(account_id, self.now):
-            project = projects.create(
-                account_id=account_id, name=body["name"], daily_limit=body.get("daily_limit"), now=self.now
-            )
+        project = projects.create(
+            account_id=account_id, name=body["name"], daily_limit=body.get("daily_limit"), now=self.now
+        )
         return json_body.answer(_project(project), 201)
 
 
@@ -51,15 +49,14 @@ class OneProject(Endpoint):
         project_id = Project.uuid_of(project)
         if project_id is None:
             raise not_found()
-        with refusals(account_id, self.now):
-            changed = projects.change(
-                account_id=account_id,
-                project_id=project_id,
-                name=body.get("name"),
-                daily_limit=body.get("daily_limit", projects.UNSET),
-                archived=body.get("archived"),
-                now=self.now,
-            )
+        changed = projects.change(
+            account_id=account_id,
+            project_id=project_id,
+            name=body.get("name"),
+            daily_limit=body.get("daily_limit", projects.UNSET),
+            archived=body.get("archived"),
+            now=self.now,
+        )
         return json_body.answer(_project(changed))
 
 

@@ -16,13 +16,11 @@ from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import instant
 from core.pagination import Page, PageQuery, whole
-from core.problems import field_problem, not_found
+from core.problems import field_problem
 from pricing import selectors as catalogue
-from pricing.rates import lookup
 from pricing.rates.rate import options_as_json
 from usage import charging, entitlements
 from usage.api import request_schemas, response_schemas
-from usage.api.errors import refusals
 from usage.api.request_schemas import use_of
 
 
@@ -57,10 +55,7 @@ class OneService(Endpoint):
     @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
         _check_account(request, query_of(request, request_schemas.AccountQuery))
-        try:
-            found = catalogue.service_by_key(service, self.now)
-        except lookup.UnknownService as error:
-            raise not_found(str(error), code=error.code) from error
+        found = catalogue.service_by_key(service, self.now)
         return json_body.answer(_service(found))
 
 
@@ -73,13 +68,12 @@ class Estimates(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.EstimateInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        with refusals(account_id, self.now):
-            use = use_of(request, account_id, body)
-            estimate = charging.estimate(use, text=body.get("text"), now=self.now)
-            covered = entitlements.covered_by(
-                account_id=account_id, service=use.service, action=use.action, own_key=use.own_key
-            )
-            balance = ledger.balance(account_id, self.now)
+        use = use_of(request, account_id, body)
+        estimate = charging.estimate(use, text=body.get("text"), now=self.now)
+        covered = entitlements.covered_by(
+            account_id=account_id, service=use.service, action=use.action, own_key=use.own_key
+        )
+        balance = ledger.balance(account_id, self.now)
         quote = estimate.quote
         credits = Decimal(0) if covered else quote.credits
         available = Decimal(0) if balance.debt else balance.spendable_on(quote.covers)

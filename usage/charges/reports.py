@@ -17,11 +17,12 @@ from billing import ledger
 from billing.models import Charge
 from billing.notifications import emails
 from core.amounts import plain
+from core.errors import Refusal
 from usage import selectors
 from usage.models import ChargeReport
 
 
-class AlreadyReported(Exception):
+class AlreadyReported(Refusal):
     """The charge has an open report."""
 
     code = "already_reported"

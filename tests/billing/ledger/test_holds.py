@@ -58,7 +58,7 @@ def test_a_hold_is_captured_or_released_once(account):
     assert capture(account, held, "4").charge_id == first.charge_id, "the same key gives the first answer"
     with pytest.raises(ledger.HoldClosed) as refusal:
         capture(account, held, "4", "another")
-    assert refusal.value.status == "captured"
+    assert refusal.value.hold_status == "captured"
     with pytest.raises(ledger.HoldClosed):
         ledger.release(account_id=account, hold_id=held.hold_id, now=NOON)
     assert Charge.objects.count() == 1
@@ -72,7 +72,7 @@ def test_an_abandoned_hold_gives_itself_back_at_its_end_without_any_job(account)
     assert ledger.balance(account, SOON).available == D("10")
     with pytest.raises(ledger.HoldClosed) as refusal:
         capture(account, held, "8", now=SOON)
-    assert refusal.value.status == "expired"
+    assert refusal.value.hold_status == "expired"
     assert spend(account, "10", now=SOON).balance_after == 0
 
 
