@@ -14,6 +14,8 @@ from billing.models import Purchase, StripeEvent
 from billing.purchases import checkout, create
 from billing.subscriptions import plan_terms
 from billing.webhooks import events as stripe_events
+from pricing.catalogue import cache as catalogue_cache
+from pricing.models import Catalogue, Pack
 from tests.billing import stripe_sandbox
 from tests.sandbox.conftest import Buyer
 
@@ -22,13 +24,13 @@ DECLINES = "4000 0000 0000 0002"
 
 
 @pytest.fixture(autouse=True)
-def no_terms_remembered() -> Iterator[None]:
+def clear_plan_terms() -> Iterator[None]:
     yield
     plan_terms.forget_all()
 
 
 @pytest.fixture
-def stripe_world(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def stripe_api(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Stripe's API v1; the gateway talks to the same sandbox."""
     stripe_sandbox.connect(settings, monkeypatch)
     return stripe_sandbox.api()
@@ -46,8 +48,8 @@ def balance(account: Account) -> Callable[[], Decimal]:
 
 
 @pytest.fixture
-def order(stripe_world: Any, account: Account, alice: User) -> Callable[..., Purchase]:
-    """A purchase of a pack with its payment page: `order("small")`."""
+def new_purchase(stripe_api: Any, account: Account, alice: User) -> Callable[..., Purchase]:
+    """A purchase of a pack with its payment page: `new_purchase("small")`."""
 
     def make(pack: str | None = None, *, key: str = "order-1", quantity: int = 1, code: str = "") -> Purchase:
         purchase = create.pack_purchase(
@@ -67,9 +69,21 @@ def order(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pur
     return make
 
 
-def smallest_pack() -> str:
-    from pricing.models import Pack
+def change_policies(**policies: Any) -> None:
+    """Change policies of the loaded catalogue."""
+    row = Catalogue.objects.get()
+    row.policies |= policies
+    row.save(update_fields=["policies"])
+    catalogue_cache.changed()
 
+
+@pytest.fixture
+def refund_window(catalogue: None) -> None:
+    """Refunds can be requested for 30 days, which the default catalogue does not allow."""
+    change_policies(refund_window_days=30)
+
+
+def smallest_pack() -> str:
     return str(Pack.objects.order_by("credits").values_list("key", flat=True)[0])
 
 
@@ -84,11 +98,11 @@ def pay() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def paid(order: Callable[..., Purchase], pay: Callable[..., Any]) -> Callable[..., Purchase]:
+def paid_purchase(new_purchase: Callable[..., Purchase], pay: Callable[..., Any]) -> Callable[..., Purchase]:
     """A paid and credited purchase of alice."""
 
     def make(pack: str | None = None, **more: Any) -> Purchase:
-        purchase = order(pack, **more)
+        purchase = new_purchase(pack, **more)
         pay(purchase)
         return checkout.refresh_from_stripe(purchase, timezone.now())
 
@@ -96,18 +110,18 @@ def paid(order: Callable[..., Purchase], pay: Callable[..., Any]) -> Callable[..
 
 
 @pytest.fixture
-def events(stripe_world: Any) -> Callable[..., list[dict[str, Any]]]:
+def events(stripe_api: Any) -> Callable[..., list[dict[str, Any]]]:
     """Stripe's events, oldest first: `events()`, `events("checkout.session.completed")`."""
 
     def read(*types: str) -> list[dict[str, Any]]:
-        found = [stripe_gateway.to_plain(event) for event in stripe_world.events.list({"limit": 100}).data]
+        found = [stripe_gateway.to_plain(event) for event in stripe_api.events.list({"limit": 100}).data]
         return [event for event in reversed(found) if not types or event["type"] in types]
 
     return read
 
 
 @pytest.fixture
-def tell(stripe_world: Any) -> Callable[..., StripeEvent]:
+def process_event(stripe_api: Any) -> Callable[..., StripeEvent]:
     """Store and process an event."""
 
     def receive(event: dict[str, Any]) -> StripeEvent:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def api(stripe_world: Any, alice: User, api_of: Callable[..., Any]) -> Any:
+def api(stripe_api: Any, alice: User, api_of: Callable[..., Any]) -> Any:
     return api_of(alice)
 
 

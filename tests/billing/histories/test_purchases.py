@@ -231,7 +231,7 @@ class History:
 
 
 @pytest.mark.fault("P4", "P5", "P6", "P7", "P12", "P13", "P14", "P20")
-def test_every_history_ends_as_the_model_says(window: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_history_ends_as_the_model_says(refund_window: None, monkeypatch: pytest.MonkeyPatch) -> None:
     @examples(HISTORIES)
     @given(
         moves=st.lists(st.tuples(st.sampled_from(MOVES), numbers, numbers), min_size=8, max_size=20),

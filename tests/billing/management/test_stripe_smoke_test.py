@@ -9,13 +9,13 @@ pytestmark = pytest.mark.django_db
 
 
 def test_it_tries_everything_that_is_needed(
-    stripe_world: Any, catalogue: None, capsys: pytest.CaptureFixture[str]
+    stripe_api: Any, catalogue: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call_command("stripe_smoke_test")
 
     told = capsys.readouterr().out
     assert told.count("  ok  ") == 6
-    assert stripe_world.refunds.list({}).data[0].amount == 1000
+    assert stripe_api.refunds.list({}).data[0].amount == 1000
 
 
 def test_it_refuses_a_live_key(settings: Any, catalogue: None) -> None:

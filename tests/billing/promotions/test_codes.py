@@ -1,4 +1,4 @@
-"""Promotion codes, campaigns and invitations."""
+"""Promotion codes and invitation codes."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,39 +15,37 @@ from billing.models import Promotion, Purchase, Redemption, Referral
 from billing.promotions import codes, redemption, referrals
 from billing.purchases import checkout
 from billing.refunds import requests
-from pricing.catalogue import cache as catalogue_cache
-from pricing.models import Catalogue
+from tests.billing.conftest import change_policies
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def promotion(catalogue: None) -> Callable[..., Promotion]:
-    def make(**given: Any) -> Promotion:
+    def make(**changes: Any) -> Promotion:
         now = timezone.now()
-        facts: dict[str, Any] = {"code": "SUMMER", "label": "Summer", "gives": "credits", "credits": 50}
-        facts |= {"starts_at": now - timedelta(days=1), "ends_at": now + timedelta(days=1)}
-        return Promotion.objects.create(**facts | given)
+        fields: dict[str, Any] = {"code": "SUMMER", "label": "Summer", "gives": "credits", "credits": 50}
+        fields |= {"starts_at": now - timedelta(days=1), "ends_at": now + timedelta(days=1)}
+        return Promotion.objects.create(**fields | changes)
 
     return make
 
 
 @pytest.fixture
 def referral_policy(catalogue: None) -> None:
-    row = Catalogue.objects.get()
-    row.policies["referral"] = {
-        "inviter_credits": "30",
-        "invited_credits": "20",
-        "qualifies": "first_purchase",
-        "assumed": True,
-        "reason": "a test's own",
-    }
-    row.save(update_fields=["policies"])
-    catalogue_cache.changed()
+    change_policies(
+        referral={
+            "inviter_credits": "30",
+            "invited_credits": "20",
+            "qualifies": "first_purchase",
+            "assumed": True,
+            "reason": "for this test",
+        }
+    )
 
 
 def available(account: Account) -> Decimal:
-    """What every service can spend."""
+    """Credits available for every service."""
     return ledger.balance(account.pk, timezone.now()).available
 
 
@@ -56,7 +54,7 @@ def total(account: Account) -> Decimal:
 
 
 @pytest.mark.requirement("REFLY-04")
-def test_a_code_gives_its_credits_once_to_each_account(
+def test_a_code_grants_its_credits_once_to_each_account(
     promotion: Callable[..., Promotion], account: Account, bob: User, account_of: Callable[[User], Account]
 ) -> None:
     promotion()
@@ -73,7 +71,7 @@ def test_a_code_gives_its_credits_once_to_each_account(
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("changes", "code"),
     [
         ({"starts_at": "later"}, "code_not_yet"),
         ({"ends_at": "before"}, "code_expired"),
@@ -83,10 +81,10 @@ def test_a_code_gives_its_credits_once_to_each_account(
     ],
 )
 def test_a_code_is_refused_with_its_reason(
-    promotion: Callable[..., Promotion], account: Account, given: dict[str, Any], code: str
+    promotion: Callable[..., Promotion], account: Account, changes: dict[str, Any], code: str
 ) -> None:
     times = {"later": timezone.now() + timedelta(hours=1), "before": timezone.now() - timedelta(hours=1)}
-    promotion(**{name: times.get(str(value), value) for name, value in given.items()})
+    promotion(**{name: times.get(str(value), value) for name, value in changes.items()})
 
     with pytest.raises(redemption.CodeRefused) as refusal:
         codes.redeem(account=account, code="SUMMER", now=timezone.now())
@@ -100,27 +98,27 @@ def test_an_unknown_code_is_refused(promotion: Callable[..., Promotion], account
         codes.redeem(account=account, code=code, now=timezone.now())
 
 
-def test_a_discount_lowers_the_order_and_comes_back_when_the_order_is_given_up(
-    promotion: Callable[..., Promotion], order: Callable[..., Purchase]
+def test_a_discount_lowers_the_amount_and_is_released_when_the_purchase_is_cancelled(
+    promotion: Callable[..., Promotion], new_purchase: Callable[..., Purchase]
 ) -> None:
     promotion(code="TENTH", gives="discount", credits=0, percent_off=10, total_limit=1)
 
-    purchase = order(code="tenth")
+    purchase = new_purchase(code="tenth")
 
     assert purchase.amount == purchase.list_amount - purchase.list_amount * 10 // 100
     with pytest.raises(redemption.CodeRefused):
-        order(code="TENTH", key="other")
+        new_purchase(code="TENTH", key="other")
     checkout.cancel(purchase, timezone.now())
-    assert order(code="TENTH", key="third").promotion_code == "TENTH"
+    assert new_purchase(code="TENTH", key="third").promotion_code == "TENTH"
 
 
 def test_a_whole_discount_needs_no_payment(
-    promotion: Callable[..., Promotion], order: Callable[..., Purchase], balance: Callable[[], Decimal]
+    promotion: Callable[..., Promotion], new_purchase: Callable[..., Purchase], balance: Callable[[], Decimal]
 ) -> None:
     before = balance()
     promotion(code="GIFT", gives="discount", credits=0, percent_off=100)
 
-    purchase = order(code="GIFT")
+    purchase = new_purchase(code="GIFT")
 
     purchase.refresh_from_db()
     assert (purchase.status, purchase.amount) == (Purchase.Status.PAID, 0)
@@ -128,10 +126,10 @@ def test_a_whole_discount_needs_no_payment(
 
 
 @pytest.mark.requirement("RECR-05")
-def test_both_sides_are_rewarded_once_after_the_first_purchase_and_share_its_fate(
+def test_both_sides_are_rewarded_once_after_the_first_purchase_until_it_is_refunded(
     referral_policy: None,
-    stripe_world: Any,
-    paid: Callable[..., Purchase],
+    stripe_api: Any,
+    paid_purchase: Callable[..., Purchase],
     account: Account,
     bob: User,
     account_of: Callable[[User], Account],
@@ -142,10 +140,10 @@ def test_both_sides_are_rewarded_once_after_the_first_purchase_and_share_its_fat
     codes.redeem(account=account, code=code, now=timezone.now())
     before = total(account), total(inviter)
     referrals.reward_all_due(timezone.now())
-    assert (total(account), total(inviter)) == before  # nothing yet: the invited has not qualified
+    assert (total(account), total(inviter)) == before  # the invited account has not qualified yet
 
     with django_capture_on_commit_callbacks(execute=True):
-        purchase = paid()
+        purchase = paid_purchase()
     referrals.reward_all_due(timezone.now())
 
     assert total(account) == before[0] + purchase.credits + 20
@@ -158,7 +156,7 @@ def test_both_sides_are_rewarded_once_after_the_first_purchase_and_share_its_fat
     assert Referral.objects.get().state == Referral.State.TAKEN_BACK
 
 
-def test_nobody_invites_himself_twice_or_late(
+def test_an_invitation_is_refused_from_oneself_twice_or_late(
     referral_policy: None, account: Account, bob: User, charlie: User, account_of: Callable[[User], Account]
 ) -> None:
     def refusal(code: str, when: Any = None) -> str:
@@ -172,7 +170,9 @@ def test_nobody_invites_himself_twice_or_late(
     assert refusal(referrals.code_of(account_of(charlie))) == "already_invited"
 
 
-def test_a_spelling_of_ones_own_mailbox_is_oneself(referral_policy: None, account: Account) -> None:
+def test_another_spelling_of_the_same_mailbox_is_the_own_invitation(
+    referral_policy: None, account: Account
+) -> None:
     from tests.conftest import person
 
     twin = User.objects.get(pk=person("alice+twin").pk)
@@ -186,7 +186,7 @@ def test_a_spelling_of_ones_own_mailbox_is_oneself(referral_policy: None, accoun
 EMPTY: dict[str, Any] = {"services": [], "plans": [], "packs": []}
 
 
-def test_a_promotion_made_in_the_admin_with_empty_lists_is_for_every_plan_and_service(
+def test_a_promotion_saved_in_the_admin_with_empty_lists_is_for_every_plan_and_service(
     account: Account, staff: User, signed_in: Callable[[User], Client]
 ) -> None:
     form = {"code": "summer", "label": "Summer", "gives": "credits", "credits": "50", "percent_off": "0"}
@@ -200,10 +200,10 @@ def test_a_promotion_made_in_the_admin_with_empty_lists_is_for_every_plan_and_se
     }
     form |= {"starts_at_0": "2020-01-01", "starts_at_1": "00:00:00"}
     form |= {"ends_at_0": "2099-01-01", "ends_at_1": "00:00:00"}
-    answer = signed_in(staff).post("/admin/billing/promotion/add/", form)
-    assert answer.status_code == 302, answer.content.decode()
-    made = Promotion.objects.get(code="SUMMER")
-    assert (made.services, made.plans, made.packs) == (None, None, None)
+    response = signed_in(staff).post("/admin/billing/promotion/add/", form)
+    assert response.status_code == 302, response.content.decode()
+    saved = Promotion.objects.get(code="SUMMER")
+    assert (saved.services, saved.plans, saved.packs) == (None, None, None)
     before = available(account)
 
     codes.redeem(account=account, code="SUMMER", now=timezone.now())
@@ -224,17 +224,17 @@ def test_a_promotion_saved_earlier_with_empty_lists_is_for_every_plan_and_servic
 
 
 def test_a_discount_saved_earlier_with_empty_lists_is_for_every_pack(
-    promotion: Callable[..., Promotion], order: Callable[..., Purchase]
+    promotion: Callable[..., Promotion], new_purchase: Callable[..., Purchase]
 ) -> None:
     promotion(gives="discount", credits=0, percent_off=10)
     Promotion.objects.update(**EMPTY)
 
-    purchase = order(code="SUMMER")
+    purchase = new_purchase(code="SUMMER")
 
     assert purchase.amount < purchase.list_amount
 
 
-def test_the_page_redeems_and_shows_why_not(
+def test_the_page_redeems_a_code_and_shows_the_refusal(
     promotion: Callable[..., Promotion], alice: User, signed_in: Callable[[User], Client]
 ) -> None:
     promotion()
@@ -249,10 +249,10 @@ def test_the_page_redeems_and_shows_why_not(
     assert Redemption.objects.count() == 1
 
 
-def test_the_link_remembers_the_code_and_leads_to_the_sign_up(
+def test_the_invitation_link_stores_the_code_and_redirects_to_sign_up(
     referral_policy: None, account: Account
 ) -> None:
     browser = Client()
-    answer = browser.get(f"/invite/{referrals.code_of(account)}/")
-    assert answer.status_code == 302 and "signup" in answer["Location"]
+    response = browser.get(f"/invite/{referrals.code_of(account)}/")
+    assert response.status_code == 302 and "signup" in response["Location"]
     assert browser.session["invitation"] == referrals.code_of(account)

@@ -1,4 +1,4 @@
-"""What a client says of prices is never believed; currencies without cents, and with three places."""
+"""Amounts are set by the server; currencies with no and with three decimals."""
 
 import uuid
 from collections.abc import Callable
@@ -26,22 +26,22 @@ pytestmark = pytest.mark.django_db
 
 @pytest.mark.fault("P10")
 @pytest.mark.parametrize("quantity", ["-1", "0", "101", "1.5", "NaN", ""])
-def test_the_page_refuses_quantities_that_nobody_can_buy(
-    stripe_world: Any, alice: User, signed_in: Callable[[User], Client], quantity: str
+def test_the_page_refuses_invalid_quantities(
+    stripe_api: Any, alice: User, signed_in: Callable[[User], Client], quantity: str
 ) -> None:
     form = {"pack": smallest_pack(), "currency": "usd", "quantity": quantity, "key": uuid.uuid4()}
-    answer = signed_in(alice).post("/billing/purchases/new/", form)
-    assert answer.status_code < 500
+    response = signed_in(alice).post("/billing/purchases/new/", form)
+    assert response.status_code < 500
     assert not Purchase.objects.exists()
 
 
 @pytest.mark.fault("P10")
 def test_the_page_ignores_prices_and_credits_that_a_client_sends(
-    stripe_world: Any, alice: User, signed_in: Callable[[User], Client]
+    stripe_api: Any, alice: User, signed_in: Callable[[User], Client]
 ) -> None:
     pack = Pack.objects.get(key=smallest_pack())
     form = {"pack": pack.key, "currency": "usd", "quantity": 2, "key": uuid.uuid4()}
-    lies = {
+    ignored = {
         "amount": 1,
         "price": 1,
         "credits": 10**9,
@@ -50,33 +50,33 @@ def test_the_page_ignores_prices_and_credits_that_a_client_sends(
         "origin": "renewal",
     }
 
-    assert signed_in(alice).post("/billing/purchases/new/", form | lies).status_code == 303
+    assert signed_in(alice).post("/billing/purchases/new/", form | ignored).status_code == 303
 
-    order = Purchase.objects.get()
-    assert (order.amount, order.credits) == (pack.prices["usd"] * 2, pack.credits * 2)
-    assert (order.status, order.origin) == ("created", "page")
-    session = stripe_gateway.retrieve_checkout_session(str(order.stripe_session_id))
-    assert (session["amount_total"], session["currency"]) == (order.amount, "usd")
+    purchase = Purchase.objects.get()
+    assert (purchase.amount, purchase.credits) == (pack.prices["usd"] * 2, pack.credits * 2)
+    assert (purchase.status, purchase.origin) == ("created", "page")
+    session = stripe_gateway.retrieve_checkout_session(str(purchase.stripe_session_id))
+    assert (session["amount_total"], session["currency"]) == (purchase.amount, "usd")
 
 
 @pytest.mark.fault("P10")
 @pytest.mark.parametrize(
-    "lie",
+    "invalid",
     [{"amount": 1}, {"credits": 9}, {"price": 1}, {"quantity": -1}, {"quantity": "2"}, {"currency": "xxx"}],
     ids=str,
 )
-def test_the_api_refuses_them_by_name(
-    stripe_world: Any, alice: User, api_of: Callable[..., Any], lie: dict[str, Any]
+def test_the_api_refuses_fields_of_the_server_and_invalid_values_by_name(
+    stripe_api: Any, alice: User, api_of: Callable[..., Any], invalid: dict[str, Any]
 ) -> None:
-    answer = api_of(alice).post("checkouts", {"pack": smallest_pack(), **lie}, key="order")
-    assert 400 <= answer.status_code < 500
-    assert next(iter(lie)) in answer.content.decode()
+    response = api_of(alice).post("checkouts", {"pack": smallest_pack(), **invalid}, key="order")
+    assert 400 <= response.status_code < 500
+    assert next(iter(invalid)) in response.content.decode()
     assert not Purchase.objects.exists()
 
 
 @pytest.fixture
-def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Purchase]:
-    """The smallest pack, sold and paid in any currency: `bought("jpy", 500)`."""
+def bought(stripe_api: Any, account: Account, alice: User) -> Callable[..., Purchase]:
+    """The smallest pack, paid in any currency: `bought("jpy", 500)`."""
 
     def buy(currency: str, price: int, code: str = "") -> Purchase:
         catalogue = Catalogue.objects.get()
@@ -87,7 +87,7 @@ def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pu
         pack.prices[currency] = price
         pack.save(update_fields=["prices"])
         catalogue_cache.changed()
-        order = create.pack_purchase(
+        purchase = create.pack_purchase(
             account=account,
             buyer=alice,
             origin="page",
@@ -98,8 +98,8 @@ def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pu
             key=currency,
             now=timezone.now(),
         )
-        Buyer().pay(checkout.open_page(order, timezone.now()))
-        return checkout.refresh_from_stripe(order, timezone.now())
+        Buyer().pay(checkout.open_page(purchase, timezone.now()))
+        return checkout.refresh_from_stripe(purchase, timezone.now())
 
     return buy
 
@@ -108,9 +108,9 @@ def bought(stripe_world: Any, account: Account, alice: User) -> Callable[..., Pu
 @pytest.mark.parametrize(
     ("currency", "price", "shown"), [("jpy", 500, "¥500"), ("kwd", 5120, "5.120"), ("usd", 500, "$5.00")]
 )
-def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
+def test_stripe_charges_and_refunds_the_same_minor_units(
     bought: Callable[..., Purchase],
-    stripe_world: Any,
+    stripe_api: Any,
     alice: User,
     signed_in: Callable[[User], Client],
     currency: str,
@@ -122,14 +122,14 @@ def test_stripe_sees_the_minor_units_and_the_refund_is_the_same_sum(
     assert stripe_gateway.retrieve_payment_intent(str(purchase.stripe_payment_id))["amount_received"] == price
     page = signed_in(alice).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
     assert shown in page
-    asked = requests.create(purchase=purchase, user=alice, message="", now=timezone.now())
-    assert requests.approve(asked, actor="staff", reason="", now=timezone.now()).status == "done"
-    [back] = stripe_world.refunds.list({}).data
-    assert (back.amount, back.currency) == (price, currency)
+    refund = requests.create(purchase=purchase, user=alice, message="", now=timezone.now())
+    assert requests.approve(refund, actor="staff", reason="", now=timezone.now()).status == "done"
+    [refunded] = stripe_api.refunds.list({}).data
+    assert (refunded.amount, refunded.currency) == (price, currency)
 
 
 @pytest.mark.fault("P11")
-def test_of_three_decimals_the_last_is_nought_whatever_is_discounted_or_refunded(
+def test_the_last_of_three_decimals_is_zero_after_discounts_and_refunds(
     bought: Callable[..., Purchase], account: Account
 ) -> None:
     now = timezone.now()
@@ -142,11 +142,11 @@ def test_of_three_decimals_the_last_is_nought_whatever_is_discounted_or_refunded
         ends_at=now + timedelta(days=400),
     )
     purchase = bought("kwd", 5120, code="third")
-    assert purchase.amount == 5120 - 1680  # a third is 1.689; Stripe takes no 3.431
+    assert purchase.amount == 5120 - 1680  # 33 % are 1.689; Stripe does not accept 3.431
     redemption.release_discount(purchase, now)
     spent = ledger.balance(account.pk, now).available - purchase.credits * Decimal("0.37")
-    order = ledger.ChargeRequest(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
-    ledger.charge(order, now)
+    charge = ledger.ChargeRequest(account_id=account.pk, credits=spent, key="use", service="gpt-4o")
+    ledger.charge(charge, now)
 
     amount = requests.refundable(purchase, now).amount
 

@@ -1,4 +1,4 @@
-"""Wallets and bank transfers, as Apinfer offers them: pending until they settle, then credited or failed."""
+"""Wallets and bank transfers are pending until they settle, then credited or failed."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.requirement("APIN-03"), pytest.
 
 
 @pytest.fixture
-def buyer_user(stripe_world: Any) -> User:
-    """Somebody at Apinfer, where a pack can also be paid in dollars."""
+def buyer_user(stripe_api: Any) -> User:
+    """A user of the apinfer catalogue, with a pack that has a price in dollars too."""
     call_command("load_catalogue", "apinfer", verbosity=0)
     Catalogue.objects.update(currencies=["cny", "usd"])
     pack = Pack.objects.get(key="basic")
@@ -35,7 +35,7 @@ def buyer_user(stripe_world: Any) -> User:
 
 
 @pytest.fixture
-def order_in(buyer_user: User) -> Callable[[str], Purchase]:
+def purchase_in(buyer_user: User) -> Callable[[str], Purchase]:
     def make(currency: str) -> Purchase:
         purchase = create.pack_purchase(
             account=Account.objects.get(person=buyer_user),
@@ -58,13 +58,13 @@ def total(purchase: Purchase) -> Decimal:
 
 
 @pytest.mark.parametrize("method", ["alipay", "wechat_pay"])
-def test_a_wallet_that_settles_later(
-    order_in: Callable[[str], Purchase],
+def test_a_wallet_payment_is_credited_when_it_settles(
+    purchase_in: Callable[[str], Purchase],
     events: Callable[..., Any],
-    tell: Callable[..., StripeEvent],
+    process_event: Callable[..., StripeEvent],
     method: str,
 ) -> None:
-    purchase, buyer = order_in("cny"), Buyer()
+    purchase, buyer = purchase_in("cny"), Buyer()
     buyer.open(purchase.checkout_url)
     buyer.submit(purchase.checkout_url, method=method)
     wallet = buyer.redirect
@@ -75,24 +75,24 @@ def test_a_wallet_that_settles_later(
     assert total(purchase) == 0
     scheduled_actions.settle_pending(timezone.now())
     for event in events():
-        tell(event)
+        process_event(event)
 
     purchase.refresh_from_db()
     assert (purchase.status, total(purchase)) == ("paid", 100)
 
 
 @pytest.mark.parametrize(("arrives", "status", "credits"), [(True, "paid", 100), (False, "failed", 0)])
-def test_a_bank_transfer_arrives_or_does_not(
-    order_in: Callable[[str], Purchase],
+def test_a_bank_transfer_is_credited_when_it_arrives_and_fails_when_it_does_not(
+    purchase_in: Callable[[str], Purchase],
     events: Callable[..., Any],
-    tell: Callable[..., StripeEvent],
+    process_event: Callable[..., StripeEvent],
     buyer_user: User,
     signed_in: Callable[[User], Client],
     arrives: bool,
     status: str,
     credits: int,
 ) -> None:
-    purchase, buyer = order_in("usd"), Buyer()
+    purchase, buyer = purchase_in("usd"), Buyer()
     buyer.open(purchase.checkout_url)
     buyer.submit(purchase.checkout_url, method="customer_balance")
     page = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/return/").content.decode()
@@ -101,19 +101,19 @@ def test_a_bank_transfer_arrives_or_does_not(
 
     scheduled_actions.settle_pending(timezone.now(), succeeded=arrives)
     for event in events():
-        tell(event)
+        process_event(event)
 
     purchase.refresh_from_db()
     assert (purchase.status, total(purchase)) == (status, credits)
     assert Mail.objects.filter(template="payment_failed").count() == (0 if arrives else 1)
-    after = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
-    assert ("Paid" in after) == arrives
+    page = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
+    assert ("Paid" in page) == arrives
 
 
-def test_bank_transfers_are_not_offered_in_a_currency_that_has_none(
-    order_in: Callable[[str], Purchase],
+def test_bank_transfers_are_offered_only_in_currencies_that_have_them(
+    purchase_in: Callable[[str], Purchase],
 ) -> None:
     buyer = Buyer()
-    buyer.open(order_in("cny").checkout_url)
+    buyer.open(purchase_in("cny").checkout_url)
 
     assert "Alipay" in buyer.text and "Bank transfer" not in buyer.text

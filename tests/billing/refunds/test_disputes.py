@@ -1,4 +1,4 @@
-"""Payments that banks pull back."""
+"""Disputes take back the credits of their payment, and restore them when they are won."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -30,14 +30,14 @@ def dispute_of(purchase: Purchase, status: str) -> dict[str, Any]:
 
 
 @pytest.mark.fault("P13")
-def test_a_dispute_freezes_what_is_unspent_and_books_the_rest_as_debt(
-    paid: Callable[..., Purchase], account: Account, balance: Callable[[], Decimal]
+def test_a_dispute_takes_back_unspent_credits_and_records_the_rest_as_debt(
+    paid_purchase: Callable[..., Purchase], account: Account, balance: Callable[[], Decimal]
 ) -> None:
-    purchase = paid()
+    purchase = paid_purchase()
     now = timezone.now()
-    everything = balance()
-    order = ledger.ChargeRequest(account_id=account.pk, credits=everything - 30, key="u", service="gpt-4o")
-    ledger.charge(order, now)
+    total = balance()
+    charge = ledger.ChargeRequest(account_id=account.pk, credits=total - 30, key="u", service="gpt-4o")
+    ledger.charge(charge, now)
 
     disputes.apply_stripe_dispute(dispute_of(purchase, "needs_response"), now)
 
@@ -47,9 +47,9 @@ def test_a_dispute_freezes_what_is_unspent_and_books_the_rest_as_debt(
 
 @pytest.mark.fault("P14")
 def test_a_won_dispute_restores_exactly_once(
-    paid: Callable[..., Purchase], balance: Callable[[], Decimal]
+    paid_purchase: Callable[..., Purchase], balance: Callable[[], Decimal]
 ) -> None:
-    purchase = paid()
+    purchase = paid_purchase()
     full = balance()
 
     for status in ("needs_response", "under_review", "won", "won", "needs_response"):
@@ -60,10 +60,10 @@ def test_a_won_dispute_restores_exactly_once(
 
 
 @pytest.mark.fault("P14")
-def test_a_dispute_and_a_refund_of_one_purchase_take_it_back_once(
-    paid: Callable[..., Purchase], account: Account, balance: Callable[[], Decimal]
+def test_a_dispute_and_a_refund_of_one_purchase_take_its_credits_back_once(
+    paid_purchase: Callable[..., Purchase], account: Account, balance: Callable[[], Decimal]
 ) -> None:
-    purchase = paid()
+    purchase = paid_purchase()
     full = balance()
     refund = {"id": "re_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     refund |= {"status": "succeeded", "metadata": {}}
@@ -78,15 +78,15 @@ def test_a_dispute_and_a_refund_of_one_purchase_take_it_back_once(
 
 @pytest.mark.fault("P6")
 @pytest.mark.parametrize("end", ["won", "lost"])
-def test_every_order_of_its_news_ends_in_the_same_state(
-    paid: Callable[..., Purchase], account: Account, balance: Callable[[], Decimal], end: str
+def test_events_in_any_order_end_in_the_same_state(
+    paid_purchase: Callable[..., Purchase], account: Account, balance: Callable[[], Decimal], end: str
 ) -> None:
     outcomes = set()
     before = balance()
-    for number, order in enumerate(permutations(("needs_response", "under_review", end))):
-        purchase = paid(key=f"order-{number}")
+    for number, statuses in enumerate(permutations(("needs_response", "under_review", end))):
+        purchase = paid_purchase(key=f"purchase-{number}")
         start = balance()
-        for status in order:
+        for status in statuses:
             facts = dispute_of(purchase, status) | {"id": f"dp_{number}"}
             disputes.apply_stripe_dispute(facts, timezone.now())
         outcomes.add((Dispute.objects.get(stripe_dispute_id=f"dp_{number}").status, balance() - start))
@@ -95,8 +95,10 @@ def test_every_order_of_its_news_ends_in_the_same_state(
     assert balance() == before + (0 if end == "lost" else 6 * purchase.credits)
 
 
-def test_an_inquiry_takes_nothing(paid: Callable[..., Purchase], balance: Callable[[], Decimal]) -> None:
-    purchase = paid()
+def test_an_inquiry_takes_no_credits(
+    paid_purchase: Callable[..., Purchase], balance: Callable[[], Decimal]
+) -> None:
+    purchase = paid_purchase()
     full = balance()
 
     disputes.apply_stripe_dispute(dispute_of(purchase, "warning_needs_response"), timezone.now())
@@ -106,17 +108,19 @@ def test_an_inquiry_takes_nothing(paid: Callable[..., Purchase], balance: Callab
 
 
 @pytest.mark.fault("P10", "P13")
-def test_a_dispute_of_a_payment_being_checked_takes_its_credits_when_staff_release_it(
-    order: Callable[..., Purchase], balance: Callable[[], Decimal]
+def test_a_dispute_of_a_quarantined_payment_takes_its_credits_when_staff_release_it(
+    new_purchase: Callable[..., Purchase], balance: Callable[[], Decimal]
 ) -> None:
-    purchase, before, now = order(), balance(), timezone.now()
-    less = fulfilment.Payment(amount=purchase.amount - 1, currency=purchase.currency, payment_id="pi_checked")
-    checked = fulfilment.record_payment(purchase.pk, less, now)
-    disputes.apply_stripe_dispute(dispute_of(checked, "needs_response"), now)
+    purchase, before, now = new_purchase(), balance(), timezone.now()
+    payment = fulfilment.Payment(
+        amount=purchase.amount - 1, currency=purchase.currency, payment_id="pi_checked"
+    )
+    quarantined = fulfilment.record_payment(purchase.pk, payment, now)
+    disputes.apply_stripe_dispute(dispute_of(quarantined, "needs_response"), now)
     assert balance() == before
 
-    fulfilment.credit_quarantined(checked, actor="staff", now=now)
-    assert balance() == before, "credited as ordered, and taken back with the money"
+    fulfilment.credit_quarantined(quarantined, actor="staff", now=now)
+    assert balance() == before, "credited, and taken back for the dispute"
 
-    disputes.apply_stripe_dispute(dispute_of(checked, "won"), now)
+    disputes.apply_stripe_dispute(dispute_of(quarantined, "won"), now)
     assert balance() == before + purchase.credits

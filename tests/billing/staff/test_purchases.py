@@ -18,17 +18,17 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def desk(stripe_world: Any, staff: User, signed_in: Callable[[User], Client]) -> Client:
+def desk(stripe_api: Any, staff: User, signed_in: Callable[[User], Client]) -> Client:
     return signed_in(staff)
 
 
 @pytest.fixture
-def asked(paid: Callable[..., Purchase]) -> Refund:
+def asked(paid_purchase: Callable[..., Purchase]) -> Refund:
     row = Catalogue.objects.get()
     row.policies["refund_window_days"] = 30
     row.save(update_fields=["policies"])
     catalogue_cache.changed()
-    return requests.create(purchase=paid(), user=None, message="too many", now=timezone.now())
+    return requests.create(purchase=paid_purchase(), user=None, message="too many", now=timezone.now())
 
 
 @pytest.mark.requirement("APIN-10", "CORE-07")
@@ -52,7 +52,7 @@ def test_staff_refuse_a_refund(desk: Client, asked: Refund) -> None:
 
 @pytest.mark.fault("Z6")
 def test_staff_without_the_permission_decide_nothing(
-    stripe_world: Any, asked: Refund, bob: User, signed_in: Callable[[User], Client]
+    stripe_api: Any, asked: Refund, bob: User, signed_in: Callable[[User], Client]
 ) -> None:
     User.objects.filter(pk=bob.pk).update(is_staff=True)
     for verb in ("get", "post"):
@@ -64,16 +64,16 @@ def test_staff_without_the_permission_decide_nothing(
 
 def test_staff_release_a_payment_that_waits(
     desk: Client,
-    order: Callable[..., Purchase],
+    new_purchase: Callable[..., Purchase],
     pay: Callable[..., Any],
     events: Callable[..., Any],
-    tell: Callable[..., StripeEvent],
+    process_event: Callable[..., StripeEvent],
 ) -> None:
-    purchase = order()
+    purchase = new_purchase()
     pay(purchase)
     [event] = events("checkout.session.completed")
     event["data"]["object"]["amount_total"] += 1
-    tell(event)
+    process_event(event)
 
     desk.post(f"/admin/billing/purchase/{purchase.pk}/release/", {"reason": "a cent of rounding"})
 
@@ -92,11 +92,11 @@ def test_staff_put_an_account_on_a_legacy_plan(desk: Client, account: Account) -
 
 
 def test_staff_try_an_event_again(
-    desk: Client, order: Callable[..., Purchase], pay: Callable[..., Any], events: Callable[..., Any]
+    desk: Client, new_purchase: Callable[..., Purchase], pay: Callable[..., Any], events: Callable[..., Any]
 ) -> None:
     from billing.webhooks import events as stripe_events
 
-    pay(order())
+    pay(new_purchase())
     [event] = events("checkout.session.completed")
     row = stripe_events.store(event, timezone.now(), source="webhook")
     StripeEvent.objects.update(state="quarantined", trouble="a bug of yesterday")
@@ -110,15 +110,15 @@ def test_staff_try_an_event_again(
 @pytest.mark.fault("P7")
 def test_reconciliation_mends_what_no_webhook_brought_and_shows_both_books(
     desk: Client,
-    order: Callable[..., Purchase],
+    new_purchase: Callable[..., Purchase],
     pay: Callable[..., Any],
-    stripe_world: Any,
+    stripe_api: Any,
     balance: Callable[[], Any],
 ) -> None:
     before = balance()
-    purchase = order()
+    purchase = new_purchase()
     pay(purchase)
-    stripe_world.payment_intents.list({})
+    stripe_api.payment_intents.list({})
 
     report = reconciliation.run(timezone.now())
     assert report is not None and report.events > 0
@@ -127,7 +127,7 @@ def test_reconciliation_mends_what_no_webhook_brought_and_shows_both_books(
     assert balance() == before + purchase.credits
     assert report.totals["usd"]["stripe_paid"] == report.totals["usd"]["our_paid"] == purchase.amount
     assert report.findings == []
-    stripe_world.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": 100})
+    stripe_api.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": 100})
     again = reconciliation.run(timezone.now())
     assert again is not None
     assert again.totals["usd"]["stripe_refunded"] == again.totals["usd"]["our_refunded"] == 100
@@ -139,8 +139,8 @@ def test_reconciliation_mends_what_no_webhook_brought_and_shows_both_books(
     assert Reconciliation.objects.count() == 4
 
 
-def test_every_list_and_sheet_opens(desk: Client, paid: Callable[..., Purchase]) -> None:
-    purchase = paid()
+def test_every_list_and_sheet_opens(desk: Client, paid_purchase: Callable[..., Purchase]) -> None:
+    purchase = paid_purchase()
     facts = {"id": "dp_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     dispute = disputes.apply_stripe_dispute(
         facts | {"currency": "usd", "status": "needs_response"}, timezone.now()

@@ -40,9 +40,9 @@ def use(account: Account) -> Callable[[Decimal], None]:
 
 
 def test_a_pack_is_owed_until_it_is_used(
-    paid: Callable[..., Purchase], use: Callable[[Decimal], None]
+    paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
 ) -> None:
-    purchase = paid()
+    purchase = paid_purchase()
     assert figures() == {
         "sold": purchase.amount,
         "earned": 0,
@@ -57,8 +57,10 @@ def test_a_pack_is_owed_until_it_is_used(
     assert figures()["earned"] == purchase.amount // 4
 
 
-def test_fractions_are_never_lost(paid: Callable[..., Purchase], use: Callable[[Decimal], None]) -> None:
-    purchase = paid()
+def test_fractions_are_never_lost(
+    paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
+) -> None:
+    purchase = paid_purchase()
     for _ in range(3):
         use(Decimal("0.333333"))
     before = figures()
@@ -70,9 +72,9 @@ def test_fractions_are_never_lost(paid: Callable[..., Purchase], use: Callable[[
 
 
 def test_refunds_and_lost_disputes_leave_the_rest_adding_up(
-    paid: Callable[..., Purchase], use: Callable[[Decimal], None]
+    paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
 ) -> None:
-    first, second = paid(), paid(key="second")
+    first, second = paid_purchase(), paid_purchase(key="second")
     use(first.credits / 2)
     facts: dict[str, Any] = {
         "id": "re_1",

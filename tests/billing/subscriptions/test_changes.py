@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def subscribe(stripe_world: Any, account: Account, alice: User) -> Callable[..., Subscription]:
+def subscribe(stripe_api: Any, account: Account, alice: User) -> Callable[..., Subscription]:
     """Order a plan, pay it, come back."""
 
     def to(plan: str = "starter", interval: str = "month", confirm: bool = False) -> Subscription:
@@ -48,11 +48,13 @@ def subscribe(stripe_world: Any, account: Account, alice: User) -> Callable[...,
 
 
 @pytest.fixture
-def arrive(events: Callable[..., Any], tell: Callable[..., StripeEvent]) -> Callable[[], list[StripeEvent]]:
+def arrive(
+    events: Callable[..., Any], process_event: Callable[..., StripeEvent]
+) -> Callable[[], list[StripeEvent]]:
     """Let everything that Stripe has to tell arrive, oldest first."""
 
     def all_of_it() -> list[StripeEvent]:
-        return [tell(event) for event in events()]
+        return [process_event(event) for event in events()]
 
     return all_of_it
 
@@ -88,7 +90,7 @@ def test_subscribing_gives_the_plans_credits_at_once_and_a_purchase_with_an_invo
 def test_every_order_of_the_events_ends_in_the_same_state(
     subscribe: Callable[..., Subscription],
     events: Callable[..., Any],
-    tell: Callable[..., StripeEvent],
+    process_event: Callable[..., StripeEvent],
     account: Account,
 ) -> None:
     subscribe("starter")
@@ -102,7 +104,7 @@ def test_every_order_of_the_events_ends_in_the_same_state(
     assert len(told) >= 4
     for turn, order in enumerate((told, told[::-1], told[1:] + told[:1], told[2:] + told[:2])):
         for event in order:
-            assert tell({**event, "id": f"{event['id']}_{turn}"}).state in {"done", "ignored"}
+            assert process_event({**event, "id": f"{event['id']}_{turn}"}).state in {"done", "ignored"}
         row = Subscription.objects.get(account=account)
         assert (row.plan, row.state) == ("starter", "active")
         assert Purchase.objects.get().status == "paid"
@@ -177,18 +179,18 @@ def test_a_stale_confirmation_is_refused(subscribe: Callable[..., Subscription],
 @pytest.mark.requirement("RECR-03", "RECR-08")
 def test_cancelling_is_taken_back_or_falls_to_the_free_plan_and_bought_credits_stay(
     subscribe: Callable[..., Subscription],
-    paid: Callable[..., Purchase],
+    paid_purchase: Callable[..., Purchase],
     account: Account,
-    stripe_world: Any,
+    stripe_api: Any,
     arrive: Callable[[], Any],
 ) -> None:
     row = subscribe("starter")
-    bought = paid()
+    bought = paid_purchase()
     assert changes.cancel(account, timezone.now()).cancel_at_period_end
     assert not changes.resume(account, timezone.now()).cancel_at_period_end
     changes.cancel(account, timezone.now())
 
-    stripe_world.subscriptions.cancel(row.stripe_subscription_id)
+    stripe_api.subscriptions.cancel(row.stripe_subscription_id)
     arrive()
 
     after = Subscription.objects.get(account=account)
@@ -230,7 +232,7 @@ def test_a_legacy_plan_is_kept_gives_by_itself_and_is_left_for_good_after_a_warn
 
 @pytest.mark.requirement("REFLY-09")
 def test_the_page_leaves_a_legacy_plan_only_for_who_says_to_understand(
-    stripe_world: Any, account: Account, alice: User, signed_in: Callable[[User], Client]
+    stripe_api: Any, account: Account, alice: User, signed_in: Callable[[User], Client]
 ) -> None:
     lifecycle.assign_plan(account=account, plan_key="plus", actor="staff", now=timezone.now())
     browser = signed_in(alice)
@@ -246,17 +248,17 @@ def test_the_page_leaves_a_legacy_plan_only_for_who_says_to_understand(
 
 @pytest.mark.requirement("REFLY-09")
 def test_a_webhook_cannot_enter_a_legacy_plan_either(
-    stripe_world: Any,
+    stripe_api: Any,
     account: Account,
     events: Callable[..., Any],
-    tell: Callable[..., StripeEvent],
+    process_event: Callable[..., StripeEvent],
 ) -> None:
     from billing.subscriptions import stripe_sync
 
     price = stripe_sync.ensure_price(plan_key="pro", interval="month", currency="usd", amount=1000)
     customer = cards.ensure_customer(account)
-    card = stripe_world.payment_methods.attach("pm_card_visa", {"customer": customer})
-    stripe_world.subscriptions.create(
+    card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
+    stripe_api.subscriptions.create(
         {
             "customer": customer,
             "items": [{"price": price}],
@@ -265,7 +267,7 @@ def test_a_webhook_cannot_enter_a_legacy_plan_either(
         }
     )
 
-    states = [tell(event).state for event in events("customer.subscription.created", "invoice.paid")]
+    states = [process_event(event).state for event in events("customer.subscription.created", "invoice.paid")]
 
     assert "quarantined" in states
     assert Subscription.objects.get(account=account).plan == "free-trial"
@@ -282,7 +284,7 @@ def test_an_overdue_plan_stops_its_credits_until_it_is_paid(
     subscribe: Callable[..., Subscription],
     account: Account,
     monkeypatch: pytest.MonkeyPatch,
-    stripe_world: Any,
+    stripe_api: Any,
 ) -> None:
     from billing import stripe_gateway
     from billing.subscriptions import stripe_sync

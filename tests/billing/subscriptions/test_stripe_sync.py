@@ -33,7 +33,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture
 def month(
-    clock: time_machine.Traveller, events: Callable[..., Any], tell: Callable[..., StripeEvent]
+    clock: time_machine.Traveller, events: Callable[..., Any], process_event: Callable[..., StripeEvent]
 ) -> Callable[..., None]:
     """Let time pass at Stripe and here, and everything that it has to tell arrive."""
 
@@ -42,13 +42,13 @@ def month(
         scheduled_actions.run_due(timezone.now())
         plan_terms.forget_all()
         for event in events():
-            tell(event)
+            process_event(event)
 
     return pass_by
 
 
 @pytest.fixture
-def starter(clock: time_machine.Traveller, stripe_world: Any, account: Account, alice: User) -> Subscription:
+def starter(clock: time_machine.Traveller, stripe_api: Any, account: Account, alice: User) -> Subscription:
     """Alice subscribed to Starter on 31 October."""
     return _subscribe(account, alice, "month")
 
@@ -95,7 +95,7 @@ def test_each_paid_month_renews_the_plans_credits_and_what_was_unused_is_gone(
 @pytest.mark.requirement("RECR-02")
 def test_a_yearly_plan_gives_its_credits_each_month(
     clock: time_machine.Traveller,
-    stripe_world: Any,
+    stripe_api: Any,
     account: Account,
     alice: User,
     month: Callable[..., None],
@@ -108,13 +108,13 @@ def test_a_yearly_plan_gives_its_credits_each_month(
 
 
 def test_an_unpaid_renewal_stops_the_credits_and_paying_brings_them_back(
-    starter: Subscription, account: Account, month: Callable[..., None], stripe_world: Any
+    starter: Subscription, account: Account, month: Callable[..., None], stripe_api: Any
 ) -> None:
     month(hours=1)
     customer = cards.ensure_customer(account)
-    failing = stripe_world.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
-    stripe_world.customers.update(customer, {"invoice_settings": {"default_payment_method": failing.id}})
-    stripe_world.subscriptions.update(starter.stripe_subscription_id, {"default_payment_method": failing.id})
+    failing = stripe_api.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
+    stripe_api.customers.update(customer, {"invoice_settings": {"default_payment_method": failing.id}})
+    stripe_api.subscriptions.update(starter.stripe_subscription_id, {"default_payment_method": failing.id})
 
     month(days=31)
 
@@ -309,11 +309,11 @@ def test_credits_that_are_not_carried_over_count_as_returned(
 
 @pytest.mark.fault("P22")
 def test_a_price_changed_at_stripe_within_the_period_gives_credits_for_the_rest_of_it(
-    starter: Subscription, account: Account, month: Callable[..., None], stripe_world: Any
+    starter: Subscription, account: Account, month: Callable[..., None], stripe_api: Any
 ) -> None:
     month(days=15)
     price = stripe_sync.ensure_price(plan_key="creator", interval="month", currency="usd", amount=1990)
-    stripe_world.subscriptions.update(
+    stripe_api.subscriptions.update(
         starter.stripe_subscription_id,
         {
             "items": [{"id": starter.stripe_item_id, "price": price}],

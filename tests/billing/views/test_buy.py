@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def browser(stripe_world: Any, alice: User, signed_in: Callable[[User], Client]) -> Client:
+def browser(stripe_api: Any, alice: User, signed_in: Callable[[User], Client]) -> Client:
     return signed_in(alice)
 
 
@@ -143,7 +143,7 @@ def test_a_wrong_order_is_refused_and_says_why(browser: Client, wrong: dict[str,
 
 @pytest.mark.fault("Z4")
 def test_a_plain_member_cannot_buy(
-    stripe_world: Any, team: Account, bob: User, signed_in: Callable[[User], Client]
+    stripe_api: Any, team: Account, bob: User, signed_in: Callable[[User], Client]
 ) -> None:
     browser = signed_in(bob)
     session = browser.session
@@ -170,8 +170,8 @@ def test_the_purchases_of_others_are_404_on_every_page(
         assert stranger.post(f"/billing/purchases/{purchase.public_id}/{tail}").status_code == 404, tail
 
 
-def test_every_billing_page_opens(browser: Client, paid: Callable[..., Purchase]) -> None:
-    purchase = paid()
+def test_every_billing_page_opens(browser: Client, paid_purchase: Callable[..., Purchase]) -> None:
+    purchase = paid_purchase()
     base = f"/billing/purchases/{purchase.public_id}"
     pages = [
         "/billing/",

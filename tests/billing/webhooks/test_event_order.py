@@ -1,8 +1,9 @@
-"""Events in every order: all permutations of five, with repetitions, end in the same state."""
+"""Events and responses in any order, with repetitions, end in the same state."""
 
 import itertools
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Subscription
+from billing.payments import cards
 from billing.purchases import checkout, create
+from billing.subscriptions import stripe_sync
 from billing.webhooks import events as stripe_events
 from billing.webhooks import handlers
+from tests.billing import stripe_sandbox
 from tests.billing.ledger.state import broken
 from tests.sandbox.conftest import Buyer
 
@@ -23,38 +27,35 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def every_order(account: Account, monkeypatch: pytest.MonkeyPatch) -> Callable[..., set[Any]]:
-    """Let events arrive in every order, some twice, each time from the present state; all final states."""
-    answers: dict[str, Any] = {}
+    """Apply events in every order, one of them twice, each time to the same state; the final states."""
+    responses: dict[str, Any] = {}
 
-    def remembered(question: Callable[[Any], Any]) -> Any:
-        """What Stripe says stands still meanwhile, so each question is put to it once."""
-        said = (
-            repr([cell.cell_contents for cell in question.__closure__ or ()])
-            + question.__code__.co_code.hex()
-        )
-        if said not in answers:
-            answers[said] = question(stripe_gateway._client("", "").v1)
-        return answers[said]
+    def cached_request(send: Callable[[Any], Any]) -> Any:
+        """Stripe's state does not change in between, so each request is sent once."""
+        key = repr([cell.cell_contents for cell in send.__closure__ or ()]) + send.__code__.co_code.hex()
+        if key not in responses:
+            responses[key] = send(stripe_sandbox.api())
+        return responses[key]
 
-    def all_of(told: list[dict[str, Any]], state: Callable[[], Any]) -> set[Any]:
-        monkeypatch.setattr(stripe_gateway, "_request", remembered)
+    def apply_all(received: list[dict[str, Any]], state: Callable[[], Any]) -> set[Any]:
+        monkeypatch.setattr(stripe_gateway, "_request", cached_request)
         outcomes = set()
-        for turn, order in enumerate(itertools.permutations(told)):
-            repeated = order[turn % len(order)]
+        for number, order in enumerate(itertools.permutations(received)):
+            repeated = order[number % len(order)]
             with transaction.atomic():
                 for event in [*order[:3], repeated, *order[3:]]:
-                    row = stripe_events.store(event, timezone.now(), source="webhook")
-                    row = stripe_events.process(row.pk, timezone.now())
-                    assert row.state in {"done", "ignored"}, row.trouble
-                assert turn % 12 or broken([account.pk]) == []
+                    stored = stripe_events.store(event, timezone.now(), source="webhook")
+                    stored = stripe_events.process(stored.pk, timezone.now())
+                    assert stored.state in {"done", "ignored"}, stored.trouble
+                assert number % 12 or broken([account.pk]) == []
                 outcomes.add(json.dumps(state(), default=str))
                 transaction.set_rollback(True)
         return outcomes
 
-    return all_of
+    return apply_all
 
 
-def purchases_as_they_are(account: Account) -> list[Any]:
+def purchases_of(account: Account) -> list[Any]:
     return list(
         Purchase.objects.filter(account=account)
         .order_by("created_at")
@@ -63,47 +64,47 @@ def purchases_as_they_are(account: Account) -> list[Any]:
 
 
 @pytest.mark.fault("P6", "P12", "P20")
-def test_the_five_events_of_a_pack_that_was_bought_and_whose_refund_failed(
-    order: Callable[..., Purchase],
+def test_the_five_events_of_a_pack_with_a_failed_refund(
+    new_purchase: Callable[..., Purchase],
     pay: Callable[..., Any],
-    stripe_world: Any,
+    stripe_api: Any,
     events: Callable[..., Any],
     every_order: Callable[..., set[Any]],
     account: Account,
 ) -> None:
-    purchase = order()
+    purchase = new_purchase()
     pay(purchase, "4000 0000 0000 5126")  # pays, and its refunds fail
-    [payment] = stripe_world.payment_intents.list({}).data
-    refund = stripe_world.refunds.create({"payment_intent": payment.id, "amount": purchase.amount // 2})
-    told = events(
+    [payment] = stripe_api.payment_intents.list({}).data
+    refund = stripe_api.refunds.create({"payment_intent": payment.id, "amount": purchase.amount // 2})
+    received = events(
         "payment_intent.succeeded", "checkout.session.completed", "refund.created", "charge.refunded"
     )
     failed = {**stripe_gateway.to_plain(refund), "status": "failed", "failure_reason": "lost_or_stolen_card"}
-    told.append({**told[-1], "id": "evt_failed", "type": "refund.failed", "data": {"object": failed}})
-    assert len(told) == 5
+    received.append({**received[-1], "id": "evt_failed", "type": "refund.failed", "data": {"object": failed}})
+    assert len(received) == 5
 
     def state() -> Any:
         balance = ledger.balance(account.pk, timezone.now())
-        kept = [(one.status, one.amount) for one in Purchase.objects.get().refunds.all()]
-        mails = Mail.objects.filter(template="receipt").count()
-        return [purchases_as_they_are(account), str(balance.total), str(balance.debt), kept, mails]
+        refunds = [(refund.status, refund.amount) for refund in Purchase.objects.get().refunds.all()]
+        receipts = Mail.objects.filter(template="receipt").count()
+        return [purchases_of(account), str(balance.total), str(balance.debt), refunds, receipts]
 
-    [outcome] = every_order(told, state)
+    [outcome] = every_order(received, state)
 
-    [[row], _total, debt, refunds, mails] = json.loads(outcome)
-    assert (row["status"], row["refunded"], debt, mails) == ("paid", 0, "0.000000", 1)
+    [[bought], _total, debt, refunds, receipts] = json.loads(outcome)
+    assert (bought["status"], bought["refunded"], debt, receipts) == ("paid", 0, "0.000000", 1)
     assert refunds == [["failed", purchase.amount // 2]]
 
 
 @pytest.mark.fault("P6", "P4")
 def test_the_five_events_of_a_new_subscription(
-    stripe_world: Any,
+    stripe_api: Any,
     account: Account,
     alice: User,
     events: Callable[..., Any],
     every_order: Callable[..., set[Any]],
 ) -> None:
-    order = create.plan_purchase(
+    purchase = create.plan_purchase(
         account=account,
         buyer=alice,
         origin="page",
@@ -114,24 +115,74 @@ def test_the_five_events_of_a_new_subscription(
         key="plan",
         now=timezone.now(),
     )
-    Buyer().pay(checkout.open_page(order, timezone.now()))
-    found = {event["type"]: event for event in events() if handlers.handler_of(event["type"])}
-    created = found["customer.subscription.created"]
+    Buyer().pay(checkout.open_page(purchase, timezone.now()))
+    by_type = {event["type"]: event for event in events() if handlers.handler_of(event["type"])}
+    created = by_type["customer.subscription.created"]
     updated = {**created, "id": "evt_updated", "type": "customer.subscription.updated"}
-    kinds = ("checkout.session.completed", "invoice.paid", "payment_intent.succeeded")
-    told = [created, updated, *(found[kind] for kind in kinds)]
+    types = ("checkout.session.completed", "invoice.paid", "payment_intent.succeeded")
+    received = [created, updated, *(by_type[type] for type in types)]
 
     def state() -> Any:
-        row = Subscription.objects.get(account=account)
+        subscription = Subscription.objects.get(account=account)
         grants = Grant.objects.filter(account_id=account.pk).order_by("kind", "label")
         return [
-            [row.plan, row.state, row.paid_until, row.stripe_subscription_id],
-            purchases_as_they_are(account),
+            [
+                subscription.plan,
+                subscription.state,
+                subscription.paid_until,
+                subscription.stripe_subscription_id,
+            ],
+            purchases_of(account),
             [(grant.kind, grant.label, grant.remaining) for grant in grants],
             Mail.objects.filter(template="receipt").count(),
         ]
 
-    [outcome] = every_order(told, state)
+    [outcome] = every_order(received, state)
 
-    [[plan, status, *_], [row], _grants, mails] = json.loads(outcome)
-    assert (plan, status, row["status"], mails) == ("starter", "active", "paid", 1)
+    [[plan, state_of_plan, *_], [bought], _grants, receipts] = json.loads(outcome)
+    assert (plan, state_of_plan, bought["status"], receipts) == ("starter", "active", "paid", 1)
+
+
+@pytest.mark.fault("P6")
+def test_a_response_older_than_the_stored_subscription_is_requested_again(
+    account: Account, stripe_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = stripe_sync.ensure_price(plan_key="starter", interval="month", currency="usd", amount=990)
+    customer = cards.ensure_customer(account)
+    card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
+    subscription_id = stripe_api.subscriptions.create(
+        {
+            "customer": customer,
+            "items": [{"price": price}],
+            "default_payment_method": card.id,
+            "metadata": {"account": account.public_id},
+        }
+    ).id
+    stripe_sync.synchronize(subscription_id, timezone.now())
+    retrieve = stripe_gateway.retrieve_subscription
+    statuses: list[str] = []
+
+    def retrieve_slowly(subscription_id: str) -> Any:
+        """Before the first response arrives, the plan is cancelled and the cancellation is applied."""
+        response = retrieve(subscription_id)
+        statuses.append(response["status"])
+        if len(statuses) == 1:
+            stripe_api.subscriptions.cancel(subscription_id)
+            stripe_sync.apply_snapshot(retrieve(subscription_id), timezone.now())
+        return response
+
+    monkeypatch.setattr(stripe_gateway, "retrieve_subscription", retrieve_slowly)
+    event = {"id": "evt_1", "type": "customer.subscription.updated", "created": 1}
+    stored = stripe_events.store(
+        {**event, "data": {"object": {"id": subscription_id}}}, timezone.now(), source="webhook"
+    )
+
+    assert stripe_events.process(stored.pk, timezone.now()).state == "done"
+
+    assert statuses == ["active", "canceled"]
+    subscription = Subscription.objects.get(account=account)
+    assert (subscription.plan, subscription.stripe_subscription_id) == ("free-trial", None)
+    with pytest.raises(stripe_sync.StaleSnapshot):
+        stripe_sync.apply_snapshot(
+            retrieve(subscription_id), timezone.now() + timedelta(seconds=1), version=subscription.version
+        )
