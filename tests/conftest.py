@@ -1,6 +1,6 @@
-"""The cast and the stage: alice owns, bob is on her team, charlie must see nothing, staff run the house.
+"""Fixtures of the whole suite: alice owns a team, bob is a member of it, charlie is not, staff use the admin.
 
-Everybody has a personal account with the catalogue's free plan, as after a real sign-up.
+Every user has a personal account with the catalogue's free plan, as after a real sign-up.
 """
 
 import socket
@@ -36,7 +36,7 @@ hypothesis.settings.load_profile("refill")
 
 PASSWORD = "correct horse battery staple"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
-# Before every moment that a test may begin at, and after the dates of the catalogues' rates.
+# Before every moment at which a test may start, and after the dates of the catalogues' rates.
 CATALOGUE_LOADED_AT = datetime(2026, 6, 15, tzinfo=UTC)
 
 
@@ -65,25 +65,25 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Stop the suite's own PostgreSQL; one that somebody chose (REFILL_VAR, DATABASE_URL) is left running."""
+    """Stop the suite's own PostgreSQL; one selected by REFILL_VAR or DATABASE_URL is left running."""
     if getattr(settings, "DATABASE_IS_THE_SUITES_OWN", False):
         embedded_postgres.stop(settings.VAR_DIR / "postgres")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_network() -> Iterator[None]:
-    """A test that reaches for anything but this machine fails, and says where it wanted to go."""
+    """A test that connects to another machine fails, and the error names the address."""
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def guarded_connect(self: socket.socket, address: Any) -> None:
         if self.family != socket.AF_UNIX and not str(address[0]).startswith(LOOPBACK):
-            raise AssertionError(f"A test reached for the network: {address}")
+            raise AssertionError(f"A test connected to the network: {address}")
         connect(self, address)
 
     def guarded_look_up(host: Any, *arguments: Any, **options: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name and not str(name).startswith(LOOPBACK):
-            raise socket.gaierror(socket.EAI_NONAME, f"A test asked for the address of {name}")
+            raise socket.gaierror(socket.EAI_NONAME, f"A test looked up the address of {name}")
         return look_up(host, *arguments, **options)
 
     patch = pytest.MonkeyPatch()
@@ -107,8 +107,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 @pytest.fixture(scope="session", autouse=True)
 def ledger_can_be_emptied() -> Iterator[None]:
-    """After a test with real commits all tables are emptied. The database refuses that of the ledger's (L11),
-    so this emptying, and nothing else in the suite, switches its triggers off."""
+    """All tables are emptied after a test with real commits. Triggers of the ledger refuse that (L11); this
+    statement, and no other of the suite, disables them."""
     empty = DatabaseOperations.execute_sql_flush
 
     def without_triggers(self: DatabaseOperations, statements: list[str]) -> Any:
@@ -122,14 +122,14 @@ def ledger_can_be_emptied() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def clock_is_set_first(request: pytest.FixtureRequest) -> None:
-    """A test that sets the clock sets it before anything else is made, accounts included."""
+    """A test that sets the clock sets it before other fixtures create objects such as accounts."""
     for name in {"clock", "noon"} & set(request.fixturenames):
         request.getfixturevalue(name)
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
-    """What a process remembers of keys, and real commits to the cache, must not reach the next test."""
+def caches_are_cleared(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """Caches of the process, and real commits to the cache table, must not affect the next test."""
     yield
     api_keys._leases.clear()
     authentication._account_ids.clear()
@@ -151,12 +151,12 @@ def catalogue(db: None) -> None:
         changed = [table for table, count in _counts().items() if count != before[table]]
         _catalogue_rows[settings.CATALOGUE] = {table: _copied(table) for table in changed}
     else:
-        _put_back(_catalogue_rows[settings.CATALOGUE])
+        _restore(_catalogue_rows[settings.CATALOGUE])
         catalogue_cache.forget()
 
 
-# The rows that loading a catalogue makes, by table: loaded by the real command once in a run, then put back
-# as they were, which takes a tenth of the time and is needed by nearly every test.
+# The rows that loading a catalogue creates, by table: loaded once in a run by the real command, then restored
+# from this copy, which takes a tenth of the time.
 _catalogue_rows: dict[str, dict[str, bytes]] = {}
 
 
@@ -170,9 +170,9 @@ def _copied(table: str) -> bytes:
         return b"".join(rows)
 
 
-def _put_back(tables: dict[str, bytes]) -> None:
+def _restore(tables: dict[str, bytes]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        # The rows were right when they were copied; published cards accept none by the usual way.
+        # Triggers refuse new rates of a published card; the copied rows were validated when they were loaded.
         cursor.execute("set local session_replication_role = replica")
         for table, rows in tables.items():
             with cursor.copy(f'copy "{table}" from stdin') as copy:
@@ -181,7 +181,7 @@ def _put_back(tables: dict[str, bytes]) -> None:
 
 
 def person(name: str, **fields: Any) -> User:
-    """Somebody who has signed up: a user and a personal account."""
+    """A user who has signed up, with a personal account."""
     user = User.objects.create_user(f"{name}@example.org", PASSWORD, first_name=name.title(), **fields)
     registration.open_personal_account(user, timezone.now())
     return user
@@ -194,7 +194,7 @@ def alice(catalogue: None) -> User:
 
 @pytest.fixture
 def bob(catalogue: None) -> User:
-    """Bob has an account of his own, and is a member of alice's team where a test asks for `team`."""
+    """Bob has a personal account, and is a member of alice's team in tests that use `team`."""
     return person("bob")
 
 
@@ -210,7 +210,7 @@ def staff(catalogue: None) -> User:
 
 @pytest.fixture
 def account_of() -> Callable[[User], Account]:
-    """The personal account of somebody: `account_of(alice)`."""
+    """The personal account of a user: `account_of(alice)`."""
 
     def find(user: User) -> Account:
         return Account.objects.get(person=user)
@@ -220,7 +220,7 @@ def account_of() -> Callable[[User], Account]:
 
 @pytest.fixture
 def team(alice: User, bob: User) -> Account:
-    """A team that alice owns and bob is a plain member of."""
+    """A team with alice as owner and bob as member."""
     now = timezone.now()
     account = Account.objects.create(name="Wonderland", kind=Account.Kind.TEAM, created_at=now)
     for user, role in ((alice, Membership.Role.OWNER), (bob, Membership.Role.MEMBER)):
@@ -231,7 +231,7 @@ def team(alice: User, bob: User) -> Account:
 
 @pytest.fixture
 def signed_in() -> Callable[[User], Client]:
-    """A browser in which somebody has signed in: `signed_in(alice).get("/")`."""
+    """A client of a signed-in user: `signed_in(alice).get("/")`."""
 
     def client(user: User) -> Client:
         browser = Client()
@@ -242,7 +242,7 @@ def signed_in() -> Callable[[User], Client]:
 
 
 class Api:
-    """A program that speaks to the REST API with a key: `api.post("charges", {...}, key="order-1")`."""
+    """A client of the REST API with an API key: `api.post("charges", {...}, key="purchase-1")`."""
 
     def __init__(self, secret: str) -> None:
         self.secret = secret
@@ -281,14 +281,14 @@ ALL_SCOPES = ("read", "spend", "manage")
 
 @pytest.fixture
 def platform_api(catalogue: None) -> Api:
-    """The AI product's own backend: it acts on any account."""
+    """The AI product's backend with a platform key, which can act on any account."""
     issued = api_keys.issue(kind="platform", name="backend", scopes=ALL_SCOPES, now=timezone.now())
     return Api(issued.secret)
 
 
 @pytest.fixture
 def api_of() -> Callable[..., Api]:
-    """A member's own program: `api_of(alice)`, or `api_of(bob, account=team, scopes=["read"])`."""
+    """A client with an account key: `api_of(alice)`, or `api_of(bob, account=team, scopes=["read"])`."""
 
     def make(user: User, *, scopes: Any = ALL_SCOPES, account: Account | None = None) -> Api:
         owner = account or Account.objects.get(person=user)
@@ -307,13 +307,13 @@ def anonymous_api() -> Api:
 
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
-    """A clock that stands at noon of 20 November 2026, UTC, until a test moves it: `clock.shift(86_400)`."""
+    """Set the clock to noon of 20 November 2026, UTC; it stands still until `clock.shift(86_400)`."""
     with time_machine.travel(datetime(2026, 11, 20, 12, tzinfo=UTC), tick=False) as traveller:
         yield traveller
 
 
 @pytest.fixture
 def noon() -> Iterator[None]:
-    """Begin at noon of the run's date: for a test whose minutes must lie within one day and month."""
+    """Start at noon of the run's date, for a test that must not cross midnight."""
     with time_machine.travel(run_clock.parsed(run_clock.moment()).replace(hour=12, minute=0)):
         yield

@@ -1,7 +1,7 @@
-"""The settings of the test suite: the product's own, in a world of their own.
+"""Settings of the test suite: the product's settings, isolated from the developer's environment.
 
-Its data stands in `var/test` (or REFILL_VAR), so that tests never touch what `make run` keeps. DATABASE_URL
-is honoured, to run the suite on another PostgreSQL; no other variable of the developer's leaks in.
+Data is stored in `var/test` (or REFILL_VAR), so that tests never change the data of `make run`. DATABASE_URL
+selects another PostgreSQL; all other variables of the product are removed from the environment.
 """
 
 import os
@@ -22,17 +22,17 @@ for _name in _OURS.split():
 
 from config.settings import *  # noqa: E402, F403
 
-# Slow on purpose in the product, slow for nothing here.
+# The product's hasher is slow on purpose; tests do not need that.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# Tasks run where they are sent, after the commit that sends them, and their errors are seen.
+# Tasks run in the process that sends them, after the commit, and raise their errors there.
 # The real broker and a real worker are tested in tests/config/test_worker.py.
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT_OPTIONS = {}
 
-# Static files are served from where they lie, with nothing to collect first.
+# Static files are served from their source directories, without collectstatic.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -41,4 +41,4 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405
 
-DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - the threads of a test leave no connection behind
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - threads of a test keep no connections open

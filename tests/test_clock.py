@@ -1,4 +1,4 @@
-"""The clock of a run: every test begins at the same moment, and child processes follow it."""
+"""The clock of a run: every test starts at the same moment, and child processes use the same clock."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from tests import clock as run_clock
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_every_test_begins_at_the_moment_of_the_run(attempt: int) -> None:
+def test_every_test_starts_at_the_moment_of_the_run(attempt: int) -> None:
     moment = run_clock.parsed(run_clock.moment())
     assert timedelta(0) <= timezone.now() - moment < timedelta(seconds=60)
     with time_machine.travel(moment + timedelta(days=400)):
@@ -43,7 +43,7 @@ def test_the_clock_fixture_is_set_before_the_account_is_opened(
     assert Account.objects.filter(created_at__gt=timezone.now()).count() == 0
 
 
-def test_a_child_process_follows_the_clock_of_the_test() -> None:
+def test_a_child_process_uses_the_clock_of_the_test() -> None:
     code = "from tests import clock; clock.follow(); import time; print(time.time())"
     environment = os.environ | run_clock.environment()
     started = time.time()

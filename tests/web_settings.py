@@ -1,4 +1,4 @@
-"""The product's settings for a web server that a test starts: it follows the clock of the test."""
+"""Settings of a web server started by a test: the product's settings with the clock of the test."""
 
 from tests import clock
 

@@ -1,4 +1,4 @@
-"""What was sent, as a person reads it."""
+"""Read the e-mails that a test has sent."""
 
 import re
 
@@ -6,11 +6,11 @@ from django.core import mail
 
 
 def code_sent_to(address: str) -> str:
-    """The code in the newest mail to that address."""
+    """The code in the newest e-mail to that address."""
     newest = [message for message in mail.outbox if address in message.to][-1]
-    found = re.search(r"^ {4}(\d{6})$", newest.body, re.MULTILINE)
-    assert found, f"No code in:\n{newest.body}"
-    return found[1]
+    match = re.search(r"^ {4}(\d{6})$", newest.body, re.MULTILINE)
+    assert match, f"No code in:\n{newest.body}"
+    return match[1]
 
 
 def subjects_to(address: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One mailbox has one canonical form; what may be had once ever is had once."""
+"""One mailbox has one canonical form; a benefit that is given once is claimed once."""
 
 import threading
 
@@ -11,7 +11,7 @@ from accounts.models import VerifiedAddress
 
 
 @pytest.mark.parametrize(
-    ("spelling", "form"),
+    ("spelling", "canonical"),
     [
         ("Alice@Example.org", "alice@example.org"),
         ("alice+spam@example.org", "alice@example.org"),
@@ -22,8 +22,8 @@ from accounts.models import VerifiedAddress
         (" alice@example.org ", "alice@example.org"),
     ],
 )
-def test_spellings_of_one_mailbox_have_one_form(spelling, form):
-    assert addresses.canonical(spelling) == form
+def test_spellings_of_one_mailbox_have_one_form(spelling, canonical):
+    assert addresses.canonical(spelling) == canonical
 
 
 @pytest.mark.requirement("FLICK-03")
@@ -34,14 +34,14 @@ def test_an_address_claims_once_whatever_its_spelling(db):
     assert not addresses.claim_once("alice@gmail.com", "free quota", now)
 
 
-def test_each_purpose_is_claimed_by_itself(db):
+def test_each_purpose_is_claimed_separately(db):
     now = timezone.now()
     assert addresses.claim_once("alice@example.org", "free quota", now)
     assert addresses.claim_once("alice@example.org", "welcome gift", now)
 
 
 @pytest.mark.requirement("FLICK-03")
-def test_the_claim_outlives_the_user(alice):
+def test_the_claim_remains_when_the_user_is_deleted(alice):
     addresses.claim_once(alice.email, "free quota", timezone.now())
     alice.memberships.all().delete()
     alice.delete()
@@ -56,7 +56,7 @@ def test_no_address_can_be_read_or_recomputed_without_the_pepper(db, settings):
     assert addresses.claim_once("alice@example.org", "free quota", timezone.now())
 
 
-def test_a_claim_of_a_transaction_that_failed_is_free_again(db):
+def test_a_claim_is_rolled_back_with_its_transaction(db):
     with pytest.raises(RuntimeError), transaction.atomic():
         addresses.claim_once("alice@example.org", "free quota", timezone.now())
         raise RuntimeError
@@ -65,14 +65,14 @@ def test_a_claim_of_a_transaction_that_failed_is_free_again(db):
 
 @pytest.mark.requirement("FLICK-03")
 @pytest.mark.django_db(transaction=True)
-def test_of_many_claims_at_once_one_is_the_first():
+def test_of_many_concurrent_claims_one_is_the_first():
     start = threading.Barrier(8)
-    firsts = []
+    results = []
 
     def claim():
         try:
             start.wait(timeout=60)
-            firsts.append(addresses.claim_once("alice@example.org", "free quota", timezone.now()))
+            results.append(addresses.claim_once("alice@example.org", "free quota", timezone.now()))
         finally:
             connection.close()
 
@@ -81,4 +81,4 @@ def test_of_many_claims_at_once_one_is_the_first():
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
-    assert sorted(firsts) == [False] * 7 + [True]
+    assert sorted(results) == [False] * 7 + [True]

@@ -1,4 +1,4 @@
-"""What staff can see and do in the admin, and what nobody can."""
+"""What staff can see and do in the admin, and which changes are refused to every user."""
 
 import re
 
@@ -14,22 +14,22 @@ from tests.conftest import person
 
 
 @pytest.fixture
-def desk(staff, signed_in) -> Client:
-    """Staff with every permission, in front of the admin."""
+def admin_client(staff, signed_in) -> Client:
+    """A client of staff with every permission."""
     return signed_in(staff)
 
 
 @pytest.fixture
-def helper(catalogue, signed_in) -> Client:
-    """Staff who may change users and look at accounts, and no more."""
-    user = person("helper", is_staff=True)
+def support_client(catalogue, signed_in) -> Client:
+    """A client of staff who may only change users and view accounts."""
+    user = person("support", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(codename__in=["change_user", "view_user", "view_account", "view_apikey"])
     )
     return signed_in(user)
 
 
-def lists():
+def list_urls():
     return [
         f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         for model in admin.site._registry
@@ -37,71 +37,82 @@ def lists():
     ]
 
 
-@pytest.mark.parametrize("url", lists())
-def test_every_list_opens_and_can_be_searched(desk, alice, url):
-    assert desk.get(url).status_code == 200
-    assert desk.get(url, {"q": "alice"}).status_code in {200, 302}
+@pytest.mark.parametrize("url", list_urls())
+def test_every_list_can_be_opened_and_searched(admin_client, alice, url):
+    assert admin_client.get(url).status_code == 200
+    assert admin_client.get(url, {"q": "alice"}).status_code in {200, 302}
 
 
-def test_the_front_page_shows_the_side_bar_with_what_there_is(desk):
-    page = desk.get("/admin/").content.decode()
+def test_the_index_shows_the_side_bar_and_the_brand(admin_client):
+    page = admin_client.get("/admin/").content.decode()
     assert "API keys" in page
     assert "Refly" in page
 
 
 @pytest.mark.parametrize("term", ["alice@example.org", "public id", "our-17"])
-def test_an_account_is_found_by_address_public_id_and_external_id(desk, alice, charlie, account_of, term):
+def test_an_account_is_found_by_address_public_id_and_external_id(
+    admin_client, alice, charlie, account_of, term
+):
     account = account_of(alice)
     Account.objects.filter(pk=account.pk).update(external_id="our-17")
-    page = desk.get("/admin/accounts/account/", {"q": account.public_id if term == "public id" else term})
+    page = admin_client.get(
+        "/admin/accounts/account/", {"q": account.public_id if term == "public id" else term}
+    )
     assert account.public_id in page.content.decode()
     assert account_of(charlie).public_id not in page.content.decode()
 
 
-def test_an_account_shows_its_members_wallet_grants_and_entries(desk, alice, account_of):
-    page = desk.get(f"/admin/accounts/account/{account_of(alice).pk}/change/").content.decode()
+def test_an_account_shows_its_members_wallet_grants_and_entries(admin_client, alice, account_of):
+    page = admin_client.get(f"/admin/accounts/account/{account_of(alice).pk}/change/").content.decode()
     assert alice.email in page
-    for words in ("Wallet", "Newest grants", "Newest entries"):
-        assert words in page
+    for heading in ("Wallet", "Newest grants", "Newest entries"):
+        assert heading in page
 
 
 @pytest.mark.fault("L11")
 @pytest.mark.parametrize("table", ["wallet", "grant", "entry", "charge"])
-def test_nobody_adds_changes_or_deletes_in_the_ledger(desk, alice, account_of, table):
+def test_rows_of_the_ledger_cannot_be_added_changed_or_deleted(admin_client, alice, account_of, table):
     from django.apps import apps
 
     model = apps.get_model("billing", table)
     row = model.objects.first()
-    assert desk.get(f"/admin/billing/{table}/add/").status_code == 403
+    assert admin_client.get(f"/admin/billing/{table}/add/").status_code == 403
     if row is not None:
-        assert desk.post(f"/admin/billing/{table}/{row.pk}/change/", {"credits": "1"}).status_code == 403
-        assert desk.post(f"/admin/billing/{table}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
-    answer = desk.post(
+        assert (
+            admin_client.post(f"/admin/billing/{table}/{row.pk}/change/", {"credits": "1"}).status_code == 403
+        )
+        assert (
+            admin_client.post(f"/admin/billing/{table}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+        )
+    response = admin_client.post(
         f"/admin/billing/{table}/",
         {"action": "delete_selected", "_selected_action": str(row.pk if row else 1)},
     )
-    assert "delete_selected" not in answer.content.decode()
+    assert "delete_selected" not in response.content.decode()
     assert model.objects.first() == row
 
 
-def test_a_platform_key_is_shown_once_and_works(desk):
-    page = desk.post("/admin/accounts/apikey/add/", {"name": "Backend", "scopes": ["read", "spend"]})
+def test_a_platform_key_is_shown_once_and_works(admin_client):
+    page = admin_client.post("/admin/accounts/apikey/add/", {"name": "Backend", "scopes": ["read", "spend"]})
     secret = re.search(r"rk_platform_\w+", page.content.decode())[0]
     assert api_keys.verify(secret, timezone.now()).is_platform
     assert "no-store" in page.headers["Cache-Control"]
-    again = desk.get(f"/admin/accounts/apikey/{ApiKey.objects.get().pk}/change/").content.decode()
+    again = admin_client.get(f"/admin/accounts/apikey/{ApiKey.objects.get().pk}/change/").content.decode()
     assert secret not in again
-    assert secret not in desk.get("/admin/accounts/apikey/").content.decode()
+    assert secret not in admin_client.get("/admin/accounts/apikey/").content.decode()
 
 
-def test_a_platform_key_needs_the_permission(helper):
-    assert helper.get("/admin/accounts/apikey/add/").status_code == 403
-    assert helper.post("/admin/accounts/apikey/add/", {"name": "x", "scopes": ["read"]}).status_code == 403
+def test_a_platform_key_needs_the_permission(support_client):
+    assert support_client.get("/admin/accounts/apikey/add/").status_code == 403
+    assert (
+        support_client.post("/admin/accounts/apikey/add/", {"name": "x", "scopes": ["read"]}).status_code
+        == 403
+    )
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.fault("Z5")
-def test_staff_revoke_a_key_at_once(desk, alice, account_of):
+def test_staff_revoke_a_key_immediately(admin_client, alice, account_of):
     issued = api_keys.issue(
         kind="account",
         name="p",
@@ -111,15 +122,17 @@ def test_staff_revoke_a_key_at_once(desk, alice, account_of):
         now=timezone.now(),
     )
     api_keys.verify(issued.secret, timezone.now())
-    desk.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [str(issued.key.pk)]})
+    admin_client.post(
+        "/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [str(issued.key.pk)]}
+    )
     with pytest.raises(api_keys.UnknownKey):
         api_keys.verify(issued.secret, timezone.now())
 
 
 @pytest.mark.fault("Z6")
-def test_staff_who_are_not_superusers_cannot_make_themselves_one(helper):
-    user = User.objects.get(email="helper@example.org")
-    helper.post(
+def test_staff_who_are_not_superusers_cannot_make_themselves_one(support_client):
+    user = User.objects.get(email="support@example.org")
+    support_client.post(
         f"/admin/accounts/user/{user.pk}/change/",
         {
             "first_name": "H",
@@ -138,18 +151,18 @@ def test_staff_who_are_not_superusers_cannot_make_themselves_one(helper):
 
 
 @pytest.mark.fault("Z6")
-def test_staff_who_are_not_superusers_cannot_touch_one(helper, staff):
-    answer = helper.post(f"/admin/accounts/user/{staff.pk}/change/", {"first_name": "Taken"})
-    assert answer.status_code == 403
+def test_staff_who_are_not_superusers_cannot_change_one(support_client, staff):
+    response = support_client.post(f"/admin/accounts/user/{staff.pk}/change/", {"first_name": "Taken"})
+    assert response.status_code == 403
 
 
-def test_nobody_is_deleted_in_the_admin(desk, alice, account_of):
+def test_users_and_accounts_cannot_be_deleted_in_the_admin(admin_client, alice, account_of):
     for url in (f"user/{alice.pk}", f"account/{account_of(alice).pk}"):
-        assert desk.post(f"/admin/accounts/{url}/delete/", {"post": "yes"}).status_code == 403
+        assert admin_client.post(f"/admin/accounts/{url}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_a_user_opened_by_staff_has_an_account_and_no_password(desk):
-    desk.post(
+def test_a_user_created_by_staff_has_an_account_and_no_password(admin_client):
+    admin_client.post(
         "/admin/accounts/user/add/",
         {"email": "Erik@Example.org", "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"},
     )
@@ -158,17 +171,19 @@ def test_a_user_opened_by_staff_has_an_account_and_no_password(desk):
     assert Account.objects.get(person=user).memberships.get().role == "owner"
 
 
-def test_sessions_are_ended_by_staff(desk, alice, signed_in):
+def test_staff_can_end_sessions(admin_client, alice, signed_in):
     browser = signed_in(alice)
     assert browser.get("/settings/").status_code == 200
-    desk.post("/admin/accounts/user/", {"action": "end_sessions", "_selected_action": [str(alice.pk)]})
+    admin_client.post(
+        "/admin/accounts/user/", {"action": "end_sessions", "_selected_action": [str(alice.pk)]}
+    )
     assert browser.get("/settings/").status_code == 302
 
 
 @pytest.mark.fault("Z8")
-def test_the_last_owner_cannot_be_removed_by_staff(desk, team, alice):
+def test_the_last_owner_cannot_be_removed_by_staff(admin_client, team, alice):
     membership = Membership.objects.get(account=team, user=alice)
-    page = desk.post(
+    page = admin_client.post(
         "/admin/accounts/membership/",
         {"action": "remove", "_selected_action": [str(membership.pk)]},
         follow=True,
@@ -177,27 +192,27 @@ def test_the_last_owner_cannot_be_removed_by_staff(desk, team, alice):
     assert Membership.objects.filter(pk=membership.pk).exists()
 
 
-def test_an_account_is_not_moved_to_a_zone_that_does_not_exist(desk, alice, account_of):
+def test_an_unknown_time_zone_is_refused(admin_client, alice, account_of):
     account = account_of(alice)
     counts = {
         f"{name}-{count}": "0"
-        for name in _inlines(desk, account)
+        for name in _inlines(admin_client, account)
         for count in ("TOTAL_FORMS", "INITIAL_FORMS")
     }
     url = f"/admin/accounts/account/{account.pk}/change/"
-    page = desk.post(url, {"name": "Alice", "zone": "Mars/Phobos"} | counts)
+    page = admin_client.post(url, {"name": "Alice", "zone": "Mars/Phobos"} | counts)
     assert "not a known time zone" in page.content.decode()
-    assert desk.post(url, {"name": "Alice", "zone": "Europe/Berlin"} | counts).status_code == 302
+    assert admin_client.post(url, {"name": "Alice", "zone": "Europe/Berlin"} | counts).status_code == 302
     assert (account_of(alice).zone, account_of(alice).external_id) == ("Europe/Berlin", None)
 
 
-def _inlines(desk, account):
-    page = desk.get(f"/admin/accounts/account/{account.pk}/change/").content.decode()
+def _inlines(admin_client, account):
+    page = admin_client.get(f"/admin/accounts/account/{account.pk}/change/").content.decode()
     return re.findall(r'name="([\w-]+)-TOTAL_FORMS"', page)
 
 
-def test_the_front_page_says_what_waits(desk, alice):
-    page = desk.get("/admin/").content.decode()
+def test_the_index_shows_totals_and_pending_refunds(admin_client, alice):
+    page = admin_client.get("/admin/").content.decode()
     assert "Credits in accounts" in page
     assert "Requested refunds" in page
     assert "View" in page

@@ -1,4 +1,4 @@
-"""Keys are made, checked and ended; a revoked key is dead everywhere when that is reported."""
+"""Keys are issued, verified and revoked; when `revoke` has returned, no process accepts the key."""
 
 import threading
 import time
@@ -15,9 +15,9 @@ from core.caches import TimedCache
 
 @pytest.fixture
 def key_of(account_of):
-    """Make a key of somebody: `key_of(alice).secret`."""
+    """Issue a key of a user: `key_of(alice).secret`."""
 
-    def make(user, *, account=None, scopes=("read", "spend", "manage")):
+    def issue(user, *, account=None, scopes=("read", "spend", "manage")):
         return api_keys.issue(
             kind="account",
             name="program",
@@ -27,7 +27,7 @@ def key_of(account_of):
             now=timezone.now(),
         )
 
-    return make
+    return issue
 
 
 def test_a_key_acts_for_its_account_with_its_scopes(alice, account_of, key_of):
@@ -64,14 +64,14 @@ def test_scopes_that_do_not_exist_are_refused(alice, key_of):
         key_of(alice, scopes=[])
 
 
-def test_an_account_key_without_a_maker_is_refused(alice, account_of):
+def test_an_account_key_without_a_creator_is_refused(alice, account_of):
     with pytest.raises(ValueError):
         api_keys.issue(
             kind="account", name="x", scopes=["read"], account=account_of(alice), now=timezone.now()
         )
 
 
-def test_an_account_has_at_most_so_many_live_keys(alice, key_of, monkeypatch):
+def test_the_number_of_active_keys_of_an_account_is_limited(alice, key_of, monkeypatch):
     monkeypatch.setattr(api_keys, "MOST_KEYS", 2)
     first = key_of(alice)
     key_of(alice)
@@ -82,7 +82,7 @@ def test_an_account_has_at_most_so_many_live_keys(alice, key_of, monkeypatch):
 
 
 @pytest.mark.fault("Z5")
-def test_a_revoked_key_is_dead_at_once(alice, key_of):
+def test_a_revoked_key_is_refused_immediately(alice, key_of):
     issued = key_of(alice)
     api_keys.verify(issued.secret, timezone.now())
     api_keys.revoke(issued.key, timezone.now())
@@ -91,7 +91,7 @@ def test_a_revoked_key_is_dead_at_once(alice, key_of):
 
 
 @pytest.mark.fault("Z5")
-def test_the_key_of_a_removed_member_is_dead_at_once(team, bob, key_of):
+def test_the_key_of_a_removed_member_is_refused_immediately(team, bob, key_of):
     issued = key_of(bob, account=team)
     api_keys.verify(issued.secret, timezone.now())
     memberships.remove(Membership.objects.get(account=team, user=bob), timezone.now())
@@ -100,7 +100,7 @@ def test_the_key_of_a_removed_member_is_dead_at_once(team, bob, key_of):
 
 
 @pytest.mark.fault("Z5")
-def test_coming_back_to_the_team_does_not_wake_the_old_key(team, bob, key_of):
+def test_the_old_key_stays_revoked_when_the_member_returns(team, bob, key_of):
     issued = key_of(bob, account=team)
     memberships.remove(Membership.objects.get(account=team, user=bob), timezone.now())
     memberships.add(account=team, user=bob, role="member", now=timezone.now())
@@ -109,7 +109,7 @@ def test_coming_back_to_the_team_does_not_wake_the_old_key(team, bob, key_of):
 
 
 @pytest.mark.fault("Z5")
-def test_a_maker_who_may_no_longer_buy_takes_manage_from_the_key(team, alice, bob, key_of):
+def test_a_key_loses_manage_when_its_creator_loses_the_role(team, alice, bob, key_of):
     memberships.change_role(Membership.objects.get(account=team, user=bob), "owner")
     issued = key_of(alice, account=team)
     assert api_keys.verify(issued.secret, timezone.now()).may("manage")
@@ -119,7 +119,7 @@ def test_a_maker_who_may_no_longer_buy_takes_manage_from_the_key(team, alice, bo
     assert not principal.may("manage")
 
 
-def test_the_keys_of_an_erased_account_are_dead(alice, account_of, key_of):
+def test_the_keys_of_an_erased_account_are_refused(alice, account_of, key_of):
     issued = key_of(alice)
     account = account_of(alice)
     account.erased_at = timezone.now()
@@ -128,22 +128,20 @@ def test_the_keys_of_an_erased_account_are_dead(alice, account_of, key_of):
         api_keys.verify(issued.secret, timezone.now())
 
 
-def test_a_well_formed_key_that_nobody_issued_is_unknown(db):
+def test_a_well_formed_key_that_was_never_issued_is_unknown(db):
     with pytest.raises(api_keys.UnknownKey):
         api_keys.verify(api_keys.key_format.new_secret("account"), timezone.now())
 
 
 @pytest.mark.fault("W6")
-def test_garbage_asks_the_database_nothing(db, django_assert_num_queries):
+def test_malformed_keys_cause_no_query(db, django_assert_num_queries):
     with django_assert_num_queries(0):
         for number in range(500):
             with pytest.raises(api_keys.UnknownKey):
                 api_keys.verify(f"rk_account_{number:049d}", timezone.now())
 
 
-def test_a_hot_key_asks_the_database_once_for_each_lease(
-    alice, key_of, monkeypatch, django_assert_num_queries
-):
+def test_a_busy_key_causes_one_query_for_each_lease(alice, key_of, monkeypatch, django_assert_num_queries):
     seconds = [1000.0]
     monkeypatch.setattr(api_keys._leases, "clock", lambda: seconds[0])
     issued = key_of(alice)
@@ -180,32 +178,32 @@ def test_revoking_twice_keeps_the_first_time(alice, key_of):
 @pytest.mark.fault("Z5")
 @pytest.mark.django_db(transaction=True)
 def test_when_revoke_has_returned_no_process_accepts_the_key(alice, key_of, monkeypatch):
-    """Another process is another cache: its lease is given back to it after revoke has cleared ours."""
+    """Two caches stand for two processes: the other one's cache is not cleared by `revoke`."""
     issued = key_of(alice)
     secret_hash = api_keys.key_format.hash_of(issued.secret)
-    elsewhere: TimedCache = TimedCache(seconds=api_keys.LEASE_SECONDS, max_entries=10)
-    monkeypatch.setattr(api_keys, "_leases", elsewhere)
+    other_process: TimedCache = TimedCache(seconds=api_keys.LEASE_SECONDS, max_entries=10)
+    monkeypatch.setattr(api_keys, "_leases", other_process)
     api_keys.verify(issued.secret, timezone.now())  # the other process caches the key
-    assert elsewhere.get_or_load(secret_hash, lambda _key: None) is not None
+    assert other_process.get_or_load(secret_hash, lambda _key: None) is not None
     monkeypatch.setattr(
         api_keys, "_leases", TimedCache(seconds=api_keys.LEASE_SECONDS, max_entries=10)
-    )  # here is the process that revokes
+    )  # the process that revokes
 
     api_keys.revoke(issued.key, timezone.now())
 
-    monkeypatch.setattr(api_keys, "_leases", elsewhere)
+    monkeypatch.setattr(api_keys, "_leases", other_process)
     with pytest.raises(api_keys.UnknownKey):
         api_keys.verify(issued.secret, timezone.now())
 
 
 @pytest.mark.fault("Z5")
 @pytest.mark.django_db(transaction=True)
-def test_a_look_up_that_races_the_revocation_leaves_nothing_behind(alice, key_of):
+def test_concurrent_verifications_do_not_keep_a_revoked_key_cached(alice, key_of):
     issued = key_of(alice)
     revoked = threading.Event()
     accepted_after: list[float] = []
 
-    def keep_asking():
+    def verify_until_refused():
         try:
             while True:
                 late = revoked.is_set()
@@ -218,7 +216,7 @@ def test_a_look_up_that_races_the_revocation_leaves_nothing_behind(alice, key_of
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+    threads = [threading.Thread(target=verify_until_refused) for _ in range(4)]
     for thread in threads:
         thread.start()
     api_keys.revoke(issued.key, timezone.now())

@@ -1,4 +1,4 @@
-"""Sessions are listed by names that people use."""
+"""Sessions are listed by the names of browser and system."""
 
 import pytest
 
@@ -21,5 +21,5 @@ from accounts.templatetags.browsers import browser
         ("", "Unknown"),
     ],
 )
-def test_program_and_system_are_named(user_agent, name):
+def test_browser_and_system_are_named(user_agent, name):
     assert browser(user_agent) == name

@@ -1,4 +1,4 @@
-"""CodeFlicker's free quota: with the proof of an address, once for its mailbox, for good."""
+"""CodeFlicker's free quota is granted when an address is verified, once for each mailbox."""
 
 import pytest
 from django.core.management import call_command
@@ -24,7 +24,7 @@ def sign_up(address):
     return browser
 
 
-def prove(browser, address):
+def verify_address(browser, address):
     browser.post(reverse("account_email_verification_sent"), {"code": code_sent_to(address)})
 
 
@@ -34,33 +34,33 @@ def credits_of(address):
 
 
 @pytest.mark.requirement("FLICK-03")
-def test_the_quota_comes_with_the_proof_of_the_address(codeflicker):
+def test_the_quota_is_granted_when_the_address_is_verified(codeflicker):
     browser = sign_up("dora@example.org")
     assert credits_of("dora@example.org") == 0
-    prove(browser, "dora@example.org")
+    verify_address(browser, "dora@example.org")
     assert credits_of("dora@example.org") > 0
 
 
 @pytest.mark.requirement("FLICK-03")
 def test_another_spelling_of_the_address_gets_no_second_quota(codeflicker):
     for address in ("dora@gmail.com", "d.o.r.a+again@gmail.com"):
-        prove(sign_up(address), address)
+        verify_address(sign_up(address), address)
     assert credits_of("dora@gmail.com") > 0
     assert credits_of("d.o.r.a+again@gmail.com") == 0
 
 
 @pytest.mark.requirement("FLICK-03")
-def test_leaving_and_returning_brings_no_second_quota(codeflicker):
-    prove(sign_up("dora@example.org"), "dora@example.org")
+def test_a_new_account_after_deletion_gets_no_second_quota(codeflicker):
+    verify_address(sign_up("dora@example.org"), "dora@example.org")
     User.objects.get(email="dora@example.org").delete()
-    prove(sign_up("dora@example.org"), "dora@example.org")
+    verify_address(sign_up("dora@example.org"), "dora@example.org")
     assert credits_of("dora@example.org") == 0
 
 
 @pytest.mark.requirement("FLICK-03")
-def test_signing_in_again_brings_no_second_quota(codeflicker):
+def test_signing_in_again_grants_no_second_quota(codeflicker):
     browser = sign_up("dora@example.org")
-    prove(browser, "dora@example.org")
+    verify_address(browser, "dora@example.org")
     first = credits_of("dora@example.org")
     for _ in range(3):
         browser.post(reverse("account_logout"))

@@ -1,4 +1,4 @@
-"""What an API key looks like, and how cheaply garbage is told from it."""
+"""The format of API keys, and the cost of rejecting malformed ones."""
 
 import time
 
@@ -7,30 +7,30 @@ import pytest
 from accounts import key_format
 
 
-def test_a_fresh_key_is_well_formed():
+def test_a_new_key_is_well_formed():
     assert key_format.is_well_formed(key_format.new_secret("account"))
     assert key_format.is_well_formed(key_format.new_secret("platform"))
 
 
-def test_two_keys_are_never_alike():
+def test_keys_are_unique():
     assert len({key_format.new_secret("account") for _ in range(1000)}) == 1000
 
 
-def test_a_key_tells_its_kind_and_is_selected_by_a_double_click():
+def test_a_key_contains_its_kind_and_is_one_word():
     secret = key_format.new_secret("platform")
     assert secret.startswith("rk_platform_")
     assert secret.replace("_", "").isalnum()
 
 
-def test_a_single_mistyped_sign_is_noticed_without_the_database():
+def test_a_single_mistyped_character_is_detected_without_the_database():
     secret = key_format.new_secret("account")
-    for place in range(len("rk_account_"), len(secret)):
-        other = "a" if secret[place] != "a" else "b"
-        assert not key_format.is_well_formed(secret[:place] + other + secret[place + 1 :])
+    for index in range(len("rk_account_"), len(secret)):
+        other = "a" if secret[index] != "a" else "b"
+        assert not key_format.is_well_formed(secret[:index] + other + secret[index + 1 :])
 
 
 @pytest.mark.parametrize(
-    "garbage",
+    "text",
     [
         "",
         "rk_",
@@ -41,11 +41,11 @@ def test_a_single_mistyped_sign_is_noticed_without_the_database():
         "rk_account_" + "１" * 49,
     ],
 )
-def test_garbage_is_not_well_formed(garbage):
-    assert not key_format.is_well_formed(garbage)
+def test_other_text_is_not_well_formed(text):
+    assert not key_format.is_well_formed(text)
 
 
-def test_neither_a_cut_nor_a_lengthened_key_is_well_formed():
+def test_a_key_that_is_too_short_or_too_long_is_not_well_formed():
     secret = key_format.new_secret("account")
     assert not key_format.is_well_formed(secret[:-1])
     assert not key_format.is_well_formed(secret + "0")
@@ -53,8 +53,8 @@ def test_neither_a_cut_nor_a_lengthened_key_is_well_formed():
 
 
 @pytest.mark.fault("W6")
-def test_five_hundred_garbage_keys_cost_less_than_a_tenth_of_a_second():
-    garbage = ["rk_account_" + str(number).rjust(49, "x") for number in range(500)]
-    began = time.process_time()
-    assert not any(key_format.is_well_formed(one) for one in garbage)
-    assert time.process_time() - began < 0.1
+def test_five_hundred_malformed_keys_take_less_than_a_tenth_of_a_second():
+    malformed = ["rk_account_" + str(number).rjust(49, "x") for number in range(500)]
+    started = time.process_time()
+    assert not any(key_format.is_well_formed(key) for key in malformed)
+    assert time.process_time() - started < 0.1

@@ -1,4 +1,4 @@
-"""The keys page: made and shown once, listed by what they may do, revoked."""
+"""The page of API keys: a new key is shown once, keys are listed with their scopes and can be revoked."""
 
 import re
 
@@ -12,7 +12,7 @@ from accounts.models import ApiKey
 NEW = {"name": "Production server", "scopes": ["read", "spend"]}
 
 
-def make(browser, **form):
+def create(browser, **form):
     return browser.post(reverse("api_keys"), NEW | form)
 
 
@@ -22,7 +22,7 @@ def secret_on(page):
 
 @pytest.fixture
 def in_team(team, signed_in):
-    """A browser in which somebody works for the team."""
+    """A client of a signed-in user who has selected the team's account."""
 
     def browser(user):
         client = signed_in(user)
@@ -33,16 +33,16 @@ def in_team(team, signed_in):
 
 
 def test_a_new_key_is_shown_and_works(alice, account_of, signed_in):
-    page = make(signed_in(alice))
+    page = create(signed_in(alice))
     principal = api_keys.verify(secret_on(page), timezone.now())
     assert principal.account_id == account_of(alice).pk
     assert principal.scopes == {"read", "spend"}
 
 
 @pytest.mark.fault("W9")
-def test_a_key_is_shown_once_and_kept_by_no_cache(alice, signed_in):
+def test_a_key_is_shown_once_and_never_cached(alice, signed_in):
     browser = signed_in(alice)
-    page = make(browser)
+    page = create(browser)
     secret = secret_on(page)
     assert "no-store" in page.headers["Cache-Control"]
     listed = browser.get(reverse("api_keys")).content.decode()
@@ -51,9 +51,9 @@ def test_a_key_is_shown_once_and_kept_by_no_cache(alice, signed_in):
     assert secret not in str(dict(browser.session))
 
 
-def test_the_list_says_what_a_key_may_and_who_made_it(alice, signed_in):
+def test_the_list_shows_the_scopes_and_the_creator_of_a_key(alice, signed_in):
     browser = signed_in(alice)
-    make(browser)
+    create(browser)
     listed = browser.get(reverse("api_keys")).content.decode()
     assert "Production server" in listed
     assert "read, spend" in listed
@@ -61,34 +61,34 @@ def test_the_list_says_what_a_key_may_and_who_made_it(alice, signed_in):
     assert alice.shown_name in listed
 
 
-def test_a_key_without_a_name_or_without_scopes_is_refused_by_name(alice, signed_in):
-    page = make(signed_in(alice), name="", scopes=[])
+def test_a_key_without_a_name_or_without_scopes_is_refused_with_a_message(alice, signed_in):
+    page = create(signed_in(alice), name="", scopes=[])
     assert page.status_code == 422
     assert "Choose at least one" in page.content.decode()
     assert not ApiKey.objects.exists()
 
 
-def test_loading_the_page_with_the_secret_again_makes_no_second_key(alice, signed_in):
+def test_reloading_the_page_with_the_secret_creates_no_second_key(alice, signed_in):
     browser = signed_in(alice)
-    make(browser, once="0f" * 16)
-    assert make(browser, once="0f" * 16).url == reverse("api_keys")
+    create(browser, once="0f" * 16)
+    assert create(browser, once="0f" * 16).url == reverse("api_keys")
     assert ApiKey.objects.count() == 1
-    assert make(browser, once="1e" * 16).status_code == 200
+    assert create(browser, once="1e" * 16).status_code == 200
 
 
-def test_one_key_too_many_is_refused_with_the_way_out(alice, signed_in, monkeypatch):
+def test_a_key_above_the_limit_is_refused_with_a_solution(alice, signed_in, monkeypatch):
     monkeypatch.setattr(api_keys, "MOST_KEYS", 1)
     browser = signed_in(alice)
-    make(browser)
-    page = make(browser)
+    create(browser)
+    page = create(browser)
     assert page.status_code == 422
     assert "Revoke a key first" in page.content.decode()
 
 
 @pytest.mark.fault("Z5")
-def test_a_key_revoked_on_the_page_is_dead_at_once(alice, signed_in):
+def test_a_key_revoked_on_the_page_is_refused_immediately(alice, signed_in):
     browser = signed_in(alice)
-    secret = secret_on(make(browser))
+    secret = secret_on(create(browser))
     url = reverse("revoke_key", args=[ApiKey.objects.get().public_id])
     assert "Revoke" in browser.get(url).content.decode()
     assert api_keys.verify(secret, timezone.now())
@@ -99,11 +99,11 @@ def test_a_key_revoked_on_the_page_is_dead_at_once(alice, signed_in):
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_makes_and_revokes_no_keys(alice, bob, in_team):
-    make(in_team(alice))
+def test_a_plain_member_cannot_create_or_revoke_keys(alice, bob, in_team):
+    create(in_team(alice))
     member = in_team(bob)
     assert member.get(reverse("api_keys")).status_code == 200
-    assert make(member).status_code == 403
+    assert create(member).status_code == 403
     url = reverse("revoke_key", args=[ApiKey.objects.get().public_id])
     assert member.get(url).status_code == 403
     assert member.post(url).status_code == 403
@@ -111,19 +111,19 @@ def test_a_plain_member_makes_and_revokes_no_keys(alice, bob, in_team):
 
 
 @pytest.mark.fault("Z1")
-def test_the_keys_of_others_are_neither_seen_nor_revoked(alice, charlie, signed_in):
-    make(signed_in(alice), name="Of alice")
-    stranger = signed_in(charlie)
-    assert "Of alice" not in stranger.get(reverse("api_keys")).content.decode()
+def test_keys_of_other_accounts_are_neither_shown_nor_revoked(alice, charlie, signed_in):
+    create(signed_in(alice), name="Of alice")
+    other_user = signed_in(charlie)
+    assert "Of alice" not in other_user.get(reverse("api_keys")).content.decode()
     url = reverse("revoke_key", args=[ApiKey.objects.get().public_id])
-    assert stranger.post(url).status_code == 404
+    assert other_user.post(url).status_code == 404
     assert ApiKey.objects.get().revoked_at is None
 
 
 @pytest.mark.fault("W7")
-def test_script_in_a_keys_name_is_inert(alice, signed_in):
+def test_script_in_the_name_of_a_key_is_escaped(alice, signed_in):
     browser = signed_in(alice)
-    page = make(browser, name="<script>alert(1)</script>").content.decode()
+    page = create(browser, name="<script>alert(1)</script>").content.decode()
     assert "<script>alert" not in page
     assert "<script>alert" not in browser.get(reverse("api_keys")).content.decode()
 
@@ -131,14 +131,14 @@ def test_script_in_a_keys_name_is_inert(alice, signed_in):
 @pytest.mark.fault("I2")
 @pytest.mark.parametrize("name", ["a\x00b", "x" * 101])
 def test_a_name_that_cannot_be_stored_is_refused(alice, signed_in, name):
-    assert make(signed_in(alice), name=name).status_code == 422
+    assert create(signed_in(alice), name=name).status_code == 422
 
 
 @pytest.mark.fault("W9")
-def test_no_log_line_carries_a_key(alice, signed_in, caplog, capfd):
+def test_no_log_line_contains_a_key(alice, signed_in, caplog, capfd):
     caplog.set_level("DEBUG")
     browser = signed_in(alice)
-    secret = secret_on(make(browser))
+    secret = secret_on(create(browser))
     for header in (f"Bearer {secret}", f"Bearer {secret}x", f"Basic {secret}"):
         browser.get("/api/v1/balance", headers={"authorization": header})
     browser.post(reverse("revoke_key", args=[ApiKey.objects.get().public_id]))

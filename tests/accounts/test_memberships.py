@@ -1,4 +1,4 @@
-"""An account always keeps an owner."""
+"""An account always has at least one owner."""
 
 import threading
 
@@ -22,18 +22,18 @@ def test_the_last_owner_cannot_leave(team, alice):
 
 
 @pytest.mark.fault("Z8")
-def test_the_last_owner_cannot_step_down(team, alice):
+def test_the_last_owner_cannot_change_role(team, alice):
     with pytest.raises(memberships.LastOwner):
         memberships.change_role(membership_of(alice, team), "billing")
 
 
-def test_an_owner_may_leave_when_there_is_another(team, alice, bob):
+def test_an_owner_can_leave_when_there_is_another(team, alice, bob):
     memberships.change_role(membership_of(bob, team), "owner")
     memberships.remove(membership_of(alice, team), timezone.now())
     assert not Membership.objects.filter(user=alice, account=team).exists()
 
 
-def test_nobody_joins_twice(team, bob):
+def test_a_member_cannot_be_added_twice(team, bob):
     with pytest.raises(memberships.AlreadyMember):
         memberships.add(account=team, user=bob, role="owner", now=timezone.now())
     assert membership_of(bob, team).role == "member"
@@ -41,7 +41,7 @@ def test_nobody_joins_twice(team, bob):
 
 @pytest.mark.fault("Z8")
 @pytest.mark.django_db(transaction=True)
-def test_two_owners_who_leave_together_do_not_leave_the_account_alone(team, alice, bob):
+def test_of_two_owners_who_leave_at_once_one_is_refused(team, alice, bob):
     memberships.change_role(membership_of(bob, team), "owner")
     leaving = [membership_of(alice, team), membership_of(bob, team)]
     start = threading.Barrier(2)

@@ -65,14 +65,14 @@ def test_many_openings_at_once_open_one_account(dora):
     start = threading.Barrier(6)
     opened = []
 
-    def open_it():
+    def open_account():
         try:
             start.wait(timeout=60)
             opened.append(registration.open_personal_account(dora, timezone.now()).pk)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    threads = [threading.Thread(target=open_account) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""An authenticator app: turned on and off, asked for at sign-in, encrypted at rest."""
+"""The second factor (authenticator app): turned on and off, required at sign-in, encrypted at rest."""
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -22,65 +22,65 @@ def sign_in(browser, user):
 
 
 def code_of(secret):
-    """What the app shows now."""
+    """The code that the app shows now."""
     counter = next(iter(totp.yield_hotp_counters_from_time()))
     return totp.format_hotp_value(totp.hotp_value(secret, counter))
 
 
-def prove(browser):
-    """Enter the password once more, as what touches the sign-in asks for."""
+def confirm_password(browser):
+    """Enter the password again, which changes of the sign-in require."""
     browser.post(reverse("account_reauthenticate"), {"password": PASSWORD})
 
 
 def turn_on(browser):
-    """Turn the second factor on as a person does; returns the app's secret."""
-    prove(browser)
+    """Turn the second factor on through the pages; returns the app's secret."""
+    confirm_password(browser)
     browser.get(reverse("mfa_activate_totp"))
     secret = browser.session["mfa.totp.secret"]
-    answer = browser.post(reverse("mfa_activate_totp"), {"code": code_of(secret)})
-    assert answer.status_code == 302, answer.content.decode()
+    response = browser.post(reverse("mfa_activate_totp"), {"code": code_of(secret)})
+    assert response.status_code == 302, response.content.decode()
     return secret
 
 
 @pytest.mark.fault("W10")
 @pytest.mark.django_db(transaction=True)
 def test_turning_it_on_ends_every_other_session(confirmed):
-    here, elsewhere = Client(), Client()
-    for browser in (here, elsewhere):
+    current, other = Client(), Client()
+    for browser in (current, other):
         sign_in(browser, confirmed)
-    before = here.session.session_key
-    turn_on(here)
-    assert here.get(reverse("settings")).status_code == 200
-    assert here.session.session_key != before
-    assert elsewhere.get(reverse("settings")).status_code == 302
+    before = current.session.session_key
+    turn_on(current)
+    assert current.get(reverse("settings")).status_code == 200
+    assert current.session.session_key != before
+    assert other.get(reverse("settings")).status_code == 302
     assert "Two-step sign-in is on" in subjects_to(confirmed.email)
 
 
 @pytest.mark.fault("W10")
 @pytest.mark.django_db(transaction=True)
 def test_turning_it_off_ends_every_other_session(confirmed):
-    here = Client()
-    sign_in(here, confirmed)
-    secret = turn_on(here)
-    elsewhere = Client()
-    sign_in(elsewhere, confirmed)
-    elsewhere.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
-    if elsewhere.get(reverse("settings")).status_code != 200:  # the app's code is good once
+    current = Client()
+    sign_in(current, confirmed)
+    secret = turn_on(current)
+    other = Client()
+    sign_in(other, confirmed)
+    other.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+    if other.get(reverse("settings")).status_code != 200:  # a code of the app is valid once
         codes = Authenticator.objects.get(user=confirmed, type="recovery_codes").wrap().get_unused_codes()
-        elsewhere.post(reverse("mfa_authenticate"), {"code": codes[0]})
-    assert elsewhere.get(reverse("settings")).status_code == 200
+        other.post(reverse("mfa_authenticate"), {"code": codes[0]})
+    assert other.get(reverse("settings")).status_code == 200
 
-    here.post(reverse("mfa_deactivate_totp"))
+    current.post(reverse("mfa_deactivate_totp"))
 
     assert not Authenticator.objects.filter(user=confirmed).exists()
-    assert here.get(reverse("settings")).status_code == 200
-    assert elsewhere.get(reverse("settings")).status_code == 302
+    assert current.get(reverse("settings")).status_code == 200
+    assert other.get(reverse("settings")).status_code == 302
 
 
-def test_signing_in_asks_for_it(confirmed):
-    here = Client()
-    sign_in(here, confirmed)
-    turn_on(here)
+def test_signing_in_requires_it(confirmed):
+    current = Client()
+    sign_in(current, confirmed)
+    turn_on(current)
     browser = Client()
     assert sign_in(browser, confirmed).url.startswith(reverse("mfa_authenticate"))
     assert "_auth_user_id" not in browser.session
@@ -91,10 +91,10 @@ def test_signing_in_asks_for_it(confirmed):
     assert browser.session["_auth_user_id"] == str(confirmed.pk)
 
 
-def test_a_recovery_code_is_good_once(confirmed):
-    here = Client()
-    sign_in(here, confirmed)
-    turn_on(here)
+def test_a_recovery_code_is_valid_once(confirmed):
+    current = Client()
+    sign_in(current, confirmed)
+    turn_on(current)
     code = Authenticator.objects.get(user=confirmed, type="recovery_codes").wrap().get_unused_codes()[0]
     for expected in (True, False):
         browser = Client()
@@ -103,16 +103,16 @@ def test_a_recovery_code_is_good_once(confirmed):
         assert ("_auth_user_id" in browser.session) is expected
 
 
-def test_a_code_by_mail_does_not_go_around_it(confirmed):
+def test_a_code_by_e_mail_does_not_replace_it(confirmed):
     from tests.accounts.mailbox import code_sent_to
 
-    here = Client()
-    sign_in(here, confirmed)
-    turn_on(here)
+    current = Client()
+    sign_in(current, confirmed)
+    turn_on(current)
     browser = Client()
     browser.post(reverse("account_request_login_code"), {"email": confirmed.email})
-    answer = browser.post(reverse("account_confirm_login_code"), {"code": code_sent_to(confirmed.email)})
-    assert answer.url.startswith(reverse("mfa_authenticate"))
+    response = browser.post(reverse("account_confirm_login_code"), {"code": code_sent_to(confirmed.email)})
+    assert response.url.startswith(reverse("mfa_authenticate"))
     assert "_auth_user_id" not in browser.session
 
 
@@ -126,16 +126,16 @@ def test_the_secret_of_the_app_is_not_readable_in_the_database(confirmed):
     assert not any(secret in row for row in rows)
 
 
-def test_the_app_is_told_the_products_name(confirmed):
+def test_the_app_gets_the_name_of_the_product(confirmed):
     browser = Client()
     sign_in(browser, confirmed)
-    prove(browser)
+    confirm_password(browser)
     page = browser.get(reverse("mfa_activate_totp"))
     assert "issuer=Refly" in page.context["totp_url"]
     assert "<img" in page.content.decode()
 
 
-def test_turning_it_on_asks_for_the_password_of_an_old_sign_in(confirmed, signed_in):
+def test_turning_it_on_requires_the_password_after_an_older_sign_in(confirmed, signed_in):
     assert (
         signed_in(confirmed)
         .get(reverse("mfa_activate_totp"))
@@ -146,7 +146,7 @@ def test_turning_it_on_asks_for_the_password_of_an_old_sign_in(confirmed, signed
 @pytest.mark.parametrize(
     "name", ["mfa_index", "mfa_deactivate_totp", "mfa_view_recovery_codes", "mfa_generate_recovery_codes"]
 )
-def test_every_page_about_it_is_a_page_of_ours(confirmed, name):
+def test_every_page_about_it_has_the_portals_layout(confirmed, name):
     browser = Client()
     sign_in(browser, confirmed)
     turn_on(browser)

@@ -1,14 +1,14 @@
-"""The settings page: what a person is called, where the account's days begin."""
+"""The settings page: name and language of the user, name and time zone of the account."""
 
 import pytest
 from django.urls import reverse
 
 
 def test_name_and_language_are_saved(alice, signed_in):
-    answer = signed_in(alice).post(
+    response = signed_in(alice).post(
         reverse("settings"), {"first_name": "Alice", "last_name": "Liddell", "language": "en"}
     )
-    assert answer.status_code == 302
+    assert response.status_code == 302
     alice.refresh_from_db()
     assert alice.shown_name == "Alice Liddell"
 
@@ -20,25 +20,25 @@ def test_a_language_that_is_not_offered_is_refused(alice, signed_in):
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Pacific/Kiritimati", "UTC"])
-def test_the_owner_chooses_the_accounting_zone(alice, account_of, signed_in, zone):
+def test_the_owner_can_change_the_accounting_zone(alice, account_of, signed_in, zone):
     signed_in(alice).post(reverse("account_settings"), {"name": "Mine", "zone": zone})
     assert account_of(alice).zone == zone
     assert account_of(alice).name == "Mine"
 
 
 @pytest.mark.parametrize("zone", ["Mars/Phobos", "", "../../etc/passwd", "Etc/GMT+5"])
-def test_an_unknown_zone_is_refused_by_name(alice, account_of, signed_in, zone):
+def test_an_unknown_zone_is_refused(alice, account_of, signed_in, zone):
     page = signed_in(alice).post(reverse("account_settings"), {"name": "Mine", "zone": zone})
     assert page.status_code == 422
     assert account_of(alice).zone == "UTC"
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_changes_nothing_of_the_account(team, bob, signed_in):
+def test_a_plain_member_cannot_change_the_account(team, bob, signed_in):
     browser = signed_in(bob)
     browser.post(reverse("switch_account", args=[team.public_id]))
-    answer = browser.post(reverse("account_settings"), {"name": "Mine now", "zone": "UTC"})
-    assert answer.status_code == 403
+    response = browser.post(reverse("account_settings"), {"name": "Mine now", "zone": "UTC"})
+    assert response.status_code == 403
     team.refresh_from_db()
     assert team.name == "Wonderland"
     assert browser.get(reverse("settings")).status_code == 200

@@ -1,4 +1,4 @@
-"""Signing in by password and by code, choosing a new password; what an outsider can learn: nothing."""
+"""Signing in by password and by code, resetting the password; no response reveals which addresses exist."""
 
 import re
 from unittest import mock
@@ -18,7 +18,7 @@ NEW_PASSWORD = "another long passphrase"
 
 @pytest.fixture
 def confirmed(alice):
-    """Alice, as she is after she has entered the code of her sign-up."""
+    """Alice with a verified address."""
     EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
     return alice
 
@@ -34,37 +34,37 @@ def signed_in_as(browser):
 
 
 def shown(page, *differing):
-    """A page without what must differ: tokens and the address itself."""
+    """The page with CSRF tokens removed and the given words replaced, for comparison."""
     text = re.sub(r'(csrfmiddlewaretoken" value="|X-CSRFToken": ")[^"]+', "", page.content.decode())
     for word in differing:
         text = text.replace(word, "ADDRESS")
     return text
 
 
-def test_address_and_password_open_the_portal(confirmed):
+def test_signing_in_with_address_and_password(confirmed):
     browser = Client()
-    answer = sign_in(browser, confirmed.email)
-    assert answer.url == "/"
+    response = sign_in(browser, confirmed.email)
+    assert response.url == "/"
     assert signed_in_as(browser) == str(confirmed.pk)
 
 
-def test_a_code_by_mail_opens_the_portal(confirmed):
+def test_signing_in_with_a_code_by_e_mail(confirmed):
     browser = Client()
     browser.post(reverse("account_request_login_code"), {"email": confirmed.email})
     browser.post(reverse("account_confirm_login_code"), {"code": code_sent_to(confirmed.email)})
     assert signed_in_as(browser) == str(confirmed.pk)
 
 
-def test_an_address_that_was_never_proven_must_be_proven_first(alice):
+def test_an_address_that_was_never_verified_must_be_verified_first(alice):
     browser = Client()
-    answer = sign_in(browser, alice.email)
-    assert answer.url == reverse("account_email_verification_sent")
+    response = sign_in(browser, alice.email)
+    assert response.url == reverse("account_email_verification_sent")
     assert signed_in_as(browser) is None
-    browser.post(answer.url, {"code": code_sent_to(alice.email)})
+    browser.post(response.url, {"code": code_sent_to(alice.email)})
     assert signed_in_as(browser) == str(alice.pk)
 
 
-def test_a_closed_user_is_told_so_only_with_the_right_password(confirmed):
+def test_a_deactivated_user_gets_the_reason_only_with_the_right_password(confirmed):
     User.objects.filter(pk=confirmed.pk).update(is_active=False)
     assert sign_in(Client(), confirmed.email).url == reverse("account_inactive")
     assert sign_in(Client(), confirmed.email, "wrong").status_code == 200
@@ -74,7 +74,7 @@ def test_a_closed_user_is_told_so_only_with_the_right_password(confirmed):
 def test_signing_in_gives_the_session_a_new_key(confirmed):
     browser = Client()
     browser.get(reverse("account_login"))
-    browser.post(reverse("account_reset_password"), {"email": "nobody@example.org"})  # an anonymous session
+    browser.post(reverse("account_reset_password"), {"email": "unknown@example.org"})  # an anonymous session
     before = browser.session.session_key
     sign_in(browser, confirmed.email)
     assert before
@@ -83,38 +83,38 @@ def test_signing_in_gives_the_session_a_new_key(confirmed):
 
 @pytest.mark.fault("W10")
 def test_changing_the_password_ends_every_other_session(confirmed):
-    here, elsewhere = Client(), Client()
-    for browser in (here, elsewhere):
+    current, other = Client(), Client()
+    for browser in (current, other):
         sign_in(browser, confirmed.email)
-    here.post(reverse("account_change_password"), {"oldpassword": PASSWORD, "password1": NEW_PASSWORD})
-    assert here.get(reverse("settings")).status_code == 200
-    assert elsewhere.get(reverse("settings")).status_code == 302
+    current.post(reverse("account_change_password"), {"oldpassword": PASSWORD, "password1": NEW_PASSWORD})
+    assert current.get(reverse("settings")).status_code == 200
+    assert other.get(reverse("settings")).status_code == 302
     assert "Your password was changed" in subjects_to(confirmed.email)
 
 
 @pytest.mark.fault("W10")
 def test_a_new_password_by_code_ends_every_session(confirmed):
-    elsewhere, browser = Client(), Client()
-    sign_in(elsewhere, confirmed.email)
+    other, browser = Client(), Client()
+    sign_in(other, confirmed.email)
     browser.post(reverse("account_reset_password"), {"email": confirmed.email})
-    answer = browser.post(
+    response = browser.post(
         reverse("account_confirm_password_reset_code"), {"code": code_sent_to(confirmed.email)}
     )
-    browser.post(answer.url, {"password1": NEW_PASSWORD})
-    assert elsewhere.get(reverse("settings")).status_code == 302
+    browser.post(response.url, {"password1": NEW_PASSWORD})
+    assert other.get(reverse("settings")).status_code == 302
     assert sign_in(Client(), confirmed.email, NEW_PASSWORD).url == "/"
     assert sign_in(Client(), confirmed.email).status_code == 200
 
 
 def test_all_other_sessions_can_be_ended_from_the_list(confirmed):
-    here, elsewhere = Client(), Client()
-    for browser in (here, elsewhere):
+    current, other = Client(), Client()
+    for browser in (current, other):
         sign_in(browser, confirmed.email)
-    page = here.get(reverse("usersessions_list"))
+    page = current.get(reverse("usersessions_list"))
     assert page.content.decode().count("127.0.0.1") >= 2
-    here.post(reverse("usersessions_list"))
-    assert elsewhere.get(reverse("settings")).status_code == 302
-    assert here.get(reverse("settings")).status_code == 200
+    current.post(reverse("usersessions_list"))
+    assert other.get(reverse("settings")).status_code == 302
+    assert current.get(reverse("settings")).status_code == 200
 
 
 @pytest.mark.fault("W3")
@@ -130,66 +130,66 @@ def test_all_other_sessions_can_be_ended_from_the_list(confirmed):
         "%2F%2Fevil.example",
     ],
 )
-def test_signing_in_never_leads_to_another_site(confirmed, target):
-    answer = sign_in(Client(), confirmed.email, next=target)
-    assert answer.status_code == 302
+def test_signing_in_never_redirects_to_another_site(confirmed, target):
+    response = sign_in(Client(), confirmed.email, next=target)
+    assert response.status_code == 302
     here = "http://testserver/accounts/login/"
-    assert urlsplit(urljoin(here, answer.url.replace("\\", "/"))).netloc == "testserver"
+    assert urlsplit(urljoin(here, response.url.replace("\\", "/"))).netloc == "testserver"
 
 
 @pytest.mark.fault("W3")
-def test_signing_in_leads_on_within_the_site(confirmed):
+def test_signing_in_redirects_within_the_site(confirmed):
     assert sign_in(Client(), confirmed.email, next="/keys/").url == "/keys/"
 
 
 @pytest.mark.fault("W3")
-def test_signing_out_never_leads_to_another_site(confirmed, signed_in):
-    answer = signed_in(confirmed).post(reverse("account_logout"), {"next": "//evil.example"})
-    assert answer.url == reverse("account_login")
+def test_signing_out_never_redirects_to_another_site(confirmed, signed_in):
+    response = signed_in(confirmed).post(reverse("account_logout"), {"next": "//evil.example"})
+    assert response.url == reverse("account_login")
 
 
 @pytest.mark.fault("W3")
-def test_a_forged_host_is_refused_and_reaches_no_mail(confirmed):
-    answer = Client().post(
+def test_a_forged_host_is_refused_and_never_used_in_an_e_mail(confirmed):
+    response = Client().post(
         reverse("account_reset_password"), {"email": confirmed.email}, headers={"host": "evil.example"}
     )
-    assert answer.status_code == 400
+    assert response.status_code == 400
     assert subjects_to(confirmed.email) == []
 
 
 @pytest.mark.fault("W5")
-def test_a_wrong_password_and_an_unknown_address_are_answered_alike(confirmed):
+def test_a_wrong_password_and_an_unknown_address_get_the_same_response(confirmed):
     wrong, unknown = Client(), Client()
-    pages = [sign_in(wrong, confirmed.email, "wrong"), sign_in(unknown, "nobody@example.org", "wrong")]
+    pages = [sign_in(wrong, confirmed.email, "wrong"), sign_in(unknown, "unknown@example.org", "wrong")]
     assert {page.status_code for page in pages} == {200}
-    assert shown(pages[0], confirmed.email) == shown(pages[1], "nobody@example.org")
+    assert shown(pages[0], confirmed.email) == shown(pages[1], "unknown@example.org")
 
 
 @pytest.mark.fault("W5")
-def test_an_unknown_address_costs_a_password_hash_as_well(confirmed):
+def test_an_unknown_address_takes_a_password_hash_as_well(confirmed):
     hashed = []
     hasher = "django.contrib.auth.hashers.MD5PasswordHasher.encode"
     with mock.patch(hasher, side_effect=lambda *a, **k: hashed.append(1) or "md5$x$y", autospec=True):
         sign_in(Client(), confirmed.email, "wrong")
-        known = len(hashed)
-        sign_in(Client(), "nobody@example.org", "wrong")
-    assert known == len(hashed) - known > 0
+        for_known_address = len(hashed)
+        sign_in(Client(), "unknown@example.org", "wrong")
+    assert for_known_address == len(hashed) - for_known_address > 0
 
 
 @pytest.mark.fault("W5")
 @pytest.mark.parametrize("name", ["account_reset_password", "account_request_login_code"])
-def test_asking_for_a_code_is_answered_alike(confirmed, name):
-    looks = []
-    for address in (confirmed.email, "nobody@example.org"):
+def test_requesting_a_code_gets_the_same_response_for_every_address(confirmed, name):
+    results = []
+    for address in (confirmed.email, "unknown@example.org"):
         browser = Client()
-        answer = browser.post(reverse(name), {"email": address})
-        page = browser.get(answer.url)
-        looks.append((answer.status_code, answer.url, page.status_code, shown(page, address)))
+        response = browser.post(reverse(name), {"email": address})
+        page = browser.get(response.url)
+        results.append((response.status_code, response.url, page.status_code, shown(page, address)))
         assert len(subjects_to(address)) == 1
-    assert looks[0] == looks[1]
+    assert results[0] == results[1]
 
 
-def test_guessing_passwords_is_stopped(confirmed):
+def test_password_attempts_are_limited(confirmed):
     for _ in range(5):
         sign_in(Client(), confirmed.email, "wrong")
     page = sign_in(Client(), confirmed.email)
@@ -197,11 +197,11 @@ def test_guessing_passwords_is_stopped(confirmed):
 
 
 @pytest.mark.fault("W1")
-def test_signing_in_needs_the_forms_token(confirmed):
+def test_signing_in_requires_the_csrf_token(confirmed):
     assert sign_in(Client(enforce_csrf_checks=True), confirmed.email).status_code == 403
 
 
-def test_changing_the_address_takes_the_code_sent_to_the_new_one(confirmed):
+def test_changing_the_address_requires_the_code_sent_to_the_new_one(confirmed):
     browser = Client()
     sign_in(browser, confirmed.email)
     browser.post(reverse("account_reauthenticate"), {"password": PASSWORD})
@@ -218,7 +218,7 @@ def test_changing_the_address_takes_the_code_sent_to_the_new_one(confirmed):
     "name",
     ["account_login", "account_signup", "account_reset_password", "account_request_login_code"],
 )
-def test_every_way_in_is_a_page_of_ours(catalogue, name):
+def test_every_sign_in_page_has_the_portals_layout(catalogue, name):
     page = Client().get(reverse(name)).content.decode()
     assert "Refly" in page
     assert "placeholder" not in page
@@ -227,7 +227,7 @@ def test_every_way_in_is_a_page_of_ours(catalogue, name):
 @pytest.mark.parametrize(
     "name", ["account_email", "account_change_password", "mfa_index", "usersessions_list", "account_logout"]
 )
-def test_every_page_about_ones_sign_in_is_a_page_of_ours(confirmed, name):
+def test_every_page_about_the_sign_in_has_the_portals_layout(confirmed, name):
     browser = Client()
     sign_in(browser, confirmed.email)
     page = browser.get(reverse(name))
@@ -235,19 +235,19 @@ def test_every_page_about_ones_sign_in_is_a_page_of_ours(confirmed, name):
     assert "Refly" in page.content.decode()
 
 
-def test_a_user_opened_by_staff_chooses_a_password_by_code(staff, signed_in):
+def test_a_user_created_by_staff_sets_a_password_by_code(staff, signed_in):
     signed_in(staff).post(
         "/admin/accounts/user/add/",
         {"email": "erik@example.org", "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"},
     )
     browser = Client()
     browser.post(reverse("account_reset_password"), {"email": "erik@example.org"})
-    answer = browser.post(
+    response = browser.post(
         reverse("account_confirm_password_reset_code"), {"code": code_sent_to("erik@example.org")}
     )
-    browser.post(answer.url, {"password1": NEW_PASSWORD})
-    entered = Client()
-    answer = sign_in(entered, "erik@example.org", NEW_PASSWORD)
-    if answer.url == reverse("account_email_verification_sent"):
-        entered.post(answer.url, {"code": code_sent_to("erik@example.org")})
-    assert signed_in_as(entered) == str(User.objects.get(email="erik@example.org").pk)
+    browser.post(response.url, {"password1": NEW_PASSWORD})
+    client = Client()
+    response = sign_in(client, "erik@example.org", NEW_PASSWORD)
+    if response.url == reverse("account_email_verification_sent"):
+        client.post(response.url, {"code": code_sent_to("erik@example.org")})
+    assert signed_in_as(client) == str(User.objects.get(email="erik@example.org").pk)

@@ -1,4 +1,4 @@
-"""Somebody new: address, password, code; then there is a user with a personal account."""
+"""Sign-up: address, password and code create a user with a personal account."""
 
 from unittest import mock
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import adapter, registration
 from accounts.models import Account, User
 from tests.accounts.mailbox import code_sent_to, subjects_to
-from tests.conftest import PASSWORD as CAST_PASSWORD
+from tests.conftest import PASSWORD as FIXTURE_PASSWORD
 
 PASSWORD = "a long enough passphrase"
 CONFIRM = "/accounts/confirm-email/"
@@ -29,23 +29,23 @@ def sign_up(browser, address, **more):
     )
 
 
-def test_signing_up_leads_to_the_code_and_the_code_to_the_dashboard(visitor):
-    answer = sign_up(visitor, "dora@example.org")
-    assert answer.status_code == 302
-    assert answer.url == CONFIRM
+def test_signing_up_asks_for_the_code_and_then_opens_the_dashboard(visitor):
+    response = sign_up(visitor, "dora@example.org")
+    assert response.status_code == 302
+    assert response.url == CONFIRM
 
-    answer = visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")})
-    assert answer.url == "/"
+    response = visitor.post(CONFIRM, {"code": code_sent_to("dora@example.org")})
+    assert response.url == "/"
     assert visitor.session["_auth_user_id"] == str(User.objects.get(email="dora@example.org").pk)
     assert EmailAddress.objects.get(email="dora@example.org").verified
 
 
-def test_nobody_is_signed_in_before_the_code(visitor):
+def test_a_new_user_is_not_signed_in_before_the_code(visitor):
     sign_up(visitor, "dora@example.org")
     assert visitor.get(reverse("settings")).status_code == 302
 
 
-def test_a_wrong_code_is_refused_with_a_way_on(visitor):
+def test_a_wrong_code_is_refused_with_the_next_step(visitor):
     sign_up(visitor, "dora@example.org")
     code = code_sent_to("dora@example.org")
     wrong = "000000" if code != "000000" else "111111"
@@ -65,7 +65,7 @@ def test_three_wrong_codes_end_the_attempt(visitor):
 
 
 @pytest.mark.requirement("REFLY-18")
-def test_every_new_user_has_a_personal_account_at_once(visitor):
+def test_every_new_user_has_a_personal_account_immediately(visitor):
     sign_up(visitor, "dora@example.org")
     user = User.objects.get(email="dora@example.org")
     account = Account.objects.get(person=user)
@@ -85,14 +85,14 @@ def test_an_address_in_mixed_case_is_one_address(visitor):
     assert visitor.session["_auth_user_id"] == str(user.pk)
 
 
-def test_without_its_account_no_user_comes_into_being(visitor):
+def test_no_user_is_created_when_the_account_cannot_be_created(visitor):
     visitor.raise_request_exception = False
     with mock.patch.object(registration, "open_personal_account", side_effect=RuntimeError):
         assert sign_up(visitor, "dora@example.org").status_code == 500
     assert not User.objects.exists()
 
 
-def test_when_billing_fails_the_code_stays_good(visitor):
+def test_when_billing_fails_the_code_stays_valid(visitor):
     sign_up(visitor, "dora@example.org")
     visitor.raise_request_exception = False
     with mock.patch.object(registration, "confirm_address", side_effect=RuntimeError):
@@ -102,14 +102,14 @@ def test_when_billing_fails_the_code_stays_good(visitor):
     assert EmailAddress.objects.get().verified
 
 
-def test_signing_in_makes_up_for_what_billing_missed(alice):
+def test_signing_in_repeats_a_confirmation_that_failed(alice):
     EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
-    with mock.patch.object(registration, "confirm_address") as told:
-        Client().post(reverse("account_login"), {"login": alice.email, "password": CAST_PASSWORD})
-    assert [call.args[:2] for call in told.call_args_list] == [(alice, alice.email)]
+    with mock.patch.object(registration, "confirm_address") as confirm_address:
+        Client().post(reverse("account_login"), {"login": alice.email, "password": FIXTURE_PASSWORD})
+    assert [call.args[:2] for call in confirm_address.call_args_list] == [(alice, alice.email)]
 
 
-def test_a_short_password_is_refused_by_name(visitor):
+def test_a_short_password_is_refused_with_a_message(visitor):
     page = sign_up(visitor, "dora@example.org", password1="short")
     assert page.status_code == 200
     assert "at least 10 characters" in page.content.decode()
@@ -119,8 +119,8 @@ def test_a_short_password_is_refused_by_name(visitor):
 @pytest.mark.fault("W5")
 def test_signing_up_with_a_known_address_looks_the_same(alice):
     known, unknown = Client(), Client()
-    answers = [sign_up(known, alice.email), sign_up(unknown, "dora@example.org")]
-    assert {(answer.status_code, answer.url) for answer in answers} == {(302, CONFIRM)}
+    responses = [sign_up(known, alice.email), sign_up(unknown, "dora@example.org")]
+    assert {(response.status_code, response.url) for response in responses} == {(302, CONFIRM)}
     pages = [
         browser.get(CONFIRM).content.decode().replace(address, "ADDRESS")
         for browser, address in ((known, alice.email), (unknown, "dora@example.org"))
@@ -129,51 +129,51 @@ def test_signing_up_with_a_known_address_looks_the_same(alice):
 
 
 @pytest.mark.fault("W5")
-def test_the_owner_of_a_known_address_is_told_by_mail_and_nobody_else(alice):
+def test_only_the_owner_of_a_known_address_is_informed_by_e_mail(alice):
     sign_up(Client(), alice.email)
     assert subjects_to(alice.email) == ["You already have an account"]
     assert User.objects.filter(email=alice.email).count() == 1
 
 
 @pytest.mark.fault("W5")
-def test_a_known_address_costs_a_password_hash_as_well(alice):
+def test_a_known_address_takes_a_password_hash_as_well(alice):
     with mock.patch("accounts.sign_in_forms.make_password") as hashing:
         sign_up(Client(), alice.email)
     hashing.assert_called_once()
 
 
 @pytest.mark.fault("W5")
-def test_two_sign_ups_of_one_address_at_once_answer_alike(visitor):
-    """The other one commits between our look for the address and our insert."""
-    look = adapter.AccountAdapter.new_user
+def test_two_concurrent_sign_ups_of_one_address_get_the_same_response(visitor):
+    """The other sign-up commits between the query for the address and the insert."""
+    new_user = adapter.AccountAdapter.new_user
 
-    def meanwhile(self, request):
+    def after_the_other(self, request):
         other = User.objects.create_user("dora@example.org", PASSWORD)
         registration.open_personal_account(other, timezone.now())
-        return look(self, request)
+        return new_user(self, request)
 
-    with mock.patch.object(adapter.AccountAdapter, "new_user", meanwhile):
-        answer = sign_up(visitor, "dora@example.org")
-    assert (answer.status_code, answer.url) == (302, CONFIRM)
+    with mock.patch.object(adapter.AccountAdapter, "new_user", after_the_other):
+        response = sign_up(visitor, "dora@example.org")
+    assert (response.status_code, response.url) == (302, CONFIRM)
     assert User.objects.count() == 1
     assert Account.objects.count() == 1
 
 
 @pytest.mark.fault("C8")
-def test_when_mail_is_down_the_page_says_so(visitor):
+def test_the_page_reports_an_e_mail_that_could_not_be_sent(visitor):
     with mock.patch("django.core.mail.EmailMultiAlternatives.send", side_effect=ConnectionRefusedError):
         sign_up(visitor, "dora@example.org")
     assert "The e-mail could not be sent" in visitor.get(CONFIRM).content.decode()
 
 
-def test_too_many_sign_ups_from_one_place_are_stopped(visitor):
+def test_sign_ups_from_one_address_are_limited(visitor):
     statuses = [sign_up(visitor, f"dora{number}@example.org").status_code for number in range(21)]
     assert statuses[:20] == [302] * 20
     assert statuses[20] == 429
 
 
 @pytest.mark.fault("I5")
-def test_a_forged_forwarding_header_does_not_widen_the_limit(visitor):
+def test_a_forged_forwarding_header_does_not_extend_the_limit(visitor):
     statuses = [
         visitor.post(
             reverse("account_signup"),
@@ -185,7 +185,7 @@ def test_a_forged_forwarding_header_does_not_widen_the_limit(visitor):
     assert statuses[20] == 429
 
 
-def test_the_mail_carries_the_products_name_and_no_foreign_words(visitor):
+def test_the_e_mail_contains_the_products_name_and_no_default_text(visitor):
     sign_up(visitor, "dora@example.org")
     message = mail.outbox[-1]
     assert "Refly" in message.body

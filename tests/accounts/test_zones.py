@@ -1,4 +1,4 @@
-"""Every zone that can be chosen is one in which the ledger can count days."""
+"""Every time zone that can be selected is known to Python and to PostgreSQL."""
 
 from zoneinfo import ZoneInfo
 
@@ -9,7 +9,7 @@ from accounts import zones
 
 
 @pytest.mark.fault("T8")
-def test_python_and_postgresql_know_every_zone_that_is_offered(db):
+def test_every_offered_zone_exists_in_python_and_postgresql(db):
     for name in zones.names():
         ZoneInfo(name)
     with connection.cursor() as cursor:
@@ -21,7 +21,7 @@ def test_python_and_postgresql_know_every_zone_that_is_offered(db):
         assert cursor.fetchall() == []
 
 
-def test_the_zones_people_live_in_are_offered():
+def test_zones_of_places_are_offered_and_fixed_offsets_are_not():
     for name in ("UTC", "Asia/Kathmandu", "Pacific/Kiritimati", "Europe/Berlin", "America/Sao_Paulo"):
         assert zones.is_valid(name)
     assert not zones.is_valid("Etc/GMT+5")

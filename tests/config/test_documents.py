@@ -1,4 +1,4 @@
-"""What the documents say is there, is there; what is there, they say."""
+"""Documents are complete and correct: dependencies, variables, links, make targets and paths exist."""
 
 import importlib
 import re
@@ -14,40 +14,40 @@ def text(name: str) -> str:
     return (BASE_DIR / name).read_text()
 
 
-def chosen(name: str) -> set[str]:
+def packages(name: str) -> set[str]:
     lines = text(name).splitlines()
     return {re.split(r"[\[<>=~]", line)[0] for line in lines if line and not line.startswith(("#", "-r"))}
 
 
-def test_every_dependency_has_its_reason_and_no_reason_outlives_its_dependency() -> None:
+def test_every_dependency_has_a_reason_and_every_reason_has_a_dependency() -> None:
     page = text("docs/dependencies.md").split("## Evaluated")[0]
     reasons = set(re.findall(r"^\| ([a-z][\w-]+) \| \S", page, re.MULTILINE)) - {"package"}
-    assert reasons == chosen("requirements.in") | chosen("requirements-dev.in")
+    assert reasons == packages("requirements.in") | packages("requirements-dev.in")
 
 
-def test_the_runbook_names_every_variable_of_the_settings_and_no_other() -> None:
+def test_the_runbook_documents_exactly_the_variables_of_the_settings() -> None:
     read = set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', text("config/settings.py")))
     read |= set(re.findall(r"\$\{([A-Z_]+):-", text("Procfile")))
     table = text("docs/runbook.md").split("## Variables")[1].split("## Going live")[0]
-    told = {
+    documented = {
         name
         for row in re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", row)
     }
-    assert told == read
+    assert documented == read
 
 
 @pytest.mark.parametrize(
     "name",
     ["README.md", "docs/runbook.md", "docs/architecture.md", "docs/dependencies.md", "docs/testing.md"],
 )
-def test_what_a_page_links_to_exists(name: str) -> None:
+def test_links_of_a_page_exist(name: str) -> None:
     page = BASE_DIR / name
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_every_target_of_make_that_the_readme_names_is_there() -> None:
+def test_every_make_target_in_the_readme_and_the_runbook_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.MULTILINE))
     named = set(
         re.findall(r"(?:^|`)make ([a-z]+)", text("README.md") + text("docs/runbook.md"), re.MULTILINE)
@@ -55,16 +55,16 @@ def test_every_target_of_make_that_the_readme_names_is_there() -> None:
     assert len(named) >= 5 and named <= targets
 
 
-def test_the_runbook_gives_the_webhooks_real_address() -> None:
+def test_the_runbook_contains_the_address_of_the_webhook() -> None:
     assert f"`https://HOST{reverse('stripe_webhook')}`" in text("docs/runbook.md")
 
 
-def test_no_file_of_the_project_knows_the_machine_it_was_written_on() -> None:
-    ours = [path for pattern in ("*.py", "*.md", "*.toml", "*.html") for path in BASE_DIR.rglob(pattern)]
-    strangers = ("/wo" + "rk/", "../sha" + "red")
-    for path in ours:
+def test_no_file_contains_paths_of_the_development_machine() -> None:
+    files = [path for pattern in ("*.py", "*.md", "*.toml", "*.html") for path in BASE_DIR.rglob(pattern)]
+    machine_paths = ("/wo" + "rk/", "../sha" + "red")
+    for path in files:
         if not {".venv", "var", "node_modules"} & set(path.relative_to(BASE_DIR).parts):
-            assert not any(stranger in path.read_text() for stranger in strangers), path
+            assert not any(part in path.read_text() for part in machine_paths), path
 
 
 def test_every_module_and_function_that_the_architecture_names_exists() -> None:
@@ -77,3 +77,15 @@ def test_every_module_and_function_that_the_architecture_names_exists() -> None:
     for name in names:
         module, attribute = name.rsplit(".", 1)
         assert hasattr(importlib.import_module(module), attribute), name
+
+
+PAGES = ["README.md", *sorted(str(page.relative_to(BASE_DIR)) for page in BASE_DIR.glob("docs/**/*.md"))]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_path_in_a_page_exists(name: str) -> None:
+    packages = "|".join(
+        ("accounts", "bench", "billing", "config", "core", "docs", "pricing", "sandbox", "tests", "usage")
+    )
+    for path in re.findall(rf"`((?:{packages})/[\w./-]*)`", text(name)):
+        assert (BASE_DIR / path).exists(), path

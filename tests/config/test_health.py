@@ -1,4 +1,4 @@
-"""Alive and ready are two questions, and "not ready" comes with a name."""
+"""/healthz reports a running process; /readyz checks its dependencies and names those that fail."""
 
 import json
 import os
@@ -19,36 +19,36 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.django_db
 
-# Asks /readyz of a portal whose database nobody answers for, in a process of its own.
-ASK = """
+# Requests /healthz and /readyz in a separate process whose database cannot be reached.
+REQUESTS = """
 import json, django
 django.setup()
 from django.test import Client
-answer = Client().get("/readyz", headers={"host": "localhost"})
+ready = Client().get("/readyz", headers={"host": "localhost"})
 alive = Client().get("/healthz", headers={"host": "localhost"})
-print(json.dumps([alive.status_code, answer.status_code, answer.json()]))
+print(json.dumps([alive.status_code, ready.status_code, ready.json()]))
 """
 
 
-def test_healthz_answers_without_the_database(client: Client, django_assert_num_queries: Any) -> None:
+def test_healthz_does_not_use_the_database(client: Client, django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(0):
         response = client.get("/healthz")
     assert response.status_code == 200
 
 
-def test_a_balancer_may_ask_by_the_machines_address(client: Client) -> None:
+def test_a_load_balancer_may_use_the_machines_address_as_host(client: Client) -> None:
     assert client.get("/healthz", headers={"host": "10.0.0.7:8000"}).status_code == 200
     assert client.get("/healthz/", headers={"host": "10.0.0.7:8000"}).status_code == 400
 
 
-def test_readyz_names_worker_and_beat_while_nobody_has_heard_of_them(client: Client) -> None:
+def test_readyz_names_worker_and_beat_before_their_first_heartbeat(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["red"] == ["beat", "worker"]
     assert response.json()["checks"]["database"] == "ok"
 
 
-def test_readyz_is_green_when_both_are_heard(client: Client) -> None:
+def test_readyz_is_ok_after_both_heartbeats(client: Client) -> None:
     health.beat("worker")
     health.beat("beat")
     response = client.get("/readyz")
@@ -60,7 +60,7 @@ def test_readyz_is_green_when_both_are_heard(client: Client) -> None:
 
 
 @pytest.mark.fault("C4")
-def test_a_worker_that_has_stalled_turns_it_red(client: Client, clock: Any) -> None:
+def test_readyz_fails_when_the_worker_has_stalled(client: Client, clock: Any) -> None:
     heartbeat()
     health.beat("beat")
     clock.shift(health.OLDEST_HEARTBEAT_SECONDS)
@@ -73,7 +73,7 @@ def test_a_worker_that_has_stalled_turns_it_red(client: Client, clock: Any) -> N
 
 
 @pytest.mark.fault("O3")
-def test_a_read_only_database_turns_it_red(client: Client) -> None:
+def test_readyz_fails_for_a_read_only_database(client: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("set default_transaction_read_only = on")
     try:
@@ -86,7 +86,7 @@ def test_a_read_only_database_turns_it_red(client: Client) -> None:
 
 
 @pytest.mark.fault("O3")
-def test_without_a_database_it_is_alive_and_not_ready(tmp_path: Path) -> None:
+def test_without_a_database_healthz_succeeds_and_readyz_fails(tmp_path: Path) -> None:
     environment = {
         "PATH": os.environ["PATH"],
         "REFILL_VAR": str(tmp_path),
@@ -94,15 +94,20 @@ def test_without_a_database_it_is_alive_and_not_ready(tmp_path: Path) -> None:
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }
     done = subprocess.run(
-        [sys.executable, "-c", ASK], cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", REQUESTS],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    alive, ready, told = json.loads(done.stdout)
+    alive, ready, body = json.loads(done.stdout)
     assert (alive, ready) == (200, 503)
-    assert told["red"] == ["beat", "database", "migrations", "worker"]
+    assert body["red"] == ["beat", "database", "migrations", "worker"]
     assert "nobody" not in done.stdout
 
 
-def test_beat_says_that_it_is_alive(tmp_path: Path) -> None:
+def test_beat_records_its_heartbeat(tmp_path: Path) -> None:
     scheduler = Scheduler(app, schedule_filename=str(tmp_path / "beat"), lazy=True)
     scheduler.setup_schedule()
     scheduler.tick()

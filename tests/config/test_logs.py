@@ -1,4 +1,4 @@
-"""What is logged carries the request's id and no secret."""
+"""Log lines contain the request id and no secrets."""
 
 import io
 import json
@@ -16,7 +16,7 @@ Lines = Callable[[], list[dict[str, object]]]
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """A logger `refill.test` that writes as production does; `lines()` is what it wrote."""
+    """A logger `refill.test` with production's format; `lines()` returns the lines it has written."""
     before = structlog.get_config()
     formatter = logs.configuration(as_json=True, level="INFO")["formatters"]["lines"]
     stream = io.StringIO()
@@ -30,7 +30,7 @@ def lines() -> Iterator[Lines]:
     structlog.configure(**before)
 
 
-def test_every_line_carries_the_request_id(lines: Lines) -> None:
+def test_every_line_contains_the_request_id(lines: Lines) -> None:
     token = logs.request_id.set("req-1")
     logging.getLogger("refill.test").warning("hello %s", "world")
     logs.request_id.reset(token)
@@ -63,12 +63,12 @@ def test_a_secret_in_a_message_or_a_traceback_is_hidden(lines: Lines, secret: st
 
 
 @pytest.mark.fault("W9")
-def test_a_field_named_like_a_secret_is_hidden_whatever_it_holds(lines: Lines) -> None:
+def test_a_field_named_like_a_secret_is_hidden(lines: Lines) -> None:
     logging.getLogger("refill.test").warning("x", extra={"password": "hunter2", "headers": {"Cookie": "a=b"}})
     assert "hunter2" not in json.dumps(lines()) and "a=b" not in json.dumps(lines())
 
 
-def test_a_password_in_an_address_is_hidden() -> None:
+def test_a_password_in_a_url_is_hidden() -> None:
     assert logs.hide("postgres://me:pass@db/x") == "postgres://[secret]@db/x"
 
 
@@ -76,5 +76,5 @@ def test_a_password_in_an_address_is_hidden() -> None:
     "harmless",
     ["2026-11-20T12:00:00.123456Z", "acct_0198c0ffee", "3600.000001", "chg_42", "1795192877832675"],
 )
-def test_ordinary_words_and_figures_stay(harmless: str) -> None:
+def test_other_words_and_figures_are_not_changed(harmless: str) -> None:
     assert logs.hide(harmless) == harmless

@@ -1,4 +1,4 @@
-"""Each answer carries its request's id and the content security policy of its part of the site."""
+"""Each response has the id of its request and the content security policy of its part of the site."""
 
 import pytest
 from django.test import Client
@@ -6,19 +6,21 @@ from django.test import Client
 from config import logs
 
 
-def test_a_callers_own_request_id_is_kept(client: Client) -> None:
-    response = client.get("/healthz", headers={"X-Request-Id": "order-81/retry=2"})
-    assert response["X-Request-Id"] == "order-81/retry=2"
+def test_a_request_id_of_the_client_is_kept(client: Client) -> None:
+    response = client.get("/healthz", headers={"X-Request-Id": "job-81/retry=2"})
+    assert response["X-Request-Id"] == "job-81/retry=2"
 
 
 @pytest.mark.parametrize("offered", ["", "x" * 129, "a b", "a\tb", "<script>", "ü", "१"])
-def test_a_request_id_that_is_not_plain_is_replaced(client: Client, offered: str) -> None:
-    given = client.get("/healthz", headers={"X-Request-Id": offered})["X-Request-Id"]
-    assert given != offered and len(given) == 32
+def test_an_invalid_request_id_is_replaced(client: Client, offered: str) -> None:
+    assigned = client.get("/healthz", headers={"X-Request-Id": offered})["X-Request-Id"]
+    assert assigned != offered and len(assigned) == 32
 
 
 @pytest.mark.django_db
-def test_the_log_line_of_a_refusal_carries_the_id(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_line_of_a_refused_request_contains_its_id(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[str] = []
     caplog.handler.addFilter(lambda record: seen.append(logs.request_id.get()) or True)
     client.get("/no-such-page", headers={"X-Request-Id": "lost-1"})
@@ -41,7 +43,7 @@ def test_the_portal_allows_no_inline_script_or_style(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_the_admin_has_a_policy_of_its_own_that_still_lets_in_no_other_site(client: Client) -> None:
+def test_the_admin_has_its_own_policy_without_other_sites(client: Client) -> None:
     policy = client.get("/admin/")["Content-Security-Policy"]
     assert "script-src 'self' 'unsafe-eval' 'unsafe-inline'" in policy
     assert "http" not in policy

@@ -1,4 +1,4 @@
-"""Production refuses to start on anything that was left at a development default, and says which setting."""
+"""Production does not start with development defaults; the error names every wrong setting."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ from config import production
 BASE_DIR = Path(__file__).resolve().parents[2]
 REAL_SECRET = "kT7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dA-uEiOqWxYzPlMkNjBh"
 
-SOUND = production.Facts(
+VALID = production.Facts(
     environment="production",
     sandbox=False,
     debug=False,
@@ -41,7 +41,7 @@ ENVIRONMENT = {
 
 
 def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
-    """Load the settings in a process of their own, with these variables changed or (None) taken away."""
+    """Load the settings in a separate process with these variables changed, or removed (None)."""
     environment = {name: value for name, value in (ENVIRONMENT | changes).items() if value is not None}
     return subprocess.run(
         [sys.executable, "-c", "from config import settings; print('started')"],
@@ -53,23 +53,23 @@ def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_sound_production_is_not_refused() -> None:
-    production.refuse(SOUND)
+def test_a_valid_production_configuration_is_accepted() -> None:
+    production.refuse(VALID)
 
 
 @pytest.mark.fault("O4")
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("change", "message"),
     [
         ({"secret_key": production.DEVELOPMENT_SECRET_KEY}, "SECRET_KEY"),
         ({"secret_key": "short"}, "SECRET_KEY"),
-        ({"given": SOUND.given - {"SECRET_KEY"}}, "SECRET_KEY is missing"),
+        ({"given": VALID.given - {"SECRET_KEY"}}, "SECRET_KEY is missing"),
         ({"debug": True}, "DEBUG"),
-        ({"given": SOUND.given - {"ALLOWED_HOSTS"}}, "ALLOWED_HOSTS is missing"),
+        ({"given": VALID.given - {"ALLOWED_HOSTS"}}, "ALLOWED_HOSTS is missing"),
         ({"allowed_hosts": ("*",)}, "ALLOWED_HOSTS"),
-        ({"given": SOUND.given - {"DATABASE_URL"}}, "DATABASE_URL is missing"),
-        ({"given": SOUND.given - {"EMAIL_URL"}}, "EMAIL_URL is missing"),
-        ({"given": SOUND.given - {"SITE_URL"}}, "SITE_URL is missing"),
+        ({"given": VALID.given - {"DATABASE_URL"}}, "DATABASE_URL is missing"),
+        ({"given": VALID.given - {"EMAIL_URL"}}, "EMAIL_URL is missing"),
+        ({"given": VALID.given - {"SITE_URL"}}, "SITE_URL is missing"),
         ({"site_url": "http://credits.example.org"}, "SITE_URL"),
         ({"stripe_secret_key": ""}, "STRIPE_SECRET_KEY is missing"),
         ({"stripe_secret_key": "pk_live_51Nxyz"}, "STRIPE_SECRET_KEY"),
@@ -79,24 +79,24 @@ def test_a_sound_production_is_not_refused() -> None:
         ({"stripe_api_base": "http://127.0.0.1:8000/sandbox/stripe"}, "STRIPE_API_BASE"),
     ],
 )
-def test_it_refuses_and_names_the_setting(change: dict[str, object], named: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=named):
-        production.refuse(dataclasses.replace(SOUND, **change))  # type: ignore[arg-type]
+def test_it_refuses_and_names_the_setting(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=message):
+        production.refuse(dataclasses.replace(VALID, **change))  # type: ignore[arg-type]
 
 
 @pytest.mark.fault("O4")
 def test_a_live_key_beside_the_sandbox_is_refused_in_development_too() -> None:
-    facts = dataclasses.replace(SOUND, environment="development", sandbox=True)
+    facts = dataclasses.replace(VALID, environment="development", sandbox=True)
     with pytest.raises(ImproperlyConfigured, match="STRIPE_SECRET_KEY is a live key while SANDBOX is on"):
         production.refuse(facts)
 
 
 @pytest.mark.fault("O8")
 @pytest.mark.parametrize("name", ["prod", "Production", "staging", "test", "production "])
-def test_an_unknown_environment_is_refused_with_the_names_that_there_are(name: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match="REFILL_ENV") as refusal:
-        production.refuse(dataclasses.replace(SOUND, environment=name))
-    assert "development" in str(refusal.value) and "production" in str(refusal.value)
+def test_an_unknown_environment_is_refused_with_the_valid_names(name: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="REFILL_ENV") as error:
+        production.refuse(dataclasses.replace(VALID, environment=name))
+    assert "development" in str(error.value) and "production" in str(error.value)
 
 
 @pytest.mark.fault("O8")
@@ -104,14 +104,14 @@ def test_the_real_settings_refuse_an_unknown_environment_before_anything_is_star
     refused = start(REFILL_ENV="prod", DATABASE_URL=None, SECRET_KEY=None)
     assert refused.returncode != 0
     assert "REFILL_ENV must be “development” or “production”, not “prod”" in refused.stderr
-    assert "SECRET_KEY" not in refused.stderr  # which checks apply is not decided
+    assert "SECRET_KEY" not in refused.stderr  # checks that depend on the environment have not run
 
 
-def test_it_names_all_faults_at_once() -> None:
-    facts = dataclasses.replace(SOUND, debug=True, secret_key="short", site_url="http://a.example")
-    with pytest.raises(ImproperlyConfigured) as refusal:
+def test_the_error_names_all_wrong_settings() -> None:
+    facts = dataclasses.replace(VALID, debug=True, secret_key="short", site_url="http://a.example")
+    with pytest.raises(ImproperlyConfigured) as error:
         production.refuse(facts)
-    assert all(name in str(refusal.value) for name in ("SECRET_KEY", "DEBUG", "SITE_URL"))
+    assert all(name in str(error.value) for name in ("SECRET_KEY", "DEBUG", "SITE_URL"))
 
 
 @pytest.mark.fault("O4")
@@ -123,7 +123,7 @@ def test_the_real_settings_start_in_production_and_refuse_without_a_secret() -> 
 
 
 @pytest.mark.fault("O4")
-def test_a_refusal_never_repeats_the_secret() -> None:
+def test_an_error_never_contains_the_secret() -> None:
     refused = start(STRIPE_SECRET_KEY="pk_live_51NeverShown", SECRET_KEY="tooshort-never-shown")
     assert refused.returncode != 0
     assert "NeverShown" not in refused.stderr and "never-shown" not in refused.stderr

@@ -26,8 +26,8 @@ COMMAND = "import django; django.setup()"
 
 
 def shown(start: str, **environment: str) -> list[str]:
-    """The limits of a connection of a process that starts like this."""
-    given = os.environ | {
+    """The limits of a connection in a process that starts with this code."""
+    environ = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DATABASE_URL": database_url(),
         "REFILL_VAR": str(settings.VAR_DIR),
@@ -36,7 +36,7 @@ def shown(start: str, **environment: str) -> list[str]:
     run = subprocess.run(
         [sys.executable, "-c", start + SHOW],
         cwd=BASE_DIR,
-        env=given,
+        env=environ,
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""A real worker on the real broker (PGMQ in PostgreSQL): tasks run, a killed worker's run again."""
+"""A real worker with the real broker (PGMQ in PostgreSQL): tasks run, also after a worker was killed."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ from django.db import connection
 from config import broker
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 120.0
+LIMIT_SECONDS = 120.0
 
-# A task that takes its time and says when it begins and ends, in a module of its own beside the product's.
+# A slow task that writes its start and its end to a file.
 TASKS = """
 import os, time
 from pathlib import Path
@@ -26,26 +26,26 @@ from config.celery import app
 
 @app.task(name="tests.slow")
 def slow(file, seconds):
-    with Path(file).open("a") as said:
-        said.write("began\\n")
+    with Path(file).open("a") as log:
+        log.write("began\\n")
     time.sleep(seconds)
-    with Path(file).open("a") as said:
-        said.write("ended\\n")
+    with Path(file).open("a") as log:
+        log.write("ended\\n")
 """
 
-World = dict[str, str]
+Environment = dict[str, str]
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
     while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.05)
 
 
 @pytest.fixture
-def world(transactional_db: None, tmp_path: Path) -> Iterator[World]:
-    """The environment of processes that work on the test's database as the product would on its own."""
+def environment(transactional_db: None, tmp_path: Path) -> Iterator[Environment]:
+    """The environment variables of processes that use the test's database."""
     database = connection.settings_dict
     broker.install(database)
     (tmp_path / "slow_tasks.py").write_text(TASKS)
@@ -60,21 +60,21 @@ def world(transactional_db: None, tmp_path: Path) -> Iterator[World]:
         own.execute("drop schema pgmq cascade")
 
 
-def worker(world: World) -> "subprocess.Popen[bytes]":
+def worker(environment: Environment) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--include", "slow_tasks"]
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    with (Path(world["REFILL_VAR"]) / "worker.log").open("ab") as log:
+    with (Path(environment["REFILL_VAR"]) / "worker.log").open("ab") as log:
         return subprocess.Popen(
-            command, cwd=BASE_DIR, env=world, start_new_session=True, stdout=log, stderr=log
+            command, cwd=BASE_DIR, env=environment, start_new_session=True, stdout=log, stderr=log
         )
 
 
-def send(world: World, file: Path, seconds: float) -> None:
+def send(environment: Environment, file: Path, seconds: float) -> None:
     code = f"import slow_tasks; slow_tasks.slow.delay({str(file)!r}, {seconds})"
-    subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=world, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=environment, check=True)
 
 
-def said(file: Path) -> list[str]:
+def lines(file: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
@@ -89,42 +89,42 @@ def queued() -> int:
     return row[0] if row else 0
 
 
-def let_the_visibility_timeout_pass() -> None:
-    """Three minutes of waiting, done at once: the messages that a worker had taken become visible again."""
+def expire_the_visibility_timeout() -> None:
+    """Make the messages that a worker has received visible again, without waiting three minutes."""
     with psycopg.connect(broker.connection_string(connection.settings_dict)) as own:
         own.execute(f"update pgmq.q_{settings.CELERY_TASK_DEFAULT_QUEUE} set vt = now()")
 
 
 @pytest.mark.fault("C2", "L14")
-def test_the_task_of_a_killed_worker_is_run_again_by_the_next(world: World, tmp_path: Path) -> None:
-    file = tmp_path / "said"
-    send(world, file, 90)  # it is killed long before
-    first = worker(world)
-    until(lambda: said(file) == ["began"])
+def test_the_task_of_a_killed_worker_is_repeated_by_another(environment: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    send(environment, file, 90)  # the worker is killed before the end
+    first = worker(environment)
+    wait_until(lambda: lines(file) == ["began"])
     kill(first)
-    assert queued() >= 1  # nothing was acknowledged, nothing is lost
-    let_the_visibility_timeout_pass()
-    second = worker(world)
+    assert queued() >= 1  # the message was not acknowledged
+    expire_the_visibility_timeout()
+    second = worker(environment)
     try:
-        until(lambda: said(file) == ["began", "began"])
+        wait_until(lambda: lines(file) == ["began", "began"])
     finally:
         kill(second)
 
 
-def test_a_task_is_run_and_its_message_is_gone(world: World, tmp_path: Path) -> None:
-    file = tmp_path / "said"
-    process = worker(world)
+def test_a_task_runs_and_its_message_is_deleted(environment: Environment, tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    process = worker(environment)
     try:
-        send(world, file, 0)
-        until(lambda: said(file) == ["began", "ended"])
-        until(lambda: queued() == 0)
+        send(environment, file, 0)
+        wait_until(lambda: lines(file) == ["began", "ended"])
+        wait_until(lambda: queued() == 0)
         process.terminate()
-        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
     finally:
         if process.poll() is None:
             kill(process)
 
 
-def test_a_task_may_not_outlive_the_time_its_message_is_hidden() -> None:
+def test_the_task_time_limit_is_below_the_visibility_timeout() -> None:
     assert settings.CELERY_TASK_TIME_LIMIT < broker.VISIBILITY_TIMEOUT_SECONDS
     assert settings.CELERY_TASK_SOFT_TIME_LIMIT < settings.CELERY_TASK_TIME_LIMIT

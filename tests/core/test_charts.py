@@ -1,4 +1,4 @@
-"""Charts are true to their figures."""
+"""Charts show their figures exactly."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -37,48 +37,50 @@ def test_bars_are_shares_of_the_highest_tick(values: list[Decimal]) -> None:
             assert height == pytest.approx(max(value * 100 / top, Decimal("0.8")), abs=Decimal("0.001"))
 
 
-def test_a_label_stands_below_about_six_points() -> None:
+def test_about_six_points_have_a_label() -> None:
     assert charts.label_every(30) == 5
     assert charts.label_every(7) == 2
     assert charts.label_every(1) == 1
 
 
-def drawn(template: str, **context: object) -> str:
+def rendered(template: str, **context: object) -> str:
     return Template("{% load charts %}" + template).render(Context(context))
 
 
-def test_the_table_beside_the_chart_holds_every_figure() -> None:
+def test_the_table_beside_the_chart_contains_every_figure() -> None:
     points = [("1 Nov", Decimal("1234.5")), ("2 Nov", Decimal("0.000001"))]
-    page = drawn('{% day_chart points title="Spent" unit="credits" %}', points=points)
+    page = rendered('{% day_chart points title="Spent" unit="credits" %}', points=points)
     table = page[page.index("<table") : page.index("</table>")]
     assert "1,234.5" in table
     assert "0.000001" in table
 
 
-def test_every_bar_says_its_value_to_those_who_hear_the_page() -> None:
-    page = drawn('{% day_chart points title="Spent" unit="credits" %}', points=[("1 Nov", Decimal("5.25"))])
+def test_every_bar_has_a_label_for_screen_readers() -> None:
+    page = rendered(
+        '{% day_chart points title="Spent" unit="credits" %}', points=[("1 Nov", Decimal("5.25"))]
+    )
     assert 'aria-label="1 Nov: 5.25 credits"' in page
     assert 'tabindex="0"' in page
 
 
 @pytest.mark.fault("W7")
-def test_a_name_in_a_chart_stays_text() -> None:
+def test_a_name_in_a_chart_is_escaped() -> None:
     rows = [{"name": "<script>alert(1)</script>", "credits": Decimal(1), "url": "/usage/?a=1&b=2"}]
-    page = drawn('{% share_bars rows title="By" unit="credits" %}', rows=rows)
+    page = rendered('{% share_bars rows title="By" unit="credits" %}', rows=rows)
     assert "<script>" not in page
     ElementTree.fromstring(page)
 
 
-def test_lying_bars_are_shares_of_the_longest_and_percentages_of_the_whole() -> None:
+def test_horizontal_bars_are_shares_of_the_longest_and_percentages_of_the_total() -> None:
     rows = [{"name": "a", "credits": Decimal(3)}, {"name": "b", "credits": Decimal(1)}]
-    page = drawn('{% share_bars rows title="By" unit="credits" %}', rows=rows)
+    page = rendered('{% share_bars rows title="By" unit="credits" %}', rows=rows)
     assert 'width="100.000%"' in page
     assert 'width="33.333%"' in page
     assert "75%" in page and "25%" in page
 
 
-def test_parts_of_a_balance_stand_side_by_side() -> None:
+def test_parts_of_a_balance_are_drawn_side_by_side() -> None:
     parts = [("daily", Decimal(25)), ("top_up", Decimal(75))]
-    page = drawn('{% stacked_bar parts title="Parts" %}', parts=parts)
+    page = rendered('{% stacked_bar parts title="Parts" %}', parts=parts)
     assert 'class="kind-daily" x="0.000%" width="25.000%"' in page
     assert 'class="kind-top_up" x="25.000%" width="75.000%"' in page

@@ -1,4 +1,4 @@
-"""Credits, money and times read as people write them."""
+"""The formats of credits, money and times."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,8 +8,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.templatetags import credits as in_credits
-from core.templatetags import money as in_money
+from core.templatetags import credits as credits_tags
+from core.templatetags import money as money_tags
 from core.templatetags import times
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -26,12 +26,12 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
     ],
 )
 def test_credits_are_grouped_and_exact(amount: str, text: str) -> None:
-    assert in_credits.credits(Decimal(amount)) == text
+    assert credits_tags.credits(Decimal(amount)) == text
 
 
 @given(st.decimals(-(10**13), 10**13, places=6))
 def test_no_digit_of_an_amount_is_lost(amount: Decimal) -> None:
-    text = in_credits.credits(amount).replace(",", "").replace("−", "-")
+    text = credits_tags.credits(amount).replace(",", "").replace("−", "-")
     assert Decimal(text) == amount
 
 
@@ -39,14 +39,14 @@ def test_no_digit_of_an_amount_is_lost(amount: Decimal) -> None:
     ("amount", "text"),
     [("2770.1799", "2,770.17"), ("0.004", "<0.01"), ("0", "0"), ("8.5", "8.5"), ("99.999999", "99.99")],
 )
-def test_brief_figures_never_show_more_than_there_is(amount: str, text: str) -> None:
-    assert in_credits.credits_brief(Decimal(amount)) == text
+def test_brief_figures_are_rounded_down(amount: str, text: str) -> None:
+    assert credits_tags.credits_brief(Decimal(amount)) == text
 
 
-def test_movements_carry_their_sign() -> None:
-    assert in_credits.credits_signed(Decimal(100)) == "+100"
-    assert in_credits.credits_signed(Decimal("-5.25")) == "−5.25"
-    assert in_credits.credits_signed(Decimal(0)) == "0"
+def test_movements_have_a_sign() -> None:
+    assert credits_tags.credits_signed(Decimal(100)) == "+100"
+    assert credits_tags.credits_signed(Decimal("-5.25")) == "−5.25"
+    assert credits_tags.credits_signed(Decimal(0)) == "0"
 
 
 @pytest.mark.fault("P11")
@@ -55,7 +55,7 @@ def test_movements_carry_their_sign() -> None:
     [(1050, "usd", "$10.50"), (500, "jpy", "¥500"), (1000, "kwd", "KWD1.000"), (1000, "cny", "CN¥10.00")],
 )
 def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, text: str) -> None:
-    assert in_money.money(minor, currency) == text
+    assert money_tags.money(minor, currency) == text
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, text:
     ],
 )
 def test_the_price_of_one_credit_keeps_three_significant_digits(each: str, text: str) -> None:
-    assert in_money.money_each(Decimal(each), "usd") == text
+    assert money_tags.money_each(Decimal(each), "usd") == text
 
 
 @pytest.mark.parametrize(
-    ("passed", "words"),
+    ("passed", "text"),
     [
         (timedelta(seconds=3), "just now"),
         (timedelta(seconds=45), "45 s ago"),
@@ -85,20 +85,20 @@ def test_the_price_of_one_credit_keeps_three_significant_digits(each: str, text:
         (timedelta(days=400), "16 Oct 2025"),
     ],
 )
-def test_the_past_is_told_as_how_long_ago(passed: timedelta, words: str) -> None:
-    assert f">{words}</time>" in times.ago(NOON - passed, NOON)
+def test_a_past_time_is_shown_relative_to_now(passed: timedelta, text: str) -> None:
+    assert f">{text}</time>" in times.ago(NOON - passed, NOON)
 
 
 @pytest.mark.parametrize(
-    ("left", "words"),
+    ("left", "text"),
     [
         (timedelta(hours=7, minutes=12), "in 7 h 12 min"),
         (timedelta(days=30), "on 20 Dec"),
         (timedelta(seconds=-5), "now"),
     ],
 )
-def test_the_future_is_told_as_how_soon(left: timedelta, words: str) -> None:
-    assert f">{words}</time>" in times.until(NOON + left, NOON)
+def test_a_future_time_is_shown_relative_to_now(left: timedelta, text: str) -> None:
+    assert f">{text}</time>" in times.until(NOON + left, NOON)
 
 
 @pytest.mark.fault("T8")
@@ -110,7 +110,7 @@ def test_the_future_is_told_as_how_soon(left: timedelta, words: str) -> None:
         ("UTC", "20 Nov 2026, 12:00:00 UTC"),
     ],
 )
-def test_the_exact_time_stands_in_the_accounts_zone(zone: str, exact: str) -> None:
+def test_the_exact_time_is_shown_in_the_accounts_zone(zone: str, exact: str) -> None:
     with timezone.override(zone):
         element = times.at(NOON, NOON)
     assert 'datetime="2026-11-20T12:00:00Z"' in element

@@ -1,4 +1,4 @@
-"""One answer for one key: kept with the effect, given again for good, refused for another body."""
+"""The response of an idempotency key is stored with the effect, repeated for good, and bound to its body."""
 
 import threading
 from typing import Any
@@ -17,7 +17,7 @@ from core.problems import Problem
 OWNER = uuid4()
 
 
-def asked(body: bytes = b'{"a": 1}', path: str = "/api/v1/things") -> Request:
+def post(body: bytes = b'{"a": 1}', path: str = "/api/v1/things") -> Request:
     raw = RequestFactory().post(path, body, content_type="application/json")
     return Request(raw, parsers=[json_body.StrictJSONParser()])
 
@@ -25,11 +25,11 @@ def asked(body: bytes = b'{"a": 1}', path: str = "/api/v1/things") -> Request:
 def once(
     act: Any, *, request: Request | None = None, key: str = "k", owner: UUID = OWNER, **options: Any
 ) -> Any:
-    return idempotency.once(request or asked(), owner=owner, key=key, now=timezone.now(), act=act, **options)
+    return idempotency.once(request or post(), owner=owner, key=key, now=timezone.now(), act=act, **options)
 
 
 @pytest.mark.requirement("CORE-02")
-def test_the_first_answer_is_given_again_without_acting(db: None) -> None:
+def test_a_repeated_key_returns_the_first_response_without_an_effect(db: None) -> None:
     calls = []
 
     def act() -> tuple[int, dict[str, Any]]:
@@ -41,18 +41,18 @@ def test_the_first_answer_is_given_again_without_acting(db: None) -> None:
     assert "Idempotent-Replayed" not in first
     assert again["Idempotent-Replayed"] == "true"
     assert once(act, owner=uuid4()).content == b'{"n":2}'
-    assert once(act, request=asked(path="/api/v1/others")).content == b'{"n":3}'
+    assert once(act, request=post(path="/api/v1/others")).content == b'{"n":3}'
 
 
 @pytest.mark.requirement("CORE-02")
 def test_another_body_is_refused(db: None) -> None:
     once(lambda: (201, {}))
     with pytest.raises(Problem) as refused:
-        once(lambda: (201, {}), request=asked(b'{"a": 2}'))
+        once(lambda: (201, {}), request=post(b'{"a": 2}'))
     assert (refused.value.status, refused.value.code) == (422, "idempotency_key_reused")
 
 
-def test_a_refusal_does_not_burn_the_key(db: None) -> None:
+def test_a_refused_request_does_not_use_up_its_key(db: None) -> None:
     def refuse() -> tuple[int, dict[str, Any]]:
         raise Problem(402, "insufficient_credits", "No.")
 
@@ -65,39 +65,39 @@ def test_a_refusal_does_not_burn_the_key(db: None) -> None:
 
 @pytest.mark.fault("L8")
 @pytest.mark.django_db(transaction=True)
-def test_while_the_first_is_at_work_the_others_are_told_to_come_again() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    outcome: list[Any] = []
+def test_a_key_of_a_request_in_progress_is_refused_with_409() -> None:
+    started, may_finish = threading.Event(), threading.Event()
+    responses: list[Any] = []
 
     def slow() -> tuple[int, dict[str, Any]]:
-        begun.set()
-        assert go_on.wait(10)
+        started.set()
+        assert may_finish.wait(10)
         return 201, {"done": True}
 
     def first() -> None:
         try:
-            outcome.append(once(slow))
+            responses.append(once(slow))
         finally:
             connection.close()
 
     worker = threading.Thread(target=first)
     worker.start()
-    assert begun.wait(10)
+    assert started.wait(10)
     with pytest.raises(Problem) as refused:
         once(lambda: (201, {"done": "twice"}))
     assert (refused.value.status, refused.value.code) == (409, "idempotency_key_in_progress")
-    go_on.set()
+    may_finish.set()
     worker.join()
-    assert once(lambda: (201, {"done": "twice"})).content == outcome[0].content
+    assert once(lambda: (201, {"done": "twice"})).content == responses[0].content
 
 
 @pytest.mark.fault("L9")
 @pytest.mark.django_db(transaction=True)
-def test_a_crash_before_the_commit_leaves_neither_effect_nor_answer_nor_lock() -> None:
+def test_a_crash_before_the_commit_leaves_no_effect_response_or_lock() -> None:
     class Killed(BaseException):
-        """What a process does that is killed: nothing more."""
+        """Stands for a killed process: no code of the product handles it."""
 
-    def dies() -> tuple[int, dict[str, Any]]:
+    def crash() -> tuple[int, dict[str, Any]]:
         KeptAnswer.objects.create(
             owner=uuid4(),
             endpoint="/effect",
@@ -111,12 +111,12 @@ def test_a_crash_before_the_commit_leaves_neither_effect_nor_answer_nor_lock() -
         raise Killed
 
     with pytest.raises(Killed):
-        once(dies)
+        once(crash)
     assert KeptAnswer.objects.count() == 0
     assert once(lambda: (201, {})).status_code == 201
 
 
-def test_a_key_is_visible_ascii_of_a_sane_length() -> None:
+def test_a_key_is_printable_ascii_of_at_most_255_characters() -> None:
     assert idempotency.checked_key("~!" * 127, "key")
     for bad in ("", " ", "a b", "a\n", "é", "k" * 256, None, 5):
         with pytest.raises(Problem) as refused:

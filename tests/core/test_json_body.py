@@ -1,4 +1,4 @@
-"""Strict JSON: numbers stay exact, and nothing comes through that the database could not keep."""
+"""Strict JSON: numbers are exact, and text that the database cannot store is refused."""
 
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ def test_fractions_are_exact_decimals_and_whole_numbers_are_ints() -> None:
 
 @pytest.mark.fault("I1")
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e9999999999999999999999"])
-def test_what_is_no_finite_number_is_left_to_its_field_to_refuse(text: str) -> None:
+def test_numbers_that_are_not_finite_are_parsed_and_refused_by_their_field(text: str) -> None:
     assert not json_body.loads(text.encode()).is_finite()
 
 
@@ -42,26 +42,26 @@ def test_what_is_no_finite_number_is_left_to_its_field_to_refuse(text: str) -> N
         b"\xef\xbb\xbf{}",
     ],
 )
-def test_what_cannot_be_used_is_refused(body: bytes) -> None:
+def test_malformed_json_is_refused(body: bytes) -> None:
     with pytest.raises(Problem) as refused:
         json_body.loads(body)
     assert (refused.value.status, refused.value.code) == (400, "malformed_json")
 
 
-def test_a_whole_surrogate_pair_is_a_letter() -> None:
+def test_a_surrogate_pair_is_one_character() -> None:
     assert json_body.loads(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("body", "other"),
     [({"a": 1, "b": [1, 2]}, {"b": [1, 2], "a": 1}), ({"a": Decimal("1.50")}, {"a": Decimal("1.50")})],
 )
-def test_the_canonical_form_knows_no_order_of_fields(one: Any, other: Any) -> None:
-    assert json_body.canonical(one) == json_body.canonical(other)
-    assert json_body.canonical(one) != json_body.canonical({**one, "c": None})
+def test_the_canonical_form_does_not_depend_on_the_order_of_fields(body: Any, other: Any) -> None:
+    assert json_body.canonical(body) == json_body.canonical(other)
+    assert json_body.canonical(body) != json_body.canonical({**body, "c": None})
 
 
-def test_a_clients_own_numbers_go_back_as_they_came() -> None:
+def test_numbers_of_the_client_are_returned_unchanged() -> None:
     assert json_body.without_decimals({"a": [Decimal("0.1"), 2]}) == {"a": [0.1, 2]}
     with pytest.raises(ValueError):
         json_body.without_decimals({"a": Decimal("NaN")})

@@ -1,4 +1,4 @@
-"""Cursors: signed, bound to their list, exact in front of ties."""
+"""Cursors are signed, bound to their list, and exact for rows with the same time."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 @pytest.fixture
 def rows(db: None) -> Any:
-    """Seven rows of one instant: only the second key tells them apart."""
+    """Seven rows with the same time, which differ only in the second key."""
     for number in range(7):
         KeptAnswer.objects.create(
             owner="00000000-0000-0000-0000-000000000001",
@@ -29,24 +29,24 @@ def rows(db: None) -> Any:
 
 
 def pages(rows: Any, limit: int) -> list[list[str]]:
-    found, query = [], {"limit": limit}
+    result, query = [], {"limit": limit}
     while True:
-        answer = page(rows, query, keys=("created_at", "id"), shape=lambda row: {"key": row.key})
-        found.append([row["key"] for row in answer["data"]])
-        if not answer["has_more"]:
-            assert answer["next_cursor"] is None
-            return found
-        query = {"limit": limit, "cursor": answer["next_cursor"]}
+        response = page(rows, query, keys=("created_at", "id"), shape=lambda row: {"key": row.key})
+        result.append([row["key"] for row in response["data"]])
+        if not response["has_more"]:
+            assert response["next_cursor"] is None
+            return result
+        query = {"limit": limit, "cursor": response["next_cursor"]}
 
 
-def test_rows_of_one_instant_are_neither_lost_nor_repeated(rows: Any) -> None:
+def test_rows_with_the_same_time_are_neither_lost_nor_repeated(rows: Any) -> None:
     assert pages(rows, 3) == [["6", "5", "4"], ["3", "2", "1"], ["0"]]
     assert pages(rows, 7) == [["6", "5", "4", "3", "2", "1", "0"]]
 
 
 @pytest.mark.fault("I4")
 @pytest.mark.parametrize("cursor", ["", "x", "W10:x:y", "é", "a" * 500, "../../etc", "eyJhIjoxfQ:1:2"])
-def test_a_cursor_that_we_did_not_write_is_refused(rows: Any, cursor: str) -> None:
+def test_a_cursor_without_a_valid_signature_is_refused(rows: Any, cursor: str) -> None:
     with pytest.raises(Problem) as refused:
         page(rows, {"limit": 2, "cursor": cursor}, keys=("created_at", "id"), shape=dict)
     assert refused.value.errors[0]["field"] == "cursor"
@@ -55,8 +55,8 @@ def test_a_cursor_that_we_did_not_write_is_refused(rows: Any, cursor: str) -> No
 @pytest.mark.fault("I4")
 def test_a_tampered_cursor_is_refused(rows: Any) -> None:
     cursor = page(rows, {"limit": 2}, keys=("created_at", "id"), shape=lambda _row: {})["next_cursor"]
-    for place in (0, len(cursor) // 2, -1):
-        letter = "A" if cursor[place] != "A" else "B"
-        tampered = cursor[:place] + letter + (cursor[place + 1 :] if place != -1 else "")
+    for index in (0, len(cursor) // 2, -1):
+        letter = "A" if cursor[index] != "A" else "B"
+        tampered = cursor[:index] + letter + (cursor[index + 1 :] if index != -1 else "")
         with pytest.raises(Problem):
             page(rows, {"limit": 2, "cursor": tampered}, keys=("created_at", "id"), shape=dict)

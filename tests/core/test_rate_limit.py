@@ -1,4 +1,4 @@
-"""At most so many requests in a window, counted exactly over threads and processes."""
+"""Requests in a time window are limited exactly, over threads and processes."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def no_leases() -> Iterator[None]:
     rate_limit._leases.clear()
 
 
-def test_the_quota_passes_and_no_more(db: None) -> None:
+def test_requests_above_the_limit_are_refused(db: None) -> None:
     rate = Rate(3, 60)
     outcomes = [take("someone", NOON + timedelta(seconds=20), rate) for _ in range(5)]
     assert [outcome.passes for outcome in outcomes] == [True, True, True, False, False]
@@ -35,15 +35,15 @@ def test_the_quota_passes_and_no_more(db: None) -> None:
     assert take("another", NOON, rate).passes
 
 
-def test_a_new_window_begins_anew(db: None) -> None:
+def test_a_new_window_starts_a_new_count(db: None) -> None:
     rate = Rate(1, 60)
     assert take("someone", NOON, rate).passes
     assert not take("someone", NOON + timedelta(seconds=59), rate).passes
     assert take("someone", NOON + timedelta(seconds=60), rate).passes
 
 
-def test_another_process_draws_from_the_same_count(db: None) -> None:
-    rate = Rate(200, 60)  # drawn in blocks of two
+def test_processes_share_one_count(db: None) -> None:
+    rate = Rate(200, 60)  # counted in blocks of two
     assert take("someone", NOON, rate).passes
     passed = 1
     for _other_process in range(300):
@@ -54,7 +54,7 @@ def test_another_process_draws_from_the_same_count(db: None) -> None:
 
 @pytest.mark.fault("I5")
 @pytest.mark.django_db(transaction=True)
-def test_of_200_at_once_at_most_100_pass() -> None:
+def test_of_200_concurrent_requests_100_pass() -> None:
     passed: list[bool] = []
     start = threading.Barrier(20)
 
@@ -74,7 +74,7 @@ def test_of_200_at_once_at_most_100_pass() -> None:
 
 
 @pytest.mark.fault("I5")
-def test_over_the_api_the_limit_follows_the_key_and_not_the_address(
+def test_the_limit_of_the_api_applies_to_the_key_and_not_to_the_address(
     api_of: Any, alice: User, settings: Any, catalogue: None
 ) -> None:
     settings.API_RATE = "2/3600"

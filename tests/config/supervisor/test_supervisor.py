@@ -1,4 +1,4 @@
-"""The whole portal under its supervisor: a start, a life with blows, an end that leaves nothing behind."""
+"""The whole portal under its supervisor: it starts, restarts killed processes and stops all of them."""
 
 import json
 import os
@@ -17,12 +17,12 @@ import pytest
 
 from config.supervisor import processes
 
-BASE_DIR = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 120.0
+BASE_DIR = Path(__file__).resolve().parents[3]
+LIMIT_SECONDS = 120.0
 
 
 class Portal:
-    """`make run` without make, in a data directory and on a port of its own."""
+    """`make run` without make, with its own data directory and port."""
 
     def __init__(self, var: Path) -> None:
         self.var = var
@@ -30,29 +30,29 @@ class Portal:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.said = var / "said"
+        self.output = var / "output"
         self.process: subprocess.Popen[bytes] | None = None
 
     def launch(self) -> "subprocess.Popen[bytes]":
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         environment |= {"REFILL_VAR": str(self.var), "PORT": str(self.port)}
-        with self.said.open("ab") as said:
+        with self.output.open("ab") as output:
             command = [sys.executable, "-m", "config.supervisor"]
-            return subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=said, stderr=said)
+            return subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=output, stderr=output)
 
     def start(self) -> None:
-        self.said.write_bytes(b"")
+        self.output.write_bytes(b"")
         self.process = self.launch()
-        self.until(lambda: "Refill is ready" in self.said.read_text())
+        self.wait_until(lambda: "Refill is ready" in self.output.read_text())
 
-    def until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LIMIT_SECONDS
         while not holds():
-            assert time.monotonic() < deadline, self.said.read_text()
-            assert self.process is None or self.process.poll() is None, self.said.read_text()
+            assert time.monotonic() < deadline, self.output.read_text()
+            assert self.process is None or self.process.poll() is None, self.output.read_text()
             time.sleep(0.1)
 
-    def answer(self, path: str) -> int:
+    def status(self, path: str) -> int:
         try:
             with urllib.request.urlopen(f"{self.url}{path}", timeout=5) as response:
                 return int(response.status)
@@ -61,20 +61,20 @@ class Portal:
         except OSError:
             return 0
 
-    def left(self) -> list[str]:
-        """Every process that works in this data directory."""
-        found = []
+    def processes(self) -> list[str]:
+        """The command lines of all processes that use this data directory."""
+        commands = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             except OSError:
                 continue
             if str(self.var).encode() in words:
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        return found
+                commands.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        return commands
 
     def pid_of(self, word: str) -> int:
-        """The oldest process under supervision whose command has this word in it."""
+        """The oldest supervised process whose command contains this word."""
         marked = processes._marked(self.var)
         return min(pid for pid in marked if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes())
 
@@ -90,35 +90,35 @@ def portal() -> Iterator[Portal]:
 
 
 @pytest.mark.fault("L14", "C4")
-def test_it_starts_survives_kills_stops_clean_and_finds_its_data_again(portal: Portal) -> None:
+def test_it_starts_restarts_killed_processes_stops_and_keeps_its_data(portal: Portal) -> None:
     portal.start()
     demo = json.loads((portal.var / "demo.json").read_text())
     assert demo["url"] == portal.url
-    assert portal.answer("/readyz") == 200
+    assert portal.status("/readyz") == 200
 
-    # A second supervisor over the same data is refused, and does no harm.
+    # A second supervisor of the same data directory is refused and changes nothing.
     second = portal.launch()
     assert second.wait(timeout=60) == 1
-    assert "already runs" in portal.said.read_text()
-    assert portal.answer("/readyz") == 200
+    assert "already runs" in portal.output.read_text()
+    assert portal.status("/readyz") == 200
 
-    # The web process is killed: it comes back, and that is said.
+    # A killed web process is restarted, and that is logged.
     os.kill(portal.pid_of("granian"), signal.SIGKILL)
-    portal.until(lambda: "web was killed by SIGKILL; starting it again" in portal.said.read_text())
-    portal.until(lambda: portal.answer("/healthz") == 200)
+    portal.wait_until(lambda: "web was killed by SIGKILL; starting it again" in portal.output.read_text())
+    portal.wait_until(lambda: portal.status("/healthz") == 200)
 
-    # PostgreSQL is killed: it comes back, and everybody finds it again.
+    # A killed PostgreSQL is restarted, and the other processes reconnect.
     os.kill(int((portal.var / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-    portal.until(lambda: "PostgreSQL died; starting it again" in portal.said.read_text())
-    portal.until(lambda: portal.answer("/readyz") == 200)
+    portal.wait_until(lambda: "PostgreSQL died; starting it again" in portal.output.read_text())
+    portal.wait_until(lambda: portal.status("/readyz") == 200)
 
-    # Ctrl-C: everything ends, nothing is left.
+    # Ctrl-C ends all processes.
     assert portal.process is not None
     portal.process.send_signal(signal.SIGINT)
     assert portal.process.wait(timeout=60) == 0
-    assert portal.left() == []
+    assert portal.processes() == []
 
-    # The supervisor itself is killed this time; the next start finds the data and the keys as they were.
+    # After the supervisor is killed, the next start has the same data and keys.
     portal.start()
     portal.process.kill()
     portal.process.wait()
@@ -132,14 +132,14 @@ def test_it_starts_survives_kills_stops_clean_and_finds_its_data_again(portal: P
         assert json.loads(response.read())["account"] == demo["account"]
     portal.process.terminate()
     assert portal.process.wait(timeout=60) == 0
-    assert portal.left() == []
+    assert portal.processes() == []
 
 
-def test_a_port_that_is_taken_is_named_with_a_way_out(portal: Portal) -> None:
+def test_an_error_names_the_port_in_use_and_a_solution(portal: Portal) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", portal.port))
         taken.listen()
         assert portal.launch().wait(timeout=60) == 1
-    assert f"Port {portal.port} on 127.0.0.1 cannot be used" in portal.said.read_text()
-    assert f"make run PORT={portal.port + 1}" in portal.said.read_text()
-    assert portal.left() == []
+    assert f"Port {portal.port} on 127.0.0.1 cannot be used" in portal.output.read_text()
+    assert f"make run PORT={portal.port + 1}" in portal.output.read_text()
+    assert portal.processes() == []
