@@ -1,4 +1,4 @@
-"""What is on sale, at which price, in which currency."""
+"""Packs on sale: prices, currencies, sales and plans that may buy."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -20,20 +20,20 @@ def apinfer(db: None) -> None:
 
 
 @pytest.mark.requirement("APIN-01")
-def test_apinfers_packs_with_the_price_of_one_credit_and_the_saving_computed(apinfer: None) -> None:
-    shelf = offers.list_packs(currency="cny", paid_plan=False, now=timezone.now())
+def test_packs_have_the_price_of_one_credit_and_the_saving(apinfer: None) -> None:
+    packs = offers.list_packs(currency="cny", paid_plan=False, now=timezone.now())
 
-    assert [(offer.pack.credits, offer.amount, offer.each, offer.saving_percent) for offer in shelf] == [
+    assert [(offer.pack.credits, offer.amount, offer.each, offer.saving_percent) for offer in packs] == [
         (100, 1000, Decimal("0.1"), 0),
         (5000, 5000, Decimal("0.01"), 90),
         (50000, 50000, Decimal("0.01"), 90),
     ]
-    assert [offer.pack.popular for offer in shelf] == [False, True, False]
-    assert all(offer.pack.lasts == "forever" for offer in shelf)  # APIN-09
+    assert [offer.pack.popular for offer in packs] == [False, True, False]
+    assert all(offer.pack.lasts == "forever" for offer in packs)  # APIN-09
 
 
 @pytest.mark.requirement("FLOW-05")
-def test_a_sale_counts_from_its_first_instant_to_just_before_its_last(apinfer: None) -> None:
+def test_a_sale_applies_from_its_start_until_before_its_end(apinfer: None) -> None:
     pack = Pack.objects.get(key="basic")
     start = timezone.now()
     end = start + timedelta(days=1)
@@ -42,22 +42,22 @@ def test_a_sale_counts_from_its_first_instant_to_just_before_its_last(apinfer: N
     def amount(at: object) -> int:
         return offers.get_pack(key="basic", currency="cny", paid_plan=False, now=at).amount
 
-    blink = timedelta(microseconds=1)
-    assert [amount(at) for at in (start - blink, start, end - blink, end)] == [1000, 800, 800, 1000]
+    instant = timedelta(microseconds=1)
+    assert [amount(at) for at in (start - instant, start, end - instant, end)] == [1000, 800, 800, 1000]
 
 
 @pytest.mark.requirement("RECR-06")
-def test_recrafts_packs_are_for_paid_plans(db: None) -> None:
+def test_packs_for_paid_plans_are_refused_on_a_free_plan(db: None) -> None:
     call_command("load_catalogue", "recraft", verbosity=0)
     now = timezone.now()
     currency = offers.resolve_currency(None)
 
-    shelf = offers.list_packs(currency=currency, paid_plan=False, now=now)
-    assert [int(offer.pack.credits) for offer in shelf] == [200, 800, 1000, 1600]
-    assert not any(offer.allowed for offer in shelf)
+    packs = offers.list_packs(currency=currency, paid_plan=False, now=now)
+    assert [int(offer.pack.credits) for offer in packs] == [200, 800, 1000, 1600]
+    assert not any(offer.allowed for offer in packs)
     with pytest.raises(offers.PaidPlanRequired):
-        offers.get_pack(key=shelf[0].key, currency=currency, paid_plan=False, now=now)
-    assert offers.get_pack(key=shelf[0].key, currency=currency, paid_plan=True, now=now).allowed
+        offers.get_pack(key=packs[0].key, currency=currency, paid_plan=False, now=now)
+    assert offers.get_pack(key=packs[0].key, currency=currency, paid_plan=True, now=now).allowed
 
 
 @pytest.mark.fault("P11")
@@ -70,6 +70,6 @@ def test_minor_units_are_those_of_the_currency(amount: int, currency: str, major
     assert money(amount, currency) == shown
 
 
-def test_an_unknown_currency_names_the_known_ones(apinfer: None) -> None:
+def test_the_error_for_an_unknown_currency_names_the_available_ones(apinfer: None) -> None:
     with pytest.raises(offers.UnknownCurrency, match="CNY"):
         offers.resolve_currency("usd")

@@ -1,4 +1,4 @@
-"""What a new account has, and what a mailbox may have once ever."""
+"""What a new account gets, and what is granted once for each mailbox."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -31,7 +31,7 @@ def test_a_new_user_has_the_free_trial_at_once(account: Account) -> None:
     assert PlanChange.objects.get(account=account).entered == "free-trial"
 
 
-def test_opening_twice_gives_nothing_twice(account: Account, alice: User) -> None:
+def test_opening_an_account_twice_grants_once(account: Account, alice: User) -> None:
     for _ in range(2):
         provisioning.open_account(account=account, user=alice, now=timezone.now())
 
@@ -45,12 +45,12 @@ def codeflicker(db: None) -> None:
 
 
 @pytest.mark.requirement("FLICK-03", "FLICK-04")
-def test_the_free_quota_comes_once_to_a_verified_mailbox_for_one_month(
+def test_the_free_quota_is_granted_once_for_a_verified_mailbox_for_one_month(
     codeflicker: None, later: Callable[..., Any]
 ) -> None:
     user = person("dora")
     account = Account.objects.get(person=user)
-    assert total(account) == 0  # nothing before the address is proven
+    assert total(account) == 0  # nothing before the address is verified
     now = timezone.now()
 
     for _ in range(2):
@@ -65,17 +65,17 @@ def test_the_free_quota_comes_once_to_a_verified_mailbox_for_one_month(
 
 
 @pytest.mark.requirement("FLICK-03")
-def test_leaving_the_free_plan_and_returning_gives_no_second_quota(codeflicker: None) -> None:
+def test_returning_to_the_free_plan_grants_no_second_quota(codeflicker: None) -> None:
     user = person("dora")
     account = Account.objects.get(person=user)
     provisioning.address_verified(user=user, email=user.email, now=timezone.now())
     quota = total(account)
     plan = lifecycle.free_plan()
-    row = Subscription.objects.get(account=account)
+    subscription = Subscription.objects.get(account=account)
 
-    Subscription.objects.filter(pk=row.pk).update(plan="gone")
-    row.refresh_from_db()
-    lifecycle.change_plan(row, plan, now=timezone.now(), reason="returned")
+    Subscription.objects.filter(pk=subscription.pk).update(plan="gone")
+    subscription.refresh_from_db()
+    lifecycle.change_plan(subscription, plan, now=timezone.now(), reason="returned")
     provisioning.address_verified(user=user, email=user.email, now=timezone.now())
 
     assert total(account) == quota

@@ -1,4 +1,4 @@
-"""The command that tries a Stripe key."""
+"""The command that checks a Stripe test key."""
 
 from typing import Any
 
@@ -8,13 +8,11 @@ from django.core.management import CommandError, call_command
 pytestmark = pytest.mark.django_db
 
 
-def test_it_tries_everything_that_is_needed(
-    stripe_api: Any, catalogue: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_checks_every_step(stripe_api: Any, catalogue: None, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("stripe_smoke_test")
 
-    told = capsys.readouterr().out
-    assert told.count("  ok  ") == 6
+    output = capsys.readouterr().out
+    assert output.count("  ok  ") == 6
     assert stripe_api.refunds.list({}).data[0].amount == 1000
 
 

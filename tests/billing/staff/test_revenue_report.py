@@ -1,4 +1,4 @@
-"""The money side of the books adds up, whatever happened to the credits."""
+"""The revenue report balances, whatever happened to the credits."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,16 +25,16 @@ def figures(now: datetime | None = None) -> dict[str, int]:
 
 @pytest.fixture
 def use(account: Account) -> Callable[[Decimal], None]:
-    """Use up what is free, then so many bought credits."""
+    """Charge all free credits and then some of the bought ones."""
 
     def spend(credits: Decimal) -> None:
         now = timezone.now()
         grants = ledger.balance(account.pk, now).grants
         free = sum((grant.remaining for grant in grants if grant.purchase_id is None), Decimal(0))
-        order = ledger.ChargeRequest(
+        request = ledger.ChargeRequest(
             account_id=account.pk, credits=free + credits, key=f"u{timezone.now()}", service="gpt-4o"
         )
-        ledger.charge(order, now)
+        ledger.charge(request, now)
 
     return spend
 
@@ -57,7 +57,7 @@ def test_a_pack_is_owed_until_it_is_used(
     assert figures()["earned"] == purchase.amount // 4
 
 
-def test_fractions_are_never_lost(
+def test_rounding_loses_no_minor_unit(
     paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
 ) -> None:
     purchase = paid_purchase()
@@ -71,17 +71,17 @@ def test_fractions_are_never_lost(
     assert (figures()["earned"], figures()["owed"]) == (purchase.amount, 0)
 
 
-def test_refunds_and_lost_disputes_leave_the_rest_adding_up(
+def test_refunds_and_lost_disputes_are_deducted(
     paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
 ) -> None:
     first, second = paid_purchase(), paid_purchase(key="second")
     use(first.credits / 2)
-    facts: dict[str, Any] = {
+    refund: dict[str, Any] = {
         "id": "re_1",
         "payment_intent": first.stripe_payment_id,
         "amount": first.amount // 2,
     }
-    requests.apply_stripe_refund(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+    requests.apply_stripe_refund(refund | {"status": "succeeded", "metadata": {}}, timezone.now())
     dispute = {"id": "dp_1", "payment_intent": second.stripe_payment_id, "amount": second.amount}
     disputes.apply_stripe_dispute(dispute | {"currency": "usd", "status": "lost"}, timezone.now())
 
@@ -93,7 +93,7 @@ def test_refunds_and_lost_disputes_leave_the_rest_adding_up(
     assert sums["owed"] == 0
 
 
-def test_months_follow_each_other_and_a_yearly_plan_is_earned_day_by_day(account: Account) -> None:
+def test_a_yearly_plan_is_earned_in_proportion_to_time(account: Account) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     Purchase.objects.create(
         account=account,
@@ -113,9 +113,9 @@ def test_months_follow_each_other_and_a_yearly_plan_is_earned_day_by_day(account
         paid_at=start,
     )
 
-    rows = revenue_report.report(start + timedelta(days=59, hours=1))
+    months = revenue_report.report(start + timedelta(days=59, hours=1))
 
-    assert [(row.month.month, row.sold, row.earned, row.owed) for row in reversed(rows)][:2] == [
+    assert [(month.month.month, month.sold, month.earned, month.owed) for month in reversed(months)][:2] == [
         (1, 36_500, 3_100, 33_400),
         (2, 0, 2_800, 30_600),
     ]

@@ -1,4 +1,4 @@
-"""The pages of buying: what they show, who may use them, and the way to Stripe and back."""
+"""The pages on which packs are bought: contents, permissions, payment and return."""
 
 import re
 import uuid
@@ -24,11 +24,11 @@ def browser(stripe_api: Any, alice: User, signed_in: Callable[[User], Client]) -
     return signed_in(alice)
 
 
-def order_form(**more: Any) -> dict[str, Any]:
+def purchase_form(**more: Any) -> dict[str, Any]:
     return {"pack": smallest_pack(), "currency": "usd", "quantity": 1, "key": str(uuid.uuid4()), **more}
 
 
-def test_the_shelf_shows_price_of_one_credit_and_saving_computed(browser: Client) -> None:
+def test_packs_show_the_price_of_one_credit_and_the_saving(browser: Client) -> None:
     text = browser.get("/billing/buy/").content.decode()
 
     packs = list(Pack.objects.filter(retired_at=None))
@@ -38,7 +38,7 @@ def test_the_shelf_shows_price_of_one_credit_and_saving_computed(browser: Client
 
 
 @pytest.mark.requirement("FLOW-05")
-def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser: Client) -> None:
+def test_a_sale_shows_its_price_and_checkout_charges_it(browser: Client) -> None:
     pack = Pack.objects.get(key=smallest_pack())
     now = timezone.now()
     Sale.objects.create(
@@ -52,7 +52,7 @@ def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser
     catalogue_cache.changed()
 
     text = browser.get("/billing/buy/").content.decode()
-    browser.post("/billing/purchases/new/", order_form())
+    browser.post("/billing/purchases/new/", purchase_form())
 
     assert "Black Friday" in text and "$1.23" in text
     purchase = Purchase.objects.get()
@@ -60,46 +60,46 @@ def test_a_sale_shows_old_and_new_price_and_checkout_charges_the_new_one(browser
 
 
 @pytest.mark.requirement("FLOW-05")
-def test_a_price_that_changed_after_it_was_shown_is_not_charged_but_shown_again(browser: Client) -> None:
+def test_a_price_that_changed_after_it_was_shown_is_not_charged(browser: Client) -> None:
     pack = Pack.objects.get(key=smallest_pack())
     shown = pack.prices["usd"]
     Pack.objects.filter(pk=pack.pk).update(prices=pack.prices | {"usd": shown + 100})
     catalogue_cache.changed()
 
-    answer = browser.post("/billing/purchases/new/", order_form(shown=shown))
+    response = browser.post("/billing/purchases/new/", purchase_form(shown=shown))
 
-    assert answer.status_code == 422
-    assert "price has changed" in answer.content.decode() and "$6.00" in answer.content.decode()
+    assert response.status_code == 422
+    assert "price has changed" in response.content.decode() and "$6.00" in response.content.decode()
     assert not Purchase.objects.exists()
 
 
-def test_a_plan_is_confirmed_as_it_was_shown_or_not_at_all(browser: Client) -> None:
+def test_only_the_plan_that_was_previewed_can_be_confirmed(browser: Client) -> None:
     page = browser.get("/plans/starter/?interval=month")
     token = page.context["preview"].token
     form = {"token": token, "key": str(uuid.uuid4())}
 
-    assert browser.post("/plans/creator/", form).status_code == 302  # another plan than was shown
+    assert browser.post("/plans/creator/", form).status_code == 302  # not the plan of the preview
     assert not Purchase.objects.exists()
-    answer = browser.post("/plans/starter/", form)
-    assert (answer.status_code, Purchase.objects.get().amount) == (303, 990)
+    response = browser.post("/plans/starter/", form)
+    assert (response.status_code, Purchase.objects.get().amount) == (303, 990)
 
 
-def test_confirming_leads_to_stripe_and_paying_leads_back_to_the_credits(browser: Client) -> None:
-    answer = browser.post("/billing/purchases/new/", order_form())
-    assert answer.status_code == 303
+def test_paying_at_stripe_returns_to_a_page_that_shows_the_credits(browser: Client) -> None:
+    response = browser.post("/billing/purchases/new/", purchase_form())
+    assert response.status_code == 303
     buyer = Buyer()
-    buyer.pay(answer["Location"])
+    buyer.pay(response["Location"])
     assert "/return/" in buyer.redirect
 
     page = browser.get(re.sub(r"^https?://[^/]+", "", buyer.redirect)).content.decode()
 
     assert "credits added" in page
-    assert "/state/" not in page  # nothing to wait for any more
+    assert "/state/" not in page  # no more polling
     assert Purchase.objects.get().status == Purchase.Status.PAID
 
 
-def test_clicking_twice_is_one_order_and_one_page(browser: Client) -> None:
-    form = order_form()
+def test_submitting_twice_creates_one_purchase_and_one_payment_page(browser: Client) -> None:
+    form = purchase_form()
 
     first, second = (
         browser.post("/billing/purchases/new/", form),
@@ -110,8 +110,8 @@ def test_clicking_twice_is_one_order_and_one_page(browser: Client) -> None:
     assert Purchase.objects.count() == 1
 
 
-def test_leaving_stripe_says_that_nothing_was_charged_and_leads_on(browser: Client) -> None:
-    browser.post("/billing/purchases/new/", order_form())
+def test_going_back_from_stripe_shows_that_nothing_was_charged(browser: Client) -> None:
+    browser.post("/billing/purchases/new/", purchase_form())
     purchase = Purchase.objects.get()
 
     page = browser.get(f"/billing/purchases/{purchase.public_id}/left/").content.decode()
@@ -134,15 +134,15 @@ def test_leaving_stripe_says_that_nothing_was_charged_and_leads_on(browser: Clie
         {"key": ""},
     ],
 )
-def test_a_wrong_order_is_refused_and_says_why(browser: Client, wrong: dict[str, Any]) -> None:
-    answer = browser.post("/billing/purchases/new/", order_form(**wrong, amount=1, credits=10**6))
+def test_invalid_input_creates_no_purchase(browser: Client, wrong: dict[str, Any]) -> None:
+    response = browser.post("/billing/purchases/new/", purchase_form(**wrong, amount=1, credits=10**6))
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
     assert not Purchase.objects.exists()
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_cannot_buy(
+def test_a_member_without_the_billing_role_cannot_buy(
     stripe_api: Any, team: Account, bob: User, signed_in: Callable[[User], Client]
 ) -> None:
     browser = signed_in(bob)
@@ -151,16 +151,16 @@ def test_a_plain_member_cannot_buy(
     session.save()
 
     assert "Only owners and billing members can buy credits" in browser.get("/billing/buy/").content.decode()
-    assert browser.post("/billing/purchases/new/", order_form()).status_code == 403
+    assert browser.post("/billing/purchases/new/", purchase_form()).status_code == 403
     Membership.objects.filter(account=team, user=bob).update(role=Membership.Role.BILLING)
-    assert browser.post("/billing/purchases/new/", order_form()).status_code == 303
+    assert browser.post("/billing/purchases/new/", purchase_form()).status_code == 303
 
 
 @pytest.mark.fault("Z1")
 def test_the_purchases_of_others_are_404_on_every_page(
     browser: Client, charlie: User, signed_in: Callable[[User], Client]
 ) -> None:
-    browser.post("/billing/purchases/new/", order_form())
+    browser.post("/billing/purchases/new/", purchase_form())
     purchase = Purchase.objects.get()
     stranger = signed_in(charlie)
 
@@ -184,8 +184,8 @@ def test_every_billing_page_opens(browser: Client, paid_purchase: Callable[..., 
     pages += ["/billing/alerts/", "/billing/auto-top-up/", "/billing/redeem/", "/billing/invitations/"]
     pages += ["/billing/details/", f"/billing/buy/{purchase.offer}/", "/plans/starter/?interval=month"]
 
-    for page in pages:
-        answer = browser.get(page)
-        assert answer.status_code == 200, (page, answer.status_code, answer.headers.get("Location"))
+    for url in pages:
+        response = browser.get(url)
+        assert response.status_code == 200, (url, response.status_code, response.headers.get("Location"))
     pdf = browser.get(f"{base}/invoice.pdf")
     assert pdf.content.startswith(b"%PDF")
