@@ -16,6 +16,7 @@ from rest_framework import serializers
 from core import amounts
 from core.problems import field_problem
 
+ACCOUNT_HELP = "For platform keys: id or external id of the account."
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # keeps zone arithmetic within the range of datetime
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -49,6 +50,12 @@ class StrictSerializer(serializers.Serializer):
                 }
             )
         return super().to_internal_value(data)
+
+
+class AccountQuery(StrictSerializer):
+    """The query parameter of every endpoint; lists add theirs."""
+
+    account = serializers.CharField(required=False, max_length=255, help_text=ACCOUNT_HELP)
 
 
 class Text(serializers.CharField):

@@ -13,7 +13,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from core.fields import StrictSerializer
+from core.fields import AccountQuery
 from core.problems import field_problem
 
 LARGEST_PAGE = 100
@@ -29,12 +29,9 @@ class Page(TypedDict, Generic[Item]):
     next_cursor: str | None
 
 
-class PageQuery(StrictSerializer):
+class PageQuery(AccountQuery):
     """The query parameters of every list; lists with filters add theirs."""
 
-    account = serializers.CharField(
-        required=False, max_length=255, help_text="Whose list; for platform keys."
-    )
     limit = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE, default=USUAL_PAGE)
     cursor = serializers.CharField(required=False, max_length=500)
 

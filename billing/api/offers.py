@@ -1,6 +1,6 @@
-"""/plans, /packs, /redemptions: what can be had, and codes."""
+"""/plans, /packs, /redemptions: what the account can buy, and promotion codes."""
 
-from typing import Any
+from decimal import Decimal
 
 from django.http import HttpResponse
 from django.utils import timezone
@@ -10,30 +10,30 @@ from rest_framework.request import Request
 from accounts.authentication import account_of
 from accounts.models import Account
 from billing import offers, selectors
-from billing.api import request_schemas, response_schemas, serializers
+from billing.api import request_schemas, response_schemas
+from billing.models import Subscription
 from billing.promotions import codes
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.pagination import whole
+from core.fields import AccountQuery, instant
+from core.pagination import Page, whole
 from pricing.models import Plan
 
 
 class Plans(Endpoint):
-    """Every plan that can be entered, and the account's own."""
+    """Plans on offer, and the account's own plan."""
 
     scopes = {"GET": "read"}
 
-    @extend_schema(
-        parameters=[request_schemas.AccountQuery], responses=response_schemas.list_of(response_schemas.Plan)
-    )
+    @extend_schema(parameters=[AccountQuery], responses=Page[response_schemas.Plan])
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, request_schemas.AccountQuery)
-        present = selectors.subscription_of(account_of(request, query.get("account")))
+        query = query_of(request, AccountQuery)
+        subscription = selectors.subscription_of(account_of(request, query.get("account")))
         shown = [
-            serializers.plan(plan, present)
+            _plan(plan, subscription)
             for plan in Plan.objects.order_by("rank", "position")
-            if plan.open_to_new_members or (present and plan.key == present.plan)
+            if plan.open_to_new_members or (subscription and plan.key == subscription.plan)
         ]
         return json_body.answer(whole(shown))
 
@@ -43,21 +43,19 @@ class Packs(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(
-        parameters=[request_schemas.AccountQuery], responses=response_schemas.list_of(response_schemas.Pack)
-    )
+    @extend_schema(parameters=[AccountQuery], responses=Page[response_schemas.Pack])
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, request_schemas.AccountQuery)
+        query = query_of(request, AccountQuery)
         paid_plan = selectors.has_paid_plan(account_of(request, query.get("account")))
         by_pack: dict[str, list[offers.PackOffer]] = {}
         for currency in offers.currencies():
             for offer in offers.list_packs(currency=currency, paid_plan=paid_plan, now=self.now):
                 by_pack.setdefault(offer.key, []).append(offer)
-        return json_body.answer(whole([serializers.pack(found) for found in by_pack.values()]))
+        return json_body.answer(whole([_pack(found) for found in by_pack.values()]))
 
 
 class Redemptions(Endpoint):
-    """Use a promotion or invitation code."""
+    """Redeem a promotion or invitation code."""
 
     scopes = {"POST": "manage"}
     takes_key = "required"
@@ -68,8 +66,77 @@ class Redemptions(Endpoint):
         body = request_schemas.CodeInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
-        def use() -> tuple[int, dict[str, Any]]:
-            given = codes.redeem(account=account, code=body["code"], now=timezone.now())
-            return 201, {"code": given.code, "kind": given.kind, "credits": plain(given.credits)}
+        def redeem() -> tuple[int, response_schemas.Redemption]:
+            redeemed = codes.redeem(account=account, code=body["code"], now=timezone.now())
+            return 201, {"code": redeemed.code, "kind": redeemed.kind, "credits": plain(redeemed.credits)}
 
-        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=use)
+        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=redeem)
+
+
+def _plan(plan: Plan, subscription: Subscription | None) -> response_schemas.Plan:
+    current = subscription is not None and subscription.plan == plan.key
+    return {
+        "key": plan.key,
+        "name": plan.name,
+        "summary": plan.summary,
+        "features": plan.features,
+        "rank": plan.rank,
+        "free": plan.free,
+        "legacy": plan.legacy,
+        "carry_over": plan.carry_over,
+        "current": current,
+        "eligible": plan.open_to_new_members and not current,
+        "prices": [
+            {"interval": interval, "currency": currency, "amount": amount}
+            for interval, prices in plan.prices.items()
+            for currency, amount in prices.items()
+        ],
+        "allowances": [
+            {
+                "label": allowance["label"],
+                "kind": allowance["kind"],
+                "credits": plain(Decimal(allowance["credits"])),
+                "period": allowance["period"],
+                "services": allowance.get("services"),
+            }
+            for allowance in plan.allowances
+        ],
+        "quotas": [
+            {
+                "key": quota["key"],
+                "label": quota["label"],
+                "maximum": quota["maximum"],
+                "period": quota["period"],
+            }
+            for quota in plan.quotas
+        ],
+        "unlimited_services": plan.unlimited_services,
+    }
+
+
+def _pack(by_currency: list[offers.PackOffer]) -> response_schemas.Pack:
+    """A pack with its price in each currency."""
+    pack = by_currency[0].pack
+    return {
+        "key": pack.key,
+        "name": pack.name,
+        "summary": pack.summary,
+        "credits": plain(pack.credits),
+        "lasts": pack.lasts,
+        "popular": pack.popular,
+        "paid_plans_only": pack.paid_plans_only,
+        "eligible": by_currency[0].allowed,
+        "prices": [
+            {
+                "currency": offer.currency,
+                "amount": offer.amount,
+                "list_amount": offer.list_amount,
+                "each": plain(offer.each.quantize(Decimal("0.000001"))),
+                "saving_percent": offer.saving_percent,
+                "sale": {"label": offer.sale.label, "ends_at": instant(offer.sale.ends_at)}
+                if offer.sale
+                else None,
+            }
+            for offer in by_currency
+        ],
+    }

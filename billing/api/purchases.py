@@ -1,5 +1,6 @@
-"""/checkouts and /purchases: payment pages, orders, refund requests."""
+"""/checkouts and /purchases: payment pages, purchases, refund requests."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,18 +11,20 @@ from rest_framework.request import Request
 from accounts.authentication import account_of
 from accounts.models import Account, User
 from billing import offers, selectors
-from billing.api import request_schemas, response_schemas, serializers
-from billing.models import Purchase
+from billing.api import request_schemas, response_schemas
+from billing.models import Purchase, Refund
 from billing.purchases import checkout, create
 from billing.refunds import requests
 from core import idempotency, json_body
+from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.pagination import PageQuery, page
+from core.fields import AccountQuery, instant, instant_or_none
+from core.pagination import Page, PageQuery, page
 from core.problems import not_found
 
 
 class Checkouts(Endpoint):
-    """A payment page for a pack or a plan, at the server's price."""
+    """Create a payment page for a pack or a plan. The server sets the price."""
 
     scopes = {"POST": "manage"}
     takes_key = "required"
@@ -32,16 +35,18 @@ class Checkouts(Endpoint):
         body = request_schemas.CheckoutInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
-        def order() -> tuple[int, dict[str, Any]]:
-            purchase = self._order(request, account, body, key)
+        def open_checkout() -> tuple[int, response_schemas.Checkout]:
+            purchase = self._purchase(request, account, body, key)
             url = checkout.open_page(purchase, self.now)
             purchase.refresh_from_db()
-            return 201, serializers.checkout(purchase, url)
+            return 201, checkout_of(purchase, url)
 
-        # Stripe is called between commits; order and page have the key, so a retry is the same order.
-        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=order, atomic=False)
+        # Stripe is called between commits. A retry repeats the purchase and the page under the same key.
+        return idempotency.once(
+            request, owner=account.pk, key=key, now=self.now, act=open_checkout, atomic=False
+        )
 
-    def _order(self, request: Request, account: Account, body: dict[str, Any], key: str) -> Purchase:
+    def _purchase(self, request: Request, account: Account, body: dict[str, Any], key: str) -> Purchase:
         common: dict[str, Any] = {
             "account": account,
             "buyer": request.user if isinstance(request.user, User) else None,
@@ -66,42 +71,38 @@ class Checkouts(Endpoint):
 
 
 class Purchases(Endpoint):
-    """The account's orders."""
+    """The account's purchases, newest first."""
 
     scopes = {"GET": "read"}
 
-    @extend_schema(
-        parameters=[PageQuery], responses=response_schemas.list_of(response_schemas.PurchaseAnswer)
-    )
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.PurchaseAnswer])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = Purchase.objects.filter(account_id=account_of(request))
-        found: list[Purchase] = []
-
-        def keep(row: Purchase) -> dict[str, Any]:
-            found.append(row)
-            return {}
-
-        answer = page(rows, query, keys=("created_at", "id"), shape=keep)
-        left = selectors.remaining_credits_by_purchase(found)
-        answer["data"] = [serializers.purchase(row, left.get(row.pk, Decimal(0))) for row in found]
+        found = page(rows, query, keys=("created_at", "id"), shape=lambda purchase: purchase)
+        left = selectors.remaining_credits_by_purchase(found["data"])
+        answer: Page[response_schemas.PurchaseAnswer] = {
+            "data": [_purchase(purchase, left.get(purchase.pk, Decimal(0))) for purchase in found["data"]],
+            "has_more": found["has_more"],
+            "next_cursor": found["next_cursor"],
+        }
         return json_body.answer(answer)
 
 
 class OnePurchase(Endpoint):
-    """One order, its refunds and what could be refunded now."""
+    """One purchase, its refunds and what can be refunded now."""
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.PurchaseAnswer)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.PurchaseAnswer)
     def get(self, request: Request, purchase: str) -> HttpResponse:
-        query = query_of(request, request_schemas.AccountQuery)
-        row = _find(request, purchase, query.get("account"))
-        return json_body.answer(serializers.purchase_in_full(row, self.now))
+        query = query_of(request, AccountQuery)
+        found = _find(request, purchase, query.get("account"))
+        return json_body.answer(_purchase_in_full(found, self.now))
 
 
 class RefundRequests(Endpoint):
-    """Ask for the money of what is unspent; staff decide."""
+    """Request a refund of the unspent credits. Staff decide."""
 
     scopes = {"POST": "manage"}
     takes_key = "optional"
@@ -109,22 +110,99 @@ class RefundRequests(Endpoint):
     @extend_schema(request=request_schemas.RefundInput, responses={201: response_schemas.RefundAnswer})
     def post(self, request: Request, purchase: str) -> HttpResponse:
         body = request_schemas.RefundInput.checked(request.data)
-        row = _find(request, purchase, body.get("account"))
+        found = _find(request, purchase, body.get("account"))
 
-        def ask() -> tuple[int, dict[str, Any]]:
+        def create_request() -> tuple[int, response_schemas.RefundAnswer]:
             user = request.user if isinstance(request.user, User) else None
-            made = requests.create(purchase=row, user=user, message=body.get("reason", ""), now=self.now)
-            return 201, serializers.refund(made)
+            refund = requests.create(purchase=found, user=user, message=body.get("reason", ""), now=self.now)
+            return 201, _refund(refund)
 
         if idempotency.HEADER not in request.headers:
-            return json_body.answer(ask()[1], 201)
+            return json_body.answer(create_request()[1], 201)
         key = idempotency.key_of(request)
-        return idempotency.once(request, owner=row.account_id, key=key, now=self.now, act=ask)
+        return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=create_request)
 
 
 def _find(request: Request, public_id: str, named: str | None) -> Purchase:
     account_id = account_of(request, named)
-    row = Purchase.with_public_id(public_id)
-    if row is None or row.account_id != account_id:
+    found = Purchase.with_public_id(public_id)
+    if found is None or found.account_id != account_id:
         raise not_found()
-    return row
+    return found
+
+
+def checkout_of(purchase: Purchase, url: str) -> response_schemas.Checkout:
+    """The purchase with its payment page."""
+    return {
+        "id": purchase.public_id,
+        "purchase": purchase.public_id,
+        "url": url,
+        "status": purchase.status,
+        "amount": purchase.amount,
+        "currency": purchase.currency,
+        "credits": plain(purchase.credits),
+    }
+
+
+def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.PurchaseAnswer:
+    is_pack = purchase.kind == Purchase.Kind.PACK
+    created, failed = Purchase.Status.CREATED, Purchase.Status.FAILED
+    return {
+        "id": purchase.public_id,
+        "account": Account.public_id_of(purchase.account_id),
+        "status": purchase.status,
+        "kind": purchase.kind,
+        "origin": purchase.origin,
+        "pack": purchase.offer if is_pack else None,
+        "plan": None if is_pack else purchase.offer,
+        "label": purchase.label,
+        "quantity": purchase.quantity,
+        "credits": plain(purchase.credits),
+        "credits_left": plain(credits_left),
+        "amount": purchase.amount,
+        "list_amount": purchase.list_amount,
+        "refunded": purchase.refunded,
+        "currency": purchase.currency,
+        "payment_method": purchase.payment_method or None,
+        "invoice_number": purchase.invoice_number,
+        "receipt_url": purchase.receipt_url or None,
+        "checkout_url": purchase.checkout_url if purchase.status == created else None,
+        "failure": purchase.trouble if purchase.status == failed else None,
+        "created_at": instant(purchase.created_at),
+        "paid_at": instant_or_none(purchase.paid_at),
+    }
+
+
+def _purchase_in_full(purchase: Purchase, now: datetime) -> response_schemas.PurchaseAnswer:
+    """The purchase with its refunds and what can be refunded now."""
+    answer = _purchase(purchase, selectors.remaining_credits(purchase))
+    answer["refunds"] = [_refund(refund) for refund in purchase.refunds.order_by("-created_at")]
+    answer["refundable"] = _refundable(purchase, now)
+    return answer
+
+
+def _refundable(purchase: Purchase, now: datetime) -> response_schemas.Refundable:
+    try:
+        refundable = requests.refundable(purchase, now)
+    except requests.RefundRefused as refusal:
+        return {"amount": 0, "code": refusal.code}
+    return {
+        "amount": refundable.amount,
+        "credits": plain(refundable.credits),
+        "until": instant(refundable.ends_at),
+    }
+
+
+def _refund(refund: Refund) -> response_schemas.RefundAnswer:
+    return {
+        "id": refund.public_id,
+        "purchase": Purchase.public_id_of(refund.purchase_id),
+        "status": refund.status,
+        "amount": refund.amount,
+        "currency": refund.currency,
+        "credits": plain(refund.credits),
+        "reason": refund.wish,
+        "decision": refund.decision,
+        "created_at": instant(refund.created_at),
+        "decided_at": instant_or_none(refund.decided_at),
+    }

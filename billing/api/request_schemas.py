@@ -1,36 +1,36 @@
-"""What clients send about money. Prices and credits are never among it: the server's catalogue says them."""
+"""Request bodies and query parameters of billing's endpoints. Prices and credits come from the catalogue."""
 
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from core.fields import Credits, Flag, StrictSerializer, Text, WholeNumber
-
-
-class AccountQuery(StrictSerializer):
-    account = serializers.CharField(required=False, max_length=255, help_text="Whose; for platform keys.")
+from core.fields import ACCOUNT_HELP, Credits, Flag, StrictSerializer, Text, WholeNumber
 
 
 class Named(StrictSerializer):
-    account = Text(required=False, max_length=255, help_text="Whose; for platform keys.")
+    """A body that may name the account."""
+
+    account = Text(required=False, max_length=255, help_text=ACCOUNT_HELP)
 
 
 class CheckoutInput(Named):
-    """One of `pack` and `plan`."""
+    """The pack or the plan to buy."""
 
     pack = Text(required=False, max_length=100)
     plan = Text(required=False, max_length=100)
-    currency = Text(required=False, max_length=3, help_text="The catalogue's first, unless told.")
-    quantity = WholeNumber(required=False, min_value=1, max_value=100, help_text="Of packs; 1 unless told.")
-    interval = serializers.ChoiceField(required=False, choices=["month", "year"], help_text="Of a plan.")
-    code = Text(required=False, max_length=40, help_text="A promotion code that makes a pack cheaper.")
-    confirm = Flag(required=False, help_text="Leaving a legacy plan, which cannot be entered again.")
+    currency = Text(required=False, max_length=3, help_text="Default: the catalogue's first currency.")
+    quantity = WholeNumber(required=False, min_value=1, max_value=100, help_text="Packs. Default: 1.")
+    interval = serializers.ChoiceField(
+        required=False, choices=["month", "year"], help_text="Interval of a plan."
+    )
+    code = Text(required=False, max_length=40, help_text="A promotion code for a discount on a pack.")
+    confirm = Flag(required=False, help_text="Confirms leaving a legacy plan, which cannot be undone.")
 
     def validate(self, attrs: Any) -> Any:
         if ("pack" in attrs) == ("plan" in attrs):
             raise serializers.ValidationError(
-                {"pack": serializers.ErrorDetail(str(_("Name either a pack or a plan.")), code="one_of")}
+                {"pack": serializers.ErrorDetail(str(_("Send either a pack or a plan.")), code="one_of")}
             )
         return attrs
 
@@ -43,8 +43,8 @@ class ChangeInput(Named):
     plan = Text(max_length=100)
     interval = serializers.ChoiceField(required=False, choices=["month", "year"])
     currency = Text(required=False, max_length=3)
-    confirm = Flag(required=False, help_text="Needed where the change cannot be undone (a legacy plan).")
-    preview = Flag(required=False, help_text="Only say what the change would cost and do.")
+    confirm = Flag(required=False, help_text="Confirms leaving a legacy plan, which cannot be undone.")
+    preview = Flag(required=False, help_text="Return the effect of the change without making it.")
 
 
 class CodeInput(Named):
@@ -59,7 +59,7 @@ class AlertsInput(Named):
 
 
 class AutoTopUpInput(Named):
-    """`monthly_amount` in minor units of `currency`."""
+    """Settings of the automatic top-up. `monthly_amount`: minor units of `currency`."""
 
     enabled = Flag()
     below = Credits(zero_allowed=True, required=False)

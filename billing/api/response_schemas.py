@@ -1,187 +1,227 @@
-"""What billing's endpoints answer, as the OpenAPI document tells it; `shapes` writes it."""
+"""Response bodies of billing's endpoints.
 
-from typing import Any
+Each object is declared once: the endpoint modules build it, mypy checks what they build against the
+declaration, and config.openapi derives the OpenAPI document from it.
+"""
 
-from rest_framework import serializers
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from billing.models import AutoTopUp, Purchase, Refund
+from core.json_types import CreditsText, EmailText, TimeText
+
+MinorUnits = Annotated[int, "Minor units of the currency."]
 
 
-class Amount(serializers.CharField):
-    """Credits in plain decimal notation."""
+class PlanPrice(TypedDict):
+    interval: Annotated[str, Literal["month", "year"]]
+    currency: str
+    amount: MinorUnits
 
 
-class PlanPrice(serializers.Serializer):
-    interval = serializers.ChoiceField(choices=["month", "year"])
-    currency = serializers.CharField()
-    amount = serializers.IntegerField(help_text="Minor units.")
+class Allowance(TypedDict):
+    """Credits that a plan grants each period."""
+
+    label: str
+    kind: str
+    credits: CreditsText
+    period: Annotated[str, Literal["day", "month", "once"]]
+    services: list[str] | None
 
 
-class Allowance(serializers.Serializer):
-    label = serializers.CharField()  # type: ignore[assignment]
-    kind = serializers.CharField()
-    credits = Amount()
-    period = serializers.ChoiceField(choices=["day", "month", "once"])
-    services = serializers.ListField(child=serializers.CharField(), allow_null=True)
+class Quota(TypedDict):
+    key: str
+    label: str
+    maximum: int
+    period: str
+    used: NotRequired[int]
 
 
-class Quota(serializers.Serializer):
-    key = serializers.CharField()
-    label = serializers.CharField()  # type: ignore[assignment]
-    maximum = serializers.IntegerField()
-    period = serializers.CharField()
-    used = serializers.IntegerField(required=False)
+class Plan(TypedDict):
+    key: str
+    name: str
+    summary: str
+    features: list[str]
+    rank: int
+    free: bool
+    legacy: bool
+    carry_over: bool
+    current: bool
+    eligible: Annotated[bool, "Whether this account can subscribe to the plan."]
+    prices: list[PlanPrice]
+    allowances: list[Allowance]
+    quotas: list[Quota]
+    unlimited_services: list[str]
 
 
-class Plan(serializers.Serializer):
-    key = serializers.CharField()
-    name = serializers.CharField()
-    summary = serializers.CharField(allow_blank=True)
-    features = serializers.ListField(child=serializers.CharField())
-    rank = serializers.IntegerField()
-    free = serializers.BooleanField()
-    legacy = serializers.BooleanField()
-    carry_over = serializers.BooleanField()
-    current = serializers.BooleanField()
-    eligible = serializers.BooleanField(help_text="Whether this account can enter it.")
-    prices = PlanPrice(many=True)
-    allowances = Allowance(many=True)
-    quotas = Quota(many=True)
-    unlimited_services = serializers.ListField(child=serializers.CharField())
+class Sale(TypedDict):
+    label: str
+    ends_at: TimeText
 
 
-class Sale(serializers.Serializer):
-    label = serializers.CharField()  # type: ignore[assignment]
-    ends_at = serializers.DateTimeField()
+class PackPrice(TypedDict):
+    currency: str
+    amount: Annotated[MinorUnits, "Minor units, with the sale."]
+    list_amount: Annotated[MinorUnits, "Minor units, without the sale."]
+    each: Annotated[str, "Price of one credit in major units."]
+    saving_percent: Annotated[int, "Saving per credit compared with the smallest pack."]
+    sale: Sale | None
 
 
-class PackPrice(serializers.Serializer):
-    currency = serializers.CharField()
-    amount = serializers.IntegerField(help_text="Minor units, as charged now.")
-    list_amount = serializers.IntegerField(help_text="Minor units without the sale.")
-    each = serializers.CharField(help_text="Price of one credit in major units.")
-    saving_percent = serializers.IntegerField(help_text="Against the smallest pack.")
-    sale = Sale(allow_null=True)
+class Pack(TypedDict):
+    key: str
+    name: str
+    summary: str
+    credits: CreditsText
+    lasts: str
+    popular: bool
+    paid_plans_only: bool
+    eligible: Annotated[bool, "Whether this account can buy the pack."]
+    prices: list[PackPrice]
 
 
-class Pack(serializers.Serializer):
-    key = serializers.CharField()
-    name = serializers.CharField()
-    summary = serializers.CharField(allow_blank=True)
-    credits = Amount()
-    lasts = serializers.CharField()
-    popular = serializers.BooleanField()
-    paid_plans_only = serializers.BooleanField()
-    eligible = serializers.BooleanField()
-    prices = PackPrice(many=True)
+class Checkout(TypedDict):
+    """A purchase and its payment page."""
+
+    id: Annotated[str, "Id of the purchase."]
+    purchase: str
+    url: str
+    status: Annotated[str, Purchase.Status]
+    amount: MinorUnits
+    currency: str
+    credits: CreditsText
 
 
-class Checkout(serializers.Serializer):
-    id = serializers.CharField(help_text="The purchase.")
-    purchase = serializers.CharField()
-    url = serializers.CharField()
-    status = serializers.ChoiceField(choices=Purchase.Status.choices)
-    amount = serializers.IntegerField()
-    currency = serializers.CharField()
-    credits = Amount()
+class RefundAnswer(TypedDict):
+    id: str
+    purchase: str
+    status: Annotated[str, Refund.Status]
+    amount: MinorUnits
+    currency: str
+    credits: CreditsText
+    reason: str
+    decision: str
+    created_at: TimeText
+    decided_at: TimeText | None
 
 
-class RefundAnswer(serializers.Serializer):
-    id = serializers.CharField()
-    purchase = serializers.CharField()
-    status = serializers.ChoiceField(choices=Refund.Status.choices)
-    amount = serializers.IntegerField()
-    currency = serializers.CharField()
-    credits = Amount()
-    reason = serializers.CharField(allow_blank=True)
-    decision = serializers.CharField(allow_blank=True)
-    created_at = serializers.DateTimeField()
-    decided_at = serializers.DateTimeField(allow_null=True)
+class Refundable(TypedDict):
+    """What a refund request would return now."""
+
+    amount: MinorUnits
+    code: NotRequired[Annotated[str, "Why nothing can be refunded."]]
+    credits: NotRequired[CreditsText]
+    until: NotRequired[Annotated[TimeText, "End of the refund period."]]
 
 
-class PurchaseAnswer(serializers.Serializer):
-    id = serializers.CharField()
-    account = serializers.CharField()
-    status = serializers.ChoiceField(choices=Purchase.Status.choices)
-    kind = serializers.ChoiceField(choices=Purchase.Kind.choices)
-    origin = serializers.ChoiceField(choices=Purchase.Origin.choices)
-    pack = serializers.CharField(allow_null=True)
-    plan = serializers.CharField(allow_null=True)
-    label = serializers.CharField()  # type: ignore[assignment]
-    quantity = serializers.IntegerField()
-    credits = Amount()
-    credits_left = Amount()
-    amount = serializers.IntegerField()
-    list_amount = serializers.IntegerField()
-    refunded = serializers.IntegerField()
-    currency = serializers.CharField()
-    payment_method = serializers.CharField(allow_null=True)
-    invoice_number = serializers.CharField(allow_null=True)
-    receipt_url = serializers.CharField(allow_null=True)
-    checkout_url = serializers.CharField(allow_null=True)
-    failure = serializers.CharField(allow_null=True)
-    created_at = serializers.DateTimeField()
-    paid_at = serializers.DateTimeField(allow_null=True)
-    refunds = RefundAnswer(many=True, required=False)
-    refundable = serializers.JSONField(required=False)
+class PurchaseAnswer(TypedDict):
+    id: str
+    account: str
+    status: Annotated[str, Purchase.Status]
+    kind: Annotated[str, Purchase.Kind]
+    origin: Annotated[str, Purchase.Origin]
+    pack: str | None
+    plan: str | None
+    label: str
+    quantity: int
+    credits: CreditsText
+    credits_left: CreditsText
+    amount: MinorUnits
+    list_amount: MinorUnits
+    refunded: MinorUnits
+    currency: str
+    payment_method: str | None
+    invoice_number: str | None
+    receipt_url: str | None
+    checkout_url: str | None
+    failure: str | None
+    created_at: TimeText
+    paid_at: TimeText | None
+    refunds: NotRequired[list[RefundAnswer]]
+    refundable: NotRequired[Refundable]
 
 
-class SubscriptionAnswer(serializers.Serializer):
-    account = serializers.CharField()
-    plan = serializers.CharField()
-    name = serializers.CharField()
-    state = serializers.CharField()
-    legacy = serializers.BooleanField()
-    interval = serializers.CharField(allow_null=True)
-    amount = serializers.IntegerField()
-    currency = serializers.CharField(allow_null=True)
-    period_start = serializers.DateTimeField()
-    period_end = serializers.DateTimeField(allow_null=True)
-    cancel_at_period_end = serializers.BooleanField()
-    next_plan = serializers.CharField(allow_null=True)
-    recovery_url = serializers.CharField(allow_null=True)
-    unlimited_services = serializers.ListField(child=serializers.CharField())
-    quotas = Quota(many=True)
-    checkout = Checkout(required=False, allow_null=True)
+class SubscriptionAnswer(TypedDict):
+    account: str
+    plan: str
+    name: str
+    state: str
+    legacy: bool
+    interval: str | None
+    amount: MinorUnits
+    currency: str | None
+    period_start: TimeText
+    period_end: TimeText | None
+    cancel_at_period_end: bool
+    next_plan: str | None
+    recovery_url: str | None
+    unlimited_services: list[str]
+    quotas: list[Quota]
+    checkout: NotRequired[Checkout]
 
 
-class Redemption(serializers.Serializer):
-    code = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["promotion", "invitation"])
-    credits = Amount()
+class GrantOutcome(TypedDict):
+    """What a change of plan does to a grant."""
+
+    label: str
+    remaining: CreditsText
+    fate: Annotated[
+        str,
+        Literal["stays", "carried", "lost", "until"],
+        "`stays`: unchanged. `carried`: moved to the new plan. `lost`: expires now. `until`: expires when the"
+        " change takes effect.",
+    ]
 
 
-class AlertsAnswer(serializers.Serializer):
-    enabled = serializers.BooleanField()
-    below = Amount()
-    by_email = serializers.BooleanField()
-    extra_addresses = serializers.ListField(child=serializers.EmailField())
+class NewGrant(TypedDict):
+    """Credits that a change of plan grants at once."""
+
+    label: str
+    credits: CreditsText
 
 
-class AutoTopUpAnswer(serializers.Serializer):
-    enabled = serializers.BooleanField()
-    below = Amount()
-    pack = serializers.CharField(allow_null=True)
-    currency = serializers.CharField(allow_null=True)
-    monthly_amount = serializers.IntegerField()
-    monthly_count = serializers.IntegerField()
-    spent_this_month = serializers.IntegerField()
-    bought_this_month = serializers.IntegerField()
-    last_outcome = serializers.ChoiceField(choices=AutoTopUp.Outcome.choices, allow_null=True)
-    last_tried_at = serializers.DateTimeField(allow_null=True)
-    card = serializers.JSONField(allow_null=True)
+class ChangePreview(TypedDict):
+    """What a change of plan would cost and do."""
+
+    kind: Annotated[str, Literal["subscribe", "upgrade", "downgrade", "cancel", "leave", "keep"]]
+    plan: str
+    interval: str | None
+    currency: str
+    amount: Annotated[MinorUnits, "Price of the new plan each interval, in minor units."]
+    due_now: Annotated[MinorUnits, "Amount charged at once, in minor units."]
+    takes_effect: TimeText
+    leaves_legacy: Annotated[bool, "Whether the change leaves a legacy plan, which cannot be undone."]
+    grants: list[GrantOutcome]
+    arrivals: list[NewGrant]
 
 
-_lists: dict[type[serializers.Serializer], Any] = {}
+class Redemption(TypedDict):
+    code: str
+    kind: Annotated[str, Literal["promotion", "invitation"]]
+    credits: CreditsText
 
 
-def list_of(item: type[serializers.Serializer]) -> Any:
-    """A list of that item: data, has_more, next_cursor."""
-    if item not in _lists:
-        fields = {
-            "data": item(many=True),
-            "has_more": serializers.BooleanField(),
-            "next_cursor": serializers.CharField(allow_null=True),
-        }
-        _lists[item] = type(f"{item.__name__}List", (serializers.Serializer,), fields)
-    return _lists[item]
+class AlertsAnswer(TypedDict):
+    enabled: bool
+    below: CreditsText
+    by_email: bool
+    extra_addresses: list[EmailText]
+
+
+class Card(TypedDict):
+    brand: str
+    last4: str
+    expires: str
+
+
+class AutoTopUpAnswer(TypedDict):
+    enabled: bool
+    below: CreditsText
+    pack: str | None
+    currency: str | None
+    monthly_amount: MinorUnits
+    monthly_count: int
+    spent_this_month: MinorUnits
+    bought_this_month: int
+    last_outcome: Annotated[str, AutoTopUp.Outcome] | None
+    last_tried_at: TimeText | None
+    card: Card | None

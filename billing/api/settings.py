@@ -1,4 +1,6 @@
-"""/alerts and /auto-top-up: what happens when credits run low."""
+"""/alerts and /auto-top-up: settings for low credits."""
+
+from datetime import datetime
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -6,12 +8,14 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import User
-from billing import offers
-from billing.api import request_schemas, response_schemas, serializers
+from billing import models, offers, selectors
+from billing.api import request_schemas, response_schemas
 from billing.notifications import low_credit_alerts
 from billing.purchases import auto_top_up
 from core import json_body
+from core.amounts import plain
 from core.endpoint import Endpoint, query_of
+from core.fields import AccountQuery, instant_or_none
 
 
 class Alerts(Endpoint):
@@ -19,11 +23,11 @@ class Alerts(Endpoint):
 
     scopes = {"GET": "manage", "PUT": "manage"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.AlertsAnswer)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.AlertsAnswer)
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, request_schemas.AccountQuery)
+        query = query_of(request, AccountQuery)
         saved = low_credit_alerts.get_settings(account_of(request, query.get("account")))
-        return json_body.answer(serializers.alerts(saved))
+        return json_body.answer(_alerts(saved))
 
     @extend_schema(request=request_schemas.AlertsInput, responses=response_schemas.AlertsAnswer)
     def put(self, request: Request) -> HttpResponse:
@@ -36,19 +40,19 @@ class Alerts(Endpoint):
             extra_addresses=body.get("extra_addresses", []),
             now=self.now,
         )
-        return json_body.answer(serializers.alerts(saved))
+        return json_body.answer(_alerts(saved))
 
 
 class AutoTopUp(Endpoint):
-    """What is bought by itself, within which ceilings, and how it last went."""
+    """The automatic top-up: its pack, its monthly limits and the result of the last purchase."""
 
     scopes = {"GET": "manage", "PUT": "manage"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.AutoTopUpAnswer)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.AutoTopUpAnswer)
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, request_schemas.AccountQuery)
+        query = query_of(request, AccountQuery)
         saved = auto_top_up.settings_of(account_of(request, query.get("account")))
-        return json_body.answer(serializers.top_up(saved, self.now))
+        return json_body.answer(_auto_top_up(saved, self.now))
 
     @extend_schema(request=request_schemas.AutoTopUpInput, responses=response_schemas.AutoTopUpAnswer)
     def put(self, request: Request) -> HttpResponse:
@@ -66,4 +70,36 @@ class AutoTopUp(Endpoint):
             user=request.user if isinstance(request.user, User) else before.set_by,
             now=self.now,
         )
-        return json_body.answer(serializers.top_up(saved, self.now))
+        return json_body.answer(_auto_top_up(saved, self.now))
+
+
+def _alerts(settings: models.AlertSettings) -> response_schemas.AlertsAnswer:
+    return {
+        "enabled": settings.enabled,
+        "below": plain(settings.below),
+        "by_email": settings.by_email,
+        "extra_addresses": settings.extra_addresses,
+    }
+
+
+def _auto_top_up(settings: models.AutoTopUp, now: datetime) -> response_schemas.AutoTopUpAnswer:
+    spent, count = auto_top_up.spent_this_month(settings.pk, now)
+    profile = selectors.profile_of(settings.pk)
+    card: response_schemas.Card = {
+        "brand": profile.card_brand,
+        "last4": profile.card_last4,
+        "expires": profile.card_expires,
+    }
+    return {
+        "enabled": settings.enabled,
+        "below": plain(settings.below),
+        "pack": settings.pack or None,
+        "currency": settings.currency or None,
+        "monthly_amount": settings.monthly_amount,
+        "monthly_count": settings.monthly_count,
+        "spent_this_month": spent,
+        "bought_this_month": count,
+        "last_outcome": settings.last_outcome or None,
+        "last_tried_at": instant_or_none(settings.last_tried_at),
+        "card": card if profile.card_id else None,
+    }

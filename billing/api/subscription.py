@@ -1,53 +1,67 @@
-"""/subscription: the account's plan, and changing it."""
+"""/subscription: the account's plan, and changes of it."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import Account, User
-from billing import models, offers
-from billing.api import request_schemas, response_schemas, serializers
+from billing import models, offers, selectors
+from billing.api import request_schemas, response_schemas
+from billing.api.purchases import checkout_of
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, previews
+from billing.subscriptions import changes, plan_terms, previews
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import instant
+from core.fields import AccountQuery, instant, instant_or_none
 from core.problems import not_found
+
+# Typed as Any: drf-spectacular expects serializers here, and config.openapi maps TypedDicts to components.
+CHANGE_ANSWERS: Any = [response_schemas.SubscriptionAnswer, response_schemas.ChangePreview]
 
 
 class Subscription(Endpoint):
+    """The account's subscription."""
+
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.SubscriptionAnswer)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.SubscriptionAnswer)
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, request_schemas.AccountQuery)
-        return json_body.answer(serializers.subscription(_present(account_of(request, query.get("account")))))
+        query = query_of(request, AccountQuery)
+        return json_body.answer(_subscription(_current(account_of(request, query.get("account")))))
 
 
 class Change(Endpoint):
-    """Change the plan: at once and paid for an upgrade, at the period's end for a downgrade.
+    """Change the plan: an upgrade is paid and takes effect at once, a downgrade at the end of the period.
 
-    An account that pays for no plan yet is answered with a payment page in `checkout`.
+    For an account without a paid plan `checkout` contains a payment page. With `preview` nothing changes, and
+    the response says what the change would cost and do.
     """
 
     scopes = {"POST": "manage"}
     takes_key = "required"
 
-    @extend_schema(request=request_schemas.ChangeInput, responses=response_schemas.SubscriptionAnswer)
+    @extend_schema(
+        request=request_schemas.ChangeInput,
+        responses=PolymorphicProxySerializer(
+            component_name="SubscriptionChange",
+            serializers=CHANGE_ANSWERS,
+            resource_type_field_name=None,
+        ),
+    )
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.ChangeInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
         if body.get("preview"):
-            return json_body.answer(_preview_shape(self._preview(account, body)))
+            return json_body.answer(_change_preview(self._preview(account, body)))
 
-        def change() -> tuple[int, dict[str, Any]]:
+        def change() -> tuple[int, response_schemas.SubscriptionAnswer]:
             return 200, self._change(request, account, body, key)
 
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=change, atomic=False)
@@ -61,29 +75,33 @@ class Change(Endpoint):
             now=self.now,
         )
 
-    def _change(self, request: Request, account: Account, body: dict[str, Any], key: str) -> dict[str, Any]:
-        shown = self._preview(account, body)
-        if shown.leaves_legacy and not body.get("confirm"):
+    def _change(
+        self, request: Request, account: Account, body: dict[str, Any], key: str
+    ) -> response_schemas.SubscriptionAnswer:
+        preview = self._preview(account, body)
+        if preview.leaves_legacy and not body.get("confirm"):
             raise create.ConfirmationNeeded
-        if shown.kind != "subscribe":
-            return serializers.subscription(changes.confirm(account, shown.token, self.now))
-        order = create.plan_purchase(
+        if preview.kind != "subscribe":
+            return _subscription(changes.confirm(account, preview.token, self.now))
+        purchase = create.plan_purchase(
             account=account,
             buyer=request.user if isinstance(request.user, User) else None,
             origin=models.Purchase.Origin.API,
-            plan_key=shown.plan.key,
-            interval=shown.interval,
-            currency=shown.currency,
+            plan_key=preview.plan.key,
+            interval=preview.interval,
+            currency=preview.currency,
             confirm=body.get("confirm", False),
             key=f"api:{key}",
             now=self.now,
         )
-        url = checkout.open_page(order, self.now)
-        return serializers.subscription(_present(account.pk)) | {"checkout": serializers.checkout(order, url)}
+        url = checkout.open_page(purchase, self.now)
+        answer = _subscription(_current(account.pk))
+        answer["checkout"] = checkout_of(purchase, url)
+        return answer
 
 
-class _Act(Endpoint):
-    """Something done with the present plan, without a choice."""
+class _Action(Endpoint):
+    """Base class of the actions that have no parameters."""
 
     scopes = {"POST": "manage"}
     takes_key = "optional"
@@ -92,43 +110,73 @@ class _Act(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.Named.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
-        return json_body.answer(serializers.subscription(type(self).act(account, self.now)))
+        return json_body.answer(_subscription(type(self).act(account, self.now)))
 
 
 @extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
-class Cancel(_Act):
-    """End the plan with what is paid."""
+class Cancel(_Action):
+    """Cancel the subscription at the end of the paid period."""
 
     act = staticmethod(changes.cancel)
 
 
 @extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
-class Resume(_Act):
-    """Take a cancellation or a coming downgrade back."""
+class Resume(_Action):
+    """Withdraw a cancellation or a scheduled downgrade."""
 
     act = staticmethod(changes.resume)
 
 
-def _present(account_id: Any) -> models.Subscription:
+def _current(account_id: Any) -> models.Subscription:
     found = models.Subscription.objects.filter(account_id=account_id).first()
     if found is None:
         raise not_found()
     return found
 
 
-def _preview_shape(shown: previews.Preview) -> dict[str, Any]:
+def _change_preview(preview: previews.Preview) -> response_schemas.ChangePreview:
     return {
-        "kind": shown.kind,
-        "plan": shown.plan.key,
-        "interval": shown.interval or None,
-        "currency": shown.currency,
-        "amount": shown.amount,
-        "due_now": shown.due_now,
-        "takes_effect": instant(shown.takes_effect),
-        "leaves_legacy": shown.leaves_legacy,
+        "kind": preview.kind,
+        "plan": preview.plan.key,
+        "interval": preview.interval or None,
+        "currency": preview.currency,
+        "amount": preview.amount,
+        "due_now": preview.due_now,
+        "takes_effect": instant(preview.takes_effect),
+        "leaves_legacy": preview.leaves_legacy,
         "grants": [
             {"label": grant.label, "remaining": plain(grant.remaining), "fate": grant.outcome}
-            for grant in shown.grants
+            for grant in preview.grants
         ],
-        "arrivals": [{"label": grant.label, "credits": plain(grant.credits)} for grant in shown.new_grants],
+        "arrivals": [{"label": grant.label, "credits": plain(grant.credits)} for grant in preview.new_grants],
+    }
+
+
+def _subscription(subscription: models.Subscription) -> response_schemas.SubscriptionAnswer:
+    terms = plan_terms.get(subscription.account_id)
+    return {
+        "account": Account.public_id_of(subscription.account_id),
+        "plan": subscription.plan,
+        "name": terms.name,
+        "state": subscription.state,
+        "legacy": terms.legacy,
+        "interval": subscription.interval or None,
+        "amount": subscription.amount,
+        "currency": subscription.currency or None,
+        "period_start": instant(subscription.period_start),
+        "period_end": instant_or_none(subscription.period_end),
+        "cancel_at_period_end": subscription.cancel_at_period_end,
+        "next_plan": subscription.next_plan or None,
+        "recovery_url": subscription.recovery_url or None,
+        "unlimited_services": sorted(terms.unlimited_services),
+        "quotas": [
+            {
+                "key": quota.key,
+                "label": quota.label,
+                "maximum": int(quota.maximum),
+                "period": quota.period,
+                "used": int(used),
+            }
+            for quota, used in selectors.quota_usage(subscription.account_id)
+        ],
     }

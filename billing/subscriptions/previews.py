@@ -63,14 +63,14 @@ class NewGrant:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The effect of a change. `due_now` in minor units; None when Stripe's payment page computes it."""
+    """The effect of a change. `due_now`: the amount charged at once, in minor units.""" ""
 
     kind: str  # subscribe, upgrade, downgrade, cancel, leave (an unpaid plan), keep (withdraw a change)
     plan: Plan
     interval: str
     currency: str
     amount: int
-    due_now: int | None
+    due_now: int
     takes_effect: datetime
     leaves_legacy: bool
     grants: list[GrantOutcome] = field(default_factory=list)

@@ -16,7 +16,7 @@ from accounts.models import Account
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import StrictSerializer, instant_or_none
+from core.fields import AccountQuery, instant_or_none
 from core.problems import field_problem
 from usage.api import request_schemas, response_schemas
 from usage.dashboard import aggregates
@@ -25,8 +25,7 @@ from usage.dashboard.aggregates import DIMENSIONS
 DEFAULT_DAYS = 30
 
 
-class UsageQuery(StrictSerializer):
-    account = serializers.CharField(required=False, max_length=255, help_text=request_schemas.ACCOUNT_HELP)
+class UsageQuery(AccountQuery):
     group_by = serializers.ChoiceField(choices=list(DIMENSIONS), required=False)
     interval = serializers.ChoiceField(choices=list(aggregates.INTERVALS), required=False)
     to = request_schemas.Moment(required=False)

@@ -11,7 +11,7 @@ from billing.models import Charge, Entry, Grant, Hold
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import instant, instant_or_none
+from core.fields import AccountQuery, instant, instant_or_none
 from core.pagination import Page, PageQuery, page
 from usage import entitlements, selectors
 from usage.api import request_schemas, response_schemas
@@ -22,9 +22,9 @@ class Balance(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Balance)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.Balance)
     def get(self, request: Request) -> HttpResponse:
-        query_of(request, request_schemas.AccountQuery)
+        query_of(request, AccountQuery)
         account_id = account_of(request)
         balance = ledger.balance(account_id, self.now)
         return json_body.answer(_balance(balance))

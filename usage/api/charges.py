@@ -19,7 +19,7 @@ from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
-from core.fields import instant, instant_or_none
+from core.fields import AccountQuery, instant, instant_or_none
 from core.pagination import Page, page
 from usage import charging, insufficient_credits, selectors
 from usage.api import request_schemas, response_schemas
@@ -67,9 +67,9 @@ class OneCharge(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Charge)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.Charge)
     def get(self, request: Request, charge: str) -> HttpResponse:
-        query_of(request, request_schemas.AccountQuery)
+        query_of(request, AccountQuery)
         found = _charge(account_of(request), charge)
         newest = reports.newest(found)
         answer = stored_charge(found)

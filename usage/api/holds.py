@@ -15,7 +15,7 @@ from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
-from core.fields import instant, instant_or_none
+from core.fields import AccountQuery, instant, instant_or_none
 from usage import charging, selectors
 from usage.api import request_schemas, response_schemas
 from usage.api.charges import drawn, new_charge
@@ -65,9 +65,9 @@ class OneHold(Endpoint):
 
     scopes = {"GET": "spend"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.HoldAnswer)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.HoldAnswer)
     def get(self, request: Request, hold: str) -> HttpResponse:
-        query_of(request, request_schemas.AccountQuery)
+        query_of(request, AccountQuery)
         account_id = account_of(request)
         ledger.settle([account_id], self.now)  # so that an expired hold has that status
         return json_body.answer(_stored_hold(_hold(account_id, hold)))

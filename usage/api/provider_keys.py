@@ -10,7 +10,7 @@ from accounts.authentication import account_of
 from accounts.models import Account, ProviderKey
 from core import json_body
 from core.endpoint import Endpoint, query_of
-from core.fields import instant
+from core.fields import AccountQuery, instant
 from core.pagination import Page, PageQuery, page
 from core.problems import field_problem, not_found
 from pricing.catalogue import cache as catalogue_cache
@@ -54,9 +54,9 @@ class OneProviderKey(Endpoint):
 
     scopes = {"DELETE": "manage"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses={204: None})
+    @extend_schema(parameters=[AccountQuery], responses={204: None})
     def delete(self, request: Request, provider_key: str) -> HttpResponse:
-        query_of(request, request_schemas.AccountQuery)
+        query_of(request, AccountQuery)
         account_id, key_id = account_of(request), ProviderKey.uuid_of(provider_key)
         key = ProviderKey.objects.filter(account_id=account_id, pk=key_id).first() if key_id else None
         if key is None:

@@ -14,13 +14,12 @@ from accounts.authentication import SESSION, principal_of
 from accounts.models import ApiKey
 from billing.models import Entry, Grant
 from core import json_body
-from core.fields import Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
+from core.fields import ACCOUNT_HELP, Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
 from core.pagination import PageQuery
 from core.problems import Problem
 from usage import projects
 from usage.charging import Use
 
-ACCOUNT_HELP = "For platform keys: id or external id of the account."
 LARGEST_METADATA = 4096  # bytes of its JSON
 
 
@@ -73,12 +72,6 @@ class AccountNamed(StrictSerializer):
     """A body that may name the account."""
 
     account = Text(required=False, allow_null=True, max_length=255, help_text=ACCOUNT_HELP)
-
-
-class AccountQuery(StrictSerializer):
-    """The query of an endpoint that is not a list."""
-
-    account = serializers.CharField(required=False, max_length=255, help_text=ACCOUNT_HELP)
 
 
 class ServiceUse(AccountNamed):

@@ -14,7 +14,7 @@ from billing import ledger
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import instant
+from core.fields import AccountQuery, instant
 from core.pagination import Page, PageQuery, whole
 from core.problems import field_problem
 from pricing import selectors as catalogue
@@ -52,9 +52,9 @@ class OneService(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[request_schemas.AccountQuery], responses=response_schemas.Service)
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
-        _check_account(request, query_of(request, request_schemas.AccountQuery))
+        _check_account(request, query_of(request, AccountQuery))
         found = catalogue.service_by_key(service, self.now)
         return json_body.answer(_service(found))
 
