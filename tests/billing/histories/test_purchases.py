@@ -1,8 +1,8 @@
-"""Random histories of purchases: whatever happened, however its news came, the books say what the model says.
+"""Random histories of purchases: in any order of events the database equals the model.
 
-Each history is one account's: packs bought by methods that settle at once or later, refunds and disputes and
-their ends, credits spent and given in between; events that come late, twice, in another order, or never and
-are then reconciled. `HISTORIES=10000` tells ten thousand of them.
+Each history belongs to one account: packs paid at once or later, refunds and disputes with their outcomes,
+credits spent and granted in between; events late, repeated, in another order, or lost and then reconciled.
+`HISTORIES=10000` runs ten thousand histories.
 """
 
 import datetime as dt
@@ -20,39 +20,39 @@ from billing import ledger
 from billing.models import Grant, Purchase, Refund, StripeEvent, Wallet
 from billing.refunds import requests
 from billing.webhooks import events, reconciliation
-from tests.billing.histories.bank import Bank
-from tests.billing.histories.model import Model
+from tests.billing.histories.account_model import AccountModel
+from tests.billing.histories.stripe_model import StripeModel
 from tests.billing.ledger.examples import examples
 from tests.billing.ledger.periods import a_grant
 
 pytestmark = pytest.mark.django_db
-BANK = "buy settle settle fail expire refund refund refund_all refund_waits refund_fails refund_fails"
-PORTAL = "refund_settles ask_refund dispute dispute win win lose spend spend spend_all gift"
-NEWS = "hear hear hear hear hear_again hear_late hear_late lose_news"
-MOVES = f"{BANK} {PORTAL} {NEWS}".split()
+AT_STRIPE = "buy settle settle fail expire refund refund refund_all refund_pending refund_fails refund_fails"
+IN_PORTAL = "refund_settles request_refund dispute dispute win win lose spend spend spend_all grant"
+EVENTS = "deliver deliver deliver deliver redeliver deliver_late deliver_late lose_event"
+STEPS = f"{AT_STRIPE} {IN_PORTAL} {EVENTS}".split()
 PACKS = [(Decimal(1000), 1000), (Decimal("333.333333"), 990), (Decimal(5), 1), (Decimal("0.000003"), 500)]
 HISTORIES = int(os.environ.get("HISTORIES") or 180)
 numbers = st.integers(0, 11)
 
 
 class History:
-    """One account's; moves are made at the bank, and their news is heard by the books and the model."""
+    """Steps of one account at Stripe and in the portal; events are applied to the database and the model."""
 
-    def __init__(self, bank: Bank) -> None:
-        self.bank, self.unheard, self.heard, self.count = bank, [], [], 0
-        self.model = Model(bank.now)
+    def __init__(self, stripe: StripeModel) -> None:
+        self.stripe, self.pending, self.delivered, self.count = stripe, [], [], 0
+        self.model = AccountModel(stripe.now)
         self.account = Account.objects.create(name="Test")
-        ledger.open_wallet(self.account.pk, bank.now)
+        ledger.open_wallet(self.account.pk, stripe.now)
 
-    def step(self, move: str, which: int, how: int) -> None:
-        self.bank.now += dt.timedelta(seconds=1)
-        self.model.now = self.bank.now
-        known = len(self.bank.told)
-        getattr(self, f"_{move}")(which, how)
-        self.unheard += self.bank.told[known:]
-        self.agree()
+    def step(self, step: str, which: int, how: int) -> None:
+        self.stripe.now += dt.timedelta(seconds=1)
+        self.model.now = self.stripe.now
+        emitted = len(self.stripe.events)
+        getattr(self, f"_{step}")(which, how)
+        self.pending += self.stripe.events[emitted:]
+        self.assert_equal()
 
-    # moves at the bank
+    # at Stripe
 
     def _buy(self, which, how, later=False):
         self.count += 1
@@ -67,187 +67,195 @@ class History:
             amount=amount,
             list_amount=amount,
             currency="usd",
-            idempotency_key=f"order {self.count}",
+            idempotency_key=f"purchase {self.count}",
             stripe_session_id=f"cs_{self.count}",
-            created_at=self.bank.now,
+            created_at=self.stripe.now,
         )
-        marks = {"purchase": purchase.public_id, "account": self.account.public_id}
-        self.bank.open_page(f"cs_{self.count}", amount, marks)
-        self.model.ordered(purchase.public_id, credits, amount)
-        if which:  # else the buyer leaves the page as it is
-            self.bank.pay(self.bank.sessions[f"cs_{self.count}"], later=later)
+        metadata = {"purchase": purchase.public_id, "account": self.account.public_id}
+        self.stripe.open_page(f"cs_{self.count}", amount, metadata)
+        self.model.add_purchase(purchase.public_id, credits, amount)
+        if which:  # with 0 the buyer does not pay
+            self.stripe.pay(self.stripe.sessions[f"cs_{self.count}"], later=later)
 
     def _buy_later(self, which, how):
         self._buy(which, how, later=True)
 
-    def _settle(self, which, how, arrives=True):
-        waiting = [one for one in self.bank.payments.values() if one["status"] == "processing"]
-        if waiting:
-            session = waiting[which % len(waiting)]["id"].removeprefix("pi_")
-            self.bank.settle(self.bank.sessions[session], arrives=arrives)
+    def _settle(self, which, how, succeeds=True):
+        for payment in self._some(self.stripe.payments, which, status="processing"):
+            session = payment["id"].removeprefix("pi_")
+            self.stripe.settle(self.stripe.sessions[session], succeeds=succeeds)
 
     def _fail(self, which, how):
-        self._settle(which, how, arrives=False)
+        self._settle(which, how, succeeds=False)
 
     def _expire(self, which, how):
-        for session in self._some(self.bank.sessions, which, status="open"):
-            self.bank.expire(session)
+        for session in self._some(self.stripe.sessions, which, status="open"):
+            self.stripe.expire(session)
 
-    def _refund(self, which, how, whole=False, waits=False):
-        for payment in self._some(self.bank.payments, which, status="succeeded"):
-            left = self.bank.left_of(payment)
+    def _refund(self, which, how, whole=False, pending=False):
+        for payment in self._some(self.stripe.payments, which, status="succeeded"):
+            left = self.stripe.refundable(payment)
             amount = left if whole else max(left * (how + 1) // 13, 1)
             if 0 < amount <= left:
-                self.bank.refund(payment, amount, waits=waits)
+                self.stripe.refund(payment, amount, pending=pending)
 
     def _refund_all(self, which, how):
         self._refund(which, how, whole=True)
 
-    def _refund_waits(self, which, how):
-        self._refund(which, how, waits=True)
+    def _refund_pending(self, which, how):
+        self._refund(which, how, pending=True)
 
     def _refund_fails(self, which, how):
-        ended = [one for one in self.bank.refunds.values() if one["status"] != "failed"]
-        for refund in ended[which % len(ended) :][:1] if ended else []:
-            self.bank.end_refund(refund, fails=True)
+        refunds = [refund for refund in self.stripe.refunds.values() if refund["status"] != "failed"]
+        if refunds:
+            self.stripe.end_refund(refunds[which % len(refunds)], fails=True)
 
     def _refund_settles(self, which, how):
-        for refund in self._some(self.bank.refunds, which, status="pending"):
-            self.bank.end_refund(refund, fails=False)
+        for refund in self._some(self.stripe.refunds, which, status="pending"):
+            self.stripe.end_refund(refund, fails=False)
 
     def _dispute(self, which, how):
-        for payment in self._some(self.bank.payments, which, status="succeeded"):
-            if not self.bank.disputed(payment):
-                self.bank.dispute(payment, whole=how % 2 == 0 or not self.bank.left_of(payment))
+        for payment in self._some(self.stripe.payments, which, status="succeeded"):
+            if not self.stripe.is_disputed(payment):
+                self.stripe.dispute(payment, whole=how % 2 == 0 or not self.stripe.refundable(payment))
 
     def _win(self, which, how, won=True):
-        for dispute in self._some(self.bank.disputes, which, status="needs_response"):
-            self.bank.decide(dispute, won=won)
+        for dispute in self._some(self.stripe.disputes, which, status="needs_response"):
+            self.stripe.decide(dispute, won=won)
 
     def _lose(self, which, how):
         self._win(which, how, won=False)
 
     @staticmethod
-    def _some(things, which, **facts):
-        fit = [one for one in things.values() if all(one[name] == fact for name, fact in facts.items())]
-        return [fit[which % len(fit)]] if fit else []
+    def _some(objects, which, status):
+        """One of the objects with this status, or none."""
+        matching = [found for found in objects.values() if found["status"] == status]
+        return [matching[which % len(matching)]] if matching else []
 
-    # moves in the portal
+    # in the portal
 
-    def _ask_refund(self, which, how):
-        """The buyer asks, staff approve, the bank is asked and may refuse."""
+    def _request_refund(self, which, how):
+        """The buyer requests a refund, staff approve it, and Stripe may refuse it."""
         paid = list(Purchase.objects.filter(account=self.account, status="paid").order_by("created_at", "id"))
         if not paid:
             return
-        purchase, now = paid[which % len(paid)], self.bank.now
+        purchase, now = paid[which % len(paid)], self.stripe.now
         try:
-            asked = requests.create(purchase=purchase, user=None, message="", now=now)
+            refund = requests.create(purchase=purchase, user=None, message="", now=now)
         except requests.RefundRefused:
             return
-        assert self.model.approve(asked.public_id, self.model.purchases[purchase.public_id])
-        if requests.approve(asked, actor="staff", reason="", now=now).status == Refund.Status.FAILED:
-            claim = self.model.claims[asked.public_id]
+        assert self.model.approve(refund.public_id, self.model.purchases[purchase.public_id])
+        if requests.approve(refund, actor="staff", reason="", now=now).status == Refund.Status.FAILED:
+            claim = self.model.claims[refund.public_id]
             claim.purchase.refunded -= claim.amount
-            self.model.fall(claim)
+            self.model.end_claim(claim)
 
     def _spend(self, which, how, whole=False):
         credits = sum((grant.remaining for grant in self.model.book.grants), Decimal(0))
         credits = credits if whole else (credits * (how + 1) / 13).quantize(Decimal("0.000001"))
         if credits <= 0:
             return
-        order = ledger.ChargeRequest(
-            account_id=self.account.pk, credits=credits, key=f"{self.bank.now}", service="s"
+        charge = ledger.ChargeRequest(
+            account_id=self.account.pk, credits=credits, key=f"{self.stripe.now}", service="s"
         )
         if self.model.book.debt:
             with pytest.raises(ledger.InDebt):
-                ledger.charge(order, self.bank.now)
+                ledger.charge(charge, self.stripe.now)
         else:
-            ledger.charge(order, self.bank.now)
+            ledger.charge(charge, self.stripe.now)
             self.model.book.draw(credits, None, "spent")
 
     def _spend_all(self, which, how):
         self._spend(which, how, whole=True)
 
-    def _gift(self, which, how):
-        credits, key, now = Decimal(10 * (how + 1)), f"gift {self.bank.now}", self.bank.now
+    def _grant(self, which, how):
+        credits, key, now = Decimal(10 * (how + 1)), f"grant {self.stripe.now}", self.stripe.now
         ledger.grant(account_id=self.account.pk, credits=credits, kind="bonus", label="", key=key, now=now)
         self.model.book.add(a_grant(key, credits, "bonus", now), now)
 
-    # news
+    # events
 
-    def _hear(self, which, how):
-        if self.unheard:
-            self.tell(self.unheard.pop(0), 1 + how % 3)
+    def _deliver(self, which, how):
+        if self.pending:
+            self.process(self.pending.pop(0), 1 + how % 3)
 
-    def _hear_late(self, which, how):
-        """An event overtakes those before it."""
-        if self.unheard:
-            self.tell(self.unheard.pop(which % len(self.unheard)), 1 + how % 3)
+    def _deliver_late(self, which, how):
+        """An event arrives before earlier ones."""
+        if self.pending:
+            self.process(self.pending.pop(which % len(self.pending)), 1 + how % 3)
 
-    def _hear_again(self, which, how):
-        if self.heard:
-            self.tell(self.heard[which % len(self.heard)], 1)
+    def _redeliver(self, which, how):
+        if self.delivered:
+            self.process(self.delivered[which % len(self.delivered)], 1)
 
-    def _lose_news(self, which, how):
-        if self.unheard:
-            self.unheard.pop(which % len(self.unheard))
+    def _lose_event(self, which, how):
+        if self.pending:
+            self.pending.pop(which % len(self.pending))
 
-    def tell(self, event, times):
+    def process(self, event, times):
         for _ in range(times):
-            row = events.store(event, self.bank.now, source="webhook")
-            row = events.process(row.pk, self.bank.now)
-            assert row.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, row.trouble
-        if event not in self.heard:
-            self.heard.append(event)
-            self.model.hear(event, self.bank)
+            stored = events.store(event, self.stripe.now, source="webhook")
+            stored = events.process(stored.pk, self.stripe.now)
+            assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.trouble
+        if event not in self.delivered:
+            self.delivered.append(event)
+            self.model.apply(event, self.stripe)
 
-    def end(self, disorder: random.Random) -> None:
-        """The rest of the news comes in any order, or not at all; then the books are reconciled."""
-        disorder.shuffle(self.unheard)
-        lost = self.unheard[: disorder.choice([0, 0, 1, 3, 99])]
-        for event in self.unheard[len(lost) :]:
-            self.model.now = self.bank.now = self.bank.now + dt.timedelta(seconds=1)
-            self.tell(event, 1)
-            self.agree()
-        self.bank.now += dt.timedelta(hours=1)
-        self.model.now = self.bank.now
-        report = reconciliation.run(self.bank.now)
-        for event in self.bank.told:
-            if event not in self.heard:
-                self.model.hear(event, self.bank)
-        self.agree()
+    def end(self, chance: random.Random) -> None:
+        """Deliver the pending events in a random order, lose some, then reconcile."""
+        chance.shuffle(self.pending)
+        lost = self.pending[: chance.choice([0, 0, 1, 3, 99])]
+        for event in self.pending[len(lost) :]:
+            self.model.now = self.stripe.now = self.stripe.now + dt.timedelta(seconds=1)
+            self.process(event, 1)
+            self.assert_equal()
+        self.stripe.now += dt.timedelta(hours=1)
+        self.model.now = self.stripe.now
+        report = reconciliation.run(self.stripe.now)
+        for event in self.stripe.events:
+            if event not in self.delivered:
+                self.model.apply(event, self.stripe)
+        self.assert_equal()
         assert report.findings == []
         assert [
             row for row in reconciliation.differences(report) if row["paid_gap"] or row["refunded_gap"]
         ] == []
 
-    def agree(self) -> None:
+    def assert_equal(self) -> None:
         wallet = Wallet.objects.filter(pk=self.account.pk).values_list("balance", "debt").get()
         book = self.model.book
         assert wallet == (sum(grant.remaining for grant in book.grants), book.debt)
-        rows = Purchase.objects.filter(account=self.account).order_by("created_at", "id")
-        ours = {row.public_id: (row.status, row.refunded) for row in rows}
-        assert ours == {name: (one.state, one.refunded) for name, one in self.model.purchases.items()}
+        stored = {
+            purchase.public_id: (purchase.status, purchase.refunded)
+            for purchase in Purchase.objects.filter(account=self.account)
+        }
+        expected = {
+            public_id: (purchase.state, purchase.refunded)
+            for public_id, purchase in self.model.purchases.items()
+        }
+        assert stored == expected
 
 
 @pytest.mark.fault("P4", "P5", "P6", "P7", "P12", "P13", "P14", "P20")
-def test_every_history_ends_as_the_model_says(refund_window: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_history_ends_in_the_state_of_the_model(
+    refund_window: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @examples(HISTORIES)
     @given(
-        moves=st.lists(st.tuples(st.sampled_from(MOVES), numbers, numbers), min_size=8, max_size=20),
+        steps=st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=8, max_size=20),
         seed=st.integers(0, 2**32),
     )
-    def tell(moves, seed):
+    def run(steps, seed):
         with transaction.atomic():
-            bank = Bank()
-            bank.install(monkeypatch)
-            history = History(bank)
-            for move, which, how in [("buy", 1, seed), ("buy_later", 1, seed // 4), *moves]:
-                history.step(move, which, how)
+            stripe = StripeModel()
+            stripe.install(monkeypatch)
+            history = History(stripe)
+            for step, which, how in [("buy", 1, seed), ("buy_later", 1, seed // 4), *steps]:
+                history.step(step, which, how)
             history.end(random.Random(seed))
-            paid = [name for name, one in history.model.purchases.items() if one.state == "paid"]
+            paid = [purchase for purchase in history.model.purchases.values() if purchase.state == "paid"]
             assert Grant.objects.filter(account_id=history.account.pk, kind="top_up").count() == len(paid)
-            assert ledger.audit.run(now=bank.now).findings == []
+            assert ledger.audit.run(now=stripe.now).findings == []
             transaction.set_rollback(True)
 
-    tell()
+    run()

@@ -1,7 +1,7 @@
-"""Random histories of a subscription: however its news comes, the account ends on what Stripe says is paid.
+"""Random histories of a subscription: in any order of events the account ends on the plan paid at Stripe.
 
-Begun, renewed, not paid and paid late, moved to another plan, cancelled, begun again; events late, twice, in
-another order or never, and then reconciled. `HISTORIES=10000` tells ten thousand of them.
+Subscriptions start, renew, become overdue, are paid late, change plan and are cancelled; events are late,
+repeated, in another order, or lost and then reconciled. `HISTORIES=10000` runs ten thousand histories.
 """
 
 import datetime as dt
@@ -17,20 +17,20 @@ from billing import ledger, stripe_gateway
 from billing.models import Purchase, StripeEvent, StripePrice, Subscription
 from billing.subscriptions import plan_terms
 from billing.webhooks import events, reconciliation
-from tests.billing.histories.bank import Bank
+from tests.billing.histories.stripe_model import StripeModel
 from tests.billing.histories.test_purchases import HISTORIES
 from tests.billing.ledger.examples import examples
 
 pytestmark = pytest.mark.django_db
-FIGURES = {"starter": 990, "creator": 1990, "studio": 4990}
+AMOUNTS = {"starter": 990, "creator": 1990, "studio": 4990}
 MONTH = dt.timedelta(days=30)
-BANK = "begin begin renew renew miss pay_late switch cancel wish_end"
-MOVES = f"{BANK} hear hear hear_late hear_again lose".split()
+AT_STRIPE = "begin begin renew renew renew_unpaid pay_late change_plan cancel toggle_end"
+STEPS = f"{AT_STRIPE} deliver deliver deliver_late redeliver lose_event".split()
 numbers = st.integers(0, 11)
 
 
-class Subscriptions(Bank):
-    """Stripe Billing as far as billing asks it."""
+class SubscriptionModel(StripeModel):
+    """A model of Stripe Billing with one account's subscriptions and invoices."""
 
     def __init__(self, account: Account) -> None:
         super().__init__()
@@ -38,13 +38,13 @@ class Subscriptions(Bank):
 
     def install(self, monkeypatch):
         super().install(monkeypatch)
-        monkeypatch.setattr(stripe_gateway, "retrieve_subscription", self._found(self.subscriptions))
-        monkeypatch.setattr(stripe_gateway, "retrieve_invoice", self._found(self.invoices))
+        monkeypatch.setattr(stripe_gateway, "retrieve_subscription", self._retrieve(self.subscriptions))
+        monkeypatch.setattr(stripe_gateway, "retrieve_invoice", self._retrieve(self.invoices))
 
     @property
     def live(self):
-        found = [one for one in self.subscriptions.values() if one["status"] != "canceled"]
-        return found[0] if found else None
+        live = (found for found in self.subscriptions.values() if found["status"] != "canceled")
+        return next(live, None)
 
     def begin(self, plan):
         subscription = {
@@ -55,12 +55,11 @@ class Subscriptions(Bank):
             "items": {"data": [{"id": "si_1"}]},
         }
         self.subscriptions[subscription["id"]] = subscription
-        self.run(subscription, plan)
+        self.start_period(subscription, plan)
         self.bill(subscription, "subscription_create", paid=True)
-        self._tell(subscription, "customer.subscription.created")
+        self._emit(subscription, "customer.subscription.created")
 
-    def run(self, subscription, plan):
-        """A period begins now."""
+    def start_period(self, subscription, plan):
         start = int(self.now.timestamp())
         end = int((self.now + MONTH).timestamp())
         item = subscription["items"]["data"][0]
@@ -69,7 +68,7 @@ class Subscriptions(Bank):
     def bill(self, subscription, reason, *, paid):
         item = subscription["items"]["data"][0]
         number = len(self.invoices)
-        amount = FIGURES[item["price"]["id"].removeprefix("price_")]
+        amount = AMOUNTS[item["price"]["id"].removeprefix("price_")]
         invoice = {
             "id": f"in_{number}",
             "status": "open",
@@ -87,146 +86,156 @@ class Subscriptions(Bank):
             self.pay(invoice)
         else:
             subscription["status"] = "past_due"
-            self._tell(invoice, "invoice.payment_failed")
-            self._tell(subscription, "customer.subscription.updated")
+            self._emit(invoice, "invoice.payment_failed")
+            self._emit(subscription, "customer.subscription.updated")
 
     def pay(self, invoice):
         invoice |= {"status": "paid", "amount_paid": invoice["amount_due"]}
         payment = {"id": f"pi_{invoice['id'][3:]}", "status": "succeeded", "amount": invoice["amount_due"]}
         payment |= {"amount_received": invoice["amount_due"], "currency": "usd", "metadata": {}}
         self.payments[payment["id"]] = payment
-        self._tell(payment, "payment_intent.succeeded")
-        self._tell(invoice, "invoice.paid")
+        self._emit(payment, "payment_intent.succeeded")
+        self._emit(invoice, "invoice.paid")
 
 
 class History:
-    def __init__(self, bank: Subscriptions) -> None:
-        self.bank, self.unheard, self.heard = bank, [], []
+    """Steps of one account's subscription at Stripe, and the delivery of its events."""
 
-    def step(self, move, which, how):
-        self.bank.now += dt.timedelta(hours=1)
-        known = len(self.bank.told)
-        getattr(self, f"_{move}")(self.bank.live, which, how)
-        self.unheard += self.bank.told[known:]
+    def __init__(self, stripe: SubscriptionModel) -> None:
+        self.stripe, self.pending, self.delivered = stripe, [], []
+
+    def step(self, step, which, how):
+        self.stripe.now += dt.timedelta(hours=1)
+        emitted = len(self.stripe.events)
+        getattr(self, f"_{step}")(self.stripe.live, which, how)
+        self.pending += self.stripe.events[emitted:]
 
     def _begin(self, live, which, how):
-        row = Subscription.objects.get(account=self.bank.account)
-        if live is None and not row.paid:  # the portal sells no second plan
-            self.bank.begin(sorted(FIGURES)[how % 3])
+        subscription = Subscription.objects.get(account=self.stripe.account)
+        if live is None and not subscription.paid:  # the portal sells no second plan
+            self.stripe.begin(sorted(AMOUNTS)[how % 3])
 
     def _renew(self, live, which, how, paid=True):
         if live and live["status"] == "active":
             end = live["items"]["data"][0]["current_period_end"]
-            self.bank.now = max(self.bank.now, dt.datetime.fromtimestamp(end, dt.UTC))
+            self.stripe.now = max(self.stripe.now, dt.datetime.fromtimestamp(end, dt.UTC))
             if live["cancel_at_period_end"]:
                 return self._cancel(live, which, how)
-            self.bank.run(live, live["items"]["data"][0]["price"]["id"].removeprefix("price_"))
-            self.bank.bill(live, "subscription_cycle", paid=paid)
-            self.bank._tell(live, "customer.subscription.updated")
+            self.stripe.start_period(live, live["items"]["data"][0]["price"]["id"].removeprefix("price_"))
+            self.stripe.bill(live, "subscription_cycle", paid=paid)
+            self.stripe._emit(live, "customer.subscription.updated")
 
-    def _miss(self, live, which, how):
+    def _renew_unpaid(self, live, which, how):
         self._renew(live, which, how, paid=False)
 
     def _pay_late(self, live, which, how):
         if live and live["status"] == "past_due":
             live["status"] = "active"
-            self.bank.pay(live["latest_invoice"])
-            self.bank._tell(live, "customer.subscription.updated")
+            self.stripe.pay(live["latest_invoice"])
+            self.stripe._emit(live, "customer.subscription.updated")
 
-    def _switch(self, live, which, how):
+    def _change_plan(self, live, which, how):
         if live and live["status"] == "active":
-            live["items"]["data"][0]["price"] = {"id": f"price_{sorted(FIGURES)[how % 3]}"}
-            self.bank.bill(live, "subscription_update", paid=True)
-            self.bank._tell(live, "customer.subscription.updated")
+            live["items"]["data"][0]["price"] = {"id": f"price_{sorted(AMOUNTS)[how % 3]}"}
+            self.stripe.bill(live, "subscription_update", paid=True)
+            self.stripe._emit(live, "customer.subscription.updated")
 
-    def _wish_end(self, live, which, how):
+    def _toggle_end(self, live, which, how):
         if live:
             live["cancel_at_period_end"] = not live["cancel_at_period_end"]
-            self.bank._tell(live, "customer.subscription.updated")
+            self.stripe._emit(live, "customer.subscription.updated")
 
     def _cancel(self, live, which, how):
         if live:
             live["status"] = "canceled"
-            self.bank._tell(live, "customer.subscription.deleted")
+            self.stripe._emit(live, "customer.subscription.deleted")
 
-    def _hear(self, live, which, how):
-        if self.unheard:
-            self.tell(self.unheard.pop(0), 1 + how % 2)
+    def _deliver(self, live, which, how):
+        if self.pending:
+            self.process(self.pending.pop(0), 1 + how % 2)
 
-    def _hear_late(self, live, which, how):
-        if self.unheard:
-            self.tell(self.unheard.pop(which % len(self.unheard)), 1)
+    def _deliver_late(self, live, which, how):
+        if self.pending:
+            self.process(self.pending.pop(which % len(self.pending)), 1)
 
-    def _hear_again(self, live, which, how):
-        if self.heard:
-            self.tell(self.heard[which % len(self.heard)], 1)
+    def _redeliver(self, live, which, how):
+        if self.delivered:
+            self.process(self.delivered[which % len(self.delivered)], 1)
 
-    def _lose(self, live, which, how):
-        if self.unheard:
-            self.unheard.pop(which % len(self.unheard))
+    def _lose_event(self, live, which, how):
+        if self.pending:
+            self.pending.pop(which % len(self.pending))
 
-    def tell(self, event, times):
+    def process(self, event, times):
         for _ in range(times):
-            # another id each time: the inbox alone must not be what keeps it from counting twice
-            self.heard.append(event)
-            again = {**event, "id": f"{event['id']}_{len(self.heard)}"} if event in self.heard[:-1] else event
-            row = events.store(again, self.bank.now, source="webhook")
-            row = events.process(row.pk, self.bank.now)
-            assert row.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, row.trouble
+            # Another id each time, so that not only the stored event prevents a second effect.
+            self.delivered.append(event)
+            if event in self.delivered[:-1]:
+                stored = {**event, "id": f"{event['id']}_{len(self.delivered)}"}
+            else:
+                stored = event
+            stored = events.store(stored, self.stripe.now, source="webhook")
+            stored = events.process(stored.pk, self.stripe.now)
+            assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.trouble
 
-    def end(self, disorder):
-        disorder.shuffle(self.unheard)
-        for event in self.unheard[disorder.choice([0, 0, 1, 3, 99]) :]:
-            self.tell(event, 1)
-        self.bank.now += dt.timedelta(minutes=15)
-        report = reconciliation.run(self.bank.now)
+    def end(self, chance):
+        chance.shuffle(self.pending)
+        for event in self.pending[chance.choice([0, 0, 1, 3, 99]) :]:
+            self.process(event, 1)
+        self.stripe.now += dt.timedelta(minutes=15)
+        report = reconciliation.run(self.stripe.now)
         assert report.findings == []
         assert all(row["paid_gap"] == 0 for row in reconciliation.differences(report))
 
-    def agrees(self):
-        row, live = Subscription.objects.get(account=self.bank.account), self.bank.live
-        paid = [one for one in self.bank.invoices.values() if one["status"] == "paid"]
-        ours = Purchase.objects.filter(account=self.bank.account, status="paid")
-        assert sorted(ours.values_list("stripe_invoice_id", "amount")) == sorted(
-            (one["id"], one["amount_paid"]) for one in paid
+    def assert_on_paid_plan(self):
+        subscription, live = Subscription.objects.get(account=self.stripe.account), self.stripe.live
+        paid = [invoice for invoice in self.stripe.invoices.values() if invoice["status"] == "paid"]
+        purchases = Purchase.objects.filter(account=self.stripe.account, status="paid")
+        assert sorted(purchases.values_list("stripe_invoice_id", "amount")) == sorted(
+            (invoice["id"], invoice["amount_paid"]) for invoice in paid
         )
         if live is None:
-            assert (row.plan, row.stripe_subscription_id, row.paid_until) == ("free-trial", None, None)
-        elif (
-            live["status"] == "past_due"
-        ):  # no credits come; where it was never heard of paid, it is not ours yet
-            assert row.state == Subscription.State.PAST_DUE or row.stripe_subscription_id is None
+            assert (
+                subscription.plan,
+                subscription.stripe_subscription_id,
+                subscription.paid_until,
+            ) == ("free-trial", None, None)
+        elif live["status"] == "past_due":
+            # A subscription whose first payment was never processed is not recorded yet.
+            past_due = subscription.state == Subscription.State.PAST_DUE
+            assert past_due or subscription.stripe_subscription_id is None
         else:
             item = live["items"]["data"][0]
             until = dt.datetime.fromtimestamp(item["current_period_end"], dt.UTC)
-            assert (f"price_{row.plan}", row.paid_until, row.state) == (item["price"]["id"], until, "active")
-            assert row.cancel_at_period_end == live["cancel_at_period_end"]
+            assert f"price_{subscription.plan}" == item["price"]["id"]
+            assert (subscription.paid_until, subscription.state) == (until, "active")
+            assert subscription.cancel_at_period_end == live["cancel_at_period_end"]
 
 
 @pytest.mark.fault("P6", "P7", "P15")
 def test_every_history_ends_on_the_plan_that_is_paid(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for plan, amount in FIGURES.items():
-        facts = {"interval": "month", "currency": "usd", "stripe_price_id": f"price_{plan}"}
-        StripePrice.objects.create(plan_key=plan, amount=amount, **facts)
+    for plan, amount in AMOUNTS.items():
+        fields = {"interval": "month", "currency": "usd", "stripe_price_id": f"price_{plan}"}
+        StripePrice.objects.create(plan_key=plan, amount=amount, **fields)
 
     @examples(HISTORIES // 3)
     @given(
-        moves=st.lists(st.tuples(st.sampled_from(MOVES), numbers, numbers), min_size=5, max_size=16),
+        steps=st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=5, max_size=16),
         seed=st.integers(0, 2**32),
     )
-    def tell(moves, seed):
+    def run(steps, seed):
         with transaction.atomic():
-            bank = Subscriptions(account)
-            bank.install(monkeypatch)
-            history = History(bank)
-            for move, which, how in [("begin", 0, seed), *moves]:
-                history.step(move, which, how)
+            stripe = SubscriptionModel(account)
+            stripe.install(monkeypatch)
+            history = History(stripe)
+            for step, which, how in [("begin", 0, seed), *steps]:
+                history.step(step, which, how)
             history.end(random.Random(seed))
-            history.agrees()
-            assert ledger.audit.run(now=bank.now).findings == []
+            history.assert_on_paid_plan()
+            assert ledger.audit.run(now=stripe.now).findings == []
             transaction.set_rollback(True)
         plan_terms.forget(account.pk)
 
-    tell()
+    run()

@@ -1,0 +1,141 @@
+"""A model of one account's purchases, refunds and disputes, in plain Python without database or locks.
+
+Credits move in `tests.billing.ledger.model`, which has its own comparison with the ledger.
+"""
+
+from decimal import ROUND_FLOOR, Decimal
+from types import SimpleNamespace as Record
+
+from tests.billing.ledger.model import Book
+from tests.billing.ledger.periods import a_grant
+
+SIXTH = Decimal("0.000001")
+ALL = Decimal(10**12)
+
+
+class AccountModel:
+    """Purchases by public id, claims (refunds and disputes) by their id at Stripe or here."""
+
+    def __init__(self, now):
+        self.now, self.book, self.purchases, self.claims = now, Book(), {}, {}
+        self.book.settle(now)
+
+    def add_purchase(self, name, credits, amount):
+        self.purchases[name] = Record(
+            name=name, credits=credits, amount=amount, state="created", refunded=0, grants=0
+        )
+
+    # events
+
+    def apply(self, event, stripe):
+        """Apply one event; `stripe` has the payment of a refund or dispute that arrives before it."""
+        stripe_object, type = event["data"]["object"], event["type"]
+        if type.startswith("checkout."):
+            self.apply_session(stripe_object, failed=type.endswith("failed"))
+        elif type == "payment_intent.succeeded":
+            self.credit(self.purchases[stripe_object["metadata"]["purchase"]])
+        elif type == "charge.refunded" or type.startswith("refund."):
+            purchase = self.credit_payment(stripe, stripe_object)
+            payment = stripe_object["payment_intent"]
+            refunds = [refund for refund in stripe.refunds.values() if refund["payment_intent"] == payment]
+            for refund in sorted(refunds, key=lambda refund: refund["status"] != "failed"):
+                self.apply_refund(refund, purchase)
+        elif type.startswith("charge.dispute."):
+            self.apply_dispute(stripe_object, self.credit_payment(stripe, stripe_object))
+
+    def apply_session(self, session, failed):
+        purchase = self.purchases[session["metadata"]["purchase"]]
+        if failed and purchase.state in {"created", "pending"}:
+            purchase.state = "failed"
+        elif not failed and session["payment_status"] == "paid":
+            self.credit(purchase)
+        elif session["status"] == "complete" and purchase.state in {"created", "cancelled"} and not failed:
+            purchase.state = "pending"
+        elif session["status"] == "expired" and purchase.state == "created":
+            purchase.state = "cancelled"
+
+    def credit_payment(self, stripe, claim):
+        """Credit the payment of a refund or dispute if that has not happened; its purchase."""
+        payment = stripe.payments[claim["payment_intent"]]
+        purchase = self.purchases[payment["metadata"]["purchase"]]
+        self.credit(purchase)
+        return purchase
+
+    def apply_refund(self, refund, purchase):
+        claim = self.claims.get(refund["metadata"].get("refund") or refund["id"])
+        if claim is None and refund["status"] == "failed":
+            self.claims[refund["id"]] = Record(purchase=purchase, amount=refund["amount"], active=False)
+        elif claim is None:
+            self.add_claim(refund["id"], purchase, refund["amount"], refund=True)
+        elif claim.active and refund["status"] == "failed":
+            purchase.refunded -= claim.amount
+            self.end_claim(claim)
+
+    def apply_dispute(self, dispute, purchase):
+        claim = self.claims.get(dispute["id"])
+        if claim is None and dispute["status"] == "won":
+            self.claims[dispute["id"]] = Record(purchase=purchase, amount=dispute["amount"], active=False)
+        elif claim is None:
+            self.add_claim(dispute["id"], purchase, dispute["amount"], closed=dispute["status"] == "lost")
+        elif claim.active and dispute["status"] == "lost":
+            claim.closed = True
+        elif claim.active and not claim.closed and dispute["status"] == "won":
+            self.end_claim(claim)
+
+    # effects
+
+    def credit(self, purchase):
+        """Credit a purchase once, also after it was cancelled or failed."""
+        if purchase.state != "paid":
+            purchase.state, purchase.grants = "paid", 1
+            grant = a_grant(purchase.name, purchase.credits, "top_up", self.now, purchase=purchase.name)
+            self.book.add(grant, self.now)
+
+    def approve(self, name, purchase):
+        """Approve a refund: take the unspent credits, whose price is the amount. False if it is 0."""
+        grants = [grant for grant in self.book.grants if grant.purchase == purchase.name]
+        unspent = sum((grant.remaining for grant in grants), Decimal(0))
+        price = int((purchase.amount * unspent / purchase.credits).to_integral_value(ROUND_FLOOR))
+        amount = min(price, purchase.amount - purchase.refunded)
+        if amount <= 0:
+            return False
+        self.book.claw_back(purchase.name, ALL, True, name, self.now)
+        claim = Record(name=name, purchase=purchase, amount=amount, took=unspent, keys=[name], active=True)
+        self.claims[name] = claim
+        purchase.refunded += amount
+        return True
+
+    def add_claim(self, name, purchase, amount, *, refund=False, closed=False):
+        claim = Record(name=name, purchase=purchase, amount=amount, took=Decimal(0), keys=[], active=True)
+        claim.closed = closed
+        self.claims[name] = claim
+        purchase.refunded += amount if refund else 0
+        self.take(claim)
+
+    def take(self, claim):
+        """Take credits in proportion to the money; when all of it is claimed, no rounding is left over."""
+        purchase, due = claim.purchase, self.share(claim)
+        others = [other for other in self.active_claims(purchase) if other is not claim]
+        if claim.amount + sum(other.amount for other in others) >= purchase.amount:
+            due = max(due, purchase.credits - sum(max(self.share(other), other.took) for other in others))
+        if due > claim.took:
+            key = f"{claim.name} {len(claim.keys)}"
+            self.book.claw_back(purchase.name, due - claim.took, False, key, self.now)
+            claim.took += sum(taken + owed for _grant, taken, owed in self.book.clawed[key])
+            claim.keys.append(key)
+
+    @staticmethod
+    def share(claim):
+        share = claim.purchase.credits * claim.amount / claim.purchase.amount
+        return min(share.quantize(SIXTH, ROUND_FLOOR), claim.purchase.credits)
+
+    def end_claim(self, claim):
+        """Restore what the claim took; other active claims then take what is theirs."""
+        claim.active = False
+        for key in claim.keys:
+            self.book.restore(key, f"{key} back", self.now)
+        for other in self.active_claims(claim.purchase):
+            self.take(other)
+
+    def active_claims(self, purchase):
+        return [claim for claim in self.claims.values() if claim.active and claim.purchase is purchase]
