@@ -1,7 +1,7 @@
-"""Opening an account: its wallet and its first plan, at once; and what a verified address may have once ever.
+"""Set up billing for a new account: wallet, free plan, low-credit alert, one-time allowance of an address.
 
-Invariants: every account that exists can be charged and has a plan; both functions may be repeated and give
-nothing twice; the free quota of an address was claimed in the transaction that gave it.
+Invariants: every account has a wallet and a plan; both functions can be repeated and grant nothing twice; the
+one-time allowance of an address is claimed in the transaction that grants it.
 Called by the receivers in billing/signals.py, and by the API that opens accounts for the platform.
 """
 
@@ -21,26 +21,26 @@ from pricing.catalogue import cache as catalogue_cache
 def open_account(
     *, account: Account, now: datetime, user: User | None = None, verified_email: str | None = None
 ) -> None:
-    """Give a new account its wallet, the catalogue's free plan and its credits (REFLY-18: at once)."""
+    """Create the wallet, start the catalogue's free plan and grant its credits (REFLY-18: at once)."""
     with transaction.atomic():
         ledger.open_wallet(account.pk, now)
         plan = lifecycle.free_plan()
-        # An account without a person was opened by the platform, which answers for who is behind it.
+        # An account without a user is opened by the platform, which verifies its own users.
         unclaimed = catalogue_cache.current().policies.free_plan_once_per_address and user is not None
         lifecycle.create_subscription(account=account, plan=plan, now=now, once=not unclaimed)
         low_credit_alerts.create_settings(account_id=account.pk, now=now)
     if verified_email:
-        _give_once(account, verified_email, now)
+        _grant_one_time_allowance(account, verified_email, now)
 
 
 def address_verified(*, user: User, email: str, now: datetime) -> None:
-    """Give what the free plan gives once to a mailbox that has never had it; let an invitation count."""
+    """Grant the free plan's one-time allowance unless the mailbox has had it, and reward an invitation."""
     account = personal_account_of(user)
-    _give_once(account, email, now)
+    _grant_one_time_allowance(account, email, now)
     referrals.address_verified(account_id=account.pk, now=now)
 
 
-def _give_once(account: Account, email: str, now: datetime) -> None:
+def _grant_one_time_allowance(account: Account, email: str, now: datetime) -> None:
     plan = lifecycle.free_plan()
     if (
         not catalogue_cache.current().policies.free_plan_once_per_address
