@@ -22,7 +22,7 @@ from core import ids, problems
 from core.caches import TimedCache
 
 SESSION = "session"  # the kind of a principal from a browser session
-NOBODY = AnonymousUser()
+ANONYMOUS = AnonymousUser()
 LEASE_SECONDS = 2.0
 MAX_CACHED_ACCOUNTS = 10_000
 _FIND = """
@@ -43,7 +43,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
         if scheme.lower() != "bearer":
             raise problems.unauthenticated()
         try:
-            return NOBODY, api_keys.verify(secret.strip(), timezone.now())
+            return ANONYMOUS, api_keys.verify(secret.strip(), timezone.now())
         except api_keys.UnknownKey:
             raise problems.unauthenticated(
                 _("This API key is not valid. It is mistyped or revoked, or its member has left the account.")

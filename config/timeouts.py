@@ -1,13 +1,13 @@
-"""How long one statement, one wait for a lock and one idle transaction may last, by kind of process.
+"""Time limits of statements, lock waits and idle transactions by kind of process.
 
 Invariant: every database connection of a web process and of a worker has the limits of its kind, so that a
-locked wallet holds a thread for seconds and not without end. Management commands, migrations among them, have
-none: PostgreSQL's own settings apply.
+locked wallet blocks a thread only for seconds. Management commands, including migrations, have no limits of
+their own: PostgreSQL's settings apply.
 
 The limits are sent with the start of a connection (`options`,
-https://www.postgresql.org/docs/current/config-setting.html). PgBouncer refuses them there or, where `options`
-stands in its `ignore_startup_parameters`, ignores them (https://www.pgbouncer.org/config.html): behind it the
-limits are set on the role, see docs/runbook.md.
+https://www.postgresql.org/docs/current/config-setting.html). PgBouncer refuses them there or, if `options` is
+listed in its `ignore_startup_parameters`, ignores them (https://www.pgbouncer.org/config.html). With
+PgBouncer, set the limits on the role: see docs/runbook.md.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Stage of the price tests: a moment, and catalogues that are loaded or written for one test."""
+"""Fixtures of the price tests: a time, and catalogues that are loaded or written for one test."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from pricing.rates import lookup
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
-# The smallest catalogue that is sound; tests change one thing of it.
+# The smallest valid catalogue; tests change one value of it.
 TINY = """
 key = "tiny"
 currencies = ["usd", "eur"]
@@ -80,7 +80,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write the tiny catalogue with replacements ("old", "new") and give its path."""
+    """Write the tiny catalogue with replacements ("old", "new") and return its path."""
 
     def file(*changes: tuple[str, str], name: str = "tiny") -> Path:
         text = TINY
@@ -96,16 +96,16 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def load(db: None) -> Callable[..., loading.Loaded]:
-    """Load a catalogue at NOW, or at another moment."""
+    """Load a catalogue at NOW, or at another time."""
 
-    def of(name: object, now: datetime = NOW) -> loading.Loaded:
+    def load_at(name: object, now: datetime = NOW) -> loading.Loaded:
         return loading.load(str(name), now=now)
 
-    return of
+    return load_at
 
 
 def cost(
     service: str, *, now: datetime = NOW, action: str = "", options: dict | None = None, **usage: object
 ) -> Decimal:
-    """What a use costs: cost("veo-3", seconds=2)."""
+    """The credits of a use: cost("veo-3", seconds=2)."""
     return lookup.price_use(service=service, usage=usage, now=now, action=action, options=options).credits

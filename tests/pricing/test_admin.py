@@ -1,4 +1,4 @@
-"""Prices in the admin: looking at everything, editing drafts only."""
+"""Prices in the admin: all rows can be viewed, only drafts can be edited."""
 
 import json
 from datetime import timedelta
@@ -29,18 +29,18 @@ def rate_of(card, service):
 
 
 def edit(browser, rate, **changes):
-    told = {
+    data = {
         "lines": json.dumps(rate.lines),
         "options": json.dumps(rate.options),
         "minimum": "0",
         "multiplier": "1",
         "reason": "",
     }
-    return browser.post(reverse("admin:pricing_rate_change", args=[rate.pk]), told | changes)
+    return browser.post(reverse("admin:pricing_rate_change", args=[rate.pk]), data | changes)
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_staff_see_every_list_and_each_of_its_rows(browser, load, model):
+def test_staff_can_open_every_list_and_its_rows(browser, load, model):
     load("flowly")
     listing = browser.get(reverse(f"admin:pricing_{model}_changelist"))
     assert listing.status_code == 200
@@ -49,20 +49,20 @@ def test_staff_see_every_list_and_each_of_its_rows(browser, load, model):
 
 
 @pytest.mark.parametrize("model", ["catalogue", "service", "rate", "plan", "pack", "sale"])
-def test_what_the_file_says_is_not_added_here(browser, model):
+def test_objects_of_the_catalogue_file_cannot_be_added(browser, model):
     assert browser.get(reverse(f"admin:pricing_{model}_add")).status_code == 403
 
 
 def test_a_new_draft_is_a_copy_of_the_rates_in_force(browser, staff):
-    told = {"effective_at_0": "2027-01-01", "effective_at_1": "00:00:00", "note": "New year"}
-    answer = browser.post(reverse("admin:pricing_ratecard_add"), told)
-    assert answer.status_code == 302
+    data = {"effective_at_0": "2027-01-01", "effective_at_1": "00:00:00", "note": "New year"}
+    response = browser.post(reverse("admin:pricing_ratecard_add"), data)
+    assert response.status_code == 302
     card = RateCard.objects.get(state="draft")
     assert (card.version, card.note, card.source) == ("2027-01-01", "New year", str(staff))
     assert card.rates.count() == Service.objects.count()
 
 
-def test_a_rate_of_a_draft_is_changed(browser, draft):
+def test_a_rate_of_a_draft_can_be_changed(browser, draft):
     rate = rate_of(draft, "claude-sonnet-4")
     lines = [{"meter": "tokens", "per": 1000, "credits": "2.5"}]
     assert edit(browser, rate, lines=json.dumps(lines), multiplier="2").status_code == 302
@@ -80,7 +80,7 @@ def test_a_rate_of_a_draft_is_changed(browser, draft):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"lines": '[{"meter": "tokens", "credits": "-1"}]'}, "greater than or equal to 0"),
         ({"lines": '[{"meter": "tokns", "credits": "1"}]'}, "0.meter"),
@@ -97,11 +97,11 @@ def test_a_rate_of_a_draft_is_changed(browser, draft):
         ({"assumed": "on"}, "Enter the source"),
     ],
 )
-def test_a_rate_that_would_price_wrongly_is_refused_in_words(browser, draft, changes, told):
+def test_an_invalid_rate_is_refused_with_a_message(browser, draft, changes, message):
     rate = rate_of(draft, "claude-sonnet-4")
-    answer = edit(browser, rate, **changes)
-    assert answer.status_code == 200
-    assert told in " ".join(str(error) for errors in answer.context["errors"] for error in errors)
+    response = edit(browser, rate, **changes)
+    assert response.status_code == 200
+    assert message in " ".join(str(error) for errors in response.context["errors"] for error in errors)
     assert Rate.objects.get(pk=rate.pk).lines == rate.lines
 
 
@@ -120,24 +120,24 @@ def test_published_cards_and_rates_cannot_be_edited_or_deleted(browser):
     )
 
 
-def test_a_draft_can_be_thrown_away(browser, draft):
+def test_a_draft_can_be_deleted(browser, draft):
     browser.post(reverse("admin:pricing_ratecard_delete", args=[draft.pk]), {"post": "yes"})
     assert not RateCard.objects.filter(state="draft").exists()
 
 
-def test_a_coming_card_is_withdrawn_and_a_running_one_is_not(browser, draft):
+def test_a_future_card_can_be_withdrawn_and_one_in_force_cannot(browser, draft):
     rate_cards.publish(
         draft.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(draft.pk)), by="staff", now=timezone.now()
     )
-    told = {"action": "withdraw", "_selected_action": [str(card.pk) for card in RateCard.objects.all()]}
-    answer = browser.post(reverse("admin:pricing_ratecard_changelist"), told, follow=True)
-    assert "future date" in answer.content.decode()
+    data = {"action": "withdraw", "_selected_action": [str(card.pk) for card in RateCard.objects.all()]}
+    response = browser.post(reverse("admin:pricing_ratecard_changelist"), data, follow=True)
+    assert "future date" in response.content.decode()
     assert sorted(RateCard.objects.values_list("state", flat=True)) == ["published", "withdrawn"]
 
 
 def test_a_sale_can_be_ended_early(browser, load):
     load("flowly")
     sale = Sale.objects.get()
-    told = {"action": "end_now", "_selected_action": [str(sale.pk)]}
-    browser.post(reverse("admin:pricing_sale_changelist"), told)
+    data = {"action": "end_now", "_selected_action": [str(sale.pk)]}
+    browser.post(reverse("admin:pricing_sale_changelist"), data)
     assert Sale.objects.get().ends_at <= timezone.now()

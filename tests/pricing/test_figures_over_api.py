@@ -1,4 +1,4 @@
-"""Every figure of the five products' pages through the API: found by its name, estimated, compared."""
+"""Every figure of the five products through the API: services are listed, estimated and compared."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from tests.pricing.test_refly import AUDIO, IMAGE, TEXT, VIDEO
 
 @pytest.fixture
 def product(load, request, account_of, api_of):
-    """`product("recraft")`: an API client of an account of an installation that is Recraft."""
+    """`product("recraft")`: an API client of an account in an installation with the catalogue of Recraft."""
 
     def of(name):
         load(name)
@@ -21,19 +21,19 @@ def product(load, request, account_of, api_of):
 
 
 def services(api):
-    found, cursor = [], {}
+    listed, cursor = [], {}
     while True:
         page = api.get("services", limit=100, **cursor).json()
-        found += page["data"]
+        listed += page["data"]
         if not page["has_more"]:
-            return {service["name"]: service for service in found}
+            return {service["name"]: service for service in listed}
         cursor = {"cursor": page["next_cursor"]}
 
 
 def estimate(api, **use):
-    answer = api.post("estimates", use)
-    assert answer.status_code == 200, answer.content
-    return answer.json()["credits"]
+    response = api.post("estimates", use)
+    assert response.status_code == 200, response.content
+    return response.json()["credits"]
 
 
 @pytest.mark.requirement("REFLY-13", "REFLY-14", "REFLY-15", "REFLY-16", "REFLY-17")
@@ -89,7 +89,7 @@ def test_recraft(product):
 
 @pytest.mark.requirement("FLOW-06", "FLICK-01", "FLICK-02")
 @pytest.mark.parametrize("name", ["flowly", "codeflicker"])
-def test_models_cost_by_tokens_in_and_out(product, name):
+def test_models_are_priced_by_input_and_output_tokens(product, name):
     api = product(name)
     for service in services(api).values():
         less, more = ({"input_tokens": 1000, "output_tokens": out} for out in (100, 1000))
@@ -100,17 +100,17 @@ def test_models_cost_by_tokens_in_and_out(product, name):
 
 @pytest.mark.requirement("REFLY-13")
 @pytest.mark.parametrize("name", ["refly", "codeflicker", "apinfer", "flowly", "recraft"])
-def test_every_service_is_estimated_from_a_text(product, name):
+def test_every_service_can_be_estimated_from_a_text(product, name):
     api = product(name)
     by_name = services(api)
-    model = next(one["key"] for one in by_name.values() if one["kind"] == "model")
+    model = next(service["key"] for service in by_name.values() if service["kind"] == "model")
     for service in by_name.values():
         use = {"service": service["key"]}
         if service["cost_of_model"]:
             use = {"service": model, "action": service["key"]}
-        answer = api.post("estimates", use | {"text": "A fox in the snow"}).json()
-        assert answer["approximate"], answer
-        assert Decimal(answer["maximum"]) >= Decimal(answer["credits"])
+        response = api.post("estimates", use | {"text": "A fox in the snow"}).json()
+        assert response["approximate"], response
+        assert Decimal(response["maximum"]) >= Decimal(response["credits"])
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_every_service_is_estimated_from_a_text(product, name):
         ({"service": "gpt-4o", "usage": {"tokens": 1}, "options": {"quality": "high"}}, 400, None),
     ],
 )
-def test_what_has_no_price_is_refused_by_name_and_never_free(product, use, status, code):
+def test_a_use_without_a_price_is_refused_and_never_free(product, use, status, code):
     answer = product("refly").post("estimates", use)
     assert answer.status_code == status
     assert code is None or answer.json()["code"] == code

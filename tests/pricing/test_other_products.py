@@ -1,4 +1,4 @@
-"""The figures of Apinfer, CodeFlicker, Flowly and Recraft, typed here from their pages."""
+"""The figures of Apinfer, CodeFlicker, Flowly and Recraft, copied from their pages."""
 
 import re
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ def test_apinfer_sells_its_three_packs_and_marks_the_second(load):
 
 
 @pytest.mark.requirement("APIN-09")
-def test_apinfer_packs_last_forever(load):
+def test_apinfer_packs_never_expire(load):
     load("apinfer")
     assert set(Pack.objects.values_list("lasts", flat=True)) == {"forever"}
 
@@ -63,26 +63,26 @@ def test_quality_changes_qwen_images_price_and_resolution_does_not(load, resolut
 
 
 @pytest.mark.requirement("APIN-05")
-def test_each_apinfer_model_lies_within_its_tier(load):
+def test_the_price_of_each_apinfer_model_is_within_its_tier(load):
     load("apinfer")
     ranges = {"basic": ("0.1", "1"), "standard": ("1", "5"), "premium": ("5", "20")}
     services = selectors.services(now=NOW)
-    assert {one.facts.tier for one in services} == set(ranges)
-    for one in services:
-        least, most = map(Decimal, ranges[one.facts.tier])
-        assert least <= cost(one.facts.key, images=1) <= most
+    assert {service.facts.tier for service in services} == set(ranges)
+    for service in services:
+        least, most = map(Decimal, ranges[service.facts.tier])
+        assert least <= cost(service.facts.key, images=1) <= most
 
 
 @pytest.mark.requirement("RECR-01")
 def test_recraft_has_the_21_actions_in_order(load):
     load("recraft")
-    assert [one.facts.name for one in selectors.services(now=NOW, kind="action")] == [
+    assert [service.facts.name for service in selectors.services(now=NOW, kind="action")] == [
         name for name, _ in RECRAFT
     ]
 
 
 @pytest.mark.requirement("RECR-01")
-def test_the_price_list_keeps_models_and_actions_apart(load):
+def test_the_price_list_has_separate_parts_for_models_and_actions(load):
     load("recraft")
     page = Client().get("/pricing/").content.decode()
     headings = re.findall(r'<h2 id="kind-[0-9]+">([^<]+)</h2>', page)
@@ -94,7 +94,9 @@ def test_the_price_list_keeps_models_and_actions_apart(load):
 @pytest.mark.parametrize(("name", "credits"), [pair for pair in RECRAFT if pair[1] != "model"])
 def test_a_recraft_action_with_a_figure_costs_it(load, name, credits):
     load("recraft")
-    (action,) = [one for one in selectors.services(now=NOW, kind="action") if one.facts.name == name]
+    (action,) = [
+        service for service in selectors.services(now=NOW, kind="action") if service.facts.name == name
+    ]
     assert cost(action.facts.key, uses=1) == credits
     assert cost(action.facts.key, uses=3) == 3 * credits
 
@@ -103,9 +105,11 @@ def test_a_recraft_action_with_a_figure_costs_it(load, name, credits):
 @pytest.mark.parametrize("name", [pair[0] for pair in RECRAFT if pair[1] == "model"])
 def test_a_recraft_action_with_a_star_costs_what_its_model_costs(load, name):
     load("recraft")
-    (action,) = [one for one in selectors.services(now=NOW, kind="action") if one.facts.name == name]
+    (action,) = [
+        service for service in selectors.services(now=NOW, kind="action") if service.facts.name == name
+    ]
     models = selectors.services(now=NOW, kind="model", modality=action.facts.modality)
-    assert len({one.rate.lines for one in models}) > 1, "models of different prices"
+    assert len({model.rate.lines for model in models}) > 1, "models of different prices"
     for model in models:
         alone = cost(model.facts.key, uses=2)
         assert alone > 0
@@ -124,7 +128,7 @@ def test_a_recraft_use_may_be_paid_by_credits_limited_to_model_or_action(load):
 
 
 @pytest.mark.requirement("RECR-06", "RECR-03")
-def test_recraft_sells_four_sizes_to_paid_plans_only_that_last_forever(load):
+def test_recraft_sells_four_packs_to_paid_plans_only_that_never_expire(load):
     load("recraft")
     packs = list(Pack.objects.all())
     assert {pack.credits for pack in packs} == {200, 800, 1000, 1600}
@@ -132,21 +136,21 @@ def test_recraft_sells_four_sizes_to_paid_plans_only_that_last_forever(load):
 
 
 @pytest.mark.requirement("RECR-02")
-def test_recrafts_free_credits_come_daily_and_paid_ones_monthly(load):
+def test_recrafts_free_credits_renew_daily_and_paid_ones_monthly(load):
     load("recraft")
     for plan in selectors.plans():
-        assert [one["period"] for one in plan.allowances] == ["day" if plan.free else "month"]
-        assert all(one["lasts"] == "period" for one in plan.allowances)
+        assert [allowance["period"] for allowance in plan.allowances] == ["day" if plan.free else "month"]
+        assert all(allowance["lasts"] == "period" for allowance in plan.allowances)
 
 
 @pytest.mark.requirement("FLOW-06")
-def test_flowlys_models_say_speed_credit_usage_and_what_they_are_for(load):
+def test_flowlys_models_have_speed_credit_usage_and_best_use(load):
     load("flowly")
-    told = [
-        (one.facts.name, one.facts.speed, one.facts.usage_class, one.facts.best_for)
-        for one in selectors.services(now=NOW)
+    shown = [
+        (service.facts.name, service.facts.speed, service.facts.usage_class, service.facts.best_for)
+        for service in selectors.services(now=NOW)
     ]
-    assert told == [
+    assert shown == [
         ("Claude Sonnet 4.5", "Fast", "Medium", "Most tasks"),
         ("Claude Haiku 4.5", "Very Fast", "Low", "Quick responses"),
         ("MiniMax M2.1", "Fast", "Low", "General chat"),
@@ -163,14 +167,14 @@ def test_a_flowly_message_costs_by_model_and_length(load):
 
 
 @pytest.mark.requirement("FLOW-02")
-def test_flowly_takes_own_keys_of_five_providers(load):
+def test_flowly_accepts_api_keys_of_five_providers(load):
     load("flowly")
     names = [provider.name for provider in catalogue_cache.current().policies.providers]
     assert names == ["OpenRouter", "OpenAI", "Anthropic", "Moonshot", "Z.AI"]
 
 
 @pytest.mark.requirement("FLICK-01")
-def test_codeflicker_counts_text_and_pictures_in_and_tokens_out(load):
+def test_codeflicker_counts_input_image_and_output_tokens(load):
     load("codeflicker")
     whole = cost("gemini-2.5-pro", input_tokens=1000, image_tokens=1000, output_tokens=1000)
     assert whole == cost("gemini-2.5-pro", input_tokens=1000, output_tokens=0) + cost(
@@ -182,7 +186,7 @@ def test_codeflicker_counts_text_and_pictures_in_and_tokens_out(load):
 
 
 @pytest.mark.requirement("FLICK-02")
-def test_a_codeflicker_model_multiplies_the_base_and_a_new_multiplier_counts_from_its_date(load):
+def test_a_codeflicker_model_multiplies_the_base_and_a_new_multiplier_starts_at_its_date(load):
     load("codeflicker")
     use = {"input_tokens": 4000, "output_tokens": 1000}
     base = cost("gemini-2.5-pro", **use)
@@ -197,10 +201,12 @@ def test_a_codeflicker_model_multiplies_the_base_and_a_new_multiplier_counts_fro
 
 
 @pytest.mark.requirement("FLICK-03", "FLICK-09")
-def test_codeflickers_free_quota_is_once_for_a_month_and_paid_plans_carry_over(load):
+def test_codeflickers_free_quota_is_granted_once_and_paid_plans_carry_over(load):
     load("codeflicker")
     free = selectors.free_plan()
-    assert [(one["period"], one["lasts"]) for one in free.allowances] == [("once", "1 month")]
+    assert [(allowance["period"], allowance["lasts"]) for allowance in free.allowances] == [
+        ("once", "1 month")
+    ]
     assert catalogue_cache.current().policies.free_plan_once_per_address
     assert [(plan.name, plan.carry_over) for plan in selectors.plans() if plan.paid] == [
         ("Pro", True),

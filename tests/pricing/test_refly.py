@@ -1,4 +1,4 @@
-"""Refly's figures, typed here from its page and compared with what a use of each service costs."""
+"""Refly's figures, copied from its page and compared with the price of a use of each service."""
 
 from decimal import Decimal
 
@@ -70,7 +70,7 @@ def key_of(name):
 
 
 def named(modality):
-    return {one.facts.name for one in selectors.services(now=NOW, modality=modality)}
+    return {service.facts.name for service in selectors.services(now=NOW, modality=modality)}
 
 
 @pytest.mark.requirement("REFLY-14")
@@ -133,7 +133,7 @@ def test_uploads_questions_workflows_and_agents_can_be_charged(name):
 
 
 @pytest.mark.requirement("REFLY-10")
-def test_early_birds_have_the_eleven_core_models_and_no_other():
+def test_early_bird_includes_exactly_the_eleven_core_models():
     early_bird = Plan.objects.get(key="early-bird")
     services = catalogue_cache.current().services
     assert {services[key].name for key in early_bird.unlimited_services} == EARLY_BIRD
@@ -142,9 +142,11 @@ def test_early_birds_have_the_eleven_core_models_and_no_other():
 
 @pytest.mark.requirement("REFLY-08")
 @pytest.mark.parametrize(("key", "credits"), [("plus", 700), ("pro", 1300), ("max", 2000)])
-def test_legacy_plans_keep_their_credits_a_month_and_cannot_be_entered(key, credits):
+def test_legacy_plans_keep_their_monthly_credits_and_are_closed_to_new_members(key, credits):
     plan = Plan.objects.get(key=key)
-    assert [(one["period"], Decimal(one["credits"])) for one in plan.allowances] == [("month", credits)]
+    assert [(allowance["period"], Decimal(allowance["credits"])) for allowance in plan.allowances] == [
+        ("month", credits)
+    ]
     assert plan.legacy and plan.prices["month"] and not plan.open_to_new_members
 
 
@@ -162,18 +164,19 @@ def test_each_current_paid_plan_has_a_daily_refresh_and_a_limited_monthly_bonus(
 @pytest.mark.requirement("REFLY-18")
 def test_the_free_trial_gives_100_credits_a_day_and_counts_100_files():
     plan = selectors.free_plan()
-    assert [(one["kind"], one["period"], Decimal(one["credits"])) for one in plan.allowances] == [
-        ("daily", "day", 100)
-    ]
+    assert [
+        (allowance["kind"], allowance["period"], Decimal(allowance["credits"]))
+        for allowance in plan.allowances
+    ] == [("daily", "day", 100)]
     assert [(quota["key"], quota["maximum"]) for quota in plan.quotas] == [("files", 100)]
     upload = lookup.price_use(service="file-upload", usage={"uses": 3}, now=NOW)
     assert upload.counts == ("files", 3)
     assert upload.credits * 101 / 3 < 100, (
-        "a trial's credits of one day must reach to the file that is refused"
+        "the daily credits of the trial must suffice to reach the limit of 100 files"
     )
 
 
-def test_the_file_says_which_figures_are_its_own():
+def test_assumed_figures_are_marked_in_the_file():
     assert Plan.objects.get(key="starter").assumed
     assert not Plan.objects.get(key="free-trial").assumed
     assert catalogue_cache.current().policies.referral.assumed

@@ -1,4 +1,4 @@
-"""The public price pages, with and without script."""
+"""The public price pages, with and without JavaScript."""
 
 import re
 
@@ -12,7 +12,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def load(db):
-    """Load a catalogue at the present of the requests."""
+    """Load a catalogue at the current time of the requests."""
     return lambda name: loading.load(name, now=timezone.now())
 
 
@@ -25,19 +25,19 @@ def refly(load, settings):
     load("refly")
 
 
-def words(response):
+def text_of(response):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
-def test_anybody_sees_every_service_with_its_price(client):
-    page = words(client.get("/pricing/"))
+def test_a_visitor_sees_every_service_with_its_price(client):
+    page = text_of(client.get("/pricing/"))
     assert "Claude Opus 4" in page and "53 credits per 5,000 tokens" in page
     assert "bytedance / seedance-1-lite" in page and "9.8 credits per second" in page
     assert "10 credits per use" in page and "1 credit per image" in page
 
 
 @pytest.mark.parametrize(
-    ("query", "there", "not_there"),
+    ("query", "included", "excluded"),
     [
         ("q=claude", "Claude Opus 4", "Kimi K2"),
         ("q=CLAUDE+opus", "Claude Opus 4", "Claude Sonnet 4"),
@@ -46,32 +46,32 @@ def test_anybody_sees_every_service_with_its_price(client):
         ("tag=core&q=qwen", "Qwen3 Coder", "Claude Opus 4"),
     ],
 )
-def test_the_list_is_searched_and_filtered_with_and_without_script(client, query, there, not_there):
+def test_the_list_is_searched_and_filtered_with_and_without_script(client, query, included, excluded):
     whole = client.get(f"/pricing/?{query}").content.decode()
     rows = whole[whole.index('id="service-list"') :]
     part = client.get(f"/pricing/?{query}", headers=HTMX).content.decode()
     assert "<html" in whole and "<html" not in part
     for shown in (rows, part):
-        assert there in shown and not_there not in shown
+        assert included in shown and excluded not in shown
 
 
-def test_a_search_without_result_offers_the_way_back(client):
-    page = words(client.get("/pricing/?q=nothing+like+this"))
+def test_a_search_without_results_offers_to_clear_the_filters(client):
+    page = text_of(client.get("/pricing/?q=nothing+like+this"))
     assert "No matching services" in page and "Clear filters" in page
 
 
 @pytest.mark.parametrize("query", ["modality=nope", "tag=%00", "q=" + "x" * 5000, "page=-1"])
-def test_what_is_not_understood_narrows_nothing_and_breaks_nothing(client, query):
+def test_invalid_filters_are_ignored(client, query):
     assert client.get(f"/pricing/?{query}").status_code == 200
 
 
 @pytest.mark.requirement("REFLY-13")
-def test_the_estimator_answers_with_and_without_script(client):
+def test_the_estimator_works_with_and_without_script(client):
     whole = client.get("/pricing/estimate/?service=claude-sonnet-4&tokens=2500")
     part = client.get("/pricing/estimate/?service=claude-sonnet-4&tokens=2500", headers=HTMX)
     assert "<html" in whole.content.decode() and "<html" not in part.content.decode()
     for answer in (whole, part):
-        assert "2,500 tokens ÷ 5,000 × 11 = 5.5" in words(answer)
+        assert "2,500 tokens ÷ 5,000 × 11 = 5.5" in text_of(answer)
 
 
 @pytest.mark.requirement("REFLY-13")
@@ -79,34 +79,34 @@ def test_every_service_has_an_estimate_on_its_page(client):
     from pricing.catalogue import cache as catalogue_cache
 
     for key, facts in catalogue_cache.current().services.items():
-        page = words(client.get(f"/pricing/{key}/"))
+        page = text_of(client.get(f"/pricing/{key}/"))
         assert facts.name in page and "Estimated cost" in page
 
 
-def test_the_estimator_says_what_is_wrong_with_a_quantity(client):
-    page = words(client.get("/pricing/estimate/?service=veo-3&seconds=-1"))
+def test_the_estimator_explains_an_invalid_quantity(client):
+    page = text_of(client.get("/pricing/estimate/?service=veo-3&seconds=-1"))
     assert "greater than or equal to 0" in page and "Estimated cost" not in page
     assert "cannot be negative" not in page
-    nothing = words(client.get("/pricing/estimate/?service=veo-3&seconds=0"))
+    nothing = text_of(client.get("/pricing/estimate/?service=veo-3&seconds=0"))
     assert "Every quantity is zero" in nothing
 
 
-def test_the_estimator_reads_a_text_and_says_that_it_guesses(client):
-    page = words(client.get("/pricing/estimate/", {"service": "gpt-4o", "text": "Tell me about foxes."}))
+def test_the_estimator_marks_the_estimate_of_a_text_as_approximate(client):
+    page = text_of(client.get("/pricing/estimate/", {"service": "gpt-4o", "text": "Tell me about foxes."}))
     assert "Approximate cost" in page and "at most" in page
 
 
-def test_an_action_is_estimated_with_the_model_that_is_chosen(client, load):
+def test_an_action_is_estimated_with_the_selected_model(client, load):
     load("recraft")
-    page = words(client.get("/pricing/estimate/?service=remix&model=gpt-image-1&images=2"))
+    page = text_of(client.get("/pricing/estimate/?service=remix&model=gpt-image-1&images=2"))
     assert "2 images × 10 = 20" in page
 
 
 def test_options_multiply_in_the_estimator(client, load):
     load("apinfer")
-    page = words(client.get("/pricing/estimate/?service=qwen-image&images=2&option-quality=high"))
+    page = text_of(client.get("/pricing/estimate/?service=qwen-image&images=2&option-quality=high"))
     assert "2 images × 1.75 × 1.5 (quality=high) = 5.25" in page
-    assert "No effect on the price" in words(client.get("/pricing/qwen-image/"))
+    assert "No effect on the price" in text_of(client.get("/pricing/qwen-image/"))
 
 
 @pytest.mark.requirement("APIN-05")
@@ -119,31 +119,33 @@ def test_tiers_are_shown_and_can_be_chosen(client, load):
 @pytest.mark.requirement("FLOW-06")
 def test_the_list_shows_speed_credit_usage_and_use(client, load):
     load("flowly")
-    page = words(client.get("/pricing/"))
+    page = text_of(client.get("/pricing/"))
     row = page[page.index("Claude Haiku 4.5", page.index("Price")) :]
     assert row.index("Quick responses") < row.index("Speed: Very Fast") < row.index("Credit usage: Low")
 
 
 def test_models_are_compared_cheapest_first(client):
-    page = words(client.get("/pricing/compare/?modality=image&images=2"))
+    page = text_of(client.get("/pricing/compare/?modality=image&images=2"))
     assert page.index("flux-schnell") < page.index("google / imagen-4-fast") < page.index("recraft-v3-svg")
     part = client.get("/pricing/compare/?modality=image&images=2", headers=HTMX).content.decode()
     assert "<html" not in part and "flux-schnell" in part
-    assert "Nothing to compare" in words(client.get("/pricing/compare/?modality=image&images=0"))
+    assert "Nothing to compare" in text_of(client.get("/pricing/compare/?modality=image&images=0"))
 
 
 def test_models_are_compared_for_a_text(client):
-    page = words(client.get("/pricing/compare/", {"modality": "text", "text": "Tell me about foxes. " * 20}))
+    page = text_of(
+        client.get("/pricing/compare/", {"modality": "text", "text": "Tell me about foxes. " * 20})
+    )
     assert page.index("DeepSeek V3 0324") < page.index("Claude Opus 4")
 
 
-def test_a_very_long_list_is_cut_and_says_so(client, monkeypatch):
+def test_a_long_list_is_truncated_with_a_note(client, monkeypatch):
     from pricing import views
 
     monkeypatch.setattr(views, "LISTED", 10)
-    page = words(client.get("/pricing/"))
+    page = text_of(client.get("/pricing/"))
     assert "24 more services" in page
-    assert "Veo 3" in words(client.get("/pricing/?q=veo"))
+    assert "Veo 3" in text_of(client.get("/pricing/?q=veo"))
 
 
 def test_unknown_services_are_not_found(client):
@@ -153,12 +155,12 @@ def test_unknown_services_are_not_found(client):
     assert client.post("/pricing/").status_code == 405
 
 
-def test_an_installation_without_a_catalogue_says_so(client):
+def test_an_installation_without_a_catalogue_shows_a_message(client):
     from pricing import models
     from pricing.catalogue import cache as catalogue_cache
 
     models.Catalogue.objects.all().delete()
     models.Service.objects.update(retired_at="2026-01-01T00:00:00Z")
     catalogue_cache.forget()
-    assert "No prices yet" in words(client.get("/pricing/"))
+    assert "No prices yet" in text_of(client.get("/pricing/"))
     assert client.get("/pricing/compare/").status_code == 200

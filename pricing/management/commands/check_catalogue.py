@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "catalogues", nargs="*", help="Names or paths; all that ship with Refill unless told."
+            "catalogues", nargs="*", help="Names or paths; default: all catalogues of Refill."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

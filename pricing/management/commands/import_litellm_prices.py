@@ -71,7 +71,7 @@ class Command(BaseCommand):
         )
         card, repriced, added = imported.card.version, imported.repriced, imported.added
         self.stdout.write(f"Draft card {card}: {repriced} services repriced, {added} new ones.")
-        self.stdout.write(f"{len(imported.left_out)} could not be mapped (all of them stand on the card):")
+        self.stdout.write(f"{len(imported.left_out)} could not be mapped (the card lists all of them):")
         for reason in imported.left_out[:SHOWN]:
             self.stdout.write(f"  {reason}")
         if len(imported.left_out) > SHOWN:

@@ -1,6 +1,6 @@
-"""The browser of the journeys: CHROMIUM, else one on the PATH, else apt's (as root), else Playwright's own.
+"""The browser of the browser tests: CHROMIUM, one on the PATH, apt's (as root), or Playwright's.
 
-`python -m tests.integration.journeys.chromium` finds or installs one and says which; `find` only looks.
+`python -m tests.integration.journeys.chromium` finds or installs a browser and prints its path.
 """
 
 import os
@@ -21,9 +21,9 @@ FLAGS = [
     "--disable-sync",
 ]
 MISSING = (
-    "The journeys need Chromium, and there is none: CHROMIUM is not set, none of "
-    f"{', '.join(NAMES)} is on the PATH, and none could be installed. "
-    "Install one (on Debian: apt-get install chromium), or name one: CHROMIUM=/path/to/chromium make test"
+    "The browser tests need Chromium, which was not found: CHROMIUM is not set, none of "
+    f"{', '.join(NAMES)} is on the PATH, and the installation failed. "
+    "Install it (on Debian: apt-get install chromium), or set its path: CHROMIUM=/path/to/chromium make test"
 )
 
 
@@ -32,13 +32,13 @@ def find() -> str | None:
     named = os.environ.get("CHROMIUM")
     if named:
         if not os.access(named, os.X_OK):
-            sys.exit(f"CHROMIUM names {named}, which is no program that can be run.")
+            sys.exit(f"CHROMIUM is {named}, which is not an executable file.")
         return named
     return next((path for name in NAMES if (path := shutil.which(name))), None) or _playwrights_own()
 
 
 def install() -> str | None:
-    """Install a browser where that is possible; returns its path, or None."""
+    """Install a browser if possible; returns its path, or None."""
     if os.geteuid() == 0 and shutil.which("apt-get"):
         print("Installing Chromium with apt …", flush=True)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -46,8 +46,8 @@ def install() -> str | None:
             subprocess.run(
                 ["apt-get", "-qq", *command], env=environment, check=False, stdout=subprocess.DEVNULL
             )
-        if found := find():
-            return found
+        if path := find():
+            return path
     print("Installing Playwright's Chromium …", flush=True)
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False, timeout=600)
     return find()
@@ -57,12 +57,12 @@ def _playwrights_own() -> str | None:
     home = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
     mac = Path.home() / "Library" / "Caches" / "ms-playwright"
     patterns = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/Contents/MacOS/*")
-    found = [path for root in (home, mac) for pattern in patterns for path in root.glob(pattern)]
-    return str(max(found)) if found else None
+    paths = [path for root in (home, mac) for pattern in patterns for path in root.glob(pattern)]
+    return str(max(paths)) if paths else None
 
 
 if __name__ == "__main__":
     browser = find() or install()
     if not browser:
         sys.exit(MISSING)
-    print(f"Browser of the journeys: {browser}")
+    print(f"Browser of the tests: {browser}")

@@ -1,7 +1,7 @@
-"""The stage of the journeys: a real browser in front of a real server with real threads and real commits.
+"""Fixtures of the browser tests: a real browser and a real server with threads and commits.
 
-A journey is a story of a person: `page` is a fresh browser window, `site` the address of the portal, and
-`sign_in(alice)` spares the story its first chapter. A failed journey leaves a picture in var/test/journeys.
+`page` is a new browser window, `site` the address of the portal, and `sign_in(alice)` opens a session without
+the sign-in page. A failed test stores a screenshot in var/test/journeys.
 """
 
 import os
@@ -19,11 +19,11 @@ from accounts.models import User
 from sandbox.objects import deliveries
 from tests.integration.journeys import chromium
 
-PATIENCE_MILLISECONDS = 30_000  # long enough for a loaded machine
+TIMEOUT_MILLISECONDS = 30_000  # long enough for a loaded machine
 
-expect.set_options(timeout=PATIENCE_MILLISECONDS)
+expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
-# Playwright keeps an event loop in this thread, which Django would take for asynchronous code of ours.
+# Playwright runs an event loop in this thread, which Django would treat as asynchronous code.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 
 
@@ -47,39 +47,42 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def site(transactional_db: None, catalogue: None, live_server: Any, settings: Any) -> Iterator[str]:
-    """The portal's address, with the sandbox and every link of ours on it."""
+    """The portal's address; the sandbox and all absolute links use it."""
     settings.SITE_URL = live_server.url
     settings.STRIPE_API_BASE = f"{live_server.url}/sandbox/stripe"
     yield str(live_server.url)
-    deliveries.wait_until_idle()  # an event on its way must not meet the emptying of the tables
+    deliveries.wait_until_idle()  # deliveries must end before the tables are emptied
 
 
 @pytest.fixture
 def page(browser: Browser, site: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh window. A script error, a blocked resource or a request to another host fails the journey."""
+    """A new window. A script error, a blocked resource or a request to another host fails the test."""
     context = browser.new_context(base_url=site, viewport={"width": 1280, "height": 900}, locale="en-GB")
-    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    context.set_default_timeout(TIMEOUT_MILLISECONDS)
     window = context.new_page()
-    wrongs: list[str] = []
-    window.on("pageerror", lambda error: wrongs.append(f"script error: {error}"))
+    errors: list[str] = []
+    window.on("pageerror", lambda error: errors.append(f"script error: {error}"))
     window.on(
-        "console", lambda said: wrongs.append(said.text) if "Content Security Policy" in said.text else None
+        "console",
+        lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None,
     )
-    window.on("request", lambda asked: None if _own(asked.url, site) else wrongs.append(f"asked {asked.url}"))
+    window.on(
+        "request", lambda sent: None if _own(sent.url, site) else errors.append(f"request to {sent.url}")
+    )
     yield window
-    if getattr(request.node, "journey_failed", False):
-        pictures = Path(settings.VAR_DIR) / "journeys"
-        pictures.mkdir(parents=True, exist_ok=True)
-        window.screenshot(path=pictures / f"{request.node.name}.png", full_page=True)
+    if getattr(request.node, "test_failed", False):
+        screenshots = Path(settings.VAR_DIR) / "journeys"
+        screenshots.mkdir(parents=True, exist_ok=True)
+        window.screenshot(path=screenshots / f"{request.node.name}.png", full_page=True)
     context.close()
-    assert not wrongs, "\n".join(wrongs)
+    assert not errors, "\n".join(errors)
 
 
 @pytest.fixture
 def sign_in(page: Page, site: str) -> Callable[[User], Page]:
-    """Open the window as somebody who has signed in, by a session cookie of the real kind."""
+    """Sign a user in by a session cookie, without the sign-in page."""
 
-    def enter(user: User) -> Page:
+    def open_session(user: User) -> Page:
         client = Client()
         client.force_login(user)
         cookie = client.cookies[settings.SESSION_COOKIE_NAME]
@@ -87,14 +90,14 @@ def sign_in(page: Page, site: str) -> Callable[[User], Page]:
         page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie.value, "url": site}])
         return page
 
-    return enter
+    return open_session
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report = yield
     if report.failed and report.when == "call":
-        item.journey_failed = True  # type: ignore[attr-defined]
+        item.test_failed = True  # type: ignore[attr-defined]
     return report
 
 

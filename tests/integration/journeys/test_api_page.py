@@ -1,9 +1,9 @@
-"""Somebody who writes a program looks the API up in a browser."""
+"""The browsable page of the API."""
 
 from playwright.sync_api import Page, expect
 
 
-def test_the_api_can_be_browsed_without_a_request_to_anybody_else(page: Page) -> None:
+def test_the_api_page_works_without_requests_to_other_hosts(page: Page) -> None:
     page.goto("/api/v1/docs/")
     expect(page.get_by_text("Refill API")).to_be_visible()
     charge = page.locator("#operations-charges-postCharges")

@@ -1,4 +1,4 @@
-"""Somebody buys credits in a browser: pays, is declined, turns back, clicks twice, pays by another way."""
+"""Buying credits and plans in a browser: payment, declined card, cancellation, double click, 3-D Secure."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from accounts.models import User
 from billing.models import Grant, Purchase
 
 SignIn = Callable[[User], Page]
-PAYS, DECLINED, ASKS = "4242 4242 4242 4242", "4000 0000 0000 0002", "4000 0025 0000 3155"
+PAYS, DECLINED, REQUIRES_3DS = "4242 4242 4242 4242", "4000 0000 0000 0002", "4000 0025 0000 3155"
 
 
 def to_payment(page: Page) -> None:
-    """From anywhere: the counter in the corner, Buy more, the smallest pack, the dialog, Stripe."""
+    """Open the payment page of the smallest pack from the credit counter."""
     page.click("#credit-counter")
     page.locator("#credit-panel").get_by_role("link", name="Buy more").click()
     page.locator(".pack a[data-dialog]").first.click()
@@ -31,7 +31,7 @@ def fill_card(page: Page, number: str) -> None:
 
 
 @pytest.mark.requirement("RECR-07", "APIN-02")
-def test_the_smallest_pack_is_there_within_two_seconds_of_the_return(alice: User, sign_in: SignIn) -> None:
+def test_the_credits_are_shown_within_two_seconds_of_the_return(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/")
     expect(page.locator("#credit-figure")).to_contain_text("100")
@@ -47,11 +47,11 @@ def test_the_smallest_pack_is_there_within_two_seconds_of_the_return(alice: User
     credits = Purchase.objects.get().credits
     expect(page.locator("#credit-figure")).to_contain_text(f"{100 + credits:,.0f}")
     assert len(polls) <= 1, (
-        "the page asks every 1.5 seconds: it has the credits at once or at its first question"
+        "the page polls every 1.5 seconds: the credits are shown at once or after the first poll"
     )
 
 
-def test_a_declined_card_says_so_and_another_card_pays(alice: User, sign_in: SignIn) -> None:
+def test_a_declined_card_shows_an_error_and_another_card_pays(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/")
     to_payment(page)
@@ -67,7 +67,7 @@ def test_a_declined_card_says_so_and_another_card_pays(alice: User, sign_in: Sig
     assert Purchase.objects.count() == 1
 
 
-def test_turning_back_charges_nothing_and_leads_on(alice: User, sign_in: SignIn) -> None:
+def test_cancelling_the_payment_charges_nothing(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/")
     to_payment(page)
@@ -82,7 +82,7 @@ def test_turning_back_charges_nothing_and_leads_on(alice: User, sign_in: SignIn)
     assert Purchase.objects.get().status == "cancelled"
 
 
-def test_a_double_click_is_one_order(alice: User, sign_in: SignIn) -> None:
+def test_a_double_click_creates_one_purchase(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/billing/buy/")
     page.locator(".pack a[data-dialog]").first.click()
@@ -92,11 +92,11 @@ def test_a_double_click_is_one_order(alice: User, sign_in: SignIn) -> None:
     assert Purchase.objects.count() == 1
 
 
-def test_a_card_whose_bank_asks_is_confirmed_and_credited(alice: User, sign_in: SignIn) -> None:
+def test_a_card_that_requires_authentication_is_confirmed_and_credited(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/")
     to_payment(page)
-    fill_card(page, ASKS)
+    fill_card(page, REQUIRES_3DS)
     page.click("button.pay")
     page.wait_for_url("**/sandbox/authenticate/**")
     page.locator("button[type=submit]").first.click()
@@ -104,7 +104,7 @@ def test_a_card_whose_bank_asks_is_confirmed_and_credited(alice: User, sign_in: 
     expect(page.get_by_role("heading", name="credits added")).to_be_visible()
 
 
-def test_a_plan_is_chosen_and_paid(alice: User, sign_in: SignIn) -> None:
+def test_a_plan_is_selected_and_paid(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/plans/")
     page.get_by_role("link", name="Change to Starter").click()
@@ -119,7 +119,7 @@ def test_a_plan_is_chosen_and_paid(alice: User, sign_in: SignIn) -> None:
     expect(page.locator("main")).to_contain_text("Today's refresh")
 
 
-def test_every_billing_page_fits_a_telephone(alice: User, sign_in: SignIn) -> None:
+def test_every_billing_page_fits_a_narrow_screen(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.set_viewport_size({"width": 390, "height": 844})
     for path in (
@@ -133,9 +133,9 @@ def test_every_billing_page_fits_a_telephone(alice: User, sign_in: SignIn) -> No
         "invitations/",
     ):
         page.goto(f"/billing/{path}")
-        wide: Any = page.evaluate(
+        overflow: Any = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
-        assert wide <= 0, path
+        assert overflow <= 0, path
     page.goto("/plans/")
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0

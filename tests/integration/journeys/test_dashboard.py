@@ -1,4 +1,4 @@
-"""Somebody keeps the dashboard open while a program spends: the page keeps up by itself."""
+"""The dashboard and the history update themselves while a program uses credits."""
 
 import re
 from collections.abc import Callable
@@ -14,14 +14,14 @@ AccountOf = Callable[[User], Account]
 SignIn = Callable[[User], Page]
 SMALL_TARGETS = """() => [...document.querySelectorAll(
         'header a, header button, footer a, main .button, main .tab')]
-    .map(one => [one.textContent.trim(), one.getBoundingClientRect()])
+    .map(element => [element.textContent.trim(), element.getBoundingClientRect()])
     .filter(([, box]) => box.width && (box.height < 24 || box.width < 24))
     .map(([name]) => name)"""
 
 
 @pytest.mark.requirement("FLICK-05", "RECR-07")
-def test_a_charge_is_seen_within_two_seconds(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
-    """The page asks within two seconds by its own clock, and the first answer holds the charge."""
+def test_a_charge_is_shown_within_two_seconds(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
+    """The page polls within two seconds of its own clock, and the first response contains the charge."""
     page, account = sign_in(alice), account_of(alice)
     page.clock.install()
     page.goto("/")
@@ -30,18 +30,18 @@ def test_a_charge_is_seen_within_two_seconds(alice: User, account_of: AccountOf,
     page.clock.pause_at(page.evaluate("Date.now()") + 5000)
     page.wait_for_load_state("networkidle")
     spend(account, "37.5", timezone.now(), conversation="c-81")
-    with page.expect_request("**/counter?seen=*") as asked:
+    with page.expect_request("**/counter?seen=*") as request:
         page.clock.run_for(2000)
-    assert "62.5" in asked.value.response().text()  # type: ignore[union-attr]
+    assert "62.5" in request.value.response().text()  # type: ignore[union-attr]
     page.clock.resume()
     expect(page.locator("#credit-figure")).to_contain_text("62.5")
     expect(page.locator("#activity tr.is-new")).to_contain_text("c-81")
     expect(page.locator("#balance .balance-figure")).to_have_text("62.5")
-    assert page.evaluate("performance.timeOrigin") == loaded, "the page was loaded again"
+    assert page.evaluate("performance.timeOrigin") == loaded, "the page was reloaded"
 
 
 @pytest.mark.requirement("FLICK-05")
-def test_the_history_takes_a_new_row_in(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
+def test_the_history_shows_a_new_row(alice: User, account_of: AccountOf, sign_in: SignIn) -> None:
     page, account = sign_in(alice), account_of(alice)
     page.goto("/history/")
     rows = page.locator("tr[id^=entry-]")
@@ -67,7 +67,7 @@ def test_the_counter_opens_a_panel_that_stays_open_while_it_changes(
 
 
 @pytest.mark.fault("W2")
-def test_when_the_session_ends_the_whole_page_asks_to_sign_in(alice: User, sign_in: SignIn) -> None:
+def test_when_the_session_ends_the_page_redirects_to_sign_in(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.goto("/history/")
     page.context.clear_cookies()
@@ -75,22 +75,22 @@ def test_when_the_session_ends_the_whole_page_asks_to_sign_in(alice: User, sign_
     expect(page.locator("main input[name=password]")).to_have_count(1)
 
 
-def test_a_hidden_tab_asks_for_nothing(alice: User, sign_in: SignIn) -> None:
+def test_a_hidden_tab_sends_no_requests(alice: User, sign_in: SignIn) -> None:
     page = sign_in(alice)
     page.clock.install()
     page.goto("/")
     page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")
-    asked: list[str] = []
-    # the browser may still fetch the page's icon; what must not happen is a request of the page's own
+    requests: list[str] = []
+    # the browser may still fetch the icon; the page's scripts must not send requests
     page.on(
         "request",
-        lambda request: asked.append(request.url) if request.resource_type in {"xhr", "fetch"} else None,
+        lambda request: requests.append(request.url) if request.resource_type in {"xhr", "fetch"} else None,
     )
     page.clock.run_for(3500)
-    assert asked == []
+    assert requests == []
 
 
-def test_figures_of_the_chart_are_reached_by_keys(
+def test_figures_of_the_chart_can_be_reached_by_keyboard(
     alice: User, account_of: AccountOf, sign_in: SignIn
 ) -> None:
     page = sign_in(alice)
@@ -107,15 +107,13 @@ def test_figures_of_the_chart_are_reached_by_keys(
 
 
 @pytest.mark.parametrize("path", ["/", "/usage/", "/history/", "/history/statement/", "/faq/"])
-def test_nothing_sticks_out_at_any_width(
-    alice: User, account_of: AccountOf, sign_in: SignIn, path: str
-) -> None:
+def test_pages_fit_every_width(alice: User, account_of: AccountOf, sign_in: SignIn, path: str) -> None:
     page = sign_in(alice)
     give(
         account_of(alice),
         "123456.789012",
         timezone.now(),
-        label="A pack with quite a long name indeed, to be sure",
+        label="A pack with a name that is long enough to wrap",
     )
     spend(account_of(alice), "0.000001", timezone.now(), conversation="conversation-" + "x" * 60)
     page.goto(path)

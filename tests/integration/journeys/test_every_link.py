@@ -1,4 +1,4 @@
-"""Somebody follows every link of the portal on a telephone: nothing is missing, blocked or too wide."""
+"""Every link of the portal on a narrow screen: no page is missing, blocked or too wide."""
 
 import re
 from collections.abc import Callable
@@ -15,44 +15,55 @@ SignIn = Callable[[User], Page]
 WIDTH = 390
 ID = re.compile(r"(?<=_)[0-9a-f]{32}")
 ONE_OF_MANY = re.compile(r"^(/pricing/|/plans/|/billing/buy/)(?!compare|estimate)[a-z0-9.-]+/$")
-NOT_FOLLOWED = re.compile(r"^/(admin|sandbox|api|accounts/logout)/")  # other houses, and the way out
+NOT_FOLLOWED = re.compile(
+    r"^/(admin|sandbox|api|accounts/logout)/"
+)  # other parts of the site, and signing out
 DOWNLOADED = re.compile(r"\.(csv|pdf)$")
 LINKS = """() => [...document.querySelectorAll('a[href]')].map(
-    one => [one.href, one.innerText || one.ariaLabel || one.textContent])"""
+    link => [link.href, link.innerText || link.ariaLabel || link.textContent])"""
 
 
 def shape(path: str) -> str:
-    """What pages of one kind have in common: one charge stands for all."""
+    """The path with ids replaced: one page of each kind is visited."""
     return ONE_OF_MANY.sub(r"\1*/", ID.sub("*", path))
 
 
 @pytest.mark.requirement("APIN-14")
-def test_every_link_leads_somewhere(alice: User, api_of: Any, sign_in: SignIn, site: str) -> None:
+def test_every_link_leads_to_a_page(alice: User, api_of: Any, sign_in: SignIn, site: str) -> None:
     world.furnish(Account.objects.get(person=alice), alice, api_of(alice))
     page = sign_in(alice)
     page.set_viewport_size({"width": WIDTH, "height": 844})
-    wrong: list[str] = []
-    page.on("response", lambda got: wrong.append(f"{got.status} {got.url}") if got.status >= 400 else None)
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    ahead, known = ["/", "/wall/"], {"/", "/wall/"}
-    while ahead:
-        path = ahead.pop(0)
+    errors: list[str] = []
+    page.on(
+        "response",
+        lambda response: (
+            errors.append(f"{response.status} {response.url}") if response.status >= 400 else None
+        ),
+    )
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    queue, visited = ["/", "/wall/"], {"/", "/wall/"}
+    while queue:
+        path = queue.pop(0)
         page.goto(path, wait_until="domcontentloaded")
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        if wide > WIDTH:
-            wrong.append(f"{path} is {wide} pixels wide")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > WIDTH:
+            errors.append(f"{path} is {width} pixels wide")
         for address, name in page.evaluate(LINKS):
-            where = urlsplit(address)
+            target = urlsplit(address)
             if not name.strip():
-                wrong.append(f"{path} has a link without a name to {where.path}")
-            if not address.startswith(site) or NOT_FOLLOWED.match(where.path) or shape(where.path) in known:
+                errors.append(f"{path} has a link without a name to {target.path}")
+            if (
+                not address.startswith(site)
+                or NOT_FOLLOWED.match(target.path)
+                or shape(target.path) in visited
+            ):
                 continue
-            known.add(shape(where.path))
-            if DOWNLOADED.search(where.path):
+            visited.add(shape(target.path))
+            if DOWNLOADED.search(target.path):
                 assert page.request.get(address).ok, address
             else:
-                ahead.append(address.removeprefix(site))
-    assert not wrong, "\n".join(wrong)
+                queue.append(address.removeprefix(site))
+    assert not errors, "\n".join(errors)
     for expected in (
         "/projects/*/",
         "/charges/*/",
@@ -60,4 +71,4 @@ def test_every_link_leads_somewhere(alice: User, api_of: Any, sign_in: SignIn, s
         "/pricing/*/",
         "/keys/*/revoke/",
     ):
-        assert shape(expected) in {re.sub(r"[a-z]+_\*", "*", one) for one in known}, expected
+        assert shape(expected) in {re.sub(r"[a-z]+_\*", "*", path) for path in visited}, expected

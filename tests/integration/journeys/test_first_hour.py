@@ -1,4 +1,4 @@
-"""A person's first hour: an account, the free credits, a key that spends some, a second factor."""
+"""The first steps of a new user: account, free credits, an API key, a second factor."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def sign_up(page: Page, address: str) -> None:
     expect(page).to_have_url(re.compile(r"/$"))
 
 
-def ask(site: str, path: str, secret: str, body: dict | None = None) -> tuple[int, dict]:
+def request_api(site: str, path: str, secret: str, body: dict | None = None) -> tuple[int, dict]:
     request = urllib.request.Request(
         f"{site}/api/v1/{path}",
         data=json.dumps(body).encode() if body else None,
@@ -35,14 +35,14 @@ def ask(site: str, path: str, secret: str, body: dict | None = None) -> tuple[in
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as refused:
-        return refused.code, json.load(refused)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
 
 
 @pytest.mark.requirement("REFLY-18")
-def test_from_signing_up_to_the_first_charge_and_a_revoked_key(page: Page, site: str) -> None:
+def test_a_new_user_signs_up_and_creates_and_revokes_a_key(page: Page, site: str) -> None:
     sign_up(page, "Dora@Example.org")
     expect(page.locator("#credit-figure")).to_contain_text("100")
 
@@ -50,9 +50,9 @@ def test_from_signing_up_to_the_first_charge_and_a_revoked_key(page: Page, site:
     page.get_by_label("Name").fill("My first program")
     page.get_by_role("button", name="Create key").click()
     secret = page.locator("#secret").inner_text().strip()
-    status, balance = ask(site, "balance", secret)
+    status, balance = request_api(site, "balance", secret)
     assert (status, balance["available"]) == (200, "100")
-    page.reload()  # sends the form again
+    page.reload()  # submits the form again
     expect(page.locator("tbody tr")).to_have_count(1)
     assert secret not in page.content()
 
@@ -65,7 +65,7 @@ def test_from_signing_up_to_the_first_charge_and_a_revoked_key(page: Page, site:
     assert "My first program" in name
 
 
-def test_a_second_factor_is_set_up_and_asked_for(page: Page, site: str) -> None:
+def test_a_second_factor_is_set_up_and_required_at_sign_in(page: Page, site: str) -> None:
     sign_up(page, "dora@example.org")
     page.goto("/accounts/2fa/")
     page.get_by_role("link", name="Set up authenticator").click()

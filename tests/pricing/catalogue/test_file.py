@@ -1,4 +1,4 @@
-"""A catalogue file with anything wrong in it is refused, in words that lead to the mistake."""
+"""An invalid catalogue file is refused; the message names the file, the line and the field."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from pricing.rates.meters import METERS
 SHIPPED = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))
 
 WRONG = [
-    # (what is changed, what the message must name)
+    # (replacement in the tiny catalogue, pattern of the message)
     (('name = "Echo"', 'nmae = "Echo"'), r"services\[echo\]\.nmae.*misspelt"),
     (
         ("credits = 3", "credits = -3"),
@@ -93,13 +93,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("change", "told"), WRONG, ids=[told for _change, told in WRONG])
-def test_a_mistake_stops_the_load_before_anything_changes_and_is_named(db, write, change, told):
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=[message for _change, message in WRONG])
+def test_an_invalid_file_changes_nothing_and_the_message_names_the_error(db, write, change, message):
     call_command("load_catalogue", str(write()), verbosity=0)
     before = contents()
     with pytest.raises(CommandError) as refused:
         call_command("load_catalogue", str(write(change, name="wrong")))
-    assert re.search(told, str(refused.value)), str(refused.value)
+    assert re.search(message, str(refused.value)), str(refused.value)
     assert "wrong.toml" in str(refused.value)
     assert contents() == before
 
@@ -127,7 +127,7 @@ def test_the_message_names_the_line(write, change, marked):
     assert any(problem.startswith(f"tiny.toml:{line}: ") for problem in refused.value.problems)
 
 
-def test_every_mistake_is_named_at_once(write):
+def test_the_message_names_every_error(write):
     path = write(("credits = 3", "credits = -3"), ('name = "Free"', 'nam = "Free"'))
     with pytest.raises(CatalogueInvalid) as refused:
         catalogue_file.read(str(path))
@@ -140,12 +140,12 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_catalogue_is_sound_and_lists_what_it_assumes(name, capsys):
+def test_a_shipped_catalogue_is_valid_and_its_assumptions_are_listed(name, capsys):
     call_command("check_catalogue", name)
-    told = capsys.readouterr().out
-    assert f"{name}.toml: sound" in told
+    output = capsys.readouterr().out
+    assert f"{name}.toml: sound" in output
     for entry, reason in catalogue_file.assumptions(catalogue_file.read(name).catalogue):
-        assert f"{entry}: {reason}" in told
+        assert f"{entry}: {reason}" in output
 
 
 def test_assumed_figures_are_listed_with_entry_and_reason(write, capsys):
@@ -159,12 +159,12 @@ def test_assumed_figures_are_listed_with_entry_and_reason(write, capsys):
     ]
 
 
-def test_check_names_what_is_wrong_and_fails(write, tmp_path):
+def test_check_catalogue_names_the_errors_and_fails(write, tmp_path):
     path = write(("credits = 3", "credits = -3"))
     shutil.copy(path, tmp_path / "other.toml")
     with pytest.raises(CommandError, match=r"tiny\.toml:.*\n.*other\.toml:"):
         call_command("check_catalogue", str(path), str(tmp_path / "other.toml"))
 
 
-def test_the_schema_knows_every_meter():
+def test_the_schema_accepts_every_meter():
     assert all(RateLine(meter=meter, credits=1) for meter in METERS)

@@ -1,4 +1,4 @@
-"""Loading: again changes nothing, a changed figure counts from its date, products can follow one another."""
+"""Loading is idempotent, a changed figure takes effect at its date, and another product can be loaded."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def test_loading_twice_changes_nothing(load, name):
 
 
 @pytest.mark.requirement("CORE-06")
-def test_a_changed_figure_makes_a_new_card_from_the_moment_of_loading_and_keeps_the_old_one(load, write):
+def test_a_changed_figure_creates_a_new_card_from_the_time_of_loading_and_keeps_the_old_one(load, write):
     load(write())
     assert cost("echo", tokens=1000) == 3
     loaded = load(write(("credits = 3", "credits = 4")))
@@ -46,7 +46,7 @@ def test_a_changed_figure_makes_a_new_card_from_the_moment_of_loading_and_keeps_
 
 
 @pytest.mark.requirement("CORE-06")
-def test_a_figure_for_a_later_date_is_entered_today(load, write):
+def test_a_figure_can_be_loaded_before_its_date(load, write):
     load(write())
     load(write(("credits = 3", "credits = 4"), ("effective_at = 2026-01-01", "effective_at = 2026-12-01")))
     assert cost("echo", tokens=1000) == 3
@@ -54,7 +54,7 @@ def test_a_figure_for_a_later_date_is_entered_today(load, write):
     assert cost("echo", tokens=1000, now=datetime(2026, 12, 1, tzinfo=UTC)) == 4
 
 
-COMING = (
+SCHEDULED = (
     'rate = { lines = [{ meter = "tokens", credits = 3, per = 1000 }] }',
     """rate = { lines = [{ meter = "tokens", credits = 3, per = 1000 }] }
 [[services.changes]]
@@ -63,42 +63,42 @@ rate = { lines = [{ meter = "tokens", credits = 9, per = 1000 }] }""",
 )
 
 
-def test_a_coming_change_that_leaves_the_file_is_withdrawn(load, write):
+def test_a_scheduled_change_removed_from_the_file_is_withdrawn(load, write):
     christmas = datetime(2026, 12, 24, tzinfo=UTC)
-    load(write(COMING))
+    load(write(SCHEDULED))
     assert cost("echo", tokens=1000, now=christmas) == 9
     load(write())
     assert cost("echo", tokens=1000, now=christmas) == 3
-    load(write(COMING))
+    load(write(SCHEDULED))
     assert cost("echo", tokens=1000, now=christmas) == 9
 
 
-def test_wording_changes_without_a_new_card(load, write):
+def test_a_changed_wording_creates_no_new_card(load, write):
     load(write())
-    loaded = load(write(('intro = "Credits."', 'intro = "Other words."')))
+    loaded = load(write(('intro = "Credits."', 'intro = "Other text."')))
     assert (loaded.changed, loaded.cards) == (True, [])
-    assert catalogue_cache.current().wording.intro == "Other words."
+    assert catalogue_cache.current().wording.intro == "Other text."
 
 
-def test_a_card_that_staff_published_survives_a_restart(load, write):
+def test_loading_keeps_a_card_published_by_staff(load, write):
     load(write())
     card = rate_cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
     card.rates.filter(service__key="echo").update(multiplier=2)
     rate_cards.publish(card.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)), by="staff", now=NOW)
     assert not load(write()).changed
-    load(write(('intro = "Credits."', 'intro = "Other words."')))
+    load(write(('intro = "Credits."', 'intro = "Other text."')))
     assert cost("echo", tokens=1000) == 6
 
 
-def test_what_leaves_the_file_is_retired_and_keeps_its_history(load, write):
+def test_objects_removed_from_the_file_are_retired_and_keep_their_history(load, write):
     load(write())
-    gone = [
+    renamed = [
         ('\n[[packs]]\nkey = "small"\nname = "Small"', '\n[[packs]]\nkey = "tiny"\nname = "Tiny"'),
         ('pack = "small"', 'pack = "tiny"'),
         ('key = "paint"', 'key = "draw"'),
     ]
-    load(write(*gone))
-    assert not {"paint"} & {one.facts.key for one in selectors.services(now=NOW)}
+    load(write(*renamed))
+    assert not {"paint"} & {service.facts.key for service in selectors.services(now=NOW)}
     assert selectors.service_by_key("paint", NOW).facts.retired
     with pytest.raises(lookup.ServiceUnpriced):
         cost("echo", action="paint", tokens=1)
@@ -108,7 +108,7 @@ def test_what_leaves_the_file_is_retired_and_keeps_its_history(load, write):
     assert Pack.objects.get(key="small").retired_at is None
 
 
-def test_a_running_sale_that_leaves_the_file_ends_and_a_coming_one_goes(load, write):
+def test_a_current_sale_removed_from_the_file_ends_and_a_future_one_is_deleted(load, write):
     march = datetime(2026, 3, 10, tzinfo=UTC)
     spring = write().read_text()
     without = (spring[spring.index("[[sales]]") :], "")
@@ -133,15 +133,15 @@ def test_one_installation_can_become_another_product_and_back(load):
     assert selectors.free_plan().key == "free-trial"
 
 
-def test_a_sixth_product_is_a_file_and_nothing_else(load, tmp_path):
+def test_a_new_product_needs_only_a_file(load, tmp_path):
     load(write_orchestra(tmp_path))
-    known = catalogue_cache.current()
-    assert (known.brand.name, known.currencies) == ("Kapelle", ("chf", "jpy"))
+    catalogue = catalogue_cache.current()
+    assert (catalogue.brand.name, catalogue.currencies) == ("Kapelle", ("chf", "jpy"))
     assert cost("violin", seconds=Decimal("90.5"), options={"hall": "concert"}) == Decimal("226.25")
     assert cost("score", characters=2001) == 9
     assert cost("orchestra", messages=3) == 5
     assert cost("violin", action="record", seconds=10) == 30
-    assert known.policies.referral.inviter_credits == 25
+    assert catalogue.policies.referral.inviter_credits == 25
     assert Pack.objects.get().prices == {"chf": 1200, "jpy": 1900}
 
 
@@ -196,12 +196,12 @@ free = true
     return path
 
 
-def test_the_command_says_what_it_did(db, write):
-    told = StringIO()
-    call_command("load_catalogue", str(write()), stdout=told)
-    call_command("load_catalogue", str(write()), stdout=told)
-    call_command("load_catalogue", str(write(('name = "Echo"', 'name = "Echo 2"'))), stdout=told)
-    assert told.getvalue().splitlines() == [
+def test_the_command_reports_the_result(db, write):
+    output = StringIO()
+    call_command("load_catalogue", str(write()), stdout=output)
+    call_command("load_catalogue", str(write()), stdout=output)
+    call_command("load_catalogue", str(write(('name = "Echo"', 'name = "Echo 2"'))), stdout=output)
+    assert output.getvalue().splitlines() == [
         "tiny: loaded; new rate cards: 2026-01-01.",
         "tiny: already loaded, nothing has changed.",
         "tiny: loaded; the rates are what they were.",
@@ -209,7 +209,7 @@ def test_the_command_says_what_it_did(db, write):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_loads_at_once_make_one_card(write):
+def test_concurrent_loads_create_one_card(write):
     path = str(write())
 
     def run():
@@ -226,14 +226,14 @@ def test_two_loads_at_once_make_one_card(write):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_drafts_begun_at_once_have_names_of_their_own(write):
+def test_concurrent_drafts_have_different_versions(write):
     loading.load(str(write()), now=NOW)
 
-    def begin():
+    def create_draft():
         rate_cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
         connection.close()
 
-    threads = [threading.Thread(target=begin) for _ in range(6)]
+    threads = [threading.Thread(target=create_draft) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

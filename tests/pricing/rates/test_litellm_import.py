@@ -1,6 +1,6 @@
-"""LiteLLM's price map becomes a draft card: mapped with a margin, nothing in force before staff publish it.
+"""LiteLLM's price map is imported as a draft card with a margin; it takes effect only when staff publish it.
 
-The entries have the shape of the map that the package litellm ships; their figures are of this test.
+The entries have the format of the map in the package litellm; the figures are made up.
 """
 
 import json
@@ -65,9 +65,9 @@ def tiny(load, write):
 
 
 def run(file, *arguments):
-    told = StringIO()
-    call_command("import_litellm_prices", file, "--credit-usd", "0.01", *arguments, stdout=told)
-    return RateCard.objects.get(state="draft"), told.getvalue()
+    output = StringIO()
+    call_command("import_litellm_prices", file, "--credit-usd", "0.01", *arguments, stdout=output)
+    return RateCard.objects.get(state="draft"), output.getvalue()
 
 
 def publish(card, now):
@@ -79,21 +79,21 @@ def publish(card, now):
 def read(margin="0"):
     exact = json.loads(json.dumps(MAP), parse_float=Decimal)
     reading = litellm_prices.read(exact, credit_usd=Decimal("0.01"), margin=Decimal(margin))
-    return {one.model: one for one in reading.mapped}, reading.left_out
+    return {mapped.model: mapped for mapped in reading.mapped}, reading.left_out
 
 
 def figures(mapped):
     return {line.meter: (line.credits, line.per) for line in mapped.lines}
 
 
-def test_each_kind_of_price_becomes_its_meter():
+def test_each_kind_of_price_is_mapped_to_its_meter():
     mapped, _left_out = read()
     million = 1_000_000
     assert figures(mapped["acme/chat-1"]) == {
         "input_tokens": (Decimal(250), million),
         "cached_input_tokens": (Decimal(125), million),
         "image_tokens": (Decimal(500), million),
-        "output_tokens": (Decimal(2000), million),  # the dearer: reasoning tokens come out too
+        "output_tokens": (Decimal(2000), million),  # the higher one: reasoning tokens are output too
     }
     assert figures(mapped["acme/paint"]) == {"images": (Decimal(4), 1)}
     assert figures(mapped["acme/film"]) == {"seconds": (Decimal(10), 1)}
@@ -114,39 +114,43 @@ def test_a_margin_is_added_and_rounding_never_goes_below_cost():
     assert figures(mapped["acme/film"]) == {"seconds": (Decimal("12.5"), 1)}
 
 
-def test_what_cannot_be_mapped_is_listed_with_its_reason():
+def test_skipped_entries_are_listed_with_the_reason():
     _mapped, left_out = read()
-    told = {line.partition(": ")[0]: line.partition(": ")[2] for line in left_out}
-    assert "no price above zero" in told["acme/free"]
-    assert "input_cost_per_pixel" in told["acme/pixels"]
-    assert told["acme/live"] == "mode realtime has no meter"
-    assert told["acme/odd"] == "'cheap' is no price"
-    assert "is no price" in told["acme/minus"]
-    assert told["ACME/CHAT-1"] == "the key acme-chat-1 is taken by acme/chat-1"
-    assert "1 models (acme/chat-1" in told["input_cost_per_token_above_200k_tokens"]
-    assert "sample_spec" not in told
+    reasons = {line.partition(": ")[0]: line.partition(": ")[2] for line in left_out}
+    assert "no price above zero" in reasons["acme/free"]
+    assert "input_cost_per_pixel" in reasons["acme/pixels"]
+    assert reasons["acme/live"] == "mode realtime has no meter"
+    assert reasons["acme/odd"] == "'cheap' is no price"
+    assert "is no price" in reasons["acme/minus"]
+    assert reasons["ACME/CHAT-1"] == "the key acme-chat-1 is taken by acme/chat-1"
+    assert "1 models (acme/chat-1" in reasons["input_cost_per_token_above_200k_tokens"]
+    assert "sample_spec" not in reasons
 
 
 def test_the_import_is_a_draft_that_changes_nothing(tiny, file):
-    card, told = run(file, "--match", "echo=acme/chat-1")
-    assert "1 services repriced, 6 new ones" in told and "acme/free" in told
+    card, output = run(file, "--match", "echo=acme/chat-1")
+    assert "1 services repriced, 6 new ones" in output and "acme/free" in output
     assert cost("echo", tokens=1000) == 3
-    assert {one.facts.key for one in selectors.services(now=NOW)} == {"echo", "paint"}
+    assert {service.facts.key for service in selectors.services(now=NOW)} == {"echo", "paint"}
     assert any("acme/free" in problem for problem in card.problems)
-    assert card.rates.get(service__key="paint").cost_of_model, "what the map does not name stays as it was"
+    assert card.rates.get(service__key="paint").cost_of_model, (
+        "services that the map does not name are unchanged"
+    )
 
 
-def test_published_it_prices_old_and_new_services(tiny, file):
-    card, _told = run(file, "--match", "echo=acme/chat-1", "--margin", "1")
+def test_a_published_import_prices_old_and_new_services(tiny, file):
+    card, _output = run(file, "--match", "echo=acme/chat-1", "--margin", "1")
     later = card.effective_at + timedelta(minutes=1)
     publish(card, later)
     assert cost("echo", now=later, input_tokens=1000, output_tokens=0) == Decimal("0.5")
     assert cost("acme-film", now=later, seconds=2) == 40
-    assert "acme-film" in {one.facts.key for one in selectors.services(now=later)}
+    assert "acme-film" in {service.facts.key for service in selectors.services(now=later)}
 
 
-def test_an_imported_service_stays_when_the_file_changes_and_goes_with_the_product(tiny, file, load, write):
-    card, _told = run(file)
+def test_an_imported_service_is_kept_when_the_file_changes_and_retired_with_the_product(
+    tiny, file, load, write
+):
+    card, _output = run(file)
     later = card.effective_at + timedelta(minutes=1)
     publish(card, later)
     load(write(("credits = 3", "credits = 4")), now=later)
@@ -157,13 +161,13 @@ def test_an_imported_service_stays_when_the_file_changes_and_goes_with_the_produ
 
 
 def test_a_negative_margin_cannot_be_published(tiny, file):
-    card, _told = run(file, "--margin", "-0.1")
+    card, _output = run(file, "--margin", "-0.1")
     with pytest.raises(rate_cards.CardNotPublishable, match="below cost"):
         publish(card, NOW)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--credit-usd", "0"], "above 0"),
         (["--credit-usd", "NaN"], "no number"),
@@ -172,14 +176,14 @@ def test_a_negative_margin_cannot_be_published(tiny, file):
         (["--credit-usd", "1", "--match", "echo"], "SERVICE=MODEL"),
     ],
 )
-def test_bad_arguments_are_named(tiny, file, arguments, told):
-    with pytest.raises(CommandError, match=told):
+def test_invalid_arguments_are_refused_with_a_message(tiny, file, arguments, message):
+    with pytest.raises(CommandError, match=message):
         call_command("import_litellm_prices", file, *arguments)
     assert not RateCard.objects.filter(state="draft").exists()
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
-def test_a_file_that_is_no_map_is_named(tiny, tmp_path, content):
+def test_an_error_names_a_file_that_is_not_a_price_map(tiny, tmp_path, content):
     path = tmp_path / "no-map.json"
     path.write_text(content)
     with pytest.raises(CommandError, match=r"no-map\.json"):

@@ -1,4 +1,4 @@
-"""What a use costs: figures, refusals, and properties that hold for every rate and every use."""
+"""The price of a use: figures, refused uses, and properties that hold for every rate and use."""
 
 import string
 from datetime import UTC, datetime
@@ -30,24 +30,24 @@ def refusal(of, usage, options=None, **more):
     return refused.value.field, refused.value.code
 
 
-def test_begun_blocks_are_paid_whole():
+def test_started_blocks_are_charged_as_whole_blocks():
     blocks = rate(line(credits="2", per=1000, whole_blocks=True))
     assert [quote(blocks, {"tokens": n}).credits for n in (1, 1000, 1001, 2500)] == [2, 2, 4, 6]
     (shown,) = quote(blocks, {"tokens": 1001}).lines_as_json()
     assert shown["blocks"] == 2
 
 
-def test_bands_price_each_stretch_by_its_own_figure():
+def test_each_band_has_its_own_price():
     bands = rate(RateLine("images", (Band(10, Decimal(2)), Band(20, Decimal(1)), Band(None, Decimal("0.5")))))
     assert [quote(bands, {"images": n}).credits for n in (10, 11, 20, 30)] == [20, 21, 30, 35]
     assert [step.quantity for step in quote(bands, {"images": 25}).lines] == [10, 10, 5]
 
 
-def test_a_small_use_costs_the_minimum_and_says_so():
+def test_a_small_use_costs_the_minimum_which_is_a_line_of_the_quote():
     least = rate(line(credits="1", per=1000), minimum=Decimal("0.5"))
     quoted = quote(least, {"tokens": 100})
     assert quoted.credits == Decimal("0.5")
-    assert [(one.meter, one.credits) for one in quoted.lines] == [
+    assert [(step.meter, step.credits) for step in quoted.lines] == [
         ("tokens", Decimal("0.1")),
         ("minimum", Decimal("0.4")),
     ]
@@ -70,7 +70,7 @@ def test_rounding_happens_once_at_the_end_and_half_up():
     thirds = rate(line("input_tokens", "1", 3), line("output_tokens", "1", 3))
     quoted = quote(thirds, {"input_tokens": 1, "output_tokens": 1})
     assert quoted.credits == Decimal("0.666667")
-    assert [one.credits for one in quoted.lines] == [Decimal("0.333333"), Decimal("0.333334")]
+    assert [step.credits for step in quoted.lines] == [Decimal("0.333333"), Decimal("0.333334")]
     halves = rate(line(credits="1", per=2_000_000))
     assert quote(halves, {"tokens": 1}).credits == Decimal("0.000001")
 
@@ -87,7 +87,7 @@ def test_an_action_costs_its_own_figure_or_what_its_model_costs():
     assert refusal(starred, {"uses": 1}) == ("service", "model_required")
 
 
-def test_options_multiply_or_do_nothing_and_a_dear_default_counts():
+def test_options_multiply_or_have_no_effect_and_the_default_is_applied():
     options = {
         "quality": Option({"low": Decimal(1), "high": Decimal("1.5")}, "low"),
         "speed": Option({"slow": Decimal(1), "fast": Decimal(2)}, "fast"),
@@ -119,11 +119,11 @@ def test_options_multiply_or_do_nothing_and_a_dear_default_counts():
         ([1], "not_a_number"),
     ],
 )
-def test_what_is_no_count_is_refused_by_field(value, code):
+def test_an_invalid_quantity_is_refused_with_its_field(value, code):
     assert refusal(rate(line()), {"tokens": value}) == ("usage.tokens", code)
 
 
-def test_a_use_must_name_exactly_what_is_counted():
+def test_a_use_must_have_exactly_the_meters_of_the_rate():
     per_token = rate(line(also=("input_tokens", "output_tokens")))
     assert refusal(per_token, {}) == ("usage.tokens", "required")
     assert refusal(per_token, {"images": 1, "tokens": 1}) == ("usage.images", "unknown_meter")
@@ -138,7 +138,7 @@ def test_seconds_may_have_a_fraction_of_six_decimals():
     assert refusal(seconds, {"seconds": Decimal("0.0000001")}) == ("usage.seconds", "fractional")
 
 
-def test_what_no_balance_can_hold_is_refused():
+def test_a_price_above_the_largest_balance_is_refused():
     assert refusal(rate(line("uses", "99999999999999", 1)), {"uses": 10**12}) == ("usage", "too_large")
 
 
@@ -177,26 +177,26 @@ def priced_uses(draw):
     return of, usage, {"quality": draw(st.sampled_from(sorted(values)))}
 
 
-def by_hand(of, usage, options):
-    """An independent calculator: fractions, no shared code."""
+def independent_price(of, usage, options):
+    """The price computed with fractions, without code of the product."""
     total = Fraction(0)
-    for one in of.lines:
-        left, below = usage[one.meter], 0
-        for band in one.bands:
-            inside = left if band.up_to is None else min(left, band.up_to - below)
-            count = -(-inside // one.per) * one.per if one.whole_blocks else inside
-            total += Fraction(count) * Fraction(band.credits) / one.per
-            left -= inside
-            below += inside
+    for line in of.lines:
+        remaining, priced = usage[line.meter], 0
+        for band in line.bands:
+            inside = remaining if band.up_to is None else min(remaining, band.up_to - priced)
+            count = -(-inside // line.per) * line.per if line.whole_blocks else inside
+            total += Fraction(count) * Fraction(band.credits) / line.per
+            remaining -= inside
+            priced += inside
     factor = Fraction(of.multiplier) * Fraction(of.options["quality"].multipliers[options["quality"]])
     exact = max(total * factor, Fraction(of.minimum)) * 10**6
     return Decimal(int(exact + Fraction(1, 2))) / 10**6
 
 
 @given(priced_uses())
-def test_every_quote_equals_what_an_independent_calculator_gets(case):
+def test_every_quote_equals_an_independent_computation(case):
     of, usage, options = case
-    assert quote(of, usage, options).credits == by_hand(of, usage, options)
+    assert quote(of, usage, options).credits == independent_price(of, usage, options)
 
 
 @given(priced_uses())
@@ -220,5 +220,5 @@ def test_more_usage_never_costs_less(case, data):
 
 
 @given(lines("images"))
-def test_price_lines_survive_being_stored(one):
-    assert lines_from_json(lines_as_json((one,))) == (one,)
+def test_price_lines_are_stored_and_read_unchanged(rate_line):
+    assert lines_from_json(lines_as_json((rate_line,))) == (rate_line,)

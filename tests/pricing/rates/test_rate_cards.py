@@ -1,4 +1,4 @@
-"""Rate cards: published ones stand, drafts are looked at before they count, coming ones wait for a date."""
+"""Rate cards: published cards never change, drafts are simulated before they are published."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -26,10 +26,10 @@ def draft(**changes):
 
 
 def publish(card, now=NOW):
-    return rate_cards.publish(card.pk, seen=seen(card), by="staff", now=now)
+    return rate_cards.publish(card.pk, seen=simulated(card), by="staff", now=now)
 
 
-def seen(card):
+def simulated(card):
     return rate_cards.fingerprint(rate_cards.rows_of(card.pk))
 
 
@@ -53,38 +53,38 @@ def test_the_database_refuses_to_change_a_published_card(change):
     assert list(card.rates.order_by("pk").values()) == before
 
 
-def test_a_draft_can_be_changed_and_thrown_away_and_prices_nothing():
+def test_a_draft_can_be_changed_and_deleted_and_prices_nothing():
     card = draft(multiplier=2)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
     card.delete()
     assert RateCard.objects.count() == 1
 
 
-def test_a_draft_counts_from_its_date_once_published():
+def test_a_published_draft_takes_effect_at_its_date():
     publish(draft(multiplier=2))
     assert cost("echo", tokens=1000) == 3
     assert cost("echo", tokens=1000, now=TOMORROW - timedelta(microseconds=1)) == 3
     assert cost("echo", tokens=1000, now=TOMORROW) == 6
 
 
-def test_a_draft_whose_date_has_passed_counts_from_its_publication():
+def test_a_draft_whose_date_has_passed_takes_effect_at_its_publication():
     later = TOMORROW + timedelta(days=3)
     card = publish(draft(multiplier=2), now=later)
     assert card.effective_at == later
     assert cost("echo", tokens=1000, now=later - timedelta(seconds=1)) == 3
 
 
-def test_publishing_asks_for_a_look_at_what_is_published():
+def test_publishing_requires_a_simulation_of_the_same_rates():
     card = draft(multiplier=2)
-    looked_at = seen(card)
+    outdated = simulated(card)
     card.rates.filter(service__key="echo").update(multiplier=3)
-    for stale in ("", looked_at):
+    for stale in ("", outdated):
         with pytest.raises(rate_cards.CardNotPublishable, match="simulation"):
             rate_cards.publish(card.pk, seen=stale, by="staff", now=NOW)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
 
 
-def test_only_a_card_whose_date_is_to_come_can_be_withdrawn():
+def test_only_a_card_with_a_future_date_can_be_withdrawn():
     card = publish(draft(multiplier=2))
     rate_cards.withdraw(card.pk, now=NOW)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
@@ -94,7 +94,7 @@ def test_only_a_card_whose_date_is_to_come_can_be_withdrawn():
     assert cost("echo", tokens=1000, now=TOMORROW) == 6
 
 
-def test_a_price_below_cost_is_not_published():
+def test_a_price_below_cost_cannot_be_published():
     card = draft(cost={"tokens": "0.004"})
     with pytest.raises(
         rate_cards.CardNotPublishable, match="echo sells tokens below cost: 3 per 1000, cost 4"
@@ -104,19 +104,19 @@ def test_a_price_below_cost_is_not_published():
     assert publish(card).state == "published"
 
 
-def test_a_card_without_rates_is_not_published():
+def test_a_card_without_rates_cannot_be_published():
     card = rate_cards.draft(effective_at=TOMORROW, source="staff", now=NOW)
     with pytest.raises(rate_cards.CardNotPublishable, match="without a price"):
         publish(card)
 
 
-def test_a_published_card_is_not_published_again():
+def test_a_published_card_cannot_be_published_again():
     card = publish(draft(multiplier=2))
     with pytest.raises(rate_cards.CardNotPublishable, match="not a draft"):
         publish(card)
 
 
-def test_a_service_that_the_card_in_force_leaves_out_cannot_be_charged():
+def test_a_service_without_a_rate_on_the_card_in_force_cannot_be_charged():
     card = draft()
     card.rates.filter(service__key="echo").delete()
     publish(card)
@@ -126,12 +126,12 @@ def test_a_service_that_the_card_in_force_leaves_out_cannot_be_charged():
     assert (refused.value.status, refused.value.code) == (409, "service_unpriced")
 
 
-def test_before_the_first_card_nothing_can_be_charged():
+def test_nothing_can_be_charged_before_the_first_card():
     with pytest.raises(lookup.ServiceUnpriced):
         cost("echo", tokens=1000, now=NOW - timedelta(days=365))
 
 
-def test_an_unknown_service_or_action_is_named_by_its_field():
+def test_an_error_for_an_unknown_service_or_action_names_the_field():
     with pytest.raises(lookup.UnknownService) as refused:
         cost("ekko", tokens=1)
     assert (refused.value.status, refused.value.code, refused.value.field) == (
@@ -149,7 +149,7 @@ def test_versions_are_named_by_their_date():
     assert names == ["2026-11-21", "2026-11-21.2", "2026-11-21.3"]
 
 
-def test_a_service_shows_the_prices_it_had_and_will_have():
+def test_a_service_shows_its_past_and_future_prices():
     publish(draft(multiplier=2))
     periods = history.price_periods("echo", NOW)
     assert [(period.version, period.future, period.in_force) for period in periods] == [
@@ -160,23 +160,23 @@ def test_a_service_shows_the_prices_it_had_and_will_have():
     assert len(history.price_periods("echo", NOW)) == 2
 
 
-def test_charging_asks_the_database_nothing_once_it_is_remembered(django_assert_num_queries):
+def test_pricing_causes_no_query_when_the_catalogue_is_cached(django_assert_num_queries):
     cost("echo", tokens=1)
     with django_assert_num_queries(0):
         for _ in range(100):
             cost("echo", tokens=1)
 
 
-def test_another_process_sees_a_new_price_within_a_second(monkeypatch):
+def test_another_process_uses_a_new_price_within_a_second(monkeypatch):
     cost("echo", tokens=1)
-    remembered = catalogue_cache.current()
+    cached = catalogue_cache.current()
     publish(draft(multiplier=2), now=TOMORROW)
-    # The other process: it still remembers the old catalogue_cache, and looks again when a second is over.
-    monkeypatch.setattr(catalogue_cache, "_catalogue", remembered)
+    # The other process still has the old catalogue and checks the stamp again after a second.
+    monkeypatch.setattr(catalogue_cache, "_catalogue", cached)
     seconds = [1000.0]
     monkeypatch.setattr(catalogue_cache._checked, "clock", lambda: seconds[0])
     catalogue_cache._checked.clear()
-    catalogue_cache._checked.get_or_load("catalogue", lambda _key: remembered)
+    catalogue_cache._checked.get_or_load("catalogue", lambda _key: cached)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
     seconds[0] += 1
     assert cost("echo", tokens=1000, now=TOMORROW) == 6
