@@ -1,4 +1,4 @@
-"""The OpenAPI document as a judge: every answer of the API is held against what the document says of it."""
+"""Validate every response of the API against the OpenAPI document."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from core.endpoint import Endpoint
 
 @cache
 def document() -> dict[str, Any]:
-    """The document as clients get it."""
+    """The OpenAPI document as clients receive it."""
     generated = SchemaGenerator().get_schema(request=None, public=True)
     plain: dict[str, Any] = json.loads(json.dumps(generated, default=str))
     return plain
@@ -24,30 +24,30 @@ def document() -> dict[str, Any]:
 
 @contextmanager
 def every_answer_agrees() -> Iterator[None]:
-    """Inside, an endpoint whose answer differs from the document raises in the test that called it."""
+    """In this context, a response that differs from the document raises an error in the test."""
     finalize = Endpoint.finalize_response
 
-    def judged(self: Any, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+    def checked(self: Any, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         check(request._request, response)
         return finalize(self, request, response, *args, **kwargs)
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(Endpoint, "finalize_response", judged)
+    patch.setattr(Endpoint, "finalize_response", checked)
     yield
     patch.undo()
 
 
 def check(request: HttpRequest, response: HttpResponse) -> None:
-    """Raise where the answer is not what the document says of the operation."""
+    """Raise unless the response is valid for the operation in the document."""
     if request.method == "HEAD" or response.status_code == 405:
         return
     operation = _operation(request)
-    told = operation["responses"]
+    documented = operation["responses"]
     status = str(response.status_code)
-    assert status in told or response.status_code >= 400, (
-        f"{request.method} {request.path} never answers {status}"
+    assert status in documented or response.status_code >= 400, (
+        f"{request.method} {request.path} does not document {status}"
     )
-    content = told.get(status, told["default"]).get("content")
+    content = documented.get(status, documented["default"]).get("content")
     if content is None:
         assert not response.content
         return

@@ -1,15 +1,15 @@
-"""Who may call which address: one line for each route of the URLconf. A route without a line fails the suite.
+"""The access of each route of the URLconf: one line for each. A route without a line fails the suite.
 
-Whoever adds a route adds its line here, and thereby says who may see it:
-  PUBLIC          everybody, signed in or not; shows nothing of any account
-  SIGN_IN         part of signing in and of one's own sign-in settings (allauth keeps those to their user)
-  own()           the signed-in member's chosen account; names no id
-  ids("charge")   names something of an account by its id: others get 404
+Add a line for every new route:
+  PUBLIC          everyone, signed in or not; shows no data of any account
+  SIGN_IN         sign-in pages and the user's own sign-in settings (protected by allauth)
+  own()           the selected account of the signed-in member; the path has no id
+  ids("charge")   the path has the id of an object of an account: other users get 404
   STAFF           the admin
-  API             an endpoint of the REST API that names no id: see its `scopes`
-  api_ids(…)      one that names an id, with a body that would be right
-  SIGNED          no person: the sender proves itself by a signature
-  DEVELOPMENT     exists only while there is no real Stripe (settings.SANDBOX)
+  API             an endpoint of the REST API without an id: see its `scopes`
+  api_ids(…)      an endpoint with an id, with valid bodies by method
+  SIGNED          requests authenticated by a signature
+  DEVELOPMENT     exists only with the sandbox (settings.SANDBOX)
 """
 
 from dataclasses import dataclass, field
@@ -18,25 +18,25 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Line:
-    who: str
-    thing: str = ""
-    """Which of Alice's things stands for the id (tests/access/world.py)."""
+    access: str
+    object_name: str = ""
+    """The object of tests/access/world.py whose id is used in the path."""
     bodies: dict[str, Any] = field(default_factory=dict)
-    """By method: what an API call would send."""
+    """Request bodies by method."""
     buyers: bool = False
-    """Whether a plain member of the account is refused (403) what the page does."""
+    """Whether a member without the role owner or billing is refused (403)."""
 
 
 def own(*, buyers: bool = False) -> Line:
     return Line("own", buyers=buyers)
 
 
-def ids(thing: str, *, buyers: bool = False) -> Line:
-    return Line("ids", thing, buyers=buyers)
+def ids(object_name: str, *, buyers: bool = False) -> Line:
+    return Line("ids", object_name, buyers=buyers)
 
 
-def api_ids(thing: str, **bodies: Any) -> Line:
-    return Line("api_ids", thing, bodies)
+def api_ids(object_name: str, **bodies: Any) -> Line:
+    return Line("api_ids", object_name, bodies)
 
 
 PUBLIC = Line("public")
@@ -46,8 +46,8 @@ API = Line("api")
 SIGNED = Line("signed")
 DEVELOPMENT = Line("development")
 
-# Whole parts of the site that belong to others; each is judged by its beginning.
-BEGINNINGS = {"admin/": STAFF, "accounts/": SIGN_IN, "sandbox/": DEVELOPMENT}
+# Parts of the site with one access for all their routes, by path prefix.
+PREFIXES = {"admin/": STAFF, "accounts/": SIGN_IN, "sandbox/": DEVELOPMENT}
 
 ROUTES = {
     "healthz": PUBLIC,

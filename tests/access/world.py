@@ -1,4 +1,4 @@
-"""One of everything that an account can own: Alice's."""
+"""One object of every kind that an account can own."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,19 +9,19 @@ from accounts import api_keys, provider_keys
 from accounts.models import Account, ApiKey, User
 from billing.models import Purchase
 
-SECRET = "alices-secret"  # stands in every name and note of hers; nobody else may ever read it
+SECRET = "alices-secret"  # part of every name and note; other users must never see it
 
 
 @dataclass(frozen=True)
 class World:
-    """The public ids of Alice's things, by what they are."""
+    """An account with the public ids of its objects, by kind."""
 
-    things: dict[str, str]
+    object_ids: dict[str, str]
     account: Account
 
 
-def furnish(account: Account, owner: User, api: Any) -> World:
-    """Give the account one of everything. `api` is a program of its owner."""
+def create_objects(account: Account, owner: User, api: Any) -> World:
+    """Create one object of every kind. `api` has a key of the owner."""
     now = timezone.now()
     use = {"service": "claude-sonnet-4", "usage": {"tokens": 10}, "conversation": SECRET}
     project = api.post("projects", {"name": SECRET}).json()["id"]
@@ -51,7 +51,7 @@ def furnish(account: Account, owner: User, api: Any) -> World:
     )
     return World(
         account=account,
-        things={
+        object_ids={
             "account": account.public_id,
             "project": project,
             "charge": charge,

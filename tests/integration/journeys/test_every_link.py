@@ -30,7 +30,7 @@ def shape(path: str) -> str:
 
 @pytest.mark.requirement("APIN-14")
 def test_every_link_leads_to_a_page(alice: User, api_of: Any, sign_in: SignIn, site: str) -> None:
-    world.furnish(Account.objects.get(person=alice), alice, api_of(alice))
+    world.create_objects(Account.objects.get(person=alice), alice, api_of(alice))
     page = sign_in(alice)
     page.set_viewport_size({"width": WIDTH, "height": 844})
     errors: list[str] = []
