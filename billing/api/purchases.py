@@ -167,7 +167,7 @@ def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.Pur
         "invoice_number": purchase.invoice_number,
         "receipt_url": purchase.receipt_url or None,
         "checkout_url": purchase.checkout_url if purchase.status == created else None,
-        "failure": purchase.trouble if purchase.status == failed else None,
+        "failure": purchase.error if purchase.status == failed else None,
         "created_at": instant(purchase.created_at),
         "paid_at": instant_or_none(purchase.paid_at),
     }
@@ -201,7 +201,7 @@ def _refund(refund: Refund) -> response_schemas.RefundAnswer:
         "amount": refund.amount,
         "currency": refund.currency,
         "credits": plain(refund.credits),
-        "reason": refund.wish,
+        "reason": refund.buyer_reason,
         "decision": refund.decision,
         "created_at": instant(refund.created_at),
         "decided_at": instant_or_none(refund.decided_at),

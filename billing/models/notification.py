@@ -41,7 +41,7 @@ class Mail(models.Model):
     created_at = models.DateTimeField()
     claimed_until = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0)
-    trouble = models.CharField(max_length=500, blank=True)
+    error = models.CharField(db_column="trouble", max_length=500, blank=True)
     sent_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -52,7 +52,9 @@ class Purchase(Identified):
     currency = models.CharField(max_length=3)
     promotion_code = models.CharField(max_length=40, blank=True)
     status = models.CharField(max_length=11, choices=Status, default=Status.CREATED)
-    trouble = models.CharField(max_length=500, blank=True, help_text="Why it failed or is under review.")
+    error = models.CharField(
+        db_column="trouble", max_length=500, blank=True, help_text="Why it failed or is under review."
+    )
     refunded = models.BigIntegerField(default=0, help_text="Minor units refunded or being refunded.")
     idempotency_key = models.CharField(max_length=300)
     fingerprint = models.BinaryField(default=b"")

@@ -34,11 +34,13 @@ class Refund(Identified):
     amount = models.BigIntegerField(help_text="Minor units; for a request, as computed at its creation.")
     currency = models.CharField(max_length=3)
     credits = CreditsField(default=0, help_text="Credits taken back.")
-    wish = models.CharField(max_length=1000, blank=True, help_text="The buyer's reason.")
+    buyer_reason = models.CharField(
+        db_column="wish", max_length=1000, blank=True, help_text="The buyer's reason."
+    )
     requested_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     decided_by = models.CharField(max_length=200, blank=True)
     decision = models.CharField(max_length=1000, blank=True, help_text="Why it was approved or refused.")
-    trouble = models.CharField(max_length=500, blank=True)
+    error = models.CharField(db_column="trouble", max_length=500, blank=True)
     stripe_refund_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     created_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)

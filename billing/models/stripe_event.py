@@ -28,7 +28,7 @@ class StripeEvent(models.Model):
     payload = models.JSONField()
     state = models.CharField(max_length=11, choices=State, default=State.RECEIVED)
     attempts = models.PositiveIntegerField(default=0)
-    trouble = models.TextField(blank=True)
+    error = models.TextField(db_column="trouble", blank=True)
     source = models.CharField(max_length=14, default="webhook", help_text="webhook or reconciliation")
     received_at = models.DateTimeField()
     next_try_at = models.DateTimeField(null=True, blank=True)

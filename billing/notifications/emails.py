@@ -71,11 +71,11 @@ def _deliver(mail_id: int, now: datetime) -> bool:
     except Exception as error:  # one e-mail that cannot be sent must not stop the others
         wait = BACKOFF_MINUTES[min(mail.attempts, len(BACKOFF_MINUTES)) - 1]
         Mail.objects.filter(pk=mail_id).update(
-            trouble=f"{type(error).__name__}: {error}"[:500], claimed_until=now + timedelta(minutes=wait)
+            error=f"{type(error).__name__}: {error}"[:500], claimed_until=now + timedelta(minutes=wait)
         )
         log.warning("email_delayed", email=mail_id, template=mail.template, error=type(error).__name__)
         return False
-    Mail.objects.filter(pk=mail_id).update(sent_at=now, trouble="", claimed_until=None)
+    Mail.objects.filter(pk=mail_id).update(sent_at=now, error="", claimed_until=None)
     return True
 
 

@@ -94,7 +94,7 @@ def credit_quarantined(purchase: Purchase, *, actor: str, now: datetime) -> Purc
         purchase = lock_purchase(purchase.pk)
         if purchase.status != Purchase.Status.QUARANTINED:
             return purchase
-        purchase.trouble = _("Released by %(actor)s") % {"actor": actor}
+        purchase.error = _("Released by %(actor)s") % {"actor": actor}
         _credit(purchase, Payment(amount=purchase.amount, currency=purchase.currency), now)
         clawbacks.apply_active_claims(purchase, now)
     return purchase
@@ -120,8 +120,8 @@ def mark_failed(purchase_id: UUID, *, reason: str, now: datetime, notify: bool =
     with transaction.atomic():
         purchase = lock_purchase(purchase_id)
         if not purchase.settled:
-            purchase.status, purchase.trouble, purchase.closed_at = Purchase.Status.FAILED, reason[:500], now
-            purchase.save(update_fields=["status", "trouble", "closed_at"])
+            purchase.status, purchase.error, purchase.closed_at = Purchase.Status.FAILED, reason[:500], now
+            purchase.save(update_fields=["status", "error", "closed_at"])
             redemption.release_discount(purchase, now)
             if notify:
                 _queue_email(purchase, "payment_failed", now)
@@ -207,10 +207,10 @@ def _on_paid_plan(purchase: Purchase) -> bool:
 
 
 def _quarantine(purchase: Purchase, payment: Payment, reason: str, now: datetime) -> None:
-    purchase.status, purchase.trouble, purchase.closed_at = Purchase.Status.QUARANTINED, reason[:500], now
+    purchase.status, purchase.error, purchase.closed_at = Purchase.Status.QUARANTINED, reason[:500], now
     if not Purchase.objects.filter(stripe_payment_id=payment.payment_id).exists():
         purchase.stripe_payment_id = payment.payment_id
-    purchase.save(update_fields=["status", "trouble", "closed_at", "stripe_payment_id"])
+    purchase.save(update_fields=["status", "error", "closed_at", "stripe_payment_id"])
 
 
 def _credit(purchase: Purchase, payment: Payment, now: datetime) -> None:
@@ -264,7 +264,7 @@ def _queue_email(purchase: Purchase, template: str, now: datetime) -> None:
             "amount": purchase.amount,
             "currency": purchase.currency,
             "number": purchase.invoice_number or "",
-            "trouble": purchase.trouble,
+            "error": purchase.error,
             "purchase": purchase.public_id,
         },
         now=now,

@@ -315,7 +315,7 @@ def _count_failure(purchase: Purchase, outcome: str, now: datetime) -> None:
             "pack": purchase.offer,
             "amount": purchase.amount,
             "currency": purchase.currency,
-            "trouble": purchase.trouble,
+            "error": purchase.error,
             "last4": profile.card_last4,
             "paused": paused,
         },

@@ -97,7 +97,7 @@ def create(*, purchase: Purchase, user: User | None, message: str, now: datetime
             amount=offer.amount,
             currency=purchase.currency,
             credits=offer.credits,
-            wish=message[:1000],
+            buyer_reason=message[:1000],
             requested_by=user,
             created_at=now,
         )
@@ -153,7 +153,7 @@ def send(refund: Refund, now: datetime) -> Refund:
             key=refund.key, payment_id=str(payment), amount=refund.amount, refund=refund.public_id
         )
     except stripe_gateway.StripeUnavailable as error:
-        Refund.objects.filter(pk=refund.pk).update(trouble=str(error)[:500])
+        Refund.objects.filter(pk=refund.pk).update(error=str(error)[:500])
     except stripe_gateway.StripeError as error:
         mark_failed(refund.pk, str(error), now)
     else:
@@ -187,13 +187,13 @@ def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
         if status in FAILED_AT_STRIPE:
             mark_failed(refund.pk, str(facts.get("failure_reason") or status), now)
         elif status == "succeeded" and refund.status in {Refund.Status.APPROVED, Refund.Status.PENDING}:
-            refund.status, refund.closed_at, refund.trouble = Refund.Status.DONE, now, ""
-            refund.save(update_fields=["status", "closed_at", "trouble"])
+            refund.status, refund.closed_at, refund.error = Refund.Status.DONE, now, ""
+            refund.save(update_fields=["status", "closed_at", "error"])
             _queue_email(refund, "refunded", now)
             _take_back_rewards(refund.purchase_id, now)
         elif refund.status == Refund.Status.APPROVED:
-            refund.status, refund.trouble = Refund.Status.PENDING, ""
-            refund.save(update_fields=["status", "trouble"])
+            refund.status, refund.error = Refund.Status.PENDING, ""
+            refund.save(update_fields=["status", "error"])
     return refund
 
 
@@ -218,8 +218,8 @@ def mark_failed(refund_id: UUID, reason: str, now: datetime) -> None:
         purchase, refund = _lock(Refund.objects.get(pk=refund_id))
         if refund.status in {Refund.Status.FAILED, Refund.Status.REFUSED, Refund.Status.REQUESTED}:
             return
-        refund.status, refund.trouble, refund.closed_at = Refund.Status.FAILED, reason[:500], now
-        refund.save(update_fields=["status", "trouble", "closed_at"])
+        refund.status, refund.error, refund.closed_at = Refund.Status.FAILED, reason[:500], now
+        refund.save(update_fields=["status", "error", "closed_at"])
         fulfilment.add_refunded_amount(purchase, -refund.amount)
         clawbacks.restore_credits(refund, purchase, now, why="failed")
         _queue_email(refund, "refund_failed", now)
@@ -310,9 +310,9 @@ def _create(purchase: Purchase, amount: int, stripe_id: str | None, now: datetim
 
 def _append_reason(purchase: Purchase, text: str) -> None:
     """Add to the reason that staff see beside a quarantined payment."""
-    if text not in purchase.trouble:
-        purchase.trouble = f"{purchase.trouble}; {text}"[-500:]
-        purchase.save(update_fields=["trouble"])
+    if text not in purchase.error:
+        purchase.error = f"{purchase.error}; {text}"[-500:]
+        purchase.save(update_fields=["error"])
 
 
 def _take_back_rewards(purchase_id: UUID, now: datetime) -> None:
@@ -346,7 +346,7 @@ def _queue_email(refund: Refund, template: str, now: datetime) -> None:
             "currency": refund.currency,
             "credits": plain(refund.credits),
             "decision": refund.decision,
-            "trouble": refund.trouble,
+            "error": refund.error,
             "purchase": refund.purchase.public_id,
         },
         now=now,

@@ -78,7 +78,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": _("Release the payment of %(label)s") % {"label": purchase.label},
-            "lines": [purchase.trouble, str(purchase.account), money(purchase.amount, purchase.currency)],
+            "lines": [purchase.error, str(purchase.account), money(purchase.amount, purchase.currency)],
             "form": form,
             "choices": [("release", _("Release payment"))],
             "back": reverse("admin:billing_purchase_change", args=[object_id]),
@@ -103,7 +103,7 @@ def _csv(rows: list[revenue_report.MonthlyRevenue]) -> HttpResponse:
 
 @admin.register(Refund)
 class RefundAdmin(ReadOnlyAdmin):
-    list_display = ["purchase", "account", "status", "amount_", "created_at", "decided_by", "trouble"]
+    list_display = ["purchase", "account", "status", "amount_", "created_at", "decided_by", "error"]
     list_filter = ["status", "created_at"]
     search_fields = ["account__name", "stripe_refund_id"]
     list_select_related = ["purchase", "account"]
@@ -118,7 +118,7 @@ class RefundAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             self._decide(request, refund, form.cleaned_data["reason"])
             return redirect("admin:billing_refund_change", object_id)
-        lines = [str(refund.account), refund.purchase.label, refund.wish]
+        lines = [str(refund.account), refund.purchase.label, refund.buyer_reason]
         context = {
             **self.admin_site.each_context(request),
             "title": _("Refund %(sum)s?") % {"sum": money(refund.amount, refund.currency)},

@@ -75,6 +75,6 @@ class ReconciliationAdmin(ReadOnlyAdmin):
 
 @admin.register(Mail)
 class MailAdmin(ReadOnlyAdmin):
-    list_display = ["template", "recipients", "created_at", "sent_at", "attempts", "trouble"]
+    list_display = ["template", "recipients", "created_at", "sent_at", "attempts", "error"]
     list_filter = ["template", "sent_at"]
     ordering = ["-created_at"]

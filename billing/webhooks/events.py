@@ -93,8 +93,8 @@ def _apply(event: StripeEvent, handler: handlers.Handler, now: datetime) -> Stri
             return event
         relevant = handler.apply(fetched, now)
         event.state = StripeEvent.State.DONE if relevant else StripeEvent.State.IGNORED
-        event.attempts, event.trouble, event.processed_at = event.attempts + 1, "", now
-        event.save(update_fields=["state", "attempts", "trouble", "processed_at"])
+        event.attempts, event.error, event.processed_at = event.attempts + 1, "", now
+        event.save(update_fields=["state", "attempts", "error", "processed_at"])
     return event
 
 
@@ -132,7 +132,7 @@ def _require_own_account(event: StripeObject) -> None:
 def _close(event: StripeEvent, state: str, reason: str, now: datetime) -> StripeEvent:
     """Close an event unless a concurrent call has applied it."""
     waiting = StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING)
-    waiting.update(state=state, trouble=reason, processed_at=now, attempts=F("attempts") + 1)
+    waiting.update(state=state, error=reason, processed_at=now, attempts=F("attempts") + 1)
     if state == StripeEvent.State.QUARANTINED:
         log.error(
             "stripe_event_quarantined",
@@ -149,7 +149,7 @@ def _fail(event: StripeEvent, error: Exception, now: datetime) -> StripeEvent:
     minutes = BACKOFF_MINUTES[min(event.attempts, len(BACKOFF_MINUTES) - 1)]
     StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING).update(
         state=StripeEvent.State.FAILED,
-        trouble=f"{type(error).__name__}: {error}",
+        error=f"{type(error).__name__}: {error}",
         attempts=F("attempts") + 1,
         next_try_at=now + timedelta(minutes=minutes),
     )

@@ -137,8 +137,8 @@ def test_others_and_keys_without_the_scope_are_refused(
 
 
 def test_alerts_and_automatic_top_up_are_read_and_set(api: Any) -> None:
-    wish = {"enabled": True, "below": "50", "by_email": False, "extra_addresses": ["ops@example.org"]}
-    assert api.put("alerts", wish).json() == wish == api.get("alerts").json()
+    settings = {"enabled": True, "below": "50", "by_email": False, "extra_addresses": ["ops@example.org"]}
+    assert api.put("alerts", settings).json() == settings == api.get("alerts").json()
 
     wrong = {"enabled": True, "below": "10", "pack": smallest_pack(), "currency": "usd", "monthly_amount": 1}
     assert api.put("auto-top-up", wrong | {"monthly_count": 2}).json()["errors"][0]["field"] in {

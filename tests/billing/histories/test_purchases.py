@@ -196,7 +196,7 @@ class History:
         for _ in range(times):
             stored = events.store(event, self.stripe.now, source="webhook")
             stored = events.process(stored.pk, self.stripe.now)
-            assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.trouble
+            assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.error
         if event not in self.delivered:
             self.delivered.append(event)
             self.model.apply(event, self.stripe)

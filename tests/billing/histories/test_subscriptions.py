@@ -176,7 +176,7 @@ class History:
                 stored = event
             stored = events.store(stored, self.stripe.now, source="webhook")
             stored = events.process(stored.pk, self.stripe.now)
-            assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.trouble
+            assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.error
 
     def end(self, chance):
         chance.shuffle(self.pending)

@@ -30,7 +30,7 @@ def test_e_mails_are_sent_once_after_the_mail_server_was_down(
     with monkeypatch.context() as patch:
         patch.setattr(EmailMessage, "send", down)
         tasks.deliver_notices()
-    assert Mail.objects.get().trouble.startswith("SMTPServerDisconnected")
+    assert Mail.objects.get().error.startswith("SMTPServerDisconnected")
     assert not Notice.objects.filter(handled_at=None).exists()
 
     assert emails.send_due(timezone.now()) == 0  # the next attempt is a minute later
@@ -42,7 +42,7 @@ def test_e_mails_are_sent_once_after_the_mail_server_was_down(
 def test_every_template_renders(account: Account) -> None:
     context = {
         "label": "500 credits", "credits": "500", "amount": 500, "currency": "usd", "number": "2026-000001",
-        "trouble": "", "purchase": "pur_x", "url": "", "plan": "Starter", "decision": "No.", "balance": "5",
+        "error": "", "purchase": "pur_x", "url": "", "plan": "Starter", "decision": "No.", "balance": "5",
         "below": "10", "pack": "small", "last4": "4242", "paused": True, "day": "1 May 2027",
     }  # fmt: skip
     from pathlib import Path

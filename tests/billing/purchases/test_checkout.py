@@ -132,7 +132,7 @@ def test_a_payment_of_another_amount_waits_for_staff(
 
     purchase.refresh_from_db()
     assert purchase.status == Purchase.Status.QUARANTINED
-    assert "expected" in purchase.trouble
+    assert "expected" in purchase.error
     assert balance() == before
 
 

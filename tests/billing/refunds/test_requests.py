@@ -165,7 +165,7 @@ def test_a_refund_that_fails_at_the_bank_restores_the_credits(
 
     done.refresh_from_db()
     purchase.refresh_from_db()
-    assert (done.status, done.trouble, purchase.refunded) == (Refund.Status.FAILED, "lost_or_stolen_card", 0)
+    assert (done.status, done.error, purchase.refunded) == (Refund.Status.FAILED, "lost_or_stolen_card", 0)
     assert balance() == full
 
 

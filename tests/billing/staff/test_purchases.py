@@ -79,7 +79,7 @@ def test_staff_release_a_quarantined_payment(
 
     purchase.refresh_from_db()
     assert purchase.status == "paid"
-    assert "a cent of rounding" in purchase.trouble
+    assert "a cent of rounding" in purchase.error
 
 
 def test_every_list_and_detail_page_opens(

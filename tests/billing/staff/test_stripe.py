@@ -24,7 +24,7 @@ def test_staff_retry_an_event(
     pay(new_purchase())
     [event] = events("checkout.session.completed")
     stored = stripe_events.store(event, timezone.now(), source="webhook")
-    StripeEvent.objects.update(state="quarantined", trouble="a bug of yesterday")
+    StripeEvent.objects.update(state="quarantined", error="a bug of yesterday")
 
     staff_client.post("/admin/billing/stripeevent/", {"action": "retry", "_selected_action": [stored.pk]})
 

@@ -46,7 +46,7 @@ def every_order(account: Account, monkeypatch: pytest.MonkeyPatch) -> Callable[.
                 for event in [*order[:3], repeated, *order[3:]]:
                     stored = stripe_events.store(event, timezone.now(), source="webhook")
                     stored = stripe_events.process(stored.pk, timezone.now())
-                    assert stored.state in {"done", "ignored"}, stored.trouble
+                    assert stored.state in {"done", "ignored"}, stored.error
                 assert number % 12 or broken([account.pk]) == []
                 outcomes.add(json.dumps(state(), default=str))
                 transaction.set_rollback(True)

@@ -98,7 +98,7 @@ def test_a_refund_of_a_quarantined_payment_is_shown_to_staff(completed: Any, str
 
     purchase = Purchase.objects.get()
     assert (purchase.status, purchase.refunded) == (Purchase.Status.QUARANTINED, 0)
-    assert refund["id"] in purchase.trouble
+    assert refund["id"] in purchase.error
     assert not Refund.objects.exists()
 
 

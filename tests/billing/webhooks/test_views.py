@@ -98,7 +98,7 @@ def test_a_programming_error_is_alerted_and_the_event_is_applied_when_it_is_sent
         patch.setattr(fulfilment.invoices, "assign_number", fail)
         assert deliver(completed).status_code == 500
     event = StripeEvent.objects.get()
-    assert (event.state, event.trouble) == (StripeEvent.State.FAILED, f"{type(error).__name__}: {error}")
+    assert (event.state, event.error) == (StripeEvent.State.FAILED, f"{type(error).__name__}: {error}")
     assert event.next_try_at is not None
     assert [log["alert"] for log in logs if log["event"] == "stripe_event_failed"] == [True]
     assert not Grant.objects.filter(kind="top_up").exists()
