@@ -80,10 +80,10 @@ class Endpoint(APIView):
         return response
 
 
-def query_of(request: Request, shape: type[StrictSerializer]) -> dict[str, Any]:
+def query_of(request: Request, schema: type[StrictSerializer]) -> dict[str, Any]:
     """The validated query parameters. Raises Problem (400) for one that is sent twice."""
     parameters = request.query_params
     for name in parameters:
         if len(parameters.getlist(name)) > 1:
             raise problems.field_problem(name, "repeated", _("Send this parameter once."))
-    return shape.checked(parameters.dict())
+    return schema.checked(parameters.dict())

@@ -41,9 +41,9 @@ def page(
     query: dict[str, Any],
     *,
     keys: tuple[str, ...],
-    shape: Callable[[Any], Item],
+    build: Callable[[Any], Item],
 ) -> Page[Item]:
-    """One page of `rows`, each as `shape` builds it.
+    """One page of `rows`, each as `build` returns it.
 
     `keys` are the columns that order the list, each descending, together unique; `query` is a checked
     PageQuery. Raises Problem (400) for an invalid cursor.
@@ -55,7 +55,7 @@ def page(
     found = list(rows.order_by(*(f"-{key}" for key in keys))[: limit + 1])
     more, found = len(found) > limit, found[:limit]
     return {
-        "data": [shape(row) for row in found],
+        "data": [build(row) for row in found],
         "has_more": more,
         "next_cursor": signing.dumps(_position(found[-1], keys), salt=salt) if more else None,
     }

@@ -1,4 +1,4 @@
-"""Billing's part of the REST API. Doors only: check the caller, call once, shape the answer."""
+"""REST API of billing. Endpoints check the caller, make one domain call and build the response."""
 
 from django.urls import path
 

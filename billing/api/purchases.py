@@ -79,7 +79,7 @@ class Purchases(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = Purchase.objects.filter(account_id=account_of(request))
-        found = page(rows, query, keys=("created_at", "id"), shape=lambda purchase: purchase)
+        found = page(rows, query, keys=("created_at", "id"), build=lambda purchase: purchase)
         left = selectors.remaining_credits_by_purchase(found["data"])
         answer: Page[response_schemas.PurchaseAnswer] = {
             "data": [_purchase(purchase, left.get(purchase.pk, Decimal(0))) for purchase in found["data"]],

@@ -31,7 +31,7 @@ def rows(db: None) -> Any:
 def pages(rows: Any, limit: int) -> list[list[str]]:
     result, query = [], {"limit": limit}
     while True:
-        response = page(rows, query, keys=("created_at", "id"), shape=lambda row: {"key": row.key})
+        response = page(rows, query, keys=("created_at", "id"), build=lambda row: {"key": row.key})
         result.append([row["key"] for row in response["data"]])
         if not response["has_more"]:
             assert response["next_cursor"] is None
@@ -48,15 +48,15 @@ def test_rows_with_the_same_time_are_neither_lost_nor_repeated(rows: Any) -> Non
 @pytest.mark.parametrize("cursor", ["", "x", "W10:x:y", "é", "a" * 500, "../../etc", "eyJhIjoxfQ:1:2"])
 def test_a_cursor_without_a_valid_signature_is_refused(rows: Any, cursor: str) -> None:
     with pytest.raises(Problem) as refused:
-        page(rows, {"limit": 2, "cursor": cursor}, keys=("created_at", "id"), shape=dict)
+        page(rows, {"limit": 2, "cursor": cursor}, keys=("created_at", "id"), build=dict)
     assert refused.value.errors[0]["field"] == "cursor"
 
 
 @pytest.mark.fault("I4")
 def test_a_tampered_cursor_is_refused(rows: Any) -> None:
-    cursor = page(rows, {"limit": 2}, keys=("created_at", "id"), shape=lambda _row: {})["next_cursor"]
+    cursor = page(rows, {"limit": 2}, keys=("created_at", "id"), build=lambda _row: {})["next_cursor"]
     for index in (0, len(cursor) // 2, -1):
         letter = "A" if cursor[index] != "A" else "B"
         tampered = cursor[:index] + letter + (cursor[index + 1 :] if index != -1 else "")
         with pytest.raises(Problem):
-            page(rows, {"limit": 2, "cursor": tampered}, keys=("created_at", "id"), shape=dict)
+            page(rows, {"limit": 2, "cursor": tampered}, keys=("created_at", "id"), build=dict)

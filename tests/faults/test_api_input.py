@@ -1,4 +1,4 @@
-"""Whatever a client sends is answered with a 4xx that names what is wrong (faults I1 to I4)."""
+"""Invalid input is answered with a 4xx that names the field (faults I1 to I4)."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ def send(api: Any, path: str, body: bytes | str) -> Any:
         *("true", '"१०"', '"5"', "[]", "{}", "1.5", "0.1e-400"),
     ],
 )
-def test_a_count_that_is_none_names_the_field(api: Any, number: str) -> None:
+def test_an_invalid_quantity_names_the_field(api: Any, number: str) -> None:
     answer = send(api, "charges", f'{{"service": "claude-sonnet-4", "usage": {{"tokens": {number}}}}}')
     problem = answer.json()
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
@@ -43,7 +43,7 @@ def test_a_count_that_is_none_names_the_field(api: Any, number: str) -> None:
     "amount",
     ['"-1"', '"0"', '"NaN"', "NaN", '"1e400"', "1e400", '"9223372036854775808"', '"१०"', "null", "true", "5"],
 )
-def test_an_amount_that_is_none_names_the_field(api: Any, amount: str) -> None:
+def test_an_invalid_amount_names_the_field(api: Any, amount: str) -> None:
     answer = send(api, "holds", f'{{"service": "claude-sonnet-4", "credits": {amount}}}')
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "credits"
@@ -71,7 +71,7 @@ def test_an_amount_that_is_none_names_the_field(api: Any, amount: str) -> None:
         (b"{", 400),
     ],
 )
-def test_a_body_that_cannot_be_read_is_refused(api: Any, body: bytes, status: int) -> None:
+def test_a_malformed_body_is_refused(api: Any, body: bytes, status: int) -> None:
     answer = send(api, "charges", body)
     assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
 
@@ -80,7 +80,7 @@ def test_a_body_that_cannot_be_read_is_refused(api: Any, body: bytes, status: in
 @pytest.mark.parametrize(
     "field", ["balance", "is_staff", "owner", "credits", "account_id", "covered_by", "id"]
 )
-def test_a_field_that_nobody_offers_is_refused(api: Any, field: str) -> None:
+def test_an_unknown_field_is_refused(api: Any, field: str) -> None:
     answer = send(api, "charges", json.dumps({**BODY, field: "1"}))
     assert answer.status_code == 400
     assert answer.json()["errors"] == [
@@ -113,7 +113,7 @@ def test_a_field_that_nobody_offers_is_refused(api: Any, field: str) -> None:
         ("account", "x" * 256),
     ],
 )
-def test_a_value_of_the_wrong_kind_names_its_field(api: Any, field: str, value: Any) -> None:
+def test_a_value_of_the_wrong_type_names_its_field(api: Any, field: str, value: Any) -> None:
     answer = send(api, "charges", json.dumps({**BODY, field: value}))
     assert answer.status_code == 400
     [error] = answer.json()["errors"]
@@ -122,7 +122,7 @@ def test_a_value_of_the_wrong_kind_names_its_field(api: Any, field: str, value: 
 
 
 @pytest.mark.fault("I1")
-def test_metadata_may_not_smuggle_numbers_that_are_none(api: Any) -> None:
+def test_metadata_cannot_contain_numbers_that_are_not_finite(api: Any) -> None:
     for number in ("NaN", "1e400", "-Infinity"):
         body = f'{{"service": "claude-sonnet-4", "usage": {{"tokens": 1}}, "metadata": {{"n": {number}}}}}'
         assert send(api, "charges", body).json()["errors"][0]["field"] == "metadata"
@@ -152,16 +152,14 @@ def test_metadata_may_not_smuggle_numbers_that_are_none(api: Any) -> None:
         ({"limit": ["1", "2"]}, "limit"),
     ],
 )
-def test_a_list_question_that_is_wrong_names_its_parameter(
-    api: Any, query: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_query_parameter_is_named(api: Any, query: dict[str, Any], field: str) -> None:
     answer = api.get("transactions", **query)
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
 @pytest.mark.fault("I4")
-def test_a_cursor_opens_only_the_list_that_it_was_made_for(api: Any) -> None:
+def test_a_cursor_is_valid_only_for_its_own_list(api: Any) -> None:
     for number in range(3):
         api.post("charges", BODY, key=f"k{number}")
     cursor = api.get("charges", limit="1").json()["next_cursor"]
@@ -174,7 +172,7 @@ def test_a_cursor_opens_only_the_list_that_it_was_made_for(api: Any) -> None:
 @pytest.mark.parametrize(
     "name", ["%00", "chg_%F0%9F%98%80", "x" * 2000, "chg_" + "g" * 32, "..", "%2e%2e%2f"]
 )
-def test_an_id_that_is_none_is_not_found(api: Any, name: str) -> None:
+def test_a_malformed_id_is_404(api: Any, name: str) -> None:
     for path in ("charges", "holds"):
         assert api.get(f"{path}/{name}").status_code == 404
     assert api.get(f"services/{name}").status_code == 404

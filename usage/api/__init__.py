@@ -1,1 +1,1 @@
-"""This app's part of the REST API. Doors only: check the caller, call once, shape the answer."""
+"""REST API of usage. Endpoints check the caller, make one domain call and build the response."""

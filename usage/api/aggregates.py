@@ -50,7 +50,7 @@ class Usage(Endpoint):
         interval = query.get("interval", "")
         start, end = self._range(query, interval)
         try:
-            rows = aggregates.interval_totals(
+            sums = aggregates.interval_totals(
                 account_id,
                 start=start,
                 end=end,
@@ -64,16 +64,16 @@ class Usage(Endpoint):
             ) from None
         data: list[response_schemas.UsageSum] = [
             {
-                "start": instant_or_none(row.start),
-                "group": row.group,
-                "credits": plain(row.credits),
-                "charges": row.charges,
+                "start": instant_or_none(item.start),
+                "group": item.group,
+                "credits": plain(item.credits),
+                "charges": item.charges,
             }
-            for row in rows
+            for item in sums
         ]
         total = {
-            "credits": plain(sum((row.credits for row in rows), Decimal(0))),
-            "charges": sum(row.charges for row in rows),
+            "credits": plain(sum((item.credits for item in sums), Decimal(0))),
+            "charges": sum(item.charges for item in sums),
         }
         answer: response_schemas.UsageSums = {
             "data": data,

@@ -41,7 +41,7 @@ class Grants(Endpoint):
         account_id = account_of(request)
         ledger.settle([account_id], self.now)
         rows = selectors.grants(account_id)
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=grant_of))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), build=grant_of))
 
 
 class Transactions(Endpoint):
@@ -58,7 +58,7 @@ class Transactions(Endpoint):
         account_id = account_of(request)
         ledger.settle([account_id], self.now)
         rows = selectors.entries(account_id, query)
-        return json_body.answer(page(rows, query, keys=("seq",), shape=_transaction))
+        return json_body.answer(page(rows, query, keys=("seq",), build=_transaction))
 
 
 def _balance(balance: ledger.Balance) -> response_schemas.Balance:

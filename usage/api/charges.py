@@ -59,7 +59,7 @@ class Charges(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, request_schemas.ChargeQuery)
         rows = selectors.charges(account_of(request), query)
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=stored_charge))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), build=stored_charge))
 
 
 class OneCharge(Endpoint):

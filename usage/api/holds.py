@@ -88,10 +88,10 @@ class Capture(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.CaptureInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        held = _hold_to_close(request, account_id, hold)
+        found = _hold_to_close(request, account_id, hold)
         try:
             charged = charging.capture(
-                held,
+                found,
                 usage=body.get("usage"),
                 credits=body.get("credits"),
                 options=body.get("options"),
@@ -102,7 +102,7 @@ class Capture(Endpoint):
             )
         except ledger.InsufficientCredits as error:
             raise insufficient(error, account_id, self.now) from error
-        response = json_body.answer(new_charge(held, charged), 201)
+        response = json_body.answer(new_charge(found, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
 
@@ -121,10 +121,10 @@ class Release(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.AccountNamed.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        held = _hold_to_close(request, account_id, hold)
+        found = _hold_to_close(request, account_id, hold)
 
         def release() -> tuple[int, response_schemas.HoldAnswer]:
-            ledger.release(account_id=account_id, hold_id=held.pk, now=self.now)
+            ledger.release(account_id=account_id, hold_id=found.pk, now=self.now)
             return 200, _stored_hold(_hold(account_id, hold))
 
         return idempotency.once(request, owner=account_id, key=key, now=self.now, act=release)

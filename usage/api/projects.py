@@ -25,7 +25,7 @@ class Projects(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = Project.objects.filter(account_id=account_of(request))
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=_project))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_project))
 
     @extend_schema(request=request_schemas.ProjectInput, responses={201: response_schemas.Project})
     def post(self, request: Request) -> HttpResponse:

@@ -26,7 +26,7 @@ class ProviderKeys(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         rows = ProviderKey.objects.filter(account_id=account_of(request))
-        return json_body.answer(page(rows, query, keys=("created_at", "id"), shape=_provider_key))
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_provider_key))
 
     @extend_schema(request=request_schemas.ProviderKeyInput, responses={201: response_schemas.ProviderKey})
     def post(self, request: Request) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Every answer is held against the OpenAPI document."""
+"""Every response is validated against the OpenAPI document."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,6 @@ from tests import openapi
 
 
 @pytest.fixture(autouse=True)
-def every_answer_agrees_with_the_document() -> Iterator[None]:
+def every_response_matches_the_document() -> Iterator[None]:
     with openapi.every_answer_agrees():
         yield

@@ -26,8 +26,8 @@ def api(stripe_api: Any, alice: User, api_of: Callable[..., Any]) -> Any:
 @pytest.mark.requirement("CORE-07")
 def test_a_pack_is_bought_with_a_key_from_the_list_to_the_credits(api: Any) -> None:
     packs = api.get("packs").json()["data"]
-    pack = min(packs, key=lambda one: float(one["credits"]))
-    price = next(one for one in pack["prices"] if one["currency"] == "usd")
+    pack = min(packs, key=lambda pack: float(pack["credits"]))
+    price = next(price for price in pack["prices"] if price["currency"] == "usd")
 
     made = api.post("checkouts", {"pack": pack["key"], "currency": "usd"}, key="k1")
     assert made.status_code == 201
@@ -42,7 +42,7 @@ def test_a_pack_is_bought_with_a_key_from_the_list_to_the_credits(api: Any) -> N
 
 
 @pytest.mark.requirement("CORE-02")
-def test_the_same_key_is_the_same_order_and_another_body_is_refused(api: Any) -> None:
+def test_the_same_key_returns_the_same_purchase_and_another_body_is_refused(api: Any) -> None:
     body = {"pack": smallest_pack(), "currency": "usd"}
 
     first, again = (api.post("checkouts", body, key="k") for _ in range(2))
@@ -55,13 +55,11 @@ def test_the_same_key_is_the_same_order_and_another_body_is_refused(api: Any) ->
 
 
 @pytest.mark.fault("I9")
-def test_when_stripe_does_not_answer_the_outcome_is_said_to_be_unknown(
-    api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def silent(*_: Any, **__: Any) -> None:
+def test_if_stripe_does_not_answer_the_outcome_is_unknown(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: Any, **__: Any) -> None:
         raise stripe_gateway.StripeUnavailable("timed out")
 
-    monkeypatch.setattr(checkout, "open_page", silent)
+    monkeypatch.setattr(checkout, "open_page", unavailable)
     api.client.raise_request_exception = False
     answer = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"}, key="k")
     problem = answer.json()
@@ -86,7 +84,7 @@ def test_when_stripe_does_not_answer_the_outcome_is_said_to_be_unknown(
         ({"code": "NOSUCHCODE"}, 404),
     ],
 )
-def test_the_client_decides_neither_price_nor_credits(api: Any, wrong: dict[str, Any], status: int) -> None:
+def test_the_client_sets_neither_price_nor_credits(api: Any, wrong: dict[str, Any], status: int) -> None:
     answer = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"} | wrong, key="k")
 
     assert answer.status_code == status, answer.content
@@ -106,7 +104,7 @@ def test_packs_for_paid_plans_only_are_refused_to_a_free_account(api: Any) -> No
 
 
 @pytest.mark.requirement("REFLY-09")
-def test_a_legacy_plan_cannot_be_bought_nor_changed_to(api: Any) -> None:
+def test_a_legacy_plan_cannot_be_bought_or_changed_to(api: Any) -> None:
     legacy = Plan.objects.filter(legacy=True).values_list("key", flat=True)[0]
 
     assert legacy not in [plan["key"] for plan in api.get("plans").json()["data"]]
@@ -116,15 +114,15 @@ def test_a_legacy_plan_cannot_be_bought_nor_changed_to(api: Any) -> None:
 
 
 @pytest.mark.fault("Z1", "Z5")
-def test_others_and_keys_without_the_scope_are_refused(
+def test_other_accounts_and_keys_without_the_scope_are_refused(
     api: Any, alice: User, charlie: User, api_of: Callable[..., Any], account_of: Callable[[User], Account]
 ) -> None:
     bought = api.post("checkouts", {"pack": smallest_pack()}, key="k").json()["purchase"]
-    stranger, reader = api_of(charlie), api_of(alice, scopes=["read"])
+    other, reader = api_of(charlie), api_of(alice, scopes=["read"])
 
-    assert stranger.get(f"purchases/{bought}").status_code == 404
-    assert stranger.post(f"purchases/{bought}/refund-requests", {}).status_code == 404
-    assert stranger.get("purchases", account=account_of(alice).public_id).status_code == 404
+    assert other.get(f"purchases/{bought}").status_code == 404
+    assert other.post(f"purchases/{bought}/refund-requests", {}).status_code == 404
+    assert other.get("purchases", account=account_of(alice).public_id).status_code == 404
     assert reader.get(f"purchases/{bought}").status_code == 200
     for path, body in (
         ("checkouts", {"pack": "x"}),
@@ -136,19 +134,25 @@ def test_others_and_keys_without_the_scope_are_refused(
         assert reader.put(path, {"enabled": False}).status_code == 403, path
 
 
-def test_alerts_and_automatic_top_up_are_read_and_set(api: Any) -> None:
+def test_alerts_and_automatic_top_up_are_read_and_changed(api: Any) -> None:
     settings = {"enabled": True, "below": "50", "by_email": False, "extra_addresses": ["ops@example.org"]}
     assert api.put("alerts", settings).json() == settings == api.get("alerts").json()
 
-    wrong = {"enabled": True, "below": "10", "pack": smallest_pack(), "currency": "usd", "monthly_amount": 1}
-    assert api.put("auto-top-up", wrong | {"monthly_count": 2}).json()["errors"][0]["field"] in {
+    invalid = {
+        "enabled": True,
+        "below": "10",
+        "pack": smallest_pack(),
+        "currency": "usd",
+        "monthly_amount": 1,
+    }
+    assert api.put("auto-top-up", invalid | {"monthly_count": 2}).json()["errors"][0]["field"] in {
         "monthly_amount",
         "enabled",
     }
     assert api.get("auto-top-up").json()["enabled"] is False
 
 
-def test_a_subscription_is_read_and_there_is_nothing_to_cancel_on_the_free_plan(api: Any) -> None:
+def test_the_free_plan_has_a_subscription_that_cannot_be_cancelled(api: Any) -> None:
     answer = api.get("subscription").json()
 
     assert (answer["plan"], answer["state"], answer["legacy"]) == ("free-trial", "active", False)

@@ -1,4 +1,4 @@
-"""An account with credits, and programs that may spend them."""
+"""An account with credits, and API clients that can spend them."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,20 +16,20 @@ SONNET = "claude-sonnet-4"  # 11 credits for 5,000 tokens
 
 @pytest.fixture
 def account(catalogue: None, alice: User) -> Account:
-    """Alice's own account: the free plan's 100 daily credits, and nothing else."""
+    """Alice's personal account with the free plan's 100 daily credits."""
     return Account.objects.get(person=alice)
 
 
 @pytest.fixture
 def api(account: Account, alice: User, api_of: Any) -> Any:
-    """Alice's own program, with every scope."""
+    """A client with a key of Alice's account and every scope."""
     return api_of(alice)
 
 
 def give(account: Account, credits: str, **terms: Any) -> Any:
-    """Credits beside the plan's."""
-    told = {"kind": "top_up", "label": "Pack", "key": f"test:{credits}:{len(terms)}"} | terms
-    return ledger.grant(account_id=account.pk, credits=Decimal(credits), now=timezone.now(), **told)
+    """Grant credits in addition to the plan's."""
+    fields = {"kind": "top_up", "label": "Pack", "key": f"test:{credits}:{len(terms)}"} | terms
+    return ledger.grant(account_id=account.pk, credits=Decimal(credits), now=timezone.now(), **fields)
 
 
 def use(tokens: int = 5000, **fields: Any) -> dict[str, Any]:
@@ -38,6 +38,6 @@ def use(tokens: int = 5000, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def every_answer_agrees_with_the_document() -> Iterator[None]:
+def every_response_matches_the_document() -> Iterator[None]:
     with openapi.every_answer_agrees():
         yield

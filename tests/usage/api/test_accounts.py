@@ -1,4 +1,4 @@
-"""/accounts: the platform opens accounts and gives credits."""
+"""/accounts: a platform key creates accounts and grants credits."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.usage.api.conftest import use
 
 
 @pytest.mark.requirement("REFLY-18", "CORE-07")
-def test_an_account_opens_with_the_free_plan_and_its_credits(platform_api: Any) -> None:
+def test_an_account_is_created_with_the_free_plan_and_its_credits(platform_api: Any) -> None:
     answer = platform_api.post("accounts", {"external_id": "user-81", "name": "Ada"})
     account = answer.json()
     assert answer.status_code == 201
@@ -22,7 +22,7 @@ def test_an_account_opens_with_the_free_plan_and_its_credits(platform_api: Any) 
     assert (charge.status_code, charge.json()["account"]) == (201, account["id"])
 
 
-def test_an_external_id_names_one_account(platform_api: Any) -> None:
+def test_an_external_id_is_unique(platform_api: Any) -> None:
     first = platform_api.post("accounts", {"external_id": "user-81"}).json()
     again = platform_api.post("accounts", {"external_id": "user-81"})
     assert (again.status_code, again.json()["code"]) == (409, "external_id_taken")
@@ -31,7 +31,7 @@ def test_an_external_id_names_one_account(platform_api: Any) -> None:
 
 
 @pytest.mark.requirement("CORE-02")
-def test_opening_with_a_key_opens_once(platform_api: Any) -> None:
+def test_an_idempotency_key_creates_one_account(platform_api: Any) -> None:
     first = platform_api.post("accounts", {"name": "Ada"}, key="a1")
     again = platform_api.post("accounts", {"name": "Ada"}, key="a1")
     assert (again.content, again.status_code, again["Idempotent-Replayed"]) == (first.content, 201, "true")
@@ -58,14 +58,14 @@ def test_a_grant_can_be_limited_in_time_and_services(
     assert (grant["services"], grant["reason"]) == (["tag:multimodal"], "Sorry for the delay")
     balance = platform_api.get("balance", account=account.public_id).json()
     assert balance["available"] == "100"
-    assert grant["id"] in [row["id"] for row in balance["grants"]]
+    assert grant["id"] in [listed["id"] for listed in balance["grants"]]
     entries = platform_api.get("transactions", account=account.public_id, grant=grant["id"]).json()["data"]
     assert entries[0]["reason"] == "Sorry for the delay"
     assert entries[0]["actor"].startswith("key_")
 
 
 @pytest.mark.requirement("CORE-02")
-def test_a_grant_is_given_once_for_its_key(platform_api: Any, account: Account) -> None:
+def test_an_idempotency_key_grants_once(platform_api: Any, account: Account) -> None:
     path = f"accounts/{account.public_id}/grants"
     body = {"credits": "30", "kind": "bonus"}
     first = platform_api.post(path, body, key="g1")
@@ -98,7 +98,7 @@ def test_a_grant_is_given_once_for_its_key(platform_api: Any, account: Account) 
         ({"is_staff": True}, "is_staff"),
     ],
 )
-def test_a_grant_that_is_wrong_names_the_field(
+def test_an_invalid_grant_names_the_field(
     platform_api: Any, account: Account, change: dict[str, Any], field: str
 ) -> None:
     body = {"credits": "5", "kind": "bonus"} | change
@@ -107,13 +107,13 @@ def test_a_grant_that_is_wrong_names_the_field(
     assert field in [error["field"].partition("[")[0] for error in answer.json()["errors"]]
 
 
-def test_a_balance_beyond_all_bounds_is_refused(platform_api: Any, account: Account) -> None:
+def test_a_grant_beyond_the_maximum_balance_is_refused(platform_api: Any, account: Account) -> None:
     path, body = f"accounts/{account.public_id}/grants", {"credits": "9" * 14, "kind": "bonus"}
     assert platform_api.post(path, body, key="g1").status_code == 400
     assert platform_api.get("balance", account=account.public_id).json()["available"] == "100"
 
 
-def test_accounts_are_the_platforms_alone(api: Any, account: Account, alice: Any, signed_in: Any) -> None:
+def test_accounts_require_a_platform_key(api: Any, account: Account, alice: Any, signed_in: Any) -> None:
     for answer in (
         api.post("accounts", {}),
         api.get(f"accounts/{account.public_id}"),
@@ -123,7 +123,7 @@ def test_accounts_are_the_platforms_alone(api: Any, account: Account, alice: Any
         assert (answer.status_code, answer.json()["code"]) == (403, "platform_key_required")
 
 
-def test_a_platform_key_must_say_whose(platform_api: Any) -> None:
+def test_a_platform_key_must_name_the_account(platform_api: Any) -> None:
     for answer in (platform_api.get("balance"), platform_api.post("charges", use(), key="k1")):
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["field"] == "account"
@@ -133,6 +133,6 @@ def test_a_platform_key_must_say_whose(platform_api: Any) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "Europe", 5, "UTC\0"])
-def test_a_zone_that_does_not_exist_is_refused(platform_api: Any, zone: Any) -> None:
+def test_an_unknown_time_zone_is_refused(platform_api: Any, zone: Any) -> None:
     answer = platform_api.post("accounts", {"zone": zone})
     assert answer.status_code == 400

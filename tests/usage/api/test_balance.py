@@ -1,4 +1,4 @@
-"""GET /balance, /grants, /transactions: what there is, where it came from, where it went."""
+"""GET /balance, /grants, /transactions: available credits, their grants, the ledger entries."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from tests.usage.api.conftest import give, use
 
 
 @pytest.mark.requirement("REFLY-12")
-def test_the_balance_names_its_grants_in_spending_order(api: Any, account: Account, clock: Any) -> None:
+def test_the_balance_lists_its_grants_in_spending_order(api: Any, account: Account, clock: Any) -> None:
     give(account, "50.25")
     give(account, "30", kind="bonus", services=["tag:multimodal"], expires_at=timezone.now() + timedelta(9))
     balance = api.get("balance").json()
@@ -31,7 +31,7 @@ def test_the_balance_names_its_grants_in_spending_order(api: Any, account: Accou
 
 
 @pytest.mark.requirement("REFLY-05")
-def test_the_daily_refresh_tells_what_is_left_and_when_it_comes_again(api: Any, clock: Any) -> None:
+def test_the_daily_allowance_has_its_remaining_credits_and_next_reset(api: Any, clock: Any) -> None:
     api.post("charges", use(5000), key="k1")
     clock.shift(3600)
     daily = api.get("balance").json()["daily"]
@@ -51,19 +51,19 @@ def test_a_grant_past_its_expiry_is_listed_as_empty_and_not_in_the_balance(
     grants = {grant["kind"]: grant for grant in api.get("grants").json()["data"]}
     assert (grants["top_up"]["granted"], grants["top_up"]["remaining"]) == ("30", "0")
     assert grants["daily"]["remaining"] == "100"
-    assert [row["credits"] for row in api.get("transactions", kind="expire").json()["data"]] == ["-30"]
+    assert [entry["credits"] for entry in api.get("transactions", kind="expire").json()["data"]] == ["-30"]
 
 
 @pytest.mark.requirement("REFLY-07")
-def test_transactions_are_narrowed_by_kind_grant_and_time(api: Any, account: Account, clock: Any) -> None:
+def test_transactions_are_filtered_by_kind_grant_and_time(api: Any, account: Account, clock: Any) -> None:
     clock.shift(60)
     granted = give(account, "50")
     clock.shift(60)
     api.post("charges", use(50_000), key="k1")
 
     def listed(**query: str) -> list[tuple[str, str]]:
-        rows = api.get("transactions", **query).json()["data"]
-        return [(row["kind"], row["credits"]) for row in rows]
+        entries = api.get("transactions", **query).json()["data"]
+        return [(entry["kind"], entry["credits"]) for entry in entries]
 
     assert listed() == [("charge", "-10"), ("charge", "-100"), ("grant", "50"), ("grant", "100")]
     assert listed(kind="grant") == [("grant", "50"), ("grant", "100")]
@@ -74,29 +74,29 @@ def test_transactions_are_narrowed_by_kind_grant_and_time(api: Any, account: Acc
 
 
 @pytest.mark.requirement("CORE-05")
-def test_a_page_is_stable_while_rows_arrive(api: Any, account: Account) -> None:
+def test_pages_do_not_change_when_entries_are_added(api: Any, account: Account) -> None:
     for number in range(5):
         api.post("charges", use(100), key=f"k{number}")
-    before = [row["id"] for row in api.get("transactions", limit="100").json()["data"]]
+    before = [entry["id"] for entry in api.get("transactions", limit="100").json()["data"]]
     first = api.get("transactions", limit="2").json()
     assert first["has_more"] is True
     api.post("charges", use(100), key="late")
-    seen = [row["id"] for row in first["data"]]
+    seen = [entry["id"] for entry in first["data"]]
     cursor = first["next_cursor"]
     while cursor:
         page = api.get("transactions", limit="2", cursor=cursor).json()
-        seen += [row["id"] for row in page["data"]]
+        seen += [entry["id"] for entry in page["data"]]
         cursor = page["next_cursor"]
     assert seen == before
     assert len(before) == Entry.objects.filter(account=account).count() - 1
 
 
 def test_ids_of_entries_cannot_be_counted(api: Any) -> None:
-    [row] = api.get("transactions").json()["data"]
-    assert row["id"].startswith("ent_")
-    assert len(row["id"]) == 36
+    [entry] = api.get("transactions").json()["data"]
+    assert entry["id"].startswith("ent_")
+    assert len(entry["id"]) == 36
 
 
-def test_a_browser_session_may_read(account: Account, alice: Any, signed_in: Any) -> None:
+def test_a_browser_session_can_read(account: Account, alice: Any, signed_in: Any) -> None:
     answer = signed_in(alice).get("/api/v1/balance")
     assert (answer.status_code, answer.json()["account"]) == (200, account.public_id)

@@ -1,4 +1,4 @@
-"""POST /charges/batch: up to a thousand uses, each accepted or refused on its own."""
+"""POST /charges/batch: up to 1,000 uses, each accepted or refused independently."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.usage.api.conftest import use
 
 
 @pytest.mark.requirement("APIN-13")
-def test_each_use_is_accepted_or_refused_on_its_own(api: Any) -> None:
+def test_each_use_is_accepted_or_refused_independently(api: Any) -> None:
     items = [
         use(5000, idempotency_key="b1"),
         use(500_000, idempotency_key="b2"),
@@ -38,7 +38,7 @@ def test_each_use_is_accepted_or_refused_on_its_own(api: Any) -> None:
 
 
 @pytest.mark.requirement("APIN-13", "CORE-02")
-def test_a_batch_sent_again_charges_nothing_again(api: Any) -> None:
+def test_a_repeated_batch_charges_nothing(api: Any) -> None:
     items = [use(100, idempotency_key=f"b{n}") for n in range(60)]
     first = api.post("charges/batch", {"data": items}).json()["data"]
     again = api.post("charges/batch", {"data": items}).json()["data"]
@@ -47,7 +47,7 @@ def test_a_batch_sent_again_charges_nothing_again(api: Any) -> None:
     assert Charge.objects.count() == 60
 
 
-def test_a_use_charged_singly_is_replayed_in_a_batch_and_the_other_way(api: Any) -> None:
+def test_a_key_of_a_single_charge_is_replayed_in_a_batch_and_vice_versa(api: Any) -> None:
     single = api.post("charges", use(100), key="k1")
     [result] = api.post("charges/batch", {"data": [use(100, idempotency_key="k1")]}).json()["data"]
     assert (result["charge"], result["replayed"]) == (single.json(), True)
@@ -55,7 +55,7 @@ def test_a_use_charged_singly_is_replayed_in_a_batch_and_the_other_way(api: Any)
     assert api.post("charges", use(200), key="k2")["Idempotent-Replayed"] == "true"
 
 
-def test_a_platform_charges_many_accounts_in_one_batch(
+def test_a_platform_key_charges_several_accounts_in_one_batch(
     platform_api: Any, account: Account, charlie: User
 ) -> None:
     theirs = Account.objects.get(person=charlie)
@@ -78,7 +78,7 @@ def test_an_account_key_cannot_charge_another_account_in_a_batch(api: Any, charl
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "x", [{"idempotency_key": "k"}] * 1001])
-def test_a_batch_of_none_or_too_many_is_refused_as_a_whole(api: Any, data: Any) -> None:
+def test_an_empty_or_too_large_batch_is_refused(api: Any, data: Any) -> None:
     answer = api.post("charges/batch", {"data": data})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "data"

@@ -1,4 +1,4 @@
-"""POST /charges: a use is charged once, explained, and refused with the reason and the ways on."""
+"""POST /charges: a use is charged once and itemized, or refused with the reason and the options."""
 
 import json
 from decimal import Decimal
@@ -15,7 +15,7 @@ from tests.usage.api.conftest import give, use
 
 
 @pytest.mark.requirement("CORE-04", "REFLY-14")
-def test_a_charge_explains_itself(api: Any, account: Account) -> None:
+def test_a_charge_is_itemized(api: Any, account: Account) -> None:
     answer = api.post("charges", use(2500, conversation="c-81", metadata={"any": 1}), key="k1")
     charge = answer.json()
     assert answer.status_code == 201
@@ -44,7 +44,7 @@ def test_a_charge_explains_itself(api: Any, account: Account) -> None:
 
 
 @pytest.mark.requirement("RECR-04")
-def test_one_charge_spans_grants_in_their_order(api: Any, account: Account) -> None:
+def test_a_charge_spends_grants_in_order(api: Any, account: Account) -> None:
     give(account, "50")
     charge = api.post("charges", use(50_000), key="k1").json()
     assert [(part["kind"], part["credits"]) for part in charge["drawn"]] == [
@@ -54,7 +54,7 @@ def test_one_charge_spans_grants_in_their_order(api: Any, account: Account) -> N
 
 
 @pytest.mark.requirement("CORE-02")
-def test_the_same_key_gives_the_first_answer_byte_for_byte(api: Any) -> None:
+def test_the_same_key_returns_the_first_response_byte_for_byte(api: Any) -> None:
     first = api.post("charges", use(), key="k1")
     again = api.post("charges", use(), key="k1")
     assert "Idempotent-Replayed" not in first
@@ -64,7 +64,7 @@ def test_the_same_key_gives_the_first_answer_byte_for_byte(api: Any) -> None:
 
 
 @pytest.mark.requirement("CORE-02")
-def test_a_replay_tells_the_first_answer_even_after_a_reversal(
+def test_a_replay_returns_the_first_response_after_a_reversal(
     api: Any, platform_api: Any, account: Account
 ) -> None:
     first = api.post("charges", use(), key="k1")
@@ -75,7 +75,7 @@ def test_a_replay_tells_the_first_answer_even_after_a_reversal(
 
 
 @pytest.mark.requirement("CORE-02")
-def test_a_replay_needs_neither_service_nor_project_to_be_there_still(api: Any, account: Account) -> None:
+def test_a_replay_does_not_need_the_project_to_exist_still(api: Any, account: Account) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
     first = api.post("charges", use(project=project), key="k1")
     api.patch(f"projects/{project}", {"archived": True})
@@ -94,7 +94,7 @@ def test_the_same_key_with_another_body_is_refused(api: Any) -> None:
     assert answer.json()["code"] == "idempotency_key_reused"
 
 
-def test_the_order_and_spacing_of_a_body_do_not_make_it_another(api: Any) -> None:
+def test_field_order_and_spacing_do_not_change_the_fingerprint(api: Any) -> None:
     body = use(conversation="c-1")
     api.post("charges", body, key="k1")
     text = json.dumps(dict(reversed(body.items())), indent=3)
@@ -104,7 +104,7 @@ def test_the_order_and_spacing_of_a_body_do_not_make_it_another(api: Any) -> Non
     assert again["Idempotent-Replayed"] == "true"
 
 
-def test_without_a_key_nothing_is_charged(api: Any) -> None:
+def test_a_charge_requires_an_idempotency_key(api: Any) -> None:
     answer = api.post("charges", use())
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_required")
     assert Charge.objects.count() == 0
@@ -112,29 +112,30 @@ def test_without_a_key_nothing_is_charged(api: Any) -> None:
 
 @pytest.mark.fault("I2")
 @pytest.mark.parametrize("key", ["k" * 256, "k" * 300, "with space", "é", ""])
-def test_a_key_that_cannot_be_kept_is_refused(api: Any, key: str) -> None:
+def test_an_invalid_idempotency_key_is_refused(api: Any, key: str) -> None:
     answer = api.post("charges", use(), key=key)
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_invalid")
 
 
 @pytest.mark.requirement("CORE-01", "FLICK-06")
-def test_out_of_credits_is_refused_with_figures_and_ways_on(api: Any, account: Account) -> None:
+def test_insufficient_credits_are_refused_with_the_amounts_and_options(api: Any, account: Account) -> None:
     answer = api.post("charges", use(50_000), key="k1")
     problem = answer.json()
     assert answer.status_code == 402
     assert answer["Content-Type"] == "application/problem+json"
     assert problem["code"] == "insufficient_credits"
     assert (problem["needed"], problem["available"]) == ("110", "100")
-    ways = {way["kind"]: way for way in problem["ways_on"]}
-    assert set(ways) == {"upgrade", "wait", "buy"}
-    assert ways["upgrade"]["plan"] and ways["buy"]["pack"] and ways["buy"]["url"].startswith("http")
-    assert ways["wait"]["until"].endswith("Z")
+    options = {option["kind"]: option for option in problem["ways_on"]}
+    assert set(options) == {"upgrade", "wait", "buy"}
+    assert options["upgrade"]["plan"] and options["buy"]["pack"]
+    assert options["buy"]["url"].startswith("http")
+    assert options["wait"]["until"].endswith("Z")
     assert ledger.balance(account.pk, timezone.now()).available == 100
 
 
 @pytest.mark.requirement("CORE-02")
 @pytest.mark.fault("L8")
-def test_a_refused_charge_does_not_burn_its_key(api: Any, account: Account) -> None:
+def test_a_refused_charge_does_not_use_up_its_key(api: Any, account: Account) -> None:
     assert api.post("charges", use(50_000), key="k1").status_code == 402
     assert api.post("charges", use(50_000), key="k1").status_code == 402
     give(account, "10")
@@ -178,7 +179,7 @@ def test_a_service_without_a_price_is_409(api: Any) -> None:
     ],
 )
 @pytest.mark.fault("I1")
-def test_a_usage_that_cannot_be_priced_names_its_field(api: Any, usage: Any, field: str) -> None:
+def test_an_invalid_usage_names_its_field(api: Any, usage: Any, field: str) -> None:
     answer = api.post("charges", {"service": "claude-sonnet-4", "usage": usage}, key="k1")
     problem = answer.json()
     assert answer.status_code == 400
@@ -187,7 +188,7 @@ def test_a_usage_that_cannot_be_priced_names_its_field(api: Any, usage: Any, fie
 
 
 @pytest.mark.requirement("REFLY-10")
-def test_a_service_without_limit_is_recorded_and_costs_nothing(api: Any, account: Account) -> None:
+def test_a_use_of_an_unlimited_service_is_recorded_and_costs_nothing(api: Any, account: Account) -> None:
     from billing.subscriptions import lifecycle
 
     lifecycle.assign_plan(account=account, plan_key="early-bird", actor="test", now=timezone.now())
@@ -203,7 +204,7 @@ def test_a_service_without_limit_is_recorded_and_costs_nothing(api: Any, account
 
 
 @pytest.mark.requirement("REFLY-18")
-def test_the_file_beyond_the_quota_is_refused(api: Any) -> None:
+def test_a_use_beyond_the_quota_is_refused(api: Any) -> None:
     answer = api.post("charges", {"service": "file-upload", "usage": {"uses": 100}}, key="k1")
     assert answer.status_code == 201
     answer = api.post("charges", {"service": "file-upload", "usage": {"uses": 1}}, key="k2")
@@ -213,7 +214,7 @@ def test_the_file_beyond_the_quota_is_refused(api: Any) -> None:
 
 
 @pytest.mark.requirement("FLOW-09")
-def test_a_project_at_its_daily_limit_is_refused_with_the_reset(api: Any, account: Account) -> None:
+def test_a_project_at_its_daily_limit_is_refused_with_the_reset_time(api: Any, account: Account) -> None:
     limited = api.post("projects", {"name": "web", "daily_limit": "20"}).json()["id"]
     other = api.post("projects", {"name": "bot"}).json()["id"]
     assert api.post("charges", use(project=limited), key="k1").status_code == 201
@@ -228,7 +229,7 @@ def test_a_project_at_its_daily_limit_is_refused_with_the_reset(api: Any, accoun
 
 
 @pytest.mark.requirement("APIN-12")
-def test_an_account_key_counts_for_its_maker_who_cannot_name_another(
+def test_a_key_charges_for_its_creator_and_not_for_another_member(
     team: Account, alice: User, bob: User, api_of: Any, catalogue: None
 ) -> None:
     bobs, alices = api_of(bob, account=team), api_of(alice, account=team)
@@ -257,7 +258,7 @@ def test_an_estimate_pins_the_rate_of_a_charge(api: Any) -> None:
     assert forged.json()["errors"][0]["field"] == "estimate"
 
 
-def test_charges_are_listed_newest_first_and_narrowed(api: Any, platform_api: Any, account: Account) -> None:
+def test_charges_are_listed_newest_first_and_filtered(api: Any, platform_api: Any, account: Account) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
     ids = [api.post("charges", use(500), key=f"k{n}").json()["id"] for n in range(3)]
     named = api.post("charges", use(500, project=project, conversation="c-1"), key="k3").json()["id"]
@@ -282,7 +283,7 @@ def test_charges_are_listed_newest_first_and_narrowed(api: Any, platform_api: An
 
 
 @pytest.mark.requirement("REFLY-07")
-def test_each_charge_stands_in_the_transactions(api: Any) -> None:
+def test_each_charge_has_its_entries_in_the_transactions(api: Any) -> None:
     charge = api.post("charges", use(), key="k1").json()
     [entry] = api.get("transactions", kind="charge").json()["data"]
     assert (entry["charge"], entry["credits"], entry["balance_after"]) == (charge["id"], "-11", "89")
@@ -292,7 +293,7 @@ def test_each_charge_stands_in_the_transactions(api: Any) -> None:
 
 @pytest.mark.requirement("APIN-12")
 @pytest.mark.parametrize("kind", ["member", "key"])
-def test_a_members_and_a_keys_limits_are_kept(api: Any, account: Account, alice: User, kind: str) -> None:
+def test_limits_of_members_and_keys_are_enforced(api: Any, account: Account, alice: User, kind: str) -> None:
     subject = alice.pk if kind == "member" else ApiKey.objects.get(account=account).pk
     ledger.set_limit(
         account_id=account.pk,

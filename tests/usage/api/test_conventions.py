@@ -1,4 +1,4 @@
-"""What holds for every address: who may call, what an error looks like, which headers an answer carries."""
+"""Rules of every endpoint: authentication, scopes, problem documents, headers."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
 def check_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
-    """Every error is the same kind of document."""
+    """Assert that the response is a complete problem document; return it."""
     assert answer.status_code == status
     assert answer["Content-Type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
@@ -25,7 +25,7 @@ def check_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     return problem
 
 
-def test_without_a_key_nothing_is_told(anonymous_api: Any, catalogue: None) -> None:
+def test_a_request_without_a_key_is_401(anonymous_api: Any, catalogue: None) -> None:
     answer = anonymous_api.get("balance")
     check_problem(answer, 401, "unauthenticated")
     assert answer["WWW-Authenticate"] == "Bearer"
@@ -33,7 +33,7 @@ def test_without_a_key_nothing_is_told(anonymous_api: Any, catalogue: None) -> N
 
 @pytest.mark.fault("W6")
 @pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Bearer rk_account_" + "0" * 49, "Basic eDp5", "é"])
-def test_a_key_that_is_none_is_refused_without_a_question_to_the_database(
+def test_a_malformed_key_is_refused_without_a_database_query(
     header: str, django_assert_num_queries: Any, catalogue: None
 ) -> None:
     with django_assert_num_queries(0):
@@ -42,7 +42,7 @@ def test_a_key_that_is_none_is_refused_without_a_question_to_the_database(
 
 
 @pytest.mark.fault("Z5")
-def test_a_revoked_key_is_dead_at_once(account: Account, alice: User, api_of: Any) -> None:
+def test_a_revoked_key_stops_working_at_once(account: Account, alice: User, api_of: Any) -> None:
     api = api_of(alice)
     assert api.get("balance").status_code == 200
     api_keys.revoke(ApiKey.objects.get(account=account), timezone.now())
@@ -50,7 +50,7 @@ def test_a_revoked_key_is_dead_at_once(account: Account, alice: User, api_of: An
 
 
 @pytest.mark.fault("Z5")
-def test_the_key_of_a_removed_member_is_dead_at_once(
+def test_the_key_of_a_removed_member_stops_working_at_once(
     team: Account, bob: User, api_of: Any, catalogue: None
 ) -> None:
     api = api_of(bob, account=team)
@@ -63,7 +63,7 @@ def test_the_key_of_a_removed_member_is_dead_at_once(
 @pytest.mark.parametrize(
     ("scope", "allowed"), [("read", {"read"}), ("spend", {"spend"}), ("manage", {"manage"})]
 )
-def test_a_key_does_what_its_scope_says_and_no_more(
+def test_a_key_can_do_only_what_its_scopes_allow(
     account: Account, alice: User, api_of: Any, scope: str, allowed: set[str]
 ) -> None:
     api = api_of(alice, scopes=[scope])
@@ -79,9 +79,7 @@ def test_a_key_does_what_its_scope_says_and_no_more(
             assert check_problem(answer, 403, "missing_scope")["scope"] == needed
 
 
-def test_an_account_key_may_name_its_own_account_and_no_other(
-    api: Any, account: Account, charlie: User
-) -> None:
+def test_an_account_key_can_name_only_its_own_account(api: Any, account: Account, charlie: User) -> None:
     Account.objects.filter(pk=account.pk).update(external_id="alice-81")
     for name in (account.public_id, "alice-81"):
         assert api.get("balance", account=name).status_code == 200
@@ -92,7 +90,7 @@ def test_an_account_key_may_name_its_own_account_and_no_other(
 
 
 @pytest.mark.fault("I7")
-def test_a_wrong_method_or_type_is_said_to_be_wrong(api: Any) -> None:
+def test_an_unsupported_method_or_content_type_is_refused(api: Any) -> None:
     check_problem(api.delete("balance"), 405, "method_not_allowed")
     check_problem(api.put("charges", {}), 405, "method_not_allowed")
     check_problem(api.client.options("/api/v1/balance"), 405, "method_not_allowed")
@@ -107,16 +105,16 @@ def test_a_wrong_method_or_type_is_said_to_be_wrong(api: Any) -> None:
     check_problem(answer, 400, "invalid_request")
 
 
-def test_an_address_that_does_not_exist_is_a_problem_too(api: Any) -> None:
+def test_an_unknown_url_is_a_problem_document(api: Any) -> None:
     for path in ("/api/v1/nothing", "/api/v2/balance", "/api/v1/charges/x/y/z", "/api/"):
         check_problem(api.client.get(path), 404, "not_found")
 
 
-def test_a_forged_host_is_a_problem_too(api: Any) -> None:
+def test_a_forged_host_is_a_problem_document(api: Any) -> None:
     check_problem(api.client.get("/api/v1/balance", headers={"Host": "evil.example"}), 400, "bad_request")
 
 
-def test_what_was_not_foreseen_is_answered_without_its_insides(api: Any, monkeypatch: Any) -> None:
+def test_an_unexpected_error_discloses_nothing(api: Any, monkeypatch: Any) -> None:
     from usage.api import balance
 
     def fail(*_: Any) -> None:
@@ -130,7 +128,7 @@ def test_what_was_not_foreseen_is_answered_without_its_insides(api: Any, monkeyp
 
 
 @pytest.mark.fault("O3", "I9")
-def test_a_database_that_takes_nothing_is_503_with_an_unknown_outcome(api: Any, monkeypatch: Any) -> None:
+def test_a_read_only_database_is_503_with_an_unknown_outcome(api: Any, monkeypatch: Any) -> None:
     from django.db import InternalError
 
     from usage.api import charges
@@ -148,18 +146,18 @@ def test_a_database_that_takes_nothing_is_503_with_an_unknown_outcome(api: Any, 
     assert "othing was changed" not in detail
 
 
-def test_a_callers_own_request_id_is_kept(api: Any) -> None:
+def test_the_callers_request_id_is_returned(api: Any) -> None:
     answer = api.client.get("/api/v1/balance", headers={"X-Request-Id": "trace-81"})
     assert answer["X-Request-Id"] == "trace-81"
     assert api.client.get("/api/v1/nothing", headers={"X-Request-Id": "t-2"}).json()["request_id"] == "t-2"
 
 
-def test_answers_are_not_kept_by_caches(api: Any) -> None:
+def test_responses_are_not_cached(api: Any) -> None:
     assert api.get("balance")["Cache-Control"] == "no-store"
 
 
 @pytest.mark.fault("W1")
-def test_a_browser_reads_freely_and_writes_with_its_csrf_token_only(
+def test_writes_of_a_browser_session_require_the_csrf_token(
     account: Account, alice: User, catalogue: None
 ) -> None:
     browser = Client(enforce_csrf_checks=True)
@@ -182,7 +180,7 @@ def _csrf_cookie() -> str:
 
 
 @pytest.mark.fault("Z1")
-def test_a_browser_acts_for_the_members_accounts_only(
+def test_a_browser_session_reaches_only_the_members_accounts(
     team: Account, alice: User, bob: User, charlie: User, signed_in: Any, catalogue: None
 ) -> None:
     own = Account.objects.get(person=bob).public_id
@@ -195,7 +193,7 @@ def test_a_browser_acts_for_the_members_accounts_only(
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_manages_nothing_from_a_browser(
+def test_a_member_cannot_manage_projects_from_a_browser(
     team: Account, bob: User, signed_in: Any, catalogue: None
 ) -> None:
     path = f"/api/v1/projects?account={team.public_id}"
@@ -203,7 +201,7 @@ def test_a_plain_member_manages_nothing_from_a_browser(
     check_problem(answer, 403, "missing_scope")
 
 
-def test_somebody_who_was_locked_out_reads_nothing(account: Account, alice: User, signed_in: Any) -> None:
+def test_a_deactivated_user_is_401(account: Account, alice: User, signed_in: Any) -> None:
     browser = signed_in(alice)
     User.objects.filter(pk=alice.pk).update(is_active=False)
     check_problem(browser.get("/api/v1/balance"), 401, "unauthenticated")

@@ -1,6 +1,7 @@
-"""The OpenAPI document: it tells every address that there is, and every address of the contract is there.
+"""The OpenAPI document lists every endpoint, among them every endpoint of the contract.
 
-That answers have the shape it tells is shown by all tests of this folder (conftest)."""
+conftest validates every response of this folder's tests against the document.
+"""
 
 import re
 from typing import Any
@@ -57,40 +58,40 @@ CONTRACT = """
 
 
 def endpoints() -> dict[tuple[str, str], Any]:
-    """Every method of every endpoint, by what the URLconf says."""
+    """Every method of every endpoint in the URLconf."""
     found = {}
-    [api] = [one for one in get_resolver().url_patterns if str(one.pattern) == "api/v1/"]
+    [api] = [root for root in get_resolver().url_patterns if str(root.pattern) == "api/v1/"]
     pending = list(api.url_patterns)
     while pending:
-        one = pending.pop()
-        if not isinstance(one, URLPattern):
-            pending += one.url_patterns
+        pattern = pending.pop()
+        if not isinstance(pattern, URLPattern):
+            pending += pattern.url_patterns
             continue
-        view = getattr(one.callback, "cls", None)
+        view = getattr(pattern.callback, "cls", None)
         if isinstance(view, type) and issubclass(view, Endpoint):
-            path = "/" + re.sub("<[^>]*>", "{}", str(one.pattern))
+            path = "/" + re.sub("<[^>]*>", "{}", str(pattern.pattern))
             for method in view.scopes:
                 found[method, path] = view
     return found
 
 
-def test_the_document_tells_every_address_that_there_is() -> None:
-    told = {
+def test_the_document_lists_exactly_the_endpoints_of_the_urlconf() -> None:
+    documented = {
         (method.upper(), re.sub("{[^}]*}", "{}", path).removeprefix("/api/v1"))
         for path, methods in openapi.document()["paths"].items()
         for method in methods
     }
-    assert told == set(endpoints())
+    assert documented == set(endpoints())
 
 
 @pytest.mark.parametrize("line", CONTRACT.strip().splitlines())
-def test_every_address_of_the_contract_is_there_with_its_scope(line: str) -> None:
+def test_every_endpoint_of_the_contract_exists_with_its_scope(line: str) -> None:
     address, _bar, scope = line.strip().partition(" | ")
     method, path = address.split()
     assert endpoints()[method, path].scopes[method] == scope
 
 
-def test_what_only_a_platform_key_may_do_is_declared_so() -> None:
+def test_endpoints_for_platform_keys_are_declared() -> None:
     only = {address for address, view in endpoints().items() if view.platform_only}
     assert only == {
         ("POST", "/charges/{}/reversals"),
@@ -100,7 +101,7 @@ def test_what_only_a_platform_key_may_do_is_declared_so() -> None:
     }
 
 
-def test_what_moves_credits_says_that_it_takes_a_key() -> None:
+def test_endpoints_that_move_credits_declare_the_idempotency_key() -> None:
     takers = {
         path
         for (method, path), view in endpoints().items()
@@ -115,18 +116,18 @@ def test_what_moves_credits_says_that_it_takes_a_key() -> None:
         "/accounts/{}/grants",
     }
     operation = openapi.document()["paths"]["/api/v1/charges"]["post"]
-    [header] = [one for one in operation["parameters"] if one["in"] == "header"]
+    [header] = [parameter for parameter in operation["parameters"] if parameter["in"] == "header"]
     assert (header["name"], header["required"]) == ("Idempotency-Key", True)
 
 
-def test_the_document_is_served_to_everybody(db: None) -> None:
+def test_the_document_is_public(db: None) -> None:
     answer = Client().get("/api/v1/schema/", headers={"Accept": "application/json"})
     assert answer.status_code == 200
     assert answer.json()["openapi"].startswith("3.1")
     assert set(answer.json()["components"]["securitySchemes"]) == {"key", "session"}
 
 
-def test_names_of_operations_are_used_once() -> None:
+def test_operation_ids_are_unique() -> None:
     names = [
         operation["operationId"]
         for path in openapi.document()["paths"].values()
@@ -135,7 +136,7 @@ def test_names_of_operations_are_used_once() -> None:
     assert len(names) == len(set(names))
 
 
-def test_the_browsable_page_asks_nobody_else_and_runs_no_inline_script(db: None) -> None:
+def test_the_documentation_page_loads_nothing_external_and_runs_no_inline_script(db: None) -> None:
     page = Client().get("/api/v1/docs/")
     html = page.content.decode()
     assert page.status_code == 200

@@ -1,4 +1,4 @@
-"""Holds: credits set aside, settled with the real use, dropped, or given back at their end."""
+"""Holds: credits are reserved, then captured, released or expired."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def available(api: Any) -> str:
 
 
 @pytest.mark.requirement("CORE-03")
-def test_a_hold_sets_aside_and_capture_gives_back_the_rest(api: Any) -> None:
+def test_a_hold_reserves_credits_and_capture_returns_the_rest(api: Any) -> None:
     answer = api.post("holds", use(10_000, conversation="c-1"), key="h1")
     hold = answer.json()
     assert answer.status_code == 201
@@ -36,11 +36,11 @@ def test_a_hold_sets_aside_and_capture_gives_back_the_rest(api: Any) -> None:
     assert (charge["conversation"], charge["service"]) == ("c-1", "claude-sonnet-4")
     assert charge["lines"][0]["quantity"] == 5000
     assert available(api) == "89"
-    told = api.get(f"holds/{hold['id']}").json()
-    assert (told["status"], told["charge"]) == ("captured", charge["id"])
+    updated = api.get(f"holds/{hold['id']}").json()
+    assert (updated["status"], updated["charge"]) == ("captured", charge["id"])
 
 
-def test_capturing_more_than_was_held_draws_on_the_balance_and_the_rest_is_uncollected(api: Any) -> None:
+def test_a_capture_above_the_hold_spends_the_balance_and_the_rest_is_uncollected(api: Any) -> None:
     hold = api.post("holds", use(5000), key="h1").json()
     charge = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 50_000}}, key="c1").json()
     assert (charge["credits"], charge["uncollected"], charge["balance_after"]) == ("110", "10", "0")
@@ -60,7 +60,7 @@ def test_a_hold_is_closed_once(api: Any) -> None:
     assert Charge.objects.count() == 1
 
 
-def test_a_released_hold_gives_everything_back(api: Any) -> None:
+def test_a_released_hold_returns_all_credits(api: Any) -> None:
     hold = api.post("holds", use(), key="h1").json()["id"]
     first = api.post(f"holds/{hold}/release", {}, key="r1")
     assert (first.status_code, first.json()["status"]) == (200, "released")
@@ -72,7 +72,7 @@ def test_a_released_hold_gives_everything_back(api: Any) -> None:
 
 @pytest.mark.requirement("CORE-03")
 @pytest.mark.fault("L5")
-def test_an_abandoned_hold_gives_itself_back(api: Any, clock: Any) -> None:
+def test_an_expired_hold_returns_its_credits(api: Any, clock: Any) -> None:
     hold = api.post("holds", use(expires_in=60), key="h1").json()
     assert hold["expires_at"] == "2026-11-20T12:01:00Z"
     clock.shift(60)
@@ -83,7 +83,7 @@ def test_an_abandoned_hold_gives_itself_back(api: Any, clock: Any) -> None:
 
 
 @pytest.mark.requirement("CORE-02")
-def test_the_same_key_holds_once(api: Any) -> None:
+def test_an_idempotency_key_holds_once(api: Any) -> None:
     first = api.post("holds", use(), key="h1")
     api.post(f"holds/{first.json()['id']}/release", {}, key="r1")
     again = api.post("holds", use(), key="h1")
@@ -91,7 +91,7 @@ def test_the_same_key_holds_once(api: Any) -> None:
     assert api.post("holds", use(4000), key="h1").status_code == 422
 
 
-def test_a_plain_amount_can_be_held_and_captured(api: Any) -> None:
+def test_an_amount_of_credits_can_be_held_and_captured(api: Any) -> None:
     hold = api.post("holds", {"service": "claude-sonnet-4", "credits": "12.5"}, key="h1").json()
     assert (hold["credits"], hold["lines"]) == ("12.5", [])
     assert hold["rate"]["version"]
@@ -119,7 +119,7 @@ def test_a_capture_is_priced_at_the_rate_of_the_hold(api: Any, clock: Any) -> No
     catalogue_cache.forget()
 
 
-def test_more_than_there_is_cannot_be_held(api: Any, account: Account) -> None:
+def test_more_than_the_balance_cannot_be_held(api: Any, account: Account) -> None:
     answer = api.post("holds", use(50_000), key="h1")
     assert (answer.status_code, answer.json()["needed"]) == (402, "110")
     give(account, "10")
@@ -138,13 +138,13 @@ def test_more_than_there_is_cannot_be_held(api: Any, account: Account) -> None:
         ({"credits": 5}, "credits"),
     ],
 )
-def test_a_hold_that_says_too_much_or_too_little_names_the_field(api: Any, body: Any, field: str) -> None:
+def test_an_invalid_hold_names_the_field(api: Any, body: Any, field: str) -> None:
     answer = api.post("holds", {"service": "claude-sonnet-4", **body}, key="h1")
     assert answer.status_code == 400
     assert field in [error["field"] for error in answer.json()["errors"]]
 
 
-def test_a_hold_can_be_looked_at_with_the_scope_to_spend_only(api: Any, alice: Any, api_of: Any) -> None:
+def test_reading_a_hold_requires_the_scope_spend(api: Any, alice: Any, api_of: Any) -> None:
     hold = api.post("holds", use(), key="h1").json()["id"]
     assert api_of(alice, scopes=["read"]).get(f"holds/{hold}").status_code == 403
     assert api_of(alice, scopes=["spend"]).get(f"holds/{hold}").status_code == 200

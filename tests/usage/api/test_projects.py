@@ -1,4 +1,4 @@
-"""/projects and /provider-keys: what an account sets up for itself."""
+"""/projects and /provider-keys: settings of an account."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.usage.api.conftest import use
 
 
 @pytest.mark.requirement("FLOW-09")
-def test_a_project_is_made_renamed_limited_and_archived(api: Any) -> None:
+def test_a_project_is_created_renamed_limited_and_archived(api: Any) -> None:
     answer = api.post("projects", {"name": "web", "daily_limit": "12.5"})
     project = answer.json()
     assert answer.status_code == 201
@@ -22,7 +22,7 @@ def test_a_project_is_made_renamed_limited_and_archived(api: Any) -> None:
     assert [row["name"] for row in api.get("projects").json()["data"]] == ["site"]
 
 
-def test_a_name_is_used_once(api: Any) -> None:
+def test_project_names_are_unique(api: Any) -> None:
     first = api.post("projects", {"name": "web"}).json()
     again = api.post("projects", {"name": "web"})
     assert (again.status_code, again.json()["code"]) == (409, "name_taken")
@@ -32,7 +32,7 @@ def test_a_name_is_used_once(api: Any) -> None:
     assert api.patch(f"projects/{other['id']}", {"name": "web"}).status_code == 200
 
 
-def test_a_limit_counts_what_its_day_has_seen_already(api: Any) -> None:
+def test_a_new_limit_counts_the_credits_already_spent_today(api: Any) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
     api.post("charges", use(project=project), key="k1")
     api.patch(f"projects/{project}", {"daily_limit": "20"})
@@ -51,13 +51,13 @@ def test_a_limit_counts_what_its_day_has_seen_already(api: Any) -> None:
         ({"name": "x", "account_id": "y"}, "account_id"),
     ],
 )
-def test_a_project_that_is_wrong_names_the_field(api: Any, body: Any, field: str) -> None:
+def test_an_invalid_project_names_the_field(api: Any, body: Any, field: str) -> None:
     answer = api.post("projects", body)
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-def test_anothers_project_is_not_there(api: Any, charlie: User, api_of: Any) -> None:
+def test_a_project_of_another_account_is_404(api: Any, charlie: User, api_of: Any) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
     theirs = api_of(charlie)
     assert theirs.patch(f"projects/{project}", {"name": "mine"}).status_code == 404
@@ -66,7 +66,7 @@ def test_anothers_project_is_not_there(api: Any, charlie: User, api_of: Any) -> 
 
 @pytest.fixture
 def flowly(db: None) -> None:
-    """The catalogue whose product takes own keys of five providers."""
+    """A catalogue that supports provider keys of five providers."""
     from django.core.management import call_command
 
     from pricing.catalogue import cache as catalogue_cache
@@ -76,7 +76,7 @@ def flowly(db: None) -> None:
 
 
 @pytest.mark.requirement("FLOW-02")
-def test_a_call_with_an_own_key_costs_nothing_and_is_recorded(
+def test_a_use_with_a_provider_key_costs_nothing_and_is_recorded(
     flowly: None, account: Account, alice: User, api_of: Any
 ) -> None:
     from pricing.catalogue import cache as catalogue_cache
@@ -107,6 +107,6 @@ def test_a_call_with_an_own_key_costs_nothing_and_is_recorded(
     catalogue_cache.forget()
 
 
-def test_a_provider_that_is_not_taken_is_refused(api: Any) -> None:
+def test_an_unsupported_provider_is_refused(api: Any) -> None:
     answer = api.post("provider-keys", {"provider": "acme", "key": "sk-0123456789"})
     assert answer.json()["errors"][0]["field"] == "provider"

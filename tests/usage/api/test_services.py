@@ -1,4 +1,4 @@
-"""GET /services and POST /estimates: what can be charged, and what it would cost."""
+"""GET /services and POST /estimates: services with their prices, and the price of a use."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def test_every_service_is_listed_with_its_price(api: Any) -> None:
     assert page["has_more"] is False
 
 
-def test_the_list_of_services_can_be_paged_and_narrowed(api: Any) -> None:
+def test_the_list_of_services_is_paginated_and_filtered(api: Any) -> None:
     everything = [service["key"] for service in api.get("services", limit="100").json()["data"]]
     page = api.get("services", limit="20").json()
     seen = [service["key"] for service in page["data"]]
@@ -40,7 +40,7 @@ def test_an_unknown_service_is_404(api: Any) -> None:
 
 
 @pytest.mark.requirement("REFLY-13")
-def test_an_estimate_tells_the_price_and_changes_nothing(api: Any, account: Account) -> None:
+def test_an_estimate_returns_the_price_and_changes_nothing(api: Any, account: Account) -> None:
     entries = Entry.objects.count()
     answer = api.post("estimates", use(2500))
     estimate = answer.json()
@@ -58,13 +58,13 @@ def test_an_estimate_tells_the_price_and_changes_nothing(api: Any, account: Acco
 
 
 @pytest.mark.requirement("REFLY-13")
-def test_an_estimate_from_a_text_says_that_it_is_approximate(api: Any) -> None:
+def test_an_estimate_from_a_text_is_marked_approximate(api: Any) -> None:
     estimate = api.post("estimates", {"service": "claude-sonnet-4", "text": "Tell me a story. " * 20}).json()
     assert estimate["approximate"] is True
     assert float(estimate["maximum"]) >= float(estimate["credits"]) > 0
 
 
-def test_an_estimate_counts_only_credits_that_the_service_may_spend(api: Any, account: Account) -> None:
+def test_an_estimate_counts_only_credits_that_cover_the_service(api: Any, account: Account) -> None:
     from tests.usage.api.conftest import give
 
     give(account, "30", kind="bonus", services=["tag:multimodal"])
@@ -73,7 +73,7 @@ def test_an_estimate_counts_only_credits_that_the_service_may_spend(api: Any, ac
     assert video["available"] == "130"
 
 
-def test_an_estimate_of_what_cannot_be_priced_says_why(api: Any) -> None:
+def test_an_estimate_of_an_invalid_use_names_the_error(api: Any) -> None:
     assert api.post("estimates", use() | {"service": "none"}).json()["code"] == "unknown_service"
     assert api.post("estimates", use(-1)).json()["errors"][0]["field"] == "usage.tokens"
     assert api.post("estimates", {}).json()["errors"][0]["field"] == "service"

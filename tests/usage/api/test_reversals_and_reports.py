@@ -1,4 +1,4 @@
-"""Reversals and reports: a charge is given back, or said to be wrong."""
+"""Reversals and reports of charges."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def reverse(platform_api: Any, account: Account, charge: dict[str, Any]) -> Call
     return post
 
 
-def test_a_charge_is_given_back_in_part_and_then_whole(
+def test_a_charge_is_reversed_in_part_and_then_in_full(
     api: Any, charge: dict[str, Any], reverse: Callable[..., Any]
 ) -> None:
     answer = reverse(credits="4", reason="Half failed")
@@ -41,15 +41,15 @@ def test_a_charge_is_given_back_in_part_and_then_whole(
     assert answer.status_code == 201
     assert (reversal["charge"], reversal["credits"], reversal["balance_after"]) == (charge["id"], "4", "93")
     assert reversal["returned_to"] == [{"grant": charge["drawn"][0]["grant"], "credits": "4"}]
-    told = api.get(f"charges/{charge['id']}").json()
-    assert (told["status"], told["returned"]) == ("partly_reversed", "4")
+    updated = api.get(f"charges/{charge['id']}").json()
+    assert (updated["status"], updated["returned"]) == ("partly_reversed", "4")
     assert reverse(key="r2").json()["credits"] == "7"
     assert api.get(f"charges/{charge['id']}").json()["status"] == "reversed"
     assert api.get("balance").json()["available"] == "100"
 
 
 @pytest.mark.requirement("CORE-02")
-def test_a_reversal_is_made_once_for_its_key(api: Any, reverse: Callable[..., Any]) -> None:
+def test_an_idempotency_key_reverses_once(api: Any, reverse: Callable[..., Any]) -> None:
     assert reverse(credits="4", key=None).json()["code"] == "idempotency_key_required"
     first = reverse(credits="4")
     again = reverse(credits="4")
@@ -58,7 +58,7 @@ def test_a_reversal_is_made_once_for_its_key(api: Any, reverse: Callable[..., An
     assert api.get("balance").json()["available"] == "93"
 
 
-def test_no_more_than_the_charge_is_given_back(reverse: Callable[..., Any]) -> None:
+def test_no_more_than_the_charge_is_reversed(reverse: Callable[..., Any]) -> None:
     answer = reverse(credits="11.000001")
     assert (answer.status_code, answer.json()["code"], answer.json()["left"]) == (409, "not_reversible", "11")
 
@@ -89,7 +89,7 @@ def test_an_account_key_or_a_session_does_not_reverse_a_charge(
     assert api.get("balance").json()["available"] == "89"
 
 
-def test_anothers_charge_is_not_there(
+def test_a_charge_of_another_account_is_404(
     api: Any, charge: dict[str, Any], charlie: User, api_of: Any, account_of: Any, platform_api: Any
 ) -> None:
     theirs, their_account = api_of(charlie), {"account": account_of(charlie).public_id}
@@ -101,7 +101,7 @@ def test_anothers_charge_is_not_there(
 
 
 @pytest.mark.requirement("FLICK-10")
-def test_a_reported_charge_is_answered_and_returned_and_the_user_sees_it(
+def test_a_report_is_answered_and_its_credits_are_returned(
     api: Any, charge: dict[str, Any], staff: User, account: Account
 ) -> None:
     answer = api.post(f"charges/{charge['id']}/reports", {"reason": "The call failed"})
@@ -113,8 +113,8 @@ def test_a_reported_charge_is_answered_and_returned_and_the_user_sees_it(
     reports.answer(report.pk, text="You are right.", by=staff, return_credits=True, now=timezone.now())
     with pytest.raises(reports.AlreadyAnswered):
         reports.answer(report.pk, text="Again.", by=staff, return_credits=True, now=timezone.now())
-    told = api.get(f"charges/{charge['id']}").json()
-    assert (told["status"], told["report"]["status"], told["report"]["answer"]) == (
+    updated = api.get(f"charges/{charge['id']}").json()
+    assert (updated["status"], updated["report"]["status"], updated["report"]["answer"]) == (
         "reversed",
         "returned",
         "You are right.",
@@ -129,12 +129,12 @@ def test_a_report_can_be_answered_without_credits(api: Any, charge: dict[str, An
     api.post(f"charges/{charge['id']}/reports", {"reason": "Too dear"})
     report = ChargeReport.objects.get()
     reports.answer(report.pk, text="This is its price.", by=staff, now=timezone.now())
-    told = api.get(f"charges/{charge['id']}").json()
-    assert (told["status"], told["report"]["status"]) == ("charged", "answered")
+    updated = api.get(f"charges/{charge['id']}").json()
+    assert (updated["status"], updated["report"]["status"]) == ("charged", "answered")
     assert api.post(f"charges/{charge['id']}/reports", {"reason": "No"}).status_code == 201
 
 
-def test_in_debt_nothing_can_be_charged_and_the_refusal_says_so(api: Any, account: Account) -> None:
+def test_an_account_in_debt_cannot_charge(api: Any, account: Account) -> None:
     from core.ids import new_id
 
     purchase = new_id()

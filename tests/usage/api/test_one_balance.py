@@ -1,4 +1,4 @@
-"""One unit pays for everything."""
+"""One credit balance pays for every kind of service."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,7 +14,7 @@ def test_text_image_video_sound_and_actions_are_charged_from_the_same_balance(
     catalogue: None, alice: User, api_of: Callable[..., Any]
 ) -> None:
     api = api_of(alice)
-    listed = {one["key"]: one for one in api.get("services", limit=100).json()["data"]}
+    listed = {service["key"]: service for service in api.get("services", limit=100).json()["data"]}
     uses = {
         "claude-sonnet-4": {"tokens": 2500},
         "flux-schnell": {"images": 2},

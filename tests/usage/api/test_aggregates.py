@@ -1,4 +1,4 @@
-"""GET /usage: what was spent, by what and when."""
+"""GET /usage: credits and charges per group and interval."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -37,39 +37,41 @@ def spent(api: Any, account: Account, clock: Any) -> str:
         ("Pacific/Kiritimati", {"2026-11-20T10:00:00Z": "70.6", "2026-11-21T10:00:00Z": "0.11"}),
     ],
 )
-def test_days_begin_where_the_zone_says(api: Any, spent: str, zone: str, days: dict[str, str]) -> None:
+def test_days_begin_at_midnight_of_the_time_zone(
+    api: Any, spent: str, zone: str, days: dict[str, str]
+) -> None:
     answer = api.get("usage", interval="day", timezone=zone).json()
-    assert {row["start"]: row["credits"] for row in answer["data"]} == days
+    assert {item["start"]: item["credits"] for item in answer["data"]} == days
     assert answer["total"] == {"credits": "70.71", "charges": 5}
     assert answer["timezone"] == zone
 
 
 @pytest.mark.requirement("FLICK-07", "FLOW-07", "APIN-06")
-def test_sums_are_taken_apart_by_what_was_asked(api: Any, spent: str) -> None:
+def test_sums_are_grouped_by_the_requested_dimension(api: Any, spent: str) -> None:
     def groups(**query: str) -> dict[str, tuple[str, int]]:
-        rows = api.get("usage", **query).json()["data"]
-        return {row["group"]: (row["credits"], row["charges"]) for row in rows}
+        sums = api.get("usage", **query).json()["data"]
+        return {item["group"]: (item["credits"], item["charges"]) for item in sums}
 
     assert groups(group_by="service") == {"claude-opus-4": ("53", 1), "claude-sonnet-4": ("17.71", 4)}
     assert groups(group_by="project") == {"": ("65.21", 4), spent: ("5.5", 1)}
     assert groups(group_by="conversation") == {"": ("65.1", 3), "c-1": ("5.61", 2)}
     assert len(groups(group_by="member")) == len(groups(group_by="api_key")) == 1
-    rows = api.get("usage", group_by="service", interval="day", timezone="UTC").json()["data"]
-    assert [(row["start"][:10], row["group"], row["credits"]) for row in rows] == [
+    sums = api.get("usage", group_by="service", interval="day", timezone="UTC").json()["data"]
+    assert [(item["start"][:10], item["group"], item["credits"]) for item in sums] == [
         ("2026-11-20", "claude-opus-4", "53"),
         ("2026-11-20", "claude-sonnet-4", "16.5"),
         ("2026-11-21", "claude-sonnet-4", "1.21"),
     ]
 
 
-def test_what_was_given_back_is_not_spent(api: Any, platform_api: Any, account: Account, spent: str) -> None:
+def test_reversed_credits_are_not_counted(api: Any, platform_api: Any, account: Account, spent: str) -> None:
     [newest] = api.get("charges", limit="1").json()["data"]
     body = {"account": account.public_id}
     platform_api.post(f"charges/{newest['id']}/reversals", body, key="r1")
     assert api.get("usage").json()["total"]["credits"] == "70.6"
 
 
-def test_a_range_is_half_open(api: Any, spent: str) -> None:
+def test_a_period_includes_its_start_and_excludes_its_end(api: Any, spent: str) -> None:
     query = {"from": "2026-11-20T18:15:00Z", "to": "2026-11-21T00:00:00Z"}
     assert api.get("usage", **query).json()["total"] == {"credits": "58.5", "charges": 2}
 
@@ -91,9 +93,7 @@ def test_a_range_is_half_open(api: Any, spent: str) -> None:
         ({"what": "ever"}, "what"),
     ],
 )
-def test_a_question_that_cannot_be_answered_names_the_parameter(
-    api: Any, query: dict[str, str], field: str
-) -> None:
+def test_an_invalid_query_names_the_parameter(api: Any, query: dict[str, str], field: str) -> None:
     answer = api.get("usage", **query)
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
