@@ -18,7 +18,7 @@ from tests.mutants.fault import (
     fault,
 )
 
-ADVISORY = "  if pg_advisory_xact_lock(hashtextextended(p_account::text, 0)) is null then null; end if;\n"
+ADVISORY = "  perform pg_advisory_xact_lock(hashtextextended(p_account::text, 0));\n"
 ROW = "select * into w from billing_wallet where account_id = p_account for no key update;"
 UNLOCKED = "select * into w from billing_wallet where account_id = p_account;"
 

@@ -19,18 +19,18 @@ end $$;
 -- The moves of a capture: from each grant of the hold its part is released and what was used of it charged; then
 -- the balance pays what the hold did not cover, unless there is debt. `short` is what nothing could pay.
 create or replace function ledger_capture_moves(
-  w billing_wallet, u ledger_use, h billing_hold, p_now timestamptz,
+  w billing_wallet, u ledger_use, p_hold uuid, p_drawn jsonb, p_now timestamptz,
   out moves ledger_move[], out drawn jsonb, out short numeric, out due_at timestamptz)
 language plpgsql as $$
 declare d jsonb; back record; more record; grant_ uuid; part numeric(20,6); take numeric(20,6); debt_ numeric(20,6) := w.debt;
 begin
   moves := '{}'; drawn := '[]'; short := u.credits; due_at := w.next_due_at;
-  for i in 0 .. jsonb_array_length(h.drawn) - 1 loop
-    d := h.drawn -> i; grant_ := (d->>'grant')::uuid; part := (d->>'credits')::numeric;
+  for i in 0 .. jsonb_array_length(p_drawn) - 1 loop
+    d := p_drawn -> i; grant_ := (d->>'grant')::uuid; part := (d->>'credits')::numeric;
     take := least(short, part); short := short - take;
-    moves := moves || ledger_move('release', grant_, part, p_now, u.id, h.id);
+    moves := moves || ledger_move('release', grant_, part, p_now, u.id, p_hold);
     if take > 0 then
-      moves := moves || ledger_move('charge', grant_, -take, p_now, u.id, h.id);
+      moves := moves || ledger_move('charge', grant_, -take, p_now, u.id, p_hold);
       drawn := drawn || ledger_drawn(grant_, d->>'kind', take);
     end if;
     if take < part then
@@ -39,7 +39,7 @@ begin
     end if;
   end loop;
   if short > 0 and w.debt = 0 then
-    more := ledger_draw(u.account_id, u.covers, 'charge', short, p_now, u.id, h.id);
+    more := ledger_draw(u.account_id, u.covers, 'charge', short, p_now, u.id, p_hold);
     moves := moves || more.moves; drawn := drawn || more.drawn; short := short - more.total;
   end if;
 end $$;
@@ -49,7 +49,7 @@ create or replace function ledger_capture(
   p_now timestamptz, p_covered_by text default null, p_quota text default null, p_quota_count numeric default null)
 returns ledger_outcome
 language plpgsql as $$
-declare w billing_wallet; h billing_hold; u ledger_use; r record; c record; drawn_ jsonb; short_ numeric(20,6) := 0;
+declare w billing_wallet; h record; u ledger_use; c record; drawn_ jsonb; short_ numeric(20,6) := 0;
   before_ numeric(20,6); left_ numeric(20,6); done boolean; counted int;
 begin
   w := ledger_lock(p_account, p_now);
@@ -58,28 +58,30 @@ begin
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = p_id
    where x.account_id = p_account and x.id = p_hold and x.closed_at is null
      and not exists (select from billing_charge y where y.account_id = p_account and y.idempotency_key = p_key)
-  returning x as hold, w.limited and exists (select from billing_limit l where l.account_id = p_account
-    and (l.window_end <= p_now or l.window_start > x.created_at)) as another_window into r;
+  returning x.credits, x.drawn, x.service, x.covers, x.action, x.project_id, x.member_id, x.api_key_id, x.conversation,
+    x.quota, x.quota_count, x.created_at, w.limited and exists (select from billing_limit l where l.account_id = p_account
+    and (l.window_end <= p_now or l.window_start > x.created_at
+         or l.used < ledger_limit_amount(l.kind, x.credits, x.quota_count))) as moved into h;
   if not found then return ledger_capture_refusal(p_account, p_hold, p_key, p_fingerprint); end if;
-  h := r.hold; before_ := w.balance + h.credits;
+  before_ := w.balance + h.credits;
   u := ledger_new_use(account_id => p_account, id => p_id, key => p_key, fingerprint => p_fingerprint,
     credits => p_credits, service => h.service, covers => h.covers, action => h.action, project_id => h.project_id,
     member_id => h.member_id, api_key_id => h.api_key_id, conversation => h.conversation,
     covered_by => p_covered_by, quota => coalesce(h.quota, p_quota), detail => p_detail);
   if jsonb_array_length(h.drawn) = 1 and p_credits > 0 and p_credits <= h.credits and w.debt = 0
-     and ledger_write_capture(w, h, (h.drawn->0->>'grant')::uuid, p_credits, p_id, p_now) then
+     and ledger_write_capture(w, p_hold, h.credits, (h.drawn->0->>'grant')::uuid, p_credits, p_id, p_now) then
     left_ := before_ - p_credits;
     drawn_ := jsonb_set(h.drawn, '{0,credits}', to_jsonb(p_credits::numeric(20,6)::text));
   else
-    c := ledger_capture_moves(w, u, h, p_now);
+    c := ledger_capture_moves(w, u, p_hold, h.drawn, p_now);
     w.next_due_at := c.due_at;
     w := ledger_write(w, c.moves, p_now);
     left_ := w.balance; drawn_ := c.drawn; short_ := c.short;
   end if;
   done := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
-  -- a capture of exactly what was held leaves the limits as they are, unless another window has begun
-  if w.limited and (r.another_window or p_credits <> h.credits or short_ > 0 or p_quota_count <> h.quota_count) then
-    if r.another_window then perform ledger_roll_limits(p_account, p_now); end if;
+  -- a capture of exactly what was held leaves the limits as they are, unless they no longer count the hold
+  if w.limited and (h.moved or p_credits <> h.credits or short_ > 0 or p_quota_count <> h.quota_count) then
+    if h.moved then perform ledger_roll_limits(p_account, p_now); end if;
     counted := ledger_count(u, p_credits - short_, coalesce(p_quota_count, h.quota_count),
       h.credits, h.quota_count, h.created_at);
   end if;

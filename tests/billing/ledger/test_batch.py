@@ -242,3 +242,11 @@ def test_more_than_a_thousand_uses_are_no_batch(account):
     with pytest.raises(ValueError, match="1001"):
         ledger.charge_many([charge_request(account, "1", str(n)) for n in range(1001)], NOON)
     assert ledger.charge_many([], NOON) == []
+
+
+def test_a_key_that_a_large_batch_has_twice_is_charged_once(account):
+    give(account, "100")
+    keys = [f"use {n}" for n in range(59)] + ["use 0"]
+    outcomes = ledger.charge_many([charge_request(account, "1", key) for key in keys], NOON)
+    assert [outcome.replayed for outcome in outcomes] == [False] * 59 + [True]
+    assert ledger.balance(account, NOON).total == D("41")

@@ -112,3 +112,13 @@ def test_the_same_key_gives_the_same_hold_again(account):
     assert ledger.balance(account, NOON).held == D("4")
     with pytest.raises(ledger.KeyReused):
         hold(account, "4", fingerprint=b"other")
+
+
+def test_a_capture_whose_key_has_charged_returns_that_charge_and_leaves_the_hold(account):
+    give(account, "10")
+    first = spend(account, "2", "used")
+    held = hold(account, "3")
+    again = capture(account, held, "1", key="used")
+    assert (again.replayed, again.charge_id) == (True, first.charge_id)
+    assert ledger.balance(account, NOON).held == D("3")
+    assert kinds() == ["grant", "charge", "hold"]
