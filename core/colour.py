@@ -44,8 +44,10 @@ def contrast(one: str, other: str) -> float:
 
 
 def accent_for(brand: str, *, dark: bool) -> Accent:
-    """The brand colour for the light or the dark theme, darkened or lightened until it is readable on
-    every surface of that theme. The hue does not change."""
+    """The brand colour for the light or the dark theme.
+
+    Darkened or lightened until it is readable on every surface of that theme; the hue does not change.
+    """
     grounds = DARK_GROUNDS if dark else LIGHT_GROUNDS
     luminance(brand)  # raises ColourInvalid
     red, green, blue = (int(brand[i : i + 2], 16) / 255 for i in (1, 3, 5))

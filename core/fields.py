@@ -22,8 +22,11 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]
 
 
 class StrictSerializer(serializers.Serializer):
-    """A request body or query. `checked` validates with one shared instance of the class, because REST
-    framework copies every field for each new instance, which costs more than the validation."""
+    """A request body or query.
+
+    `checked` validates with one shared instance of the class, because REST framework copies every field for
+    each new instance, which costs more than the validation.
+    """
 
     _shared: "StrictSerializer"
 

@@ -79,8 +79,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _decimal(text: str) -> Decimal:
-    """A number with a fraction or an exponent, exactly. NaN and Infinity become Decimals too, and a
-    number out of range becomes NaN, so that the validation of the field can name it in the error."""
+    """A number with a fraction or an exponent, exactly.
+
+    NaN and Infinity become Decimals too, and a number out of range becomes NaN, so that the validation of the
+    field can name it in the error.
+    """
     try:
         return Decimal(text)
     except InvalidOperation:

@@ -215,8 +215,10 @@ def nothing_here(request: HttpRequest, nothing: str) -> HttpResponse:
 
 
 def drain(request: HttpRequest) -> None:
-    """Read the rest of a refused body, up to a limit: a client that is still sending would otherwise see a
-    closed connection instead of the response with the reason."""
+    """Read the rest of a refused body, up to a limit.
+
+    A client that is still sending would otherwise see a closed connection instead of the error response.
+    """
     left = MOST_DRAINED
     try:
         while left > 0 and (chunk := request.read(65_536)):
@@ -226,8 +228,10 @@ def drain(request: HttpRequest) -> None:
 
 
 class ProblemsUnderApi:
-    """Middleware: errors under /api/ outside an endpoint (an invalid host, an unknown URL, an error in
-    another middleware) become problem documents too."""
+    """Middleware: errors under /api/ outside an endpoint become problem documents too.
+
+    Such as an invalid host, an unknown URL, or an error in another middleware.
+    """
 
     CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 

@@ -109,8 +109,7 @@ class EstimateForm(forms.Form):
             self.fields["text"] = text_field()
 
     def use(self) -> dict[str, Any]:
-        """The use as arguments of estimates.priced (without the service). Call it on a valid or unbound
-        form."""
+        """The arguments of estimates.priced without the service. Call it on a valid or unbound form."""
         data = self.cleaned_data if self.is_bound else {**TYPICAL}
         options = {
             name.removeprefix(OPTION_PREFIX): data[name]

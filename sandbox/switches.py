@@ -1,5 +1,6 @@
-"""Faults that a developer or a test switches on: lost, duplicated, late and reordered events, lost API
-responses, an outage, declined cards.
+"""Simulated faults, switched on by a developer or a test.
+
+Lost, duplicated, late and reordered events, lost API responses, an outage, declined cards.
 
 Invariant: with every switch off the sandbox delivers each event once and in order. A counted switch turns
 itself off.

@@ -95,26 +95,19 @@ def pack_purchase(
 ) -> Purchase:
     """Create a purchase of packs at the current price; the same `key` returns the same purchase.
 
-    `shown` is the price of one pack shown to the buyer, in minor units; if it has changed, nothing is
-    created.
+    `shown`: the price of one pack shown to the buyer, in minor units; if it changed, nothing is created.
     Raises PurchaseInvalid, PurchaseKeyReused, PriceChanged, offers.UnknownOffer, offers.UnknownCurrency,
     offers.PaidPlanRequired, redemption.CodeRefused.
     """
     details = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
     if (existing := _existing(account, key, details)) is not None:
         return existing
-    if not 1 <= quantity <= MAX_PACKS:
-        raise PurchaseInvalid(
-            "quantity",
-            "out_of_range",
-            _("You can buy between 1 and %(most)s packs at once.") % {"most": MAX_PACKS},
-        )
+    _require_quantity(quantity)
     offer = offers.get_pack(
         key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now
     )
     if shown is not None and shown != offer.amount:
         raise PriceChanged
-    credits = offer.pack.credits * quantity
     with transaction.atomic():
         purchase, created = Purchase.objects.get_or_create(
             account=account,
@@ -126,7 +119,7 @@ def pack_purchase(
                 "offer": pack_key,
                 "label": pack_label(offer, quantity),
                 "quantity": quantity,
-                "credits": credits,
+                "credits": offer.pack.credits * quantity,
                 "lasts": offer.pack.lasts,
                 "amount": offer.amount * quantity,
                 "list_amount": offer.list_amount * quantity,
@@ -138,6 +131,15 @@ def pack_purchase(
         if created and promotion_code:
             redemption.apply_discount(purchase, code=promotion_code, now=now)
     return purchase if created else _matching(purchase, details)
+
+
+def _require_quantity(quantity: int) -> None:
+    if not 1 <= quantity <= MAX_PACKS:
+        raise PurchaseInvalid(
+            "quantity",
+            "out_of_range",
+            _("You can buy between 1 and %(most)s packs at once.") % {"most": MAX_PACKS},
+        )
 
 
 def plan_purchase(

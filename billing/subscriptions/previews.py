@@ -102,7 +102,6 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
             plan_key=plan.key, interval=interval, currency=currency, amount=amount
         )
         due_now = _upgrade_amount_due(account, subscription, price=price, at=at)
-    at_period_end = kind in {"downgrade", "cancel"}
     leaves_legacy = kind != "keep" and Plan.objects.filter(key=subscription.plan, legacy=True).exists()
     token = {
         "account": account.public_id,
@@ -123,7 +122,7 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         currency=currency,
         amount=amount,
         due_now=due_now,
-        takes_effect=subscription.period_end if at_period_end and subscription.period_end else now,
+        takes_effect=(subscription.period_end if kind in {"downgrade", "cancel"} else None) or now,
         leaves_legacy=leaves_legacy,
         grants=_grant_outcomes(account.pk, subscription, plan, kind, now),
         new_grants=_new_grants(account.pk, subscription, plan, at, now) if kind == "upgrade" else [],

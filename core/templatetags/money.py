@@ -21,8 +21,10 @@ def money(minor_units: int | None, currency: str) -> str:
 
 @register.filter
 def money_each(major_units: Decimal | None, currency: str) -> str:
-    """The price of one credit, often a fraction of a cent: three significant digits, never fewer decimals
-    than the currency has (`$0.008`, `$0.00333`, `$1.50`)."""
+    """The price of one credit, often a fraction of a cent: `$0.008`, `$0.00333`, `$1.50`.
+
+    Three significant digits, never fewer decimals than the currency has.
+    """
     if major_units is None or not currency:
         return ""
     code, amount = currency.upper(), Decimal(major_units)

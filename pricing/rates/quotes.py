@@ -69,8 +69,7 @@ class QuoteLine:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A use with its price. `credits` is the price; `maximum` is the upper end of an estimate, otherwise
-    the same."""
+    """A use with its price in `credits`; `maximum` is the upper end of an estimate, otherwise the same."""
 
     service: str
     action: str
@@ -179,8 +178,10 @@ def _begun_blocks(quantity: Decimal, per: int) -> int:
 
 
 def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine, ...]:
-    """Lines with six-place credits whose sum is the total rounded once: each line gets the increase of the
-    rounded running total."""
+    """Lines with six-place credits whose sum is the total rounded once.
+
+    Each line gets the increase of the rounded running total.
+    """
     lines = []
     exact_total = shown_total = ZERO
     for line, exact in exact_lines:
