@@ -54,7 +54,7 @@ def test_a_missing_object_without_a_text_gets_the_standard_text() -> None:
     assert problem.detail == "The object does not exist or this key cannot access it."
 
 
-def test_a_limit_says_when_to_try_again() -> None:
+def test_a_limit_has_a_retry_after_header() -> None:
     resets_at = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
     error = ledger.LimitReached(
         limit="project", subject="p", maximum=Decimal(10), used=Decimal(9), resets_at=resets_at

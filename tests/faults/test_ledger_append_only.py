@@ -1,4 +1,4 @@
-"""Entries are only ever added: the database refuses the rest, whoever asks and however."""
+"""Entries are append-only: the database refuses every other change, by any user and statement."""
 
 import pytest
 from django.db import InternalError, connection, transaction

@@ -105,6 +105,6 @@ def test_the_answer_after_a_crash_between_commit_and_answer_is_the_original_one(
     before = ledger.balance(account, NOON).total
     assert dies_at(1, lambda: spend(account, "3", "more"))
     after = ledger.balance(account, NOON).total
-    assert before - after == D("3"), "it was committed, and nobody was told"
+    assert before - after == D("3"), "the charge was committed, and the caller got no response"
     again = spend(account, "3", "more")
     assert (again.replayed, again.balance_before, again.balance_after) == (True, before, after)

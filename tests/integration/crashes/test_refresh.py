@@ -67,7 +67,7 @@ def test_one_account_that_cannot_be_settled_is_reported_and_the_others_are_finis
     assert (report["account"], report["alert"]) == (str(poisonous), True)
     assert Grant.objects.filter(account_id__in=accounts).count() == 49
     assert ledger.settle_due(MIDNIGHT, chunk=20) == 0, (
-        "it is tried again and again refused, and holds nobody up"
+        "it is retried, refused again, and delays no other account"
     )
     Allowance.objects.filter(account_id=poisonous).update(lasts="period")
     assert ledger.settle_due(MIDNIGHT, chunk=20) == 1

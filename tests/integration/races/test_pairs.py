@@ -1,7 +1,7 @@
 """Each pair of moves: the first is not yet committed, the second must wait for it.
 
-The wait is seen in the database, so nothing here depends on luck. When the first commits, everything is as if
-the second had come after it; when it is rolled back, as if it had never been.
+The database reports the wait, so the tests are deterministic. When the first move commits, the result equals
+that of both in sequence; when it is rolled back, that of the second alone.
 """
 
 import datetime as dt
@@ -107,14 +107,14 @@ PAIRS = [*itertools.product(OWN_KEYS, OWN_KEYS), *[(name, name) for name in MOVE
 def attempt(move, on, who):
     try:
         return move(on, who)
-    except ledger.LedgerError as refusal:
-        return refusal
+    except ledger.LedgerError as error:
+        return error
 
 
-def told(outcome):
+def comparable(outcome):
     """Return the result without the ids that differ between two wallets."""
     if isinstance(outcome, list):
-        return [told(one) for one in outcome]
+        return [comparable(item) for item in outcome]
     if isinstance(outcome, ledger.LedgerError):
         return type(outcome).__name__, vars(outcome)
     return (
@@ -146,7 +146,7 @@ def check(first, second, *, commit):
         expected = attempt(MOVES[second], undisturbed, "second")
         assert after(undisturbed) == met
         transaction.set_rollback(True)
-    assert told(found) == told(expected)
+    assert comparable(found) == comparable(expected)
 
 
 def after(on):
@@ -158,19 +158,19 @@ def after(on):
 
 @pytest.mark.fault("L1", "L3", "L4", "L5", "L6", "L8")
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-def test_a_move_that_meets_another_comes_after_it(first, second):
+def test_a_concurrent_move_has_the_result_of_a_later_one(first, second):
     check(first, second, commit=True)
 
 
 @pytest.mark.parametrize("second", OWN_KEYS)
 @pytest.mark.parametrize("first", ["claw back", "settling"])
-def test_a_move_that_meets_one_that_is_rolled_back_comes_alone(first, second):
+def test_a_move_after_a_rolled_back_one_has_the_result_of_a_single_one(first, second):
     check(first, second, commit=False)
 
 
 @pytest.mark.fault("C1", "L6")
 @pytest.mark.parametrize("first", OWN_KEYS)
-def test_the_beat_leaves_a_wallet_that_somebody_works_on_and_finds_it_the_next_time(first):
+def test_beat_skips_a_locked_wallet_and_settles_it_the_next_time(first):
     on = scene()
     with transaction.atomic():
         attempt(MOVES[first], on, "first")

@@ -18,7 +18,7 @@ from django.db import connection
 from tests import clock
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE_SECONDS = 60
+LIMIT_SECONDS = 60
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
     """Start the web server, yield its address, and stop it."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
-    given = os.environ | {
+    environ = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.web_settings",
         "DATABASE_URL": database_url(),
         "REFILL_VAR": str(settings.VAR_DIR),
@@ -47,7 +47,7 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
         str(port),
     ]
     command += ["--workers", str(processes), "--blocking-threads", "16", "--log-level", "warning", "--no-ws"]
-    process = subprocess.Popen([*command, "config.wsgi:application"], cwd=ROOT, env=given)
+    process = subprocess.Popen([*command, "config.wsgi:application"], cwd=ROOT, env=environ)
     try:
         _wait_for(f"{address}/healthz", process)
         yield address
@@ -58,11 +58,11 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
 
 def database_url() -> str:
     """The URL of the test's database, for a process that the test starts."""
-    told = connection.settings_dict
-    user, password = quote(told["USER"] or "", safe=""), quote(told["PASSWORD"] or "", safe="")
-    place = f"?host={told['HOST']}" if str(told["HOST"]).startswith("/") else ""
-    host = "" if place else f"{told['HOST']}:{told['PORT']}"
-    return f"postgres://{user}:{password}@{host}/{told['NAME']}{place}"
+    database = connection.settings_dict
+    user, password = quote(database["USER"] or "", safe=""), quote(database["PASSWORD"] or "", safe="")
+    query = f"?host={database['HOST']}" if str(database["HOST"]).startswith("/") else ""
+    host = "" if query else f"{database['HOST']}:{database['PORT']}"
+    return f"postgres://{user}:{password}@{host}/{database['NAME']}{query}"
 
 
 def _free_port() -> int:
@@ -72,12 +72,12 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < until:
-        assert process.poll() is None, "the web server ended at its start"
+        assert process.poll() is None, "the web server exited at its start"
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise AssertionError(f"the web server did not answer within {PATIENCE_SECONDS} s")
+    raise AssertionError(f"the web server did not answer within {LIMIT_SECONDS} s")
