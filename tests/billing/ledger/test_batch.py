@@ -32,7 +32,7 @@ COVERS = st.sampled_from([("gpt-4o", "tag:text"), ("flux", "tag:image")])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gift:
+class GrantTerms:
     """A grant as it is before the batch; `expires` in days after the first day (the batch is on day 1)."""
 
     credits: str
@@ -42,24 +42,24 @@ class Gift:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Purse:
+class WalletState:
     """One wallet: its grants, debt, limits and threshold."""
 
-    gifts: tuple[Gift, ...]
+    grants: tuple[GrantTerms, ...]
     spent: tuple[str, ...] = ()
     warn_below: str | None = None
     limit: str | None = None
     files: int | None = None
-    owes: bool = False
+    has_debt: bool = False
     daily: str | None = None
     exists: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """One request of the batch: `purse` and `key` are numbers; keys below 3 were used before the batch."""
+    """One request of the batch: `wallet` and `key` are numbers; keys below 3 were used before the batch."""
 
-    purse: int
+    wallet: int
     key: int
     credits: str
     covers: tuple[str, ...]
@@ -68,48 +68,50 @@ class Use:
     files: int = 0
 
 
-gifts = st.builds(
-    Gift,
+grants = st.builds(
+    GrantTerms,
     credits=st.sampled_from(["0.5", "2", "10", "40", "500"]),
     kind=st.sampled_from(["daily", "plan", "bonus", "top_up"]),
     expires=st.sampled_from([None, None, 1, 2, 5]),
     services=st.sampled_from([None, None, None, ("tag:image",), ("gpt-4o",)]),
 )
-plain_gifts = st.builds(
-    Gift, credits=st.sampled_from(["0.5", "2", "40", "900"]), expires=st.sampled_from([None, 2])
+unscoped_grants = st.builds(
+    GrantTerms, credits=st.sampled_from(["0.5", "2", "40", "900"]), expires=st.sampled_from([None, 2])
 )
 purses = st.one_of(
     st.builds(
-        Purse,
-        gifts=st.lists(plain_gifts, max_size=4).map(tuple),
+        WalletState,
+        grants=st.lists(unscoped_grants, max_size=4).map(tuple),
         spent=st.lists(CREDITS, max_size=2).map(tuple),
         warn_below=st.sampled_from([None, "1", "20", "400"]),
     ),
     st.builds(
-        Purse,
-        gifts=st.lists(gifts, max_size=4).map(tuple),
+        WalletState,
+        grants=st.lists(grants, max_size=4).map(tuple),
         spent=st.lists(CREDITS, max_size=3).map(tuple),
         warn_below=st.sampled_from([None, "1", "20"]),
         limit=st.sampled_from([None, None, "5", "30"]),
         files=st.sampled_from([None, None, 3]),
-        owes=st.sampled_from([False, False, True]),
+        has_debt=st.sampled_from([False, False, True]),
         daily=st.sampled_from([None, "5"]),
         exists=st.sampled_from([True, True, True, False]),
     ),
 )
 rich_purses = st.builds(
-    Purse,
-    gifts=st.tuples(plain_gifts, st.just(Gift(credits="60")), plain_gifts | plain_gifts | gifts),
+    WalletState,
+    grants=st.tuples(
+        unscoped_grants, st.just(GrantTerms(credits="60")), unscoped_grants | unscoped_grants | grants
+    ),
     spent=st.lists(CREDITS, max_size=2).map(tuple),
     warn_below=st.sampled_from([None, "1", "20", "60", "400"]),
     limit=st.sampled_from([None, None, "30", "300"]),
     files=st.sampled_from([None, None, 3, 100]),
-    owes=st.sampled_from([False, False, False, True]),
+    has_debt=st.sampled_from([False, False, False, True]),
     daily=st.sampled_from([None, "5"]),
 )
 uses = st.builds(
     Use,
-    purse=st.integers(0, 3),
+    wallet=st.integers(0, 3),
     key=st.integers(0, 40),
     credits=CREDITS,
     covers=COVERS,
@@ -119,39 +121,39 @@ uses = st.builds(
 )
 
 
-def fill(purse: Purse, place: int) -> uuid.UUID:
-    """Create the wallet with its history on NOON; the batch comes a day later."""
-    if not purse.exists:
+def fill(wallet: WalletState, place: int) -> uuid.UUID:
+    """Create the wallet with its history on NOON; the batch is one day later."""
+    if not wallet.exists:
         return uuid.UUID(int=place + 1)
     account = new_account()
-    if purse.daily:
-        ledger.set_allowances(account_id=account, allowances=[allowance("day", purse.daily)], now=NOON)
-    for number, gift in enumerate(purse.gifts):
-        ends = None if gift.expires is None else NOON + gift.expires * DAY
-        terms = {"kind": gift.kind, "services": gift.services, "expires_at": ends}
-        give(account, gift.credits, f"gift {number}", NOON + dt.timedelta(seconds=number // 2), **terms)
-    for number, amount in enumerate(purse.spent):
+    if wallet.daily:
+        ledger.set_allowances(account_id=account, allowances=[allowance("day", wallet.daily)], now=NOON)
+    for number, grant in enumerate(wallet.grants):
+        ends = None if grant.expires is None else NOON + grant.expires * DAY
+        terms = {"kind": grant.kind, "services": grant.services, "expires_at": ends}
+        give(account, grant.credits, f"grant {number}", NOON + dt.timedelta(seconds=number // 2), **terms)
+    for number, amount in enumerate(wallet.spent):
         with contextlib.suppress(ledger.InsufficientCredits):
             ledger.charge(charge_request(account, amount, f"key {number}"), NOON)
-    if purse.owes:
+    if wallet.has_debt:
         sale = uuid.uuid4()
         give(account, "6", "sold", purchase_id=sale, priority=1)
         ledger.charge(charge_request(account, "6", "eaten"), NOON)
         ledger.claw_back(account_id=account, purchase_id=sale, key="refund", reason="refund", now=NOON)
-    if purse.limit:
+    if wallet.limit:
         limits = {"account_id": account, "period": "day", "now": NOON}
-        ledger.set_limit(kind="project", subject=str(PROJECT), maximum=D(purse.limit), **limits)
-    if purse.files is not None:
+        ledger.set_limit(kind="project", subject=str(PROJECT), maximum=D(wallet.limit), **limits)
+    if wallet.files is not None:
         limits = {"account_id": account, "period": "month", "now": NOON}
-        ledger.set_limit(kind="quota", subject="files", maximum=Decimal(purse.files), **limits)
-    if purse.warn_below:
-        ledger.set_warning(account_id=account, below=D(purse.warn_below), now=NOON)
+        ledger.set_limit(kind="quota", subject="files", maximum=Decimal(wallet.files), **limits)
+    if wallet.warn_below:
+        ledger.set_warning(account_id=account, below=D(wallet.warn_below), now=NOON)
     return account
 
 
 def as_request(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeRequest:
     return charge_request(
-        accounts[use.purse],
+        accounts[use.wallet],
         use.credits,
         f"key {use.key}",
         service=use.covers[0],
@@ -205,9 +207,9 @@ def seen(charge: Any, requests: list[ledger.ChargeRequest], accounts: list[uuid.
         return {"outcomes": outcomes} | state_of(accounts)
 
 
-def compare(wallets: list[Purse], long_list: list[Use]) -> None:
+def compare(wallets: list[WalletState], long_list: list[Use]) -> None:
     with undone():
-        accounts = [fill(purse, place) for place, purse in enumerate(wallets)]
+        accounts = [fill(wallet, place) for place, wallet in enumerate(wallets)]
         requests = [as_request(use, accounts) for use in long_list]
         together, singly = (seen(way, requests, accounts) for way in (ledger.charge_many, one_by_one))
     for name, found in together.items():
