@@ -1,6 +1,7 @@
 """Documents are complete and correct: dependencies, variables, links, make targets and paths exist."""
 
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -89,3 +90,12 @@ def test_every_path_in_a_page_exists(name: str) -> None:
     )
     for path in re.findall(rf"`((?:{packages})/[\w./-]*)`", text(name)):
         assert (BASE_DIR / path).exists(), path
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_dotted_name_in_a_page_exists(name: str) -> None:
+    apps = "accounts|billing|config|core|pricing|sandbox|usage"
+    for dotted in re.findall(rf"`((?:{apps})(?:\.\w+)+)[`(]", text(name)):
+        module, attribute = dotted.rsplit(".", 1)
+        parent = importlib.import_module(module)
+        assert hasattr(parent, attribute) or importlib.util.find_spec(dotted), dotted
