@@ -13,10 +13,18 @@ from typing import Any
 from babel.numbers import get_currency_precision
 from django.utils.translation import gettext as _
 
-from billing.subscriptions import lifecycle
 from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan, Sale
+
+
+class PlanClosed(Refusal):
+    """The plan is a legacy plan or is no longer offered."""
+
+    code, status = "plan_closed", 403
+
+    def __init__(self) -> None:
+        super().__init__(_("This plan is no longer offered. See the Plans page for available plans."))
 
 
 class UnknownOffer(Refusal):
@@ -145,13 +153,13 @@ def _price(pack: Pack, sale: Sale | None, currency: str) -> tuple[int, int, Sale
 def get_plan_price(*, key: str, interval: str, currency: str) -> tuple[Plan, int]:
     """A plan that can be bought, and its price in minor units.
 
-    Raises UnknownOffer, UnknownCurrency, lifecycle.PlanClosed.
+    Raises UnknownOffer, UnknownCurrency, PlanClosed.
     """
     plan = Plan.objects.filter(key=key).first()
     if plan is None:
         raise UnknownOffer("plan")
     if not plan.open_to_new_members:
-        raise lifecycle.PlanClosed
+        raise PlanClosed
     if not plan.paid:
         raise UnknownOffer("plan")
     if interval not in plan.prices:

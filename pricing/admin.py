@@ -19,8 +19,9 @@ from core.amounts import plain
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
 from pricing.admin_forms import DraftForm, RateForm
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import rate_cards
 from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
-from pricing.rates import presentation, rate_cards
+from pricing.rates import presentation
 from pricing.rates.rate import Rate as PlainRate
 from pricing.rates.rate import lines_from_json, options_from_json
 

@@ -14,9 +14,9 @@ from typing import Any
 from django.core import signing
 from django.utils.translation import gettext as _
 
+from pricing import lookup
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.cache import ServiceFacts
-from pricing.rates import lookup
 from pricing.rates.meters import TOKENS
 from pricing.rates.quotes import Quote
 from pricing.rates.rate import Rate, RateLine

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pricing import estimates, selectors
+from pricing import estimates, lookup, selectors
 from pricing.catalogue.cache import ServiceFacts
 from pricing.forms import EstimateForm
-from pricing.rates import lookup
 from pricing.rates.quotes import Quote
 from pricing.rates.validation import UsageInvalid
 from pricing.selectors import PricedService

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.cache import ServiceFacts
+from pricing.lookup import UnknownService
 from pricing.models import Plan
-from pricing.rates.lookup import UnknownService
 from pricing.rates.rate import Rate
 
 

@@ -8,10 +8,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from pricing import estimates, selectors
+from pricing import estimates, lookup, selectors
+from pricing.catalogue import rate_history
 from pricing.estimator import estimator
 from pricing.forms import CompareForm, FilterForm
-from pricing.rates import history, lookup
 from pricing.rates.meters import PARTS
 
 LISTED = 250  # rows of a page; an imported price map has thousands of services
@@ -46,7 +46,7 @@ def service(request: HttpRequest, key: str) -> HttpResponse:
     context = {
         "service": priced,
         "estimator": estimator(priced, request.GET, now=now),
-        "periods": history.price_periods(key, now),
+        "periods": rate_history.price_periods(key, now),
     }
     return render(request, "pricing/service.html", context)
 

@@ -22,9 +22,8 @@ from billing.models import Charge, Hold
 from core import ids
 from core.amounts import plain
 from core.fields import instant
-from pricing import estimates
+from pricing import estimates, lookup
 from pricing.catalogue import cache as catalogue_cache
-from pricing.rates import lookup
 from pricing.rates.quotes import Line, Quote, RateVersion
 from usage import entitlements
 

@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from accounts.models import ProviderKey
 from billing.subscriptions import plan_terms
 from core.errors import Refusal
+from pricing import lookup
 from pricing.catalogue import cache as catalogue_cache
-from pricing.rates import lookup
 
 UNLIMITED, OWN_KEY = "unlimited", "own_key"
 

@@ -17,8 +17,9 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from pricing.rates import quotes, rate_cards
+from pricing.rates import quotes
 from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
 from usage import selectors

@@ -159,7 +159,7 @@ def plan_purchase(
 
     `shown` is the price shown to the buyer, in minor units; if it has changed, nothing is created.
     Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.UnknownOffer,
-    offers.UnknownCurrency, lifecycle.PlanClosed.
+    offers.UnknownCurrency, offers.PlanClosed.
     """
     details = {"plan": plan_key, "interval": interval, "currency": currency}
     if (existing := _existing(account, key, details)) is not None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
+from billing import offers
 from billing.models import AutoTopUp, Subscription
 from billing.staff.purchases import ReasonForm
 from billing.subscriptions import lifecycle
@@ -49,7 +50,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
                     account=subscription.account, plan_key=plan.key, actor=actor, now=timezone.now()
                 )
                 messages.success(request, _("The account is on %(plan)s.") % {"plan": plan.name})
-            except lifecycle.PlanClosed as error:
+            except offers.PlanClosed as error:
                 messages.error(request, str(error))
             return redirect("admin:billing_subscription_change", object_id)
         context = {

@@ -12,27 +12,16 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from accounts.models import Account
-from billing import ledger
+from billing import ledger, offers
 from billing.models import Limit, PlanChange, Subscription
 from billing.subscriptions import plan_terms, proration
-from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
 
-class PlanClosed(Refusal):
-    """The plan is a legacy plan or is no longer offered."""
-
-    code, status = "plan_closed", 403
-
-    def __init__(self) -> None:
-        super().__init__(_("This plan is no longer offered. See the Plans page for available plans."))
-
-
-class LegacyPlanLeft(PlanClosed):
+class LegacyPlanLeft(offers.PlanClosed):
     """The account left this legacy plan before and cannot return to it."""
 
 
@@ -111,7 +100,7 @@ def change_plan(
     """Put a locked subscription on another plan, or on the next period of the same one.
 
     Without `paid` the plan costs nothing. An upgrade to a plan that carries over keeps unspent credits.
-    Raises PlanClosed, LegacyPlanLeft.
+    Raises offers.PlanClosed, LegacyPlanLeft.
     """
     if plan.key != subscription.plan:
         _require_open(subscription, plan)
@@ -232,7 +221,7 @@ def assign_plan(*, account: Account, plan_key: str, actor: str, now: datetime) -
         if subscription.plan == plan.key:
             return subscription
         if subscription.paid or (plan.paid and not plan.legacy):
-            raise PlanClosed
+            raise offers.PlanClosed
         if plan.legacy and has_left_plan(account.pk, plan.key):
             raise LegacyPlanLeft
         _change_plan(subscription, plan, now, "placed by staff", actor, None)
@@ -254,7 +243,7 @@ def _require_open(subscription: Subscription, plan: Plan) -> None:
     if plan.legacy and has_left_plan(subscription.account_id, plan.key):
         raise LegacyPlanLeft
     if not plan.open_to_new_members:
-        raise PlanClosed
+        raise offers.PlanClosed
 
 
 def _anchor(subscription: Subscription, plan: Plan, paid: PaidPeriod | None, now: datetime) -> datetime:

@@ -151,7 +151,7 @@ def _kind(subscription: Subscription, plan: Plan, interval: str) -> str:
             return "keep"
         raise _already_on_plan()
     if not plan.open_to_new_members:
-        raise lifecycle.PlanClosed
+        raise offers.PlanClosed
     if subscription.state == Subscription.State.PAST_DUE:
         raise ChangeRefused("past_due", _("A payment is overdue. Pay it before you change the plan."))
     return _kind_between_paid(subscription, plan, interval)
@@ -164,7 +164,7 @@ def _kind_without_payment(subscription: Subscription, plan: Plan) -> str:
         return "subscribe"
     if plan.free:
         return "leave"
-    raise lifecycle.PlanClosed
+    raise offers.PlanClosed
 
 
 def _kind_between_paid(subscription: Subscription, plan: Plan, interval: str) -> str:

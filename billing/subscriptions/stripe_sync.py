@@ -83,7 +83,7 @@ def local_version(subscription_id: str | None) -> int | None:
 def synchronize(subscription_id: str, now: datetime) -> None:
     """Retrieve a subscription and apply it, at most three times while ours changes meanwhile.
 
-    Raises stripe_gateway's errors, UnmatchedObject, StaleSnapshot, lifecycle.PlanClosed.
+    Raises stripe_gateway's errors, UnmatchedObject, StaleSnapshot, offers.PlanClosed.
     """
     for last_attempt in (False, False, True):
         snapshot = fetch_snapshot(subscription_id)
@@ -98,7 +98,7 @@ def apply_snapshot(payload: StripeObject, now: datetime, *, version: int | None 
     """Apply a retrieved Stripe subscription to ours. Idempotent and safe to run concurrently.
 
     Raises StaleSnapshot when ours no longer has the version that it had before the request
-    (`fetch_snapshot`), UnmatchedObject, lifecycle.PlanClosed.
+    (`fetch_snapshot`), UnmatchedObject, offers.PlanClosed.
     """
     remote = _parse_subscription(payload)
     with transaction.atomic():

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F, Q
 
-from billing import stripe_gateway
+from billing import offers, stripe_gateway
 from billing.models import StripeEvent
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import lifecycle, stripe_sync
+from billing.subscriptions import stripe_sync
 from billing.webhooks import handlers, payloads
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ _QUARANTINING = (
     payloads.EventNotUnderstood,
     stripe_gateway.ResourceMissing,
     stripe_sync.UnmatchedObject,
-    lifecycle.PlanClosed,
+    offers.PlanClosed,
 )
 _TRANSIENT = (stripe_gateway.StripeUnavailable, OperationalError, InterfaceError)  # retried without an alert
 

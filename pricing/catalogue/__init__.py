@@ -1,1 +1,1 @@
-"""Catalogue files: format, validation, loading, and the cache that every process reads."""
+"""Catalogue files, rate cards and the cache that every process reads."""

@@ -13,12 +13,11 @@ from typing import Any
 from django.db import models, transaction
 
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue import schema
+from pricing.catalogue import rate_cards, schema
 from pricing.catalogue.file import CatalogueFile, read
+from pricing.catalogue.rate_cards import Row
 from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
-from pricing.rates import rate_cards
 from pricing.rates.rate import Band, Option, RateLine, lines_as_json, options_as_json
-from pricing.rates.rate_cards import Row
 
 
 @dataclass(slots=True)

@@ -1,1 +1,1 @@
-"""Rate cards and the pricing of a use. Quotes and validation are pure functions."""
+"""Rates and the price of a use: pure functions on plain values, without the database."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pricing import lookup
 from pricing.catalogue import loading
-from pricing.rates import lookup
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from pricing.catalogue import rate_cards
 from pricing.models import Rate, RateCard, Sale, Service
-from pricing.rates import rate_cards
 
 MODELS = ["catalogue", "service", "ratecard", "rate", "plan", "pack", "sale"]
 

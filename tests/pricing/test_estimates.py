@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from pricing import estimates
+from pricing import estimates, lookup
+from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from pricing.rates import lookup, rate_cards
 from pricing.rates.validation import UsageInvalid
 from tests.pricing.conftest import NOW, cost
 

@@ -7,10 +7,9 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 
-from pricing import selectors
+from pricing import lookup, selectors
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack
-from pricing.rates import lookup
 from pricing.rates.validation import UsageInvalid
 from tests.pricing.conftest import NOW, cost
 

@@ -4,10 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from pricing import selectors
+from pricing import lookup, selectors
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
-from pricing.rates import lookup
 from tests.pricing.conftest import NOW, cost
 
 TEXT = {

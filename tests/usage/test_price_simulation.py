@@ -9,8 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing import ledger
+from pricing import lookup
+from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from pricing.rates import lookup, rate_cards
 from tests.usage.spending import give
 from usage import charging, price_simulation
 

@@ -19,8 +19,8 @@ from accounts import api_keys, registration
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge
+from pricing import lookup
 from pricing.catalogue import cache as catalogue_cache
-from pricing.rates import lookup
 from pricing.rates.validation import UsageInvalid
 from usage import charging
 from usage.demo import trace_replay

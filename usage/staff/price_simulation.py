@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
 from pricing.admin import RateCardAdmin
+from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from pricing.rates import rate_cards
 from usage import price_simulation
 
 

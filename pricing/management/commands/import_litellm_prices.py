@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from pricing.rates import litellm_import
+from pricing.catalogue import litellm_import
 
 SHOWN = 40
 

@@ -9,12 +9,11 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from pricing import selectors
+from pricing import lookup, selectors
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import file as catalogue_file
-from pricing.catalogue import loading
+from pricing.catalogue import loading, rate_cards
 from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
-from pricing.rates import lookup, rate_cards
 from tests.pricing.conftest import NOW, cost
 
 SHIPPED = sorted(path.stem for path in catalogue_file.DIRECTORY.glob("*.toml"))

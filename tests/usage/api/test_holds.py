@@ -102,8 +102,8 @@ def test_an_amount_of_credits_can_be_held_and_captured(api: Any) -> None:
 @pytest.mark.requirement("CORE-06")
 def test_a_capture_is_priced_at_the_rate_of_the_hold(api: Any, clock: Any) -> None:
     from pricing.catalogue import cache as catalogue_cache
+    from pricing.catalogue import rate_cards
     from pricing.models import RateCard
-    from pricing.rates import rate_cards
 
     hold = api.post("holds", use(5000, expires_in=3600), key="h1").json()
     now = catalogue_cache.datetime.now(catalogue_cache.models.Catalogue.objects.get().loaded_at.tzinfo)

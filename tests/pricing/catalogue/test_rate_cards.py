@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, transaction
 
+from pricing import lookup
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import rate_cards, rate_history
 from pricing.models import Rate, RateCard
-from pricing.rates import history, lookup, rate_cards
 from tests.pricing.conftest import NOW, cost
 
 TOMORROW = NOW + timedelta(days=1)
@@ -151,13 +152,13 @@ def test_versions_are_named_by_their_date():
 
 def test_a_service_shows_its_past_and_future_prices():
     publish(draft(multiplier=2))
-    periods = history.price_periods("echo", NOW)
+    periods = rate_history.price_periods("echo", NOW)
     assert [(period.version, period.future, period.in_force) for period in periods] == [
         ("2026-11-21", True, False),
         ("2026-01-01", False, True),
     ]
     publish(rate_cards.copy_in_force(effective_at=TOMORROW + timedelta(days=1), source="staff", now=TOMORROW))
-    assert len(history.price_periods("echo", NOW)) == 2
+    assert len(rate_history.price_periods("echo", NOW)) == 2
 
 
 def test_pricing_causes_no_query_when_the_catalogue_is_cached(django_assert_num_queries):

@@ -13,9 +13,9 @@ from typing import Any
 from django.db import transaction
 
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import litellm_prices, rate_cards
+from pricing.catalogue.litellm_prices import Mapped
 from pricing.models import Rate, RateCard, Service
-from pricing.rates import litellm_prices, rate_cards
-from pricing.rates.litellm_prices import Mapped
 from pricing.rates.rate import lines_as_json
 
 

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from pricing import selectors
+from pricing.catalogue import litellm_prices, rate_cards
 from pricing.models import RateCard, Service
-from pricing.rates import litellm_prices, rate_cards
 from tests.pricing.conftest import NOW, cost
 
 MAP = {
