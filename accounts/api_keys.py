@@ -180,4 +180,4 @@ def _note_use(secret_hash: bytes, principal: Principal, now: datetime) -> None:
     """Store the time of the last use, at most once a minute over all processes (the row decides)."""
     due = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_NOTED_EVERY)
     ApiKey.objects.filter(due, pk=principal.id).update(last_used_at=now)
-    _leases.replace(secret_hash, replace(principal, last_used_at=now))
+    _leases.update(secret_hash, lambda newest: replace(newest, last_used_at=now))

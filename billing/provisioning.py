@@ -18,9 +18,7 @@ from billing.subscriptions import lifecycle
 from pricing.catalogue import cache as catalogue_cache
 
 
-def open_account(
-    *, account: Account, now: datetime, user: User | None = None, verified_email: str | None = None
-) -> None:
+def open_account(*, account: Account, now: datetime, user: User | None = None) -> None:
     """Create the wallet, start the catalogue's free plan and grant its credits (REFLY-18: at once)."""
     with transaction.atomic():
         ledger.open_wallet(account.pk, now)
@@ -29,8 +27,6 @@ def open_account(
         unclaimed = catalogue_cache.current().policies.free_plan_once_per_address and user is not None
         lifecycle.create_subscription(account=account, plan=plan, now=now, once=not unclaimed)
         low_credit_alerts.create_settings(account_id=account.pk, now=now)
-    if verified_email:
-        _grant_one_time_allowance(account, verified_email, now)
 
 
 def address_verified(*, user: User, email: str, now: datetime) -> None:

@@ -272,11 +272,6 @@ def update_subscription(*, key: str, subscription_id: str, params: StripeObject)
     return _call(lambda v1: v1.subscriptions.update(subscription_id, details, {"idempotency_key": key}))
 
 
-def cancel_subscription(*, key: str, subscription_id: str) -> StripeObject:
-    """Cancel a subscription immediately, without a refund."""
-    return _call(lambda v1: v1.subscriptions.cancel(subscription_id, {}, {"idempotency_key": key}))
-
-
 def create_invoice_preview(
     *, customer: str, subscription_id: str, item: str, price: str, at: int
 ) -> StripeObject:

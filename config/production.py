@@ -1,6 +1,6 @@
 """Checks of the settings at start.
 
-Invariants: the environment is a known one; in production no setting has a development deerror. All invalid
+Invariants: the environment is a known one; in production no setting has a development default. All invalid
 settings are named in one error, so that a deployment can be corrected in one step.
 """
 
@@ -82,7 +82,7 @@ def _secret_errors(facts: Facts) -> list[str]:
         errors.append("SECRET_KEY is missing: set it to 50 or more random characters")
     elif facts.secret_key == DEVELOPMENT_SECRET_KEY or len(facts.secret_key) < SHORTEST_SECRET:
         errors.append(
-            f"SECRET_KEY is the deerror or shorter than {SHORTEST_SECRET} characters: generate a new one"
+            f"SECRET_KEY is the default or shorter than {SHORTEST_SECRET} characters: generate a new one"
         )
     if not facts.stripe_secret_key:
         errors.append("STRIPE_SECRET_KEY is missing: take it from the Stripe dashboard, Developers, API keys")

@@ -49,12 +49,12 @@ class TimedCache(Generic[K, V]):
                 self._entries[key] = _Entry(value, read_at)
         return value
 
-    def replace(self, key: K, value: V) -> None:
-        """Change the value of a cached entry without extending its lifetime."""
+    def update(self, key: K, change: Callable[[V], V]) -> None:
+        """Apply `change` to the cached value, if there is one, without extending its lifetime."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
-                self._entries[key] = _Entry(value, entry.read_at)
+                self._entries[key] = _Entry(change(entry.value), entry.read_at)
 
     def forget(self, key: K) -> None:
         """Drop one entry."""

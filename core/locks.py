@@ -14,9 +14,19 @@ from django.db import connection
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Wait for the lock on `name` and hold it for the block."""
+    """Wait for the lock on `name` and hold it for the block.
+
+    The wait ignores lock_timeout and statement_timeout of the session, which are shorter than a call to Stripe
+    with its retries; the timeouts of the holder limit it.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_lock(%s)", [_number(name)])
+        cursor.execute("set lock_timeout = 0")
+        cursor.execute("set statement_timeout = 0")
+        try:
+            cursor.execute("select pg_advisory_lock(%s)", [_number(name)])
+        finally:
+            cursor.execute("reset lock_timeout")
+            cursor.execute("reset statement_timeout")
     try:
         yield
     finally:

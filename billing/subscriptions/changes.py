@@ -7,7 +7,6 @@ request to Stripe, so that the resulting event finds it.
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -68,17 +67,6 @@ def resume(account: Account, now: datetime) -> Subscription:
     _withdraw_change(subscription, now)
     subscription.refresh_from_db()
     return subscription
-
-
-def cancel_immediately(account_id: UUID, now: datetime) -> None:
-    """Cancel a paid plan now, without a refund, because its account is erased. Idempotent."""
-    subscription = Subscription.objects.filter(account_id=account_id).first()
-    if subscription is not None and subscription.stripe_subscription_id:
-        payload = stripe_gateway.cancel_subscription(
-            key=f"end:{subscription.stripe_subscription_id}",
-            subscription_id=subscription.stripe_subscription_id,
-        )
-        stripe_sync.apply_snapshot(payload, now)
 
 
 def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime) -> None:

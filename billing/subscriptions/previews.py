@@ -63,7 +63,7 @@ class NewGrant:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The effect of a change. `due_now`: the amount charged at once, in minor units.""" ""
+    """The effect of a change. `due_now`: the amount charged at once, in minor units."""
 
     kind: str  # subscribe, upgrade, downgrade, cancel, leave (an unpaid plan), keep (withdraw a change)
     plan: Plan

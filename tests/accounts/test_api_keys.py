@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.db import connection
@@ -224,3 +225,22 @@ def test_concurrent_verifications_do_not_keep_a_revoked_key_cached(alice, key_of
     for thread in threads:
         thread.join(timeout=60)
     assert accepted_after == []
+
+
+def test_storing_the_last_use_of_a_key_keeps_the_newest_scopes(alice, account_of):
+    account, now = account_of(alice), timezone.now()
+    issued = api_keys.issue(
+        kind="account", name="k", scopes=["read", "manage"], now=now, account=account, created_by=alice
+    )
+    store_use = api_keys._note_use
+
+    def demote_meanwhile(secret_hash, principal, at):
+        Membership.objects.filter(account=account, user=alice).update(role="member")
+        api_keys._leases.clear()
+        with mock.patch.object(api_keys, "_note_use"):
+            assert not api_keys.verify(issued.secret, at).may("manage")
+        store_use(secret_hash, principal, at)
+
+    with mock.patch.object(api_keys, "_note_use", demote_meanwhile):
+        api_keys.verify(issued.secret, now)
+    assert not api_keys.verify(issued.secret, now).may("manage")

@@ -75,10 +75,10 @@ def test_a_read_that_began_before_the_entry_was_dropped_is_not_stored(
 def test_replacing_a_value_does_not_extend_its_lifetime(cache: TimedCache[str, int], clock: Clock) -> None:
     cache.get_or_load("a", lambda _key: 1)
     clock.seconds += 0.9
-    cache.replace("a", 5)
+    cache.update("a", lambda value: 5)
     assert cache.get_or_load("a", fail) == 5
     clock.seconds += 0.1
-    cache.replace("a", 6)
+    cache.update("a", lambda value: 6)
     assert cache.get_or_load("a", lambda _key: 2) == 2
 
 

@@ -80,7 +80,8 @@ begin
   end if;
   done := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
   -- a capture of exactly what was held leaves the limits as they are, unless they no longer count the hold
-  if w.limited and (h.moved or p_credits <> h.credits or short_ > 0 or p_quota_count <> h.quota_count) then
+  if w.limited and (h.moved or p_credits <> h.credits or short_ > 0
+     or coalesce(p_quota_count, h.quota_count, 0) <> coalesce(h.quota_count, 0)) then
     if h.moved then perform ledger_roll_limits(p_account, p_now); end if;
     counted := ledger_count(u, p_credits - short_, coalesce(p_quota_count, h.quota_count),
       h.credits, h.quota_count, h.created_at);

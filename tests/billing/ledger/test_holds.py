@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from billing import ledger
-from billing.ledger.models import Charge, Entry, Hold
+from billing.ledger.models import Charge, Entry, Hold, Limit
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +122,24 @@ def test_a_capture_whose_key_has_charged_returns_that_charge_and_leaves_the_hold
     assert (again.replayed, again.charge_id) == (True, first.charge_id)
     assert ledger.balance(account, NOON).held == D("3")
     assert kinds() == ["grant", "charge", "hold"]
+
+
+@pytest.mark.parametrize("used", ["4", "5"])
+def test_a_capture_counts_the_quota_that_its_hold_did_not_name(account, used):
+    give(account, "10")
+    ledger.set_limit(
+        account_id=account, kind="quota", subject="files", period="ever", maximum=D("9"), now=NOON
+    )
+    held = ledger.hold(
+        charge_request(account, "5", "hold"), expires_at=NOON + dt.timedelta(hours=1), now=NOON
+    )
+    ledger.capture(
+        account_id=account,
+        hold_id=held.hold_id,
+        credits=D(used),
+        key="capture",
+        detail={},
+        now=NOON,
+        quota=("files", 2),
+    )
+    assert Limit.objects.get().used == 2
