@@ -16,8 +16,8 @@ from django.db import connection
 def lock(name: str) -> Iterator[None]:
     """Wait for the lock on `name` and hold it for the block.
 
-    The wait ignores lock_timeout and statement_timeout of the session, which are shorter than a call to Stripe
-    with its retries; the timeouts of the holder limit it.
+    The wait ignores lock_timeout and statement_timeout of the session, which are shorter than a call to
+    Stripe with its retries; the timeouts of the holder limit it.
     """
     with connection.cursor() as cursor:
         cursor.execute("set lock_timeout = 0")
