@@ -17,7 +17,7 @@ PREFIX = "/api/v1/"
 
 
 class ApiFastPath:
-    """Middleware: stands after SecurityMiddleware and before every middleware that uses sessions."""
+    """Middleware: placed after SecurityMiddleware and before every middleware that uses sessions."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

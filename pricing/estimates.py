@@ -58,7 +58,7 @@ def estimate(
 ) -> Estimate:
     """Estimate a use for the account named by `subject` (any stable text).
 
-    Give `usage`, or `text` (with or without some meters). Raises what prices.price_use raises.
+    Give `usage`, or `text` (with or without some meters). Raises the errors of lookup.price_use.
     """
     quoted = priced(service=service, now=now, usage=usage, text=text, action=action, options=options)
     minutes = catalogue_cache.current().policies.estimate_minutes
@@ -96,7 +96,7 @@ def priced(
     action: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> Quote:
-    """The quote of an estimate, without a token. Raises what prices.price_use raises."""
+    """The quote of an estimate, without a token. Raises the errors of lookup.price_use."""
     if text is None:
         return lookup.price_use(service=service, usage=usage or {}, now=now, action=action, options=options)
     rate = _counting_rate(service, action, now)

@@ -307,7 +307,7 @@ def anonymous_api() -> Api:
 
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
-    """Set the clock to noon of 20 November 2026, UTC; it stands still until `clock.shift(86_400)`."""
+    """Set the clock to noon of 20 November 2026, UTC; it does not advance until `clock.shift(86_400)`."""
     with time_machine.travel(datetime(2026, 11, 20, 12, tzinfo=UTC), tick=False) as traveller:
         yield traveller
 

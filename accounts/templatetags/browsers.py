@@ -1,11 +1,11 @@
-"""What a browser is called by people: `{{ session.user_agent|browser }}` says "Firefox on Windows"."""
+"""A readable browser name: `{{ session.user_agent|browser }}` gives "Firefox on Windows"."""
 
 from django import template
 from django.utils.translation import gettext as _
 
 register = template.Library()
 
-# The first that fits: Edge and Opera also say Chrome, and Chrome also says Safari.
+# The first match counts: Edge and Opera also contain Chrome, and Chrome also contains Safari.
 _PROGRAMS = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -29,7 +29,7 @@ _SYSTEMS = (
 
 @register.filter
 def browser(user_agent: str) -> str:
-    """Program and system; the start of the text itself where it names none that we know."""
+    """Browser and operating system; for an unrecognised user agent, its first 40 characters."""
     program = next((name for sign, name in _PROGRAMS if sign in user_agent), "")
     system = next((name for sign, name in _SYSTEMS if sign in user_agent), "")
     if program and system:

@@ -1,7 +1,7 @@
 """The account's Stripe customer, saved card and invoice details.
 
 Invariant: no card numbers are stored; only brand, last digits and expiry for display, and the fingerprint,
-which tells automatic top-up whether the card has changed.
+by which automatic top-up detects a changed card.
 """
 
 from django.db import models

@@ -160,7 +160,7 @@ def _is_reversed(purchase: Purchase) -> bool:
 def _grant_reward(
     referral: Referral, account_id: UUID, credits: Decimal, label: str, policy: Policy, now: datetime
 ) -> None:
-    """Grant one side's reward; the referral stands in for a purchase, so that it can be taken back."""
+    """Grant one side's reward; the referral's id is used as the purchase id, so that it can be taken back."""
     ledger.grant(
         account_id=account_id,
         credits=credits,

@@ -236,7 +236,7 @@ def _find(facts: StripeObject) -> Refund | None:
     """The refund with Stripe's id, else the one named in the metadata of our call.
 
     A refund that was marked as failed without Stripe's id is not found by its name: if its money has left
-    after all, the credits that were restored have to be taken back anew.
+    after all, the credits that were restored have to be taken back again.
     """
     found = Refund.objects.filter(stripe_refund_id=facts["id"]).first()
     if found is not None:

@@ -47,7 +47,7 @@ def _unchanged(stripe_object: StripeObject) -> StripeObject:
 
 
 def _fetch_checkout(session: StripeObject) -> tuple[StripeObject, StripeObject | stripe_sync.Snapshot | None]:
-    """The session with its saved card or subscription; fetched anew if its purchase is missing."""
+    """The session with its saved card or subscription; fetched again if its purchase is missing."""
     if session.get("mode") == "setup":
         return session, cards.fetch_saved_card(session)
     if session.get("mode") == "subscription" and session.get("subscription"):

@@ -88,19 +88,19 @@ def _process_missed_events(since: datetime, now: datetime) -> int:
 
 def _apply_missed_payments(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Apply succeeded payments and paid Checkout sessions whose purchase is not paid; their number."""
-    mended = 0
+    changed = 0
     for session in stripe_gateway.list_checkout_sessions(since):
         paid = session.get("payment_status") == "paid" and session.get("mode") == "payment"
         if paid and _unpaid(session):
             apply = partial(_apply_as_event, "checkout.session.completed", session, now)
-            mended += bool(_try(report, session["id"], apply))
+            changed += bool(_try(report, session["id"], apply))
     for intent in stripe_gateway.list_payment_intents(since):
         if intent.get("status") == "succeeded" and (intent.get("metadata") or {}).get("purchase"):
             before = _status_of_purchase(intent)
             _try(report, intent["id"], partial(_apply_as_event, "payment_intent.succeeded", intent, now))
             after = _status_of_purchase(intent)
-            mended += before != Purchase.Status.PAID and after == Purchase.Status.PAID
-    return mended
+            changed += before != Purchase.Status.PAID and after == Purchase.Status.PAID
+    return changed
 
 
 def _unpaid(session: StripeObject) -> bool:
@@ -138,14 +138,14 @@ def _try(report: Reconciliation, name: str, apply: Callable[[], Any]) -> Any:
 
 def _apply_missed_refunds_and_disputes(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Apply Stripe's refunds and disputes; the number of refunds whose status changed."""
-    mended = 0
+    changed = 0
     for facts in requests.failed_first(stripe_gateway.list_refunds(since)):
         before = Refund.objects.filter(stripe_refund_id=facts["id"]).values_list("status", flat=True).first()
         refund = _try(report, facts["id"], partial(requests.apply_stripe_refund, facts, now))
-        mended += refund is not None and refund.status != before
+        changed += refund is not None and refund.status != before
     for facts in stripe_gateway.list_disputes(since):
         _try(report, facts["id"], partial(disputes.apply_stripe_dispute, facts, now))
-    return mended
+    return changed
 
 
 def _close_open_purchases(now: datetime, report: Reconciliation) -> int:
@@ -155,15 +155,15 @@ def _close_open_purchases(now: datetime, report: Reconciliation) -> int:
         stripe_session_id__isnull=False,
         created_at__lt=now - OPEN_PURCHASE_AGE,
     )
-    mended = 0
+    changed = 0
     for purchase in open_purchases.order_by("created_at")[:200]:
         before = purchase.status
         after = _try(report, purchase.public_id, partial(checkout.refresh_from_stripe, purchase, now))
-        mended += after is not None and after.status != before
+        changed += after is not None and after.status != before
     without_session = Purchase.objects.filter(status=Purchase.Status.CREATED, stripe_session_id=None)
     for purchase in without_session.filter(created_at__lt=now - NO_SESSION_AGE)[:200]:
         _try(report, purchase.public_id, partial(checkout.cancel, purchase, now))
-    return mended
+    return changed
 
 
 def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
@@ -171,13 +171,13 @@ def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
     due = Subscription.objects.exclude(stripe_subscription_id=None).filter(
         Q(period_end__lte=now) | Q(paid_until__lt=F("period_end"))
     )
-    mended = 0
+    changed = 0
     for subscription in due[:500]:
         version, stripe_id = subscription.version, str(subscription.stripe_subscription_id)
         _try(report, stripe_id, partial(stripe_sync.synchronize, stripe_id, now))
         subscription.refresh_from_db()
-        mended += subscription.version != version
-    return mended
+        changed += subscription.version != version
+    return changed
 
 
 def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]]:

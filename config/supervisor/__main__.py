@@ -72,7 +72,7 @@ def _run(children: list[processes.Child]) -> None:
         embedded_postgres.ensure(POSTGRES)
     done = subprocess.run([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR, check=False)
     if done.returncode:
-        raise Stop("Preparing failed; the reason stands above.")
+        raise Stop("Preparing failed; see the error above.")
     os.chdir(BASE_DIR)
     children += processes.from_procfile(BASE_DIR / "Procfile", logs=VAR_DIR / "log", var=VAR_DIR)
     for child in children:

@@ -1,6 +1,7 @@
 """Credits for people: digits grouped, no trailing zeros, never a float.
 
 `credits` is exact; `credits_brief` truncates to two decimals: it never shows more than the balance.
+`plural_number` is the count by which a translation selects "credit" or "credits".
 """
 
 from decimal import ROUND_DOWN, Decimal
@@ -33,6 +34,13 @@ def credits(value: Decimal | int | str | None) -> str:
         return ""
     amount = Decimal(value)
     return f"{_MINUS}{_grouped(amount)}" if amount < 0 else _grouped(amount)
+
+
+@register.filter
+def plural_number(value: Decimal | int) -> int:
+    """A whole number with the plural form of the amount: a fraction such as 1.5 takes that of 2."""
+    amount = Decimal(value)
+    return int(amount) if amount == int(amount) else 2
 
 
 @register.filter

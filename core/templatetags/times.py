@@ -31,8 +31,9 @@ def span(length: timedelta) -> str:
         return ngettext("%(n)d day", "%(n)d days", days) % {"n": days}
     if days or hours:
         hours += 24 * days
-        text = _("%(n)d h") % {"n": hours}
-        return f"{text} {_('%(n)d min') % {'n': minutes}}" if minutes and hours < 24 else text
+        if minutes and hours < 24:
+            return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
+        return _("%(n)d h") % {"n": hours}
     return _("%(n)d min") % {"n": minutes} if minutes else _("%(n)d s") % {"n": seconds}
 
 

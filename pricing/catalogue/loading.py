@@ -42,10 +42,10 @@ def load(name_or_path: str, *, now: datetime) -> Loaded:
 
 def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Loaded:
     catalogue = file.catalogue
-    known = present.rates if present is not None and present.key == catalogue.key else None
-    _write_services(catalogue.services, now, product_changed=known is None)
+    last_rates = present.rates if present is not None and present.key == catalogue.key else None
+    _write_services(catalogue.services, now, product_changed=last_rates is None)
     rows = {service.key: _rate_row(catalogue, service, now) for service in catalogue.services}
-    published = _write_cards(catalogue, rows, known, now)
+    published = _write_cards(catalogue, rows, last_rates, now)
     _write_offers(catalogue, now)
     Catalogue.objects.update_or_create(
         id=Catalogue.THE_ONE,
@@ -78,21 +78,21 @@ def _write_services(services: list[schema.Service], now: datetime, *, product_ch
 
 
 def _write_cards(
-    catalogue: schema.Catalogue, rows: dict[str, Row], known: dict[str, str] | None, now: datetime
+    catalogue: schema.Catalogue, rows: dict[str, Row], last_rates: dict[str, str] | None, now: datetime
 ) -> list[str]:
     """Publish a card for each date of the file whose rates differ from those of the last load.
 
-    `rows` are the current rates of the file; `known` the fingerprints of the last load, None if that was of
-    another product or did not exist. Only the first load may publish cards in the past.
+    `rows` are the current rates of the file; `last_rates` the fingerprints of the last load, None
+    if that was of another product or did not exist. Only the first load may publish cards in the past.
     """
     source = f"catalogue:{catalogue.key}"
     changes = {change.effective_at for service in catalogue.services for change in service.changes}
     dates = sorted({catalogue.effective_at, *changes})
     first = not RateCard.objects.filter(state=RateCard.State.PUBLISHED).exists()
     past = [date for date in dates if date <= now]
-    rate_cards.withdraw_coming(source="catalogue:", keep=() if known is None else dates, now=now)
-    before = {} if known is None else rate_cards.newest_by_declared_date(source=source)
-    present = {} if known is None else _merged(rows, known, rate_cards.rows_in_force(now))
+    rate_cards.withdraw_coming(source="catalogue:", keep=() if last_rates is None else dates, now=now)
+    before = {} if last_rates is None else rate_cards.newest_by_declared_date(source=source)
+    present = {} if last_rates is None else _merged(rows, last_rates, rate_cards.rows_in_force(now))
     published = []
     for declared_at in dates if first else [*past[-1:], *dates[len(past) :]]:
         own = {service.key: _rate_row(catalogue, service, declared_at) for service in catalogue.services}
@@ -109,9 +109,9 @@ def _write_cards(
     return published
 
 
-def _merged(rows: dict[str, Row], known: dict[str, str], in_force: dict[str, Row]) -> dict[str, Row]:
+def _merged(rows: dict[str, Row], last_rates: dict[str, str], in_force: dict[str, Row]) -> dict[str, Row]:
     """The current rates: those of the file where it changed them, else those in force; and imported ones."""
-    changed = {key for key, row in rows.items() if known.get(key) != rate_cards.fingerprint([row])}
+    changed = {key for key, row in rows.items() if last_rates.get(key) != rate_cards.fingerprint([row])}
     imported = set(Service.objects.filter(origin=Service.Origin.IMPORT).values_list("key", flat=True))
     stay = {
         key: row for key, row in in_force.items() if key in imported or (key in rows and key not in changed)

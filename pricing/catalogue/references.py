@@ -42,7 +42,7 @@ def _doubles(catalogue: schema.Catalogue) -> Iterator[Finding]:
     codes = [promotion.code for promotion in catalogue.policies.promotions]
     for number, code in enumerate(codes):
         if code in codes[:number]:
-            yield Finding(("policies", "promotions", number, "code"), code, "a code that stands once")
+            yield Finding(("policies", "promotions", number, "code"), code, "a code that is used once")
 
 
 def _services(catalogue: schema.Catalogue) -> Iterator[Finding]:

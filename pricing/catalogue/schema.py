@@ -245,4 +245,4 @@ def refuse_doubles(keys: Iterable[str], what: str) -> None:
     """Raise ValueError for a duplicate key."""
     for key, count in Counter(keys).items():
         if count > 1:
-            raise ValueError(f"the {what} key {key!r} stands {count} times; each may stand once")
+            raise ValueError(f"the {what} key {key!r} is used {count} times; each may be used once")

@@ -1,4 +1,4 @@
-"""Published rate cards and their rates cannot be changed or deleted, whoever tries: the database refuses it."""
+"""Published rate cards and their rates cannot be changed or deleted by any database user."""
 
 from django.db import migrations
 

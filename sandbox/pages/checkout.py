@@ -93,12 +93,5 @@ def _page(request: HttpRequest, session: Body, form: PaymentForm, *, status: int
         "lines": session["_line_items"],
         "form": form,
         "test_cards": stripe_test_cards.CARDS,
-        "button": _button(session),
     }
     return render(request, "sandbox/checkout.html", context, status=status)
-
-
-def _button(session: Body) -> str:
-    if session["mode"] == "setup":
-        return _("Save card")
-    return _("Subscribe") if session["mode"] == "subscription" else _("Pay")

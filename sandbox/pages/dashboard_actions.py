@@ -1,4 +1,4 @@
-"""The actions on an object's page, which stand for the bank, the Stripe dashboard or the passing of time.
+"""The actions on an object's page, which simulate the bank, the Stripe dashboard or the passing of time.
 
 Invariant: only an action offered for the object's kind and state is performed.
 """

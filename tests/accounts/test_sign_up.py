@@ -118,12 +118,12 @@ def test_a_short_password_is_refused_with_a_message(visitor):
 
 @pytest.mark.fault("W5")
 def test_signing_up_with_a_known_address_looks_the_same(alice):
-    known, unknown = Client(), Client()
-    responses = [sign_up(known, alice.email), sign_up(unknown, "dora@example.org")]
+    registered, unregistered = Client(), Client()
+    responses = [sign_up(registered, alice.email), sign_up(unregistered, "dora@example.org")]
     assert {(response.status_code, response.url) for response in responses} == {(302, CONFIRM)}
     pages = [
         browser.get(CONFIRM).content.decode().replace(address, "ADDRESS")
-        for browser, address in ((known, alice.email), (unknown, "dora@example.org"))
+        for browser, address in ((registered, alice.email), (unregistered, "dora@example.org"))
     ]
     assert without_tokens(pages[0]) == without_tokens(pages[1])
 

@@ -1,4 +1,4 @@
-"""Every time zone that can be selected is known to Python and to PostgreSQL."""
+"""Every time zone that can be selected is supported by Python and PostgreSQL."""
 
 from zoneinfo import ZoneInfo
 

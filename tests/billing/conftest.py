@@ -51,7 +51,9 @@ def balance(account: Account) -> Callable[[], Decimal]:
 def new_purchase(stripe_api: Any, account: Account, alice: User) -> Callable[..., Purchase]:
     """A purchase of a pack with its payment page: `new_purchase("small")`."""
 
-    def make(pack: str | None = None, *, key: str = "order-1", quantity: int = 1, code: str = "") -> Purchase:
+    def make(
+        pack: str | None = None, *, key: str = "purchase-1", quantity: int = 1, code: str = ""
+    ) -> Purchase:
         purchase = create.pack_purchase(
             account=account,
             buyer=alice,

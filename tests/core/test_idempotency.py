@@ -95,7 +95,7 @@ def test_a_key_of_a_request_in_progress_is_refused_with_409() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_crash_before_the_commit_leaves_no_effect_response_or_lock() -> None:
     class Killed(BaseException):
-        """Stands for a killed process: no code of the product handles it."""
+        """Simulates a killed process: the product does not catch it."""
 
     def crash() -> tuple[int, dict[str, Any]]:
         KeptAnswer.objects.create(

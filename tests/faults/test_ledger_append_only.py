@@ -1,4 +1,4 @@
-"""Entries are append-only: the database refuses every other change, by any user and statement."""
+"""Entries are append-only: the database refuses every other change, from any user and by any statement."""
 
 import pytest
 from django.db import InternalError, connection, transaction
@@ -20,26 +20,26 @@ def account(db):
     return account
 
 
-def refused(account, attempt) -> None:
+def assert_refused(account, change) -> None:
     before = list(Entry.objects.order_by("id").values())
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-        attempt()
+        change()
     assert list(Entry.objects.order_by("id").values()) == before
     assert broken([account]) == []
 
 
-def first() -> Entry:
+def first_entry() -> Entry:
     return Entry.objects.order_by("seq")[0]
 
 
 BY_ORM = {
     "update": lambda: Entry.objects.filter(kind="charge").update(credits=-1),
-    "update of nothing but the reason": lambda: Entry.objects.update(reason="nicer"),
-    "save": lambda: Entry(**{**vars_of(first()), "credits": 99}).save(),
-    "delete of one": lambda: first().delete(),
+    "update of the reason only": lambda: Entry.objects.update(reason="changed"),
+    "save": lambda: Entry(**{**vars_of(first_entry()), "credits": 99}).save(),
+    "delete of one": lambda: first_entry().delete(),
     "delete of all": lambda: Entry.objects.all().delete(),
     "raw delete": lambda: Entry.objects.all()._raw_delete("default"),
-    "bulk update": lambda: Entry.objects.bulk_update([first()], ["credits"]),
+    "bulk update": lambda: Entry.objects.bulk_update([first_entry()], ["credits"]),
 }
 
 BY_SQL = {
@@ -57,32 +57,32 @@ def vars_of(entry: Entry) -> dict:
     return {field.attname: getattr(entry, field.attname) for field in Entry._meta.concrete_fields}
 
 
-@pytest.mark.parametrize("way", BY_ORM)
-def test_the_orm_cannot_change_or_remove_an_entry(account, way):
-    refused(account, BY_ORM[way])
+@pytest.mark.parametrize("statement", BY_ORM)
+def test_the_orm_cannot_change_or_remove_an_entry(account, statement):
+    assert_refused(account, BY_ORM[statement])
 
 
-@pytest.mark.parametrize("way", BY_SQL)
-def test_sql_cannot_change_or_remove_an_entry(account, way):
+@pytest.mark.parametrize("statement", BY_SQL)
+def test_sql_cannot_change_or_remove_an_entry(account, statement):
     with connection.cursor() as cursor:
-        refused(account, lambda: cursor.execute(BY_SQL[way]))
+        assert_refused(account, lambda: cursor.execute(BY_SQL[statement]))
 
 
-def test_the_admin_can_look_at_an_entry_and_nothing_else(account, staff, signed_in):
+def test_the_admin_can_only_view_an_entry(account, staff, signed_in):
     browser = signed_in(staff)
-    entry = first()
+    entry = first_entry()
     before = list(Entry.objects.order_by("id").values())
     change = reverse("admin:billing_entry_change", args=[entry.pk])
     delete = reverse("admin:billing_entry_delete", args=[entry.pk])
     assert browser.post(change, {"credits": "99"}).status_code == 403
     assert browser.post(delete, {"post": "yes"}).status_code == 403
     assert browser.post(reverse("admin:billing_entry_add"), {"credits": "99"}).status_code == 403
-    chosen = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
-    browser.post(reverse("admin:billing_entry_changelist"), chosen)
+    form = {"action": "delete_selected", "_selected_action": [entry.pk], "post": "yes"}
+    browser.post(reverse("admin:billing_entry_changelist"), form)
     assert list(Entry.objects.order_by("id").values()) == before
 
 
-def test_a_refusal_is_an_error_of_the_database_and_not_of_a_check_in_python(account):
-    with pytest.raises((InternalError, DatabaseError)) as refusal, transaction.atomic():
+def test_the_database_itself_refuses_a_change(account):
+    with pytest.raises((InternalError, DatabaseError)) as error, transaction.atomic():
         Entry.objects.all().delete()
-    assert refusal.value.__cause__.sqlstate == "23001", "restrict_violation"
+    assert error.value.__cause__.sqlstate == "23001", "restrict_violation"

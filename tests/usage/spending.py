@@ -32,7 +32,7 @@ def spend(account: Account, credits: str, now: datetime, **more: Any) -> ledger.
         "rate": {"version": "2026-11-01", "effective_at": "2026-11-01T00:00:00Z"},
     }
     use = {"service": "claude-sonnet-4", "detail": detail} | more
-    order = ledger.ChargeRequest(
+    request = ledger.ChargeRequest(
         account_id=account.pk, credits=Decimal(credits), key=f"charge-{next(_numbers)}", **use
     )
-    return ledger.charge(order, now)
+    return ledger.charge(request, now)

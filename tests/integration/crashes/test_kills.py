@@ -21,12 +21,12 @@ from tests.billing.ledger.state import broken
 from tests.integration.crashes.process import fork
 
 pytestmark = pytest.mark.usefixtures("committed")
-ENOUGH = 150  # acknowledged charges before the kill
-PATIENCE_SECONDS = 60
+MIN_ACKNOWLEDGED = 150  # acknowledged charges before the kill
+TIMEOUT_SECONDS = 60
 
 
 def load(accounts: list[Any], acknowledged: Path) -> None:
-    """Charge from eight threads without end, and record each key after its response."""
+    """Charge continuously from eight threads, and record each key after its response."""
     with acknowledged.open("ab", buffering=0) as file:
 
         def charge(thread: int) -> None:
@@ -46,30 +46,30 @@ def load(accounts: list[Any], acknowledged: Path) -> None:
             thread.join()
 
 
-def wait_for(acknowledged: Path, many: int) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not acknowledged.exists() or acknowledged.read_bytes().count(b"\n") < many:
-        assert time.monotonic() < end, "the load does not get going"
+def wait_for(acknowledged: Path, number: int) -> None:
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while not acknowledged.exists() or acknowledged.read_bytes().count(b"\n") < number:
+        assert time.monotonic() < end, "too few charges were acknowledged in time"
         time.sleep(0.01)
 
 
 def keys_in(acknowledged: Path) -> list[tuple[str, str]]:
-    whole = acknowledged.read_text().rpartition("\n")[0]
-    return [tuple(line.split(" ")) for line in whole.splitlines()]
+    complete = acknowledged.read_text().rpartition("\n")[0]
+    return [tuple(line.split(" ")) for line in complete.splitlines()]
 
 
 @pytest.mark.fault("L14", "L9")
-def test_the_web_process_killed_under_load_has_charged_all_that_it_acknowledged(tmp_path):
+def test_the_web_process_killed_under_load_has_committed_every_acknowledged_charge(tmp_path):
     accounts = [new_account() for _ in range(3)]
     for account in accounts:
         give(account, "100000")
     acknowledged = tmp_path / "acknowledged"
     child = fork(lambda: load(accounts, acknowledged))
-    wait_for(acknowledged, ENOUGH)
+    wait_for(acknowledged, MIN_ACKNOWLEDGED)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     kept = acknowledged_and_kept(connection, keys_in(acknowledged))
-    assert ENOUGH <= len(keys_in(acknowledged)) <= kept <= len(keys_in(acknowledged)) + 8
+    assert MIN_ACKNOWLEDGED <= len(keys_in(acknowledged)) <= kept <= len(keys_in(acknowledged)) + 8
     assert broken(accounts) == []
     for account, key in keys_in(acknowledged)[:20]:
         assert ledger.charge(charge_request(account, "1", key), NOON).replayed
@@ -81,7 +81,7 @@ def acknowledged_and_kept(database: Any, keys: list[tuple[str, str]]) -> int:
         cursor.execute("select account_id::text, idempotency_key from billing_charge")
         charges = cursor.fetchall()
     assert len(charges) == len(set(charges))
-    assert set(keys) <= set(charges), "acknowledged and lost"
+    assert set(keys) <= set(charges), "an acknowledged charge is missing"
     return len(charges)
 
 
@@ -91,12 +91,16 @@ def other_server() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="refill-kill-", ignore_cleanup_errors=True) as directory:
         data = Path(directory).resolve() / "postgres"
         server = embedded_postgres.ensure(data)
-        ours = connection.settings_dict
+        database = connection.settings_dict
         programs = embedded_postgres.binaries()
-        address = {"PGHOST": ours["HOST"], "PGUSER": ours["USER"], "PGPORT": str(ours["PORT"] or 5432)}
+        address = {
+            "PGHOST": database["HOST"],
+            "PGUSER": database["USER"],
+            "PGPORT": str(database["PORT"] or 5432),
+        }
         dump = subprocess.run(
-            [programs / "pg_dump", "--no-owner", "--schema=public", ours["NAME"]],
-            env=os.environ | address | {"PGPASSWORD": ours.get("PASSWORD") or ""},
+            [programs / "pg_dump", "--no-owner", "--schema=public", database["NAME"]],
+            env=os.environ | address | {"PGPASSWORD": database.get("PASSWORD") or ""},
             check=True,
             capture_output=True,
         )
@@ -107,17 +111,17 @@ def other_server() -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.fault("L14")
-def test_postgresql_killed_under_load_has_kept_all_that_was_acknowledged(other_server, tmp_path):
-    acknowledged, named = tmp_path / "acknowledged", tmp_path / "accounts"
+def test_postgresql_killed_under_load_has_kept_every_acknowledged_charge(other_server, tmp_path):
+    acknowledged, account_ids = tmp_path / "acknowledged", tmp_path / "accounts"
 
-    def elsewhere(act):
+    def on_other_server(call):
         """Run in a child that uses the other server."""
 
         def run():
             connection.settings_dict.update(
                 {name: other_server[name] for name in ("HOST", "USER", "NAME", "PORT")}
             )
-            act()
+            call()
 
         return fork(run)
 
@@ -125,25 +129,25 @@ def test_postgresql_killed_under_load_has_kept_all_that_was_acknowledged(other_s
         accounts = [new_account() for _ in range(3)]
         for account in accounts:
             give(account, "100000")
-        named.write_text("\n".join(map(str, accounts)))
+        account_ids.write_text("\n".join(map(str, accounts)))
 
     def check():
-        accounts = named.read_text().splitlines()
+        accounts = account_ids.read_text().splitlines()
         assert broken(accounts) == []
         for account, key in keys_in(acknowledged)[:20]:
             assert ledger.charge(charge_request(account, "1", key), NOON).replayed
         left = sum(ledger.balance(account, NOON).total for account in accounts)
         assert 300_000 - left == acknowledged_and_kept(connection, keys_in(acknowledged))
 
-    assert os.waitpid(elsewhere(prepare), 0)[1] == 0
-    child = elsewhere(lambda: load(named.read_text().splitlines(), acknowledged))
-    wait_for(acknowledged, ENOUGH)
+    assert os.waitpid(on_other_server(prepare), 0)[1] == 0
+    child = on_other_server(lambda: load(account_ids.read_text().splitlines(), acknowledged))
+    wait_for(acknowledged, MIN_ACKNOWLEDGED)
     postmaster = int((other_server["DATA"] / "postmaster.pid").read_text().split()[0])
     os.kill(postmaster, signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == 0, "without a database the load ends by itself"
     embedded_postgres.ensure(other_server["DATA"])
-    assert os.waitpid(elsewhere(check), 0)[1] == 0, "its words are above"
+    assert os.waitpid(on_other_server(check), 0)[1] == 0, "the check failed; see its output above"
     with psycopg.connect(host=other_server["HOST"], user="postgres", dbname=other_server["NAME"]) as server:
         kept = acknowledged_and_kept(server, keys_in(acknowledged))
-    assert ENOUGH <= len(keys_in(acknowledged)) <= kept <= len(keys_in(acknowledged)) + 8
+    assert MIN_ACKNOWLEDGED <= len(keys_in(acknowledged)) <= kept <= len(keys_in(acknowledged)) + 8
     assert D(str(kept)) > 0

@@ -1,4 +1,4 @@
-"""A process is killed at each commit of a move; the repeated request ends as an undisturbed one."""
+"""A process is killed at each commit of a move; a repeated request has the result of an uninterrupted one."""
 
 import datetime as dt
 import uuid
@@ -11,20 +11,20 @@ from tests.billing.ledger.state import broken, state_of
 from tests.integration.crashes.process import every_boundary
 
 pytestmark = pytest.mark.usefixtures("committed")
-SALE = uuid.UUID(int=1)
+PURCHASE = uuid.UUID(int=1)
 SOON, LATER = NOON + dt.timedelta(hours=1), NOON + DAY
 
 
 def prepared():
-    """A wallet in which every operation below has an effect, with the ids they need."""
+    """A wallet in which every operation has an effect, with the ids they need."""
     account = new_account()
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
-    give(account, "6", "sold", purchase_id=SALE, priority=1)
+    give(account, "6", "sold", purchase_id=PURCHASE, priority=1)
     give(account, "5", "soon", kind="bonus", expires_at=LATER)
     used = spend(account, "4", "used")
-    terms = {"account_id": account, "purchase_id": SALE, "unspent_only": True, "reason": "r"}
+    terms = {"account_id": account, "purchase_id": PURCHASE, "unspent_only": True, "reason": "r"}
     ledger.claw_back(key="clawed", now=NOON, **terms)
-    give(account, "3", "sold again", purchase_id=SALE)
+    give(account, "3", "sold again", purchase_id=PURCHASE)
     return account, used.charge_id
 
 
@@ -43,7 +43,7 @@ def hold_and_release(account, _):
 
 def refund_and_failure(account, _):
     terms = {"account_id": account, "reason": "r", "now": NOON}
-    ledger.claw_back(purchase_id=SALE, key="refund", **terms)
+    ledger.claw_back(purchase_id=PURCHASE, key="refund", **terms)
     ledger.restore(claw_back_key="refund", key="failed", **terms)
 
 
@@ -77,33 +77,33 @@ OPERATIONS = {
 
 @pytest.mark.fault("L9", "L14", "C2")
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_same_request_after_a_kill_at_any_commit_ends_where_an_undisturbed_one_does(name):
+def test_the_same_request_after_a_kill_at_any_commit_has_the_result_of_an_uninterrupted_one(name):
     operation = OPERATIONS[name]
     account, charge = prepared()
     operation(account, charge)
-    undisturbed = state_of([account])
+    expected = state_of([account])
 
-    def scene(_):
+    def scenario(_):
         account, charge = prepared()
 
         def check():
-            assert broken([account]) == [], "killed, and nothing done yet"
+            assert broken([account]) == [], "the state after the kill is inconsistent"
             operation(account, charge)
-            assert state_of([account]) == undisturbed
+            assert state_of([account]) == expected
             assert broken([account]) == []
 
         return lambda: operation(account, charge), check
 
-    assert every_boundary(scene) >= 2, "before, and after at least one commit"
+    assert every_boundary(scenario) >= 2, "the start and at least one commit"
 
 
 @pytest.mark.fault("L9")
-def test_the_answer_after_a_crash_between_commit_and_answer_is_the_original_one():
-    from tests.integration.crashes.process import dies_at
+def test_a_retry_after_a_crash_between_commit_and_response_gets_the_original_result():
+    from tests.integration.crashes.process import is_killed_at
 
     account, _ = prepared()
     before = ledger.balance(account, NOON).total
-    assert dies_at(1, lambda: spend(account, "3", "more"))
+    assert is_killed_at(1, lambda: spend(account, "3", "more"))
     after = ledger.balance(account, NOON).total
     assert before - after == D("3"), "the charge was committed, and the caller got no response"
     again = spend(account, "3", "more")

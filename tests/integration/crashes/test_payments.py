@@ -49,7 +49,7 @@ def account_of(name: str) -> Account:
     return Account.objects.get(person=person(name))
 
 
-def order(account: Account) -> Purchase:
+def open_purchase(account: Account) -> Purchase:
     """A purchase with its payment page; repeated calls return the same one."""
     purchase = create.pack_purchase(
         account=account,
@@ -58,7 +58,7 @@ def order(account: Account) -> Purchase:
         pack_key=smallest_pack(),
         quantity=1,
         currency="usd",
-        key="order",
+        key="purchase",
         now=timezone.now(),
     )
     checkout.open_page(purchase, timezone.now())
@@ -67,8 +67,8 @@ def order(account: Account) -> Purchase:
 
 
 def buy(account: Account) -> Purchase:
-    """What a buyer does, and repeats after an error: order, pay unless paid, return from Stripe."""
-    purchase = order(account)
+    """A buyer's steps, repeated after an error: create the purchase, pay unless paid, return from Stripe."""
+    purchase = open_purchase(account)
     if not is_paid_at_stripe(purchase):
         with elsewhere():
             Buyer().pay(purchase.checkout_url)
@@ -129,11 +129,11 @@ def check_every_kill(
 
     Returns that state. `at_least` is the number of commits that the operation has at least.
     """
-    undisturbed = account_of(name)
-    prepared = prepare(undisturbed)
-    operation(undisturbed, prepared)
-    complete(undisturbed, prepared)
-    expected = outcome(undisturbed)
+    uninterrupted = account_of(name)
+    prepared = prepare(uninterrupted)
+    operation(uninterrupted, prepared)
+    complete(uninterrupted, prepared)
+    expected = outcome(uninterrupted)
 
     def scenario(boundary: int) -> tuple[Callable[[], Any], Callable[[], None]]:
         account = account_of(f"{name}{boundary}")
@@ -184,7 +184,7 @@ def run_scheduled_jobs(account: Account, _: Any) -> None:
 
 def events_of_paid_purchase(account: Account) -> list[dict[str, Any]]:
     """The events of a purchase that is paid at Stripe and not here, oldest first."""
-    purchase = order(account)
+    purchase = open_purchase(account)
     Buyer().pay(purchase.checkout_url)
     stripe_events = stripe_sandbox.api().events.list({"limit": 100}).data
     return [

@@ -12,7 +12,7 @@ from billing import ledger
 from billing.ledger.models import Allowance, Grant, Wallet
 from tests.billing.ledger.conftest import NOON, D
 from tests.billing.ledger.state import broken
-from tests.integration.crashes.process import dies_at
+from tests.integration.crashes.process import is_killed_at
 
 pytestmark = pytest.mark.usefixtures("committed")
 MIDNIGHT = dt.datetime(2026, 3, 11, tzinfo=dt.UTC)
@@ -32,20 +32,20 @@ from accounts_account where id = any(%s)
 """
 
 
-def many_accounts(many: int) -> list[uuid.UUID]:
+def many_accounts(number: int) -> list[uuid.UUID]:
     """Create accounts whose first daily credits are due at noon."""
-    made = Account.objects.bulk_create([Account(name="Test", created_at=NOON) for _ in range(many)])
-    accounts = [account.id for account in made]
+    created = Account.objects.bulk_create([Account(name="Test", created_at=NOON) for _ in range(number)])
+    accounts = [account.id for account in created]
     with connection.cursor() as cursor:
         cursor.execute(WALLETS, [accounts, accounts])
     return accounts
 
 
 @pytest.mark.fault("C3")
-def test_a_refresh_killed_in_the_middle_goes_on_where_it_was_and_does_each_account_once():
+def test_a_refresh_killed_in_the_middle_continues_and_settles_each_account_once():
     accounts = many_accounts(MANY)
     for commits in (3, 2, 3):
-        assert dies_at(commits, lambda: ledger.settle_due(MIDNIGHT, chunk=300))
+        assert is_killed_at(commits, lambda: ledger.settle_due(MIDNIGHT, chunk=300))
     done = Grant.objects.filter(account_id__in=accounts).count()
     assert 0 < done < MANY, "the kills were in the middle"
     assert done % 300 == 0, "a chunk is done or not done"
@@ -59,16 +59,16 @@ def test_a_refresh_killed_in_the_middle_goes_on_where_it_was_and_does_each_accou
 @pytest.mark.fault("C6")
 def test_one_account_that_cannot_be_settled_is_reported_and_the_others_are_finished():
     accounts = many_accounts(50)
-    poisonous = sorted(accounts)[7]
-    Allowance.objects.filter(account_id=poisonous).update(lasts="no interval at all")
+    invalid = sorted(accounts)[7]
+    Allowance.objects.filter(account_id=invalid).update(lasts="no interval at all")
     with structlog.testing.capture_logs() as logs:
         assert ledger.settle_due(MIDNIGHT, chunk=20) == 49
     (report,) = logs
-    assert (report["account"], report["alert"]) == (str(poisonous), True)
+    assert (report["account"], report["alert"]) == (str(invalid), True)
     assert Grant.objects.filter(account_id__in=accounts).count() == 49
     assert ledger.settle_due(MIDNIGHT, chunk=20) == 0, (
         "it is retried, refused again, and delays no other account"
     )
-    Allowance.objects.filter(account_id=poisonous).update(lasts="period")
+    Allowance.objects.filter(account_id=invalid).update(lasts="period")
     assert ledger.settle_due(MIDNIGHT, chunk=20) == 1
     assert broken(accounts) == []

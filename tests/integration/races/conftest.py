@@ -1,5 +1,5 @@
 """Fixtures of the races."""
 
-from tests.integration.races.stage import committed
+from tests.integration.races.concurrency import committed
 
 __all__ = ["committed"]

@@ -12,7 +12,7 @@ from billing import ledger
 from billing.ledger.models import Grant, Wallet
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.stage import at_once, of_kind
+from tests.integration.races.concurrency import at_once, of_kind
 
 pytestmark = pytest.mark.usefixtures("committed")
 

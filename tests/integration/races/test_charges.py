@@ -10,7 +10,7 @@ from billing.ledger import charges
 from billing.ledger.models import Charge, Entry
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.stage import at_once, of_kind
+from tests.integration.races.concurrency import at_once, of_kind
 
 pytestmark = pytest.mark.usefixtures("committed")
 

@@ -28,7 +28,7 @@ class Caller:
 
     def __init__(self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]]) -> None:
         self.url, self.secret = url, secret
-        self.answers: list[tuple[int, Message, bytes]] = []
+        self.responses: list[tuple[int, Message, bytes]] = []
         self.start = threading.Barrier(len(bodies))
         threads = [threading.Thread(target=self._call, args=body) for body in bodies]
         for thread in threads:
@@ -48,14 +48,14 @@ class Caller:
         )
         self.start.wait()
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                self.answers.append((answer.status, answer.headers, answer.read()))
-        except urllib.error.HTTPError as refused:
-            self.answers.append((refused.code, refused.headers, refused.read()))
+            with urllib.request.urlopen(request, timeout=60) as response:
+                self.responses.append((response.status, response.headers, response.read()))
+        except urllib.error.HTTPError as error:
+            self.responses.append((error.code, error.headers, error.read()))
 
     @property
     def statuses(self) -> Counter[int]:
-        return Counter(status for status, _headers, _body in self.answers)
+        return Counter(status for status, _headers, _body in self.responses)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_of_64_charges_of_1_against_50_exactly_50_are_accepted(web: str, secret:
     calls = Caller(f"{web}/api/v1/charges", secret, [(f"k{n}", ONE_CREDIT) for n in range(64)])
     assert calls.statuses == {201: 50, 402: 14}
     assert left(alice) == 0
-    refused = [json.loads(body) for status, _headers, body in calls.answers if status == 402]
+    refused = [json.loads(body) for status, _headers, body in calls.responses if status == 402]
     assert {problem["available"] for problem in refused} == {"0"}
 
 
@@ -91,7 +91,7 @@ def test_of_64_charges_of_1_against_50_exactly_50_are_accepted(web: str, secret:
 def test_of_64_requests_with_one_key_one_is_applied(web: str, secret: str, alice: User) -> None:
     calls = Caller(f"{web}/api/v1/charges", secret, [("same", ONE_CREDIT)] * 64)
     assert set(calls.statuses) <= {201, 409}
-    accepted = [(headers, body) for status, headers, body in calls.answers if status == 201]
+    accepted = [(headers, body) for status, headers, body in calls.responses if status == 201]
     assert len({body for _headers, body in accepted}) == 1
     assert sum("Idempotent-Replayed" not in headers for headers, _body in accepted) == 1
     assert left(alice) == 49
@@ -151,10 +151,10 @@ def test_capture_and_release_at_once_close_a_hold_once(
                 },
             )
             try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    out.append(answer.status)
-            except urllib.error.HTTPError as refused:
-                out.append(refused.code)
+                with urllib.request.urlopen(request, timeout=60) as response:
+                    out.append(response.status)
+            except urllib.error.HTTPError as error:
+                out.append(error.code)
 
         threads = [threading.Thread(target=close, args=item) for item in paths.items()]
         for thread in threads:
@@ -169,7 +169,7 @@ def test_capture_and_release_at_once_close_a_hold_once(
 
 @pytest.mark.fault("I2")
 @pytest.mark.parametrize("path", ["charges", "nothing-here"])
-def test_who_still_sends_a_body_too_large_hears_why(web: str, secret: str, path: str) -> None:
+def test_a_body_that_is_too_large_gets_a_problem_response(web: str, secret: str, path: str) -> None:
     connection = http.client.HTTPConnection(web.removeprefix("http://"), timeout=60)
     headers = {
         "Authorization": f"Bearer {secret}",
@@ -177,7 +177,7 @@ def test_who_still_sends_a_body_too_large_hears_why(web: str, secret: str, path:
         "Content-Type": "application/json",
     }
     connection.request("POST", f"/api/v1/{path}", b"x" * 10_000_000, headers)
-    answer = connection.getresponse()
-    assert answer.status in {413, 404}
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    response = connection.getresponse()
+    assert response.status in {413, 404}
+    assert response.headers["Content-Type"] == "application/problem+json"
     connection.close()

@@ -11,7 +11,7 @@ from billing.ledger import charges, coalescing
 from billing.ledger.models import Charge
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.stage import at_once, of_kind
+from tests.integration.races.concurrency import at_once, of_kind
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -25,7 +25,7 @@ def submit(shared, request):
     return shared.submit(request, NOON)
 
 
-def slowly(sizes):
+def delayed(sizes):
     """Delay the shared call so that others wait, and record its size."""
 
     def together(requests, now):
@@ -37,22 +37,22 @@ def slowly(sizes):
 
 
 def test_each_caller_gets_the_outcome_of_its_own_request():
-    rich, poor = new_account(), new_account()
-    give(rich, "1000")
-    give(poor, "3")
+    funded, nearly_empty = new_account(), new_account()
+    give(funded, "1000")
+    give(nearly_empty, "3")
     sizes: list[int] = []
-    shared = queue(slowly(sizes))
-    requests = [charge_request(rich if n % 2 else poor, str(n + 1), f"use {n}") for n in range(40)]
+    shared = queue(delayed(sizes))
+    requests = [charge_request(funded if n % 2 else nearly_empty, str(n + 1), f"use {n}") for n in range(40)]
     outcomes = at_once([lambda request=request: submit(shared, request) for request in requests])
     for request, outcome in zip(requests, outcomes, strict=True):
         if isinstance(outcome, ledger.Charged):
             assert (outcome.charge_id, outcome.credits) == (request.id, request.credits)
         else:
             assert isinstance(outcome, ledger.InsufficientCredits)
-            assert (request.account_id, outcome.needed) == (poor, request.credits)
+            assert (request.account_id, outcome.needed) == (nearly_empty, request.credits)
     assert len(of_kind(outcomes, ledger.Charged)) >= 20
     assert max(sizes) > 1, "some requests shared a call"
-    assert broken([rich, poor]) == []
+    assert broken([funded, nearly_empty]) == []
 
 
 @pytest.mark.fault("C6")
@@ -60,8 +60,8 @@ def test_an_invalid_request_fails_alone():
     account = new_account()
     give(account, "1000")
     sizes: list[int] = []
-    shared = queue(slowly(sizes))
-    invalid = charge_request(account, "1", "invalid", service="x" * 101)  # longer than the column takes
+    shared = queue(delayed(sizes))
+    invalid = charge_request(account, "1", "invalid", service="x" * 101)  # longer than the column allows
     requests = [charge_request(account, "1", f"use {n}") for n in range(20)]
     outcomes = at_once(
         [
@@ -122,8 +122,8 @@ def test_no_request_waits_forever_when_the_leading_thread_is_interrupted():
     assert of_kind(outcomes, KeyboardInterrupt), "the interruption occurred"
     charged = len(of_kind(outcomes, ledger.Charged))
     assert Charge.objects.filter(account_id=account).count() == charged >= 1
-    again = submit(queue(), charge_request(account, "1", "afterwards"))
-    assert again.balance_after == 1000 - charged - 1
+    next_charge = submit(queue(), charge_request(account, "1", "afterwards"))
+    assert next_charge.balance_after == 1000 - charged - 1
 
 
 def test_a_charge_in_a_transaction_of_the_caller_is_not_shared():
@@ -132,7 +132,7 @@ def test_a_charge_in_a_transaction_of_the_caller_is_not_shared():
     account = new_account()
     give(account, "10")
     with transaction.atomic():
-        ledger.charge(charge_request(account, "1", "undone"), NOON)
+        ledger.charge(charge_request(account, "1", "rolled back"), NOON)
         transaction.set_rollback(True)
     assert ledger.balance(account, NOON).total == D("10")
     assert connection.in_atomic_block is False

@@ -41,14 +41,14 @@ def account(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPat
     return Account.objects.get(person=person("alice"))
 
 
-def at_once(threads: int, act: Callable[[int], Any]) -> list[Any]:
-    """Call `act(number)` in so many threads at the same moment; the results, or the errors raised."""
+def at_once(threads: int, call: Callable[[int], Any]) -> list[Any]:
+    """Run `call(number)` in this many threads at the same time. Returns the results or errors."""
     start = Barrier(threads)
 
     def run(number: int) -> Any:
         try:
             start.wait(timeout=30)
-            return act(number)
+            return call(number)
         except Exception as error:
             return error
         finally:
@@ -58,7 +58,7 @@ def at_once(threads: int, act: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(run, range(threads)))
 
 
-def order(account: Account) -> Purchase:
+def open_purchase(account: Account) -> Purchase:
     """A purchase with its payment page; repeated calls return the same one."""
     purchase = create.pack_purchase(
         account=account,
@@ -67,7 +67,7 @@ def order(account: Account) -> Purchase:
         pack_key=smallest_pack(),
         quantity=1,
         currency="usd",
-        key="order",
+        key="purchase",
         now=timezone.now(),
     )
     checkout.open_page(purchase, timezone.now())
@@ -113,7 +113,7 @@ def assert_audit_passes() -> None:
 def test_twenty_deliveries_and_five_return_pages_at_once_are_one_grant_and_one_email(
     account: Account,
 ) -> None:
-    purchase = order(account)
+    purchase = open_purchase(account)
     Buyer().pay(purchase.checkout_url)
     completed = completed_event()
 
@@ -134,7 +134,7 @@ def test_twenty_deliveries_and_five_return_pages_at_once_are_one_grant_and_one_e
 
 @pytest.mark.fault("P1", "P2")
 def test_twenty_deliveries_to_a_running_server_and_four_return_pages_credit_once(account: Account) -> None:
-    purchase = order(account)
+    purchase = open_purchase(account)
     Buyer().pay(purchase.checkout_url)
     payload, headers = signed_headers(completed_event())
     with serving() as address:
@@ -166,7 +166,7 @@ def _post(url: str, payload: bytes, headers: dict[str, str]) -> int:
 def test_a_payment_is_credited_once_although_the_database_connection_ends_before_the_commit(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    purchase = order(account)
+    purchase = open_purchase(account)
     Buyer().pay(purchase.checkout_url)
     event = completed_event()
     before = ledger.balance(account.pk, timezone.now()).total
@@ -195,7 +195,7 @@ def test_a_payment_is_credited_once_although_the_database_connection_ends_before
 
 
 def test_a_second_click_at_the_same_moment_is_one_purchase_and_one_page(account: Account) -> None:
-    outcomes = at_once(8, lambda _: order(account).checkout_url)
+    outcomes = at_once(8, lambda _: open_purchase(account).checkout_url)
 
     assert len(set(outcomes)) == 1, outcomes
     assert Purchase.objects.count() == 1
@@ -266,7 +266,7 @@ def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(accou
 
 
 def test_a_refund_approved_by_several_staff_at_once_is_refunded_once(account: Account) -> None:
-    purchase = order(account)
+    purchase = open_purchase(account)
     Buyer().pay(purchase.checkout_url)
     checkout.refresh_from_stripe(purchase, timezone.now())
     refund = requests.create(purchase=purchase, user=None, message="", now=timezone.now())

@@ -9,7 +9,7 @@ from billing.ledger import charges
 from billing.ledger.models import Entry, Grant, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.stage import at_once, of_kind
+from tests.integration.races.concurrency import at_once, of_kind
 
 pytestmark = pytest.mark.usefixtures("committed")
 MIDNIGHT = dt.datetime(2026, 3, 11, tzinfo=dt.UTC)

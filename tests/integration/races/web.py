@@ -74,10 +74,10 @@ def _free_port() -> int:
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     until = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < until:
-        assert process.poll() is None, "the web server exited at its start"
+        assert process.poll() is None, "the web server exited on start"
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise AssertionError(f"the web server did not answer within {LIMIT_SECONDS} s")
+    raise AssertionError(f"the web server did not respond within {LIMIT_SECONDS} s")

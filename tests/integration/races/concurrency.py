@@ -1,7 +1,7 @@
 """Deterministic races: threads with their own connections, and lock waits reported by the database.
 
 Races need commits, which the suite's usual transaction around a test does not make. `committed` lets a test
-commit, and afterwards takes away the accounts it made: much quicker than emptying every table.
+commit, and deletes its accounts afterwards: much quicker than emptying every table.
 """
 
 import threading
@@ -15,7 +15,7 @@ from django.test import TransactionTestCase
 
 from accounts.models import Account
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 TABLES = ["entry", "grant", "charge", "hold", "allowance", "limit", "correction", "notice", "wallet"]
 
 
@@ -31,21 +31,21 @@ def committed(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> None:
 def remove_test_accounts() -> None:
     accounts = list(Account.objects.filter(name="Test").values_list("id", flat=True))
     with transaction.atomic(), connection.cursor() as cursor:
-        # only the tests do this: triggers refuse the removal of entries
+        # triggers refuse the deletion of entries; `replica` disables them
         cursor.execute("set local session_replication_role = replica")
         for table in TABLES:
             cursor.execute(f"delete from billing_{table} where account_id = any(%s)", [accounts])
         cursor.execute("delete from accounts_account where id = any(%s)", [accounts])
 
 
-class Meeting(threading.Thread):
+class BackgroundCall(threading.Thread):
     """A call in a thread with its own connection; `outcome()` is its result or the error it raised."""
 
     def __init__(self, call: Callable[[], Any], start: threading.Barrier | None = None) -> None:
         super().__init__(daemon=True)
         self.call, self.begin = call, start
         self.backend: int | None = None
-        self.answer: Any = None
+        self.result: Any = None
 
     def run(self) -> None:
         try:
@@ -54,21 +54,21 @@ class Meeting(threading.Thread):
                     cursor.execute("select pg_backend_pid()")
                     self.backend = cursor.fetchone()[0]
             else:
-                self.begin.wait(PATIENCE_SECONDS)
-            self.answer = self.call()
+                self.begin.wait(TIMEOUT_SECONDS)
+            self.result = self.call()
         except Exception as error:
-            self.answer = error
+            self.result = error
         finally:
             connections.close_all()
 
     def outcome(self) -> Any:
-        self.join(PATIENCE_SECONDS)
-        assert not self.is_alive(), "it never came back: is there a deadlock?"
-        return self.answer
+        self.join(TIMEOUT_SECONDS)
+        assert not self.is_alive(), "the call did not return: is there a deadlock?"
+        return self.result
 
-    def wait_until_it_waits(self) -> bool:
-        """Return True when the database reports that it waits for a lock, False when it has ended."""
-        end = time.monotonic() + PATIENCE_SECONDS
+    def is_blocked(self) -> bool:
+        """Return True when the database reports that the call waits for a lock, False when it has ended."""
+        end = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < end:
             if self.backend is not None:
                 with connection.cursor() as cursor:
@@ -78,17 +78,17 @@ class Meeting(threading.Thread):
             if not self.is_alive():
                 return False
             time.sleep(0.002)
-        raise AssertionError("it neither waits nor ends")
+        raise AssertionError("the call neither waits nor ends")
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     """Run all calls at once, a thread each. Returns their results or errors, in order."""
     start = threading.Barrier(len(calls))
-    meetings = [Meeting(call, start) for call in calls]
-    for meeting in meetings:
-        meeting.start()
-    return [meeting.outcome() for meeting in meetings]
+    threads = [BackgroundCall(call, start) for call in calls]
+    for thread in threads:
+        thread.start()
+    return [thread.outcome() for thread in threads]
 
 
 def of_kind(outcomes: list[Any], kind: type) -> list[Any]:
-    return [one for one in outcomes if isinstance(one, kind)]
+    return [outcome for outcome in outcomes if isinstance(outcome, kind)]
