@@ -82,7 +82,7 @@ def _secret_errors(facts: Facts) -> list[str]:
         errors.append("SECRET_KEY is missing: set it to 50 or more random characters")
     elif facts.secret_key == DEVELOPMENT_SECRET_KEY or len(facts.secret_key) < SHORTEST_SECRET:
         errors.append(
-            f"SECRET_KEY is the development key or shorter than {SHORTEST_SECRET} characters: generate a new one"
+            f"SECRET_KEY is the default or has under {SHORTEST_SECRET} characters: generate a new one"
         )
     if not facts.stripe_secret_key:
         errors.append("STRIPE_SECRET_KEY is missing: take it from the Stripe dashboard, Developers, API keys")

@@ -93,7 +93,7 @@ def test_the_estimator_explains_an_invalid_quantity(client):
 
 def test_the_estimator_marks_the_estimate_of_a_text_as_approximate(client):
     page = text_of(client.get("/pricing/estimate/", {"service": "gpt-4o", "text": "Tell me about foxes."}))
-    assert "Approximate cost" in page and "at most" in page
+    assert "Approximate cost" in page and "At most" in page
 
 
 def test_an_action_is_estimated_with_the_selected_model(client, load):
