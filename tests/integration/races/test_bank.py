@@ -46,8 +46,8 @@ def test_five_hundred_grants_at_once_are_all_there():
 def test_one_key_of_a_grant_many_times_at_once_gives_once():
     account = new_account()
     outcomes = at_once([lambda: give(account, "5", "the key")] * 24)
-    assert sum(not one.replayed for one in outcomes) == 1
-    assert len({one.grant_id for one in outcomes}) == 1
+    assert sum(not outcome.replayed for outcome in outcomes) == 1
+    assert len({outcome.grant_id for outcome in outcomes}) == 1
     assert ledger.balance(account, NOON).total == D("5")
 
 

@@ -84,9 +84,9 @@ def test_one_key_64_times_at_once_is_charged_once(way):
     account = new_account()
     give(account, "100")
     outcomes = at_once([lambda: way(account, "1", "the key", fingerprint=b"a")] * 64)
-    assert {type(one) for one in outcomes} == {ledger.Charged}
+    assert {type(outcome) for outcome in outcomes} == {ledger.Charged}
     assert len({one.charge_id for one in outcomes}) == 1
-    assert sum(not one.replayed for one in outcomes) == 1
+    assert sum(not outcome.replayed for outcome in outcomes) == 1
     assert ledger.balance(account, NOON).total == D("99")
     assert broken([account]) == []
 
@@ -110,7 +110,7 @@ def test_a_duplicate_of_a_refused_charge_never_reports_success(way):
     account = new_account()
     give(account, "1")
     outcomes = at_once([lambda: way(account, "2", "too much")] * 16)
-    assert {type(one) for one in outcomes} == {ledger.InsufficientCredits}
+    assert {type(outcome) for outcome in outcomes} == {ledger.InsufficientCredits}
     assert Charge.objects.filter(account_id=account).count() == 0
     assert Entry.objects.filter(account_id=account).count() == 1
 

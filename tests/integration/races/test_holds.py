@@ -52,9 +52,11 @@ def test_one_capture_sent_many_times_at_once_is_one_charge():
     give(account, "12")
     hold = held(account)
     outcomes = at_once([lambda: capture(account, hold, "15")] * 16)
-    assert {type(one) for one in outcomes} == {ledger.Charged}
-    assert sum(not one.replayed for one in outcomes) == 1
-    assert {(one.credits, one.uncollected, one.balance_after) for one in outcomes} == {(D("15"), D("3"), 0)}
+    assert {type(outcome) for outcome in outcomes} == {ledger.Charged}
+    assert sum(not outcome.replayed for outcome in outcomes) == 1
+    assert {(outcome.credits, outcome.uncollected, outcome.balance_after) for outcome in outcomes} == {
+        (D("15"), D("3"), 0)
+    }
 
 
 @pytest.mark.fault("L4")

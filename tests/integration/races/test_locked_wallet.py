@@ -54,7 +54,7 @@ def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account_f
         assert others_took < 2 * LOCK_TIMEOUT_SECONDS + 1
         assert refused.statuses == {503: 6}
         assert took < 4 * LOCK_TIMEOUT_SECONDS + 1
-        for _status, headers, body in refused.answers:
+        for _status, headers, body in refused.responses:
             problem = json.loads(body)
             assert (problem["code"], headers["Retry-After"]) == ("unavailable", "5")
             assert "outcome is unknown" in problem["detail"]

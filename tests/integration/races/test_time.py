@@ -37,7 +37,7 @@ def test_each_credit_is_either_spent_or_expired_and_bought_ones_never_expire(tur
     assert soon["remaining"] == bought["expire"] == 0
     assert soon["charge"] + soon["expire"] == bought["charge"] + bought["remaining"] == D("30")
     assert soon["charge"] + bought["charge"] == D("20")
-    assert bought["charge"] >= D("10"), "what came late found nothing else"
+    assert bought["charge"] >= D("10"), "late charges can only use the bought credits"
     assert broken([account]) == []
 
 
