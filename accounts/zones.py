@@ -1,6 +1,6 @@
 """The time zones that an account can choose.
 
-Invariant: Python and PostgreSQL both know each of them; the ledger counts days in SQL.
+Invariant: Python and PostgreSQL both support each of them; the ledger counts days in SQL.
 """
 
 import zoneinfo

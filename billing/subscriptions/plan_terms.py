@@ -1,4 +1,4 @@
-"""What charging needs to know of an account's plan, cached in each process for a second.
+"""The terms of an account's plan that charging needs, cached in each process for a second.
 
 Invariants: a plan change made in this process is seen at once (`forget`), one made in another process after
 at most LIFETIME_SECONDS; an account whose payment is overdue has no unlimited services.

@@ -31,9 +31,9 @@ def send(api: Any, path: str, body: bytes | str) -> Any:
     ],
 )
 def test_an_invalid_quantity_names_the_field(api: Any, number: str) -> None:
-    answer = send(api, "charges", f'{{"service": "claude-sonnet-4", "usage": {{"tokens": {number}}}}}')
-    problem = answer.json()
-    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
+    response = send(api, "charges", f'{{"service": "claude-sonnet-4", "usage": {{"tokens": {number}}}}}')
+    problem = response.json()
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
     assert problem["errors"][0]["field"] in {"usage.tokens", "usage"}
     assert Charge.objects.count() == 0
 
@@ -44,9 +44,9 @@ def test_an_invalid_quantity_names_the_field(api: Any, number: str) -> None:
     ['"-1"', '"0"', '"NaN"', "NaN", '"1e400"', "1e400", '"9223372036854775808"', '"१०"', "null", "true", "5"],
 )
 def test_an_invalid_amount_names_the_field(api: Any, amount: str) -> None:
-    answer = send(api, "holds", f'{{"service": "claude-sonnet-4", "credits": {amount}}}')
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == "credits"
+    response = send(api, "holds", f'{{"service": "claude-sonnet-4", "credits": {amount}}}')
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "credits"
     assert Hold.objects.count() == 0
 
 
@@ -72,8 +72,8 @@ def test_an_invalid_amount_names_the_field(api: Any, amount: str) -> None:
     ],
 )
 def test_a_malformed_body_is_refused(api: Any, body: bytes, status: int) -> None:
-    answer = send(api, "charges", body)
-    assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
+    response = send(api, "charges", body)
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
 
 
 @pytest.mark.fault("I3")
@@ -81,9 +81,9 @@ def test_a_malformed_body_is_refused(api: Any, body: bytes, status: int) -> None
     "field", ["balance", "is_staff", "owner", "credits", "account_id", "covered_by", "id"]
 )
 def test_an_unknown_field_is_refused(api: Any, field: str) -> None:
-    answer = send(api, "charges", json.dumps({**BODY, field: "1"}))
-    assert answer.status_code == 400
-    assert answer.json()["errors"] == [
+    response = send(api, "charges", json.dumps({**BODY, field: "1"}))
+    assert response.status_code == 400
+    assert response.json()["errors"] == [
         {"field": field, "code": "unknown_field", "message": "This field is not supported."}
     ]
 
@@ -114,9 +114,9 @@ def test_an_unknown_field_is_refused(api: Any, field: str) -> None:
     ],
 )
 def test_a_value_of_the_wrong_type_names_its_field(api: Any, field: str, value: Any) -> None:
-    answer = send(api, "charges", json.dumps({**BODY, field: value}))
-    assert answer.status_code == 400
-    [error] = answer.json()["errors"]
+    response = send(api, "charges", json.dumps({**BODY, field: value}))
+    assert response.status_code == 400
+    [error] = response.json()["errors"]
     assert error["field"].startswith(field)
     assert error["message"]
 
@@ -153,9 +153,9 @@ def test_metadata_cannot_contain_numbers_that_are_not_finite(api: Any) -> None:
     ],
 )
 def test_an_invalid_query_parameter_is_named(api: Any, query: dict[str, Any], field: str) -> None:
-    answer = api.get("transactions", **query)
-    assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    response = api.get("transactions", **query)
+    assert (response.status_code, response["Content-Type"]) == (400, "application/problem+json")
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 @pytest.mark.fault("I4")

@@ -4,7 +4,7 @@ select 'grant ' || coalesce(g.id, e.grant_id) || ' (account ' || coalesce(g.acco
          case when g.id is null then 'has entries but no row' end,
          case when g.remaining <> coalesce(e.credits, 0) then 'remaining ' || g.remaining || ', entries sum to ' || coalesce(e.credits, 0) end,
          case when g.held <> coalesce(e.held, 0) then 'held ' || g.held || ', entries sum to ' || coalesce(e.held, 0) end,
-         case when g.credits is distinct from e.given then 'given ' || g.credits || ', its first entry says ' || coalesce(e.given, 0) end,
+         case when g.credits is distinct from e.given then 'given ' || g.credits || ', its first entry has ' || coalesce(e.given, 0) end,
          case when g.open <> (g.remaining > 0) then 'marked ' || case when g.open then 'open' else 'closed' end || ' with ' || g.remaining || ' remaining' end) as found
 from billing_grant g full join (
   select account_id, grant_id, sum(credits) as credits,

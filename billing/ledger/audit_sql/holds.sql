@@ -1,7 +1,7 @@
 -- Each hold's reserved amount equals the sum of its entries.
 select 'hold ' || coalesce(h.id, e.hold_id) || ' (account ' || coalesce(h.account_id, e.account_id) || ')' as subject,
        case when h.id is null then 'has entries but no row'
-            else h.status || ' over ' || h.credits || ', its entries set aside ' || coalesce(e.held, 0) end as found
+            else h.status || ' over ' || h.credits || ', its entries reserve ' || coalesce(e.held, 0) end as found
 from billing_hold h full join (
   select account_id, hold_id, -sum(credits) as held from billing_entry
   where hold_id is not null and kind in ('hold', 'release') group by account_id, hold_id) e

@@ -43,8 +43,8 @@ begin
   end if;
 end $$;
 
--- Every argument is named by the caller; the order of the fields is the type's and stands only here. (Measured:
--- as cheap as a row constructor; jsonb_populate_record costs 9 us more, a twenty-fifth of a charge.)
+-- Every argument is named by the caller; the order of the fields is defined by the type and written only here.
+-- (Measured: as cheap as a row constructor; jsonb_populate_record costs 9 us more, a twenty-fifth of a charge.)
 create or replace function ledger_new_use(
   account_id uuid, id uuid default null, key text default null, fingerprint bytea default null,
   credits numeric default null, service text default null, covers text[] default null, action text default null,

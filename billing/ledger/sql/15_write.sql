@@ -1,7 +1,7 @@
 -- The only writer of entries, grants' amounts, wallets and notices. Every other function computes moves and passes
 -- them here.
 -- Invariants: the wallet's row is locked before anything of it is read for a decision; a grant's remaining amount
--- and a wallet's balance change only together with an entry that says by how much.
+-- and a wallet's balance change only together with an entry of the same amount.
 
 create or replace function ledger_open_wallet(p_account uuid, p_now timestamptz) returns boolean
 language plpgsql as $$
@@ -77,9 +77,9 @@ begin
   return w;
 end $$;
 
--- What ledger_write writes for one move of a charge or a hold that crosses no threshold. It stands beside ledger_write
--- because nearly every charge and hold comes here, and with the general writer a charge is 10-12 % slower (measured:
--- 348 us of processor time instead of 316).
+-- Writes what ledger_write would for one move of a charge or a hold that crosses no threshold. It exists besides
+-- ledger_write because nearly every charge and hold uses it, and the general writer makes a charge 10-12 % slower
+-- (measured: 348 us of processor time instead of 316).
 create or replace function ledger_write_one(
   w billing_wallet, p_kind text, p_grant uuid, p_credits numeric, p_charge uuid, p_hold uuid, p_due timestamptz,
   p_now timestamptz) returns numeric
@@ -100,8 +100,8 @@ begin
   return left_;
 end $$;
 
--- What ledger_write writes for the capture of a hold on one grant in force that used no more than was held, without
--- debt. False where it is not that. (Measured: the general form makes a capture 12-20 % slower.)
+-- Writes what ledger_write would for the capture of a hold on one grant in force, for no more than was held and
+-- without debt. Returns false otherwise. (Measured: the general form makes a capture 12-20 % slower.)
 create or replace function ledger_write_capture(
   w billing_wallet, p_hold uuid, p_held numeric, p_grant uuid, p_credits numeric, p_charge uuid, p_now timestamptz)
 returns boolean
@@ -131,8 +131,9 @@ begin
   return true;
 end $$;
 
--- Writes the moves of many locked wallets with one statement for each table. The moves of a wallet stand in order and
--- say what remains in their grant (grant_after); a grant that a 'grant' move opens has been inserted with its credits.
+-- Writes the moves of many locked wallets with one statement for each table. The moves of a wallet are in order and
+-- carry the amount that remains in their grant (grant_after); a grant that a 'grant' move opens has been inserted
+-- with its credits.
 -- A notice is written as ledger_write would after each charge, or at the end where the moves belong to no charge.
 -- p_due: the wallets' next_due_at, in the order of p_accounts; null leaves them as they are.
 create or replace function ledger_write_set(

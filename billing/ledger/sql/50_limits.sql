@@ -60,8 +60,8 @@ begin
   return null;
 end $$;
 
--- Counts a use in every limit that matches it: first gives back p_back where it was counted (at p_back_at) in the
--- present window, then adds. Returns how many limits matched. What gives back rolls the windows first.
+-- Counts a use in every limit that matches it: first subtracts p_back where it was counted (at p_back_at) in the
+-- present window, then adds. Returns how many limits matched. Callers that subtract must roll the windows first.
 create or replace function ledger_count(
   u ledger_use, p_credits numeric, p_count numeric, p_back numeric default 0, p_back_count numeric default 0,
   p_back_at timestamptz default null) returns int

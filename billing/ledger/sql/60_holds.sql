@@ -1,6 +1,6 @@
 -- Holds: credits of concrete grants reserved, then captured, released, or returned at the hold's end.
--- Invariants: a hold is closed once. It keeps its credits past the expiry of their grant; what comes back after
--- that expires at once.
+-- Invariants: a hold is closed once. It keeps its credits past the expiry of their grant; credits returned after
+-- that expire at once.
 
 create or replace function ledger_held_of(h billing_hold, p_status text, p_balance numeric) returns ledger_held
 language sql immutable as $$
@@ -64,8 +64,8 @@ begin
     drawn => drawn_, detail => u.detail, expires_at => p_expires, created_at => p_now, balance_after => left_);
 end $$;
 
--- What follows when held credits come back into a grant: they expire at once where the grant has ended, else they
--- repay debt, and the wallet is due at the grant's end again (the grant may have been empty when it was settled).
+-- The moves for held credits that return to a grant: they expire at once where the grant has ended, else they repay
+-- debt, and the wallet is due at the grant's end again (the grant may have been empty when it was settled).
 create or replace function ledger_come_back(
   p_account uuid, p_grant uuid, p_credits numeric, p_debt numeric, p_now timestamptz,
   out moves ledger_move[], out due_at timestamptz, out debt numeric)

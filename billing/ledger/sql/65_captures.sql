@@ -53,8 +53,8 @@ declare w billing_wallet; h record; u ledger_use; c record; drawn_ jsonb; short_
   before_ numeric(20,6); left_ numeric(20,6); done boolean; counted int;
 begin
   w := ledger_lock(p_account, p_now);
-  -- a key that has charged already gives that charge, whatever hold it names now. `closed_at` and not `status`: with
-  -- status the planner takes the index of running holds and reads all of the account's.
+  -- a key that has charged already returns that charge, whichever hold the request names. `closed_at` and not
+  -- `status`: with status the planner takes the index of running holds and reads all of the account's.
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = p_id
    where x.account_id = p_account and x.id = p_hold and x.closed_at is null
      and not exists (select from billing_charge y where y.account_id = p_account and y.idempotency_key = p_key)

@@ -44,8 +44,8 @@ language sql immutable as $$
   select jsonb_build_object('grant', p_grant, 'credits', p_credits::text, 'debt', p_debt::text)
 $$;
 
--- The moves that put credits back where they came from, and the grant that they reach. Where the grant has ended,
--- the same credits come as a new adjustment for the same services, valid for 30 days.
+-- The moves that return credits to the grant they were taken from, and the grant that receives them. Where that
+-- grant has ended, they become a new adjustment grant for the same services, valid for 30 days.
 create or replace function ledger_give_back(
   p_account uuid, p_kind text, p_grant uuid, p_credits numeric, p_debt numeric, p_key text, p_charge uuid,
   p_reason text, p_actor text, p_now timestamptz,
@@ -87,7 +87,7 @@ begin
     return ledger_refused('excess', jsonb_build_object('asked', amount::text, 'left', open_::text));
   end if;
   need := amount; skip := c.returned; debt_ := w.debt;
-  -- the last drawn comes back first; what earlier reversals returned is skipped
+  -- the last drawn is returned first; what earlier reversals returned is skipped
   for d in select (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits
              from jsonb_array_elements(c.drawn) with ordinality a(x, n) order by n desc loop
     part := d.credits - least(skip, d.credits);
@@ -151,8 +151,8 @@ begin
     p_now, p_purchase => p_purchase, p_reason => p_reason, p_actor => p_actor);
 end $$;
 
--- Undoes exactly one claw-back: what was taken comes back; debt that still stands is cancelled; debt that newer
--- credits have repaid meanwhile comes back as credits of the purchase.
+-- Undoes exactly one claw-back: credits taken are returned; debt that is still open is cancelled; debt that newer
+-- credits have repaid meanwhile is returned as credits of the purchase.
 create or replace function ledger_restore(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_undo text, p_reason text, p_actor text,
   p_now timestamptz) returns ledger_corrected

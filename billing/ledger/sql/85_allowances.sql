@@ -15,14 +15,14 @@ language sql as $$
     kind = excluded.kind, label = excluded.label, credits = excluded.credits, period = excluded.period,
     lasts = excluded.lasts, services = excluded.services, priority = excluded.priority,
     anchor_at = excluded.anchor_at, ends_at = excluded.ends_at,
-    -- an allowance that runs, or that was left and is taken up again, gives nothing twice in its period
+    -- an allowance that continues, or that is assigned again, is granted at most once in its period
     next_at = case
       when excluded.period = 'once' then a.next_at
       when a.period <> excluded.period or (excluded.period = 'month' and a.anchor_at <> excluded.anchor_at) then p_now
       else greatest(a.next_at, p_now) end
 $$;
 
--- The moves that empty the grants of allowances not in p_keys: monthly credits are carried over where p_carry says so,
+-- The moves that empty the grants of allowances not in p_keys: monthly credits are carried over where p_carry is true,
 -- all others expire. What is carried belongs to the new plan's monthly allowance, ends with it, and is carried on like it.
 create or replace function ledger_leave_allowances(
   p_account uuid, p_keys text[], p_carry boolean, p_zone text, p_now timestamptz) returns ledger_move[]

@@ -9,12 +9,12 @@ from types import SimpleNamespace as Record
 from tests.billing.ledger.model import Book
 from tests.billing.ledger.periods import a_grant
 
-SIXTH = Decimal("0.000001")
+MICROCREDIT = Decimal("0.000001")
 ALL = Decimal(10**12)
 
 
 class AccountModel:
-    """Purchases by public id, claims (refunds and disputes) by their id at Stripe or here."""
+    """Purchases by public id, claims (refunds and disputes) by their id at Stripe or in the portal."""
 
     def __init__(self, now):
         self.now, self.book, self.purchases, self.claims = now, Book(), {}, {}
@@ -28,7 +28,7 @@ class AccountModel:
     # events
 
     def apply(self, event, stripe):
-        """Apply one event; `stripe` has the payment of a refund or dispute that arrives before it."""
+        """Apply one event; `stripe` holds the payment of a refund or dispute that arrives first."""
         stripe_object, type = event["data"]["object"], event["type"]
         if type.startswith("checkout."):
             self.apply_session(stripe_object, failed=type.endswith("failed"))
@@ -55,7 +55,7 @@ class AccountModel:
             purchase.state = "cancelled"
 
     def credit_payment(self, stripe, claim):
-        """Credit the payment of a refund or dispute if that has not happened; its purchase."""
+        """Credit the payment of a refund or dispute unless that has happened. Returns its purchase."""
         payment = stripe.payments[claim["payment_intent"]]
         purchase = self.purchases[payment["metadata"]["purchase"]]
         self.credit(purchase)
@@ -114,23 +114,25 @@ class AccountModel:
 
     def take(self, claim):
         """Take credits in proportion to the money; when all of it is claimed, no rounding is left over."""
-        purchase, due = claim.purchase, self.share(claim)
+        purchase, amount_due = claim.purchase, self.share(claim)
         others = [other for other in self.active_claims(purchase) if other is not claim]
         if claim.amount + sum(other.amount for other in others) >= purchase.amount:
-            due = max(due, purchase.credits - sum(max(self.share(other), other.took) for other in others))
-        if due > claim.took:
+            amount_due = max(
+                amount_due, purchase.credits - sum(max(self.share(other), other.took) for other in others)
+            )
+        if amount_due > claim.took:
             key = f"{claim.name} {len(claim.keys)}"
-            self.book.claw_back(purchase.name, due - claim.took, False, key, self.now)
+            self.book.claw_back(purchase.name, amount_due - claim.took, False, key, self.now)
             claim.took += sum(taken + owed for _grant, taken, owed in self.book.clawed[key])
             claim.keys.append(key)
 
     @staticmethod
     def share(claim):
         share = claim.purchase.credits * claim.amount / claim.purchase.amount
-        return min(share.quantize(SIXTH, ROUND_FLOOR), claim.purchase.credits)
+        return min(share.quantize(MICROCREDIT, ROUND_FLOOR), claim.purchase.credits)
 
     def end_claim(self, claim):
-        """Restore what the claim took; other active claims then take what is theirs."""
+        """Restore what the claim took; other active claims then take their share."""
         claim.active = False
         for key in claim.keys:
             self.book.restore(key, f"{key} back", self.now)

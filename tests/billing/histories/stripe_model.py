@@ -10,7 +10,7 @@ from typing import Any
 
 from billing import stripe_gateway
 
-Facts = dict[str, Any]
+StripeObject = dict[str, Any]
 CURRENCY = "usd"
 
 
@@ -18,11 +18,11 @@ class StripeModel:
     """Each operation changes objects and appends its events to `events`, oldest first."""
 
     def __init__(self) -> None:
-        self.sessions: dict[str, Facts] = {}
-        self.payments: dict[str, Facts] = {}
-        self.refunds: dict[str, Facts] = {}
-        self.disputes: dict[str, Facts] = {}
-        self.events: list[Facts] = []
+        self.sessions: dict[str, StripeObject] = {}
+        self.payments: dict[str, StripeObject] = {}
+        self.refunds: dict[str, StripeObject] = {}
+        self.disputes: dict[str, StripeObject] = {}
+        self.events: list[StripeObject] = []
         self.now = dt.datetime(2026, 11, 20, 12, tzinfo=dt.UTC)
 
     def install(self, monkeypatch: Any) -> None:
@@ -45,15 +45,15 @@ class StripeModel:
         for name, function in functions.items():
             monkeypatch.setattr(stripe_gateway, name, function)
 
-    def _retrieve(self, objects: dict[str, Facts]) -> Any:
-        def retrieve(object_id: str) -> Facts:
+    def _retrieve(self, objects: dict[str, StripeObject]) -> Any:
+        def retrieve(object_id: str) -> StripeObject:
             if object_id not in objects:
                 raise stripe_gateway.ResourceMissing(object_id)
             return copy.deepcopy(objects[object_id])
 
         return retrieve
 
-    def _emit(self, stripe_object: Facts, *types: str) -> None:
+    def _emit(self, stripe_object: StripeObject, *types: str) -> None:
         for type in types:
             self.events.append(
                 {
@@ -82,7 +82,7 @@ class StripeModel:
             "metadata": metadata,
         }
 
-    def pay(self, session: Facts, *, later: bool) -> None:
+    def pay(self, session: StripeObject, *, later: bool) -> None:
         """The buyer pays; with `later` the payment is processing."""
         payment = {
             "id": f"pi_{session['id']}",
@@ -100,7 +100,7 @@ class StripeModel:
             self._emit(payment, "payment_intent.succeeded")
         self._emit(session, "checkout.session.completed")
 
-    def settle(self, session: Facts, *, succeeds: bool) -> None:
+    def settle(self, session: StripeObject, *, succeeds: bool) -> None:
         """A processing payment succeeds or fails."""
         payment = self.payments[session["payment_intent"]]
         if succeeds:
@@ -113,31 +113,33 @@ class StripeModel:
             self._emit(payment, "payment_intent.payment_failed")
             self._emit(session, "checkout.session.async_payment_failed")
 
-    def expire(self, session: Facts) -> None:
+    def expire(self, session: StripeObject) -> None:
         session["status"] = "expired"
         self._emit(session, "checkout.session.expired")
 
-    def is_disputed(self, payment: Facts) -> bool:
+    def is_disputed(self, payment: StripeObject) -> bool:
         return any(
             dispute["status"] != "won"
             for dispute in self.disputes.values()
             if dispute["payment_intent"] == payment["id"]
         )
 
-    def refundable(self, payment: Facts) -> int:
+    def refundable(self, payment: StripeObject) -> int:
         """The amount that can still be refunded; 0 while the payment is disputed."""
         if payment["status"] != "succeeded" or self.is_disputed(payment):
             return 0
         return int(payment["amount"]) - self._refunded(payment)
 
-    def _refunded(self, payment: Facts) -> int:
+    def _refunded(self, payment: StripeObject) -> int:
         return sum(
             int(refund["amount"])
             for refund in self.refunds.values()
             if refund["payment_intent"] == payment["id"] and refund["status"] != "failed"
         )
 
-    def refund(self, payment: Facts, amount: int, *, named: str = "", pending: bool = False) -> Facts:
+    def refund(
+        self, payment: StripeObject, amount: int, *, named: str = "", pending: bool = False
+    ) -> StripeObject:
         refund = {
             "id": f"re_{len(self.refunds)}",
             "payment_intent": payment["id"],
@@ -154,7 +156,7 @@ class StripeModel:
         self._emit(charge, "charge.refunded")
         return refund
 
-    def create_refund(self, *, key: str, payment_id: str, amount: int, refund: str) -> Facts:
+    def create_refund(self, *, key: str, payment_id: str, amount: int, refund: str) -> StripeObject:
         """Create the refund named in the metadata, once."""
         for existing in self.refunds.values():
             if existing["metadata"].get("refund") == refund:
@@ -163,11 +165,11 @@ class StripeModel:
             raise stripe_gateway.InvalidRequest("charge_already_refunded")
         return copy.deepcopy(self.refund(self.payments[payment_id], amount, named=refund))
 
-    def end_refund(self, refund: Facts, *, fails: bool) -> None:
+    def end_refund(self, refund: StripeObject, *, fails: bool) -> None:
         refund["status"] = "failed" if fails else "succeeded"
         self._emit(refund, "refund.updated", *(["refund.failed"] if fails else []))
 
-    def dispute(self, payment: Facts, *, whole: bool) -> None:
+    def dispute(self, payment: StripeObject, *, whole: bool) -> None:
         """Dispute the rest of a payment, or `whole`: all of it, refunded money included."""
         dispute = {
             "id": f"du_{len(self.disputes)}",
@@ -180,6 +182,6 @@ class StripeModel:
         self.disputes[dispute["id"]] = dispute
         self._emit(dispute, "charge.dispute.created", "charge.dispute.funds_withdrawn")
 
-    def decide(self, dispute: Facts, *, won: bool) -> None:
+    def decide(self, dispute: StripeObject, *, won: bool) -> None:
         dispute["status"] = "won" if won else "lost"
         self._emit(dispute, "charge.dispute.closed")

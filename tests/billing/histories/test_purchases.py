@@ -81,7 +81,7 @@ class History:
         self._buy(which, how, later=True)
 
     def _settle(self, which, how, succeeds=True):
-        for payment in self._some(self.stripe.payments, which, status="processing"):
+        for payment in self._matching(self.stripe.payments, which, status="processing"):
             session = payment["id"].removeprefix("pi_")
             self.stripe.settle(self.stripe.sessions[session], succeeds=succeeds)
 
@@ -89,11 +89,11 @@ class History:
         self._settle(which, how, succeeds=False)
 
     def _expire(self, which, how):
-        for session in self._some(self.stripe.sessions, which, status="open"):
+        for session in self._matching(self.stripe.sessions, which, status="open"):
             self.stripe.expire(session)
 
     def _refund(self, which, how, whole=False, pending=False):
-        for payment in self._some(self.stripe.payments, which, status="succeeded"):
+        for payment in self._matching(self.stripe.payments, which, status="succeeded"):
             left = self.stripe.refundable(payment)
             amount = left if whole else max(left * (how + 1) // 13, 1)
             if 0 < amount <= left:
@@ -111,25 +111,25 @@ class History:
             self.stripe.end_refund(refunds[which % len(refunds)], fails=True)
 
     def _refund_settles(self, which, how):
-        for refund in self._some(self.stripe.refunds, which, status="pending"):
+        for refund in self._matching(self.stripe.refunds, which, status="pending"):
             self.stripe.end_refund(refund, fails=False)
 
     def _dispute(self, which, how):
-        for payment in self._some(self.stripe.payments, which, status="succeeded"):
+        for payment in self._matching(self.stripe.payments, which, status="succeeded"):
             if not self.stripe.is_disputed(payment):
                 self.stripe.dispute(payment, whole=how % 2 == 0 or not self.stripe.refundable(payment))
 
     def _win(self, which, how, won=True):
-        for dispute in self._some(self.stripe.disputes, which, status="needs_response"):
+        for dispute in self._matching(self.stripe.disputes, which, status="needs_response"):
             self.stripe.decide(dispute, won=won)
 
     def _lose(self, which, how):
         self._win(which, how, won=False)
 
     @staticmethod
-    def _some(objects, which, status):
+    def _matching(objects, which, status):
         """One of the objects with this status, or none."""
-        matching = [found for found in objects.values() if found["status"] == status]
+        matching = [item for item in objects.values() if item["status"] == status]
         return [matching[which % len(matching)]] if matching else []
 
     # in the portal
@@ -201,10 +201,10 @@ class History:
             self.delivered.append(event)
             self.model.apply(event, self.stripe)
 
-    def end(self, chance: random.Random) -> None:
+    def end(self, generator: random.Random) -> None:
         """Deliver the pending events in a random order, lose some, then reconcile."""
-        chance.shuffle(self.pending)
-        lost = self.pending[: chance.choice([0, 0, 1, 3, 99])]
+        generator.shuffle(self.pending)
+        lost = self.pending[: generator.choice([0, 0, 1, 3, 99])]
         for event in self.pending[len(lost) :]:
             self.model.now = self.stripe.now = self.stripe.now + dt.timedelta(seconds=1)
             self.process(event, 1)
@@ -218,7 +218,9 @@ class History:
         self.assert_equal()
         assert report.findings == []
         assert [
-            row for row in reconciliation.differences(report) if row["paid_gap"] or row["refunded_gap"]
+            difference
+            for difference in reconciliation.differences(report)
+            if difference["paid_gap"] or difference["refunded_gap"]
         ] == []
 
     def assert_equal(self) -> None:

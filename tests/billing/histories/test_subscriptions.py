@@ -43,7 +43,7 @@ class SubscriptionModel(StripeModel):
 
     @property
     def live(self):
-        live = (found for found in self.subscriptions.values() if found["status"] != "canceled")
+        live = (item for item in self.subscriptions.values() if item["status"] != "canceled")
         return next(live, None)
 
     def begin(self, plan):
@@ -178,14 +178,14 @@ class History:
             stored = events.process(stored.pk, self.stripe.now)
             assert stored.state in {StripeEvent.State.DONE, StripeEvent.State.IGNORED}, stored.error
 
-    def end(self, chance):
-        chance.shuffle(self.pending)
-        for event in self.pending[chance.choice([0, 0, 1, 3, 99]) :]:
+    def end(self, generator):
+        generator.shuffle(self.pending)
+        for event in self.pending[generator.choice([0, 0, 1, 3, 99]) :]:
             self.process(event, 1)
         self.stripe.now += dt.timedelta(minutes=15)
         report = reconciliation.run(self.stripe.now)
         assert report.findings == []
-        assert all(row["paid_gap"] == 0 for row in reconciliation.differences(report))
+        assert all(difference["paid_gap"] == 0 for difference in reconciliation.differences(report))
 
     def assert_on_paid_plan(self):
         subscription, live = Subscription.objects.get(account=self.stripe.account), self.stripe.live

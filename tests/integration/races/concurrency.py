@@ -1,4 +1,4 @@
-"""Deterministic races: threads with their own connections, and lock waits reported by the database.
+"""Concurrent calls in threads with their own connections; lock waits are reported by the database.
 
 Races need commits, which the suite's usual transaction around a test does not make. `committed` lets a test
 commit, and deletes its accounts afterwards: much quicker than emptying every table.

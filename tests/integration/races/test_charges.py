@@ -85,7 +85,7 @@ def test_one_key_64_times_at_once_is_charged_once(way):
     give(account, "100")
     outcomes = at_once([lambda: way(account, "1", "the key", fingerprint=b"a")] * 64)
     assert {type(outcome) for outcome in outcomes} == {ledger.Charged}
-    assert len({one.charge_id for one in outcomes}) == 1
+    assert len({outcome.charge_id for outcome in outcomes}) == 1
     assert sum(not outcome.replayed for outcome in outcomes) == 1
     assert ledger.balance(account, NOON).total == D("99")
     assert broken([account]) == []
@@ -100,7 +100,7 @@ def test_one_key_with_two_bodies_at_once_is_charged_for_one_of_them(way):
     outcomes = at_once([lambda b=b: way(account, b[0], "the key", fingerprint=b[1]) for b in bodies])
     charged = of_kind(outcomes, ledger.Charged)
     assert len(charged) == len(of_kind(outcomes, ledger.KeyReused)) == 8
-    assert len({(one.charge_id, one.credits) for one in charged}) == 1
+    assert len({(outcome.charge_id, outcome.credits) for outcome in charged}) == 1
     assert ledger.balance(account, NOON).total == D("100") - charged[0].credits
 
 

@@ -89,7 +89,7 @@ def test_an_ended_hold_gives_itself_back_once_and_a_late_capture_is_refused(turn
         + [lambda: ledger.settle([account], SOON), lambda: ledger.settle_due(SOON)]
         + [lambda: ledger.charge(charge_request(account, "10", "afresh"), SOON)]
     )
-    assert [type(one) for one in outcomes[:6]] == [ledger.HoldClosed] * 6
+    assert [type(outcome) for outcome in outcomes[:6]] == [ledger.HoldClosed] * 6
     assert isinstance(outcomes[-1], ledger.Charged), "what came back is there for a fresh charge"
     assert Charge.objects.filter(account_id=account).count() == 1
     assert Hold.objects.get(account_id=account).status == "expired"

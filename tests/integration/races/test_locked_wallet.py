@@ -77,10 +77,10 @@ def test_a_page_that_waits_for_a_locked_wallet_too_long_is_the_error_page(
         cursor.execute("set lock_timeout = '100ms'")
         try:
             with locked(account_of(alice)):
-                answer = browser.post("/billing/redeem/", {"code": "SUMMER"})
+                response = browser.post("/billing/redeem/", {"code": "SUMMER"})
         finally:
             cursor.execute("reset lock_timeout")
 
-    assert answer.status_code == 500
-    assert b"check whether the change was made" in answer.content
+    assert response.status_code == 500
+    assert b"check whether the change was made" in response.content
     assert Promotion.objects.get(code="SUMMER").redeemed == 0
