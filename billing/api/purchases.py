@@ -125,10 +125,10 @@ class RefundRequests(Endpoint):
 
 def _find(request: Request, public_id: str, named: str | None) -> Purchase:
     account_id = account_of(request, named)
-    found = Purchase.with_public_id(public_id)
-    if found is None or found.account_id != account_id:
+    purchase = Purchase.with_public_id(public_id)
+    if purchase is None or purchase.account_id != account_id:
         raise not_found()
-    return found
+    return purchase
 
 
 def checkout_of(purchase: Purchase, url: str) -> response_schemas.Checkout:

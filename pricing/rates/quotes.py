@@ -154,10 +154,10 @@ def _priced(
 ) -> list[tuple[QuoteLine, Decimal]]:
     """The steps of the line, one for each band that the quantity reaches, with exact credits."""
     steps: list[tuple[QuoteLine, Decimal]] = []
-    below = ZERO
+    band_start = ZERO
     for band in line.bands:
         reached = quantity if band.up_to is None else min(quantity, Decimal(band.up_to))
-        inside = _EXACT.subtract(reached, below)
+        inside = _EXACT.subtract(reached, band_start)
         if inside > 0 or not steps:
             blocks = _begun_blocks(inside, line.per) if line.whole_blocks else None
             credits = _EXACT.multiply(inside if blocks is None else Decimal(blocks * line.per), band.credits)
@@ -168,7 +168,7 @@ def _priced(
             steps.append((shown, credits))
         if reached == quantity:
             break
-        below = reached
+        band_start = reached
     return steps
 
 

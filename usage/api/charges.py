@@ -202,10 +202,10 @@ class Reports(Endpoint):
 
 
 def _charge(account_id: UUID, public_id: str) -> Charge:
-    found = selectors.charge(account_id, public_id)
-    if found is None:
+    charge = selectors.charge(account_id, public_id)
+    if charge is None:
         raise problems.not_found()
-    return found
+    return charge
 
 
 def _first_answer(account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:

@@ -131,10 +131,10 @@ class Release(Endpoint):
 
 
 def _hold(account_id: UUID, public_id: str) -> Hold:
-    found = selectors.hold(account_id, public_id)
-    if found is None:
+    hold = selectors.hold(account_id, public_id)
+    if hold is None:
         raise problems.not_found()
-    return found
+    return hold
 
 
 def _hold_to_close(request: Request, account_id: UUID, public_id: str) -> Hold:
@@ -142,11 +142,11 @@ def _hold_to_close(request: Request, account_id: UUID, public_id: str) -> Hold:
 
     Raises Problem (404).
     """
-    found = _hold(account_id, public_id)
+    hold = _hold(account_id, public_id)
     principal = principal_of(request)
-    if found.api_key_id != principal.id and selectors.is_of_platform(found) != principal.is_platform:
+    if hold.api_key_id != principal.id and selectors.is_of_platform(hold) != principal.is_platform:
         raise problems.not_found()
-    return found
+    return hold
 
 
 def _new_hold(use: Use, held: ledger.Held) -> response_schemas.HoldAnswer:

@@ -61,11 +61,11 @@ def test_if_stripe_does_not_answer_the_outcome_is_unknown(api: Any, monkeypatch:
 
     monkeypatch.setattr(checkout, "open_page", unavailable)
     api.client.raise_request_exception = False
-    answer = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"}, key="k")
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (503, "payment_provider_unreachable")
+    response = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"}, key="k")
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (503, "payment_provider_unreachable")
     assert "outcome is unknown" in problem["detail"] and "same Idempotency-Key" in problem["detail"]
-    assert answer["Retry-After"] == "5"
+    assert response["Retry-After"] == "5"
 
 
 @pytest.mark.fault("P10", "I3")
@@ -85,10 +85,10 @@ def test_if_stripe_does_not_answer_the_outcome_is_unknown(api: Any, monkeypatch:
     ],
 )
 def test_the_client_sets_neither_price_nor_credits(api: Any, wrong: dict[str, Any], status: int) -> None:
-    answer = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"} | wrong, key="k")
+    response = api.post("checkouts", {"pack": smallest_pack(), "currency": "usd"} | wrong, key="k")
 
-    assert answer.status_code == status, answer.content
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert response.status_code == status, response.content
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert not Purchase.objects.exists()
 
 
@@ -98,9 +98,9 @@ def test_packs_for_paid_plans_only_are_refused_to_a_free_account(api: Any) -> No
     catalogue_cache.changed()
 
     assert not any(pack["eligible"] for pack in api.get("packs").json()["data"])
-    answer = api.post("checkouts", {"pack": smallest_pack()}, key="k")
+    response = api.post("checkouts", {"pack": smallest_pack()}, key="k")
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "paid_plan_required")
+    assert (response.status_code, response.json()["code"]) == (403, "paid_plan_required")
 
 
 @pytest.mark.requirement("REFLY-09")
@@ -109,8 +109,8 @@ def test_a_legacy_plan_cannot_be_bought_or_changed_to(api: Any) -> None:
 
     assert legacy not in [plan["key"] for plan in api.get("plans").json()["data"]]
     for path in ("checkouts", "subscription/change"):
-        answer = api.post(path, {"plan": legacy}, key="k")
-        assert (answer.status_code, answer.json()["code"]) == (403, "plan_closed"), path
+        response = api.post(path, {"plan": legacy}, key="k")
+        assert (response.status_code, response.json()["code"]) == (403, "plan_closed"), path
 
 
 @pytest.mark.fault("Z1", "Z5")
@@ -153,8 +153,8 @@ def test_alerts_and_automatic_top_up_are_read_and_changed(api: Any) -> None:
 
 
 def test_the_free_plan_has_a_subscription_that_cannot_be_cancelled(api: Any) -> None:
-    answer = api.get("subscription").json()
+    response = api.get("subscription").json()
 
-    assert (answer["plan"], answer["state"], answer["legacy"]) == ("free-trial", "active", False)
-    assert answer["quotas"][0]["maximum"] == 100
+    assert (response["plan"], response["state"], response["legacy"]) == ("free-trial", "active", False)
+    assert response["quotas"][0]["maximum"] == 100
     assert api.post("subscription/cancel", {}).json()["code"] == "nothing_to_cancel"

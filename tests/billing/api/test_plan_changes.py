@@ -21,9 +21,9 @@ def api(stripe_api: Any, alice: User, api_of: Callable[..., Any]) -> Any:
 
 
 def preview(api: Any, plan: str) -> dict[str, Any]:
-    answer = api.post("subscription/change", {"plan": plan, "currency": "usd", "preview": True}, key="p")
-    assert answer.status_code == 200, answer.content
-    body: dict[str, Any] = answer.json()
+    response = api.post("subscription/change", {"plan": plan, "currency": "usd", "preview": True}, key="p")
+    assert response.status_code == 200, response.content
+    body: dict[str, Any] = response.json()
     return body
 
 

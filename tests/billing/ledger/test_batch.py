@@ -1,8 +1,8 @@
 """A batch has the same outcome as its uses charged one after the other, in every case Hypothesis generates.
 
-Each example makes a few wallets, charges a list of uses in one call, looks at everything, goes back to
-before, charges the same list one by one, and looks again. Batches of both sizes, below and above the 48 at
-which the SQL changes its way, are made of a short list repeated with other keys.
+Each example creates a few wallets, charges a list of uses in one call, records the state, rolls back, charges
+the same list one by one, and compares. Batches below and above 48 uses, the size from which the SQL charges
+wallets together, consist of a short list repeated with other keys.
 """
 
 import contextlib
@@ -78,7 +78,7 @@ grants = st.builds(
 unscoped_grants = st.builds(
     GrantTerms, credits=st.sampled_from(["0.5", "2", "40", "900"]), expires=st.sampled_from([None, 2])
 )
-purses = st.one_of(
+wallet_states = st.one_of(
     st.builds(
         WalletState,
         grants=st.lists(unscoped_grants, max_size=4).map(tuple),
@@ -97,7 +97,7 @@ purses = st.one_of(
         exists=st.sampled_from([True, True, True, False]),
     ),
 )
-rich_purses = st.builds(
+funded_wallets = st.builds(
     WalletState,
     grants=st.tuples(
         unscoped_grants, st.just(GrantTerms(credits="60")), unscoped_grants | unscoped_grants | grants
@@ -136,10 +136,10 @@ def fill(wallet: WalletState, place: int) -> uuid.UUID:
         with contextlib.suppress(ledger.InsufficientCredits):
             ledger.charge(charge_request(account, amount, f"key {number}"), NOON)
     if wallet.has_debt:
-        sale = uuid.uuid4()
-        give(account, "6", "sold", purchase_id=sale, priority=1)
-        ledger.charge(charge_request(account, "6", "eaten"), NOON)
-        ledger.claw_back(account_id=account, purchase_id=sale, key="refund", reason="refund", now=NOON)
+        purchase = uuid.uuid4()
+        give(account, "6", "sold", purchase_id=purchase, priority=1)
+        ledger.charge(charge_request(account, "6", "spent"), NOON)
+        ledger.claw_back(account_id=account, purchase_id=purchase, key="refund", reason="refund", now=NOON)
     if wallet.limit:
         limits = {"account_id": account, "period": "day", "now": NOON}
         ledger.set_limit(kind="project", subject=str(PROJECT), maximum=D(wallet.limit), **limits)
@@ -168,37 +168,37 @@ def as_request(use: Use, accounts: list[uuid.UUID]) -> ledger.ChargeRequest:
 def one_by_one(
     requests: list[ledger.ChargeRequest], now: dt.datetime
 ) -> list[ledger.Charged | ledger.LedgerError]:
-    return [charged_alone(each, now) for each in requests]
+    return [charged_alone(request, now) for request in requests]
 
 
-def charged_alone(each: ledger.ChargeRequest, now: dt.datetime) -> ledger.Charged | ledger.LedgerError:
+def charged_alone(request: ledger.ChargeRequest, now: dt.datetime) -> ledger.Charged | ledger.LedgerError:
     before = transaction.savepoint()
     try:
-        return ledger.charge(each, now)
-    except ledger.UnknownWallet as refusal:  # it aborts its transaction
+        return ledger.charge(request, now)
+    except ledger.UnknownWallet as error:  # it aborts its transaction
         transaction.savepoint_rollback(before)
-        return refusal
-    except ledger.LedgerError as refusal:
-        return refusal
+        return error
+    except ledger.LedgerError as error:
+        return error
 
 
 def comparable(outcome: ledger.Charged | ledger.LedgerError, accounts: list[uuid.UUID]) -> Any:
     """Return the outcome without the ids that settling generates."""
     if isinstance(outcome, ledger.LedgerError):
         return type(outcome).__name__, vars(outcome)
-    return replace(outcome, drawn=tuple((one.kind, one.credits) for one in outcome.drawn))
+    return replace(outcome, drawn=tuple((part.kind, part.credits) for part in outcome.drawn))
 
 
 @contextlib.contextmanager
-def undone() -> Iterator[None]:
+def rolled_back() -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
-def seen(charge: Any, requests: list[ledger.ChargeRequest], accounts: list[uuid.UUID]) -> dict[str, Any]:
-    with undone():
-        outcomes = [comparable(one, accounts) for one in charge(requests, LATER)]
+def result_of(charge: Any, requests: list[ledger.ChargeRequest], accounts: list[uuid.UUID]) -> dict[str, Any]:
+    with rolled_back():
+        outcomes = [comparable(outcome, accounts) for outcome in charge(requests, LATER)]
         # a batch settles and opens new windows before it looks for replays, a single charge afterwards
         ledger.settle(accounts, LATER)
         for account in accounts:
@@ -207,40 +207,44 @@ def seen(charge: Any, requests: list[ledger.ChargeRequest], accounts: list[uuid.
         return {"outcomes": outcomes} | state_of(accounts)
 
 
-def compare(wallets: list[WalletState], long_list: list[Use]) -> None:
-    with undone():
+def compare(wallets: list[WalletState], all_uses: list[Use]) -> None:
+    with rolled_back():
         accounts = [fill(wallet, place) for place, wallet in enumerate(wallets)]
-        requests = [as_request(use, accounts) for use in long_list]
-        together, singly = (seen(way, requests, accounts) for way in (ledger.charge_many, one_by_one))
-    for name, found in together.items():
-        assert found == singly[name], name
+        requests = [as_request(use, accounts) for use in all_uses]
+        together, singly = (
+            result_of(charge, requests, accounts) for charge in (ledger.charge_many, one_by_one)
+        )
+    for name, value in together.items():
+        assert value == singly[name], name
 
 
 @examples(40)
 @given(
-    st.lists(purses, min_size=4, max_size=4),
+    st.lists(wallet_states, min_size=4, max_size=4),
     st.lists(uses, min_size=1, max_size=24),
     st.sampled_from([1, 1, 3]),
 )
-def test_a_batch_of_anything_is_the_same_as_one_after_the_other(db, wallets, short_list, times):
-    compare(wallets, [replace(use, key=use.key + 41 * turn) for turn in range(times) for use in short_list])
+def test_any_batch_has_the_same_result_as_one_after_the_other(db, wallets, some_uses, times):
+    compare(wallets, [replace(use, key=use.key + 41 * turn) for turn in range(times) for use in some_uses])
 
 
 @examples(40)
 @given(
-    st.lists(rich_purses, min_size=4, max_size=4),
+    st.lists(funded_wallets, min_size=4, max_size=4),
     st.lists(uses, min_size=8, max_size=12),
     st.lists(st.integers(0, 47), max_size=3),
 )
-def test_a_large_batch_on_plain_wallets_is_the_same_as_one_after_the_other(db, wallets, short_list, replayed):
+def test_a_large_batch_on_plain_wallets_has_the_same_result_as_one_after_the_other(
+    db, wallets, some_uses, replayed
+):
     """Every key is new but for a few that were used before, so most wallets are charged by one statement."""
-    long_list = [replace(use, key=3 + turn * 20 + n) for turn in range(6) for n, use in enumerate(short_list)]
+    all_uses = [replace(use, key=3 + turn * 20 + n) for turn in range(6) for n, use in enumerate(some_uses)]
     for place in replayed:
-        long_list[place] = replace(long_list[place], key=place % 3)
-    compare(wallets, long_list)
+        all_uses[place] = replace(all_uses[place], key=place % 3)
+    compare(wallets, all_uses)
 
 
-def test_more_than_a_thousand_uses_are_no_batch(account):
+def test_a_batch_of_more_than_a_thousand_uses_is_refused(account):
     with pytest.raises(ValueError, match="1001"):
         ledger.charge_many([charge_request(account, "1", str(n)) for n in range(1001)], NOON)
     assert ledger.charge_many([], NOON) == []

@@ -34,7 +34,7 @@ def test_five_hundred_grants_at_once_are_all_there():
 
     def twenty_five(first):
         for n in range(first, first + 25):
-            give(account, "0.000001", f"gift {n}")
+            give(account, "0.000001", f"grant {n}")
 
     at_once([lambda n=n: twenty_five(25 * n) for n in range(20)])
     assert Grant.objects.filter(account_id=account).count() == 500
@@ -55,7 +55,7 @@ def test_one_key_of_a_grant_many_times_at_once_gives_once():
 def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
     accounts = [new_account() for _ in range(3)]
     for account in accounts:
-        give(account, "200", purchase_id=uuid.uuid5(account, "sale"))
+        give(account, "200", purchase_id=uuid.uuid5(account, "purchase"))
     moving = threading.Semaphore(0)
     over = threading.Event()
     reads: list[tuple] = []
@@ -67,9 +67,9 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
                 reads.extend(cursor.fetchall())
 
     def move(seed):
-        chance = random.Random(seed)
+        generator = random.Random(seed)
         try:
-            return [one_move(chance, chance.choice(accounts), f"{seed}.{n}") for n in range(25)]
+            return [random_move(generator, generator.choice(accounts), f"{seed}.{n}") for n in range(25)]
         finally:
             moving.release()
 
@@ -89,17 +89,17 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
     assert broken(accounts) == []
 
 
-def one_move(chance, account, key):
+def random_move(generator, account, key):
     """Make one move drawn at random; refusals are allowed."""
-    amount = Decimal(chance.choice(["1", "7.5", "0.000001"]))
-    sale = uuid.uuid5(account, "sale")
-    move = chance.choice(["grant", "charge", "charge", "batch", "hold", "adjust", "refund"])
+    amount = Decimal(generator.choice(["1", "7.5", "0.000001"]))
+    purchase = uuid.uuid5(account, "purchase")
+    move = generator.choice(["grant", "charge", "charge", "batch", "hold", "adjust", "refund"])
     try:
         if move == "grant":
             give(account, "5", key)
         elif move == "charge":
             charged = ledger.charge(charge_request(account, f"{amount:f}", key), NOON)
-            if chance.random() < 0.3:
+            if generator.random() < 0.3:
                 terms = {"account_id": account, "charge_id": charged.charge_id, "reason": "failed"}
                 ledger.reverse(key=key, now=NOON, **terms)
         elif move == "batch":
@@ -107,18 +107,18 @@ def one_move(chance, account, key):
         elif move == "hold":
             held = ledger.hold(charge_request(account, "5", key), expires_at=NOON.replace(hour=13), now=NOON)
             terms = {"account_id": account, "hold_id": held.hold_id, "now": NOON}
-            if chance.random() < 0.5:
+            if generator.random() < 0.5:
                 ledger.capture(credits=amount, key=key, detail={}, **terms)
             else:
                 ledger.release(**terms)
         elif move == "adjust":
             ledger.adjust(account_id=account, credits=-amount, key=key, reason="r", actor="a", now=NOON)
         else:
-            terms = {"account_id": account, "purchase_id": sale, "credits": amount, "reason": "refund"}
+            terms = {"account_id": account, "purchase_id": purchase, "credits": amount, "reason": "refund"}
             ledger.claw_back(key=key, now=NOON, **terms)
             ledger.restore(account_id=account, claw_back_key=key, key=f"{key} won", reason="won", now=NOON)
-    except ledger.LedgerError as refusal:
-        return refusal
+    except ledger.LedgerError as error:
+        return error
     return move
 
 
@@ -140,7 +140,7 @@ def test_batches_over_the_same_accounts_in_opposite_orders_never_deadlock(size):
 
     outcomes = at_once([lambda n=n: batches(n, n % 2 == 1) for n in range(6)])
     assert of_kind(outcomes, BaseException) == []
-    assert {type(outcome) for answers in outcomes for outcome in answers} == {ledger.Charged}
+    assert {type(outcome) for results in outcomes for outcome in results} == {ledger.Charged}
     spent = Wallet.objects.filter(account_id__in=accounts).values_list("balance", flat=True)
     assert sum(spent) == 10 * 1000 - 6 * 3 * size
     assert broken(accounts) == []
@@ -163,7 +163,11 @@ def test_single_moves_batches_and_settling_of_the_same_accounts_never_deadlock()
     def together(name, order_of):
         for turn in range(3):
             ledger.charge_many(
-                [charge_request(one, "1", f"{name}.{turn}.{n}") for n, one in enumerate(order_of * 9)], later
+                [
+                    charge_request(account, "1", f"{name}.{turn}.{n}")
+                    for n, account in enumerate(order_of * 9)
+                ],
+                later,
             )
 
     upwards, downwards = sorted(accounts), sorted(accounts, reverse=True)

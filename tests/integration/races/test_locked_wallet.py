@@ -36,31 +36,31 @@ def locked(account: Account) -> Iterator[None]:
 def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account_for_long(
     alice: User, bob: User, account_of: Callable[[User], Account], api_of: Any
 ) -> None:
-    hers, his = api_of(alice), api_of(bob)
+    alices_api, bobs_api = api_of(alice), api_of(bob)
     limits = f"lock_timeout={LOCK_TIMEOUT_SECONDS}s"
     with serving(processes=1, WEB_DATABASE_TIMEOUTS=limits) as web, ThreadPoolExecutor() as pool:
         url = f"{web}/api/v1/charges"
-        warm = Caller(url, his.secret, [("warm", ONE_CREDIT)])
+        warm = Caller(url, bobs_api.secret, [("warm", ONE_CREDIT)])
         assert warm.statuses == {201: 1}
         with locked(account_of(alice)):
             began = time.monotonic()
-            blocked = pool.submit(Caller, url, hers.secret, [(f"a{n}", ONE_CREDIT) for n in range(6)])
-            free = Caller(url, his.secret, [(f"b{n}", ONE_CREDIT) for n in range(6)])
-            others_took = time.monotonic() - began
+            blocked = pool.submit(Caller, url, alices_api.secret, [(f"a{n}", ONE_CREDIT) for n in range(6)])
+            free = Caller(url, bobs_api.secret, [(f"b{n}", ONE_CREDIT) for n in range(6)])
+            others_seconds = time.monotonic() - began
             refused = blocked.result()
-            took = time.monotonic() - began
+            seconds = time.monotonic() - began
 
         assert free.statuses == {201: 6}
-        assert others_took < 2 * LOCK_TIMEOUT_SECONDS + 1
+        assert others_seconds < 2 * LOCK_TIMEOUT_SECONDS + 1
         assert refused.statuses == {503: 6}
-        assert took < 4 * LOCK_TIMEOUT_SECONDS + 1
+        assert seconds < 4 * LOCK_TIMEOUT_SECONDS + 1
         for _status, headers, body in refused.responses:
             problem = json.loads(body)
             assert (problem["code"], headers["Retry-After"]) == ("unavailable", "5")
             assert "outcome is unknown" in problem["detail"]
         assert not Charge.objects.filter(account=account_of(alice)).exists()
 
-        again = Caller(url, hers.secret, [("a0", ONE_CREDIT)])
+        again = Caller(url, alices_api.secret, [("a0", ONE_CREDIT)])
         assert again.statuses == {201: 1}
 
 

@@ -10,9 +10,9 @@ from tests.usage.api.conftest import use
 
 @pytest.mark.requirement("REFLY-18", "CORE-07")
 def test_an_account_is_created_with_the_free_plan_and_its_credits(platform_api: Any) -> None:
-    answer = platform_api.post("accounts", {"external_id": "user-81", "name": "Ada"})
-    account = answer.json()
-    assert answer.status_code == 201
+    response = platform_api.post("accounts", {"external_id": "user-81", "name": "Ada"})
+    account = response.json()
+    assert response.status_code == 201
     assert account["id"].startswith("acct_")
     assert (account["external_id"], account["name"], account["plan"]) == ("user-81", "Ada", "free-trial")
     for name in (account["id"], "user-81"):
@@ -49,9 +49,9 @@ def test_a_grant_can_be_limited_in_time_and_services(
         "services": ["tag:multimodal"],
         "reason": "Sorry for the delay",
     }
-    answer = platform_api.post(f"accounts/{account.public_id}/grants", body, key="g1")
-    grant = answer.json()
-    assert answer.status_code == 201
+    response = platform_api.post(f"accounts/{account.public_id}/grants", body, key="g1")
+    grant = response.json()
+    assert response.status_code == 201
     assert grant["id"].startswith("grant_")
     assert (grant["kind"], grant["granted"], grant["remaining"]) == ("promotion", "30.5", "30.5")
     assert grant["expires_at"] == "2026-12-31T23:00:00Z"
@@ -102,9 +102,9 @@ def test_an_invalid_grant_names_the_field(
     platform_api: Any, account: Account, change: dict[str, Any], field: str
 ) -> None:
     body = {"credits": "5", "kind": "bonus"} | change
-    answer = platform_api.post(f"accounts/{account.public_id}/grants", body, key="g1")
-    assert answer.status_code == 400
-    assert field in [error["field"].partition("[")[0] for error in answer.json()["errors"]]
+    response = platform_api.post(f"accounts/{account.public_id}/grants", body, key="g1")
+    assert response.status_code == 400
+    assert field in [error["field"].partition("[")[0] for error in response.json()["errors"]]
 
 
 def test_a_grant_beyond_the_maximum_balance_is_refused(platform_api: Any, account: Account) -> None:
@@ -114,25 +114,25 @@ def test_a_grant_beyond_the_maximum_balance_is_refused(platform_api: Any, accoun
 
 
 def test_accounts_require_a_platform_key(api: Any, account: Account, alice: Any, signed_in: Any) -> None:
-    for answer in (
+    for response in (
         api.post("accounts", {}),
         api.get(f"accounts/{account.public_id}"),
         api.post(f"accounts/{account.public_id}/grants", {"credits": "5", "kind": "bonus"}, key="g1"),
         signed_in(alice).get(f"/api/v1/accounts/{account.public_id}"),
     ):
-        assert (answer.status_code, answer.json()["code"]) == (403, "platform_key_required")
+        assert (response.status_code, response.json()["code"]) == (403, "platform_key_required")
 
 
 def test_a_platform_key_must_name_the_account(platform_api: Any) -> None:
-    for answer in (platform_api.get("balance"), platform_api.post("charges", use(), key="k1")):
-        assert answer.status_code == 400
-        assert answer.json()["errors"][0]["field"] == "account"
+    for response in (platform_api.get("balance"), platform_api.post("charges", use(), key="k1")):
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["field"] == "account"
     for name in ("acct_" + "0" * 32, "nobody", "acct_x"):
-        answer = platform_api.get("balance", account=name)
-        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_account")
+        response = platform_api.get("balance", account=name)
+        assert (response.status_code, response.json()["code"]) == (404, "unknown_account")
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../../etc/passwd", "Europe", 5, "UTC\0"])
 def test_an_unknown_time_zone_is_refused(platform_api: Any, zone: Any) -> None:
-    answer = platform_api.post("accounts", {"zone": zone})
-    assert answer.status_code == 400
+    response = platform_api.post("accounts", {"zone": zone})
+    assert response.status_code == 400

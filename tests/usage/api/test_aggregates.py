@@ -40,10 +40,10 @@ def spent(api: Any, account: Account, clock: Any) -> str:
 def test_days_begin_at_midnight_of_the_time_zone(
     api: Any, spent: str, zone: str, days: dict[str, str]
 ) -> None:
-    answer = api.get("usage", interval="day", timezone=zone).json()
-    assert {item["start"]: item["credits"] for item in answer["data"]} == days
-    assert answer["total"] == {"credits": "70.71", "charges": 5}
-    assert answer["timezone"] == zone
+    response = api.get("usage", interval="day", timezone=zone).json()
+    assert {item["start"]: item["credits"] for item in response["data"]} == days
+    assert response["total"] == {"credits": "70.71", "charges": 5}
+    assert response["timezone"] == zone
 
 
 @pytest.mark.requirement("FLICK-07", "FLOW-07", "APIN-06")
@@ -94,6 +94,6 @@ def test_a_period_includes_its_start_and_excludes_its_end(api: Any, spent: str) 
     ],
 )
 def test_an_invalid_query_names_the_parameter(api: Any, query: dict[str, str], field: str) -> None:
-    answer = api.get("usage", **query)
-    assert answer.status_code == 400
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    response = api.get("usage", **query)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]

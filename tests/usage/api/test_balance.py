@@ -98,5 +98,5 @@ def test_ids_of_entries_cannot_be_counted(api: Any) -> None:
 
 
 def test_a_browser_session_can_read(account: Account, alice: Any, signed_in: Any) -> None:
-    answer = signed_in(alice).get("/api/v1/balance")
-    assert (answer.status_code, answer.json()["account"]) == (200, account.public_id)
+    response = signed_in(alice).get("/api/v1/balance")
+    assert (response.status_code, response.json()["account"]) == (200, account.public_id)

@@ -21,9 +21,9 @@ def test_each_use_is_accepted_or_refused_independently(api: Any) -> None:
         "nonsense",
         use(1, idempotency_key="b6", surprise=1),
     ]
-    answer = api.post("charges/batch", {"data": items})
-    assert answer.status_code == 200
-    results = answer.json()["data"]
+    response = api.post("charges/batch", {"data": items})
+    assert response.status_code == 200
+    results = response.json()["data"]
     assert [result["status"] for result in results] == [201, 402, 404, 400, 400, 201, 400, 400]
     assert results[0]["charge"]["credits"] == "11"
     assert results[1]["error"]["code"] == "insufficient_credits"
@@ -79,9 +79,9 @@ def test_an_account_key_cannot_charge_another_account_in_a_batch(api: Any, charl
 
 @pytest.mark.parametrize("data", [None, [], {}, "x", [{"idempotency_key": "k"}] * 1001])
 def test_an_empty_or_too_large_batch_is_refused(api: Any, data: Any) -> None:
-    answer = api.post("charges/batch", {"data": data})
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == "data"
+    response = api.post("charges/batch", {"data": data})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "data"
 
 
 def test_a_thousand_uses_fit_in_one_batch(api: Any) -> None:

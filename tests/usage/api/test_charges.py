@@ -16,9 +16,9 @@ from tests.usage.api.conftest import give, use
 
 @pytest.mark.requirement("CORE-04", "REFLY-14")
 def test_a_charge_is_itemized(api: Any, account: Account) -> None:
-    answer = api.post("charges", use(2500, conversation="c-81", metadata={"any": 1}), key="k1")
-    charge = answer.json()
-    assert answer.status_code == 201
+    response = api.post("charges", use(2500, conversation="c-81", metadata={"any": 1}), key="k1")
+    charge = response.json()
+    assert response.status_code == 201
     assert charge["id"].startswith("chg_")
     assert charge["status"] == "charged"
     assert charge["credits"] == "5.5"
@@ -89,9 +89,9 @@ def test_a_replay_does_not_need_the_project_to_exist_still(api: Any, account: Ac
 @pytest.mark.requirement("CORE-02")
 def test_the_same_key_with_another_body_is_refused(api: Any) -> None:
     api.post("charges", use(5000), key="k1")
-    answer = api.post("charges", use(5001), key="k1")
-    assert answer.status_code == 422
-    assert answer.json()["code"] == "idempotency_key_reused"
+    response = api.post("charges", use(5001), key="k1")
+    assert response.status_code == 422
+    assert response.json()["code"] == "idempotency_key_reused"
 
 
 def test_field_order_and_spacing_do_not_change_the_fingerprint(api: Any) -> None:
@@ -105,24 +105,24 @@ def test_field_order_and_spacing_do_not_change_the_fingerprint(api: Any) -> None
 
 
 def test_a_charge_requires_an_idempotency_key(api: Any) -> None:
-    answer = api.post("charges", use())
-    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_required")
+    response = api.post("charges", use())
+    assert (response.status_code, response.json()["code"]) == (400, "idempotency_key_required")
     assert Charge.objects.count() == 0
 
 
 @pytest.mark.fault("I2")
 @pytest.mark.parametrize("key", ["k" * 256, "k" * 300, "with space", "é", ""])
 def test_an_invalid_idempotency_key_is_refused(api: Any, key: str) -> None:
-    answer = api.post("charges", use(), key=key)
-    assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_invalid")
+    response = api.post("charges", use(), key=key)
+    assert (response.status_code, response.json()["code"]) == (400, "idempotency_key_invalid")
 
 
 @pytest.mark.requirement("CORE-01", "FLICK-06")
 def test_insufficient_credits_are_refused_with_the_amounts_and_options(api: Any, account: Account) -> None:
-    answer = api.post("charges", use(50_000), key="k1")
-    problem = answer.json()
-    assert answer.status_code == 402
-    assert answer["Content-Type"] == "application/problem+json"
+    response = api.post("charges", use(50_000), key="k1")
+    problem = response.json()
+    assert response.status_code == 402
+    assert response["Content-Type"] == "application/problem+json"
     assert problem["code"] == "insufficient_credits"
     assert (problem["needed"], problem["available"]) == ("110", "100")
     options = {option["kind"]: option for option in problem["ways_on"]}
@@ -139,14 +139,14 @@ def test_a_refused_charge_does_not_use_up_its_key(api: Any, account: Account) ->
     assert api.post("charges", use(50_000), key="k1").status_code == 402
     assert api.post("charges", use(50_000), key="k1").status_code == 402
     give(account, "10")
-    answer = api.post("charges", use(50_000), key="k1")
-    assert answer.status_code == 201
-    assert "Idempotent-Replayed" not in answer
+    response = api.post("charges", use(50_000), key="k1")
+    assert response.status_code == 201
+    assert "Idempotent-Replayed" not in response
 
 
 def test_an_unknown_service_is_404(api: Any) -> None:
-    answer = api.post("charges", use() | {"service": "no-such"}, key="k1")
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_service")
+    response = api.post("charges", use() | {"service": "no-such"}, key="k1")
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_service")
 
 
 def test_a_service_without_a_price_is_409(api: Any) -> None:
@@ -155,8 +155,8 @@ def test_a_service_without_a_price_is_409(api: Any) -> None:
 
     Service.objects.create(key="unpriced", name="Unpriced", kind="model", modality="text")
     catalogue_cache.changed()
-    answer = api.post("charges", use() | {"service": "unpriced"}, key="k1")
-    assert (answer.status_code, answer.json()["code"]) == (409, "service_unpriced")
+    response = api.post("charges", use() | {"service": "unpriced"}, key="k1")
+    assert (response.status_code, response.json()["code"]) == (409, "service_unpriced")
     catalogue_cache.forget()
 
 
@@ -180,9 +180,9 @@ def test_a_service_without_a_price_is_409(api: Any) -> None:
 )
 @pytest.mark.fault("I1")
 def test_an_invalid_usage_names_its_field(api: Any, usage: Any, field: str) -> None:
-    answer = api.post("charges", {"service": "claude-sonnet-4", "usage": usage}, key="k1")
-    problem = answer.json()
-    assert answer.status_code == 400
+    response = api.post("charges", {"service": "claude-sonnet-4", "usage": usage}, key="k1")
+    problem = response.json()
+    assert response.status_code == 400
     assert [error["field"] for error in problem["errors"]] == [field]
     assert Charge.objects.count() == 0
 
@@ -205,11 +205,11 @@ def test_a_use_of_an_unlimited_service_is_recorded_and_costs_nothing(api: Any, a
 
 @pytest.mark.requirement("REFLY-18")
 def test_a_use_beyond_the_quota_is_refused(api: Any) -> None:
-    answer = api.post("charges", {"service": "file-upload", "usage": {"uses": 100}}, key="k1")
-    assert answer.status_code == 201
-    answer = api.post("charges", {"service": "file-upload", "usage": {"uses": 1}}, key="k2")
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (403, "quota_reached")
+    response = api.post("charges", {"service": "file-upload", "usage": {"uses": 100}}, key="k1")
+    assert response.status_code == 201
+    response = api.post("charges", {"service": "file-upload", "usage": {"uses": 1}}, key="k2")
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (403, "quota_reached")
     assert (problem["quota"], problem["maximum"], problem["used"]) == ("files", "100", "100")
 
 
@@ -218,11 +218,11 @@ def test_a_project_at_its_daily_limit_is_refused_with_the_reset_time(api: Any, a
     limited = api.post("projects", {"name": "web", "daily_limit": "20"}).json()["id"]
     other = api.post("projects", {"name": "bot"}).json()["id"]
     assert api.post("charges", use(project=limited), key="k1").status_code == 201
-    answer = api.post("charges", use(project=limited), key="k2")
-    problem = answer.json()
-    assert (answer.status_code, problem["code"], problem["limit"]) == (429, "limit_reached", "project")
+    response = api.post("charges", use(project=limited), key="k2")
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["limit"]) == (429, "limit_reached", "project")
     assert problem["resets_at"].endswith("T00:00:00Z")
-    assert int(answer["Retry-After"]) > 0
+    assert int(response["Retry-After"]) > 0
     assert api.post("charges", use(project=other), key="k3").status_code == 201
     assert api.patch(f"projects/{limited}", {"daily_limit": "22"}).json()["daily_limit"] == "22"
     assert api.post("charges", use(project=limited), key="k2").status_code == 201
@@ -234,8 +234,8 @@ def test_a_key_charges_for_its_creator_and_not_for_another_member(
 ) -> None:
     bobs, alices = api_of(bob, account=team), api_of(alice, account=team)
     assert bobs.post("charges", use(), key="k1").json()["member"] == bob.public_id
-    answer = bobs.post("charges", use(member=alice.public_id), key="k2")
-    assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+    response = bobs.post("charges", use(member=alice.public_id), key="k2")
+    assert (response.status_code, response.json()["code"]) == (403, "missing_scope")
     assert alices.post("charges", use(member=bob.public_id), key="k3").json()["member"] == bob.public_id
 
 
@@ -304,8 +304,8 @@ def test_limits_of_members_and_keys_are_enforced(api: Any, account: Account, ali
         now=timezone.now(),
     )
     assert api.post("charges", use(), key="k1").status_code == 201
-    answer = api.post("charges", use(), key="k2")
-    problem = answer.json()
-    assert (answer.status_code, problem["code"], problem["limit"]) == (429, "limit_reached", kind)
+    response = api.post("charges", use(), key="k2")
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["limit"]) == (429, "limit_reached", kind)
     assert (problem["maximum"], problem["used"]) == ("20", "11")
-    assert int(answer["Retry-After"]) > 0
+    assert int(response["Retry-After"]) > 0

@@ -13,22 +13,22 @@ from tests.usage.api.conftest import use
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
-def check_problem(answer: Any, status: int, code: str) -> dict[str, Any]:
+def check_problem(response: Any, status: int, code: str) -> dict[str, Any]:
     """Assert that the response is a complete problem document; return it."""
-    assert answer.status_code == status
-    assert answer["Content-Type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
     assert set(problem) >= MEMBERS | ({"errors"} if status == 400 else set())
     assert (problem["status"], problem["code"]) == (status, code)
-    assert problem["request_id"] == answer["X-Request-Id"]
+    assert problem["request_id"] == response["X-Request-Id"]
     assert problem["title"] and problem["detail"]
     return problem
 
 
 def test_a_request_without_a_key_is_401(anonymous_api: Any, catalogue: None) -> None:
-    answer = anonymous_api.get("balance")
-    check_problem(answer, 401, "unauthenticated")
-    assert answer["WWW-Authenticate"] == "Bearer"
+    response = anonymous_api.get("balance")
+    check_problem(response, 401, "unauthenticated")
+    assert response["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.fault("W6")
@@ -37,8 +37,8 @@ def test_a_malformed_key_is_refused_without_a_database_query(
     header: str, django_assert_num_queries: Any, catalogue: None
 ) -> None:
     with django_assert_num_queries(0):
-        answer = Client().get("/api/v1/balance", headers={"Authorization": header})
-    check_problem(answer, 401, "unauthenticated")
+        response = Client().get("/api/v1/balance", headers={"Authorization": header})
+    check_problem(response, 401, "unauthenticated")
 
 
 @pytest.mark.fault("Z5")
@@ -67,16 +67,16 @@ def test_a_key_can_do_only_what_its_scopes_allow(
     account: Account, alice: User, api_of: Any, scope: str, allowed: set[str]
 ) -> None:
     api = api_of(alice, scopes=[scope])
-    answers = {
+    responses = {
         "read": api.get("balance"),
         "spend": api.post("charges", use(), key="k1"),
         "manage": api.get("projects"),
     }
-    for needed, answer in answers.items():
+    for needed, response in responses.items():
         if needed in allowed:
-            assert answer.status_code < 300
+            assert response.status_code < 300
         else:
-            assert check_problem(answer, 403, "missing_scope")["scope"] == needed
+            assert check_problem(response, 403, "missing_scope")["scope"] == needed
 
 
 def test_an_account_key_can_name_only_its_own_account(api: Any, account: Account, charlie: User) -> None:
@@ -96,13 +96,13 @@ def test_an_unsupported_method_or_content_type_is_refused(api: Any) -> None:
     check_problem(api.client.options("/api/v1/balance"), 405, "method_not_allowed")
     assert api.delete("charges")["Allow"] == "GET, HEAD, POST"
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml", ""):
-        answer = api.client.post(
+        response = api.client.post(
             "/api/v1/charges", "a=b", content_type=kind, headers={"Idempotency-Key": "k"}
         )
-        check_problem(answer, 415, "unsupported_media_type")
+        check_problem(response, 415, "unsupported_media_type")
     charset = "application/json; charset=utf-8"
-    answer = api.client.post("/api/v1/estimates", "{}", content_type=charset)
-    check_problem(answer, 400, "invalid_request")
+    response = api.client.post("/api/v1/estimates", "{}", content_type=charset)
+    check_problem(response, 400, "invalid_request")
 
 
 def test_an_unknown_url_is_a_problem_document(api: Any) -> None:
@@ -122,9 +122,9 @@ def test_an_unexpected_error_discloses_nothing(api: Any, monkeypatch: Any) -> No
 
     monkeypatch.setattr(balance.ledger, "balance", fail)
     api.client.raise_request_exception = False
-    answer = api.get("balance")
-    check_problem(answer, 500, "internal_error")
-    assert b"secret" not in answer.content
+    response = api.get("balance")
+    check_problem(response, 500, "internal_error")
+    assert b"secret" not in response.content
 
 
 @pytest.mark.fault("O3", "I9")
@@ -138,17 +138,17 @@ def test_a_read_only_database_is_503_with_an_unknown_outcome(api: Any, monkeypat
 
     monkeypatch.setattr(charges.charging, "charge", read_only)
     api.client.raise_request_exception = False
-    answer = api.post("charges", use(), key="k1")
-    check_problem(answer, 503, "unavailable")
-    assert answer["Retry-After"] == "5"
-    detail = answer.json()["detail"]
+    response = api.post("charges", use(), key="k1")
+    check_problem(response, 503, "unavailable")
+    assert response["Retry-After"] == "5"
+    detail = response.json()["detail"]
     assert "outcome is unknown" in detail and "same Idempotency-Key" in detail
     assert "othing was changed" not in detail
 
 
 def test_the_callers_request_id_is_returned(api: Any) -> None:
-    answer = api.client.get("/api/v1/balance", headers={"X-Request-Id": "trace-81"})
-    assert answer["X-Request-Id"] == "trace-81"
+    response = api.client.get("/api/v1/balance", headers={"X-Request-Id": "trace-81"})
+    assert response["X-Request-Id"] == "trace-81"
     assert api.client.get("/api/v1/nothing", headers={"X-Request-Id": "t-2"}).json()["request_id"] == "t-2"
 
 
@@ -163,14 +163,14 @@ def test_writes_of_a_browser_session_require_the_csrf_token(
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
     assert browser.get("/api/v1/balance").status_code == 200
-    answer = browser.post("/api/v1/estimates", use(), content_type="application/json")
-    check_problem(answer, 403, "csrf_failed")
+    response = browser.post("/api/v1/estimates", use(), content_type="application/json")
+    check_problem(response, 403, "csrf_failed")
     token = "a" * 32
     browser.cookies[_csrf_cookie()] = token
-    answer = browser.post(
+    response = browser.post(
         "/api/v1/estimates", use(), content_type="application/json", headers={"X-CSRFToken": token}
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def _csrf_cookie() -> str:
@@ -197,8 +197,8 @@ def test_a_member_cannot_manage_projects_from_a_browser(
     team: Account, bob: User, signed_in: Any, catalogue: None
 ) -> None:
     path = f"/api/v1/projects?account={team.public_id}"
-    answer = signed_in(bob).post(path, {"name": "x"}, content_type="application/json")
-    check_problem(answer, 403, "missing_scope")
+    response = signed_in(bob).post(path, {"name": "x"}, content_type="application/json")
+    check_problem(response, 403, "missing_scope")
 
 
 def test_a_deactivated_user_is_401(account: Account, alice: User, signed_in: Any) -> None:

@@ -121,10 +121,10 @@ def test_endpoints_that_move_credits_declare_the_idempotency_key() -> None:
 
 
 def test_the_document_is_public(db: None) -> None:
-    answer = Client().get("/api/v1/schema/", headers={"Accept": "application/json"})
-    assert answer.status_code == 200
-    assert answer.json()["openapi"].startswith("3.1")
-    assert set(answer.json()["components"]["securitySchemes"]) == {"key", "session"}
+    response = Client().get("/api/v1/schema/", headers={"Accept": "application/json"})
+    assert response.status_code == 200
+    assert response.json()["openapi"].startswith("3.1")
+    assert set(response.json()["components"]["securitySchemes"]) == {"key", "session"}
 
 
 def test_operation_ids_are_unique() -> None:

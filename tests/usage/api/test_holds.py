@@ -20,18 +20,18 @@ def available(api: Any) -> str:
 
 @pytest.mark.requirement("CORE-03")
 def test_a_hold_reserves_credits_and_capture_returns_the_rest(api: Any) -> None:
-    answer = api.post("holds", use(10_000, conversation="c-1"), key="h1")
-    hold = answer.json()
-    assert answer.status_code == 201
+    response = api.post("holds", use(10_000, conversation="c-1"), key="h1")
+    hold = response.json()
+    assert response.status_code == 201
     assert hold["id"].startswith("hold_")
     assert (hold["status"], hold["credits"]) == ("held", "22")
     balance = api.get("balance").json()
     assert (balance["available"], balance["held"]) == ("78", "22")
     assert balance["grants"][0]["held"] == "22"
 
-    answer = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 5000}}, key="c1")
-    charge = answer.json()
-    assert answer.status_code == 201
+    response = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 5000}}, key="c1")
+    charge = response.json()
+    assert response.status_code == 201
     assert (charge["credits"], charge["uncollected"], charge["hold"]) == ("11", "0", hold["id"])
     assert (charge["conversation"], charge["service"]) == ("c-1", "claude-sonnet-4")
     assert charge["lines"][0]["quantity"] == 5000
@@ -120,8 +120,8 @@ def test_a_capture_is_priced_at_the_rate_of_the_hold(api: Any, clock: Any) -> No
 
 
 def test_more_than_the_balance_cannot_be_held(api: Any, account: Account) -> None:
-    answer = api.post("holds", use(50_000), key="h1")
-    assert (answer.status_code, answer.json()["needed"]) == (402, "110")
+    response = api.post("holds", use(50_000), key="h1")
+    assert (response.status_code, response.json()["needed"]) == (402, "110")
     give(account, "10")
     assert api.post("holds", use(50_000), key="h1").status_code == 201
 
@@ -139,9 +139,9 @@ def test_more_than_the_balance_cannot_be_held(api: Any, account: Account) -> Non
     ],
 )
 def test_an_invalid_hold_names_the_field(api: Any, body: Any, field: str) -> None:
-    answer = api.post("holds", {"service": "claude-sonnet-4", **body}, key="h1")
-    assert answer.status_code == 400
-    assert field in [error["field"] for error in answer.json()["errors"]]
+    response = api.post("holds", {"service": "claude-sonnet-4", **body}, key="h1")
+    assert response.status_code == 400
+    assert field in [error["field"] for error in response.json()["errors"]]
 
 
 def test_reading_a_hold_requires_the_scope_spend(api: Any, alice: Any, api_of: Any) -> None:
@@ -181,8 +181,8 @@ def test_an_account_key_or_a_session_does_not_close_the_hold_of_a_platform_key(
         path = f"/api/v1/holds/{hold}/{last}"
         assert api.post(path, body, key="k1").status_code == 404
         headers = {"Idempotency-Key": "k1"}
-        answer = browser.post(path, body, content_type="application/json", headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        response = browser.post(path, body, content_type="application/json", headers=headers)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert api.get(f"holds/{hold}").json()["status"] == "held"
     issued = api_keys.issue(kind="platform", name="other", scopes=["spend"], now=timezone.now())
     other_backend = Api(issued.secret)

@@ -10,9 +10,9 @@ from tests.usage.api.conftest import use
 
 @pytest.mark.requirement("FLOW-09")
 def test_a_project_is_created_renamed_limited_and_archived(api: Any) -> None:
-    answer = api.post("projects", {"name": "web", "daily_limit": "12.5"})
-    project = answer.json()
-    assert answer.status_code == 201
+    response = api.post("projects", {"name": "web", "daily_limit": "12.5"})
+    project = response.json()
+    assert response.status_code == 201
     assert project["id"].startswith("proj_")
     assert (project["name"], project["daily_limit"], project["archived"]) == ("web", "12.5", False)
     path = f"projects/{project['id']}"
@@ -36,8 +36,8 @@ def test_a_new_limit_counts_the_credits_already_spent_today(api: Any) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
     api.post("charges", use(project=project), key="k1")
     api.patch(f"projects/{project}", {"daily_limit": "20"})
-    answer = api.post("charges", use(project=project), key="k2")
-    assert (answer.status_code, answer.json()["used"]) == (429, "11")
+    response = api.post("charges", use(project=project), key="k2")
+    assert (response.status_code, response.json()["used"]) == (429, "11")
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_a_new_limit_counts_the_credits_already_spent_today(api: Any) -> None:
     ],
 )
 def test_an_invalid_project_names_the_field(api: Any, body: Any, field: str) -> None:
-    answer = api.post("projects", body)
-    assert answer.status_code == 400
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    response = api.post("projects", body)
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 def test_a_project_of_another_account_is_404(api: Any, charlie: User, api_of: Any) -> None:
@@ -90,10 +90,10 @@ def test_a_use_with_a_provider_key_costs_nothing_and_is_recorded(
     refused = api.post("charges", body, key="k1")
     assert (refused.status_code, refused.json()["code"]) == (409, "provider_key_missing")
 
-    answer = api.post("provider-keys", {"provider": "anthropic", "key": "sk-ant-0123456789abcd"})
-    stored = answer.json()
-    assert (answer.status_code, stored["provider"], stored["last_four"]) == (201, "anthropic", "abcd")
-    assert b"0123456789" not in answer.content
+    response = api.post("provider-keys", {"provider": "anthropic", "key": "sk-ant-0123456789abcd"})
+    stored = response.json()
+    assert (response.status_code, stored["provider"], stored["last_four"]) == (201, "anthropic", "abcd")
+    assert b"0123456789" not in response.content
     assert b"0123456789" not in bytes(ProviderKey.objects.get().encrypted)
     charge = api.post("charges", body, key="k1").json()
     assert (charge["credits"], charge["covered_by"]) == ("0", "own_key")
@@ -108,5 +108,5 @@ def test_a_use_with_a_provider_key_costs_nothing_and_is_recorded(
 
 
 def test_an_unsupported_provider_is_refused(api: Any) -> None:
-    answer = api.post("provider-keys", {"provider": "acme", "key": "sk-0123456789"})
-    assert answer.json()["errors"][0]["field"] == "provider"
+    response = api.post("provider-keys", {"provider": "acme", "key": "sk-0123456789"})
+    assert response.json()["errors"][0]["field"] == "provider"

@@ -35,16 +35,16 @@ def test_the_list_of_services_is_paginated_and_filtered(api: Any) -> None:
 
 
 def test_an_unknown_service_is_404(api: Any) -> None:
-    answer = api.get("services/no-such")
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_service")
+    response = api.get("services/no-such")
+    assert (response.status_code, response.json()["code"]) == (404, "unknown_service")
 
 
 @pytest.mark.requirement("REFLY-13")
 def test_an_estimate_returns_the_price_and_changes_nothing(api: Any, account: Account) -> None:
     entries = Entry.objects.count()
-    answer = api.post("estimates", use(2500))
-    estimate = answer.json()
-    assert answer.status_code == 200
+    response = api.post("estimates", use(2500))
+    estimate = response.json()
+    assert response.status_code == 200
     assert {*("id", "credits", "maximum", "lines", "rate", "available", "sufficient", "valid_until")} <= set(
         estimate
     )

@@ -130,8 +130,8 @@ def test_staff_answer_without_returning_credits(
 def test_an_invalid_answer_is_not_saved(
     staff: User, signed_in: SignedIn, report: ChargeReport, form: dict[str, str], words: str
 ) -> None:
-    answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
-    assert words in answer.content.decode()
+    response = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
+    assert words in response.content.decode()
     report.refresh_from_db()
     assert report.status == "open"
 
@@ -141,8 +141,8 @@ def test_more_credits_than_the_charge_cannot_be_returned(
 ) -> None:
     before = balance(account_of(alice))
     form = {"answer": "Yes", "return_credits": "part", "part": "20.5"}
-    answer = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form, follow=True)
-    assert "20.5 credits cannot be returned. 20 are left" in answer.content.decode()
+    response = signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form, follow=True)
+    assert "20.5 credits cannot be returned. 20 are left" in response.content.decode()
     report.refresh_from_db()
     assert (report.status, balance(account_of(alice))) == ("open", before)
 
@@ -161,9 +161,9 @@ def test_a_report_is_answered_once(
 
 def test_a_report_requires_a_reason(alice: User, signed_in: SignedIn, page_of_charge: str) -> None:
     for reason in ("", "   ", "x" * 2001):
-        answer = signed_in(alice).post(f"{page_of_charge}report/", {"reason": reason})
-        assert answer.status_code == 422
-        assert '<details class="disclosure" id="report" open>' in answer.content.decode()
+        response = signed_in(alice).post(f"{page_of_charge}report/", {"reason": reason})
+        assert response.status_code == 422
+        assert '<details class="disclosure" id="report" open>' in response.content.decode()
     assert not ChargeReport.objects.exists()
 
 
@@ -171,6 +171,6 @@ def test_a_report_requires_a_reason(alice: User, signed_in: SignedIn, page_of_ch
 def test_a_charge_of_another_account_cannot_be_reported(
     charlie: User, signed_in: SignedIn, page_of_charge: str
 ) -> None:
-    answer: Any = signed_in(charlie).post(f"{page_of_charge}report/", {"reason": "?"})
-    assert answer.status_code == 404
+    response: Any = signed_in(charlie).post(f"{page_of_charge}report/", {"reason": "?"})
+    assert response.status_code == 404
     assert not ChargeReport.objects.exists()
