@@ -15,39 +15,41 @@ def account(db):
     return new_account()
 
 
-def claw_back(account, sale, now=NOON, **terms):
-    return ledger.claw_back(account_id=account, purchase_id=sale, key="refund", reason="r", now=now, **terms)
+def claw_back(account, purchase, now=NOON, **terms):
+    return ledger.claw_back(
+        account_id=account, purchase_id=purchase, key="refund", reason="r", now=now, **terms
+    )
 
 
 @pytest.mark.fault("P12", "P13")
 def test_credits_returned_after_their_grant_ended_are_taken_back_and_not_owed_too(account):
-    sale, later = uuid.uuid4(), NOON + 2 * DAY
-    give(account, "10", purchase_id=sale, expires_at=NOON + DAY)
+    purchase, later = uuid.uuid4(), NOON + 2 * DAY
+    give(account, "10", purchase_id=purchase, expires_at=NOON + DAY)
     charged = spend(account, "4")
     ledger.reverse(account_id=account, charge_id=charged.charge_id, key="back", reason="failed", now=later)
-    taken = claw_back(account, sale, later)
+    taken = claw_back(account, purchase, later)
     assert (taken.credits, taken.debt) == (D("4"), 0)
     assert broken([account]) == []
 
 
 @pytest.mark.fault("P13")
 def test_returned_credits_that_were_spent_again_are_owed_once(account):
-    sale, later = uuid.uuid4(), NOON + 2 * DAY
-    give(account, "10", purchase_id=sale, expires_at=NOON + DAY)
+    purchase, later = uuid.uuid4(), NOON + 2 * DAY
+    give(account, "10", purchase_id=purchase, expires_at=NOON + DAY)
     charged = spend(account, "4")
     ledger.reverse(account_id=account, charge_id=charged.charge_id, key="back", reason="failed", now=later)
     spend(account, "3", "again", later)
-    taken = claw_back(account, sale, later)
+    taken = claw_back(account, purchase, later)
     assert (taken.credits, taken.debt) == (D("1"), D("3"))
 
 
 @pytest.mark.fault("P12", "P13")
 def test_what_is_unspent_of_any_grant_of_the_purchase_is_taken_before_anything_is_owed(account):
-    sale = uuid.uuid4()
-    give(account, "60", "pack", purchase_id=sale, priority=1)
-    give(account, "40", "bonus", purchase_id=sale)
+    purchase = uuid.uuid4()
+    give(account, "60", "pack", purchase_id=purchase, priority=1)
+    give(account, "40", "bonus", purchase_id=purchase)
     spend(account, "60")
-    taken = claw_back(account, sale, credits=D("50"))
+    taken = claw_back(account, purchase, credits=D("50"))
     assert (taken.credits, taken.debt, taken.balance_after) == (D("40"), D("10"), 0)
     assert broken([account]) == []
 
@@ -55,12 +57,12 @@ def test_what_is_unspent_of_any_grant_of_the_purchase_is_taken_before_anything_i
 @pytest.mark.fault("P13")
 def test_a_debt_is_repaid_by_new_credits_only(account):
     """What the account had when it came into debt stays its own; it cannot spend it meanwhile."""
-    sale = uuid.uuid4()
-    give(account, "30", purchase_id=sale, priority=1)
+    purchase = uuid.uuid4()
+    give(account, "30", purchase_id=purchase, priority=1)
     spend(account, "30")
     terms = [allowance("monthly", "100", "month"), allowance("daily", "5")]
     ledger.set_allowances(account_id=account, allowances=terms, now=NOON)
-    claw_back(account, sale)
+    claw_back(account, purchase)
     balance = ledger.balance(account, NOON)
     assert (balance.total, balance.debt) == (D("105"), D("30"))
     balance = ledger.balance(account, NOON + DAY)
@@ -72,10 +74,10 @@ def test_a_debt_is_repaid_by_new_credits_only(account):
 
 @pytest.mark.fault("P14")
 def test_a_won_dispute_over_spent_credits_lifts_the_debt_by_one_entry_and_gives_nothing(account):
-    sale = uuid.uuid4()
-    give(account, "30", purchase_id=sale)
+    purchase = uuid.uuid4()
+    give(account, "30", purchase_id=purchase)
     spend(account, "30")
-    claw_back(account, sale)
+    claw_back(account, purchase)
     ledger.restore(account_id=account, claw_back_key="refund", key="won", reason="won", now=NOON)
     entries = Entry.objects.filter(account_id=account, kind="restore")
     assert [(one.credits, one.debt) for one in entries] == [(0, D("-30"))]

@@ -26,12 +26,12 @@ def settle_for_another_reason(account):
 @pytest.mark.fault("L7")
 @pytest.mark.parametrize("way", ["reverse", "release", "capture", "restore"])
 def test_credits_that_come_back_into_an_empty_grant_end_with_it(account, way):
-    sale, soon = account, NOON + dt.timedelta(minutes=2)
-    give(account, "5", purchase_id=sale, expires_at=NOON + DAY)
+    purchase, soon = account, NOON + dt.timedelta(minutes=2)
+    give(account, "5", purchase_id=purchase, expires_at=NOON + DAY)
     if way == "reverse":
         charge = spend(account, "5")
     elif way == "restore":
-        ledger.claw_back(account_id=account, purchase_id=sale, key="r", reason="r", now=NOON)
+        ledger.claw_back(account_id=account, purchase_id=purchase, key="r", reason="r", now=NOON)
     else:
         hold = ledger.hold(charge_request(account, "5", "held"), expires_at=NOON + 9 * DAY, now=NOON)
     settle_for_another_reason(account)

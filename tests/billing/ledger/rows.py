@@ -33,5 +33,5 @@ def as_written(row):
 
 def as_modelled(grant):
     figures = [grant.credits, grant.remaining, grant.held, grant.kind, grant.priority]
-    sale = grant.purchase and str(grant.purchase)
-    return [*figures, grant.services and list(grant.services), sale, grant.created, grant.expires]
+    purchase = grant.purchase and str(grant.purchase)
+    return [*figures, grant.services and list(grant.services), purchase, grant.created, grant.expires]

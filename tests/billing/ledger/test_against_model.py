@@ -60,7 +60,7 @@ class Moves(RuleBasedStateMachine):
         self.now, self.book, self.count = NOON, Book(), 0
         self.account = new_account(zone)
         self.book.plan.zone = zone
-        self.sales, self.again = [], []
+        self.purchases, self.again = [], []
 
     def teardown(self):
         if hasattr(self, "undo"):
@@ -99,19 +99,25 @@ class Moves(RuleBasedStateMachine):
     @rule(credits=amounts, days=lifetimes, bonus=st.booleans(), first=st.booleans())
     def buy(self, credits, days, bonus, first):
         """`first`: spent before anything else, so that a refund finds it spent."""
-        self.sales.append(uuid.uuid4())
-        self.give(credits, "top_up", days, None, self.sales[-1], 1 if first else 40)
+        self.purchases.append(uuid.uuid4())
+        self.give(credits, "top_up", days, None, self.purchases[-1], 1 if first else 40)
         if bonus:
-            self.give(Decimal(2), "bonus", 3, None, self.sales[-1])
+            self.give(Decimal(2), "bonus", 3, None, self.purchases[-1])
 
-    def give(self, credits, kind, days, of, sale, priority=None):
+    def give(self, credits, kind, days, of, purchase, priority=None):
         self.now += dt.timedelta(
             microseconds=1
         )  # no two grants at one instant: their order would depend on ids that the ledger generates
         ends = None if days is None else self.now + days * DAY
-        terms = {"kind": kind, "services": of, "purchase_id": sale, "expires_at": ends, "priority": priority}
+        terms = {
+            "kind": kind,
+            "services": of,
+            "purchase_id": purchase,
+            "expires_at": ends,
+            "priority": priority,
+        }
         key, now = self.key(), self.now
-        mine = a_grant(key, credits, kind, now, ends or NEVER, services=of, purchase=sale)
+        mine = a_grant(key, credits, kind, now, ends or NEVER, services=of, purchase=purchase)
         mine.priority = mine.priority if priority is None else priority
         self.both(
             lambda: (self.book.settle(now), self.book.add(mine, now)),
@@ -234,13 +240,18 @@ class Moves(RuleBasedStateMachine):
             lambda: ledger.adjust(account_id=self.account, key=key, now=now, **terms),
         )
 
-    @precondition(lambda self: self.sales)
+    @precondition(lambda self: self.purchases)
     @rule(which=many, credits=st.none() | amounts, unspent_only=st.sampled_from([False, False, True]))
     def refund_or_dispute(self, which, credits, unspent_only):
-        sale, key, now = self.sales[which % len(self.sales)], self.key(), self.now
-        terms = {"purchase_id": sale, "credits": credits, "unspent_only": unspent_only, "reason": "dispute"}
+        purchase, key, now = self.purchases[which % len(self.purchases)], self.key(), self.now
+        terms = {
+            "purchase_id": purchase,
+            "credits": credits,
+            "unspent_only": unspent_only,
+            "reason": "dispute",
+        }
         self.both(
-            lambda: self.book.claw_back(sale, credits or Decimal(10**9), unspent_only, key, now),
+            lambda: self.book.claw_back(purchase, credits or Decimal(10**9), unspent_only, key, now),
             lambda: ledger.claw_back(account_id=self.account, key=key, now=now, **terms),
         )
 
