@@ -25,7 +25,7 @@ CONNECT_SECONDS, READ_SECONDS = 3.05, 20
 RETRIES = 2
 SIGNATURE_TOLERANCE_SECONDS = 300
 # An IdempotencyError means that another request with the key is in progress or had other parameters; the
-# other two mean wrong credentials. None of them says whether an earlier request with the key took effect.
+# other two mean wrong credentials. None of them shows whether an earlier request with the key took effect.
 _OUTCOME_UNKNOWN = (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError)
 
 

@@ -224,7 +224,7 @@ def _create_purchase(settings: AutoTopUp, now: datetime) -> tuple[Purchase | Non
 
 
 def _pause(settings: AutoTopUp, now: datetime) -> str | None:
-    """Why the card is not charged now; the original reason is kept where it says more than the pause."""
+    """Why the card is not charged now; a reason more specific than the pause is kept."""
     profile = selectors.profile_of(settings.pk)
     if not profile.card_id:
         return Outcome.NO_CARD

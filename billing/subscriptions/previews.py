@@ -35,7 +35,7 @@ class ConfirmationStale(Refusal):
 
 
 class ChangeRefused(Refusal):
-    """The change is not possible. `code` says why."""
+    """The change is not possible; `code` is the reason."""
 
     field = "plan"
 

@@ -29,7 +29,7 @@ START_SECONDS = 60
 
 
 class EmbeddedPostgresError(Exception):
-    """The server cannot be started; the message says what to do."""
+    """The server cannot be started; the message contains the remedy."""
 
 
 def ensure(data: Path) -> dict[str, Any]:

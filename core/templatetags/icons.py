@@ -1,4 +1,4 @@
-"""Icons: `{% icon "inbox" %}` draws one of the heroicons, hidden from screen readers (the text says it)."""
+"""Icons: `{% icon "inbox" %}` draws one of the heroicons, hidden from screen readers."""
 
 from django import template
 from heroicons.templatetags.heroicons import heroicon_outline

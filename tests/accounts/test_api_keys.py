@@ -179,7 +179,7 @@ def test_revoking_twice_keeps_the_first_time(alice, key_of):
 @pytest.mark.fault("Z5")
 @pytest.mark.django_db(transaction=True)
 def test_when_revoke_has_returned_no_process_accepts_the_key(alice, key_of, monkeypatch):
-    """Two caches stand for two processes: the other one's cache is not cleared by `revoke`."""
+    """Two caches simulate two processes: `revoke` does not clear the cache of the other one."""
     issued = key_of(alice)
     secret_hash = api_keys.key_format.hash_of(issued.secret)
     other_process: TimedCache = TimedCache(seconds=api_keys.LEASE_SECONDS, max_entries=10)

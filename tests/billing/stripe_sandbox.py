@@ -28,7 +28,7 @@ def connect(settings: Any, monkeypatch: pytest.MonkeyPatch, transport: type[InPr
 
 
 def api() -> Any:
-    """Stripe's API v1, as the gateway sees it."""
+    """Stripe's API v1, as the gateway uses it."""
     return stripe_gateway._client("", "").v1
 
 

@@ -44,7 +44,7 @@ def test_returned_credits_that_were_spent_again_are_owed_once(account):
 
 
 @pytest.mark.fault("P12", "P13")
-def test_what_is_unspent_of_any_grant_of_the_purchase_is_taken_before_anything_is_owed(account):
+def test_unspent_credits_of_every_grant_of_the_purchase_are_taken_before_debt_is_recorded(account):
     purchase = uuid.uuid4()
     give(account, "60", "pack", purchase_id=purchase, priority=1)
     give(account, "40", "bonus", purchase_id=purchase)

@@ -50,7 +50,7 @@ def test_credits_that_come_back_into_an_empty_grant_end_with_it(account, way):
 
 
 @pytest.mark.fault("L7")
-def test_what_a_left_plan_gave_and_a_reversal_brought_back_ends_with_its_day(account):
+def test_an_allowance_of_a_former_plan_returned_by_a_reversal_expires_with_its_day(account):
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "5")], now=NOON)
     charge = spend(account, "1")
     ledger.set_allowances(account_id=account, allowances=[], now=NOON)
@@ -74,7 +74,7 @@ def test_moving_west_at_midnight_gives_no_second_day_within_hours(account):
 
 
 @pytest.mark.fault("P15")
-def test_a_month_that_was_given_is_not_given_again_when_its_anchor_comes_back(account):
+def test_a_granted_month_is_not_granted_again_when_its_anchor_is_restored(account):
     def subscribe(anchor, at):
         terms = [allowance("pro", "100", "month", anchor_at=anchor)]
         return ledger.set_allowances(account_id=account, allowances=terms, now=at)

@@ -1,4 +1,4 @@
-"""The 402 for insufficient credits, which also says what the account can do. Other errors: core.problems."""
+"""The 402 for insufficient credits, with the options that the account has. Other errors: core.problems."""
 
 from collections.abc import Callable
 from datetime import datetime

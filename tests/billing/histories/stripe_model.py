@@ -1,7 +1,7 @@
 """A model of Stripe's payments in memory, behind the functions of the gateway.
 
 Invariant: it holds only the fields that billing reads, so that thousands of histories run in minutes. The
-sandbox is the full stand-in for Stripe; every other test uses it.
+sandbox is the full simulation of Stripe; every other test uses it.
 """
 
 import copy

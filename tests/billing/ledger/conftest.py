@@ -23,7 +23,7 @@ def new_account(zone: str = "UTC", now: dt.datetime = NOON) -> uuid.UUID:
     return account.id
 
 
-def give(account_id: uuid.UUID, amount: str, key: str = "gift", now: dt.datetime = NOON, **terms: object):
+def give(account_id: uuid.UUID, amount: str, key: str = "grant", now: dt.datetime = NOON, **terms: object):
     values = {"kind": "top_up", "label": "Pack"} | terms
     return ledger.grant(account_id=account_id, credits=D(amount), key=key, now=now, **values)
 

@@ -1,7 +1,7 @@
 """Reference model of the ledger for one account, in plain Python without database and locks.
 
 `test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is
-written from the rules and short enough to be read against them; what time does stands in `periods.py`.
+written from the rules and short enough to be read against them; expiry and renewal are in `periods.py`.
 """
 
 from tests.billing.ledger.periods import DAY, ZERO, Dated, a_grant, total

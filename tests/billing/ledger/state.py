@@ -1,7 +1,7 @@
-"""The state of some wallets in a form that two runs can be compared by, and a check of its consistency.
+"""The state of some wallets, comparable between two runs, and a check of its consistency.
 
-Ids, which differ from run to run, are replaced by the keys they stand for. The check is written from the
-rules, independently of the ledger's SQL and its audit, so that it can test both.
+Ids, which differ from run to run, are replaced by the idempotency keys of their rows. The check is written
+from the rules, independently of the ledger's SQL and its audit, so that it can test both.
 """
 
 import datetime as dt

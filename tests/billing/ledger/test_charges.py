@@ -16,7 +16,7 @@ def left(account) -> list[tuple[str, str]]:
 
 
 @pytest.mark.requirement("CORE-04")
-def test_a_charge_says_what_it_drew_and_the_balance_before_and_after(account):
+def test_a_charge_returns_the_grants_drawn_and_the_balance_before_and_after(account):
     give(account, "100")
     charged = spend(account, "5.5", detail={"lines": [1]})
     assert (charged.credits, charged.balance_before, charged.balance_after) == (D("5.5"), D("100"), D("94.5"))

@@ -151,7 +151,7 @@ class TestAdjust:
             "staff",
         )
 
-    def test_never_takes_more_than_there_is(self, account):
+    def test_never_takes_more_than_the_balance(self, account):
         with pytest.raises(ledger.InsufficientCredits):
             ledger.adjust(account_id=account, credits=D("-2"), key="b", reason="r", actor="s", now=NOON)
 

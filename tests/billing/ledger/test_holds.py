@@ -30,7 +30,7 @@ def kinds() -> list[str]:
 
 
 @pytest.mark.requirement("CORE-03")
-def test_held_credits_cannot_be_spent_and_what_is_not_captured_comes_back(account):
+def test_held_credits_cannot_be_spent_and_the_uncaptured_part_is_returned(account):
     give(account, "10")
     held = hold(account, "8")
     assert (held.status, held.balance_after) == ("held", D("2"))
@@ -43,7 +43,7 @@ def test_held_credits_cannot_be_spent_and_what_is_not_captured_comes_back(accoun
     assert ledger.balance(account, NOON).held == 0
 
 
-def test_a_capture_above_the_hold_draws_the_rest_from_the_balance_and_states_what_lacks(account):
+def test_a_capture_above_the_hold_draws_on_the_balance_and_records_the_uncollected_part(account):
     give(account, "10")
     charged = capture(account, hold(account, "4"), "12")
     assert (charged.credits, charged.uncollected, charged.balance_after) == (D("12"), D("2"), 0)
@@ -76,7 +76,7 @@ def test_an_abandoned_hold_gives_itself_back_at_its_end_without_any_job(account)
     assert spend(account, "10", now=SOON).balance_after == 0
 
 
-def test_a_hold_keeps_its_credits_past_their_expiry_and_what_comes_back_expires_at_once(account):
+def test_a_hold_keeps_its_credits_past_their_expiry_and_returned_credits_expire_at_once(account):
     give(account, "10", expires_at=NOON + dt.timedelta(minutes=5))
     held = hold(account, "10")
     late = NOON + dt.timedelta(minutes=10)
@@ -87,7 +87,7 @@ def test_a_hold_keeps_its_credits_past_their_expiry_and_what_comes_back_expires_
     assert kinds() == ["grant", "hold", "release", "charge", "expire"]
 
 
-def test_a_released_hold_gives_back_to_each_grant_what_came_from_it(account):
+def test_a_released_hold_returns_each_grants_credits_to_it(account):
     give(account, "3", "a", expires_at=NOON + DAY)
     give(account, "5", "b")
     held = hold(account, "7")

@@ -38,7 +38,7 @@ def test_at_a_projects_daily_limit_its_charges_are_refused_with_the_reset_and_ot
     spend(account, "10", "d", project_id=server, now=refusal.value.resets_at)
 
 
-def test_a_new_limit_counts_what_its_window_has_seen_and_a_change_does_not_reset_it(account):
+def test_a_new_limit_counts_earlier_use_in_its_window_and_a_change_does_not_reset_it(account):
     give(account, "100")
     server = uuid.uuid4()
     spend(account, "8", "a", project_id=server)
@@ -64,7 +64,7 @@ def test_members_are_capped_by_the_month_and_keys_too(account):
     spend(account, "10", "c", member_id=bob, now=NOON + 30 * DAY)
 
 
-def test_holds_count_and_give_back_what_they_did_not_use(account):
+def test_holds_count_and_their_unused_part_is_subtracted(account):
     give(account, "100")
     server = uuid.uuid4()
     limit(account, server, "10")
@@ -98,7 +98,7 @@ def test_a_quota_of_a_hundred_files_refuses_the_hundred_and_first(account):
     assert (refusal.value.quota, refusal.value.maximum, refusal.value.used) == ("files", D("100"), D("100"))
 
 
-def test_a_quota_counts_while_a_hold_runs_and_comes_back_with_it(account):
+def test_a_quota_counts_a_running_hold_and_is_restored_at_its_release(account):
     limit(account, "files", "2", "quota", "ever")
     soon = NOON + dt.timedelta(minutes=5)
 

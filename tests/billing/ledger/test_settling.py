@@ -60,7 +60,7 @@ def test_months_are_counted_from_their_anchor(account):
 
 
 @pytest.mark.fault("T2")
-def test_a_29_february_comes_back_in_leap_years(account):
+def test_an_anchor_on_29_february_is_kept_in_leap_years(account):
     anchor = at("2024-02-29T00:00:00")
     allow(account, allowance("plan", "10", "month", anchor_at=anchor), now=anchor)
     assert ledger.balance(account, at("2026-02-10T00:00:00")).grants[0].expires_at == at(

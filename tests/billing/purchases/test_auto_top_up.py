@@ -167,7 +167,7 @@ def test_the_page_suggests_settings_that_can_be_saved(
     assert AutoTopUp.objects.get().monthly_count == 3
 
 
-def test_without_a_card_the_outcome_says_so(stripe_api: Any, account: Account) -> None:
+def test_without_a_card_the_outcome_is_no_card(stripe_api: Any, account: Account) -> None:
     AutoTopUp.objects.create(
         account=account, enabled=True, below=500, pack=smallest_pack(), currency="usd", monthly_amount=10**6
     )

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.requirement("APIN-02", "REFLY-03")
-def test_a_paid_pack_is_credited_when_the_buyer_comes_back(
+def test_a_paid_pack_is_credited_when_the_buyer_returns(
     new_purchase: Callable[..., Purchase], pay: Callable[..., Any], balance: Callable[[], Decimal]
 ) -> None:
     before = balance()

@@ -1,4 +1,4 @@
-"""The revenue report balances, whatever happened to the credits."""
+"""The revenue report balances for every kind of credit movement."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

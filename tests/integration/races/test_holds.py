@@ -60,7 +60,7 @@ def test_one_capture_sent_many_times_at_once_is_one_charge():
 
 
 @pytest.mark.fault("L4")
-def test_a_capture_above_the_hold_and_charges_share_what_is_left():
+def test_a_capture_above_the_hold_and_charges_share_the_balance():
     account = new_account()
     give(account, "20")
     hold = held(account)

@@ -66,7 +66,7 @@ def test_two_beats_at_once_settle_each_account_once():
 
 
 @pytest.mark.fault("C1", "T7")
-def test_a_renewal_is_given_once_to_all_who_come_at_midnight():
+def test_concurrent_charges_at_midnight_grant_the_renewal_once():
     account = new_account()
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "20")], now=NOON)
     outcomes = at_once(
