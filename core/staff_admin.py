@@ -71,8 +71,8 @@ class ReadOnlyInline(ReadOnly, TabularInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         match = request.resolver_match
-        beside = match.kwargs.get("object_id") if match else None
-        if beside is None:
+        object_id = match.kwargs.get("object_id") if match else None
+        if object_id is None:
             return rows.none()
-        newest = rows.filter(**{self.of: beside}).order_by("-pk").values("pk")[: self.newest]
+        newest = rows.filter(**{self.of: object_id}).order_by("-pk").values("pk")[: self.newest]
         return rows.filter(pk__in=newest).order_by("-pk")

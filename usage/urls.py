@@ -21,7 +21,7 @@ urlpatterns = [
         "provider-keys/<str:public_id>/delete/", provider_keys.forget_provider_key, name="forget_provider_key"
     ),
     path("wall/", memorial_wall.wall, name="memorial_wall"),
-    path("wall/stand/", memorial_wall.set_listed, name="set_wall_listing"),
+    path("wall/listing/", memorial_wall.set_listed, name="set_wall_listing"),
     path("history/", history.history_page, name="history"),
     path("history/newer", history.newer_rows, name="history_newer"),
     path("history/export.csv", history.history_csv, name="history_csv"),

@@ -57,13 +57,13 @@ def reverse(
         "charge_id": charge_id,
         "credits": None if credits is None else checked(credits),
     }
-    answer = database.row(_REVERSE, parameters)
-    if answer["status"] == "unknown":
+    result = database.row(_REVERSE, parameters)
+    if result["status"] == "unknown":
         raise UnknownCharge(charge_id)
-    if answer["status"] == "excess":
-        figures = answer["refusal"]
+    if result["status"] == "excess":
+        figures = result["refusal"]
         raise NotReversible(asked=Decimal(figures["asked"]), left=Decimal(figures["left"]))
-    return _corrected(answer, key)
+    return _corrected(result, key)
 
 
 def claw_back(
@@ -119,12 +119,12 @@ def restore(
         "now": now,
         "claw_back_key": claw_back_key,
     }
-    answer = database.row(_RESTORE, parameters)
-    if answer["status"] == "unknown":
+    result = database.row(_RESTORE, parameters)
+    if result["status"] == "unknown":
         raise UnknownClawBack(claw_back_key)
-    if answer["status"] == "undone":
+    if result["status"] == "undone":
         raise AlreadyRestored(claw_back_key)
-    return _corrected(answer, key)
+    return _corrected(result, key)
 
 
 def adjust(
@@ -154,22 +154,22 @@ def adjust(
         "now": now,
         "credits": credits,
     }
-    answer = database.row(_ADJUST, parameters)
-    if answer["status"] == "insufficient":
-        figures = answer["refusal"]
+    result = database.row(_ADJUST, parameters)
+    if result["status"] == "insufficient":
+        figures = result["refusal"]
         raise InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))
-    return _corrected(answer, key)
+    return _corrected(result, key)
 
 
-def _corrected(answer: dict[str, Any], key: str) -> Corrected:
-    if answer["status"] == "reused":
+def _corrected(result: dict[str, Any], key: str) -> Corrected:
+    if result["status"] == "reused":
         raise KeyReused(key)
     return Corrected(
-        correction_id=answer["correction_id"],
-        credits=answer["credits"],
-        debt=answer["debt"],
-        balance_after=answer["balance_after"],
-        detail=answer["detail"],
-        created_at=answer["created_at"],
-        replayed=answer["status"] == "replayed",
+        correction_id=result["correction_id"],
+        credits=result["credits"],
+        debt=result["debt"],
+        balance_after=result["balance_after"],
+        detail=result["detail"],
+        created_at=result["created_at"],
+        replayed=result["status"] == "replayed",
     )

@@ -21,10 +21,10 @@ _GRANT = """select * from ledger_grant(p_account => %(account_id)s, p_id => %(id
 
 def open_wallet(account_id: uuid.UUID, now: dt.datetime) -> bool:
     """Create the account's wallet. Returns False when it exists already."""
-    answer = database.row(
+    result = database.row(
         "select ledger_open_wallet(%(account_id)s, %(now)s) as opened", {"account_id": account_id, "now": now}
     )
-    return bool(answer["opened"])
+    return bool(result["opened"])
 
 
 def grant(
@@ -64,14 +64,14 @@ def grant(
         "actor": actor,
         "now": now,
     }
-    answer = database.row(_GRANT, parameters)
-    if answer["status"] == "reused":
+    result = database.row(_GRANT, parameters)
+    if result["status"] == "reused":
         raise KeyReused(key)
-    if answer["status"] == "expired":
+    if result["status"] == "expired":
         raise AlreadyExpired(expires_at)
     return Granted(
-        grant_id=answer["grant_id"],
-        balance_after=answer["balance_after"],
-        repaid=answer["repaid"],
-        replayed=answer["status"] == "replayed",
+        grant_id=result["grant_id"],
+        balance_after=result["balance_after"],
+        repaid=result["repaid"],
+        replayed=result["status"] == "replayed",
     )

@@ -28,10 +28,10 @@ def hold(request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime) -
 
     Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
     """
-    answer = database.row(_HOLD, use_parameters(request) | {"expires_at": expires_at, "now": now})
-    if answer["status"] not in {"held", "replayed"}:
-        raise refusal(answer["status"], answer["refusal"] or {}, request.key)
-    return _held(answer)
+    result = database.row(_HOLD, use_parameters(request) | {"expires_at": expires_at, "now": now})
+    if result["status"] not in {"held", "replayed"}:
+        raise refusal(result["status"], result["refusal"] or {}, request.key)
+    return _held(result)
 
 
 def capture(
@@ -65,34 +65,34 @@ def capture(
         "quota_count": quota_count,
         "now": now,
     }
-    answer = database.row(_CAPTURE, parameters)
-    if answer["status"] == "unknown":
+    result = database.row(_CAPTURE, parameters)
+    if result["status"] == "unknown":
         raise UnknownHold(hold_id)
-    if answer["status"] not in {"charged", "replayed"}:
-        raise refusal(answer["status"], answer["refusal"] or {}, key)
-    return charged(answer)
+    if result["status"] not in {"charged", "replayed"}:
+        raise refusal(result["status"], result["refusal"] or {}, key)
+    return charged(result)
 
 
 def release(*, account_id: uuid.UUID, hold_id: uuid.UUID, now: dt.datetime) -> Held:
     """Close a hold and return its credits. Raises HoldClosed, UnknownHold, UnknownWallet."""
-    answer = database.row(_RELEASE, {"account_id": account_id, "hold_id": hold_id, "now": now})
-    if answer["status"] == "unknown":
+    result = database.row(_RELEASE, {"account_id": account_id, "hold_id": hold_id, "now": now})
+    if result["status"] == "unknown":
         raise UnknownHold(hold_id)
-    if answer["status"] == "closed":
-        raise HoldClosed(answer["hold_status"])
-    return _held(answer)
+    if result["status"] == "closed":
+        raise HoldClosed(result["hold_status"])
+    return _held(result)
 
 
-def _held(answer: dict[str, Any]) -> Held:
+def _held(result: dict[str, Any]) -> Held:
     return Held(
-        hold_id=answer["hold_id"],
-        status=answer["hold_status"],
-        credits=answer["credits"],
-        drawn=drawn(answer["drawn"]),
-        detail=answer["detail"],
-        expires_at=answer["expires_at"],
-        created_at=answer["created_at"],
-        charge_id=answer["charge_id"],
-        balance_after=answer["balance_after"],
-        replayed=answer["status"] == "replayed",
+        hold_id=result["hold_id"],
+        status=result["hold_status"],
+        credits=result["credits"],
+        drawn=drawn(result["drawn"]),
+        detail=result["detail"],
+        expires_at=result["expires_at"],
+        created_at=result["created_at"],
+        charge_id=result["charge_id"],
+        balance_after=result["balance_after"],
+        replayed=result["status"] == "replayed",
     )

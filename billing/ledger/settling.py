@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
     """Settle those of the accounts that are due. Returns how many were."""
     parameters = {"account_ids": list(account_ids), "now": now}
-    answer = database.row("select ledger_settle(%(account_ids)s, %(now)s) as settled", parameters)
-    return int(answer["settled"])
+    result = database.row("select ledger_settle(%(account_ids)s, %(now)s) as settled", parameters)
+    return int(result["settled"])
 
 
 def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -> int:
@@ -40,12 +40,12 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
     while limit is None or settled < limit:
         size = chunk if limit is None else min(chunk, limit - settled)
         try:
-            answer = database.row(_SETTLE_DUE, {"now": now, "limit": size, "skipped": list(skipped)})
+            result = database.row(_SETTLE_DUE, {"now": now, "limit": size, "skipped": list(skipped)})
         except DatabaseError:
             settled += _settle_by_halves(_due(now, size, skipped), now, skipped)
             continue
-        settled += int(answer["settled"])
-        if answer["settled"] < size:
+        settled += int(result["settled"])
+        if result["settled"] < size:
             break
     return settled
 
@@ -124,8 +124,8 @@ def set_limit(
         "maximum": maximum,
         "now": now,
     }
-    answer = database.row(statement, parameters)
-    return None if answer["used"] is None or maximum is None else Decimal(answer["used"])
+    result = database.row(statement, parameters)
+    return None if result["used"] is None or maximum is None else Decimal(result["used"])
 
 
 def set_warning(*, account_id: uuid.UUID, below: Decimal | None, now: dt.datetime) -> bool:
@@ -134,5 +134,5 @@ def set_warning(*, account_id: uuid.UUID, below: Decimal | None, now: dt.datetim
     Returns whether the balance is below it now. Raises UnknownWallet.
     """
     statement = "select ledger_set_warning(%(account_id)s, %(below)s, %(now)s) as low"
-    answer = database.row(statement, {"account_id": account_id, "below": below, "now": now})
-    return bool(answer["low"])
+    result = database.row(statement, {"account_id": account_id, "below": below, "now": now})
+    return bool(result["low"])

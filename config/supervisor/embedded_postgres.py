@@ -137,11 +137,11 @@ def _make_database(socket: Path) -> None:
 def _clear_after_kill(data: Path, socket: Path) -> None:
     """Clean up after a killed server, so that a new one can start and two never use the same files."""
     deadline = time.monotonic() + 10
-    for pid in _standing_in(f"{data} (deleted)"):
+    for pid in _processes_in(f"{data} (deleted)"):
         # The directory was deleted under a running server, which would remove the new server's socket.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)  # its data is gone already
-    while _standing_in(str(data)) or _standing_in(f"{data} (deleted)"):
+    while _processes_in(str(data)) or _processes_in(f"{data} (deleted)"):
         # Processes of a killed server end by themselves within moments; wait for them before a new start.
         if time.monotonic() > deadline:
             raise EmbeddedPostgresError(f"Processes of a killed PostgreSQL still work in {data}: end them.")
@@ -152,7 +152,7 @@ def _clear_after_kill(data: Path, socket: Path) -> None:
             file.unlink()
 
 
-def _standing_in(directory: str) -> list[int]:
+def _processes_in(directory: str) -> list[int]:
     """Processes whose working directory is the data directory: only those of PostgreSQL."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):

@@ -65,7 +65,7 @@ ROUTES = {
     "projects/<str:public_id>/archive/": ids("project", buyers=True),
     "projects/<str:public_id>/restore/": ids("project", buyers=True),
     "wall/": PUBLIC,
-    "wall/stand/": own(buyers=True),
+    "wall/listing/": own(buyers=True),
     "history/": own(),
     "history/newer": own(),
     "history/export.csv": own(),

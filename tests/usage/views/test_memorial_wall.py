@@ -43,11 +43,11 @@ def test_an_early_bird_is_listed_after_opting_in(
     assert "Add my name" in settings
     assert "Early bird" in settings  # the badge in the header
     assert early_bird.name not in names_on_wall()
-    client.post("/wall/stand/", {"on": "yes"})
+    client.post("/wall/listing/", {"on": "yes"})
     assert early_bird.name in names_on_wall()
     assert "alice@example.org" not in names_on_wall()
     assert "Remove my name" in client.get("/settings/").content.decode()
-    client.post("/wall/stand/", {"on": "no"})
+    client.post("/wall/listing/", {"on": "no"})
     assert early_bird.name not in names_on_wall()
 
 
@@ -63,8 +63,8 @@ def test_an_account_without_the_badge_cannot_be_listed(
     charlie: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     client = signed_in(charlie)
-    assert "wall/stand" not in client.get("/settings/").content.decode()
-    assert client.post("/wall/stand/", {"on": "yes"}).status_code == 404
+    assert "wall/listing" not in client.get("/settings/").content.decode()
+    assert client.post("/wall/listing/", {"on": "yes"}).status_code == 404
     assert not account_of(charlie).on_wall
 
 
