@@ -125,13 +125,13 @@ class Book(Dated):
     def claw_back(self, purchase, most, unspent_only, key, now):
         """Take what is unspent of the purchase; what was spent or is held becomes debt, once."""
         self.settle(now)
-        mine = [grant for grant in self.grants if grant.purchase == purchase]
-        spent = ZERO if unspent_only else max(ZERO, sum(g.spent + g.held - g.booked for g in mine))
+        of_purchase = [grant for grant in self.grants if grant.purchase == purchase]
+        spent = ZERO if unspent_only else max(ZERO, sum(g.spent + g.held - g.booked for g in of_purchase))
         took, owed = [], []
-        for grant in mine:
+        for grant in of_purchase:
             took.append((grant, min(grant.remaining, most - total(took))))
             grant.remaining -= took[-1][1]
-        for grant in mine:
+        for grant in of_purchase:
             owe = max(ZERO, grant.spent + grant.held - grant.booked)
             owed.append((grant, min(owe, spent - total(owed), most - total(took) - total(owed))))
             grant.booked += owed[-1][1]

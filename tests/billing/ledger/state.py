@@ -59,8 +59,10 @@ def broken(account_ids: Sequence[uuid.UUID]) -> list[str]:
     faults: list[str] = []
     for wallet in everything["wallet"]:
         account = wallet["account_id"]
-        mine = {name: [r for r in rows if r["account_id"] == account] for name, rows in everything.items()}
-        faults += _broken_chain(wallet, mine["entry"]) + _broken_sums(wallet, mine)
+        own_rows = {
+            name: [r for r in rows if r["account_id"] == account] for name, rows in everything.items()
+        }
+        faults += _broken_chain(wallet, own_rows["entry"]) + _broken_sums(wallet, own_rows)
     return faults
 
 

@@ -117,10 +117,10 @@ class Moves(RuleBasedStateMachine):
             "priority": priority,
         }
         key, now = self.key(), self.now
-        mine = a_grant(key, credits, kind, now, ends or NEVER, services=of, purchase=purchase)
-        mine.priority = mine.priority if priority is None else priority
+        model_grant = a_grant(key, credits, kind, now, ends or NEVER, services=of, purchase=purchase)
+        model_grant.priority = model_grant.priority if priority is None else priority
         self.both(
-            lambda: (self.book.settle(now), self.book.add(mine, now)),
+            lambda: (self.book.settle(now), self.book.add(model_grant, now)),
             lambda: give(self.account, str(credits), key, now, **terms),
         )
 

@@ -127,7 +127,7 @@ def test_a_platform_key_must_name_the_account(platform_api: Any) -> None:
     for response in (platform_api.get("balance"), platform_api.post("charges", use(), key="k1")):
         assert response.status_code == 400
         assert response.json()["errors"][0]["field"] == "account"
-    for name in ("acct_" + "0" * 32, "nobody", "acct_x"):
+    for name in ("acct_" + "0" * 32, "unknown", "acct_x"):
         response = platform_api.get("balance", account=name)
         assert (response.status_code, response.json()["code"]) == (404, "unknown_account")
 

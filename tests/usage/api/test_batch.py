@@ -58,10 +58,10 @@ def test_a_key_of_a_single_charge_is_replayed_in_a_batch_and_vice_versa(api: Any
 def test_a_platform_key_charges_several_accounts_in_one_batch(
     platform_api: Any, account: Account, charlie: User
 ) -> None:
-    theirs = Account.objects.get(person=charlie)
+    other_account = Account.objects.get(person=charlie)
     items = [
         use(5000, idempotency_key="b1", account=account.public_id),
-        use(5000, idempotency_key="b1", account=theirs.public_id),
+        use(5000, idempotency_key="b1", account=other_account.public_id),
         use(5000, idempotency_key="b2", account="acct_" + "0" * 32),
         use(5000, idempotency_key="b3"),
     ]
@@ -71,8 +71,8 @@ def test_a_platform_key_charges_several_accounts_in_one_batch(
 
 
 def test_an_account_key_cannot_charge_another_account_in_a_batch(api: Any, charlie: User) -> None:
-    theirs = Account.objects.get(person=charlie)
-    items = [use(1, idempotency_key="b1", account=theirs.public_id)]
+    other_account = Account.objects.get(person=charlie)
+    items = [use(1, idempotency_key="b1", account=other_account.public_id)]
     [result] = api.post("charges/batch", {"data": items}).json()["data"]
     assert (result["status"], result["error"]["code"]) == (404, "unknown_account")
 

@@ -240,11 +240,11 @@ def test_a_key_charges_for_its_creator_and_not_for_another_member(
 
 
 def test_a_project_or_member_of_another_account_is_unknown(api: Any, charlie: User) -> None:
-    theirs = Account.objects.get(person=charlie)
-    project = Project.objects.create(account=theirs, name="secret")
+    other_account = Account.objects.get(person=charlie)
+    project = Project.objects.create(account=other_account, name="secret")
     assert api.post("charges", use(project=project.public_id), key="k1").json()["code"] == "unknown_project"
     assert api.post("charges", use(member=charlie.public_id), key="k2").json()["code"] == "unknown_member"
-    assert Membership.objects.filter(account=theirs, user=charlie).exists()
+    assert Membership.objects.filter(account=other_account, user=charlie).exists()
 
 
 @pytest.mark.requirement("CORE-06")

@@ -83,8 +83,8 @@ def test_an_account_key_can_name_only_its_own_account(api: Any, account: Account
     Account.objects.filter(pk=account.pk).update(external_id="alice-81")
     for name in (account.public_id, "alice-81"):
         assert api.get("balance", account=name).status_code == 200
-    theirs = Account.objects.get(person=charlie).public_id
-    for name in (theirs, "nobody", "acct_" + "f" * 32):
+    other_account = Account.objects.get(person=charlie).public_id
+    for name in (other_account, "unknown", "acct_" + "f" * 32):
         check_problem(api.get("balance", account=name), 404, "unknown_account")
         check_problem(api.post("charges", use(account=name), key="k1"), 404, "unknown_account")
 

@@ -59,9 +59,9 @@ def test_an_invalid_project_names_the_field(api: Any, body: Any, field: str) -> 
 
 def test_a_project_of_another_account_is_404(api: Any, charlie: User, api_of: Any) -> None:
     project = api.post("projects", {"name": "web"}).json()["id"]
-    theirs = api_of(charlie)
-    assert theirs.patch(f"projects/{project}", {"name": "mine"}).status_code == 404
-    assert theirs.get("projects").json()["data"] == []
+    charlies_api = api_of(charlie)
+    assert charlies_api.patch(f"projects/{project}", {"name": "mine"}).status_code == 404
+    assert charlies_api.get("projects").json()["data"] == []
 
 
 @pytest.fixture

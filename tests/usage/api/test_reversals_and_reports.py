@@ -92,11 +92,11 @@ def test_an_account_key_or_a_session_does_not_reverse_a_charge(
 def test_a_charge_of_another_account_is_404(
     api: Any, charge: dict[str, Any], charlie: User, api_of: Any, account_of: Any, platform_api: Any
 ) -> None:
-    theirs, their_account = api_of(charlie), {"account": account_of(charlie).public_id}
-    assert theirs.get(f"charges/{charge['id']}").status_code == 404
+    charlies_api, their_account = api_of(charlie), {"account": account_of(charlie).public_id}
+    assert charlies_api.get(f"charges/{charge['id']}").status_code == 404
     path = f"charges/{charge['id']}/reversals"
     assert platform_api.post(path, their_account, key="r1").status_code == 404
-    assert theirs.post(f"charges/{charge['id']}/reports", {"reason": "?"}).status_code == 404
+    assert charlies_api.post(f"charges/{charge['id']}/reports", {"reason": "?"}).status_code == 404
     assert api.get("charges/chg_nonsense").status_code == 404
 
 
