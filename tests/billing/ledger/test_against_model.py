@@ -76,19 +76,19 @@ class Moves(RuleBasedStateMachine):
 
     def both(self, in_model, in_ledger):
         """Return both results, or None where both refuse for the same reason."""
-        expected = found = answer = given = None
+        expected = found = outcome = given = None
         try:
             given = in_model()
-        except Refused as refusal:
-            expected = str(refusal)
+        except Refused as error:
+            expected = str(error)
         try:
-            answer = in_ledger()
-        except ledger.LedgerError as refusal:
-            found = type(refusal).__name__
+            outcome = in_ledger()
+        except ledger.LedgerError as error:
+            found = type(error).__name__
         assert found == expected
-        if answer is not None:
+        if outcome is not None:
             self.again.append(in_ledger)
-        return given, answer
+        return given, outcome
 
     # moves
 
@@ -132,39 +132,39 @@ class Moves(RuleBasedStateMachine):
         top, _, bottom = name.partition("/")
         return (of * Decimal(top) / Decimal(bottom or 1)).quantize(Decimal("0.000001"), ROUND_UP)
 
-    def asked(self, credits, names, in_project, body=b"", key=None):
+    def new_use(self, credits, names, in_project, body=b"", key=None):
         """Return the same use for the model and for the ledger."""
         key = key or self.key()
         self.count += 1
         used = uuid.UUID(int=self.count)  # ids decide ties, so they must be the same when a run is repeated
-        mine = Record(
+        model_use = Record(
             id=used, credits=credits, covers=names, limited=in_project, fingerprint=body, made=self.now
         )
-        mine.drawn, mine.returned, mine.status = [], Decimal(0), "held"
+        model_use.drawn, model_use.returned, model_use.status = [], Decimal(0), "held"
         project = PROJECT if in_project else None
-        theirs = charge_request(
+        request = charge_request(
             self.account, str(credits), key, covers=names, project_id=project, fingerprint=body, id=used
         )
-        return key, mine, theirs
+        return key, model_use, request
 
     @rule(share=shares, names=covers, in_project=projects)
     def charge(self, share, names, in_project):
-        key, mine, theirs = self.asked(self.share(share), names, in_project)
+        key, model_use, request = self.new_use(self.share(share), names, in_project)
         now = self.now
         self.both(
-            lambda: self.book.use(self.book.charges, key, mine, now), lambda: ledger.charge(theirs, now)
+            lambda: self.book.use(self.book.charges, key, model_use, now), lambda: ledger.charge(request, now)
         )
 
     @precondition(lambda self: self.book.charges)
     @rule(which=many, body=st.sampled_from([b"", b"other"]))
     def charge_with_an_old_key(self, which, body):
         key = list(self.book.charges)[which % len(self.book.charges)]
-        key, mine, theirs = self.asked(Decimal(1), ("gpt-4o",), False, body, key)
-        given, answer = self.both(
-            lambda: self.book.use(self.book.charges, key, mine, self.now),
-            lambda: ledger.charge(theirs, self.now),
+        key, model_use, request = self.new_use(Decimal(1), ("gpt-4o",), False, body, key)
+        given, outcome = self.both(
+            lambda: self.book.use(self.book.charges, key, model_use, self.now),
+            lambda: ledger.charge(request, self.now),
         )
-        assert answer is None or (answer.replayed and answer.charge_id == given.id)
+        assert outcome is None or (outcome.replayed and outcome.charge_id == given.id)
 
     @rule(
         wanted=st.lists(st.tuples(shares, covers, projects), min_size=1, max_size=5),
@@ -174,21 +174,21 @@ class Moves(RuleBasedStateMachine):
         """`large`: above 48, where a batch is charged by one statement."""
         part = 50 if large else 2
         every = [(self.share(share) / part, *rest) for share, *rest in wanted * (48 if large else 1)]
-        uses = [self.asked(credits.quantize(CENT), *rest) for credits, *rest in every]
-        answers = ledger.charge_many([theirs for _, _, theirs in uses], self.now)
-        for (key, mine, _), answer in zip(uses, answers, strict=True):
+        uses = [self.new_use(credits.quantize(CENT), *rest) for credits, *rest in every]
+        outcomes = ledger.charge_many([request for _, _, request in uses], self.now)
+        for (key, model_use, _), outcome in zip(uses, outcomes, strict=True):
             try:
-                assert self.book.use(self.book.charges, key, mine, self.now).id == answer.charge_id
-            except Refused as refusal:
-                assert type(answer).__name__ == str(refusal)
+                assert self.book.use(self.book.charges, key, model_use, self.now).id == outcome.charge_id
+            except Refused as error:
+                assert type(outcome).__name__ == str(error)
 
     @rule(share=shares, names=covers, in_project=projects, minutes=st.sampled_from([1, 90, 3000]))
     def hold(self, share, names, in_project, minutes):
-        key, mine, theirs = self.asked(self.share(share), names, in_project)
-        now, mine.ends = self.now, self.now + dt.timedelta(minutes=minutes)
+        key, model_use, request = self.new_use(self.share(share), names, in_project)
+        now, model_use.ends = self.now, self.now + dt.timedelta(minutes=minutes)
         self.both(
-            lambda: self.book.use(self.book.holds, key, mine, now),
-            lambda: ledger.hold(theirs, expires_at=mine.ends, now=now),
+            lambda: self.book.use(self.book.holds, key, model_use, now),
+            lambda: ledger.hold(request, expires_at=model_use.ends, now=now),
         )
 
     def one_of(self, uses, which):
@@ -201,14 +201,14 @@ class Moves(RuleBasedStateMachine):
     @rule(which=many, share=shares)
     def capture(self, which, share):
         hold, now = self.one_of(self.book.holds, which), self.now
-        key, mine, _ = self.asked(self.share(share, hold.credits), (), False)
-        terms = {"account_id": self.account, "hold_id": hold.id, "credits": mine.credits, "detail": {}}
-        _, answer = self.both(
-            lambda: self.book.capture(hold, key, mine, now),
+        key, model_use, _ = self.new_use(self.share(share, hold.credits), (), False)
+        terms = {"account_id": self.account, "hold_id": hold.id, "credits": model_use.credits, "detail": {}}
+        _, outcome = self.both(
+            lambda: self.book.capture(hold, key, model_use, now),
             lambda: ledger.capture(key=key, now=now, **terms),
         )
-        if answer:
-            mine.id = answer.charge_id
+        if outcome:
+            model_use.id = outcome.charge_id
 
     @precondition(lambda self: self.book.holds)
     @rule(which=many)
@@ -269,16 +269,16 @@ class Moves(RuleBasedStateMachine):
     def change_plan(self, name, carry, anchor_now):
         self.now += dt.timedelta(seconds=1)
         self.waiting = False
-        self.agree()  # what a period gave and is carried over has its id in its new name
+        self.agree()  # the new key of carried-over credits contains the id of their grant
         now, anchor = self.now, self.now if anchor_now else NOON - 9 * DAY
-        mine, theirs = {}, []
+        model_terms, ledger_terms = {}, []
         for key, (kind, credits, period, priority) in PLANS[name].items():
             terms = {"kind": kind, "credits": Decimal(credits), "period": period, "priority": priority}
-            mine[key] = terms | {"anchor": anchor}
-            theirs.append(ledger.AllowanceTerms(key=key, label=key, anchor_at=anchor, **terms))
-        terms = {"allowances": theirs, "carry_over": carry}
+            model_terms[key] = terms | {"anchor": anchor}
+            ledger_terms.append(ledger.AllowanceTerms(key=key, label=key, anchor_at=anchor, **terms))
+        terms = {"allowances": ledger_terms, "carry_over": carry}
         self.both(
-            lambda: self.book.change_plan(mine, carry, now),
+            lambda: self.book.change_plan(model_terms, carry, now),
             lambda: ledger.set_allowances(account_id=self.account, now=now, **terms),
         )
         self.again.clear()
