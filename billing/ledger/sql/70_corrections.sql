@@ -114,8 +114,8 @@ end $$;
 
 -- Takes back what is unspent of a purchase's grants, all of them, before anything is owed. What was consumed becomes
 -- debt, unless only the unspent is asked for. It is counted over the purchase as a whole: what a reversal returned,
--- even as a new grant, was not consumed. Credits that an earlier claw-back took or booked are not counted again, and
--- credits that expired were never consumed.
+-- even as a new grant, was not consumed: it counts for the grant that the charge drew on, not for the new one. Credits
+-- that an earlier claw-back took or booked are not counted again, and credits that expired were never consumed.
 create or replace function ledger_claw_back(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_purchase uuid, p_credits numeric,
   p_unspent_only boolean, p_reason text, p_actor text, p_now timestamptz) returns ledger_corrected
@@ -128,12 +128,19 @@ begin
   o := ledger_correction(p_account, p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   for g in
-    select x.id, x.remaining, greatest(x.held + s.consumed - s.booked, 0) as spent,
-           sum(x.remaining) over () as all_remaining, sum(x.held + s.consumed - s.booked) over () as all_spent
-    from billing_grant x, lateral (
-      select coalesce(-sum(e.credits) filter (where e.kind in ('charge', 'reverse', 'repay')), 0) as consumed,
-             coalesce(sum(e.debt) filter (where e.kind in ('claw_back', 'restore')), 0) as booked
-      from billing_entry e where e.account_id = p_account and e.grant_id = x.id) s
+    with steps as (
+      select case when e.kind = 'reverse' and x.idempotency_key like 'return:%' and e.seq = min(e.seq) over (partition by x.id)
+             then right(x.idempotency_key, 36)::uuid else x.id end as grant_id, e.kind, e.credits, e.debt
+      from billing_grant x join billing_entry e on e.account_id = p_account and e.grant_id = x.id
+      where x.account_id = p_account and x.purchase_id = p_purchase
+    ), sums as (
+      select s.grant_id, coalesce(-sum(s.credits) filter (where s.kind in ('charge', 'reverse', 'repay')), 0)
+             - coalesce(sum(s.debt) filter (where s.kind in ('claw_back', 'restore')), 0) as consumed
+      from steps s group by s.grant_id
+    )
+    select x.id, x.remaining, greatest(x.held + coalesce(s.consumed, 0), 0) as spent,
+           sum(x.remaining) over () as all_remaining, sum(x.held + coalesce(s.consumed, 0)) over () as all_spent
+    from billing_grant x left join sums s on s.grant_id = x.id
     where x.account_id = p_account and x.purchase_id = p_purchase
     order by x.created_at, x.id
   loop

@@ -158,3 +158,18 @@ class TestAdjust:
     def test_needs_a_reason(self, account):
         with pytest.raises(ValueError, match="reason"):
             ledger.adjust(account_id=account, credits=D("2"), key="b", reason=" ", actor="s", now=NOON)
+
+
+def test_a_restoration_returns_credits_to_the_grant_that_spent_them_and_not_to_one_that_ended(account):
+    purchase, later = uuid.uuid4(), NOON + 4 * DAY
+    give(account, "1", "pack", label="pack", purchase_id=purchase)
+    give(account, "2", "bonus", label="bonus", kind="bonus", purchase_id=purchase, expires_at=NOON + DAY)
+    charged = spend(account, "1")
+    reverse(account, charged, now=later)  # the bonus has ended: its credit comes back as a new grant
+    spend(account, "1", "again", now=later)
+    take = {"account_id": account, "purchase_id": purchase, "reason": "dispute"}
+    ledger.claw_back(key="dispute", now=later, **take)
+    ledger.restore(account_id=account, claw_back_key="dispute", key="won", reason="won", now=later)
+    grants = Grant.objects.order_by("created_at", "id")
+    assert [grant.remaining for grant in grants] == [0, 0, 1]  # the pack, the bonus, the returned credit
+    assert ledger.balance(account, later).debt == 0
