@@ -30,13 +30,13 @@ begin
   return query
   with uses as materialized (
     select u.account_id, u.credits, u.project_id, u.member_id, u.api_key_id, u.quota, u.quota_count, u.ordinality::int as ord,
-           c.id is not null as known, count(*) over (partition by u.account_id, u.key) > 1 as repeated
+           c.id is not null as is_replay, count(*) over (partition by u.account_id, u.key) > 1 as repeated
     from unnest(p_uses) with ordinality u
     -- offset 0 keeps this a look-up for each use; folded into a join it was planned as a scan of every key
     left join lateral (select x.id from billing_charge x
                        where x.account_id = u.account_id and x.idempotency_key = u.key offset 0) c on true
   ), asked as (
-    select account_id, coalesce(sum(credits) filter (where not known), 0) as total, bool_or(repeated) as repeated
+    select account_id, coalesce(sum(credits) filter (where not is_replay), 0) as total, bool_or(repeated) as repeated
     from uses group by account_id
   ), narrow as (
     select distinct account_id from billing_grant where account_id = any(accounts) and open and services is not null
@@ -46,13 +46,13 @@ begin
       and not exists (select from narrow n where n.account_id = w.account_id)
   ), stopped as (
     select l.account_id from billing_limit l join able a on a.account_id = l.account_id
-      join uses u on u.account_id = l.account_id and not u.known
+      join uses u on u.account_id = l.account_id and not u.is_replay
        and l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
     group by l.account_id, l.id, l.kind, l.used, l.maximum
     having l.used + sum(ledger_limit_amount(l.kind, u.credits, u.quota_count)) > l.maximum
   )
   select u.ord, case when a.account_id is null or exists (select from stopped s where s.account_id = u.account_id) then 'singly'
-                     when u.known then 'replay' else 'together' end
+                     when u.is_replay then 'replay' else 'together' end
   from uses u left join able a on a.account_id = u.account_id;
 end $$;
 

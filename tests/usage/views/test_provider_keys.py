@@ -38,7 +38,7 @@ def test_a_key_is_never_shown_again(alice, signed_in):
     page = browser.get(reverse("provider_keys")).content.decode()
     assert SECRET not in page
     assert "…cdef" in page
-    refused = add(browser, provider="nobody")
+    refused = add(browser, provider="unknown")
     assert refused.status_code == 422
     assert SECRET not in refused.content.decode()
 
