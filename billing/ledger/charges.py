@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
+import psycopg
+from django.db import OperationalError, connection
 
 from billing.ledger import database
-from billing.ledger.coalescing import Queue
+from billing.ledger.coalescing import Queue, WalletNotFree
 from billing.ledger.errors import (
     HoldClosed,
     InDebt,
@@ -26,6 +27,7 @@ from billing.ledger.errors import (
     UnknownWallet,
 )
 from billing.ledger.moves import Charged, ChargeRequest, Drawn
+from billing.ledger.waiting import waits
 
 BATCH = 1000
 USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key)s,
@@ -35,7 +37,9 @@ USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key
   covered_by => %(covered_by)s, quota => %(quota)s, quota_count => %(quota_count)s,
   detail => %(detail)s::jsonb)"""
 _CHARGE = f"select * from ledger_charge({USE}, %(now)s)"
-_MANY = "select ord, (outcome).* from ledger_charge_many(%(uses)s::jsonb, %(now)s) order by ord"
+_MANY = "select ord, (outcome).* from {function}(%(uses)s::jsonb, %(now)s) order by ord"
+# The calls that concurrent requests share wait for a wallet for 100 ms at most.
+_CHARGE_BRIEFLY = f"select * from ledger_charge_briefly({USE}, %(now)s)"
 
 
 def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
@@ -56,7 +60,21 @@ def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
 
 def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:
     """Charge one use in a separate database call. Raises as `charge` does."""
-    outcome = _outcome(database.row(_CHARGE, use_parameters(request) | {"now": now}), request)
+    outcome = _outcome(database.move(_CHARGE, use_parameters(request) | {"now": now}), request)
+    if isinstance(outcome, LedgerError):
+        raise outcome
+    return outcome
+
+
+def _charge_briefly(request: ChargeRequest, now: dt.datetime) -> Charged:
+    """Charge one use if its wallet is free within 100 ms. Raises as `charge` does, and WalletNotFree."""
+    try:
+        row = database.row(_CHARGE_BRIEFLY, use_parameters(request) | {"now": now})
+    except OperationalError as error:
+        if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+            raise WalletNotFree from error
+        raise
+    outcome = _outcome(row, request)
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
@@ -67,12 +85,23 @@ def charge_many(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Cha
 
     The outcomes are the same as those of charging one after the other. Raises ValueError above 1,000.
     """
+    return _charge_set(requests, now, function="ledger_charge_many")
+
+
+def _charge_many_briefly(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Charged | LedgerError]:
+    """`charge_many` that waits for wallets for 100 ms at most, then raises OperationalError."""
+    return _charge_set(requests, now, function="ledger_charge_many_briefly")
+
+
+def _charge_set(
+    requests: Sequence[ChargeRequest], now: dt.datetime, *, function: str
+) -> list[Charged | LedgerError]:
     if len(requests) > BATCH:
         raise ValueError(f"{len(requests)} uses; a batch takes {BATCH}")
     if not requests:
         return []
     uses = json.dumps([_as_json(request) for request in requests])
-    rows = database.rows(_MANY, {"uses": uses, "now": now})
+    rows = database.rows(_MANY.format(function=function), {"uses": uses, "now": now})
     return [_outcome(row, request) for row, request in zip(rows, requests, strict=True)]
 
 
@@ -166,4 +195,6 @@ def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
     )
 
 
-_queue = Queue(together=charge_many, alone=charge_alone)
+_queue = Queue(
+    together=_charge_many_briefly, briefly=_charge_briefly, alone=charge_alone, is_stuck=waits.is_stuck
+)

@@ -57,7 +57,7 @@ def reverse(
         "charge_id": charge_id,
         "credits": None if credits is None else checked(credits),
     }
-    result = database.row(_REVERSE, parameters)
+    result = database.move(_REVERSE, parameters)
     if result["status"] == "unknown":
         raise UnknownCharge(charge_id)
     if result["status"] == "excess":
@@ -95,7 +95,7 @@ def claw_back(
         "credits": None if credits is None else checked(credits),
         "unspent_only": unspent_only,
     }
-    return _corrected(database.row(_CLAW_BACK, parameters), key)
+    return _corrected(database.move(_CLAW_BACK, parameters), key)
 
 
 def restore(
@@ -119,7 +119,7 @@ def restore(
         "now": now,
         "claw_back_key": claw_back_key,
     }
-    result = database.row(_RESTORE, parameters)
+    result = database.move(_RESTORE, parameters)
     if result["status"] == "unknown":
         raise UnknownClawBack(claw_back_key)
     if result["status"] == "undone":
@@ -154,7 +154,7 @@ def adjust(
         "now": now,
         "credits": credits,
     }
-    result = database.row(_ADJUST, parameters)
+    result = database.move(_ADJUST, parameters)
     if result["status"] == "insufficient":
         figures = result["refusal"]
         raise InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import JsonbLoader
 
 from billing.ledger.errors import UnknownWallet
+from billing.ledger.waiting import waits
 
 NO_WALLET = "RF404"
 
@@ -32,6 +33,15 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
             if error.sqlstate == NO_WALLET:
                 raise UnknownWallet(parameters["account_id"]) from None
             raise
+
+
+def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a move on the wallet of the parameter `account_id`; returns its row.
+
+    Raises waiting.WalletLocked when enough threads wait for this wallet already, and as `rows` does.
+    """
+    with waits.move(parameters["account_id"]):
+        return row(statement, parameters)
 
 
 def row(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def grant(
         "actor": actor,
         "now": now,
     }
-    result = database.row(_GRANT, parameters)
+    result = database.move(_GRANT, parameters)
     if result["status"] == "reused":
         raise KeyReused(key)
     if result["status"] == "expired":

@@ -28,7 +28,7 @@ def hold(request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime) -
 
     Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
     """
-    result = database.row(_HOLD, use_parameters(request) | {"expires_at": expires_at, "now": now})
+    result = database.move(_HOLD, use_parameters(request) | {"expires_at": expires_at, "now": now})
     if result["status"] not in {"held", "replayed"}:
         raise refusal(result["status"], result["refusal"] or {}, request.key)
     return _held(result)
@@ -65,7 +65,7 @@ def capture(
         "quota_count": quota_count,
         "now": now,
     }
-    result = database.row(_CAPTURE, parameters)
+    result = database.move(_CAPTURE, parameters)
     if result["status"] == "unknown":
         raise UnknownHold(hold_id)
     if result["status"] not in {"charged", "replayed"}:
@@ -75,7 +75,7 @@ def capture(
 
 def release(*, account_id: uuid.UUID, hold_id: uuid.UUID, now: dt.datetime) -> Held:
     """Close a hold and return its credits. Raises HoldClosed, UnknownHold, UnknownWallet."""
-    result = database.row(_RELEASE, {"account_id": account_id, "hold_id": hold_id, "now": now})
+    result = database.move(_RELEASE, {"account_id": account_id, "hold_id": hold_id, "now": now})
     if result["status"] == "unknown":
         raise UnknownHold(hold_id)
     if result["status"] == "closed":

@@ -1,4 +1,4 @@
-"""One wallet is locked for long: its own requests end within the lock timeout, those of others succeed."""
+"""While one wallet is locked its requests end within the lock timeout; those of others are not delayed."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from billing.models import Charge, Promotion
 from tests.integration.races.test_charges_over_http import ONE_CREDIT, Caller
 from tests.integration.races.web import database_url, serving
 
-LOCK_TIMEOUT_SECONDS = 1
+LOCK_TIMEOUT_SECONDS = 3
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +33,7 @@ def locked(account: Account) -> Iterator[None]:
 
 
 @pytest.mark.fault("L16", "I9")
-def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account_for_long(
+def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account(
     alice: User, bob: User, account_of: Callable[[User], Account], api_of: Any
 ) -> None:
     alices_api, bobs_api = api_of(alice), api_of(bob)
@@ -44,16 +44,16 @@ def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account_f
         assert warm.statuses == {201: 1}
         with locked(account_of(alice)):
             began = time.monotonic()
-            blocked = pool.submit(Caller, url, alices_api.secret, [(f"a{n}", ONE_CREDIT) for n in range(6)])
+            blocked = pool.submit(Caller, url, alices_api.secret, [(f"a{n}", ONE_CREDIT) for n in range(40)])
             free = Caller(url, bobs_api.secret, [(f"b{n}", ONE_CREDIT) for n in range(6)])
             others_seconds = time.monotonic() - began
             refused = blocked.result()
             seconds = time.monotonic() - began
 
         assert free.statuses == {201: 6}
-        assert others_seconds < 2 * LOCK_TIMEOUT_SECONDS + 1
-        assert refused.statuses == {503: 6}
-        assert seconds < 4 * LOCK_TIMEOUT_SECONDS + 1
+        assert others_seconds < LOCK_TIMEOUT_SECONDS
+        assert refused.statuses == {503: 40}
+        assert seconds < 3 * LOCK_TIMEOUT_SECONDS
         for _status, headers, body in refused.responses:
             problem = json.loads(body)
             assert (problem["code"], headers["Retry-After"]) == ("unavailable", "5")
