@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
 from django.urls import Resolver404, resolve
 from django.utils import translation
 
@@ -33,5 +34,7 @@ class ApiFastPath:
         # The thread may have served a page in another language before this request.
         translation.activate(settings.LANGUAGE_CODE)
         request.resolver_match = match
-        answer: HttpResponse = match.func(request, *match.args, **match.kwargs)
-        return answer
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        if isinstance(response, SimpleTemplateResponse):
+            response.render()  # the views of the OpenAPI document rely on Django's handler for this
+        return response

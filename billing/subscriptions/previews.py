@@ -87,7 +87,11 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
     plan = Plan.objects.filter(key=plan_key).first()
     if plan is None:
         raise offers.UnknownOffer("plan")
-    interval = interval or subscription.interval or next(iter(plan.prices), "")
+    interval = (
+        interval
+        or subscription.interval
+        or ("month" if "month" in plan.prices else next(iter(plan.prices), ""))
+    )
     currency = subscription.currency if subscription.paid else currency
     kind = _kind(subscription, plan, interval)
     amount = 0
@@ -95,7 +99,8 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         plan, amount = offers.get_plan_price(key=plan_key, interval=interval, currency=currency)
     elif kind == "keep":
         amount = subscription.amount
-    at = int(now.timestamp())
+    # the clock of a test subscription at Stripe may be ahead of ours
+    at = int((max(now, subscription.period_start) if subscription.paid else now).timestamp())
     due_now = {"subscribe": amount}.get(kind, 0)
     if kind == "upgrade":
         price = stripe_sync.ensure_price(

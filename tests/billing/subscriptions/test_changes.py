@@ -109,3 +109,10 @@ def test_an_upgrade_is_paid_at_once_and_carries_over_unspent_credits(
     assert of_kind(account, "daily") == 500
     bought = Purchase.objects.filter(origin="renewal").get()
     assert (bought.status, bought.amount) == ("paid", preview.due_now)
+
+
+def test_without_an_interval_a_first_plan_is_previewed_by_the_month(
+    stripe_api: Any, account: Account
+) -> None:
+    preview = previews.preview(account, plan_key="starter", interval="", currency="usd", now=timezone.now())
+    assert (preview.interval, preview.due_now) == ("month", 990)

@@ -180,3 +180,12 @@ def test_a_price_changed_at_stripe_grants_credits_for_the_rest_of_the_period(
     assert bonus(account) == 1000 + (3000 - 1000) / 2
     advance(days=15, hours=2)  # 30 November: the period of 31 October ends as before
     assert bonus(account) == 3000
+
+
+def test_time_before_the_current_period_is_not_prorated(
+    starter: Subscription, account: Account, clock: time_machine.Traveller
+) -> None:
+    clock.shift(timedelta(hours=-1))  # the clock of a test subscription is ahead of ours
+    preview = previews.preview(account, plan_key="creator", interval="", currency="usd", now=timezone.now())
+    assert previews.read_token(account, preview.token)["at"] == starter.period_start.timestamp()
+    assert new_credits(preview)["Monthly bonus"] == 3000 - 1000

@@ -149,3 +149,10 @@ def test_the_documentation_page_loads_nothing_external_and_runs_no_inline_script
     start = Client().get("/api/v1/docs/?script=")
     assert start["Content-Type"].startswith("application/javascript")
     assert "/api/v1/schema/" in start.content.decode() or "../schema/" in start.content.decode()
+
+
+@pytest.mark.parametrize("path", ["schema/", "docs/"])
+def test_the_document_and_its_page_accept_a_request_with_any_authorization(path: str, db: None) -> None:
+    response = Client(headers={"authorization": "x"}).get(f"/api/v1/{path}")
+    assert response.status_code == 200
+    assert response.content
