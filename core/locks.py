@@ -11,16 +11,18 @@ from contextlib import contextmanager
 
 from django.db import connection
 
+LONGEST_WAIT = "120s"
+
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
     """Wait for the lock on `name` and hold it for the block.
 
-    The wait ignores lock_timeout and statement_timeout of the session, which are shorter than a call to
-    Stripe with its retries; the timeouts of the holder limit it.
+    The wait is limited to LONGEST_WAIT and not by the timeouts of the session, which are shorter than a call
+    to Stripe with its retries. Raises OperationalError after it.
     """
     with connection.cursor() as cursor:
-        cursor.execute("set lock_timeout = 0")
+        cursor.execute(f"set lock_timeout = '{LONGEST_WAIT}'")
         cursor.execute("set statement_timeout = 0")
         try:
             cursor.execute("select pg_advisory_lock(%s)", [_number(name)])

@@ -19,6 +19,7 @@ from psycopg.pq import TransactionStatus
 
 MAX_BOUNDARIES = 200
 _elsewhere = 0
+_inherited: list[Any] = []  # in a child process: connections of the parent
 _pass_boundary: Callable[[], None] = int  # in a child process: counts commits and kills at the chosen one
 
 
@@ -75,12 +76,26 @@ def fork(call: Callable[[], Any]) -> int:
         return child
     status = 1
     try:
+        _drop_inherited_connections()
         call()
         status = 0
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _drop_inherited_connections() -> None:
+    """Leave the parent's open connections to the parent; the child opens its own.
+
+    While Playwright's event loop runs in this thread, Django keeps connections of asynchronous code apart
+    from those of synchronous code. No loop runs in the child, which therefore finds a connection that
+    `connections.close_all` in the parent did not. Its server process would survive the kill of the child and
+    keep its locks. The references are kept, because closing them would end the parent's sessions.
+    """
+    for wrapper in connections.all(initialized_only=True):
+        _inherited.append(wrapper.connection)
+        wrapper.connection = None
 
 
 def _only_reads(query: str) -> bool:
