@@ -37,9 +37,15 @@ USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key
   covered_by => %(covered_by)s, quota => %(quota)s, quota_count => %(quota_count)s,
   detail => %(detail)s::jsonb)"""
 _CHARGE = f"select * from ledger_charge({USE}, %(now)s)"
-_MANY = "select ord, (outcome).* from {function}(%(uses)s::jsonb, %(now)s) order by ord"
-# The calls that concurrent requests share wait for a wallet for 100 ms at most.
-_CHARGE_BRIEFLY = f"select * from ledger_charge_briefly({USE}, %(now)s)"
+_MANY = "select ord, (outcome).* from ledger_charge_many(%(uses)s::jsonb, %(now)s) order by ord"
+# In calls that other requests wait for, a wallet that is not free within 100 ms is left to its own request.
+# The timeout holds for the transaction; the reference to it makes PostgreSQL set it before it calls the
+# function.
+_BRIEFLY = "(select set_config('lock_timeout', '100ms', true) as timeout offset 0) s"
+_NOW = "case when s.timeout is not null then %(now)s::timestamptz end"
+_CHARGE_BRIEFLY = f"select c.* from {_BRIEFLY}, lateral ledger_charge({USE}, {_NOW}) c"
+_MANY_BRIEFLY = f"""select c.ord, (c.outcome).* from {_BRIEFLY},
+  lateral ledger_charge_many(%(uses)s::jsonb, {_NOW}) c order by c.ord"""
 
 
 def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
@@ -85,23 +91,23 @@ def charge_many(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Cha
 
     The outcomes are the same as those of charging one after the other. Raises ValueError above 1,000.
     """
-    return _charge_set(requests, now, function="ledger_charge_many")
+    return _charge_set(requests, now, statement=_MANY)
 
 
 def _charge_many_briefly(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Charged | LedgerError]:
     """`charge_many` that waits for wallets for 100 ms at most, then raises OperationalError."""
-    return _charge_set(requests, now, function="ledger_charge_many_briefly")
+    return _charge_set(requests, now, statement=_MANY_BRIEFLY)
 
 
 def _charge_set(
-    requests: Sequence[ChargeRequest], now: dt.datetime, *, function: str
+    requests: Sequence[ChargeRequest], now: dt.datetime, *, statement: str
 ) -> list[Charged | LedgerError]:
     if len(requests) > BATCH:
         raise ValueError(f"{len(requests)} uses; a batch takes {BATCH}")
     if not requests:
         return []
     uses = json.dumps([_as_json(request) for request in requests])
-    rows = database.rows(_MANY.format(function=function), {"uses": uses, "now": now})
+    rows = database.rows(statement, {"uses": uses, "now": now})
     return [_outcome(row, request) for row, request in zip(rows, requests, strict=True)]
 
 

@@ -105,10 +105,3 @@ begin
   end if;
   return ledger_charge_locked(ledger_lock(u.account_id, p_now), u, p_now);
 end $$;
-
--- The same for a call that other requests wait for: a wallet that is not free within 100 ms is left to its own request.
-create or replace function ledger_charge_briefly(u ledger_use, p_now timestamptz) returns ledger_outcome
-language plpgsql set lock_timeout = '100ms' as $$
-begin
-  return ledger_charge(u, p_now);
-end $$;

@@ -138,11 +138,3 @@ begin
   return query select i, ledger_replay((uses[i]).account_id, (uses[i]).key, (uses[i]).fingerprint) from unnest(replays) i;
   return query select * from ledger_charge_each(uses, singly, p_now);
 end $$;
-
--- The same for a call that other requests wait for: it fails when one of its wallets is not free within 100 ms.
-create or replace function ledger_charge_many_briefly(p_uses jsonb, p_now timestamptz)
-returns table(ord int, outcome ledger_outcome)
-language plpgsql set lock_timeout = '100ms' as $$
-begin
-  return query select * from ledger_charge_many(p_uses, p_now);
-end $$;
