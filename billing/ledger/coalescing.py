@@ -84,8 +84,8 @@ class Queue:
     def _lead(self) -> None:
         """Charge the waiting requests (this thread's own is the first), then let the next thread lead.
 
-        Requests of a shared call that failed are left to their own threads, so that one whose wallet stays
-        locked delays the others by one lock timeout and not by two.
+        Requests of a shared call that failed, and one whose wallet was not free at once, are left to their
+        own threads, so that a locked wallet does not hold the queue.
         """
         with self._lock:
             taken = [self._waiting.popleft() for _ in range(min(LARGEST, len(self._waiting)))]
