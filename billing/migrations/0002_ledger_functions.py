@@ -1,10 +1,11 @@
-"""The moves of the ledger are SQL functions; see billing/ledger/sql."""
+"""Former installation of the ledger's SQL functions; migration 0004 installs them.
+
+The functions are read from `billing/ledger/sql` and refer to columns that later migrations add.
+"""
 
 from django.db import migrations
-
-from billing.ledger import installation
 
 
 class Migration(migrations.Migration):
     dependencies = [("billing", "0001_initial"), ("accounts", "0001_initial")]
-    operations = [migrations.RunPython(installation.install, migrations.RunPython.noop, atomic=True)]
+    operations = []

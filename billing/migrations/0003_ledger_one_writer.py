@@ -1,4 +1,4 @@
-"""Install the ledger's SQL again: every function passes its moves to one writer."""
+"""Drop the functions that one writer replaced. Migration 0004 installs the others."""
 
 from django.db import migrations
 
@@ -29,11 +29,10 @@ GONE = [
 ]
 
 
-def install(apps, schema_editor):
+def remove(apps, schema_editor):
     installation.remove(schema_editor, GONE)
-    installation.install(apps, schema_editor)
 
 
 class Migration(migrations.Migration):
     dependencies = [("billing", "0002_ledger_functions")]
-    operations = [migrations.RunPython(install, migrations.RunPython.noop, atomic=True)]
+    operations = [migrations.RunPython(remove, migrations.RunPython.noop, atomic=True)]

@@ -33,7 +33,7 @@ class Entry(models.Model):
     account = loose_key(Account)
     seq = models.BigIntegerField()
     kind = models.CharField(max_length=12, choices=Kind)
-    grant = loose_key(Grant)
+    grant = loose_key(Grant, null=True)
     credits = CreditsField(help_text="Into the grant (positive) or out of it (negative).")
     debt = CreditsField(default=0, help_text="Change of the account's debt.")
     grant_after = CreditsField()
@@ -43,6 +43,9 @@ class Entry(models.Model):
     reason = models.CharField(max_length=500, default="")
     actor = models.CharField(max_length=200, default="")
     created_at = models.DateTimeField()
+    digest = models.BinaryField(
+        max_length=32, null=True, help_text="Hash of the record that the entry introduces or changes."
+    )
     hash = models.BinaryField(max_length=32)
 
     class Meta:
@@ -86,7 +89,9 @@ class Correction(Identified):
 
     class Meta:
         indexes = [models.Index(fields=["account", "charge_id"], name="correction_by_charge")]
-        constraints = [models.UniqueConstraint(fields=["account", "idempotency_key"], name="correction_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "kind", "idempotency_key"], name="correction_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.credits}"

@@ -33,6 +33,13 @@ class Grant(Identified):
     credits = CreditsField(help_text="Credits granted.")
     remaining = CreditsField()
     held = CreditsField(default=0)
+    spent = CreditsField(
+        db_default=0, help_text="Credits consumed and not returned, less what claw-backs have booked as debt."
+    )
+    repaid = CreditsField(db_default=0, help_text="The part that repaid debt when the credits were granted.")
+    balance_after = CreditsField(null=True, help_text="The wallet's balance after the credits were granted.")
+    first_seq = models.BigIntegerField(db_default=0, help_text="Number of the grant's first entry.")
+    last_seq = models.BigIntegerField(db_default=0, help_text="Number of the grant's newest entry.")
     priority = models.SmallIntegerField(help_text="Lower is spent sooner.")
     expires_at = models.DateTimeField(null=True)
     services = ArrayField(

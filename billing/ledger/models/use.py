@@ -30,6 +30,10 @@ class Attributed(Identified):
         help_text="Lines, rate, usage, options and metadata as priced; never recomputed."
     )
     drawn = models.JSONField(help_text="Grants that paid: [{grant, kind, credits}] in order.")
+    quota = models.CharField(
+        max_length=100, null=True, help_text="The plan's quota that the use counts against."
+    )
+    quota_count = models.DecimalField(max_digits=20, decimal_places=6, null=True)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -80,10 +84,6 @@ class Hold(Attributed):
         EXPIRED = "expired", _("Expired")
 
     covers = ArrayField(models.TextField())
-    quota = models.CharField(
-        max_length=100, null=True, help_text="The plan's quota that the use counts against."
-    )
-    quota_count = models.DecimalField(max_digits=20, decimal_places=6, null=True)
     status = models.CharField(max_length=10, choices=Status, default=Status.HELD)
     expires_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)

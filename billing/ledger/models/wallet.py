@@ -31,6 +31,10 @@ class Wallet(models.Model):
     debt = CreditsField(default=0)
     seq = models.BigIntegerField(default=0, help_text="Number of the newest entry.")
     head = models.BinaryField(max_length=32, help_text="Hash of the newest entry.")
+    moved_at = models.DateTimeField(
+        null=True, help_text="Time of the newest entry. A move with an earlier clock is dated at this time."
+    )
+    running_holds = models.IntegerField(db_default=0, help_text="Number of holds that are not closed.")
     next_due_at = models.DateTimeField(null=True, help_text="When the wallet must be settled next.")
     limited = models.BooleanField(default=False, help_text="Whether any limit or quota is set.")
     warn_below = CreditsField(null=True, help_text="The user's low-credit threshold.")

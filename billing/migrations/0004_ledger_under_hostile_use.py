@@ -1,0 +1,96 @@
+"""Columns for isolation, exact statements and the audit, and the ledger's SQL functions.
+
+Stored sums are filled from the entries, so that a database of an earlier version has them too.
+"""
+
+import core.models
+import django.db.models.deletion
+from django.db import migrations, models
+
+from billing.ledger import installation
+
+FILL = """
+update billing_wallet w set
+  moved_at = (select max(e.created_at) from billing_entry e where e.account_id = w.account_id),
+  running_holds = (select count(*) from billing_hold h where h.account_id = w.account_id and h.status = 'held');
+update billing_grant g set first_seq = e.first_seq, last_seq = e.last_seq
+  from (select account_id, grant_id, min(seq) as first_seq, max(seq) as last_seq from billing_entry
+        group by account_id, grant_id) e
+ where e.account_id = g.account_id and e.grant_id = g.id;
+"""
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('accounts', '0001_initial'),
+        ('billing', '0003_ledger_one_writer'),
+    ]
+
+    operations = [
+        migrations.RemoveConstraint(
+            model_name='correction',
+            name='correction_once',
+        ),
+        migrations.AddField(
+            model_name='charge',
+            name='quota',
+            field=models.CharField(help_text="The plan's quota that the use counts against.", max_length=100, null=True),
+        ),
+        migrations.AddField(
+            model_name='charge',
+            name='quota_count',
+            field=models.DecimalField(decimal_places=6, max_digits=20, null=True),
+        ),
+        migrations.AddField(
+            model_name='entry',
+            name='digest',
+            field=models.BinaryField(help_text='Hash of the record that the entry introduces or changes.', max_length=32, null=True),
+        ),
+        migrations.AddField(
+            model_name='grant',
+            name='balance_after',
+            field=core.models.CreditsField(help_text="The wallet's balance after the credits were granted.", null=True),
+        ),
+        migrations.AddField(
+            model_name='grant',
+            name='first_seq',
+            field=models.BigIntegerField(db_default=0, help_text="Number of the grant's first entry."),
+        ),
+        migrations.AddField(
+            model_name='grant',
+            name='last_seq',
+            field=models.BigIntegerField(db_default=0, help_text="Number of the grant's newest entry."),
+        ),
+        migrations.AddField(
+            model_name='grant',
+            name='repaid',
+            field=core.models.CreditsField(db_default=0, help_text='The part that repaid debt when the credits were granted.'),
+        ),
+        migrations.AddField(
+            model_name='grant',
+            name='spent',
+            field=core.models.CreditsField(db_default=0, help_text='Credits consumed and not returned, less what claw-backs have booked as debt.'),
+        ),
+        migrations.AddField(
+            model_name='wallet',
+            name='moved_at',
+            field=models.DateTimeField(help_text='Time of the newest entry. A move with an earlier clock is dated at this time.', null=True),
+        ),
+        migrations.AddField(
+            model_name='wallet',
+            name='running_holds',
+            field=models.IntegerField(db_default=0, help_text='Number of holds that are not closed.'),
+        ),
+        migrations.AlterField(
+            model_name='entry',
+            name='grant',
+            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='billing.grant'),
+        ),
+        migrations.AddConstraint(
+            model_name='correction',
+            constraint=models.UniqueConstraint(fields=('account', 'kind', 'idempotency_key'), name='correction_once'),
+        ),
+        migrations.RunSQL(FILL, migrations.RunSQL.noop),
+        migrations.RunPython(installation.install, migrations.RunPython.noop),
+    ]
