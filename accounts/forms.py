@@ -60,7 +60,13 @@ class AccountForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         zone = self.fields["zone"]
         assert isinstance(zone, forms.ChoiceField)
-        zone.choices = [(name, name.replace("_", " ")) for name in zones.names()]
+        names = zones.names()
+        if not zones.is_valid(self.instance.zone):
+            names = (
+                self.instance.zone,
+                *names,
+            )  # of an earlier release: kept until changed
+        zone.choices = [(name, name.replace("_", " ")) for name in names]
 
 
 class KeyForm(forms.Form):

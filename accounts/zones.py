@@ -1,8 +1,10 @@
-"""The time zones that an account can choose.
+"""The time zones that an account can choose, and the instant at which a local day begins.
 
-Invariant: Python and PostgreSQL both support each of them; the ledger counts days in SQL.
+Invariants: pages, the API and the admin accept exactly these zones; Python and PostgreSQL support each.
+The ledger computes days in SQL (`ledger_midnight`); `midnight` is the same rule for ranges that pages show.
 """
 
+import datetime as dt
 import zoneinfo
 from functools import cache
 
@@ -20,5 +22,20 @@ def names() -> tuple[str, ...]:
     return tuple(sorted([*places, "UTC"]))
 
 
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(names())
+
+
 def is_valid(name: str) -> bool:
-    return name in names()
+    """Whether an account can choose this zone; the spelling must be that of the IANA name."""
+    return name in _names()
+
+
+def midnight(day: dt.date, zone: zoneinfo.ZoneInfo) -> dt.datetime:
+    """The instant at which the local date begins.
+
+    Where clocks go back, midnight can occur twice: the first one counts. A midnight that clocks skip is the
+    instant of the change. Both are `fold=0` of PEP 495.
+    """
+    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)

@@ -4,6 +4,7 @@ Without configuration everything runs on this machine: embedded PostgreSQL, Cele
 database, e-mail on a local mailbox page, the sandbox in place of Stripe. docs/runbook.md lists the variables.
 """
 
+import zoneinfo
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -243,6 +244,9 @@ AUTH_USER_MODEL = "accounts.User"
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
+# Time zones are those of the pinned package tzdata, as of the embedded PostgreSQL, and not the files of the
+# host, which can be years older. accounts/checks.py compares them with the rules of PostgreSQL.
+zoneinfo.reset_tzpath(to=())
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

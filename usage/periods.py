@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from accounts import zones
 from accounts.models import Account
 
 MAX_DAYS = 366  # the longest range that one page adds up
@@ -22,12 +23,12 @@ class Period:
 
     @property
     def start(self) -> datetime:
-        return datetime.combine(self.first, datetime.min.time(), self.zone)
+        return zones.midnight(self.first, self.zone)
 
     @property
     def end(self) -> datetime:
         """The instant after the last day (excluded)."""
-        return datetime.combine(self.last + timedelta(days=1), datetime.min.time(), self.zone)
+        return zones.midnight(self.last + timedelta(days=1), self.zone)
 
     @property
     def days(self) -> list[date]:

@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from accounts import zones
 from accounts.authentication import account_of
 from accounts.models import Account
 from core import json_body
@@ -88,7 +89,7 @@ class Usage(Endpoint):
         name = query.get("timezone")
         if name is None:
             name = Account.objects.values_list("zone", flat=True).get(pk=account_id)
-        elif not request_schemas.is_zone(name):
+        elif not zones.is_valid(name):
             raise field_problem(
                 "timezone", "unknown_zone", _("Send an IANA time zone such as “Europe/Berlin”.")
             )

@@ -2,13 +2,13 @@
 
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from accounts import zones
 from accounts.api_keys import Principal
 from accounts.authentication import SESSION, principal_of
 from accounts.models import ApiKey
@@ -183,17 +183,9 @@ class Zone(Text):
 
     def to_internal_value(self, data: Any) -> str:
         value = super().to_internal_value(data)
-        if not is_zone(value):
+        if not zones.is_valid(value):
             self.fail("unknown", given=value[:60])
         return value
-
-
-def is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return "/" in name or name == "UTC"
 
 
 class AccountInput(StrictSerializer):

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts import zones
 from accounts.models import Account
 from billing.models import Entry, Grant
 from core import amounts
@@ -148,12 +149,9 @@ class HistoryForm(RangeForm):
         return history.Filter(
             kind=self.value("kind") or "",
             grant_id=Grant.uuid_of(grant) if grant else None,
-            start=self._midnight(since) if since else None,
-            end=self._midnight(until + timedelta(days=1)) if until else None,
+            start=zones.midnight(since, self.zone) if since else None,
+            end=zones.midnight(until + timedelta(days=1), self.zone) if until else None,
         )
-
-    def _midnight(self, day: date) -> datetime:
-        return datetime.combine(day, datetime.min.time(), self.zone)
 
 
 class CreditsInput(forms.CharField):

@@ -1,9 +1,24 @@
 -- Time: the periods of allowances and the windows of limits.
--- Invariant: days begin at local midnight of the account's zone. Months are counted from their anchor, in UTC, and from
+-- Invariant: days begin at the first instant of the local date in the account's zone. Months are counted from their anchor, in UTC, and from
 -- the anchor each time, never from the month before (31 January, 28 February, 31 March).
 
+-- The first instant with this local time. Where clocks go back, a local time occurs twice and `at time zone` takes the
+-- second; the offset of the day before gives the first. A local time that clocks skip is the instant of the change.
+create or replace function ledger_first_instant(p_local timestamp, p_zone text) returns timestamptz
+language plpgsql stable as $$
+declare at_ timestamptz := p_local at time zone p_zone; before_ timestamptz := at_ - interval '24 hours'; earlier timestamptz;
+begin
+  earlier := (p_local - ((before_ at time zone p_zone) - (before_ at time zone 'UTC'))) at time zone 'UTC';
+  return case when (earlier at time zone p_zone) = p_local then least(earlier, at_) else at_ end;
+end $$;
+
+-- The instant at which a local date begins. Python has the same rule in accounts/zones.py for ranges that pages show.
+-- The first case holds on every day without a change of clocks, and is inlined by the planner.
 create or replace function ledger_midnight(p_day date, p_zone text) returns timestamptz
-language sql stable as $$ select p_day::timestamp at time zone p_zone $$;
+language sql stable as $$
+  select case when ((p_day::timestamp at time zone p_zone) - interval '24 hours') at time zone p_zone = p_day - interval '1 day'
+              then p_day::timestamp at time zone p_zone else ledger_first_instant(p_day::timestamp, p_zone) end
+$$;
 
 create or replace function ledger_month_start(p_anchor timestamptz, p_months int) returns timestamptz
 language sql stable as $$ select ((p_anchor at time zone 'UTC') + make_interval(months => p_months)) at time zone 'UTC' $$;
@@ -51,8 +66,8 @@ begin
   if p_period = 'ever' then
     starts_at := '1970-01-01T00:00:00Z'; ends_at := null;
   else
-    starts_at := date_trunc(p_period, local_) at time zone p_zone;
-    ends_at := (date_trunc(p_period, local_) + ('1 ' || p_period)::interval) at time zone p_zone;
+    starts_at := ledger_midnight(date_trunc(p_period, local_)::date, p_zone);
+    ends_at := ledger_midnight((date_trunc(p_period, local_) + ('1 ' || p_period)::interval)::date, p_zone);
   end if;
 end $$;
 
