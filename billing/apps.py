@@ -6,6 +6,6 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import signals
+        from billing import checks, signals  # noqa: F401 - checks register themselves
 
         signals.connect()

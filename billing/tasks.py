@@ -66,6 +66,12 @@ def warn_of_expiry() -> None:
 
 
 @shared_task
+def checkpoint_ledger() -> None:
+    """Sign the heads of all wallets that moved since the previous checkpoint."""
+    ledger.checkpoints.take(timezone.now())
+
+
+@shared_task
 def audit_ledger() -> None:
     """Audit the ledger; findings are stored and logged as an alert."""
     outcome = ledger.audit.run(now=timezone.now())

@@ -192,6 +192,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "referrals": {"task": "billing.tasks.reward_referrals", "schedule": 60.0, "options": {"expires": 120}},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": 600.0, "options": {"expires": 600}},
     "expiring-soon": {"task": "billing.tasks.warn_of_expiry", "schedule": 3600.0, "options": {"expires": 60}},
+    "checkpoint": {
+        "task": "billing.tasks.checkpoint_ledger",
+        "schedule": env.float("LEDGER_CHECKPOINT_SECONDS", default=300.0),
+        "options": {"expires": 300},
+    },
     "audit": {"task": "billing.tasks.audit_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
 if SANDBOX:
@@ -372,4 +377,7 @@ ADDRESS_PEPPER = (
     env.str("ADDRESS_PEPPER", default="") or SECRET_KEY
 )  # must stay the same when SECRET_KEY is rotated
 ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])  # newest first; empty: derived from SECRET_KEY
+# The key that signs checkpoints of the ledger; the database does not hold it (billing.ledger.checkpoints).
+LEDGER_SIGNING_KEY = env.str("LEDGER_SIGNING_KEY", default="")  # empty: derived from SECRET_KEY
+LEDGER_OLD_PUBLIC_KEYS = env.list("LEDGER_OLD_PUBLIC_KEYS", default=[])
 UNFOLD = admin_layout.UNFOLD

@@ -5,7 +5,7 @@ of `billing.ledger.errors`, and a call that raises has changed nothing. The SQL 
 write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
-from billing.ledger import audit
+from billing.ledger import audit, checkpoints
 from billing.ledger.balances import Balance, balance, spending_order
 from billing.ledger.charges import charge, charge_many
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
@@ -61,6 +61,7 @@ __all__ = [
     "capture",
     "charge",
     "charge_many",
+    "checkpoints",
     "claw_back",
     "grant",
     "hold",

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing.ledger import database
+from billing.ledger import checkpoints, database
 from billing.ledger.models import Audit
 from core import amounts
 
@@ -60,6 +60,7 @@ def _inspect() -> tuple[list[Finding], dict[str, Decimal]]:
     for file in sorted((HERE / "audit_sql").glob("*.sql")):
         rows = database.rows(f"{file.read_text()} limit {NAMED}", {})
         findings += [Finding(check=file.stem, subject=row["subject"], found=row["found"]) for row in rows]
+    findings += [Finding(check="checkpoint", **one._asdict()) for one in checkpoints.findings()]
     return findings, database.row((HERE / "audit_totals.sql").read_text(), {})
 
 

@@ -4,6 +4,7 @@ Stored sums are filled from the entries, so that a database of an earlier versio
 """
 
 import core.models
+import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -90,6 +91,42 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='correction',
             constraint=models.UniqueConstraint(fields=('account', 'kind', 'idempotency_key'), name='correction_once'),
+        ),
+        migrations.CreateModel(
+            name='Checkpoint',
+            fields=[
+                ('number', models.BigIntegerField(primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField()),
+                ('previous', models.BinaryField(help_text='Hash of the checkpoint before; the first: zeros.', max_length=32)),
+                ('root', models.BinaryField(help_text='Root of the Merkle tree over its heads.', max_length=32)),
+                ('moved', models.BigIntegerField(help_text='Number of its heads.')),
+                ('wallets', models.BigIntegerField(help_text='Wallets covered by this and all earlier checkpoints.')),
+                ('entries', models.BigIntegerField(help_text='Entries of these wallets.')),
+                ('balance', models.DecimalField(decimal_places=6, help_text='Sum over these wallets.', max_digits=30)),
+                ('held', models.DecimalField(decimal_places=6, max_digits=30)),
+                ('debt', models.DecimalField(decimal_places=6, max_digits=30)),
+                ('audits', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), help_text='Audits since the checkpoint before.', size=None)),
+                ('audits_hash', models.BinaryField(help_text='Chain of hashes over all audits so far.', max_length=32)),
+                ('key_id', models.CharField(max_length=16)),
+                ('hash', models.BinaryField(max_length=32)),
+                ('signature', models.BinaryField(max_length=64)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Head',
+            fields=[
+                ('pk', models.CompositePrimaryKey('account', 'checkpoint', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('seq', models.BigIntegerField(help_text="Number of the wallet's newest entry, which is also their count.")),
+                ('head', models.BinaryField(help_text='Hash of that entry.', max_length=32)),
+                ('balance', core.models.CreditsField()),
+                ('held', core.models.CreditsField()),
+                ('debt', core.models.CreditsField()),
+                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.account')),
+                ('checkpoint', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='billing.checkpoint')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['checkpoint', 'account'], name='head_by_checkpoint')],
+            },
         ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunPython(installation.install, migrations.RunPython.noop),

@@ -10,6 +10,7 @@ Foreign keys of the busy tables have no database constraint (each costs about 5 
 looks for orphans instead (docs/decisions/0006).
 """
 
+from billing.ledger.models.checkpoint import Checkpoint, Head
 from billing.ledger.models.entry import Audit, Correction, Entry
 from billing.ledger.models.grant import Allowance, Grant
 from billing.ledger.models.use import Charge, Hold, Limit
@@ -19,9 +20,11 @@ __all__ = [
     "Allowance",
     "Audit",
     "Charge",
+    "Checkpoint",
     "Correction",
     "Entry",
     "Grant",
+    "Head",
     "Hold",
     "Limit",
     "Notice",

@@ -1,0 +1,17 @@
+-- Checkpoints and their heads are append-only, as entries are.
+
+create or replace trigger checkpoint_append_only before update or delete on billing_checkpoint
+  for each row execute function ledger_refuse_change();
+create or replace trigger checkpoint_no_truncate before truncate on billing_checkpoint
+  for each statement execute function ledger_refuse_change();
+create or replace trigger head_append_only before update or delete on billing_head
+  for each row execute function ledger_refuse_change();
+create or replace trigger head_no_truncate before truncate on billing_head
+  for each statement execute function ledger_refuse_change();
+
+-- The hash of an audit's record, which the checkpoint after it covers.
+create or replace function ledger_audit_hash(a billing_audit) returns bytea
+language sql stable as $$
+  select sha256(convert_to(jsonb_build_array(a.id, ledger_micros(a.started_at), ledger_micros(a.finished_at), a.wallets,
+    a.entries, a.totals, a.findings)::text, 'UTF8'))
+$$;
