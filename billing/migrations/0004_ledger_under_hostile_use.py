@@ -20,6 +20,33 @@ update billing_grant g set first_seq = e.first_seq, last_seq = e.last_seq
  where e.account_id = g.account_id and e.grant_id = g.id;
 """
 
+# As 70_corrections.sql defines `spent`; the first entries of a grant say what its credits repaid when they were granted.
+FILL_SUMS = """
+with moved as (
+  select case when e.kind = 'reverse' and e.seq = g.first_seq and g.idempotency_key like 'return:%'
+           then right(g.idempotency_key, 36)::uuid else g.id end as grant_id,
+         case when e.kind in ('charge', 'repay', 'reverse') then -e.credits else -e.debt end as spent
+  from billing_entry e join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id
+  where e.kind in ('charge', 'repay', 'reverse', 'claw_back', 'restore'))
+update billing_grant g set spent = m.spent
+  from (select grant_id, sum(spent) as spent from moved group by grant_id) m
+ where m.grant_id = g.id;
+update billing_grant g set repaid = coalesce(-r.credits, 0), balance_after = coalesce(r.balance_after, e.balance_after)
+  from billing_entry e left join billing_entry r
+    on r.account_id = e.account_id and r.seq = e.seq + 1 and r.grant_id = e.grant_id and r.kind = 'repay'
+ where e.account_id = g.account_id and e.seq = g.first_seq and e.kind = 'grant';
+"""
+CHANGED = [
+    "ledger_correction(uuid, text, bytea)",
+    "ledger_give_back(uuid, text, uuid, numeric, numeric, text, uuid, text, text, timestamptz)",
+    "ledger_insert_grant(uuid, uuid, text, text, numeric, int, timestamptz, text[], text, timestamptz, bytea, text, uuid, "
+    "text, text)",
+]
+
+
+def remove_changed(apps, schema_editor):
+    installation.remove(schema_editor, CHANGED)
+
 
 class Migration(migrations.Migration):
 
@@ -129,5 +156,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
+        migrations.RunSQL(FILL_SUMS, migrations.RunSQL.noop),
+        migrations.RunPython(remove_changed, migrations.RunPython.noop),
         migrations.RunPython(installation.install, migrations.RunPython.noop),
     ]

@@ -1,7 +1,8 @@
 -- The only writer of entries, grants' amounts, wallets and notices. Every other function computes moves and passes
 -- them here.
 -- Invariants: the wallet's row is locked before anything of it is read for a decision; a grant's remaining amount
--- and a wallet's balance change only together with an entry of the same amount.
+-- and a wallet's balance change only together with an entry of the same amount. A grant's `spent` (defined in
+-- 70_corrections.sql) changes here with its charges, repayments and booked debt, and in ledger_reverse.
 
 create or replace function ledger_open_wallet(p_account uuid, p_now timestamptz) returns boolean
 language plpgsql as $$
@@ -36,17 +37,20 @@ end $$;
 -- Returns the wallet as it is then. The caller may have changed next_due_at, limited and warn_below.
 create or replace function ledger_write(w billing_wallet, p_moves ledger_move[], p_now timestamptz) returns billing_wallet
 language plpgsql as $$
-declare m ledger_move; after_ numeric(20,6); credits_ numeric(20,6) := 0; held_ numeric(20,6) := 0; first int := 1;
-  n int := cardinality(p_moves); low boolean;
+declare m ledger_move; after_ numeric(20,6); credits_ numeric(20,6) := 0; held_ numeric(20,6) := 0;
+  spent_ numeric(20,6) := 0; first int := 1; n int := cardinality(p_moves); low boolean;
 begin
   for i in 1 .. n loop
     m := p_moves[i];
     credits_ := credits_ + m.credits;
-    if m.kind in ('hold', 'release') then held_ := held_ - m.credits; end if;
+    if m.kind in ('hold', 'release') then held_ := held_ - m.credits;
+    elsif m.kind in ('charge', 'repay') then spent_ := spent_ - m.credits;
+    elsif m.kind in ('claw_back', 'restore') then spent_ := spent_ - m.debt; end if;
     -- moves on one grant that follow each other (release and charge of a capture) update it once
     continue when i < n and (p_moves[i + 1]).grant_id = m.grant_id;
     update billing_grant x
-       set remaining = x.remaining + credits_, held = x.held + held_, open = x.remaining + credits_ > 0
+       set remaining = x.remaining + credits_, held = x.held + held_, spent = x.spent + spent_,
+           open = x.remaining + credits_ > 0
      where x.id = m.grant_id and x.account_id = w.account_id
     returning x.remaining - credits_ into strict after_;
     w.held := w.held + held_;
@@ -61,7 +65,7 @@ begin
       values (w.account_id, w.seq, m.kind, m.grant_id, m.credits, m.debt, after_, w.balance,
         m.charge_id, m.hold_id, m.reason, m.actor, m.at, w.head);
     end loop;
-    first := i + 1; credits_ := 0; held_ := 0;
+    first := i + 1; credits_ := 0; held_ := 0; spent_ := 0;
   end loop;
   low := w.warn_below is not null and w.balance < w.warn_below;
   if low and not w.is_low then
@@ -87,7 +91,8 @@ language plpgsql as $$
 declare after_ numeric(20,6); hash_ bytea; left_ numeric(20,6) := w.balance - p_credits;
   held_ numeric(20,6) := case when p_kind = 'hold' then p_credits else 0 end;
 begin
-  update billing_grant x set remaining = x.remaining - p_credits, held = x.held + held_, open = x.remaining > p_credits
+  update billing_grant x set remaining = x.remaining - p_credits, held = x.held + held_,
+         spent = x.spent + p_credits - held_, open = x.remaining > p_credits
    where x.account_id = w.account_id and x.id = p_grant returning x.remaining into strict after_;
   hash_ := sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq + 1, p_kind, p_grant, -p_credits, 0, after_,
     left_, p_charge, p_hold, '', '', p_now), 'UTF8'));
@@ -110,7 +115,8 @@ declare g record; released bytea; charged bytea; before_ numeric(20,6) := w.bala
   left_ numeric(20,6) := before_ - p_credits;
 begin
   update billing_grant x
-     set remaining = x.remaining + p_held - p_credits, held = x.held - p_held, open = x.remaining + p_held > p_credits
+     set remaining = x.remaining + p_held - p_credits, held = x.held - p_held, spent = x.spent + p_credits,
+         open = x.remaining + p_held > p_credits
    where x.account_id = w.account_id and x.id = p_grant and (x.expires_at is null or x.expires_at > p_now)
   returning x.remaining, x.expires_at into g;
   if not found then return false; end if;
@@ -159,9 +165,10 @@ begin
     select account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, charge_id, hold_id, reason, actor, at, hash
     from chained
   ), grants as (
-    update billing_grant x set remaining = l.grant_after, open = l.grant_after > 0
-      from (select distinct on (account_id, grant_id) account_id, grant_id, grant_after from chained
-            where kind <> 'grant' order by account_id, grant_id, n desc) l
+    update billing_grant x set remaining = x.remaining + l.credits, open = x.remaining + l.credits > 0, spent = x.spent + l.spent
+      from (select account_id, grant_id, sum(credits) as credits,
+                   coalesce(-sum(credits) filter (where kind in ('charge', 'repay')), 0) as spent
+            from chained where kind <> 'grant' group by account_id, grant_id) l
      where x.account_id = l.account_id and x.id = l.grant_id
   ), notices as (
     insert into billing_notice(account_id, kind, detail, created_at)

@@ -11,13 +11,16 @@ $$;
 create or replace function ledger_insert_grant(
   p_account uuid, p_id uuid, p_kind text, p_label text, p_credits numeric, p_priority int, p_expires timestamptz,
   p_services text[], p_key text, p_now timestamptz, p_fingerprint bytea default '', p_allowance text default '',
-  p_purchase uuid default null, p_reason text default '', p_actor text default '') returns uuid
+  p_purchase uuid default null, p_reason text default '', p_actor text default '', p_repaid numeric default 0,
+  p_balance_after numeric default null) returns uuid
 language plpgsql as $$
 begin
   insert into billing_grant(id, account_id, kind, label, credits, remaining, held, priority, expires_at, services,
-    open, idempotency_key, fingerprint, allowance, purchase_id, reason, actor, created_at)
+    open, idempotency_key, fingerprint, allowance, purchase_id, reason, actor, created_at,
+    repaid, balance_after)
   values (p_id, p_account, p_kind, p_label, p_credits, 0, 0, coalesce(p_priority, ledger_default_priority(p_kind)),
-    p_expires, p_services, false, p_key, p_fingerprint, p_allowance, p_purchase, p_reason, p_actor, p_now);
+    p_expires, p_services, false, p_key, p_fingerprint, p_allowance, p_purchase, p_reason, p_actor, p_now,
+    p_repaid, p_balance_after);
   return p_id;
 end $$;
 
@@ -36,26 +39,26 @@ create or replace function ledger_grant(
   p_now timestamptz,
   out status text, out grant_id uuid, out balance_after numeric, out repaid numeric)
 language plpgsql as $$
-declare w billing_wallet; g billing_grant; debt_before numeric;
+declare w billing_wallet; g billing_grant;
 begin
   w := ledger_lock(p_account, p_now);
-  repaid := 0;
   select * into g from billing_grant x where x.account_id = p_account and x.idempotency_key = p_key;
   if found then
-    grant_id := g.id; balance_after := w.balance;
+    grant_id := g.id; balance_after := g.balance_after; repaid := g.repaid;
     status := case when g.fingerprint = p_fingerprint then 'replayed' else 'reused' end;
     return;
   end if;
   if p_expires <= p_now then
-    status := 'expired'; balance_after := w.balance; return;
+    status := 'expired'; return;
   end if;
+  repaid := least(w.debt, p_credits); balance_after := w.balance + p_credits - repaid;
   grant_id := ledger_insert_grant(p_account, p_id, p_kind, p_label, p_credits, p_priority, p_expires, p_services,
-    p_key, p_now, p_fingerprint, p_purchase => p_purchase, p_reason => p_reason, p_actor => p_actor);
-  debt_before := w.debt;
+    p_key, p_now, p_fingerprint, p_purchase => p_purchase, p_reason => p_reason, p_actor => p_actor,
+    p_repaid => repaid, p_balance_after => balance_after);
   w.next_due_at := least(w.next_due_at, p_expires);
   w := ledger_write(w, ledger_move('grant', p_id, p_credits, p_now, reason => p_reason, actor => p_actor)
     || ledger_repay(w.debt, p_id, p_credits, p_now), p_now);
-  status := 'granted'; balance_after := w.balance; repaid := debt_before - w.debt;
+  status := 'granted';
 end $$;
 
 -- The grants that can pay for a use with these names (null: for any use), in spending order: lower priority number

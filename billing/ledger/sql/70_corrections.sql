@@ -1,12 +1,36 @@
--- Corrections: reversals, claw-backs with debt, their restoration, adjustments by staff. Each once for its key.
+-- Corrections: reversals, claw-backs with debt, their restoration, adjustments by staff. Each once for its kind and key.
 -- Invariant: a correction undoes or takes no more than there is; what was spent before it was taken back is debt.
+--
+-- grant.spent is the sum of what a grant's credits were consumed for, less what claw-backs have booked as debt. It may be
+-- below zero: a charge was reversed after its credits had been booked as debt. The audit compares it with the entries:
+--
+--   select g.id, coalesce(sum(case
+--       when e.kind in ('charge', 'repay', 'reverse') then -e.credits
+--       when e.kind in ('claw_back', 'restore') then -e.debt else 0 end), 0) as spent
+--   from billing_grant g left join lateral (
+--     select e.kind, e.credits, e.debt from billing_entry e
+--      where e.account_id = g.account_id and e.grant_id = g.id
+--        and not (e.kind = 'reverse' and e.seq = g.first_seq and g.idempotency_key like 'return:%')
+--     union all  -- a reversal that landed in a new grant, because the grant it was charged to had ended
+--     select e.kind, e.credits, e.debt from billing_grant r
+--       join billing_entry e on e.account_id = r.account_id and e.grant_id = r.id and e.seq = r.first_seq and e.kind = 'reverse'
+--      where r.account_id = g.account_id and r.idempotency_key like 'return:%' and right(r.idempotency_key, 36) = g.id::text
+--   ) e on true
+--   group by g.id
+--
+-- A purchase has granted = remaining + held + spent + taken back + owed + expired + adjusted, summed over its grants (a grant of
+-- returned credits counts with what it holds, not as granted). So remaining + held + spent is the most that a claw-back may
+-- still take or book.
 
--- The correction that this key has made before: 'replayed', or 'reused' where the body differs. Null when it is new.
-create or replace function ledger_correction(p_account uuid, p_key text, p_fingerprint bytea) returns ledger_corrected
+-- The correction of this kind that the key has made before: 'replayed', or 'reused' where the body differs. Null when it
+-- is new.
+create or replace function ledger_correction(p_account uuid, p_kind text, p_key text, p_fingerprint bytea)
+returns ledger_corrected
 language plpgsql stable as $$
 declare c billing_correction; o ledger_corrected;
 begin
-  select * into c from billing_correction x where x.account_id = p_account and x.idempotency_key = p_key;
+  select * into c from billing_correction x
+   where x.account_id = p_account and x.kind = p_kind and x.idempotency_key = p_key;
   if not found then return null; end if;
   o.status := case when c.fingerprint = p_fingerprint then 'replayed' else 'reused' end;
   o.correction_id := c.id; o.credits := c.credits; o.debt := c.debt; o.balance_after := c.balance_after;
@@ -44,40 +68,52 @@ language sql immutable as $$
   select jsonb_build_object('grant', p_grant, 'credits', p_credits::text, 'debt', p_debt::text)
 $$;
 
--- The moves that return credits to the grant they were taken from, and the grant that receives them. Where that
--- grant has ended, they become a new adjustment grant for the same services, valid for 30 days.
+-- The moves that return credits to the grants they were taken from, part by part. Where such a grant has ended, they become a
+-- new adjustment grant for the same services, valid for 30 days. All repay debt first. `landed` are the grants that receive
+-- the parts, `due_at` is the first end of one of them. p_key, with the number of the part, makes the new grants' keys.
 create or replace function ledger_give_back(
-  p_account uuid, p_kind text, p_grant uuid, p_credits numeric, p_debt numeric, p_key text, p_charge uuid,
+  p_account uuid, p_kind text, p_grants uuid[], p_credits numeric[], p_debt numeric, p_key text, p_charge uuid,
   p_reason text, p_actor text, p_now timestamptz,
-  out moves ledger_move[], out landed uuid, out due_at timestamptz, out debt numeric)
-language plpgsql as $$
-declare g billing_grant;
+  out moves ledger_move[], out landed uuid[], out due_at timestamptz)
+language plpgsql set plan_cache_mode = force_custom_plan as $$
+declare
   -- the longest key that a caller may send would not fit with what is put before and behind it
-  key_ text := case when length(p_key) <= 250 then p_key else encode(sha256(convert_to(p_key, 'UTF8')), 'hex') end;
+  key_ text := p_kind || ':' || case when length(p_key) <= 200 then p_key else encode(sha256(convert_to(p_key, 'UTF8')), 'hex') end;
 begin
-  select * into strict g from billing_grant x where x.account_id = p_account and x.id = p_grant;
-  landed := p_grant; due_at := g.expires_at;
-  if g.expires_at <= p_now then
-    due_at := p_now + interval '30 days';
-    landed := ledger_insert_grant(p_account, ledger_new_id(p_now), 'adjustment', 'Returned credits', p_credits, null,
-      due_at, g.services, 'return:' || key_ || ':' || p_grant, p_now, p_purchase => g.purchase_id,
-      p_reason => p_reason, p_actor => p_actor);
+  with parts as materialized (
+    select a.n, a.grant_id, a.credits, sum(a.credits) over (order by a.n) - a.credits as before, g.services, g.purchase_id,
+           coalesce(g.expires_at <= p_now, false) as ended, ledger_new_id(p_now) as fresh,
+           case when g.expires_at <= p_now then p_now + interval '30 days' else g.expires_at end as expires_at
+    from unnest(p_grants, p_credits) with ordinality a(grant_id, credits, n)
+    join billing_grant g on g.account_id = p_account and g.id = a.grant_id
+  ), opened as materialized (
+    select p.n, case when p.ended then ledger_insert_grant(p_account, p.fresh, 'adjustment', 'Returned credits', p.credits,
+             null, p.expires_at, p.services, 'return:' || key_ || ':' || p.n || ':' || p.grant_id, p_now,
+             p_purchase => p.purchase_id, p_reason => p_reason, p_actor => p_actor)
+           else p.grant_id end as landed
+    from parts p
+  )
+  select array_agg(m.move order by p.n, m.step), (array_agg(o.landed order by p.n) filter (where m.step = 1)),
+         min(p.expires_at)
+    into strict moves, landed, due_at
+  from parts p join opened o on o.n = p.n, lateral (
+    select 1 as step, ledger_move(p_kind, o.landed, p.credits, p_now, p_charge, reason => p_reason, actor => p_actor) as move
+    union all
+    select 2, r from unnest(ledger_repay(p_debt - p.before, o.landed, p.credits, p_now)) r) m;
+  if cardinality(landed) is distinct from cardinality(p_grants) then
+    raise exception 'a grant of account % is missing', p_account using errcode = 'no_data_found';
   end if;
-  moves := ledger_move(p_kind, landed, p_credits, p_now, p_charge, reason => p_reason, actor => p_actor)
-    || ledger_repay(p_debt, landed, p_credits, p_now);
-  debt := p_debt - least(p_debt, p_credits);
 end $$;
 
 create or replace function ledger_reverse(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_charge uuid, p_credits numeric, p_reason text,
   p_actor text, p_now timestamptz) returns ledger_corrected
 language plpgsql as $$
-declare w billing_wallet; o ledger_corrected; c billing_charge; d record; back record; moves ledger_move[] := '{}';
-  open_ numeric(20,6); amount numeric(20,6); skip numeric(20,6); part numeric(20,6); need numeric(20,6);
-  debt_ numeric(20,6); detail_ jsonb := '[]'; counted int;
+declare w billing_wallet; o ledger_corrected; c billing_charge; back record; open_ numeric(20,6); amount numeric(20,6);
+  grants_ uuid[]; parts_ numeric[]; counted int;
 begin
   w := ledger_lock(p_account, p_now);
-  o := ledger_correction(p_account, p_key, p_fingerprint);
+  o := ledger_correction(p_account, 'reverse', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   select * into c from billing_charge x where x.account_id = p_account and x.id = p_charge;
   if not found then return ledger_refused('unknown'); end if;
@@ -86,112 +122,109 @@ begin
   if amount <= 0 or amount > open_ then
     return ledger_refused('excess', jsonb_build_object('asked', amount::text, 'left', open_::text));
   end if;
-  need := amount; skip := c.returned; debt_ := w.debt;
   -- the last drawn is returned first; what earlier reversals returned is skipped
-  for d in select (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits
-             from jsonb_array_elements(c.drawn) with ordinality a(x, n) order by n desc loop
-    part := d.credits - least(skip, d.credits);
-    skip := skip - least(skip, d.credits);
-    part := least(part, need);
-    if part > 0 then
-      back := ledger_give_back(p_account, 'reverse', d.grant_id, part, debt_,
-        p_key || ':' || jsonb_array_length(detail_), c.id, p_reason, p_actor, p_now);
-      moves := moves || back.moves; debt_ := back.debt; need := need - part;
-      w.next_due_at := least(w.next_due_at, back.due_at);
-      detail_ := detail_ || ledger_line(back.landed, part, 0);
-    end if;
-  end loop;
+  with lines as (
+    select (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits, n,
+           sum((x->>'credits')::numeric) over (order by n desc) as upto
+    from jsonb_array_elements(c.drawn) with ordinality a(x, n)
+  ), parts as (
+    select n, grant_id, least(upto, c.returned + amount) - greatest(upto - credits, c.returned) as part from lines
+  )
+  select array_agg(grant_id order by n desc), array_agg(part order by n desc) into grants_, parts_ from parts where part > 0;
+  back := ledger_give_back(p_account, 'reverse', grants_, parts_, w.debt, p_key, c.id, p_reason, p_actor, p_now);
+  w.next_due_at := least(w.next_due_at, back.due_at);
+  -- also where the credits landed in a new grant: the grant that the charge drew on has no longer spent them
+  update billing_grant x set spent = x.spent - y.part
+    from (select grant_id, sum(part) as part from unnest(grants_, parts_) a(grant_id, part) group by grant_id) y
+   where x.account_id = p_account and x.id = y.grant_id;
   update billing_charge x set returned = x.returned + amount where x.account_id = p_account and x.id = c.id;
   if w.limited then
     perform ledger_roll_limits(p_account, p_now);
     counted := ledger_count(ledger_new_use(account_id => p_account, project_id => c.project_id,
       member_id => c.member_id, api_key_id => c.api_key_id), 0, 0, amount, 0, c.created_at);
   end if;
-  w := ledger_write(w, moves, p_now);
-  return ledger_insert_correction(p_account, p_id, 'reverse', p_key, p_fingerprint, amount, 0, detail_, w.balance, p_now,
-    p_charge => c.id, p_reason => p_reason, p_actor => p_actor);
+  w := ledger_write(w, back.moves, p_now);
+  return ledger_insert_correction(p_account, p_id, 'reverse', p_key, p_fingerprint, amount, 0,
+    (select jsonb_agg(ledger_line(x.landed, x.part, 0) order by x.n) from unnest(back.landed, parts_) with ordinality x(landed, part, n)),
+    w.balance, p_now, p_charge => c.id, p_reason => p_reason, p_actor => p_actor);
 end $$;
 
--- Takes back what is unspent of a purchase's grants, all of them, before anything is owed. What was consumed becomes
--- debt, unless only the unspent is asked for. It is counted over the purchase as a whole: what a reversal returned,
--- even as a new grant, was not consumed: it counts for the grant that the charge drew on, not for the new one. Credits
--- that an earlier claw-back took or booked are not counted again, and credits that expired were never consumed.
+-- Takes back what is unspent of a purchase's grants, all of them, before anything is owed. What was consumed or is held
+-- becomes debt, unless only the unspent is asked for. Both are counted over the purchase as a whole, so that all its
+-- claw-backs together never take or book more than it granted and did not let expire: credits of a reversed use that an
+-- earlier claw-back had booked as debt are not taken again.
 create or replace function ledger_claw_back(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_purchase uuid, p_credits numeric,
   p_unspent_only boolean, p_reason text, p_actor text, p_now timestamptz) returns ledger_corrected
-language plpgsql as $$
-declare w billing_wallet; o ledger_corrected; g record; moves ledger_move[] := '{}'; detail_ jsonb := '[]';
-  take numeric(20,6); owe numeric(20,6); left_ numeric(20,6); due numeric(20,6);
-  taken numeric(20,6) := 0; owed numeric(20,6) := 0;
+language plpgsql set plan_cache_mode = force_custom_plan as $$
+declare w billing_wallet; o ledger_corrected; c record;
 begin
   w := ledger_lock(p_account, p_now);
-  o := ledger_correction(p_account, p_key, p_fingerprint);
+  o := ledger_correction(p_account, 'claw_back', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
-  for g in
-    with steps as (
-      select case when e.kind = 'reverse' and x.idempotency_key like 'return:%' and e.seq = min(e.seq) over (partition by x.id)
-             then right(x.idempotency_key, 36)::uuid else x.id end as grant_id, e.kind, e.credits, e.debt
-      from billing_grant x join billing_entry e on e.account_id = p_account and e.grant_id = x.id
-      where x.account_id = p_account and x.purchase_id = p_purchase
-    ), sums as (
-      select s.grant_id, coalesce(-sum(s.credits) filter (where s.kind in ('charge', 'reverse', 'repay')), 0)
-             - coalesce(sum(s.debt) filter (where s.kind in ('claw_back', 'restore')), 0) as consumed
-      from steps s group by s.grant_id
-    )
-    select x.id, x.remaining, greatest(x.held + coalesce(s.consumed, 0), 0) as spent,
-           sum(x.remaining) over () as all_remaining, sum(x.held + coalesce(s.consumed, 0)) over () as all_spent
-    from billing_grant x left join sums s on s.grant_id = x.id
-    where x.account_id = p_account and x.purchase_id = p_purchase
-    order by x.created_at, x.id
-  loop
-    left_ := coalesce(left_, least(g.all_remaining, p_credits));
-    due := coalesce(due, case when p_unspent_only then 0 else greatest(least(g.all_spent, p_credits - left_), 0) end);
-    take := least(g.remaining, left_); owe := least(g.spent, due);
-    if take + owe > 0 then
-      moves := moves || ledger_move('claw_back', g.id, -take, p_now, debt => owe, reason => p_reason, actor => p_actor);
-      detail_ := detail_ || ledger_line(g.id, take, owe);
-      taken := taken + take; owed := owed + owe; left_ := left_ - take; due := due - owe;
-    end if;
-  end loop;
-  w := ledger_write(w, moves, p_now);
-  return ledger_insert_correction(p_account, p_id, 'claw_back', p_key, p_fingerprint, taken, owed, detail_, w.balance,
+  with grants as (
+    select x.id, x.created_at, x.remaining, greatest(x.held + x.spent, 0) as spent,
+           sum(x.remaining) over () as all_remaining, sum(x.held + x.spent) over () as all_spent,
+           sum(x.remaining) over before as remaining_before, sum(greatest(x.held + x.spent, 0)) over before as spent_before
+    from billing_grant x where x.account_id = p_account and x.purchase_id = p_purchase
+    window before as (order by x.created_at, x.id rows between unbounded preceding and 1 preceding)
+  ), sums as (
+    select g.*, s.take_all, case when p_unspent_only then 0 else greatest(least(g.all_spent, p_credits - s.take_all), 0) end as owe_all
+    from grants g, lateral (
+      select greatest(least(g.all_remaining + least(g.all_spent, 0), p_credits), 0) as take_all) s
+  ), parts as (
+    select s.id, s.created_at,
+           greatest(least(s.remaining, s.take_all - coalesce(s.remaining_before, 0)), 0)::numeric(20,6) as take,
+           greatest(least(s.spent, s.owe_all - coalesce(s.spent_before, 0)), 0)::numeric(20,6) as owe
+    from sums s
+  )
+  select coalesce(array_agg(ledger_move('claw_back', p.id, -p.take, p_now, debt => p.owe, reason => p_reason, actor => p_actor)
+                            order by p.created_at, p.id), '{}') as moves,
+         coalesce(jsonb_agg(ledger_line(p.id, p.take, p.owe) order by p.created_at, p.id), '[]') as detail,
+         coalesce(sum(p.take), 0) as taken, coalesce(sum(p.owe), 0) as owed
+    into c from parts p where p.take + p.owe > 0;
+  w := ledger_write(w, c.moves, p_now);
+  return ledger_insert_correction(p_account, p_id, 'claw_back', p_key, p_fingerprint, c.taken, c.owed, c.detail, w.balance,
     p_now, p_purchase => p_purchase, p_reason => p_reason, p_actor => p_actor);
 end $$;
 
--- Undoes exactly one claw-back: credits taken are returned; debt that is still open is cancelled; debt that newer
--- credits have repaid meanwhile is returned as credits of the purchase.
+-- Undoes exactly one claw-back: debt that is still open is cancelled; credits taken, and debt that newer credits have
+-- repaid meanwhile, are returned as credits of the purchase.
 create or replace function ledger_restore(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_undo text, p_reason text, p_actor text,
   p_now timestamptz) returns ledger_corrected
-language plpgsql as $$
-declare w billing_wallet; o ledger_corrected; c billing_correction; d record; r record; moves ledger_move[] := '{}';
-  debt_ numeric(20,6); lift numeric(20,6); back numeric(20,6); given numeric(20,6) := 0; lifted numeric(20,6) := 0;
-  detail_ jsonb := '[]';
+language plpgsql set plan_cache_mode = force_custom_plan as $$
+declare w billing_wallet; o ledger_corrected; c billing_correction; r record; back record;
 begin
   w := ledger_lock(p_account, p_now);
-  o := ledger_correction(p_account, p_key, p_fingerprint);
+  o := ledger_correction(p_account, 'restore', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   select * into c from billing_correction x
-   where x.account_id = p_account and x.idempotency_key = p_undo and x.kind = 'claw_back';
+   where x.account_id = p_account and x.kind = 'claw_back' and x.idempotency_key = p_undo;
   if not found then return ledger_refused('unknown'); end if;
   if c.undone_by_id is not null then return ledger_refused('undone'); end if;
-  debt_ := w.debt;
-  for d in select (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits, (x->>'debt')::numeric as debt
-             from jsonb_array_elements(c.detail) x loop
-    lift := least(d.debt, debt_); back := d.credits + d.debt - lift; debt_ := debt_ - lift;
-    if lift > 0 then
-      moves := moves || ledger_move('restore', d.grant_id, 0, p_now, debt => -lift, reason => p_reason, actor => p_actor);
-    end if;
-    if back > 0 then
-      r := ledger_give_back(p_account, 'restore', d.grant_id, back, debt_, p_key, null, p_reason, p_actor, p_now);
-      moves := moves || r.moves; debt_ := r.debt; w.next_due_at := least(w.next_due_at, r.due_at);
-    end if;
-    detail_ := detail_ || ledger_line(d.grant_id, back, -lift);
-    given := given + back; lifted := lifted + lift;
-  end loop;
+  with lines as (
+    select n, (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits, (x->>'debt')::numeric as debt,
+           sum((x->>'debt')::numeric) over (order by n) as upto
+    from jsonb_array_elements(c.detail) with ordinality a(x, n)
+  ), parts as (
+    select l.n, l.grant_id, l.lift, l.credits + l.debt - l.lift as returned
+    from (select *, greatest(least(debt, w.debt - upto + debt), 0)::numeric(20,6) as lift from lines) l
+  )
+  select coalesce(array_agg(ledger_move('restore', grant_id, 0, p_now, debt => -lift, reason => p_reason, actor => p_actor) order by n)
+                  filter (where lift > 0), '{}') as moves,
+         array_agg(grant_id order by n) filter (where returned > 0) as grants,
+         array_agg(returned order by n) filter (where returned > 0) as credits,
+         coalesce(jsonb_agg(ledger_line(grant_id, returned, -lift) order by n), '[]') as detail,
+         coalesce(sum(returned), 0) as given, coalesce(sum(lift), 0) as lifted
+    into r from parts;
+  if r.given > 0 then
+    back := ledger_give_back(p_account, 'restore', r.grants, r.credits, w.debt - r.lifted, p_key, null, p_reason, p_actor, p_now);
+    r.moves := r.moves || back.moves; w.next_due_at := least(w.next_due_at, back.due_at);
+  end if;
   update billing_correction x set undone_by_id = p_id where x.account_id = p_account and x.id = c.id;
-  w := ledger_write(w, moves, p_now);
-  return ledger_insert_correction(p_account, p_id, 'restore', p_key, p_fingerprint, given, -lifted, detail_, w.balance,
+  w := ledger_write(w, r.moves, p_now);
+  return ledger_insert_correction(p_account, p_id, 'restore', p_key, p_fingerprint, r.given, -r.lifted, r.detail, w.balance,
     p_now, p_purchase => c.purchase_id, p_reason => p_reason, p_actor => p_actor);
 end $$;
 
@@ -199,12 +232,12 @@ end $$;
 create or replace function ledger_adjust(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_credits numeric, p_reason text, p_actor text,
   p_now timestamptz) returns ledger_corrected
-language plpgsql as $$
-declare w billing_wallet; o ledger_corrected; g record; moves ledger_move[] := '{}'; fresh uuid; detail_ jsonb := '[]';
-  need numeric(20,6) := -p_credits; take numeric(20,6);
+language plpgsql set plan_cache_mode = force_custom_plan as $$
+declare w billing_wallet; o ledger_corrected; moves ledger_move[]; fresh uuid; detail_ jsonb;
+  need numeric(20,6) := -p_credits;
 begin
   w := ledger_lock(p_account, p_now);
-  o := ledger_correction(p_account, p_key, p_fingerprint);
+  o := ledger_correction(p_account, 'adjust', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   if p_credits > 0 then
     fresh := ledger_insert_grant(p_account, ledger_new_id(p_now), 'adjustment', 'Adjustment', p_credits, null, null, null,
@@ -216,12 +249,14 @@ begin
     if need > w.balance then
       return ledger_refused('insufficient', jsonb_build_object('needed', need::text, 'available', w.balance::text));
     end if;
-    for g in select x.id, x.remaining from ledger_spendable(p_account, null, p_now) x order by x.place loop
-      take := least(need, g.remaining); need := need - take;
-      moves := moves || ledger_move('adjust', g.id, -take, p_now, reason => p_reason, actor => p_actor);
-      detail_ := detail_ || ledger_line(g.id, -take, 0);
-      exit when need = 0;
-    end loop;
+    with lined as (
+      select x.*, sum(x.remaining) over (order by x.place) - x.remaining as before
+      from ledger_spendable(p_account, null, p_now) x
+    )
+    select array_agg(ledger_move('adjust', l.id, -p.take, p_now, reason => p_reason, actor => p_actor) order by l.place),
+           jsonb_agg(ledger_line(l.id, -p.take, 0) order by l.place)
+      into moves, detail_
+    from lined l, lateral (select least(l.remaining, need - l.before)::numeric(20,6) as take) p where p.take > 0;
   end if;
   w := ledger_write(w, moves, p_now);
   return ledger_insert_correction(p_account, p_id, 'adjust', p_key, p_fingerprint, p_credits, 0, detail_, w.balance, p_now,

@@ -110,9 +110,9 @@ class Book(Dated):
             skip, credits, charge.returned = skip - min(skip, part), credits - back, charge.returned + back
             if back:
                 grant.spent -= back
-                self.put_back(grant, back, f"{key}:{parts}", now)
-                self.count(charge, -back, now)
                 parts += 1
+                self.put_back(grant, back, f"reverse:{key}:{parts}", now)
+                self.count(charge, -back, now)
 
     def adjust(self, credits, key, now):
         self.settle(now)
@@ -123,26 +123,33 @@ class Book(Dated):
         return self.draw(-credits, None, "taken")
 
     def claw_back(self, purchase, most, unspent_only, key, now):
-        """Take what is unspent of the purchase; what was spent or is held becomes debt, once."""
+        """Take what is unspent of the purchase, then book what was spent or is held as debt: in all no more
+        than its grants still have, hold and have spent without owing it."""
         self.settle(now)
         of_purchase = [grant for grant in self.grants if grant.purchase == purchase]
-        spent = ZERO if unspent_only else max(ZERO, sum(g.spent + g.held - g.booked for g in of_purchase))
-        took, owed = [], []
+        unspent = sum(grant.remaining for grant in of_purchase)
+        spent = sum(grant.spent + grant.held - grant.booked for grant in of_purchase)
+        take = max(ZERO, min(most, unspent + min(ZERO, spent)))
+        owe = ZERO if unspent_only else max(ZERO, min(most - take, spent))
+        self.clawed[key] = []
         for grant in of_purchase:
-            took.append((grant, min(grant.remaining, most - total(took))))
-            grant.remaining -= took[-1][1]
-        for grant in of_purchase:
-            owe = max(ZERO, grant.spent + grant.held - grant.booked)
-            owed.append((grant, min(owe, spent - total(owed), most - total(took) - total(owed))))
-            grant.booked += owed[-1][1]
-        self.debt += total(owed)
-        self.clawed[key] = [(*one, owe) for one, (_, owe) in zip(took, owed, strict=True)]
+            took = min(grant.remaining, take)
+            owed = min(owe, max(ZERO, grant.spent + grant.held - grant.booked))
+            grant.remaining, grant.booked, self.debt = (
+                grant.remaining - took,
+                grant.booked + owed,
+                self.debt + owed,
+            )
+            take, owe = take - took, owe - owed
+            self.clawed[key].append((grant, took, owed))
 
     def restore(self, claw_back_key, key, now):
         """Undo one claw-back: outstanding debt is cancelled, repaid debt returns as credits."""
         self.settle(now)
+        returned = []
         for grant, took, owed in self.clawed.pop(claw_back_key):
             lift = min(owed, self.debt)
             self.debt, grant.booked = self.debt - lift, grant.booked - lift
-            if took + owed - lift:
-                self.put_back(grant, took + owed - lift, key, now)
+            returned += [(grant, took + owed - lift)] if took + owed - lift else []
+        for part, (grant, credits) in enumerate(returned, start=1):
+            self.put_back(grant, credits, f"restore:{key}:{part}", now)

@@ -27,11 +27,20 @@ def as_written(row):
     created, expires = (
         row[name] and dt.datetime.fromisoformat(row[name]) for name in ("created_at", "expires_at")
     )
-    figures = [row[name] for name in ("credits", "remaining", "held", "kind", "priority", "services")]
+    figures = [
+        row[name] for name in ("credits", "remaining", "held", "spent", "kind", "priority", "services")
+    ]
     return [*figures, row["purchase_id"], created, expires or NEVER]
 
 
 def as_modelled(grant):
-    figures = [grant.credits, grant.remaining, grant.held, grant.kind, grant.priority]
+    figures = [
+        grant.credits,
+        grant.remaining,
+        grant.held,
+        grant.spent - grant.booked,
+        grant.kind,
+        grant.priority,
+    ]
     purchase = grant.purchase and str(grant.purchase)
     return [*figures, grant.services and list(grant.services), purchase, grant.created, grant.expires]

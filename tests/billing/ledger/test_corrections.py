@@ -160,7 +160,7 @@ class TestAdjust:
             ledger.adjust(account_id=account, credits=D("2"), key="b", reason=" ", actor="s", now=NOON)
 
 
-def test_a_restoration_returns_credits_to_the_grant_that_spent_them_and_not_to_one_that_ended(account):
+def test_a_restoration_cancels_the_open_debt_before_it_returns_credits_to_their_grants(account):
     purchase, later = uuid.uuid4(), NOON + 4 * DAY
     give(account, "1", "pack", label="pack", purchase_id=purchase)
     give(account, "2", "bonus", label="bonus", kind="bonus", purchase_id=purchase, expires_at=NOON + DAY)
@@ -171,5 +171,30 @@ def test_a_restoration_returns_credits_to_the_grant_that_spent_them_and_not_to_o
     ledger.claw_back(key="dispute", now=later, **take)
     ledger.restore(account_id=account, claw_back_key="dispute", key="won", reason="won", now=later)
     grants = Grant.objects.order_by("created_at", "id")
-    assert [grant.remaining for grant in grants] == [0, 0, 1]  # the pack, the bonus, the returned credit
+    assert [grant.remaining for grant in grants] == [1, 0, 0]  # the pack, the bonus, the returned credit
     assert ledger.balance(account, later).debt == 0
+
+
+def test_the_same_key_of_two_kinds_makes_two_corrections(account):
+    """Each kind has its own keys: an adjustment is not taken for the replay of a reversal."""
+    purchase = uuid.uuid4()
+    give(account, "10", purchase_id=purchase)
+    charged = spend(account, "4")
+    assert reverse(account, charged, key="same").credits == D("4")
+    terms = {"key": "same", "reason": "goodwill", "actor": "staff", "now": NOON}
+    adjusted = ledger.adjust(account_id=account, credits=D("5"), **terms)
+    assert (adjusted.credits, adjusted.replayed, adjusted.balance_after) == (D("5"), False, D("15"))
+    assert claw_back(account, purchase, "same").credits == D("10")
+    assert restore(account, "same", undo="same").credits == D("10")
+    assert reverse(account, charged, key="same").replayed
+    assert ledger.adjust(account_id=account, credits=D("5"), **terms).replayed
+
+
+def test_a_reversal_and_a_restoration_with_one_key_each_open_their_own_grant(account):
+    purchase, later = uuid.uuid4(), NOON + 2 * DAY
+    give(account, "10", purchase_id=purchase, expires_at=NOON + DAY)
+    charged = spend(account, "4")
+    claw_back(account, purchase)
+    ledger.reverse(account_id=account, charge_id=charged.charge_id, key="same:1", reason="r", now=later)
+    ledger.restore(account_id=account, claw_back_key="refund", key="same", reason="won", now=later)
+    assert ledger.balance(account, later).total == D("10")

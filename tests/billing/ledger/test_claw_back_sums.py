@@ -1,0 +1,177 @@
+"""What is taken and owed for a purchase never exceeds what it granted and did not let expire."""
+
+import datetime as dt
+import random
+import uuid
+
+import pytest
+from django.db import connection, transaction
+
+from billing import ledger
+from billing.ledger.models import Charge, Correction, Entry, Grant, Hold
+from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
+from tests.billing.ledger.examples import EXAMPLES, SEED
+from tests.billing.ledger.state import broken
+
+pytestmark = pytest.mark.django_db
+
+
+def claw_back(account, purchase, key, now=NOON, **terms):
+    return ledger.claw_back(
+        account_id=account, purchase_id=purchase, key=key, reason="refunded", now=now, **terms
+    )
+
+
+def reverse(account, charged, key="back", now=NOON):
+    return ledger.reverse(account_id=account, charge_id=charged.charge_id, key=key, reason="failed", now=now)
+
+
+@pytest.mark.fault("L17")
+def test_a_dispute_after_refund_new_purchase_and_reversal_takes_nothing_more(account):
+    first, second = uuid.uuid4(), uuid.uuid4()
+    give(account, "100", "first", purchase_id=first)
+    charged = spend(account, "70")
+    refund = claw_back(account, first, "refund")
+    assert (refund.credits, refund.debt) == (D("30"), D("70"))
+    give(account, "100", "second", purchase_id=second)
+    reverse(account, charged)
+    dispute = claw_back(account, first, "dispute")
+    assert (dispute.credits, dispute.debt) == (0, 0)
+    balance = ledger.balance(account, NOON)
+    assert (balance.total, balance.debt) == (D("100"), 0)
+
+
+@pytest.mark.fault("L17")
+def test_a_reversal_after_the_refund_leaves_only_what_is_not_yet_taken(account):
+    first = uuid.uuid4()
+    give(account, "100", "first", purchase_id=first)
+    charged = spend(account, "70")
+    claw_back(account, first, "refund", credits=D("60"))  # 30 taken, 30 owed
+    give(account, "50", "second")
+    reverse(account, charged)
+    dispute = claw_back(account, first, "dispute")
+    assert (dispute.credits, dispute.debt) == (D("40"), 0)
+
+
+SPENT = """
+select count(*) from billing_grant g left join lateral (
+  select coalesce(sum(case when e.kind in ('charge', 'repay', 'reverse') then -e.credits
+                           when e.kind in ('claw_back', 'restore') then -e.debt else 0 end), 0) as spent
+  from (
+    select e.kind, e.credits, e.debt from billing_entry e
+     where e.account_id = g.account_id and e.grant_id = g.id and not (e.kind = 'reverse' and e.seq = (
+       select min(seq) from billing_entry f where f.account_id = g.account_id and f.grant_id = g.id))
+    union all
+    select e.kind, e.credits, e.debt from billing_grant r
+      join billing_entry e on e.account_id = r.account_id and e.grant_id = r.id and e.kind = 'reverse'
+     where r.account_id = g.account_id and r.idempotency_key like 'return:%%' || g.id
+       and e.seq = (
+         select min(seq) from billing_entry f where f.account_id = r.account_id and f.grant_id = r.id)) e
+  ) s on true
+where g.account_id = %s and g.spent <> s.spent
+"""
+
+
+def taken_and_owed(account, purchase):
+    """Return (granted, expired or adjusted, taken and owed) of a purchase, from the entries alone."""
+    ids = Grant.objects.filter(account_id=account, purchase_id=purchase).values_list("id", flat=True)
+    entries = Entry.objects.filter(account_id=account, grant_id__in=list(ids)).values_list(
+        "kind", "credits", "debt"
+    )
+    granted = sum(credits for kind, credits, _ in entries if kind == "grant")
+    gone = -sum(credits for kind, credits, _ in entries if kind in {"expire", "adjust"})
+    taken = sum(debt - credits for kind, credits, debt in entries if kind in {"claw_back", "restore"})
+    return granted, gone, taken
+
+
+class Bank:
+    """Random moves on one account; each move is a method, chosen by `rng`."""
+
+    def __init__(self, rng):
+        self.rng, self.now, self.count = rng, NOON, 0
+        self.account, self.purchases, self.last = new_account(), [], None
+
+    def key(self):
+        self.count += 1
+        return f"move {self.count}"
+
+    def amount(self, most=100):
+        return str(self.rng.randint(1, most))
+
+    def one(self, rows):
+        rows = list(rows)
+        return self.rng.choice(rows) if rows else None
+
+    def buy(self):
+        days = self.rng.choice([None, 1, 3])
+        ends = None if days is None else self.now + days * DAY
+        terms = {"purchase_id": uuid.uuid4(), "expires_at": ends, "priority": self.rng.choice([1, 40])}
+        self.purchases.append(terms["purchase_id"])
+        give(self.account, "100", self.key(), self.now, **terms)
+        if self.rng.random() < 0.4:
+            more = {"kind": "bonus", "expires_at": self.now + 2 * DAY}
+            give(self.account, "20", self.key(), self.now, **terms | more)
+
+    def charge(self):
+        spend(self.account, self.amount(), self.key(), self.now)
+
+    def hold(self):
+        ends = self.now + dt.timedelta(hours=self.rng.choice([1, 30]))
+        ledger.hold(charge_request(self.account, self.amount(60), self.key()), expires_at=ends, now=self.now)
+
+    def capture(self):
+        if hold := self.one(Hold.objects.filter(account_id=self.account, status="held")):
+            terms = {"hold_id": hold.id, "credits": D(self.amount(80)), "detail": {}, "key": self.key()}
+            ledger.capture(account_id=self.account, now=self.now, **terms)
+
+    def release(self):
+        if hold := self.one(Hold.objects.filter(account_id=self.account, status="held")):
+            ledger.release(account_id=self.account, hold_id=hold.id, now=self.now)
+
+    def reverse(self):
+        if charge := self.one(Charge.objects.filter(account_id=self.account)):
+            credits = self.rng.choice([None, D(self.amount(50))])
+            terms = {"charge_id": charge.id, "credits": credits, "key": self.key(), "reason": "failed"}
+            ledger.reverse(account_id=self.account, now=self.now, **terms)
+
+    def claw_back(self):
+        if self.purchases:
+            purchase, most = self.rng.choice(self.purchases), self.rng.choice([None, D(self.amount())])
+            terms = {"credits": most, "unspent_only": self.rng.random() < 0.2}
+            taken = claw_back(self.account, purchase, self.key(), self.now, **terms)
+            if taken.credits or taken.debt:
+                granted, gone, all_taken = taken_and_owed(self.account, purchase)
+                assert all_taken <= granted - gone
+
+    def win(self):
+        undone = Correction.objects.filter(account_id=self.account, kind="claw_back", undone_by_id=None)
+        if one := self.one(undone):
+            terms = {"claw_back_key": one.idempotency_key, "key": self.key(), "reason": "won"}
+            ledger.restore(account_id=self.account, now=self.now, **terms)
+
+    def wait(self):
+        self.now += dt.timedelta(hours=self.rng.choice([1, 13, 40]))
+        ledger.settle([self.account], self.now)
+
+    def move(self):
+        moves = ["buy", "charge", "charge", "hold", "capture", "release", "reverse", "claw_back", "claw_back"]
+        try:
+            with transaction.atomic():
+                getattr(self, self.rng.choice([*moves, "win", "wait"]))()
+        except ledger.LedgerError:
+            pass  # a refused move changes nothing
+
+
+@pytest.mark.fault("L17", "P12", "P13", "P14")
+@pytest.mark.parametrize("seed", range(EXAMPLES or 12))
+def test_no_order_of_moves_takes_or_owes_more_than_a_purchase_granted_and_did_not_let_expire(seed):
+    bank = Bank(random.Random(f"{SEED} {seed}"))
+    for _ in range(40):
+        bank.move()
+        for purchase in bank.purchases:
+            granted, _, taken = taken_and_owed(bank.account, purchase)
+            assert taken <= granted
+    assert broken([bank.account]) == []
+    with connection.cursor() as cursor:
+        cursor.execute(SPENT, [bank.account])
+        assert cursor.fetchone() == (0,), "`spent` is what the entries say"
