@@ -1,8 +1,11 @@
 """Installation of the ledger's SQL functions by migrations.
 
-Invariant: installing is safe to repeat on a database in use: functions and triggers are replaced, and types
-are created only where they are missing. A change to a file in `sql/` needs a new migration that calls
-`install` again. A function that goes, or whose parameters or result change, is named there for `remove`.
+Invariant: installing again on a database in use delays no charge and fails none. Functions are replaced,
+which takes no lock on a table; types and triggers are created only where they are missing or differ, because
+creating a trigger waits for open transactions and blocks later writes meanwhile (`ledger_ensure_trigger`).
+Storage parameters are set by migrations.
+A change to a file in `sql/` needs a new migration that calls `install` again. A function that goes, or whose
+parameters or result change, is named there for `remove`.
 """
 
 from collections.abc import Sequence
@@ -10,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 SQL = Path(__file__).parent / "sql"
+_LOCK = 7302  # held by one installation at a time: two that replace a function at once fail
 
 
 def install(apps: Any, schema_editor: Any) -> None:
     """Create or replace every function, type and trigger of the ledger, in the order of the files."""
     with schema_editor.connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
         for file in sorted(SQL.glob("*.sql")):
             # without parameters the driver sends the text unchanged, so % is not doubled
             cursor.execute(file.read_text(encoding="utf-8"))

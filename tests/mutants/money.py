@@ -82,16 +82,16 @@ FAULTS = [
     fault(
         "entries can be changed",
         ENTRIES,
-        "before update or delete on billing_entry",
+        "before delete or update on billing_entry",
         "before delete on billing_entry",
         APPEND_ONLY,
     ),
     fault(
         "entries can be truncated",
         ENTRIES,
-        "create or replace trigger entry_no_truncate before truncate on billing_entry\n"
-        "  for each statement execute function ledger_refuse_change();",
-        "drop trigger entry_no_truncate on billing_entry;",
+        "select ledger_ensure_trigger('billing_entry', 'create trigger entry_no_truncate",
+        "drop trigger entry_no_truncate on billing_entry;\n"
+        "select concat('billing_entry', 'create trigger entry_no_truncate",
         APPEND_ONLY,
     ),
     fault(

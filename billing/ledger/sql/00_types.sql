@@ -1,13 +1,19 @@
--- Storage parameters of the busy tables, and the composite types that the ledger's functions exchange.
--- Invariant: a type is created once and never dropped, so installing again does not disturb running calls. To
--- change a type, write a migration that uses `alter type ... cascade`.
+-- The composite types that the ledger's functions exchange, and the function that installs triggers.
+-- Invariant: installing again takes no lock on a table. A type is created once and never dropped, so running calls
+-- are not disturbed. To change a type, write a migration that uses `alter type ... cascade`.
 
--- Wallets and grants change with every move. Free space on the page lets an update stay on it and leave the
--- indexes alone (heap-only tuple).
-alter table billing_wallet set (fillfactor = 50);
-alter table billing_grant set (fillfactor = 70);
-alter table billing_limit set (fillfactor = 70);
-alter table billing_hold set (fillfactor = 50);
+-- Creates a trigger, or replaces it if it is disabled or differs. `p_definition` is written as pg_get_triggerdef
+-- prints it. A trigger that is as defined is left alone: `create trigger` takes a SHARE ROW EXCLUSIVE lock, which waits
+-- for every open transaction that has written to the table, and all later writes wait behind it
+-- (https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES).
+create or replace function ledger_ensure_trigger(p_table regclass, p_definition text) returns void
+language plpgsql as $$
+begin
+  if not exists (select from pg_trigger where tgrelid = p_table and tgenabled = 'O'
+                 and lower(pg_get_triggerdef(oid, true)) = lower(p_definition)) then
+    execute regexp_replace(p_definition, '^create', 'create or replace', 'i');
+  end if;
+end $$;
 
 do $$
 begin

@@ -31,10 +31,10 @@ begin
   raise exception 'ledger entries are append-only: % refused', tg_op using errcode = 'restrict_violation';
 end $$;
 
-create or replace trigger entry_append_only before update or delete on billing_entry
-  for each row execute function ledger_refuse_change();
-create or replace trigger entry_no_truncate before truncate on billing_entry
-  for each statement execute function ledger_refuse_change();
+select ledger_ensure_trigger('billing_entry', 'create trigger entry_append_only before delete or update on billing_entry'
+  ' for each row execute function ledger_refuse_change()');
+select ledger_ensure_trigger('billing_entry', 'create trigger entry_no_truncate before truncate on billing_entry'
+  ' for each statement execute function ledger_refuse_change()');
 
 -- Aggregate used as a window function: chains the hashes of many entries of one wallet in a single statement.
 create or replace function ledger_chain_step(p_state bytea, p_head bytea, p_payload text) returns bytea
