@@ -48,6 +48,7 @@ update billing_grant g set repaid = coalesce(-r.credits, 0), balance_after = coa
 CHANGED = [
     "ledger_correction(uuid, text, bytea)",
     "ledger_give_back(uuid, text, uuid, numeric, numeric, text, uuid, text, text, timestamptz)",
+    "ledger_roll_limits(uuid, timestamptz)",
     "ledger_insert_grant(uuid, uuid, text, text, numeric, int, timestamptz, text[], text, timestamptz, bytea, text, uuid, "
     "text, text)",
 ]
@@ -127,6 +128,11 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='correction',
             constraint=models.UniqueConstraint(fields=('account', 'kind', 'idempotency_key'), name='correction_once'),
+        ),
+        migrations.RemoveConstraint(model_name='limit', name='limit_once'),
+        migrations.AddConstraint(
+            model_name='limit',
+            constraint=models.UniqueConstraint(fields=('account', 'subject', 'kind'), name='limit_once'),
         ),
         migrations.CreateModel(
             name='Checkpoint',

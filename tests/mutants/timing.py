@@ -92,7 +92,8 @@ FAULTS = [
     fault(
         "a limit is checked before it is rolled into its window",
         LIMITS,
-        "  perform ledger_roll_limits(u.account_id, p_now);\n  for l in",
+        "  perform ledger_roll_limits(u.account_id, p_now,\n"
+        "    ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota));\n  for l in",
         "  for l in",
         LIMIT_TESTS,
     ),

@@ -128,7 +128,8 @@ class Limit(models.Model):
     window_end = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["account", "kind", "subject"], name="limit_once")]
+        # the subject before the kind: a use knows its subjects and finds its limits with one index scan
+        constraints = [models.UniqueConstraint(fields=["account", "subject", "kind"], name="limit_once")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}: {self.used} of {self.maximum}"

@@ -14,9 +14,15 @@ language sql immutable as $$
          else p_quota end
 $$;
 
+-- The subjects that limits of a use can have. A condition on them finds the use's limits by the unique index
+-- (account, subject, kind), however many limits the account has.
+create or replace function ledger_limit_subjects(p_project uuid, p_member uuid, p_key uuid, p_quota text) returns text[]
+language sql immutable as $$ select array[p_project::text, p_member::text, p_key::text, p_quota] $$;
+
 create or replace function ledger_limit_matches(l billing_limit, u ledger_use) returns boolean
 language sql immutable as $$
-  select l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
+  select l.subject = any(ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota))
+     and l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
 $$;
 
 -- Whether a limit stops a use, or may: its window has ended and has to be rolled first.
@@ -26,16 +32,21 @@ language sql immutable as $$
          or l.used + ledger_limit_amount(l.kind, u.credits, u.quota_count) > l.maximum)
 $$;
 
--- Moves limits whose window has ended into the window that contains p_now.
-create or replace function ledger_roll_limits(p_account uuid, p_now timestamptz) returns void
+-- Moves limits whose window has ended into the window that contains p_now: those of the subjects, which are the few of
+-- one use (after midnight the windows of all of an account's projects have ended), or all where p_subjects is null.
+create or replace function ledger_roll_limits(p_account uuid, p_now timestamptz, p_subjects text[] default null) returns void
 language plpgsql as $$
-declare zone_ text;
+declare zone_ text; subjects text[] := p_subjects;
 begin
-  if exists (select from billing_limit where account_id = p_account and window_end <= p_now) then
+  if subjects is null then
+    subjects := array(select subject from billing_limit where account_id = p_account and window_end <= p_now);
+  end if;
+  if exists (select from billing_limit where account_id = p_account and subject = any(subjects) and window_end <= p_now) then
     select a.zone into zone_ from accounts_account a where a.id = p_account;
     update billing_limit l set used = 0, window_start = n.starts_at, window_end = n.ends_at
       from billing_limit x, lateral ledger_window(x.period, zone_, p_now) n
-     where x.account_id = p_account and x.window_end <= p_now and l.id = x.id and l.account_id = p_account;
+     where x.account_id = p_account and x.subject = any(subjects) and x.window_end <= p_now
+       and l.id = x.id and l.account_id = p_account;
   end if;
 end $$;
 
@@ -48,7 +59,8 @@ begin
   if not exists (select from billing_limit x where x.account_id = u.account_id and ledger_limit_stops(x, u, p_now)) then
     return null;
   end if;
-  perform ledger_roll_limits(u.account_id, p_now);
+  perform ledger_roll_limits(u.account_id, p_now,
+    ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota));
   for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
             order by x.kind, x.subject loop
     adds := ledger_limit_amount(l.kind, u.credits, u.quota_count);
@@ -77,11 +89,22 @@ begin
   return matched;
 end $$;
 
--- What the window that begins at p_since has already seen of a project, member or key, running holds included.
+-- What charges from p_since on took for a project, member or key, reversals subtracted. One snapshot; no lock is needed.
 create or replace function ledger_seen(p_account uuid, p_kind text, p_subject text, p_since timestamptz) returns numeric
 language sql stable as $$
-  select coalesce((select sum(c.credits - c.uncollected - c.returned) from billing_charge c
-                   where c.account_id = p_account and c.created_at >= p_since
+  select coalesce(sum(c.credits - c.uncollected - c.returned), 0) from billing_charge c
+   where c.account_id = p_account and c.created_at >= p_since
+     and case p_kind when 'project' then c.project_id when 'member' then c.member_id else c.api_key_id end = p_subject::uuid
+$$;
+
+-- What to add, under the lock, to what ledger_seen counted when p_seq was the wallet's newest entry: what the entries
+-- since then took or returned, and the running holds.
+create or replace function ledger_seen_since(
+  p_account uuid, p_kind text, p_subject text, p_since timestamptz, p_seq bigint) returns numeric
+language sql stable as $$
+  select coalesce((select -sum(e.credits) from billing_entry e
+                     join billing_charge c on c.account_id = p_account and c.id = e.charge_id
+                   where e.account_id = p_account and e.seq > p_seq and e.kind in ('charge', 'reverse') and c.created_at >= p_since
                      and p_subject = ledger_limit_subject(p_kind, c.project_id, c.member_id, c.api_key_id, null)), 0)
        + coalesce((select sum(h.credits) from billing_hold h
                    where h.account_id = p_account and h.status = 'held' and h.created_at >= p_since
@@ -90,24 +113,36 @@ $$;
 
 -- Sets, changes or (maximum null) removes a limit. A new limit starts with what its window has already seen; a new
 -- maximum keeps the window, a new period starts one. Returns what is used.
+-- What the window has seen is counted before the wallet is locked, so that the charges of a busy month delay no other
+-- move; under the lock only the entries written meanwhile are counted.
 create or replace function ledger_set_limit(
   p_account uuid, p_kind text, p_subject text, p_period text, p_maximum numeric, p_now timestamptz) returns numeric
 language plpgsql as $$
-declare w billing_wallet; n record; seen numeric := 0; zone_ text;
+declare w billing_wallet; n record; seen numeric; counted_seq bigint; zone_ text;
 begin
+  select a.zone into zone_ from accounts_account a where a.id = p_account;
+  n := ledger_window(p_period, zone_, p_now);
+  if p_maximum is not null and p_kind <> 'quota' and not exists (
+    select from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject and period = p_period) then
+    -- one statement, so that the number and the sum belong to the same snapshot
+    select x.seq, ledger_seen(p_account, p_kind, p_subject, n.starts_at) into counted_seq, seen
+      from billing_wallet x where x.account_id = p_account;
+  end if;
   w := ledger_lock(p_account, p_now);
   if p_maximum is null then
     delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   else
-    perform ledger_roll_limits(p_account, p_now);
+    perform ledger_roll_limits(p_account, p_now, array[p_subject]);
     update billing_limit set maximum = p_maximum
      where account_id = p_account and kind = p_kind and subject = p_subject and period = p_period;
     if not found then
-      select a.zone into zone_ from accounts_account a where a.id = p_account;
-      n := ledger_window(p_period, zone_, p_now);
-      if p_kind <> 'quota' then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at); end if;
+      if p_kind <> 'quota' then
+        -- not counted yet where another call has removed the limit meanwhile
+        if counted_seq is null then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at); counted_seq := w.seq; end if;
+        seen := seen + ledger_seen_since(p_account, p_kind, p_subject, n.starts_at, counted_seq);
+      end if;
       insert into billing_limit(account_id, kind, subject, period, maximum, used, window_start, window_end)
-      values (p_account, p_kind, p_subject, p_period, p_maximum, seen, n.starts_at, n.ends_at)
+      values (p_account, p_kind, p_subject, p_period, p_maximum, coalesce(seen, 0), n.starts_at, n.ends_at)
       on conflict (account_id, kind, subject) do update
         set maximum = excluded.maximum, period = excluded.period, used = excluded.used,
             window_start = excluded.window_start, window_end = excluded.window_end;

@@ -92,7 +92,7 @@ begin
   end loop;
   update billing_hold x set status = p_status, closed_at = p_at where x.account_id = h.account_id and x.id = h.id;
   if w.limited then
-    perform ledger_roll_limits(h.account_id, p_now);
+    perform ledger_roll_limits(h.account_id, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
     counted := ledger_count(ledger_hold_use(h), 0, 0, h.credits, h.quota_count, h.created_at);
   end if;
   return ledger_write(w, moves, p_now);

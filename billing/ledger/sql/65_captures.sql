@@ -60,6 +60,7 @@ begin
      and not exists (select from billing_charge y where y.account_id = p_account and y.idempotency_key = p_key)
   returning x.credits, x.drawn, x.service, x.covers, x.action, x.project_id, x.member_id, x.api_key_id, x.conversation,
     x.quota, x.quota_count, x.created_at, w.limited and exists (select from billing_limit l where l.account_id = p_account
+    and l.subject = any(ledger_limit_subjects(x.project_id, x.member_id, x.api_key_id, coalesce(x.quota, p_quota)))
     and (l.window_end <= p_now or l.window_start > x.created_at
          or l.used < ledger_limit_amount(l.kind, x.credits, x.quota_count))) as moved into h;
   if not found then return ledger_capture_refusal(p_account, p_hold, p_key, p_fingerprint); end if;
@@ -82,7 +83,9 @@ begin
   -- a capture of exactly what was held leaves the limits as they are, unless they no longer count the hold
   if w.limited and (h.moved or p_credits <> h.credits or short_ > 0
      or coalesce(p_quota_count, h.quota_count, 0) <> coalesce(h.quota_count, 0)) then
-    if h.moved then perform ledger_roll_limits(p_account, p_now); end if;
+    if h.moved then
+      perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota));
+    end if;
     counted := ledger_count(u, p_credits - short_, coalesce(p_quota_count, h.quota_count),
       h.credits, h.quota_count, h.created_at);
   end if;

@@ -139,7 +139,7 @@ begin
    where x.account_id = p_account and x.id = y.grant_id;
   update billing_charge x set returned = x.returned + amount where x.account_id = p_account and x.id = c.id;
   if w.limited then
-    perform ledger_roll_limits(p_account, p_now);
+    perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(c.project_id, c.member_id, c.api_key_id, null));
     counted := ledger_count(ledger_new_use(account_id => p_account, project_id => c.project_id,
       member_id => c.member_id, api_key_id => c.api_key_id), 0, 0, amount, 0, c.created_at);
   end if;

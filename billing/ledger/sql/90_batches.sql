@@ -22,10 +22,16 @@ end $$;
 create or replace function ledger_sort_uses(p_uses ledger_use[], p_now timestamptz) returns table(ord int, verdict text)
 language plpgsql set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
-declare accounts uuid[] := array(select distinct (u).account_id from unnest(p_uses) u); a uuid;
+declare accounts uuid[] := array(select distinct (u).account_id from unnest(p_uses) u); a record;
 begin
-  for a in select distinct account_id from billing_limit where account_id = any(accounts) and window_end <= p_now loop
-    perform ledger_roll_limits(a, p_now);
+  for a in
+    with ended as (select distinct account_id from billing_limit where account_id = any(accounts) and window_end <= p_now)
+    select u.account_id, array_agg(distinct s) as subjects
+    from unnest(p_uses) u join ended e on e.account_id = u.account_id,
+         unnest(ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota)) s
+    where s is not null group by u.account_id
+  loop
+    perform ledger_roll_limits(a.account_id, p_now, a.subjects);
   end loop;
   return query
   with uses as materialized (
@@ -47,6 +53,7 @@ begin
   ), stopped as (
     select l.account_id from billing_limit l join able a on a.account_id = l.account_id
       join uses u on u.account_id = l.account_id and not u.is_replay
+       and l.subject = any(ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota))
        and l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
     group by l.account_id, l.id, l.kind, l.used, l.maximum
     having l.used + sum(ledger_limit_amount(l.kind, u.credits, u.quota_count)) > l.maximum
@@ -95,6 +102,7 @@ begin
     update billing_limit l set used = l.used + x.adds
       from (select l.account_id, l.id, sum(ledger_limit_amount(l.kind, u.credits, u.quota_count)) as adds from billing_limit l
             join lined u on u.account_id = l.account_id
+             and l.subject = any(ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota))
              and l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
             group by l.account_id, l.id) x
      where l.account_id = x.account_id and l.id = x.id
