@@ -45,6 +45,11 @@ class Subscription(Identified):
     stripe_item_id = models.CharField(max_length=255, blank=True)
     recovery_url = models.TextField(blank=True, help_text="URL of the page to pay the overdue invoice.")
     version = models.PositiveIntegerField(default=1)
+    intent = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Hash of the confirmed change whose request to Stripe is under way.",
+    )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

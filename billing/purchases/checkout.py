@@ -15,7 +15,7 @@ from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import stripe_sync
+from billing.subscriptions import prices, stripe_sync
 from core import locks
 from pricing.catalogue import cache as catalogue_cache
 
@@ -153,7 +153,7 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
         "cancel_url": cancel_url,
     }
     if purchase.kind == Purchase.Kind.PLAN:
-        price = stripe_sync.ensure_price(
+        price = prices.ensure_price(
             plan_key=purchase.offer,
             interval=purchase.interval,
             currency=purchase.currency,

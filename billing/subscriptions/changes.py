@@ -1,10 +1,12 @@
 """Changes of an account's plan, made only if nothing has changed since the preview.
 
-Invariants: a confirmation of an older version is refused; an upgrade is paid before it takes effect; a
-downgrade and a cancellation take effect when the paid period ends. A downgrade's plan is committed before the
-request to Stripe, so that the resulting event finds it.
+Invariants: a confirmation of an older version is refused, and each confirmed change is one request to Stripe
+with a key of its own; an upgrade is paid before it takes effect; a downgrade and a cancellation take effect
+when the paid period ends. Nothing is saved here before Stripe accepts the change: our subscription follows
+Stripe's (stripe_sync).
 """
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import Subscription
-from billing.subscriptions import lifecycle, previews, stripe_sync
+from billing.subscriptions import lifecycle, previews, prices, stripe_sync
 from billing.subscriptions.previews import ChangeRefused, ConfirmationStale
 from pricing.models import Plan
 
@@ -25,17 +27,18 @@ def confirm(account: Account, token: str, now: datetime) -> Subscription:
     Raises ConfirmationStale, ChangeRefused, stripe_gateway.CardDeclined and its other errors.
     """
     preview = previews.read_token(account, token)
+    kind = str(preview["kind"])
+    intent = hashlib.sha256(token.encode()).hexdigest()
     with transaction.atomic():
         subscription = lifecycle.lock_subscription(account.pk)
-        if subscription.version != preview["version"]:
-            raise ConfirmationStale
-        kind = str(preview["kind"])
-        if kind == "downgrade":
-            subscription.next_plan, subscription.next_amount = str(preview["plan"]), int(preview["amount"])
-            subscription.save(update_fields=["next_plan", "next_amount"])
-        elif kind == "leave":
-            plan = Plan.objects.get(key=preview["plan"])
-            lifecycle.change_plan(subscription, plan, now=now, reason="left by the account")
+        if subscription.intent != intent:  # the same click again repeats the request under way
+            if subscription.version != preview["version"]:
+                raise ConfirmationStale
+            if kind == "leave":
+                plan = Plan.objects.get(key=preview["plan"])
+                lifecycle.change_plan(subscription, plan, now=now, reason="left by the account")
+            else:
+                lifecycle.claim(subscription, intent, now)
     if kind == "upgrade":
         _upgrade(subscription, preview, now)
     elif kind == "downgrade":
@@ -77,7 +80,7 @@ def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime)
     (https://docs.stripe.com/billing/subscriptions/billing-cycle,
     https://docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor).
     """
-    price = stripe_sync.ensure_price(
+    price = prices.ensure_price(
         plan_key=str(preview["plan"]),
         interval=str(preview["interval"]),
         currency=str(preview["currency"]),
@@ -89,7 +92,7 @@ def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime)
         "proration_behavior": "always_invoice",
         "proration_date": int(preview["at"]),
         # Read by stripe_sync, so that credits are prorated from the same second as the money.
-        "metadata": {"prorated_at": str(preview["at"])},
+        "metadata": {"prorated_at": str(preview["at"])} | stripe_sync.NO_PLAN_IN_FORCE,
         "payment_behavior": "error_if_incomplete",
         "cancel_at_period_end": False,
     }
@@ -99,7 +102,7 @@ def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime)
 
 
 def _downgrade(subscription: Subscription, preview: dict[str, Any], now: datetime) -> None:
-    price = stripe_sync.ensure_price(
+    price = prices.ensure_price(
         plan_key=str(preview["plan"]),
         interval=subscription.interval,
         currency=subscription.currency,
@@ -109,18 +112,15 @@ def _downgrade(subscription: Subscription, preview: dict[str, Any], now: datetim
         "items": [{"id": subscription.stripe_item_id, "price": price}],
         "proration_behavior": "none",
         "cancel_at_period_end": False,
+        "metadata": stripe_sync.plan_in_force_metadata(subscription),
     }
-    try:
-        _update_at_stripe(subscription, params, f"downgrade:{price}", now)
-    except stripe_gateway.InvalidRequest:
-        Subscription.objects.filter(pk=subscription.pk).update(next_plan="", next_amount=0)
-        raise
+    _update_at_stripe(subscription, params, f"downgrade:{price}", now)
 
 
 def _withdraw_change(subscription: Subscription, now: datetime) -> None:
     params: dict[str, Any] = {"cancel_at_period_end": False}
     if subscription.next_plan:
-        price = stripe_sync.ensure_price(
+        price = prices.ensure_price(
             plan_key=subscription.plan,
             interval=subscription.interval,
             currency=subscription.currency,
@@ -129,6 +129,7 @@ def _withdraw_change(subscription: Subscription, now: datetime) -> None:
         params |= {
             "items": [{"id": subscription.stripe_item_id, "price": price}],
             "proration_behavior": "none",
+            "metadata": stripe_sync.NO_PLAN_IN_FORCE,
         }
     _update_at_stripe(subscription, params, "keep", now)
 

@@ -180,10 +180,18 @@ def carries_over(previous: str, plan: Plan) -> bool:
 def save_new_version(subscription: Subscription, now: datetime) -> None:
     """Save a locked subscription as a new version, so that confirmations of an older one are refused."""
     subscription.version += 1
+    subscription.intent = ""
     subscription.updated_at = now
     subscription.save()
     plan_terms.forget(subscription.account_id)
     transaction.on_commit(lambda: plan_terms.forget(subscription.account_id))
+
+
+def claim(subscription: Subscription, intent: str, now: datetime) -> None:
+    """Reserve a locked subscription for one confirmed change: others need a new preview."""
+    save_new_version(subscription, now)
+    subscription.intent = intent
+    subscription.save(update_fields=["intent"])
 
 
 def fall_back_to_free_plan(subscription: Subscription, *, now: datetime, reason: str) -> None:

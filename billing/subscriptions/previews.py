@@ -17,7 +17,7 @@ from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
 from billing.models import Subscription
 from billing.payments import cards
-from billing.subscriptions import lifecycle, proration, stripe_sync
+from billing.subscriptions import lifecycle, prices, proration
 from core.errors import Refusal
 from pricing.models import Plan
 
@@ -103,9 +103,7 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
     at = int((max(now, subscription.period_start) if subscription.paid else now).timestamp())
     due_now = {"subscribe": amount}.get(kind, 0)
     if kind == "upgrade":
-        price = stripe_sync.ensure_price(
-            plan_key=plan.key, interval=interval, currency=currency, amount=amount
-        )
+        price = prices.ensure_price(plan_key=plan.key, interval=interval, currency=currency, amount=amount)
         due_now = _upgrade_amount_due(account, subscription, price=price, at=at)
     leaves_legacy = kind != "keep" and Plan.objects.filter(key=subscription.plan, legacy=True).exists()
     token = {

@@ -1,12 +1,12 @@
-"""Apply Stripe's subscriptions, invoices and prices to our records.
+"""Apply Stripe's subscriptions and invoices to our records.
 
 Invariants: only an object as retrieved now is applied, never the copy in an event, so that events in any
 order and number end in the same state; a plan's credits are granted until the end of the period whose invoice
 is paid; a closed plan cannot be entered through Stripe; the object is retrieved before the subscription's row
-is locked. Each plan, interval, currency and amount has one Price: a changed amount gets a new one, and
-subscribers at the old amount keep theirs.
+is locked.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from billing.models import Purchase, StripePrice, Subscription
 from billing.notifications import emails
 from billing.payments import fulfilment
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import lifecycle
+from billing.subscriptions import lifecycle, prices
 from core.errors import DomainError
 from pricing.models import Plan
 
@@ -50,6 +50,18 @@ ANY_VERSION = -1
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanInForce:
+    """The plan that an account keeps until its paid period ends, after a downgrade changed the price."""
+
+    plan_key: str
+    amount: int  # minor units per interval
+    until: datetime
+
+
+NO_PLAN_IN_FORCE = {"plan_in_force": ""}  # an empty value removes the key: https://docs.stripe.com/metadata
+
+
+@dataclass(frozen=True, kw_only=True)
 class StripeSubscription:
     """The fields of a Stripe subscription that we use, and what they refer to in our records."""
 
@@ -62,6 +74,7 @@ class StripeSubscription:
     period_start: datetime
     period_end: datetime
     prorated_at: datetime | None
+    in_force: PlanInForce | None
     invoice: StripeObject
 
 
@@ -127,12 +140,12 @@ def _apply_active(subscription: Subscription, remote: StripeSubscription, now: d
     paid_until = _paid_until(subscription, remote)
     if paid_until is None:
         return  # the first invoice is not paid yet; its payment is a later event
-    plan = _plan_in_force(subscription, remote)
-    downgrade_waits = plan.key != remote.price.plan_key
+    kept = _plan_in_force(subscription, remote)
+    plan = Plan.objects.get(key=kept.plan_key if kept else remote.price.plan_key)
     paid = lifecycle.PaidPeriod(
         interval=remote.price.interval,
         currency=remote.price.currency,
-        amount=subscription.amount if downgrade_waits else remote.price.amount,
+        amount=kept.amount if kept else remote.price.amount,
         period_start=remote.period_start,
         period_end=remote.period_end,
         paid_until=paid_until,
@@ -141,13 +154,10 @@ def _apply_active(subscription: Subscription, remote: StripeSubscription, now: d
         prorated_at=remote.prorated_at,
     )
     if _differs(subscription, plan, paid):
-        next_plan, next_amount = subscription.next_plan, subscription.next_amount
         lifecycle.change_plan(subscription, plan, now=now, reason="paid at Stripe", paid=paid)
-        if downgrade_waits:
-            subscription.next_plan, subscription.next_amount = next_plan, next_amount
-            subscription.save(update_fields=["next_plan", "next_amount"])
-    elif not downgrade_waits and subscription.next_plan:
-        subscription.next_plan, subscription.next_amount = "", 0
+    following = (remote.price.plan_key, remote.price.amount) if kept else ("", 0)
+    if (subscription.next_plan, subscription.next_amount) != following:
+        subscription.next_plan, subscription.next_amount = following
         lifecycle.save_new_version(subscription, now)
     if subscription.cancel_at_period_end != remote.cancels:
         subscription.cancel_at_period_end = remote.cancels
@@ -181,14 +191,29 @@ def _paid_until(subscription: Subscription, remote: StripeSubscription) -> datet
     return subscription.paid_until if subscription.stripe_subscription_id == remote.id else None
 
 
-def _plan_in_force(subscription: Subscription, remote: StripeSubscription) -> Plan:
-    """A downgrade changes the price at Stripe immediately, and our plan when the current period ends."""
+def _plan_in_force(subscription: Subscription, remote: StripeSubscription) -> PlanInForce | None:
+    """The plan that a scheduled downgrade leaves in force; None when the price's own plan is.
+
+    A downgrade changes the price at Stripe immediately, and our plan when the current period ends. The
+    request that changes the price writes the plan in force into the metadata, so that the Stripe object
+    alone decides, whichever event or response is applied first.
+    """
+    if remote.in_force is not None:
+        return remote.in_force if remote.period_start < remote.in_force.until else None
+    # downgrades that were scheduled before the metadata had the plan in force
     same_period = (
         subscription.stripe_subscription_id == remote.id and subscription.period_start == remote.period_start
     )
-    new_key = remote.price.plan_key
-    waits = same_period and subscription.next_plan == new_key and subscription.plan != new_key
-    return Plan.objects.get(key=subscription.plan if waits else new_key)
+    if same_period and subscription.next_plan == remote.price.plan_key != subscription.plan:
+        return PlanInForce(plan_key=subscription.plan, amount=subscription.amount, until=remote.period_end)
+    return None
+
+
+def plan_in_force_metadata(subscription: Subscription) -> dict[str, str]:
+    """The metadata with which a downgrade keeps the current plan until the paid period ends."""
+    assert subscription.period_end is not None
+    until = int(subscription.period_end.timestamp())
+    return {"plan_in_force": f"{subscription.amount}:{until}:{subscription.plan}"}
 
 
 def _differs(subscription: Subscription, plan: Plan, paid: lifecycle.PaidPeriod) -> bool:
@@ -214,7 +239,7 @@ def _parse_subscription(payload: StripeObject) -> StripeSubscription:
     if account is None or not items:
         raise UnmatchedObject(_("The subscription's metadata name no account"))
     item = items[0]
-    price = find_price(str((item.get("price") or {}).get("id", "")))
+    price = prices.find_price(str((item.get("price") or {}).get("id", "")))
     if price is None:
         raise UnmatchedObject(_("The subscription's price belongs to no plan"))
     invoice = payload.get("latest_invoice")
@@ -228,6 +253,7 @@ def _parse_subscription(payload: StripeObject) -> StripeSubscription:
         period_start=_as_datetime(item.get("current_period_start") or payload.get("current_period_start")),
         period_end=_as_datetime(item.get("current_period_end") or payload.get("current_period_end")),
         prorated_at=_prorated_at(payload),
+        in_force=_parse_plan_in_force(payload),
         invoice=invoice if isinstance(invoice, dict) else {},
     )
 
@@ -238,37 +264,17 @@ def _prorated_at(payload: StripeObject) -> datetime | None:
     return _as_datetime(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 11 else None
 
 
+def _parse_plan_in_force(payload: StripeObject) -> PlanInForce | None:
+    """What `plan_in_force_metadata` wrote; None where it is absent or was edited into something else."""
+    text = str((payload.get("metadata") or {}).get("plan_in_force", ""))
+    match = re.fullmatch(r"(\d{1,12}):(\d{1,11}):(.+)", text, re.ASCII)
+    if match is None or not Plan.objects.filter(key=match[3]).exists():
+        return None
+    return PlanInForce(plan_key=match[3], amount=int(match[1]), until=_as_datetime(match[2]))
+
+
 def _as_datetime(seconds: Any) -> datetime:
     return datetime.fromtimestamp(int(seconds), tz=UTC)
-
-
-# Prices
-
-
-def ensure_price(*, plan_key: str, interval: str, currency: str, amount: int) -> str:
-    """The id of the Price for an amount of a plan, created on first use. Raises stripe_gateway's errors."""
-    fields = {"plan_key": plan_key, "interval": interval, "currency": currency, "amount": amount}
-    price = StripePrice.objects.filter(**fields).first()
-    if price is not None:
-        return str(price.stripe_price_id)
-    plan = Plan.objects.get(key=plan_key)
-    stripe_price_id = stripe_gateway.create_price(
-        key=f"price:{plan_key}:{interval}:{currency}:{amount}",
-        name=plan.name,
-        currency=currency,
-        amount=amount,
-        interval=interval,
-        plan=plan_key,
-    )
-    price, _created = StripePrice.objects.get_or_create(
-        **fields, defaults={"stripe_price_id": stripe_price_id}
-    )
-    return str(price.stripe_price_id)
-
-
-def find_price(stripe_price_id: str) -> StripePrice | None:
-    """Our record of a Price; None when it belongs to no plan."""
-    return StripePrice.objects.filter(stripe_price_id=stripe_price_id).first()
 
 
 # Invoices

@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account
+from billing import stripe_gateway
 from billing.models import Purchase, Subscription
 from billing.purchases import create
-from billing.subscriptions import changes, previews
+from billing.subscriptions import changes, previews, prices, stripe_sync
 from tests.billing.subscriptions.conftest import change_plan, of_kind
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +117,101 @@ def test_without_an_interval_a_first_plan_is_previewed_by_the_month(
 ) -> None:
     preview = previews.preview(account, plan_key="starter", interval="", currency="usd", now=timezone.now())
     assert (preview.interval, preview.due_now) == ("month", 990)
+
+
+@pytest.mark.fault("P23")
+def test_a_downgrade_waits_although_an_event_is_processed_before_its_request_reaches_stripe(
+    subscribe: Callable[..., Subscription], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscription = subscribe("creator")
+    update = stripe_gateway.update_subscription
+
+    def update_after_an_event(**arguments: Any) -> Any:
+        stripe_sync.synchronize(str(subscription.stripe_subscription_id), timezone.now())
+        return update(**arguments)
+
+    monkeypatch.setattr(stripe_gateway, "update_subscription", update_after_an_event)
+    change_plan(account, "starter")
+    change_plan(account, "creator")
+    after = change_plan(account, "starter")
+
+    assert (after.plan, after.amount, after.next_plan, after.next_amount) == ("creator", 1990, "starter", 990)
+    assert of_kind(account, "bonus") == 3000
+
+
+@pytest.mark.fault("P23")
+def test_downgrades_to_a_to_b_and_to_a_again_leave_our_plan_and_stripes_the_same(
+    subscribe: Callable[..., Subscription], account: Account, process_all_events: Callable[[], Any]
+) -> None:
+    subscription = subscribe("studio")
+    for plan in ("starter", "creator", "starter", "creator", "studio", "creator", "starter"):
+        after = change_plan(account, plan)
+        remote = stripe_gateway.retrieve_subscription(str(subscription.stripe_subscription_id))
+        billed = prices.find_price(remote["items"]["data"][0]["price"]["id"])
+        assert billed is not None
+        assert (after.plan, after.next_plan or "studio") == ("studio", billed.plan_key)
+    process_all_events()
+
+    after.refresh_from_db()
+    assert (after.plan, after.next_plan) == ("studio", "starter")
+
+
+def test_a_downgrade_during_an_outage_is_not_shown_as_accepted(
+    subscribe: Callable[..., Subscription], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe("creator")
+
+    def unreachable(**_arguments: Any) -> Any:
+        raise stripe_gateway.StripeUnavailable
+
+    monkeypatch.setattr(stripe_gateway, "update_subscription", unreachable)
+    with pytest.raises(stripe_gateway.StripeUnavailable):
+        change_plan(account, "starter")
+
+    assert Subscription.objects.get(account=account).next_plan == ""
+
+
+def test_of_two_confirmations_of_the_same_version_the_second_is_refused(
+    subscribe: Callable[..., Subscription], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe("starter")
+    now = timezone.now()
+    first, second = (
+        previews.preview(account, plan_key=plan, interval="month", currency="usd", now=now)
+        for plan in ("creator", "studio")
+    )
+    update = stripe_gateway.update_subscription
+
+    def update_beside_another(**arguments: Any) -> Any:
+        monkeypatch.setattr(stripe_gateway, "update_subscription", update)
+        with pytest.raises(previews.ConfirmationStale):
+            changes.confirm(account, second.token, now)
+        return update(**arguments)
+
+    monkeypatch.setattr(stripe_gateway, "update_subscription", update_beside_another)
+
+    assert changes.confirm(account, first.token, now).plan == "creator"
+
+
+def test_the_same_click_after_a_lost_connection_repeats_the_same_request(
+    subscribe: Callable[..., Subscription], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe("starter")
+    now = timezone.now()
+    preview = previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
+    update, keys = stripe_gateway.update_subscription, []
+
+    def lose_the_first_response(**arguments: Any) -> Any:
+        keys.append(arguments["key"])
+        payload = update(**arguments)
+        if len(keys) == 1:
+            raise stripe_gateway.StripeUnavailable
+        return payload
+
+    monkeypatch.setattr(stripe_gateway, "update_subscription", lose_the_first_response)
+    with pytest.raises(stripe_gateway.StripeUnavailable):
+        changes.confirm(account, preview.token, now)
+
+    assert changes.confirm(account, preview.token, now).plan == "creator"
+    assert keys[0] == keys[1]
+    assert Purchase.objects.filter(account=account, offer="creator", status="paid").count() == 1

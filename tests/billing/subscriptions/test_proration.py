@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.models import Entry, Purchase, Subscription
-from billing.subscriptions import changes, previews, stripe_sync
+from billing.subscriptions import changes, previews, prices
 from pricing.models import Plan
 from tests.billing.subscriptions.conftest import bonus
 
@@ -165,7 +165,7 @@ def test_a_price_changed_at_stripe_grants_credits_for_the_rest_of_the_period(
     starter: Subscription, account: Account, advance: Callable[..., None], stripe_api: Any
 ) -> None:
     advance(days=15)
-    price = stripe_sync.ensure_price(plan_key="creator", interval="month", currency="usd", amount=1990)
+    price = prices.ensure_price(plan_key="creator", interval="month", currency="usd", amount=1990)
     stripe_api.subscriptions.update(
         starter.stripe_subscription_id,
         {

@@ -68,9 +68,9 @@ def test_a_webhook_cannot_put_an_account_on_a_legacy_plan(
     events: Callable[..., Any],
     process_event: Callable[..., StripeEvent],
 ) -> None:
-    from billing.subscriptions import stripe_sync
+    from billing.subscriptions import prices
 
-    price = stripe_sync.ensure_price(plan_key="pro", interval="month", currency="usd", amount=1000)
+    price = prices.ensure_price(plan_key="pro", interval="month", currency="usd", amount=1000)
     customer = cards.ensure_customer(account)
     card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
     stripe_api.subscriptions.create(

@@ -15,7 +15,7 @@ from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Subscription
 from billing.payments import cards
 from billing.purchases import checkout, create
-from billing.subscriptions import stripe_sync
+from billing.subscriptions import prices, stripe_sync
 from billing.webhooks import events as stripe_events
 from billing.webhooks import handlers
 from tests.billing import stripe_sandbox
@@ -147,7 +147,7 @@ def test_the_five_events_of_a_new_subscription(
 def test_a_response_older_than_the_stored_subscription_is_requested_again(
     account: Account, stripe_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    price = stripe_sync.ensure_price(plan_key="starter", interval="month", currency="usd", amount=990)
+    price = prices.ensure_price(plan_key="starter", interval="month", currency="usd", amount=990)
     customer = cards.ensure_customer(account)
     card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
     subscription_id = stripe_api.subscriptions.create(
