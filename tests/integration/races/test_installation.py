@@ -122,10 +122,10 @@ def test_installing_again_changes_no_trigger_and_no_table() -> None:
     def rows() -> list[Any]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "select 'trigger', t.oid, t.xmin::text from pg_trigger t join pg_class c on c.oid = tgrelid"
+                "select 'trigger', tgname, t.xmin::text from pg_trigger t join pg_class c on c.oid = tgrelid"
                 " where c.relname like 'billing%'"
-                " union all select 'table', oid, xmin::text from pg_class where relname like 'billing%'"
-                " union all select 'type', oid, xmin::text from pg_type where typname like 'ledger%'"
+                " union all select 'table', relname, xmin::text from pg_class where relname like 'billing%'"
+                " union all select 'type', typname, xmin::text from pg_type where typname like 'ledger%'"
                 " order by 1, 2"
             )
             return cursor.fetchall()
