@@ -22,9 +22,10 @@ language plpgsql as $$
 begin
   insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id,
     member_id, api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, hold_id,
-    balance_before, balance_after)
+    balance_before, balance_after, quota, quota_count)
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.action, u.project_id, u.member_id,
-    u.api_key_id, u.conversation, u.detail, p_drawn, p_now, u.covered_by, p_uncollected, 0, p_hold, p_before, p_after)
+    u.api_key_id, u.conversation, u.detail, p_drawn, p_now, u.covered_by, p_uncollected, 0, p_hold, p_before, p_after,
+    u.quota, u.quota_count)
   on conflict (account_id, idempotency_key) do nothing;
   return found;
 end $$;

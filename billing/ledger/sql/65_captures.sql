@@ -68,7 +68,8 @@ begin
   u := ledger_new_use(account_id => p_account, id => p_id, key => p_key, fingerprint => p_fingerprint,
     credits => p_credits, service => h.service, covers => h.covers, action => h.action, project_id => h.project_id,
     member_id => h.member_id, api_key_id => h.api_key_id, conversation => h.conversation,
-    covered_by => p_covered_by, quota => coalesce(h.quota, p_quota), detail => p_detail);
+    covered_by => p_covered_by, quota => coalesce(h.quota, p_quota),
+    quota_count => coalesce(p_quota_count, h.quota_count), detail => p_detail);
   if jsonb_array_length(h.drawn) = 1 and p_credits > 0 and p_credits <= h.credits and w.debt = 0
      and ledger_write_capture(w, p_hold, h.credits, (h.drawn->0->>'grant')::uuid, p_credits, p_id, p_now) then
     left_ := before_ - p_credits;
@@ -82,11 +83,11 @@ begin
   done := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
   -- a capture of exactly what was held leaves the limits as they are, unless they no longer count the hold
   if w.limited and (h.moved or p_credits <> h.credits or short_ > 0
-     or coalesce(p_quota_count, h.quota_count, 0) <> coalesce(h.quota_count, 0)) then
+     or coalesce(u.quota_count, 0) <> coalesce(h.quota_count, 0)) then
     if h.moved then
       perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota));
     end if;
-    counted := ledger_count(u, p_credits - short_, coalesce(p_quota_count, h.quota_count),
+    counted := ledger_count(u, p_credits - short_, u.quota_count,
       h.credits, h.quota_count, h.created_at);
   end if;
   return ledger_new_outcome(status => 'charged', charge_id => p_id, credits => p_credits, uncollected => short_,

@@ -105,6 +105,14 @@ begin
   end if;
 end $$;
 
+-- How much of a charge's count a quota has back when so many of its credits have been returned: all of it with the last
+-- credit, before that their share in whole counts.
+create or replace function ledger_counts_returned(c billing_charge, p_returned numeric) returns numeric
+language sql immutable as $$
+  select case when p_returned = c.credits - c.uncollected then coalesce(c.quota_count, 0)
+         else floor(coalesce(c.quota_count, 0) * p_returned / (c.credits - c.uncollected)) end
+$$;
+
 create or replace function ledger_reverse(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_charge uuid, p_credits numeric, p_reason text,
   p_actor text, p_now timestamptz) returns ledger_corrected
@@ -139,9 +147,10 @@ begin
    where x.account_id = p_account and x.id = y.grant_id;
   update billing_charge x set returned = x.returned + amount where x.account_id = p_account and x.id = c.id;
   if w.limited then
-    perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(c.project_id, c.member_id, c.api_key_id, null));
+    perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(c.project_id, c.member_id, c.api_key_id, c.quota));
     counted := ledger_count(ledger_new_use(account_id => p_account, project_id => c.project_id,
-      member_id => c.member_id, api_key_id => c.api_key_id), 0, 0, amount, 0, c.created_at);
+      member_id => c.member_id, api_key_id => c.api_key_id, quota => c.quota), 0, 0, amount,
+      ledger_counts_returned(c, c.returned + amount) - ledger_counts_returned(c, c.returned), c.created_at);
   end if;
   w := ledger_write(w, back.moves, p_now);
   return ledger_insert_correction(p_account, p_id, 'reverse', p_key, p_fingerprint, amount, 0,

@@ -95,9 +95,10 @@ begin
     from lined l left join parts p on p.ord = l.ord
   ), charges as (
     insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id, member_id,
-      api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, balance_before, balance_after)
+      api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, balance_before, balance_after,
+      quota, quota_count)
     select id, account_id, key, fingerprint, credits, service, action, project_id, member_id, api_key_id, conversation,
-      detail, drawn, p_now, covered_by, 0, 0, balance_before, balance_after from done
+      detail, drawn, p_now, covered_by, 0, 0, balance_before, balance_after, quota, quota_count from done
   ), counted as (
     update billing_limit l set used = l.used + x.adds
       from (select l.account_id, l.id, sum(ledger_limit_amount(l.kind, u.credits, u.quota_count)) as adds from billing_limit l

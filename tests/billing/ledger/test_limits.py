@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from billing import ledger
+from billing.ledger.models import Limit
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
@@ -115,3 +116,51 @@ def test_a_quota_counts_a_running_hold_and_is_restored_at_its_release(account):
     with pytest.raises(ledger.QuotaReached):
         upload("d")
     upload("d", now=soon)
+
+
+def used(account, quota="files"):
+    return Limit.objects.get(account_id=account, subject=quota).used
+
+
+def made_by(way, account, count, key="use"):
+    """Charge 9 credits that count `count` files: singly, in a large batch, or by a capture."""
+    request = charge_request(account, "9", key, quota=("files", count))
+    if way == "singly":
+        return ledger.charge(request, NOON).charge_id
+    if way == "in a batch":
+        others = [charge_request(account, "0.01", f"{key} {n}") for n in range(60)]
+        return ledger.charge_many([request, *others], NOON)[0].charge_id
+    held = ledger.hold(request, expires_at=NOON + DAY, now=NOON)
+    terms = {"credits": D("9"), "key": f"{key} captured", "detail": {}, "now": NOON}
+    return ledger.capture(account_id=account, hold_id=held.hold_id, **terms).charge_id
+
+
+@pytest.mark.parametrize("way", ["singly", "in a batch", "by capture"])
+def test_a_reversal_gives_a_quota_its_count_back(account, way):
+    give(account, "100")
+    limit(account, "files", "5", "quota", "ever")
+    charge_id = made_by(way, account, 5)
+    assert used(account) == 5
+    ledger.reverse(account_id=account, charge_id=charge_id, key="r", reason="r", now=NOON)
+    assert used(account) == 0
+
+
+def test_a_partial_reversal_gives_back_its_share_in_whole_counts(account):
+    give(account, "100")
+    limit(account, "files", "5", "quota", "ever")
+    terms = {"account_id": account, "charge_id": made_by("singly", account, 2), "reason": "r", "now": NOON}
+    left = []
+    for n, part in enumerate(["4", "1", "3.999999", "0.000001"]):
+        ledger.reverse(key=str(n), credits=D(part), **terms)
+        left.append(used(account))
+    assert left == [2, 1, 1, 0], "4 of 9 credits are less than one of two counts, 5 are one"
+
+
+def test_a_reversal_in_a_later_window_gives_nothing_back(account):
+    give(account, "100")
+    limit(account, "files", "5", "quota", "day")
+    charge_id = made_by("singly", account, 2)
+    tomorrow = NOON + DAY
+    spend(account, "1", "tomorrow", quota=("files", 1), now=tomorrow)
+    ledger.reverse(account_id=account, charge_id=charge_id, key="r", reason="r", now=tomorrow)
+    assert used(account) == 1
