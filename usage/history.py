@@ -70,8 +70,8 @@ class Summary:
 
 
 def entries_of(account: Account, filters: Filter) -> QuerySet[Entry]:
-    """The account's entries that match, newest first."""
-    entries = Entry.objects.filter(account=account)
+    """The account's entries that move credits and match, newest first."""
+    entries = Entry.objects.filter(account=account, grant__isnull=False)
     if filters.kind:
         entries = entries.filter(kind=filters.kind)
     if filters.grant_id:
@@ -162,7 +162,7 @@ def summary_of(account: Account, *, start: datetime, end: datetime) -> Summary:
     last = Entry.objects.filter(account=account, created_at__lt=end).order_by("-seq").first()
     labels = dict(Entry.Kind.choices)
     sums = (
-        Entry.objects.filter(account=account, created_at__gte=start, created_at__lt=end)
+        Entry.objects.filter(account=account, grant__isnull=False, created_at__gte=start, created_at__lt=end)
         .values_list("kind")
         .annotate(total=Sum("credits"))
         .order_by("kind")

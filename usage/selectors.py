@@ -67,8 +67,8 @@ def grants(account_id: UUID) -> QuerySet[Grant]:
 
 
 def entries(account_id: UUID, query: dict[str, Any]) -> QuerySet[Entry]:
-    """The account's ledger entries, narrowed by a validated TransactionQuery."""
-    found = _between(Entry.objects.filter(account_id=account_id), query)
+    """The account's entries that move credits, narrowed by a validated TransactionQuery."""
+    found = _between(Entry.objects.filter(account_id=account_id, grant__isnull=False), query)
     if "kind" in query:
         found = found.filter(kind=query["kind"])
     if "grant" in query:

@@ -58,6 +58,83 @@ def remove_changed(apps, schema_editor):
     installation.remove(schema_editor, CHANGED)
 
 
+# Functions whose parameters or result have changed; `install` creates them anew.
+CHANGED = [
+    "ledger_payload(uuid, bigint, text, uuid, numeric, numeric, numeric, numeric, uuid, uuid, text, text, timestamptz)",
+    "ledger_move(text, uuid, numeric, timestamptz, uuid, uuid, numeric, text, text, uuid, numeric)",
+    "ledger_write_one(billing_wallet, text, uuid, numeric, uuid, uuid, timestamptz, timestamptz)",
+    "ledger_write_capture(billing_wallet, uuid, numeric, uuid, numeric, uuid, timestamptz)",
+    "ledger_insert_charge",
+]
+
+# Earlier entries get the present form of the chain: times that never go backwards, digests, and an entry for each record
+# that moved no credits. The chain is verified in its earlier form first, so that rewriting it hides nothing.
+RECHAIN = """
+do $$
+declare broken record;
+begin
+  select account_id, seq into broken from (
+    select account_id, seq, hash, sha256(coalesce(lag(hash) over w, sha256(uuid_send(account_id))) || convert_to(
+        concat_ws('|', account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after,
+          coalesce(charge_id::text, ''), coalesce(hold_id::text, ''), reason, actor,
+          (extract(epoch from created_at) * 1000000)::bigint), 'UTF8')) as expected
+    from billing_entry window w as (partition by account_id order by seq)) e
+  where hash <> expected limit 1;
+  if found then
+    raise exception 'the chain of account % is broken at entry %: run audit_ledger with the earlier version first',
+      broken.account_id, broken.seq;
+  end if;
+end $$;
+alter table billing_entry disable trigger user;
+update billing_entry e set created_at = m.at
+  from (select id, max(created_at) over (partition by account_id order by seq) as at from billing_entry) m
+ where m.id = e.id and m.at > e.created_at;
+update billing_entry e set digest = ledger_grant_digest(g) from billing_grant g
+ where g.account_id = e.account_id and g.id = e.grant_id and g.first_seq = e.seq;
+update billing_entry e set digest = ledger_charge_digest(c) from billing_charge c,
+  (select account_id, charge_id, min(seq) as seq from billing_entry where kind = 'charge' group by account_id, charge_id) f
+ where f.account_id = e.account_id and f.seq = e.seq and c.account_id = f.account_id and c.id = f.charge_id;
+update billing_entry e set digest = ledger_hold_digest(h) from billing_hold h,
+  (select account_id, hold_id, min(seq) as seq from billing_entry where kind = 'hold' group by account_id, hold_id) f
+ where f.account_id = e.account_id and f.seq = e.seq and h.account_id = f.account_id and h.id = f.hold_id;
+insert into billing_entry(account_id, seq, kind, credits, debt, grant_after, balance_after, charge_id, hold_id, reason,
+  actor, created_at, digest, hash)
+select w.account_id, w.seq + row_number() over (partition by w.account_id order by r.at, r.place, r.charge_id), r.kind, 0, 0,
+  0, w.balance, r.charge_id, r.hold_id, r.reason, r.actor, coalesce(w.moved_at, w.created_at), r.digest, ''
+from billing_wallet w join (
+  select account_id, 'charge' as kind, 3 as place, created_at as at, id as charge_id, hold_id, '' as reason, '' as actor,
+         ledger_charge_digest(c) as digest
+  from billing_charge c where not exists (
+    select from billing_entry e where e.account_id = c.account_id and e.charge_id = c.id and e.kind = 'charge' offset 0)
+  union all
+  select account_id, 'hold', 1, created_at, null, id, '', '', ledger_hold_digest(h) from billing_hold h where credits = 0
+  union all
+  select account_id, 'release', 2, created_at, charge_id, id, '', '', null from billing_hold h
+   where credits = 0 and status <> 'held'
+  union all
+  select account_id, 'correct', 4, created_at, charge_id, null, reason, actor, ledger_correction_digest(c)
+  from billing_correction c
+  union all
+  select account_id, 'terms', 5, 'infinity', null, null, '', '', ledger_terms_digest(account_id, warn_below)
+  from billing_wallet where ledger_terms_digest(account_id, warn_below) is not null
+) r on r.account_id = w.account_id;
+update billing_entry e set hash = c.hash from (
+  select id, ledger_chain(sha256(uuid_send(account_id)), ledger_payload(account_id, seq, kind, grant_id, credits, debt,
+      grant_after, balance_after, charge_id, hold_id, reason, actor, created_at, digest))
+    over (partition by account_id order by seq) as hash from billing_entry) c
+ where c.id = e.id;
+update billing_wallet w set seq = e.seq, head = e.hash, moved_at = e.created_at
+  from (select distinct on (account_id) account_id, seq, hash, created_at from billing_entry
+        order by account_id, seq desc) e
+ where e.account_id = w.account_id;
+alter table billing_entry enable trigger user;
+"""
+
+
+def remove_changed(apps, schema_editor):
+    installation.remove(schema_editor, CHANGED)
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -175,4 +252,5 @@ class Migration(migrations.Migration):
         migrations.RunPython(remove_changed, migrations.RunPython.noop),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunPython(installation.install, migrations.RunPython.noop),
+        migrations.RunSQL(RECHAIN, migrations.RunSQL.noop),
     ]

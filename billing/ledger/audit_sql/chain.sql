@@ -8,7 +8,7 @@ select 'entry ' || id || ' (account ' || account_id || ', number ' || seq || ')'
 from (
   select id, account_id, seq, hash, balance_after,
          ledger_payload(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after, charge_id,
-                        hold_id, reason, actor, created_at) as payload,
+                        hold_id, reason, actor, created_at, digest) as payload,
          lag(seq) over w as seq_before, lag(hash) over w as hash_before, sum(credits) over w as running
   from billing_entry window w as (partition by account_id order by seq)) e
 where seq <> coalesce(seq_before, 0) + 1 or balance_after <> running

@@ -10,6 +10,6 @@ from billing_grant g full join (
   select account_id, grant_id, sum(credits) as credits,
          coalesce(-sum(credits) filter (where kind in ('hold', 'release')), 0) as held,
          (array_agg(credits order by seq))[1] as given
-  from billing_entry group by account_id, grant_id) e on e.account_id = g.account_id and e.grant_id = g.id
+  from billing_entry where grant_id is not null group by account_id, grant_id) e on e.account_id = g.account_id and e.grant_id = g.id
 where g.id is null or g.remaining <> coalesce(e.credits, 0) or g.held <> coalesce(e.held, 0)
    or g.credits is distinct from e.given or g.open <> (g.remaining > 0)

@@ -14,7 +14,12 @@ from core.models import CreditsField, Identified
 
 
 class Entry(models.Model):
-    """One append-only line of the ledger: credits into or out of one grant."""
+    """One append-only line of the ledger: credits into or out of one grant.
+
+    An entry without a grant moves no credits. It introduces a record and carries its digest: a charge or a
+    hold of 0 credits, a correction (kind "correct"), or the account's allowances, limits and warning
+    threshold after a change (kind "terms"). Lists of credits leave these entries out.
+    """
 
     class Kind(models.TextChoices):
         GRANT = "grant", _("Granted")

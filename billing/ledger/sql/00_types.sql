@@ -24,12 +24,15 @@ begin
       action text, project_id uuid, member_id uuid, api_key_id uuid, conversation text, covered_by text,
       quota text, quota_count numeric(20,6), detail jsonb);
   end if;
-  -- One change of one grant, which becomes one entry. Built with ledger_move. Only ledger_write_set reads
-  -- account_id and grant_after; ledger_write takes them from the wallet and from the grant.
+  -- One change of one grant, or the introduction of a record, which becomes one entry. Built with ledger_move. Only
+  -- ledger_write_set reads account_id and grant_after; ledger_write takes them from the wallet and from the grant.
   if to_regtype('ledger_move') is null then
     create type ledger_move as (
       account_id uuid, kind text, grant_id uuid, credits numeric(20,6), debt numeric(20,6),
-      grant_after numeric(20,6), charge_id uuid, hold_id uuid, reason text, actor text, at timestamptz);
+      grant_after numeric(20,6), charge_id uuid, hold_id uuid, reason text, actor text, at timestamptz, digest bytea);
+  end if;
+  if not exists (select from pg_attribute where attrelid = 'ledger_move'::regclass and attname = 'digest') then
+    alter type ledger_move add attribute digest bytea cascade;
   end if;
   -- Results: of a charge or capture, of a hold or release, of a correction.
   if to_regtype('ledger_outcome') is null then
@@ -81,7 +84,8 @@ $$;
 create or replace function ledger_move(
   kind text, grant_id uuid, credits numeric, at timestamptz, charge_id uuid default null, hold_id uuid default null,
   debt numeric default 0, reason text default '', actor text default '', account_id uuid default null,
-  grant_after numeric default null) returns ledger_move
+  grant_after numeric default null, digest bytea default null) returns ledger_move
 language sql immutable as $$
-  select row(account_id, kind, grant_id, credits, debt, grant_after, charge_id, hold_id, reason, actor, at)::ledger_move
+  select row(account_id, kind, grant_id, credits, debt, grant_after, charge_id, hold_id, reason, actor, at,
+    digest)::ledger_move
 $$;

@@ -14,11 +14,12 @@ begin
     created_at => c.created_at);
 end $$;
 
--- Inserts the charge of a use. False when another transaction has charged the key meanwhile.
+-- Inserts the charge of a use. Returns its digest; null when another transaction has charged the key meanwhile.
 create or replace function ledger_insert_charge(
   u ledger_use, p_drawn jsonb, p_before numeric, p_after numeric, p_now timestamptz, p_hold uuid default null,
-  p_uncollected numeric default 0) returns boolean
+  p_uncollected numeric default 0) returns bytea
 language plpgsql as $$
+declare digest_ bytea;
 begin
   insert into billing_charge(id, account_id, idempotency_key, fingerprint, credits, service, action, project_id,
     member_id, api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, hold_id,
@@ -26,8 +27,24 @@ begin
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.action, u.project_id, u.member_id,
     u.api_key_id, u.conversation, u.detail, p_drawn, p_now, u.covered_by, p_uncollected, 0, p_hold, p_before, p_after,
     u.quota, u.quota_count)
-  on conflict (account_id, idempotency_key) do nothing;
-  return found;
+  on conflict (account_id, idempotency_key) do nothing
+  returning ledger_charge_digest(billing_charge) into digest_;
+  return digest_;
+end $$;
+
+-- The moves of a charge or a hold, the first of its kind with the record's digest. A record that takes no credits gets a
+-- move without a grant.
+create or replace function ledger_introduce(
+  p_moves ledger_move[], p_kind text, p_digest bytea, p_at timestamptz, p_charge uuid, p_hold uuid) returns ledger_move[]
+language plpgsql as $$
+begin
+  for i in 1 .. cardinality(p_moves) loop
+    if (p_moves[i]).kind = p_kind then
+      p_moves[i].digest := p_digest;
+      return p_moves;
+    end if;
+  end loop;
+  return p_moves || ledger_move(p_kind, null, 0, p_at, p_charge, p_hold, digest => p_digest);
 end $$;
 
 -- Whether a locked wallet can pay for a use, and with which moves of p_kind ('charge' or 'hold'). `status` is null
@@ -70,6 +87,7 @@ end $$;
 create or replace function ledger_charge_locked(w billing_wallet, u ledger_use, p_now timestamptz) returns ledger_outcome
 language plpgsql as $$
 declare o ledger_outcome; a record; g record; drawn_ jsonb; left_ numeric(20,6) := w.balance - u.credits; counted int;
+  digest_ bytea;
 begin
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
@@ -83,13 +101,14 @@ begin
     end if;
     drawn_ := a.drawn;
   end if;
-  if not ledger_insert_charge(u, drawn_, w.balance, left_, p_now) then
+  digest_ := ledger_insert_charge(u, drawn_, w.balance, left_, p_now);
+  if digest_ is null then
     return ledger_replay(u.account_id, u.key, u.fingerprint);
   end if;
   if g.id is not null then
-    left_ := ledger_write_one(w, 'charge', g.id, u.credits, u.id, null, null, p_now);
-  elsif u.credits > 0 then
-    w := ledger_write(w, a.moves, p_now);
+    left_ := ledger_write_one(w, 'charge', g.id, u.credits, u.id, null, digest_, null, p_now);
+  else
+    w := ledger_write(w, ledger_introduce(a.moves, 'charge', digest_, p_now, u.id, null), p_now);
   end if;
   if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
   return ledger_new_outcome(status => 'charged', charge_id => u.id, credits => u.credits, uncollected => 0,

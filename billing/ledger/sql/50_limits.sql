@@ -118,7 +118,7 @@ $$;
 create or replace function ledger_set_limit(
   p_account uuid, p_kind text, p_subject text, p_period text, p_maximum numeric, p_now timestamptz) returns numeric
 language plpgsql as $$
-declare w billing_wallet; n record; seen numeric; counted_seq bigint; zone_ text;
+declare w billing_wallet; n record; seen numeric; counted_seq bigint; zone_ text; before_ bytea;
 begin
   select a.zone into zone_ from accounts_account a where a.id = p_account;
   n := ledger_window(p_period, zone_, p_now);
@@ -129,6 +129,7 @@ begin
       from billing_wallet x where x.account_id = p_account;
   end if;
   w := ledger_lock(p_account, p_now);
+  before_ := ledger_terms_digest(p_account, w.warn_below);
   if p_maximum is null then
     delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   else
@@ -149,7 +150,7 @@ begin
     end if;
   end if;
   w.limited := exists (select from billing_limit where account_id = p_account);
-  w := ledger_write(w, '{}', p_now);
+  w := ledger_write(w, ledger_terms_changed(p_account, before_, w.warn_below, p_now), p_now);
   select used into seen from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   return seen;
 end $$;

@@ -32,6 +32,7 @@ end $$;
 create or replace function ledger_hold(u ledger_use, p_expires timestamptz, p_now timestamptz) returns ledger_held
 language plpgsql as $$
 declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_ numeric(20,6); counted int;
+  digest_ bytea;
 begin
   w := ledger_lock(u.account_id, p_now);
   g := ledger_sole_grant(w, u, p_now);
@@ -50,13 +51,14 @@ begin
     member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count)
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.covers, u.action, u.project_id,
     u.member_id, u.api_key_id, u.conversation, u.detail, drawn_, p_now, 'held', p_expires, u.quota, u.quota_count)
-  on conflict (account_id, idempotency_key) do nothing;
-  if not found then return ledger_hold_replay(u, w.balance); end if;
+  on conflict (account_id, idempotency_key) do nothing
+  returning ledger_hold_digest(billing_hold) into digest_;
+  if digest_ is null then return ledger_hold_replay(u, w.balance); end if;
   if g.id is not null then
-    left_ := ledger_write_one(w, 'hold', g.id, u.credits, null, u.id, p_expires, p_now);
+    left_ := ledger_write_one(w, 'hold', g.id, u.credits, null, u.id, digest_, p_expires, p_now);
   else
     w.next_due_at := least(w.next_due_at, p_expires);
-    w := ledger_write(w, a.moves, p_now);
+    w := ledger_write(w, ledger_introduce(a.moves, 'hold', digest_, p_now, null, u.id), p_now);
     left_ := w.balance;
   end if;
   if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
@@ -90,6 +92,7 @@ begin
     moves := moves || ledger_move('release', d.grant_id, d.credits, p_at, hold_id => h.id) || back.moves;
     debt_ := back.debt; w.next_due_at := least(w.next_due_at, back.due_at);
   end loop;
+  if h.credits = 0 then moves := array[ledger_move('release', null, 0, p_at, hold_id => h.id)]; end if;
   update billing_hold x set status = p_status, closed_at = p_at where x.account_id = h.account_id and x.id = h.id;
   if w.limited then
     perform ledger_roll_limits(h.account_id, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));

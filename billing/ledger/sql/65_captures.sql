@@ -25,6 +25,7 @@ language plpgsql as $$
 declare d jsonb; back record; more record; grant_ uuid; part numeric(20,6); take numeric(20,6); debt_ numeric(20,6) := w.debt;
 begin
   moves := '{}'; drawn := '[]'; short := u.credits; due_at := w.next_due_at;
+  if p_drawn = '[]' then moves := array[ledger_move('release', null, 0, p_now, u.id, p_hold)]; end if;
   for i in 0 .. jsonb_array_length(p_drawn) - 1 loop
     d := p_drawn -> i; grant_ := (d->>'grant')::uuid; part := (d->>'credits')::numeric;
     take := least(short, part); short := short - take;
@@ -50,7 +51,7 @@ create or replace function ledger_capture(
 returns ledger_outcome
 language plpgsql as $$
 declare w billing_wallet; h record; u ledger_use; c record; drawn_ jsonb; short_ numeric(20,6) := 0;
-  before_ numeric(20,6); left_ numeric(20,6); done boolean; counted int;
+  before_ numeric(20,6); left_ numeric(20,6); digest_ bytea; counted int;
 begin
   w := ledger_lock(p_account, p_now);
   -- a key that has charged already returns that charge, whichever hold the request names. `closed_at` and not
@@ -64,23 +65,22 @@ begin
     and (l.window_end <= p_now or l.window_start > x.created_at
          or l.used < ledger_limit_amount(l.kind, x.credits, x.quota_count))) as moved into h;
   if not found then return ledger_capture_refusal(p_account, p_hold, p_key, p_fingerprint); end if;
-  before_ := w.balance + h.credits;
+  before_ := w.balance + h.credits; left_ := before_ - p_credits;
   u := ledger_new_use(account_id => p_account, id => p_id, key => p_key, fingerprint => p_fingerprint,
     credits => p_credits, service => h.service, covers => h.covers, action => h.action, project_id => h.project_id,
     member_id => h.member_id, api_key_id => h.api_key_id, conversation => h.conversation,
     covered_by => p_covered_by, quota => coalesce(h.quota, p_quota),
     quota_count => coalesce(p_quota_count, h.quota_count), detail => p_detail);
-  if jsonb_array_length(h.drawn) = 1 and p_credits > 0 and p_credits <= h.credits and w.debt = 0
-     and ledger_write_capture(w, p_hold, h.credits, (h.drawn->0->>'grant')::uuid, p_credits, p_id, p_now) then
-    left_ := before_ - p_credits;
-    drawn_ := jsonb_set(h.drawn, '{0,credits}', to_jsonb(p_credits::numeric(20,6)::text));
-  else
+  drawn_ := jsonb_set(h.drawn, '{0,credits}', to_jsonb(p_credits::numeric(20,6)::text));
+  if jsonb_array_length(h.drawn) <> 1 or p_credits <= 0 or p_credits > h.credits or w.debt <> 0
+     or not ledger_write_capture(w, p_hold, h.credits, (h.drawn->0->>'grant')::uuid, u, drawn_, p_now) then
     c := ledger_capture_moves(w, u, p_hold, h.drawn, p_now);
+    drawn_ := c.drawn; short_ := c.short;
+    left_ := w.balance + (select coalesce(sum(m.credits), 0) from unnest(c.moves) m);
+    digest_ := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
     w.next_due_at := c.due_at;
-    w := ledger_write(w, c.moves, p_now);
-    left_ := w.balance; drawn_ := c.drawn; short_ := c.short;
+    w := ledger_write(w, ledger_introduce(c.moves, 'charge', digest_, p_now, p_id, p_hold), p_now);
   end if;
-  done := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
   -- a capture of exactly what was held leaves the limits as they are, unless they no longer count the hold
   if w.limited and (h.moved or p_credits <> h.credits or short_ > 0
      or coalesce(u.quota_count, 0) <> coalesce(h.quota_count, 0)) then

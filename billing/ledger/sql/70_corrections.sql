@@ -46,17 +46,21 @@ begin
   return o;
 end $$;
 
+-- Inserts the correction whose moves the caller has written, and the entry that carries its digest.
 create or replace function ledger_insert_correction(
   p_account uuid, p_id uuid, p_kind text, p_key text, p_fingerprint bytea, p_credits numeric, p_debt numeric,
   p_detail jsonb, p_balance numeric, p_now timestamptz, p_charge uuid default null, p_purchase uuid default null,
   p_reason text default '', p_actor text default '') returns ledger_corrected
 language plpgsql as $$
-declare o ledger_corrected;
+declare o ledger_corrected; w billing_wallet; digest_ bytea;
 begin
   insert into billing_correction(id, account_id, kind, idempotency_key, fingerprint, credits, debt, charge_id,
     purchase_id, detail, balance_after, reason, actor, created_at)
   values (p_id, p_account, p_kind, p_key, p_fingerprint, p_credits, p_debt, p_charge, p_purchase, p_detail,
-    p_balance, p_reason, p_actor, p_now);
+    p_balance, p_reason, p_actor, p_now) returning ledger_correction_digest(billing_correction) into digest_;
+  select * into w from billing_wallet x where x.account_id = p_account;
+  w := ledger_write(w, array[ledger_move('correct', null, 0, p_now, p_charge, reason => p_reason, actor => p_actor,
+    digest => digest_)], p_now);
   o.status := 'done'; o.correction_id := p_id; o.credits := p_credits; o.debt := p_debt;
   o.balance_after := p_balance; o.detail := p_detail; o.created_at := p_now;
   return o;

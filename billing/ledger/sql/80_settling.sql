@@ -21,22 +21,30 @@ begin
     from billing_allowance a join accounts_account acc on acc.id = a.account_id,
          lateral ledger_period(a.period, a.anchor_at, a.zone, acc.zone, p_now) p
     where a.account_id = any(p_accounts) and a.next_at <= p_now and (a.ends_at is null or a.next_at < a.ends_at)
+  ), eligible as (
+    select account_id, given_at as at, 2 as phase, priority, ledger_new_id(p_now) as id, 'grant' as kind, credits,
+           credits as after, key, label, r.kind as grant_kind, services, expires_at, grant_key
+    from renewed r
+    where (r.ends_at is null or r.starts_at < r.ends_at) and coalesce(r.expires_at > p_now, true)
+      and not exists (select from billing_grant x where x.account_id = r.account_id and x.idempotency_key = r.grant_key)
+  ), numbered as materialized (
+    select x.*, w.seq + row_number() over (partition by x.account_id order by x.at, x.phase, x.priority, x.id) as seq
+    from (select gone.*, null as key, null as label, null as grant_kind, null::text[] as services,
+                 null::timestamptz as expires_at, null as grant_key from gone
+          union all select * from eligible) x join billing_wallet w on w.account_id = x.account_id
   ), moved as (
     update billing_allowance x set next_at = r.next_start, zone = r.new_zone
       from renewed r where x.account_id = r.account_id and x.id = r.id
   ), given as (
     insert into billing_grant(id, account_id, kind, label, credits, remaining, held, priority, expires_at, services,
-      open, idempotency_key, fingerprint, allowance, reason, actor, created_at)
-    select ledger_new_id(p_now), r.account_id, r.kind, r.label, r.credits, r.credits, 0, r.priority, r.expires_at, r.services,
-      true, r.grant_key, '', r.key, '', '', r.given_at
-    from renewed r
-    where (r.ends_at is null or r.starts_at < r.ends_at) and coalesce(r.expires_at > p_now, true)
-      and not exists (select from billing_grant x where x.account_id = r.account_id and x.idempotency_key = r.grant_key)
-    returning account_id, created_at as at, 2, priority, id, 'grant', credits, remaining
+      open, idempotency_key, fingerprint, allowance, reason, actor, created_at, first_seq, last_seq)
+    select n.id, n.account_id, n.grant_kind, n.label, n.credits, n.credits, 0, n.priority, n.expires_at, n.services,
+      true, n.grant_key, '', n.key, '', '', n.at, n.seq, n.seq
+    from numbered n where n.phase = 2
   )
   select array_agg(ledger_move(kind, id, credits, at, account_id => account_id, grant_after => after)
-                   order by account_id, at, phase, priority, id)
-    into moves from (select * from gone union all select * from given) x;
+                   order by account_id, seq)
+    into moves from numbered;
   return coalesce(moves, '{}');
 end $$;
 

@@ -52,9 +52,10 @@ end $$;
 
 create or replace function ledger_set_allowances(p_account uuid, p_terms jsonb, p_carry boolean, p_now timestamptz) returns numeric
 language plpgsql as $$
-declare w billing_wallet; zone_ text; keys text[]; threshold numeric; was_low boolean;
+declare w billing_wallet; zone_ text; keys text[]; threshold numeric; was_low boolean; before_ bytea;
 begin
   w := ledger_lock(p_account, p_now);
+  before_ := ledger_terms_digest(p_account, w.warn_below);
   select a.zone into zone_ from accounts_account a where a.id = p_account;
   keys := array(select x->>'key' from jsonb_array_elements(p_terms) x);
   perform ledger_put_allowances(p_account, p_terms, zone_, p_now);
@@ -64,6 +65,7 @@ begin
   w := ledger_write(w, ledger_leave_allowances(p_account, keys, p_carry, zone_, p_now), p_now);
   update billing_allowance set ends_at = p_now
    where account_id = p_account and key <> all(keys) and (ends_at is null or ends_at > p_now);
+  w := ledger_write(w, ledger_terms_changed(p_account, before_, threshold, p_now), p_now);
   perform ledger_settle_locked(array[p_account], p_now);
   select * into w from billing_wallet x where x.account_id = p_account;
   w.warn_below := threshold; w.is_low := was_low;
@@ -73,10 +75,11 @@ end $$;
 
 create or replace function ledger_set_warning(p_account uuid, p_below numeric, p_now timestamptz) returns boolean
 language plpgsql as $$
-declare w billing_wallet;
+declare w billing_wallet; before_ bytea;
 begin
   w := ledger_lock(p_account, p_now);
+  before_ := ledger_terms_digest(p_account, w.warn_below);
   w.warn_below := p_below;
-  w := ledger_write(w, '{}', p_now);
+  w := ledger_write(w, ledger_terms_changed(p_account, before_, p_below, p_now), p_now);
   return w.is_low;
 end $$;

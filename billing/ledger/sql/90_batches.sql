@@ -99,6 +99,7 @@ begin
       quota, quota_count)
     select id, account_id, key, fingerprint, credits, service, action, project_id, member_id, api_key_id, conversation,
       detail, drawn, p_now, covered_by, 0, 0, balance_before, balance_after, quota, quota_count from done
+    returning id, ledger_charge_digest(billing_charge) as digest
   ), counted as (
     update billing_limit l set used = l.used + x.adds
       from (select l.account_id, l.id, sum(ledger_limit_amount(l.kind, u.credits, u.quota_count)) as adds from billing_limit l
@@ -108,8 +109,10 @@ begin
             group by l.account_id, l.id) x
      where l.account_id = x.account_id and l.id = x.id
   )
-  select * from done order by ord
+  select d.*, c.digest from done d join charges c on c.id = d.id order by d.ord
   loop
+    if r.credits > 0 then r.moves[1].digest := r.digest;
+    else r.moves := array[ledger_move('charge', null, 0, p_now, r.id, account_id => r.account_id, digest => r.digest)]; end if;
     moves := moves || r.moves;
     ord := r.ord; outcome := null;
     outcome.status := 'charged'; outcome.charge_id := r.id; outcome.credits := r.credits; outcome.uncollected := 0;

@@ -28,8 +28,8 @@ TABLES = {
     "correction": "created_at, idempotency_key",
     "notice": "id",
 }
-# The hash covers ids, so it differs between runs; `broken` recomputes it instead.
-UNCOMPARED = {"id", "account_id", "hash", "head"}
+# Hashes and digests cover ids, so they differ between runs; `broken` recomputes the hashes instead.
+UNCOMPARED = {"id", "account_id", "digest", "hash", "head"}
 
 
 def state_of(account_ids: Sequence[uuid.UUID], *, times: bool = True) -> dict[str, dict[str, list[Any]]]:
@@ -114,9 +114,10 @@ def _broken_sums(wallet: dict[str, Any], found: dict[str, list[dict[str, Any]]])
 def _payload(entry: dict[str, Any]) -> str:
     amounts = [f"{entry[name]:.6f}" for name in ("credits", "debt", "grant_after", "balance_after")]
     since = dt.datetime.fromisoformat(entry["created_at"]) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    parts = [entry["account_id"], entry["seq"], entry["kind"], entry["grant_id"], *amounts]
-    parts += [entry["charge_id"] or "", entry["hold_id"] or "", entry["reason"], entry["actor"]]
-    return "|".join(map(str, [*parts, since // dt.timedelta(microseconds=1)]))
+    digest = (entry["digest"] or "").removeprefix(r"\x")
+    parts = [entry["account_id"], entry["seq"], entry["kind"], entry["grant_id"] or "", *amounts]
+    parts += [entry["charge_id"] or "", entry["hold_id"] or "", since // dt.timedelta(microseconds=1), digest]
+    return "|".join(map(str, [*parts, len(entry["reason"]), entry["reason"], entry["actor"]]))
 
 
 def _everything_of(account_ids: Sequence[uuid.UUID]) -> dict[str, list[dict[str, Any]]]:

@@ -91,7 +91,13 @@ def test_a_use_that_costs_nothing_is_recorded_and_moves_nothing(account):
     charged = spend(account, "0", covered_by="unlimited")
     assert (charged.credits, charged.covered_by, charged.drawn) == (0, "unlimited", ())
     assert Charge.objects.get().covered_by == "unlimited"
-    assert Entry.objects.count() == 0
+    entry = Entry.objects.get()
+    assert (entry.kind, entry.credits, entry.grant_id, entry.charge_id) == (
+        "charge",
+        0,
+        None,
+        charged.charge_id,
+    )
 
 
 def test_an_account_without_a_wallet_is_named(db):

@@ -41,7 +41,7 @@ def found() -> Sequence[str]:
 
 REWRITE = """
 update billing_entry set hash = sha256(%s || convert_to(ledger_payload(account_id, seq, kind, grant_id, credits, debt,
-  grant_after, balance_after, charge_id, hold_id, reason, actor, created_at), 'UTF8')) where id = %s returning hash
+  grant_after, balance_after, charge_id, hold_id, reason, actor, created_at, digest), 'UTF8')) where id = %s returning hash
 """  # noqa: E501
 
 
