@@ -1,10 +1,10 @@
-"""Pages of the transaction history: the list, its newer rows, the CSV export and the statement."""
+"""Pages of the transaction history: the list, its newer rows, the CSV export and the statements."""
 
 import csv
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import history
+from usage import history, statements
 from usage.dashboard import balance_summary
 from usage.periods import Period
 from usage.views.forms import HistoryForm, RangeForm
@@ -70,21 +70,44 @@ def history_csv(request: AccountRequest) -> StreamingHttpResponse:
 @account_page
 def statement(request: AccountRequest) -> HttpResponse:
     """A printable statement of a period: opening balance, entries, closing balance."""
-    now = _settle(request)
-    form = RangeForm(request.GET or None, account=request.account, now=now)
-    until = form.value("until") or form.today
-    since = form.value("since") or until.replace(day=1)
-    period = Period(first=since, last=until, zone=form.zone)
+    form = RangeForm(request.GET or None, account=request.account, now=_settle(request))
+    period = _period(form)
     filters = history.Filter(start=period.start, end=period.end)
+    verifiable = statements.of_period(request.account, start=period.start, end=period.end)
+    statements.request_signature(verifiable)
     context = {
         "form": form,
-        "since": since,
-        "until": until,
+        "since": period.first,
+        "until": period.last,
+        "verifiable": verifiable,
         "summary": history.summary_of(request.account, start=period.start, end=period.end),
         "lines": history.page_of(request.account, filters, size=history.MAX_STATEMENT_ROWS).lines,
         "max_rows": history.MAX_STATEMENT_ROWS,
     }
     return render(request, "usage/statement.html", context)
+
+
+@require_safe
+@account_page
+def statement_json(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
+    """The statement with hashes, a proof and a signature, for clients/verify_statement.py."""
+    form = RangeForm(request.GET or None, account=request.account, now=_settle(request))
+    if form.is_bound and not form.is_valid():
+        return JsonResponse({"errors": form.errors}, status=400)
+    period = _period(form)
+    verifiable = statements.of_period(request.account, start=period.start, end=period.end)
+    statements.request_signature(verifiable)
+    response = StreamingHttpResponse(statements.as_json(verifiable), content_type="application/json")
+    name = f"statement-{period.first.isoformat()}-{period.last.isoformat()}.json"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _period(form: RangeForm) -> Period:
+    """The period of the form; without dates, the month up to today."""
+    until = form.value("until") or form.today
+    since = form.value("since") or until.replace(day=1)
+    return Period(first=since, last=until, zone=form.zone)
 
 
 def _settle(request: AccountRequest) -> datetime:

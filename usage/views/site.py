@@ -1,18 +1,20 @@
-"""Brand stylesheet and icon, documentation, FAQ and support pages."""
+"""Brand stylesheet and icon, documentation, FAQ and support pages; what is needed to verify statements."""
 
 import json
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from billing import ledger
 from pricing.catalogue import cache as catalogue_cache
 from usage.context_processors import current_brand
 
 DAY = 86400
+VERIFIER = settings.BASE_DIR / "clients" / "verify_statement.py"
 
 
 @require_safe
@@ -27,6 +29,25 @@ def brand_css(request: HttpRequest) -> HttpResponse:
 def brand_icon(request: HttpRequest) -> HttpResponse:
     """The brand's icon as SVG."""
     return render(request, "brand_icon.svg", {"brand": current_brand()}, content_type="image/svg+xml")
+
+
+@require_safe
+@cache_control(public=True, max_age=3600)
+def ledger_keys(request: HttpRequest) -> JsonResponse:
+    """The public keys that verify the ledger's checkpoints, the current one first."""
+    keys = [
+        {"key_id": key_id, "algorithm": "Ed25519", "public_key": key}
+        for key_id, key in ledger.checkpoints.published_keys().items()
+    ]
+    return JsonResponse({"format": "refill-ledger-keys/1", "keys": keys})
+
+
+@require_safe
+def verifier(request: HttpRequest) -> FileResponse:
+    """The program that verifies a statement offline."""
+    return FileResponse(
+        VERIFIER.open("rb"), as_attachment=True, filename=VERIFIER.name, content_type="text/x-python"
+    )
 
 
 @require_safe

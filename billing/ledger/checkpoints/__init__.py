@@ -5,8 +5,21 @@ that moved since the checkpoint before, over the totals of all wallets and over 
 docs/decisions/0008 explains what this proves.
 """
 
+from billing.ledger.checkpoints.content import first_hash
 from billing.ledger.checkpoints.export import NotAnExport, differences, published_keys, write
+from billing.ledger.checkpoints.proofs import Signed, covering
 from billing.ledger.checkpoints.taking import take
 from billing.ledger.checkpoints.verification import Difference, findings
 
-__all__ = ["Difference", "NotAnExport", "differences", "findings", "published_keys", "take", "write"]
+__all__ = [
+    "Difference",
+    "NotAnExport",
+    "Signed",
+    "covering",
+    "differences",
+    "findings",
+    "first_hash",
+    "published_keys",
+    "take",
+    "write",
+]

@@ -6,6 +6,7 @@ Invariant: the same row always gives the same bytes; clients/verify_statement.py
 import datetime as dt
 import hashlib
 import json
+import uuid
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -51,6 +52,11 @@ def leaf_of(head: Head) -> bytes:
     """The content of a leaf. No part can contain the separator."""
     parts = [LEAF_FORMAT, str(head.account_id), str(head.seq), bytes(head.head).hex()]
     return "|".join(parts + [six_places(amount) for amount in (head.balance, head.held, head.debt)]).encode()
+
+
+def first_hash(account_id: uuid.UUID) -> bytes:
+    """The hash that an account's first entry continues."""
+    return hashlib.sha256(account_id.bytes).digest()
 
 
 def audits_hash(before: bytes | memoryview, audits: Sequence[bytes]) -> bytes:

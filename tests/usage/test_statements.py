@@ -1,0 +1,163 @@
+"""The verifiable statement: what it contains, and that the program in clients/ verifies it."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from clients.verify_statement import PENDING, VERIFIED, decoded, key_id, verify
+from tests.usage.spending import spend
+from usage import statements
+
+pytestmark = pytest.mark.usefixtures("clock")
+START = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def account(alice: User, account_of: Callable[[User], Account]) -> Account:
+    return account_of(alice)
+
+
+@pytest.fixture
+def unsigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request for a statement takes a checkpoint."""
+    monkeypatch.setattr(statements, "request_signature", lambda statement: None)
+
+
+def document(account: Account, start: datetime = START, end: datetime = START + DAY) -> Any:
+    """The statement's JSON of a period, by default the first day."""
+    return json.loads("".join(statements.as_json(statements.of_period(account, start=start, end=end))))
+
+
+def checkpoint() -> None:
+    assert ledger.checkpoints.take(timezone.now())
+
+
+def download(client: Client, query: str = "since=2026-11-20&until=2026-11-20") -> Any:
+    response = client.get(f"/history/statement.json?{query}")
+    assert response.status_code == 200
+    return json.loads(b"".join(response.streaming_content))  # type: ignore[attr-defined]
+
+
+def test_a_signed_statement_is_verified(account: Account) -> None:
+    spend(account, "30", START)
+    checkpoint()
+    found = document(account)
+    status, lines = verify(found)
+    assert status == VERIFIED
+    assert (found["opening"]["balance"], found["closing"]["balance"]) == ("0.000000", "70.000000")
+    assert [entry["credits"] for entry in found["entries"] if entry["credits"] != "0.000000"] == [
+        "100.000000",
+        "-30.000000",
+    ]
+    assert "Complete until 2026-11-20T12:00:00.000000Z" in lines[-1]
+
+
+def test_it_begins_at_the_opening_position_and_reaches_the_first_signed_one(
+    account: Account, clock: Any
+) -> None:
+    spend(account, "1", START)
+    clock.shift(DAY)
+    spend(account, "2", timezone.now())
+    clock.shift(DAY)
+    spend(account, "3", timezone.now())
+    checkpoint()
+    clock.shift(DAY)
+    spend(account, "4", timezone.now())
+    checkpoint()
+    middle = document(account, START + DAY, START + 2 * DAY)
+    status, lines = verify(middle)
+    assert status == VERIFIED and lines[-1] == "Complete: no entry of the period is missing."
+    assert len(middle["before"]) == 1 and middle["after"]
+    assert middle["proof"]["checkpoint"]["number"] == 1
+    assert middle["after"][-1]["seq"] == middle["proof"]["head"]["seq"]
+
+
+@pytest.mark.usefixtures("unsigned")
+def test_entries_after_the_last_checkpoint_are_named_as_not_signed(account: Account, clock: Any) -> None:
+    spend(account, "1", START)
+    assert verify(document(account))[0] == PENDING  # no checkpoint at all
+    checkpoint()
+    clock.shift(1)
+    spend(account, "2", timezone.now())
+    status, lines = verify(document(account))
+    assert status == PENDING and "the newest 1 entries" in lines[-1]
+
+    clock.shift(DAY)
+    spend(account, "3", timezone.now())
+    later = document(account, START + DAY, START + 2 * DAY)
+    status, lines = verify(later)  # the signed position is before the period
+    assert status == PENDING
+    assert later["start"]["seq"] == later["proof"]["head"]["seq"]
+
+
+def test_an_account_without_entries_has_a_statement(account: Account) -> None:
+    empty = Account.objects.create(name="Empty")
+    ledger.open_wallet(empty.pk, START)
+    checkpoint()
+    assert verify(document(empty))[0] == VERIFIED
+    assert verify(document(account, START - DAY, START))[0] == VERIFIED  # a period before the first entry
+
+
+def test_a_long_statement_is_read_in_chunks(
+    account: Account, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(7):
+        spend(account, "1", START)
+    checkpoint()
+    monkeypatch.setattr(statements, "CHUNK", 3)
+    with django_assert_max_num_queries(12):
+        found = document(account)
+    assert [entry["seq"] for entry in found["entries"]] == list(range(1, found["closing"]["seq"] + 1))
+    assert verify(found)[0] == VERIFIED
+
+
+def test_a_download_has_the_missing_checkpoint_taken(
+    alice: User, account: Account, signed_in: Callable[[User], Client]
+) -> None:
+    spend(account, "1", START)
+    client = signed_in(alice)
+    assert verify(download(client))[0] == PENDING
+    assert verify(download(client))[0] == VERIFIED
+
+    spend(account, "1", START)
+    assert verify(download(client))[0] == PENDING
+    assert verify(download(client))[0] == PENDING  # at most one request in half a minute
+    cache.clear()
+    download(client)
+    assert verify(download(client))[0] == VERIFIED
+
+
+def test_an_invalid_period_is_refused(alice: User, signed_in: Callable[[User], Client]) -> None:
+    response = signed_in(alice).get("/history/statement.json?since=yesterday")
+    assert response.status_code == 400 and "since" in response.json()["errors"]
+
+
+@pytest.mark.requirement("REFLY-07")
+def test_the_page_says_what_is_signed_and_links_the_download(
+    alice: User, account: Account, signed_in: Callable[[User], Client]
+) -> None:
+    spend(account, "1", START)
+    client = signed_in(alice)
+    page = client.get("/history/statement/?since=2026-11-20&until=2026-11-20").content.decode()
+    assert "Verified up to" not in page and "within a few minutes" in page
+    page = client.get("/history/statement/?since=2026-11-20&until=2026-11-20").content.decode()
+    assert "Verified up to" in page and "within a few minutes" not in page
+    assert "/history/statement.json?since=2026-11-20&amp;until=2026-11-20" in page
+
+
+def test_the_keys_and_the_program_are_public(client: Client, account: Account) -> None:
+    checkpoint()
+    published = client.get("/.well-known/refill-ledger-keys.json").json()
+    keys = [decoded(key["public_key"]) for key in published["keys"]]
+    assert verify(document(account), {key_id(key): key for key in keys})[0] == VERIFIED
+    program = client.get("/clients/verify_statement.py")
+    assert b"def verify(" in b"".join(program.streaming_content)  # type: ignore[attr-defined]
