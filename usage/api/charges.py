@@ -48,12 +48,13 @@ class Charges(Endpoint):
         except ledger.InsufficientCredits as error:
             raise insufficient(error, account_id, self.now) from error
         except Refusal:
-            kept = _first_answer(account_id, key, fingerprint)
+            kept = charge_of_key(account_id, key, fingerprint)
             if kept is None:
                 raise
-            return idempotency.replayed(json_body.answer(stored_charge(kept, first_answer=True), 201))
-        response = json_body.answer(new_charge(use, charged), 201)
-        return idempotency.replayed(response) if charged.replayed else response
+            return replay(kept)
+        if charged.replayed:  # the first request may have come with another API key
+            return replay(Charge.objects.get(account_id=account_id, pk=charged.charge_id))
+        return json_body.answer(new_charge(use, charged), 201)
 
     @extend_schema(parameters=[request_schemas.ChargeQuery], responses=Page[response_schemas.Charge])
     def get(self, request: Request) -> HttpResponse:
@@ -97,15 +98,17 @@ class Batch(Endpoint):
         outcomes = charging.charge_batch(
             [charge_request for _place, _use, charge_request in requests], self.now
         )
+        stored = _stored_charges(outcomes)
         for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
                 results[place] = self._error(outcome, use.account_id, options)
+            elif outcome.replayed:
+                answer = stored_charge(stored[outcome.charge_id], first_answer=True)
+                results[place] = {"status": 201, "charge": answer, "replayed": True}
             else:
                 results[place] = {"status": 201, "charge": new_charge(use, outcome)}
-                if outcome.replayed:
-                    results[place]["replayed"] = True
-        answer: response_schemas.BatchOutcome = {"data": [results[place] for place in sorted(results)]}
-        return json_body.answer(answer)
+        outcome_list: response_schemas.BatchOutcome = {"data": [results[place] for place in sorted(results)]}
+        return json_body.answer(outcome_list)
 
     def _charge_request(
         self, request: Request, item: Any, account: str | None
@@ -123,7 +126,7 @@ class Batch(Endpoint):
             use = use_of(request, account_id, body)
             return use, charging.charge_request(use, key=key, fingerprint=fingerprint, now=self.now)
         except Refusal as error:
-            kept = _first_answer(account_id, key, fingerprint)
+            kept = charge_of_key(account_id, key, fingerprint)
             if kept is None:
                 raise
             raise _AnsweredBefore(kept) from error
@@ -208,7 +211,7 @@ def _charge(account_id: UUID, public_id: str) -> Charge:
     return charge
 
 
-def _first_answer(account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:
+def charge_of_key(account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:
     """The charge of an earlier request with this key, or None.
 
     For a repeated request that is refused before the ledger looks for the key, because the service, its
@@ -220,6 +223,17 @@ def _first_answer(account_id: UUID, key: str, fingerprint: bytes) -> Charge | No
     if kept is not None and bytes(kept.fingerprint) != fingerprint:
         raise idempotency.reused()
     return kept
+
+
+def replay(charge: Charge) -> HttpResponse:
+    """The first answer of the request that made the charge, marked as a replay."""
+    return idempotency.replayed(json_body.answer(stored_charge(charge, first_answer=True), 201))
+
+
+def _stored_charges(outcomes: Iterable[ledger.Charged | ledger.LedgerError]) -> dict[UUID, Charge]:
+    """The charges of replayed outcomes, by id: the first request may have come with another API key."""
+    ids = [one.charge_id for one in outcomes if isinstance(one, ledger.Charged) and one.replayed]
+    return Charge.objects.in_bulk(ids) if ids else {}
 
 
 def drawn(parts: Iterable[ledger.Drawn | Mapping[str, str]]) -> list[response_schemas.Drawn]:

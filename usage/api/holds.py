@@ -18,7 +18,7 @@ from core.errors import Refusal
 from core.fields import AccountQuery, instant, instant_or_none
 from usage import charging, selectors
 from usage.api import request_schemas, response_schemas
-from usage.api.charges import drawn, new_charge
+from usage.api.charges import charge_of_key, drawn, new_charge, replay
 from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
 from usage.charging import Use
@@ -55,9 +55,10 @@ class Holds(Endpoint):
                 raise
             if bytes(kept.fingerprint) != fingerprint:
                 raise idempotency.reused() from error
-            return idempotency.replayed(json_body.answer(_stored_hold(kept, first_answer=True), 201))
-        response = json_body.answer(_new_hold(use, held), 201)
-        return idempotency.replayed(response) if held.replayed else response
+            return _replay(kept)
+        if held.replayed:  # the first request may have come with another API key
+            return _replay(Hold.objects.get(account_id=account_id, pk=held.hold_id))
+        return json_body.answer(_new_hold(use, held), 201)
 
 
 class OneHold(Endpoint):
@@ -89,6 +90,7 @@ class Capture(Endpoint):
         body = request_schemas.CaptureInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         found = _hold_to_close(request, account_id, hold)
+        fingerprint = idempotency.fingerprint(request.path, request.data)
         try:
             charged = charging.capture(
                 found,
@@ -97,11 +99,16 @@ class Capture(Endpoint):
                 options=body.get("options"),
                 metadata=body.get("metadata"),
                 key=key,
-                fingerprint=idempotency.fingerprint(request.path, request.data),
+                fingerprint=fingerprint,
                 now=self.now,
             )
         except ledger.InsufficientCredits as error:
             raise insufficient(error, account_id, self.now) from error
+        except Refusal:
+            kept = charge_of_key(account_id, key, fingerprint)
+            if kept is None:
+                raise
+            return replay(kept)
         response = json_body.answer(new_charge(found, charged), 201)
         return idempotency.replayed(response) if charged.replayed else response
 
@@ -147,6 +154,11 @@ def _hold_to_close(request: Request, account_id: UUID, public_id: str) -> Hold:
     if hold.api_key_id != principal.id and selectors.is_of_platform(hold) != principal.is_platform:
         raise problems.not_found()
     return hold
+
+
+def _replay(hold: Hold) -> HttpResponse:
+    """The first answer of the request that made the hold, marked as a replay."""
+    return idempotency.replayed(json_body.answer(_stored_hold(hold, first_answer=True), 201))
 
 
 def _new_hold(use: Use, held: ledger.Held) -> response_schemas.HoldAnswer:

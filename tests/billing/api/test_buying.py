@@ -54,6 +54,16 @@ def test_the_same_key_returns_the_same_purchase_and_another_body_is_refused(api:
     assert Purchase.objects.count() == 1
 
 
+@pytest.mark.fault("L8")
+def test_a_replay_after_the_payment_gives_the_first_answer(api: Any) -> None:
+    body = {"pack": smallest_pack(), "currency": "usd"}
+    first = api.post("checkouts", body, key="k")
+    Buyer().pay(first.json()["url"])
+    checkout.refresh_from_stripe(Purchase.objects.get(), timezone.now())
+    again = api.post("checkouts", body, key="k")
+    assert (again.status_code, again.content, again["Idempotent-Replayed"]) == (201, first.content, "true")
+
+
 @pytest.mark.fault("I9")
 def test_if_stripe_does_not_answer_the_outcome_is_unknown(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def unavailable(*_: Any, **__: Any) -> None:

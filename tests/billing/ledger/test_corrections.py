@@ -89,6 +89,17 @@ class TestClawBack:
         assert ledger.balance(account, NOON).debt == 0
         assert spend(account, "30", "free again").balance_after == 0
 
+    def test_a_replayed_grant_answers_what_it_repaid_and_the_balance_then(self, account):
+        purchase = uuid.uuid4()
+        give(account, "100", purchase_id=purchase)
+        spend(account, "70")
+        claw_back(account, purchase)
+        first = give(account, "90", "new")
+        spend(account, "5", "later")
+        again = give(account, "90", "new")
+        assert (again.repaid, again.balance_after, again.replayed) == (D("70"), D("20"), True)
+        assert (again.grant_id, again.repaid) == (first.grant_id, first.repaid)
+
     @pytest.mark.fault("P14")
     def test_restoring_undoes_exactly_that(self, account):
         purchase = uuid.uuid4()
