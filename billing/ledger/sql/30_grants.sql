@@ -74,10 +74,27 @@ language sql stable as $$
   order by x.priority, x.expires_at, x.created_at, x.id
 $$;
 
+-- One line of what a charge or hold has drawn. (stable, as jsonb_build_object is: an SQL function that is declared
+-- stricter than what it calls is not inlined, and a call costs 8 us.)
 create or replace function ledger_drawn(p_grant uuid, p_kind text, p_credits numeric) returns jsonb
-language sql immutable as $$
+language sql stable as $$
   select jsonb_build_object('grant', p_grant, 'kind', p_kind, 'credits', p_credits::numeric(20,6)::text)
 $$;
+
+-- The spendable grants that p_credits reach, in spending order, with what each gives; it reads no grants beyond them.
+create or replace function ledger_reached(p_account uuid, p_covers text[], p_credits numeric, p_now timestamptz)
+returns table(id uuid, kind text, remaining numeric, take numeric, place bigint)
+language plpgsql stable as $$
+declare need numeric(20,6) := p_credits;
+begin
+  for id, kind, remaining, place in
+    select x.id, x.kind, x.remaining, x.place from ledger_spendable(p_account, p_covers, p_now) x
+  loop
+    take := least(need, remaining); need := need - take;
+    return next;
+    exit when need <= 0;
+  end loop;
+end $$;
 
 -- The moves of p_kind ('charge' or 'hold') that take up to p_credits from spendable grants. Less in `total` than
 -- p_credits means that the grants do not suffice.
@@ -85,22 +102,11 @@ create or replace function ledger_draw(
   p_account uuid, p_covers text[], p_kind text, p_credits numeric, p_now timestamptz, p_charge uuid, p_hold uuid,
   out moves ledger_move[], out drawn jsonb, out total numeric)
 language plpgsql stable as $$
-declare g record; take numeric(20,6); need numeric(20,6) := p_credits;
 begin
   total := 0; drawn := '[]'; moves := '{}';
-  if need <= 0 then return; end if;
-  -- usually the first grant pays for the whole use: one look-up instead of a loop
-  select x.id, x.kind, x.remaining into g from ledger_spendable(p_account, p_covers, p_now) x limit 1;
-  if g.remaining >= need then
-    moves := array[ledger_move(p_kind, g.id, -need, p_now, p_charge, p_hold)];
-    drawn := jsonb_build_array(ledger_drawn(g.id, g.kind, need));
-    total := need;
-    return;
-  end if;
-  for g in select x.id, x.kind, x.remaining from ledger_spendable(p_account, p_covers, p_now) x order by x.place loop
-    take := least(need, g.remaining); need := need - take; total := total + take;
-    moves := moves || ledger_move(p_kind, g.id, -take, p_now, p_charge, p_hold);
-    drawn := drawn || ledger_drawn(g.id, g.kind, take);
-    exit when need = 0;
-  end loop;
+  if p_credits <= 0 then return; end if;
+  -- aggregates: appending in a loop would copy the result once for each of thousands of small grants
+  select coalesce(array_agg(ledger_move(p_kind, g.id, -g.take, p_now, p_charge, p_hold) order by g.place), '{}'),
+         coalesce(jsonb_agg(ledger_drawn(g.id, g.kind, g.take) order by g.place), '[]'), coalesce(sum(g.take), 0)
+    into moves, drawn, total from ledger_reached(p_account, p_covers, p_credits, p_now) g;
 end $$;

@@ -22,23 +22,33 @@ create or replace function ledger_capture_moves(
   w billing_wallet, u ledger_use, p_hold uuid, p_drawn jsonb, p_now timestamptz,
   out moves ledger_move[], out drawn jsonb, out short numeric, out due_at timestamptz)
 language plpgsql as $$
-declare d jsonb; back record; more record; grant_ uuid; part numeric(20,6); take numeric(20,6); debt_ numeric(20,6) := w.debt;
+declare more record;
 begin
-  moves := '{}'; drawn := '[]'; short := u.credits; due_at := w.next_due_at;
+  with lines as (
+    select d.n, (d.x->>'grant')::uuid as grant_id, d.x->>'kind' as kind, (d.x->>'credits')::numeric as part,
+           sum((d.x->>'credits')::numeric) over (order by d.n rows unbounded preceding) as upto
+    from jsonb_array_elements(p_drawn) with ordinality d(x, n)
+  ), parts as (
+    select l.*, t.take, l.part - t.take as rest, g.expires_at, coalesce(g.expires_at <= p_now, false) as ended
+    from lines l join billing_grant g on g.account_id = u.account_id and g.id = l.grant_id,
+         lateral (select greatest(least(l.part, u.credits - l.upto + l.part), 0)::numeric(20,6) as take) t
+  ), owing as (
+    -- what returns to a grant in force repays the debt that is left of it; what returns to an ended one expires
+    select p.*, greatest(w.debt - coalesce(sum(p.rest) filter (where not p.ended) over before, 0), 0) as debt
+    from parts p window before as (order by p.n rows between unbounded preceding and 1 preceding)
+  )
+  select coalesce(array_agg(m.move order by o.n, m.step), '{}'),
+         coalesce(jsonb_agg(ledger_drawn(o.grant_id, o.kind, o.take) order by o.n) filter (where m.step = 2), '[]'),
+         least(w.next_due_at, min(o.expires_at) filter (where o.rest > 0 and not o.ended)),
+         greatest(u.credits - coalesce(max(o.upto), 0), 0)
+    into moves, drawn, due_at, short
+  from owing o, lateral (
+    select 1 as step, ledger_move('release', o.grant_id, o.part, p_now, u.id, p_hold) as move
+    union all select 2, ledger_move('charge', o.grant_id, -o.take, p_now, u.id, p_hold) where o.take > 0
+    union all select 3, ledger_move('expire', o.grant_id, -o.rest, p_now) where o.rest > 0 and o.ended
+    union all select 4, r from unnest(ledger_repay(o.debt, o.grant_id, o.rest, p_now)) r where not o.ended) m;
+  -- a hold of 0 credits has drawn on no grant: its end is an entry of 0
   if p_drawn = '[]' then moves := array[ledger_move('release', null, 0, p_now, u.id, p_hold)]; end if;
-  for i in 0 .. jsonb_array_length(p_drawn) - 1 loop
-    d := p_drawn -> i; grant_ := (d->>'grant')::uuid; part := (d->>'credits')::numeric;
-    take := least(short, part); short := short - take;
-    moves := moves || ledger_move('release', grant_, part, p_now, u.id, p_hold);
-    if take > 0 then
-      moves := moves || ledger_move('charge', grant_, -take, p_now, u.id, p_hold);
-      drawn := drawn || ledger_drawn(grant_, d->>'kind', take);
-    end if;
-    if take < part then
-      back := ledger_come_back(u.account_id, grant_, part - take, debt_, p_now);
-      moves := moves || back.moves; debt_ := back.debt; due_at := least(due_at, back.due_at);
-    end if;
-  end loop;
   if short > 0 and w.debt = 0 then
     more := ledger_draw(u.account_id, u.covers, 'charge', short, p_now, u.id, p_hold);
     moves := moves || more.moves; drawn := drawn || more.drawn; short := short - more.total;

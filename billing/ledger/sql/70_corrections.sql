@@ -68,7 +68,7 @@ end $$;
 
 -- One line of a correction's detail.
 create or replace function ledger_line(p_grant uuid, p_credits numeric, p_debt numeric) returns jsonb
-language sql immutable as $$
+language sql stable as $$
   select jsonb_build_object('grant', p_grant, 'credits', p_credits::text, 'debt', p_debt::text)
 $$;
 

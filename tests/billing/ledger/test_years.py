@@ -4,18 +4,23 @@ The bounds are several times the measured figures (docs/performance.md), so that
 machine; the scans that they rule out took longer still.
 """
 
+import contextlib
 import itertools
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
 from billing import ledger
-from billing.ledger.models import Limit
+from billing.ledger.models import Entry, Grant, Limit
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, spend
-from tests.billing.ledger.years import fastest, many_charges, many_limits, milliseconds
+from tests.billing.ledger.state import broken
+from tests.billing.ledger.years import fastest, many_charges, many_grants, many_limits, milliseconds
 
 pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
 _keys = (f"years-{n}" for n in itertools.count())
 
 
@@ -83,3 +88,88 @@ def test_a_new_limit_counts_what_its_window_has_seen_and_holds(account):
     }
     assert ledger.set_limit(period="month", **terms) == D("260")
     assert ledger.set_limit(period="ever", **terms) == D("262.5")
+
+
+@contextlib.contextmanager
+def rolled_back() -> Iterator[None]:
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def charge_of(account: uuid.UUID, credits: str) -> float:
+    with rolled_back():
+        return milliseconds(lambda: spend(account, credits, next(_keys)))
+
+
+def test_a_charge_over_five_thousand_small_grants_takes_time_in_proportion(account):
+    """Measured: 110 ms for 5,000 and 25 ms for 1,000; 2,300 ms and 130 ms before."""
+    many_grants(account, 5_000, "0.01")
+    charge_of(account, "10")
+    few = min(charge_of(account, "10") for _ in range(3))
+    all_ = min(charge_of(account, "50") for _ in range(2))
+    assert all_ < 1_500
+    assert all_ < 12 * few
+
+
+def capture(account: uuid.UUID, hold: ledger.Held, credits: str) -> ledger.Charged:
+    return ledger.capture(
+        account_id=account, hold_id=hold.hold_id, credits=D(credits), key=next(_keys), detail={}, now=NOON
+    )
+
+
+def test_every_move_over_many_grants_is_written_as_one_by_one(account):
+    """Many moves of a wallet are written by one statement for each table; 60 grants are enough for that."""
+    many_grants(account, 40, "1", priority=10)
+    many_grants(account, 40, "2", priority=20, expires_at=NOON + DAY)
+    ledger.set_warning(account_id=account, below=D("30"), now=NOON)
+    charged = spend(account, "99.5", next(_keys))
+    assert [part.credits for part in charged.drawn] == [D("1")] * 40 + [D("2")] * 29 + [D("1.5")]
+    assert Entry.objects.filter(charge_id=charged.charge_id).count() == 70
+    assert broken([account]) == []
+    reversed_ = ledger.reverse(
+        account_id=account, charge_id=charged.charge_id, key=next(_keys), reason="r", now=NOON
+    )
+    assert reversed_.balance_after == D("120")
+    held = ledger.hold(charge_request(account, "110", next(_keys)), expires_at=NOON + HOUR, now=NOON)
+    assert len(held.drawn) == 75
+    captured = capture(account, held, "60.5")
+    assert [part.credits for part in captured.drawn] == [D("1")] * 40 + [D("2")] * 10 + [D("0.5")]
+    assert captured.balance_after == D("59.5")
+    assert broken([account]) == []
+    held = ledger.hold(charge_request(account, "59.5", next(_keys)), expires_at=NOON + HOUR, now=NOON)
+    ledger.release(account_id=account, hold_id=held.hold_id, now=NOON)
+    ledger.adjust(
+        account_id=account, credits=D("-59.5"), key=next(_keys), reason="r", actor="staff", now=NOON
+    )
+    assert broken([account]) == []
+    assert not Grant.objects.filter(account_id=account, open=True).exists()
+
+
+def test_many_credits_returned_to_ended_grants_begin_new_ones(account):
+    many_grants(account, 60, "1", expires_at=NOON + DAY)
+    charged = spend(account, "60", next(_keys))
+    ledger.reverse(
+        account_id=account, charge_id=charged.charge_id, key=next(_keys), reason="r", now=NOON + 2 * DAY
+    )
+    assert Grant.objects.filter(account_id=account, open=True, kind="adjustment").count() == 60
+    assert broken([account]) == []
+
+
+def test_moves_of_a_wallet_with_ten_thousand_live_grants(account):
+    """Measured: 1-3 ms each; where grants for another service stand first, 8 ms."""
+    give(account, "100000", priority=40)
+    many_grants(account, 10_000, "100", services=["another"], priority=10)
+    many_grants(account, 10_000, "100", priority=20)
+
+    def hold_and_capture() -> None:
+        held = ledger.hold(charge_request(account, "1", next(_keys)), expires_at=NOON + HOUR, now=NOON)
+        capture(account, held, "0.5")
+
+    moves = [
+        lambda: spend(account, "1", next(_keys)),
+        hold_and_capture,
+        lambda: ledger.settle([account], NOON),
+    ]
+    for move in moves:
+        assert fastest(move) < 150
