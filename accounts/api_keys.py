@@ -97,7 +97,7 @@ def issue(
     secret = key_format.new_secret(kind)
     with transaction.atomic():
         if account is not None:
-            Account.objects.select_for_update().get(
+            Account.objects.select_for_update(no_key=True).get(
                 pk=account.pk
             )  # concurrent requests count one after the other
             if live_keys().filter(account=account).count() >= MOST_KEYS:

@@ -52,7 +52,7 @@ def remove(membership: Membership, now: datetime) -> None:
 
 def _locked(membership: Membership) -> Membership:
     """The current membership, with the account locked: two owners cannot leave concurrently."""
-    Account.objects.select_for_update().get(pk=membership.account_id)
+    Account.objects.select_for_update(no_key=True).get(pk=membership.account_id)
     return Membership.objects.get(pk=membership.pk)
 
 

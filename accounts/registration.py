@@ -22,7 +22,9 @@ address_verified = Signal()
 def open_personal_account(user: User, now: datetime) -> Account:
     """The user's personal account, opened if it does not exist yet. Safe to repeat and run concurrently."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # two requests of one new user open one account
+        User.objects.select_for_update(no_key=True).get(
+            pk=user.pk
+        )  # two requests of one new user open one account
         account, created = Account.objects.get_or_create(
             person=user,
             defaults={"name": user.shown_name, "kind": Account.Kind.PERSONAL, "created_at": now},

@@ -190,7 +190,7 @@ def _limits(account: Account, project_ids: list[UUID]) -> dict[str, Limit]:
 
 def _lock(account_id: UUID) -> None:
     """Serialize changes of one account's projects."""
-    Account.objects.select_for_update().get(pk=account_id)
+    Account.objects.select_for_update(no_key=True).get(pk=account_id)
 
 
 def _require_free_name(account_id: UUID, name: str, except_id: UUID | None = None) -> None:

@@ -6,7 +6,7 @@ write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
 from billing.ledger import audit, checkpoints
-from billing.ledger.balances import Balance, balance, spending_order
+from billing.ledger.balances import Balance, GrantInForce, balance, settle_for_read
 from billing.ledger.charges import charge, charge_many
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
 from billing.ledger.errors import (
@@ -41,6 +41,7 @@ __all__ = [
     "Charged",
     "Corrected",
     "Drawn",
+    "GrantInForce",
     "Granted",
     "Held",
     "HoldClosed",
@@ -74,5 +75,5 @@ __all__ = [
     "set_warning",
     "settle",
     "settle_due",
-    "spending_order",
+    "settle_for_read",
 ]

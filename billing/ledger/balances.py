@@ -1,19 +1,53 @@
 """Balances: what an account has, settled to the time of the request.
 
-Invariant: a balance never includes credits that have expired at that time.
+Invariants: a balance is one snapshot, so that its total is the sum of its grants; it never includes credits
+that have expired at that time; reading takes no lock unless something is due.
 """
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import F, Q
+from billing.ledger import database
+from billing.ledger.models import Allowance, Grant
 
-from billing.ledger import settling
-from billing.ledger.errors import UnknownWallet
-from billing.ledger.models import Allowance, Grant, Wallet
+_READ = "select * from ledger_balance(%(account_id)s, %(now)s)"
+_DUE = "select next_due_at <= %(now)s as due from billing_wallet where account_id = %(account_id)s"
+_SETTLE = "select ledger_settle_for_read(%(account_id)s, %(now)s)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GrantInForce:
+    """A grant with credits that have not expired. `credits` is what was granted."""
+
+    id: uuid.UUID
+    kind: str
+    label: str
+    credits: Decimal
+    remaining: Decimal
+    held: Decimal
+    expires_at: dt.datetime | None
+    services: list[str] | None
+    allowance: str
+    purchase_id: uuid.UUID | None
+
+    @property
+    def public_id(self) -> str:
+        return Grant.public_id_of(self.id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningAllowance:
+    """An allowance that will be granted again, at `next_at`."""
+
+    key: str
+    label: str
+    credits: Decimal
+    period: str
+    next_at: dt.datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +67,9 @@ class Balance:
     warn_below: Decimal | None
     version: int
     as_of: dt.datetime
-    grants: tuple[Grant, ...]
-    daily: Allowance | None
-    allowances: tuple[Allowance, ...]
+    grants: tuple[GrantInForce, ...]
+    daily: RunningAllowance | None
+    allowances: tuple[RunningAllowance, ...]
 
     @property
     def daily_remaining(self) -> Decimal:
@@ -53,28 +87,27 @@ class Balance:
 
 
 def balance(account_id: uuid.UUID, now: dt.datetime) -> Balance:
-    """Return the account's balance; settles the wallet first if something is due. Raises UnknownWallet."""
-    wallet = Wallet.objects.filter(account_id=account_id).first()
-    if wallet is None:
-        raise UnknownWallet(account_id)
-    if wallet.next_due_at is not None and wallet.next_due_at <= now:
-        settling.settle([account_id], now)
-        wallet.refresh_from_db()
-    grants = tuple(spending_order(account_id, now))
-    allowances = tuple(
-        Allowance.objects.filter(account_id=account_id, next_at__isnull=False)
-        .filter(Q(ends_at=None) | Q(next_at__lt=F("ends_at")))
-        .order_by("next_at", "id")
-    )
+    """Return the account's balance; settles the wallet first if something is due.
+
+    Raises UnknownWallet. A due wallet that another transaction has locked for a quarter of a second raises
+    OperationalError (503): there is no exact balance before it is settled.
+    """
+    parameters = {"account_id": account_id, "now": now}
+    wallet = database.row(_READ, parameters)
+    while wallet["due"]:
+        database.move(_SETTLE, parameters)
+        wallet = database.row(_READ, parameters)
+    grants = tuple(map(_grant, wallet["grants"] or ()))
+    allowances = tuple(map(_allowance, wallet["allowances"] or ()))
     return Balance(
         account_id=account_id,
         available=sum((grant.remaining for grant in grants if grant.services is None), Decimal(0)),
-        total=wallet.balance,
-        held=wallet.held,
-        debt=wallet.debt,
-        low=wallet.is_low,
-        warn_below=wallet.warn_below,
-        version=wallet.seq,
+        total=wallet["balance"],
+        held=wallet["held"],
+        debt=wallet["debt"],
+        low=wallet["is_low"],
+        warn_below=wallet["warn_below"],
+        version=wallet["seq"],
         as_of=now,
         grants=grants,
         daily=next((item for item in allowances if item.period == Allowance.Period.DAY), None),
@@ -82,8 +115,37 @@ def balance(account_id: uuid.UUID, now: dt.datetime) -> Balance:
     )
 
 
-def spending_order(account_id: uuid.UUID, now: dt.datetime) -> list[Grant]:
-    """Return the grants in force, in the order in which they will be spent (sql/30_grants.sql)."""
-    statement = """select g.* from ledger_spendable(%s, null, %s) s
-      join billing_grant g on g.account_id = %s and g.id = s.id order by s.place"""
-    return list(Grant.objects.raw(statement, [account_id, now, account_id]))
+def settle_for_read(account_id: uuid.UUID, now: dt.datetime) -> None:
+    """Settle the account before its rows are listed: no lock when nothing is due; waits as `balance` does."""
+    parameters = {"account_id": account_id, "now": now}
+    while any(wallet["due"] for wallet in database.rows(_DUE, parameters)):
+        database.move(_SETTLE, parameters)
+
+
+def _grant(row: Mapping[str, Any]) -> GrantInForce:
+    return GrantInForce(
+        id=uuid.UUID(row["id"]),
+        kind=row["kind"],
+        label=row["label"],
+        credits=Decimal(row["credits"]),
+        remaining=Decimal(row["remaining"]),
+        held=Decimal(row["held"]),
+        expires_at=row["expires_at"] and _instant(row["expires_at"]),
+        services=row["services"],
+        allowance=row["allowance"],
+        purchase_id=row["purchase_id"] and uuid.UUID(row["purchase_id"]),
+    )
+
+
+def _allowance(row: Mapping[str, Any]) -> RunningAllowance:
+    return RunningAllowance(
+        key=row["key"],
+        label=row["label"],
+        credits=Decimal(row["credits"]),
+        period=row["period"],
+        next_at=_instant(row["next_at"]),
+    )
+
+
+def _instant(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)

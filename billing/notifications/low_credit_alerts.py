@@ -68,7 +68,7 @@ def queue_emails(now: datetime, *, limit: int = 500) -> int:
 def _handle(notice_id: int, now: datetime) -> bool:
     with transaction.atomic():
         unhandled = Notice.objects.filter(pk=notice_id, handled_at=None)
-        notice = unhandled.select_for_update(skip_locked=True).first()
+        notice = unhandled.select_for_update(skip_locked=True, no_key=True).first()
         if notice is None:
             return False
         template = _TEMPLATES.get(Notice.Kind(notice.kind))

@@ -60,7 +60,7 @@ def apply_payment_intent(intent: StripeObject, now: datetime) -> AppliedIntent |
     status, error = intent.get("status"), intent.get("last_payment_error") or {}
     with transaction.atomic():
         if automatic:
-            AutoTopUp.objects.select_for_update().filter(pk=purchase.account_id).first()
+            AutoTopUp.objects.select_for_update(no_key=True).filter(pk=purchase.account_id).first()
         purchase = lock_purchase(purchase.pk)
         before = purchase.status
         if status == "succeeded":
@@ -158,7 +158,11 @@ def add_refunded_amount(purchase: Purchase, amount: int) -> None:
 
 def lock_purchase(purchase_id: UUID) -> Purchase:
     """The purchase with its row locked until the transaction ends."""
-    return Purchase.objects.select_for_update(of=("self",)).select_related("account").get(pk=purchase_id)
+    return (
+        Purchase.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("account")
+        .get(pk=purchase_id)
+    )
 
 
 def _payment_of(intent: StripeObject) -> Payment:

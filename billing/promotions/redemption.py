@@ -102,7 +102,7 @@ def _fields_of(promotion: CataloguePromotion) -> dict[str, object]:
 def _lock_usable(account: Account, code: str, now: datetime) -> Promotion:
     """The promotion with its row locked. Raises CodeRefused if the account cannot use it now."""
     text = code.strip().upper()
-    promotions = Promotion.objects.select_for_update().filter(code=text)
+    promotions = Promotion.objects.select_for_update(no_key=True).filter(code=text)
     promotion = promotions.first() if is_code(text) else None
     if promotion is None:
         raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))

@@ -61,7 +61,7 @@ def accept(*, account: Account, code: str, now: datetime) -> Referral:
     try:
         with transaction.atomic():
             # The count is exact because the inviter's code row is locked.
-            InvitationCode.objects.select_for_update().get(account=inviter)
+            InvitationCode.objects.select_for_update(no_key=True).get(account=inviter)
             limit = policy.most_invitations
             if limit is not None and Referral.objects.filter(inviter=inviter).count() >= limit:
                 raise CodeRefused(

@@ -173,7 +173,7 @@ def record_payment_result(applied: fulfilment.AppliedIntent, now: datetime) -> N
 def _purchase_to_pay(account_id: UUID, now: datetime) -> tuple[Purchase | None, str]:
     """The committed purchase to charge now, or None and the outcome that explains why there is none."""
     with transaction.atomic():
-        settings = AutoTopUp.objects.select_for_update().filter(pk=account_id).first()
+        settings = AutoTopUp.objects.select_for_update(no_key=True).filter(pk=account_id).first()
         if settings is None:
             return None, ""
         purchase = Purchase.objects.filter(
@@ -286,7 +286,7 @@ def _charge(purchase: Purchase, now: datetime) -> str:
 def _fail(purchase: Purchase, reason: str, outcome: str, now: datetime) -> str:
     """Close a purchase whose charge Stripe refused, unless the event of the same failure has done so."""
     with transaction.atomic():
-        AutoTopUp.objects.select_for_update().get(pk=purchase.account_id)
+        AutoTopUp.objects.select_for_update(no_key=True).get(pk=purchase.account_id)
         if not fulfilment.lock_purchase(purchase.pk).settled:
             failed = fulfilment.mark_failed(purchase.pk, reason=reason, now=now, notify=False)
             _count_failure(failed, outcome, now)
@@ -295,7 +295,7 @@ def _fail(purchase: Purchase, reason: str, outcome: str, now: datetime) -> str:
 
 def _count_failure(purchase: Purchase, outcome: str, now: datetime) -> None:
     """Count a failed payment, pause, and e-mail the account's owners."""
-    settings = AutoTopUp.objects.select_for_update().filter(pk=purchase.account_id).first()
+    settings = AutoTopUp.objects.select_for_update(no_key=True).filter(pk=purchase.account_id).first()
     if settings is None:
         return
     profile = selectors.profile_of(purchase.account_id)

@@ -325,11 +325,11 @@ def _take_back_rewards(purchase_id: UUID, now: datetime) -> None:
 def _lock(refund: Refund) -> tuple[Purchase, Refund]:
     """Purchase and refund with their rows locked; the purchase first, because claims affect each other."""
     purchase = fulfilment.lock_purchase(refund.purchase_id)
-    return purchase, Refund.objects.select_for_update().get(pk=refund.pk)
+    return purchase, Refund.objects.select_for_update(no_key=True).get(pk=refund.pk)
 
 
 def _lock_requested(refund: Refund) -> Refund:
-    refund = Refund.objects.select_for_update().get(pk=refund.pk)
+    refund = Refund.objects.select_for_update(no_key=True).get(pk=refund.pk)
     if refund.status != Refund.Status.REQUESTED:
         raise RefundRefused("already_decided", _("This request was already decided."))
     return refund

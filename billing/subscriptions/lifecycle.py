@@ -54,7 +54,7 @@ def free_plan() -> Plan:
 
 def lock_subscription(account_id: UUID) -> Subscription:
     """The account's subscription, locked until the transaction ends. Raises Subscription.DoesNotExist."""
-    return Subscription.objects.select_for_update().get(account_id=account_id)
+    return Subscription.objects.select_for_update(no_key=True).get(account_id=account_id)
 
 
 def create_subscription(*, account: Account, plan: Plan, now: datetime, once: bool) -> Subscription:

@@ -88,7 +88,7 @@ def process(event_id: int, now: datetime) -> StripeEvent:
 def _apply(event: StripeEvent, handler: handlers.Handler, now: datetime) -> StripeEvent:
     fetched = handler.fetch(payloads.checked_object(event.payload, handler.required))
     with transaction.atomic():
-        event = StripeEvent.objects.select_for_update().get(pk=event.pk)
+        event = StripeEvent.objects.select_for_update(no_key=True).get(pk=event.pk)
         if event.state not in StripeEvent.WAITING:
             return event
         relevant = handler.apply(fetched, now)

@@ -67,14 +67,17 @@ def _apply_checkout(
             cards.save_card(account.pk, related)
         return account is not None
     purchase = _matching_purchase(_purchase_of(session) or recovery.restore_from_session(session), session)
+    # The subscription is locked before the purchase, as when its invoice is paid (docs/decisions/0070).
     if isinstance(related, stripe_sync.Snapshot):
         stripe_sync.apply_snapshot(related.payload, now, version=related.version)
+    _record_session(purchase, session)
     checkout.apply_session(purchase, session, now)
     return True
 
 
 def _apply_checkout_failed(session: StripeObject, now: datetime) -> bool:
     purchase = _matching_purchase(_purchase_of(session), session)
+    _record_session(purchase, session)
     fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
     return True
 
@@ -90,7 +93,7 @@ def _purchase_of(session: StripeObject) -> Purchase | None:
 
 
 def _matching_purchase(purchase: Purchase | None, session: StripeObject) -> Purchase:
-    """The session's purchase, with the session recorded. Raises EventNotUnderstood if they do not match."""
+    """The session's purchase. Raises EventNotUnderstood if they do not match."""
     if purchase is None:
         raise EventNotUnderstood(
             _("No purchase matches this Checkout session: %(id)s") % {"id": session.get("id")}
@@ -101,10 +104,14 @@ def _matching_purchase(purchase: Purchase | None, session: StripeObject) -> Purc
             _("The Checkout session belongs to another account than the purchase: %(account)s")
             % {"account": account}
         )
+    return purchase
+
+
+def _record_session(purchase: Purchase, session: StripeObject) -> None:
+    """Store the session's id on a purchase whose process died before it could."""
     if purchase.stripe_session_id is None:
         unrecorded = Purchase.objects.filter(pk=purchase.pk, stripe_session_id=None)
         unrecorded.update(stripe_session_id=session["id"])
-    return purchase
 
 
 # Payments

@@ -136,7 +136,7 @@ def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
     `seen`: the fingerprint of the rates whose simulation was reviewed. Raises CardNotPublishable.
     """
     with transaction.atomic():
-        card = RateCard.objects.select_for_update().get(pk=card_id)
+        card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         reasons = reasons_against(card)
         if not reasons and seen != fingerprint(rows_of(card.pk)):
             reasons = [_("The rates changed after the simulation. Review the new simulation, then publish.")]
@@ -152,7 +152,7 @@ def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
 def withdraw(card_id: Any, *, now: datetime) -> None:
     """Withdraw a published card with a future date. Raises CardNotPublishable for any other."""
     with transaction.atomic():
-        card = RateCard.objects.select_for_update().get(pk=card_id)
+        card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         if card.state != RateCard.State.PUBLISHED or card.effective_at <= now:
             raise CardNotPublishable([_("Only a published rate card with a future date can be withdrawn.")])
         RateCard.objects.filter(pk=card.pk).update(state=RateCard.State.WITHDRAWN)

@@ -39,7 +39,7 @@ class Grants(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
         account_id = account_of(request)
-        ledger.settle([account_id], self.now)
+        ledger.settle_for_read(account_id, self.now)
         rows = selectors.grants(account_id)
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=grant_of))
 
@@ -56,7 +56,7 @@ class Transactions(Endpoint):
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, request_schemas.TransactionQuery)
         account_id = account_of(request)
-        ledger.settle([account_id], self.now)
+        ledger.settle_for_read(account_id, self.now)
         rows = selectors.entries(account_id, query)
         return json_body.answer(page(rows, query, keys=("seq",), build=_transaction))
 
@@ -86,7 +86,7 @@ def _daily(balance: ledger.Balance) -> response_schemas.Daily | None:
     }
 
 
-def _balance_grant(grant: Grant) -> response_schemas.BalanceGrant:
+def _balance_grant(grant: Grant | ledger.GrantInForce) -> response_schemas.BalanceGrant:
     return {
         "id": grant.public_id,
         "kind": grant.kind,

@@ -42,7 +42,7 @@ def open_report(charge: Charge, *, reason: str, reporter_id: UUID | None, now: d
     """Report a problem with a charge. Raises AlreadyReported while an earlier report is open."""
     with transaction.atomic():
         # The account's row serializes concurrent reports.
-        Account.objects.select_for_update().get(pk=charge.account_id)
+        Account.objects.select_for_update(no_key=True).get(pk=charge.account_id)
         if ChargeReport.objects.filter(charge_id=charge.pk, status=ChargeReport.Status.OPEN).exists():
             raise AlreadyReported
         return ChargeReport.objects.create(
@@ -70,7 +70,7 @@ def answer(
     """
     returned = Decimal(0)
     with transaction.atomic():
-        report = ChargeReport.objects.select_for_update().get(pk=report_id)
+        report = ChargeReport.objects.select_for_update(no_key=True).get(pk=report_id)
         if report.status != ChargeReport.Status.OPEN:
             raise AlreadyAnswered
         if return_credits:

@@ -26,7 +26,7 @@ MAX_UPGRADES = 2  # upgrades offered on the dashboard
 class GrantLine:
     """A grant in force, as of `now`."""
 
-    grant: Grant
+    grant: ledger.GrantInForce
     now: datetime
 
     @property
@@ -72,7 +72,7 @@ class BalanceSummary:
         return self.balance.total - self.balance.available
 
     @property
-    def expiring(self) -> Grant | None:
+    def expiring(self) -> ledger.GrantInForce | None:
         """The grant that expires first within EXPIRY_WARNING."""
         expiring = (line.grant for line in self.lines if line.expires_soon)
         return min(expiring, key=lambda grant: grant.expires_at or self.balance.as_of, default=None)
@@ -115,8 +115,7 @@ def pace_of(days: Sequence[tuple[date, Decimal]], *, available: Decimal) -> Pace
 
 def settle(account: Account, now: datetime) -> None:
     """Settle the account before its entries are listed; one read when nothing is due."""
-    if not version_of(account, now):
-        ledger.settle([account.pk], now)
+    ledger.settle_for_read(account.pk, now)
 
 
 def version_of(account: Account, now: datetime) -> str:

@@ -1,0 +1,38 @@
+-- Balances: what an account has.
+-- Invariant: a balance is read from one snapshot (a stable function sees that of the calling statement) and takes no
+-- lock, so that the total is the sum of its grants at every read, whatever other transactions do.
+
+-- A wallet that is due has `due` set and no grants and allowances: the caller settles it and reads again. Amounts in
+-- json are text, because a json number would become a float.
+create or replace function ledger_balance(
+  p_account uuid, p_now timestamptz,
+  out due boolean, out balance numeric, out held numeric, out debt numeric, out is_low boolean, out warn_below numeric,
+  out seq bigint, out grants json, out allowances json)
+language plpgsql stable as $$
+begin
+  select coalesce(w.next_due_at <= p_now, false), w.balance, w.held, w.debt, w.is_low, w.warn_below, w.seq
+    into due, balance, held, debt, is_low, warn_below, seq
+    from billing_wallet w where w.account_id = p_account;
+  if not found then
+    raise exception 'no wallet for account %', p_account using errcode = 'RF404';
+  end if;
+  if due then return; end if;
+  select json_agg(json_build_object('id', g.id, 'kind', g.kind, 'label', g.label, 'credits', g.credits::text,
+           'remaining', g.remaining::text, 'held', g.held::text, 'expires_at', g.expires_at, 'services', g.services,
+           'allowance', g.allowance, 'purchase_id', g.purchase_id) order by s.place)
+    into grants
+    from ledger_spendable(p_account, null, p_now) s join billing_grant g on g.account_id = p_account and g.id = s.id;
+  select json_agg(json_build_object('key', a.key, 'label', a.label, 'credits', a.credits::text, 'period', a.period,
+           'next_at', a.next_at) order by a.next_at, a.id)
+    into allowances
+    from billing_allowance a
+   where a.account_id = p_account and a.next_at is not null and (a.ends_at is null or a.next_at < a.ends_at);
+end $$;
+
+-- Settles a due wallet for a read. It locks as a move does (advisory lock, then row), so that a transaction can read and
+-- then move, and it waits a quarter of a second at most: a read that cannot be exact fails soon (lock_not_available).
+create or replace function ledger_settle_for_read(p_account uuid, p_now timestamptz) returns void
+language plpgsql set lock_timeout = '250ms' as $$
+begin
+  perform ledger_lock(p_account, p_now);
+end $$;
