@@ -109,6 +109,7 @@ def grant_of(grant: Grant) -> response_schemas.AnyGrant:
 
 
 def _transaction(entry: Entry) -> response_schemas.Transaction:
+    assert entry.grant_id is not None  # selectors.entries leaves out entries that move no credits
     return {
         "id": entry.public_id,
         "kind": entry.kind,
