@@ -45,7 +45,9 @@ begin
     select account_id, coalesce(sum(credits) filter (where not is_replay), 0) as total, bool_or(repeated) as repeated
     from uses group by account_id
   ), narrow as (
-    select distinct account_id from billing_grant where account_id = any(accounts) and open and services is not null
+    -- laying many uses along many grants takes the product of their numbers
+    select account_id from billing_grant where account_id = any(accounts) and open
+    group by account_id having bool_or(services is not null) or count(*) > 100
   ), able as materialized (
     select w.account_id from asked a join billing_wallet w on w.account_id = a.account_id
     where w.debt = 0 and not a.repeated and a.total <= w.balance
