@@ -247,6 +247,14 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['checkpoint', 'account'], name='head_by_checkpoint')],
             },
         ),
+        migrations.AddIndex(
+            model_name='entry',
+            index=models.Index(fields=['grant', 'seq'], name='entry_grant'),
+        ),
+        migrations.AddIndex(
+            model_name='entry',
+            index=models.Index(condition=models.Q(('kind', 'charge'), _negated=True), fields=['account', 'kind', 'seq'], name='entry_kind'),
+        ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_SUMS, migrations.RunSQL.noop),
         migrations.RunPython(remove_changed, migrations.RunPython.noop),

@@ -5,6 +5,7 @@ Invariant: entries are append-only; a correction adds entries and changes none.
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
@@ -54,7 +55,13 @@ class Entry(models.Model):
     hash = models.BinaryField(max_length=32)
 
     class Meta:
-        indexes = [BrinIndex(fields=["created_at"], name="entry_time")]
+        indexes = [
+            BrinIndex(fields=["created_at"], name="entry_time"),
+            # for the history of one grant: 3 us of a charge, and seconds for a rarely used grant without it
+            models.Index(fields=["grant", "seq"], name="entry_grant"),
+            # for the history of one kind; without charges, which are never rare and do not pay for it
+            models.Index(fields=["account", "kind", "seq"], name="entry_kind", condition=~Q(kind="charge")),
+        ]
         constraints = [models.UniqueConstraint(fields=["account", "seq"], name="entry_sequence")]
 
     def __str__(self) -> str:
