@@ -5,7 +5,7 @@ CSRF token with every write); an account that the principal may not use is "unkn
 exist.
 """
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
@@ -20,7 +20,9 @@ from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Membership, User
 from core import ids, problems
 from core.caches import TimedCache
+from core.models import Identified
 
+Object = TypeVar("Object", bound=Identified)
 SESSION = "session"  # the kind of a principal from a browser session
 ANONYMOUS = AnonymousUser()
 LEASE_SECONDS = 2.0
@@ -116,6 +118,23 @@ def account_of(request: Request, named: str | None = None) -> UUID:
             _("A platform key can act for many accounts. Send the account id or your external id."),
         )
     return find_account(named)
+
+
+def object_of(request: Request, model: type[Object], public_id: str, named: str | None = None) -> Object:
+    """The object that the path names, in the account of the request.
+
+    An id names one object, so that a platform key may leave the account out; if it names one, the object must
+    belong to it. `model` has a foreign key `account`. Raises Problem (404).
+    """
+    value = model.uuid_of(public_id)
+    if principal_of(request).account_id is None and not (named or request.query_params.get("account")):
+        owner: dict[str, Any] = {"account__erased_at": None}
+    else:
+        owner = {"account_id": account_of(request, named)}
+    found = model._default_manager.filter(pk=value, **owner).first() if value else None
+    if found is None:
+        raise problems.not_found()
+    return found
 
 
 def find_account(named: str) -> UUID:

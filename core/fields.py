@@ -16,7 +16,7 @@ from rest_framework import serializers
 from core import amounts
 from core.problems import field_problem
 
-ACCOUNT_HELP = "For platform keys: id or external id of the account."
+ACCOUNT_HELP = "For platform keys: id or external id. Optional where the path names one object."
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # keeps zone arithmetic within the range of datetime
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

@@ -53,9 +53,11 @@ def price_use(
     action: str = "",
     options: Mapping[str, Any] | None = None,
     rate_version: str | None = None,
+    zero_allowed: bool = False,
 ) -> quotes.Quote:
     """The price of a use, from the card in force at `now` or the given published version.
 
+    `zero_allowed`: a use of zero costs nothing, instead of being refused.
     Raises UnknownService (404), ServiceUnpriced (409), UsageInvalid (400).
     """
     catalogue = catalogue_cache.current()
@@ -69,7 +71,11 @@ def price_use(
         )
     rates = catalogue.rates(_card(catalogue, service, now, rate_version))
     priced = quotes.quote(
-        _rate(rates, service), usage, options, action=_rate(rates, action) if action else None
+        _rate(rates, service),
+        usage,
+        options,
+        action=_rate(rates, action) if action else None,
+        zero_allowed=zero_allowed,
     )
     return replace(
         priced,
@@ -107,8 +113,10 @@ def _rate(rates: Mapping[str, Rate], key: str) -> Rate:
 
 
 def _counts(facts: ServiceFacts, priced: quotes.Quote) -> tuple[str, int] | None:
-    """How much of a plan's quota the use counts: its uses, or 1 for other meters."""
+    """How much of a plan's quota the use counts: its uses, or 1 for other meters; 0 for a use of zero."""
     if not facts.quota:
         return None
+    if not any(line.quantity for line in priced.lines):
+        return facts.quota, 0
     uses = sum((line.quantity for line in priced.lines if line.meter == "uses"), Decimal(0))
     return facts.quota, int(uses) or 1

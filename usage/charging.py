@@ -216,7 +216,7 @@ def capture(
     """Capture a hold: charge `usage`, priced by the hold's rate version, or the amount `credits`.
 
     An amount above the hold draws the rest from the balance; what the balance lacks is `uncollected` on the
-    charge.
+    charge. A usage of zero settles the hold at 0 credits.
     """
     detail = dict(hold.detail)
     covered = detail.pop("covered_by", None)
@@ -231,6 +231,7 @@ def capture(
             action=hold.action,
             options=used_options,
             rate_version=detail["rate"]["version"],
+            zero_allowed=True,
         )
         credits, quota = quote.credits, quote.counts
         detail |= {"lines": quote.lines_as_json(), "usage": _stored_usage(usage), "options": used_options}

@@ -50,11 +50,6 @@ def charge(account_id: UUID, public_id: str) -> Charge | None:
     return Charge.objects.filter(account_id=account_id, pk=Charge.uuid_of(public_id) or NO_ID).first()
 
 
-def hold(account_id: UUID, public_id: str) -> Hold | None:
-    """The account's hold with this public id, or None."""
-    return Hold.objects.filter(account_id=account_id, pk=Hold.uuid_of(public_id) or NO_ID).first()
-
-
 def is_of_platform(hold: Hold) -> bool:
     """Whether a platform key made the hold. A hold made in a browser session has no key."""
     key_id = hold.api_key_id

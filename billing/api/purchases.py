@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of
+from accounts.authentication import account_of, object_of
 from accounts.models import Account, User
 from billing import offers, selectors
 from billing.api import request_schemas, response_schemas
@@ -20,7 +20,6 @@ from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import AccountQuery, instant, instant_or_none
 from core.pagination import Page, PageQuery, page
-from core.problems import not_found
 
 
 class Checkouts(Endpoint):
@@ -97,7 +96,7 @@ class OnePurchase(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.PurchaseAnswer)
     def get(self, request: Request, purchase: str) -> HttpResponse:
         query = query_of(request, AccountQuery)
-        found = _find(request, purchase, query.get("account"))
+        found = object_of(request, Purchase, purchase, query.get("account"))
         return json_body.answer(_purchase_in_full(found, self.now))
 
 
@@ -110,7 +109,7 @@ class RefundRequests(Endpoint):
     @extend_schema(request=request_schemas.RefundInput, responses={201: response_schemas.RefundAnswer})
     def post(self, request: Request, purchase: str) -> HttpResponse:
         body = request_schemas.RefundInput.checked(request.data)
-        found = _find(request, purchase, body.get("account"))
+        found = object_of(request, Purchase, purchase, body.get("account"))
 
         def create_request() -> tuple[int, response_schemas.RefundAnswer]:
             user = request.user if isinstance(request.user, User) else None
@@ -121,14 +120,6 @@ class RefundRequests(Endpoint):
             return json_body.answer(create_request()[1], 201)
         key = idempotency.key_of(request)
         return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=create_request)
-
-
-def _find(request: Request, public_id: str, named: str | None) -> Purchase:
-    account_id = account_of(request, named)
-    purchase = Purchase.with_public_id(public_id)
-    if purchase is None or purchase.account_id != account_id:
-        raise not_found()
-    return purchase
 
 
 def checkout_of(purchase: Purchase, url: str) -> response_schemas.Checkout:

@@ -98,22 +98,23 @@ def quote(
     options: Mapping[str, Any] | None = None,
     *,
     action: Rate | None = None,
+    zero_allowed: bool = False,
 ) -> Quote:
     """The price of one use.
 
     `rate` is that of the service; `action` that of the action done with it, which has its own price or that
-    of the model. Quantities are counts of meters (seconds may have a fraction).
+    of the model. Quantities are counts of meters (seconds may have a fraction). With `zero_allowed` a use of
+    zero costs nothing, without the rate's minimum.
     Raises UsageInvalid.
     """
     priced, factors = _what_is_priced(rate, action)
     factors |= chosen(priced.options, options or {})
-    exact_lines = [
-        exact for line, quantity in counted(priced, usage) for exact in _priced(line, quantity, factors)
-    ]
+    pairs = counted(priced, usage, zero_allowed=zero_allowed)
+    exact_lines = [exact for line, quantity in pairs for exact in _priced(line, quantity, factors)]
     total = ZERO
     for _line, exact in exact_lines:
         total = _EXACT.add(total, exact)
-    if total < priced.minimum:
+    if total < priced.minimum and any(quantity for _line, quantity in pairs):
         missing = _EXACT.subtract(priced.minimum, total)
         floor = QuoteLine("minimum", ONE, rounded(missing), 1, {}, ZERO)
         exact_lines.append((floor, missing))

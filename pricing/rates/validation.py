@@ -28,11 +28,16 @@ class UsageInvalid(Refusal):
         self.message = message
 
 
-def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decimal]]:
+def counted(
+    rate: Rate, usage: Mapping[str, Any], *, zero_allowed: bool = False
+) -> list[tuple[RateLine, Decimal]]:
     """Each line of the rate with its quantity, in the order of the rate.
 
-    Raises UsageInvalid for unknown, missing or duplicate meters, invalid quantities, and a use of zero.
+    With `zero_allowed` every quantity may be zero, and a usage without meters is one of zero. Raises
+    UsageInvalid for unknown, missing or duplicate meters, invalid quantities, and else for a use of zero.
     """
+    if zero_allowed and not usage:
+        usage = {line.meter: 0 for line in rate.lines if line.meter not in meters.OPTIONAL}
     remaining = {meter: _quantity(meter, value) for meter, value in usage.items()}
     pairs = []
     for line in rate.lines:
@@ -47,7 +52,7 @@ def counted(rate: Rate, usage: Mapping[str, Any]) -> list[tuple[RateLine, Decima
             _("%(service)s is not priced by %(meter)s. It counts: %(meters)s.")
             % {"service": rate.service, "meter": meter, "meters": ", ".join(accepted_meters(rate))},
         )
-    if not any(quantity for _line, quantity in pairs):
+    if not zero_allowed and not any(quantity for _line, quantity in pairs):
         raise UsageInvalid(
             "usage",
             "nothing_used",

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of, actor_of, principal_of
+from accounts.authentication import account_of, actor_of, object_of, principal_of
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge, Correction, Grant, Hold
@@ -71,7 +71,7 @@ class OneCharge(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.Charge)
     def get(self, request: Request, charge: str) -> HttpResponse:
         query_of(request, AccountQuery)
-        found = _charge(account_of(request), charge)
+        found = object_of(request, Charge, charge)
         newest = reports.newest(found)
         answer = stored_charge(found)
         answer["report"] = None if newest is None else _report(newest)
@@ -173,10 +173,9 @@ class Reversals(Endpoint):
     def post(self, request: Request, charge: str) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.ReversalInput.checked(request.data)
-        account_id = account_of(request, body.get("account"))
-        found = _charge(account_id, charge)
+        found = object_of(request, Charge, charge, body.get("account"))
         corrected = ledger.reverse(
-            account_id=account_id,
+            account_id=found.account_id,
             charge_id=found.pk,
             credits=body.get("credits"),
             key=f"api:{key}",
@@ -197,18 +196,11 @@ class Reports(Endpoint):
     @extend_schema(request=request_schemas.ReportInput, responses={201: response_schemas.Report})
     def post(self, request: Request, charge: str) -> HttpResponse:
         body = request_schemas.ReportInput.checked(request.data)
-        found = _charge(account_of(request, body.get("account")), charge)
+        found = object_of(request, Charge, charge, body.get("account"))
         report = reports.open_report(
             found, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
         )
         return json_body.answer(_report(report), 201)
-
-
-def _charge(account_id: UUID, public_id: str) -> Charge:
-    charge = selectors.charge(account_id, public_id)
-    if charge is None:
-        raise problems.not_found()
-    return charge
 
 
 def charge_of_key(account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:

@@ -1,13 +1,12 @@
 """/holds: reserve credits for a use, then capture or release them."""
 
 from datetime import timedelta
-from uuid import UUID
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of, principal_of
+from accounts.authentication import account_of, object_of, principal_of
 from accounts.models import Account, Project, User
 from billing import ledger
 from billing.models import Charge, Hold
@@ -69,9 +68,10 @@ class OneHold(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.HoldAnswer)
     def get(self, request: Request, hold: str) -> HttpResponse:
         query_of(request, AccountQuery)
-        account_id = account_of(request)
-        ledger.settle_for_read(account_id, self.now)  # so that an expired hold has that status
-        return json_body.answer(_stored_hold(_hold(account_id, hold)))
+        found = object_of(request, Hold, hold)
+        ledger.settle_for_read(found.account_id, self.now)  # so that an expired hold has that status
+        found.refresh_from_db()
+        return json_body.answer(_stored_hold(found))
 
 
 class Capture(Endpoint):
@@ -88,8 +88,7 @@ class Capture(Endpoint):
     def post(self, request: Request, hold: str) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.CaptureInput.checked(request.data)
-        account_id = account_of(request, body.get("account"))
-        found = _hold_to_close(request, account_id, hold)
+        found = _hold_to_close(request, hold, body.get("account"))
         fingerprint = idempotency.fingerprint(request.path, request.data)
         try:
             charged = charging.capture(
@@ -103,9 +102,9 @@ class Capture(Endpoint):
                 now=self.now,
             )
         except ledger.InsufficientCredits as error:
-            raise insufficient(error, account_id, self.now) from error
+            raise insufficient(error, found.account_id, self.now) from error
         except Refusal:
-            kept = charge_of_key(account_id, key, fingerprint)
+            kept = charge_of_key(found.account_id, key, fingerprint)
             if kept is None:
                 raise
             return replay(kept)
@@ -127,29 +126,22 @@ class Release(Endpoint):
     def post(self, request: Request, hold: str) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.AccountNamed.checked(request.data)
-        account_id = account_of(request, body.get("account"))
-        found = _hold_to_close(request, account_id, hold)
+        found = _hold_to_close(request, hold, body.get("account"))
 
         def release() -> tuple[int, response_schemas.HoldAnswer]:
-            ledger.release(account_id=account_id, hold_id=found.pk, now=self.now)
-            return 200, _stored_hold(_hold(account_id, hold))
+            ledger.release(account_id=found.account_id, hold_id=found.pk, now=self.now)
+            found.refresh_from_db()
+            return 200, _stored_hold(found)
 
-        return idempotency.once(request, owner=account_id, key=key, now=self.now, act=release)
-
-
-def _hold(account_id: UUID, public_id: str) -> Hold:
-    hold = selectors.hold(account_id, public_id)
-    if hold is None:
-        raise problems.not_found()
-    return hold
+        return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=release)
 
 
-def _hold_to_close(request: Request, account_id: UUID, public_id: str) -> Hold:
+def _hold_to_close(request: Request, public_id: str, named: str | None) -> Hold:
     """The hold, if this kind of caller made it: a platform key, or a key or session of the account.
 
     Raises Problem (404).
     """
-    hold = _hold(account_id, public_id)
+    hold = object_of(request, Hold, public_id, named)
     principal = principal_of(request)
     if hold.api_key_id != principal.id and selectors.is_of_platform(hold) != principal.is_platform:
         raise problems.not_found()

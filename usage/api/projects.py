@@ -4,14 +4,13 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of
+from accounts.authentication import account_of, object_of
 from accounts.models import Project
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import instant
 from core.pagination import Page, PageQuery, page
-from core.problems import not_found
 from usage import projects
 from usage.api import request_schemas, response_schemas
 
@@ -45,13 +44,10 @@ class OneProject(Endpoint):
     @extend_schema(request=request_schemas.ProjectChange, responses=response_schemas.Project)
     def patch(self, request: Request, project: str) -> HttpResponse:
         body = request_schemas.ProjectChange.checked(request.data)
-        account_id = account_of(request, body.get("account"))
-        project_id = Project.uuid_of(project)
-        if project_id is None:
-            raise not_found()
+        found = object_of(request, Project, project, body.get("account"))
         changed = projects.change(
-            account_id=account_id,
-            project_id=project_id,
+            account_id=found.account_id,
+            project_id=found.pk,
             name=body.get("name"),
             daily_limit=body.get("daily_limit", projects.UNSET),
             archived=body.get("archived"),

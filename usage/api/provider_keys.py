@@ -6,13 +6,13 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from accounts import provider_keys
-from accounts.authentication import account_of
+from accounts.authentication import account_of, object_of
 from accounts.models import Account, ProviderKey
 from core import json_body
 from core.endpoint import Endpoint, query_of
 from core.fields import AccountQuery, instant
 from core.pagination import Page, PageQuery, page
-from core.problems import field_problem, not_found
+from core.problems import field_problem
 from pricing.catalogue import cache as catalogue_cache
 from usage.api import request_schemas, response_schemas
 
@@ -57,11 +57,7 @@ class OneProviderKey(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses={204: None})
     def delete(self, request: Request, provider_key: str) -> HttpResponse:
         query_of(request, AccountQuery)
-        account_id, key_id = account_of(request), ProviderKey.uuid_of(provider_key)
-        key = ProviderKey.objects.filter(account_id=account_id, pk=key_id).first() if key_id else None
-        if key is None:
-            raise not_found()
-        provider_keys.forget(key)
+        provider_keys.forget(object_of(request, ProviderKey, provider_key))
         return HttpResponse(status=204)
 
 

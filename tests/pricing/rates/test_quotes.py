@@ -222,3 +222,13 @@ def test_more_usage_never_costs_less(case, data):
 @given(lines("images"))
 def test_price_lines_are_stored_and_read_unchanged(rate_line):
     assert lines_from_json(lines_as_json((rate_line,))) == (rate_line,)
+
+
+def test_a_use_of_zero_costs_nothing_where_it_is_allowed():
+    minimum = rate(line(also=("input_tokens", "output_tokens")), minimum=Decimal(5))
+    assert quote(minimum, {"tokens": 1}).credits == 5
+    for usage in ({"tokens": 0}, {}):
+        zero = quote(minimum, usage, zero_allowed=True)
+        assert zero.credits == 0 and [one.quantity for one in zero.lines] == [0]
+    with pytest.raises(UsageInvalid):
+        quote(minimum, {"images": 0}, zero_allowed=True)

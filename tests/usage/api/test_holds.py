@@ -207,3 +207,24 @@ def test_a_platform_key_does_not_close_the_hold_of_an_account_key_or_a_session(
         for last, body in closings:
             assert platform_api.post(f"holds/{hold}/{last}", body, key=f"{hold}-1").status_code == 404
         assert api_of(alice).post(f"holds/{hold}/release", {}, key=f"{hold}-2").status_code == 200
+
+
+@pytest.mark.requirement("CORE-03")
+@pytest.mark.parametrize("usage", [{"tokens": 0}, {}, {"input_tokens": 0, "output_tokens": 0}])
+def test_a_capture_of_nothing_settles_the_hold_at_zero(api: Any, usage: dict[str, int]) -> None:
+    hold = api.post("holds", use(10_000), key="h1").json()["id"]
+    response = api.post(f"holds/{hold}/capture", {"usage": usage}, key="c1")
+    charge = response.json()
+    assert (response.status_code, charge["credits"], charge["uncollected"]) == (201, "0", "0")
+    assert (charge["usage"], charge["balance_after"]) == (usage, "100")
+    assert all(line["credits"] == "0" for line in charge["lines"])
+    assert api.get(f"holds/{hold}").json()["status"] == "captured"
+    again = api.post(f"holds/{hold}/capture", {"usage": usage}, key="c1")
+    assert (again.content, again["Idempotent-Replayed"]) == (response.content, "true")
+
+
+def test_a_charge_of_nothing_is_refused(api: Any) -> None:
+    refused = api.post("charges", use(0), key="c1").json()
+    assert (refused["status"], refused["errors"][0]["code"]) == (400, "nothing_used")
+    assert api.post("estimates", use(0)).status_code == 400
+    assert api.post("holds", use(0), key="h1").status_code == 400
