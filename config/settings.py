@@ -139,6 +139,7 @@ WEB_DATABASE_TIMEOUTS = timeouts.parsed(
 WORKER_DATABASE_TIMEOUTS = timeouts.parsed(
     env.str("WORKER_DATABASE_TIMEOUTS", default=timeouts.WORKER), "WORKER_DATABASE_TIMEOUTS"
 )
+WEB_THREADS = env.int("WEB_THREADS", default=16)  # of a web process; at most half of them wait for wallets
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sign-in limits and heartbeats need a cache that all processes share.

@@ -7,7 +7,8 @@ write; `manage.py audit_ledger` proves the result from the entries alone.
 
 from billing.ledger import audit, checkpoints
 from billing.ledger.balances import Balance, GrantInForce, balance, settle_for_read
-from billing.ledger.charges import charge, charge_many
+from billing.ledger.batches import charge_many
+from billing.ledger.charges import charge
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
 from billing.ledger.errors import (
     AlreadyExpired,
@@ -25,6 +26,8 @@ from billing.ledger.errors import (
     UnknownClawBack,
     UnknownHold,
     UnknownWallet,
+    WalletBusy,
+    WalletUnusable,
 )
 from billing.ledger.grants import grant, open_wallet
 from billing.ledger.holds import capture, hold, release
@@ -56,6 +59,8 @@ __all__ = [
     "UnknownClawBack",
     "UnknownHold",
     "UnknownWallet",
+    "WalletBusy",
+    "WalletUnusable",
     "adjust",
     "audit",
     "balance",

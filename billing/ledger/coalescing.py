@@ -1,129 +1,182 @@
-"""Coalescing: concurrent charges of one process share a database call and a commit.
+"""Coalescing: concurrent charges share a database call and a commit (docs/decisions/0003).
 
-The first request is charged alone. Requests that arrive during that call wait, and the thread of the first of
-them then charges all of them in one call. Each caller returns after the shared commit, so durability does not
-change, and a busy account is several times faster than with single commits (docs/decisions/0003).
+A thread that finds no call running leads: it charges its own request. Requests that arrive during that call
+wait, and the thread of the first of them then charges all of them in one call. Each caller returns after the
+shared commit, so durability does not change, and a busy account is several times faster than with single
+commits.
 
-Invariants: every submitted request gets exactly one outcome; if the shared call fails, each of its requests
-is tried in its own thread, so that one request that raises an error cannot fail the others; no call that
-others wait for waits for a locked wallet longer than 100 ms, and requests of a stuck wallet do not enter the
-queue at all.
+Invariants: every submitted request is in at most one running call; its thread returns when that call has
+ended, whatever happened to the leading thread; a thread that ends while it waits or leads leaves the queue to
+the others; no request waits longer than `patience` for a call that it is not part of.
 """
 
 import datetime as dt
 import threading
-import uuid
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any
 
-from billing.ledger.errors import LedgerError
-from billing.ledger.moves import Charged, ChargeRequest
+from billing.ledger.moves import ChargeRequest
 
-LARGEST = 256
-
-Outcome = Charged | LedgerError
-Together = Callable[[Sequence[ChargeRequest], dt.datetime], list[Outcome]]
-Alone = Callable[[ChargeRequest, dt.datetime], Charged]
-
-
-class WalletNotFree(Exception):
-    """A wallet was not free within the short time that a shared call waits for it."""
+LARGEST = 32
+PATIENCE_SECONDS = 0.025
+TICK_SECONDS = 0.012
+LOST_SECONDS = 60.0  # longer than a call can take: its leading thread has ended without a trace
 
 
-class _Waiting:
-    """One request in the queue. Its thread wakes once: with the outcome, to lead, or to charge alone."""
+class State(Enum):
+    QUEUED = auto()
+    LEADING = auto()
+    TAKEN = auto()  # part of a call
+    ENDED = auto()
 
-    __slots__ = ("alone", "now", "outcome", "request", "woken")
+
+class Waiting:
+    """One request in a queue. Its call sets `row`, or `error` if its thread is to raise one."""
+
+    __slots__ = ("_signal", "_text", "error", "now", "request", "row", "since", "state")
 
     def __init__(self, request: ChargeRequest, now: dt.datetime) -> None:
         self.request = request
         self.now = now
-        self.outcome: Outcome | BaseException | None = None
-        self.alone = False  # whether its shared call failed, and its own thread charges it
-        self.woken = threading.Event()
+        self.row: dict[str, Any] | None = None
+        self.error: Exception | None = None
+        self.state = State.QUEUED
+        self.since = 0.0  # when it was queued or taken
+        self._text: str | None = None
+        self._signal = threading.Lock()
+        self._signal.acquire()
+
+    def text(self, as_json: Callable[[ChargeRequest], str]) -> str:
+        """The request as JSON, made once."""
+        if self._text is None:
+            self._text = as_json(self.request)
+        return self._text
+
+    def wake(self, state: State) -> None:
+        """Set the state and wake its thread."""
+        self.state = state
+        with suppress(RuntimeError):  # it is awake already
+            self._signal.release()
+
+    def sleep(self, seconds: float) -> None:
+        self._signal.acquire(timeout=seconds)
 
 
 class Queue:
-    """The requests of one process that wait for a database call; one call runs at a time."""
+    """Requests that wait for a database call. One runs at a time, unless it lasts longer than `patience`.
+
+    `call` charges the requests that it is given and sets their rows. `prepare` runs in the thread of a
+    request that has to wait.
+    """
 
     def __init__(
         self,
+        call: Callable[[Sequence[Waiting]], None],
         *,
-        together: Together,
-        alone: Alone,
-        briefly: Alone | None = None,
-        is_stuck: Callable[[uuid.UUID], bool] = lambda _account_id: False,
+        patience: float = PATIENCE_SECONDS,
+        prepare: Callable[[Waiting], object] = lambda _: None,
     ) -> None:
-        self._together = together
-        self._alone = alone
-        self._briefly = briefly or alone
-        self._is_stuck = is_stuck
-        self._waiting: deque[_Waiting] = deque()
-        self._led = False
+        self._call = call
+        self._patience = patience
+        self._prepare = prepare
+        self._queued: deque[Waiting] = deque()
+        self._leader: Waiting | None = None
+        self._led_since = 0.0
         self._lock = threading.Lock()
 
-    def submit(self, request: ChargeRequest, now: dt.datetime) -> Outcome:
-        """Return the outcome of this request once it is committed (or refused). Raises database errors."""
-        mine = _Waiting(request, now)
-        if self._is_stuck(request.account_id):
-            return self._alone(request, now)
-        with self._lock:
-            self._waiting.append(mine)
-            leading, self._led = not self._led, True
-        if not leading:
-            mine.woken.wait()
-        if mine.outcome is None and not mine.alone:
-            self._lead()
-        if mine.outcome is None:  # the shared call failed, or the wallet was not free at once
-            self._charge_singly(mine)
-        if isinstance(mine.outcome, BaseException) and not isinstance(mine.outcome, LedgerError):
-            raise mine.outcome
-        assert mine.outcome is not None
-        return mine.outcome
+    def submit(self, mine: Waiting, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Return when a call with this request has ended. It has failed if the request has no row.
 
-    def _lead(self) -> None:
-        """Charge the waiting requests (this thread's own is the first), then let the next thread lead.
-
-        Requests of a shared call that failed, and one whose wallet was not free at once, are left to their
-        own threads, so that a locked wallet does not hold the queue.
+        `on_wait` runs every 12 ms while the request is queued; an error that it raises removes the request.
+        An error of the call is raised in the thread that led it.
         """
-        with self._lock:
-            taken = [self._waiting.popleft() for _ in range(min(LARGEST, len(self._waiting)))]
         try:
-            if len(taken) > 1:
-                self._charge_together(taken)
-            else:
-                self._charge_briefly(taken[0])
+            leads = self._enter(mine)
+            while leads or self._wait(mine, on_wait):
+                if self._lead(mine):
+                    break
+                leads = False
         finally:
+            self._leave(mine)
+
+    def _enter(self, mine: Waiting) -> bool:
+        """Queue the request. Returns whether its thread leads."""
+        with self._lock:
+            mine.state, mine.since = State.QUEUED, time.monotonic()
+            self._queued.append(mine)
+            if self._leader is None:
+                self._appoint(mine)
+        return mine.state is State.LEADING
+
+    def _wait(self, mine: Waiting, on_wait: Callable[[], None]) -> bool:
+        """Wait for the end of the request's call (False), or until its thread leads (True)."""
+        self._prepare(mine)  # here, while another call runs, and not in the thread that leads the next one
+        while True:
+            patience_left = self._led_since + self._patience - time.monotonic()
+            mine.sleep(min(max(patience_left, 0.001), TICK_SECONDS))
             with self._lock:
-                successor = self._waiting[0] if self._waiting else None
-                self._led = successor is not None
-            if successor is not None:
-                successor.woken.set()
-            for waiting in taken:
-                waiting.alone = True
-                waiting.woken.set()
+                if mine.state is State.QUEUED and time.monotonic() - self._led_since > self._patience:
+                    self._appoint(mine)  # beside a call that takes long or has lost its thread
+                if mine.state is State.LEADING:
+                    return True
+                if mine.state is State.ENDED or time.monotonic() - mine.since > LOST_SECONDS:
+                    return False
+            if mine.state is State.QUEUED:
+                on_wait()
 
-    def _charge_together(self, taken: list[_Waiting]) -> None:
-        # the earliest time: a request must not be refused for an expiry after the moment it was made
-        now = min(waiting.now for waiting in taken)
+    def _lead(self, mine: Waiting) -> bool:
+        """Charge the queued requests, this thread's own among them; then let the next thread lead.
+
+        Returns False when another thread took the lead before this one woke.
+        """
+        taken: list[Waiting] = []
         try:
-            outcomes = self._together([waiting.request for waiting in taken], now)
-        except Exception:
+            with self._lock:
+                if mine.state is not State.LEADING:
+                    return False
+                self._queued.remove(mine)
+                taken.append(mine)
+                while self._queued and len(taken) < LARGEST:
+                    taken.append(self._queued.popleft())
+                began = time.monotonic()
+                for waiting in taken:
+                    waiting.state, waiting.since = State.TAKEN, began
+            self._call(taken)
+        finally:
+            try:
+                self._hand_over(mine)
+            finally:
+                mine.state = State.ENDED
+                for waiting in taken[1:]:
+                    waiting.wake(State.ENDED)
+        return True
+
+    def _leave(self, mine: Waiting) -> None:
+        """Remove what a thread that was interrupted has left. Has no effect after a call has ended."""
+        if mine.state is State.ENDED:
             return
-        for waiting, outcome in zip(taken, outcomes, strict=True):
-            waiting.outcome = outcome
+        with self._lock:
+            if mine in self._queued:
+                self._queued.remove(mine)
+            mine.state = State.ENDED
+        self._hand_over(mine)
 
-    def _charge_briefly(self, waiting: _Waiting) -> None:
-        try:
-            waiting.outcome = self._briefly(waiting.request, waiting.now)
-        except WalletNotFree:
-            return
-        except BaseException as error:  # refusal or fault: raised in the caller's thread
-            waiting.outcome = error
+    def _hand_over(self, mine: Waiting) -> None:
+        with self._lock:
+            if self._leader is not mine:
+                return
+            self._leader = None
+            if self._queued:
+                self._appoint(self._queued[0])
 
-    def _charge_singly(self, waiting: _Waiting) -> None:
-        try:
-            waiting.outcome = self._alone(waiting.request, waiting.now)
-        except BaseException as error:  # refusal or fault: raised in the caller's thread
-            waiting.outcome = error
+    def _appoint(self, waiting: Waiting) -> None:
+        """Make a queued request's thread the leader. The caller holds the lock."""
+        if self._leader is not None and self._leader.state is State.LEADING:  # appointed, and not awake yet
+            self._leader.state = State.QUEUED
+        self._leader = waiting
+        self._led_since = time.monotonic()
+        waiting.wake(State.LEADING)

@@ -5,18 +5,26 @@ psycopg cursor on the same connection, which binds on the server.
 Invariant: a call runs in the transaction of Django's connection and raises Django's database errors.
 """
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db import connection
 from psycopg.rows import dict_row
 from psycopg.types.json import JsonbLoader
 
 from billing.ledger.errors import UnknownWallet
-from billing.ledger.waiting import waits
+from billing.ledger.waiting import Holder, WalletWaits
 
 NO_WALLET = "RF404"
+_HOLDER = """select w.xmax::text as transaction,
+    bool_or(a.state = 'active' and coalesce(a.wait_event_type, 'IO') in ('IO', 'LWLock', 'IPC')) as is_working
+  from billing_wallet w
+  join pg_locks l on l.locktype = 'transactionid' and l.transactionid = w.xmax and l.granted
+  join pg_stat_activity a on a.pid = l.pid
+  where w.account_id = %(account_id)s group by w.xmax"""
 
 
 def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -40,8 +48,20 @@ def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises waiting.WalletLocked when enough threads wait for this wallet already, and as `rows` does.
     """
-    with waits.move(parameters["account_id"]):
+    connection.ensure_connection()
+    with waits.move(parameters["account_id"], in_transaction=connection.in_atomic_block):
         return row(statement, parameters)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether the database ended a call because it waited for a lock, or lasted, too long."""
+    return isinstance(error.__cause__, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled)
+
+
+def drop_broken() -> None:
+    """Close Django's connection if the server has ended it, so that the next call opens another one."""
+    if connection.connection is not None and connection.connection.closed and not connection.in_atomic_block:
+        connection.close()
 
 
 def row(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,3 +74,13 @@ def _cursor() -> psycopg.Cursor[dict[str, Any]]:
     # Django's connection leaves jsonb as text for JSONField to decode; here it is decoded
     cursor.adapters.register_loader("jsonb", JsonbLoader)
     return cursor
+
+
+def _holder_of(account_id: uuid.UUID) -> Holder | None:
+    """The transaction that holds the account's wallet now."""
+    found = rows(_HOLDER, {"account_id": account_id})
+    # the activity of other roles is hidden: then `is_working` is null
+    return Holder(found[0]["transaction"], bool(found[0]["is_working"])) if found else None
+
+
+waits = WalletWaits(most=settings.WEB_THREADS // 2, holder_of=_holder_of)

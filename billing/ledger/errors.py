@@ -227,3 +227,29 @@ class AlreadyExpired(LedgerError):
 
     def detail(self) -> str:
         return _("Credits with an expiry in the past cannot be granted.")
+
+
+class WalletBusy(LedgerError):
+    """The wallet was locked, or had much to settle, for longer than a batch waits. Nothing was charged."""
+
+    code = "account_busy"
+
+    def __init__(self, account_id: uuid.UUID) -> None:
+        super().__init__(f"the wallet of account {account_id} is in use")
+        self.account_id = account_id
+
+    def detail(self) -> str:
+        return _("The account is in use by another request. Send this item again with the same key.")
+
+
+class WalletUnusable(LedgerError):
+    """The database refuses every charge of this wallet, for example because an amount no longer fits."""
+
+    code = "account_unusable"
+
+    def __init__(self, account_id: uuid.UUID) -> None:
+        super().__init__(f"the wallet of account {account_id} cannot be charged")
+        self.account_id = account_id
+
+    def detail(self) -> str:
+        return _("The account's balance cannot be changed at present. Contact support.")

@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from billing.ledger import database
-from billing.ledger.charges import USE, charged, drawn, refusal, use_parameters
+from billing.ledger.charges import charged, drawn, refusal
 from billing.ledger.errors import HoldClosed, UnknownHold
 from billing.ledger.moves import NO_FINGERPRINT, Charged, ChargeRequest, Held, checked
+from billing.ledger.uses import USE, use_parameters
 from core.ids import new_id
 
 _HOLD = f"select * from ledger_hold({USE}, %(expires_at)s, %(now)s)"

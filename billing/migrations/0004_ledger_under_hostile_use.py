@@ -45,26 +45,21 @@ update billing_grant g set repaid = coalesce(-r.credits, 0), balance_after = coa
     on r.account_id = e.account_id and r.seq = e.seq + 1 and r.grant_id = e.grant_id and r.kind = 'repay'
  where e.account_id = g.account_id and e.seq = g.first_seq and e.kind = 'grant';
 """
+
+# Functions whose parameters or result have changed; `install` creates them anew.
 CHANGED = [
     "ledger_correction(uuid, text, bytea)",
     "ledger_give_back(uuid, text, uuid, numeric, numeric, text, uuid, text, text, timestamptz)",
     "ledger_roll_limits(uuid, timestamptz)",
     "ledger_insert_grant(uuid, uuid, text, text, numeric, int, timestamptz, text[], text, timestamptz, bytea, text, uuid, "
     "text, text)",
-]
-
-
-def remove_changed(apps, schema_editor):
-    installation.remove(schema_editor, CHANGED)
-
-
-# Functions whose parameters or result have changed; `install` creates them anew.
-CHANGED = [
     "ledger_payload(uuid, bigint, text, uuid, numeric, numeric, numeric, numeric, uuid, uuid, text, text, timestamptz)",
     "ledger_move(text, uuid, numeric, timestamptz, uuid, uuid, numeric, text, text, uuid, numeric)",
     "ledger_write_one(billing_wallet, text, uuid, numeric, uuid, uuid, timestamptz, timestamptz)",
     "ledger_write_capture(billing_wallet, uuid, numeric, uuid, numeric, uuid, timestamptz)",
     "ledger_insert_charge",
+    "ledger_charge_each(ledger_use[], int[], timestamptz)",
+    "ledger_sort_uses(ledger_use[], timestamptz)",
 ]
 
 # Earlier entries get the present form of the chain: times that never go backwards, digests, and an entry for each record
