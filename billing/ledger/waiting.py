@@ -1,9 +1,9 @@
 """Limits how many threads of a process wait for locked wallets.
 
 An account is stalled when its moves are in the database and none ends, except by a timeout or a lost
-connection, because one transaction has held its wallet for 20 ms. A transaction that is computing or waits for
-the disk is given 250 ms: on a loaded machine each may take that long. A busy account is not stalled: its moves
-end one after the other.
+connection, because one transaction has held its wallet for 20 ms. A transaction that is computing or waits
+for the disk is given 250 ms: on a loaded machine each may take that long. A busy account is not stalled: its
+moves end one after the other.
 
 Invariant: at most three moves of an account outside a transaction are in the database at once; the other
 threads wait here, where they can give up. The threads of stalled accounts are at most half of the threads of
@@ -175,7 +175,7 @@ class WalletWaits:
 
     def _held_for_long(self, moves: _Moves, holder: Holder | None) -> bool:
         if holder is None or holder.transaction != moves.holder:
-            moves.holder = holder and holder.transaction
+            moves.holder = holder.transaction if holder else None
             moves.held_since = self._clock()
             return False
         longest = HELD_WORKING_SECONDS if holder.is_working else HELD_SECONDS

@@ -11,7 +11,7 @@ ENTRIES, WRITE, PERIODS = f"{SQL}10_entries.sql", f"{SQL}15_write.sql", f"{SQL}2
 GRANT, CHARGE, LIMITS = f"{SQL}30_grants.sql", f"{SQL}40_charges.sql", f"{SQL}50_limits.sql"
 HOLD, CAPTURE, CORRECT = f"{SQL}60_holds.sql", f"{SQL}65_captures.sql", f"{SQL}70_corrections.sql"
 SETTLE, ALLOWANCES, BATCH = f"{SQL}80_settling.sql", f"{SQL}85_allowances.sql", f"{SQL}90_batches.sql"
-COALESCING = "billing/ledger/coalescing.py"
+COALESCING, SHARED_CALLS = "billing/ledger/coalescing.py", "billing/ledger/shared_calls.py"
 
 LEDGER = "tests/billing/ledger/"
 CHARGES, CORRECTIONS = f"{LEDGER}test_charges.py", f"{LEDGER}test_corrections.py"
@@ -28,6 +28,7 @@ BANK, HOLD_RACES, TIME_RACES = (
     "tests/integration/races/test_holds.py",
     "tests/integration/races/test_time.py",
 )
+LOCKED = "tests/integration/races/test_locked_wallet.py"
 SHARED, APPEND_ONLY = "tests/integration/races/test_coalescing.py", "tests/faults/test_ledger_append_only.py"
 DEBT, TIME = "tests/faults/test_ledger_debt.py", "tests/faults/test_ledger_time.py"
 NOTICES = "tests/faults/test_ledger_notices.py"
