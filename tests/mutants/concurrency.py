@@ -144,7 +144,8 @@ FAULTS = [
         "one failing request fails the others of its call",
         SHARED_CALLS,
         "        except Exception:\n            database.drop_broken()\n            return\n",
-        "        except Exception as error:\n            for one in taken:\n                one.error = error\n",
+        "        except Exception as error:\n            for one in taken:\n                "
+        "one.error = error\n",
         SHARED,
     ),
     fault(
