@@ -1,15 +1,24 @@
-"""Middleware for every request: the request id, and the content security policy by path."""
+"""Middleware for every request: the request id, the policy by path, the page for a busy database."""
 
 import re
 import uuid
 from collections.abc import Callable
 
+import structlog
 from django.conf import settings
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.template import loader
+from psycopg import errors
 
+from billing.ledger.waiting import WalletLocked
 from config import logs
 
+RETRY_SECONDS = 5
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+
+log = structlog.get_logger(__name__)
 
 Next = Callable[[HttpRequest], HttpResponse]
 
@@ -49,4 +58,31 @@ class PolicyByPath:
         for beginning, directives in settings.CSP_BY_PATH.items():
             if request.path_info.startswith(beginning):
                 response._csp_replace = directives  # type: ignore[attr-defined]
+        return response
+
+
+class BusyPage:
+    """Answers a page request that waited too long for a lock with 503 and a page that says "try again".
+
+    It covers lock and statement timeouts, deadlocks, and a wallet for which enough threads wait already. In
+    the API `core.problems` answers the same errors.
+    """
+
+    WAITED = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected)
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        waited = isinstance(error, OperationalError) and isinstance(error.__cause__, self.WAITED)
+        if not waited and not isinstance(error, WalletLocked):
+            return None
+        log.warning("page_waited_for_lock", path=request.path, why=str(error).partition("\n")[0])
+        again = request.get_full_path() if request.method == "GET" else ""
+        response = HttpResponse(loader.render_to_string("503.html", {"again": again}), status=503)
+        response["Retry-After"] = str(RETRY_SECONDS)
+        response["Cache-Control"] = "no-store"
         return response

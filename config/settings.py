@@ -105,6 +105,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "core.htmx.SignInOnWholePage",
+    "config.middleware.BusyPage",
 ]
 
 ROOT_URLCONF = "config.urls"
