@@ -133,13 +133,18 @@ DATABASES: dict[str, Any] = {
 }
 DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
 DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
-# Limits on statements and locks; config.wsgi and config.celery give them to their processes.
+# Limits on statements and locks. Every process begins with those of a command; config.wsgi and config.celery
+# replace them in theirs.
 WEB_DATABASE_TIMEOUTS = timeouts.parsed(
     env.str("WEB_DATABASE_TIMEOUTS", default=timeouts.WEB), "WEB_DATABASE_TIMEOUTS"
 )
 WORKER_DATABASE_TIMEOUTS = timeouts.parsed(
     env.str("WORKER_DATABASE_TIMEOUTS", default=timeouts.WORKER), "WORKER_DATABASE_TIMEOUTS"
 )
+COMMAND_DATABASE_TIMEOUTS = timeouts.parsed(
+    env.str("COMMAND_DATABASE_TIMEOUTS", default=timeouts.COMMAND), "COMMAND_DATABASE_TIMEOUTS"
+)
+timeouts.apply(DATABASES, COMMAND_DATABASE_TIMEOUTS)
 WEB_THREADS = env.int("WEB_THREADS", default=16)  # of a web process; at most half of them wait for wallets
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -1,8 +1,9 @@
 """Time limits of statements, lock waits and idle transactions by kind of process.
 
-Invariant: every database connection of a web process and of a worker has the limits of its kind, so that a
-locked wallet blocks a thread only for seconds. Management commands, including migrations, have no limits of
-their own: PostgreSQL's settings apply.
+Invariant: every database connection has the limits of its kind of process: web, worker (and beat), or
+command, which is every other one: management commands, migrations, shells. So a locked wallet blocks a web
+thread only for seconds, and a migration that waits for a table in use gives up instead of blocking the
+statements that queue behind it. It can be run again: each migration is applied whole or not at all.
 
 The limits are sent with the start of a connection (`options`,
 https://www.postgresql.org/docs/current/config-setting.html). PgBouncer refuses them there or, if `options` is
@@ -20,7 +21,10 @@ NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeo
 WEB = "statement_timeout=30s lock_timeout=3s idle_in_transaction_session_timeout=60s"
 # A task ends after 120 seconds (CELERY_TASK_TIME_LIMIT); the daily audit is one long statement.
 WORKER = "statement_timeout=110s lock_timeout=30s idle_in_transaction_session_timeout=120s"
+# A migration may build an index for long, but must not wait long for a lock: others would queue behind it.
+COMMAND = "statement_timeout=60min lock_timeout=5s idle_in_transaction_session_timeout=10min"
 _LIMIT = re.compile(rf"({'|'.join(NAMES)})=(\d+(?:ms|s|min)?)")
+_GIVEN = re.compile(rf"-c (?:{'|'.join(NAMES)})=\S+\s*")
 
 
 def parsed(text: str, variable: str) -> dict[str, str]:
@@ -38,10 +42,11 @@ def parsed(text: str, variable: str) -> dict[str, str]:
 
 
 def apply(databases: Mapping[str, dict[str, Any]], limits: Mapping[str, str]) -> None:
-    """Give the limits to every connection that this process opens from now on."""
+    """Give the limits, in place of those given before, to every connection opened from now on."""
     for database in databases.values():
         options = dict(database.get("OPTIONS") or {})
-        words = [str(options.get("options", "")), *(f"-c {name}={limit}" for name, limit in limits.items())]
+        others = _GIVEN.sub("", str(options.pop("options", ""))).strip()
+        words = [others, *(f"-c {name}={limit}" for name, limit in limits.items())]
         if text := " ".join(word for word in words if word):
             options["options"] = text
         database["OPTIONS"] = options

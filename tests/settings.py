@@ -42,4 +42,5 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405
 
+timeouts.apply(DATABASES, {})  # noqa: F405 - tests on a loaded machine may wait for long
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - threads of a test keep no connections open

@@ -51,7 +51,7 @@ def shown(start: str, **environment: str) -> list[str]:
     [
         (WEB, ["30s", "3s", "1min"]),
         (WORKER, ["110s", "30s", "2min"]),
-        (COMMAND, ["0", "0", "0"]),
+        (COMMAND, ["1h", "5s", "10min"]),
     ],
 )
 def test_each_kind_of_process_has_its_limits(start: str, limits: list[str]) -> None:
@@ -70,8 +70,16 @@ def test_a_wrong_limit_is_refused_with_its_variable(text: str) -> None:
         timeouts.parsed(text, "WEB_DATABASE_TIMEOUTS")
 
 
+@pytest.mark.django_db
+def test_commands_have_a_variable_of_their_own() -> None:
+    limits = {"COMMAND_DATABASE_TIMEOUTS": "lock_timeout=2s"}
+    assert shown(COMMAND, **limits) == ["0", "2s", "0"]
+    assert shown(WEB, **limits) == ["30s", "3s", "1min"]
+
+
 def test_options_that_the_database_url_has_are_kept() -> None:
     databases = {"default": {"OPTIONS": {"options": "-c search_path=refill", "sslmode": "require"}}}
+    timeouts.apply(databases, {"lock_timeout": "5s", "statement_timeout": "60min"})
     timeouts.apply(databases, {"lock_timeout": "3s"})
     options = databases["default"]["OPTIONS"]
     assert options == {"options": "-c search_path=refill -c lock_timeout=3s", "sslmode": "require"}
