@@ -1,14 +1,18 @@
 """Amounts of credits: scale, rounding and notation.
 
 Invariant: a credit amount is a Decimal with at most six places; it is rounded here and nowhere else,
-half up, once, at the end of a charge. Floats are refused.
+half up, once, at the end of a charge. Floats are refused. No amount of a request is above LARGEST.
 """
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
 PLACES = Decimal("0.000001")
-LARGEST = Decimal("99999999999999.999999")  # numeric(20,6)
+LARGEST = Decimal(10**9)
+"""The largest amount of one price, charge, hold, grant, limit or adjustment."""
+LARGEST_BALANCE = Decimal(10**12)
+"""Up to this balance credits can be given; above it only allowances and paid purchases add to it. The
+columns, numeric(20,6), hold a hundred times as much, so that these always arrive."""
 _PLAIN = re.compile(r"[0-9]{1,14}(\.[0-9]{1,6})?", re.ASCII)
 
 
@@ -26,5 +30,8 @@ def plain(value: Decimal) -> str:
 
 
 def parse(text: str) -> Decimal | None:
-    """The amount in a client's text: ASCII digits, at most six decimals, no sign; None if it is invalid."""
+    """The amount in a client's text: ASCII digits, at most six decimals, no sign; None if it is invalid.
+
+    The caller compares it with LARGEST.
+    """
     return Decimal(text) if _PLAIN.fullmatch(text) else None

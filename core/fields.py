@@ -93,9 +93,9 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
-@extend_schema_field({"type": "string", "pattern": r"^[0-9]{1,14}(\.[0-9]{1,6})?$"})
+@extend_schema_field({"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$"})
 class Credits(serializers.Field):
-    """An amount of credits above zero, as a string: "5.5"."""
+    """An amount of credits above zero and at most core.amounts.LARGEST, as a string: "5.5"."""
 
     default_error_messages = {
         "not_a_string": _("Send credits as a string in plain decimal notation, such as “5.5”."),
@@ -103,6 +103,7 @@ class Credits(serializers.Field):
             "“{given}” is not a valid amount. Use digits, at most six decimals and no sign, such as “5.5”."
         ),
         "not_positive": _("An amount must be above zero."),
+        "too_large": _("The largest amount is {largest} credits."),
     }
 
     def __init__(self, *, zero_allowed: bool = False, **options: Any) -> None:
@@ -117,6 +118,8 @@ class Credits(serializers.Field):
             self.fail("not_an_amount", given=data[:40].encode("ascii", "backslashreplace").decode())
         if value == 0 and not self.zero_allowed:
             self.fail("not_positive")
+        if value > amounts.LARGEST:
+            self.fail("too_large", largest=amounts.plain(amounts.LARGEST))
         return value
 
     def to_representation(self, value: Decimal) -> str:

@@ -3,9 +3,10 @@
 import uuid
 from typing import Any, ClassVar, Self, overload
 
+from django.core.validators import MaxValueValidator
 from django.db import models
 
-from core import ids
+from core import amounts, ids
 
 
 class Identified(models.Model):
@@ -45,7 +46,12 @@ class Identified(models.Model):
 
 
 class CreditsField(models.DecimalField):
-    """An amount of credits: exact, six places, numeric(20,6) in the database."""
+    """An amount of credits: exact, six places, numeric(20,6) in the database.
+
+    Forms refuse more than core.amounts.LARGEST.
+    """
+
+    default_validators = [MaxValueValidator(amounts.LARGEST)]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["max_digits"] = 20

@@ -150,7 +150,7 @@ def as_problem(error: Exception, now: datetime) -> Problem:
     if isinstance(error, SuspiciousOperation):
         return Problem(400, "bad_request", _("The request is malformed."))
     if isinstance(error, DataError):
-        return Problem(400, "out_of_range", _("An amount exceeds the maximum balance."))
+        return Problem(400, "out_of_range", _("An amount is too large."))
     if isinstance(error, OperationalError | InterfaceError | InternalError):
         return Problem(
             503,

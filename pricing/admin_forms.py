@@ -10,6 +10,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
 
+from core.amounts import LARGEST
 from pricing.catalogue import schema
 from pricing.models import Rate, RateCard
 from pricing.rates.rate import Band, Option, RateLine, lines_as_json, options_as_json
@@ -45,7 +46,7 @@ class RateForm(forms.ModelForm):
             'For example {"quality": {"default": "low", "multipliers": {"low": "1", "high": "1.5"}}}.'
         ),
     )
-    minimum = forms.DecimalField(min_value=0, max_digits=20, decimal_places=6)
+    minimum = forms.DecimalField(min_value=0, max_value=LARGEST, max_digits=20, decimal_places=6)
     multiplier = forms.DecimalField(min_value=Decimal("0.000001"), max_digits=12, decimal_places=6)
 
     class Meta:

@@ -12,13 +12,14 @@ from typing import Any
 from billing.ledger import database
 from billing.ledger.errors import (
     AlreadyRestored,
+    BalanceTooLarge,
     InsufficientCredits,
     KeyReused,
     NotReversible,
     UnknownCharge,
     UnknownClawBack,
 )
-from billing.ledger.moves import NO_FINGERPRINT, Corrected, checked
+from billing.ledger.moves import NO_FINGERPRINT, STORABLE, Corrected, checked
 from core.ids import new_id
 
 _COMMON = """p_account => %(account_id)s, p_id => %(id)s, p_key => %(key)s, p_fingerprint => %(fingerprint)s,
@@ -139,11 +140,16 @@ def adjust(
 ) -> Corrected:
     """Add (positive) or take (negative) credits for a stated reason. Taking more than the balance is refused.
 
-    Raises ValueError without a reason, AmountInvalid, InsufficientCredits, KeyReused, UnknownWallet.
+    Taking any amount up to the balance is allowed, adding only amounts and balances within core.amounts.
+    Raises ValueError without a reason, AmountInvalid, BalanceTooLarge, InsufficientCredits, KeyReused,
+    UnknownWallet.
     """
     if not reason.strip():
         raise ValueError("an adjustment needs a reason")
-    checked(abs(credits) if isinstance(credits, Decimal) else credits)
+    if isinstance(credits, Decimal) and credits < 0:
+        checked(-credits, most=STORABLE)
+    else:
+        checked(credits)
     parameters = {
         "account_id": account_id,
         "id": new_id(),
@@ -158,6 +164,8 @@ def adjust(
     if result["status"] == "insufficient":
         figures = result["refusal"]
         raise InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))
+    if result["status"] == "too_large":
+        raise BalanceTooLarge
     return _corrected(result, key)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from core import idempotency
-from core.amounts import plain
+from core.amounts import LARGEST, LARGEST_BALANCE, plain
 from core.errors import DomainError
 from core.fields import instant_or_none
 
@@ -22,18 +22,34 @@ class LedgerError(DomainError):
 
 
 class AmountInvalid(LedgerError):
-    """The amount is not a positive Decimal with at most six places that fits numeric(20,6)."""
+    """The amount is not a positive Decimal with at most six places and no more than core.amounts.LARGEST."""
 
     code, status, field = "out_of_range", 400, "credits"
 
     def __init__(self, amount: object) -> None:
         super().__init__(
-            f"{amount!r} is not an amount of credits; expected a positive Decimal with at most six places"
+            f"{amount!r} is not an amount of credits; expected a positive Decimal with at most six places,"
+            f" no more than {LARGEST}"
         )
         self.amount = amount
 
     def detail(self) -> str:
-        return _("The amount exceeds the maximum balance.")
+        return _("The largest amount is %(largest)s credits.") % {"largest": plain(LARGEST)}
+
+
+class BalanceTooLarge(LedgerError):
+    """The credits would raise the balance, held credits included, above core.amounts.LARGEST_BALANCE."""
+
+    code = "balance_too_large"
+
+    def __init__(self) -> None:
+        super().__init__(f"the balance would be more than {LARGEST_BALANCE} credits")
+
+    def detail(self) -> str:
+        return _("The balance would be more than %(largest_balance)s credits.") % self.extra()
+
+    def extra(self) -> dict[str, Any]:
+        return {"largest_balance": plain(LARGEST_BALANCE)}
 
 
 class InsufficientCredits(LedgerError):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from billing.ledger import database
-from billing.ledger.errors import AlreadyExpired, KeyReused
+from billing.ledger.errors import AlreadyExpired, BalanceTooLarge, KeyReused
 from billing.ledger.moves import NO_FINGERPRINT, Granted, checked
 from core.ids import new_id
 
@@ -46,7 +46,8 @@ def grant(
     """Grant credits, once for the key. They repay the account's debt first.
 
     `services` limits the grant to those service keys or `tag:…`; `priority` defaults to the kind's.
-    Raises AmountInvalid, KeyReused, AlreadyExpired, UnknownWallet.
+    Without a purchase, a grant that would raise the balance above core.amounts.LARGEST_BALANCE is refused.
+    Raises AmountInvalid, BalanceTooLarge, KeyReused, AlreadyExpired, UnknownWallet.
     """
     parameters = {
         "account_id": account_id,
@@ -69,6 +70,8 @@ def grant(
         raise KeyReused(key)
     if result["status"] == "expired":
         raise AlreadyExpired(expires_at)
+    if result["status"] == "too_large":
+        raise BalanceTooLarge
     return Granted(
         grant_id=result["grant_id"],
         balance_after=result["balance_after"],

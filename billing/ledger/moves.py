@@ -14,16 +14,18 @@ from core import amounts
 from core.ids import new_id
 
 NO_FINGERPRINT = b""
+STORABLE = Decimal("99999999999999.999999")  # numeric(20,6)
 
 
-def checked(amount: object, *, zero: bool = False) -> Decimal:
+def checked(amount: object, *, zero: bool = False, most: Decimal = amounts.LARGEST) -> Decimal:
     """Return the amount if the ledger can store it exactly.
 
-    Raises AmountInvalid for floats, NaN, negatives, zero (unless allowed) and more than six places.
+    Raises AmountInvalid for floats, NaN, negatives, zero (unless allowed), more than six places and more than
+    `most`.
     """
     if not isinstance(amount, Decimal) or not amount.is_finite():
         raise AmountInvalid(amount)
-    if amount < 0 or (amount == 0 and not zero) or amount > amounts.LARGEST:
+    if amount < 0 or (amount == 0 and not zero) or amount > most:
         raise AmountInvalid(amount)
     if amount != amounts.rounded(amount):
         raise AmountInvalid(amount)

@@ -42,17 +42,20 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
                 "code_is_discount", _("This is a discount code. Enter it when you buy credits.")
             )
         redemption = _record_use(promotion, account, None, promotion.credits, now)
-        ledger.grant(
-            account_id=account.pk,
-            credits=promotion.credits,
-            kind="promotion",
-            label=promotion.label,
-            key=f"redemption:{redemption.pk.hex}",
-            expires_at=validity.ends_at(promotion.lasts, now),
-            services=promotion.services or None,
-            reason=promotion.code,
-            now=now,
-        )
+        try:
+            ledger.grant(
+                account_id=account.pk,
+                credits=promotion.credits,
+                kind="promotion",
+                label=promotion.label,
+                key=f"redemption:{redemption.pk.hex}",
+                expires_at=validity.ends_at(promotion.lasts, now),
+                services=promotion.services or None,
+                reason=promotion.code,
+                now=now,
+            )
+        except ledger.BalanceTooLarge as error:
+            raise CodeRefused(error.code, error.detail()) from error
     return redemption
 
 

@@ -7,6 +7,7 @@ afterwards; an idempotency key creates one purchase; nothing here calls Stripe.
 import hashlib
 import json
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -18,7 +19,7 @@ from billing import offers, selectors
 from billing.models import Purchase, Subscription
 from billing.promotions import redemption
 from billing.subscriptions import lifecycle, plan_terms
-from core.amounts import plain
+from core.amounts import LARGEST, plain
 from core.errors import Refusal
 
 MAX_PACKS = 100
@@ -108,6 +109,7 @@ def pack_purchase(
     )
     if shown is not None and shown != offer.amount:
         raise PriceChanged
+    _require_grantable(offer.pack.credits * quantity)
     with transaction.atomic():
         purchase, created = Purchase.objects.get_or_create(
             account=account,
@@ -139,6 +141,15 @@ def _require_quantity(quantity: int) -> None:
             "quantity",
             "out_of_range",
             _("You can buy between 1 and %(most)s packs at once.") % {"most": MAX_PACKS},
+        )
+
+
+def _require_grantable(credits: Decimal) -> None:
+    if credits > LARGEST:
+        raise PurchaseInvalid(
+            "quantity",
+            "out_of_range",
+            _("You can buy at most %(largest)s credits at once.") % {"largest": plain(LARGEST)},
         )
 
 

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models import BillingProfile
 from billing.purchases.create import MAX_PACKS
+from core.amounts import LARGEST
 
 
 def _threshold() -> forms.DecimalField:
@@ -17,6 +18,7 @@ def _threshold() -> forms.DecimalField:
         max_digits=20,
         decimal_places=6,
         min_value=Decimal(0),
+        max_value=LARGEST,
         widget=forms.TextInput(attrs={"inputmode": "decimal", "class": "input-figure"}),
     )
 

@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from core.amounts import LARGEST
+
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
 Scope = Annotated[str, StringConstraints(pattern=r"^(tag:)?[a-z0-9][a-z0-9._-]{0,59}$")]
-Credits = Annotated[Decimal, Field(ge=0, max_digits=20, decimal_places=6)]
-GivenCredits = Annotated[Decimal, Field(gt=0, max_digits=20, decimal_places=6)]
+Credits = Annotated[Decimal, Field(ge=0, le=LARGEST, max_digits=20, decimal_places=6)]
+GivenCredits = Annotated[Decimal, Field(gt=0, le=LARGEST, max_digits=20, decimal_places=6)]
 Lasting = Annotated[
     str, StringConstraints(pattern=r"^(period|forever|[1-9][0-9]{0,3} (day|days|month|months|year|years))$")
 ]

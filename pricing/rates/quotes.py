@@ -198,7 +198,8 @@ def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine,
 
 
 def _rounded(value: Decimal) -> Decimal:
-    """core.amounts.rounded; raises UsageInvalid for an amount that no balance can hold."""
+    """core.amounts.rounded; raises UsageInvalid for more than the largest amount of a charge."""
     if value > LARGEST:
-        raise UsageInvalid("usage", "too_large", _("The usage costs more than the maximum balance."))
+        message = _("The usage costs more than the largest amount of one charge, %(largest)s credits.")
+        raise UsageInvalid("usage", "too_large", message % {"largest": plain(LARGEST)})
     return rounded(value)

@@ -15,7 +15,7 @@ COALESCING, SHARED_CALLS = "billing/ledger/coalescing.py", "billing/ledger/share
 
 LEDGER = "tests/billing/ledger/"
 CHARGES, CORRECTIONS = f"{LEDGER}test_charges.py", f"{LEDGER}test_corrections.py"
-CLAW_BACKS = f"{LEDGER}test_claw_back_sums.py"
+CLAW_BACKS, CEILINGS = f"{LEDGER}test_claw_back_sums.py", f"{LEDGER}test_ceilings.py"
 HOLDS, LIMIT_TESTS = f"{LEDGER}test_holds.py", f"{LEDGER}test_limits.py"
 SETTLING, BATCHES, MODEL = (
     f"{LEDGER}test_settling.py",

@@ -3,6 +3,7 @@
 from tests.mutants.fault import (
     APPEND_ONLY,
     CAPTURE,
+    CEILINGS,
     CHARGE,
     CHARGES,
     CLAW_BACKS,
@@ -161,6 +162,27 @@ FAULTS = [
         "if amount <= 0 or amount > open_ then",
         "if amount <= 0 then",
         CORRECTIONS,
+    ),
+    fault(
+        "grants are not refused at the largest balance",
+        GRANT,
+        "balance_after + w.held > ledger_largest_balance()",
+        "false",
+        CEILINGS,
+    ),
+    fault(
+        "paid purchases are refused at the largest balance",
+        GRANT,
+        "if p_purchase is null and balance_after",
+        "if balance_after",
+        CEILINGS,
+    ),
+    fault(
+        "a wallet that is too full to be settled cannot be adjusted",
+        CORRECT,
+        "    if p_credits > 0 then raise; end if;\n",
+        "    raise;\n",
+        CEILINGS,
     ),
     fault(
         "limits are not counted",

@@ -169,6 +169,11 @@ class CreditsInput(forms.CharField):
                 _("“%(given)s” is not a valid amount. Enter credits above zero, such as 250 or 2.5."),
                 params={"given": text},
             )
+        if credits > amounts.LARGEST:
+            raise forms.ValidationError(
+                _("The largest amount is %(largest)s credits."),
+                params={"largest": amounts.plain(amounts.LARGEST)},
+            )
         return credits
 
 

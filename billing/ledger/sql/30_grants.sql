@@ -33,6 +33,10 @@ language sql immutable as $$
     else '{}'::ledger_move[] end
 $$;
 
+-- The balance, held credits included, above which only allowances and paid purchases add credits (core.amounts says the
+-- same). numeric(20,6) holds a hundred times as much.
+create or replace function ledger_largest_balance() returns numeric language sql immutable as $$ select 1e12 $$;
+
 create or replace function ledger_grant(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_credits numeric, p_kind text, p_label text,
   p_priority int, p_expires timestamptz, p_services text[], p_purchase uuid, p_reason text, p_actor text,
@@ -52,6 +56,9 @@ begin
     status := 'expired'; return;
   end if;
   repaid := least(w.debt, p_credits); balance_after := w.balance + p_credits - repaid;
+  if p_purchase is null and balance_after + w.held > ledger_largest_balance() then
+    status := 'too_large'; return;
+  end if;
   grant_id := ledger_insert_grant(p_account, p_id, p_kind, p_label, p_credits, p_priority, p_expires, p_services,
     p_key, p_now, p_fingerprint, p_purchase => p_purchase, p_reason => p_reason, p_actor => p_actor,
     p_repaid => repaid, p_balance_after => balance_after);

@@ -241,7 +241,9 @@ begin
     p_now, p_purchase => c.purchase_id, p_reason => p_reason, p_actor => p_actor);
 end $$;
 
--- Gives (positive) or takes (negative) credits. Taking more than there is is refused.
+-- Gives (positive) or takes (negative) credits. Taking more than there is is refused, and giving more than the largest
+-- balance. Taking works also from a wallet of an earlier version that is too full to be settled: what would be given next
+-- does not fit numeric(20,6). It is then dated at the newest entry, before what is due, and the next move settles.
 create or replace function ledger_adjust(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_credits numeric, p_reason text, p_actor text,
   p_now timestamptz) returns ledger_corrected
@@ -249,9 +251,18 @@ language plpgsql set plan_cache_mode = force_custom_plan as $$
 declare w billing_wallet; o ledger_corrected; moves ledger_move[]; fresh uuid; detail_ jsonb;
   need numeric(20,6) := -p_credits;
 begin
-  w := ledger_lock(p_account, p_now);
+  begin
+    w := ledger_lock(p_account, p_now);
+  exception when numeric_value_out_of_range then
+    if p_credits > 0 then raise; end if;
+    select * into strict w from billing_wallet x where x.account_id = p_account for no key update;
+    p_now := coalesce(w.moved_at, p_now);
+  end;
   o := ledger_correction(p_account, 'adjust', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
+  if p_credits > 0 and w.balance + w.held + p_credits - least(w.debt, p_credits) > ledger_largest_balance() then
+    return ledger_refused('too_large');
+  end if;
   if p_credits > 0 then
     fresh := ledger_insert_grant(p_account, ledger_new_id(p_now), 'adjustment', 'Adjustment', p_credits, null, null, null,
       'adjust:' || p_key, p_now, p_reason => p_reason, p_actor => p_actor);

@@ -11,10 +11,12 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
+from billing.ledger.models import Wallet
 from billing.models import Promotion, Purchase, Redemption, Referral
 from billing.promotions import codes, redemption, referrals
 from billing.purchases import checkout
 from billing.refunds import requests
+from core.amounts import LARGEST_BALANCE
 from tests.billing.conftest import change_policies
 
 pytestmark = pytest.mark.django_db
@@ -256,3 +258,16 @@ def test_the_invitation_link_stores_the_code_and_redirects_to_sign_up(
     response = browser.get(f"/invite/{referrals.code_of(account)}/")
     assert response.status_code == 302 and "signup" in response["Location"]
     assert browser.session["invitation"] == referrals.code_of(account)
+
+
+@pytest.mark.fault("L19")
+def test_a_code_is_refused_and_not_used_up_at_the_largest_balance(
+    alice: User, account_of: Callable[[User], Account], promotion: Callable[..., Promotion]
+) -> None:
+    account = account_of(alice)
+    promotion()
+    Wallet.objects.filter(account_id=account.pk).update(balance=LARGEST_BALANCE)
+    with pytest.raises(redemption.CodeRefused) as refusal:
+        codes.redeem(account=account, code="SUMMER", now=timezone.now())
+    assert refusal.value.code == "balance_too_large"
+    assert not Redemption.objects.exists()

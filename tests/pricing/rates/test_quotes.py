@@ -145,9 +145,9 @@ def test_a_price_above_the_largest_balance_is_refused():
 # -- properties ---------------------------------------------------------------------------------------
 
 METERS = ["input_tokens", "output_tokens", "images", "uses", "characters"]
-figures = st.decimals(0, 1000, places=6)
+figures = st.decimals(0, 100, places=6)  # no price may exceed core.amounts.LARGEST
 factors = st.decimals("0.000001", 10, places=6)
-quantities = st.integers(0, 10**7)
+quantities = st.integers(0, 10**4)
 
 
 @st.composite

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from accounts.models import Account
+from billing.ledger.models import Wallet
+from core.amounts import LARGEST_BALANCE
 from tests.usage.api.conftest import use
 
 
@@ -142,3 +144,15 @@ def test_a_platform_key_must_name_the_account(platform_api: Any) -> None:
 def test_an_unknown_time_zone_is_refused(platform_api: Any, zone: Any) -> None:
     response = platform_api.post("accounts", {"zone": zone})
     assert response.status_code == 400
+
+
+@pytest.mark.fault("L19")
+def test_a_grant_above_the_largest_balance_is_refused_by_name(platform_api: Any, account: Account) -> None:
+    path = f"accounts/{account.public_id}/grants"
+    Wallet.objects.filter(account_id=account.pk).update(balance=LARGEST_BALANCE)
+    refused = platform_api.post(path, {"credits": "1", "kind": "bonus"}, key="g1")
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (409, "balance_too_large")
+    assert problem["largest_balance"] == "1000000000000"
+    large = platform_api.post(path, {"credits": "1000000001", "kind": "bonus"}, key="g2").json()
+    assert [(error["field"], error["code"]) for error in large["errors"]] == [("credits", "too_large")]
