@@ -1,7 +1,8 @@
 """The transaction history: ledger entries with their grants, charges and names; its CSV export and statement.
 
 Invariants: every entry of the account appears exactly once, in ledger order (`seq`), so that paging is stable
-while entries arrive; a page costs a fixed number of queries whatever its length; no CSV cell that holds text
+while entries arrive; a period's entries are those of `ledger.span`, so that opening balance + movements =
+closing balance; a page costs a fixed number of queries whatever its length; no CSV cell that holds text
 written by users can be read as a formula.
 """
 
@@ -17,6 +18,7 @@ from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import Account, ApiKey, Membership, User
+from billing import ledger
 from billing.models import Charge, Entry, Grant, Hold
 from core.amounts import plain
 from usage import selectors
@@ -33,12 +35,16 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 @dataclass(frozen=True)
 class Filter:
-    """Which entries to return; without values, all. `start` is included, `end` is excluded."""
+    """Which entries to return; without values, all. `start` is included, `end` is excluded.
+
+    `span` is a period that is resolved already, for figures that must agree while entries arrive.
+    """
 
     kind: str = ""
     grant_id: UUID | None = None
     start: datetime | None = None
     end: datetime | None = None
+    span: ledger.Span | None = None
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,11 @@ def entries_of(account: Account, filters: Filter) -> QuerySet[Entry]:
         entries = entries.filter(kind=filters.kind)
     if filters.grant_id:
         entries = entries.filter(grant_id=filters.grant_id)
-    if filters.start:
-        entries = entries.filter(created_at__gte=filters.start)
-    if filters.end:
-        entries = entries.filter(created_at__lt=filters.end)
+    span = filters.span
+    if span is None and (filters.start or filters.end):
+        span = ledger.span(account.pk, start=filters.start, end=filters.end)
+    if span is not None:
+        entries = entries.filter(seq__gt=span.after, seq__lte=span.until)
     return entries.order_by("-seq")
 
 
@@ -156,20 +163,21 @@ def _title(use: Charge | Hold, services: dict[str, str]) -> str:
     return " · ".join(dict.fromkeys(services[key] for key in (use.action, use.service) if key))
 
 
-def summary_of(account: Account, *, start: datetime, end: datetime) -> Summary:
-    """The statement of the period from `start` (included) to `end` (excluded)."""
-    last_before = Entry.objects.filter(account=account, created_at__lt=start).order_by("-seq").first()
-    last = Entry.objects.filter(account=account, created_at__lt=end).order_by("-seq").first()
+def summary_of(account: Account, span: ledger.Span) -> Summary:
+    """The figures of a statement: opening balance + movements = closing balance."""
     labels = dict(Entry.Kind.choices)
+    entries = Entry.objects.filter(account=account)
     sums = (
-        Entry.objects.filter(account=account, grant__isnull=False, created_at__gte=start, created_at__lt=end)
+        entries.filter(grant__isnull=False, seq__gt=span.after, seq__lte=span.until)
         .values_list("kind")
         .annotate(total=Sum("credits"))
         .order_by("kind")
     )
+    ends = entries.filter(seq__in=[span.after, span.until])
+    balances = dict(ends.values_list("seq", "balance_after"))
     return Summary(
-        opening=last_before.balance_after if last_before else Decimal(0),
-        closing=last.balance_after if last else Decimal(0),
+        opening=balances.get(span.after, Decimal(0)),
+        closing=balances.get(span.until, Decimal(0)),
         by_kind=[(str(labels[kind]), total) for kind, total in sums],
     )
 

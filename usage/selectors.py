@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import F, Q, QuerySet
 
 from accounts.models import Account, ApiKey, Project, User
+from billing import ledger
 from billing.models import Charge, Entry, Grant, Hold
 from pricing.catalogue import cache as catalogue_cache
 from usage.periods import Period
@@ -63,7 +64,10 @@ def grants(account_id: UUID) -> QuerySet[Grant]:
 
 def entries(account_id: UUID, query: dict[str, Any]) -> QuerySet[Entry]:
     """The account's entries that move credits, narrowed by a validated TransactionQuery."""
-    found = _between(Entry.objects.filter(account_id=account_id, grant__isnull=False), query)
+    found = Entry.objects.filter(account_id=account_id, grant__isnull=False)
+    if "from" in query or "to" in query:
+        span = ledger.span(account_id, start=query.get("from"), end=query.get("to"))
+        found = found.filter(seq__gt=span.after, seq__lte=span.until)
     if "kind" in query:
         found = found.filter(kind=query["kind"])
     if "grant" in query:

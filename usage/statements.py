@@ -30,17 +30,18 @@ class Statement:
     account: Account
     start: datetime
     end: datetime
+    span: ledger.Span
     opening: Entry | None
     closing: Entry | None
     signed: ledger.checkpoints.Signed | None
 
     @property
     def opening_seq(self) -> int:
-        return self.opening.seq if self.opening else 0
+        return self.span.after
 
     @property
     def closing_seq(self) -> int:
-        return self.closing.seq if self.closing else 0
+        return self.span.until
 
     @property
     def complete(self) -> bool:
@@ -50,15 +51,18 @@ class Statement:
 
 def of_period(account: Account, *, start: datetime, end: datetime) -> Statement:
     """The statement of the period from `start` (included) to `end` (excluded)."""
-    entries = Entry.objects.filter(account=account).order_by("-seq")
-    closing = entries.filter(created_at__lt=end).first()
+    span = ledger.span(account.pk, start=start, end=end)
+    ends = {
+        entry.seq: entry for entry in Entry.objects.filter(account=account, seq__in=[span.after, span.until])
+    }
     return Statement(
         account=account,
         start=start,
         end=end,
-        opening=entries.filter(created_at__lt=start).first(),
-        closing=closing,
-        signed=ledger.checkpoints.covering(account.pk, closing.seq if closing else 0),
+        span=span,
+        opening=ends.get(span.after),
+        closing=ends.get(span.until),
+        signed=ledger.checkpoints.covering(account.pk, span.until),
     )
 
 

@@ -6,7 +6,7 @@ write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
 from billing.ledger import audit, checkpoints
-from billing.ledger.balances import Balance, GrantInForce, balance, settle_for_read
+from billing.ledger.balances import Balance, GrantInForce, Span, balance, settle_for_read, span
 from billing.ledger.batches import charge_many
 from billing.ledger.charges import charge
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
@@ -57,6 +57,7 @@ __all__ = [
     "LimitReached",
     "NotReversible",
     "QuotaReached",
+    "Span",
     "UnknownCharge",
     "UnknownClawBack",
     "UnknownHold",
@@ -83,4 +84,5 @@ __all__ = [
     "settle",
     "settle_due",
     "settle_for_read",
+    "span",
 ]

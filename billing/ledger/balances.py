@@ -14,7 +14,10 @@ from typing import Any
 from billing.ledger import database
 from billing.ledger.models import Allowance, Grant
 
+_EARLIEST, _LATEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 _READ = "select * from ledger_balance(%(account_id)s, %(now)s)"
+_SPAN = """select ledger_seq_before(%(account_id)s, %(start)s) as after,
+  ledger_seq_before(%(account_id)s, %(end)s) as until"""
 _DUE = "select next_due_at <= %(now)s as due from billing_wallet where account_id = %(account_id)s"
 _SETTLE = "select ledger_settle_for_read(%(account_id)s, %(now)s)"
 
@@ -113,6 +116,24 @@ def balance(account_id: uuid.UUID, now: dt.datetime) -> Balance:
         daily=next((item for item in allowances if item.period == Allowance.Period.DAY), None),
         allowances=allowances,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """The entries of a period by their numbers: from `after` (excluded) to `until` (included)."""
+
+    after: int
+    until: int
+
+
+def span(account_id: uuid.UUID, *, start: dt.datetime | None, end: dt.datetime | None) -> Span:
+    """The entries from `start` (included) to `end` (excluded); None: from the first, or to the newest.
+
+    Whatever is listed or added up for a period is selected by these numbers and not by time: then the balance
+    at `after` and the movements give the balance at `until`, and periods that meet have each entry once.
+    """
+    parameters = {"account_id": account_id, "start": start or _EARLIEST, "end": end or _LATEST}
+    return Span(**database.row(_SPAN, parameters))
 
 
 def settle_for_read(account_id: uuid.UUID, now: dt.datetime) -> None:

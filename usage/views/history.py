@@ -72,7 +72,6 @@ def statement(request: AccountRequest) -> HttpResponse:
     """A printable statement of a period: opening balance, entries, closing balance."""
     form = RangeForm(request.GET or None, account=request.account, now=_settle(request))
     period = _period(form)
-    filters = history.Filter(start=period.start, end=period.end)
     verifiable = statements.of_period(request.account, start=period.start, end=period.end)
     statements.request_signature(verifiable)
     context = {
@@ -80,8 +79,10 @@ def statement(request: AccountRequest) -> HttpResponse:
         "since": period.first,
         "until": period.last,
         "verifiable": verifiable,
-        "summary": history.summary_of(request.account, start=period.start, end=period.end),
-        "lines": history.page_of(request.account, filters, size=history.MAX_STATEMENT_ROWS).lines,
+        "summary": history.summary_of(request.account, verifiable.span),
+        "lines": history.page_of(
+            request.account, history.Filter(span=verifiable.span), size=history.MAX_STATEMENT_ROWS
+        ).lines,
         "max_rows": history.MAX_STATEMENT_ROWS,
     }
     return render(request, "usage/statement.html", context)

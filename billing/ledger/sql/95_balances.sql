@@ -1,4 +1,4 @@
--- Balances: what an account has.
+-- Balances: what an account has, and which entries belong to a period.
 -- Invariant: a balance is read from one snapshot (a stable function sees that of the calling statement) and takes no
 -- lock, so that the total is the sum of its grants at every read, whatever other transactions do.
 
@@ -35,4 +35,24 @@ create or replace function ledger_settle_for_read(p_account uuid, p_now timestam
 language plpgsql set lock_timeout = '250ms' as $$
 begin
   perform ledger_lock(p_account, p_now);
+end $$;
+
+-- The number of the account's newest entry before an instant; 0 without one. Along a chain time never goes backwards, so
+-- that halving finds it with one look-up for each bit of the number. In a chain of an earlier release, where clocks may
+-- have been apart, the answer is still the same at every call and never smaller for a later instant: the steps depend on
+-- the number alone. An entry that is archived is before every instant that can be asked for.
+create or replace function ledger_seq_before(p_account uuid, p_at timestamptz) returns bigint
+language plpgsql stable as $$
+declare last bigint; found_ bigint := 0; step bigint := 1; at_ timestamptz;
+begin
+  select w.seq into last from billing_wallet w where w.account_id = p_account;
+  while step * 2 <= last loop step := step * 2; end loop;
+  while step > 0 and last > 0 loop
+    if found_ + step <= last then
+      select e.created_at into at_ from billing_entry e where e.account_id = p_account and e.seq = found_ + step;
+      if not found or at_ < p_at then found_ := found_ + step; end if;
+    end if;
+    step := step / 2;
+  end loop;
+  return found_;
 end $$;
