@@ -73,7 +73,11 @@ def checkpoint_ledger() -> None:
 
 @shared_task
 def audit_ledger() -> None:
-    """Audit the ledger; findings are stored and logged as an alert."""
-    outcome = ledger.audit.run(now=timezone.now())
+    """Audit the accounts that moved since the last audit, weekly all; findings are logged as an alert."""
+    now = timezone.now()
+    try:
+        outcome = ledger.audit.run(now=now, is_full=ledger.audit.full_is_due(now))
+    except ledger.audit.AuditRunning:
+        return
     if outcome.findings:
         log.error("ledger_audit_found", alert=True, findings=len(outcome.findings))

@@ -113,6 +113,8 @@ from billing_wallet w join (
   select account_id, 'terms', 5, 'infinity', null, null, '', '', ledger_terms_digest(account_id, warn_below)
   from billing_wallet where ledger_terms_digest(account_id, warn_below) is not null
 ) r on r.account_id = w.account_id;
+update billing_hold h set closed_at = e.created_at from billing_entry e
+ where e.kind = 'release' and e.account_id = h.account_id and e.hold_id = h.id and e.created_at <> h.closed_at;
 update billing_entry e set hash = c.hash from (
   select id, ledger_chain(sha256(uuid_send(account_id)), ledger_payload(account_id, seq, kind, grant_id, credits, debt,
       grant_after, balance_after, charge_id, hold_id, reason, actor, created_at, digest))
@@ -249,6 +251,30 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='entry',
             index=models.Index(condition=models.Q(('kind', 'charge'), _negated=True), fields=['account', 'kind', 'seq'], name='entry_kind'),
+        ),
+        migrations.CreateModel(
+            name='AuditProgress',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('started_at', models.DateTimeField()),
+                ('saved_at', models.DateTimeField()),
+                ('is_full', models.BooleanField()),
+                ('since_entry', models.BigIntegerField(help_text='Only accounts with newer entries, unless it is full.')),
+                ('newest_entry', models.BigIntegerField(help_text='Id of the newest entry when it began.')),
+                ('after', models.UUIDField(help_text='Accounts up to this one are done.', null=True)),
+                ('totals', models.JSONField(default=dict)),
+                ('findings', models.JSONField(default=list)),
+            ],
+        ),
+        migrations.AddField(
+            model_name='audit',
+            name='is_full',
+            field=models.BooleanField(db_default=True, help_text='Whether it read all accounts.'),
+        ),
+        migrations.AddField(
+            model_name='audit',
+            name='newest_entry',
+            field=models.BigIntegerField(db_default=0, help_text='Id of the newest entry when it began.'),
         ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_SUMS, migrations.RunSQL.noop),

@@ -3,6 +3,7 @@
 from billing.ledger.models import (
     Allowance,
     Audit,
+    AuditProgress,
     Charge,
     Checkpoint,
     Correction,
@@ -26,6 +27,7 @@ __all__ = [
     "AlertSettings",
     "Allowance",
     "Audit",
+    "AuditProgress",
     "AutoTopUp",
     "BillingProfile",
     "Charge",

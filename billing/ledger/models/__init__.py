@@ -11,7 +11,7 @@ looks for orphans instead (docs/decisions/0006).
 """
 
 from billing.ledger.models.checkpoint import Checkpoint, Head
-from billing.ledger.models.entry import Audit, Correction, Entry
+from billing.ledger.models.entry import Audit, AuditProgress, Correction, Entry
 from billing.ledger.models.grant import Allowance, Grant
 from billing.ledger.models.use import Charge, Hold, Limit
 from billing.ledger.models.wallet import Notice, Wallet
@@ -19,6 +19,7 @@ from billing.ledger.models.wallet import Notice, Wallet
 __all__ = [
     "Allowance",
     "Audit",
+    "AuditProgress",
     "Charge",
     "Checkpoint",
     "Correction",

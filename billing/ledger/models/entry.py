@@ -114,6 +114,8 @@ class Audit(models.Model):
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
+    is_full = models.BooleanField(db_default=True, help_text="Whether it read all accounts.")
+    newest_entry = models.BigIntegerField(db_default=0, help_text="Id of the newest entry when it began.")
     wallets = models.BigIntegerField()
     entries = models.BigIntegerField()
     totals = models.JSONField()
@@ -121,3 +123,19 @@ class Audit(models.Model):
 
     def __str__(self) -> str:
         return f"audit of {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class AuditProgress(models.Model):
+    """How far the running audit is. It is deleted with the end of the run."""
+
+    started_at = models.DateTimeField()
+    saved_at = models.DateTimeField()
+    is_full = models.BooleanField()
+    since_entry = models.BigIntegerField(help_text="Only accounts with newer entries, unless it is full.")
+    newest_entry = models.BigIntegerField(help_text="Id of the newest entry when it began.")
+    after = models.UUIDField(null=True, help_text="Accounts up to this one are done.")
+    totals = models.JSONField(default=dict)
+    findings = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"audit since {self.started_at:%Y-%m-%d %H:%M}"

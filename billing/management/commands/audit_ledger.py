@@ -27,12 +27,19 @@ class Command(BaseCommand):
             "--against", metavar="FILE", help="Compare the database's checkpoints with an exported file, too."
         )
 
+        parser.add_argument(
+            "--moved", action="store_true", help="Read only accounts that moved since the last audit."
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["export"]:
             self._export(options["export"])
             return
         differences = self._differences(options["against"]) if options["against"] else []
-        outcome = audit.run(now=timezone.now())
+        try:
+            outcome = audit.run(now=timezone.now(), is_full=not options["moved"])
+        except audit.AuditRunning:
+            raise CommandError("Another audit is running.", returncode=3) from None
         seconds = (outcome.finished_at - outcome.started_at).total_seconds()
         self.stdout.write(f"{outcome.entries} entries in {outcome.wallets} wallets, {seconds:.1f} s")
         figures = outcome.totals

@@ -6,9 +6,11 @@ import uuid
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from billing import ledger
-from billing.ledger.models import Entry, Grant, Hold, Wallet
+from billing.ledger.audit import wallets
+from billing.ledger.models import Audit, AuditProgress, Entry, Grant, Hold, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
@@ -129,3 +131,56 @@ def test_the_database_itself_refuses_to_change_or_remove_entries(story, statemen
         connection.cursor() as cursor,
     ):
         cursor.execute(statement)
+
+
+def test_an_audit_reads_only_accounts_that_moved_unless_it_is_full(story, monkeypatch):
+    monkeypatch.setattr("billing.ledger.audit.IDS_IN_FLIGHT", 0)
+    ledger.audit.run(now=NOON)
+    tamper("update billing_grant set priority = 1 where account_id = %s", story)
+    other = new_account()
+    give(other, "5")
+    moved = ledger.audit.run(now=NOON, is_full=False)
+    assert (moved.wallets, moved.findings) == (1, [])
+    assert not ledger.audit.full_is_due(NOON + 6 * DAY)
+    assert ledger.audit.full_is_due(NOON + 7 * DAY)
+    assert len(ledger.audit.run(now=NOON).findings) > 0
+    spend(other, "1")
+    give(story, "1", "later")
+    assert any("grant" in one["subject"] for one in ledger.audit.run(now=NOON, is_full=False).findings)
+
+
+def test_a_killed_audit_is_resumed_where_it_stopped(story, monkeypatch):
+    for _ in range(3):
+        give(new_account(), "1")
+    monkeypatch.setattr("billing.ledger.audit.wallets.PAGE", 1)
+    monkeypatch.setattr("billing.ledger.audit.wallets.LARGE", 1000)
+    inspect, inspected = wallets.inspect, []
+
+    def killed_at_the_third(portion):
+        if len(inspected) == 2:
+            raise KeyboardInterrupt
+        inspected.append(portion)
+        return inspect(portion)
+
+    monkeypatch.setattr("billing.ledger.audit.wallets.inspect", killed_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.audit.run(now=NOON)
+    assert (AuditProgress.objects.count(), Audit.objects.count()) == (1, 0)
+    monkeypatch.setattr(
+        "billing.ledger.audit.wallets.inspect", lambda one: inspected.append(one) or inspect(one)
+    )
+    audit = ledger.audit.run(now=NOON + DAY)
+    assert (audit.started_at, audit.wallets, audit.findings) == (NOON, 5, [])
+    assert audit.entries == Entry.objects.count()
+    assert len(inspected) == len(set(map(str, inspected)))
+    assert AuditProgress.objects.count() == 0
+
+
+def test_two_audits_do_not_run_at_once(story):
+    AuditProgress.objects.create(
+        started_at=NOON, saved_at=timezone.now(), is_full=True, since_entry=0, newest_entry=0
+    )
+    with pytest.raises(ledger.audit.AuditRunning):
+        ledger.audit.run(now=NOON)
+    with pytest.raises(CommandError, match="Another audit is running"):
+        call_command("audit_ledger")

@@ -1,0 +1,154 @@
+"""The audit: compares every figure of the ledger with its entries, and the entries with their hashes.
+
+A run takes one portion of the accounts after the other, on two connections where it can. It is resumed where
+a killed run stopped. A full run reads all accounts; any other only those with new entries since the last run.
+Invariant: the audit relies on no cached figure, takes no locks, and writes only its own records and the
+checkpoint that covers them.
+"""
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from decimal import Decimal
+
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from billing.ledger import checkpoints, database
+from billing.ledger.audit import installed, wallets
+from billing.ledger.audit.wallets import Finding, Portion, Result
+from billing.ledger.models import Audit, AuditProgress
+from core import amounts
+
+__all__ = ["AuditRunning", "Finding", "full_is_due", "run"]
+
+WORKERS = 2
+FULL_EVERY = dt.timedelta(days=7)
+SILENT = dt.timedelta(minutes=2)  # a run that has saved nothing for so long was killed
+# A transaction that is still open may hold entries with smaller ids than the newest.
+IDS_IN_FLIGHT = 10_000
+NAMED = 1000  # findings stored with an audit
+
+
+class AuditRunning(Exception):
+    """Another audit is running."""
+
+
+def run(*, now: dt.datetime, is_full: bool = True, clock: Callable[[], dt.datetime] = timezone.now) -> Audit:
+    """Audit the ledger, store the outcome and return it. Raises AuditRunning.
+
+    Inside a transaction it uses that transaction's connection only.
+    """
+    progress = _begin(now, is_full, clock())
+    try:
+        _inspect(progress, clock)
+    except BaseException:
+        with contextlib.suppress(DatabaseError):
+            AuditProgress.objects.filter(pk=progress.pk).update(saved_at=now - SILENT)
+        raise
+    findings = [Finding(**one) for one in progress.findings]
+    findings += installed.findings()
+    findings += [Finding(check="checkpoint", **one._asdict()) for one in checkpoints.findings()]
+    findings += _deleted_checkpoints()
+    totals = {name: Decimal(value) for name, value in progress.totals.items()}
+    findings += _identity(totals)
+    with transaction.atomic():
+        progress.delete()
+        audit = Audit.objects.create(
+            started_at=progress.started_at,
+            finished_at=clock(),
+            is_full=progress.is_full,
+            newest_entry=progress.newest_entry,
+            wallets=int(totals.get("wallets", 0)),
+            entries=int(totals.get("entries", 0)),
+            totals={name: amounts.plain(value) for name, value in totals.items()},
+            findings=[asdict(one) for one in findings[:NAMED]],
+        )
+    checkpoints.take(now)  # from here on, a change of the audit's record is found
+    return audit
+
+
+def full_is_due(now: dt.datetime) -> bool:
+    """Whether no full audit has ended in the last week."""
+    return not Audit.objects.filter(is_full=True, started_at__gt=now - FULL_EVERY).exists()
+
+
+def _begin(now: dt.datetime, is_full: bool, time: dt.datetime) -> AuditProgress:
+    """The progress of a killed run of the same kind, or of a new run."""
+    with transaction.atomic():
+        found = AuditProgress.objects.select_for_update().order_by("-pk").first()
+        if found and found.saved_at > time - SILENT:
+            raise AuditRunning
+        if found and found.is_full >= is_full and found.started_at > now - FULL_EVERY:
+            found.saved_at = time
+            found.save(update_fields=["saved_at"])
+            return found
+        AuditProgress.objects.all().delete()
+        newest = database.row("select coalesce(max(id), 0) as id from billing_entry", {})["id"]
+        last = Audit.objects.order_by("-pk").first()
+        return AuditProgress.objects.create(
+            started_at=now,
+            saved_at=time,
+            is_full=is_full or last is None,
+            since_entry=last.newest_entry - IDS_IN_FLIGHT if last else 0,
+            newest_entry=newest,
+        )
+
+
+def _inspect(progress: AuditProgress, clock: Callable[[], dt.datetime]) -> None:
+    """Inspect the portions that are left, and save the progress after each."""
+    if progress.is_full:
+        portions = wallets.all_portions(progress.after)
+    else:
+        portions = wallets.moved_portions(progress.since_entry, progress.after)
+    result = Result(findings=[Finding(**one) for one in progress.findings])
+    result.totals.update({name: Decimal(value) for name, value in progress.totals.items()})
+    for portion, found in _inspected(portions):
+        result.add(found)
+        progress.after = portion.end
+        progress.findings = [asdict(one) for one in result.findings[:NAMED]]
+        progress.totals = {name: str(value) for name, value in result.totals.items()}
+        progress.saved_at = clock()
+        progress.save()
+
+
+def _inspected(portions: Iterable[Portion]) -> Iterator[tuple[Portion, Result]]:
+    """Each portion with its result, in order."""
+    if connection.in_atomic_block:
+        for portion in portions:
+            yield portion, wallets.inspect(portion)
+        return
+    with ThreadPoolExecutor(WORKERS) as pool:
+        running: list[tuple[Portion, Future[Result]]] = []
+        for portion in portions:
+            running.append((portion, pool.submit(wallets.inspect_apart, portion)))
+            if len(running) > WORKERS:
+                first, future = running.pop(0)
+                yield first, future.result()
+        for first, future in running:
+            yield first, future.result()
+
+
+def _deleted_checkpoints() -> list[Finding]:
+    """Heads newer than the newest checkpoint. (A gap between checkpoints is found by their numbers.)"""
+    found = database.row(
+        """select (select max(checkpoint_id) from billing_head) as head,
+          (select max(number) from billing_checkpoint) as checkpoint""",
+        {},
+    )
+    if (found["head"] or 0) <= (found["checkpoint"] or 0):
+        return []
+    subject = f"checkpoint {found['head']}"
+    return [Finding(check="checkpoint", subject=subject, found="it has heads and is missing")]
+
+
+def _identity(totals: dict[str, Decimal]) -> list[Finding]:
+    """Issued = spent + expired + taken back + remaining + held, to the last digit."""
+    parts = ("spent", "expired", "taken_back", "remaining", "held")
+    accounted = sum((totals[part] for part in parts), Decimal(0)) - totals["carried"]
+    if totals["issued"] == accounted:
+        return []
+    found = f"issued {totals['issued']}, accounted for {accounted}"
+    return [Finding(check="identity", subject="the whole ledger", found=found)]

@@ -1,0 +1,16 @@
+-- What a limit counts is what its window has seen. A quota that changed within its window began at 0, and a reversal
+-- gives back whole counts, so a quota's count is between the charges not reversed and all of them.
+select 'limit ' || l.kind || ' ' || l.subject || ' (account ' || l.account_id || ')' as subject,
+       'used ' || l.used || ', its window has seen ' || s.least || case when s.most <> s.least then ' to ' || s.most else '' end as found
+from (select * from billing_limit x where {scope}) l left join wallet_sums w on w.account_id = l.account_id,
+lateral (
+  select coalesce(sum(amount - returned), 0) as least, coalesce(sum(case when l.kind = 'quota' then amount else amount - returned end), 0) as most
+  from (select case when l.kind = 'quota' then coalesce(c.quota_count, 0) else c.credits - c.uncollected end as amount,
+               case when l.kind <> 'quota' then c.returned when c.returned > 0 then coalesce(c.quota_count, 0) else 0 end as returned
+        from billing_charge c where c.account_id = l.account_id and c.created_at >= l.window_start
+          and l.subject = ledger_limit_subject(l.kind, c.project_id, c.member_id, c.api_key_id, c.quota)
+        union all
+        select case when l.kind = 'quota' then coalesce(h.quota_count, 0) else h.credits end, 0
+        from billing_hold h where h.account_id = l.account_id and h.status = 'held' and h.created_at >= l.window_start
+          and l.subject = ledger_limit_subject(l.kind, h.project_id, h.member_id, h.api_key_id, h.quota)) x) s
+where l.used > s.most or l.used < s.least and not (l.kind = 'quota' and coalesce(w.terms_at >= l.window_start, true))
