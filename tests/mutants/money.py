@@ -69,7 +69,7 @@ FAULTS = [
         "new credits do not repay the debt",
         GRANT,
         "\n    || ledger_repay(w.debt, p_id, p_credits, p_now), p_now);",
-        ", p_now);",
+        "\n    || '{}'::ledger_move[], p_now);",
         CORRECTIONS,
     ),
     fault(
