@@ -245,6 +245,25 @@ class AlreadyExpired(LedgerError):
         return _("Credits with an expiry in the past cannot be granted.")
 
 
+class TooManyGrants(LedgerError):
+    """The account has so many grants with credits left that another one would make its moves slow."""
+
+    code, status = "too_many_grants", 409
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the account has {most} grants with credits left")
+        self.most = most
+
+    def detail(self) -> str:
+        return (
+            _("The account has %(most)d grants with credits left, the maximum. Grant more credits at a time.")
+            % self.extra()
+        )
+
+    def extra(self) -> dict[str, Any]:
+        return {"most": self.most}
+
+
 class WalletBusy(LedgerError):
     """The wallet was locked, or had much to settle, for longer than a batch waits. Nothing was charged."""
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from billing.ledger import database
-from billing.ledger.errors import AlreadyExpired, BalanceTooLarge, KeyReused
+from billing.ledger.errors import AlreadyExpired, BalanceTooLarge, KeyReused, TooManyGrants
+from billing.ledger.models import Grant
 from billing.ledger.moves import NO_FINGERPRINT, Granted, checked
 from core.ids import new_id
 
@@ -42,13 +43,18 @@ def grant(
     purchase_id: uuid.UUID | None = None,
     actor: str = "",
     fingerprint: bytes = NO_FINGERPRINT,
+    most_open: int | None = None,
 ) -> Granted:
     """Grant credits, once for the key. They repay the account's debt first.
 
     `services` limits the grant to those service keys or `tag:…`; `priority` defaults to the kind's.
     Without a purchase, a grant that would raise the balance above core.amounts.LARGEST_BALANCE is refused.
-    Raises AmountInvalid, BalanceTooLarge, KeyReused, AlreadyExpired, UnknownWallet.
+    `most_open` refuses a new grant where that many grants of the account have credits left (calls at the same
+    time may exceed it by a few).
+    Raises AmountInvalid, BalanceTooLarge, KeyReused, AlreadyExpired, TooManyGrants, UnknownWallet.
     """
+    if most_open is not None:
+        _require_room(account_id, key, most_open)
     parameters = {
         "account_id": account_id,
         "id": new_id(),
@@ -78,3 +84,10 @@ def grant(
         repaid=result["repaid"],
         replayed=result["status"] == "replayed",
     )
+
+
+def _require_room(account_id: uuid.UUID, key: str, most_open: int) -> None:
+    grants = Grant.objects.filter(account_id=account_id)
+    is_full = grants.filter(open=True)[:most_open].count() == most_open
+    if is_full and not grants.filter(idempotency_key=key).exists():
+        raise TooManyGrants(most_open)

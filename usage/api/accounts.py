@@ -77,6 +77,10 @@ class OneAccount(Endpoint):
         return json_body.answer(_account(Account.objects.get(pk=find_account(account))))
 
 
+# The time of a charge or a balance grows with the grants that it spans: 20 us each (docs/decisions/0071).
+MOST_OPEN_GRANTS = 1_000
+
+
 class AccountGrants(Endpoint):
     """Grant credits."""
 
@@ -102,6 +106,7 @@ class AccountGrants(Endpoint):
                 reason=body.get("reason", ""),
                 actor=actor_of(request),
                 fingerprint=idempotency.fingerprint(f"/api/v1/accounts/{account_id}/grants", request.data),
+                most_open=MOST_OPEN_GRANTS,
             )
         response = json_body.answer(_first_answer(account_id, granted), 201)
         return idempotency.replayed(response) if granted.replayed else response

@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import Account
 from billing.ledger.models import Wallet
+from billing.models import Grant
 from core.amounts import LARGEST_BALANCE
 from tests.usage.api.conftest import use
 
@@ -156,3 +157,16 @@ def test_a_grant_above_the_largest_balance_is_refused_by_name(platform_api: Any,
     assert problem["largest_balance"] == "1000000000000"
     large = platform_api.post(path, {"credits": "1000000001", "kind": "bonus"}, key="g2").json()
     assert [(error["field"], error["code"]) for error in large["errors"]] == [("credits", "too_large")]
+
+
+def test_an_account_with_very_many_open_grants_gets_no_more(
+    platform_api: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_grants = Grant.objects.filter(account_id=account.pk, open=True).count()
+    monkeypatch.setattr("usage.api.accounts.MOST_OPEN_GRANTS", open_grants + 1)
+    path, body = f"accounts/{account.public_id}/grants", {"credits": "5", "kind": "bonus"}
+    assert platform_api.post(path, body, key="first").status_code == 201
+    refused = platform_api.post(path, body, key="second")
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_grants")
+    assert refused.json()["most"] == open_grants + 1
+    assert platform_api.post(path, body, key="first").status_code == 201, "a repeated request is answered"
