@@ -112,6 +112,11 @@ def test_staff_take_credits_from_a_wallet_that_is_too_full_to_be_settled():
     tomorrow = NOON + DAY
     with pytest.raises(DataError), transaction.atomic():
         ledger.settle([account], tomorrow)
+    other = new_account()
+    give(other, "5", "other", now=tomorrow)
+    uses = [charge_request(one, "1", f"{n}") for n, one in enumerate([other, account, other])]
+    outcomes = [type(outcome) for outcome in ledger.charge_many(uses, tomorrow)]
+    assert outcomes == [ledger.Charged, ledger.WalletUnusable, ledger.Charged]
     taken = adjust(account, "-99999999000000", now=tomorrow)
     assert taken.credits == D("-99999999000000")
     assert ledger.balance(account, tomorrow).total == D("1000009.5")
