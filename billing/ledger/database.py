@@ -20,7 +20,8 @@ from billing.ledger.waiting import Holder, WalletWaits
 
 NO_WALLET = "RF404"
 _HOLDER = """select w.xmax::text as transaction,
-    bool_or(a.state = 'active' and coalesce(a.wait_event_type, 'IO') in ('IO', 'LWLock', 'IPC')) as is_working
+    bool_or(a.state = 'active' and coalesce(a.wait_event <> 'PgSleep', true)
+      and coalesce(a.wait_event_type <> 'Lock' or a.wait_event = 'extend', true)) as is_working
   from billing_wallet w
   join pg_locks l on l.locktype = 'transactionid' and l.transactionid = w.xmax and l.granted
   join pg_stat_activity a on a.pid = l.pid

@@ -149,7 +149,7 @@ class WalletWaits:
         """Give up when too many threads wait for stalled accounts. Raises WalletLocked."""
         moves = mine.moves
         with self._lock:
-            if not self._are_too_many(moves) or (moves.is_asked and not moves.is_held):
+            if not self._are_too_many(moves, confirmed=False) or (moves.is_asked and not moves.is_held):
                 return
             moves.is_asked = True
         try:
@@ -158,20 +158,26 @@ class WalletWaits:
             moves.is_asked = False
         with self._lock:
             moves.is_held = moves.is_held or self._held_for_long(moves, holder)
-            if moves.is_held and self._are_too_many(moves):
+            if moves.is_held and self._are_too_many(moves, confirmed=True):
                 moves.threads -= 1
                 mine.gave_up = True
                 raise WalletLocked(f"the wallet of account {mine.account_id} is locked")
 
-    def _are_too_many(self, moves: _Moves) -> bool:
-        """Whether more threads than allowed wait for accounts that may be stalled."""
+    def _are_too_many(self, moves: _Moves, *, confirmed: bool) -> bool:
+        """Whether more threads than allowed wait for stalled accounts, if this account is one.
+
+        `confirmed`: of the other accounts, only those count whose wallet is known to be held.
+        """
         now = self._clock()
         if not moves.stalls(now, TICK_SECONDS / 2):
             return False
         if moves.threads > MAX_WAITING and moves.stalls(now, STUCK_SECONDS):
             return True
-        stalled = (other for other in self._accounts.values() if other.stalls(now, TICK_SECONDS / 2))
-        return sum(other.threads for other in stalled) > self._most
+        return self._most < sum(
+            other.threads
+            for other in self._accounts.values()
+            if other is moves or other.is_held or (not confirmed and other.stalls(now, TICK_SECONDS / 2))
+        )
 
     def _held_for_long(self, moves: _Moves, holder: Holder | None) -> bool:
         if holder is None or holder.transaction != moves.holder:

@@ -1,0 +1,194 @@
+"""A wallet that is locked, has much due or is broken affects its own charges only."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.db import connection
+
+from billing import ledger
+from billing.ledger import batches, charges, shared_calls
+from billing.ledger.models import Charge, Hold
+from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
+from tests.billing.ledger.state import broken
+from tests.integration.races.concurrency import BackgroundCall, at_once
+from tests.integration.races.test_coalescing import wait_until
+from tests.integration.races.web import database_url
+
+pytestmark = pytest.mark.usefixtures("committed")
+LATER = NOON + timedelta(minutes=20)
+
+
+@pytest.fixture
+def accounts():
+    """Eight accounts with 100 credits each, in the order of their ids."""
+    accounts = sorted(new_account() for _ in range(8))
+    for account in accounts:
+        give(account, "100")
+    return accounts
+
+
+@pytest.fixture
+def lock():
+    """Lock an account's wallet in another connection until the end of the test, or until its rollback."""
+    with psycopg.connect(database_url()) as other:
+
+        def hold(account):
+            other.execute("select 1 from billing_wallet where account_id = %s for update", [account])
+            return other
+
+        yield hold
+
+
+def uses(accounts, name="use"):
+    return [charge_request(account, "1", f"{name} {n}") for n, account in enumerate(accounts)]
+
+
+def break_wallet(account):
+    """Give the wallet the largest sequence number, so that no entry can follow."""
+    with connection.cursor() as cursor:
+        cursor.execute("update billing_wallet set seq = %s where account_id = %s", [2**63 - 1, account])
+
+
+def wait_at_most(monkeypatch, seconds):
+    """Batches wait this long for wallets, each for a tenth of a second."""
+    monkeypatch.setattr(batches, "WAIT_SECONDS", seconds)
+    with connection.cursor() as cursor:
+        cursor.execute("set lock_timeout = '100ms'")
+
+
+@pytest.mark.fault("L16")
+def test_charges_of_other_accounts_do_not_wait_for_a_locked_wallet(accounts, lock):
+    calls, locked = shared_calls.SharedCalls(), accounts[3]
+    holder = lock(locked)
+    requests = [request for turn in range(3) for request in uses(accounts, f"turn {turn}")]
+
+    threads = [
+        BackgroundCall(lambda use=use: charges.outcome_of(calls.charge(use, NOON), use)) for use in requests
+    ]
+    for thread in threads:
+        thread.start()
+    others = [thread for thread, use in zip(threads, requests, strict=True) if use.account_id != locked]
+    assert {type(thread.outcome()) for thread in others} == {ledger.Charged}
+    assert Charge.objects.filter(account_id=locked).count() == 0
+    holder.rollback()
+    assert {type(thread.outcome()) for thread in threads} == {ledger.Charged}
+    assert Charge.objects.filter(account_id=locked).count() == 3
+    assert broken(accounts) == []
+
+
+@pytest.mark.fault("L16")
+def test_charges_that_wait_for_one_wallet_share_a_call_when_it_is_free(accounts, lock, monkeypatch):
+    calls, sizes = shared_calls.SharedCalls(), []
+    charge_together = shared_calls._charge_together
+
+    def together(taken, *, shared):
+        if not shared:
+            sizes.append(len(taken))
+        charge_together(taken, shared=shared)
+
+    monkeypatch.setattr(shared_calls, "_charge_together", together)
+    holder = lock(accounts[0])
+    requests = [charge_request(accounts[0], "1", f"use {n}") for n in range(8)]
+    threads = [
+        BackgroundCall(lambda use=use: charges.outcome_of(calls.charge(use, NOON), use)) for use in requests
+    ]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: calls._own and calls._own[accounts[0]].users == 8)
+    holder.rollback()
+    assert {type(thread.outcome()) for thread in threads} == {ledger.Charged}
+    assert max(sizes) >= 5, "those that arrived while the first one waited"
+    assert broken(accounts) == []
+
+
+@pytest.mark.fault("L16")
+def test_a_wallet_with_much_due_leaves_the_shared_call(accounts):
+    """Sixty holds have ended: settling them takes a call of the account's own."""
+    hoarder, calls = accounts[0], shared_calls.SharedCalls()
+    for number in range(60):
+        request = charge_request(hoarder, "1", f"hold {number}")
+        ledger.hold(request, expires_at=NOON + timedelta(minutes=15), now=NOON)
+    taken = [shared_calls.Waiting(request, LATER) for request in uses(accounts)]
+    calls._charge_shared(taken)
+    assert [waiting.row["status"] for waiting in taken] == ["busy"] + ["charged"] * 7
+    assert Hold.objects.filter(account_id=hoarder, status="held").count() == 60
+    alone = shared_calls.Waiting(taken[0].request, LATER)
+    calls._charge_shared([alone])
+    assert alone.row["status"] == "busy"
+    request = taken[0].request
+    assert charges.outcome_of(calls.charge(request, LATER), request).balance_after == D("99")
+    assert Hold.objects.filter(account_id=hoarder, status="held").count() == 0
+    assert broken(accounts) == []
+
+
+@pytest.mark.fault("L16", "L19")
+@pytest.mark.parametrize("each", [1, 8], ids=["each in turn", "in one statement"])
+def test_a_locked_wallet_in_a_batch_fails_its_own_items_only(accounts, lock, monkeypatch, each):
+    wait_at_most(monkeypatch, 0.05)
+    locked = accounts[4]
+    lock(locked)
+    requests = [request for turn in range(each) for request in uses(accounts, f"turn {turn}")]
+    outcomes = ledger.charge_many(requests, NOON)
+    for request, outcome in zip(requests, outcomes, strict=True):
+        expected = ledger.WalletBusy if request.account_id == locked else ledger.Charged
+        assert type(outcome) is expected
+    assert outcomes[4].code == "account_busy"
+    assert Charge.objects.filter(account_id=locked).count() == 0
+    assert broken(accounts) == []
+
+
+@pytest.mark.fault("L16")
+def test_a_batch_holds_no_wallet_while_it_waits_for_another(accounts, lock):
+    holder = lock(accounts[7])
+    batch = BackgroundCall(lambda: ledger.charge_many(uses(accounts, "batch"), NOON))
+    batch.start()
+    assert batch.is_blocked()
+    with connection.cursor() as cursor:
+        cursor.execute("set lock_timeout = '1s'")
+    outcomes = [charges.charge_alone(request, NOON) for request in uses(accounts[:7], "single")]
+    assert [outcome.balance_after for outcome in outcomes] == [D("98")] * 7
+    holder.rollback()
+    assert {type(outcome) for outcome in batch.outcome()} == {ledger.Charged}
+    assert broken(accounts) == []
+
+
+@pytest.mark.fault("L19")
+@pytest.mark.parametrize("each", [1, 8], ids=["each in turn", "in one statement"])
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_broken_wallet_in_a_batch_fails_its_own_items_only(accounts, each, in_transaction):
+    from django.db import transaction
+
+    unusable = accounts[2]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update billing_wallet set seq = 9223372036854775807 where account_id = %s", [unusable]
+        )
+    requests = [request for turn in range(each) for request in uses(accounts, f"turn {turn}")]
+    if in_transaction:
+        with transaction.atomic():
+            outcomes = ledger.charge_many(requests, NOON)
+    else:
+        outcomes = ledger.charge_many(requests, NOON)
+    for request, outcome in zip(requests, outcomes, strict=True):
+        expected = ledger.WalletUnusable if request.account_id == unusable else ledger.Charged
+        assert type(outcome) is expected
+    assert outcomes[2].code == "account_unusable"
+    assert Charge.objects.count() == 7 * each
+
+
+@pytest.mark.fault("L19")
+def test_a_broken_wallet_fails_shared_calls_once_and_is_then_charged_apart(accounts):
+    calls, unusable = shared_calls.SharedCalls(), accounts[2]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update billing_wallet set seq = 9223372036854775807 where account_id = %s", [unusable]
+        )
+    for turn in range(3):
+        requests = uses(accounts, f"turn {turn}")
+        outcomes = at_once(
+            [lambda use=use: charges.outcome_of(calls.charge(use, NOON), use) for use in requests]
+        )
+        assert type(outcomes.pop(2)).__name__ == "DataError"
+        assert {type(outcome) for outcome in outcomes} == {ledger.Charged}
+        assert calls._is_apart(unusable)
