@@ -21,7 +21,7 @@ from accounts.models import Account, ApiKey, Membership, User
 from billing import ledger
 from billing.models import Charge, Entry, Grant, Hold
 from core.amounts import plain
-from usage import selectors
+from usage import selectors, statements
 
 PAGE_SIZE = 50
 EXPORT_CHUNK = 1000  # entries read at once by an export
@@ -173,11 +173,9 @@ def summary_of(account: Account, span: ledger.Span) -> Summary:
         .annotate(total=Sum("credits"))
         .order_by("kind")
     )
-    ends = entries.filter(seq__in=[span.after, span.until])
-    balances = dict(ends.values_list("seq", "balance_after"))
     return Summary(
-        opening=balances.get(span.after, Decimal(0)),
-        closing=balances.get(span.until, Decimal(0)),
+        opening=statements.position_at(account, span.after).balance,
+        closing=statements.position_at(account, span.until).balance,
         by_kind=[(str(labels[kind]), total) for kind, total in sums],
     )
 

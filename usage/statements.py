@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from django.core.cache import cache
@@ -24,46 +26,76 @@ REQUEST_SECONDS = 30  # at most one request for a checkpoint in this time
 
 
 @dataclass(frozen=True)
+class Position:
+    """A position on the account's chain: after the entry `seq`; 0 before the first entry."""
+
+    seq: int
+    hash: bytes
+    balance: Decimal
+
+    def as_json(self) -> dict[str, Any]:
+        return {"seq": self.seq, "hash": self.hash.hex(), "balance": f"{self.balance:.6f}"}
+
+
+@dataclass(frozen=True)
 class Statement:
-    """A period of an account, and the checkpoint that covers its closing position (or precedes it)."""
+    """A period of an account, and the checkpoint that covers its closing position (or precedes it).
+
+    Entries older than `archived.archive.before` are in that archive: the period then begins at that time.
+    """
 
     account: Account
     start: datetime
     end: datetime
-    span: ledger.Span
-    opening: Entry | None
-    closing: Entry | None
+    opening: Position
+    closing: Position
     signed: ledger.checkpoints.Signed | None
+    archived: ledger.archive.Position | None = None
 
     @property
-    def opening_seq(self) -> int:
-        return self.span.after
-
-    @property
-    def closing_seq(self) -> int:
-        return self.span.until
+    def span(self) -> ledger.Span:
+        """The entries of the period."""
+        return ledger.Span(after=self.opening.seq, until=self.closing.seq)
 
     @property
     def complete(self) -> bool:
         """Whether the closing position is signed."""
-        return self.signed is not None and self.signed.head.seq >= self.closing_seq
+        return self.signed is not None and self.signed.head.seq >= self.closing.seq
+
+    @property
+    def all_archived(self) -> bool:
+        """Whether nothing of the period is in the database any more."""
+        return self.archived is not None and self.end <= self.archived.archive.before
 
 
 def of_period(account: Account, *, start: datetime, end: datetime) -> Statement:
     """The statement of the period from `start` (included) to `end` (excluded)."""
+    archived = ledger.archive.position(account.pk)
+    if archived and start < archived.archive.before:
+        start = min(archived.archive.before, end)
+    else:
+        archived = None
     span = ledger.span(account.pk, start=start, end=end)
-    ends = {
-        entry.seq: entry for entry in Entry.objects.filter(account=account, seq__in=[span.after, span.until])
-    }
     return Statement(
         account=account,
         start=start,
         end=end,
-        span=span,
-        opening=ends.get(span.after),
-        closing=ends.get(span.until),
+        opening=position_at(account, span.after),
+        closing=position_at(account, span.until),
         signed=ledger.checkpoints.covering(account.pk, span.until),
+        archived=archived,
     )
+
+
+def position_at(account: Account, seq: int) -> Position:
+    """The position after the account's entry `seq`, which may be the last archived one; or 0."""
+    if seq == 0:
+        return Position(0, ledger.checkpoints.first_hash(account.pk), Decimal(0))
+    entry = Entry.objects.filter(account=account, seq=seq).first()
+    if entry is not None:
+        return Position(entry.seq, bytes(entry.hash), entry.balance_after)
+    archived = ledger.archive.at(account.pk, seq)
+    return Position(seq, bytes(archived.head), archived.balance)
 
 
 def request_signature(statement: Statement) -> None:
@@ -74,74 +106,69 @@ def request_signature(statement: Statement) -> None:
 
 def as_json(statement: Statement) -> Iterator[str]:
     """The statement's JSON document in parts: its entries are read in chunks."""
-    signed = statement.signed.head.seq if statement.signed else statement.closing_seq
-    opening, closing = statement.opening_seq, statement.closing_seq
+    signed = statement.signed.head.seq if statement.signed else statement.closing.seq
+    opening, closing = statement.opening.seq, statement.closing.seq
     first = max(min(opening - 1, signed), 0)  # the number before the first entry of the document
+    lines, start = _archived_line(statement, first)
     head = {
         "format": FORMAT,
         "account": str(statement.account.pk),
         "from": _time(statement.start),
         "to": _time(statement.end),
         "zone": statement.account.zone,
-        "opening": _position(statement, statement.opening),
-        "closing": _position(statement, statement.closing),
-        "start": {"seq": first, "hash": _hash_at(statement, first)},
+        "archived": archive_of(statement),
+        "opening": statement.opening.as_json(),
+        "closing": statement.closing.as_json(),
+        "start": {"seq": first, "hash": start.hex()},
         "proof": statement.signed.proof() if statement.signed else None,
         "keys": ledger.checkpoints.published_keys(),
     }
     yield json.dumps(head)[:-1]
-    for name, after, until in (
-        ("before", first, opening),
-        ("entries", opening, closing),
-        ("after", closing, max(closing, signed)),
+    for name, after, until, archived in (
+        ("before", first + len(lines), opening, lines),
+        ("entries", opening, closing, []),
+        ("after", closing, max(closing, signed), []),
     ):
         yield f', "{name}": ['
-        yield from _entries(statement.account, after, until)
+        yield from _entries(statement.account, after, until, archived)
         yield "]"
     yield "}\n"
 
 
-def _entries(account: Account, after: int, until: int) -> Iterator[str]:
-    """The entries with numbers from `after` (excluded) to `until` (included), as JSON with commas."""
-    separator = "\n"
-    while after < until:
-        chunk = Entry.objects.filter(account=account, seq__gt=after, seq__lte=min(until, after + CHUNK))
-        for entry in chunk.order_by("seq"):
-            yield separator + json.dumps(_fields(entry))
-            separator = ",\n"
-        after += CHUNK
+def _archived_line(statement: Statement, first: int) -> tuple[list[dict[str, Any]], bytes]:
+    """The archived entry that follows position `first`, if it is archived; and the hash at that position."""
+    archived = ledger.archive.position(statement.account.pk)
+    if archived and archived.wallet.seq == first + 1:
+        line = dict(archived.wallet.last)
+        return [line], bytes.fromhex(line.pop("previous"))
+    return [], position_at(statement.account, first).hash
 
 
-def _fields(entry: Entry) -> dict[str, Any]:
-    """What the entry's hash covers, and the hash."""
-    ids = {"grant": entry.grant_id, "charge": entry.charge_id, "hold": entry.hold_id}
+def archive_of(statement: Statement) -> dict[str, Any] | None:
+    """Where the entries before the statement's beginning are."""
+    if statement.archived is None:
+        return None
+    archive = statement.archived.archive
     return {
-        "seq": entry.seq,
-        "created_at": _time(entry.created_at),
-        "kind": entry.kind,
-        "credits": f"{entry.credits:.6f}",
-        "debt": f"{entry.debt:.6f}",
-        "grant_after": f"{entry.grant_after:.6f}",
-        "balance_after": f"{entry.balance_after:.6f}",
-        **{name: str(value) if value else None for name, value in ids.items()},
-        "reason": entry.reason,
-        "actor": entry.actor,
-        "digest": bytes(entry.digest).hex() if entry.digest else None,
-        "hash": bytes(entry.hash).hex(),
+        "archive": archive.number,
+        "file": Path(archive.file).name,
+        "before": _time(archive.before),
+        "sha256": bytes(archive.file_hash).hex(),
     }
 
 
-def _position(statement: Statement, entry: Entry | None) -> dict[str, Any]:
-    if entry is None:
-        return {"seq": 0, "hash": _hash_at(statement, 0), "balance": "0.000000"}
-    return {"seq": entry.seq, "hash": bytes(entry.hash).hex(), "balance": f"{entry.balance_after:.6f}"}
-
-
-def _hash_at(statement: Statement, seq: int) -> str:
-    """The hash of the account's entry with this number; for 0, the one that the first entry continues."""
-    if seq == 0:
-        return ledger.checkpoints.first_hash(statement.account.pk).hex()
-    return bytes(Entry.objects.get(account=statement.account, seq=seq).hash).hex()
+def _entries(account: Account, after: int, until: int, archived: list[dict[str, Any]]) -> Iterator[str]:
+    """The archived entries, then those from `after` (excluded) to `until` (included), as JSON with commas."""
+    separator = "\n"
+    for line in archived:
+        yield separator + json.dumps(line)
+        separator = ",\n"
+    while after < until:
+        chunk = Entry.objects.filter(account=account, seq__gt=after, seq__lte=min(until, after + CHUNK))
+        for entry in chunk.order_by("seq"):
+            yield separator + json.dumps(ledger.checkpoints.entry_content(entry))
+            separator = ",\n"
+        after += CHUNK
 
 
 def _time(at: datetime) -> str:

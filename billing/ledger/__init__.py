@@ -5,7 +5,7 @@ of `billing.ledger.errors`, and a call that raises has changed nothing. The SQL 
 write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
-from billing.ledger import audit, checkpoints
+from billing.ledger import archive, audit, checkpoints
 from billing.ledger.balances import Balance, GrantInForce, Span, balance, settle_for_read, span
 from billing.ledger.batches import charge_many
 from billing.ledger.charges import charge
@@ -67,6 +67,7 @@ __all__ = [
     "WalletBusy",
     "WalletUnusable",
     "adjust",
+    "archive",
     "audit",
     "balance",
     "capture",

@@ -229,6 +229,43 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Archive',
+            fields=[
+                ('number', models.BigIntegerField(primary_key=True, serialize=False)),
+                ('created_at', models.DateTimeField()),
+                ('before', models.DateTimeField(help_text='Its entries are older than this.')),
+                ('file', models.CharField(help_text='Path of the file when it was written.', max_length=500)),
+                ('file_hash', models.BinaryField(help_text='SHA-256 of the uncompressed content.', max_length=32)),
+                ('wallets', models.BigIntegerField()),
+                ('entries', models.BigIntegerField()),
+                ('root', models.BinaryField(help_text="Root of the Merkle tree over its wallets' records.", max_length=32)),
+                ('key_id', models.CharField(max_length=16)),
+                ('signature', models.BinaryField(max_length=64)),
+            ],
+        ),
+        migrations.CreateModel(
+            name='ArchivedWallet',
+            fields=[
+                ('pk', models.CompositePrimaryKey('account', 'archive', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('seq', models.BigIntegerField(help_text='Number of the last archived entry.')),
+                ('head', models.BinaryField(help_text='Hash of that entry.', max_length=32)),
+                ('balance', core.models.CreditsField()),
+                ('held', core.models.CreditsField()),
+                ('debt', core.models.CreditsField()),
+                ('last', models.JSONField(help_text='That entry, with the hash before it in `previous`.')),
+                ('state', models.JSONField(help_text='What the audit continues from: sums of all archived entries.')),
+                ('totals', models.JSONField(help_text="The audit's totals of all archived entries.")),
+                ('sums', models.JSONField(help_text="Of purchases' grants, by kind and month, in this archive.")),
+                ('records_hash', models.BinaryField(help_text="Hash of the digests of all records that this and earlier archives' entries introduced.", max_length=32)),
+                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.account')),
+                ('archive', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='billing.archive')),
+                ('checkpoint', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='billing.checkpoint')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['archive', 'account'], name='archived_by_archive')],
+            },
+        ),
+        migrations.CreateModel(
             name='Head',
             fields=[
                 ('pk', models.CompositePrimaryKey('account', 'checkpoint', blank=True, editable=False, primary_key=True, serialize=False)),

@@ -2,6 +2,8 @@
 
 from billing.ledger.models import (
     Allowance,
+    Archive,
+    ArchivedWallet,
     Audit,
     AuditProgress,
     Charge,
@@ -26,6 +28,8 @@ from billing.models.subscription import PlanChange, StripePrice, Subscription
 __all__ = [
     "AlertSettings",
     "Allowance",
+    "Archive",
+    "ArchivedWallet",
     "Audit",
     "AuditProgress",
     "AutoTopUp",

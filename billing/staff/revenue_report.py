@@ -17,6 +17,7 @@ from django.db.models import Sum
 from django.db.models.functions import TruncMonth
 
 from billing import validity
+from billing.ledger import archive
 from billing.models import Dispute, Entry, Purchase, Refund
 
 _SPENT = {Entry.Kind.CHARGE, Entry.Kind.REVERSE, Entry.Kind.REPAY}
@@ -76,11 +77,15 @@ def totals(rows: Iterable[MonthlyRevenue]) -> dict[str, dict[str, int]]:
 def _histories() -> dict[UUID, _PurchaseHistory]:
     paid = Purchase.objects.filter(status=Purchase.Status.PAID, amount__gt=0).order_by("paid_at")
     histories = {purchase.pk: _PurchaseHistory(purchase) for purchase in paid}
-    moved = Entry.objects.filter(grant__purchase_id__in=paid.filter(kind=Purchase.Kind.PACK).values("pk"))
-    months = moved.annotate(month=TruncMonth("created_at", tzinfo=UTC))
-    for purchase_id, month, kind, credits in months.values_list(
+    packs = paid.filter(kind=Purchase.Kind.PACK).values("pk")
+    moved = Entry.objects.filter(grant__purchase_id__in=packs).exclude(archive.is_archived())
+    months = moved.annotate(month=TruncMonth("created_at", tzinfo=UTC)).values_list(
         "grant__purchase_id", "month", "kind"
-    ).annotate(sum=Sum("credits")):
+    )
+    for purchase_id, month, kind, credits in [
+        *months.annotate(sum=Sum("credits")),
+        *archive.sums_of_purchases(packs),
+    ]:
         history = histories[purchase_id]
         if kind in _SPENT:
             history.spent[month] -= credits

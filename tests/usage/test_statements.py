@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,7 +115,7 @@ def test_a_long_statement_is_read_in_chunks(
         spend(account, "1", START)
     checkpoint()
     monkeypatch.setattr(statements, "CHUNK", 3)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(14):
         found = document(account)
     assert [entry["seq"] for entry in found["entries"]] == list(range(1, found["closing"]["seq"] + 1))
     assert verify(found)[0] == VERIFIED
@@ -161,3 +162,45 @@ def test_the_keys_and_the_program_are_public(client: Client, account: Account) -
     assert verify(document(account), {key_id(key): key for key in keys})[0] == VERIFIED
     program = client.get("/clients/verify_statement.py")
     assert b"def verify(" in b"".join(program.streaming_content)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def archived(account: Account, clock: Any, tmp_path: Path) -> Account:
+    """Alice spent on three days; the entries of the first are archived."""
+    for _ in range(3):
+        spend(account, "1", timezone.now())
+        checkpoint()
+        clock.shift(DAY)
+    before = (START + DAY).replace(hour=0)
+    plan = ledger.archive.run(before=before, path=tmp_path / "2026-11-20.jsonl.gz", now=timezone.now())
+    assert plan.entries > 0
+    return account
+
+
+def test_a_statement_after_an_archive_is_verified(archived: Account) -> None:
+    first = (START + DAY).replace(hour=0)
+    for start, end in ((first, first + DAY), (first + DAY, first + 2 * DAY), (first, first + 2 * DAY)):
+        assert verify(document(archived, start, end))[0] == VERIFIED
+    found = document(archived, first, first + DAY)
+    assert found["archived"] is None and len(found["before"]) == 1
+
+
+def test_a_statement_over_an_archived_period_begins_after_it_and_names_the_archive(archived: Account) -> None:
+    found = document(archived, START - DAY, START + 2 * DAY)
+    assert verify(found)[0] == VERIFIED
+    assert found["from"] == "2026-11-21T00:00:00.000000Z"
+    assert found["archived"]["file"] == "2026-11-20.jsonl.gz" and found["archived"]["archive"] == 1
+    assert found["opening"]["balance"] == "99.000000"
+
+
+def test_an_archived_period_has_no_statement_but_the_place_of_its_entries(
+    archived: Account, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    client = signed_in(alice)
+    response = client.get("/history/statement.json?since=2026-11-20&until=2026-11-20")
+    assert response.status_code == 410
+    assert response.json()["archived"]["before"] == "2026-11-21T00:00:00.000000Z"
+    page = client.get("/history/statement/?since=2026-11-20&until=2026-11-20").content.decode()
+    assert "are in archive 1 and not shown here" in page
+    page = client.get("/history/statement/?since=2026-11-21&until=2026-11-21").content.decode()
+    assert "are in archive 1" not in page

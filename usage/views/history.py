@@ -97,6 +97,8 @@ def statement_json(request: AccountRequest) -> HttpResponse | StreamingHttpRespo
         return JsonResponse({"errors": form.errors}, status=400)
     period = _period(form)
     verifiable = statements.of_period(request.account, start=period.start, end=period.end)
+    if verifiable.all_archived:
+        return JsonResponse({"archived": statements.archive_of(verifiable)}, status=410)
     statements.request_signature(verifiable)
     response = StreamingHttpResponse(statements.as_json(verifiable), content_type="application/json")
     name = f"statement-{period.first.isoformat()}-{period.last.isoformat()}.json"

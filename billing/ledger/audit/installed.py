@@ -17,10 +17,11 @@ select p.proname as name, p.prosrc as body, p.prokind = 'a' as is_aggregate from
 where p.pronamespace = current_schema()::regnamespace and p.proname like 'ledger\\_%%'
 """
 # Tables whose rows must not change. Each has a trigger for UPDATE and DELETE, and one for TRUNCATE.
-APPEND_ONLY = ("entry", "charge", "correction", "audit", "checkpoint", "head")
+APPEND_ONLY = ("entry", "charge", "correction", "audit", "checkpoint", "head", "archive", "archivedwallet")
 _TRIGGERS = """
 select c.relname as table, t.tgname as name,
-       t.tgenabled = 'O' and p.proname = 'ledger_refuse_change' as is_active
+       t.tgenabled = 'O' and p.proname = case t.tgname when 'entry_append_only'
+         then 'ledger_refuse_entry_change' else 'ledger_refuse_change' end as is_active
 from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_proc p on p.oid = t.tgfoid
 where c.relnamespace = current_schema()::regnamespace and c.relname like 'billing\\_%%' and not t.tgisinternal
 """

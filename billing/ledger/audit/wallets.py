@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from billing.ledger import database
 
 SQL = Path(__file__).parent / "sql"
+_ARCHIVED = (SQL.parent / "archived.sql").read_text()
 PAGE = 25_000  # entries read by one statement
 LARGE = 2 * PAGE  # a wallet with more entries is read in pages
 NAMED = 100  # rows named by each check of a portion
@@ -123,7 +124,7 @@ def moved_portions(since_entry: int, after: UUID | None = None) -> Iterator[Port
 def inspect(portion: Portion) -> Result:
     """Compare the wallets of the portion with their entries."""
     if portion.large and portion.accounts:
-        return _inspect_pages(portion.accounts[0])
+        return read_pages(portion.accounts[0])[0]
     if portion.accounts:
         scope = "{alias}.account_id = any(%(accounts)s)"
     else:
@@ -133,23 +134,37 @@ def inspect(portion: Portion) -> Result:
             + ["{alias}.account_id < %(before)s"] * (portion.before is not None)
         )
     parameters = {"accounts": portion.accounts, "after": portion.after, "before": portion.before}
-    result, _ = _run(scope, scope, {**parameters, "state": "{}"}, is_final=True)
+    result, state, _ = _archived(scope, parameters)
+    found, _ = _run(scope, scope, {**parameters, "state": state}, is_final=True)
+    result.add(found)
     return result
 
 
-def _inspect_pages(account: UUID) -> Result:
-    """Inspect a large wallet page by page."""
-    result, state, seq = Result(), "{}", 0
+def read_pages(account: UUID, until: int | None = None) -> tuple[Result, str]:
+    """Inspect a wallet page by page, after its archived entries; with `until`, only up to that entry.
+
+    Returns findings and totals, and the state from which an audit of later entries continues.
+    """
+    scope = "{alias}.account_id = %(account)s"
+    result, state, seq = _archived(scope, {"account": account})
     while True:
         end = _page_end(account, seq)
-        scope = "{alias}.account_id = %(account)s"
+        if until is not None:
+            end = min(end or until, until)
         entries = scope + " and {alias}.seq > %(seq)s" + (" and {alias}.seq <= %(end)s" if end else "")
         parameters = {"account": account, "seq": seq, "end": end, "state": state}
         page, state = _run(entries, scope, parameters, is_final=end is None)
         result.add(page)
-        if end is None:
-            return result
+        if end is None or end == until:
+            return result, state
         seq = end
+
+
+def _archived(scope: str, parameters: dict[str, Any]) -> tuple[Result, str, int]:
+    """Totals, state and last number of the archived entries of the accounts in scope."""
+    found = database.row(_ARCHIVED.replace("{scope}", scope.format(alias="x")), parameters)
+    totals = {name: Decimal(value) for name, value in json.loads(found["totals"]).items()}
+    return Result(totals=Counter(totals)), found["state"], found["seq"] or 0
 
 
 def _page_end(account: UUID, seq: int) -> int | None:

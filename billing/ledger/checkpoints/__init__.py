@@ -5,21 +5,34 @@ that moved since the checkpoint before, over the totals of all wallets and over 
 docs/decisions/0008 explains what this proves.
 """
 
-from billing.ledger.checkpoints.content import first_hash
-from billing.ledger.checkpoints.export import NotAnExport, differences, published_keys, write
+from collections.abc import Iterator
+
+from billing.ledger.checkpoints import archives
+from billing.ledger.checkpoints.content import entry_content, first_hash
+from billing.ledger.checkpoints.export import NotAnExport, differences, published_keys, signed, write
 from billing.ledger.checkpoints.proofs import Signed, covering
 from billing.ledger.checkpoints.taking import take
-from billing.ledger.checkpoints.verification import Difference, findings
+from billing.ledger.checkpoints.verification import Difference, of_checkpoints
+
+
+def findings(*, after: int = 0) -> Iterator[Difference]:
+    """Differences of the checkpoints (those after the number `after`) and of the archives' records."""
+    yield from of_checkpoints(after=after)
+    yield from archives.findings()
+
 
 __all__ = [
     "Difference",
     "NotAnExport",
     "Signed",
+    "archives",
     "covering",
     "differences",
+    "entry_content",
     "findings",
     "first_hash",
     "published_keys",
+    "signed",
     "take",
     "write",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from billing.ledger.models import Checkpoint, Head
+from billing.ledger.models import Checkpoint, Entry, Head
 
 FORMAT = "refill-ledger-checkpoint/1"
 LEAF_FORMAT = "refill-ledger-head/1"
@@ -52,6 +52,25 @@ def leaf_of(head: Head) -> bytes:
     """The content of a leaf. No part can contain the separator."""
     parts = [LEAF_FORMAT, str(head.account_id), str(head.seq), bytes(head.head).hex()]
     return "|".join(parts + [six_places(amount) for amount in (head.balance, head.held, head.debt)]).encode()
+
+
+def entry_content(entry: Entry) -> dict[str, Any]:
+    """What an entry's hash covers besides its account, and the hash."""
+    ids = {"grant": entry.grant_id, "charge": entry.charge_id, "hold": entry.hold_id}
+    return {
+        "seq": entry.seq,
+        "created_at": time_text(entry.created_at),
+        "kind": entry.kind,
+        "credits": six_places(entry.credits),
+        "debt": six_places(entry.debt),
+        "grant_after": six_places(entry.grant_after),
+        "balance_after": six_places(entry.balance_after),
+        **{name: str(value) if value else None for name, value in ids.items()},
+        "reason": entry.reason,
+        "actor": entry.actor,
+        "digest": bytes(entry.digest).hex() if entry.digest else None,
+        "hash": bytes(entry.hash).hex(),
+    }
 
 
 def first_hash(account_id: uuid.UUID) -> bytes:

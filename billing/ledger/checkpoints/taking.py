@@ -5,7 +5,6 @@ read in short statements that take no locks, so a checkpoint delays no move.
 """
 
 import datetime as dt
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +17,7 @@ from django.db import connection, transaction
 from billing.ledger import database
 from billing.ledger.checkpoints import content, keys, merkle
 from billing.ledger.models import Checkpoint, Head
+from core.portions import portions
 
 CHUNK = 5000  # wallets read by one statement
 LARGEST = 10_000  # heads of one checkpoint: a statement's proof reads all of them
@@ -28,13 +28,16 @@ _UPPER = """
 select account_id from billing_wallet where account_id > %(after)s
  order by account_id offset %(chunk)s - 1 limit 1
 """
-# `linked`: the entry with the number of the last checkpointed head still has that head's hash.
+# `linked`: the entry with the number of the last checkpointed head, or its archive, still has that hash.
 _MOVED = """
 select w.account_id, w.seq, w.head, w.balance, w.held, w.debt, p.seq as old_seq, p.balance as old_balance,
        p.held as old_held, p.debt as old_debt,
        p.seq is null or w.seq > p.seq and (p.seq = 0 or exists (
          select from billing_entry e
-          where e.account_id = w.account_id and e.seq = p.seq and e.hash = p.head)) as linked
+          where e.account_id = w.account_id and e.seq = p.seq and e.hash = p.head
+         union all
+         select from billing_archivedwallet a
+          where a.account_id = w.account_id and a.seq = p.seq and a.head = p.head)) as linked
   from billing_wallet w
   left join lateral (select h.seq, h.head, h.balance, h.held, h.debt from billing_head h
                       where h.account_id = w.account_id order by h.checkpoint_id desc limit 1) p on true
@@ -78,7 +81,7 @@ def take(now: dt.datetime) -> list[Checkpoint]:
     the same time, this call stops.
     """
     taken: list[Checkpoint] = []
-    for rows in _portions(_moved(), LARGEST):
+    for rows in portions(_moved(), LARGEST):
         checkpoint = _store(rows, now)
         if checkpoint is None:
             return taken
@@ -102,11 +105,6 @@ def _moved() -> Iterator[dict[str, Any]]:
         if not upper:
             return
         after = upper[0]["account_id"]
-
-
-def _portions(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    while portion := list(itertools.islice(rows, size)):
-        yield portion
 
 
 def _store(rows: list[dict[str, Any]], now: dt.datetime) -> Checkpoint | None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from billing.ledger import database
 from billing.ledger.checkpoints import content, keys, merkle
 from billing.ledger.models import Checkpoint, Head
+from core.portions import portions
 
 PORTION = 200  # checkpoints whose heads are read by one statement
 NAMED = 100  # heads named; the audit fails with the first
@@ -26,8 +27,13 @@ select h.checkpoint_id, h.account_id, h.seq,
             else 'the wallet has other figures without a new entry' end as found
   from billing_head h
   left join billing_wallet w on w.account_id = h.account_id
-  left join billing_entry e on e.account_id = h.account_id and e.seq = h.seq
+  left join (select account_id, seq, hash, balance_after from billing_entry
+             union all select account_id, seq, head, balance from billing_archivedwallet a
+              where not exists (select from billing_entry e
+                                 where e.account_id = a.account_id and e.seq = a.seq)) e
+    on e.account_id = h.account_id and e.seq = h.seq
  where h.checkpoint_id > %(after)s
+   and (h.seq >= ledger_archived_seq(h.account_id) or w.account_id is null)
    and (w.account_id is null or w.seq < h.seq
         or h.seq > 0 and (e.hash is null or e.hash <> h.head or e.balance_after <> h.balance)
         or w.seq = h.seq
@@ -43,7 +49,7 @@ class Difference(NamedTuple):
     found: str
 
 
-def findings(*, after: int = 0) -> Iterator[Difference]:
+def of_checkpoints(*, after: int = 0) -> Iterator[Difference]:
     """Differences of all checkpoints, or of those after the checkpoint number `after`.
 
     Checked: the numbers, the chain of hashes, the signatures, the roots over the heads, the audits, and that
@@ -61,7 +67,7 @@ def _chain(after: int) -> Iterator[Difference]:
         yield Difference(f"checkpoint {after}", "it is missing")
     retired: set[str] = set()
     checkpoints = Checkpoint.objects.filter(number__gt=after).order_by("number")
-    for portion in _portions(checkpoints.iterator(PORTION), PORTION):
+    for portion in portions(checkpoints.iterator(PORTION), PORTION):
         leaves = _leaves(portion[0].number, portion[-1].number)
         for checkpoint in portion:
             found = [
@@ -130,8 +136,3 @@ def _leaves(first: int, last: int) -> dict[int, list[bytes]]:
 
 def _checkpoint_of(head: Head) -> Any:
     return head.checkpoint_id
-
-
-def _portions(checkpoints: Iterator[Checkpoint], size: int) -> Iterator[list[Checkpoint]]:
-    while portion := list(itertools.islice(checkpoints, size)):
-        yield portion

@@ -10,6 +10,7 @@ Foreign keys of the busy tables have no database constraint (each costs about 5 
 looks for orphans instead (docs/decisions/0006).
 """
 
+from billing.ledger.models.archive import Archive, ArchivedWallet
 from billing.ledger.models.checkpoint import Checkpoint, Head
 from billing.ledger.models.entry import Audit, AuditProgress, Correction, Entry
 from billing.ledger.models.grant import Allowance, Grant
@@ -18,6 +19,8 @@ from billing.ledger.models.wallet import Notice, Wallet
 
 __all__ = [
     "Allowance",
+    "Archive",
+    "ArchivedWallet",
     "Audit",
     "AuditProgress",
     "Charge",

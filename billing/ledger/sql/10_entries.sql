@@ -37,8 +37,20 @@ begin
   raise exception '% is append-only: % refused', tg_table_name, tg_op using errcode = 'restrict_violation';
 end $$;
 
+-- Archived entries may be deleted, by a session that says so (manage.py archive_ledger).
+create or replace function ledger_refuse_entry_change() returns trigger
+language plpgsql as $$
+begin
+  if tg_op = 'DELETE' and current_setting('refill.archiving', true) = 'on' then
+    if exists (select from billing_archivedwallet a where a.account_id = old.account_id and a.seq >= old.seq) then
+      return old;
+    end if;
+  end if;
+  raise exception '% is append-only: % refused', tg_table_name, tg_op using errcode = 'restrict_violation';
+end $$;
+
 select ledger_ensure_trigger('billing_entry', 'create trigger entry_append_only before delete or update on billing_entry'
-  ' for each row execute function ledger_refuse_change()');
+  ' for each row execute function ledger_refuse_entry_change()');
 select ledger_ensure_trigger('billing_entry', 'create trigger entry_no_truncate before truncate on billing_entry'
   ' for each statement execute function ledger_refuse_change()');
 select ledger_ensure_trigger('billing_charge', 'create trigger charge_append_only before delete or update on billing_charge'

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +121,20 @@ def test_a_yearly_plan_is_earned_in_proportion_to_time(account: Account) -> None
         (2, 0, 2_800, 30_600),
     ]
     assert figures(start + timedelta(days=400))["owed"] == 0
+
+
+def test_archived_entries_count_as_before(
+    paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None], tmp_path: Path
+) -> None:
+    purchase = paid_purchase()
+    use(purchase.credits / 4)
+    now = timezone.now()
+    report = revenue_report.report(now)
+    assert figures()["earned"] == purchase.amount // 4
+
+    ledger.archive.run(before=timezone.now(), path=tmp_path / "archive.gz", now=timezone.now())
+    assert ledger.archive.position(purchase.account_id)
+    assert revenue_report.report(now) == report
+
+    use(purchase.credits / 4)
+    assert figures()["earned"] == purchase.amount // 2

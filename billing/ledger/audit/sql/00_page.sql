@@ -1,12 +1,7 @@
--- The entries of this portion, and their sums, added to the sums of the wallet's earlier pages (p_state).
+-- The entries of this portion, and their sums, added to the sums of its wallets' earlier pages and archives (state).
 state as materialized (
-  select (s.x->'wallet'->>'account_id')::uuid as account_id, (s.x->'wallet'->>'seq')::bigint as seq,
-         (s.x->'wallet'->>'head')::bytea as head, (s.x->'wallet'->>'moved_at')::timestamptz as moved_at,
-         (s.x->'wallet'->>'balance')::numeric as balance, (s.x->'wallet'->>'held')::numeric as held,
-         (s.x->'wallet'->>'debt')::numeric as debt, (s.x->'wallet'->>'terms')::bytea as terms,
-         (s.x->'wallet'->>'terms_at')::timestamptz as terms_at, (s.x->'wallet'->>'charges')::bigint as charges,
-         (s.x->'wallet'->>'holds')::bigint as holds, (s.x->'wallet'->>'closed')::bigint as closed
-  from (select %(state)s::jsonb as x) s where s.x ? 'wallet'
+  select * from jsonb_to_recordset(%(state)s::jsonb->'wallets') x(account_id uuid, seq bigint, head bytea, moved_at timestamptz,
+    balance numeric, held numeric, debt numeric, terms bytea, terms_at timestamptz, charges bigint, holds bigint, closed bigint)
 ), grant_state as materialized (
   select * from jsonb_to_recordset(%(state)s::jsonb->'grants') x(account_id uuid, grant_id uuid, remaining numeric, held numeric,
     spent numeric, first_seq bigint, last_seq bigint, first_kind text, first_credits numeric, digest bytea)
@@ -15,7 +10,7 @@ state as materialized (
            sha256(uuid_send(e.account_id))) as hash_before, coalesce(lag(e.created_at) over w, s.moved_at) as time_before,
          coalesce(s.balance, 0) + sum(e.credits) over w as running
   from billing_entry e left join state s on s.account_id = e.account_id
-  where {entries} window w as (partition by e.account_id order by e.seq)
+  where {entries} and (s.seq is null or e.seq > s.seq) window w as (partition by e.account_id order by e.seq)
 ), grant_sums as materialized (
   select account_id, grant_id, sum(remaining) as remaining, sum(held) as held, sum(spent) as spent, min(first_seq) as first_seq,
          max(last_seq) as last_seq, (array_agg(first_kind order by first_seq))[1] as first_kind,

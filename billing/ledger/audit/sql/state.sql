@@ -1,5 +1,5 @@
 -- What the next page of the wallet continues from.
 select '' as subject, jsonb_build_object(
-  'wallet', (select to_jsonb(w) from wallet_sums w), 'grants', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from grant_sums g),
+  'wallets', (select coalesce(jsonb_agg(to_jsonb(w)), '[]') from wallet_sums w), 'grants', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from grant_sums g),
   'returned', (select coalesce(jsonb_agg(to_jsonb(r)), '[]') from returned r),
   'corrected', (select coalesce(jsonb_agg(to_jsonb(c)), '[]') from corrected c))::text as found
