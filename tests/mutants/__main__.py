@@ -16,10 +16,10 @@ from pathlib import Path
 import psycopg
 
 from config.supervisor import embedded_postgres
-from tests.mutants import concurrency, money, timing
+from tests.mutants import concurrency, money, reads, timing
 from tests.mutants.fault import SQL, Fault
 
-FAULTS = [*concurrency.FAULTS, *money.FAULTS, *timing.FAULTS]
+FAULTS = [*concurrency.FAULTS, *money.FAULTS, *reads.FAULTS, *timing.FAULTS]
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 IGNORED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "node_modules")

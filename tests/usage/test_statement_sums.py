@@ -110,6 +110,17 @@ def test_a_period_has_exactly_the_entries_of_its_time_where_clocks_agree(seed: i
         assert ledger.span(account.pk, start=None, end=at).until == before, "it never changes afterwards"
 
 
+def test_a_period_includes_its_beginning_and_excludes_its_end() -> None:
+    account = new_account(now=NOON)
+    for hour in range(5):
+        now = NOON + timedelta(hours=hour)
+        ledger.grant(account_id=account, credits=Decimal(1), key=f"{hour}", kind="bonus", label="B", now=now)
+    span = ledger.span(account, start=NOON + timedelta(hours=1), end=NOON + timedelta(hours=3))
+    assert span == ledger.Span(after=1, until=3)
+    assert ledger.span(account, start=None, end=NOON) == ledger.Span(after=0, until=0)
+    assert ledger.span(account, start=NOON, end=None) == ledger.Span(after=0, until=5)
+
+
 def test_the_page_the_export_and_the_api_agree(
     clock: Any,
     alice: User,
