@@ -98,6 +98,9 @@ def _charge_waiting(items: Sequence[Item], now: dt.datetime, outcomes: dict[int,
     try:
         with _savepoint(), database.waits.move(account_id, in_transaction=connection.in_atomic_block):
             rows = database.rows(_OWN, parameters)
+    except database.MuchDue:
+        database.settle([account_id], now)
+        return _charge_waiting(items, now, outcomes)
     except WalletLocked:
         return
     except (OperationalError, InterfaceError) as error:

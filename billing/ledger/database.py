@@ -5,20 +5,23 @@ psycopg cursor on the same connection, which binds on the server.
 Invariant: a call runs in the transaction of Django's connection and raises Django's database errors.
 """
 
+import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from psycopg.rows import dict_row
 from psycopg.types.json import JsonbLoader
 
 from billing.ledger.errors import UnknownWallet
 from billing.ledger.waiting import Holder, WalletWaits
 
-NO_WALLET = "RF404"
+NO_WALLET, TOO_MUCH_DUE = "RF404", "RF425"
+_SETTLE = "select ledger_settle(%(account_ids)s, %(now)s) as settled"
 _HOLDER = """select w.xmax::text as transaction,
     bool_or(a.state = 'active' and coalesce(a.wait_event <> 'PgSleep', true)
       and coalesce(a.wait_event_type <> 'Lock' or a.wait_event = 'extend', true)) as is_working
@@ -28,10 +31,15 @@ _HOLDER = """select w.xmax::text as transaction,
   where w.account_id = %(account_id)s group by w.xmax"""
 
 
+class MuchDue(DatabaseError):
+    """So much is due on the account's wallet that `settle` has to settle it first."""
+
+
 def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of the statement.
 
-    Raises UnknownWallet (the statement then has a parameter `account_id`) and Django's database errors.
+    Raises UnknownWallet and MuchDue (the statement then has a parameter `account_id`) and Django's database
+    errors.
     """
     connection.ensure_connection()
     with connection.wrap_database_errors, _cursor() as cursor:
@@ -41,17 +49,36 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         except psycopg.Error as error:
             if error.sqlstate == NO_WALLET:
                 raise UnknownWallet(parameters["account_id"]) from None
+            if error.sqlstate == TOO_MUCH_DUE:
+                raise MuchDue(parameters.get("account_id")) from None
             raise
 
 
 def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a move on the wallet of the parameter `account_id`; returns its row.
+    """Run a move on the wallet of the parameter `account_id` at `now`; returns its row.
 
-    Raises waiting.WalletLocked when enough threads wait for this wallet already, and as `rows` does.
+    A wallet with very much due is settled first, in portions: outside a transaction each is committed by
+    itself, so that its lock is never held long. Raises waiting.WalletLocked when enough threads wait for this
+    wallet already, and as `rows` does.
     """
     connection.ensure_connection()
     with waits.move(parameters["account_id"], in_transaction=connection.in_atomic_block):
-        return row(statement, parameters)
+        while True:
+            try:
+                # inside a transaction the savepoint keeps it usable
+                with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                    return row(statement, parameters)
+            except MuchDue:
+                pass
+            settle([parameters["account_id"]], parameters["now"])
+
+
+def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
+    """Settle those of the accounts that are due, portion by portion. Returns how many portions it took."""
+    portions = 0
+    while row(_SETTLE, {"account_ids": list(account_ids), "now": now})["settled"]:
+        portions += 1
+    return portions
 
 
 def is_timeout(error: BaseException) -> bool:

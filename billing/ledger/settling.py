@@ -23,18 +23,18 @@ log = structlog.get_logger(__name__)
 
 
 def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
-    """Settle those of the accounts that are due. Returns how many were."""
-    parameters = {"account_ids": list(account_ids), "now": now}
-    result = database.row("select ledger_settle(%(account_ids)s, %(now)s) as settled", parameters)
-    return int(result["settled"])
+    """Settle those of the accounts that are due. Returns how many were (a wallet counts once a portion)."""
+    return database.settle(account_ids, now)
 
 
 def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -> int:
     """Settle every due wallet, in chunks of one transaction each. Returns how many were settled.
 
-    A chunk is settled whole or not at all, so the loop can be interrupted. Wallets that another transaction
-    has locked are skipped. A wallet whose settling fails does not delay others: it is logged with an alert,
-    skipped, and tried again in the next run.
+    A chunk is settled whole or not at all, so the loop can be interrupted. A wallet with very much due is
+    settled in several chunks, and counts once in each. Wallets that another transaction has locked are
+    skipped. A wallet whose settling fails does not delay others: it is logged with an alert, skipped, and
+    tried again in the next run. Raises the database's error where it is not the error of a wallet: no wallet
+    is due, or none of several could be settled.
     """
     settled, skipped = 0, set[uuid.UUID]()
     while limit is None or settled < limit:
@@ -42,10 +42,13 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
         try:
             result = database.row(_SETTLE_DUE, {"now": now, "limit": size, "skipped": list(skipped)})
         except DatabaseError:
-            settled += _settle_by_halves(_due(now, size, skipped), now, skipped)
+            due, failed_before = _due(now, size, skipped), len(skipped)
+            settled += _settle_by_halves(due, now, skipped) if due else 0
+            if not due or len(skipped) - failed_before == len(due) > 1:
+                raise
             continue
         settled += int(result["settled"])
-        if result["settled"] < size:
+        if not result["settled"]:
             break
     return settled
 
@@ -56,7 +59,7 @@ def _due(now: dt.datetime, size: int, skipped: set[uuid.UUID]) -> list[uuid.UUID
 
 
 def _settle_by_halves(account_ids: Sequence[uuid.UUID], now: dt.datetime, skipped: set[uuid.UUID]) -> int:
-    """Settle a chunk that failed, half by half, until single wallets fail; these are added to `skipped`."""
+    """Settle a failed chunk half by half; single wallets that fail are added to `skipped`."""
     try:
         return settle(account_ids, now)
     except DatabaseError as error:
@@ -97,7 +100,7 @@ def set_allowances(
     statement = """select ledger_set_allowances(%(account_id)s, %(terms)s::jsonb, %(carry_over)s, %(now)s)
       as balance"""
     parameters = {"account_id": account_id, "terms": terms, "carry_over": carry_over, "now": now}
-    return Decimal(database.row(statement, parameters)["balance"])
+    return Decimal(database.move(statement, parameters)["balance"])
 
 
 def set_limit(
@@ -124,7 +127,7 @@ def set_limit(
         "maximum": maximum,
         "now": now,
     }
-    result = database.row(statement, parameters)
+    result = database.move(statement, parameters)
     return None if result["used"] is None or maximum is None else Decimal(result["used"])
 
 
@@ -134,5 +137,5 @@ def set_warning(*, account_id: uuid.UUID, below: Decimal | None, now: dt.datetim
     Returns whether the balance is below it now. Raises UnknownWallet.
     """
     statement = "select ledger_set_warning(%(account_id)s, %(below)s, %(now)s) as low"
-    result = database.row(statement, {"account_id": account_id, "below": below, "now": now})
+    result = database.move(statement, {"account_id": account_id, "below": below, "now": now})
     return bool(result["low"])

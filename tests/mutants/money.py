@@ -97,9 +97,9 @@ FAULTS = [
     ),
     fault(
         "a hold returns credits to another grant",
-        HOLD,
-        "ledger_move('release', d.grant_id, d.credits,",
-        "ledger_move('release', (h.drawn->0->>'grant')::uuid, d.credits,",
+        CAPTURE,
+        "ledger_move('release', o.grant_id,",
+        "ledger_move('release', (p_drawn->0->>'grant')::uuid,",
         HOLDS,
     ),
     fault(

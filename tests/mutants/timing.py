@@ -2,15 +2,17 @@
 
 from tests.mutants.fault import (
     ALLOWANCES,
-    DEBT,
-    HOLD,
+    CAPTURE,
+    CHARGE,
     HOLDS,
     LIMIT_TESTS,
     LIMITS,
     PERIODS,
     SETTLE,
+    SETTLED_WHENEVER,
     SETTLING,
     TIME,
+    TIME_ORDER,
     TIME_RACES,
     WRITE,
     fault,
@@ -18,17 +20,27 @@ from tests.mutants.fault import (
 
 FAULTS = [
     fault(
-        "old allowances repay the debt",
+        "a charge keeps its own clock", CHARGE, "  p_now := greatest(p_now, w.moved_at);\n", "", TIME_ORDER
+    ),
+    fault(
+        "held credits that expire stay as debt",
         SETTLE,
-        "ledger_repay(w.debt, m.grant_id, m.credits, p_now)",
-        "ledger_repay(w.debt, m.grant_id, w.balance, p_now)",
-        DEBT,
+        "case when x.lands then x.credits else x.booked",
+        "case when x.lands then x.credits else 0 * x.booked",
+        SETTLED_WHENEVER,
+    ),
+    fault(
+        "each inflow repays the whole debt",
+        SETTLE,
+        "least(w.debt, i.upto) - least(w.debt, i.upto - i.repays)",
+        "least(w.debt, i.repays)",
+        SETTLED_WHENEVER,
     ),
     fault(
         "a grant is in force at its expiry",
         SETTLE,
-        "x.open and x.expires_at <= p_now",
-        "x.open and x.expires_at < p_now",
+        "x.open and x.expires_at <= p_until",
+        "x.open and x.expires_at < p_until",
         SETTLING,
         TIME,
     ),
@@ -45,15 +57,15 @@ FAULTS = [
     fault(
         "a hold's end is not settled",
         SETTLE,
-        "x.status = 'held' and x.expires_at <= p_now",
+        "x.status = 'held' and x.expires_at <= p_until",
         "x.status = 'held' and false",
         HOLDS,
     ),
     fault(
         "credits that come back are not due again",
-        HOLD,
-        "w.next_due_at := least(w.next_due_at, back.due_at);",
-        "",
+        CAPTURE,
+        "least(w.next_due_at, min(o.expires_at) filter (where o.rest > 0 and not o.ended)),",
+        "w.next_due_at,",
         TIME,
     ),
     fault(
@@ -81,13 +93,17 @@ FAULTS = [
     fault(
         "coming back to a plan gives its period again",
         SETTLE,
-        "x.idempotency_key = r.grant_key)",
+        "g.idempotency_key = x.grant_key)",
         "false)",
         SETTLING,
         TIME,
     ),
     fault(
-        "every change of plan carries over", ALLOWANCES, "if p_carry and month_end", "if month_end", SETTLING
+        "every change of plan carries over",
+        ALLOWANCES,
+        "coalesce(p_carry and month_end",
+        "coalesce(month_end",
+        SETTLING,
     ),
     fault(
         "a limit is checked before it is rolled into its window",

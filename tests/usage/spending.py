@@ -1,4 +1,7 @@
-"""Grant and charge credits through the ledger at a given time, for tests."""
+"""Grant and charge credits through the ledger at a given time, for tests of pages.
+
+A time before the account's newest entry is allowed here: a test of a page states its past in any order.
+"""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,6 +10,7 @@ from typing import Any
 
 from accounts.models import Account
 from billing import ledger
+from billing.models import Wallet
 
 _numbers = count(1)
 _LINE = {
@@ -20,6 +24,7 @@ _LINE = {
 
 
 def give(account: Account, credits: str, now: datetime, **more: Any) -> ledger.Granted:
+    forget_newest_entry(account)
     terms = {"kind": "top_up", "label": "Small pack"} | more
     return ledger.grant(
         account_id=account.pk, credits=Decimal(credits), key=f"grant-{next(_numbers)}", now=now, **terms
@@ -27,6 +32,7 @@ def give(account: Account, credits: str, now: datetime, **more: Any) -> ledger.G
 
 
 def spend(account: Account, credits: str, now: datetime, **more: Any) -> ledger.Charged:
+    forget_newest_entry(account)
     detail = {
         "lines": [_LINE],
         "rate": {"version": "2026-11-01", "effective_at": "2026-11-01T00:00:00Z"},
@@ -36,3 +42,8 @@ def spend(account: Account, credits: str, now: datetime, **more: Any) -> ledger.
         account_id=account.pk, credits=Decimal(credits), key=f"charge-{next(_numbers)}", **use
     )
     return ledger.charge(request, now)
+
+
+def forget_newest_entry(account: Account) -> None:
+    """Else the ledger would date the move at the wallet's newest entry."""
+    Wallet.objects.filter(account=account).update(moved_at=None)

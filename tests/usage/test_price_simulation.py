@@ -12,7 +12,7 @@ from billing import ledger
 from pricing import lookup
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from tests.usage.spending import give
+from tests.usage.spending import forget_newest_entry, give
 from usage import charging, price_simulation
 
 pytestmark = pytest.mark.requirement("CORE-06")
@@ -29,6 +29,7 @@ def account(alice, account_of):
 
 
 def use(account, now, service="claude-sonnet-4", key="", **usage):
+    forget_newest_entry(account)  # a test states its past in any order
     use = charging.Use(account_id=account.pk, service=service, usage=usage)
     return charging.charge(use, key=key or f"{service}-{usage}-{now}", fingerprint=b"", now=now)
 

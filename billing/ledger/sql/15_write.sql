@@ -16,6 +16,8 @@ end $$;
 -- Locks the wallet and settles it if something is due. Every move of one account begins here. The advisory lock is
 -- only a queue, because waiting there is cheaper than waiting on a busy row; the row lock, which batches take too,
 -- is what makes moves exact.
+-- The caller dates its move at greatest(p_now, w.moved_at): clocks differ between processes, and the time of a wallet's
+-- entries never decreases. A wallet with very much due is refused (see 80_settling.sql).
 create or replace function ledger_lock(p_account uuid, p_now timestamptz) returns billing_wallet
 language plpgsql as $$
 declare w billing_wallet;
@@ -26,6 +28,9 @@ begin
     raise exception 'no wallet for account %', p_account using errcode = 'RF404';
   end if;
   if w.next_due_at <= p_now then
+    if ledger_due_is_large(p_account, p_now) then
+      raise exception 'account % has to be settled in portions', p_account using errcode = 'RF425';
+    end if;
     perform ledger_settle_locked(array[p_account], p_now);
     select * into w from billing_wallet where account_id = p_account;
   end if;
@@ -86,7 +91,7 @@ end $$;
 -- Writes the moves of one locked wallet, in order: grants, entries, the wallet, and a notice when the balance falls
 -- below the user's threshold (once, until it is above it again). Without moves it saves the wallet alone. A move
 -- without a grant introduces a record that moves no credits. The first entry of a grant carries the grant's digest.
--- Returns the wallet as it is then. The caller may have changed next_due_at, limited and warn_below.
+-- Returns the wallet as it is then. The caller may have changed next_due_at, limited, warn_below and running_holds.
 create or replace function ledger_write(w billing_wallet, p_moves ledger_move[], p_now timestamptz) returns billing_wallet
 language plpgsql as $$
 declare m ledger_move; after_ numeric(20,6); credits_ numeric(20,6) := 0; held_ numeric(20,6) := 0;
@@ -117,7 +122,7 @@ begin
       m := p_moves[j];
       after_ := after_ + m.credits;
       m.digest := coalesce(m.digest, digest_); digest_ := null;
-      w.seq := w.seq + 1; w.balance := w.balance + m.credits; w.debt := w.debt + m.debt;
+      w.seq := w.seq + 1; w.balance := w.balance + m.credits; w.debt := w.debt + m.debt; w.moved_at := m.at;
       w.head := sha256(w.head || convert_to(ledger_payload(w.account_id, w.seq, m.kind, m.grant_id, m.credits,
         m.debt, after_, w.balance, m.charge_id, m.hold_id, m.reason, m.actor, m.at, m.digest), 'UTF8'));
       insert into billing_entry(account_id, seq, kind, grant_id, credits, debt, grant_after, balance_after,
@@ -135,8 +140,9 @@ begin
   end if;
   w.is_low := low;
   update billing_wallet x
-     set balance = w.balance, held = w.held, debt = w.debt, seq = w.seq, head = w.head, is_low = w.is_low,
-         next_due_at = w.next_due_at, limited = w.limited, warn_below = w.warn_below
+     set balance = w.balance, held = w.held, debt = w.debt, seq = w.seq, head = w.head, moved_at = w.moved_at,
+         is_low = w.is_low, next_due_at = w.next_due_at, limited = w.limited, warn_below = w.warn_below,
+         running_holds = w.running_holds
    where x.account_id = w.account_id;
   return w;
 end $$;
@@ -171,7 +177,9 @@ begin
   values (w.account_id, w.seq + 1, p_kind, p_grant, -p_credits, 0, after_, left_, p_charge, p_hold, '', '', p_now,
     p_digest, hash_);
   update billing_wallet x
-     set balance = left_, held = w.held + held_, seq = w.seq + 1, head = hash_, next_due_at = least(w.next_due_at, p_due)
+     set balance = left_, held = w.held + held_, running_holds = w.running_holds + case when p_kind = 'hold' then 1 else 0 end,
+         seq = w.seq + 1, head = hash_, moved_at = p_now,
+         next_due_at = least(w.next_due_at, p_due)
    where x.account_id = w.account_id;
   return left_;
 end $$;
@@ -203,7 +211,7 @@ begin
          (w.account_id, w.seq + 2, 'charge', p_grant, -u.credits, 0, g.remaining, left_,
           u.id, p_hold, '', '', p_now, digest_, charged);
   update billing_wallet x
-     set balance = left_, held = w.held - p_held, seq = w.seq + 2, head = charged,
+     set balance = left_, held = w.held - p_held, running_holds = w.running_holds - 1, seq = w.seq + 2, head = charged, moved_at = p_now,
          is_low = w.is_low and left_ < w.warn_below, next_due_at = least(w.next_due_at, g.expires_at)
    where x.account_id = w.account_id;
   return true;
@@ -219,7 +227,7 @@ create or replace function ledger_write_set(
 language plpgsql set plan_cache_mode = force_custom_plan as $$
 begin
   with wallets as materialized (
-    select x.account_id, x.balance, x.seq, x.head, x.warn_below, x.is_low,
+    select x.account_id, x.balance, x.seq, x.head, x.moved_at, x.warn_below, x.is_low,
            case when p_due is null then x.next_due_at else d.next_due_at end as next_due_at
     from unnest(p_accounts, p_due) d(account_id, next_due_at) join billing_wallet x on x.account_id = d.account_id
   ), numbered as (
@@ -243,10 +251,12 @@ begin
       digest, hash
     from chained
   ), grants as (
-    update billing_grant x set remaining = x.remaining + l.credits, open = x.remaining + l.credits > 0, spent = x.spent + l.spent,
-           last_seq = l.seq
+    update billing_grant x
+       set remaining = x.remaining + l.credits, held = x.held - l.released, spent = x.spent + l.spent,
+           open = x.remaining + l.credits > 0, last_seq = l.seq
       from (select account_id, grant_id, sum(credits) as credits, max(seq) as seq,
-                   coalesce(-sum(credits) filter (where kind in ('charge', 'repay')), 0) as spent
+                   coalesce(-sum(credits) filter (where kind in ('charge', 'repay')), 0) as spent,
+                   coalesce(sum(credits) filter (where kind = 'release'), 0) as released
             from chained where kind <> 'grant' group by account_id, grant_id) l
      where x.account_id = l.account_id and x.id = l.grant_id
   ), notices as (
@@ -258,9 +268,13 @@ begin
           where c.closes and c.balance_after < w.warn_below and not w.is_low order by w.account_id, c.n) crossed
   )
   update billing_wallet x
-     set balance = coalesce(l.balance_after, w.balance), seq = coalesce(l.seq, w.seq), head = coalesce(l.hash, w.head),
+     set balance = coalesce(l.balance_after, w.balance), held = x.held - coalesce(s.released, 0),
+         debt = x.debt + coalesce(s.debt, 0), seq = coalesce(l.seq, w.seq), head = coalesce(l.hash, w.head),
+         moved_at = coalesce(l.at, w.moved_at),
          next_due_at = w.next_due_at, is_low = coalesce(coalesce(l.balance_after, w.balance) < w.warn_below, false)
-  from wallets w left join (select distinct on (account_id) account_id, balance_after, seq, hash from chained
+  from wallets w left join (select distinct on (account_id) account_id, balance_after, seq, hash, at from chained
                             order by account_id, n desc) l on l.account_id = w.account_id
+    left join (select account_id, sum(debt) as debt, sum(credits) filter (where kind = 'release') as released from chained
+               where debt <> 0 or kind = 'release' group by account_id) s on s.account_id = w.account_id
   where x.account_id = w.account_id;
 end $$;

@@ -57,6 +57,27 @@ begin
   end if;
 end $$;
 
+-- The periods from p_from, where one begins in p_zone, to the one that contains p_upto: all of them, or only the last.
+create or replace function ledger_later_periods(
+  p_period text, p_anchor timestamptz, p_zone text, p_from timestamptz, p_upto timestamptz, p_every boolean)
+returns table(starts_at timestamptz, ends_at timestamptz)
+language plpgsql stable as $$
+begin
+  if not p_every then
+    return query select p.starts_at, p.ends_at from ledger_period(p_period, p_anchor, p_zone, p_zone, p_upto) p;
+  elsif p_period = 'month' then
+    return query select ledger_month_start(p_anchor, m), ledger_month_start(p_anchor, m + 1)
+      from generate_series(ledger_months(p_anchor, p_from), ledger_months(p_anchor, p_upto)) m;
+  else
+    -- a date that the zone skipped has no instant
+    return query select d.starts, d.ends from (
+        select ledger_midnight(first + n, p_zone) as starts, ledger_midnight(first + n + 1, p_zone) as ends
+        from (select (p_from at time zone p_zone)::date as first, (p_upto at time zone p_zone)::date as last) x,
+             lateral generate_series(0, last - first) n) d
+      where d.starts < d.ends;
+  end if;
+end $$;
+
 -- The window of a limit that contains p_now: the account's local day or month, or all time.
 create or replace function ledger_window(p_period text, p_zone text, p_now timestamptz,
   out starts_at timestamptz, out ends_at timestamptz)

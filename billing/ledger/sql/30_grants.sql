@@ -46,6 +46,7 @@ language plpgsql as $$
 declare w billing_wallet; g billing_grant;
 begin
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   select * into g from billing_grant x where x.account_id = p_account and x.idempotency_key = p_key;
   if found then
     grant_id := g.id; balance_after := g.balance_after; repaid := g.repaid;

@@ -89,6 +89,7 @@ language plpgsql as $$
 declare o ledger_outcome; a record; g record; drawn_ jsonb; left_ numeric(20,6) := w.balance - u.credits; counted int;
   digest_ bytea;
 begin
+  p_now := greatest(p_now, w.moved_at);
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
     drawn_ := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));

@@ -129,6 +129,7 @@ begin
       from billing_wallet x where x.account_id = p_account;
   end if;
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   before_ := ledger_terms_digest(p_account, w.warn_below);
   if p_maximum is null then
     delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;

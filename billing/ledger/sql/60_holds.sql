@@ -35,6 +35,7 @@ declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_
   digest_ bytea;
 begin
   w := ledger_lock(u.account_id, p_now);
+  p_now := greatest(p_now, w.moved_at); p_expires := greatest(p_expires, p_now);
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
     drawn_ := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));
@@ -57,7 +58,7 @@ begin
   if g.id is not null then
     left_ := ledger_write_one(w, 'hold', g.id, u.credits, null, u.id, digest_, p_expires, p_now);
   else
-    w.next_due_at := least(w.next_due_at, p_expires);
+    w.next_due_at := least(w.next_due_at, p_expires); w.running_holds := w.running_holds + 1;
     w := ledger_write(w, ledger_introduce(a.moves, 'hold', digest_, p_now, null, u.id), p_now);
     left_ := w.balance;
   end if;
@@ -66,50 +67,24 @@ begin
     drawn => drawn_, detail => u.detail, expires_at => p_expires, created_at => p_now, balance_after => left_);
 end $$;
 
--- The moves for held credits that return to a grant: they expire at once where the grant has ended, else they repay
--- debt, and the wallet is due at the grant's end again (the grant may have been empty when it was settled).
-create or replace function ledger_come_back(
-  p_account uuid, p_grant uuid, p_credits numeric, p_debt numeric, p_now timestamptz,
-  out moves ledger_move[], out due_at timestamptz, out debt numeric)
-language plpgsql stable as $$
-begin
-  select x.expires_at into due_at from billing_grant x where x.account_id = p_account and x.id = p_grant;
-  if due_at <= p_now then
-    moves := array[ledger_move('expire', p_grant, -p_credits, p_now)]; due_at := null; debt := p_debt;
-  else
-    moves := ledger_repay(p_debt, p_grant, p_credits, p_now); debt := p_debt - least(p_debt, p_credits);
-  end if;
-end $$;
-
--- Returns a whole hold at p_at: released by the caller, or expired.
-create or replace function ledger_return_hold(
-  w billing_wallet, h billing_hold, p_status text, p_at timestamptz, p_now timestamptz) returns billing_wallet
-language plpgsql as $$
-declare d record; back record; moves ledger_move[] := '{}'; debt_ numeric(20,6) := w.debt; counted int;
-begin
-  for d in select (x->>'grant')::uuid as grant_id, (x->>'credits')::numeric as credits from jsonb_array_elements(h.drawn) x loop
-    back := ledger_come_back(w.account_id, d.grant_id, d.credits, debt_, p_now);
-    moves := moves || ledger_move('release', d.grant_id, d.credits, p_at, hold_id => h.id) || back.moves;
-    debt_ := back.debt; w.next_due_at := least(w.next_due_at, back.due_at);
-  end loop;
-  if h.credits = 0 then moves := array[ledger_move('release', null, 0, p_at, hold_id => h.id)]; end if;
-  update billing_hold x set status = p_status, closed_at = p_at where x.account_id = h.account_id and x.id = h.id;
-  if w.limited then
-    perform ledger_roll_limits(h.account_id, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
-    counted := ledger_count(ledger_hold_use(h), 0, 0, h.credits, h.quota_count, h.created_at);
-  end if;
-  return ledger_write(w, moves, p_now);
-end $$;
-
+-- Releases a hold: its credits return to their grants, as in a capture of nothing.
 create or replace function ledger_release(p_account uuid, p_hold uuid, p_now timestamptz) returns ledger_held
 language plpgsql as $$
-declare w billing_wallet; h billing_hold; o ledger_held;
+declare w billing_wallet; h billing_hold; o ledger_held; c record; counted int;
 begin
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   select * into h from billing_hold x where x.account_id = p_account and x.id = p_hold;
   if not found then o.status := 'unknown'; return o; end if;
   if h.status <> 'held' then return ledger_held_of(h, 'closed', w.balance); end if;
-  w := ledger_return_hold(w, h, 'released', p_now, p_now);
+  c := ledger_capture_moves(w, ledger_new_use(account_id => p_account, credits => 0), h.id, h.drawn, p_now);
+  update billing_hold x set status = 'released', closed_at = p_now where x.account_id = p_account and x.id = p_hold;
+  if w.limited then
+    perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
+    counted := ledger_count(ledger_hold_use(h), 0, 0, h.credits, h.quota_count, h.created_at);
+  end if;
+  w.next_due_at := c.due_at; w.running_holds := w.running_holds - 1;
+  w := ledger_write(w, c.moves, p_now);
   h.status := 'released';
   return ledger_held_of(h, 'released', w.balance);
 end $$;

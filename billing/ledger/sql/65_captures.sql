@@ -18,6 +18,9 @@ end $$;
 
 -- The moves of a capture: from each grant of the hold its part is released and what was used of it charged; then
 -- the balance pays what the hold did not cover, unless there is debt. `short` is what nothing could pay.
+-- What was not used returns to its grant. In a grant in force it repays debt, and the wallet is due at the grant's end
+-- again (the grant may have been empty when it was settled). In a grant that has ended it expires, except for the part
+-- that a claw-back has booked as debt: it repays that debt (see ledger_due_moves).
 create or replace function ledger_capture_moves(
   w billing_wallet, u ledger_use, p_hold uuid, p_drawn jsonb, p_now timestamptz,
   out moves ledger_move[], out drawn jsonb, out short numeric, out due_at timestamptz)
@@ -29,12 +32,13 @@ begin
            sum((d.x->>'credits')::numeric) over (order by d.n rows unbounded preceding) as upto
     from jsonb_array_elements(p_drawn) with ordinality d(x, n)
   ), parts as (
-    select l.*, t.take, l.part - t.take as rest, g.expires_at, coalesce(g.expires_at <= p_now, false) as ended
+    select l.*, t.take, l.part - t.take as rest, g.expires_at, r.ended,
+           case when r.ended then greatest(l.part - t.take - greatest(g.held + g.spent, 0), 0) else l.part - t.take end as repays
     from lines l join billing_grant g on g.account_id = u.account_id and g.id = l.grant_id,
-         lateral (select greatest(least(l.part, u.credits - l.upto + l.part), 0)::numeric(20,6) as take) t
+         lateral (select greatest(least(l.part, u.credits - l.upto + l.part), 0)::numeric(20,6) as take) t,
+         lateral (select coalesce(g.expires_at <= p_now, false) as ended) r
   ), owing as (
-    -- what returns to a grant in force repays the debt that is left of it; what returns to an ended one expires
-    select p.*, greatest(w.debt - coalesce(sum(p.rest) filter (where not p.ended) over before, 0), 0) as debt
+    select p.*, least(p.repays, greatest(w.debt - coalesce(sum(p.repays) over before, 0), 0)) as repaid
     from parts p window before as (order by p.n rows between unbounded preceding and 1 preceding)
   )
   select coalesce(array_agg(m.move order by o.n, m.step), '{}'),
@@ -45,8 +49,8 @@ begin
   from owing o, lateral (
     select 1 as step, ledger_move('release', o.grant_id, o.part, p_now, u.id, p_hold) as move
     union all select 2, ledger_move('charge', o.grant_id, -o.take, p_now, u.id, p_hold) where o.take > 0
-    union all select 3, ledger_move('expire', o.grant_id, -o.rest, p_now) where o.rest > 0 and o.ended
-    union all select 4, r from unnest(ledger_repay(o.debt, o.grant_id, o.rest, p_now)) r where not o.ended) m;
+    union all select 3, r from unnest(ledger_repay(o.repaid, o.grant_id, o.rest, p_now)) r
+    union all select 4, ledger_move('expire', o.grant_id, o.repaid - o.rest, p_now) where o.rest > o.repaid and o.ended) m;
   -- a hold of 0 credits has drawn on no grant: its end is an entry of 0
   if p_drawn = '[]' then moves := array[ledger_move('release', null, 0, p_now, u.id, p_hold)]; end if;
   if short > 0 and w.debt = 0 then
@@ -64,6 +68,7 @@ declare w billing_wallet; h record; u ledger_use; c record; drawn_ jsonb; short_
   before_ numeric(20,6); left_ numeric(20,6); digest_ bytea; counted int;
 begin
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   -- a key that has charged already returns that charge, whichever hold the request names. `closed_at` and not
   -- `status`: with status the planner takes the index of running holds and reads all of the account's.
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = p_id
@@ -88,7 +93,7 @@ begin
     drawn_ := c.drawn; short_ := c.short;
     left_ := w.balance + (select coalesce(sum(m.credits), 0) from unnest(c.moves) m);
     digest_ := ledger_insert_charge(u, drawn_, before_, left_, p_now, p_hold, short_);
-    w.next_due_at := c.due_at;
+    w.next_due_at := c.due_at; w.running_holds := w.running_holds - 1;
     w := ledger_write(w, ledger_introduce(c.moves, 'charge', digest_, p_now, p_id, p_hold), p_now);
   end if;
   -- a capture of exactly what was held leaves the limits as they are, unless they no longer count the hold

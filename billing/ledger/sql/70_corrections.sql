@@ -125,6 +125,7 @@ declare w billing_wallet; o ledger_corrected; c billing_charge; back record; ope
   grants_ uuid[]; parts_ numeric[]; counted int;
 begin
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   o := ledger_correction(p_account, 'reverse', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   select * into c from billing_charge x where x.account_id = p_account and x.id = p_charge;
@@ -173,6 +174,7 @@ language plpgsql set plan_cache_mode = force_custom_plan as $$
 declare w billing_wallet; o ledger_corrected; c record;
 begin
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   o := ledger_correction(p_account, 'claw_back', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   with grants as (
@@ -210,6 +212,7 @@ language plpgsql set plan_cache_mode = force_custom_plan as $$
 declare w billing_wallet; o ledger_corrected; c billing_correction; r record; back record;
 begin
   w := ledger_lock(p_account, p_now);
+  p_now := greatest(p_now, w.moved_at);
   o := ledger_correction(p_account, 'restore', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   select * into c from billing_correction x
@@ -258,6 +261,7 @@ begin
     select * into strict w from billing_wallet x where x.account_id = p_account for no key update;
     p_now := coalesce(w.moved_at, p_now);
   end;
+  p_now := greatest(p_now, w.moved_at);
   o := ledger_correction(p_account, 'adjust', p_key, p_fingerprint);
   if o.status is not null then return o; end if;
   if p_credits > 0 and w.balance + w.held + p_credits - least(w.debt, p_credits) > ledger_largest_balance() then

@@ -154,7 +154,8 @@ declare r record; moves ledger_move[] := '{}'; accounts uuid[] := array(select d
 begin
   for r in
   with lined as materialized (
-    select u.*, u.ordinality::int as ord, w.balance, sum(u.credits) over (partition by u.account_id order by u.ordinality) as upto
+    select u.*, u.ordinality::int as ord, w.balance, greatest(p_now, w.moved_at) as at,
+           sum(u.credits) over (partition by u.account_id order by u.ordinality) as upto
     from unnest(p_uses) with ordinality u join unnest(p_ords) o(ord) on o.ord = u.ordinality
     join billing_wallet w on w.account_id = u.account_id
   ), grants as materialized (
@@ -164,7 +165,7 @@ begin
   ), parts as (
     -- uses and grants laid along one line of credits: a use takes from a grant where their stretches overlap
     select l.ord, array_agg(ledger_move('charge', g.id, greatest(l.upto - l.credits, g.upto - g.remaining) - least(l.upto, g.upto),
-             p_now, l.id, account_id => l.account_id, grant_after => g.upto - least(l.upto, g.upto)) order by g.place) as moves,
+             l.at, l.id, account_id => l.account_id, grant_after => g.upto - least(l.upto, g.upto)) order by g.place) as moves,
            jsonb_agg(ledger_drawn(g.id, g.kind, least(l.upto, g.upto) - greatest(l.upto - l.credits, g.upto - g.remaining))
              order by g.place) as drawn
     from lined l join grants g on g.account_id = l.account_id
@@ -179,7 +180,7 @@ begin
       api_key_id, conversation, detail, drawn, created_at, covered_by, uncollected, returned, balance_before, balance_after,
       quota, quota_count)
     select id, account_id, key, fingerprint, credits, service, action, project_id, member_id, api_key_id, conversation,
-      detail, drawn, p_now, covered_by, 0, 0, balance_before, balance_after, quota, quota_count from done
+      detail, drawn, at, covered_by, 0, 0, balance_before, balance_after, quota, quota_count from done
     returning id, ledger_charge_digest(billing_charge) as digest
   ), counted as (
     update billing_limit l set used = l.used + x.adds
@@ -198,7 +199,7 @@ begin
     ord := r.ord; outcome := null;
     outcome.status := 'charged'; outcome.charge_id := r.id; outcome.credits := r.credits; outcome.uncollected := 0;
     outcome.balance_before := r.balance_before; outcome.balance_after := r.balance_after; outcome.drawn := r.drawn;
-    outcome.detail := r.detail; outcome.covered_by := r.covered_by; outcome.created_at := p_now;
+    outcome.detail := r.detail; outcome.covered_by := r.covered_by; outcome.created_at := r.at;
     return next;
   end loop;
   perform ledger_write_set(accounts, moves, p_now);

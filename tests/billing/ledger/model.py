@@ -23,11 +23,15 @@ class Book(Dated):
         self.land(grant, grant.credits, now)
 
     def land(self, grant, credits, now):
-        """Add credits to a grant: they expire at once if it has ended, else they repay debt first."""
-        if grant.expires > now:
-            paid = min(self.debt, credits)
-            grant.remaining, grant.spent = grant.remaining + credits - paid, grant.spent + paid
-            self.debt -= paid
+        """Add credits to a grant; they repay debt first.
+
+        Credits that return to a grant which has ended expire at once; those that are booked as debt repay it.
+        """
+        ended = grant.expires <= now
+        owed = max(ZERO, min(credits, grant.booked - grant.spent - grant.held)) if ended else credits
+        paid = min(self.debt, owed)
+        grant.spent, grant.repaid, self.debt = grant.spent + paid, grant.repaid + paid, self.debt - paid
+        grant.remaining += ZERO if ended else credits - paid
 
     def put_back(self, grant, credits, key, now):
         """Return credits to a grant, or to a new one for 30 days where it has ended."""

@@ -19,7 +19,7 @@ def a_grant(key, credits, kind, created, expires=NEVER, **terms):
         "priority": PRIORITY.get(kind, 30),
         "id": None,
     }
-    sums = dict.fromkeys(("remaining", "held", "spent", "booked", "taken"), ZERO)
+    sums = dict.fromkeys(("remaining", "held", "spent", "booked", "taken", "repaid"), ZERO)
     return Record(
         key=key, credits=credits, kind=kind, created=created, expires=expires, **usual | sums | terms
     )
@@ -59,18 +59,22 @@ class Plan:
     def __init__(self):
         self.zone, self.terms, self.given = "UTC", {}, set()
 
+    def next(self):
+        """Return the instants at which an allowance renews next."""
+        return [terms["next"] for terms in self.terms.values() if terms["next"] < terms["ends"]]
+
     def due(self, now):
-        """Return (key, terms, given at, begin, end) of each period that contains `now` and was not given."""
+        """Return (key, terms, begin, end) of each period that is due now and was not given."""
         found = []
         for key, terms in self.terms.items():
-            if terms["next"] <= now and terms["next"] < terms["ends"]:
+            if terms["next"] == now < terms["ends"]:
                 starts, ends = self.period(terms, now)
-                if starts < terms["ends"] and (key, starts) not in self.given:
-                    found.append((key, terms, max(starts, terms["next"]), starts, ends))
+                if (key, starts) not in self.given:
+                    found.append((key, terms, starts, ends))
                     self.given.add((key, starts))
                 terms["next"], terms["zone"] = ends, self.zone
         # grants of one instant are ordered by priority
-        return sorted(found, key=lambda one: (one[2], one[1]["priority"]))
+        return sorted(found, key=lambda one: (one[1]["priority"], one[0]))
 
     def period(self, terms, now):
         """Return begin and end; a change of zone makes the running day at least 24 hours long."""
@@ -85,7 +89,7 @@ class Plan:
         for key, new in terms.items():
             old = self.terms.get(key, {"next": now, "zone": self.zone, "anchor": new["anchor"]})
             moved = new["period"] == "month" and old["anchor"] != new["anchor"]
-            following = now if moved else max(old["next"], now)
+            following = max(now if moved else max(old["next"], now), new["anchor"])
             self.terms[key] = new | {"next": following, "zone": old["zone"], "ends": NEVER}
         for key in self.terms.keys() - terms.keys():
             self.terms[key]["ends"] = min(self.terms[key]["ends"], now)
@@ -126,33 +130,43 @@ class Dated:
         self.plan, self.window = Plan(), None
 
     def settle(self, now):
-        due = [hold for hold in self.holds.values() if hold.status == "held" and hold.ends <= now]
-        for hold in sorted(due, key=lambda hold: (hold.ends, hold.id)):
-            self.give_back(hold, "expired", now)
-        for grant in self.grants:
-            grant.remaining = ZERO if grant.expires <= now else grant.remaining
-        for key, terms, created, starts, ends in self.plan.due(now):
-            more = {"allowance": key, "priority": terms["priority"]}
-            name = f"allowance:{key}:{micros(starts)}"
-            self.add(a_grant(name, terms["credits"], terms["kind"], created, ends, **more), now)
+        """Settle at every instant up to now at which something is due."""
+        known = len(self.grants)
+        while at := min((at for at in self.dues() if at <= now), default=None):
+            for grant in self.grants:
+                grant.remaining = ZERO if grant.expires <= at else grant.remaining
+            due = [hold for hold in self.holds.values() if hold.status == "held" and hold.ends <= at]
+            for hold in sorted(due, key=lambda hold: hold.id):
+                self.give_back(hold, "expired", at)
+            for key, terms, starts, ends in self.plan.due(at):
+                more = {"allowance": key, "priority": terms["priority"]}
+                name = f"allowance:{key}:{micros(starts)}"
+                ends = {"period": ends, "forever": NEVER}.get(terms.get("lasts", "period"), starts + 40 * DAY)
+                self.add(a_grant(name, terms["credits"], terms["kind"], at, ends, **more), at)
+        # a missed period is recorded only where it repaid debt
+        missed = [one for one in self.grants[known:] if one.expires <= now and not one.repaid]
+        self.grants = [grant for grant in self.grants if grant not in missed]
+
+    def dues(self):
+        ends = [grant.expires for grant in self.grants if grant.remaining]
+        return ends + [hold.ends for hold in self.holds.values() if hold.status == "held"] + self.plan.next()
 
     def change_plan(self, terms, carry, now):
         """Remove what only the former plan gives; an upgrade carries its monthly credits over."""
         self.settle(now)
         self.plan.change(terms, now)
-        month_end, month_key = min(
-            ((self.plan.period(one, now)[1], key) for key, one in terms.items() if one["period"] == "month"),
-            default=(None, ""),
-        )
-        for grant in [
-            one for one in self.grants if one.remaining and one.allowance and one.allowance not in terms
-        ]:
-            left, grant.remaining = grant.remaining, ZERO
-            if carry and month_end and self.plan.terms[grant.allowance]["period"] == "month":
-                more = {"allowance": month_key, "priority": grant.priority, "remaining": left}
-                self.grants.append(
-                    a_grant(f"carry:{grant.id}:{micros(now)}", left, grant.kind, now, month_end, **more)
-                )
+        months = [(key, one) for key, one in terms.items() if one["period"] == "month"]
+        ends = [(self.plan.period(one, max(now, one["anchor"]))[1], key) for key, one in months]
+        month_end, month_key = min(ends, default=(None, ""))
+        for grant in self.grants:
+            if now < grant.expires < NEVER and grant.allowance and grant.allowance not in terms:
+                if not grant.remaining and not grant.held:
+                    continue
+                if carry and month_end and self.plan.terms[grant.allowance]["period"] == "month":
+                    grant.expires, grant.allowance = month_end, month_key
+                else:
+                    grant.expires = now if grant.held else grant.expires
+                    grant.remaining = ZERO
         self.settle(now)
 
     def set_limit(self, period, maximum, now):

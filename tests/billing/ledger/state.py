@@ -80,6 +80,9 @@ def _broken_chain(wallet: dict[str, Any], entries: list[dict[str, Any]]) -> list
             faults.append(f"entry {number} of {account}: {entry}")
         if balance < 0 or remaining[entry["grant_id"]] < 0 or debt < 0:
             faults.append(f"below zero after entry {number} of {account}")
+    times = [entry["created_at"] for entry in entries]
+    if times != sorted(times) or wallet["moved_at"] != (times[-1] if times else None):
+        faults.append(f"the times of {account}'s entries: {times}, its wallet says {wallet['moved_at']}")
     stated = (wallet["balance"], wallet["debt"], wallet["seq"], wallet["head"])
     if stated != (balance, debt, len(entries), rf"\x{head.hex()}"):
         faults.append(f"wallet of {account} states {stated[:3]}, its entries say {(balance, debt)}")

@@ -26,11 +26,11 @@ def test_a_charge_returns_the_grants_drawn_and_the_balance_before_and_after(acco
 
 
 def test_the_lower_priority_then_the_sooner_expiry_then_the_older_is_spent_first(account):
+    give(account, "10", "older", label="older", priority=40, now=NOON - DAY)
     give(account, "10", "forever", label="forever")
     give(account, "10", "late", label="late", expires_at=NOON + 9 * DAY)
     give(account, "10", "soon", label="soon", expires_at=NOON + DAY)
     give(account, "10", "plan", label="plan", kind="plan")
-    give(account, "10", "older", label="older", priority=40, now=NOON - DAY)
     give(account, "10", "daily", label="daily", kind="daily", expires_at=NOON + DAY)
     assert [name for name, _ in left(account)] == ["daily", "plan", "soon", "late", "older", "forever"]
     charged = spend(account, "25")

@@ -3,11 +3,13 @@
 import datetime as dt
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import Account
 from billing import ledger
-from billing.ledger.models import Entry, Grant, Notice, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, new_account, spend
+from billing.ledger.models import Allowance, Entry, Grant, Notice, Wallet
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, new_account, spend
+from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
 HOUR = dt.timedelta(hours=1)
@@ -219,3 +221,76 @@ def test_an_allowance_repays_debt_first(account):
     ledger.claw_back(account_id=account, purchase_id=purchase, key="r", reason="r", now=NOON)
     assert allow(account, allowance("daily", "100")) == D("70")
     assert ledger.balance(account, NOON + DAY).total == D("100")
+
+
+def test_a_changed_zone_is_saved_after_what_was_due_in_the_former_one_is_settled(account):
+    allow(account, allowance("daily", "100"))
+    changed = Account.objects.get(id=account)
+    changed.zone = "Asia/Tokyo"
+    changed.save()
+    renewed = Allowance.objects.get()
+    assert (renewed.zone, renewed.next_at.hour) == ("UTC", 0)
+    assert renewed.next_at > timezone.now()
+
+
+@pytest.mark.parametrize("period", ["day", "month", "once"])
+def test_nothing_is_granted_before_the_anchor(account, period):
+    anchor = NOON + 3 * DAY
+    terms = allowance(
+        "plan", "100", period, anchor_at=anchor, lasts="1 month" if period == "once" else "period"
+    )
+    assert allow(account, terms) == 0
+    assert total(account, anchor - HOUR) == 0
+    assert allow(account, terms, now=anchor - HOUR) == 0
+    assert total(account, anchor) == D("100")
+    assert Grant.objects.get().created_at == anchor
+
+
+@pytest.mark.parametrize("anchor", [NOON + DAY, NOON + 5 * DAY])
+def test_an_anchor_that_moves_before_it_comes_grants_once(account, anchor):
+    once = {"kind": "bonus", "lasts": "1 month"}
+    allow(account, allowance("free", "50", "once", anchor_at=NOON + 3 * DAY, **once))
+    allow(account, allowance("free", "50", "once", anchor_at=anchor, **once), now=NOON + HOUR)
+    assert total(account, anchor - HOUR) == 0
+    assert total(account, anchor) == total(account, NOON + 9 * DAY) == D("50")
+
+
+class TestHoldsAndChangesOfPlan:
+    """Credits of a plan that are held while the plan changes."""
+
+    def hold(self, account, amount, until=NOON + 2 * DAY):
+        return ledger.hold(charge_request(account, amount, "hold"), expires_at=until, now=NOON)
+
+    @pytest.mark.parametrize("held", ["100", "60"])
+    @pytest.mark.parametrize("ends", ["released", "expired"])
+    def test_without_carrying_over_they_end_with_their_plan(self, account, held, ends):
+        allow(account, allowance("small", "100", "month"))
+        hold = self.hold(account, held)
+        assert allow(account, allowance("large", "300", "month"), now=NOON + DAY) == D("300")
+        if ends == "released":
+            ledger.release(account_id=account, hold_id=hold.hold_id, now=NOON + DAY + HOUR)
+        assert total(account, NOON + 2 * DAY) == D("300")
+        assert broken([account]) == []
+
+    @pytest.mark.parametrize("held", ["100", "60"])
+    def test_carried_over_they_end_with_the_new_month(self, account, held):
+        allow(account, allowance("small", "100", "month"))
+        hold, upgraded = self.hold(account, held), NOON + DAY
+        terms = allowance("large", "300", "month", anchor_at=upgraded)
+        allow(account, terms, now=upgraded, carry_over=True)
+        ledger.release(account_id=account, hold_id=hold.hold_id, now=upgraded + HOUR)
+        month_end = at("2026-04-11T12:00:00")
+        assert total(account, month_end - HOUR) == D("400")
+        assert {grant.expires_at for grant in Grant.objects.all()} == {month_end}
+        assert total(account, month_end) == D("300")
+        assert broken([account]) == []
+
+    def test_a_capture_is_still_paid_from_them(self, account):
+        allow(account, allowance("small", "100", "month"))
+        hold = self.hold(account, "100")
+        allow(account, allowance("large", "300", "month"), now=NOON + DAY)
+        charged = ledger.capture(
+            account_id=account, hold_id=hold.hold_id, credits=D("70"), key="c", detail={}, now=NOON + DAY
+        )
+        assert (charged.uncollected, charged.balance_after) == (0, D("300"))
+        assert Grant.objects.get(allowance="small").remaining == 0

@@ -98,3 +98,14 @@ def test_machines_whose_clocks_disagree_about_midnight_give_nothing_twice():
     assert grants.count() == 2
     assert sum(grant.credits for grant in grants) == D("40")
     assert broken([account]) == []
+
+
+@pytest.mark.fault("L21")
+@pytest.mark.parametrize("skew", [dt.timedelta(milliseconds=2), dt.timedelta(seconds=2)])
+def test_the_entries_of_two_processes_whose_clocks_differ_stand_in_the_order_of_their_times(skew):
+    account = new_account()
+    give(account, "100")
+    calls = [lambda n=n: charge(account, f"fast {n}", MIDNIGHT + n * INSTANT) for n in range(10)]
+    calls += [lambda n=n: charge(account, f"slow {n}", MIDNIGHT + n * INSTANT - skew) for n in range(10)]
+    assert len(of_kind(at_once(calls), ledger.Charged)) == 20
+    assert broken([account]) == []
