@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from config import admin_layout, broker, logs, production, timeouts
+from config import admin_layout, broker, logs, pooler, production, timeouts
 from config.supervisor import embedded_postgres
 
 env = environ.Env()
@@ -133,16 +133,22 @@ DATABASES: dict[str, Any] = {
 }
 DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
 DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
+# "transaction" behind PgBouncer in transaction mode: nothing may depend on the session.
+DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
+pooler.configure(DATABASES["default"], DATABASE_POOLER)
 # Limits on statements and locks. Every process begins with those of a command; config.wsgi and config.celery
-# replace them in theirs.
+# replace them in theirs. A pooler does not take them: there the roles have them.
+_WEB, _WORKER, _COMMAND = (
+    ("", "", "") if DATABASE_POOLER else (timeouts.WEB, timeouts.WORKER, timeouts.COMMAND)
+)
 WEB_DATABASE_TIMEOUTS = timeouts.parsed(
-    env.str("WEB_DATABASE_TIMEOUTS", default=timeouts.WEB), "WEB_DATABASE_TIMEOUTS"
+    env.str("WEB_DATABASE_TIMEOUTS", default=_WEB), "WEB_DATABASE_TIMEOUTS"
 )
 WORKER_DATABASE_TIMEOUTS = timeouts.parsed(
-    env.str("WORKER_DATABASE_TIMEOUTS", default=timeouts.WORKER), "WORKER_DATABASE_TIMEOUTS"
+    env.str("WORKER_DATABASE_TIMEOUTS", default=_WORKER), "WORKER_DATABASE_TIMEOUTS"
 )
 COMMAND_DATABASE_TIMEOUTS = timeouts.parsed(
-    env.str("COMMAND_DATABASE_TIMEOUTS", default=timeouts.COMMAND), "COMMAND_DATABASE_TIMEOUTS"
+    env.str("COMMAND_DATABASE_TIMEOUTS", default=_COMMAND), "COMMAND_DATABASE_TIMEOUTS"
 )
 timeouts.apply(DATABASES, COMMAND_DATABASE_TIMEOUTS)
 WEB_THREADS = env.int("WEB_THREADS", default=16)  # of a web process; at most half of them wait for wallets
@@ -175,6 +181,8 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "pgmq://localhos
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://localhost" else {}
 )
+if CELERY_BROKER_URL == "pgmq://localhost":
+    CELERY_BROKER_TRANSPORT = "config.broker:Transport"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "refill"
 CELERY_TASK_IGNORE_RESULT = True

@@ -4,9 +4,9 @@ Invariants: of the requests with one key (of one owner, at one path) one takes e
 the same response, byte for byte, with `Idempotent-Replayed: true`. Only successful responses are stored, so a
 refused request does not use up its key. While the first request is in progress the others get 409.
 
-"In progress" is an advisory lock (core.locks), which ends with the process: a crash leaves no key blocked.
-Because a crash can come between the effect and the storing of the response, `act` must be safe to repeat
-(the ledger and Stripe get the same key).
+"In progress" is a lock of the transaction or, where `act` calls other services, a lease that ends by itself
+(core.locks): a crash blocks such a key for `locks.LEASE` at most. Because a crash can come between the effect
+and the storing of the response, `act` must be safe to repeat (the ledger and Stripe get the same key).
 
 Charges and holds do not use this module: the ledger stores their keys with the movement itself.
 """
@@ -14,7 +14,7 @@ Charges and holds do not use this module: the ledger stores their keys with the 
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -95,24 +95,23 @@ def once(
     kept = _kept(owner, request.path, key)
     if kept is not None:
         return _replay(kept, print_)
-    with _in_progress(f"idempotency {owner} {request.path} {key}"):
+    name = f"idempotency {owner} {request.path} {key}"
+    with _in_progress(name, atomic=atomic):
         kept = _kept(owner, request.path, key)  # another request may have finished in between
         if kept is not None:
             return _replay(kept, print_)
-        frame: AbstractContextManager[Any] = transaction.atomic() if atomic else nullcontext()
-        with frame:
-            status, body = act()
-            if status < 300:
-                text = json_body.dumps(body)
-                KeptAnswer.objects.create(
-                    owner=owner,
-                    endpoint=request.path,
-                    key=key,
-                    fingerprint=print_,
-                    status=status,
-                    body=text,
-                    created_at=now,
-                )
+        status, body = act()
+        if status < 300:
+            text = json_body.dumps(body)
+            KeptAnswer.objects.create(
+                owner=owner,
+                endpoint=request.path,
+                key=key,
+                fingerprint=print_,
+                status=status,
+                body=text,
+                created_at=now,
+            )
     return json_body.answer(body, status)
 
 
@@ -133,14 +132,26 @@ def replayed(response: HttpResponse) -> HttpResponse:
 
 
 @contextmanager
-def _in_progress(name: str) -> Iterator[None]:
-    """Hold the lock on `name`. Raises Problem (409) while another request holds it."""
-    with locks.try_lock(name) as free:
-        if not free:
-            raise Problem(
-                409,
-                "idempotency_key_in_progress",
-                _("A request with this idempotency key is still in progress. Send it again in a moment."),
-                headers={"Retry-After": "1"},
-            )
-        yield
+def _in_progress(name: str, *, atomic: bool) -> Iterator[None]:
+    """Hold the lock on `name`, with `atomic` in a transaction around the block.
+
+    Raises Problem (409) while another request holds it.
+    """
+    if atomic:
+        with transaction.atomic():
+            _refuse_unless(locks.try_lock_in_transaction(name))
+            yield
+    else:
+        with locks.try_lock(name) as free:
+            _refuse_unless(free)
+            yield
+
+
+def _refuse_unless(free: bool) -> None:
+    if not free:
+        raise Problem(
+            409,
+            "idempotency_key_in_progress",
+            _("A request with this idempotency key is still in progress. Send it again in a moment."),
+            headers={"Retry-After": "1"},
+        )

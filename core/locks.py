@@ -1,57 +1,85 @@
-"""Advisory locks across processes, for work that calls other services and so may hold no row lock.
+"""Locks across processes, for work that calls other services and so may hold no transaction open.
 
-Invariant: a lock belongs to the database session: it ends with the process that holds it, and no transaction
-is open because of it.
-PostgreSQL: https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+A lock is a row with an expiry (a lease) and not an advisory lock of the session: behind PgBouncer in
+transaction mode the session is shared by clients (https://www.pgbouncer.org/features.html).
+Invariant: at most one process holds a lock, as long as no holder works longer than LEASE. The lock of a
+killed process ends after LEASE.
 """
 
 import hashlib
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-from django.db import connection
+from django.db import OperationalError, connection
+from django.utils import timezone
 
-LONGEST_WAIT = "120s"
+# Longer than a holder works: a request to Stripe with its retries, or a task (CELERY_TASK_TIME_LIMIT).
+LEASE = timedelta(seconds=150)
+LONGEST_WAIT_SECONDS = 120.0
+POLL_SECONDS = 0.05
+
+_TAKE = """insert into core_lease(id, holder, expires_at) values (%s, %s, %s)
+  on conflict (id) do update set holder = excluded.holder, expires_at = excluded.expires_at
+  where core_lease.expires_at <= %s"""
 
 
 @contextmanager
 def lock(name: str) -> Iterator[None]:
     """Wait for the lock on `name` and hold it for the block.
 
-    The wait is limited to LONGEST_WAIT and not by the timeouts of the session, which are shorter than a call
-    to Stripe with its retries. Raises OperationalError after it.
+    Raises OperationalError after LONGEST_WAIT_SECONDS.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(f"set lock_timeout = '{LONGEST_WAIT}'")
-        cursor.execute("set statement_timeout = 0")
-        try:
-            cursor.execute("select pg_advisory_lock(%s)", [_number(name)])
-        finally:
-            cursor.execute("reset lock_timeout")
-            cursor.execute("reset statement_timeout")
+    holder = uuid.uuid4()
+    for _attempt in range(int(LONGEST_WAIT_SECONDS / POLL_SECONDS)):
+        if _take(name, holder):
+            break
+        time.sleep(POLL_SECONDS)
+    else:
+        raise OperationalError(f"the lock on {name!r} was not free for {LONGEST_WAIT_SECONDS:.0f} s")
     try:
         yield
     finally:
-        _release(name)
+        _release(name, holder)
 
 
 @contextmanager
 def try_lock(name: str) -> Iterator[bool]:
     """Hold the lock on `name` for the block if it is free; yields False without waiting if it is taken."""
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_try_advisory_lock(%s)", [_number(name)])
-        free = bool(cursor.fetchone()[0])
+    holder = uuid.uuid4()
+    free = _take(name, holder)
     try:
         yield free
     finally:
         if free:
-            _release(name)
+            _release(name, holder)
 
 
-def _release(name: str) -> None:
-    if connection.connection is not None:  # a lost connection has released its locks already
-        with connection.cursor() as cursor:
-            cursor.execute("select pg_advisory_unlock(%s)", [_number(name)])
+def try_lock_in_transaction(name: str) -> bool:
+    """Hold the lock on `name` until the transaction ends; False if it is taken.
+
+    It is another lock than that of `lock` and `try_lock`.
+    """
+    assert connection.in_atomic_block
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_try_advisory_xact_lock(%s)", [_number(name)])
+        return bool(cursor.fetchone()[0])
+
+
+def _take(name: str, holder: uuid.UUID) -> bool:
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, [_number(name), holder, now + LEASE, now])
+        return bool(cursor.rowcount == 1)
+
+
+def _release(name: str, holder: uuid.UUID) -> None:
+    if connection.in_atomic_block and connection.needs_rollback:
+        return  # the rollback removes the row
+    with connection.cursor() as cursor:
+        cursor.execute("delete from core_lease where id = %s and holder = %s", [_number(name), holder])
 
 
 def _number(name: str) -> int:

@@ -93,3 +93,14 @@ class RateWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.identity}: {self.used}"
+
+
+class Lease(models.Model):
+    """A lock that ends by itself (core.locks); the id is a hash of its name."""
+
+    id = models.BigIntegerField(primary_key=True)
+    holder = models.UUIDField()
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"lease {self.id}"

@@ -44,14 +44,27 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, _cursor() as cursor:
         try:
-            # prepared from the first call on: a process repeats the same few statements
-            return cursor.execute(statement, parameters, prepare=True).fetchall()
+            return _execute(cursor, statement, parameters)
         except psycopg.Error as error:
             if error.sqlstate == NO_WALLET:
                 raise UnknownWallet(parameters["account_id"]) from None
             if error.sqlstate == TOO_MUCH_DUE:
                 raise MuchDue(parameters.get("account_id")) from None
             raise
+
+
+def _execute(cursor: Any, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    try:
+        # prepared from the first call on, because a process repeats the same few statements; behind a pooler not
+        # (config.pooler)
+        return list(cursor.execute(statement, parameters, prepare=True).fetchall())
+    except psycopg.errors.FeatureNotSupported:
+        # "cached plan must not change result type": a release has added an attribute to the result. The
+        # statement has not run; this connection prepares none any more.
+        connection.connection.prepare_threshold = None
+        if connection.in_atomic_block:
+            raise
+        return list(cursor.execute(statement, parameters).fetchall())
 
 
 def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

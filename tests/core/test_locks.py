@@ -1,10 +1,13 @@
-"""Advisory locks: one holder at a time, waiting or not."""
+"""Locks: one holder at a time, waiting or not; the lock of a killed process ends."""
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+import time_machine
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
 from core import locks
 
@@ -38,11 +41,40 @@ def test_a_taken_lock_is_not_waited_for_on_request(holder):
         assert free
 
 
-def test_waiting_for_a_lock_is_not_limited_by_the_timeouts_of_the_session(holder):
-    with connection.cursor() as cursor:
-        cursor.execute("set lock_timeout = '50ms'")
-        cursor.execute("set statement_timeout = '50ms'")
+def test_a_lock_is_waited_for(holder):
     threading.Timer(0.3, holder.set).start()
     started = time.monotonic()
     with locks.lock("report"):
         assert time.monotonic() - started >= 0.2
+
+
+def test_waiting_ends_with_an_error(holder, monkeypatch):
+    monkeypatch.setattr(locks, "LONGEST_WAIT_SECONDS", 0.1)
+    with pytest.raises(OperationalError, match="report"), locks.lock("report"):
+        raise AssertionError("two hold the lock")
+
+
+def test_the_lock_of_a_killed_process_ends_and_its_late_release_frees_no_other_holder():
+    first = locks.try_lock("report")
+    assert first.__enter__()
+    with time_machine.travel(timezone.now() + locks.LEASE), locks.try_lock("report") as free:
+        assert free
+        first.__exit__(None, None, None)
+        with locks.try_lock("report") as free_again:
+            assert not free_again
+
+
+def test_a_lock_of_a_transaction_ends_with_it():
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            assert locks.try_lock_in_transaction("report")
+            assert not pool.submit(is_free).result()
+        assert pool.submit(is_free).result()
+
+
+def is_free() -> bool:
+    try:
+        with transaction.atomic():
+            return locks.try_lock_in_transaction("report")
+    finally:
+        connection.close()
