@@ -138,9 +138,8 @@ DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
 pooler.configure(DATABASES["default"], DATABASE_POOLER)
 # Limits on statements and locks. Every process begins with those of a command; config.wsgi and config.celery
 # replace them in theirs. A pooler does not take them: there the roles have them.
-_WEB, _WORKER, _COMMAND = (
-    ("", "", "") if DATABASE_POOLER else (timeouts.WEB, timeouts.WORKER, timeouts.COMMAND)
-)
+_LIMITS = ("", "", "") if DATABASE_POOLER else (timeouts.WEB, timeouts.WORKER, timeouts.COMMAND)
+_WEB, _WORKER, _COMMAND = _LIMITS
 WEB_DATABASE_TIMEOUTS = timeouts.parsed(
     env.str("WEB_DATABASE_TIMEOUTS", default=_WEB), "WEB_DATABASE_TIMEOUTS"
 )

@@ -55,8 +55,8 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _execute(cursor: Any, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     try:
-        # prepared from the first call on, because a process repeats the same few statements; behind a pooler not
-        # (config.pooler)
+        # prepared from the first call on, because a process repeats the same few statements; not behind a
+        # pooler (config.pooler)
         return list(cursor.execute(statement, parameters, prepare=True).fetchall())
     except psycopg.errors.FeatureNotSupported:
         # "cached plan must not change result type": a release has added an attribute to the result. The
