@@ -15,12 +15,23 @@ from psycopg_pool import ConnectionPool
 # Longer than any task may run (settings.CELERY_TASK_TIME_LIMIT), or a running task would be delivered twice.
 VISIBILITY_TIMEOUT_SECONDS = 180
 INSTALL_LOCK = 7301
+QUEUE = "refill"
 # Options of Django that libpq does not accept.
 DJANGOS = {"assume_role", "isolation_level", "pool", "prepare_threshold", "server_side_binding"}
 
 
+class Channel(kombu_pgmq.Channel):
+    """kombu's channel, which creates no queue that exists: the runtime role of the database may not."""
+
+    def _new_queue(self, queue: str, **options: Any) -> None:
+        if not self._has_queue(queue):
+            super()._new_queue(queue, **options)
+
+
 class Transport(kombu_pgmq.Transport):
     """kombu's transport over connections that prepare no statements, which PgBouncer does not allow."""
+
+    Channel = Channel
 
     def _create_pgmq_client(self) -> pgmq.PGMQueue:
         options = self.client.transport_options
@@ -79,4 +90,5 @@ def install(database: dict[str, Any]) -> bool:
         if connection.execute("select to_regnamespace('pgmq')").fetchone() != (None,):
             return False
         pgmq.install_pgmq_from_sql(conn=connection)
+        connection.execute("select pgmq.create(%s)", [QUEUE])
     return True

@@ -183,7 +183,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 if CELERY_BROKER_URL == "pgmq://localhost":
     CELERY_BROKER_TRANSPORT = "config.broker:Transport"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TASK_DEFAULT_QUEUE = "refill"
+CELERY_TASK_DEFAULT_QUEUE = broker.QUEUE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True  # the task of a killed worker is delivered again: tasks are idempotent
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

@@ -3,8 +3,10 @@
 Every user has a personal account with the catalogue's free plan, as after a real sign-up.
 """
 
+import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +26,7 @@ from accounts import api_keys, authentication, registration
 from accounts.models import Account, Membership, User
 from billing import provisioning
 from config.supervisor import embedded_postgres
+from core import database_roles
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
@@ -93,11 +96,50 @@ def no_network() -> Iterator[None]:
     patch.undo()
 
 
+# DATABASE_ROLE=runtime: migrations run as the owner, tests as the runtime role (core.database_roles).
+RUNTIME_ROLE = "refill_test_runtime" if os.environ.get("DATABASE_ROLE") == "runtime" else ""
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """Prepare or remove data as the owner of the tables, also where the test runs as the runtime role."""
+    with connection.cursor() as cursor:
+        cursor.execute("set role none")
+        yield
+        if connection.settings_dict["OPTIONS"].get("assume_role"):
+            cursor.execute(f"set role {RUNTIME_ROLE}")
+
+
+@pytest.fixture(autouse=True)
+def database_role(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """A test marked `owner` runs as the owner of the tables: it installs or corrupts something."""
+    if not RUNTIME_ROLE or request.node.get_closest_marker("owner") is None:
+        yield
+        return
+    options = connection.settings_dict["OPTIONS"]
+    role = options.pop("assume_role", None)
+    with django_db_blocker.unblock():
+        connection.close()
+    yield
+    if role:
+        options["assume_role"] = role
+    with django_db_blocker.unblock():
+        connection.close()
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database. PostgreSQL does not drop it while a session is open, such as that of a thread of the
     live server whose browser disconnected during a request."""
+    if RUNTIME_ROLE:
+        with django_db_blocker.unblock():
+            database_roles.apply(database_roles.statements(runtime=RUNTIME_ROLE))
+            connection.settings_dict["OPTIONS"]["assume_role"] = RUNTIME_ROLE
+            connection.close()
     yield
+    connection.settings_dict["OPTIONS"].pop("assume_role", None)
+    with django_db_blocker.unblock():
+        connection.close()
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
@@ -112,7 +154,8 @@ def ledger_can_be_emptied() -> Iterator[None]:
     empty = DatabaseOperations.execute_sql_flush
 
     def without_triggers(self: DatabaseOperations, statements: list[str]) -> Any:
-        return empty(self, ["SET LOCAL session_replication_role = replica", *statements])
+        disabled = ["SET LOCAL ROLE NONE", "SET LOCAL session_replication_role = replica"]
+        return empty(self, [*disabled, *statements])
 
     patch = pytest.MonkeyPatch()
     patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
@@ -171,7 +214,7 @@ def _copied(table: str) -> bytes:
 
 
 def _restore(tables: dict[str, bytes]) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), as_owner(), connection.cursor() as cursor:
         # Triggers refuse new rates of a published card; the copied rows were validated when they were loaded.
         cursor.execute("set local session_replication_role = replica")
         for table, rows in tables.items():

@@ -31,7 +31,8 @@ def committed(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> None:
 def remove_test_accounts() -> None:
     accounts = list(Account.objects.filter(name="Test").values_list("id", flat=True))
     with transaction.atomic(), connection.cursor() as cursor:
-        # triggers refuse the deletion of entries; `replica` disables them
+        # triggers refuse the deletion of entries; `replica` disables them, which the runtime role may not
+        cursor.execute("set local role none")
         cursor.execute("set local session_replication_role = replica")
         for table in TABLES:
             cursor.execute(f"delete from billing_{table} where account_id = any(%s)", [accounts])

@@ -1,0 +1,1 @@
+"""Management commands: the roles of the database."""
