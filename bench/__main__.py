@@ -22,6 +22,7 @@ AT_LEAST = {
     "sql_batch": 1.5,
     "hold_capture": 0.3,
     "refresh_accounts_per_second": 10_000,
+    "audit_entries_per_second": 100_000,
 }
 AT_MOST = {"growth_charge": 1.5, "growth_balance": 1.5, "growth_spent_grants": 1.2, "claw_back_ms": 50}
 
@@ -67,7 +68,7 @@ def _start(world_dir: Path) -> None:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
-    from bench import growth, measures, refresh, years
+    from bench import audit, growth, measures, refresh, years
 
     seconds = 2 if options.quick else 6
     large = 200_000 if options.quick else growth.LARGE
@@ -80,6 +81,7 @@ def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
         "sql_batch": lambda: measures.sql_batch(seconds),
         "hold_capture": lambda: measures.hold_capture(seconds),
         "refresh_accounts_per_second": lambda: refresh.refresh_accounts_per_second(accounts),
+        "audit_entries_per_second": lambda: audit.audit_entries_per_second(large // 5),
         "growth_spent_grants": growth.spent_grants,
         "claw_back_ms": lambda: years.claw_back_ms(60_000 if options.quick else years.ENTRIES),
         "growth_charge": lambda: growth.growth(large),

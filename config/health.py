@@ -1,9 +1,11 @@
-"""Health checks: `/healthz` (alive) and `/readyz` (ready), and the heartbeats that the second one reads.
+"""Health checks: `/healthz` (alive), `/readyz` (ready), `/healthz/background`, and the heartbeats.
 
 Invariant: `/readyz` is 200 only when a purchase and its background work would succeed; otherwise 503 with the
-state of each part. It contains no secret and no internal detail.
+state of each part. It contains no secret and no internal detail. Findings and delays of the audit make
+`/healthz/background` fail and never the others: they are no reason to stop serving.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable
 
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_HEARTBEAT_SECONDS = 60
 HEARTBEATS = ("worker", "beat")
+OLDEST_AUDIT = dt.timedelta(hours=36)  # beat starts one each day
 
 
 def beat(name: str) -> None:
@@ -48,14 +51,29 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Ready: database, migrations, and the heartbeats of worker and beat."""
-    checks = {name: _outcome(name, check) for name, check in _checks().items()}
+    return _report(_checks())
+
+
+def _report(named: dict[str, Callable[[], str]]) -> JsonResponse:
+    checks = {name: _outcome(name, check) for name, check in named.items()}
     red = sorted(name for name, outcome in checks.items() if outcome != "ok")
     return JsonResponse(
         {"status": "red" if red else "ok", "red": red, "checks": checks}, status=503 if red else 200
     )
 
 
-PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {"/healthz": healthz, "/readyz": readyz}
+@never_cache
+@require_safe
+def background(request: HttpRequest) -> JsonResponse:
+    """The work behind the pages: the heartbeats, and the age and outcome of the audit."""
+    return _report({**_heartbeats(), "audit": _audit})
+
+
+PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {
+    "/healthz": healthz,
+    "/healthz/background": background,
+    "/readyz": readyz,
+}
 
 
 class Probes:
@@ -73,11 +91,11 @@ class Probes:
 
 
 def _checks() -> dict[str, Callable[[], str]]:
-    return {
-        "database": _database,
-        "migrations": _migrations,
-        **{name: lambda name=name: _heartbeat(name) for name in HEARTBEATS},  # type: ignore[misc]
-    }
+    return {"database": _database, "migrations": _migrations, **_heartbeats()}
+
+
+def _heartbeats() -> dict[str, Callable[[], str]]:
+    return {name: lambda name=name: _heartbeat(name) for name in HEARTBEATS}  # type: ignore[misc]
 
 
 def _outcome(name: str, check: Callable[[], str]) -> str:
@@ -109,3 +127,18 @@ def _heartbeat(name: str) -> str:
         return "never seen"
     age = timezone.now().timestamp() - seen
     return "ok" if age <= OLDEST_HEARTBEAT_SECONDS else f"silent for {age:.0f} s"
+
+
+def _audit() -> str:
+    """The state of the audit. A finding stands until a full audit finds nothing."""
+    from billing.models import Audit  # this module is imported before the models are loaded
+
+    newest = Audit.objects.order_by("pk").last()
+    if newest is None:
+        return "never run"
+    full = Audit.objects.filter(is_full=True).order_by("pk").last()
+    since = Audit.objects.filter(pk__gte=full.pk if full else 0)
+    if failed := since.exclude(findings=[]).order_by("pk").last():
+        return f"{len(failed.findings)} findings in the audit of {failed.started_at:%Y-%m-%d %H:%M} UTC"
+    age = timezone.now() - newest.finished_at
+    return "ok" if age <= OLDEST_AUDIT else f"the last one ended {age.total_seconds() / 3600:.0f} h ago"

@@ -7,7 +7,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from config import health
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("healthz", health.healthz, name="healthz"),  # both are served earlier, by config.health.Probes
+    path("healthz", health.healthz, name="healthz"),  # the three are served earlier, by config.health.Probes
+    path("healthz/background", health.background, name="background_health"),
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),

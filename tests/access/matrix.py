@@ -51,6 +51,7 @@ PREFIXES = {"admin/": STAFF, "accounts/": SIGN_IN, "sandbox/": DEVELOPMENT}
 
 ROUTES = {
     "healthz": PUBLIC,
+    "healthz/background": PUBLIC,
     "readyz": PUBLIC,
     # usage
     "": own(),

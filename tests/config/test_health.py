@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
+from billing import ledger
+from billing.models import Audit
 from config import health
 from config.celery import Scheduler, app, heartbeat
 
@@ -119,3 +123,42 @@ def test_every_task_of_the_schedule_exists() -> None:
     app.loader.import_default_modules()
     for name, entry in app.conf.beat_schedule.items():
         assert entry["task"] in app.tasks, name
+
+
+@pytest.fixture
+def audited(db: None) -> Audit:
+    """An audit without findings that has just ended."""
+    health.beat("worker")
+    health.beat("beat")
+    return ledger.audit.run(now=timezone.now())
+
+
+def test_the_background_is_ok_after_an_audit_without_findings(client: Client, audited: Audit) -> None:
+    response = client.get("/healthz/background")
+    assert response.json()["checks"] == {"worker": "ok", "beat": "ok", "audit": "ok"}
+
+
+def test_an_audit_that_never_ran_or_is_old_is_named(client: Client, db: None) -> None:
+    assert client.get("/healthz/background").json()["checks"]["audit"] == "never run"
+    ended = timezone.now() - timedelta(hours=37)
+    ledger.audit.run(now=ended, clock=lambda: ended)
+    response = client.get("/healthz/background")
+    assert (response.status_code, response.json()["checks"]["audit"]) == (503, "the last one ended 37 h ago")
+
+
+def test_a_finding_stands_until_a_full_audit_finds_nothing(client: Client, audited: Audit) -> None:
+    ran = {
+        "started_at": timezone.now(),
+        "finished_at": timezone.now(),
+        "wallets": 0,
+        "entries": 0,
+        "totals": {},
+    }
+    Audit.objects.create(is_full=False, findings=[{"check": "x", "subject": "y", "found": "z"}], **ran)
+    Audit.objects.create(is_full=False, **ran)
+    response = client.get("/healthz/background")
+    assert response.status_code == 503
+    assert response.json()["checks"]["audit"].startswith("1 findings in the audit of")
+    assert "audit" not in client.get("/readyz").json()["checks"]
+    Audit.objects.create(is_full=True, **ran)
+    assert client.get("/healthz/background").status_code == 200

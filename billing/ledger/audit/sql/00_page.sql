@@ -52,10 +52,11 @@ state as materialized (
                sum(credits) as balance, -coalesce(sum(credits) filter (where kind in ('hold', 'release')), 0) as held,
                sum(debt) as debt, (array_agg(digest order by seq desc) filter (where kind = 'terms'))[1] as terms,
                max(created_at) filter (where kind = 'terms') as terms_at,
-               (select count(*) from introduced i where i.account_id = p.account_id) as charges,
-               (select count(*) from reserved i where i.account_id = p.account_id) as holds,
-               (select count(*) from closed i where i.account_id = p.account_id) as closed
+               0 as charges, 0 as holds, 0 as closed
         from page p group by p.account_id
+        union all select account_id, 0, null, null, 0, 0, 0, null, null, count(*), 0, 0 from introduced group by account_id
+        union all select account_id, 0, null, null, 0, 0, 0, null, null, 0, count(*), 0 from reserved group by account_id
+        union all select account_id, 0, null, null, 0, 0, 0, null, null, 0, 0, count(*) from closed group by account_id
         union all select account_id, seq, head, moved_at, balance, held, debt, terms, terms_at, charges, holds, closed from state) x
   group by account_id
 )
