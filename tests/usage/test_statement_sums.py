@@ -24,6 +24,7 @@ from usage import history, selectors, statements
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("L21")]
 MS = timedelta(milliseconds=1)
 PERIODS = 6
+SETTLED = timedelta(days=1, microseconds=1)  # after the last move: what is settled later is dated later
 
 
 def a_history(choose: random.Random) -> tuple[Account, datetime]:
@@ -63,7 +64,7 @@ def bounds(choose: random.Random, account: Account, last: datetime) -> list[date
     times = list(Entry.objects.filter(account=account).values_list("created_at", flat=True))
     near = [choose.choice(times) + choose.choice([-1, 0, 1]) * timedelta(microseconds=1) for _ in range(8)]
     spread = [NOON + choose.random() * (last - NOON) for _ in range(4)]
-    return sorted([NOON - timedelta(days=1), *near, *spread, last + timedelta(days=2)])
+    return sorted([NOON - timedelta(days=1), *near, *spread, last + SETTLED])
 
 
 @settings(max_examples=12)
