@@ -24,7 +24,13 @@ AT_LEAST = {
     "refresh_accounts_per_second": 10_000,
     "audit_entries_per_second": 100_000,
 }
-AT_MOST = {"growth_charge": 1.5, "growth_balance": 1.5, "growth_spent_grants": 1.2, "claw_back_ms": 50}
+AT_MOST = {
+    "growth_charge": 1.5,
+    "growth_balance": 1.5,
+    "growth_spent_grants": 1.2,
+    "claw_back_ms": 50,
+    "isolation_ms": 50,
+}
 
 
 def main() -> int:
@@ -68,7 +74,7 @@ def _start(world_dir: Path) -> None:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
-    from bench import audit, growth, measures, refresh, years
+    from bench import audit, growth, isolation, measures, refresh, years
 
     seconds = 2 if options.quick else 6
     large = 200_000 if options.quick else growth.LARGE
@@ -83,6 +89,7 @@ def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
         "refresh_accounts_per_second": lambda: refresh.refresh_accounts_per_second(accounts),
         "audit_entries_per_second": lambda: audit.audit_entries_per_second(large // 5),
         "growth_spent_grants": growth.spent_grants,
+        "isolation_ms": lambda: isolation.isolation_ms(seconds),
         "claw_back_ms": lambda: years.claw_back_ms(60_000 if options.quick else years.ENTRIES),
         "growth_charge": lambda: growth.growth(large),
     }

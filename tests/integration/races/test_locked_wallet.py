@@ -64,7 +64,7 @@ def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account(
         assert again.statuses == {201: 1}
 
 
-def test_a_page_that_waits_for_a_locked_wallet_too_long_is_the_error_page(
+def test_a_page_that_waits_too_long_for_a_locked_wallet_says_to_try_again(
     alice: User, account_of: Callable[[User], Account], signed_in: Callable[[User], Client]
 ) -> None:
     now, day = timezone.now(), timedelta(days=1)
@@ -81,6 +81,6 @@ def test_a_page_that_waits_for_a_locked_wallet_too_long_is_the_error_page(
         finally:
             cursor.execute("reset lock_timeout")
 
-    assert response.status_code == 500
-    assert b"check whether the change was made" in response.content
+    assert response.status_code == 503
+    assert b"Check whether your change was made" in response.content
     assert Promotion.objects.get(code="SUMMER").redeemed == 0
