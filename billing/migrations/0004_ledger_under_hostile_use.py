@@ -135,6 +135,23 @@ def remove_changed(apps, schema_editor):
     installation.remove(schema_editor, CHANGED)
 
 
+# As ledger_sum_uses does for each account from now on: stretches of 2,000 charges.
+FILL_USE_SUMS = """
+with bounds as (
+  select account_id, created_at as since, lead(created_at) over (partition by account_id order by created_at) as until
+  from (select account_id, created_at, row_number() over (partition by account_id order by created_at) as n from billing_charge) c
+  where n % 2000 = 1
+)
+insert into billing_usesum(account_id, subject, since, until, credits)
+select b.account_id, s.subject, b.since, b.until, sum(c.credits - c.uncollected - c.returned)
+from bounds b join billing_charge c on c.account_id = b.account_id and c.created_at >= b.since and c.created_at < b.until,
+     unnest(array[c.project_id, c.member_id, c.api_key_id]) s(subject)
+where s.subject is not null group by 1, 2, 3, 4;
+update billing_wallet w set summed_at = s.until, summed_seq = w.seq
+  from (select account_id, max(until) as until from billing_usesum group by account_id) s where s.account_id = w.account_id;
+"""
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -316,8 +333,30 @@ class Migration(migrations.Migration):
             name='newest_entry',
             field=models.BigIntegerField(db_default=0, help_text='Id of the newest entry when it began.'),
         ),
+        migrations.AddField(
+            model_name='wallet',
+            name='summed_at',
+            field=models.DateTimeField(help_text='Charges before it are in the sums (UseSum).', null=True),
+        ),
+        migrations.AddField(
+            model_name='wallet',
+            name='summed_seq',
+            field=models.BigIntegerField(db_default=0, help_text='Number of the newest entry at that time.'),
+        ),
+        migrations.CreateModel(
+            name='UseSum',
+            fields=[
+                ('pk', models.CompositePrimaryKey('account', 'subject', 'until', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('subject', models.UUIDField()),
+                ('since', models.DateTimeField(help_text='Included.')),
+                ('until', models.DateTimeField(help_text='Excluded.')),
+                ('credits', core.models.CreditsField()),
+                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.account')),
+            ],
+        ),
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_SUMS, migrations.RunSQL.noop),
+        migrations.RunSQL(FILL_USE_SUMS, migrations.RunSQL.noop),
         migrations.RunPython(remove_changed, migrations.RunPython.noop),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunPython(installation.install, migrations.RunPython.noop),

@@ -14,7 +14,7 @@ from billing.ledger.models.archive import Archive, ArchivedWallet
 from billing.ledger.models.checkpoint import Checkpoint, Head
 from billing.ledger.models.entry import Audit, AuditProgress, Correction, Entry
 from billing.ledger.models.grant import Allowance, Grant
-from billing.ledger.models.use import Charge, Hold, Limit
+from billing.ledger.models.use import Charge, Hold, Limit, UseSum
 from billing.ledger.models.wallet import Notice, Wallet
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "Hold",
     "Limit",
     "Notice",
+    "UseSum",
     "Wallet",
 ]

@@ -133,3 +133,21 @@ class Limit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}: {self.used} of {self.maximum}"
+
+
+class UseSum(models.Model):
+    """What the charges of a stretch of time took for a project, member or key, reversals subtracted.
+
+    Each stretch of an account begins where the one before ends; the last reaches to `Wallet.summed_at`. A new
+    limit adds them up instead of reading every charge of its window.
+    """
+
+    pk = models.CompositePrimaryKey("account", "subject", "until")
+    account = loose_key(Account)
+    subject = models.UUIDField()
+    since = models.DateTimeField(help_text="Included.")
+    until = models.DateTimeField(help_text="Excluded.")
+    credits = CreditsField()
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.credits} until {self.until:%Y-%m-%d %H:%M}"

@@ -35,6 +35,8 @@ class Wallet(models.Model):
         null=True, help_text="Time of the newest entry. A move with an earlier clock is dated at this time."
     )
     running_holds = models.IntegerField(db_default=0, help_text="Number of holds that are not closed.")
+    summed_at = models.DateTimeField(null=True, help_text="Charges before it are in the sums (UseSum).")
+    summed_seq = models.BigIntegerField(db_default=0, help_text="Number of the newest entry at that time.")
     next_due_at = models.DateTimeField(null=True, help_text="When the wallet must be settled next.")
     limited = models.BooleanField(default=False, help_text="Whether any limit or quota is set.")
     warn_below = CreditsField(null=True, help_text="The user's low-credit threshold.")

@@ -90,6 +90,7 @@ declare o ledger_outcome; a record; g record; drawn_ jsonb; left_ numeric(20,6) 
   digest_ bytea;
 begin
   p_now := greatest(p_now, w.moved_at);
+  if w.seq - w.summed_seq >= 2000 then perform ledger_sum_uses(w); end if;
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
     drawn_ := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));

@@ -69,6 +69,7 @@ declare w billing_wallet; h record; u ledger_use; c record; drawn_ jsonb; short_
 begin
   w := ledger_lock(p_account, p_now);
   p_now := greatest(p_now, w.moved_at);
+  if w.seq - w.summed_seq >= 2000 then perform ledger_sum_uses(w); end if;
   -- a key that has charged already returns that charge, whichever hold the request names. `closed_at` and not
   -- `status`: with status the planner takes the index of running holds and reads all of the account's.
   update billing_hold x set status = 'captured', closed_at = p_now, charge_id = p_id

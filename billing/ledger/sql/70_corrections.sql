@@ -151,6 +151,7 @@ begin
     from (select grant_id, sum(part) as part from unnest(grants_, parts_) a(grant_id, part) group by grant_id) y
    where x.account_id = p_account and x.id = y.grant_id;
   update billing_charge x set returned = x.returned + amount where x.account_id = p_account and x.id = c.id;
+  if c.created_at < w.summed_at then perform ledger_unsum(c, amount); end if;
   if w.limited then
     perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(c.project_id, c.member_id, c.api_key_id, c.quota));
     counted := ledger_count(ledger_new_use(account_id => p_account, project_id => c.project_id,

@@ -152,6 +152,7 @@ language plpgsql set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare r record; moves ledger_move[] := '{}'; accounts uuid[] := array(select distinct (p_uses[i]).account_id from unnest(p_ords) i);
 begin
+  perform ledger_sum_uses(w) from billing_wallet w where w.account_id = any(accounts) and w.seq - w.summed_seq >= 2000;
   for r in
   with lined as materialized (
     select u.*, u.ordinality::int as ord, w.balance, greatest(p_now, w.moved_at) as at,

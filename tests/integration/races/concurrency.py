@@ -16,7 +16,8 @@ from django.test import TransactionTestCase
 from accounts.models import Account
 
 TIMEOUT_SECONDS = 60
-TABLES = ["entry", "grant", "charge", "hold", "allowance", "limit", "correction", "notice", "wallet"]
+TABLES = ["entry", "grant", "charge", "hold", "allowance", "limit", "correction", "notice"]
+TABLES += ["usesum", "wallet"]
 
 
 @pytest.fixture
