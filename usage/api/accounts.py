@@ -77,7 +77,7 @@ class OneAccount(Endpoint):
         return json_body.answer(_account(Account.objects.get(pk=find_account(account))))
 
 
-# The time of a charge or a balance grows with the grants that it spans: 20 us each (docs/decisions/0071).
+# The time of a charge or a balance grows with the grants that it spans: 30 us each (docs/decisions/0071).
 MOST_OPEN_GRANTS = 1_000
 
 
