@@ -160,7 +160,7 @@ $$;
 create or replace function ledger_set_limit(
   p_account uuid, p_kind text, p_subject text, p_period text, p_maximum numeric, p_now timestamptz) returns numeric
 language plpgsql as $$
-declare w billing_wallet; n record; seen numeric; counted_seq bigint; zone_ text; before_ bytea;
+declare w billing_wallet; n record; seen numeric; counted_seq bigint; zone_ text; changed boolean;
 begin
   select a.zone into zone_ from accounts_account a where a.id = p_account;
   n := ledger_window(p_period, zone_, p_now);
@@ -172,7 +172,11 @@ begin
   end if;
   w := ledger_lock(p_account, p_now);
   p_now := greatest(p_now, w.moved_at);
-  before_ := ledger_terms_digest(p_account, w.warn_below);
+  -- a wallet whose newest entry is later than this process's clock may be in the next window
+  if n.ends_at <= p_now then n := ledger_window(p_period, zone_, p_now); counted_seq := null; end if;
+  select count(*) <> case when p_maximum is null then 0 else 1 end
+      or coalesce(bool_or(x.period <> p_period or x.maximum <> p_maximum), false)
+    into changed from billing_limit x where x.account_id = p_account and x.kind = p_kind and x.subject = p_subject;
   if p_maximum is null then
     delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   else
@@ -181,7 +185,7 @@ begin
      where account_id = p_account and kind = p_kind and subject = p_subject and period = p_period;
     if not found then
       if p_kind <> 'quota' then
-        -- not counted yet where another call has removed the limit meanwhile
+        -- not counted yet, for example where another call has removed the limit meanwhile
         if counted_seq is null then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at); counted_seq := w.seq; end if;
         seen := seen + ledger_seen_since(p_account, p_kind, p_subject, n.starts_at, counted_seq);
       end if;
@@ -193,7 +197,8 @@ begin
     end if;
   end if;
   w.limited := exists (select from billing_limit where account_id = p_account);
-  w := ledger_write(w, ledger_terms_changed(p_account, before_, w.warn_below, p_now), p_now);
+  w := ledger_write(w, case when changed then ledger_terms_changed(p_account, '', w.warn_below, p_now)
+                            else '{}'::ledger_move[] end, p_now);
   select used into seen from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
   return seen;
 end $$;

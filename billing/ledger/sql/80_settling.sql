@@ -59,6 +59,7 @@ begin
     update billing_limit l set used = greatest(0, l.used - x.back)
       from (select l.account_id, l.id, sum(ledger_limit_amount(l.kind, e.credits, e.quota_count)) as back
               from ended e join billing_limit l on l.account_id = e.account_id and e.created_at >= l.window_start
+               and l.subject = any(ledger_limit_subjects(e.project_id, e.member_id, e.api_key_id, e.quota))
                and l.subject = ledger_limit_subject(l.kind, e.project_id, e.member_id, e.api_key_id, e.quota)
              group by l.account_id, l.id) x
      where l.account_id = x.account_id and l.id = x.id

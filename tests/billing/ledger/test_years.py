@@ -176,14 +176,32 @@ def test_moves_of_a_wallet_with_ten_thousand_live_grants(account):
 
 
 READ = """select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables
-  where relname = 'billing_charge'"""
+  where relname = %s"""
 
 
-def charges_read() -> int:
-    """Return how many rows of charges this transaction has read."""
+def rows_read(table: str) -> int:
+    """Return how many rows of the table this transaction has read."""
     with connection.cursor() as cursor:
-        cursor.execute(READ)
+        cursor.execute(READ, [table])
         return int(cursor.fetchone()[0])
+
+
+def never_read_whole(table: str) -> None:
+    """Rule out the plan that fits the small table of a test; analyze makes PostgreSQL plan again."""
+    with connection.cursor() as cursor:
+        cursor.execute("set local enable_seqscan = off")
+        cursor.execute(f"analyze {table}")
+
+
+def test_a_balance_does_not_read_spent_grants(account):
+    """Measured with 100,000 spent grants: 1 ms; 32 ms where the plan was a scan."""
+    give(account, "5", "the last")
+    many_grants(account, 2_000, "1", priority=10)
+    spend(account, "2000", next(_keys))
+    never_read_whole("billing_grant")
+    before = rows_read("billing_grant")
+    assert ledger.balance(account, NOON).total == D("5")
+    assert rows_read("billing_grant") - before < 100
 
 
 def test_a_new_limit_adds_up_sums_instead_of_reading_every_charge_of_its_window(account):
@@ -212,13 +230,10 @@ def test_a_new_limit_adds_up_sums_instead_of_reading_every_charge_of_its_window(
         now=times[-1],
     )
     terms = {"account_id": account, "maximum": D("9999"), "now": times[-1]}
-    with connection.cursor() as cursor:
-        # the table of a test is small enough to be read whole; analyze makes PostgreSQL plan again
-        cursor.execute("set local enable_seqscan = off")
-        cursor.execute("analyze billing_charge")
-    before = charges_read()
+    never_read_whole("billing_charge")
+    before = rows_read("billing_charge")
     assert ledger.set_limit(kind="project", subject=str(project), period="month", **terms) == D("1249.8")
-    assert charges_read() - before < 2_500, "of 5,000: those since the last sum"
+    assert rows_read("billing_charge") - before < 2_500, "of 5,000: those since the last sum"
     # midnight divides the second stretch, from 22:00 to 8:00
     assert ledger.set_limit(kind="project", subject=str(other), period="day", **terms) == D("750")
     assert ledger.set_limit(kind="member", subject=str(member), period="ever", **terms) == D("2499.8")
