@@ -171,7 +171,8 @@ def hold(
         quota=terms.quota,
         detail=_detail(use, lines=terms.lines, rate=terms.rate) | {"covered_by": covered},
     )
-    return ledger.hold(request, expires_at=now + expires_in, now=now)
+    most = catalogue_cache.current().policies.running_holds
+    return ledger.hold(request, expires_at=now + expires_in, now=now, most_running=most)
 
 
 class _HoldTerms(NamedTuple):

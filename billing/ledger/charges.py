@@ -20,6 +20,7 @@ from billing.ledger.errors import (
     LedgerError,
     LimitReached,
     QuotaReached,
+    TooManyHolds,
     UnknownWallet,
     WalletBusy,
 )
@@ -97,6 +98,8 @@ def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
         return InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))
     if status == "closed":
         return HoldClosed(figures["status"])
+    if status == "holds":
+        return TooManyHolds(figures["most"])
     if status != "limit":
         raise ValueError(f"unknown status of the ledger: {status!r}")
     maximum, used = Decimal(figures["maximum"]), Decimal(figures["used"])

@@ -245,6 +245,25 @@ class AlreadyExpired(LedgerError):
         return _("Credits with an expiry in the past cannot be granted.")
 
 
+class TooManyHolds(LedgerError):
+    """As many holds of the account are running as the catalogue allows."""
+
+    code, status = "too_many_holds", 409
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the account has {most} running holds")
+        self.most = most
+
+    def detail(self) -> str:
+        return (
+            _("The account has %(most)d running holds, the maximum. Capture or release some, or wait.")
+            % self.extra()
+        )
+
+    def extra(self) -> dict[str, Any]:
+        return {"most": self.most}
+
+
 class TooManyGrants(LedgerError):
     """The account has so many grants with credits left that another one would make its moves slow."""
 

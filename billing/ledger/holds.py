@@ -17,19 +17,23 @@ from billing.ledger.moves import NO_FINGERPRINT, Charged, ChargeRequest, Held, c
 from billing.ledger.uses import USE, use_parameters
 from core.ids import new_id
 
-_HOLD = f"select * from ledger_hold({USE}, %(expires_at)s, %(now)s)"
+_HOLD = f"select * from ledger_hold({USE}, %(expires_at)s, %(now)s, %(most)s)"
 _CAPTURE = """select * from ledger_capture(p_account => %(account_id)s, p_hold => %(hold_id)s, p_id => %(id)s,
   p_key => %(key)s, p_fingerprint => %(fingerprint)s, p_credits => %(credits)s, p_detail => %(detail)s::jsonb,
   p_covered_by => %(covered_by)s, p_quota => %(quota)s, p_quota_count => %(quota_count)s, p_now => %(now)s)"""
 _RELEASE = "select * from ledger_release(%(account_id)s, %(hold_id)s, %(now)s)"
 
 
-def hold(request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime) -> Held:
+def hold(
+    request: ChargeRequest, *, expires_at: dt.datetime, now: dt.datetime, most_running: int | None = None
+) -> Held:
     """Reserve the requested credits until `expires_at`; the request's id becomes the hold's.
 
-    Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, KeyReused, UnknownWallet.
+    `most_running`: how many holds of the account may run at once, this one included; None: any number.
+    Raises InsufficientCredits, InDebt, LimitReached, QuotaReached, TooManyHolds, KeyReused, UnknownWallet.
     """
-    result = database.move(_HOLD, use_parameters(request) | {"expires_at": expires_at, "now": now})
+    times = {"expires_at": expires_at, "now": now, "most": most_running}
+    result = database.move(_HOLD, use_parameters(request) | times)
     if result["status"] not in {"held", "replayed"}:
         raise refusal(result["status"], result["refusal"] or {}, request.key)
     return _held(result)

@@ -50,6 +50,7 @@ update billing_grant g set repaid = coalesce(-r.credits, 0), balance_after = coa
 CHANGED = [
     "ledger_due_moves(uuid[], timestamptz)",
     "ledger_come_back(uuid, uuid, numeric, numeric, timestamptz)",
+    "ledger_hold(ledger_use, timestamptz, timestamptz)",
     "ledger_return_hold(billing_wallet, billing_hold, text, timestamptz, timestamptz)",
     "ledger_correction(uuid, text, bytea)",
     "ledger_give_back(uuid, text, uuid, numeric, numeric, text, uuid, text, text, timestamptz)",

@@ -143,5 +143,7 @@ class Policies(Strict):
     """What an estimate from a text assumes the answer to be."""
     expected_seconds: int = Field(default=5, gt=0)
     """What an estimate from a text assumes a clip to last."""
+    running_holds: int = Field(default=1000, gt=0, le=10_000)
+    """How many holds of an account may run at once."""
     estimate_minutes: int = Field(default=15, gt=0, le=24 * 60)
     """How long an estimate's price is kept."""

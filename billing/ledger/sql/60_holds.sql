@@ -28,14 +28,21 @@ begin
   return ledger_held_of(h, case when h.fingerprint = u.fingerprint then 'replayed' else 'reused' end, p_balance);
 end $$;
 
+-- p_most: the most holds of an account that may run at once; null for any number.
 -- The key is not looked for first: its unique index decides at the insert, and a refusal looks for it.
-create or replace function ledger_hold(u ledger_use, p_expires timestamptz, p_now timestamptz) returns ledger_held
+create or replace function ledger_hold(
+  u ledger_use, p_expires timestamptz, p_now timestamptz, p_most int default null) returns ledger_held
 language plpgsql as $$
 declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_ numeric(20,6); counted int;
   digest_ bytea;
 begin
   w := ledger_lock(u.account_id, p_now);
   p_now := greatest(p_now, w.moved_at); p_expires := greatest(p_expires, p_now);
+  if w.running_holds >= p_most then
+    o := ledger_hold_replay(u, w.balance);
+    if o.status is null then o.status := 'holds'; o.refusal := jsonb_build_object('most', p_most); end if;
+    return o;
+  end if;
   g := ledger_sole_grant(w, u, p_now);
   if g.id is not null then
     drawn_ := jsonb_build_array(ledger_drawn(g.id, g.kind, u.credits));

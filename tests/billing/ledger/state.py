@@ -107,6 +107,9 @@ def _broken_sums(wallet: dict[str, Any], found: dict[str, list[dict[str, Any]]])
     running = sum((hold["credits"] for hold in found["hold"] if hold["status"] == "held"), Decimal(0))
     if not wallet["held"] == sum(held.values()) == running:
         faults.append(f"held of {wallet['account_id']}: {wallet['held']}, {sum(held.values())}, {running}")
+    count = sum(hold["status"] == "held" for hold in found["hold"])
+    if wallet["running_holds"] != count:
+        faults.append(f"running holds of {wallet['account_id']}: {wallet['running_holds']}, not {count}")
     for charge in found["charge"]:
         drawn = sum((Decimal(part["credits"]) for part in charge["drawn"]), Decimal(0))
         if not charged.pop(charge["id"], Decimal(0)) == drawn == charge["credits"] - charge["uncollected"]:

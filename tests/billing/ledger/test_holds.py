@@ -6,8 +6,9 @@ import uuid
 import pytest
 
 from billing import ledger
-from billing.ledger.models import Charge, Entry, Hold, Limit
+from billing.ledger.models import Charge, Entry, Hold, Limit, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
+from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
 SOON = NOON + dt.timedelta(minutes=15)
@@ -143,3 +144,33 @@ def test_a_capture_counts_the_quota_that_its_hold_did_not_name(account, used):
         quota=("files", 2),
     )
     assert Limit.objects.get().used == 2
+
+
+@pytest.mark.fault("L16")
+def test_an_account_has_a_limited_number_of_running_holds(account):
+    give(account, "100")
+    first = ledger.hold(charge_request(account, "1", "hold 0"), expires_at=SOON, now=NOON, most_running=3)
+    for n, credits in enumerate(["0", "2"], start=1):
+        ledger.hold(charge_request(account, credits, f"hold {n}"), expires_at=SOON, now=NOON, most_running=3)
+    more = charge_request(account, "1", "hold 3")
+    with pytest.raises(ledger.TooManyHolds) as refusal:
+        ledger.hold(more, expires_at=SOON, now=NOON, most_running=3)
+    assert refusal.value.most == 3
+    again = charge_request(account, "1", "hold 0")
+    assert ledger.hold(again, expires_at=SOON, now=NOON, most_running=3).replayed
+    ledger.release(account_id=account, hold_id=first.hold_id, now=NOON)
+    assert ledger.hold(more, expires_at=SOON, now=NOON, most_running=3).status == "held"
+    ledger.settle([account], SOON)
+    assert Wallet.objects.get().running_holds == 0
+    assert broken([account]) == []
+
+
+@pytest.mark.parametrize("held", ["0", "4"])
+def test_a_capture_of_nothing_settles_the_hold(account, held):
+    give(account, "10")
+    charged = capture(account, hold(account, held), "0")
+    assert (charged.credits, charged.drawn, charged.balance_after) == (0, (), D("10"))
+    assert Hold.objects.get().status == "captured"
+    assert Charge.objects.get().credits == 0
+    assert Wallet.objects.get().running_holds == 0
+    assert broken([account]) == []

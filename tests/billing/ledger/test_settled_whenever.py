@@ -17,6 +17,7 @@ from billing.ledger.models import Allowance, Grant, Hold, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.examples import examples
 from tests.billing.ledger.state import broken
+from tests.billing.ledger.test_portions import portions_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("L18")]
 HOUR, MINUTE, INSTANT = dt.timedelta(hours=1), dt.timedelta(minutes=1), dt.timedelta(microseconds=1)
@@ -240,10 +241,13 @@ class History:
 @given(steps=steps, seed=st.integers(0, 99))
 def test_balances_grants_and_debt_are_the_same_at_whatever_times_a_wallet_is_settled(db, steps, seed):
     outcomes = {}
-    for often in "at every instant", "at random", "at the end":
+    for often in "at every instant", "at random", "at the end", "in portions":
         with transaction.atomic():
+            if often == "in portions":
+                portions_of(1)
             history = History(seed, often)
             history.play(steps)
             outcomes[often] = history.outcome()
             transaction.set_rollback(True)
-    assert outcomes["at every instant"] == outcomes["at random"] == outcomes["at the end"]
+    expected = outcomes.pop("at every instant")
+    assert outcomes == dict.fromkeys(outcomes, expected)

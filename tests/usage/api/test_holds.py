@@ -1,6 +1,7 @@
 """Holds: credits are reserved, then captured, released or expired."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import Account, User
 from billing.models import Charge
+from pricing.catalogue import cache as catalogue_cache
 from tests.conftest import Api
 from tests.usage.api.conftest import give, use
 
@@ -228,3 +230,17 @@ def test_a_charge_of_nothing_is_refused(api: Any) -> None:
     assert (refused["status"], refused["errors"][0]["code"]) == (400, "nothing_used")
     assert api.post("estimates", use(0)).status_code == 400
     assert api.post("holds", use(0), key="h1").status_code == 400
+
+
+@pytest.mark.fault("L16")
+def test_an_account_has_a_limited_number_of_running_holds(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue = catalogue_cache.current()
+    policies = catalogue.policies.model_copy(update={"running_holds": 2})
+    limited = replace(catalogue, policies=policies)
+    monkeypatch.setattr(catalogue_cache, "current", lambda: limited)
+    first, _ = (api.post("holds", use(500), key=f"h{n}") for n in range(2))
+    refused = api.post("holds", use(500), key="h2")
+    assert (refused.status_code, refused.json()["code"], refused.json()["most"]) == (409, "too_many_holds", 2)
+    assert "Capture or release" in refused.json()["detail"]
+    assert api.post(f"holds/{first.json()['id']}/release", {}, key="r").status_code == 200
+    assert api.post("holds", use(500), key="h2").status_code == 201
