@@ -54,6 +54,21 @@ def test_a_reversal_after_the_refund_leaves_only_what_is_not_yet_taken(account):
     assert (dispute.credits, dispute.debt) == (D("40"), 0)
 
 
+@pytest.mark.fault("L17", "L18")
+@pytest.mark.parametrize("hours", [1, 12, 40, 60])
+def test_held_credits_that_are_owed_repay_their_debt_also_after_their_grant_ended(account, hours):
+    """Released or ended, before or after the grant's end at 24 hours: nothing is owed, nothing is left."""
+    purchase, later = uuid.uuid4(), NOON + dt.timedelta(hours=hours)
+    give(account, "40", purchase_id=purchase, expires_at=NOON + DAY)
+    held = ledger.hold(charge_request(account, "40", "h"), expires_at=NOON + 2 * DAY, now=NOON)
+    assert claw_back(account, purchase, "dispute").debt == D("40")
+    if hours < 48:
+        ledger.release(account_id=account, hold_id=held.hold_id, now=later)
+    balance = ledger.balance(account, later)
+    assert (balance.total, balance.debt) == (0, 0)
+    assert taken_and_owed(account, purchase) == (D("40"), 0, D("40"))
+
+
 def taken_and_owed(account, purchase):
     """Return (granted, expired or adjusted, taken and owed) of a purchase, from the entries alone."""
     ids = Grant.objects.filter(account_id=account, purchase_id=purchase).values_list("id", flat=True)
