@@ -20,12 +20,22 @@ run: $(VENV)/.runtime  ## run the portal with demo data; PORT=8001 for another p
 	@exec $(BIN)/python -m config.supervisor
 
 .PHONY: test
-test: $(VENV)/.development browser  ## run all tests, browser tests included; ARGS="-k word" for a part, DATE=2028-02-29 for a date
+test: $(VENV)/.development browser pooler  ## run all tests, browser tests included; ARGS="-k word" for a part, DATE=2028-02-29 for a date
 	@$(BIN)/python -m pytest --create-db $(ARGS)
 
 .PHONY: browser
 browser: $(VENV)/.development
 	@$(BIN)/python -m tests.integration.journeys.chromium
+
+.PHONY: pooler
+pooler: $(VENV)/.development
+	@$(BIN)/python -m tests.integration.pooler.pgbouncer
+
+.PHONY: test-runtime
+test-runtime: $(VENV)/.development  ## run a part of the tests as the runtime role of the database; ARGS for another part
+	@DATABASE_ROLE=runtime $(BIN)/python -m pytest --create-db $(or $(ARGS),tests/billing/ledger/test_charges.py \
+		tests/billing/ledger/test_holds.py tests/billing/ledger/test_corrections.py tests/billing/ledger/test_limits.py \
+		tests/billing/ledger/test_settling.py tests/usage/api/test_charges.py tests/core/test_database_roles.py)
 
 # The checks need no database; an unreachable address keeps the embedded one from being started.
 NO_DATABASE := DATABASE_URL=postgres://none@127.0.0.1:1/none

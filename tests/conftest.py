@@ -118,13 +118,19 @@ def database_role(request: pytest.FixtureRequest, django_db_blocker: Any) -> Ite
         return
     options = connection.settings_dict["OPTIONS"]
     role = options.pop("assume_role", None)
-    with django_db_blocker.unblock():
-        connection.close()
+    switch_role("none", django_db_blocker)
     yield
     if role:
         options["assume_role"] = role
+        switch_role(role, django_db_blocker)
+
+
+def switch_role(role: str, django_db_blocker: Any) -> None:
+    """Switch the role of the open connection; a transaction that fails or ends returns to its first role."""
     with django_db_blocker.unblock():
-        connection.close()
+        if connection.connection is not None and not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute(f"set role {role}")
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +139,9 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     live server whose browser disconnected during a request."""
     if RUNTIME_ROLE:
         with django_db_blocker.unblock():
-            database_roles.apply(database_roles.statements(runtime=RUNTIME_ROLE))
+            # the sessions belong to the owner, whose activity the role sees only with pg_read_all_stats
+            grant = f"grant pg_read_all_stats to {RUNTIME_ROLE}"
+            database_roles.apply([*database_roles.statements(runtime=RUNTIME_ROLE), grant])
             connection.settings_dict["OPTIONS"]["assume_role"] = RUNTIME_ROLE
             connection.close()
     yield

@@ -9,7 +9,7 @@ from billing.ledger.models import Entry
 from tests.billing.ledger.conftest import give, new_account, spend
 from tests.billing.ledger.state import broken
 
-pytestmark = pytest.mark.fault("L11")
+pytestmark = [pytest.mark.fault("L11"), pytest.mark.owner]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from billing.ledger.audit import wallets
 from billing.ledger.models import Audit, AuditProgress, Entry, Grant, Hold, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from billing.ledger.models import Charge, Grant
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.corruptions import COLUMNS, CONSISTENT, INSTALLATION, ROWS
 
-pytestmark = [pytest.mark.django_db, pytest.mark.fault("L15", "L22")]
+pytestmark = [pytest.mark.django_db, pytest.mark.owner, pytest.mark.fault("L15", "L22")]
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ def test_an_unknown_pooler_is_refused():
 
 
 @pytest.mark.fault("O11")
+@pytest.mark.owner
 @pytest.mark.django_db(transaction=True)
 def test_a_prepared_charge_goes_on_when_a_release_adds_an_attribute_to_its_result():
     account = new_account()

@@ -12,7 +12,7 @@ from billing.ledger.models import Entry, Wallet
 from tests.billing.ledger.conftest import NOON, D, allowance, charge_request, give, spend
 from tests.billing.ledger.state import broken
 
-pytestmark = [pytest.mark.django_db, pytest.mark.fault("L22")]
+pytestmark = [pytest.mark.django_db, pytest.mark.owner, pytest.mark.fault("L22")]
 migration = importlib.import_module("billing.migrations.0004_ledger_under_hostile_use")
 
 # What the version before 0004 would have left: no entries without a grant, no digests, the former hash.

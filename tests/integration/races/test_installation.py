@@ -22,7 +22,7 @@ from tests.integration.races.web import database_url
 CHARGES_DURING_INSTALLATION = 40
 LONGEST_SECONDS = 1.0  # measured: 20 ms on two cores
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.owner]
 
 
 def run(statement: str) -> None:

@@ -14,7 +14,7 @@ from billing.tasks import checkpoint_ledger
 from tests.billing.ledger.checkpoints.conftest import checkpoint, found
 from tests.billing.ledger.conftest import NOON, charge_request, give, new_account, spend
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 
 
 def test_the_first_covers_every_wallet_and_later_ones_what_moved(spender):

@@ -13,7 +13,7 @@ from billing.ledger.models import Checkpoint
 from tests.billing.ledger.checkpoints.conftest import checkpoint, found, rewrite
 from tests.billing.ledger.conftest import NOON, give, spend
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 
 
 @pytest.fixture
