@@ -78,7 +78,7 @@ def full_is_due(now: dt.datetime) -> bool:
 def _begin(now: dt.datetime, is_full: bool, time: dt.datetime) -> AuditProgress:
     """The progress of a killed run of the same kind, or of a new run."""
     with transaction.atomic():
-        found = AuditProgress.objects.select_for_update().order_by("-pk").first()
+        found = AuditProgress.objects.select_for_update(no_key=True).order_by("-pk").first()
         if found and found.saved_at > time - SILENT:
             raise AuditRunning
         if found and found.is_full >= is_full and found.started_at > now - FULL_EVERY:

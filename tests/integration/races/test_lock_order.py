@@ -129,7 +129,8 @@ def sources() -> Iterator[tuple[Path, str]]:
     for app in ("accounts", "billing", "core", "pricing", "usage"):
         for path in (Path(settings.BASE_DIR) / app).rglob("*"):
             if path.suffix in {".py", ".sql"}:
-                yield path, path.read_text()
+                lines = path.read_text().splitlines()
+                yield path, "\n".join(line for line in lines if not line.lstrip().startswith(("#", "--")))
 
 
 def test_no_code_locks_rows_against_foreign_keys() -> None:
