@@ -14,7 +14,15 @@ from django.core.checks import CheckMessage, Warning
 from django.db import connection
 
 # Never updated: triggers refuse it to the owner, too. (Of charges and corrections some columns change.)
-APPEND_ONLY = ("billing_entry", "billing_checkpoint", "billing_head")
+APPEND_ONLY = (
+    "billing_entry",
+    "billing_checkpoint",
+    "billing_head",
+    "billing_archive",
+    "billing_archivedwallet",
+)
+# Written by the owner only: what a record of an archive covers may be deleted (manage.py archive_ledger).
+OWNERS = ("billing_archive", "billing_archivedwallet")
 # All deletions of the product, with their reasons.
 DELETES = {
     "account_emailaddress": "an address is replaced",
@@ -23,6 +31,7 @@ DELETES = {
     "accounts_providerkey": "a provider key is removed",
     "accounts_user_groups": "staff change a user's groups",
     "accounts_user_user_permissions": "staff change a user's permissions",
+    "billing_auditprogress": "an audit has ended",
     "billing_limit": "a limit is lifted",
     "billing_promotion": "staff delete a promotion that was never redeemed",
     "billing_refund": "a total from Stripe is split into its refunds",
@@ -63,13 +72,15 @@ def statements(*, runtime: str, limits: Mapping[str, str] | None = None) -> list
         cursor.execute("select current_schema(), to_regnamespace('pgmq') is not null")
         schema, has_broker = cursor.fetchone()
     deletes = [table for table in tables if table in DELETES or table.startswith("sandbox_")]
+    inserts = [table for table in tables if table not in OWNERS]
     updates = [table for table in tables if table not in APPEND_ONLY]
     sql = [
         f"do $$ begin if to_regrole('{role}') is null then create role {role} login; end if; end $$",
         f"grant usage on schema {schema} to {role}",
         f"revoke create on schema {schema} from public, {role}",
         f"revoke all on all tables in schema {schema} from public, {role}",
-        f"grant select, insert on all tables in schema {schema} to {role}",
+        f"grant select on all tables in schema {schema} to {role}",
+        f"grant insert on {_listed(inserts)} to {role}",
         f"grant update on {_listed(updates)} to {role}",
         f"grant delete on {_listed(deletes)} to {role}",
         f"grant usage, select on all sequences in schema {schema} to {role}",

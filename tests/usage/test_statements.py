@@ -177,6 +177,7 @@ def archived(account: Account, clock: Any, tmp_path: Path) -> Account:
     return account
 
 
+@pytest.mark.owner
 def test_a_statement_after_an_archive_is_verified(archived: Account) -> None:
     first = (START + DAY).replace(hour=0)
     for start, end in ((first, first + DAY), (first + DAY, first + 2 * DAY), (first, first + 2 * DAY)):
@@ -185,6 +186,7 @@ def test_a_statement_after_an_archive_is_verified(archived: Account) -> None:
     assert found["archived"] is None and len(found["before"]) == 1
 
 
+@pytest.mark.owner
 def test_a_statement_over_an_archived_period_begins_after_it_and_names_the_archive(archived: Account) -> None:
     found = document(archived, START - DAY, START + 2 * DAY)
     assert verify(found)[0] == VERIFIED
@@ -193,6 +195,7 @@ def test_a_statement_over_an_archived_period_begins_after_it_and_names_the_archi
     assert found["opening"]["balance"] == "99.000000"
 
 
+@pytest.mark.owner
 def test_an_archived_period_has_no_statement_but_the_place_of_its_entries(
     archived: Account, alice: User, signed_in: Callable[[User], Client]
 ) -> None:

@@ -50,7 +50,7 @@ def run(*, now: dt.datetime, is_full: bool = True, clock: Callable[[], dt.dateti
         raise
     findings = [Finding(**one) for one in progress.findings]
     findings += installed.findings()
-    findings += [Finding(check="checkpoint", **one._asdict()) for one in checkpoints.findings()]
+    findings += _of_checkpoints(progress)
     findings += _deleted_checkpoints()
     totals = {name: Decimal(value) for name, value in progress.totals.items()}
     findings += _identity(totals)
@@ -129,6 +129,13 @@ def _inspected(portions: Iterable[Portion]) -> Iterator[tuple[Portion, Result]]:
                 yield first, future.result()
         for first, future in running:
             yield first, future.result()
+
+
+def _of_checkpoints(progress: AuditProgress) -> list[Finding]:
+    """Differences of all checkpoints and archives, or unless the run is full, of those since the last run."""
+    last = None if progress.is_full else Audit.objects.order_by("-pk").first()
+    after = checkpoints.newest_before(last.started_at) if last else 0
+    return [Finding(check="checkpoint", **one._asdict()) for one in checkpoints.findings(after=after)]
 
 
 def _deleted_checkpoints() -> list[Finding]:

@@ -12,13 +12,14 @@ from billing.ledger.checkpoints.content import entry_content, first_hash
 from billing.ledger.checkpoints.export import NotAnExport, differences, published_keys, signed, write
 from billing.ledger.checkpoints.proofs import Signed, covering
 from billing.ledger.checkpoints.taking import take
-from billing.ledger.checkpoints.verification import Difference, of_checkpoints
+from billing.ledger.checkpoints.verification import Difference, newest_before, of_checkpoints
 
 
 def findings(*, after: int = 0) -> Iterator[Difference]:
-    """Differences of the checkpoints (those after the number `after`) and of the archives' records."""
+    """Differences of all checkpoints and archives, or only of the checkpoints after the number `after`."""
     yield from of_checkpoints(after=after)
-    yield from archives.findings()
+    if not after:
+        yield from archives.findings()
 
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "entry_content",
     "findings",
     "first_hash",
+    "newest_before",
     "published_keys",
     "signed",
     "take",

@@ -4,6 +4,7 @@ Invariant: a difference is reported wherever the database does not hold exactly 
 are short, and nothing is locked.
 """
 
+import datetime as dt
 import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -27,11 +28,11 @@ select h.checkpoint_id, h.account_id, h.seq,
             else 'the wallet has other figures without a new entry' end as found
   from billing_head h
   left join billing_wallet w on w.account_id = h.account_id
-  left join (select account_id, seq, hash, balance_after from billing_entry
-             union all select account_id, seq, head, balance from billing_archivedwallet a
-              where not exists (select from billing_entry e
-                                 where e.account_id = a.account_id and e.seq = a.seq)) e
-    on e.account_id = h.account_id and e.seq = h.seq
+  left join lateral (
+    select e.hash, e.balance_after from billing_entry e where e.account_id = h.account_id and e.seq = h.seq
+    union all
+    select a.head, a.balance from billing_archivedwallet a where a.account_id = h.account_id and a.seq = h.seq
+    limit 1) e on true
  where h.checkpoint_id > %(after)s
    and (h.seq >= ledger_archived_seq(h.account_id) or w.account_id is null)
    and (w.account_id is null or w.seq < h.seq
@@ -59,6 +60,12 @@ def of_checkpoints(*, after: int = 0) -> Iterator[Difference]:
     for row in database.rows(_HEADS, {"after": after, "limit": NAMED}):
         subject = f"account {row['account_id']}"
         yield Difference(subject, f"checkpoint {row['checkpoint_id']}, entry {row['seq']}: {row['found']}")
+
+
+def newest_before(at: dt.datetime) -> int:
+    """The number of the newest checkpoint taken before the time `at`; 0 without one."""
+    newest = Checkpoint.objects.filter(created_at__lt=at).order_by("number").last()
+    return newest.number if newest else 0
 
 
 def _chain(after: int) -> Iterator[Difference]:

@@ -123,6 +123,7 @@ def test_a_yearly_plan_is_earned_in_proportion_to_time(account: Account) -> None
     assert figures(start + timedelta(days=400))["owed"] == 0
 
 
+@pytest.mark.owner
 def test_archived_entries_count_as_before(
     paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None], tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ ONE_OF_MANY = re.compile(r"^(/pricing/|/plans/|/billing/buy/)(?!compare|estimate
 NOT_FOLLOWED = re.compile(
     r"^/(admin|sandbox|api|accounts/logout)/"
 )  # other parts of the site, and signing out
-DOWNLOADED = re.compile(r"\.(csv|pdf)$")
+DOWNLOADED = re.compile(r"\.(csv|json|pdf|py)$")
 LINKS = """() => [...document.querySelectorAll('a[href]')].map(
     link => [link.href, link.innerText || link.ariaLabel || link.textContent])"""
 

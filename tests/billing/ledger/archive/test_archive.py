@@ -18,7 +18,7 @@ from tests.billing.ledger.checkpoints.conftest import found as checkpoint_findin
 from tests.billing.ledger.checkpoints.conftest import spender, tamper  # noqa: F401
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 LATER = NOON + 40 * DAY
 CUT = NOON + 10 * DAY
 DATE = CUT.date().isoformat()

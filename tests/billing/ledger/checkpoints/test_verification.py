@@ -11,7 +11,7 @@ from django.db import connection
 from billing import ledger
 from billing.ledger.models import Checkpoint
 from tests.billing.ledger.checkpoints.conftest import checkpoint, found, rewrite
-from tests.billing.ledger.conftest import NOON, give, spend
+from tests.billing.ledger.conftest import DAY, NOON, give, spend
 
 pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 
@@ -69,6 +69,16 @@ def test_a_wiped_account_is_found(signed, tamper):
 def test_a_changed_checkpoint_or_audit_is_found(signed, tamper, statement, said):
     tamper(statement)
     assert any(said in text for text in found())
+
+
+def test_an_audit_that_is_not_full_verifies_the_checkpoints_since_the_last_audit(signed, tamper):
+    spend(signed, "1", "d", now=NOON + DAY)
+    ledger.audit.run(now=NOON + DAY)
+    tamper("update billing_checkpoint set signature = 'x' where number = 1")
+    incremental = ledger.audit.run(now=NOON + 2 * DAY, is_full=False)
+    assert [one for one in incremental.findings if one["check"] == "checkpoint"] == []
+    full = ledger.audit.run(now=NOON + 3 * DAY)
+    assert any(one["subject"] == "checkpoint 1" for one in full.findings)
 
 
 def test_only_newer_checkpoints_are_verified_on_request(signed, tamper):
