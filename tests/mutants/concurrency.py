@@ -84,8 +84,8 @@ FAULTS = [
     fault(
         "the key is checked and not kept unique: check, then act",
         CHARGE,
-        "  on conflict (account_id, idempotency_key) do nothing;\n",
-        "  on conflict (id) do nothing;\n",
+        "  on conflict (account_id, idempotency_key) do nothing\n",
+        "  on conflict (id) do nothing\n",
         CHARGES,
         RACES,
     ),
@@ -120,8 +120,8 @@ FAULTS = [
     fault(
         "a batch charges grants for some services for any use",
         BATCH,
-        "and open and services is not null",
-        "and false",
+        "having bool_or(services is not null) or",
+        "having",
         BATCHES,
     ),
     fault("a batch in debt is charged", BATCH, "where w.debt = 0 and", "where", BATCHES),

@@ -32,6 +32,7 @@ LOCKED = "tests/integration/races/test_locked_wallet.py"
 SHARED, APPEND_ONLY = "tests/integration/races/test_coalescing.py", "tests/faults/test_ledger_append_only.py"
 DEBT, TIME = "tests/faults/test_ledger_debt.py", "tests/faults/test_ledger_time.py"
 NOTICES = "tests/faults/test_ledger_notices.py"
+YEARS, LIMIT_RACES = f"{LEDGER}test_years.py", "tests/integration/races/test_limits.py"
 TIME_ORDER, SETTLED_WHENEVER = f"{LEDGER}test_time_order.py", f"{LEDGER}test_settled_whenever.py"
 
 

@@ -4,7 +4,9 @@ from tests.mutants.fault import (
     ALLOWANCES,
     CAPTURE,
     CHARGE,
+    CORRECT,
     HOLDS,
+    LIMIT_RACES,
     LIMIT_TESTS,
     LIMITS,
     PERIODS,
@@ -15,6 +17,7 @@ from tests.mutants.fault import (
     TIME_ORDER,
     TIME_RACES,
     WRITE,
+    YEARS,
     fault,
 )
 
@@ -119,5 +122,19 @@ FAULTS = [
         "update billing_limit set maximum = p_maximum\n",
         "update billing_limit set maximum = p_maximum, used = 0\n",
         LIMIT_TESTS,
+    ),
+    fault(
+        "a new limit leaves out what is charged between its count and its lock",
+        LIMITS,
+        "and e.seq > p_seq and e.kind in",
+        "and false and e.kind in",
+        LIMIT_RACES,
+    ),
+    fault(
+        "a reversal leaves the stored sums of its window",
+        CORRECT,
+        "perform ledger_unsum(c, amount);",
+        "null;",
+        YEARS,
     ),
 ]

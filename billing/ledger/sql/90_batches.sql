@@ -123,7 +123,7 @@ begin
     select account_id, coalesce(sum(credits) filter (where not is_replay), 0) as total, bool_or(repeated) as repeated
     from uses group by account_id
   ), narrow as (
-    -- laying many uses along many grants takes the product of their numbers
+    -- with grants for some services only; or with many: laying uses along grants takes the product of their numbers
     select account_id from billing_grant where account_id = any(p_wallets) and open
     group by account_id having bool_or(services is not null) or count(*) > 100
   ), able as materialized (
