@@ -62,6 +62,7 @@ COLUMNS = [
     *[of_column("wallet", name, value, OF_ACCOUNT, "wallet of account {account}") for name, value in {
         "balance": "balance + 1", "held": "held + 1", "debt": "debt + 1", "seq": "seq + 1", "head": "sha256('x')",
         "warn_below": "1", "is_low": "not is_low", "limited": "not limited", "next_due_at": "null",
+        "moved_at": "moved_at + interval '1 s'", "running_holds": "running_holds - 1",
     }.items()],
     *[of_column("limit", name, value, OF_ACCOUNT + " and kind = 'project'", "account {account}") for name, value in {
         "maximum": "maximum + 1", "used": "used - 1", "period": "'ever'", "subject": "gen_random_uuid()::text",
