@@ -23,8 +23,8 @@ from billing.ledger.waiting import Holder, WalletWaits
 NO_WALLET, TOO_MUCH_DUE = "RF404", "RF425"
 _SETTLE = "select ledger_settle(%(account_ids)s, %(now)s) as settled"
 _HOLDER = """select w.xmax::text as transaction,
-    bool_or(a.state = 'active' and coalesce(a.wait_event <> 'PgSleep', true)
-      and coalesce(a.wait_event_type <> 'Lock' or a.wait_event = 'extend', true)) as is_working
+    not coalesce(bool_or(a.state like 'idle in transaction%%' or a.wait_event = 'PgSleep'
+      or a.wait_event_type = 'Lock' and a.wait_event <> 'extend'), false) as is_working
   from billing_wallet w
   join pg_locks l on l.locktype = 'transactionid' and l.transactionid = w.xmax and l.granted
   join pg_stat_activity a on a.pid = l.pid
@@ -120,8 +120,7 @@ def _cursor() -> psycopg.Cursor[dict[str, Any]]:
 def _holder_of(account_id: uuid.UUID) -> Holder | None:
     """The transaction that holds the account's wallet now."""
     found = rows(_HOLDER, {"account_id": account_id})
-    # the activity of other roles is hidden: then `is_working` is null
-    return Holder(found[0]["transaction"], bool(found[0]["is_working"])) if found else None
+    return Holder(found[0]["transaction"], found[0]["is_working"]) if found else None
 
 
 waits = WalletWaits(most=settings.WEB_THREADS // 2, holder_of=_holder_of)

@@ -2,8 +2,8 @@
 
 An account is stalled when its moves are in the database and none ends, except by a timeout or a lost
 connection, because one transaction has held its wallet for 20 ms. A transaction that is computing or waits
-for the disk is given 250 ms: on a loaded machine each may take that long. A busy account is not stalled: its
-moves end one after the other.
+for the disk is given a second: on a loaded machine each may take that long. A busy account is not stalled:
+its moves end one after the other.
 
 Invariant: at most three moves of an account outside a transaction are in the database at once; the other
 threads wait here, where they can give up. The threads of stalled accounts are at most half of the threads of
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from django.db import OperationalError
 
 TICK_SECONDS = 0.012
-HELD_SECONDS, HELD_WORKING_SECONDS = 0.02, 0.25
+HELD_SECONDS, HELD_WORKING_SECONDS = 0.02, 1.0
 STUCK_SECONDS = 0.5
 MAX_WAITING = 3
 
