@@ -147,6 +147,59 @@ begin
   return coalesce(moves, '{}');
 end $$;
 
+-- Whether plain effects are all that can be due: no hold has ended, no wallet has debt, and no allowance missed a period.
+create or replace function ledger_due_is_plain(p_accounts uuid[], p_now timestamptz) returns boolean
+language plpgsql stable set plan_cache_mode = force_custom_plan as $$
+begin
+  return not exists (select from billing_hold x where x.account_id = any(p_accounts) and x.status = 'held' and x.expires_at <= p_now)
+     and not exists (select from billing_wallet x where x.account_id = any(p_accounts) and x.debt > 0)
+     and not exists (select from billing_allowance x where x.account_id = any(p_accounts)
+                       and x.next_at <= p_now - case x.period when 'month' then interval '27 days' else interval '20 hours' end);
+end $$;
+
+-- The same as ledger_due_moves where ledger_due_is_plain. (Measured: planning and running the general statement takes
+-- twice as long, and nearly every settling is plain.)
+create or replace function ledger_plain_moves(p_accounts uuid[], p_now timestamptz) returns ledger_move[]
+language plpgsql set plan_cache_mode = force_custom_plan as $$
+declare moves ledger_move[];
+begin
+  with gone as (
+    select x.account_id, x.expires_at as at, 1 as phase, x.priority, x.id::text as tie, x.id, 'expire' as kind, -x.remaining as credits,
+           0::numeric as after
+    from billing_grant x where x.account_id = any(p_accounts) and x.open and x.expires_at <= p_now
+  ), renewed as materialized (
+    select a.*, z.zone as new_zone, p.starts_at, p.ends_at as next_start, greatest(p.starts_at, a.next_at) as given_at,
+           ledger_expiry(a.lasts, p.starts_at, p.ends_at) as expires_at,
+           'allowance:' || a.key || ':' || ledger_micros(p.starts_at) as grant_key
+    from billing_allowance a join accounts_account z on z.id = a.account_id,
+         lateral ledger_period(a.period, a.anchor_at, a.zone, z.zone, a.next_at) p
+    where a.account_id = any(p_accounts) and a.next_at <= p_now and (a.ends_at is null or a.next_at < a.ends_at)
+  ), eligible as (
+    select account_id, given_at as at, 3 as phase, priority, key as tie, ledger_new_id(p_now) as id, 'grant' as kind, credits,
+           credits as after, key, label, r.kind as grant_kind, services, expires_at, grant_key
+    from renewed r
+    where coalesce(r.expires_at > p_now, true)
+      and not exists (select from billing_grant x where x.account_id = r.account_id and x.idempotency_key = r.grant_key)
+  ), numbered as materialized (
+    select x.*, w.seq + row_number() over (partition by x.account_id order by x.at, x.phase, x.priority, x.tie collate "C") as seq
+    from (select gone.*, null as key, null as label, null as grant_kind, null::text[] as services,
+                 null::timestamptz as expires_at, null as grant_key from gone
+          union all select * from eligible) x join billing_wallet w on w.account_id = x.account_id
+  ), moved as (
+    update billing_allowance x set next_at = r.next_start, zone = r.new_zone
+      from renewed r where x.account_id = r.account_id and x.id = r.id
+  ), given as (
+    insert into billing_grant(id, account_id, kind, label, credits, remaining, held, priority, expires_at, services,
+      open, idempotency_key, fingerprint, allowance, reason, actor, created_at, first_seq, last_seq)
+    select n.id, n.account_id, n.grant_kind, n.label, n.credits, n.credits, 0, n.priority, n.expires_at, n.services,
+      true, n.grant_key, '', n.key, '', '', n.at, n.seq, n.seq
+    from numbered n where n.phase = 3
+  )
+  select array_agg(ledger_move(kind, id, credits, at, account_id => account_id, grant_after => after) order by account_id, seq)
+    into moves from numbered;
+  return coalesce(moves, '{}');
+end $$;
+
 -- When each of the wallets is due next: the first end of a grant or of a hold, or the first renewal, from p_from on.
 create or replace function ledger_next_due(p_accounts uuid[], p_from timestamptz)
 returns table(account_id uuid, next_due_at timestamptz)
@@ -166,7 +219,10 @@ end $$;
 create or replace function ledger_settle_locked(p_accounts uuid[], p_now timestamptz) returns void
 language plpgsql as $$
 begin
-  perform ledger_write_due(p_accounts, ledger_due_moves(p_accounts, p_now, p_now, null), p_now + interval '1 microsecond', p_now);
+  perform ledger_write_due(p_accounts,
+    case when ledger_due_is_plain(p_accounts, p_now) then ledger_plain_moves(p_accounts, p_now)
+         else ledger_due_moves(p_accounts, p_now, p_now, null) end,
+    p_now + interval '1 microsecond', p_now);
 end $$;
 
 -- Writes the moves of what was due before p_from.
