@@ -271,4 +271,62 @@ INSTALLATION = [
         "create trigger more before insert on billing_entry for each row execute function ledger_refuse_change()",
         "trigger more of billing_entry",
     ),
+    Corruption(
+        "a trigger never fires",
+        "drop trigger charge_append_only on billing_charge;"
+        "create trigger charge_append_only before delete or update on billing_charge for each row when (false)"
+        " execute function ledger_refuse_change('returned')",
+        "trigger charge_append_only of billing_charge",
+    ),
+    Corruption(
+        "a trigger lets another column change",
+        "drop trigger charge_append_only on billing_charge;"
+        "create trigger charge_append_only before delete or update on billing_charge for each row"
+        " execute function ledger_refuse_change('detail')",
+        "trigger charge_append_only of billing_charge",
+    ),
+    Corruption(
+        "a trigger fires for deletions only",
+        "drop trigger entry_append_only on billing_entry;"
+        "create trigger entry_append_only before delete on billing_entry for each row"
+        " execute function ledger_refuse_entry_change()",
+        "trigger entry_append_only of billing_entry",
+    ),
+    Corruption(
+        "a rule replaces deletions",
+        "create rule kept as on delete to billing_charge do instead nothing",
+        "table billing_charge: it has a rule",
+    ),
+    Corruption(
+        "row security hides rows",
+        "alter table billing_entry enable row level security",
+        "table billing_entry: it has row security",
+    ),
+    Corruption(
+        "another table adds rows",
+        "create table more() inherits (billing_entry)",
+        "table billing_entry: it shares rows with another table",
+    ),
+    Corruption(
+        "a function gets another search path",
+        "alter function ledger_refuse_change() set search_path = pg_temp",
+        "function ledger_refuse_change",
+    ),
+    Corruption(
+        "a function returns null for null",
+        "alter function ledger_charge_digest(billing_charge) strict",
+        "function ledger_charge_digest",
+    ),
+    Corruption(
+        "the chain's aggregate gets another step",
+        "create function step(bytea, bytea, text) returns bytea language sql as 'select $1';"
+        "drop aggregate ledger_chain(bytea, text);"
+        "create aggregate ledger_chain(bytea, text) (sfunc = step, stype = bytea)",
+        "aggregate ledger_chain",
+    ),
+    Corruption(
+        "a constraint is dropped",
+        "alter table billing_grant drop constraint grant_gives_something",
+        "constraint grant_gives_something of billing_grant",
+    ),
 ]
