@@ -37,7 +37,8 @@ declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_
   digest_ bytea;
 begin
   w := ledger_lock(u.account_id, p_now);
-  p_now := greatest(p_now, w.moved_at); p_expires := greatest(p_expires, p_now);
+  -- the hold lasts as long as was asked for, also where the newest entry is later than this process's clock
+  p_expires := greatest(p_expires + greatest(w.moved_at - p_now, interval '0'), p_now); p_now := greatest(p_now, w.moved_at);
   if w.running_holds >= p_most then
     o := ledger_hold_replay(u, w.balance);
     if o.status is null then o.status := 'holds'; o.refusal := jsonb_build_object('most', p_most); end if;

@@ -103,13 +103,17 @@ language plpgsql set plan_cache_mode = force_custom_plan as $$
 declare a record;
 begin
   for a in
-    with ended as (select distinct account_id from billing_limit where account_id = any(p_wallets) and window_end <= p_now)
-    select u.account_id, array_agg(distinct s) as subjects
+    with ended as (
+      select distinct l.account_id, greatest(p_now, w.moved_at) as at
+      from billing_limit l join billing_wallet w on w.account_id = l.account_id
+      where l.account_id = any(p_wallets) and l.window_end <= greatest(p_now, w.moved_at)
+    )
+    select u.account_id, e.at, array_agg(distinct s) as subjects
     from unnest(p_uses) u join ended e on e.account_id = u.account_id,
          unnest(ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota)) s
-    where s is not null group by u.account_id
+    where s is not null group by u.account_id, e.at
   loop
-    perform ledger_roll_limits(a.account_id, p_now, a.subjects);
+    perform ledger_roll_limits(a.account_id, a.at, a.subjects);
   end loop;
   return query
   with uses as materialized (
@@ -195,7 +199,7 @@ begin
   select d.*, c.digest from done d join charges c on c.id = d.id order by d.ord
   loop
     if r.credits > 0 then r.moves[1].digest := r.digest;
-    else r.moves := array[ledger_move('charge', null, 0, p_now, r.id, account_id => r.account_id, digest => r.digest)]; end if;
+    else r.moves := array[ledger_move('charge', null, 0, r.at, r.id, account_id => r.account_id, digest => r.digest)]; end if;
     moves := moves || r.moves;
     ord := r.ord; outcome := null;
     outcome.status := 'charged'; outcome.charge_id := r.id; outcome.credits := r.credits; outcome.uncollected := 0;

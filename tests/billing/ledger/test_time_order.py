@@ -7,7 +7,7 @@ import pytest
 
 from accounts.models import Account
 from billing import ledger
-from billing.ledger.models import Entry, Grant, Hold, Wallet
+from billing.ledger.models import Entry, Grant, Hold, Limit, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, spend
 from tests.billing.ledger.state import broken
 from usage import history
@@ -69,8 +69,35 @@ def test_a_grant_that_ended_before_the_newest_entry_is_refused(account):
         give(account, "10", "ended", now=NOON, expires_at=NOON + DAY / 2)
 
 
-def test_a_hold_that_ends_before_the_newest_entry_returns_its_credits_at_that_entry(account):
+def test_a_hold_of_a_slow_clock_lasts_as_long_as_it_was_asked_for(account):
     give(account, "10", now=NOON + DAY)
-    ledger.hold(charge_request(account, "4", "hold"), expires_at=NOON + DAY / 2, now=NOON)
-    assert ledger.balance(account, NOON + DAY).available == D("10")
+    hour = dt.timedelta(hours=1)
+    held = ledger.hold(charge_request(account, "4", "hold"), expires_at=NOON + hour, now=NOON)
+    assert (held.created_at, held.expires_at) == (NOON + DAY, NOON + DAY + hour)
+    ledger.charge_many([charge_request(account, "1", "beside it")], NOON)
+    captured = ledger.capture(
+        account_id=account, hold_id=held.hold_id, credits=D("3"), key="capture", detail={}, now=NOON
+    )
+    assert captured.balance_after == D("6")
     assert broken([account]) == []
+
+
+@pytest.mark.parametrize("free", ["0", "1"])
+def test_free_uses_in_a_batch_of_a_slow_clock_are_dated_at_the_newest_entry(account, free):
+    give(account, "100", now=NOON + SKEWS[0])
+    uses = [charge_request(account, free if n % 2 else "0", f"use {n}") for n in range(60)]
+    assert {one.created_at for one in ledger.charge_many(uses, NOON)} == {NOON + SKEWS[0]}
+    assert Wallet.objects.get().moved_at == NOON + SKEWS[0]
+    assert broken([account]) == []
+
+
+@pytest.mark.parametrize("size", [20, 60], ids=["each in turn", "in one statement"])
+def test_a_batch_of_a_slow_clock_counts_in_the_day_in_which_it_is_dated(account, size):
+    project, terms = uuid.uuid4(), {"kind": "project", "period": "day", "maximum": D("100")}
+    give(account, "1000")
+    ledger.set_limit(account_id=account, subject=str(project), now=NOON, **terms)
+    give(account, "1", "next day", now=MIDNIGHT)
+    uses = [charge_request(account, "1", f"use {n}", project_id=project) for n in range(size)]
+    assert {one.created_at for one in ledger.charge_many(uses, MIDNIGHT - SKEWS[0])} == {MIDNIGHT}
+    spend(account, "1", "after", now=MIDNIGHT, project_id=project)
+    assert Limit.objects.get().used == size + 1
