@@ -191,6 +191,67 @@ ROWS = [
         "delete from accounts_account where id = '{other}'",
         "wallet of account {other}",
     ),
+    Corruption(
+        "a grant's balance is removed",
+        "update billing_grant set balance_after = null where " + OF_GRANT,
+        "grant {grant}",
+    ),
+    Corruption(
+        "a grant's repayment is hidden",
+        "update billing_grant set balance_after = null, repaid = 9 where allowance <> '' and " + OF_ACCOUNT,
+        "it has no balance after it",
+    ),
+    Corruption(
+        "a running hold is marked as closed",
+        "update billing_hold set closed_at = created_at where id = '{running}'",
+        "hold {running}",
+    ),
+    Corruption(
+        "a running hold is marked as captured",
+        "update billing_hold set charge_id = '{charge}' where id = '{running}'",
+        "hold {running}",
+    ),
+    Corruption(
+        "an allowance is put off for years",
+        "update billing_allowance set next_at = now() + interval '5 years' where " + OF_ACCOUNT,
+        "allowance daily (account {account})",
+    ),
+    Corruption(
+        "a limit's window never ends",
+        "update billing_limit set window_end = null where kind = 'project'",
+        "(account {account}): its window",
+    ),
+    Corruption(
+        "a limit's window ends years later",
+        "update billing_limit set window_end = window_end + interval '5 years' where kind = 'project'",
+        "(account {account}): its window",
+    ),
+    Corruption(
+        "a limit's window and count begin anew",
+        "update billing_limit set used = 0, window_start = window_start + interval '15 days' where kind = 'project'",
+        "(account {account}): its window",
+    ),
+    Corruption(
+        "a limit's window is in the future",
+        "update billing_limit set used = 0, window_start = '2090-01-01', window_end = '2090-02-01' where kind = 'quota'",
+        "limit quota images (account {account}): its window",
+    ),
+    Corruption(
+        "the time of stored sums moves",
+        "update billing_wallet set summed_at = moved_at + interval '1 day' where " + OF_ACCOUNT,
+        "sums of account {account}",
+    ),
+    Corruption(
+        "a stored sum is invented",
+        "insert into billing_usesum(account_id, subject, since, until, credits)"
+        " select account_id, subject::uuid, window_start, window_end, 500 from billing_limit where kind = 'project'",
+        "sums of account {account}",
+    ),
+    Corruption(
+        "charges are in no stored sum",
+        "update billing_wallet set summed_at = moved_at + interval '1 us' where " + OF_ACCOUNT,
+        "none until",
+    ),
     Corruption("an audit is deleted", "delete from billing_audit", "audits are missing"),
     Corruption(
         "an audit is changed", "update billing_audit set entries = 1", "the hash of the audits differs"

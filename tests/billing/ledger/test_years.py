@@ -237,3 +237,8 @@ def test_a_new_limit_adds_up_sums_instead_of_reading_every_charge_of_its_window(
     # midnight divides the second stretch, from 22:00 to 8:00
     assert ledger.set_limit(kind="project", subject=str(other), period="day", **terms) == D("750")
     assert ledger.set_limit(kind="member", subject=str(member), period="ever", **terms) == D("2499.8")
+    # the audit compares the sums with the charges
+    assert ledger.audit.run(now=times[-1]).findings == []
+    UseSum.objects.filter(account_id=account, subject=other).update(credits=D("1"))
+    found = [one["subject"] for one in ledger.audit.run(now=times[-1]).findings]
+    assert found == [f"sum of {other} (account {account})"] * 2

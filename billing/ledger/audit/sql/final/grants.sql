@@ -11,9 +11,10 @@ select 'grant ' || coalesce(g.id, e.grant_id) || ' (account ' || coalesce(g.acco
       then 'entries ' || g.first_seq || ' to ' || g.last_seq || ', they are ' || e.first_seq || ' to ' || e.last_seq end,
     case when g.open <> (g.remaining > 0) then 'marked ' || case when g.open then 'open' else 'closed' end || ' with ' || g.remaining || ' remaining' end,
     case when g.balance_after <> a.balance_after or g.repaid <> a.repaid
-      then 'balance after it ' || g.balance_after || ' and repaid ' || g.repaid || ', by its entries ' || a.balance_after || ' and ' || a.repaid end) as found
+      then 'balance after it ' || g.balance_after || ' and repaid ' || g.repaid || ', by its entries ' || a.balance_after || ' and ' || a.repaid end,
+    case when g.balance_after is null and (g.repaid <> 0 or e.first_kind = 'grant' and g.idempotency_key not like 'allowance:%%') then 'it has no balance after it' end) as found
 from (select x.* from billing_grant x where {scope}) g full join (
-  select s.account_id, s.grant_id, s.remaining, s.held, s.first_seq, s.last_seq, s.first_credits, s.digest,
+  select s.account_id, s.grant_id, s.remaining, s.held, s.first_seq, s.last_seq, s.first_credits, s.first_kind, s.digest,
          s.spent + case when own.moved then s.first_credits else 0 end - coalesce(r.credits, 0) as spent
   from grant_sums s
   left join lateral (select s.first_kind = 'reverse' and x.idempotency_key like 'return:%%' as moved from billing_grant x
@@ -30,3 +31,4 @@ left join lateral (
 where g.id is null or e.grant_id is null or e.digest is null or e.digest <> ledger_grant_digest(g) or g.remaining <> e.remaining
    or g.held <> e.held or g.spent <> e.spent or g.credits <> e.first_credits or (g.first_seq, g.last_seq) <> (e.first_seq, e.last_seq)
    or g.open <> (g.remaining > 0) or g.balance_after <> a.balance_after or g.repaid <> a.repaid
+   or g.balance_after is null and (g.repaid <> 0 or e.first_kind = 'grant' and g.idempotency_key not like 'allowance:%%')

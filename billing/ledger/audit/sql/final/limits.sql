@@ -14,3 +14,14 @@ lateral (
         from billing_hold h where h.account_id = l.account_id and h.status = 'held' and h.created_at >= l.window_start
           and l.subject = ledger_limit_subject(l.kind, h.project_id, h.member_id, h.api_key_id, h.quota)) x) s
 where l.used > s.most or l.used < s.least and not (l.kind = 'quota' and coalesce(w.terms_at >= l.window_start, true))
+union all
+-- A window is a day or month of some zone (at most 14 hours from UTC), and has begun. A change of the account's zone
+-- leaves the window that runs, so the audit cannot know its zone.
+select 'limit ' || kind || ' ' || subject || ' (account ' || account_id || ')', 'its window from ' || window_start || ' to ' || coalesce(window_end::text, '(never)')
+    || ' is not one of the period ' || period
+from billing_limit x where {scope} and not coalesce(case period
+    when 'ever' then window_start = '1970-01-01T00:00:00Z' and window_end is null
+    when 'day' then window_end - window_start between interval '20 hours' and interval '50 hours'
+    else window_end - window_start between interval '27 days' and interval '33 days'
+         and extract(day from (window_start at time zone 'UTC') + interval '14 hours') <= 2 end
+  and window_start <= greatest(clock_timestamp(), (select w.moved_at from billing_wallet w where w.account_id = x.account_id)) + interval '1 day', false)
