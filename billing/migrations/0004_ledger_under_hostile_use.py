@@ -332,7 +332,18 @@ class Migration(migrations.Migration):
                 ('after', models.UUIDField(help_text='Accounts up to this one are done.', null=True)),
                 ('totals', models.JSONField(default=dict)),
                 ('findings', models.JSONField(default=list)),
+                ('signature', models.BinaryField(default=b'')),
             ],
+        ),
+        migrations.AddField(
+            model_name='audit',
+            name='checkpoint_hash',
+            field=models.BinaryField(default=b'', help_text='Hash of the newest checkpoint that it read.'),
+        ),
+        migrations.AddField(
+            model_name='audit',
+            name='signature',
+            field=models.BinaryField(default=b'', help_text='Signature of this record; empty for records of an earlier release.'),
         ),
         migrations.AddField(
             model_name='audit',

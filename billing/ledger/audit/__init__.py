@@ -17,7 +17,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from billing.ledger import checkpoints, database
-from billing.ledger.audit import installed, wallets
+from billing.ledger.audit import installed, records, wallets
 from billing.ledger.audit.wallets import Finding, Portion, Result
 from billing.ledger.models import Audit, AuditProgress
 from core import amounts
@@ -30,6 +30,7 @@ SILENT = dt.timedelta(minutes=2)  # a run that has saved nothing for so long was
 # A transaction that is still open may hold entries with smaller ids than the newest.
 IDS_IN_FLIGHT = 10_000
 NAMED = 1000  # findings stored with an audit
+TOTALS = ("issued", "spent", "expired", "taken_back", "carried", "remaining", "held", "debt")
 
 
 class AuditRunning(Exception):
@@ -52,11 +53,12 @@ def run(*, now: dt.datetime, is_full: bool = True, clock: Callable[[], dt.dateti
     findings += installed.findings()
     findings += _of_checkpoints(progress)
     findings += _deleted_checkpoints()
-    totals = {name: Decimal(value) for name, value in progress.totals.items()}
+    totals = dict.fromkeys(TOTALS, Decimal(0))
+    totals |= {name: Decimal(value) for name, value in progress.totals.items()}
     findings += _identity(totals)
     with transaction.atomic():
         progress.delete()
-        audit = Audit.objects.create(
+        audit = Audit(
             started_at=progress.started_at,
             finished_at=clock(),
             is_full=progress.is_full,
@@ -65,36 +67,47 @@ def run(*, now: dt.datetime, is_full: bool = True, clock: Callable[[], dt.dateti
             entries=int(totals.get("entries", 0)),
             totals={name: amounts.plain(value) for name, value in totals.items()},
             findings=[asdict(one) for one in findings[:NAMED]],
+            checkpoint_hash=checkpoints.newest_hash(),
         )
+        records.save(audit)
     checkpoints.take(now)  # from here on, a change of the audit's record is found
     return audit
 
 
 def full_is_due(now: dt.datetime) -> bool:
     """Whether no full audit has ended in the last week."""
-    return not Audit.objects.filter(is_full=True, started_at__gt=now - FULL_EVERY).exists()
+    audits = Audit.objects.filter(is_full=True, started_at__gt=now - FULL_EVERY, started_at__lte=now)
+    return not any(records.is_ours(audit) for audit in audits)
 
 
 def _begin(now: dt.datetime, is_full: bool, time: dt.datetime) -> AuditProgress:
     """The progress of a killed run of the same kind, or of a new run."""
     with transaction.atomic():
         found = AuditProgress.objects.select_for_update(no_key=True).order_by("-pk").first()
-        if found and found.saved_at > time - SILENT:
+        if found and abs(found.saved_at - time) < SILENT:
             raise AuditRunning
-        if found and found.is_full >= is_full and found.started_at > now - FULL_EVERY:
+        last = records.newest(now)
+        if found and found.is_full >= is_full and _is_resumed(found, last, now):
             found.saved_at = time
             found.save(update_fields=["saved_at"])
             return found
         AuditProgress.objects.all().delete()
         newest = database.row("select coalesce(max(id), 0) as id from billing_entry", {})["id"]
-        last = Audit.objects.order_by("-pk").first()
-        return AuditProgress.objects.create(
+        progress = AuditProgress(
             started_at=now,
             saved_at=time,
             is_full=is_full or last is None,
             since_entry=last.newest_entry - IDS_IN_FLIGHT if last else 0,
             newest_entry=newest,
         )
+        records.save(progress)
+        return progress
+
+
+def _is_resumed(progress: AuditProgress, last: Audit | None, now: dt.datetime) -> bool:
+    """Whether an audit wrote this progress, in the last week, and no audit has ended since it began."""
+    is_newer = last is None or progress.started_at > last.started_at
+    return is_newer and now - FULL_EVERY < progress.started_at <= now and records.is_ours(progress)
 
 
 def _inspect(progress: AuditProgress, clock: Callable[[], dt.datetime]) -> None:
@@ -111,7 +124,7 @@ def _inspect(progress: AuditProgress, clock: Callable[[], dt.datetime]) -> None:
         progress.findings = [asdict(one) for one in result.findings[:NAMED]]
         progress.totals = {name: str(value) for name, value in result.totals.items()}
         progress.saved_at = clock()
-        progress.save()
+        records.save(progress)
 
 
 def _inspected(portions: Iterable[Portion]) -> Iterator[tuple[Portion, Result]]:
@@ -133,9 +146,13 @@ def _inspected(portions: Iterable[Portion]) -> Iterator[tuple[Portion, Result]]:
 
 def _of_checkpoints(progress: AuditProgress) -> list[Finding]:
     """Differences of all checkpoints and archives, or unless the run is full, of those since the last run."""
-    last = None if progress.is_full else Audit.objects.order_by("-pk").first()
+    last = None if progress.is_full else records.newest(progress.started_at)
     after = checkpoints.newest_before(last.started_at) if last else 0
-    return [Finding(check="checkpoint", **one._asdict()) for one in checkpoints.findings(after=after)]
+    found = list(checkpoints.findings(after=after))
+    if last:  # the first statement reads only accounts that moved, this one all positions
+        found += checkpoints.cut_wallets()
+    findings = [Finding(check="checkpoint", **one._asdict()) for one in found]
+    return findings + list(records.findings(after=last.pk - 1 if last else 0))
 
 
 def _deleted_checkpoints() -> list[Finding]:

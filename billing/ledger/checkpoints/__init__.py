@@ -11,8 +11,8 @@ from billing.ledger.checkpoints import archives
 from billing.ledger.checkpoints.content import entry_content, first_hash
 from billing.ledger.checkpoints.export import NotAnExport, differences, published_keys, signed, write
 from billing.ledger.checkpoints.proofs import Signed, covering
-from billing.ledger.checkpoints.taking import take
-from billing.ledger.checkpoints.verification import Difference, newest_before, of_checkpoints
+from billing.ledger.checkpoints.taking import cut_wallets, take
+from billing.ledger.checkpoints.verification import Difference, newest_before, newest_hash, of_checkpoints
 
 
 def findings(*, after: int = 0) -> Iterator[Difference]:
@@ -28,11 +28,13 @@ __all__ = [
     "Signed",
     "archives",
     "covering",
+    "cut_wallets",
     "differences",
     "entry_content",
     "findings",
     "first_hash",
     "newest_before",
+    "newest_hash",
     "published_keys",
     "signed",
     "take",

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from billing.ledger import database
 from billing.ledger.checkpoints import content, keys, merkle
+from billing.ledger.checkpoints.verification import Difference
 from billing.ledger.models import Checkpoint, Head
 from core.portions import portions
 
@@ -91,17 +92,34 @@ def take(now: dt.datetime) -> list[Checkpoint]:
     return taken
 
 
+def cut_wallets() -> list[Difference]:
+    """The wallets whose entries contradict their last signed position: no checkpoint records them again."""
+    found = [row for row in _positions() if not row["linked"]]
+    return [
+        Difference(
+            f"account {row['account_id']}",
+            f"entry {row['seq']} does not continue entry {row['old_seq']}, which was signed",
+        )
+        for row in found
+    ]
+
+
 def _moved() -> Iterator[dict[str, Any]]:
     """The wallets to record, in account order. Others that differ from their last head are logged."""
+    for row in _positions():
+        if row["linked"]:
+            yield row
+        else:
+            log.error("checkpoint_refused", alert=True, account=str(row["account_id"]), entry=row["seq"])
+
+
+def _positions() -> Iterator[dict[str, Any]]:
+    """The wallets that differ from their last head, in account order."""
     after = UUID(int=0)
     while True:
         upper = database.rows(_UPPER, {"after": after, "chunk": CHUNK})
         bounds = {"after": after, "upper": upper[0]["account_id"] if upper else None}
-        for row in database.rows(_MOVED, bounds):
-            if row["linked"]:
-                yield row
-            else:
-                log.error("checkpoint_refused", alert=True, account=str(row["account_id"]), entry=row["seq"])
+        yield from database.rows(_MOVED, bounds)
         if not upper:
             return
         after = upper[0]["account_id"]

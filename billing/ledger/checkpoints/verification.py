@@ -68,6 +68,12 @@ def newest_before(at: dt.datetime) -> int:
     return newest.number if newest else 0
 
 
+def newest_hash() -> bytes:
+    """The hash of the newest checkpoint; empty without one."""
+    newest = Checkpoint.objects.order_by("number").last()
+    return bytes(newest.hash) if newest else b""
+
+
 def _chain(after: int) -> Iterator[Difference]:
     before = Checkpoint.objects.filter(number=after).first() if after else None
     if after and before is None:

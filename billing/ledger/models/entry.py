@@ -120,6 +120,10 @@ class Audit(models.Model):
     entries = models.BigIntegerField()
     totals = models.JSONField()
     findings = models.JSONField(default=list)
+    checkpoint_hash = models.BinaryField(default=b"", help_text="Hash of the newest checkpoint that it read.")
+    signature = models.BinaryField(
+        default=b"", help_text="Signature of this record; empty for records of an earlier release."
+    )
 
     def __str__(self) -> str:
         return f"audit of {self.started_at:%Y-%m-%d %H:%M}"
@@ -136,6 +140,7 @@ class AuditProgress(models.Model):
     after = models.UUIDField(null=True, help_text="Accounts up to this one are done.")
     totals = models.JSONField(default=dict)
     findings = models.JSONField(default=list)
+    signature = models.BinaryField(default=b"")
 
     def __str__(self) -> str:
         return f"audit since {self.started_at:%Y-%m-%d %H:%M}"

@@ -253,6 +253,38 @@ ROWS = [
         "none until",
     ),
     Corruption("an audit is deleted", "delete from billing_audit", "audits are missing"),
+    *[
+        Corruption(
+            f"audit.{column}",
+            f"update billing_audit set {column} = {value}",
+            "the hash of the audits differs",
+        )
+        for column, value in (
+            ("is_full", "not is_full"),
+            ("newest_entry", "9000000000"),
+            ("started_at", "'2090-01-01'"),
+        )
+    ],
+    Corruption(
+        "an audit is invented",
+        "insert into billing_audit select (jsonb_populate_record(a, jsonb_build_object('id', a.id + 1,"
+        " 'newest_entry', 9000000000))).* from billing_audit a limit 1",
+        "audits: audit",
+    ),
+    Corruption(
+        "the progress of an audit is invented",
+        "insert into billing_auditprogress(started_at, saved_at, is_full, after, since_entry, newest_entry, findings, totals,"
+        " signature) select started_at + interval '1 s', started_at, true, 'ffffffff-ffff-ffff-ffff-fffffffffffe', 0, 0, '[]',"
+        " totals, '' from billing_audit; update billing_grant set remaining = remaining + 1 where id = '{grant}'",
+        "grant {grant}",
+    ),
+    Corruption(
+        "an audit runs for ever",
+        "insert into billing_auditprogress(started_at, saved_at, is_full, since_entry, newest_entry, findings, totals, signature)"
+        " select started_at, '2090-01-01', true, 0, 0, '[]', '{{}}', '' from billing_audit;"
+        "update billing_grant set remaining = remaining + 1 where id = '{grant}'",
+        "grant {grant}",
+    ),
     Corruption(
         "an audit is changed", "update billing_audit set entries = 1", "the hash of the audits differs"
     ),
@@ -290,104 +322,5 @@ CONSISTENT = [
         "delete from billing_hold where account_id = '{account}'; delete from billing_correction where account_id = '{account}';"
         "delete from billing_limit where account_id = '{account}'; delete from billing_allowance where account_id = '{account}'",
         "the wallet is missing",
-    ),
-]
-
-INSTALLATION = [
-    Corruption(
-        "the payload's function is replaced",
-        "create or replace function ledger_payload(p_account uuid, p_seq bigint, p_kind text, p_grant uuid, p_credits numeric,"
-        " p_debt numeric, p_grant_after numeric, p_balance_after numeric, p_charge uuid, p_hold uuid, p_reason text, p_actor text,"
-        " p_now timestamptz, p_digest bytea) returns text language sql stable as $$ select 'x' $$",
-        "function ledger_payload",
-    ),
-    Corruption(
-        "the function of the triggers is replaced",
-        "create or replace function ledger_refuse_change() returns trigger language plpgsql as $$ begin return new; end $$",
-        "function ledger_refuse_change",
-    ),
-    Corruption(
-        "a digest's function is replaced",
-        "create or replace function ledger_grant_digest(g billing_grant) returns bytea language sql stable"
-        " as $$ select sha256('x') $$",
-        "function ledger_grant_digest",
-    ),
-    Corruption(
-        "a function is added",
-        "create function ledger_micros(p_at date) returns text language sql as $$ select '' $$",
-        "function ledger_micros",
-    ),
-    Corruption(
-        "the triggers are disabled",
-        "alter table billing_entry disable trigger user",
-        "trigger entry_append_only of billing_entry",
-    ),
-    Corruption(
-        "a trigger is dropped",
-        "drop trigger charge_append_only on billing_charge",
-        "trigger charge_append_only of billing_charge",
-    ),
-    Corruption(
-        "a trigger is added",
-        "create trigger more before insert on billing_entry for each row execute function ledger_refuse_change()",
-        "trigger more of billing_entry",
-    ),
-    Corruption(
-        "a trigger never fires",
-        "drop trigger charge_append_only on billing_charge;"
-        "create trigger charge_append_only before delete or update on billing_charge for each row when (false)"
-        " execute function ledger_refuse_change('returned')",
-        "trigger charge_append_only of billing_charge",
-    ),
-    Corruption(
-        "a trigger lets another column change",
-        "drop trigger charge_append_only on billing_charge;"
-        "create trigger charge_append_only before delete or update on billing_charge for each row"
-        " execute function ledger_refuse_change('detail')",
-        "trigger charge_append_only of billing_charge",
-    ),
-    Corruption(
-        "a trigger fires for deletions only",
-        "drop trigger entry_append_only on billing_entry;"
-        "create trigger entry_append_only before delete on billing_entry for each row"
-        " execute function ledger_refuse_entry_change()",
-        "trigger entry_append_only of billing_entry",
-    ),
-    Corruption(
-        "a rule replaces deletions",
-        "create rule kept as on delete to billing_charge do instead nothing",
-        "table billing_charge: it has a rule",
-    ),
-    Corruption(
-        "row security hides rows",
-        "alter table billing_entry enable row level security",
-        "table billing_entry: it has row security",
-    ),
-    Corruption(
-        "another table adds rows",
-        "create table more() inherits (billing_entry)",
-        "table billing_entry: it shares rows with another table",
-    ),
-    Corruption(
-        "a function gets another search path",
-        "alter function ledger_refuse_change() set search_path = pg_temp",
-        "function ledger_refuse_change",
-    ),
-    Corruption(
-        "a function returns null for null",
-        "alter function ledger_charge_digest(billing_charge) strict",
-        "function ledger_charge_digest",
-    ),
-    Corruption(
-        "the chain's aggregate gets another step",
-        "create function step(bytea, bytea, text) returns bytea language sql as 'select $1';"
-        "drop aggregate ledger_chain(bytea, text);"
-        "create aggregate ledger_chain(bytea, text) (sfunc = step, stype = bytea)",
-        "aggregate ledger_chain",
-    ),
-    Corruption(
-        "a constraint is dropped",
-        "alter table billing_grant drop constraint grant_gives_something",
-        "constraint grant_gives_something of billing_grant",
     ),
 ]

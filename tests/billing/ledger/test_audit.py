@@ -47,9 +47,9 @@ def tamper(statement: str, *parameters: object) -> None:
     """Change rows as the owner of the database could."""
     with connection.cursor() as cursor:
         cursor.execute("set constraints all immediate")
-        cursor.execute("alter table billing_entry disable trigger user")
+        cursor.execute("set local session_replication_role = replica")
         cursor.execute(statement, parameters)
-        cursor.execute("alter table billing_entry enable trigger user")
+        cursor.execute("set local session_replication_role = origin")
 
 
 @pytest.mark.requirement("CORE-05")
@@ -184,3 +184,45 @@ def test_two_audits_do_not_run_at_once(story):
         ledger.audit.run(now=NOON)
     with pytest.raises(CommandError, match="Another audit is running"):
         call_command("audit_ledger")
+
+
+def test_an_audit_of_a_ledger_without_entries_ends(db):
+    for is_full in (True, False):
+        assert ledger.audit.run(now=NOON, is_full=is_full).findings == []
+        call_command("audit_ledger", "--moved")
+
+
+def test_a_forged_record_of_an_audit_postpones_no_audit(story):
+    """The records are signed with a key that is not in the database."""
+    ledger.audit.run(now=NOON)
+    Audit.objects.create(
+        started_at=NOON + 9 * DAY, finished_at=NOON, wallets=1, entries=1, totals={}, newest_entry=10**12
+    )
+    assert ledger.audit.full_is_due(NOON + 10 * DAY)
+    audit = ledger.audit.run(now=NOON + 10 * DAY, is_full=False)
+    assert audit.wallets == 2
+    assert ["no valid signature" in one["found"] for one in audit.findings] == [True]
+
+
+def test_a_deleted_checkpoint_is_named_by_the_audit_that_read_it(story):
+    ledger.audit.run(now=NOON)
+    give(story, "1", "later")
+    ledger.audit.run(now=NOON + DAY)
+    ledger.audit.run(now=NOON + 2 * DAY)
+    for table, number in (("head", "checkpoint_id"), ("checkpoint", "number")):
+        tamper(f"delete from billing_{table} where {number} > 1 and %s <> ''", str(story))
+    found = [one["found"] for one in ledger.audit.run(now=NOON + 3 * DAY).findings]
+    assert "the checkpoint that it read is missing" in found
+
+
+def test_an_audit_of_what_moved_names_a_wallet_that_was_set_back(story, monkeypatch):
+    monkeypatch.setattr("billing.ledger.audit.IDS_IN_FLIGHT", 0)
+    ledger.audit.run(now=NOON)
+    tamper("delete from billing_entry where account_id = %s and seq > 2", story)
+    tamper(
+        "update billing_wallet w set seq = 2, head = e.hash from billing_entry e"
+        " where e.account_id = w.account_id and e.seq = 2 and w.account_id = %s",
+        story,
+    )
+    findings = ledger.audit.run(now=NOON + DAY, is_full=False).findings
+    assert {one["subject"] for one in findings} == {f"account {story}"}

@@ -12,7 +12,8 @@ from django.db import connection, transaction
 from billing import ledger
 from billing.ledger.models import Charge, Grant
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
-from tests.billing.ledger.corruptions import COLUMNS, CONSISTENT, INSTALLATION, ROWS
+from tests.billing.ledger.corruptions import COLUMNS, CONSISTENT, ROWS
+from tests.billing.ledger.installations import INSTALLATION
 
 pytestmark = [pytest.mark.django_db, pytest.mark.owner, pytest.mark.fault("L15", "L22")]
 
