@@ -26,7 +26,7 @@ def install(apps: Any, schema_editor: Any) -> None:
 
 
 def remove(schema_editor: Any, functions: Sequence[str]) -> None:
-    """Drop the functions with these names, where they exist."""
-    with schema_editor.connection.cursor() as cursor:
-        for function in functions:
-            cursor.execute(f"drop function if exists {function}")
+    """Drop the functions and aggregates with these names, where they exist, together: one may use another."""
+    if functions:
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute(f"drop routine if exists {', '.join(functions)}")

@@ -56,29 +56,17 @@ update billing_grant g set repaid = coalesce(-r.credits, 0), balance_after = coa
  where e.account_id = g.account_id and e.seq = g.first_seq and e.kind = 'grant';
 """
 
-# Functions whose parameters or result have changed; `install` creates them anew.
-CHANGED = [
-    "ledger_due_moves(uuid[], timestamptz)",
-    "ledger_come_back(uuid, uuid, numeric, numeric, timestamptz)",
-    "ledger_hold(ledger_use, timestamptz, timestamptz)",
-    "ledger_return_hold(billing_wallet, billing_hold, text, timestamptz, timestamptz)",
-    "ledger_correction(uuid, text, bytea)",
-    "ledger_give_back(uuid, text, uuid, numeric, numeric, text, uuid, text, text, timestamptz)",
-    "ledger_roll_limits(uuid, timestamptz)",
-    "ledger_insert_grant(uuid, uuid, text, text, numeric, int, timestamptz, text[], text, timestamptz, bytea, text, uuid, "
-    "text, text)",
-    "ledger_payload(uuid, bigint, text, uuid, numeric, numeric, numeric, numeric, uuid, uuid, text, text, timestamptz)",
-    "ledger_move(text, uuid, numeric, timestamptz, uuid, uuid, numeric, text, text, uuid, numeric)",
-    "ledger_write_one(billing_wallet, text, uuid, numeric, uuid, uuid, timestamptz, timestamptz)",
-    "ledger_write_capture(billing_wallet, uuid, numeric, uuid, numeric, uuid, timestamptz)",
-    "ledger_insert_charge",
-    "ledger_charge_each(ledger_use[], int[], timestamptz)",
-    "ledger_sort_uses(ledger_use[], timestamptz)",
-]
+# Functions of an earlier release. `install` creates the present ones: none is left that has gone, or has other
+# parameters or another result, which `create or replace` refuses or adds beside the new one. Triggers keep theirs.
+FORMER = """select p.oid::regprocedure::text from pg_proc p
+  where p.pronamespace = current_schema()::regnamespace and p.proname like 'ledger\\_%' and p.prorettype <> 'trigger'::regtype"""
+
 
 # Earlier entries get the present form of the chain: times that never go backwards, digests, and an entry for each record
 # that moved no credits. The chain is verified in its earlier form first, so that rewriting it hides nothing.
+# Joins of whole tables: with few rows expected, PostgreSQL would read an account's entries again for each of its charges.
 RECHAIN = """
+set local enable_nestloop = off;
 do $$
 declare broken record;
 begin
@@ -114,7 +102,7 @@ from billing_wallet w join (
   select account_id, 'charge' as kind, 3 as place, created_at as at, id as charge_id, hold_id, '' as reason, '' as actor,
          ledger_charge_digest(c) as digest
   from billing_charge c where not exists (
-    select from billing_entry e where e.account_id = c.account_id and e.charge_id = c.id and e.kind = 'charge' offset 0)
+    select from billing_entry e where e.account_id = c.account_id and e.charge_id = c.id and e.kind = 'charge')
   union all
   select account_id, 'hold', 1, created_at, null, id, '', '', ledger_hold_digest(h) from billing_hold h where credits = 0
   union all
@@ -139,11 +127,15 @@ update billing_wallet w set seq = e.seq, head = e.hash, moved_at = e.created_at
         order by account_id, seq desc) e
  where e.account_id = w.account_id;
 alter table billing_entry enable trigger user;
+set local enable_nestloop = on;
 """
 
 
-def remove_changed(apps, schema_editor):
-    installation.remove(schema_editor, CHANGED)
+def remove_former(apps, schema_editor):
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(FORMER)
+        former = [function for (function,) in cursor.fetchall()]
+    installation.remove(schema_editor, former)
 
 
 # As ledger_sum_uses does for each account from now on: stretches of 2,000 charges.
@@ -379,7 +371,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_SUMS, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_USE_SUMS, migrations.RunSQL.noop),
-        migrations.RunPython(remove_changed, migrations.RunPython.noop),
+        migrations.RunPython(remove_former, migrations.RunPython.noop),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunPython(installation.install, migrations.RunPython.noop),
         migrations.RunSQL(RECHAIN, migrations.RunSQL.noop),

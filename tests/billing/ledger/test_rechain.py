@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.utils import DatabaseError
 
 from billing import ledger
+from billing.ledger import installation
 from billing.ledger.models import Entry, Wallet
 from tests.billing.ledger.conftest import NOON, D, allowance, charge_request, give, spend
 from tests.billing.ledger.state import broken
@@ -97,3 +98,22 @@ def test_a_chain_that_was_broken_before_is_refused(earlier):
     )
     with pytest.raises(DatabaseError, match="is broken at entry 2"):
         run(migration.RECHAIN)
+
+
+def test_functions_of_an_earlier_version_with_other_parameters_are_replaced_and_none_remains(account):
+    run(
+        "drop function ledger_micros(timestamptz) cascade",
+        "create function ledger_micros(p_former timestamptz) returns text language sql return 0::text",
+        "create function ledger_step(p_state text, p_more text) returns text language sql return p_state",
+        "create aggregate ledger_gone(text) (sfunc = ledger_step, stype = text)",
+    )
+    with connection.schema_editor() as editor:
+        migration.remove_former(None, editor)
+        installation.install(None, editor)
+    with connection.cursor() as cursor:
+        cursor.execute("select proname, count(*) from pg_proc where proname like 'ledger%' group by 1")
+        counts = dict(cursor.fetchall())
+    assert set(counts.values()) == {1}
+    assert not counts.keys() & {"ledger_gone", "ledger_step"}
+    give(account, "5")
+    assert spend(account, "1").balance_after == 4
