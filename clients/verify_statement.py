@@ -221,6 +221,9 @@ def follow_chain(statement):
 
 def check_period(statement, positions):
     """The entries are those of the period, and opening + movements = closing."""
+    for text in (statement["from"], statement["to"]):
+        if not TIME.fullmatch(text):
+            raise Unreadable(f"the period has the time {text!r}")
     first, last = microseconds(statement["from"]), microseconds(statement["to"])
     before, entries, after = statement["before"], statement["entries"], statement["after"]
     opening = statement["start"]["seq"] + len(before)
@@ -250,6 +253,8 @@ def check_checkpoint(statement, positions, trusted):
     head, checkpoint = proof["head"], proof["checkpoint"]
     if checkpoint.get("format") != CHECKPOINT or proof["count"] != checkpoint["moved"]:
         raise Differs("the checkpoint is not one of the ledger")
+    if type(checkpoint["number"]) is not int or not TIME.fullmatch(checkpoint["created_at"]):
+        raise Unreadable("the checkpoint's number or time has another form")
     node = root(leaf(statement["account"], head), proof["index"], proof["count"], proof["nodes"])
     if node.hex() != checkpoint["root"]:
         raise Differs("the account's position is not in the checkpoint")
@@ -263,6 +268,28 @@ def check_checkpoint(statement, positions, trusted):
         raise Differs("the checkpoint's signature is not valid")
     if positions.get(head["seq"]) != (bytes.fromhex(head["hash"]), Decimal(head["balance"])):
         raise Differs(f"the signed position, entry {head['seq']}, is not on the chain of this statement")
+
+
+def loaded(file):
+    """The JSON of a file. Raises Unreadable for a name that occurs twice: programs read different ones."""
+
+    def unique(pairs):
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            raise Unreadable("a name occurs twice in an object")
+        return dict(pairs)
+
+    def refuse(text):
+        raise Unreadable(f"{text} is not JSON")
+
+    return json.load(file, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def say(text):
+    """Print one line with text of a file: nothing in it fails, or controls the terminal."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    encoding = sys.stdout.encoding or "ascii"
+    print(shown.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def decoded(text):
@@ -282,7 +309,7 @@ def trusted_keys(texts):
     for text in texts:
         try:
             with open(text, encoding="utf-8") as file:
-                keys += [decoded(key["public_key"]) for key in json.load(file)["keys"]]
+                keys += [decoded(key["public_key"]) for key in loaded(file)["keys"]]
         except OSError:
             keys.append(decoded(text))
     return {key_id(key): key for key in keys}
@@ -341,13 +368,13 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         with open(options.file, encoding="utf-8") as file:
-            statement = json.load(file)
+            statement = loaded(file)
         trusted = trusted_keys(options.public_key)
         if options.account and options.account != statement["account"]:
             raise Differs(f"it is a statement of the account {statement['account']}")
         status, lines = verify(statement, trusted)
     except Differs as error:
-        print(f"FAILED: {error}.")
+        say(f"FAILED: {error}.")
         return DIFFERS
     except (
         Unreadable,
@@ -358,11 +385,14 @@ def main(arguments=None):
         IndexError,
         AttributeError,
         ArithmeticError,
+        RecursionError,
     ) as error:
-        print(f"UNREADABLE: {type(error).__name__}: {error}.")
+        say(f"UNREADABLE: {type(error).__name__}: {error}.")
         return UNREADABLE
-    print("\n".join(lines))
-    print("VERIFIED" if status == VERIFIED else "CONSISTENT, NOT YET COMPLETELY SIGNED")
+    for line in lines:
+        say(line)
+    verified = "VERIFIED" if trusted else "VERIFIED ONLY WITH THE KEY IN THE FILE"
+    say(verified if status == VERIFIED else "CONSISTENT, NOT YET COMPLETELY SIGNED")
     return status
 
 

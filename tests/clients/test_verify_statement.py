@@ -178,10 +178,11 @@ def test_the_program_alone_verifies_a_file(statement: Any, tmp_path: Path) -> No
         return done.returncode, done.stdout
 
     status, text = run(file)
-    assert status == VERIFIED and "The key is the one in the file" in text and text.endswith("VERIFIED\n")
+    assert status == VERIFIED and "The key is the one in the file" in text
+    assert text.endswith("VERIFIED ONLY WITH THE KEY IN THE FILE\n")
     for trusted in (key, keys):
         status, text = run(file, "--public-key", trusted, "--account", statement["account"])
-        assert status == VERIFIED and "The key is the one" not in text
+        assert status == VERIFIED and "The key is the one" not in text and text.endswith("\nVERIFIED\n")
 
     statement["closing"]["balance"] = "999.000000"
     file.write_text(json.dumps(statement))
