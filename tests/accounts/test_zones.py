@@ -4,6 +4,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from accounts import checks, zones
@@ -50,9 +51,12 @@ def days_with_changes():
 @pytest.mark.fault("T8")
 def test_a_local_day_begins_at_the_same_instant_in_python_and_postgresql(db):
     """All zones, all changes of clocks from 2020 to 2035; so do limits' windows and allowances' days."""
-    # Each has its own copy of the IANA database: governments change rules, and the check names those zones.
+    # Python reads the files of the embedded PostgreSQL; another one has its own copy of the IANA database
     differing = checks.differences(zones.names(), first=FIRST, last=LAST)
-    assert len(differing) < 10, differing
+    if "DATABASE_URL" in settings.GIVEN:
+        assert len(differing) < 10, differing
+    else:  # of one week of 2022 Python and PostgreSQL make different things from the same file
+        assert differing.keys() <= {"America/Ojinaga"}, differing
     asked = [(name, day) for name, day in days_with_changes() if name not in differing]
     assert len(asked) > 5000
     statement = """select ledger_midnight(day, zone), (w).starts_at, (w).ends_at, (p).starts_at, (p).ends_at
