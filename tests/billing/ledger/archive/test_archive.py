@@ -13,6 +13,7 @@ from django.db import IntegrityError, connection, transaction
 
 from billing import ledger
 from billing.ledger.archive import removal, writing
+from billing.ledger.audit import wallets
 from billing.ledger.models import Archive, ArchivedWallet, Charge, Entry, Hold, Wallet
 from tests.billing.ledger.checkpoints.conftest import found as checkpoint_findings
 from tests.billing.ledger.checkpoints.conftest import spender, tamper  # noqa: F401
@@ -162,6 +163,20 @@ def test_a_killed_archive_is_completed_by_the_next_run(story, file, monkeypatch,
     assert plan.entries > 0 and Entry.objects.count() == count - plan.entries
     assert archive(file).removed == 0
     assert findings() == []
+
+
+def test_an_audit_during_an_archive_reports_no_difference(story, file, monkeypatch):
+    """The archive is written between two statements of the audit."""
+    read = wallets._run
+
+    def after_an_archive(*arguments, **options):
+        monkeypatch.setattr(wallets, "_run", read)
+        assert archive(file).removed > 0
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(wallets, "_run", after_an_archive)
+    assert findings() == []
+    assert Archive.objects.count() == 1
 
 
 def test_a_file_that_was_damaged_before_it_was_read_back_removes_nothing(story, file, monkeypatch):
