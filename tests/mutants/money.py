@@ -159,8 +159,8 @@ FAULTS = [
     fault(
         "more comes back than was charged",
         CORRECT,
-        "if amount <= 0 or amount > open_ then",
-        "if amount <= 0 then",
+        "if not free and (amount <= 0 or amount > open_) then",
+        "if not free and amount <= 0 then",
         CORRECTIONS,
     ),
     fault(

@@ -122,7 +122,7 @@ create or replace function ledger_reverse(
   p_actor text, p_now timestamptz) returns ledger_corrected
 language plpgsql as $$
 declare w billing_wallet; o ledger_corrected; c billing_charge; back record; open_ numeric(20,6); amount numeric(20,6);
-  grants_ uuid[]; parts_ numeric[]; counted int;
+  grants_ uuid[]; parts_ numeric[]; counted int; free boolean;
 begin
   w := ledger_lock(p_account, p_now);
   p_now := greatest(p_now, w.moved_at);
@@ -132,7 +132,10 @@ begin
   if not found then return ledger_refused('unknown'); end if;
   open_ := c.credits - c.uncollected - c.returned;
   amount := coalesce(p_credits, open_);
-  if amount <= 0 or amount > open_ then
+  -- a charge of no credits has only its quota's count to return, once
+  free := amount = 0 and c.credits = 0 and coalesce(c.quota_count, 0) > 0 and not exists (select from billing_correction x
+    where x.account_id = p_account and x.kind = 'reverse' and x.charge_id = c.id);
+  if not free and (amount <= 0 or amount > open_) then
     return ledger_refused('excess', jsonb_build_object('asked', amount::text, 'left', open_::text));
   end if;
   -- the last drawn is returned first; what earlier reversals returned is skipped
@@ -144,8 +147,10 @@ begin
     select n, grant_id, least(upto, c.returned + amount) - greatest(upto - credits, c.returned) as part from lines
   )
   select array_agg(grant_id order by n desc), array_agg(part order by n desc) into grants_, parts_ from parts where part > 0;
-  back := ledger_give_back(p_account, 'reverse', grants_, parts_, w.debt, p_key, c.id, p_reason, p_actor, p_now);
-  w.next_due_at := least(w.next_due_at, back.due_at);
+  if not free then
+    back := ledger_give_back(p_account, 'reverse', grants_, parts_, w.debt, p_key, c.id, p_reason, p_actor, p_now);
+    w.next_due_at := least(w.next_due_at, back.due_at);
+  end if;
   -- also where the credits landed in a new grant: the grant that the charge drew on has no longer spent them
   update billing_grant x set spent = x.spent - y.part
     from (select grant_id, sum(part) as part from unnest(grants_, parts_) a(grant_id, part) group by grant_id) y
@@ -156,7 +161,12 @@ begin
     perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(c.project_id, c.member_id, c.api_key_id, c.quota));
     counted := ledger_count(ledger_new_use(account_id => p_account, project_id => c.project_id,
       member_id => c.member_id, api_key_id => c.api_key_id, quota => c.quota), 0, 0, amount,
-      ledger_counts_returned(c, c.returned + amount) - ledger_counts_returned(c, c.returned), c.created_at);
+      case when free then c.quota_count else ledger_counts_returned(c, c.returned + amount) - ledger_counts_returned(c, c.returned) end,
+      c.created_at);
+  end if;
+  if free then
+    return ledger_insert_correction(p_account, p_id, 'reverse', p_key, p_fingerprint, 0, 0, '[]', w.balance, p_now,
+      p_charge => c.id, p_reason => p_reason, p_actor => p_actor);
   end if;
   w := ledger_write(w, back.moves, p_now);
   return ledger_insert_correction(p_account, p_id, 'reverse', p_key, p_fingerprint, amount, 0,

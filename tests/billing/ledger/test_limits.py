@@ -8,6 +8,7 @@ import pytest
 from billing import ledger
 from billing.ledger.models import Limit
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
+from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -164,3 +165,20 @@ def test_a_reversal_in_a_later_window_gives_nothing_back(account):
     spend(account, "1", "tomorrow", quota=("files", 1), now=tomorrow)
     ledger.reverse(account_id=account, charge_id=charge_id, key="r", reason="r", now=tomorrow)
     assert used(account) == 1
+
+
+def test_the_reversal_of_a_free_charge_gives_its_quota_back_once(account):
+    limit(account, "files", "2", "quota", "ever")
+    charged = spend(account, "0", service="file-upload", quota=("files", 2))
+    terms = {"account_id": account, "charge_id": charged.charge_id, "reason": "r", "now": NOON}
+    first = ledger.reverse(key="first", **terms)
+    assert (first.credits, first.detail, used(account)) == (0, [], 0)
+    assert ledger.reverse(key="first", **terms).replayed
+    with pytest.raises(ledger.NotReversible):
+        ledger.reverse(key="second", **terms)
+    plain = spend(account, "0", "without a quota")
+    with pytest.raises(ledger.NotReversible):
+        ledger.reverse(**terms | {"key": "third", "charge_id": plain.charge_id})
+    assert used(account) == 0
+    assert broken([account]) == []
+    assert ledger.audit.run(now=NOON).findings == []
