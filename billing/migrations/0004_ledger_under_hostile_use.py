@@ -154,12 +154,35 @@ update billing_wallet w set summed_at = s.until, summed_seq = w.seq
   from (select account_id, max(until) as until from billing_usesum group by account_id) s where s.account_id = w.account_id;
 """
 
+# Charges of an earlier version do not say which quota they count against. Those in the present window of a quota get it
+# from their service, as the price does; a quota then counts no more than its window has seen, as the audit requires.
+FILL_QUOTAS = """
+update billing_charge c set quota = l.subject, quota_count = case
+    when not exists (select from jsonb_array_elements(c.detail->'lines') x where (x->>'quantity')::numeric > 0) then 0
+    else coalesce(nullif(trunc((select sum((x->>'quantity')::numeric) from jsonb_array_elements(c.detail->'lines') x
+                                where x->>'meter' = 'uses')), 0), 1) end
+from billing_limit l, pricing_service s
+where l.kind = 'quota' and c.account_id = l.account_id and c.created_at >= l.window_start and s.quota = l.subject
+  and s.key = case when exists (select from pricing_service a where a.key = c.action and a.quota <> '')
+                   then c.action else c.service end
+  and jsonb_typeof(c.detail->'lines') = 'array';
+update billing_limit l set used = least(l.used, (
+    select coalesce(sum(x.quota_count), 0) from (
+      select c.quota_count from billing_charge c
+       where c.account_id = l.account_id and c.created_at >= l.window_start and c.quota = l.subject
+      union all
+      select h.quota_count from billing_hold h where h.account_id = l.account_id and h.status = 'held'
+         and h.created_at >= l.window_start and h.quota = l.subject) x))
+where l.kind = 'quota';
+"""
+
 
 class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
         ('billing', '0003_ledger_one_writer'),
+        ('pricing', '0001_initial'),
     ]
 
     operations = [
@@ -371,6 +394,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(FILL, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_SUMS, migrations.RunSQL.noop),
         migrations.RunSQL(FILL_USE_SUMS, migrations.RunSQL.noop),
+        migrations.RunSQL(FILL_QUOTAS, migrations.RunSQL.noop),
         migrations.RunPython(remove_former, migrations.RunPython.noop),
         migrations.RunSQL(STORAGE, migrations.RunSQL.noop),
         migrations.RunPython(installation.install, migrations.RunPython.noop),

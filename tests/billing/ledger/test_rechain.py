@@ -9,7 +9,8 @@ from django.db.utils import DatabaseError
 
 from billing import ledger
 from billing.ledger import installation
-from billing.ledger.models import Entry, Wallet
+from billing.ledger.models import Charge, Entry, Limit, Wallet
+from pricing.models import Service
 from tests.billing.ledger.conftest import NOON, D, allowance, charge_request, give, spend
 from tests.billing.ledger.state import broken
 
@@ -117,3 +118,26 @@ def test_functions_of_an_earlier_version_with_other_parameters_are_replaced_and_
     assert not counts.keys() & {"ledger_gone", "ledger_step"}
     give(account, "5")
     assert spend(account, "1").balance_after == 4
+
+
+def test_charges_of_an_earlier_version_get_their_quota_and_a_quota_counts_what_they_show(account):
+    lines = {"lines": [{"meter": "uses", "quantity": "2"}]}
+    Service.objects.create(key="upload", name="Upload", kind="action", quota="files", position=1)
+    terms = {"account_id": account, "kind": "quota", "period": "month", "maximum": D("9")}
+    for subject in ("files", "images"):
+        ledger.set_limit(subject=subject, now=NOON, **terms)
+    give(account, "10")
+    spend(account, "1", "one", service="upload", quota=("files", 2), detail=lines)
+    spend(account, "1", "two", service="withdrawn", quota=("images", 3), detail=lines)
+    run(
+        "set constraints all immediate",
+        "alter table billing_charge disable trigger user",
+        "update billing_charge set quota = null, quota_count = null",
+        migration.FILL_QUOTAS,
+        "alter table billing_charge enable trigger user",
+    )
+    assert list(Charge.objects.order_by("created_at", "id").values_list("quota", "quota_count")) == [
+        ("files", 2),
+        (None, None),
+    ]
+    assert dict(Limit.objects.values_list("subject", "used")) == {"files": 2, "images": 0}
