@@ -21,8 +21,9 @@ APPEND_ONLY = (
     "billing_archive",
     "billing_archivedwallet",
 )
-# Written by the owner only: what a record of an archive covers may be deleted (manage.py archive_ledger).
-OWNERS = ("billing_archive", "billing_archivedwallet")
+# Written by the owner only: what a record of an archive covers may be deleted (manage.py archive_ledger), and
+# a release applies the migrations that are not recorded.
+OWNERS = ("billing_archive", "billing_archivedwallet", "django_migrations")
 # All deletions of the product, with their reasons.
 DELETES = {
     "account_emailaddress": "an address is replaced",
@@ -73,7 +74,7 @@ def statements(*, runtime: str, limits: Mapping[str, str] | None = None) -> list
         schema, has_broker = cursor.fetchone()
     deletes = [table for table in tables if table in DELETES or table.startswith("sandbox_")]
     inserts = [table for table in tables if table not in OWNERS]
-    updates = [table for table in tables if table not in APPEND_ONLY]
+    updates = [table for table in tables if table not in (*APPEND_ONLY, *OWNERS)]
     sql = [
         f"do $$ begin if to_regrole('{role}') is null then create role {role} login; end if; end $$",
         f"grant usage on schema {schema} to {role}",

@@ -37,6 +37,8 @@ def as_runtime():
         "delete from billing_wallet",
         "truncate billing_wallet cascade",
         "update billing_checkpoint set balance = 0",
+        "insert into django_migrations (app, name, applied) values ('billing', '9999_none', now())",
+        "update django_migrations set name = 'none'",
         "alter table billing_entry disable trigger all",
         "drop trigger entry_append_only on billing_entry",
         "create trigger t before insert on billing_entry execute function ledger_refuse_change()",
