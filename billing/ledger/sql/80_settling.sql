@@ -147,14 +147,17 @@ begin
   return coalesce(moves, '{}');
 end $$;
 
--- Whether plain effects are all that can be due: no hold has ended, no wallet has debt, and no allowance missed a period.
+-- Whether plain effects are all that can be due: no hold has ended, no wallet has debt, and no allowance missed a period
+-- whose credits outlast it.
 create or replace function ledger_due_is_plain(p_accounts uuid[], p_now timestamptz) returns boolean
 language plpgsql stable set plan_cache_mode = force_custom_plan as $$
 begin
   return not exists (select from billing_hold x where x.account_id = any(p_accounts) and x.status = 'held' and x.expires_at <= p_now)
      and not exists (select from billing_wallet x where x.account_id = any(p_accounts) and x.debt > 0)
-     and not exists (select from billing_allowance x where x.account_id = any(p_accounts)
-                       and x.next_at <= p_now - case x.period when 'month' then interval '27 days' else interval '20 hours' end);
+     and not exists (select from billing_allowance x join accounts_account z on z.id = x.account_id,
+                       lateral ledger_period(x.period, x.anchor_at, x.zone, z.zone, x.next_at) p
+                     where x.account_id = any(p_accounts) and x.lasts <> 'period' and x.next_at <= p_now
+                       and (x.ends_at is null or x.next_at < x.ends_at) and p.ends_at <= p_now);
 end $$;
 
 -- The same as ledger_due_moves where ledger_due_is_plain. (Measured: planning and running the general statement takes
@@ -172,7 +175,12 @@ begin
            ledger_expiry(a.lasts, p.starts_at, p.ends_at) as expires_at,
            'allowance:' || a.key || ':' || ledger_micros(p.starts_at) as grant_key
     from billing_allowance a join accounts_account z on z.id = a.account_id,
-         lateral ledger_period(a.period, a.anchor_at, a.zone, z.zone, a.next_at) p
+         lateral (select least(p_now, a.ends_at - interval '1 microsecond') as upto) t,
+         lateral ledger_period(a.period, a.anchor_at, a.zone, z.zone, a.next_at) f,
+         lateral (  -- the first period that is due, or the present one where that has ended
+           select f.starts_at, f.ends_at where coalesce(f.ends_at > t.upto, true)
+           union all select x.starts_at, x.ends_at from ledger_period(a.period, a.anchor_at, z.zone, z.zone, t.upto) x
+            where f.ends_at <= t.upto) p
     where a.account_id = any(p_accounts) and a.next_at <= p_now and (a.ends_at is null or a.next_at < a.ends_at)
   ), eligible as (
     select account_id, given_at as at, 3 as phase, priority, key as tie, ledger_new_id(p_now) as id, 'grant' as kind, credits,

@@ -10,12 +10,14 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.notifications import emails, expiry_warnings
+from tests.usage.spending import forget_newest_entry
 
 pytestmark = pytest.mark.django_db
 
 
 def test_credits_about_to_expire_are_warned_of_once(account: Account) -> None:
     now = timezone.now()
+    forget_newest_entry(account)
     ledger.grant(
         account_id=account.pk,
         credits=Decimal(7),
