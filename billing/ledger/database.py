@@ -87,11 +87,14 @@ def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
-    """Settle those of the accounts that are due, portion by portion. Returns how many portions it took."""
-    portions = 0
-    while row(_SETTLE, {"account_ids": list(account_ids), "now": now})["settled"]:
-        portions += 1
-    return portions
+    """Settle those of the accounts that are due, portion by portion.
+
+    Returns how many were; one that is settled in several portions counts once in each.
+    """
+    settled = 0
+    while wallets := int(row(_SETTLE, {"account_ids": list(account_ids), "now": now})["settled"]):
+        settled += wallets
+    return settled
 
 
 def is_timeout(error: BaseException) -> bool:

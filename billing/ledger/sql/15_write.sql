@@ -262,8 +262,8 @@ begin
   ), notices as (
     insert into billing_notice(account_id, kind, detail, created_at)
     select account_id, case when balance_after > 0 then 'low' else 'depleted' end,
-           jsonb_build_object('balance', balance_after::numeric(20,6)::text, 'warn_below', warn_below::text), p_now
-    from (select distinct on (w.account_id) w.account_id, w.warn_below, c.balance_after
+           jsonb_build_object('balance', balance_after::numeric(20,6)::text, 'warn_below', warn_below::text), greatest(at, p_now)
+    from (select distinct on (w.account_id) w.account_id, w.warn_below, c.balance_after, c.at
           from wallets w join chained c on c.account_id = w.account_id
           where c.closes and c.balance_after < w.warn_below and not w.is_low order by w.account_id, c.n) crossed
   )
