@@ -32,6 +32,21 @@ language sql immutable as $$
          or l.used + ledger_limit_amount(l.kind, u.credits, u.quota_count) > l.maximum)
 $$;
 
+-- The window that follows one which ended at p_end. After a change of zone it begins there, so that windows never overlap,
+-- and a day then ends at the first midnight of the new zone at least 24 hours later: a change of zone gives no second day.
+create or replace function ledger_following_window(p_period text, p_zone text, p_end timestamptz, p_now timestamptz,
+  out starts_at timestamptz, out ends_at timestamptz)
+language plpgsql stable as $$
+begin
+  select w.starts_at, w.ends_at into starts_at, ends_at from ledger_window(p_period, p_zone, p_now) w;
+  if p_end > starts_at then
+    starts_at := p_end;
+    if p_period = 'day' and ends_at - p_end < interval '24 hours' then
+      ends_at := (ledger_window(p_period, p_zone, ends_at)).ends_at;
+    end if;
+  end if;
+end $$;
+
 -- Moves limits whose window has ended into the window that contains p_now: those of the subjects, which are the few of
 -- one use (after midnight the windows of all of an account's projects have ended), or all where p_subjects is null.
 create or replace function ledger_roll_limits(p_account uuid, p_now timestamptz, p_subjects text[] default null) returns void
@@ -44,7 +59,7 @@ begin
   if exists (select from billing_limit where account_id = p_account and subject = any(subjects) and window_end <= p_now) then
     select a.zone into zone_ from accounts_account a where a.id = p_account;
     update billing_limit l set used = 0, window_start = n.starts_at, window_end = n.ends_at
-      from billing_limit x, lateral ledger_window(x.period, zone_, p_now) n
+      from billing_limit x, lateral ledger_following_window(x.period, zone_, x.window_end, p_now) n
      where x.account_id = p_account and x.subject = any(subjects) and x.window_end <= p_now
        and l.id = x.id and l.account_id = p_account;
   end if;

@@ -113,8 +113,12 @@ class Window:
 
     def roll(self, zone, now):
         if self.end <= now:
-            self.used = ZERO
+            ended, self.used = self.end, ZERO
             self.open(zone, now)
+            if ended > self.begin:  # the zone has changed: windows do not overlap, and a day is not shorter
+                self.begin = ended
+                if self.period == "day" and self.end - ended < DAY:
+                    self.end = midnight(local_day(self.end, zone) + DAY, zone)
 
     def count(self, credits, made, zone, now):
         """Count credits; returned ones (negative) only in the window in which they were counted."""

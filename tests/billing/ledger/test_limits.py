@@ -5,12 +5,14 @@ import uuid
 
 import pytest
 
+from accounts.models import Account
 from billing import ledger
 from billing.ledger.models import Limit
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
+HOUR = dt.timedelta(hours=1)
 
 
 def limit(account, subject, maximum: str | None, kind="project", period="day", now=NOON):
@@ -51,6 +53,20 @@ def test_a_new_limit_counts_earlier_use_in_its_window_and_a_change_does_not_rese
     spend(account, "3", "b", project_id=server)
     limit(account, server, None)
     spend(account, "80", "c", project_id=server)
+
+
+def test_a_change_of_the_accounts_zone_gives_no_second_day(db):
+    account, server = new_account("Asia/Tokyo"), uuid.uuid4()
+    give(account, "1000")
+    limit(account, server, "100")
+    spend(account, "100", "a", project_id=server, now=NOON + 2 * HOUR)  # the day in Tokyo ends at 15:00 UTC
+    Account.objects.filter(id=account).update(zone="UTC")
+    spend(account, "100", "b", project_id=server, now=NOON + 4 * HOUR)
+    with pytest.raises(ledger.LimitReached) as refusal:
+        spend(account, "1", "c", project_id=server, now=NOON + 13 * HOUR)
+    assert refusal.value.resets_at == dt.datetime(2026, 3, 12, tzinfo=dt.UTC), "at least a day after 15:00"
+    spend(account, "100", "c", project_id=server, now=refusal.value.resets_at)
+    assert ledger.audit.run(now=NOON + 2 * DAY).findings == []
 
 
 def test_members_are_capped_by_the_month_and_keys_too(account):

@@ -22,6 +22,6 @@ select 'limit ' || kind || ' ' || subject || ' (account ' || account_id || ')', 
 from billing_limit x where {scope} and not coalesce(case period
     when 'ever' then window_start = '1970-01-01T00:00:00Z' and window_end is null
     when 'day' then window_end - window_start between interval '20 hours' and interval '50 hours'
-    else window_end - window_start between interval '27 days' and interval '33 days'
+    else window_end - window_start between interval '26 days' and interval '33 days'
          and extract(day from (window_start at time zone 'UTC') + interval '14 hours') <= 2 end
   and window_start <= greatest(clock_timestamp(), (select w.moved_at from billing_wallet w where w.account_id = x.account_id)) + interval '1 day', false)
