@@ -40,7 +40,7 @@ test-runtime: $(VENV)/.development  ## run a part of the tests as the runtime ro
 # The checks need no database; an unreachable address keeps the embedded one from being started.
 NO_DATABASE := DATABASE_URL=postgres://none@127.0.0.1:1/none
 AS_PRODUCTION := REFILL_ENV=production DATABASE_URL=postgres://none@127.0.0.1:1/none \
-	SECRET_KEY=only-for-make-check-4Zq8vT2mXw7Rk1Ns9Yd3Hb6Jf5Lp0Gc-aUeWiO \
+	LEDGER_SIGNING_KEY=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= SECRET_KEY=only-for-make-check-4Zq8vT2mXw7Rk1Ns9Yd3Hb6Jf5Lp0Gc-aUeWiO \
 	ALLOWED_HOSTS=credits.example.org SITE_URL=https://credits.example.org \
 	EMAIL_URL=smtp+tls://none:none@127.0.0.1:1 STRIPE_SECRET_KEY=sk_test_make_check \
 	STRIPE_WEBHOOK_SECRETS=whsec_make_check_of_the_settings

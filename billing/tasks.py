@@ -73,8 +73,10 @@ def checkpoint_ledger() -> None:
 
 @shared_task
 def audit_ledger() -> None:
-    """Audit the accounts that moved since the last audit, weekly all; findings are logged as an alert."""
+    """Audit once a day the accounts that moved, weekly all; findings are logged as an alert."""
     now = timezone.now()
+    if not ledger.audit.is_due(now):
+        return
     try:
         outcome = ledger.audit.run(now=now, is_full=ledger.audit.full_is_due(now))
     except ledger.audit.AuditRunning:

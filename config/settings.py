@@ -211,7 +211,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": env.float("LEDGER_CHECKPOINT_SECONDS", default=300.0),
         "options": {"expires": 300},
     },
-    "audit": {"task": "billing.tasks.audit_ledger", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
+    # often, so that it runs once a day although beat restarts, and a killed run continues soon
+    "audit": {"task": "billing.tasks.audit_ledger", "schedule": 300.0, "options": {"expires": 300}},
 }
 if SANDBOX:
     CELERY_BEAT_SCHEDULE |= {

@@ -22,10 +22,10 @@ from billing.ledger.audit.wallets import Finding, Portion, Result
 from billing.ledger.models import Audit, AuditProgress
 from core import amounts
 
-__all__ = ["AuditRunning", "Finding", "full_is_due", "run"]
+__all__ = ["AuditRunning", "Finding", "full_is_due", "is_due", "run"]
 
 WORKERS = 2
-FULL_EVERY = dt.timedelta(days=7)
+EVERY, FULL_EVERY = dt.timedelta(days=1), dt.timedelta(days=7)
 SILENT = dt.timedelta(minutes=2)  # a run that has saved nothing for so long was killed
 # A transaction that is still open may hold entries with smaller ids than the newest.
 IDS_IN_FLIGHT = 10_000
@@ -72,6 +72,12 @@ def run(*, now: dt.datetime, is_full: bool = True, clock: Callable[[], dt.dateti
         records.save(audit)
     checkpoints.take(now)  # from here on, a change of the audit's record is found
     return audit
+
+
+def is_due(now: dt.datetime) -> bool:
+    """Whether no audit has ended in the last day, or a run was killed and can continue."""
+    newest = records.newest(now)
+    return newest is None or newest.started_at <= now - EVERY or AuditProgress.objects.exists()
 
 
 def full_is_due(now: dt.datetime) -> bool:

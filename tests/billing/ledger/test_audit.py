@@ -226,3 +226,12 @@ def test_an_audit_of_what_moved_names_a_wallet_that_was_set_back(story, monkeypa
     )
     findings = ledger.audit.run(now=NOON + DAY, is_full=False).findings
     assert {one["subject"] for one in findings} == {f"account {story}"}
+
+
+def test_the_audit_is_due_once_a_day_and_while_a_killed_run_can_continue(account):
+    assert ledger.audit.is_due(NOON), "none has run"
+    ledger.audit.run(now=NOON)
+    assert not ledger.audit.is_due(NOON + dt.timedelta(hours=23))
+    assert ledger.audit.is_due(NOON + DAY)
+    AuditProgress.objects.create(started_at=NOON, saved_at=NOON, is_full=True, since_entry=0, newest_entry=0)
+    assert ledger.audit.is_due(NOON + dt.timedelta(hours=1))
