@@ -3,7 +3,8 @@
 Invariant: with DATABASE_POOLER=transaction nothing depends on the session of PostgreSQL, because PgBouncer in
 transaction mode gives each transaction any server connection (https://www.pgbouncer.org/features.html):
 statements are not prepared, cursors are not kept on the server, and no limits are sent at connection start.
-Nothing in the project uses session locks, LISTEN or temporary tables outside a transaction.
+Locks are leases instead of session locks (core.locks). Nothing in the project uses LISTEN or temporary tables
+outside a transaction.
 """
 
 from typing import Any

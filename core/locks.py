@@ -1,9 +1,9 @@
 """Locks across processes, for work that calls other services and so may hold no transaction open.
 
-A lock is a row with an expiry (a lease) and not an advisory lock of the session: behind PgBouncer in
-transaction mode the session is shared by clients (https://www.pgbouncer.org/features.html).
-Invariant: at most one process holds a lock, as long as no holder works longer than LEASE. The lock of a
-killed process ends after LEASE.
+A lock belongs to the database session: it ends with the process that holds it. Behind PgBouncer in
+transaction mode clients share the sessions (https://www.pgbouncer.org/features.html); there a lock is a row
+with an expiry (a lease), and that of a killed process ends after LEASE.
+Invariant: at most one process holds a lock, as long as no holder of a lease works longer than LEASE.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.utils import timezone
 
@@ -60,7 +61,7 @@ def try_lock(name: str) -> Iterator[bool]:
 def try_lock_in_transaction(name: str) -> bool:
     """Hold the lock on `name` until the transaction ends; False if it is taken.
 
-    It is another lock than that of `lock` and `try_lock`.
+    Do not use one name for it and for `lock` or `try_lock`.
     """
     assert connection.in_atomic_block
     with connection.cursor() as cursor:
@@ -71,11 +72,19 @@ def try_lock_in_transaction(name: str) -> bool:
 def _take(name: str, holder: uuid.UUID) -> bool:
     now = timezone.now()
     with connection.cursor() as cursor:
+        if not settings.DATABASE_POOLER:
+            cursor.execute("select pg_try_advisory_lock(%s)", [_number(name)])
+            return bool(cursor.fetchone()[0])
         cursor.execute(_TAKE, [_number(name), holder, now + LEASE, now])
         return bool(cursor.rowcount == 1)
 
 
 def _release(name: str, holder: uuid.UUID) -> None:
+    if not settings.DATABASE_POOLER:
+        if connection.connection is not None:  # a lost connection has released its locks already
+            with connection.cursor() as cursor:
+                cursor.execute("select pg_advisory_unlock(%s)", [_number(name)])
+        return
     if connection.in_atomic_block and connection.needs_rollback:
         return  # the rollback removes the row
     with connection.cursor() as cursor:

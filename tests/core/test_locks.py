@@ -23,8 +23,9 @@ def hold(name: str, held: threading.Event, release: threading.Event) -> None:
         connection.close()
 
 
-@pytest.fixture
-def holder():
+@pytest.fixture(params=["", "transaction"])
+def holder(request, settings):
+    settings.DATABASE_POOLER = request.param
     held, release = threading.Event(), threading.Event()
     thread = threading.Thread(target=hold, args=("report", held, release))
     thread.start()
@@ -54,7 +55,10 @@ def test_waiting_ends_with_an_error(holder, monkeypatch):
         raise AssertionError("two hold the lock")
 
 
-def test_the_lock_of_a_killed_process_ends_and_its_late_release_frees_no_other_holder():
+def test_behind_a_pooler_the_lock_of_a_killed_process_ends_and_its_late_release_frees_no_other_holder(
+    settings,
+):
+    settings.DATABASE_POOLER = "transaction"
     first = locks.try_lock("report")
     assert first.__enter__()
     with time_machine.travel(timezone.now() + locks.LEASE), locks.try_lock("report") as free:
