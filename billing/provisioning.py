@@ -14,7 +14,7 @@ from accounts.models import Account, User, personal_account_of
 from billing import ledger
 from billing.notifications import low_credit_alerts
 from billing.promotions import referrals
-from billing.subscriptions import lifecycle
+from billing.subscriptions import ledger_terms, lifecycle
 from pricing.catalogue import cache as catalogue_cache
 
 
@@ -40,14 +40,14 @@ def _grant_one_time_allowance(account: Account, email: str, now: datetime) -> No
     plan = lifecycle.free_plan()
     if (
         not catalogue_cache.current().policies.free_plan_once_per_address
-        or not lifecycle.has_one_time_allowances(plan)
+        or not ledger_terms.has_one_time_allowances(plan)
     ):
         return
     with transaction.atomic():
         subscription = lifecycle.lock_subscription(account.pk)
         if subscription.plan != plan.key or not addresses.claim_once(email, f"free:{plan.key}", now):
             return
-        lifecycle.apply_to_ledger(
+        ledger_terms.apply_to_ledger(
             plan,
             account_id=account.pk,
             anchor_at=subscription.anchor_at,

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import Subscription
-from billing.subscriptions import lifecycle, previews, prices, stripe_sync
+from billing.subscriptions import invoices, lifecycle, previews, prices, stripe_objects, stripe_sync
 from billing.subscriptions.previews import ChangeRefused, ConfirmationStale
 from pricing.models import Plan
 
@@ -92,7 +92,7 @@ def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime)
         "proration_behavior": "always_invoice",
         "proration_date": int(preview["at"]),
         # Read by stripe_sync, so that credits are prorated from the same second as the money.
-        "metadata": {"prorated_at": str(preview["at"])} | stripe_sync.NO_PLAN_IN_FORCE,
+        "metadata": {"prorated_at": str(preview["at"])} | stripe_objects.NO_PLAN_IN_FORCE,
         "payment_behavior": "error_if_incomplete",
         "cancel_at_period_end": False,
     }
@@ -112,7 +112,7 @@ def _downgrade(subscription: Subscription, preview: dict[str, Any], now: datetim
         "items": [{"id": subscription.stripe_item_id, "price": price}],
         "proration_behavior": "none",
         "cancel_at_period_end": False,
-        "metadata": stripe_sync.plan_in_force_metadata(subscription),
+        "metadata": stripe_objects.plan_in_force_metadata(subscription),
     }
     _update_at_stripe(subscription, params, f"downgrade:{price}", now)
 
@@ -129,7 +129,7 @@ def _withdraw_change(subscription: Subscription, now: datetime) -> None:
         params |= {
             "items": [{"id": subscription.stripe_item_id, "price": price}],
             "proration_behavior": "none",
-            "metadata": stripe_sync.NO_PLAN_IN_FORCE,
+            "metadata": stripe_objects.NO_PLAN_IN_FORCE,
         }
     _update_at_stripe(subscription, params, "keep", now)
 
@@ -149,4 +149,4 @@ def _update_at_stripe(subscription: Subscription, params: dict[str, Any], action
     invoice = payload.get("latest_invoice")
     if isinstance(invoice, dict) and invoice.get("status") == "paid":
         invoice = stripe_gateway.retrieve_invoice(str(invoice["id"]))
-        stripe_sync.record_paid_invoice(invoice, payload, now)
+        invoices.record_paid_invoice(invoice, payload, now)

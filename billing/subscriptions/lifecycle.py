@@ -6,17 +6,16 @@ legacy plans cannot be bought, and staff cannot assign a legacy plan that the ac
 key contains its plan's key, so that leaving a plan and returning within a period grants nothing twice.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
 
 from accounts.models import Account
-from billing import ledger, offers
-from billing.models import Limit, PlanChange, Subscription
-from billing.subscriptions import plan_terms, proration
+from billing import offers
+from billing.models import PlanChange, Subscription
+from billing.subscriptions import ledger_terms, plan_terms, proration
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
@@ -75,7 +74,7 @@ def create_subscription(*, account: Account, plan: Plan, now: datetime, once: bo
         )
         if created:
             _record_change(account.pk, "", plan, "account opened", "", now)
-            apply_to_ledger(
+            ledger_terms.apply_to_ledger(
                 plan,
                 account_id=account.pk,
                 anchor_at=now,
@@ -133,7 +132,7 @@ def _change_plan(
     if not paid:
         subscription.cancel_at_period_end = False
     save_new_version(subscription, now)
-    apply_to_ledger(
+    ledger_terms.apply_to_ledger(
         plan,
         account_id=subscription.account_id,
         anchor_at=anchor_at,
@@ -206,7 +205,7 @@ def mark_past_due(subscription: Subscription, *, now: datetime, recovery_url: st
     subscription.recovery_url = recovery_url or subscription.recovery_url
     ends_at = min(now, subscription.paid_until) if subscription.paid_until else now
     save_new_version(subscription, now)
-    apply_to_ledger(
+    ledger_terms.apply_to_ledger(
         plan,
         account_id=subscription.account_id,
         anchor_at=subscription.anchor_at,
@@ -275,81 +274,3 @@ def _record_change(
     PlanChange.objects.create(
         account_id=account_id, left=previous, entered=plan.key, reason=reason, actor=actor, created_at=now
     )
-
-
-# The plan's terms in the ledger: allowances and quotas
-
-
-def allowance_terms(
-    plan: Plan, *, anchor_at: datetime, ends_at: datetime | None, once_at: datetime | None
-) -> list[ledger.AllowanceTerms]:
-    """The plan's allowances as the ledger takes them.
-
-    `ends_at`: when a paid plan is paid until. `once_at`: the time of the one-time allowances; None omits
-    them.
-    """
-    return [
-        ledger.AllowanceTerms(
-            key=f"{plan.key}:{allowance['key']}",
-            kind=allowance["kind"],
-            label=allowance["label"],
-            credits=Decimal(allowance["credits"]),
-            period=allowance["period"],
-            lasts=allowance["lasts"],
-            anchor_at=once_at if allowance["period"] == "once" and once_at else anchor_at,
-            services=allowance.get("services") or None,
-            priority=allowance.get("priority"),
-            ends_at=ends_at,
-        )
-        for allowance in plan.allowances
-        if once_at or allowance["period"] != "once"
-    ]
-
-
-def has_one_time_allowances(plan: Plan) -> bool:
-    return any(allowance["period"] == "once" for allowance in plan.allowances)
-
-
-def apply_to_ledger(
-    plan: Plan,
-    *,
-    account_id: UUID,
-    anchor_at: datetime,
-    ends_at: datetime | None,
-    once_at: datetime | None,
-    carry_over: bool,
-    now: datetime,
-    replaced: proration.ReplacedPlan | None = None,
-) -> None:
-    """Replace the account's allowances and quotas in the ledger by the plan's.
-
-    `replaced`: the plan whose paid period this one ends early or shares; its unused part is deducted.
-    """
-    allowances = allowance_terms(plan, anchor_at=anchor_at, ends_at=ends_at, once_at=once_at)
-    if replaced is not None:
-        # Grants the prorated amounts of the current period; the full ones set below count from the next
-        # period.
-        first = proration.first_credits(plan, replaced, account_id=account_id, carry_over=carry_over, now=now)
-        prorated = [replace(terms, credits=first.get(terms.key, terms.credits)) for terms in allowances]
-        ledger.set_allowances(account_id=account_id, allowances=prorated, carry_over=carry_over, now=now)
-    ledger.set_allowances(account_id=account_id, allowances=allowances, carry_over=carry_over, now=now)
-    _set_quotas(plan, account_id=account_id, now=now)
-
-
-def _set_quotas(plan: Plan, *, account_id: UUID, now: datetime) -> None:
-    quotas = {quota["key"]: quota for quota in plan.quotas}
-    current = Limit.objects.filter(account_id=account_id, kind=Limit.Kind.QUOTA)
-    for key in current.values_list("subject", flat=True):
-        if key not in quotas:
-            ledger.set_limit(
-                account_id=account_id, kind="quota", subject=key, period="ever", maximum=None, now=now
-            )
-    for key, quota in quotas.items():
-        ledger.set_limit(
-            account_id=account_id,
-            kind="quota",
-            subject=key,
-            period=quota["period"],
-            maximum=Decimal(quota["maximum"]),
-            now=now,
-        )

@@ -1,4 +1,4 @@
-"""Apply Stripe's subscriptions and invoices to our records.
+"""Apply Stripe's subscriptions to ours.
 
 Invariants: only an object as retrieved now is applied, never the copy in an event, so that events in any
 order and number end in the same state; a plan's credits are granted until the end of the period whose invoice
@@ -6,32 +6,24 @@ is paid; a closed plan cannot be entered through Stripe; the object is retrieved
 is locked.
 """
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts.models import Account
 from billing import stripe_gateway
-from billing.models import Purchase, StripePrice, Subscription
+from billing.models import Subscription
 from billing.notifications import emails
-from billing.payments import fulfilment
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import lifecycle, prices
-from core.errors import DomainError
+from billing.subscriptions import lifecycle
+from billing.subscriptions.stripe_objects import (
+    PlanInForce,
+    StripeSubscription,
+    UnmatchedObject,
+    parse_subscription,
+)
 from pricing.models import Plan
-
-
-class UnmatchedObject(DomainError):
-    """A Stripe object that matches none of our records; staff must resolve it."""
-
-    code, status = "payment_provider_refused", 502
-
-    def detail(self) -> str:
-        return stripe_gateway.StripeError().detail()
 
 
 class StaleSnapshot(Exception):
@@ -47,35 +39,6 @@ class Snapshot:
 
 
 ANY_VERSION = -1
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanInForce:
-    """The plan that an account keeps until its paid period ends, after a downgrade changed the price."""
-
-    plan_key: str
-    amount: int  # minor units per interval
-    until: datetime
-
-
-NO_PLAN_IN_FORCE = {"plan_in_force": ""}  # an empty value removes the key: https://docs.stripe.com/metadata
-
-
-@dataclass(frozen=True, kw_only=True)
-class StripeSubscription:
-    """The fields of a Stripe subscription that we use, and what they refer to in our records."""
-
-    id: str
-    item_id: str
-    account: Account
-    price: StripePrice
-    status: str
-    cancels: bool
-    period_start: datetime
-    period_end: datetime
-    prorated_at: datetime | None
-    in_force: PlanInForce | None
-    invoice: StripeObject
 
 
 # Subscriptions
@@ -113,7 +76,7 @@ def apply_snapshot(payload: StripeObject, now: datetime, *, version: int | None 
     Raises StaleSnapshot when ours no longer has the version that it had before the request
     (`fetch_snapshot`), UnmatchedObject, offers.PlanClosed.
     """
-    remote = _parse_subscription(payload)
+    remote = parse_subscription(payload)
     with transaction.atomic():
         subscription = lifecycle.lock_subscription(remote.account.pk)
         same = subscription.stripe_subscription_id == remote.id
@@ -209,13 +172,6 @@ def _plan_in_force(subscription: Subscription, remote: StripeSubscription) -> Pl
     return None
 
 
-def plan_in_force_metadata(subscription: Subscription) -> dict[str, str]:
-    """The metadata with which a downgrade keeps the current plan until the paid period ends."""
-    assert subscription.period_end is not None
-    until = int(subscription.period_end.timestamp())
-    return {"plan_in_force": f"{subscription.amount}:{until}:{subscription.plan}"}
-
-
 def _differs(subscription: Subscription, plan: Plan, paid: lifecycle.PaidPeriod) -> bool:
     return (
         subscription.plan != plan.key
@@ -226,145 +182,3 @@ def _differs(subscription: Subscription, plan: Plan, paid: lifecycle.PaidPeriod)
             if name != "prorated_at"
         )
     )
-
-
-def _parse_subscription(payload: StripeObject) -> StripeSubscription:
-    """Read a subscription of the pinned API version or of an older one.
-
-    Before 2025-03-31 the subscription had the period that its items have now:
-    https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
-    """
-    account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))
-    items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
-    if account is None or not items:
-        raise UnmatchedObject(_("The subscription's metadata name no account"))
-    item = items[0]
-    price = prices.find_price(str((item.get("price") or {}).get("id", "")))
-    if price is None:
-        raise UnmatchedObject(_("The subscription's price belongs to no plan"))
-    invoice = payload.get("latest_invoice")
-    return StripeSubscription(
-        id=str(payload["id"]),
-        item_id=str(item["id"]),
-        account=account,
-        price=price,
-        status=str(payload["status"]),
-        cancels=bool(payload.get("cancel_at_period_end") or payload.get("cancel_at")),
-        period_start=_as_datetime(item.get("current_period_start") or payload.get("current_period_start")),
-        period_end=_as_datetime(item.get("current_period_end") or payload.get("current_period_end")),
-        prorated_at=_prorated_at(payload),
-        in_force=_parse_plan_in_force(payload),
-        invoice=invoice if isinstance(invoice, dict) else {},
-    )
-
-
-def _prorated_at(payload: StripeObject) -> datetime | None:
-    """When the last upgrade's credit for the old price begins, as `changes` stored it in the metadata."""
-    seconds = str((payload.get("metadata") or {}).get("prorated_at", ""))
-    return _as_datetime(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 11 else None
-
-
-def _parse_plan_in_force(payload: StripeObject) -> PlanInForce | None:
-    """What `plan_in_force_metadata` wrote; None where it is absent or was edited into something else."""
-    text = str((payload.get("metadata") or {}).get("plan_in_force", ""))
-    match = re.fullmatch(r"(\d{1,12}):(\d{1,11}):(.+)", text, re.ASCII)
-    if match is None or not Plan.objects.filter(key=match[3]).exists():
-        return None
-    return PlanInForce(plan_key=match[3], amount=int(match[1]), until=_as_datetime(match[2]))
-
-
-def _as_datetime(seconds: Any) -> datetime:
-    return datetime.fromtimestamp(int(seconds), tz=UTC)
-
-
-# Invoices
-
-
-def invoice_subscription_id(invoice: StripeObject) -> str | None:
-    """The id of the subscription that an invoice is for, in the pinned API version or an older one."""
-    parent = (invoice.get("parent") or {}).get("subscription_details") or {}
-    subscription = parent.get("subscription") or invoice.get("subscription")
-    return _id_of(subscription) if subscription else None
-
-
-def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: datetime) -> Purchase | None:
-    """Record a paid invoice of a subscription as a purchase, once. Both objects are retrieved just before.
-
-    The first invoice completes the purchase that the buyer made, a later one creates a purchase. Returns None
-    when the invoice is not paid or its amount is zero. Raises UnmatchedObject.
-    """
-    if invoice.get("status") != "paid" or not invoice.get("amount_paid"):
-        return None
-    recorded = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
-    if recorded is not None:
-        return recorded
-    remote = _parse_subscription(subscription)
-    purchase = _initial_purchase(invoice, subscription, remote) or _renewal_purchase(invoice, remote, now)
-    payment = fulfilment.Payment(
-        amount=int(invoice["amount_paid"]),
-        currency=str(invoice["currency"]),
-        payment_id=_payment_id(invoice),
-        invoice_id=str(invoice["id"]),
-        method="card",
-        receipt_url=str(invoice.get("hosted_invoice_url") or ""),
-        account=remote.account.public_id,
-    )
-    return fulfilment.record_payment(purchase.pk, payment, now)
-
-
-def _initial_purchase(
-    invoice: StripeObject, subscription: StripeObject, remote: StripeSubscription
-) -> Purchase | None:
-    if invoice.get("billing_reason") != "subscription_create":
-        return None
-    public_id = str((subscription.get("metadata") or {}).get("purchase", ""))
-    purchase = Purchase.with_public_id(public_id)
-    if purchase is None or purchase.account_id != remote.account.pk or purchase.kind != Purchase.Kind.PLAN:
-        return None
-    _save_period(purchase, invoice)
-    return purchase
-
-
-def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: datetime) -> Purchase:
-    plan = Plan.objects.get(key=remote.price.plan_key)
-    purchase, _created = Purchase.objects.get_or_create(
-        account=remote.account,
-        idempotency_key=f"invoice:{invoice['id']}",
-        defaults={
-            "kind": Purchase.Kind.PLAN,
-            "origin": Purchase.Origin.RENEWAL,
-            "offer": plan.key,
-            "interval": remote.price.interval,
-            "label": plan.name,
-            "amount": int(invoice["amount_paid"]),
-            "list_amount": int(invoice["amount_paid"]),
-            "currency": str(invoice["currency"]),
-            "created_at": now,
-        },
-    )
-    _save_period(purchase, invoice)
-    return purchase
-
-
-def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
-    lines: list[StripeObject] = (invoice.get("lines") or {}).get("data") or []
-    periods = [line["period"] for line in lines if line.get("period")]
-    if periods:
-        Purchase.objects.filter(pk=purchase.pk).update(
-            period_start=_as_datetime(min(period["start"] for period in periods)),
-            period_end=_as_datetime(max(period["end"] for period in periods)),
-        )
-
-
-def _payment_id(invoice: StripeObject) -> str | None:
-    """The invoice's PaymentIntent: among its payments, or in the field of API versions before 2025-03-31."""
-    for payment in (invoice.get("payments") or {}).get("data") or []:
-        payment_intent = (payment.get("payment") or {}).get("payment_intent")
-        if payment_intent:
-            return _id_of(payment_intent)
-    return _id_of(invoice["payment_intent"]) if invoice.get("payment_intent") else None
-
-
-def _id_of(reference: Any) -> str:
-    """The id of an object that may be expanded."""
-    return str(reference["id"] if isinstance(reference, dict) else reference)

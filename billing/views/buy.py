@@ -18,7 +18,7 @@ from billing import offers, selectors, stripe_gateway
 from billing.models import Purchase
 from billing.promotions import redemption
 from billing.purchases import checkout, create
-from billing.subscriptions import stripe_sync
+from billing.subscriptions import stripe_objects
 from billing.views.forms import PurchaseForm
 from core.errors import Refusal
 
@@ -109,7 +109,7 @@ def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
     """The page to which Stripe redirects after payment; it retrieves the session immediately."""
     purchase = find_purchase(request, public_id)
     # On an error the webhook or the reconciliation updates the purchase; the page shows it as pending.
-    with contextlib.suppress(stripe_gateway.StripeError, stripe_sync.UnmatchedObject, offers.PlanClosed):
+    with contextlib.suppress(stripe_gateway.StripeError, stripe_objects.UnmatchedObject, offers.PlanClosed):
         purchase = checkout.refresh_from_stripe(purchase, timezone.now())
     return render(request, "billing/purchase_return.html", _status_context(purchase))
 

@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from billing import offers, stripe_gateway
 from billing.models import StripeEvent
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import stripe_sync
+from billing.subscriptions import stripe_objects, stripe_sync
 from billing.webhooks import handlers, payloads
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ MAX_ATTEMPTS = 20
 _QUARANTINING = (
     payloads.EventNotUnderstood,
     stripe_gateway.ResourceMissing,
-    stripe_sync.UnmatchedObject,
+    stripe_objects.UnmatchedObject,
     offers.PlanClosed,
 )
 _TRANSIENT = (stripe_gateway.StripeUnavailable, OperationalError, InterfaceError)  # retried without an alert

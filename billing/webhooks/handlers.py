@@ -18,7 +18,7 @@ from billing.payments import cards, fulfilment, recovery
 from billing.purchases import auto_top_up, checkout
 from billing.refunds import disputes, requests
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import stripe_sync
+from billing.subscriptions import invoices, stripe_objects, stripe_sync
 from billing.webhooks.payloads import EventNotUnderstood
 
 
@@ -244,7 +244,7 @@ def _apply_subscription(subscription: stripe_sync.Snapshot, now: datetime) -> bo
 
 
 def _fetch_invoice(invoice: StripeObject) -> tuple[StripeObject, stripe_sync.Snapshot] | None:
-    subscription_id = stripe_sync.invoice_subscription_id(invoice)
+    subscription_id = stripe_objects.invoice_subscription_id(invoice)
     if subscription_id is None:
         return None
     subscription = stripe_sync.fetch_snapshot(subscription_id)
@@ -257,7 +257,7 @@ def _apply_invoice(fetched: tuple[StripeObject, stripe_sync.Snapshot] | None, no
     invoice, subscription = fetched
     # In this order the wallet is locked before the invoice year, as when a pack is paid (no deadlock).
     stripe_sync.apply_snapshot(subscription.payload, now, version=subscription.version)
-    stripe_sync.record_paid_invoice(invoice, subscription.payload, now)
+    invoices.record_paid_invoice(invoice, subscription.payload, now)
     return True
 
 

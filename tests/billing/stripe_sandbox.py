@@ -9,6 +9,7 @@ import pytest
 import stripe
 
 from billing import stripe_gateway
+from billing.stripe_gateway import client as gateway_client
 from tests.sandbox.conftest import BASE, InProcess
 
 SITE = "http://127.0.0.1"
@@ -23,13 +24,13 @@ def connect(settings: Any, monkeypatch: pytest.MonkeyPatch, transport: type[InPr
             "sk_test_sandbox", base_addresses={"api": BASE}, http_client=transport(), max_network_retries=0
         )
 
-    monkeypatch.setattr(stripe_gateway, "_client", client)
+    monkeypatch.setattr(gateway_client, "_client", client)
     monkeypatch.setattr("sandbox.objects.deliveries.send_soon", lambda *_, **__: None)
 
 
 def api() -> Any:
     """Stripe's API v1, as the gateway uses it."""
-    return stripe_gateway._client("", "").v1
+    return gateway_client._client("", "").v1
 
 
 def plain(stripe_object: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from accounts.models import Account
 from billing import ledger, stripe_gateway, tasks
 from billing.models import Mail, Purchase, Refund, StripeEvent
 from billing.refunds import requests
+from billing.stripe_gateway import client
 
 pytestmark = pytest.mark.django_db
 
@@ -212,7 +213,7 @@ def test_a_refund_whose_response_was_lost_is_sent_again_and_refunded_once(
                     raise error("lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stripe_gateway, "_client", lambda *_: Client)
+        patch.setattr(client, "_client", lambda *_: Client)
         assert requests.approve(refund, actor="staff", reason="", now=timezone.now()).status == "approved"
     tasks.reconcile()
 

@@ -10,7 +10,7 @@ from accounts.models import Account
 from billing import ledger, offers, selectors
 from billing.models import PlanChange, Subscription
 from billing.purchases import create
-from billing.subscriptions import lifecycle, plan_terms, previews
+from billing.subscriptions import ledger_terms, lifecycle, plan_terms, previews
 from pricing.models import Plan
 from tests.billing.subscriptions.conftest import of_kind
 
@@ -53,6 +53,6 @@ def test_an_allowance_with_an_empty_list_of_services_is_for_all_services() -> No
     allowance = {"key": "monthly", "kind": "plan", "label": "Monthly", "credits": "100", "period": "month"}
     plan = Plan(key="any", allowances=[allowance | {"lasts": "period", "services": []}])
 
-    [terms] = lifecycle.allowance_terms(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
+    [terms] = ledger_terms.allowance_terms(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
 
     assert terms.services is None

@@ -15,6 +15,7 @@ from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Subscription
 from billing.payments import cards
 from billing.purchases import checkout, create
+from billing.stripe_gateway import client
 from billing.subscriptions import prices, stripe_sync
 from billing.webhooks import events as stripe_events
 from billing.webhooks import handlers
@@ -38,7 +39,7 @@ def every_order(account: Account, monkeypatch: pytest.MonkeyPatch) -> Callable[.
         return responses[key]
 
     def apply_all(received: list[dict[str, Any]], state: Callable[[], Any]) -> set[Any]:
-        monkeypatch.setattr(stripe_gateway, "_request", cached_request)
+        monkeypatch.setattr(client, "request", cached_request)
         outcomes = set()
         for number, order in enumerate(itertools.permutations(received)):
             repeated = order[number % len(order)]

@@ -14,6 +14,7 @@ from billing import ledger, stripe_gateway, tasks
 from billing.models import Grant, Mail, Purchase, Reconciliation, Refund, StripeEvent
 from billing.purchases import checkout, create
 from billing.refunds import requests
+from billing.stripe_gateway import client
 from billing.webhooks import reconciliation
 from tests.billing.conftest import smallest_pack
 from tests.conftest import person
@@ -139,7 +140,7 @@ def test_a_run_killed_after_any_request_to_stripe_is_completed_by_the_next(
     refund_window: None, stripe_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each run has a payment to credit and an approved refund to send."""
-    send_request = stripe_gateway._request
+    send_request = client.request
     for killed_after in range(30):
         account = Account.objects.get(person=person(f"buyer{killed_after}"))
         start = ledger.balance(account.pk, timezone.now()).total
@@ -160,7 +161,7 @@ def test_a_run_killed_after_any_request_to_stripe_is_completed_by_the_next(
             return response
 
         with monkeypatch.context() as patch, contextlib.suppress(Killed):
-            patch.setattr(stripe_gateway, "_request", send_or_die)
+            patch.setattr(client, "request", send_or_die)
             reconciliation.run(timezone.now())
         report = reconciliation.run(timezone.now())
 

@@ -1,0 +1,36 @@
+"""Customers and their saved payment methods."""
+
+from billing.stripe_gateway.client import StripeObject, call
+
+
+def create_customer(*, key: str, email: str, name: str, account: str) -> str:
+    """Create the customer of an account and return its id. `account` is the account's public id."""
+    params = {"email": email, "name": name, "metadata": {"account": account}}
+    return str(call(lambda v1: v1.customers.create(params, {"idempotency_key": key}))["id"])
+
+
+def retrieve_payment_method(payment_method_id: str) -> StripeObject:
+    return call(lambda v1: v1.payment_methods.retrieve(payment_method_id))
+
+
+def retrieve_setup_intent(setup_intent_id: str) -> StripeObject:
+    return call(lambda v1: v1.setup_intents.retrieve(setup_intent_id))
+
+
+def set_default_payment_method(*, key: str, customer: str, card: str) -> None:
+    """Use a saved card for invoices. A card saved on a subscription takes precedence for its invoices."""
+    params = {"invoice_settings": {"default_payment_method": card}}
+    call(lambda v1: v1.customers.update(customer, params, {"idempotency_key": key}))
+
+
+def retrieve_default_payment_method(customer: str) -> StripeObject | None:
+    """The customer's default payment method, or None."""
+    expand = {"expand": ["invoice_settings.default_payment_method"]}
+    found = call(lambda v1: v1.customers.retrieve(customer, expand))
+    return (found.get("invoice_settings") or {}).get("default_payment_method")
+
+
+def create_portal_session(*, customer: str, return_url: str) -> str:
+    """The short-lived URL of a customer portal session (https://docs.stripe.com/customer-management)."""
+    params = {"customer": customer, "return_url": return_url}
+    return str(call(lambda v1: v1.billing_portal.sessions.create(params))["url"])

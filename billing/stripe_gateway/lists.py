@@ -1,0 +1,51 @@
+"""Lists of objects created since a time, for reconciliation."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from billing.stripe_gateway import client
+from billing.stripe_gateway.client import StripeObject, call, to_plain
+
+
+def _paginate(fetch: Callable[[Any, StripeObject], Any], since: datetime) -> Iterator[StripeObject]:
+    """All objects created since a time, newest first (https://docs.stripe.com/api/pagination)."""
+    params: StripeObject = {"limit": 100, "created": {"gte": int(since.timestamp())}}
+    page = to_plain(client.request(partial(_fetch_page, fetch, params)))
+    while True:
+        yield from page["data"]
+        if not page.get("has_more"):
+            return
+        params = {**params, "starting_after": page["data"][-1]["id"]}
+        page = to_plain(client.request(partial(_fetch_page, fetch, params)))
+
+
+def _fetch_page(fetch: Callable[[Any, StripeObject], Any], params: StripeObject, v1: Any) -> Any:
+    return fetch(v1, params)
+
+
+def list_events(since: datetime) -> Iterator[StripeObject]:
+    """Events created since a time, newest first. Stripe keeps 30 days (https://docs.stripe.com/api/events)."""
+    return _paginate(lambda v1, params: v1.events.list(params), since)
+
+
+def list_recent_events(limit: int) -> list[StripeObject]:
+    """The newest events, at most 100."""
+    return list(call(lambda v1: v1.events.list({"limit": limit}))["data"])
+
+
+def list_payment_intents(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.payment_intents.list(params), since)
+
+
+def list_checkout_sessions(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.checkout.sessions.list(params), since)
+
+
+def list_refunds(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.refunds.list(params), since)
+
+
+def list_disputes(since: datetime) -> Iterator[StripeObject]:
+    return _paginate(lambda v1, params: v1.disputes.list(params), since)

@@ -1,0 +1,35 @@
+"""Payments, refunds and disputes."""
+
+from billing.stripe_gateway.client import StripeObject, call
+
+
+def create_off_session_payment(*, key: str, params: StripeObject) -> StripeObject:
+    """Charge a saved card without the customer present. Raises CardDeclined, AuthenticationRequired."""
+    details = {**params, "confirm": True, "off_session": True, "expand": ["latest_charge"]}
+    return call(lambda v1: v1.payment_intents.create(details, {"idempotency_key": key}))
+
+
+def retrieve_payment_intent(payment_id: str) -> StripeObject:
+    """A PaymentIntent, expanded with its latest charge."""
+    expand = {"expand": ["latest_charge"]}
+    return call(lambda v1: v1.payment_intents.retrieve(payment_id, expand))
+
+
+def create_refund(*, key: str, payment_id: str, amount: int, refund: str) -> StripeObject:
+    """Refund part of a payment; `refund` is our refund's public id. Raises InvalidRequest."""
+    params = {"payment_intent": payment_id, "amount": amount, "metadata": {"refund": refund}}
+    return call(lambda v1: v1.refunds.create(params, {"idempotency_key": key}))
+
+
+def retrieve_refund(refund_id: str) -> StripeObject:
+    return call(lambda v1: v1.refunds.retrieve(refund_id))
+
+
+def list_refunds_of_charge(charge_id: str) -> list[StripeObject]:
+    """The newest 100 refunds of a charge."""
+    found: list[StripeObject] = call(lambda v1: v1.refunds.list({"charge": charge_id, "limit": 100}))["data"]
+    return found
+
+
+def retrieve_dispute(dispute_id: str) -> StripeObject:
+    return call(lambda v1: v1.disputes.retrieve(dispute_id))

@@ -1,0 +1,95 @@
+"""Record the paid invoices of subscriptions as purchases.
+
+Invariant: an invoice is recorded once, as the purchase that the buyer made or as a renewal.
+"""
+
+from datetime import datetime
+
+from billing.models import Purchase
+from billing.payments import fulfilment
+from billing.stripe_gateway import StripeObject
+from billing.subscriptions.stripe_objects import (
+    StripeSubscription,
+    as_datetime,
+    id_of,
+    parse_subscription,
+)
+from pricing.models import Plan
+
+
+def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: datetime) -> Purchase | None:
+    """Record a paid invoice of a subscription as a purchase, once. Both objects are retrieved just before.
+
+    The first invoice completes the purchase that the buyer made, a later one creates a purchase. Returns None
+    when the invoice is not paid or its amount is zero. Raises UnmatchedObject.
+    """
+    if invoice.get("status") != "paid" or not invoice.get("amount_paid"):
+        return None
+    recorded = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
+    if recorded is not None:
+        return recorded
+    remote = parse_subscription(subscription)
+    purchase = _initial_purchase(invoice, subscription, remote) or _renewal_purchase(invoice, remote, now)
+    payment = fulfilment.Payment(
+        amount=int(invoice["amount_paid"]),
+        currency=str(invoice["currency"]),
+        payment_id=_payment_id(invoice),
+        invoice_id=str(invoice["id"]),
+        method="card",
+        receipt_url=str(invoice.get("hosted_invoice_url") or ""),
+        account=remote.account.public_id,
+    )
+    return fulfilment.record_payment(purchase.pk, payment, now)
+
+
+def _initial_purchase(
+    invoice: StripeObject, subscription: StripeObject, remote: StripeSubscription
+) -> Purchase | None:
+    if invoice.get("billing_reason") != "subscription_create":
+        return None
+    public_id = str((subscription.get("metadata") or {}).get("purchase", ""))
+    purchase = Purchase.with_public_id(public_id)
+    if purchase is None or purchase.account_id != remote.account.pk or purchase.kind != Purchase.Kind.PLAN:
+        return None
+    _save_period(purchase, invoice)
+    return purchase
+
+
+def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: datetime) -> Purchase:
+    plan = Plan.objects.get(key=remote.price.plan_key)
+    purchase, _created = Purchase.objects.get_or_create(
+        account=remote.account,
+        idempotency_key=f"invoice:{invoice['id']}",
+        defaults={
+            "kind": Purchase.Kind.PLAN,
+            "origin": Purchase.Origin.RENEWAL,
+            "offer": plan.key,
+            "interval": remote.price.interval,
+            "label": plan.name,
+            "amount": int(invoice["amount_paid"]),
+            "list_amount": int(invoice["amount_paid"]),
+            "currency": str(invoice["currency"]),
+            "created_at": now,
+        },
+    )
+    _save_period(purchase, invoice)
+    return purchase
+
+
+def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
+    lines: list[StripeObject] = (invoice.get("lines") or {}).get("data") or []
+    periods = [line["period"] for line in lines if line.get("period")]
+    if periods:
+        Purchase.objects.filter(pk=purchase.pk).update(
+            period_start=as_datetime(min(period["start"] for period in periods)),
+            period_end=as_datetime(max(period["end"] for period in periods)),
+        )
+
+
+def _payment_id(invoice: StripeObject) -> str | None:
+    """The invoice's PaymentIntent: among its payments, or in the field of API versions before 2025-03-31."""
+    for payment in (invoice.get("payments") or {}).get("data") or []:
+        payment_intent = (payment.get("payment") or {}).get("payment_intent")
+        if payment_intent:
+            return id_of(payment_intent)
+    return id_of(invoice["payment_intent"]) if invoice.get("payment_intent") else None

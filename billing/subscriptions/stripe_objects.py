@@ -1,0 +1,125 @@
+"""Read the fields that we use of Stripe's subscriptions and invoices.
+
+Invariant: an object is read as the pinned API version has it, or as an older one had it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from accounts.models import Account
+from billing import stripe_gateway
+from billing.models import StripePrice, Subscription
+from billing.stripe_gateway import StripeObject
+from billing.subscriptions import prices
+from core.errors import DomainError
+from pricing.models import Plan
+
+
+class UnmatchedObject(DomainError):
+    """A Stripe object that matches none of our records; staff must resolve it."""
+
+    code, status = "payment_provider_refused", 502
+
+    def detail(self) -> str:
+        return stripe_gateway.StripeError().detail()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanInForce:
+    """The plan that an account keeps until its paid period ends, after a downgrade changed the price."""
+
+    plan_key: str
+    amount: int  # minor units per interval
+    until: datetime
+
+
+NO_PLAN_IN_FORCE = {"plan_in_force": ""}  # an empty value removes the key: https://docs.stripe.com/metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripeSubscription:
+    """The fields of a Stripe subscription that we use, and what they refer to in our records."""
+
+    id: str
+    item_id: str
+    account: Account
+    price: StripePrice
+    status: str
+    cancels: bool
+    period_start: datetime
+    period_end: datetime
+    prorated_at: datetime | None
+    in_force: PlanInForce | None
+    invoice: StripeObject
+
+
+def plan_in_force_metadata(subscription: Subscription) -> dict[str, str]:
+    """The metadata with which a downgrade keeps the current plan until the paid period ends."""
+    assert subscription.period_end is not None
+    until = int(subscription.period_end.timestamp())
+    return {"plan_in_force": f"{subscription.amount}:{until}:{subscription.plan}"}
+
+
+def parse_subscription(payload: StripeObject) -> StripeSubscription:
+    """Read a subscription of the pinned API version or of an older one.
+
+    Before 2025-03-31 the subscription had the period that its items have now:
+    https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
+    """
+    account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))
+    items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
+    if account is None or not items:
+        raise UnmatchedObject(_("The subscription's metadata name no account"))
+    item = items[0]
+    price = prices.find_price(str((item.get("price") or {}).get("id", "")))
+    if price is None:
+        raise UnmatchedObject(_("The subscription's price belongs to no plan"))
+    invoice = payload.get("latest_invoice")
+    return StripeSubscription(
+        id=str(payload["id"]),
+        item_id=str(item["id"]),
+        account=account,
+        price=price,
+        status=str(payload["status"]),
+        cancels=bool(payload.get("cancel_at_period_end") or payload.get("cancel_at")),
+        period_start=as_datetime(item.get("current_period_start") or payload.get("current_period_start")),
+        period_end=as_datetime(item.get("current_period_end") or payload.get("current_period_end")),
+        prorated_at=_prorated_at(payload),
+        in_force=_parse_plan_in_force(payload),
+        invoice=invoice if isinstance(invoice, dict) else {},
+    )
+
+
+def _prorated_at(payload: StripeObject) -> datetime | None:
+    """When the last upgrade's credit for the old price begins, as `changes` stored it in the metadata."""
+    seconds = str((payload.get("metadata") or {}).get("prorated_at", ""))
+    return as_datetime(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 11 else None
+
+
+def _parse_plan_in_force(payload: StripeObject) -> PlanInForce | None:
+    """What `plan_in_force_metadata` wrote; None where it is absent or was edited into something else."""
+    text = str((payload.get("metadata") or {}).get("plan_in_force", ""))
+    match = re.fullmatch(r"(\d{1,12}):(\d{1,11}):(.+)", text, re.ASCII)
+    if match is None or not Plan.objects.filter(key=match[3]).exists():
+        return None
+    return PlanInForce(plan_key=match[3], amount=int(match[1]), until=as_datetime(match[2]))
+
+
+def as_datetime(seconds: Any) -> datetime:
+    return datetime.fromtimestamp(int(seconds), tz=UTC)
+
+
+def invoice_subscription_id(invoice: StripeObject) -> str | None:
+    """The id of the subscription that an invoice is for, in the pinned API version or an older one."""
+    parent = (invoice.get("parent") or {}).get("subscription_details") or {}
+    subscription = parent.get("subscription") or invoice.get("subscription")
+    return id_of(subscription) if subscription else None
+
+
+def id_of(reference: Any) -> str:
+    """The id of an object that may be expanded."""
+    return str(reference["id"] if isinstance(reference, dict) else reference)
