@@ -24,7 +24,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Caller:
-    """Sends one request from a thread of its own, all at the same moment."""
+    """Sends one request from a thread of its own, all at the same moment.
+
+    As the API tells its clients, a request that was answered with 503 is sent again with its key: a web
+    process answers so when a wallet is held for 20 ms, which a process that waits for a processor may do.
+    """
 
     def __init__(self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]]) -> None:
         self.url, self.secret = url, secret
@@ -47,11 +51,18 @@ class Caller:
             },
         )
         self.start.wait()
+        for _attempt in range(3):
+            response = self._send(request)
+            if response[0] != 503:
+                break
+        self.responses.append(response)
+
+    def _send(self, request: urllib.request.Request) -> tuple[int, Message, bytes]:
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
-                self.responses.append((response.status, response.headers, response.read()))
+                return response.status, response.headers, response.read()
         except urllib.error.HTTPError as error:
-            self.responses.append((error.code, error.headers, error.read()))
+            return error.code, error.headers, error.read()
 
     @property
     def statuses(self) -> Counter[int]:
@@ -90,7 +101,8 @@ def test_of_64_charges_of_1_against_50_exactly_50_are_accepted(web: str, secret:
 @pytest.mark.fault("L8")
 def test_of_64_requests_with_one_key_one_is_applied(web: str, secret: str, alice: User) -> None:
     calls = Caller(f"{web}/api/v1/charges", secret, [("same", ONE_CREDIT)] * 64)
-    assert set(calls.statuses) <= {201, 409}
+    others = [body for status, _headers, body in calls.responses if status not in {201, 409}]
+    assert others == []
     accepted = [(headers, body) for status, headers, body in calls.responses if status == 201]
     assert len({body for _headers, body in accepted}) == 1
     assert sum("Idempotent-Replayed" not in headers for headers, _body in accepted) == 1
