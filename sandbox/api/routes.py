@@ -58,6 +58,8 @@ ROUTES = (
     Route(
         "post", "/v1/payment_methods/{payment_method}/attach", payment_methods.attach_to_customer, "customer"
     ),
+    Route("post", "/v1/payment_methods/{payment_method}", payment_methods.update, "card metadata"),
+    Route("post", "/v1/payment_methods/{payment_method}/detach", payment_methods.detach_from_customer),
     Route("get", "/v1/setup_intents/{intent}", setup_intents.retrieve),
     Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url"),
     Route("post", "/v1/prices", prices.create, "currency unit_amount product_data recurring metadata"),
@@ -82,6 +84,12 @@ ROUTES = (
         "allowed_payment_method_types",
     ),
     Route("get", "/v1/payment_intents/{intent}", payments.retrieve),
+    Route(
+        "post",
+        "/v1/payment_intents/{intent}/confirm",
+        payments.confirm,
+        "payment_method return_url off_session setup_future_usage",
+    ),
     Route("get", "/v1/refunds", refunds.list_refunds, f"{PAGED} charge payment_intent"),
     Route("post", "/v1/refunds", refunds.create, "charge payment_intent amount reason metadata"),
     Route("get", "/v1/refunds/{refund}", refunds.retrieve),
@@ -109,6 +117,7 @@ ROUTES = (
         "customer subscription subscription_details",
     ),
     Route("get", "/v1/invoices/{invoice}", invoices.retrieve),
+    Route("post", "/v1/invoices/{invoice}/pay", invoices.pay, "payment_method off_session"),
     Route("get", "/v1/events", events.list_events, PAGED),
     Route("post", "/v1/test_helpers/test_clocks", clocks.create, "frozen_time name"),
     Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", renewals.advance_clock, "frozen_time"),

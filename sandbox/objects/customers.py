@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import clocks, events, subscription_states
+from sandbox.objects import clocks, events
 from sandbox.store import Body
 
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
@@ -92,7 +92,12 @@ def update(call: Call) -> Body:
 
 
 def set_default_payment_method(customer_id: str, method_id: str, call: Call) -> Body:
-    """Make an attached payment method the default of the customer and of each running subscription."""
+    """Make an attached payment method the customer's default, as the customer portal does.
+
+    A subscription's own default keeps its precedence. Stripe's pages name `customer.updated` as the result of
+    a new default in the portal and leave open whether subscriptions follow, so they do not here.
+    https://docs.stripe.com/customer-management/integrate-customer-portal#webhooks
+    """
     customer = store.get("customer", customer_id)
     method = store.get("payment_method", method_id)
     previous = dict(customer["invoice_settings"])
@@ -100,7 +105,4 @@ def set_default_payment_method(customer_id: str, method_id: str, call: Call) -> 
         customer["invoice_settings"]["default_payment_method"] = method_id
         store.save(customer)
         events.record("customer.updated", customer, call, {"invoice_settings": previous})
-    for subscription in store.where("subscription", customer=customer_id):
-        if subscription["status"] not in subscription_states.ENDED:
-            subscription_states.change(subscription, call, default_payment_method=method_id)
     return customer

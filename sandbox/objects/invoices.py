@@ -12,7 +12,7 @@ from django.conf import settings
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import amounts, defaults, events, payment_intents, subscription_states
+from sandbox.objects import amounts, clocks, defaults, events, payment_intents, subscription_states
 from sandbox.store import Body
 
 # Days after the first failure on which the card is charged again; after the last one the subscription ends.
@@ -47,7 +47,6 @@ def new(
         "customer_name": customer["name"],
         "customer_phone": customer["phone"],
         "customer_tax_exempt": customer["tax_exempt"],
-        "default_payment_method": subscription["default_payment_method"],
         "discounts": [],
         "lines": {
             "object": "list",
@@ -199,10 +198,42 @@ def collect(body: Body, call: Call, *, method: Body | None = None, off_session: 
 
 
 def _default_method(body: Body) -> Body | None:
-    customer = store.get("customer", body["customer"])
-    chosen = body["default_payment_method"] or customer["invoice_settings"]["default_payment_method"]
+    """The payment method that is charged: the first that is set, in Stripe's order.
+
+    It is read at each attempt, so that a retry uses the card that the subscription has by then. A method that
+    was detached is not replaced by the next in the order.
+    https://docs.stripe.com/billing/revenue-recovery/smart-retries#payment-method-ordering
+    """
+    customer, subscription = store.get("customer", body["customer"]), subscription_of(body)
+    chosen = (
+        body["default_payment_method"]
+        or subscription["default_payment_method"]
+        or subscription["default_source"]
+        or customer["invoice_settings"]["default_payment_method"]
+        or customer["default_source"]
+    )
     method = store.find("payment_method", chosen)
     return method if method and method["customer"] == customer["id"] else None
+
+
+def pay(call: Call) -> Body:
+    """Charge an open invoice now, by `payment_method` or the default one. Raises payment_intents.Declined.
+
+    Stripe does not charge a new card before the next scheduled attempt unless it is asked to.
+    https://docs.stripe.com/api/invoices/pay
+    """
+    body = retrieve(call)
+    if body["status"] != "open":
+        message = "Invoice is already paid" if body["status"] == "paid" else "The invoice cannot be paid."
+        raise errors.StripeError(message, code="invoice_already_paid" if body["status"] == "paid" else None)
+    call = clocks.of_customer(call, body["customer"])
+    method = None
+    if method_id := call.params.get("payment_method"):
+        method = store.get("payment_method", method_id, "payment_method")
+        if method["customer"] != body["customer"]:
+            raise errors.unknown_object("payment_method", method_id, "payment_method")
+    off_session = call.params.get("off_session", True)
+    return collect(body, call, method=method, off_session=bool(off_session))
 
 
 def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:

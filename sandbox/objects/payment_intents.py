@@ -80,7 +80,7 @@ def _attempt_card(intent: Body, method: Body, call: Call, *, off_session: bool, 
         if off_session:
             raise fail(intent, method, call, decline="authentication_required")
         return _redirect(intent, "authenticate", call)
-    decline = card.decline or (off_session and card.off_session_decline) or ""
+    decline = method.get("_decline") or card.decline or (off_session and card.off_session_decline) or ""
     if off_session and not decline and switches.occurs(Fault.CARDS_FAIL):
         decline = "generic_decline"
     if decline:
@@ -126,6 +126,7 @@ def fail(intent: Body, method: Body, call: Call, *, decline: str) -> Declined:
         "type": "card_error",
         "code": code,
         "decline_code": decline,
+        "advice_code": stripe_test_cards.ADVICE.get(decline),
         "message": message,
         "charge": charge["id"],
         "doc_url": errors.documentation_url(code),
@@ -134,9 +135,8 @@ def fail(intent: Body, method: Body, call: Call, *, decline: str) -> Declined:
     intent["latest_charge"] = charge["id"]
     _require_method(intent, call, error)
     more: dict[str, Any] = {"payment_intent": store.public(intent), "payment_method": store.public(method)}
-    return Declined(
-        message, status=402, type="card_error", code=code, decline_code=decline, charge=charge["id"], **more
-    )
+    more |= {"charge": charge["id"], "advice_code": error["advice_code"]}
+    return Declined(message, status=402, type="card_error", code=code, decline_code=decline, **more)
 
 
 def fail_authentication(intent: Body, call: Call) -> Body:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import events, stripe_test_cards
+from sandbox.objects import events, stripe_test_cards, subscription_states
 from sandbox.store import Body
 
 # The types that can be offered, with their currencies; None is any.
@@ -140,7 +140,15 @@ def attach(method: Body, customer_id: str, call: Call) -> Body:
     return method
 
 
+def detach_from_customer(call: Call) -> Body:
+    return detach(retrieve(call), call)
+
+
 def detach(method: Body, call: Call) -> Body:
+    """Detach a method for good, and clear the defaults that name it.
+
+    https://docs.stripe.com/api/payment_methods/detach
+    """
     if not method["customer"]:
         raise errors.StripeError(
             "The payment method you provided is not attached to a customer so detachment is impossible."
@@ -148,8 +156,45 @@ def detach(method: Body, call: Call) -> Body:
     previous, method["customer"], method["_detached"] = method["customer"], None, True
     store.save(method)
     customer = store.get("customer", previous)
-    if customer["invoice_settings"]["default_payment_method"] == method["id"]:
-        customer["invoice_settings"]["default_payment_method"] = None
-        store.save(customer)
     events.record("payment_method.detached", method, call, {"customer": previous})
+    settings = customer["invoice_settings"]
+    if settings["default_payment_method"] == method["id"]:
+        customer["invoice_settings"] = settings | {"default_payment_method": None}
+        store.save(customer)
+        events.record("customer.updated", customer, call, {"invoice_settings": settings})
+    for subscription in store.where("subscription", customer=previous, default_payment_method=method["id"]):
+        if subscription["status"] not in subscription_states.ENDED:
+            subscription_states.change(subscription, call, default_payment_method=None)
     return method
+
+
+def update(call: Call) -> Body:
+    """Change the expiry date of a card. https://docs.stripe.com/api/payment_methods/update"""
+    method = retrieve(call)
+    card = call.params.get("card") or {}
+    return _change_card(method, call, "payment_method.updated", card)
+
+
+def renew_by_network(method: Body, call: Call) -> Body:
+    """The card network reports the replacement of an expired card: the method keeps its id.
+
+    https://docs.stripe.com/payments/cards/overview#automatic-card-updates
+    """
+    card = {"exp_year": method["card"]["exp_year"] + 4, "last4": "1881"}
+    return _change_card(method, call, "payment_method.automatically_updated", card)
+
+
+def _change_card(method: Body, call: Call, event_type: str, card: dict[str, Any]) -> Body:
+    previous = {name: method["card"][name] for name in card}
+    if "metadata" in call.params:
+        store.merge_metadata(method, call.params["metadata"])
+    method["card"] |= card
+    store.save(method)
+    events.record(event_type, method, call, {"card": previous})
+    return method
+
+
+def refuse_from_now(method: Body, decline: str) -> Body:
+    """The bank declines the card's payments from now on with this decline code."""
+    method["_decline"] = decline
+    return store.save(method)

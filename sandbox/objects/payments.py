@@ -30,6 +30,28 @@ def create(call: Call) -> Body:
     return _confirm(intent, call) if params.get("confirm") else intent
 
 
+def confirm(call: Call) -> Body:
+    """Pay an intent that awaits a payment method, on session unless `off_session` is given.
+
+    A card that requires authentication leads to `next_action.redirect_to_url`, and the customer returns from
+    there to `return_url`. https://docs.stripe.com/api/payment_intents/confirm
+    """
+    intent = retrieve(call)
+    call = clocks.of_customer(call, intent["customer"])
+    if intent["status"] not in ("requires_payment_method", "requires_confirmation", "requires_action"):
+        raise errors.StripeError(
+            f"You cannot confirm this PaymentIntent because it has a status of {intent['status']}.",
+            code="payment_intent_unexpected_state",
+            payment_intent=store.public(intent),
+        )
+    if usage := call.params.get("setup_future_usage"):
+        intent["setup_future_usage"] = usage
+    intent["_return_url"] = call.params.get("return_url")
+    _confirm(intent, call)
+    changed(intent, call)
+    return intent
+
+
 def _confirm(intent: Body, call: Call) -> Body:
     if not call.params.get("payment_method"):
         raise errors.StripeError(

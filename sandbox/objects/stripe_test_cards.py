@@ -127,7 +127,9 @@ BY_NAME = {card.name: card for card in CARDS}
 DECLINES = {
     "generic_decline": ("card_declined", "Your card was declined."),
     "insufficient_funds": ("card_declined", "Your card has insufficient funds."),
+    "do_not_honor": ("card_declined", "Your card was declined."),
     "lost_card": ("card_declined", "Your card has been declined."),
+    "stolen_card": ("card_declined", "Your card has been declined."),
     "expired_card": ("expired_card", "Your card has expired."),
     "incorrect_cvc": ("incorrect_cvc", "Your card's security code is incorrect."),
     "processing_error": (
@@ -138,6 +140,15 @@ DECLINES = {
         "authentication_required",
         "Your card was declined. This transaction requires authentication.",
     ),
+}
+
+# What the issuer advises; absent when it advises nothing.
+# https://docs.stripe.com/declines/card#retrying-issuer-declines
+ADVICE = {
+    "insufficient_funds": "try_again_later",
+    "lost_card": "do_not_try_again",
+    "stolen_card": "do_not_try_again",
+    "expired_card": "confirm_card_data",
 }
 
 

@@ -14,6 +14,7 @@ from sandbox.objects import (
     clocks,
     disputes,
     payment_intents,
+    payment_methods,
     payments,
     refunds,
     renewals,
@@ -63,6 +64,22 @@ def _lose(dispute: Body, call: Call) -> None:
     disputes.decide(dispute, call, won=False)
 
 
+def _is_saved_card(method: Body) -> bool:
+    return bool(method["type"] == "card" and method["customer"])
+
+
+def _renew_card(method: Body, call: Call) -> None:
+    payment_methods.renew_by_network(method, call)
+
+
+def _lack_funds(method: Body, call: Call) -> None:
+    payment_methods.refuse_from_now(method, "insufficient_funds")
+
+
+def _lose_card(method: Body, call: Call) -> None:
+    payment_methods.refuse_from_now(method, "lost_card")
+
+
 def _expire(session: Body, call: Call) -> None:
     checkout_sessions.expire(Call(now=call.now, ids={"session": session["id"]}))
 
@@ -92,6 +109,12 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     "payment_intent": (
         Action("settle", _("Payment succeeds"), payment_intents.is_pending, _settle),
         Action("fail", _("Payment fails"), payment_intents.is_pending, _fail_payment),
+    ),
+    "payment_method": (
+        Action("renew_card", _("The network replaces the card"), _is_saved_card, _renew_card),
+        Action("detach", _("Detach"), lambda body: bool(body["customer"]), payment_methods.detach),
+        Action("decline_funds", _("Decline from now on: insufficient funds"), _is_saved_card, _lack_funds),
+        Action("decline_lost", _("Decline from now on: lost card"), _is_saved_card, _lose_card),
     ),
     "charge": (
         Action("dispute", _("Open a dispute"), _can_be_disputed, disputes.open_dispute),
