@@ -32,7 +32,8 @@ def _run(due: Due, call: Call) -> None:
     if due.action == "settle":
         intent = store.find("payment_intent", due.stripe_id)
         if intent and intent["status"] == "processing":
-            payments.settle(intent, call, succeeded=True)
+            method = store.find("payment_method", intent["payment_method"]) or {}
+            payments.settle(intent, call, succeeded=not method.get("_fails"))
         return
     refund = store.find("refund", due.stripe_id)
     if refund is None or refund["status"] in ("failed", "canceled"):

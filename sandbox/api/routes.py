@@ -64,14 +64,18 @@ ROUTES = (
     Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url"),
     Route("post", "/v1/prices", prices.create, "currency unit_amount product_data recurring metadata"),
     Route(
-        "get", "/v1/checkout/sessions", checkout_sessions.list_sessions, f"{PAGED} customer payment_intent"
+        "get",
+        "/v1/checkout/sessions",
+        checkout_sessions.list_sessions,
+        f"{PAGED} customer payment_intent status",
     ),
     Route(
         "post",
         "/v1/checkout/sessions",
         checkout_sessions.create,
         "mode line_items success_url cancel_url customer client_reference_id currency metadata "
-        "payment_intent_data subscription_data allowed_payment_method_types payment_method_options",
+        "payment_intent_data subscription_data allowed_payment_method_types payment_method_options "
+        "expires_at",
     ),
     Route("get", "/v1/checkout/sessions/{session}", checkout_sessions.retrieve),
     Route("post", "/v1/checkout/sessions/{session}/expire", checkout_sessions.expire),

@@ -17,7 +17,7 @@ from sandbox.store import Body
 def _details(method: Body, authenticated: bool) -> Body:
     kind = method["type"]
     if kind != "card":
-        return {"type": kind, kind: _details_without_card(kind)}
+        return {"type": kind, kind: _details_without_card(method)}
     card = method["card"]
     secure = None
     if authenticated:
@@ -58,9 +58,16 @@ def _details(method: Body, authenticated: bool) -> Body:
     }
 
 
-def _details_without_card(kind: str) -> Body:
+def _details_without_card(method: Body) -> Body:
+    kind = method["type"]
     if kind == "alipay":
         return {"buyer_id": None, "fingerprint": None, "transaction_id": None}
+    if kind == "sepa_debit":
+        bank = {
+            name: method[kind][name]
+            for name in ("bank_code", "branch_code", "country", "fingerprint", "last4")
+        }
+        return bank | {"mandate": None}
     if kind == "wechat_pay":
         return {"fingerprint": None, "location": None, "reader": None, "transaction_id": None}
     return {}

@@ -23,12 +23,13 @@ from sandbox.store import Body
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Submission:
-    """A submitted payment form: a new card, a saved payment method (its id), or another type of method."""
+    """A submitted payment form: a new card, an IBAN, a saved payment method (its id), or another type."""
 
     type: str
     name: str = ""
     card: stripe_test_cards.Entered | None = None
     saved: str = ""
+    iban: str = ""
 
 
 def pay(session: Body, submission: Submission, call: Call) -> Body:
@@ -70,6 +71,8 @@ def _method(submission: Submission, customer: Body, call: Call) -> Body:
     billing = payment_methods.billing_details(email=customer["email"], name=submission.name)
     if submission.card is not None:
         return payment_methods.new_card(submission.card, call, billing)
+    if submission.type == "sepa_debit":
+        return payment_methods.new_bank_debit(submission.iban, call, billing)
     return payment_methods.new(submission.type, call, billing=billing)
 
 
@@ -121,16 +124,16 @@ def setup_changed(session: Body, intent: Body, call: Call) -> Body:
 def payment_changed(session: Body, intent: Body, call: Call) -> Body:
     """Complete an open session whose payment succeeded or is pending, or record that a pending one succeeded.
 
-    https://docs.stripe.com/checkout/fulfillment#delayed-notification
+    The subscription of a session exists from its completion, with a delayed method before it is paid: the
+    session is complete and unpaid, the invoice open. https://docs.stripe.com/checkout/fulfillment#delayed-notification
+    and https://docs.stripe.com/billing/subscriptions/sepa-debit
     """
     succeeded = intent["status"] == "succeeded"
     if session["status"] == "open":
-        if succeeded:
-            _subscribe(session, intent, call)
-            return checkout_sessions.complete(session, call, "paid")
-        if payment_intents.is_pending(intent):
-            return checkout_sessions.complete(session, call, "unpaid")
-        return session
+        if not succeeded and not payment_intents.is_pending(intent):
+            return session
+        _subscribe(session, intent, call)
+        return checkout_sessions.complete(session, call, "paid" if succeeded else "unpaid")
     if session["status"] == "complete" and session["payment_status"] == "unpaid" and succeeded:
         session["payment_status"] = "paid"
         store.save(session)
@@ -145,7 +148,7 @@ def payment_failed(session: Body, call: Call) -> None:
 
 
 def _subscribe(session: Body, intent: Body, call: Call) -> None:
-    """Create the subscription of a session in subscription mode, paid by the intent."""
+    """Create the subscription of a session in subscription mode, with the intent as its first payment."""
     if session["mode"] != "subscription":
         return
     method_id = intent["payment_method"]

@@ -12,10 +12,10 @@ from django.conf import settings
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import amounts, defaults, events, payment_methods, prices
+from sandbox.objects import amounts, defaults, events, payment_intents, payment_methods, prices
 from sandbox.store import Body
 
-VALID_SECONDS = 24 * 3600
+VALID_SECONDS, SHORTEST_SECONDS = 24 * 3600, 30 * 60
 # The parameters that belong to one mode only.
 MODE_OF = {"payment_intent_data": "payment", "subscription_data": "subscription"}
 COPIED = ("allowed_payment_method_types", "client_reference_id", "metadata", "payment_method_options")
@@ -42,7 +42,7 @@ def create(call: Call) -> Body:
         "currency": None if mode == "setup" else currency,
         "customer": params["customer"],
         "customer_creation": None,
-        "expires_at": call.now + VALID_SECONDS,
+        "expires_at": _expires_at(params, call),
         "mode": mode,
         "payment_method_collection": "always" if mode == "subscription" else None,
         "payment_method_types": _method_types(params, currency, mode),
@@ -78,6 +78,22 @@ def _check(params: dict[str, Any], mode: str) -> None:
     for name, own_mode in MODE_OF.items():
         if params.get(name) and mode != own_mode:
             raise errors.StripeError(f"You can not pass `{name}` in `{mode}` mode.", param=name)
+
+
+def _expires_at(params: dict[str, Any], call: Call) -> int:
+    """https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-expires_at"""
+    expires_at = int(params.get("expires_at", call.now + VALID_SECONDS))
+    if expires_at < call.now + SHORTEST_SECONDS:
+        raise errors.StripeError(
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
+            param="expires_at",
+        )
+    if expires_at > call.now + VALID_SECONDS:
+        raise errors.StripeError(
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+            param="expires_at",
+        )
+    return expires_at
 
 
 def _line(params: dict[str, Any], index: int, call: Call) -> Body:
@@ -121,9 +137,27 @@ def _check_lines(lines: list[Body], mode: str) -> None:
 
 
 def _method_types(params: dict[str, Any], currency: str, mode: str) -> list[str]:
-    found = payment_methods.types_for(currency, params.get("allowed_payment_method_types"))
+    """The types on the page. A listed type that the mode, the currency or its options exclude is an error.
+
+    https://docs.stripe.com/payments/payment-methods/payment-method-support#product-support
+    """
+    allowed = params.get("allowed_payment_method_types")
+    found = payment_methods.types_for(currency, allowed)
     if mode != "payment" or (params.get("payment_intent_data") or {}).get("setup_future_usage"):
         found = [name for name in found if name in payment_methods.REUSABLE]
+    for name in allowed or []:
+        if name not in found:
+            raise errors.StripeError(
+                f"The payment method type `{name}` cannot be used in `{mode}` mode with {currency}.",
+                param="allowed_payment_method_types",
+            )
+    options = params.get("payment_method_options") or {}
+    # Both options have no default: https://docs.stripe.com/payments/wechat-pay/accept-a-payment and
+    # https://docs.stripe.com/payments/bank-transfers/accept-a-payment
+    if "wechat_pay" in (allowed or []) and (options.get("wechat_pay") or {}).get("client") != "web":
+        raise errors.missing("payment_method_options[wechat_pay][client]")
+    if "customer_balance" in (allowed or []):
+        _check_transfer(options.get("customer_balance") or {}, currency)
     if not found:
         raise errors.StripeError(
             "No valid payment method types for this Checkout Session.", param="allowed_payment_method_types"
@@ -131,12 +165,27 @@ def _method_types(params: dict[str, Any], currency: str, mode: str) -> list[str]
     return found
 
 
+def _check_transfer(options: dict[str, Any], currency: str) -> None:
+    """The options of bank transfers, whose type belongs to the currency."""
+    path = "payment_method_options[customer_balance]"
+    if options.get("funding_type") != "bank_transfer":
+        raise errors.missing(f"{path}[funding_type]")
+    transfer = options.get("bank_transfer") or {}
+    if transfer.get("type") != payment_intents.TRANSFERS[currency]:
+        raise errors.StripeError(
+            f"The bank transfer type must be {payment_intents.TRANSFERS[currency]} for {currency}.",
+            param=f"{path}[bank_transfer][type]",
+        )
+    if currency == "eur" and not (transfer.get("eu_bank_transfer") or {}).get("country"):
+        raise errors.missing(f"{path}[bank_transfer][eu_bank_transfer][country]")
+
+
 def retrieve(call: Call) -> Body:
     return expire_if_due(store.get("checkout.session", call.ids["session"]), call)
 
 
 def list_sessions(call: Call) -> Body:
-    filters = {name: call.params.get(name) for name in ("customer", "payment_intent")}
+    filters = {name: call.params.get(name) for name in ("customer", "payment_intent", "status")}
     return store.listing("checkout.session", call, "/v1/checkout/sessions", **filters)
 
 

@@ -96,7 +96,7 @@ def draft(call: Call, customer: Body, *, lines: list[Body], reason: str, subscri
 
 
 def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
-    """Give the draft a number and a payment intent; `intent` is one that already paid it."""
+    """Give the draft a number and a payment intent; `intent` is one that already paid it or is pending."""
     if body["status"] != "draft":
         raise errors.StripeError("This invoice is already finalized.", code="invoice_not_editable")
     customer = store.get("customer", body["customer"])
@@ -130,7 +130,9 @@ def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
     paying["_invoice"] = body["id"]
     store.save(paying)
     _add_payment(body, paying, call)
-    return mark_paid(body, paying, call) if intent else body
+    if intent is None:
+        return body
+    return mark_paid(body, intent, call) if intent["status"] == "succeeded" else _payment_begun(body, call)
 
 
 def _new_intent(body: Body, call: Call) -> Body:
@@ -142,7 +144,7 @@ def _new_intent(body: Body, call: Call) -> Body:
         description="Subscription update",
         receipt_email=body["customer_email"],
         setup_future_usage="off_session",
-        allowed_payment_method_types=["card"],
+        allowed_payment_method_types=["card", "sepa_debit"],
     )
 
 
@@ -192,9 +194,25 @@ def collect(body: Body, call: Call, *, method: Body | None = None, off_session: 
         raise
     if intent["status"] == "succeeded":
         return mark_paid(body, intent, call)
+    if intent["status"] == "processing":
+        return _payment_begun(body, call)
     store.save(body)
     events.record("invoice.payment_action_required", body, call)
     return body
+
+
+def _payment_begun(body: Body, call: Call) -> Body:
+    """A delayed payment is processing: the invoice stays open until it succeeds or fails."""
+    body |= {"attempted": True, "attempt_count": max(1, body["attempt_count"]), "next_payment_attempt": None}
+    store.save(body)
+    subscription_states.payment_begun(subscription_of(body), call)
+    return body
+
+
+def delayed_payment_failed(body: Body, intent: Body, call: Call) -> None:
+    """The bank refused a payment that was processing."""
+    if body["status"] == "open":
+        _failed(body, intent, call)
 
 
 def _default_method(body: Body) -> Body | None:

@@ -19,6 +19,14 @@ from sandbox.store import Body
 from sandbox.switches import Fault
 
 SETTLES_AFTER = timedelta(minutes=2)
+INSTRUCTIONS = "display_bank_transfer_instructions"
+TRANSFERS = {
+    "eur": "eu_bank_transfer",
+    "gbp": "gb_bank_transfer",
+    "jpy": "jp_bank_transfer",
+    "mxn": "mx_bank_transfer",
+    "usd": "us_bank_transfer",
+}
 
 
 class Declined(errors.StripeError):
@@ -56,7 +64,7 @@ def is_pending(intent: Body) -> bool:
 
 
 def awaits_transfer(intent: Body) -> bool:
-    return (intent["next_action"] or {}).get("type") == "display_bank_transfer_instructions"
+    return (intent["next_action"] or {}).get("type") == INSTRUCTIONS
 
 
 def attempt(
@@ -68,6 +76,8 @@ def attempt(
         return _attempt_card(intent, method, call, off_session=off_session, authenticated=authenticated)
     if method["type"] == "customer_balance":
         return _request_transfer(intent, call)
+    if method["type"] == "sepa_debit":
+        return begin_processing(intent, call)
     return _redirect(intent, "authorise", call)
 
 
@@ -179,10 +189,26 @@ def _request_transfer(intent: Body, call: Call) -> Body:
         "financial_addresses": [],
         "hosted_instructions_url": f"{settings.SITE_URL}/sandbox/transfer/{intent['id']}",
         "reference": store.random_text(10).upper(),
-        "type": "eu_bank_transfer" if intent["currency"] == "eur" else "us_bank_transfer",
+        "type": TRANSFERS[intent["currency"]],
     }
-    kind = "display_bank_transfer_instructions"
-    return _require_action(intent, call, {"type": kind, kind: details})
+    return _require_action(intent, call, {"type": INSTRUCTIONS, INSTRUCTIONS: details})
+
+
+def amount_awaited(intent: Body) -> int:
+    """The rest of a bank transfer in minor units. Raises StripeError when none is awaited."""
+    if not awaits_transfer(intent):
+        raise errors.StripeError(
+            f"{intent['id']} awaits no bank transfer.", code="payment_intent_unexpected_state"
+        )
+    return int(intent["next_action"][INSTRUCTIONS]["amount_remaining"])
+
+
+def fund_partially(intent: Body, amount: int, call: Call) -> Body:
+    """Part of a bank transfer arrived: the payment still requires the rest."""
+    intent["next_action"][INSTRUCTIONS]["amount_remaining"] = amount_awaited(intent) - amount
+    store.save(intent)
+    events.record("payment_intent.partially_funded", intent, call)
+    return intent
 
 
 def _require_action(intent: Body, call: Call, action: dict[str, Any]) -> Body:

@@ -1,7 +1,8 @@
-"""Payment methods: cards, wallets and bank transfers; saved ones are attached to a customer.
+"""Payment methods: cards, wallets, bank debits and transfers; saved ones are attached to a customer.
 
 Invariant: a method is attached to at most one customer, and cannot be used after it was detached.
-https://docs.stripe.com/api/payment_methods
+https://docs.stripe.com/api/payment_methods and, for currencies and modes,
+https://docs.stripe.com/payments/payment-methods/payment-method-support
 """
 
 from typing import Any
@@ -19,13 +20,17 @@ CURRENCIES: dict[str, tuple[str, ...] | None] = {
     "alipay": ("cny", "usd", "eur", "gbp", "hkd", "jpy", "sgd", "aud", "cad", "nzd", "myr"),
     "wechat_pay": ("cny", "usd", "eur", "gbp", "hkd", "jpy", "sgd", "aud", "cad", "chf", "dkk", "nok", "sek"),
     "customer_balance": ("usd", "eur", "gbp", "jpy", "mxn"),
+    "sepa_debit": ("eur",),
 }
-REUSABLE = ("card",)
+REUSABLE = ("card", "sepa_debit")  # the types for later payments: setup and subscription mode
+# Test accounts that fail; any other succeeds (https://docs.stripe.com/testing#sepa-direct-debit).
+FAILING_IBANS = ("AT861904300235473202", "AT051904300235473205", "DE62370400440532013001")
 NAMES = {
     "card": _("Card"),
     "alipay": "Alipay",
     "wechat_pay": "WeChat Pay",
     "customer_balance": _("Bank transfer"),
+    "sepa_debit": _("SEPA debit"),
 }
 
 
@@ -90,6 +95,21 @@ def new_card(entered: stripe_test_cards.Entered, call: Call, billing: Body | Non
     }
     body = new("card", call, billing=billing, details=details)
     body["_card"] = card.name
+    return store.save(body)
+
+
+def new_bank_debit(iban: str, call: Call, billing: Body | None = None) -> Body:
+    """A SEPA debit of an account; the number is not stored."""
+    details = {
+        "bank_code": iban[4:9],
+        "branch_code": "",
+        "country": iban[:2],
+        "fingerprint": f"Sandbox{iban[-9:]}",
+        "generated_from": {"charge": None, "setup_attempt": None},
+        "last4": iban[-4:],
+    }
+    body = new("sepa_debit", call, billing=billing, details=details)
+    body["_fails"] = iban in FAILING_IBANS
     return store.save(body)
 
 

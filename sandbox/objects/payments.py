@@ -138,6 +138,24 @@ def settle(intent: Body, call: Call, *, succeeded: bool) -> Body:
     payment_intents.settle(intent, call, succeeded=succeeded)
     if succeeded:
         changed(intent, call)
-    else:
-        failed(intent, call)
+        return intent
+    failed(intent, call)
+    if invoice := store.find("invoice", intent.get("_invoice")):
+        invoices.delayed_payment_failed(invoice, intent, call)
     return intent
+
+
+def receive_transfer(intent: Body, amount: int, call: Call) -> Body:
+    """A bank transfer of an amount, which may be less or more than what is awaited.
+
+    Less leaves the payment open with a smaller remaining amount; what is more stays in the customer's cash
+    balance. https://docs.stripe.com/payments/customer-balance/reconciliation
+    """
+    remaining = payment_intents.amount_awaited(intent)
+    if amount < remaining:
+        return payment_intents.fund_partially(intent, amount, call)
+    customer = store.get("customer", intent["customer"])
+    balance = customer.setdefault("_cash_balance", {})
+    balance[intent["currency"]] = balance.get(intent["currency"], 0) + amount - remaining
+    store.save(customer)
+    return settle(intent, call, succeeded=True)

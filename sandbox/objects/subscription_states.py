@@ -62,6 +62,15 @@ def invoice_paid(subscription: Body, call: Call) -> None:
         change(subscription, call, status="active")
 
 
+def payment_begun(subscription: Body, call: Call) -> None:
+    """A delayed payment of the first invoice is confirmed: the subscription is active before it is paid.
+
+    https://docs.stripe.com/api/subscriptions/create#create_subscription-payment_behavior
+    """
+    if subscription["status"] == "incomplete":
+        change(subscription, call, status="active")
+
+
 def invoice_unpaid(subscription: Body, call: Call) -> None:
     if subscription["status"] == "active":
         change(subscription, call, status="past_due")

@@ -1,7 +1,7 @@
 """Subscriptions: created by a checkout session or the API, changed, cancelled.
 
-Invariant: a subscription is active only once its first invoice is paid. The cost of a change is computed by
-sandbox.objects.subscription_items. https://docs.stripe.com/api/subscriptions
+Invariant: a subscription is active once its first invoice is paid, or its payment by bank debit has begun.
+The cost of a change is computed by sandbox.objects.subscription_items. https://docs.stripe.com/api/subscriptions
 """
 
 import copy
@@ -63,7 +63,7 @@ def start(
     paid_by: Body | None = None,
     payment_behaviour: str = "allow_incomplete",
 ) -> Body:
-    """A subscription and its first invoice, paid by the succeeded intent `paid_by` or charged now.
+    """A subscription and its first invoice, paid by the succeeded or pending intent `paid_by` or charged now.
 
     `lines` are {"price": …, "quantity": …}; those without a recurring price are billed once. With
     error_if_incomplete a decline is raised as StripeError, which rolls back the subscription.
@@ -85,7 +85,7 @@ def start(
     body["latest_invoice"] = invoice["id"]
     store.save(body)
     invoices.finalize(invoice, call, intent=paid_by)
-    if invoice["status"] == "open":
+    if invoice["status"] == "open" and paid_by is None:
         try:
             invoices.collect(invoice, call)
         except payment_intents.Declined as declined:

@@ -1,9 +1,10 @@
 """The payment form of the hosted pages: its fields, their validation and the submitted payment method.
 
-Invariant: the number and security code of a card are neither stored nor shown again.
+Invariant: the number and security code of a card, and an IBAN, are neither stored nor shown again.
 """
 
 import dataclasses
+import re
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +28,7 @@ class PaymentForm:
     email: str = ""
     chosen: str = ""
     name: str = ""
+    iban: str = ""
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
     decline: str = ""
 
@@ -63,9 +65,13 @@ class PaymentForm:
                 month=now.month,
             )
             self.errors |= invalid
+        if self.chosen == "sepa_debit":
+            self.iban = re.sub(r"\s", "", data.get("iban", "")).upper()
+            if not re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", self.iban):
+                self.errors["iban"] = _("Your IBAN is invalid.")
         if self.errors:
             return None
-        return Submission(type=self.chosen, name=self.name, card=card)
+        return Submission(type=self.chosen, name=self.name, card=card, iban=self.iban)
 
 
 def _saved_label(method: Body) -> str:

@@ -20,6 +20,8 @@ CARD = {
     "expiry": "12/34",
     "cvc": "123",
 }
+US_TRANSFER = {"funding_type": "bank_transfer", "bank_transfer": {"type": "us_bank_transfer"}}
+IBAN, FAILING_IBAN = "AT61 1904 3002 3457 3201", "AT86 1904 3002 3547 3202"
 
 
 class InProcess(stripe.HTTPClient):

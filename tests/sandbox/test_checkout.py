@@ -12,7 +12,7 @@ from django.db import connections
 from django.utils import timezone
 
 from sandbox import scheduled_actions
-from tests.sandbox.conftest import CARD, Buyer
+from tests.sandbox.conftest import CARD, US_TRANSFER, Buyer
 
 
 def test_a_payment_redirects_to_the_success_url(v1: Any, checkout: Any, buyer: Any, event_types: Any) -> None:
@@ -126,7 +126,11 @@ def test_a_wallet_payment_succeeds_or_is_refused(v1: Any, checkout: Any, buyer: 
 def test_a_bank_transfer_settles_or_fails_later(
     v1: Any, checkout: Any, buyer: Any, customer: Any, event_types: Any, succeeded: bool, event: str
 ) -> None:
-    session = checkout(customer=customer(card=None).id, allowed_payment_method_types=["customer_balance"])
+    session = checkout(
+        customer=customer(card=None).id,
+        allowed_payment_method_types=["customer_balance"],
+        payment_method_options={"customer_balance": US_TRANSFER},
+    )
     buyer.open(session.url)
     buyer.submit(session.url, method="customer_balance")
     assert buyer.redirect.startswith("http://shop.example/done")

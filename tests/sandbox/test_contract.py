@@ -11,6 +11,7 @@ from sandbox.api import routes, sdk_types
 from sandbox.models import Resource
 from sandbox.objects import disputes, events, refunds
 from tests.sandbox import sdk_shapes
+from tests.sandbox.conftest import US_TRANSFER
 
 
 def test_every_endpoint_of_the_sdk_has_readable_parameter_types() -> None:
@@ -95,7 +96,8 @@ def buy_packs(v1: Any, checkout: Any, buyer: Any, customer: Any) -> None:
     buyer.submit(authentication, decision="fail")
     v1.checkout.sessions.expire(session.id)
     for method in ("alipay", "customer_balance"):
-        session = checkout(allowed_payment_method_types=[method])
+        options = {"payment_method_options": {method: US_TRANSFER}} if method == "customer_balance" else {}
+        session = checkout(allowed_payment_method_types=[method], **options)
         buyer.open(session.url)
         buyer.submit(session.url, method=method)
     buyer.open(wallet := v1.payment_intents.list().data[1].next_action.redirect_to_url.url)
@@ -112,6 +114,17 @@ def subscribe(v1: Any, buyer: Any, customer: Any, price: Any) -> None:
         {"mode": "setup", "customer": owner.id, "currency": "usd", "success_url": success_url}
     )
     buyer.pay(saving.url)
+    debit = v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "customer": owner.id,
+            "success_url": success_url,
+            "line_items": [{"price": price(currency="eur").id, "quantity": 1}],
+            "allowed_payment_method_types": ["sepa_debit"],
+        }
+    )
+    buyer.open(debit.url)
+    buyer.submit(debit.url, method="sepa_debit", iban=IBAN)
     plan = v1.subscriptions.create({"customer": owner.id, "items": [{"price": price().id}]})
     change = [{"id": plan["items"].data[0].id, "price": price(6000).id}]
     details = {"items": change, "proration_behavior": "always_invoice"}
