@@ -11,7 +11,7 @@ from sandbox.api import routes, sdk_types
 from sandbox.models import Resource
 from sandbox.objects import disputes, events, refunds
 from tests.sandbox import sdk_shapes
-from tests.sandbox.conftest import US_TRANSFER
+from tests.sandbox.conftest import IBAN, US_TRANSFER
 
 
 def test_every_endpoint_of_the_sdk_has_readable_parameter_types() -> None:
