@@ -10,9 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from babel.numbers import get_currency_precision
 from django.utils.translation import gettext as _
 
+from core.currencies import to_major
 from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan, Sale
@@ -78,11 +78,6 @@ class PackOffer:
         return self.pack.key
 
 
-def major_units(amount: int, currency: str) -> Decimal:
-    """Convert minor units: JPY 500 is 500, USD 500 is 5.00, KWD 500 is 0.500."""
-    return Decimal(amount).scaleb(-get_currency_precision(currency.upper()))
-
-
 def currencies() -> list[str]:
     """The catalogue's currencies; the first is the default."""
     return list(catalogue_cache.current().currencies)
@@ -108,7 +103,7 @@ def list_packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOff
     if not priced:
         return []
     smallest = min(priced, key=lambda item: item[0].credits)
-    base = major_units(smallest[1], currency) / smallest[0].credits
+    base = to_major(smallest[1], currency) / smallest[0].credits
     return [
         PackOffer(
             pack=pack,
@@ -116,7 +111,7 @@ def list_packs(*, currency: str, paid_plan: bool, now: datetime) -> list[PackOff
             amount=amount,
             list_amount=list_amount,
             sale=sale,
-            each=(each := major_units(amount, currency) / pack.credits),
+            each=(each := to_major(amount, currency) / pack.credits),
             saving_percent=max(0, int((1 - each / base) * 100)),
             allowed=paid_plan or not pack.paid_plans_only,
         )

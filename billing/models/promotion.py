@@ -1,7 +1,8 @@
 """Promotion codes for credits or discounts, and referrals that reward both accounts.
 
 Invariants: a promotion's limits are counted under a lock on its row; each account redeems it at most
-`per_account` times; an account is invited at most once, and not by itself.
+`per_account` times, apart from payments that arrive after their purchase had failed; an account is invited at
+most once, and not by itself.
 """
 
 from typing import Any
@@ -50,10 +51,6 @@ class Promotion(models.Model):
             models.CheckConstraint(
                 condition=Q(gives="credits", credits__gt=0) | Q(gives="discount", percent_off__gt=0),
                 name="promotion_gives_something",
-            ),
-            models.CheckConstraint(
-                condition=Q(total_limit=None) | Q(redeemed__lte=F("total_limit")),
-                name="promotion_within_its_limit",
             ),
         ]
 

@@ -4,7 +4,7 @@ Invariants: every change happens under the purchase's row lock, in one transacti
 credits is the purchase, never the event; a payment that differs from its purchase in amount, currency or
 account credits nothing and waits for staff; a payment that arrives after the purchase was closed still
 credits.
-Lock order: automatic top-up settings, purchase, wallet, invoice year.
+Lock order: automatic top-up settings, purchase, promotion, wallet, invoice year.
 """
 
 from dataclasses import dataclass
@@ -108,6 +108,7 @@ def mark_pending(purchase_id: UUID, *, method: str, now: datetime, instructions_
             purchase.status = Purchase.Status.PENDING
             purchase.payment_method = method
             purchase.save(update_fields=["status", "payment_method"])
+            redemption.recount_discount(purchase)
             _queue_email(purchase, "payment_pending", now)
         if instructions_url and not purchase.instructions_url:
             purchase.instructions_url = instructions_url
@@ -219,6 +220,7 @@ def _quarantine(purchase: Purchase, payment: Payment, reason: str, now: datetime
 
 def _credit(purchase: Purchase, payment: Payment, now: datetime) -> None:
     """Mark a locked purchase as paid: credits, invoice number, receipt, in the lock order above."""
+    redemption.recount_discount(purchase)
     if purchase.credits:
         ledger.grant(
             account_id=purchase.account_id,

@@ -2,8 +2,9 @@
 
 Invariants: the total limit and the account's limit are counted under the promotion's row lock, so they hold
 under concurrency; an empty list of plans, packs or services means all of them; credits are granted in the
-transaction that counts the use; the use of a discount is released, once, when its purchase fails or is
-cancelled.
+transaction that counts the use; the use of a discount is released when its purchase fails or is cancelled,
+and counted again when that purchase is paid after all. Only such payments can exceed the total limit.
+Lock order: purchase, promotion, wallet.
 """
 
 from datetime import datetime
@@ -14,9 +15,11 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
-from billing import ledger, minor_units, validity
+from billing import ledger, validity
 from billing.models import Promotion, Purchase, Redemption, Subscription
+from core import currencies
 from core.errors import Refusal
+from core.templatetags.money import money
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Promotion as CataloguePromotion
 
@@ -67,12 +70,31 @@ def apply_discount(purchase: Purchase, *, code: str, now: datetime) -> None:
         raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
     if promotion.packs and purchase.offer not in promotion.packs:
         raise CodeRefused("code_not_for_pack", _("This code is not valid for this pack."))
-    _record_use(promotion, purchase.account, purchase, Decimal(0), now)
     # Rounded down to what can be charged: never a higher discount than the code states.
-    discount = purchase.amount * promotion.percent_off // 100
-    purchase.amount -= minor_units.payable(discount, purchase.currency)
+    discount = currencies.payable(purchase.amount * promotion.percent_off // 100, purchase.currency)
+    _require_chargeable(purchase.amount - discount, purchase.currency, promotion)
+    _record_use(promotion, purchase.account, purchase, Decimal(0), now)
+    purchase.amount -= discount
     purchase.promotion_code = promotion.code
     purchase.save(update_fields=["amount", "promotion_code"])
+
+
+def _require_chargeable(amount: int, currency: str, promotion: Promotion) -> None:
+    """A discounted amount is zero, which needs no payment page, or at least Stripe's minimum."""
+    minimum = currencies.minimum(currency)
+    if 0 < amount < minimum:
+        raise CodeRefused(
+            "code_below_minimum",
+            _(
+                "With the code %(code)s you would pay %(amount)s. The smallest possible payment is"
+                " %(minimum)s. Buy more credits, or continue without the code."
+            )
+            % {
+                "code": promotion.code,
+                "amount": money(amount, currency),
+                "minimum": money(minimum, currency),
+            },
+        )
 
 
 def release_discount(purchase: Purchase, now: datetime) -> None:
@@ -80,6 +102,23 @@ def release_discount(purchase: Purchase, now: datetime) -> None:
     uses = Redemption.objects.filter(purchase=purchase, released_at=None)
     if uses.update(released_at=now):
         Promotion.objects.filter(redemptions__purchase=purchase).update(redeemed=F("redeemed") - 1)
+
+
+def recount_discount(purchase: Purchase) -> None:
+    """Count a released use again: the purchase is paid, or being paid, after it had failed or was cancelled.
+
+    The discounted price was paid, so the use counts even when others have used up the limits meanwhile. The
+    purchase is locked, and no wallet yet. Safe to repeat.
+    """
+    if not purchase.promotion_code:
+        return
+    use = Redemption.objects.filter(purchase=purchase).exclude(released_at=None).first()
+    if use is None:
+        return
+    promotion = Promotion.objects.select_for_update(no_key=True).get(pk=use.promotion_id)
+    use.nth, use.released_at = _next_nth(promotion, purchase.account), None
+    use.save(update_fields=["nth", "released_at"])
+    Promotion.objects.filter(pk=promotion.pk).update(redeemed=F("redeemed") + 1)
 
 
 def sync_from_catalogue() -> None:
@@ -133,13 +172,22 @@ def _active_uses(promotion: Promotion, account: Account) -> QuerySet[Redemption]
     return Redemption.objects.filter(promotion=promotion, account=account, released_at=None)
 
 
+def _next_nth(promotion: Promotion, account: Account) -> int:
+    """The lowest free number of a use by the account; the promotion is locked."""
+    nths = set(_active_uses(promotion, account).values_list("nth", flat=True))
+    return next(n for n in range(1, len(nths) + 2) if n not in nths)
+
+
 def _record_use(
     promotion: Promotion, account: Account, purchase: Purchase | None, credits: Decimal, now: datetime
 ) -> Redemption:
-    nths = set(_active_uses(promotion, account).values_list("nth", flat=True))
-    nth = next(n for n in range(1, len(nths) + 2) if n not in nths)
     redemption = Redemption.objects.create(
-        promotion=promotion, account=account, nth=nth, purchase=purchase, credits=credits, created_at=now
+        promotion=promotion,
+        account=account,
+        nth=_next_nth(promotion, account),
+        purchase=purchase,
+        credits=credits,
+        created_at=now,
     )
     Promotion.objects.filter(pk=promotion.pk).update(redeemed=F("redeemed") + 1)
     return redemption

@@ -46,15 +46,19 @@ def open_page(purchase: Purchase, now: datetime) -> str:
     with locks.lock(f"checkout {purchase.account_id}"):  # of two clicks at once, the second finds the session
         purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id"])
         if not purchase.checkout_url:
-            _create_session(purchase)
+            _create_session(purchase, now)
     return str(purchase.checkout_url)
 
 
-def _create_session(purchase: Purchase) -> None:
+def _create_session(purchase: Purchase, now: datetime) -> None:
     customer = cards.ensure_customer(purchase.account, email=_email(purchase))
-    session = stripe_gateway.create_checkout_session(
-        key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
-    )
+    try:
+        session = stripe_gateway.create_checkout_session(
+            key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
+        )
+    except stripe_gateway.InvalidRequest as error:  # for good: the purchase's discount code is free again
+        fulfilment.mark_failed(purchase.pk, reason=str(error), now=now, notify=False)
+        raise
     purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
     purchase.save(update_fields=["stripe_session_id", "checkout_url"])
 

@@ -19,8 +19,10 @@ from billing import offers, selectors
 from billing.models import Purchase, Subscription
 from billing.promotions import redemption
 from billing.subscriptions import lifecycle, plan_terms
+from core import currencies
 from core.amounts import LARGEST, plain
 from core.errors import Refusal
+from core.templatetags.money import money
 
 MAX_PACKS = 100
 
@@ -110,6 +112,7 @@ def pack_purchase(
     if shown is not None and shown != offer.amount:
         raise PriceChanged
     _require_grantable(offer.pack.credits * quantity)
+    _require_chargeable(offer.amount * quantity, currency)
     with transaction.atomic():
         purchase, created = Purchase.objects.get_or_create(
             account=account,
@@ -150,6 +153,16 @@ def _require_grantable(credits: Decimal) -> None:
             "quantity",
             "out_of_range",
             _("You can buy at most %(largest)s credits at once.") % {"largest": plain(LARGEST)},
+        )
+
+
+def _require_chargeable(amount: int, currency: str) -> None:
+    if amount > currencies.maximum(currency):
+        raise PurchaseInvalid(
+            "quantity",
+            "out_of_range",
+            _("The largest possible payment is %(largest)s. Buy fewer packs at once.")
+            % {"largest": money(currencies.maximum(currency), currency)},
         )
 
 

@@ -18,12 +18,13 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from billing import ledger, minor_units, selectors, stripe_gateway
+from billing import ledger, selectors, stripe_gateway
 from billing.models import Purchase, Refund
 from billing.notifications import emails
 from billing.payments import clawbacks, fulfilment
 from billing.promotions import referrals
 from billing.stripe_gateway import StripeObject
+from core import currencies
 from core.amounts import plain
 from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
@@ -83,7 +84,7 @@ def amount_for(purchase: Purchase, credits: Decimal) -> int:
     if not purchase.credits:
         return 0
     share = (Decimal(purchase.amount) * credits / purchase.credits).to_integral_value(ROUND_FLOOR)
-    return min(minor_units.payable(int(share), purchase.currency), purchase.amount - purchase.refunded)
+    return min(currencies.payable(int(share), purchase.currency), purchase.amount - purchase.refunded)
 
 
 def create(*, purchase: Purchase, user: User | None, message: str, now: datetime) -> Refund:

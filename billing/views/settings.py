@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from babel.numbers import get_currency_precision
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -23,6 +22,7 @@ from billing.purchases import auto_top_up
 from billing.subscriptions import plan_terms
 from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key
 from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
+from core import currencies
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
 
@@ -167,7 +167,7 @@ def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
         "below": plain(saved.below),
         "pack": saved.pack,
         "monthly_count": saved.monthly_count,
-        "monthly_amount": format(offers.major_units(saved.monthly_amount, currency), "f"),
+        "monthly_amount": format(currencies.to_major(saved.monthly_amount, currency), "f"),
     }
 
 
@@ -175,7 +175,7 @@ def _top_up_defaults(account_id: UUID, packs: list[offers.PackOffer]) -> dict[st
     """The alert's threshold and the smallest pack, at most three times a month."""
     smallest = next((offer for offer in packs if offer.allowed), None)
     count = min(3, max(1, auto_top_up.max_monthly_count()))
-    amount = offers.major_units(smallest.amount * count, smallest.currency) if smallest else Decimal(0)
+    amount = currencies.to_major(smallest.amount * count, smallest.currency) if smallest else Decimal(0)
     return {
         "below": plain(low_credit_alerts.get_settings(account_id).below),
         "pack": smallest.key if smallest else "",
@@ -186,11 +186,11 @@ def _top_up_defaults(account_id: UUID, packs: list[offers.PackOffer]) -> dict[st
 
 def _minor_units(amount: Decimal, currency: str) -> int:
     """Raises SettingsInvalid for more decimals than the currency has."""
-    minor = amount.scaleb(get_currency_precision(currency.upper()))
-    if minor != int(minor):
+    minor = currencies.to_minor(amount, currency)
+    if minor is None:
         raise auto_top_up.SettingsInvalid(
             "monthly_amount",
             "too_precise",
             _("This currency has fewer decimal places. Remove some decimals."),
         )
-    return int(minor)
+    return minor

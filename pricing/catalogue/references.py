@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from core import currencies
+from core.templatetags.money import money
 from pricing.catalogue import schema
 
 
@@ -102,7 +104,11 @@ def _plans(catalogue: schema.Catalogue) -> Iterator[Finding]:
 
 
 def _prices(catalogue: schema.Catalogue) -> Iterator[Finding]:
-    currencies = set(catalogue.currencies)
+    declared = set(catalogue.currencies)
+    for position, currency in enumerate(catalogue.currencies):
+        if currency not in currencies.SUPPORTED:
+            expected = "a currency in which Stripe charges (https://docs.stripe.com/currencies)"
+            yield Finding(("currencies", position), currency, expected)
     priced: list[tuple[tuple[str | int, ...], dict[str, int]]] = [
         (("plans", number, "prices", interval), prices)
         for number, plan in enumerate(catalogue.plans)
@@ -113,10 +119,25 @@ def _prices(catalogue: schema.Catalogue) -> Iterator[Finding]:
             ((part, number, "prices"), entry.prices) for number, entry in enumerate(getattr(catalogue, part))
         ]
     for path, prices in priced:
-        for currency in sorted(currencies - set(prices)):
+        for currency in sorted(declared - set(prices)):
             yield Finding(path, prices, f"a price in {currency} too: it is a currency of this catalogue")
-        for currency in sorted(set(prices) - currencies):
+        for currency in sorted(set(prices) - declared):
             yield Finding((*path, currency), prices[currency], _one_of("currency", catalogue.currencies))
+        for currency in sorted(set(prices) & declared & currencies.SUPPORTED):
+            if expected := _chargeable(prices[currency], currency):
+                yield Finding((*path, currency), prices[currency], expected)
+
+
+def _chargeable(price: int, currency: str) -> str:
+    """What a price has to be so that Stripe can charge it; empty when it can be charged."""
+    least, most, step = currencies.minimum(currency), currencies.maximum(currency), currencies.step(currency)
+    if price < least:
+        return f"at least {least} ({money(least, currency)}), the smallest payment that Stripe accepts"
+    if price > most:
+        return f"at most {most} ({money(most, currency)}), the largest payment that Stripe accepts"
+    if price % step:
+        return f"a multiple of {step}, because Stripe accepts no smaller fraction of {currency.upper()}"
+    return ""
 
 
 def _sales(catalogue: schema.Catalogue) -> Iterator[Finding]:

@@ -28,6 +28,7 @@ def create(call: Call) -> Body:
         )
     if amount <= 0:
         raise errors.StripeError("Invalid positive integer", code="parameter_invalid_integer", param="amount")
+    amounts.check_step(amount, charge["currency"])
     if amount > left:
         requested, remaining = (amounts.format_amount(value, charge["currency"]) for value in (amount, left))
         raise errors.StripeError(

@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from billing import offers
+from core import currencies
 from core.templatetags.money import money
 from pricing.models import Pack, Sale
 
@@ -66,7 +67,7 @@ def test_packs_for_paid_plans_are_refused_on_a_free_plan(db: None) -> None:
     [(500, "jpy", "500", "¥500"), (500, "usd", "5.00", "$5.00"), (1234, "kwd", "1.234", "KWD1.234")],
 )
 def test_minor_units_are_those_of_the_currency(amount: int, currency: str, major: str, shown: str) -> None:
-    assert offers.major_units(amount, currency) == Decimal(major)
+    assert currencies.to_major(amount, currency) == Decimal(major)
     assert money(amount, currency) == shown
 
 

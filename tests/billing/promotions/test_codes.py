@@ -10,13 +10,15 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger
+from billing import ledger, stripe_gateway
 from billing.ledger.models import Wallet
 from billing.models import Promotion, Purchase, Redemption, Referral
+from billing.payments import fulfilment
 from billing.promotions import codes, redemption, referrals
 from billing.purchases import checkout
 from billing.refunds import requests
 from core.amounts import LARGEST_BALANCE
+from sandbox.objects import amounts
 from tests.billing.conftest import change_policies
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +127,59 @@ def test_a_whole_discount_needs_no_payment(
     purchase.refresh_from_db()
     assert (purchase.status, purchase.amount) == (Purchase.Status.PAID, 0)
     assert balance() == before + purchase.credits
+
+
+def test_a_discount_below_stripes_minimum_is_refused_and_not_used_up(
+    promotion: Callable[..., Promotion], new_purchase: Callable[..., Purchase]
+) -> None:
+    promotion(code="ALMOST", gives="discount", credits=0, percent_off=99, total_limit=1)
+
+    with pytest.raises(redemption.CodeRefused) as refusal:
+        new_purchase(code="ALMOST")
+
+    assert refusal.value.code == "code_below_minimum"
+    assert "ALMOST" in str(refusal.value) and "is $0.50" in str(refusal.value)
+    assert Promotion.objects.get(code="ALMOST").redeemed == 0 == Redemption.objects.count()
+
+
+def test_a_refused_payment_page_does_not_use_up_the_code(
+    promotion: Callable[..., Promotion],
+    new_purchase: Callable[..., Purchase],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A discounted price in a currency that Stripe converts can be too small there."""
+    promotion(code="HALF", gives="discount", credits=0, percent_off=50, total_limit=1)
+    monkeypatch.setitem(amounts.MINIMUM, "usd", 10**6)
+    with pytest.raises(stripe_gateway.InvalidRequest):
+        new_purchase(code="HALF")
+    assert Purchase.objects.get().status == Purchase.Status.FAILED
+    assert Promotion.objects.get(code="HALF").redeemed == 0
+
+    monkeypatch.setitem(amounts.MINIMUM, "usd", 50)
+    assert new_purchase(code="HALF", key="again").promotion_code == "HALF"
+
+
+def test_a_late_payment_after_a_failure_counts_the_code_again_once(
+    promotion: Callable[..., Promotion], new_purchase: Callable[..., Purchase], account: Account
+) -> None:
+    promotion(code="HALF", gives="discount", credits=0, percent_off=50, total_limit=1)
+    now = timezone.now()
+    failed = new_purchase(code="HALF")
+    fulfilment.mark_failed(failed.pk, reason="declined", now=now)
+    fulfilment.mark_failed(failed.pk, reason="declined", now=now)
+    other = new_purchase(code="HALF", key="other")  # the released code is used by another purchase
+    assert Promotion.objects.get(code="HALF").redeemed == 1
+
+    payment = fulfilment.Payment(amount=failed.amount, currency="usd", payment_id="pi_late")
+    for _again in range(2):
+        assert fulfilment.record_payment(failed.pk, payment, now).status == Purchase.Status.PAID
+    assert Promotion.objects.get(code="HALF").redeemed == 2
+
+    fulfilment.mark_failed(failed.pk, reason="late event", now=now)
+    fulfilment.mark_cancelled(other.pk, now)
+    assert Promotion.objects.get(code="HALF").redeemed == 1
+    with pytest.raises(redemption.CodeRefused):
+        new_purchase(code="HALF", key="third")
 
 
 @pytest.mark.requirement("RECR-05")

@@ -43,6 +43,22 @@ WRONG = [
         ("usd = 500, eur = 450", "usd = 500, eur = 450, jpy = 9"),
         r"packs\[small\]\.prices\.jpy.*a currency of this file",
     ),
+    (
+        ("usd = 500, eur = 450", "usd = 49, eur = 450"),
+        r"packs\[small\]\.prices\.usd.*'49'.*at least 50 \(\$0\.50\), the smallest payment",
+    ),
+    (
+        ("usd = 400, eur = 350", "usd = 400, eur = 49"),
+        r"sales\[spring\]\.prices\.eur.*at least 50",
+    ),
+    (
+        ("month = { usd = 900, eur = 800 }", "month = { usd = 100000000, eur = 800 }"),
+        r"plans\[paid\]\.prices\.month\.usd.*at most 99999999",
+    ),
+    (
+        ('["usd", "eur"]', '["usd", "eur", "xau"]'),
+        r"currencies\[1\]|currencies\[2\].*a currency in which Stripe",
+    ),
     (("usd = 500, eur", "usd = 5.5, eur"), r"packs\[small\]\.prices\.usd.*'5.5'"),
     (
         ("usd = 400, eur = 350", "usd = 500, eur = 350"),
