@@ -122,6 +122,7 @@ ROUTES = (
     ),
     Route("get", "/v1/invoices/{invoice}", invoices.retrieve),
     Route("post", "/v1/invoices/{invoice}/pay", invoices.pay, "payment_method off_session"),
+    Route("get", "/v1/invoice_payments", invoices.list_payments, f"{PAGED} invoice payment"),
     Route("get", "/v1/events", events.list_events, PAGED),
     Route("post", "/v1/test_helpers/test_clocks", clocks.create, "frozen_time name"),
     Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", renewals.advance_clock, "frozen_time"),

@@ -23,6 +23,18 @@ def retrieve(call: Call) -> Body:
     return store.get("invoice", call.ids["invoice"])
 
 
+def list_payments(call: Call) -> Body:
+    """Payments of invoices, as of one payment intent: https://docs.stripe.com/api/invoice-payment/list"""
+    payment = call.params.get("payment") or {}
+    return store.listing(
+        "invoice_payment",
+        call,
+        "/v1/invoice_payments",
+        invoice=call.params.get("invoice"),
+        payment__payment_intent=payment.get("payment_intent"),
+    )
+
+
 def new(
     call: Call,
     customer: Body,

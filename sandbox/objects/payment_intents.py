@@ -121,10 +121,12 @@ def _succeed(intent: Body, charge: Body, call: Call) -> Body:
     if saves and intent["customer"]:
         payment_methods.attach(method, intent["customer"], call)
     events.record("payment_intent.succeeded", intent, call)
-    if charges.test_card_of(charge).after_payment == "dispute" and not intent.get("_disputed"):
+    behaviour = charges.test_card_of(charge).after_payment
+    if behaviour in ("dispute", "inquiry") and not intent.get("_disputed"):
         intent["_disputed"] = True
         store.save(intent)
-        disputes.open_dispute(charge, call)
+        opens = disputes.open_dispute if behaviour == "dispute" else disputes.open_inquiry
+        opens(charge, call)
     return intent
 
 

@@ -4,12 +4,13 @@ Invariant: the refunds of a charge that have not failed never exceed its amount;
 `amount_refunded` again. https://docs.stripe.com/refunds
 """
 
+import secrets
 from datetime import timedelta
 
 from sandbox import errors, store
 from sandbox.calls import Call
 from sandbox.models import Due
-from sandbox.objects import amounts, charges, events
+from sandbox.objects import amounts, charges, disputes, events
 from sandbox.store import Body
 
 COMPLETES_AFTER = timedelta(seconds=5)
@@ -20,7 +21,7 @@ def create(call: Call) -> Body:
     charge = _charge(call)
     left = charge["amount"] - charge["amount_refunded"]
     amount = call.params.get("amount", left)
-    if charge["disputed"] and not _dispute_won(charge):
+    if disputes.blocks_refunds(charge):
         raise errors.StripeError("This charge has been charged back.", code="charge_disputed")
     if left == 0:
         raise errors.StripeError(
@@ -59,10 +60,6 @@ def _charge(call: Call) -> Body:
     return charge
 
 
-def _dispute_won(charge: Body) -> bool:
-    return all(dispute["status"] == "won" for dispute in store.where("dispute", charge=charge["id"]))
-
-
 def _refund(charge: Body, amount: int, call: Call) -> Body:
     kind = charge["payment_method_details"]["type"]
     behaviour = charges.test_card_of(charge).after_payment
@@ -77,9 +74,7 @@ def _refund(charge: Body, amount: int, call: Call) -> Body:
         "currency": charge["currency"],
         "customer": charge["customer"],
         "customer_account": None,
-        "destination_details": {"card": {"type": "refund"}, "type": "card"}
-        if kind == "card"
-        else {"type": kind},
+        "destination_details": _destination(kind),
         "failure_balance_transaction": None,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
@@ -102,6 +97,31 @@ def _refund(charge: Body, amount: int, call: Call) -> Body:
     if waits or behaviour == "refund_fails":
         action = "fail_refund" if behaviour == "refund_fails" else "settle_refund"
         Due.objects.create(stripe_id=body["id"], action=action, due_at=call.moment + COMPLETES_AFTER)
+    return body
+
+
+def _destination(kind: str) -> Body:
+    """The acquirer reference number of a card's refund is known days later (https://docs.stripe.com/refunds#tracing-refunds)."""
+    if kind != "card":
+        return {"type": kind}
+    card = {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}
+    return {"card": card, "type": "card"}
+
+
+def has_no_reference(body: Body) -> bool:
+    card = body["destination_details"].get("card") or {}
+    return body["status"] == "succeeded" and card.get("reference_status") == "pending"
+
+
+def set_reference(body: Body, call: Call) -> Body:
+    """The card network reported the reference number with which a bank finds the refund."""
+    card = body["destination_details"]["card"]
+    card |= {
+        "reference": "".join(secrets.choice("0123456789") for _ in range(23)),
+        "reference_status": "available",
+    }
+    store.save(body)
+    _record_updated(body, call)
     return body
 
 

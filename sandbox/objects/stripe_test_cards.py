@@ -25,7 +25,7 @@ class TestCard:
     authentication: Authentication = "never"
     decline: str = ""
     off_session_decline: str = ""
-    after_payment: Literal["", "dispute", "refund_fails", "refund_waits"] = ""
+    after_payment: Literal["", "dispute", "inquiry", "refund_fails", "refund_waits"] = ""
     description: Any = ""  # translated when it is shown
 
     @property
@@ -107,6 +107,12 @@ CARDS = (
         "4000000000000259",
         after_payment="dispute",
         description=gettext_lazy("Succeeds, then is disputed as fraudulent"),
+    ),
+    TestCard(
+        "createDisputeInquiry",
+        "4000000000001976",
+        after_payment="inquiry",
+        description=gettext_lazy("Succeeds, then the bank opens an inquiry"),
     ),
     TestCard(
         "refundFail",

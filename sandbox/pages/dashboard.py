@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from sandbox import calls, scheduled_actions, store, switches
 from sandbox.errors import StripeError
 from sandbox.models import Mail, Resource
-from sandbox.objects import deliveries, stripe_test_cards
+from sandbox.objects import deliveries, disputes, stripe_test_cards
 from sandbox.pages import dashboard_actions
 from sandbox.switches import Fault
 
@@ -37,7 +37,11 @@ def overview(request: HttpRequest) -> HttpResponse:
         "pending": scheduled_actions.pending(),
         "subscriptions": store.where("subscription", status="active")
         + store.where("subscription", status="past_due"),
-        "disputes": [d for d in store.where("dispute") if d["status"] in ("needs_response", "under_review")],
+        "disputes": [
+            dispute
+            for dispute in store.where("dispute")
+            if dispute["status"] in (*disputes.OPEN, *disputes.INQUIRY)
+        ],
         "event_count": Resource.objects.filter(kind="event").count(),
         "mail_count": Mail.objects.count(),
         "notice": request.GET.get("notice", ""),

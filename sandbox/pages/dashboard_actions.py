@@ -41,7 +41,23 @@ def _fail_payment(intent: Body, call: Call) -> None:
 
 
 def _can_be_disputed(charge: Body) -> bool:
-    return bool(charge["paid"] and not charge["disputed"] and not charge["refunded"])
+    return bool(charge["paid"] and disputes.disputed_amount(charge) < charge["amount"])
+
+
+def _dispute_part(charge: Body, call: Call) -> None:
+    disputes.open_dispute(charge, call, amount=max(1, charge["amount"] // 2))
+
+
+def _has_two_parts_left(charge: Body) -> bool:
+    return _can_be_disputed(charge) and not charge["disputed"] and charge["amount"] > 1
+
+
+def _block(charge: Body, call: Call) -> None:
+    disputes.prevent(charge, call, blocked=True)
+
+
+def _resolve(charge: Body, call: Call) -> None:
+    disputes.prevent(charge, call, blocked=False)
 
 
 def _can_be_refunded(charge: Body) -> bool:
@@ -54,6 +70,14 @@ def _refund(charge: Body, call: Call) -> None:
 
 def _is_open_dispute(dispute: Body) -> bool:
     return dispute["status"] in disputes.OPEN
+
+
+def _awaits_response(dispute: Body) -> bool:
+    return dispute["status"] in disputes.REVIEWED
+
+
+def _is_inquiry(dispute: Body) -> bool:
+    return dispute["status"] in disputes.INQUIRY
 
 
 def _win(dispute: Body, call: Call) -> None:
@@ -118,6 +142,10 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
     ),
     "charge": (
         Action("dispute", _("Open a dispute"), _can_be_disputed, disputes.open_dispute),
+        Action("dispute_part", _("Open a dispute of half the amount"), _has_two_parts_left, _dispute_part),
+        Action("inquire", _("Open an inquiry"), _can_be_disputed, disputes.open_inquiry),
+        Action("block", _("Dispute prevented: blocked"), _can_be_disputed, _block),
+        Action("resolve", _("Dispute prevented: money returned"), _can_be_disputed, _resolve),
         Action("refund", _("Refund the remaining amount"), _can_be_refunded, _refund),
     ),
     "refund": (
@@ -125,10 +153,26 @@ ACTIONS: dict[str, tuple[Action, ...]] = {
         Action(
             "fail", _("Refund fails"), lambda body: body["status"] in ("pending", "succeeded"), refunds.fail
         ),
+        Action("reference", _("Reference number arrives"), refunds.has_no_reference, refunds.set_reference),
     ),
     "dispute": (
+        Action(
+            "respond",
+            _("Submit evidence"),
+            lambda body: body["status"] in disputes.REVIEWED,
+            disputes.respond,
+        ),
+        Action("escalate", _("Inquiry becomes a chargeback"), _is_inquiry, disputes.escalate),
+        Action("close_inquiry", _("Close inquiry"), _is_inquiry, disputes.close_inquiry),
         Action("win", _("Dispute won"), _is_open_dispute, _win),
         Action("lose", _("Dispute lost"), _is_open_dispute, _lose),
+        Action("appeal", _("Open an appeal"), lambda body: body["status"] == "lost", disputes.open_appeal),
+        Action(
+            "reverse",
+            _("Bank reverses its decision"),
+            lambda body: body["status"] in ("won", "lost"),
+            disputes.reverse_decision,
+        ),
     ),
     "checkout.session": (
         Action("expire", _("Expire session"), lambda body: body["status"] == "open", _expire),
