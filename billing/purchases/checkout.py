@@ -166,7 +166,10 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
         return params | {
             "mode": "subscription",
             "line_items": [{"price": price, "quantity": 1}],
-            "subscription_data": {"metadata": {**metadata, "plan": purchase.offer}},
+            "subscription_data": {
+                "metadata": {**metadata, "plan": purchase.offer},
+                "billing_mode": stripe_gateway.BILLING_MODE,
+            },
         }
     return params | {
         "mode": "payment",

@@ -45,14 +45,18 @@ from billing.stripe_gateway.payments import (
     retrieve_refund,
 )
 from billing.stripe_gateway.subscriptions import (
+    BILLING_MODE,
     create_invoice_preview,
     create_price,
+    ensure_flexible_billing,
     retrieve_invoice,
     retrieve_subscription,
     update_subscription,
+    void_invoice,
 )
 
 __all__ = [
+    "BILLING_MODE",
     "AuthenticationRequired",
     "CardDeclined",
     "InvalidRequest",
@@ -69,6 +73,7 @@ __all__ = [
     "create_portal_session",
     "create_price",
     "create_refund",
+    "ensure_flexible_billing",
     "expire_checkout_session",
     "list_checkout_sessions",
     "list_disputes",
@@ -89,4 +94,5 @@ __all__ = [
     "set_default_payment_method",
     "to_plain",
     "update_subscription",
+    "void_invoice",
 ]

@@ -1,6 +1,11 @@
 """Prices, subscriptions and their invoices."""
 
-from billing.stripe_gateway.client import StripeObject, call
+import contextlib
+
+from billing.stripe_gateway.client import InvalidRequest, StripeObject, call
+
+# Set on every subscription that is created: docs/decisions/0065-flexible-billing-mode.md.
+BILLING_MODE = {"type": "flexible"}
 
 
 def create_price(*, key: str, name: str, currency: str, amount: int, interval: str, plan: str) -> str:
@@ -25,6 +30,28 @@ def update_subscription(*, key: str, subscription_id: str, params: StripeObject)
     """Update a subscription. Raises CardDeclined when an immediate payment for the change fails."""
     details = {**params, "expand": ["latest_invoice"]}
     return call(lambda v1: v1.subscriptions.update(subscription_id, details, {"idempotency_key": key}))
+
+
+def ensure_flexible_billing(subscription_id: str) -> None:
+    """Migrate a subscription in classic billing mode to the flexible one; without effect on a flexible one.
+
+    https://docs.stripe.com/api/subscriptions/migrate
+    """
+    mode = (retrieve_subscription(subscription_id).get("billing_mode") or {}).get("type")
+    if mode == "classic":
+        options = {"idempotency_key": f"flexible:{subscription_id}"}
+        call(lambda v1: v1.subscriptions.migrate(subscription_id, {"billing_mode": BILLING_MODE}, options))
+
+
+def void_invoice(invoice_id: str) -> None:
+    """Void an open invoice, which also discards the pending update that waits for it. Without effect on one
+    that is paid or void.
+
+    https://docs.stripe.com/api/invoices/void
+    """
+    with contextlib.suppress(InvalidRequest):
+        options = {"idempotency_key": f"void:{invoice_id}"}
+        call(lambda v1: v1.invoices.void_invoice(invoice_id, {}, options))
 
 
 def create_invoice_preview(

@@ -103,7 +103,7 @@ ROUTES = (
         "post",
         "/v1/subscriptions",
         subscriptions.create,
-        "customer items metadata default_payment_method payment_behavior",
+        "customer items metadata default_payment_method payment_behavior billing_mode",
     ),
     Route("get", "/v1/subscriptions/{subscription_exposed_id}", subscriptions.retrieve),
     Route(
@@ -111,9 +111,10 @@ ROUTES = (
         "/v1/subscriptions/{subscription_exposed_id}",
         subscriptions.update,
         "items metadata proration_behavior proration_date billing_cycle_anchor cancel_at_period_end "
-        "default_payment_method payment_behavior",
+        "default_payment_method payment_behavior cancellation_details",
     ),
     Route("delete", "/v1/subscriptions/{subscription_exposed_id}", subscriptions.cancel),
+    Route("post", "/v1/subscriptions/{subscription}/migrate", subscriptions.migrate, "billing_mode"),
     Route(
         "post",
         "/v1/invoices/create_preview",
@@ -123,6 +124,7 @@ ROUTES = (
     Route("get", "/v1/invoices/{invoice}", invoices.retrieve),
     Route("post", "/v1/invoices/{invoice}/pay", invoices.pay, "payment_method off_session"),
     Route("get", "/v1/invoice_payments", invoices.list_payments, f"{PAGED} invoice payment"),
+    Route("post", "/v1/invoices/{invoice}/void", invoices.void_open),
     Route("get", "/v1/events", events.list_events, PAGED),
     Route("post", "/v1/test_helpers/test_clocks", clocks.create, "frozen_time name"),
     Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", renewals.advance_clock, "frozen_time"),

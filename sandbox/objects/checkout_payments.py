@@ -160,5 +160,6 @@ def _subscribe(session: Body, intent: Body, call: Call) -> None:
         default_payment_method=method_id,
         metadata=session["_subscription_data"].get("metadata") or {},
         paid_by=intent,
+        billing_mode=session["_subscription_data"].get("billing_mode"),
     )
     session |= {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}

@@ -11,7 +11,7 @@ SUBSCRIPTION: dict[str, Any] = {
     "application_fee_percent": None,
     "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
     "billing_cycle_anchor_config": None,
-    "billing_mode": {"flexible": None, "type": "classic"},
+    "billing_mode": {"flexible": {"proration_discounts": "included"}, "type": "flexible"},
     "billing_schedules": [],
     "billing_thresholds": None,
     "cancel_at": None,

@@ -22,8 +22,13 @@ def line(
     item: Body | None = None,
     proration: bool = False,
     invoice_item: str | None = None,
+    credited: Body | None = None,
 ) -> Body:
-    """A line; `item` is its subscription item, `period` its start and end in Unix seconds."""
+    """A line; `item` is its subscription item, `period` its start and end in Unix seconds.
+
+    `credited`: the line of a debit that this line credits
+    (https://docs.stripe.com/billing/subscriptions/prorations#credit-proration-debit-links).
+    """
     return {
         "id": store.new_id("line_item"),
         "object": "line_item",
@@ -36,7 +41,7 @@ def line(
         "invoice": None,
         "livemode": False,
         "metadata": {},
-        "parent": _parent(item, proration, invoice_item),
+        "parent": _parent(item, proration, invoice_item, credited),
         "period": {"start": period[0], "end": period[1]},
         "pretax_credit_amounts": None,
         "pricing": _pricing(price),
@@ -58,8 +63,11 @@ def _pricing(price: Body | None) -> dict[str, Any] | None:
     }
 
 
-def _parent(item: Body | None, proration: bool, invoice_item: str | None) -> dict[str, Any] | None:
-    details = {"credited_items": None}
+def _parent(
+    item: Body | None, proration: bool, invoice_item: str | None, credited: Body | None
+) -> dict[str, Any] | None:
+    items = {"invoice": credited["invoice"], "invoice_line_items": [credited["id"]]} if credited else None
+    details = {"credited_items": items}
     if item is not None:
         return {
             "invoice_item_details": None,

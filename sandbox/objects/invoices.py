@@ -12,7 +12,15 @@ from django.conf import settings
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import amounts, clocks, defaults, events, payment_intents, subscription_states
+from sandbox.objects import (
+    amounts,
+    clocks,
+    defaults,
+    events,
+    payment_intents,
+    pending_updates,
+    subscription_states,
+)
 from sandbox.store import Body
 
 # Days after the first failure on which the card is charged again; after the last one the subscription ends.
@@ -200,7 +208,7 @@ def collect(body: Body, call: Call, *, method: Body | None = None, off_session: 
         message = "Cannot charge a customer that has no active card"
         raise payment_intents.Declined(message, status=402, type="card_error", code="missing")
     try:
-        intent = payment_intents.attempt(intent, chosen, call, off_session=off_session)
+        intent = payment_intents.attempt(intent, chosen, call, off_session=off_session, saved=method is None)
     except payment_intents.Declined:
         _failed(body, intent, call)
         raise
@@ -287,14 +295,18 @@ def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:
         events.record("invoice_payment.paid", payment, call)
     events.record("invoice.paid", body, call)
     events.record("invoice.payment_succeeded", body, call)
-    subscription_states.invoice_paid(subscription_of(body), call)
+    subscription = subscription_of(body)
+    pending_updates.apply(subscription, body, call)
+    subscription_states.invoice_paid(subscription, call)
     return body
 
 
 def _failed(body: Body, intent: Body, call: Call) -> None:
     """Record a failed attempt: schedule the next one, or end the subscription after the last."""
     subscription = subscription_of(body)
-    retries = RETRY_DAYS[body["attempt_count"] - 1 :] if subscription["status"] != "incomplete" else ()
+    # an update that waits for this invoice is discarded when the invoice stays unpaid: it is not retried
+    retried = subscription["status"] != "incomplete" and not subscription["pending_update"]
+    retries = RETRY_DAYS[body["attempt_count"] - 1 :] if retried else ()
     body["next_payment_attempt"] = call.now + retries[0] * 86400 if retries else None
     store.save(body)
     events.record("invoice.payment_failed", body, call)
@@ -308,9 +320,20 @@ def _failed(body: Body, intent: Body, call: Call) -> None:
 
 
 def void(body: Body, call: Call) -> Body:
-    """Void an open invoice."""
+    """Void an open invoice; a pending update that waits for it is discarded."""
     body |= {"status": "void", "next_payment_attempt": None, "auto_advance": False}
     body["status_transitions"]["voided_at"] = call.now
     store.save(body)
     events.record("invoice.voided", body, call)
+    pending_updates.discard(subscription_of(body), body, call)
     return body
+
+
+def void_open(call: Call) -> Body:
+    """https://docs.stripe.com/api/invoices/void"""
+    body = store.get("invoice", call.ids["invoice"])
+    if body["status"] not in ("open", "uncollectible"):
+        raise errors.StripeError(
+            "You can only pass in open or uncollectible invoices.", code="invoice_not_editable"
+        )
+    return void(body, call)

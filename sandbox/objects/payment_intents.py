@@ -68,12 +68,23 @@ def awaits_transfer(intent: Body) -> bool:
 
 
 def attempt(
-    intent: Body, method: Body, call: Call, *, off_session: bool = False, authenticated: bool = False
+    intent: Body,
+    method: Body,
+    call: Call,
+    *,
+    off_session: bool = False,
+    saved: bool = False,
+    authenticated: bool = False,
 ) -> Body:
-    """Try to pay by a method; the status may also become requires_action. Raises Declined."""
+    """Try to pay by a method; the status may also become requires_action. Raises Declined.
+
+    `saved`: the method was saved before, although the customer may be present (`off_session` is False).
+    """
     intent |= {"payment_method": method["id"], "last_payment_error": None, "next_action": None}
     if method["type"] == "card":
-        return _attempt_card(intent, method, call, off_session=off_session, authenticated=authenticated)
+        return _attempt_card(
+            intent, method, call, off_session=off_session, saved=saved, authenticated=authenticated
+        )
     if method["type"] == "customer_balance":
         return _request_transfer(intent, call)
     if method["type"] == "sepa_debit":
@@ -81,7 +92,9 @@ def attempt(
     return _redirect(intent, "authorise", call)
 
 
-def _attempt_card(intent: Body, method: Body, call: Call, *, off_session: bool, authenticated: bool) -> Body:
+def _attempt_card(
+    intent: Body, method: Body, call: Call, *, off_session: bool, saved: bool, authenticated: bool
+) -> Body:
     card = payment_methods.test_card(method)
     needs_authentication = card.authentication == "always" or (
         card.authentication == "unless_set_up" and not (off_session and method.get("_set_up"))
@@ -90,8 +103,10 @@ def _attempt_card(intent: Body, method: Body, call: Call, *, off_session: bool, 
         if off_session:
             raise fail(intent, method, call, decline="authentication_required")
         return _redirect(intent, "authenticate", call)
-    decline = method.get("_decline") or card.decline or (off_session and card.off_session_decline) or ""
-    if off_session and not decline and switches.occurs(Fault.CARDS_FAIL):
+    decline = (
+        method.get("_decline") or card.decline or ((off_session or saved) and card.off_session_decline) or ""
+    )
+    if (off_session or saved) and not decline and switches.occurs(Fault.CARDS_FAIL):
         decline = "generic_decline"
     if decline:
         raise fail(intent, method, call, decline=decline)

@@ -78,6 +78,8 @@ def _steps(clock: str | None) -> Iterator[Step]:
             continue
         if subscription["cancel_at"]:
             yield Step(subscription["cancel_at"], _end, subscription)
+        if subscription["pending_update"]:
+            yield Step(subscription["pending_update"]["expires_at"], _expire_update, subscription)
         yield Step(_period_end(subscription), _renew, subscription)
     for invoice in store.where("invoice", test_clock=clock, status="open"):
         if invoice["next_payment_attempt"]:
@@ -132,6 +134,11 @@ def _retry(invoice: Body, call: Call) -> None:
 
 def _end(subscription: Body, call: Call) -> None:
     subscription_states.end(subscription, call, reason="cancellation_requested")
+
+
+def _expire_update(subscription: Body, call: Call) -> None:
+    """The invoice of a pending update was not paid in time: it is voided, and nothing changes."""
+    invoices.void(store.get("invoice", subscription["_pending_invoice"]), call)
 
 
 def _expire(subscription: Body, call: Call) -> None:

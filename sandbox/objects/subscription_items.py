@@ -1,7 +1,8 @@
 """Items of subscriptions: their price and period, and what a change of price costs.
 
 Invariant: the preview and the change use the same computation. Periods are counted from the anchor, in UTC,
-so that a subscription of the 31st renews on the last day of shorter months.
+so that a subscription of the 31st renews on the last day of shorter months. What is credited for unused time
+depends on the billing mode (sandbox.objects.credited_debits).
 https://docs.stripe.com/billing/subscriptions/prorations and
 https://docs.stripe.com/billing/subscriptions/billing-cycle
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import invoice_lines, prices
+from sandbox.objects import credited_debits, invoice_lines, prices
 from sandbox.store import Body
 
 
@@ -66,7 +67,8 @@ def change(subscription: Body, params: dict[str, Any], call: Call) -> Change:
     changed = [
         (old, new) for old, new in zip(before, after, strict=True) if restarts or _terms(old) != _terms(new)
     ]
-    lines = [_proration(old, at, "Unused time on", -1) for old, _ in changed] if behaviour != "none" else []
+    prorates = behaviour != "none"
+    lines = [line for old, _ in changed for line in _credits(subscription, old, at)] if prorates else []
     if restarts:
         # proration_date does not date the new cycle
         # (https://docs.stripe.com/billing/subscriptions/billing-cycle).
@@ -75,8 +77,8 @@ def change(subscription: Body, params: dict[str, Any], call: Call) -> Change:
                 call.now, item["price"]["recurring"], call.now
             )
             lines.append(invoice_lines.of_period(item))
-    elif behaviour != "none":
-        lines += [_proration(new, at, "Remaining time on", 1) for _, new in changed]
+    elif prorates:
+        lines += [_remaining_time(new, at) for _, new in changed]
     return Change(after, lines, restarts)
 
 
@@ -126,20 +128,59 @@ def _terms(item: Body) -> tuple[str, int]:
     return item["price"]["id"], item["quantity"]
 
 
-def _proration(item: Body, at: int, label: str, sign: int) -> Body:
+def _credits(subscription: Body, item: Body, at: int) -> list[Body]:
+    """The credits for the unused time of an item.
+
+    Classic billing mode credits the current price, flexible billing mode what was debited, with a credit for
+    each debit (https://docs.stripe.com/billing/subscriptions/billing-mode/compare).
+    """
+    if subscription["billing_mode"]["type"] == "flexible":
+        return [
+            _proration(
+                item,
+                amount=-_share(debit["amount"], *_unused(debit["period"], at)),
+                label="Unused time on",
+                period=(at, debit["period"]["end"]),
+                price=store.get("price", debit["pricing"]["price_details"]["price"]),
+                credited=debit,
+            )
+            for debit in credited_debits.open_debits(subscription, item)
+        ]
+    period = {"start": item["current_period_start"], "end": item["current_period_end"]}
+    amount = -_share(item["price"]["unit_amount"] * item["quantity"], *_unused(period, at))
+    until = item["current_period_end"]
+    return [_proration(item, amount=amount, label="Unused time on", period=(at, until), price=item["price"])]
+
+
+def _remaining_time(item: Body, at: int) -> Body:
     start, end = item["current_period_start"], item["current_period_end"]
-    amount = sign * item["price"]["unit_amount"] * item["quantity"]
-    day = datetime.fromtimestamp(at, tz=UTC)
+    amount = _share(
+        item["price"]["unit_amount"] * item["quantity"], *_unused({"start": start, "end": end}, at)
+    )
+    return _proration(item, amount=amount, label="Remaining time on", period=(at, end), price=item["price"])
+
+
+def _unused(period: dict[str, int], at: int) -> tuple[int, int]:
+    """The seconds of a period that are left at an instant, and all of its seconds."""
+    start, end = period["start"], period["end"]
+    return max(0, end - max(at, start)), end - start
+
+
+def _proration(
+    item: Body, *, amount: int, label: str, period: tuple[int, int], price: Body, credited: Body | None = None
+) -> Body:
+    day = datetime.fromtimestamp(period[0], tz=UTC)
     return invoice_lines.line(
-        amount=_share(amount, max(0, end - max(at, start)), end - start),
-        currency=item["price"]["currency"],
-        description=f"{label} {prices.name_of(item['price'])} after {day:%d %b %Y}",
-        period=(at, end),
-        price=item["price"],
+        amount=amount,
+        currency=price["currency"],
+        description=f"{label} {prices.name_of(price)} after {day:%d %b %Y}",
+        period=period,
+        price=price,
         quantity=item["quantity"],
         item=item,
         proration=True,
         invoice_item=store.new_id("invoiceitem"),
+        credited=credited,
     )
 
 

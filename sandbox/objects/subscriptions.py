@@ -4,6 +4,7 @@ Invariant: a subscription is active once its first invoice is paid, or its payme
 The cost of a change is computed by sandbox.objects.subscription_items. https://docs.stripe.com/api/subscriptions
 """
 
+import contextlib
 import copy
 from typing import Any
 
@@ -17,12 +18,13 @@ from sandbox.objects import (
     invoices,
     payment_intents,
     payment_methods,
+    pending_updates,
     subscription_items,
     subscription_states,
 )
 from sandbox.store import Body
 
-PAYMENT_BEHAVIOURS = ("allow_incomplete", "error_if_incomplete")
+PAYMENT_BEHAVIOURS = ("allow_incomplete", "error_if_incomplete", "pending_if_incomplete")
 
 
 def create(call: Call) -> Body:
@@ -41,6 +43,7 @@ def create(call: Call) -> Body:
         default_payment_method=params.get("default_payment_method"),
         metadata=params.get("metadata") or {},
         payment_behaviour=_payment_behaviour(call),
+        billing_mode=params.get("billing_mode"),
     )
 
 
@@ -62,16 +65,21 @@ def start(
     metadata: dict[str, str],
     paid_by: Body | None = None,
     payment_behaviour: str = "allow_incomplete",
+    billing_mode: dict[str, Any] | None = None,
 ) -> Body:
     """A subscription and its first invoice, paid by the succeeded or pending intent `paid_by` or charged now.
 
     `lines` are {"price": …, "quantity": …}; those without a recurring price are billed once. With
-    error_if_incomplete a decline is raised as StripeError, which rolls back the subscription.
+    error_if_incomplete a decline is raised as StripeError, which rolls back the subscription. The billing
+    mode is flexible unless classic is named
+    (https://docs.stripe.com/changelog/clover/2025-09-30/billing-mode-default-flexible).
     """
     recurring = [line for line in lines if line["price"]["recurring"]]
     one_time = [line for line in lines if not line["price"]["recurring"]]
     body = _new(call, customer, recurring)
     body |= {"default_payment_method": default_payment_method, "metadata": metadata}
+    if billing_mode and billing_mode["type"] == "classic":
+        body["billing_mode"] = {"flexible": None, "type": "classic"}
     store.add(body)
     events.record("customer.subscription.created", body, call)
     invoice = invoices.draft(
@@ -132,7 +140,8 @@ def retrieve(call: Call) -> Body:
 def update(call: Call) -> Body:
     """Change prices, cancellation, card or metadata.
 
-    With payment_behavior=error_if_incomplete a decline is raised as StripeError, which rolls back the change.
+    With payment_behavior=error_if_incomplete a decline is raised as StripeError, which rolls back the change;
+    with pending_if_incomplete the change waits until its invoice is paid (sandbox.objects.pending_updates).
     """
     body = retrieve(call)
     call = clocks.of_customer(call, body["customer"])
@@ -142,11 +151,20 @@ def update(call: Call) -> Body:
             "A canceled subscription can only update its cancellation_details and metadata.",
             code="resource_missing",
         )
+    _discard_conflicting_update(body, call)
+    body = store.get("subscription", body["id"])
+    if _payment_behaviour(call) == "pending_if_incomplete":
+        pending_updates.check(params)
+        _change_when_paid(body, call)
+        return store.get("subscription", body["id"])
     if "cancel_at_period_end" in params:
         subscription_states.schedule_cancellation(body, call, cancel=params["cancel_at_period_end"])
     if method_id := params.get("default_payment_method"):
         payment_methods.attach(payment_methods.usable(method_id, call), body["customer"], call)
         subscription_states.change(body, call, default_payment_method=method_id)
+    if "cancellation_details" in params:
+        details = body["cancellation_details"] | _without_empty(params["cancellation_details"])
+        subscription_states.change(body, call, cancellation_details=details)
     if "metadata" in params:
         changed = {"metadata": dict(body["metadata"])}
         store.merge_metadata(changed, params["metadata"])
@@ -154,6 +172,39 @@ def update(call: Call) -> Body:
     if "items" in params or "billing_cycle_anchor" in params:
         _change_prices(body, call)
     return store.get("subscription", body["id"])
+
+
+def _without_empty(details: dict[str, str]) -> dict[str, str | None]:
+    return {name: value or None for name, value in details.items()}
+
+
+def _discard_conflicting_update(body: Body, call: Call) -> None:
+    """Void the invoice of a pending update that another change replaces."""
+    replacing = {"items", "billing_cycle_anchor", "cancel_at_period_end"}
+    if body["pending_update"] and replacing & set(call.params):
+        invoices.void(store.get("invoice", body["_pending_invoice"]), call)
+
+
+def _change_when_paid(body: Body, call: Call) -> None:
+    """Change prices if the invoice of the change can be paid now; otherwise the change is pending."""
+    change = subscription_items.change(body, call.params, call)
+    if not change.lines:
+        raise errors.unsupported("The sandbox needs a change that is invoiced.", param="payment_behavior")
+    invoice = invoices.draft(
+        call,
+        store.get("customer", body["customer"]),
+        lines=change.lines,
+        reason="subscription_update",
+        subscription=body,
+    )
+    pending_updates.begin(body, call, items=change.items, restarts=change.restarts, invoice=invoice)
+    invoices.finalize(invoice, call)
+    if invoice["status"] == "open":
+        with contextlib.suppress(payment_intents.Declined):  # recorded on the invoice
+            invoices.collect(invoice, call, off_session=False)
+    body = store.get("subscription", body["id"])
+    if body["pending_update"]:
+        pending_updates.record(body, call)
 
 
 def _change_prices(body: Body, call: Call) -> None:
@@ -179,6 +230,18 @@ def _change_prices(body: Body, call: Call) -> None:
             if payment_behaviour == "error_if_incomplete":
                 raise errors.rolled_back(declined) from declined
             subscription_states.invoice_unpaid(store.get("subscription", body["id"]), call)
+
+
+def migrate(call: Call) -> Body:
+    """Change the billing mode to flexible; what was invoiced before is not computed again.
+
+    https://docs.stripe.com/api/subscriptions/migrate
+    """
+    body = store.get("subscription", call.ids["subscription"])
+    if body["billing_mode"]["type"] == "flexible":
+        raise errors.StripeError("The subscription is already on flexible billing mode.")
+    mode = {"flexible": {"proration_discounts": "included"}, "type": "flexible", "updated_at": call.now}
+    return subscription_states.change(body, call, billing_mode=mode)
 
 
 def cancel(call: Call) -> Body:

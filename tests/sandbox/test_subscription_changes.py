@@ -89,11 +89,6 @@ def test_unsupported_changes_are_refused(v1: Any, begin: Any, price: Any) -> Non
     for params in (
         {"items": change},  # prorations that wait for the next invoice
         {"items": [{"price": price(500).id}], "proration_behavior": "none"},
-        {
-            "items": change,
-            "proration_behavior": "always_invoice",
-            "payment_behavior": "pending_if_incomplete",
-        },
     ):
         with pytest.raises(stripe.InvalidRequestError) as refused:
             v1.subscriptions.update(subscription.id, params)
@@ -118,3 +113,45 @@ def test_a_billing_cycle_anchor_of_now_starts_a_new_billing_cycle(v1: Any, begin
     credit = -2000 * 16 // 30
     assert [line.amount for line in upgraded.latest_invoice.lines.data] == [credit, 6000]
     assert upgraded.billing_cycle_anchor == upgraded["items"].data[0].current_period_start == halfway
+
+
+@pytest.mark.parametrize(("mode", "credit"), [("classic", -500 // 2), ("flexible", -2000 // 2)])
+def test_flexible_billing_credits_what_was_debited_and_classic_billing_the_current_price(
+    v1: Any, begin: Any, price: Any, mode: str, credit: int
+) -> None:
+    subscription = begin(billing_mode={"type": mode})
+    item = subscription["items"].data[0].id
+    v1.subscriptions.update(
+        subscription.id, {"items": [{"id": item, "price": price(500).id}], "proration_behavior": "none"}
+    )
+    advance(v1, subscription, NOVEMBER + 15 * DAY)
+    change = {"items": [{"id": item, "price": price(6000).id}], "proration_behavior": "always_invoice"}
+    preview = v1.invoices.create_preview({"subscription": subscription.id, "subscription_details": change})
+    changed = v1.subscriptions.update(subscription.id, change | {"expand": ["latest_invoice"]})
+    for invoice in (preview, changed.latest_invoice):
+        assert [line.amount for line in invoice.lines.data] == [credit, 3000]
+
+
+def test_flexible_billing_credits_each_debit_of_a_period_once(v1: Any, begin: Any, price: Any) -> None:
+    subscription = begin()
+    item = subscription["items"].data[0].id
+    lines = []
+    for day, amount in ((15, 6000), (24, 3000)):
+        advance(v1, subscription, NOVEMBER + day * DAY)
+        changed = v1.subscriptions.update(
+            subscription.id,
+            {
+                "items": [{"id": item, "price": price(amount).id}],
+                "proration_behavior": "always_invoice",
+                "expand": ["latest_invoice"],
+            },
+        )
+        lines.append([line.amount for line in changed.latest_invoice.lines.data])
+    # 3,000 were debited for the last 15 days: 6 of them are credited, and nothing of the first 2,000 again
+    assert lines == [[-1000, 3000], [-1200, 600]]
+
+
+def test_a_classic_subscription_migrates_to_flexible_billing(v1: Any, begin: Any) -> None:
+    subscription = begin(billing_mode={"type": "classic"})
+    migrated = v1.subscriptions.migrate(subscription.id, {"billing_mode": {"type": "flexible"}})
+    assert (subscription.billing_mode.type, migrated.billing_mode.type) == ("classic", "flexible")
