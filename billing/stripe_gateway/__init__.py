@@ -9,6 +9,7 @@ from billing.stripe_gateway.checkout import (
     retrieve_checkout_session,
 )
 from billing.stripe_gateway.client import (
+    API_VERSION,
     AuthenticationRequired,
     CardDeclined,
     InvalidRequest,
@@ -17,8 +18,8 @@ from billing.stripe_gateway.client import (
     StripeError,
     StripeObject,
     StripeUnavailable,
-    construct_event,
     to_plain,
+    verify_signature,
 )
 from billing.stripe_gateway.customers import (
     create_customer,
@@ -35,6 +36,7 @@ from billing.stripe_gateway.lists import (
     list_payment_intents,
     list_recent_events,
     list_refunds,
+    retrieve_again,
 )
 from billing.stripe_gateway.payments import (
     create_off_session_payment,
@@ -56,6 +58,7 @@ from billing.stripe_gateway.subscriptions import (
 )
 
 __all__ = [
+    "API_VERSION",
     "BILLING_MODE",
     "AuthenticationRequired",
     "CardDeclined",
@@ -65,7 +68,6 @@ __all__ = [
     "StripeError",
     "StripeObject",
     "StripeUnavailable",
-    "construct_event",
     "create_checkout_session",
     "create_customer",
     "create_invoice_preview",
@@ -82,6 +84,7 @@ __all__ = [
     "list_recent_events",
     "list_refunds",
     "list_refunds_of_charge",
+    "retrieve_again",
     "retrieve_checkout_session",
     "retrieve_default_payment_method",
     "retrieve_dispute",
@@ -94,5 +97,6 @@ __all__ = [
     "set_default_payment_method",
     "to_plain",
     "update_subscription",
+    "verify_signature",
     "void_invoice",
 ]

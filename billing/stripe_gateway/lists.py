@@ -1,11 +1,12 @@
-"""Lists of objects created since a time, for reconciliation."""
+"""Lists of objects created since a time, for reconciliation, and objects as they are now."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from billing.stripe_gateway import client
+from billing.stripe_gateway import client, payments
+from billing.stripe_gateway.checkout import retrieve_checkout_session
 from billing.stripe_gateway.client import StripeObject, call, to_plain
 
 
@@ -49,3 +50,23 @@ def list_refunds(since: datetime) -> Iterator[StripeObject]:
 
 def list_disputes(since: datetime) -> Iterator[StripeObject]:
     return _paginate(lambda v1, params: v1.disputes.list(params), since)
+
+
+def retrieve_again(stripe_object: StripeObject) -> StripeObject:
+    """The object of an event in the pinned API version, when the handlers read the event's own copy.
+
+    Events are rendered in the API version of their creation, in lists too
+    (https://docs.stripe.com/api/events/object#event_object-api_version).
+    """
+    retrieve = _RETRIEVE.get(str(stripe_object.get("object")))
+    return stripe_object if retrieve is None else retrieve(str(stripe_object["id"]))
+
+
+# Subscriptions, invoices and customers are not here: their handlers retrieve them in any case.
+_RETRIEVE: dict[str, Callable[[str], StripeObject]] = {
+    "charge": payments.retrieve_charge,
+    "checkout.session": retrieve_checkout_session,
+    "dispute": payments.retrieve_dispute,
+    "payment_intent": payments.retrieve_payment_intent,
+    "refund": payments.retrieve_refund,
+}

@@ -31,5 +31,9 @@ def list_refunds_of_charge(charge_id: str) -> list[StripeObject]:
     return found
 
 
+def retrieve_charge(charge_id: str) -> StripeObject:
+    return call(lambda v1: v1.charges.retrieve(charge_id))
+
+
 def retrieve_dispute(dispute_id: str) -> StripeObject:
     return call(lambda v1: v1.disputes.retrieve(dispute_id))

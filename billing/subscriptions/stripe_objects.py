@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import stripe_gateway
-from billing.models import StripePrice, Subscription
+from billing.models import BillingProfile, StripePrice, Subscription
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import prices
 from core.errors import DomainError
@@ -26,6 +26,10 @@ class UnmatchedObject(DomainError):
 
     def detail(self) -> str:
         return stripe_gateway.StripeError().detail()
+
+
+class ForeignObject(Exception):
+    """A subscription or invoice of other software that uses the same Stripe account."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +71,17 @@ def plan_in_force_metadata(subscription: Subscription) -> dict[str, str]:
 def parse_subscription(payload: StripeObject) -> StripeSubscription:
     """Read a subscription of the pinned API version or of an older one.
 
+    Raises ForeignObject, UnmatchedObject.
+
     Before 2025-03-31 the subscription had the period that its items have now:
     https://docs.stripe.com/changelog/basil/2025-03-31/deprecate-subscription-current-period-start-and-end
     """
-    account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))
     items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
-    if account is None or not items:
-        raise UnmatchedObject(_("The subscription's metadata name no account"))
+    if not items:
+        raise UnmatchedObject(_("The subscription has no items"))
     item = items[0]
     price = prices.find_price(str((item.get("price") or {}).get("id", "")))
+    account = _account_of(payload, price)
     if price is None:
         raise UnmatchedObject(_("The subscription's price belongs to no plan"))
     invoice = payload.get("latest_invoice")
@@ -92,6 +98,23 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
         in_force=_parse_plan_in_force(payload),
         invoice=invoice if isinstance(invoice, dict) else {},
     )
+
+
+def _account_of(payload: StripeObject, price: StripePrice | None) -> Account:
+    """The account that the metadata name. One made in Stripe's dashboard has a known customer and price."""
+    named = str((payload.get("metadata") or {}).get("account", ""))
+    account = Account.with_public_id(named)
+    if account is not None:
+        return account
+    customer = BillingProfile.objects.filter(stripe_customer_id=id_of(payload.get("customer") or "-")).first()
+    recorded = Subscription.objects.filter(stripe_subscription_id=payload["id"]).first()
+    if recorded is not None:
+        return recorded.account
+    if customer is not None and price is not None:
+        return customer.account
+    if price is None and Account.uuid_of(named) is None:
+        raise ForeignObject(_("The subscription belongs to other software"))
+    raise UnmatchedObject(_("The subscription's metadata name no account"))
 
 
 def _prorated_at(payload: StripeObject) -> datetime | None:

@@ -5,7 +5,7 @@ database error leaves it waiting; calls to Stripe are made before that transacti
 another Stripe account are never stored.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -16,7 +16,7 @@ from billing import offers, stripe_gateway
 from billing.models import StripeEvent
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_objects, stripe_sync
-from billing.webhooks import handlers, payloads
+from billing.webhooks import handlers, ownership, payloads
 
 log = structlog.get_logger(__name__)
 BACKOFF_MINUTES = (1, 2, 5, 15, 60, 240)
@@ -38,27 +38,36 @@ class WrongStripeAccount(Exception):
 def receive(payload: bytes, signature: str | None, now: datetime) -> StripeEvent:
     """Verify and store a webhook's event, committed on return. A repeated event returns the stored one.
 
-    Raises stripe_gateway.SignatureVerificationError, payloads.EventNotUnderstood, WrongStripeAccount.
+    Raises stripe_gateway.SignatureVerificationError, WrongStripeAccount.
     """
-    return store(stripe_gateway.construct_event(payload, signature), now, source="webhook")
+    stripe_gateway.verify_signature(payload, signature)
+    return store(payloads.parse(payload), now, source="webhook")
 
 
 def store(event: StripeObject, now: datetime, *, source: str) -> StripeEvent:
-    """Store an event that comes from Stripe. Raises payloads.EventNotUnderstood, WrongStripeAccount."""
-    payloads.require_envelope(event)
+    """Store an event that comes from Stripe; a malformed one is quarantined. Raises WrongStripeAccount."""
+    envelope = payloads.envelope(event, now)
     _require_own_account(event)
-    stored, _created = StripeEvent.objects.get_or_create(
-        stripe_id=event["id"],
+    stored, created = StripeEvent.objects.get_or_create(
+        stripe_id=envelope.stripe_id,
         defaults={
-            "type": event["type"],
-            "api_version": event.get("api_version") or "",
-            "happened_at": datetime.fromtimestamp(int(event["created"]), tz=UTC),
-            "payload": event,
+            "type": envelope.type,
+            "api_version": envelope.api_version,
+            "happened_at": envelope.happened_at,
+            "payload": envelope.payload,
             "source": source,
             "received_at": now,
+            **_quarantined(envelope, now),
         },
     )
+    if created and envelope.error:
+        _alert_quarantined(stored)
     return stored
+
+
+def _quarantined(envelope: payloads.Envelope, now: datetime) -> dict[str, object]:
+    state = StripeEvent.State.QUARANTINED
+    return {"state": state, "error": envelope.error, "processed_at": now} if envelope.error else {}
 
 
 def process(event_id: int, now: datetime) -> StripeEvent:
@@ -73,10 +82,15 @@ def process(event_id: int, now: datetime) -> StripeEvent:
     if handler is None:
         return _close(event, StripeEvent.State.IGNORED, "", now)
     try:
+        stripe_object = payloads.checked_object(event.payload, handler.required)
+        if not ownership.is_ours(event.type, stripe_object):
+            return _close(event, StripeEvent.State.IGNORED, "", now)
         try:
-            return _apply(event, handler, now)
+            return _apply(event, handler, stripe_object, now)
         except stripe_sync.StaleSnapshot:
-            return _apply(event, handler, now)
+            return _apply(event, handler, stripe_object, now)
+    except stripe_objects.ForeignObject as error:
+        return _close(event, StripeEvent.State.IGNORED, str(error), now)
     except _QUARANTINING as error:
         return _close(event, StripeEvent.State.QUARANTINED, str(error), now)
     except Exception as error:  # programming errors too: a later attempt, after the fix, applies the event
@@ -85,8 +99,12 @@ def process(event_id: int, now: datetime) -> StripeEvent:
         return _fail(event, error, now)
 
 
-def _apply(event: StripeEvent, handler: handlers.Handler, now: datetime) -> StripeEvent:
-    fetched = handler.fetch(payloads.checked_object(event.payload, handler.required))
+def _apply(
+    event: StripeEvent, handler: handlers.Handler, stripe_object: StripeObject, now: datetime
+) -> StripeEvent:
+    if event.api_version != stripe_gateway.API_VERSION:
+        stripe_object = stripe_gateway.retrieve_again(stripe_object)
+    fetched = handler.fetch(stripe_object)
     with transaction.atomic():
         event = StripeEvent.objects.select_for_update(no_key=True).get(pk=event.pk)
         if event.state not in StripeEvent.WAITING:
@@ -116,15 +134,17 @@ def retry(event: StripeEvent, now: datetime) -> StripeEvent:
 
 
 def _require_own_account(event: StripeObject) -> None:
+    """Raises WrongStripeAccount for an event that names the other mode, or another account."""
     live = settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
-    account = event.get("account")
-    if bool(event.get("livemode")) != live or (account and account != settings.STRIPE_ACCOUNT):
+    livemode, account = event.get("livemode", False), event.get("account")
+    other_mode = isinstance(livemode, bool) and livemode != live
+    if other_mode or (account and account != settings.STRIPE_ACCOUNT):
         log.error(
             "stripe_event_refused",
             alert=True,
-            stripe_event=event.get("id"),
-            livemode=event.get("livemode"),
-            account=account,
+            stripe_event=str(event.get("id"))[:255],
+            livemode=livemode,
+            account=str(account)[:255],
         )
         raise WrongStripeAccount
 
@@ -133,16 +153,20 @@ def _close(event: StripeEvent, state: str, reason: str, now: datetime) -> Stripe
     """Close an event unless a concurrent call has applied it."""
     waiting = StripeEvent.objects.filter(pk=event.pk, state__in=StripeEvent.WAITING)
     waiting.update(state=state, error=reason, processed_at=now, attempts=F("attempts") + 1)
-    if state == StripeEvent.State.QUARANTINED:
-        log.error(
-            "stripe_event_quarantined",
-            alert=True,
-            stripe_event=event.stripe_id,
-            type=event.type,
-            reason=reason,
-        )
     event.refresh_from_db()
+    if event.state == StripeEvent.State.QUARANTINED:
+        _alert_quarantined(event)
     return event
+
+
+def _alert_quarantined(event: StripeEvent) -> None:
+    log.error(
+        "stripe_event_quarantined",
+        alert=True,
+        stripe_event=event.stripe_id,
+        type=event.type,
+        reason=event.error,
+    )
 
 
 def _fail(event: StripeEvent, error: Exception, now: datetime) -> StripeEvent:

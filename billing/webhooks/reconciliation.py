@@ -21,7 +21,7 @@ from billing.purchases import checkout
 from billing.refunds import disputes, requests
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_sync
-from billing.webhooks import events, handlers
+from billing.webhooks import events, handlers, ownership
 from core import locks
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ def _run(now: datetime) -> Reconciliation:
     last = Reconciliation.objects.exclude(finished_at=None).order_by("-until").first()
     since = last.until - OVERLAP if last else now - FIRST_RUN_COVERS
     report = Reconciliation(since=since, until=now, findings=[], totals={})
-    report.events = _process_missed_events(since, now)
+    report.events = _process_missed_events(since, now, report)
     report.mended = _apply_missed_payments(since, now, report)
     report.mended += _apply_missed_refunds_and_disputes(since, now, report)
     report.mended += _close_open_purchases(now, report) + _sync_overdue_subscriptions(now, report)
@@ -69,21 +69,27 @@ def _run(now: datetime) -> Reconciliation:
     return report
 
 
-def _process_missed_events(since: datetime, now: datetime) -> int:
+def _process_missed_events(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Store and process events that no webhook brought, oldest first; their number."""
     relevant = [
-        event for event in stripe_gateway.list_events(since) if handlers.handler_of(event["type"]) is not None
+        event
+        for event in stripe_gateway.list_events(since)
+        if handlers.handler_of(str(event.get("type"))) is not None
     ]
     stored = set(
-        StripeEvent.objects.filter(stripe_id__in=[event["id"] for event in relevant]).values_list(
+        StripeEvent.objects.filter(stripe_id__in=[str(event.get("id")) for event in relevant]).values_list(
             "stripe_id", flat=True
         )
     )
-    missed = [event for event in reversed(relevant) if event["id"] not in stored]
-    for event in missed:
-        stored_event = events.store(event, now, source="reconciliation")
-        events.process(stored_event.pk, now)
-    return len(missed)
+    missed = [event for event in reversed(relevant) if event.get("id") not in stored]
+    return sum(
+        bool(_try(report, str(event.get("id")), partial(_process_missed_event, event, now)))
+        for event in missed
+    )
+
+
+def _process_missed_event(event: StripeObject, now: datetime) -> StripeEvent:
+    return events.process(events.store(event, now, source="reconciliation").pk, now)
 
 
 def _apply_missed_payments(since: datetime, now: datetime, report: Reconciliation) -> int:
@@ -91,7 +97,7 @@ def _apply_missed_payments(since: datetime, now: datetime, report: Reconciliatio
     changed = 0
     for session in stripe_gateway.list_checkout_sessions(since):
         paid = session.get("payment_status") == "paid" and session.get("mode") == "payment"
-        if paid and _unpaid(session):
+        if paid and ownership.session_is_ours(session) and _unpaid(session):
             apply = partial(_apply_as_event, "checkout.session.completed", session, now)
             changed += bool(_try(report, session["id"], apply))
     for intent in stripe_gateway.list_payment_intents(since):
@@ -183,12 +189,13 @@ def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
 def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]]:
     """Minor units by currency since `since`: paid and refunded at Stripe, and the same in the database.
 
-    Payments without a paid purchase are added to the report's findings.
+    Payments and refunds of other software on the same Stripe account are not counted. Our payments without
+    a paid purchase are added to the report's findings.
     """
     totals: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_COLUMNS, 0))
     paid: dict[str, int] = {}
     for intent in stripe_gateway.list_payment_intents(since):
-        if intent.get("status") == "succeeded":
+        if intent.get("status") == "succeeded" and ownership.payment_is_ours(intent):
             totals[intent["currency"]]["stripe_paid"] += int(intent.get("amount_received") or 0)
             paid[intent["id"]] = int(intent.get("amount_received") or 0)
     recorded: set[str] = set()
@@ -202,7 +209,7 @@ def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]
     ]
     refunded: list[str] = []
     for facts in stripe_gateway.list_refunds(since):
-        if facts.get("status") not in requests.FAILED_AT_STRIPE:
+        if facts.get("status") not in requests.FAILED_AT_STRIPE and ownership.refund_is_ours(facts):
             totals[facts["currency"]]["stripe_refunded"] += int(facts["amount"])
             refunded.append(facts["id"])
     refunds = Refund.objects.filter(stripe_refund_id__in=refunded).exclude(status=Refund.Status.FAILED)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sandbox.calls import Call
 from sandbox.objects import (
+    charges,
     checkout_sessions,
     clocks,
     customers,
@@ -94,6 +95,7 @@ ROUTES = (
         payments.confirm,
         "payment_method return_url off_session setup_future_usage",
     ),
+    Route("get", "/v1/charges/{charge}", charges.retrieve),
     Route("get", "/v1/refunds", refunds.list_refunds, f"{PAGED} charge payment_intent"),
     Route("post", "/v1/refunds", refunds.create, "charge payment_intent amount reason metadata"),
     Route("get", "/v1/refunds/{refund}", refunds.retrieve),

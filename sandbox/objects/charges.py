@@ -139,3 +139,7 @@ def test_card_of(charge: Body) -> stripe_test_cards.TestCard:
     """The test card of a charge; the plain Visa card for other methods."""
     method = store.find("payment_method", charge["payment_method"]) or {}
     return payment_methods.test_card(method)
+
+
+def retrieve(call: Call) -> Body:
+    return store.get("charge", call.ids["charge"])
