@@ -1,6 +1,7 @@
 """Simulated faults, switched on by a developer or a test.
 
-Lost, duplicated, late and reordered events, lost API responses, an outage, declined cards.
+Lost, duplicated, late and reordered events, lost API responses, an outage, stored server errors, declined
+cards.
 
 Invariant: with every switch off the sandbox delivers each event once and in order. A counted switch turns
 itself off.
@@ -23,6 +24,10 @@ class Fault(TextChoices):
     EVENTS_DISORDERED = "events_disordered", _("Events are delivered out of order")
     ANSWERS_LOST = "answers_lost", _("Requests are processed, but the response is lost")
     DOWN = "down", _("Every request fails with status 500")
+    FAILS = (
+        "fails",
+        _("A request fails with status 500, as do all others with its idempotency key"),
+    )
     CARDS_FAIL = "cards_fail", _("Off-session payments with saved cards are declined")
 
 

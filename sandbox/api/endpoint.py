@@ -1,7 +1,7 @@
 """The view of the API: authenticates, decodes parameters, applies idempotency, runs the handler.
 
 Invariant: a handler runs in one transaction under the sandbox's lock. A card error commits what the handler
-wrote (the failed charge); any other error rolls it back.
+wrote (the failed charge); any other error rolls it back. Either is stored under the idempotency key.
 """
 
 import base64
@@ -85,9 +85,14 @@ def _respond(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any
         _lose_response()
         return *stored, True
     try:
+        if switches.occurs(Fault.FAILS):
+            raise errors.StripeError("An unknown error occurred", status=500, type="api_error")
         status, body = _run(route, call, record)
-    except BaseException:
-        idempotency.release(record)  # everything was rolled back, so the key can be used again
+    except BaseException as error:  # everything was rolled back
+        if isinstance(error, errors.StripeError) and idempotency.is_stored(error):
+            idempotency.store_response(record, error.status, {"error": error.error})
+        else:
+            idempotency.release(record)
         raise
     _lose_response()
     return status, body, False

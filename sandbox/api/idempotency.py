@@ -1,7 +1,10 @@
 """Idempotency keys: the first request with a key runs, later ones get its stored response.
 
-Invariant: a key belongs to one request (path and parameters), and its response is committed together with
-what the request changed. https://docs.stripe.com/api/idempotent_requests
+Invariant: a key belongs to one request (path and parameters) until it is pruned, and its response is
+committed together with what the request changed. The response, also an error, is stored once the request's
+execution has begun; parameters that fail validation leave the key free
+(https://docs.stripe.com/api/idempotent_requests, https://docs.stripe.com/error-low-level). Keys belong to the
+HTTP layer, so they age by the wall clock and not by a test clock.
 """
 
 from datetime import datetime, timedelta
@@ -14,6 +17,8 @@ from sandbox.models import IdempotencyRecord
 
 # After this time a request without a response is considered crashed, and the key may be used again.
 ABANDONED_AFTER = timedelta(minutes=2)
+# Stripe may prune a key that is "at least 24 hours old"; the earliest moment is the worst case for a client.
+PRUNED_AFTER = timedelta(hours=24)
 
 
 def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:
@@ -23,6 +28,7 @@ def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[i
     """
     if len(key) > 255:
         raise StripeError("Idempotency-Key must be at most 255 characters long.", type="idempotency_error")
+    IdempotencyRecord.objects.filter(key=key, started_at__lte=now - PRUNED_AFTER).delete()
     try:
         with transaction.atomic():
             record = IdempotencyRecord.objects.create(
@@ -56,8 +62,14 @@ def _claim_existing(key: str, fingerprint: str, now: datetime) -> tuple[int, tup
     )
 
 
+def is_stored(error: StripeError) -> bool:
+    """Whether a handler's error is kept under the key: not for parameters that fail validation."""
+    code = str(error.error.get("code") or "")
+    return not code.startswith("parameter_") and code != "sandbox_gap"
+
+
 def store_response(record: int, status: int, response: Any) -> None:
-    """Store the response, in the transaction of the request's changes."""
+    """Store the response: in the transaction of the request's changes, or after they were rolled back."""
     IdempotencyRecord.objects.filter(pk=record).update(status=status, answer=response)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import stripe
+import time_machine
 from django.db import connections
 from django.utils import timezone
 
@@ -45,10 +46,47 @@ def test_a_decline_is_replayed(v1: Any, charges: Any) -> None:
     assert len(charges()) == 1
 
 
-def test_the_key_of_an_invalid_request_can_be_used_again(v1: Any) -> None:
-    with pytest.raises(stripe.InvalidRequestError):
-        v1.payment_intents.create(PARAMS | {"customer": "cus_unknown"}, {"idempotency_key": "k1"})
+def test_the_key_of_parameters_that_fail_validation_can_be_used_again(v1: Any) -> None:
+    for invalid in ({"amount": -5}, {"amount": "many"}, {"colour": "red"}):
+        with pytest.raises(stripe.InvalidRequestError):
+            v1.payment_intents.create(PARAMS | invalid, {"idempotency_key": "k1"})
     assert v1.payment_intents.create(PARAMS, {"idempotency_key": "k1"}).status == "succeeded"
+
+
+def test_an_error_of_a_request_that_began_is_returned_again(v1: Any, charges: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(stripe.InvalidRequestError, match="No such customer"):
+            v1.payment_intents.create(PARAMS | {"customer": "cus_unknown"}, {"idempotency_key": "k1"})
+    with pytest.raises(stripe.IdempotencyError):
+        v1.payment_intents.create(PARAMS, {"idempotency_key": "k1"})
+    assert charges() == []
+
+
+def test_a_server_error_is_returned_again(v1: Any, charges: Any) -> None:
+    switches.turn(Fault.FAILS, remaining=1)
+    for _ in range(2):
+        with pytest.raises(stripe.APIError) as refused:
+            v1.payment_intents.create(PARAMS, {"idempotency_key": "k1"})
+        assert refused.value.http_status == 500
+    assert v1.payment_intents.create(PARAMS, {"idempotency_key": "k2"}).status == "succeeded"
+    assert len(charges()) == 1
+
+
+def test_a_key_is_pruned_after_24_hours_and_then_makes_a_new_request(v1: Any, charges: Any) -> None:
+    now = timezone.now()
+    with time_machine.travel(now, tick=False) as clock:
+        first = v1.payment_intents.create(PARAMS, {"idempotency_key": "k1"})
+        clock.shift(timedelta(hours=24) - timedelta(seconds=1))
+        assert v1.payment_intents.create(PARAMS, {"idempotency_key": "k1"}).id == first.id
+        clock.shift(timedelta(seconds=1))
+        assert v1.payment_intents.create(PARAMS | {"amount": 2000}, {"idempotency_key": "k1"}).id != first.id
+    assert [charge["amount"] for charge in charges()] == [2000, 1000]
+
+
+def test_a_key_has_at_most_255_characters(v1: Any) -> None:
+    assert v1.payment_intents.create(PARAMS, {"idempotency_key": "k" * 255}).status == "succeeded"
+    with pytest.raises(stripe.IdempotencyError):
+        v1.payment_intents.create(PARAMS, {"idempotency_key": "k" * 256})
 
 
 def test_a_key_in_progress_is_refused_until_it_is_considered_abandoned(v1: Any) -> None:
