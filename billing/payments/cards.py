@@ -23,7 +23,8 @@ def ensure_customer(account: Account, *, email: str = "") -> str:
     if profile.stripe_customer_id:
         return str(profile.stripe_customer_id)
     owners = accounts.owner_addresses(account.pk)
-    customer = stripe_gateway.create_customer(
+    # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
+    customer = stripe_gateway.find_customer(account.public_id) or stripe_gateway.create_customer(
         key=f"customer:{account.pk.hex}",
         email=(owners[0] if owners else email),
         name=account.name,

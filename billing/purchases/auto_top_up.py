@@ -21,6 +21,7 @@ from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
 from billing.notifications import emails
 from billing.payments import fulfilment, recovery
 from billing.purchases import create
+from billing.stripe_gateway import StripeObject
 from core.errors import Refusal
 from core.ids import new_id
 from pricing.catalogue import cache as catalogue_cache
@@ -255,7 +256,11 @@ def _charge(purchase: Purchase, now: datetime) -> str:
     profile = BillingProfile.objects.get(pk=purchase.account_id)
     account = Account.objects.get(pk=purchase.account_id)
     try:
-        intent = stripe_gateway.create_off_session_payment(
+        intent = _earlier_payment(purchase, str(profile.stripe_customer_id), now)
+        if intent is None and now - purchase.created_at >= stripe_gateway.IDEMPOTENCY_KEYS_HOLD:
+            fulfilment.mark_cancelled(purchase.pk, now)  # the next check decides anew
+            return ""
+        intent = intent or stripe_gateway.create_off_session_payment(
             key=purchase.idempotency_key,
             params={
                 "amount": purchase.amount,
@@ -281,6 +286,17 @@ def _charge(purchase: Purchase, now: datetime) -> str:
         if applied is not None:
             record_payment_result(applied, now)
     return Outcome.PAID if intent.get("status") == "succeeded" else Outcome.PENDING
+
+
+def _earlier_payment(purchase: Purchase, customer: str, now: datetime) -> StripeObject | None:
+    """The payment of an earlier attempt that got no response; its idempotency key may be pruned."""
+    if purchase.created_at >= now:
+        return None
+    since = purchase.created_at - timedelta(hours=1)
+    for intent in stripe_gateway.list_payment_intents(since, customer=customer):
+        if (intent.get("metadata") or {}).get("purchase") == purchase.public_id:
+            return stripe_gateway.retrieve_payment_intent(str(intent["id"]))
+    return None
 
 
 def _fail(purchase: Purchase, reason: str, outcome: str, now: datetime) -> str:

@@ -5,7 +5,7 @@ is the idempotency key); when the buyer returns, the session is fetched, so that
 webhook.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -47,13 +47,13 @@ def open_page(purchase: Purchase, now: datetime) -> str:
         purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id"])
         if not purchase.checkout_url:
             _create_session(purchase, now)
-    return str(purchase.checkout_url)
+    return str(purchase.checkout_url) or return_url(purchase)
 
 
 def _create_session(purchase: Purchase, now: datetime) -> None:
     customer = cards.ensure_customer(purchase.account, email=_email(purchase))
     try:
-        session = stripe_gateway.create_checkout_session(
+        session = _earlier_session(purchase, customer, now) or stripe_gateway.create_checkout_session(
             key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
         )
     except stripe_gateway.InvalidRequest as error:  # for good: the purchase's discount code is free again
@@ -61,6 +61,18 @@ def _create_session(purchase: Purchase, now: datetime) -> None:
         raise
     purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
     purchase.save(update_fields=["stripe_session_id", "checkout_url"])
+    apply_session(purchase, session, now)
+
+
+def _earlier_session(purchase: Purchase, customer: str, now: datetime) -> StripeObject | None:
+    """The session of a purchase that is older than Stripe keeps idempotency keys, if one was created."""
+    if now - purchase.created_at < stripe_gateway.IDEMPOTENCY_KEYS_HOLD:
+        return None
+    since = purchase.created_at - timedelta(hours=1)
+    for session in stripe_gateway.list_checkout_sessions(since, customer=customer):
+        if session.get("client_reference_id") == purchase.public_id:
+            return session
+    return None
 
 
 def refresh_from_stripe(purchase: Purchase, now: datetime) -> Purchase:

@@ -144,13 +144,17 @@ def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund
     return send(refund, now)
 
 
-def send(refund: Refund, now: datetime) -> Refund:
-    """Create an approved refund at Stripe. Safe to repeat: the idempotency key is the refund's."""
+def send(refund: Refund, now: datetime, *, again: bool = False) -> Refund:
+    """Create an approved refund at Stripe, with the refund as the idempotency key.
+
+    `again` looks it up first: an earlier request may be older than Stripe keeps keys.
+    """
     if refund.status != Refund.Status.APPROVED:
         return refund
     payment = Purchase.objects.values_list("stripe_payment_id", flat=True).get(pk=refund.purchase_id)
     try:
-        facts = stripe_gateway.create_refund(
+        sent = stripe_gateway.find_refund(payment_id=str(payment), refund=refund.public_id) if again else None
+        facts = sent or stripe_gateway.create_refund(
             key=refund.key, payment_id=str(payment), amount=refund.amount, refund=refund.public_id
         )
     except stripe_gateway.StripeUnavailable as error:
@@ -167,7 +171,7 @@ def send_approved(now: datetime) -> int:
     """Send refunds approved while Stripe could not be reached or before a process died; the number sent."""
     approved = list(Refund.objects.filter(status=Refund.Status.APPROVED).order_by("pk")[:100])
     for refund in approved:
-        send(refund, now)
+        send(refund, now, again=True)
     return len(approved)
 
 

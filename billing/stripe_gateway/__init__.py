@@ -10,6 +10,7 @@ from billing.stripe_gateway.checkout import (
 )
 from billing.stripe_gateway.client import (
     API_VERSION,
+    IDEMPOTENCY_KEYS_HOLD,
     AuthenticationRequired,
     CardDeclined,
     InvalidRequest,
@@ -24,6 +25,7 @@ from billing.stripe_gateway.client import (
 from billing.stripe_gateway.customers import (
     create_customer,
     create_portal_session,
+    find_customer,
     retrieve_default_payment_method,
     retrieve_payment_method,
     retrieve_setup_intent,
@@ -41,6 +43,7 @@ from billing.stripe_gateway.lists import (
 from billing.stripe_gateway.payments import (
     create_off_session_payment,
     create_refund,
+    find_refund,
     list_refunds_of_charge,
     retrieve_dispute,
     retrieve_payment_intent,
@@ -51,6 +54,7 @@ from billing.stripe_gateway.subscriptions import (
     create_invoice_preview,
     create_price,
     ensure_flexible_billing,
+    find_price,
     retrieve_invoice,
     retrieve_subscription,
     update_subscription,
@@ -60,6 +64,7 @@ from billing.stripe_gateway.subscriptions import (
 __all__ = [
     "API_VERSION",
     "BILLING_MODE",
+    "IDEMPOTENCY_KEYS_HOLD",
     "AuthenticationRequired",
     "CardDeclined",
     "InvalidRequest",
@@ -77,6 +82,9 @@ __all__ = [
     "create_refund",
     "ensure_flexible_billing",
     "expire_checkout_session",
+    "find_customer",
+    "find_price",
+    "find_refund",
     "list_checkout_sessions",
     "list_disputes",
     "list_events",

@@ -1,14 +1,14 @@
 """The Stripe client, the errors of its calls and the verification of webhook signatures.
 
 Invariants: the modules of this package are the only ones that import stripe; every POST carries an
-idempotency key chosen by the caller, so that a repeated call has one effect
+idempotency key chosen by the caller, so that a call repeated within 24 hours has one effect
 (https://docs.stripe.com/api/idempotent_requests); no request is made inside a database transaction; errors of
 the SDK leave this package as one of the classes below. Amounts are in minor units, times in Unix seconds.
 """
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,9 @@ StripeObject = dict[str, Any]  # an object of the Stripe API as plain dicts and 
 API_VERSION = str(stripe.api_version)  # the version that the SDK sends and the handlers understand
 CONNECT_SECONDS, READ_SECONDS = 3.05, 20
 RETRIES = 2
+# Stripe prunes keys that are at least 24 hours old (https://docs.stripe.com/api/idempotent_requests). When an
+# older request may be repeated, its effect is looked up first.
+IDEMPOTENCY_KEYS_HOLD = timedelta(hours=23)
 SIGNATURE_TOLERANCE_SECONDS = 300
 # An IdempotencyError means that another request with the key is in progress or had other parameters; the
 # other two mean wrong credentials. None of them shows whether an earlier request with the key took effect.

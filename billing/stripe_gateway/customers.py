@@ -1,12 +1,26 @@
 """Customers and their saved payment methods."""
 
-from billing.stripe_gateway.client import StripeObject, call
+from billing.stripe_gateway.client import InvalidRequest, StripeObject, call
 
 
 def create_customer(*, key: str, email: str, name: str, account: str) -> str:
     """Create the customer of an account and return its id. `account` is the account's public id."""
     params = {"email": email, "name": name, "metadata": {"account": account}}
     return str(call(lambda v1: v1.customers.create(params, {"idempotency_key": key}))["id"])
+
+
+def find_customer(account: str) -> str | None:
+    """The id of the newest customer whose metadata name an account's public id; None when there is none.
+
+    A new customer can be found after about a minute; until then the idempotency key prevents a second one
+    (https://docs.stripe.com/search#data-freshness). Stripe accounts in India have no search.
+    """
+    query = {"query": f"metadata['account']:'{account}'", "limit": 1}
+    try:
+        found = call(lambda v1: v1.customers.search(query))["data"]
+    except InvalidRequest:
+        return None
+    return str(found[0]["id"]) if found else None
 
 
 def retrieve_payment_method(payment_method_id: str) -> StripeObject:

@@ -36,12 +36,16 @@ def list_recent_events(limit: int) -> list[StripeObject]:
     return list(call(lambda v1: v1.events.list({"limit": limit}))["data"])
 
 
-def list_payment_intents(since: datetime) -> Iterator[StripeObject]:
-    return _paginate(lambda v1, params: v1.payment_intents.list(params), since)
+def list_payment_intents(since: datetime, *, customer: str = "") -> Iterator[StripeObject]:
+    """Payments created since a time; with `customer` only that customer's."""
+    only = {"customer": customer} if customer else {}
+    return _paginate(lambda v1, params: v1.payment_intents.list(params | only), since)
 
 
-def list_checkout_sessions(since: datetime) -> Iterator[StripeObject]:
-    return _paginate(lambda v1, params: v1.checkout.sessions.list(params), since)
+def list_checkout_sessions(since: datetime, *, customer: str = "") -> Iterator[StripeObject]:
+    """Checkout Sessions created since a time; with `customer` only that customer's."""
+    only = {"customer": customer} if customer else {}
+    return _paginate(lambda v1, params: v1.checkout.sessions.list(params | only), since)
 
 
 def list_refunds(since: datetime) -> Iterator[StripeObject]:

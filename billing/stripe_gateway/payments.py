@@ -21,6 +21,12 @@ def create_refund(*, key: str, payment_id: str, amount: int, refund: str) -> Str
     return call(lambda v1: v1.refunds.create(params, {"idempotency_key": key}))
 
 
+def find_refund(*, payment_id: str, refund: str) -> StripeObject | None:
+    """The refund of a payment whose metadata name our refund's public id; None when there is none."""
+    found = call(lambda v1: v1.refunds.list({"payment_intent": payment_id, "limit": 100}))["data"]
+    return next((item for item in found if (item.get("metadata") or {}).get("refund") == refund), None)
+
+
 def retrieve_refund(refund_id: str) -> StripeObject:
     return call(lambda v1: v1.refunds.retrieve(refund_id))
 

@@ -20,6 +20,24 @@ def create_price(*, key: str, name: str, currency: str, amount: int, interval: s
     return str(call(lambda v1: v1.prices.create(params, {"idempotency_key": key}))["id"])
 
 
+def find_price(*, currency: str, amount: int, interval: str, plan: str) -> str | None:
+    """The id of the active Price that `create_price` has created; None when there is none."""
+    params: StripeObject = {
+        "active": True,
+        "currency": currency,
+        "recurring": {"interval": interval},
+        "limit": 100,
+    }
+    while True:
+        page = call(lambda v1, params=params: v1.prices.list(params))
+        for price in page["data"]:
+            if price["unit_amount"] == amount and price["metadata"].get("plan") == plan:
+                return str(price["id"])
+        if not page["has_more"]:
+            return None
+        params = {**params, "starting_after": page["data"][-1]["id"]}
+
+
 def retrieve_subscription(subscription_id: str) -> StripeObject:
     """A Subscription, expanded with its latest invoice."""
     expand = {"expand": ["latest_invoice"]}

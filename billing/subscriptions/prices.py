@@ -15,14 +15,12 @@ def ensure_price(*, plan_key: str, interval: str, currency: str, amount: int) ->
     price = StripePrice.objects.filter(**fields).first()
     if price is not None:
         return str(price.stripe_price_id)
-    plan = Plan.objects.get(key=plan_key)
-    stripe_price_id = stripe_gateway.create_price(
+    terms = {"currency": currency, "amount": amount, "interval": interval, "plan": plan_key}
+    # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
+    stripe_price_id = stripe_gateway.find_price(**terms) or stripe_gateway.create_price(
         key=f"price:{plan_key}:{interval}:{currency}:{amount}",
-        name=plan.name,
-        currency=currency,
-        amount=amount,
-        interval=interval,
-        plan=plan_key,
+        name=Plan.objects.get(key=plan_key).name,
+        **terms,
     )
     price, _created = StripePrice.objects.get_or_create(
         **fields, defaults={"stripe_price_id": stripe_price_id}

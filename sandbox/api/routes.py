@@ -47,6 +47,7 @@ class Route(NamedTuple):
 
 ROUTES = (
     Route("post", "/v1/customers", customers.create, "email name metadata test_clock"),
+    Route("get", "/v1/customers/search", customers.search, "query limit"),
     Route("get", "/v1/customers/{customer}", customers.retrieve),
     Route("post", "/v1/customers/{customer}", customers.update, "email name metadata invoice_settings"),
     Route(
@@ -63,6 +64,7 @@ ROUTES = (
     Route("post", "/v1/payment_methods/{payment_method}/detach", payment_methods.detach_from_customer),
     Route("get", "/v1/setup_intents/{intent}", setup_intents.retrieve),
     Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url"),
+    Route("get", "/v1/prices", prices.list_prices, f"{PAGED} active currency recurring"),
     Route("post", "/v1/prices", prices.create, "currency unit_amount product_data recurring metadata"),
     Route(
         "get",

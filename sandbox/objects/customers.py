@@ -3,6 +3,7 @@
 Invariant: the default payment method is attached to the customer. https://docs.stripe.com/api/customers
 """
 
+import re
 from typing import Any
 
 from sandbox import errors, store
@@ -10,6 +11,7 @@ from sandbox.calls import Call
 from sandbox.objects import clocks, events
 from sandbox.store import Body
 
+METADATA_QUERY = re.compile(r"metadata\['([^']+)'\]:'([^']+)'")
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
@@ -77,6 +79,25 @@ def _set_default(body: Body, method_id: str) -> None:
 
 def retrieve(call: Call) -> Body:
     return store.get("customer", call.ids["customer"])
+
+
+def search(call: Call) -> Body:
+    """Customers with one value of metadata, newest first; found at once, not after about a minute.
+
+    https://docs.stripe.com/search
+    """
+    found = METADATA_QUERY.fullmatch(call.params["query"])
+    if found is None:
+        raise errors.unsupported("The sandbox searches one field of metadata only.", param="query")
+    rows = [body for body in store.where("customer") if body["metadata"].get(found[1]) == found[2]]
+    limit = call.params.get("limit", 10)
+    return {
+        "object": "search_result",
+        "url": "/v1/customers/search",
+        "has_more": len(rows) > limit,
+        "next_page": None,
+        "data": rows[:limit],
+    }
 
 
 def update(call: Call) -> Body:

@@ -15,6 +15,18 @@ def create(call: Call) -> Body:
     return _new(call, call.params)
 
 
+def list_prices(call: Call) -> Body:
+    params = call.params
+    return store.listing(
+        "price",
+        call,
+        "/v1/prices",
+        active=params.get("active"),
+        currency=params.get("currency"),
+        recurring__interval=(params.get("recurring") or {}).get("interval"),
+    )
+
+
 def price_of(line: dict[str, Any], call: Call, param: str) -> Body:
     """The price of a line: by its id, or created from its `price_data`."""
     if line.get("price"):
