@@ -1,4 +1,4 @@
-"""Lists of objects created since a time, for reconciliation, and objects as they are now."""
+"""Lists of objects, in pages: for reconciliation those created since a time, and those of a customer."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -11,8 +11,13 @@ from billing.stripe_gateway.client import StripeObject, call, to_plain
 
 
 def _paginate(fetch: Callable[[Any, StripeObject], Any], since: datetime) -> Iterator[StripeObject]:
-    """All objects created since a time, newest first (https://docs.stripe.com/api/pagination)."""
-    params: StripeObject = {"limit": 100, "created": {"gte": int(since.timestamp())}}
+    """All objects created since a time, newest first."""
+    return paginate(fetch, {"created": {"gte": int(since.timestamp())}})
+
+
+def paginate(fetch: Callable[[Any, StripeObject], Any], params: StripeObject) -> Iterator[StripeObject]:
+    """All objects of a list, newest first (https://docs.stripe.com/api/pagination)."""
+    params = {"limit": 100, **params}
     page = to_plain(client.request(partial(_fetch_page, fetch, params)))
     while True:
         yield from page["data"]

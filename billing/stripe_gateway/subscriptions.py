@@ -3,6 +3,7 @@
 import contextlib
 
 from billing.stripe_gateway.client import InvalidRequest, StripeObject, call
+from billing.stripe_gateway.lists import paginate
 
 # Set on every subscription that is created: docs/decisions/0065-flexible-billing-mode.md.
 BILLING_MODE = {"type": "flexible"}
@@ -26,16 +27,11 @@ def find_price(*, currency: str, amount: int, interval: str, plan: str) -> str |
         "active": True,
         "currency": currency,
         "recurring": {"interval": interval},
-        "limit": 100,
     }
-    while True:
-        page = call(lambda v1, params=params: v1.prices.list(params))
-        for price in page["data"]:
-            if price["unit_amount"] == amount and price["metadata"].get("plan") == plan:
-                return str(price["id"])
-        if not page["has_more"]:
-            return None
-        params = {**params, "starting_after": page["data"][-1]["id"]}
+    for found in paginate(lambda v1, page: v1.prices.list(page), params):
+        if found["unit_amount"] == amount and found["metadata"].get("plan") == plan:
+            return str(found["id"])
+    return None
 
 
 def retrieve_subscription(subscription_id: str) -> StripeObject:

@@ -4,6 +4,8 @@ Invariant: each plan, interval, currency and amount has one Price. A changed amo
 subscribers at the old amount keep theirs.
 """
 
+from typing import Any
+
 from billing import stripe_gateway
 from billing.models import StripePrice
 from pricing.models import Plan
@@ -15,7 +17,7 @@ def ensure_price(*, plan_key: str, interval: str, currency: str, amount: int) ->
     price = StripePrice.objects.filter(**fields).first()
     if price is not None:
         return str(price.stripe_price_id)
-    terms = {"currency": currency, "amount": amount, "interval": interval, "plan": plan_key}
+    terms: dict[str, Any] = {"currency": currency, "amount": amount, "interval": interval, "plan": plan_key}
     # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
     stripe_price_id = stripe_gateway.find_price(**terms) or stripe_gateway.create_price(
         key=f"price:{plan_key}:{interval}:{currency}:{amount}",
