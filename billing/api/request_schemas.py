@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from billing.models import Subscription
 from core.fields import ACCOUNT_HELP, Credits, Flag, StrictSerializer, Text, WholeNumber
 
 
@@ -45,6 +46,13 @@ class ChangeInput(Named):
     currency = Text(required=False, max_length=3)
     confirm = Flag(required=False, help_text="Confirms leaving a legacy plan, which cannot be undone.")
     preview = Flag(required=False, help_text="Return the effect of the change without making it.")
+
+
+class CancelInput(Named):
+    feedback = serializers.ChoiceField(
+        required=False, choices=Subscription.Feedback.values, help_text="Why the plan is cancelled."
+    )
+    comment = Text(required=False, max_length=500, allow_blank=True, help_text="The member's own words.")
 
 
 class CodeInput(Named):

@@ -140,6 +140,20 @@ class PurchaseAnswer(TypedDict):
     refundable: NotRequired[Refundable]
 
 
+class Cancellation(TypedDict):
+    feedback: str | None
+    comment: str | None
+
+
+class PendingChange(TypedDict):
+    """A change of plan whose payment the cardholder has to confirm with the bank."""
+
+    plan: str
+    url: Annotated[str, "Stripe's page, where the cardholder confirms the payment."]
+    expires_at: Annotated[TimeText, "Until then; afterwards nothing changes and nothing is charged."]
+    message: Annotated[str, "A sentence for the cardholder."]
+
+
 class SubscriptionAnswer(TypedDict):
     account: str
     plan: str
@@ -153,6 +167,10 @@ class SubscriptionAnswer(TypedDict):
     period_end: TimeText | None
     cancel_at_period_end: bool
     next_plan: str | None
+    cancellation: Annotated[Cancellation | None, "The reason given for a cancellation that is scheduled."]
+    pending_change: Annotated[
+        PendingChange | None, "A change of plan that takes effect when its payment is confirmed."
+    ]
     recovery_url: str | None
     unlimited_services: list[str]
     quotas: list[Quota]
@@ -179,15 +197,30 @@ class NewGrant(TypedDict):
     credits: CreditsText
 
 
+class ChangeCharge(TypedDict):
+    """Minor units. The account's credit at Stripe pays its next invoices."""
+
+    price: Annotated[MinorUnits, "Price of the new period."]
+    unused: Annotated[MinorUnits, "Credited for the unused part of the current period."]
+    credit_used: Annotated[MinorUnits, "Paid from the account's credit at Stripe."]
+    credit_added: Annotated[MinorUnits, "Added to the account's credit, because it exceeds the price."]
+    added_to_next_invoice: Annotated[
+        MinorUnits, "Not charged now, because it is less than the smallest amount that can be charged."
+    ]
+
+
 class ChangePreview(TypedDict):
     """What a change of plan would cost and do."""
 
-    kind: Annotated[str, Literal["subscribe", "upgrade", "downgrade", "cancel", "leave", "keep"]]
+    kind: Annotated[str, Literal["subscribe", "upgrade", "switch", "downgrade", "cancel", "leave", "keep"]]
     plan: str
     interval: str | None
     currency: str
     amount: Annotated[MinorUnits, "Price of the new plan each interval, in minor units."]
     due_now: Annotated[MinorUnits, "Amount charged at once, in minor units."]
+    charge: Annotated[
+        ChangeCharge | None, "How the amount of a change that takes effect at once comes about."
+    ]
     takes_effect: TimeText
     leaves_legacy: Annotated[bool, "Whether the change leaves a legacy plan, which cannot be undone."]
     grants: list[GrantOutcome]

@@ -1,7 +1,5 @@
 """/subscription: the account's plan, and changes of it."""
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -14,7 +12,8 @@ from billing import models, offers, selectors
 from billing.api import request_schemas, response_schemas
 from billing.api.purchases import checkout_of
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, plan_terms, previews
+from billing.subscriptions import changes, pending_payments, plan_terms, previews
+from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -37,8 +36,10 @@ class Subscription(Endpoint):
 
 
 class Change(Endpoint):
-    """Change the plan: an upgrade is paid and takes effect at once, a downgrade at the end of the period.
+    """Change the plan: an upgrade or another interval at once, a downgrade at the end of the period.
 
+    An immediate change is paid at once. Where the bank requires the cardholder to confirm the payment, the
+    plan changes afterwards: `pending_change` contains the page and the time until which that is possible.
     For an account without a paid plan `checkout` contains a payment page. With `preview` nothing changes, and
     the response says what the change would cost and do.
     """
@@ -100,31 +101,33 @@ class Change(Endpoint):
         return answer
 
 
-class _Action(Endpoint):
-    """Base class of the actions that have no parameters."""
+class Cancel(Endpoint):
+    """Cancel the subscription at the end of the paid period."""
 
     scopes = {"POST": "manage"}
     takes_key = "optional"
-    act: Callable[[Account, datetime], models.Subscription]
 
+    @extend_schema(request=request_schemas.CancelInput, responses=response_schemas.SubscriptionAnswer)
+    def post(self, request: Request) -> HttpResponse:
+        body = request_schemas.CancelInput.checked(request.data)
+        account = Account.objects.get(pk=account_of(request, body.get("account")))
+        cancelled = changes.cancel(
+            account, self.now, feedback=body.get("feedback", ""), comment=body.get("comment", "")
+        )
+        return json_body.answer(_subscription(cancelled))
+
+
+class Resume(Endpoint):
+    """Withdraw a cancellation, a scheduled downgrade or a change that waits for its payment."""
+
+    scopes = {"POST": "manage"}
+    takes_key = "optional"
+
+    @extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.Named.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
-        return json_body.answer(_subscription(type(self).act(account, self.now)))
-
-
-@extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
-class Cancel(_Action):
-    """Cancel the subscription at the end of the paid period."""
-
-    act = staticmethod(changes.cancel)
-
-
-@extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
-class Resume(_Action):
-    """Withdraw a cancellation or a scheduled downgrade."""
-
-    act = staticmethod(changes.resume)
+        return json_body.answer(_subscription(changes.resume(account, self.now)))
 
 
 def _current(account_id: Any) -> models.Subscription:
@@ -142,6 +145,7 @@ def _change_preview(preview: previews.Preview) -> response_schemas.ChangePreview
         "currency": preview.currency,
         "amount": preview.amount,
         "due_now": preview.due_now,
+        "charge": _charge(preview.amounts),
         "takes_effect": instant(preview.takes_effect),
         "leaves_legacy": preview.leaves_legacy,
         "grants": [
@@ -149,6 +153,38 @@ def _change_preview(preview: previews.Preview) -> response_schemas.ChangePreview
             for grant in preview.grants
         ],
         "arrivals": [{"label": grant.label, "credits": plain(grant.credits)} for grant in preview.new_grants],
+    }
+
+
+def _charge(amounts: InvoiceAmounts | None) -> response_schemas.ChangeCharge | None:
+    if amounts is None:
+        return None
+    return {
+        "price": amounts.price,
+        "unused": amounts.unused,
+        "credit_used": amounts.credit_used,
+        "credit_added": amounts.credit_added,
+        "added_to_next_invoice": amounts.added_to_next_invoice,
+    }
+
+
+def _pending_change(subscription: models.Subscription) -> response_schemas.PendingChange | None:
+    if subscription.pending_until is None:
+        return None
+    return {
+        "plan": subscription.pending_plan,
+        "url": subscription.pending_url,
+        "expires_at": instant(subscription.pending_until),
+        "message": pending_payments.sentence(subscription),
+    }
+
+
+def _cancellation(subscription: models.Subscription) -> response_schemas.Cancellation | None:
+    if not subscription.cancel_at_period_end:
+        return None
+    return {
+        "feedback": subscription.cancel_feedback or None,
+        "comment": subscription.cancel_comment or None,
     }
 
 
@@ -167,6 +203,8 @@ def _subscription(subscription: models.Subscription) -> response_schemas.Subscri
         "period_end": instant_or_none(subscription.period_end),
         "cancel_at_period_end": subscription.cancel_at_period_end,
         "next_plan": subscription.next_plan or None,
+        "cancellation": _cancellation(subscription),
+        "pending_change": _pending_change(subscription),
         "recovery_url": subscription.recovery_url or None,
         "unlimited_services": sorted(terms.unlimited_services),
         "quotas": [

@@ -22,6 +22,18 @@ class Subscription(Identified):
         ACTIVE = "active", _("Active")
         PAST_DUE = "past_due", _("Payment overdue")
 
+    class Feedback(models.TextChoices):
+        """Stripe's list of reasons (https://docs.stripe.com/api/subscriptions/update)."""
+
+        TOO_EXPENSIVE = "too_expensive", _("It is too expensive")
+        UNUSED = "unused", _("I don't use it enough")
+        MISSING_FEATURES = "missing_features", _("Features are missing")
+        SWITCHED_SERVICE = "switched_service", _("I found another service")
+        LOW_QUALITY = "low_quality", _("The quality is too low")
+        TOO_COMPLEX = "too_complex", _("It is too complicated")
+        CUSTOMER_SERVICE = "customer_service", _("Customer service was poor")
+        OTHER = "other", _("Another reason")
+
     account = models.OneToOneField(Account, on_delete=models.PROTECT, related_name="subscription")
     plan = models.CharField(max_length=100, help_text="Key of the plan.")
     interval = models.CharField(
@@ -39,8 +51,18 @@ class Subscription(Identified):
         help_text="Credits of a paid plan are granted until then; empty for a plan without payment.",
     )
     cancel_at_period_end = models.BooleanField(default=False)
+    cancel_feedback = models.CharField(
+        max_length=20, choices=Feedback, blank=True, help_text="Why the plan was cancelled."
+    )
+    cancel_comment = models.TextField(blank=True, help_text="The member's own words about it.")
     next_plan = models.CharField(max_length=100, blank=True, help_text="Plan from the end of the period.")
     next_amount = models.BigIntegerField(default=0)
+    pending_plan = models.CharField(
+        max_length=100, blank=True, help_text="Plan of a change that waits for its payment to be confirmed."
+    )
+    pending_invoice = models.CharField(max_length=255, blank=True, help_text="Stripe's id of its invoice.")
+    pending_url = models.TextField(blank=True, help_text="URL of the page where its payment is confirmed.")
+    pending_until = models.DateTimeField(null=True, blank=True, help_text="The change is dropped then.")
     stripe_subscription_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     stripe_item_id = models.CharField(max_length=255, blank=True)
     recovery_url = models.TextField(blank=True, help_text="URL of the page to pay the overdue invoice.")

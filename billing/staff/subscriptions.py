@@ -32,7 +32,7 @@ class PlanForm(ReasonForm):
 @admin.register(Subscription)
 class SubscriptionAdmin(ReadOnlyAdmin):
     list_display = ["account", "plan", "state", "interval", "period_end", "cancel_at_period_end", "next_plan"]
-    list_filter = ["plan", "state", "interval", "cancel_at_period_end"]
+    list_filter = ["plan", "state", "interval", "cancel_at_period_end", "cancel_feedback"]
     search_fields = ["account__name", "account__external_id", "stripe_subscription_id"]
     list_select_related = ["account"]
     ordering = ["-updated_at"]

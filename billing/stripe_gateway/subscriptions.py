@@ -1,7 +1,5 @@
 """Prices, subscriptions and their invoices."""
 
-import contextlib
-
 from billing.stripe_gateway.client import InvalidRequest, StripeObject, call
 from billing.stripe_gateway.lists import paginate
 
@@ -57,15 +55,17 @@ def ensure_flexible_billing(subscription_id: str) -> None:
         call(lambda v1: v1.subscriptions.migrate(subscription_id, {"billing_mode": BILLING_MODE}, options))
 
 
-def void_invoice(invoice_id: str) -> None:
-    """Void an open invoice, which also discards the pending update that waits for it. Without effect on one
-    that is paid or void.
+def void_invoice(invoice_id: str) -> StripeObject:
+    """Void an open invoice, which also discards the pending update that waits for it; return the invoice,
+    which may have been paid or voided before.
 
     https://docs.stripe.com/api/invoices/void
     """
-    with contextlib.suppress(InvalidRequest):
-        options = {"idempotency_key": f"void:{invoice_id}"}
-        call(lambda v1: v1.invoices.void_invoice(invoice_id, {}, options))
+    options = {"idempotency_key": f"void:{invoice_id}"}
+    try:
+        return call(lambda v1: v1.invoices.void_invoice(invoice_id, {}, options))
+    except InvalidRequest:
+        return retrieve_invoice(invoice_id)
 
 
 def create_invoice_preview(

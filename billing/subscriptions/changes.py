@@ -1,8 +1,8 @@
 """Changes of an account's plan, made only if nothing has changed since the preview.
 
 Invariants: a confirmation of an older version is refused, and each confirmed change is one request to Stripe
-with a key of its own; an upgrade is paid before it takes effect; a downgrade and a cancellation take effect
-when the paid period ends. Nothing is saved here before Stripe accepts the change: our subscription follows
+with a key of its own; an immediate change is paid before it takes effect; a downgrade and a cancellation take
+effect when the paid period ends. Nothing is saved here before Stripe accepts the change: our subscription follows
 Stripe's (stripe_sync).
 """
 
@@ -16,7 +16,16 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import Subscription
-from billing.subscriptions import invoices, lifecycle, previews, prices, stripe_objects, stripe_sync
+from billing.stripe_gateway import StripeObject
+from billing.subscriptions import (
+    invoices,
+    lifecycle,
+    pending_payments,
+    previews,
+    prices,
+    stripe_objects,
+    stripe_sync,
+)
 from billing.subscriptions.previews import ChangeRefused, ConfirmationStale
 from pricing.models import Plan
 
@@ -29,6 +38,9 @@ def confirm(account: Account, token: str, now: datetime) -> Subscription:
     preview = previews.read_token(account, token)
     kind = str(preview["kind"])
     intent = hashlib.sha256(token.encode()).hexdigest()
+    repeated = Subscription.objects.filter(account=account, intent=intent).exists()
+    if kind in previews.IMMEDIATE and not repeated:
+        previews.require_same_charge(account, preview)
     with transaction.atomic():
         subscription = lifecycle.lock_subscription(account.pk)
         if subscription.intent != intent:  # the same click again repeats the request under way
@@ -39,46 +51,69 @@ def confirm(account: Account, token: str, now: datetime) -> Subscription:
                 lifecycle.change_plan(subscription, plan, now=now, reason="left by the account")
             else:
                 lifecycle.claim(subscription, intent, now)
-    if kind == "upgrade":
-        _upgrade(subscription, preview, now)
+    if kind in previews.IMMEDIATE:
+        _change_now(subscription, preview, now)
     elif kind == "downgrade":
         _downgrade(subscription, preview, now)
     elif kind == "cancel":
-        _update_at_stripe(subscription, {"cancel_at_period_end": True}, "cancel", now)
+        _cancel(subscription, now)
     elif kind == "keep":
         _withdraw_change(subscription, now)
     subscription.refresh_from_db()
     return subscription
 
 
-def cancel(account: Account, now: datetime) -> Subscription:
-    """Cancel a paid plan at the end of the paid period. Raises ChangeRefused for a plan without payment."""
-    subscription = Subscription.objects.get(account=account)
-    if not subscription.paid:
-        raise ChangeRefused("nothing_to_cancel", _("This plan is free and cannot be cancelled."))
-    if not subscription.cancel_at_period_end:
-        _update_at_stripe(subscription, {"cancel_at_period_end": True}, "cancel", now)
-        subscription.refresh_from_db()
+def cancel(account: Account, now: datetime, *, feedback: str = "", comment: str = "") -> Subscription:
+    """Cancel a paid plan at the end of the paid period. Raises ChangeRefused for a plan without payment.
+
+    `feedback` is one of Subscription.Feedback, `comment` the member's own words.
+    """
+    subscription = _claim(
+        account, now, ChangeRefused("nothing_to_cancel", _("This plan is free and cannot be cancelled."))
+    )
+    _cancel(subscription, now, feedback=feedback, comment=comment)
+    subscription.refresh_from_db()
     return subscription
 
 
 def resume(account: Account, now: datetime) -> Subscription:
-    """Withdraw a cancellation or a downgrade that has not taken effect. Raises ChangeRefused."""
-    subscription = Subscription.objects.get(account=account)
-    if not subscription.paid:
-        raise ChangeRefused("nothing_to_resume", _("The plan is not being cancelled."))
+    """Withdraw a cancellation, a downgrade or a change that waits for its payment. Raises ChangeRefused."""
+    subscription = _claim(
+        account, now, ChangeRefused("nothing_to_resume", _("The plan is not being cancelled."))
+    )
     _withdraw_change(subscription, now)
     subscription.refresh_from_db()
     return subscription
 
 
-def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime) -> None:
-    """Begin a new period of the larger plan: its price less the unused time of the current one.
+def _claim(account: Account, now: datetime, refused: ChangeRefused) -> Subscription:
+    """The account's subscription in a new version, so that the request to Stripe has a key of its own.
 
-    Raises CardDeclined when the payment fails; nothing changes then. A billing cycle anchor of type `now`
-    begins a period at the time of the call and invoices it immediately
+    Raises `refused` for a plan without payment.
+    """
+    with transaction.atomic():
+        subscription = lifecycle.lock_subscription(account.pk)
+        if not subscription.paid:
+            raise refused
+        lifecycle.save_new_version(subscription, now)
+    return subscription
+
+
+def _cancel(subscription: Subscription, now: datetime, *, feedback: str = "", comment: str = "") -> None:
+    params: dict[str, Any] = {"cancel_at_period_end": True}
+    if feedback or comment:
+        params["cancellation_details"] = {"feedback": feedback, "comment": comment}
+    _update_at_stripe(subscription, params, "cancel", now)
+
+
+def _change_now(subscription: Subscription, preview: dict[str, Any], now: datetime) -> None:
+    """Begin a new period of the other plan or interval: its price less the unused time of the current one.
+
+    A billing cycle anchor of type `now` begins a period at the time of the call and invoices it immediately
     (https://docs.stripe.com/billing/subscriptions/billing-cycle,
-    https://docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor).
+    https://docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor). The change waits
+    where the bank requires the cardholder to authenticate the payment. Raises CardDeclined when the payment
+    fails; nothing changes then.
     """
     price = prices.ensure_price(
         plan_key=str(preview["plan"]),
@@ -91,14 +126,18 @@ def _upgrade(subscription: Subscription, preview: dict[str, Any], now: datetime)
         "billing_cycle_anchor": {"type": "now"},
         "proration_behavior": "always_invoice",
         "proration_date": int(preview["at"]),
-        # Read by stripe_sync, so that credits are prorated from the same second as the money.
-        "metadata": {"prorated_at": str(preview["at"])} | stripe_objects.NO_PLAN_IN_FORCE,
-        "payment_behavior": "error_if_incomplete",
+        # Read by stripe_sync, so that credits are prorated from the same second as the money. Pending updates
+        # accept exactly these parameters: https://docs.stripe.com/billing/subscriptions/pending-updates-reference
+        "metadata": stripe_objects.proration_metadata(subscription, int(preview["at"]))
+        | stripe_objects.NO_PLAN_IN_FORCE,
+        "payment_behavior": "pending_if_incomplete",
         "cancel_at_period_end": False,
     }
     # The key contains the preview's second, because Stripe repeats the first response to a key, a declined
     # card's included: a new preview is a new attempt (https://docs.stripe.com/api/idempotent_requests).
-    _update_at_stripe(subscription, params, f"upgrade:{price}:{preview['at']}", now)
+    payload = _update_at_stripe(subscription, params, f"change:{price}:{preview['at']}", now)
+    if payload.get("pending_update"):
+        pending_payments.require_authentication_only(payload, now)
 
 
 def _downgrade(subscription: Subscription, preview: dict[str, Any], now: datetime) -> None:
@@ -134,8 +173,15 @@ def _withdraw_change(subscription: Subscription, now: datetime) -> None:
     _update_at_stripe(subscription, params, "keep", now)
 
 
-def _update_at_stripe(subscription: Subscription, params: dict[str, Any], action: str, now: datetime) -> None:
-    """Update the subscription at Stripe and apply the response; the same click again is the same request."""
+def _update_at_stripe(
+    subscription: Subscription, params: dict[str, Any], action: str, now: datetime
+) -> StripeObject:
+    """Update the subscription at Stripe and apply the response; the same click again is the same request.
+
+    A change that waits for its payment is dropped first. Raises ConfirmationStale when that was paid meanwhile.
+    """
+    if subscription.pending_invoice:
+        pending_payments.discard(subscription, now)
     version = stripe_sync.local_version(subscription.stripe_subscription_id)
     payload = stripe_gateway.update_subscription(
         key=f"{action}:{subscription.pk.hex}:{subscription.version}",
@@ -150,3 +196,4 @@ def _update_at_stripe(subscription: Subscription, params: dict[str, Any], action
     if isinstance(invoice, dict) and invoice.get("status") == "paid":
         invoice = stripe_gateway.retrieve_invoice(str(invoice["id"]))
         invoices.record_paid_invoice(invoice, payload, now)
+    return payload

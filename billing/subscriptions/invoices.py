@@ -33,7 +33,7 @@ def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: 
     payment = fulfilment.Payment(
         amount=int(invoice["amount_paid"]),
         currency=str(invoice["currency"]),
-        payment_id=_payment_id(invoice),
+        payment_id=payment_id(invoice),
         invoice_id=str(invoice["id"]),
         method="card",
         receipt_url=str(invoice.get("hosted_invoice_url") or ""),
@@ -86,7 +86,7 @@ def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
         )
 
 
-def _payment_id(invoice: StripeObject) -> str | None:
+def payment_id(invoice: StripeObject) -> str | None:
     """The invoice's PaymentIntent: among its payments, or in the field of API versions before 2025-03-31."""
     for payment in (invoice.get("payments") or {}).get("data") or []:
         payment_intent = (payment.get("payment") or {}).get("payment_intent")

@@ -16,6 +16,7 @@ from accounts.models import Account
 from billing import offers
 from billing.models import PlanChange, Subscription
 from billing.subscriptions import ledger_terms, plan_terms, proration
+from billing.subscriptions.stripe_objects import Proration
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
@@ -40,7 +41,7 @@ class PaidPeriod:
     paid_until: datetime
     stripe_subscription_id: str
     stripe_item_id: str
-    prorated_at: datetime | None = None  # when an upgrade's credit for the old price begins
+    proration: Proration | None = None
 
 
 def free_plan() -> Plan:
@@ -129,6 +130,8 @@ def _change_plan(
     subscription.stripe_item_id = paid.stripe_item_id if paid else ""
     subscription.next_plan, subscription.next_amount = "", 0
     subscription.recovery_url = ""
+    subscription.pending_plan = subscription.pending_invoice = subscription.pending_url = ""
+    subscription.pending_until = None
     if not paid:
         subscription.cancel_at_period_end = False
     save_new_version(subscription, now)
@@ -138,7 +141,7 @@ def _change_plan(
         anchor_at=anchor_at,
         ends_at=paid.paid_until if paid else None,
         once_at=now if _grants_one_time_allowances(plan) else None,
-        carry_over=carries_over(previous, plan),
+        carry_over=carries_over(previous, plan, restarts=replaced is not None and replaced.restarts),
         now=now,
         replaced=replaced,
     )
@@ -158,11 +161,20 @@ def _replaced_plan(
         return None
     at = min(now.replace(microsecond=0), end)  # Stripe's times are whole seconds
     if restarts:
-        at = paid.period_start
-        if paid.prorated_at and subscription.period_start <= paid.prorated_at <= paid.period_start:
-            at = paid.prorated_at
+        at = _credited_from(subscription, paid, end)
     old = Plan.objects.get(key=subscription.plan)
     return proration.ReplacedPlan(plan=old, anchor_at=subscription.anchor_at, at=at, restarts=restarts)
+
+
+def _credited_from(subscription: Subscription, paid: PaidPeriod, end: datetime) -> datetime:
+    """The instant from which the current period's price is credited: the confirmed one, or the new period's
+    start."""
+    prorated = paid.proration
+    if prorated and prorated.period_start == subscription.period_start and prorated.at <= end:
+        return prorated.at
+    if prorated and prorated.period_start is None and subscription.period_start <= prorated.at:
+        return min(prorated.at, paid.period_start)
+    return paid.period_start
 
 
 def _restarts_period(subscription: Subscription, paid: PaidPeriod) -> bool:
@@ -171,9 +183,15 @@ def _restarts_period(subscription: Subscription, paid: PaidPeriod) -> bool:
     return end is not None and subscription.period_start < paid.period_start < end
 
 
-def carries_over(previous: str, plan: Plan) -> bool:
-    """Whether unspent monthly credits are kept when `plan` replaces the plan with the key `previous`."""
-    return plan.key != previous and plan.carry_over and is_upgrade(previous, plan)
+def carries_over(previous: str, plan: Plan, *, restarts: bool) -> bool:
+    """Whether unspent monthly credits are kept when `plan` replaces the plan with the key `previous`.
+
+    A smaller plan that begins a period (`restarts`) before the paid one ends keeps them, because the price is
+    credited only for time whose credits are deducted (previews.credited_from).
+    """
+    if plan.key == previous:
+        return False
+    return plan.carry_over if is_upgrade(previous, plan) else restarts
 
 
 def save_new_version(subscription: Subscription, now: datetime) -> None:

@@ -17,12 +17,14 @@ from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
 from billing.models import Subscription
 from billing.payments import cards
-from billing.subscriptions import lifecycle, prices, proration
+from billing.subscriptions import invoice_amounts, lifecycle, prices, proration
+from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core.errors import Refusal
 from pricing.models import Plan
 
 _SALT = "billing.subscriptions.changes"
 TOKEN_LIFETIME = timedelta(minutes=30)
+IMMEDIATE = frozenset({"upgrade", "switch"})  # the kinds that begin a new period at once
 
 
 class ConfirmationStale(Refusal):
@@ -55,7 +57,7 @@ class GrantOutcome:
 
 @dataclass(frozen=True)
 class NewGrant:
-    """Credits that an upgrade grants at once: the plan's, less the unused part of the current plan's."""
+    """Credits that an immediate change grants: the plan's, less the unused part of the current plan's."""
 
     label: str
     credits: Decimal
@@ -63,9 +65,13 @@ class NewGrant:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The effect of a change. `due_now`: the amount charged at once, in minor units."""
+    """The effect of a change. `due_now`: the amount charged at once, in minor units.
 
-    kind: str  # subscribe, upgrade, downgrade, cancel, leave (an unpaid plan), keep (withdraw a change)
+    `kind`: subscribe; upgrade; switch (another interval); downgrade; cancel; leave (an unpaid plan); keep
+    (withdraw a change that has not taken effect).
+    """
+
+    kind: str
     plan: Plan
     interval: str
     currency: str
@@ -73,13 +79,14 @@ class Preview:
     due_now: int
     takes_effect: datetime
     leaves_legacy: bool
+    amounts: InvoiceAmounts | None = None  # of an immediate change
     grants: list[GrantOutcome] = field(default_factory=list)
     new_grants: list[NewGrant] = field(default_factory=list)
     token: str = ""
 
 
 def preview(account: Account, *, plan_key: str, interval: str, currency: str, now: datetime) -> Preview:
-    """The effect of changing to a plan; for an upgrade the amount due comes from Stripe.
+    """The effect of changing to a plan; for an immediate change the amounts come from Stripe.
 
     Raises ChangeRefused, offers.UnknownOffer, offers.UnknownCurrency and stripe_gateway's errors.
     """
@@ -95,16 +102,19 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
     currency = subscription.currency if subscription.paid else currency
     kind = _kind(subscription, plan, interval)
     amount = 0
-    if kind in {"subscribe", "upgrade", "downgrade"}:
+    if kind in {"subscribe", "downgrade", *IMMEDIATE}:
         plan, amount = offers.get_plan_price(key=plan_key, interval=interval, currency=currency)
     elif kind == "keep":
         amount = subscription.amount
     # the clock of a test subscription at Stripe may be ahead of ours
     at = int((max(now, subscription.period_start) if subscription.paid else now).timestamp())
     due_now = {"subscribe": amount}.get(kind, 0)
-    if kind == "upgrade":
+    amounts = None
+    if kind in IMMEDIATE:
+        at = int(proration.credited_from(plan, _replaced(subscription, at)).timestamp())
         price = prices.ensure_price(plan_key=plan.key, interval=interval, currency=currency, amount=amount)
-        due_now = _upgrade_amount_due(account, subscription, price=price, at=at)
+        amounts = _amounts(account, subscription, price=price, at=at)
+        due_now = amounts.due
     leaves_legacy = kind != "keep" and Plan.objects.filter(key=subscription.plan, legacy=True).exists()
     token = {
         "account": account.public_id,
@@ -115,7 +125,7 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         "interval": interval,
         "currency": currency,
         "amount": amount,
-        "due": due_now if kind == "upgrade" else None,
+        "charge": [amounts.due, amounts.balance_after] if amounts else None,
         "at": at,
     }
     return Preview(
@@ -127,8 +137,9 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
         due_now=due_now,
         takes_effect=(subscription.period_end if kind in {"downgrade", "cancel"} else None) or now,
         leaves_legacy=leaves_legacy,
+        amounts=amounts,
         grants=_grant_outcomes(account.pk, subscription, plan, kind, now),
-        new_grants=_new_grants(account.pk, subscription, plan, at, now) if kind == "upgrade" else [],
+        new_grants=_new_grants(account.pk, subscription, plan, at, now) if amounts else [],
         token=signing.dumps(token, salt=_SALT),
     )
 
@@ -144,13 +155,32 @@ def read_token(account: Account, token: str) -> dict[str, Any]:
     return contents
 
 
+def require_same_charge(account: Account, contents: dict[str, Any]) -> None:
+    """Check that an immediate change still costs what its token says. Raises ConfirmationStale.
+
+    The customer's balance at Stripe may have changed since, without a change of our subscription.
+    """
+    subscription = Subscription.objects.get(account=account)
+    if subscription.version != contents["version"]:
+        raise ConfirmationStale
+    price = prices.ensure_price(
+        plan_key=contents["plan"],
+        interval=contents["interval"],
+        currency=contents["currency"],
+        amount=contents["amount"],
+    )
+    amounts = _amounts(account, subscription, price=price, at=contents["at"])
+    if [amounts.due, amounts.balance_after] != contents["charge"]:
+        raise ConfirmationStale
+
+
 def _kind(subscription: Subscription, plan: Plan, interval: str) -> str:
     if not subscription.paid:
         return _kind_without_payment(subscription, plan)
     if plan.free:
         return "cancel"
     if subscription.plan == plan.key and interval == subscription.interval:
-        if subscription.next_plan or subscription.cancel_at_period_end:
+        if subscription.next_plan or subscription.cancel_at_period_end or subscription.pending_plan:
             return "keep"
         raise _already_on_plan()
     if not plan.open_to_new_members:
@@ -171,34 +201,32 @@ def _kind_without_payment(subscription: Subscription, plan: Plan) -> str:
 
 
 def _kind_between_paid(subscription: Subscription, plan: Plan, interval: str) -> str:
-    if subscription.interval == "year" and interval == "month":
-        raise ChangeRefused(
-            "interval_shorter",
-            _("Yearly payment cannot change to monthly before the year ends. Cancel the plan instead."),
-        )
-    longer = subscription.interval == "month" and interval == "year"
     upgrade = lifecycle.is_upgrade(subscription.plan, plan)
-    if longer and not upgrade and subscription.plan != plan.key:
-        raise ChangeRefused(
-            "interval_and_rank", _("Change to the smaller plan first, then change to yearly payment.")
-        )
-    return "upgrade" if upgrade or longer else "downgrade"
+    if upgrade or subscription.interval == interval:
+        return "upgrade" if upgrade else "downgrade"
+    # Stripe begins a new period with a new interval, so that such a change cannot wait for the period's end:
+    # https://docs.stripe.com/billing/subscriptions/change-price
+    return "upgrade" if subscription.plan == plan.key and interval == "year" else "switch"
 
 
 def _already_on_plan() -> ChangeRefused:
     return ChangeRefused("already_on_plan", _("The account is already on this plan."))
 
 
-def _upgrade_amount_due(account: Account, subscription: Subscription, *, price: str, at: int) -> int:
-    """Minor units, as Stripe prorates them at the Unix second `at`."""
+def _amounts(account: Account, subscription: Subscription, *, price: str, at: int) -> InvoiceAmounts:
+    """The amounts of the change's invoice, as Stripe prorates them at the Unix second `at`."""
+    subscription_id = str(subscription.stripe_subscription_id)
+    if subscription.next_plan:
+        # In classic billing mode the smaller price of the scheduled downgrade would be credited.
+        stripe_gateway.ensure_flexible_billing(subscription_id)
     invoice = stripe_gateway.create_invoice_preview(
         customer=cards.ensure_customer(account),
-        subscription_id=str(subscription.stripe_subscription_id),
+        subscription_id=subscription_id,
         item=subscription.stripe_item_id,
         price=price,
         at=at,
     )
-    return int(invoice["amount_due"])
+    return invoice_amounts.read(invoice)
 
 
 def _grant_outcomes(
@@ -212,7 +240,7 @@ def _grant_outcomes(
             if kind in {"downgrade", "cancel"}:
                 outcome = "until"
             else:
-                carried = kind == "upgrade" and _is_carried(subscription, plan, grant.kind)
+                carried = kind in IMMEDIATE and _is_carried(subscription, plan, grant.kind)
                 outcome = "carried" if carried else "lost"
         outcomes.append(GrantOutcome(grant.label, grant.remaining, outcome))
     return outcomes
@@ -221,23 +249,26 @@ def _grant_outcomes(
 def _is_carried(subscription: Subscription, plan: Plan, grant_kind: str) -> bool:
     if subscription.plan == plan.key:
         return True
-    return lifecycle.carries_over(subscription.plan, plan) and grant_kind != "daily"
+    return lifecycle.carries_over(subscription.plan, plan, restarts=True) and grant_kind != "daily"
 
 
-def _new_grants(
-    account_id: UUID, subscription: Subscription, plan: Plan, at: int, now: datetime
-) -> list[NewGrant]:
-    replaced = proration.ReplacedPlan(
+def _replaced(subscription: Subscription, at: int) -> proration.ReplacedPlan:
+    return proration.ReplacedPlan(
         plan=Plan.objects.get(key=subscription.plan),
         anchor_at=subscription.anchor_at,
         at=datetime.fromtimestamp(at, tz=UTC),
         restarts=True,
     )
+
+
+def _new_grants(
+    account_id: UUID, subscription: Subscription, plan: Plan, at: int, now: datetime
+) -> list[NewGrant]:
     credits = proration.first_credits(
         plan,
-        replaced,
+        _replaced(subscription, at),
         account_id=account_id,
-        carry_over=lifecycle.carries_over(subscription.plan, plan),
+        carry_over=lifecycle.carries_over(subscription.plan, plan, restarts=True),
         now=now,
     )
     labels = {f"{plan.key}:{allowance['key']}": allowance["label"] for allowance in plan.allowances}

@@ -8,7 +8,7 @@ https://docs.stripe.com/billing/subscriptions/billing-cycle).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from typing import Any
@@ -52,7 +52,9 @@ def first_credits(
         keys = {f"{old.key}:{allowance['key']}" for allowance in _allowances(old, period)}
         return sum((grant.remaining for grant in balance.grants if grant.allowance in keys), Decimal(0))
 
-    deduction = Fraction(_total(old, "month")) * unused
+    months_since = _month(replaced.anchor_at, now) - _month(replaced.anchor_at, replaced.at)
+    # The old plan's credits of months that began since then are kept, and were credited with its price.
+    deduction = Fraction(_total(old, "month")) * (unused + max(0, months_since))
     if not carry_over and not same_plan:
         deduction = max(Fraction(0), deduction - Fraction(unspent("month")))
     credits = _prorate(plan, "month", deduction, share=Fraction(1) if replaced.restarts else unused)
@@ -60,6 +62,21 @@ def first_credits(
         spent_today = max(Decimal(0), _total(old, "day") - unspent("day"))
         credits |= _prorate(plan, "day", Fraction(spent_today), share=Fraction(1))
     return credits
+
+
+def credited_from(plan: Plan, replaced: ReplacedPlan) -> datetime:
+    """The instant from which the old price can be credited: `replaced.at`, or later.
+
+    The old plan's credits for the unused time are deducted from the new plan's. Where those are fewer, less
+    time is credited, so that no more money is returned than credits are deducted. A whole second, rounded up.
+    """
+    old, new = _total(replaced.plan, "month"), _total(plan, "month")
+    if Fraction(old) * _unused_share_of_month(replaced.anchor_at, replaced.at) <= new:
+        return replaced.at
+    month = _month(replaced.anchor_at, replaced.at)
+    start, end = add_months(replaced.anchor_at, month), add_months(replaced.anchor_at, month + 1)
+    seconds = int(Fraction(new) / Fraction(old) * int((end - start).total_seconds()))
+    return end - timedelta(seconds=max(1, seconds))
 
 
 def _allowances(plan: Plan, period: str) -> Iterable[dict[str, Any]]:
@@ -87,8 +104,12 @@ def _prorate(plan: Plan, period: str, deduction: Fraction, *, share: Fraction) -
 
 def _unused_share_of_month(anchor_at: datetime, at: datetime) -> Fraction:
     """The share of the month, counted from the anchor, that is left at an instant."""
-    months = (at.year - anchor_at.year) * 12 + at.month - anchor_at.month
-    if add_months(anchor_at, months) > at:
-        months -= 1
+    months = _month(anchor_at, at)
     start, end = add_months(anchor_at, months), add_months(anchor_at, months + 1)
     return Fraction(int((end - at).total_seconds()), int((end - start).total_seconds()))
+
+
+def _month(anchor_at: datetime, at: datetime) -> int:
+    """The number of the month, counted from the anchor, that contains an instant; 0 is the first."""
+    months = (at.year - anchor_at.year) * 12 + at.month - anchor_at.month
+    return months - 1 if add_months(anchor_at, months) > at else months

@@ -41,7 +41,29 @@ class PlanInForce:
     until: datetime
 
 
-NO_PLAN_IN_FORCE = {"plan_in_force": ""}  # an empty value removes the key: https://docs.stripe.com/metadata
+# Not an empty value, which would remove the key, because a pending update merges its metadata later.
+NO_PLAN_IN_FORCE = {"plan_in_force": "none"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingChange:
+    """A change that applies when its invoice is paid.
+
+    https://docs.stripe.com/billing/subscriptions/pending-updates
+    """
+
+    plan_key: str
+    invoice_id: str
+    url: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proration:
+    """Since when the price of the period that began at `period_start` is credited."""
+
+    at: datetime
+    period_start: datetime | None  # None in metadata written before it was stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +78,11 @@ class StripeSubscription:
     cancels: bool
     period_start: datetime
     period_end: datetime
-    prorated_at: datetime | None
+    proration: Proration | None
     in_force: PlanInForce | None
+    pending: PendingChange | None
+    feedback: str
+    comment: str
     invoice: StripeObject
 
 
@@ -66,6 +91,11 @@ def plan_in_force_metadata(subscription: Subscription) -> dict[str, str]:
     assert subscription.period_end is not None
     until = int(subscription.period_end.timestamp())
     return {"plan_in_force": f"{subscription.amount}:{until}:{subscription.plan}"}
+
+
+def proration_metadata(subscription: Subscription, at: int) -> dict[str, str]:
+    """The metadata that say from which Unix second the current period's price is credited."""
+    return {"prorated_at": f"{at}:{int(subscription.period_start.timestamp())}"}
 
 
 def parse_subscription(payload: StripeObject) -> StripeSubscription:
@@ -84,7 +114,10 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
     account = _account_of(payload, price)
     if price is None:
         raise UnmatchedObject(_("The subscription's price belongs to no plan"))
-    invoice = payload.get("latest_invoice")
+    latest = payload.get("latest_invoice")
+    invoice: StripeObject = latest if isinstance(latest, dict) else {}
+    details = payload.get("cancellation_details") or {}
+    feedback = str(details.get("feedback") or "")
     return StripeSubscription(
         id=str(payload["id"]),
         item_id=str(item["id"]),
@@ -94,9 +127,12 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
         cancels=bool(payload.get("cancel_at_period_end") or payload.get("cancel_at")),
         period_start=as_datetime(item.get("current_period_start") or payload.get("current_period_start")),
         period_end=as_datetime(item.get("current_period_end") or payload.get("current_period_end")),
-        prorated_at=_prorated_at(payload),
+        proration=_proration(payload),
         in_force=_parse_plan_in_force(payload),
-        invoice=invoice if isinstance(invoice, dict) else {},
+        pending=_pending_change(payload, invoice),
+        feedback=feedback if feedback in Subscription.Feedback else "",
+        comment=str(details.get("comment") or "").replace("\0", ""),
+        invoice=invoice,
     )
 
 
@@ -117,10 +153,27 @@ def _account_of(payload: StripeObject, price: StripePrice | None) -> Account:
     raise UnmatchedObject(_("The subscription's metadata name no account"))
 
 
-def _prorated_at(payload: StripeObject) -> datetime | None:
-    """When the last upgrade's credit for the old price begins, as `changes` stored it in the metadata."""
-    seconds = str((payload.get("metadata") or {}).get("prorated_at", ""))
-    return as_datetime(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) <= 11 else None
+def _proration(payload: StripeObject) -> Proration | None:
+    """What `proration_metadata` wrote; None where it is absent or was edited into something else."""
+    text = str((payload.get("metadata") or {}).get("prorated_at", ""))
+    match = re.fullmatch(r"(\d{1,11})(?::(\d{1,11}))?", text, re.ASCII)
+    if match is None:
+        return None
+    return Proration(at=as_datetime(match[1]), period_start=as_datetime(match[2]) if match[2] else None)
+
+
+def _pending_change(payload: StripeObject, invoice: StripeObject) -> PendingChange | None:
+    pending = payload.get("pending_update") or {}
+    items: list[StripeObject] = pending.get("subscription_items") or []
+    price = prices.find_price(str((items[0].get("price") or {}).get("id", ""))) if items else None
+    if price is None or invoice.get("status") != "open":
+        return None
+    return PendingChange(
+        plan_key=price.plan_key,
+        invoice_id=str(invoice["id"]),
+        url=str(invoice.get("hosted_invoice_url") or ""),
+        until=as_datetime(pending["expires_at"]),
+    )
 
 
 def _parse_plan_in_force(payload: StripeObject) -> PlanInForce | None:

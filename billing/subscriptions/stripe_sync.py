@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
-from billing.models import Subscription
+from billing.models import StripePrice, Subscription
 from billing.notifications import emails
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import lifecycle
@@ -114,16 +114,32 @@ def _apply_active(subscription: Subscription, remote: StripeSubscription, now: d
         paid_until=paid_until,
         stripe_subscription_id=remote.id,
         stripe_item_id=remote.item_id,
-        prorated_at=remote.prorated_at,
+        proration=remote.proration,
     )
     if _differs(subscription, plan, paid):
         lifecycle.change_plan(subscription, plan, now=now, reason="paid at Stripe", paid=paid)
-    following = (remote.price.plan_key, remote.price.amount) if kept else ("", 0)
-    if (subscription.next_plan, subscription.next_amount) != following:
-        subscription.next_plan, subscription.next_amount = following
-        lifecycle.save_new_version(subscription, now)
-    if subscription.cancel_at_period_end != remote.cancels:
-        subscription.cancel_at_period_end = remote.cancels
+    _apply_scheduled_changes(subscription, remote, now, following=remote.price if kept else None)
+
+
+def _apply_scheduled_changes(
+    subscription: Subscription, remote: StripeSubscription, now: datetime, *, following: StripePrice | None
+) -> None:
+    """Store the changes that take effect later: at the period's end, or when their payment is confirmed."""
+    pending = remote.pending
+    fields = {
+        "next_plan": following.plan_key if following else "",
+        "next_amount": following.amount if following else 0,
+        "cancel_at_period_end": remote.cancels,
+        "cancel_feedback": remote.feedback if remote.cancels else "",
+        "cancel_comment": remote.comment if remote.cancels else "",
+        "pending_plan": pending.plan_key if pending else "",
+        "pending_invoice": pending.invoice_id if pending else "",
+        "pending_url": pending.url if pending else "",
+        "pending_until": pending.until if pending else None,
+    }
+    if any(getattr(subscription, name) != value for name, value in fields.items()):
+        for name, value in fields.items():
+            setattr(subscription, name, value)
         lifecycle.save_new_version(subscription, now)
 
 
@@ -179,6 +195,6 @@ def _differs(subscription: Subscription, plan: Plan, paid: lifecycle.PaidPeriod)
         or any(
             getattr(subscription, name) != getattr(paid, name)
             for name in paid.__dataclass_fields__
-            if name != "prorated_at"
+            if name != "proration"
         )
     )

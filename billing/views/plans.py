@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -17,7 +18,7 @@ from accounts.http import AccountRequest
 from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import PlanChange, Purchase, Subscription
 from billing.purchases import create
-from billing.subscriptions import changes, previews
+from billing.subscriptions import changes, pending_payments, previews
 from billing.views.buy import STRIPE_UNAVAILABLE, redirect_to_payment, submitted_key
 from core.errors import Refusal
 from pricing.models import Plan
@@ -67,9 +68,7 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
         show_again = isinstance(error, previews.ConfirmationStale | create.PriceChanged)
         return redirect("plan_change", key) if show_again else redirect("plans")
     except stripe_gateway.CardDeclined as error:
-        messages.error(
-            request, _("Your card was declined: %(reason)s Your plan was not changed.") % {"reason": error}
-        )
+        messages.error(request, _("%(reason)s Your plan was not changed.") % {"reason": error})
         return redirect("subscription")
     except stripe_gateway.StripeError:
         messages.error(request, STRIPE_UNAVAILABLE)
@@ -98,6 +97,8 @@ def _confirm(request: AccountRequest, key: str, now: datetime) -> HttpResponse:
     if preview["legacy"] and request.POST.get("understood") != "on":
         raise create.ConfirmationNeeded
     changed = changes.confirm(request.account, request.POST.get("token", ""), now)
+    if changed.pending_plan:
+        return redirect("subscription")  # which says how to confirm the payment
     if changed.next_plan or changed.cancel_at_period_end:
         messages.success(
             request,
@@ -123,6 +124,8 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "balance": balance,
         "quotas": selectors.quota_usage(request.account.pk),
         "history": PlanChange.objects.filter(account=request.account).order_by("-created_at")[:20],
+        "pending": pending_payments.sentence(current) if current and current.pending_until else "",
+        "feedback": Subscription.Feedback.choices,
         "names": dict(Plan.objects.values_list("key", "name")),
         "now": now,
     }
@@ -133,10 +136,15 @@ def subscription(request: AccountRequest) -> HttpResponse:
 @account_page
 @buyers_only
 def cancel(request: AccountRequest) -> HttpResponse:
-    """Cancel the plan at the end of the paid period."""
+    """Cancel the plan at the end of the paid period, with an optional reason."""
+    feedback = request.POST.get("feedback", "")
+    reason = {
+        "feedback": feedback if feedback in Subscription.Feedback else "",
+        "comment": request.POST.get("comment", "").replace("\0", "")[:500],
+    }
     return _change(
         request,
-        changes.cancel,
+        partial(changes.cancel, **reason),
         _("Your plan ends at the end of the paid period. You keep the credits you bought."),
     )
 
@@ -145,8 +153,8 @@ def cancel(request: AccountRequest) -> HttpResponse:
 @account_page
 @buyers_only
 def resume(request: AccountRequest) -> HttpResponse:
-    """Withdraw a scheduled cancellation or downgrade."""
-    return _change(request, changes.resume, _("Your plan was resumed."))
+    """Withdraw a cancellation, a downgrade or a change that waits for its payment."""
+    return _change(request, changes.resume, _("Your plan stays as it is."))
 
 
 def _change(request: AccountRequest, change: Callable[..., Any], done: str) -> HttpResponse:
