@@ -2,8 +2,8 @@
 
 Invariants: a confirmation of an older version is refused, and each confirmed change is one request to Stripe
 with a key of its own; an immediate change is paid before it takes effect; a downgrade and a cancellation take
-effect when the paid period ends. Nothing is saved here before Stripe accepts the change: our subscription follows
-Stripe's (stripe_sync).
+effect when the paid period ends. Nothing is saved here before Stripe accepts the change: our subscription
+follows Stripe's (stripe_sync).
 """
 
 import hashlib
@@ -178,7 +178,7 @@ def _update_at_stripe(
 ) -> StripeObject:
     """Update the subscription at Stripe and apply the response; the same click again is the same request.
 
-    A change that waits for its payment is dropped first. Raises ConfirmationStale when that was paid meanwhile.
+    A change that waits for its payment is dropped first. Raises ConfirmationStale when it was paid meanwhile.
     """
     if subscription.pending_invoice:
         pending_payments.discard(subscription, now)

@@ -138,13 +138,14 @@ def subscription(request: AccountRequest) -> HttpResponse:
 def cancel(request: AccountRequest) -> HttpResponse:
     """Cancel the plan at the end of the paid period, with an optional reason."""
     feedback = request.POST.get("feedback", "")
-    reason = {
-        "feedback": feedback if feedback in Subscription.Feedback else "",
-        "comment": request.POST.get("comment", "").replace("\0", "")[:500],
-    }
+    act = partial(
+        changes.cancel,
+        feedback=feedback if feedback in Subscription.Feedback else "",
+        comment=request.POST.get("comment", "").replace("\0", "")[:500],
+    )
     return _change(
         request,
-        partial(changes.cancel, **reason),
+        act,
         _("Your plan ends at the end of the paid period. You keep the credits you bought."),
     )
 
