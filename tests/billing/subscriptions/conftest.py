@@ -14,7 +14,7 @@ from billing import ledger
 from billing.models import StripeEvent, Subscription
 from billing.purchases import checkout, create
 from billing.subscriptions import changes, plan_terms, previews
-from sandbox import scheduled_actions
+from sandbox import scheduled_actions, store
 from tests.sandbox.conftest import Buyer
 
 
@@ -116,3 +116,23 @@ def buy_starter(account: Account, alice: User, interval: str) -> Subscription:
 def bonus(account: Account) -> Decimal:
     grants = ledger.balance(account.pk, timezone.now()).grants
     return sum((grant.remaining for grant in grants if grant.kind == "bonus"), Decimal(0))
+
+
+@pytest.fixture
+def use_card(stripe_api: Any) -> Callable[..., None]:
+    """Pay a subscription by one of Stripe's test cards: `use_card(subscription, "chargeDeclined")`."""
+
+    def use(subscription: Subscription, card: str) -> None:
+        customer = stripe_api.subscriptions.retrieve(subscription.stripe_subscription_id).customer
+        method = stripe_api.payment_methods.attach(f"pm_card_{card}", {"customer": customer})
+        stripe_api.subscriptions.update(
+            subscription.stripe_subscription_id, {"default_payment_method": method.id}
+        )
+
+    return use
+
+
+def set_credit(stripe_subscription_id: str, balance: int) -> None:
+    """Set the balance of a subscription's customer at Stripe: minor units, negative for a credit."""
+    customer = store.get("customer", store.get("subscription", stripe_subscription_id)["customer"])
+    store.save(customer | {"balance": balance})
