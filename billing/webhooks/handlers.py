@@ -311,6 +311,8 @@ _HANDLERS: dict[str, Handler] = {
     "customer.subscription.created": _SUBSCRIPTION,
     "customer.subscription.updated": _SUBSCRIPTION,
     "customer.subscription.deleted": _SUBSCRIPTION,
+    "customer.subscription.pending_update_applied": _SUBSCRIPTION,
+    "customer.subscription.pending_update_expired": _SUBSCRIPTION,
     "invoice.paid": _INVOICE,
     "invoice.payment_succeeded": _INVOICE,
     "invoice.payment_failed": _INVOICE,
