@@ -31,6 +31,12 @@ def purchases_of(account_id: UUID) -> QuerySet[Purchase]:
     return Purchase.objects.filter(account_id=account_id).order_by("-created_at", "-id")
 
 
+def pending_plan(account_id: UUID) -> Purchase | None:
+    """The purchase of a plan whose payment takes days and has not arrived; None when there is none."""
+    plans = Purchase.objects.filter(account_id=account_id, kind=Purchase.Kind.PLAN)
+    return plans.filter(status=Purchase.Status.PENDING).order_by("created_at").first()
+
+
 def remaining_credits(purchase: Purchase) -> Decimal:
     """The unspent credits of a purchase, without those on hold."""
     grants = Grant.objects.filter(account_id=purchase.account_id, purchase_id=purchase.pk)

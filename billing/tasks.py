@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing import ledger, stripe_gateway
 from billing.notifications import emails, expiry_warnings, low_credit_alerts
 from billing.promotions import referrals
-from billing.purchases import auto_top_up
+from billing.purchases import auto_top_up, plan_conflicts
 from billing.webhooks import events, reconciliation
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,12 @@ def deliver_notices() -> None:
     now = timezone.now()
     low_credit_alerts.queue_emails(now)
     emails.send_due(now)
+
+
+@shared_task
+def close_surplus_plans() -> None:
+    """Expire Checkouts of plans that must not be paid, cancel surplus subscriptions, send refunds."""
+    plan_conflicts.carry_out(timezone.now())
 
 
 @shared_task

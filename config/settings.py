@@ -202,6 +202,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "settle-due": {"task": "billing.tasks.settle_due", "schedule": 30.0, "options": {"expires": 60}},
     "stripe-events": {"task": "billing.tasks.process_events", "schedule": 30.0, "options": {"expires": 60}},
     "notices": {"task": "billing.tasks.deliver_notices", "schedule": 10.0, "options": {"expires": 20}},
+    "surplus-plans": {
+        "task": "billing.tasks.close_surplus_plans",
+        "schedule": 60.0,
+        "options": {"expires": 120},
+    },
     "auto-top-up": {"task": "billing.tasks.top_up", "schedule": 15.0, "options": {"expires": 30}},
     "referrals": {"task": "billing.tasks.reward_referrals", "schedule": 60.0, "options": {"expires": 120}},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": 600.0, "options": {"expires": 600}},

@@ -23,7 +23,7 @@ from billing.models.promotion import InvitationCode, Promotion, Redemption, Refe
 from billing.models.purchase import AutoTopUp, InvoiceYear, Purchase
 from billing.models.refund import Dispute, Refund
 from billing.models.stripe_event import Reconciliation, StripeEvent
-from billing.models.subscription import PlanChange, StripePrice, Subscription
+from billing.models.subscription import PlanChange, StripePrice, Subscription, SurplusSubscription
 
 __all__ = [
     "AlertSettings",
@@ -57,5 +57,6 @@ __all__ = [
     "StripeEvent",
     "StripePrice",
     "Subscription",
+    "SurplusSubscription",
     "Wallet",
 ]

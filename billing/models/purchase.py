@@ -62,6 +62,9 @@ class Purchase(Identified):
     checkout_url = models.TextField(blank=True)
     stripe_payment_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     stripe_invoice_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    stripe_subscription_id = models.CharField(
+        max_length=255, blank=True, db_index=True, help_text="For plans: the subscription that it pays."
+    )
     payment_method = models.CharField(max_length=40, blank=True)
     receipt_url = models.TextField(blank=True)
     instructions_url = models.TextField(blank=True, help_text="Instructions for paying by bank transfer.")
@@ -99,6 +102,14 @@ class Purchase(Identified):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.public_id})"
+
+    @property
+    def usual_days(self) -> int:
+        """Business days until a pending payment by this method usually arrives; 0 when it is not days.
+
+        https://docs.stripe.com/payments/sepa-debit, https://docs.stripe.com/payments/bank-transfers
+        """
+        return {"sepa_debit": 5, "customer_balance": 3}.get(self.payment_method, 0)
 
     @property
     def settled(self) -> bool:

@@ -88,6 +88,29 @@ class Subscription(Identified):
         return self.stripe_subscription_id is not None
 
 
+class SurplusSubscription(models.Model):
+    """A subscription at Stripe that an account must not have: it is cancelled and refunded."""
+
+    class Reason(models.TextChoices):
+        SECOND = "second", _("Another plan is in force")
+        PAYMENT_FAILED = "payment_failed", _("The first payment failed")
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="surplus_subscriptions")
+    stripe_subscription_id = models.CharField(max_length=255, unique=True)
+    reason = models.CharField(max_length=14, choices=Reason)
+    error = models.CharField(max_length=500, blank=True, help_text="Why it is not cancelled at Stripe yet.")
+    created_at = models.DateTimeField()
+    cancelled_at = models.DateTimeField(null=True, blank=True, help_text="When it was cancelled at Stripe.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], name="surplus_open", condition=Q(cancelled_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stripe_subscription_id} ({self.reason})"
+
+
 class PlanChange(models.Model):
     """A change of an account's plan; never deleted."""
 

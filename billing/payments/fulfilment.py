@@ -16,13 +16,15 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from billing import ledger, validity
-from billing.models import AutoTopUp, Purchase, Subscription
+from billing.models import AutoTopUp, Purchase, Refund, Subscription
 from billing.notifications import emails
 from billing.payments import clawbacks, invoices
 from billing.promotions import redemption, referrals
 from billing.stripe_gateway import StripeObject
 from core.amounts import plain
 from pricing.models import Pack, Plan
+
+AUTOMATIC = "automatic"  # who decided the refund of a surplus subscription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,46 @@ def record_payment(purchase_id: UUID, payment: Payment, now: datetime) -> Purcha
                 _quarantine(purchase, payment, mismatch, now)
             else:
                 _credit(purchase, payment, now)
+    return purchase
+
+
+def record_surplus_payment(purchase_id: UUID, payment: Payment, now: datetime) -> Purchase:
+    """Record the payment of a surplus subscription and refund it in full. Safe to repeat."""
+    with transaction.atomic():
+        purchase = lock_purchase(purchase_id)
+        if purchase.status == Purchase.Status.PAID:
+            _fill_missing_details(purchase, payment)
+        elif purchase.status != Purchase.Status.QUARANTINED:
+            mismatch = _mismatch(purchase, payment)
+            if mismatch:
+                _quarantine(purchase, payment, mismatch, now)
+            else:
+                _mark_paid(purchase, payment, now)
+    return refund_surplus(purchase_id, now)
+
+
+def refund_surplus(purchase_id: UUID, now: datetime) -> Purchase:
+    """Refund the whole payment of a surplus subscription, once; refunds.requests sends it to Stripe."""
+    with transaction.atomic():
+        purchase = lock_purchase(purchase_id)
+        refundable = purchase.status == Purchase.Status.PAID and purchase.stripe_payment_id
+        left = purchase.amount - purchase.refunded
+        if not refundable or left <= 0 or purchase.refunds.filter(decided_by=AUTOMATIC).exists():
+            return purchase
+        add_refunded_amount(purchase, left)
+        Refund.objects.create(
+            account_id=purchase.account_id,
+            purchase=purchase,
+            status=Refund.Status.APPROVED,
+            amount=left,
+            currency=purchase.currency,
+            decided_by=AUTOMATIC,
+            decision=_("The subscription was cancelled, because the account has another plan."),
+            created_at=now,
+            decided_at=now,
+        )
+        _queue_email(purchase, "second_plan_refunded", now)
+        purchase.refresh_from_db(fields=["refunded"])
     return purchase
 
 
@@ -232,17 +274,21 @@ def _credit(purchase: Purchase, payment: Payment, now: datetime) -> None:
             purchase_id=purchase.pk,
             now=now,
         )
+    referrals.mark_qualifying_purchase(purchase, now)
+    _mark_paid(purchase, payment, now)
+    _queue_email(purchase, "receipt", now)
+    # The reward also credits the inviter's wallet; two wallets are never locked in one transaction.
+    transaction.on_commit(lambda: referrals.reward_if_due(purchase.account_id, now), robust=True)
+
+
+def _mark_paid(purchase: Purchase, payment: Payment, now: datetime) -> None:
     purchase.status, purchase.paid_at, purchase.closed_at = Purchase.Status.PAID, now, None
     purchase.stripe_payment_id = payment.payment_id or purchase.stripe_payment_id
     purchase.stripe_invoice_id = payment.invoice_id or purchase.stripe_invoice_id
     purchase.payment_method = payment.method or purchase.payment_method
     purchase.receipt_url = payment.receipt_url or purchase.receipt_url
-    referrals.mark_qualifying_purchase(purchase, now)
     invoices.assign_number(purchase, now)
     purchase.save()
-    _queue_email(purchase, "receipt", now)
-    # The reward also credits the inviter's wallet; two wallets are never locked in one transaction.
-    transaction.on_commit(lambda: referrals.reward_if_due(purchase.account_id, now), robust=True)
 
 
 def _fill_missing_details(purchase: Purchase, payment: Payment) -> None:
@@ -266,6 +312,8 @@ def _queue_email(purchase: Purchase, template: str, now: datetime) -> None:
         key=f"{template}:{purchase.pk.hex}",
         context={
             "label": purchase.label,
+            "kind": purchase.kind,
+            "days": purchase.usual_days,
             "credits": plain(purchase.credits),
             "amount": purchase.amount,
             "currency": purchase.currency,

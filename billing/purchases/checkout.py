@@ -10,12 +10,14 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
+from billing.purchases import create, plan_checkout
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import prices, stripe_sync
+from billing.subscriptions import prices
 from core import locks
 from pricing.catalogue import cache as catalogue_cache
 
@@ -33,10 +35,11 @@ MAX_URL_LENGTH = 2000
 def open_page(purchase: Purchase, now: datetime) -> str:
     """URL of the payment page, or of the result if nothing is left to pay. Safe to repeat: same page.
 
-    Raises stripe_gateway.StripeError.
+    Raises stripe_gateway.StripeError, create.AlreadySubscribed, create.PlanPaymentPending.
     """
     if purchase.settled or purchase.status == Purchase.Status.PENDING:
         return return_url(purchase)
+    create.require_payable(purchase)
     if purchase.checkout_url:
         return str(purchase.checkout_url)
     if purchase.amount == 0:
@@ -76,26 +79,31 @@ def _earlier_session(purchase: Purchase, customer: str, now: datetime) -> Stripe
 
 
 def refresh_from_stripe(purchase: Purchase, now: datetime) -> Purchase:
-    """Fetch the Checkout session of an open purchase and apply it. Raises stripe_gateway.StripeError."""
+    """Fetch the Checkout session of an open purchase and apply it.
+
+    Raises stripe_gateway.StripeError, and what plan_checkout.synchronize raises.
+    """
     if purchase.settled or not purchase.stripe_session_id:
         return purchase
-    session = stripe_gateway.retrieve_checkout_session(purchase.stripe_session_id)
-    if session.get("mode") == "subscription" and session.get("subscription"):
-        stripe_sync.synchronize(str(session["subscription"]), now)
-    apply_session(purchase, session, now)
+    _synchronize(purchase, now)
     purchase.refresh_from_db()
     return purchase
 
 
+def _synchronize(purchase: Purchase, now: datetime) -> None:
+    if purchase.kind == Purchase.Kind.PLAN:
+        plan_checkout.synchronize(purchase, now)
+    else:
+        session = stripe_gateway.retrieve_checkout_session(str(purchase.stripe_session_id))
+        apply_session(purchase, session, now)
+
+
 def apply_session(purchase: Purchase, session: StripeObject, now: datetime) -> None:
-    """Bring a purchase to the status of its Checkout session, from a response of Stripe or an event."""
-    if session.get("mode") == "subscription":
-        # The payment of a plan is recorded from its invoice (subscriptions.stripe_sync).
-        if session.get("status") == "expired":
-            fulfilment.mark_cancelled(purchase.pk, now)
-        return
+    """Bring a pack's purchase to the status of its Checkout session, from a response or an event."""
     if session.get("payment_status") in {"paid", "no_payment_required"}:
         fulfilment.record_payment(purchase.pk, _payment(session), now)
+    elif session.get("status") == "complete" and _has_failed(session):
+        fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
     elif session.get("status") == "complete":
         url = _instructions_url(session)
         fulfilment.mark_pending(purchase.pk, method=_method(session), now=now, instructions_url=url)
@@ -110,10 +118,11 @@ def cancel(purchase: Purchase, now: datetime) -> Purchase:
     """
     if purchase.stripe_session_id and purchase.status == Purchase.Status.CREATED:
         try:
-            session = stripe_gateway.expire_checkout_session(purchase.stripe_session_id)
-        except stripe_gateway.InvalidRequest:
-            session = stripe_gateway.retrieve_checkout_session(purchase.stripe_session_id)
-        apply_session(purchase, session, now)
+            stripe_gateway.expire_checkout_session(purchase.stripe_session_id)
+        except stripe_gateway.InvalidRequest:  # completed or expired meanwhile
+            _synchronize(purchase, now)
+        else:
+            fulfilment.mark_cancelled(purchase.pk, now)
     else:
         fulfilment.mark_cancelled(purchase.pk, now)
     purchase.refresh_from_db()
@@ -122,6 +131,12 @@ def cancel(purchase: Purchase, now: datetime) -> Purchase:
 
 def return_url(purchase: Purchase) -> str:
     return f"{settings.SITE_URL}{reverse('purchase_return', args=[purchase.public_id])}"
+
+
+def _has_failed(session: StripeObject) -> bool:
+    """Whether the payment of a completed session failed later; only a retrieved session says so."""
+    intent = session.get("payment_intent")
+    return isinstance(intent, dict) and intent.get("status") in plan_checkout.FAILED_PAYMENT
 
 
 def _payment(session: StripeObject) -> fulfilment.Payment:

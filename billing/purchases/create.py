@@ -71,6 +71,15 @@ class AlreadySubscribed(Refusal):
         )
 
 
+class PlanPaymentPending(Refusal):
+    """A plan was bought by a method that takes days, and its payment has not arrived yet."""
+
+    code = "plan_payment_pending"
+
+    def __init__(self) -> None:
+        super().__init__(_("A payment for a plan is being processed. Wait until it has arrived or failed."))
+
+
 class ConfirmationNeeded(Refusal):
     """Leaving a legacy plan cannot be undone, and the request does not confirm it."""
 
@@ -182,8 +191,8 @@ def plan_purchase(
     """Create the purchase of a plan; the subscription begins when its first invoice is paid.
 
     `shown` is the price shown to the buyer, in minor units; if it has changed, nothing is created.
-    Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, ConfirmationNeeded, offers.UnknownOffer,
-    offers.UnknownCurrency, offers.PlanClosed.
+    Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, PlanPaymentPending, ConfirmationNeeded,
+    offers.UnknownOffer, offers.UnknownCurrency, offers.PlanClosed.
     """
     details = {"plan": plan_key, "interval": interval, "currency": currency}
     if (existing := _existing(account, key, details)) is not None:
@@ -214,10 +223,22 @@ def plan_purchase(
 
 
 def _require_new_subscription(subscription: Subscription, confirm: bool) -> None:
-    if subscription.paid:
-        raise AlreadySubscribed
+    _require_no_other_plan(subscription)
     if not confirm and plan_terms.get(subscription.account_id).legacy:
         raise ConfirmationNeeded
+
+
+def require_payable(purchase: Purchase) -> None:
+    """Raises AlreadySubscribed, PlanPaymentPending where a plan must not be paid any more."""
+    if purchase.kind == Purchase.Kind.PLAN:
+        _require_no_other_plan(Subscription.objects.get(account_id=purchase.account_id))
+
+
+def _require_no_other_plan(subscription: Subscription) -> None:
+    if subscription.paid:
+        raise AlreadySubscribed
+    if selectors.pending_plan(subscription.account_id) is not None:
+        raise PlanPaymentPending
 
 
 def pack_label(offer: offers.PackOffer, quantity: int) -> str:

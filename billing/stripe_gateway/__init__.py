@@ -51,6 +51,7 @@ from billing.stripe_gateway.payments import (
 )
 from billing.stripe_gateway.subscriptions import (
     BILLING_MODE,
+    cancel_subscription,
     create_invoice_preview,
     create_price,
     ensure_flexible_billing,
@@ -73,6 +74,7 @@ __all__ = [
     "StripeError",
     "StripeObject",
     "StripeUnavailable",
+    "cancel_subscription",
     "create_checkout_session",
     "create_customer",
     "create_invoice_preview",

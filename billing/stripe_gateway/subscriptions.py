@@ -68,6 +68,11 @@ def void_invoice(invoice_id: str) -> StripeObject:
         return retrieve_invoice(invoice_id)
 
 
+def cancel_subscription(subscription_id: str) -> StripeObject:
+    """End a subscription now; no proration, no invoice. Raises ResourceMissing when it has ended already."""
+    return call(lambda v1: v1.subscriptions.cancel(subscription_id))
+
+
 def create_invoice_preview(
     *, customer: str, subscription_id: str, item: str, price: str, at: int
 ) -> StripeObject:
@@ -87,6 +92,6 @@ def create_invoice_preview(
 
 
 def retrieve_invoice(invoice_id: str) -> StripeObject:
-    """An Invoice, expanded with its payments."""
-    expand = {"expand": ["payments"]}
+    """An Invoice, expanded with its payments and their PaymentIntents."""
+    expand = {"expand": ["payments.data.payment.payment_intent"]}
     return call(lambda v1: v1.invoices.retrieve(invoice_id, expand))

@@ -8,6 +8,7 @@ from datetime import datetime
 from billing.models import Purchase
 from billing.payments import fulfilment
 from billing.stripe_gateway import StripeObject
+from billing.subscriptions import surplus
 from billing.subscriptions.stripe_objects import (
     StripeSubscription,
     as_datetime,
@@ -26,7 +27,7 @@ def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: 
     if invoice.get("status") != "paid" or not invoice.get("amount_paid"):
         return None
     recorded = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
-    if recorded is not None:
+    if recorded is not None and not surplus.is_surplus(recorded.stripe_subscription_id):
         return recorded
     remote = parse_subscription(subscription)
     purchase = _initial_purchase(invoice, subscription, remote) or _renewal_purchase(invoice, remote, now)
@@ -35,10 +36,13 @@ def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: 
         currency=str(invoice["currency"]),
         payment_id=payment_id(invoice),
         invoice_id=str(invoice["id"]),
-        method="card",
+        method="" if purchase.payment_method else "card",
         receipt_url=str(invoice.get("hosted_invoice_url") or ""),
         account=remote.account.public_id,
     )
+    Purchase.objects.filter(pk=purchase.pk).update(stripe_subscription_id=remote.id)
+    if surplus.is_surplus(remote.id):
+        return fulfilment.record_surplus_payment(purchase.pk, payment, now)
     return fulfilment.record_payment(purchase.pk, payment, now)
 
 

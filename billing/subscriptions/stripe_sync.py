@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
+from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import StripePrice, Subscription
 from billing.notifications import emails
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import lifecycle
+from billing.subscriptions import lifecycle, surplus
 from billing.subscriptions.stripe_objects import (
     PlanInForce,
     StripeSubscription,
-    UnmatchedObject,
     parse_subscription,
 )
 from pricing.models import Plan
@@ -32,10 +31,14 @@ class StaleSnapshot(Exception):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A Stripe subscription, and the version of our row before it was retrieved."""
+    """A Stripe subscription, and the version of our row before it was retrieved.
+
+    `in_force`: the account's own subscription at Stripe, where that is another one.
+    """
 
     payload: StripeObject
     version: int | None
+    in_force: StripeObject | None = None
 
 
 ANY_VERSION = -1
@@ -47,7 +50,21 @@ ANY_VERSION = -1
 def fetch_snapshot(subscription_id: str) -> Snapshot:
     """Retrieve a subscription. Raises stripe_gateway's errors."""
     version = local_version(subscription_id)
-    return Snapshot(stripe_gateway.retrieve_subscription(subscription_id), version)
+    payload = stripe_gateway.retrieve_subscription(subscription_id)
+    return Snapshot(payload, version, _fetch_in_force(payload))
+
+
+def _fetch_in_force(payload: StripeObject) -> StripeObject | None:
+    """The subscription that the account has in our records, unless it is this one."""
+    account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))
+    rows = Subscription.objects.filter(account=account).exclude(stripe_subscription_id=payload["id"])
+    stripe_id = rows.values_list("stripe_subscription_id", flat=True).first() if account else None
+    if not stripe_id:
+        return None
+    try:
+        return stripe_gateway.retrieve_subscription(stripe_id)
+    except stripe_gateway.ResourceMissing:
+        return {"id": stripe_id, "status": "canceled"}
 
 
 def local_version(subscription_id: str | None) -> int | None:
@@ -64,14 +81,27 @@ def synchronize(subscription_id: str, now: datetime) -> None:
     for last_attempt in (False, False, True):
         snapshot = fetch_snapshot(subscription_id)
         try:
-            return apply_snapshot(snapshot.payload, now, version=snapshot.version)
+            return apply_fetched(snapshot, now)
         except StaleSnapshot:
             if last_attempt:
                 raise
 
 
-def apply_snapshot(payload: StripeObject, now: datetime, *, version: int | None = ANY_VERSION) -> None:
+def apply_fetched(snapshot: Snapshot, now: datetime) -> None:
+    """`apply_snapshot` of what `fetch_snapshot` returned."""
+    apply_snapshot(snapshot.payload, now, version=snapshot.version, in_force=snapshot.in_force)
+
+
+def apply_snapshot(
+    payload: StripeObject,
+    now: datetime,
+    *,
+    version: int | None = ANY_VERSION,
+    in_force: StripeObject | None = None,
+) -> None:
     """Apply a retrieved Stripe subscription to ours. Idempotent and safe to run concurrently.
+
+    A subscription beside the one in force never enters: it is recorded as surplus.
 
     Raises StaleSnapshot when ours no longer has the version that it had before the request
     (`fetch_snapshot`), UnmatchedObject, offers.PlanClosed.
@@ -86,17 +116,27 @@ def apply_snapshot(payload: StripeObject, now: datetime, *, version: int | None 
             if same:
                 lifecycle.fall_back_to_free_plan(subscription, now=now, reason="subscription ended")
             return
-        if remote.status == "incomplete":
+        if remote.status == "incomplete" or surplus.is_surplus(remote.id):
             return
         if subscription.paid and not same:
-            raise UnmatchedObject(
-                _("The account already has another subscription: %(id)s")
-                % {"id": subscription.stripe_subscription_id}
-            )
+            if not _has_ended(subscription, in_force):
+                surplus.record(remote.account.pk, remote.id, reason=surplus.Reason.SECOND, now=now)
+                return
+            lifecycle.fall_back_to_free_plan(subscription, now=now, reason="subscription ended")
         if remote.status in {"active", "trialing"}:
             _apply_active(subscription, remote, now)
         elif same:
             _apply_past_due(subscription, remote, now)
+
+
+def _has_ended(subscription: Subscription, in_force: StripeObject | None) -> bool:
+    """Whether our subscription has ended at Stripe, which the events may not have reported yet.
+
+    Raises StaleSnapshot when another one was retrieved, so that of two none is cancelled for the other.
+    """
+    if in_force is None or in_force.get("id") != subscription.stripe_subscription_id:
+        raise StaleSnapshot
+    return in_force.get("status") in {"canceled", "incomplete_expired"}
 
 
 def _apply_active(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
@@ -118,6 +158,7 @@ def _apply_active(subscription: Subscription, remote: StripeSubscription, now: d
     )
     if _differs(subscription, plan, paid):
         lifecycle.change_plan(subscription, plan, now=now, reason="paid at Stripe", paid=paid)
+        surplus.record_pending(subscription.account_id, except_id=remote.id, now=now)
     _apply_scheduled_changes(subscription, remote, now, following=remote.price if kept else None)
 
 

@@ -18,7 +18,7 @@ from billing import offers, selectors, stripe_gateway
 from billing.models import Purchase
 from billing.promotions import redemption
 from billing.purchases import checkout, create
-from billing.subscriptions import stripe_objects
+from billing.subscriptions import stripe_objects, stripe_sync
 from billing.views.forms import PurchaseForm
 from core.errors import Refusal
 
@@ -81,6 +81,8 @@ def redirect_to_payment(request: HttpRequest, purchase: Purchase) -> HttpRespons
     """Redirect to the purchase's payment page at Stripe; to the purchase when that fails."""
     try:
         return see_other(checkout.open_page(purchase, timezone.now()))
+    except Refusal as error:
+        messages.error(request, str(error))
     except stripe_gateway.StripeUnavailable:
         messages.error(request, STRIPE_UNAVAILABLE)
     except stripe_gateway.StripeError:
@@ -109,7 +111,12 @@ def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
     """The page to which Stripe redirects after payment; it retrieves the session immediately."""
     purchase = find_purchase(request, public_id)
     # On an error the webhook or the reconciliation updates the purchase; the page shows it as pending.
-    with contextlib.suppress(stripe_gateway.StripeError, stripe_objects.UnmatchedObject, offers.PlanClosed):
+    with contextlib.suppress(
+        stripe_gateway.StripeError,
+        stripe_objects.UnmatchedObject,
+        stripe_sync.StaleSnapshot,
+        offers.PlanClosed,
+    ):
         purchase = checkout.refresh_from_stripe(purchase, timezone.now())
     return render(request, "billing/purchase_return.html", _status_context(purchase))
 

@@ -5,6 +5,7 @@ database error leaves it waiting; calls to Stripe are made before that transacti
 another Stripe account are never stored.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -86,9 +87,9 @@ def process(event_id: int, now: datetime) -> StripeEvent:
         if not ownership.is_ours(event.type, stripe_object):
             return _close(event, StripeEvent.State.IGNORED, "", now)
         try:
-            return _apply(event, handler, stripe_object, now)
+            event = _apply(event, handler, stripe_object, now)
         except stripe_sync.StaleSnapshot:
-            return _apply(event, handler, stripe_object, now)
+            event = _apply(event, handler, stripe_object, now)
     except stripe_objects.ForeignObject as error:
         return _close(event, StripeEvent.State.IGNORED, str(error), now)
     except _QUARANTINING as error:
@@ -97,6 +98,17 @@ def process(event_id: int, now: datetime) -> StripeEvent:
         alert = not isinstance(error, _TRANSIENT)
         log.exception("stripe_event_failed", alert=alert, stripe_event=event.stripe_id, type=event.type)
         return _fail(event, error, now)
+    if handler.finish is not None:
+        _finish(handler.finish, now)
+    return event
+
+
+def _finish(finish: Callable[[datetime], object], now: datetime) -> None:
+    """Call Stripe for what the event has decided. The event is done, and a task repeats what fails."""
+    try:
+        finish(now)
+    except Exception:
+        log.exception("stripe_event_not_finished", alert=True)
 
 
 def _apply(

@@ -15,7 +15,7 @@ from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
-from billing.purchases import auto_top_up, checkout
+from billing.purchases import auto_top_up, checkout, plan_checkout, plan_conflicts
 from billing.refunds import disputes, requests
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import invoices, stripe_objects, stripe_sync
@@ -26,12 +26,14 @@ from billing.webhooks.payloads import EventNotUnderstood
 class Handler:
     """`fetch` may call Stripe, outside a transaction; `apply` returns whether the event is relevant.
 
+    `finish` calls Stripe after the commit, for what `apply` has decided; a task repeats it.
     `required` are the fields of the event's object without which it cannot be handled.
     """
 
     fetch: Callable[[StripeObject], Any]
     apply: Callable[[Any, datetime], bool]
     required: tuple[str, ...] = ("id",)
+    finish: Callable[[datetime], object] | None = None
 
 
 def handler_of(event_type: str) -> Handler | None:
@@ -46,19 +48,21 @@ def _unchanged(stripe_object: StripeObject) -> StripeObject:
 # Checkout
 
 
-def _fetch_checkout(session: StripeObject) -> tuple[StripeObject, StripeObject | stripe_sync.Snapshot | None]:
-    """The session with its saved card or subscription; fetched again if its purchase is missing."""
+def _fetch_checkout(
+    session: StripeObject,
+) -> tuple[StripeObject, StripeObject | plan_checkout.PlanCheckout | None]:
+    """The session with its saved card or plan; fetched again if its purchase is missing."""
     if session.get("mode") == "setup":
         return session, cards.fetch_saved_card(session)
-    if session.get("mode") == "subscription" and session.get("subscription"):
-        return session, stripe_sync.fetch_snapshot(str(session["subscription"]))
+    if session.get("mode") == "subscription":
+        return session, plan_checkout.fetch(str(session["id"]))
     if _purchase_of(session) is None and "purchase" in (session.get("metadata") or {}):
         return stripe_gateway.retrieve_checkout_session(str(session["id"])), None
     return session, None
 
 
 def _apply_checkout(
-    fetched: tuple[StripeObject, StripeObject | stripe_sync.Snapshot | None], now: datetime
+    fetched: tuple[StripeObject, StripeObject | plan_checkout.PlanCheckout | None], now: datetime
 ) -> bool:
     session, related = fetched
     if session.get("mode") == "setup":
@@ -67,15 +71,21 @@ def _apply_checkout(
             cards.save_card(account.pk, related)
         return account is not None
     purchase = _matching_purchase(_purchase_of(session) or recovery.restore_from_session(session), session)
-    # The subscription is locked before the purchase, as when its invoice is paid (docs/decisions/0070).
-    if isinstance(related, stripe_sync.Snapshot):
-        stripe_sync.apply_snapshot(related.payload, now, version=related.version)
+    if isinstance(related, plan_checkout.PlanCheckout):
+        plan_checkout.apply(purchase, related, now)
+        _record_session(purchase, session)
+        return True
     _record_session(purchase, session)
     checkout.apply_session(purchase, session, now)
     return True
 
 
-def _apply_checkout_failed(session: StripeObject, now: datetime) -> bool:
+def _apply_checkout_failed(
+    fetched: tuple[StripeObject, StripeObject | plan_checkout.PlanCheckout | None], now: datetime
+) -> bool:
+    session, related = fetched
+    if isinstance(related, plan_checkout.PlanCheckout):
+        return _apply_checkout(fetched, now)
     purchase = _matching_purchase(_purchase_of(session), session)
     _record_session(purchase, session)
     fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
@@ -239,7 +249,7 @@ def _fetch_subscription(subscription: StripeObject) -> stripe_sync.Snapshot:
 
 
 def _apply_subscription(subscription: stripe_sync.Snapshot, now: datetime) -> bool:
-    stripe_sync.apply_snapshot(subscription.payload, now, version=subscription.version)
+    stripe_sync.apply_fetched(subscription, now)
     return True
 
 
@@ -256,7 +266,7 @@ def _apply_invoice(fetched: tuple[StripeObject, stripe_sync.Snapshot] | None, no
         return False
     invoice, subscription = fetched
     # In this order the wallet is locked before the invoice year, as when a pack is paid (no deadlock).
-    stripe_sync.apply_snapshot(subscription.payload, now, version=subscription.version)
+    stripe_sync.apply_fetched(subscription, now)
     invoices.record_paid_invoice(invoice, subscription.payload, now)
     return True
 
@@ -277,7 +287,7 @@ def _apply_customer(fetched: tuple[StripeObject, StripeObject | None], now: date
     return True
 
 
-_CHECKOUT = Handler(_fetch_checkout, _apply_checkout)
+_CHECKOUT = Handler(_fetch_checkout, _apply_checkout, finish=plan_conflicts.carry_out)
 _CHARGE = Handler(_unchanged, _apply_charge)
 _REFUND = Handler(_fetch_refund, _apply_refund, ("id", "amount"))
 _REFUNDED_CHARGE = Handler(
@@ -285,13 +295,15 @@ _REFUNDED_CHARGE = Handler(
 )
 _DISPUTE = Handler(_fetch_dispute, _apply_dispute, ("id", "amount", "currency", "status"))
 _PAYMENT = Handler(_fetch_payment, _apply_payment, ("id", "currency"))
-_SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription)
-_INVOICE = Handler(_fetch_invoice, _apply_invoice)
+_SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription, finish=plan_conflicts.carry_out)
+_INVOICE = Handler(_fetch_invoice, _apply_invoice, finish=plan_conflicts.carry_out)
 
 _HANDLERS: dict[str, Handler] = {
     "checkout.session.completed": _CHECKOUT,
     "checkout.session.async_payment_succeeded": _CHECKOUT,
-    "checkout.session.async_payment_failed": Handler(_unchanged, _apply_checkout_failed),
+    "checkout.session.async_payment_failed": Handler(
+        _fetch_checkout, _apply_checkout_failed, finish=plan_conflicts.carry_out
+    ),
     "checkout.session.expired": _CHECKOUT,
     "payment_intent.succeeded": _PAYMENT,
     "payment_intent.payment_failed": _PAYMENT,

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from billing import stripe_gateway
 from billing.models import Purchase, Reconciliation, Refund, StripeEvent, Subscription
-from billing.purchases import checkout
+from billing.purchases import checkout, plan_conflicts
 from billing.refunds import disputes, requests
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_sync
@@ -62,7 +62,7 @@ def _run(now: datetime) -> Reconciliation:
     report.mended = _apply_missed_payments(since, now, report)
     report.mended += _apply_missed_refunds_and_disputes(since, now, report)
     report.mended += _close_open_purchases(now, report) + _sync_overdue_subscriptions(now, report)
-    requests.send_approved(now)
+    plan_conflicts.carry_out(now)
     report.totals = _totals(since, report)
     report.finished_at = now
     report.save()

@@ -134,6 +134,18 @@ def process_event(stripe_api: Any) -> Callable[..., StripeEvent]:
 
 
 @pytest.fixture
+def process_all_events(
+    events: Callable[..., Any], process_event: Callable[..., StripeEvent]
+) -> Callable[[], list[StripeEvent]]:
+    """Process all events of Stripe, oldest first."""
+
+    def process() -> list[StripeEvent]:
+        return [process_event(event) for event in events()]
+
+    return process
+
+
+@pytest.fixture
 def later() -> Callable[..., Any]:
     """A time from now: `later(days=31)`."""
     return lambda **span: timezone.now() + timedelta(**span)

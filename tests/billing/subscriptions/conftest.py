@@ -42,18 +42,6 @@ def subscribe(stripe_api: Any, account: Account, alice: User) -> Callable[..., S
     return to
 
 
-@pytest.fixture
-def process_all_events(
-    events: Callable[..., Any], process_event: Callable[..., StripeEvent]
-) -> Callable[[], list[StripeEvent]]:
-    """Process all events of Stripe, oldest first."""
-
-    def process() -> list[StripeEvent]:
-        return [process_event(event) for event in events()]
-
-    return process
-
-
 def of_kind(account: Account, kind: str) -> Decimal:
     """The remaining credits of the account's grants of a kind."""
     grants = ledger.balance(account.pk, timezone.now()).grants
