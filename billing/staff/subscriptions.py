@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from billing import offers
-from billing.models import AutoTopUp, Subscription
+from billing.models import AutoTopUp, Subscription, SurplusSubscription
 from billing.staff.purchases import ReasonForm
 from billing.subscriptions import lifecycle
 from core.staff_admin import ReadOnlyAdmin
@@ -67,6 +67,15 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 
     def has_assign_plan_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_subscription")  # type: ignore[union-attr]
+
+
+@admin.register(SurplusSubscription)
+class SurplusSubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ["stripe_subscription_id", "account", "reason", "created_at", "cancelled_at", "error"]
+    list_filter = ["reason", "created_at"]
+    search_fields = ["account__name", "stripe_subscription_id"]
+    list_select_related = ["account"]
+    ordering = ["-created_at"]
 
 
 @admin.register(AutoTopUp)

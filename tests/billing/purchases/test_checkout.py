@@ -222,7 +222,7 @@ def test_a_purchase_missing_after_a_restore_is_recovered_from_stripe(
     assert balance() == before + purchase.credits
 
 
-def test_a_session_without_a_purchase_waits_for_staff(
+def test_a_session_of_other_software_is_ignored(
     new_purchase: Callable[..., Purchase],
     pay: Callable[..., Any],
     events: Callable[..., Any],
@@ -237,7 +237,7 @@ def test_a_session_without_a_purchase_waits_for_staff(
         "client_reference_id": None,
     }
 
-    assert process_event({**event, "data": {"object": session}}).state == "quarantined"
+    assert process_event({**event, "data": {"object": session}}).state == "ignored"
     assert Purchase.objects.get().status == Purchase.Status.CREATED
 
 

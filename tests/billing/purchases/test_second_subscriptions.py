@@ -113,7 +113,7 @@ def handle_without_finishing(event: dict[str, Any]) -> None:
     stored = stripe_events.store(event, timezone.now(), source="webhook")
     handler = handlers.handler_of(event["type"])
     assert handler is not None
-    stripe_events._apply(stored, handler, timezone.now())
+    stripe_events._apply(stored, handler, event["data"]["object"], timezone.now())
 
 
 def test_an_old_page_of_a_plan_is_not_opened_again(
