@@ -152,6 +152,8 @@ def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.Pur
         "credits_left": plain(credits_left),
         "amount": purchase.amount,
         "list_amount": purchase.list_amount,
+        "tax": purchase.tax,
+        "balance_used": purchase.balance_used,
         "refunded": purchase.refunded,
         "currency": purchase.currency,
         "payment_method": purchase.payment_method or None,

@@ -125,8 +125,10 @@ class PurchaseAnswer(TypedDict):
     quantity: int
     credits: CreditsText
     credits_left: CreditsText
-    amount: MinorUnits
+    amount: Annotated[MinorUnits, "Minor units: the price; once paid, the money received, tax included."]
     list_amount: MinorUnits
+    tax: Annotated[MinorUnits, "Minor units of tax in the whole purchase."]
+    balance_used: Annotated[int, "Minor units paid from the credit balance at Stripe."]
     refunded: MinorUnits
     currency: str
     payment_method: str | None

@@ -1,6 +1,6 @@
 """Purchases, invoice numbers and automatic top-up.
 
-Invariants: offer, amount and currency are stored before the first request to Stripe and never change; a
+Invariants: offer, price and currency are stored before the first request to Stripe and never change; a
 payment belongs to one purchase; a purchase grants its credits once (the grant's key is the purchase's id).
 """
 
@@ -47,7 +47,18 @@ class Purchase(Identified):
         default=0, help_text="All credits of the pack; plans grant theirs through allowances."
     )
     lasts = models.CharField(max_length=40, default="forever")
-    amount = models.BigIntegerField(help_text="Minor units, in total.")
+    amount = models.BigIntegerField(
+        help_text="Minor units: the price until it is paid, then the money received, tax included."
+    )
+    tax = models.BigIntegerField(default=0, help_text="Minor units of tax in what was paid.")
+    tax_behavior = models.CharField(
+        max_length=9, blank=True, help_text="inclusive or exclusive when Stripe Tax computes the tax."
+    )
+    country = models.CharField(max_length=2, blank=True, help_text="Where it was taxed.")
+    balance_used = models.BigIntegerField(
+        default=0,
+        help_text="Minor units from the credit balance at Stripe; negative: a debt there was collected.",
+    )
     list_amount = models.BigIntegerField(help_text="Minor units before sale and promotion.")
     currency = models.CharField(max_length=3)
     promotion_code = models.CharField(max_length=40, blank=True)
@@ -110,6 +121,26 @@ class Purchase(Identified):
         https://docs.stripe.com/payments/sepa-debit, https://docs.stripe.com/payments/bank-transfers
         """
         return {"sepa_debit": 5, "customer_balance": 3}.get(self.payment_method, 0)
+
+    @property
+    def total(self) -> int:
+        """Minor units of the whole purchase, however it was paid: price and tax."""
+        return self.amount + self.balance_used
+
+    @property
+    def price(self) -> int:
+        """The price in minor units, with sale and promotion, without a tax that is added to it."""
+        return self.total - (self.tax if self.tax_behavior == "exclusive" else 0)
+
+    @property
+    def net(self) -> int:
+        """Minor units without any tax."""
+        return self.total - self.tax
+
+    @property
+    def tax_paid(self) -> int:
+        """Minor units of tax in the money received; the rest of the tax was paid from the credit balance."""
+        return self.tax * self.amount // self.total if self.total > 0 else 0
 
     @property
     def settled(self) -> bool:

@@ -135,12 +135,14 @@ class StripePrice(models.Model):
     interval = models.CharField(max_length=5)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField(help_text="Minor units.")
+    tax_behavior = models.CharField(max_length=9, blank=True, help_text="inclusive, exclusive or empty.")
     stripe_price_id = models.CharField(max_length=255, unique=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["plan_key", "interval", "currency", "amount"], name="one_stripe_price_a_figure"
+                fields=["plan_key", "interval", "currency", "amount", "tax_behavior"],
+                name="one_stripe_price_a_figure",
             )
         ]
 

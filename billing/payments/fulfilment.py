@@ -7,7 +7,7 @@ credits.
 Lock order: automatic top-up settings, purchase, promotion, wallet, invoice year.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from billing import ledger, validity
 from billing.models import AutoTopUp, Purchase, Refund, Subscription
 from billing.notifications import emails
-from billing.payments import clawbacks, invoices
+from billing.payments import clawbacks, invoices, taxes
 from billing.promotions import redemption, referrals
 from billing.stripe_gateway import StripeObject
 from core.amounts import plain
@@ -38,6 +38,13 @@ class Payment:
     method: str = ""
     receipt_url: str = ""
     account: str = ""  # public id of the account in Stripe's metadata, if there is one
+    tax: taxes.Tax | None = None  # None: not stated
+    balance_used: int = 0  # of the customer's credit balance at Stripe
+
+    @property
+    def price(self) -> int:
+        """What was paid for the purchase itself, in minor units."""
+        return self.amount + self.balance_used - (self.tax.added if self.tax else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,8 @@ def record_payment(purchase_id: UUID, payment: Payment, now: datetime) -> Purcha
     """Mark a purchase as paid and grant its credits, once. Safe to repeat and to run concurrently."""
     with transaction.atomic():
         purchase = lock_purchase(purchase_id)
+        if payment.tax is None and purchase.status != Purchase.Status.PAID:
+            payment = replace(payment, tax=taxes.unstated(purchase, payment.amount))
         if purchase.status == Purchase.Status.PAID:
             _fill_missing_details(purchase, payment)
         elif purchase.status != Purchase.Status.QUARANTINED:
@@ -223,11 +232,11 @@ def _payment_of(intent: StripeObject) -> Payment:
 
 def _mismatch(purchase: Purchase, payment: Payment) -> str:
     """Why this payment cannot belong to this purchase; empty when it can."""
-    if payment.currency != purchase.currency or payment.amount != purchase.amount:
+    if payment.currency != purchase.currency or payment.price != purchase.amount:
         return _(
             "Paid %(paid)s %(paid_currency)s, expected %(expected)s %(expected_currency)s (minor units)"
         ) % {
-            "paid": payment.amount,
+            "paid": payment.price,
             "paid_currency": payment.currency.upper(),
             "expected": purchase.amount,
             "expected_currency": purchase.currency.upper(),
@@ -287,8 +296,18 @@ def _mark_paid(purchase: Purchase, payment: Payment, now: datetime) -> None:
     purchase.stripe_invoice_id = payment.invoice_id or purchase.stripe_invoice_id
     purchase.payment_method = payment.method or purchase.payment_method
     purchase.receipt_url = payment.receipt_url or purchase.receipt_url
+    purchase.amount, purchase.balance_used = payment.amount, payment.balance_used
     invoices.assign_number(purchase, now)
+    _set_tax(purchase, payment.tax)
     purchase.save()
+
+
+def _set_tax(purchase: Purchase, tax: taxes.Tax | None) -> None:
+    if tax is not None:
+        purchase.tax, purchase.country = tax.amount, tax.country
+        if tax.added:
+            purchase.tax_behavior = taxes.EXCLUSIVE
+        purchase.billed_to = purchase.billed_to | ({"tax_id": tax.tax_id} if tax.tax_id else {})
 
 
 def _fill_missing_details(purchase: Purchase, payment: Payment) -> None:
@@ -303,6 +322,9 @@ def _fill_missing_details(purchase: Purchase, payment: Payment) -> None:
     taken = Purchase.objects.exclude(pk=purchase.pk).filter(stripe_payment_id=payment.payment_id or "-")
     if missing and not taken.exists():
         Purchase.objects.filter(pk=purchase.pk).update(**missing)
+    if payment.tax is not None and not purchase.country:  # a payment intent states no tax
+        _set_tax(purchase, payment.tax)
+        purchase.save(update_fields=["tax", "tax_behavior", "country", "billed_to"])
 
 
 def _queue_email(purchase: Purchase, template: str, now: datetime) -> None:

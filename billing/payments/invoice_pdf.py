@@ -53,11 +53,18 @@ def _head(page: FPDF, purchase: Purchase) -> None:
 
 def _lines(page: FPDF, purchase: Purchase) -> None:
     lines = [(purchase.label, money(purchase.list_amount, purchase.currency))]
-    if purchase.amount != purchase.list_amount:
-        discount = purchase.amount - purchase.list_amount
+    if purchase.price != purchase.list_amount:
+        discount = purchase.price - purchase.list_amount
         name = purchase.promotion_code or _("Sale")
         lines.append((_("Discount (%(name)s)") % {"name": name}, money(discount, purchase.currency)))
-    lines.append((_("Total"), money(purchase.amount, purchase.currency)))
+    if purchase.tax and purchase.total != purchase.price:
+        lines.append((_("Tax"), money(purchase.tax, purchase.currency)))
+    lines.append((_("Total"), money(purchase.total, purchase.currency)))
+    if purchase.tax and purchase.total == purchase.price:
+        lines.append((_("Tax included in the total"), money(purchase.tax, purchase.currency)))
+    if purchase.balance_used:
+        lines.append((_("Paid from your credit balance"), money(-purchase.balance_used, purchase.currency)))
+        lines.append((_("Paid"), money(purchase.amount, purchase.currency)))
     if purchase.refunded:
         lines.append((_("Refunded"), money(-purchase.refunded, purchase.currency)))
     for number, (name, amount) in enumerate(lines):

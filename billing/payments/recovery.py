@@ -10,6 +10,7 @@ from typing import Any
 
 from accounts.models import Account
 from billing.models import Purchase
+from billing.payments import taxes
 from billing.stripe_gateway import StripeObject
 from core import amounts
 
@@ -34,7 +35,12 @@ def is_missing(intent: StripeObject) -> bool:
 
 def restore_from_session(session: StripeObject) -> Purchase | None:
     """Restore a purchase from its Checkout session; None when the metadata is not ours."""
-    fields = {"amount": int(session["amount_total"]), "origin": Purchase.Origin.PAGE}
+    tax = taxes.of_session(session)
+    fields = {
+        "amount": int(session["amount_total"]) - (tax.added if tax else 0),
+        "tax_behavior": (taxes.EXCLUSIVE if tax.added else "inclusive") if tax else "",
+        "origin": Purchase.Origin.PAGE,
+    }
     return _restore(session, fields | {"stripe_session_id": session["id"]})
 
 
@@ -51,7 +57,9 @@ def _restore(stripe_object: StripeObject, fields: dict[str, Any]) -> Purchase | 
     known_kind = metadata.get("kind") in Purchase.Kind
     if purchase_id is None or account is None or credits is None or not known_kind:
         return None
-    defaults = _fields_of(stripe_object, metadata, account, credits) | fields
+    defaults = (
+        {"list_amount": fields["amount"]} | _fields_of(stripe_object, metadata, account, credits) | fields
+    )
     purchase, _created = Purchase.objects.get_or_create(pk=purchase_id, defaults=defaults)
     return purchase
 
@@ -67,7 +75,6 @@ def _fields_of(
         "quantity": int(metadata.get("quantity") or 1),
         "credits": credits,
         "lasts": str(metadata.get("lasts") or "forever"),
-        "list_amount": int(stripe_object.get("amount_total") or stripe_object.get("amount") or 0),
         "currency": str(stripe_object["currency"]),
         "idempotency_key": f"restored:{stripe_object['id']}",
         "created_at": datetime.fromtimestamp(int(stripe_object["created"]), tz=UTC),

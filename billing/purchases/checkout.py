@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import Purchase
-from billing.payments import cards, fulfilment, recovery
+from billing.payments import cards, fulfilment, recovery, taxes
 from billing.purchases import create, plan_checkout
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import prices
@@ -151,6 +151,7 @@ def _payment(session: StripeObject) -> fulfilment.Payment:
         method=_method(session),
         receipt_url=str(charge.get("receipt_url") or "")[:MAX_URL_LENGTH],
         account=str((session.get("metadata") or {}).get("account", "")),
+        tax=taxes.of_session(session),
     )
 
 
@@ -182,6 +183,7 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
         "metadata": {**metadata, **recovery.stripe_metadata(purchase)},
         "success_url": return_url(purchase),
         "cancel_url": cancel_url,
+        **(taxes.session_params() if purchase.tax_behavior else {}),
     }
     if purchase.kind == Purchase.Kind.PLAN:
         price = prices.ensure_price(
@@ -189,6 +191,7 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
             interval=purchase.interval,
             currency=purchase.currency,
             amount=purchase.amount,
+            tax_behavior=purchase.tax_behavior,
         )
         return params | {
             "mode": "subscription",
@@ -213,8 +216,10 @@ def _line_item(purchase: Purchase) -> StripeObject:
     data = {
         "currency": purchase.currency,
         "unit_amount": purchase.amount,
-        "product_data": {"name": name, "metadata": {"pack": purchase.offer}},
+        "product_data": {"name": name, "metadata": {"pack": purchase.offer}, **taxes.product_data()},
     }
+    if purchase.tax_behavior:
+        data["tax_behavior"] = purchase.tax_behavior
     return {"price_data": data, "quantity": 1}
 
 

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 from accounts.models import Account, User
 from billing import offers, selectors
 from billing.models import Purchase, Subscription
+from billing.payments import taxes
 from billing.promotions import redemption
 from billing.subscriptions import lifecycle, plan_terms
 from core import currencies
@@ -137,6 +138,7 @@ def pack_purchase(
                 "lasts": offer.pack.lasts,
                 "amount": offer.amount * quantity,
                 "list_amount": offer.list_amount * quantity,
+                "tax_behavior": taxes.behavior(),
                 "currency": currency,
                 "fingerprint": _fingerprint(details),
                 "created_at": now,
@@ -214,6 +216,7 @@ def plan_purchase(
                 "label": plan.name,
                 "amount": amount,
                 "list_amount": amount,
+                "tax_behavior": taxes.behavior(),
                 "currency": currency,
                 "fingerprint": _fingerprint(details),
                 "created_at": now,

@@ -19,7 +19,7 @@ from unfold.decorators import action
 from billing.models import Dispute, Purchase, Refund
 from billing.payments import fulfilment
 from billing.refunds import dispute_evidence, requests
-from billing.staff import revenue_report
+from billing.staff import revenue_report, tax_report
 from core.staff_admin import ReadOnlyAdmin
 from core.templatetags.money import money
 
@@ -61,6 +61,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
             "title": _("Revenue by month"),
             "rows": rows,
             "totals": sorted(revenue_report.totals(rows).items()),
+            "taxes": tax_report.report(),
         }
         return render(request, "admin/billing/revenue_report.html", context)
 
@@ -94,10 +95,10 @@ def _csv(rows: list[revenue_report.MonthlyRevenue]) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = 'attachment; filename="money.csv"'
     writer = csv.writer(response)
-    writer.writerow(["month", "currency", *revenue_report.COLUMNS, "owed"])
+    writer.writerow(["month", "currency", *revenue_report.COLUMNS, "owed", "tax"])
     for row in rows:
         figures = [getattr(row, name) for name in revenue_report.COLUMNS]
-        writer.writerow([f"{row.month:%Y-%m}", row.currency, *figures, row.owed])
+        writer.writerow([f"{row.month:%Y-%m}", row.currency, *figures, row.owed, row.tax])
     return response
 
 

@@ -1,5 +1,6 @@
 """Revenue report by month and currency: sold, earned, breakage, refunded, disputed, owed.
 
+Amounts are without tax, which stands in a column of its own.
 Invariant: for every currency sold = earned + breakage + refunded + disputed + owed, to the minor unit: the
 amount of each purchase is divided according to its credits, cumulatively, so that no rounding is lost. A pack
 is earned as its credits are spent, a plan in proportion to the elapsed time of its paid period.
@@ -19,6 +20,7 @@ from django.db.models.functions import TruncMonth
 from billing import validity
 from billing.ledger import archive
 from billing.models import Dispute, Entry, Purchase, Refund
+from billing.payments import taxes
 
 _SPENT = {Entry.Kind.CHARGE, Entry.Kind.REVERSE, Entry.Kind.REPAY}
 _LOST = {Entry.Kind.EXPIRE, Entry.Kind.ADJUST}
@@ -27,7 +29,10 @@ COLUMNS = ("sold", "earned", "breakage", "refunded", "disputed")
 
 @dataclass
 class MonthlyRevenue:
-    """A month and currency, in minor units. `owed`: the value of credits unspent at the end of the month."""
+    """A month and currency, in minor units without tax.
+
+    `owed`: the value of credits unspent at the end of the month; `tax`: collected less given back.
+    """
 
     month: datetime
     currency: str
@@ -37,6 +42,7 @@ class MonthlyRevenue:
     refunded: int = 0
     disputed: int = 0
     owed: int = 0
+    tax: int = 0
 
 
 @dataclass
@@ -66,9 +72,9 @@ def report(now: datetime) -> list[MonthlyRevenue]:
 
 def totals(rows: Iterable[MonthlyRevenue]) -> dict[str, dict[str, int]]:
     """Sums over all months by currency; `owed` is the newest month's."""
-    sums: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys((*COLUMNS, "owed"), 0))
+    sums: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys((*COLUMNS, "owed", "tax"), 0))
     for row in sorted(rows, key=lambda revenue: revenue.month):
-        for name in COLUMNS:
+        for name in (*COLUMNS, "tax"):
             sums[row.currency][name] += getattr(row, name)
         sums[row.currency]["owed"] = row.owed
     return dict(sums)
@@ -113,24 +119,28 @@ def _add(
 ) -> None:
     """Add a purchase: each month gets the growth of the cumulative amounts during it."""
     purchase = history.purchase
-    before = dict.fromkeys(COLUMNS, 0)
+    before = dict.fromkeys((*COLUMNS, "tax"), 0)
     started = validity.month_of(_required(purchase.paid_at))
     for month in (month for month in months if month >= started):
         until = min(validity.add_months(month, 1), now)
         after = _sums(history, month, until)
         row = rows.setdefault((month, purchase.currency), MonthlyRevenue(month, purchase.currency))
-        for name in COLUMNS:
+        for name in (*COLUMNS, "tax"):
             setattr(row, name, getattr(row, name) + after[name] - before[name])
         before = after
 
 
 def _sums(history: _PurchaseHistory, month: datetime, until: datetime) -> dict[str, int]:
     """The cumulative amounts of a purchase at the end of a month."""
-    amount = history.purchase.amount
-    refunded, disputed = _sum_until(history.refunded, month), _sum_until(history.disputed, month)
+    purchase = history.purchase
+    amount = _without_tax(purchase, purchase.amount)
+    refunded_gross, disputed_gross = _sum_until(history.refunded, month), _sum_until(history.disputed, month)
+    returned_gross = min(refunded_gross + disputed_gross, purchase.amount)
+    refunded = _without_tax(purchase, refunded_gross)
+    disputed = _without_tax(purchase, returned_gross) - refunded
     kept = max(amount - refunded - disputed, 0)
     if history.purchase.kind == Purchase.Kind.PLAN or not history.purchase.credits:
-        earned, breakage = min(_elapsed(history.purchase, until), kept), 0
+        earned, breakage = min(_elapsed(purchase, amount, until), kept), 0
     else:
         price = Decimal(amount) / history.purchase.credits
         breakage = min(_rounded_down(price * _sum_until(history.lost, month)), kept)
@@ -143,17 +153,23 @@ def _sums(history: _PurchaseHistory, month: datetime, until: datetime) -> dict[s
         "earned": earned,
         "breakage": breakage,
         "refunded": refunded,
-        "disputed": min(disputed, amount - refunded),
+        "disputed": disputed,
+        "tax": purchase.tax_paid - taxes.share(purchase, returned_gross),
     }
 
 
-def _elapsed(purchase: Purchase, until: datetime) -> int:
-    """The part of a plan's payment for the elapsed part of its period."""
+def _without_tax(purchase: Purchase, amount: int) -> int:
+    """The part of the first `amount` minor units of a purchase that is not tax."""
+    return amount - taxes.share(purchase, amount)
+
+
+def _elapsed(purchase: Purchase, amount: int, until: datetime) -> int:
+    """The part of a plan's payment, `amount` without tax, for the elapsed part of its period."""
     start, end = purchase.period_start or _required(purchase.paid_at), purchase.period_end
     if end is None or until >= end:
-        return purchase.amount
+        return amount
     passed = max((until - start).total_seconds(), 0)
-    return _rounded_down(Decimal(purchase.amount) * Decimal(passed) / Decimal((end - start).total_seconds()))
+    return _rounded_down(Decimal(amount) * Decimal(passed) / Decimal((end - start).total_seconds()))
 
 
 def _set_owed(rows: dict[tuple[datetime, str], MonthlyRevenue], months: list[datetime]) -> None:

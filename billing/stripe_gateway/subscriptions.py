@@ -7,19 +7,36 @@ from billing.stripe_gateway.lists import paginate
 BILLING_MODE = {"type": "flexible"}
 
 
-def create_price(*, key: str, name: str, currency: str, amount: int, interval: str, plan: str) -> str:
-    """Create the Price of a plan for an interval and currency and return its id."""
-    params = {
+def create_price(
+    *,
+    key: str,
+    name: str,
+    currency: str,
+    amount: int,
+    interval: str,
+    plan: str,
+    tax_behavior: str = "",
+    tax_code: str = "",
+) -> str:
+    """Create the Price of a plan for an interval and currency and return its id.
+
+    `tax_behavior` and `tax_code` are for Stripe Tax: https://docs.stripe.com/tax/products-prices-tax-codes-tax-behavior
+    """
+    params: StripeObject = {
         "currency": currency,
         "unit_amount": amount,
         "recurring": {"interval": interval},
         "product_data": {"name": name, "metadata": {"plan": plan}},
         "metadata": {"plan": plan},
     }
+    if tax_behavior:
+        params["tax_behavior"] = tax_behavior
+    if tax_code:
+        params["product_data"]["tax_code"] = tax_code
     return str(call(lambda v1: v1.prices.create(params, {"idempotency_key": key}))["id"])
 
 
-def find_price(*, currency: str, amount: int, interval: str, plan: str) -> str | None:
+def find_price(*, currency: str, amount: int, interval: str, plan: str, tax_behavior: str = "") -> str | None:
     """The id of the active Price that `create_price` has created; None when there is none."""
     params: StripeObject = {
         "active": True,
@@ -27,7 +44,8 @@ def find_price(*, currency: str, amount: int, interval: str, plan: str) -> str |
         "recurring": {"interval": interval},
     }
     for found in paginate(lambda v1, page: v1.prices.list(page), params):
-        if found["unit_amount"] == amount and found["metadata"].get("plan") == plan:
+        same_tax = found["tax_behavior"] == (tax_behavior or "unspecified")
+        if found["unit_amount"] == amount and found["metadata"].get("plan") == plan and same_tax:
             return str(found["id"])
     return None
 

@@ -6,7 +6,7 @@ Invariant: an invoice is recorded once, as the purchase that the buyer made or a
 from datetime import datetime
 
 from billing.models import Purchase
-from billing.payments import fulfilment
+from billing.payments import fulfilment, taxes
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import surplus
 from billing.subscriptions.stripe_objects import (
@@ -22,9 +22,9 @@ def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: 
     """Record a paid invoice of a subscription as a purchase, once. Both objects are retrieved just before.
 
     The first invoice completes the purchase that the buyer made, a later one creates a purchase. Returns None
-    when the invoice is not paid or its amount is zero. Raises UnmatchedObject.
+    when the invoice is not paid or costs nothing. Raises UnmatchedObject.
     """
-    if invoice.get("status") != "paid" or not invoice.get("amount_paid"):
+    if invoice.get("status") != "paid" or not (invoice.get("amount_paid") or _from_balance(invoice)):
         return None
     recorded = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
     if recorded is not None and not surplus.is_surplus(recorded.stripe_subscription_id):
@@ -39,11 +39,24 @@ def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: 
         method="" if purchase.payment_method else "card",
         receipt_url=str(invoice.get("hosted_invoice_url") or ""),
         account=remote.account.public_id,
+        tax=taxes.of_invoice(invoice),
+        balance_used=_from_balance(invoice),
     )
     Purchase.objects.filter(pk=purchase.pk).update(stripe_subscription_id=remote.id)
     if surplus.is_surplus(remote.id):
         return fulfilment.record_surplus_payment(purchase.pk, payment, now)
     return fulfilment.record_payment(purchase.pk, payment, now)
+
+
+def _from_balance(invoice: StripeObject) -> int:
+    """What the customer's credit balance at Stripe paid of the total; negative: a debt was collected.
+
+    An amount below Stripe's minimum is not charged but moves to that balance, too.
+    https://docs.stripe.com/billing/customer/balance
+    """
+    paid = int(invoice.get("amount_paid") or 0)
+    total = int(invoice.get("total", paid))
+    return total - paid if total > 0 else 0
 
 
 def _initial_purchase(
@@ -61,6 +74,8 @@ def _initial_purchase(
 
 def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: datetime) -> Purchase:
     plan = Plan.objects.get(key=remote.price.plan_key)
+    tax = taxes.of_invoice(invoice)
+    price = int(invoice["amount_paid"]) + _from_balance(invoice) - (tax.added if tax else 0)
     purchase, _created = Purchase.objects.get_or_create(
         account=remote.account,
         idempotency_key=f"invoice:{invoice['id']}",
@@ -70,8 +85,8 @@ def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: da
             "offer": plan.key,
             "interval": remote.price.interval,
             "label": plan.name,
-            "amount": int(invoice["amount_paid"]),
-            "list_amount": int(invoice["amount_paid"]),
+            "amount": price,
+            "list_amount": price,
             "currency": str(invoice["currency"]),
             "created_at": now,
         },

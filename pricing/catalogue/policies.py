@@ -118,6 +118,15 @@ class AutoTopUp(Assumable):
     largest_monthly_packs: int = Field(default=20, gt=0)
 
 
+class Tax(Strict):
+    """Stripe Tax computes the tax of payments; `inclusive` prices contain it."""
+
+    behavior: Literal["inclusive", "exclusive"]
+    code: Annotated[str, StringConstraints(pattern=r"^(txcd_[0-9]{8})?$")] = ""
+    """Stripe's code of what is sold (https://docs.stripe.com/tax/tax-codes); empty: the account's own."""
+    collect_tax_ids: bool = True
+
+
 class Teams(Strict):
     """Team accounts, which staff open on request."""
 
@@ -135,6 +144,7 @@ class Policies(Strict):
     payment_methods: list[Literal["card", "alipay", "wechat_pay", "customer_balance"]] = ["card"]
     providers: list[Provider] = []
     auto_top_up: AutoTopUp | None = None
+    tax: Tax | None = None
     teams: Teams | None = None
     memorial_wall: bool = False
     low_credits_below: Credits = Decimal(0)
@@ -147,3 +157,12 @@ class Policies(Strict):
     """How many holds of an account may run at once."""
     estimate_minutes: int = Field(default=15, gt=0, le=24 * 60)
     """How long an estimate's price is kept."""
+
+    @model_validator(mode="after")
+    def _tax_needs_a_page(self) -> "Policies":
+        if self.tax is not None and self.auto_top_up is not None:
+            raise ValueError(
+                "only one of `tax` and `auto_top_up`: automatic top-up charges a saved card without a"
+                " Checkout page, on which Stripe computes the tax"
+            )
+        return self

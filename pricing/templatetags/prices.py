@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from django import template
+from django.utils.translation import gettext as _
 
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
@@ -18,6 +19,15 @@ register = template.Library()
 @register.filter
 def price_lines(rate: Rate) -> list[str]:
     return presentation.price_lines(rate)
+
+
+@register.simple_tag
+def tax_note() -> str:
+    """Whether tax is added to the prices of the page; empty when the catalogue configures none."""
+    tax = catalogue_cache.current().policies.tax
+    if tax is None:
+        return ""
+    return _("Added at checkout") if tax.behavior == "exclusive" else _("Included in the price")
 
 
 @register.filter

@@ -46,10 +46,15 @@ class Route(NamedTuple):
 
 
 ROUTES = (
-    Route("post", "/v1/customers", customers.create, "email name metadata test_clock"),
+    Route("post", "/v1/customers", customers.create, "email name address metadata test_clock"),
     Route("get", "/v1/customers/search", customers.search, "query limit"),
     Route("get", "/v1/customers/{customer}", customers.retrieve),
-    Route("post", "/v1/customers/{customer}", customers.update, "email name metadata invoice_settings"),
+    Route(
+        "post",
+        "/v1/customers/{customer}",
+        customers.update,
+        "email name address balance metadata invoice_settings",
+    ),
     Route(
         "get",
         "/v1/payment_methods",
@@ -65,7 +70,12 @@ ROUTES = (
     Route("get", "/v1/setup_intents/{intent}", setup_intents.retrieve),
     Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url"),
     Route("get", "/v1/prices", prices.list_prices, f"{PAGED} active currency recurring"),
-    Route("post", "/v1/prices", prices.create, "currency unit_amount product_data recurring metadata"),
+    Route(
+        "post",
+        "/v1/prices",
+        prices.create,
+        "currency unit_amount product_data recurring metadata tax_behavior",
+    ),
     Route(
         "get",
         "/v1/checkout/sessions",
@@ -78,7 +88,7 @@ ROUTES = (
         checkout_sessions.create,
         "mode line_items success_url cancel_url customer client_reference_id currency metadata "
         "payment_intent_data subscription_data allowed_payment_method_types payment_method_options "
-        "expires_at",
+        "expires_at automatic_tax tax_id_collection customer_update billing_address_collection",
     ),
     Route("get", "/v1/checkout/sessions/{session}", checkout_sessions.retrieve),
     Route("post", "/v1/checkout/sessions/{session}/expire", checkout_sessions.expire),
@@ -107,7 +117,7 @@ ROUTES = (
         "post",
         "/v1/subscriptions",
         subscriptions.create,
-        "customer items metadata default_payment_method payment_behavior billing_mode",
+        "customer items metadata default_payment_method payment_behavior automatic_tax billing_mode",
     ),
     Route("get", "/v1/subscriptions/{subscription_exposed_id}", subscriptions.retrieve),
     Route(

@@ -17,6 +17,7 @@ from sandbox.objects import (
     setup_intents,
     stripe_test_cards,
     subscriptions,
+    taxes,
 )
 from sandbox.store import Body
 
@@ -30,6 +31,8 @@ class Submission:
     card: stripe_test_cards.Entered | None = None
     saved: str = ""
     iban: str = ""
+    country: str = ""
+    tax_id: str = ""
 
 
 def pay(session: Body, submission: Submission, call: Call) -> Body:
@@ -41,17 +44,25 @@ def pay(session: Body, submission: Submission, call: Call) -> Body:
     if session["status"] != "open":
         raise errors.StripeError(f"This session is {session['status']}.", code="resource_invalid_state")
     customer = store.get("customer", session["customer"])
+    country = submission.country or taxes.country_of(customer)
+    tax_ids = taxes.tax_ids(country, submission.tax_id) or customer.get("_tax_ids") or []
     session["customer_details"] = {
-        "address": customers.NO_ADDRESS,
+        "address": customers.NO_ADDRESS | {"country": country or None},
         "business_name": None,
         "email": customer["email"],
         "individual_name": None,
         "name": submission.name or None,
         "phone": None,
         "tax_exempt": "none",
-        "tax_ids": [],
+        "tax_ids": tax_ids,
     }
     store.save(session)
+    if session["_customer_update"].get("address") == "auto" and submission.country:
+        customer |= {"address": session["customer_details"]["address"], "_tax_ids": tax_ids}
+        store.save(customer)
+        events.record("customer.updated", customer, call)
+    if session["mode"] != "setup":
+        taxes.apply_to_session(session, country, tax_ids)
     method = _method(submission, customer, call)
     if session["mode"] == "setup":
         return _set_up(session, method, call)
@@ -79,7 +90,8 @@ def _method(submission: Submission, customer: Body, call: Call) -> Body:
 def _payment_intent(session: Body, call: Call) -> Body:
     """The session's intent: created at the first attempt, used again after a decline."""
     if found := intent_of(session):
-        return found
+        found["amount"] = session["amount_total"]  # another country, another tax
+        return store.save(found)
     params = dict(session["_intent_data"])
     if session["mode"] == "subscription":
         params = {"setup_future_usage": "off_session", "description": "Subscription creation"}
@@ -159,6 +171,7 @@ def _subscribe(session: Body, intent: Body, call: Call) -> None:
         lines=[{"price": line["price"], "quantity": line["quantity"]} for line in session["_line_items"]],
         default_payment_method=method_id,
         metadata=session["_subscription_data"].get("metadata") or {},
+        automatic_tax=session["automatic_tax"]["enabled"],
         paid_by=intent,
         billing_mode=session["_subscription_data"].get("billing_mode"),
     )

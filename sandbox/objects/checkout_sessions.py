@@ -12,13 +12,19 @@ from django.conf import settings
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import amounts, defaults, events, payment_intents, payment_methods, prices
+from sandbox.objects import amounts, defaults, events, payment_intents, payment_methods, prices, taxes
 from sandbox.store import Body
 
 VALID_SECONDS, SHORTEST_SECONDS = 24 * 3600, 30 * 60
 # The parameters that belong to one mode only.
 MODE_OF = {"payment_intent_data": "payment", "subscription_data": "subscription"}
-COPIED = ("allowed_payment_method_types", "client_reference_id", "metadata", "payment_method_options")
+COPIED = (
+    "allowed_payment_method_types",
+    "billing_address_collection",
+    "client_reference_id",
+    "metadata",
+    "payment_method_options",
+)
 
 
 def create(call: Call) -> Body:
@@ -34,6 +40,7 @@ def create(call: Call) -> Body:
     session_id = store.new_id("checkout.session")
     body = copy.deepcopy(defaults.CHECKOUT_SESSION) | {
         "id": session_id,
+        "_customer_update": params.get("customer_update") or {},
         "_intent_data": params.get("payment_intent_data") or {},
         "_line_items": lines,
         "_subscription_data": params.get("subscription_data") or {},
@@ -51,6 +58,16 @@ def create(call: Call) -> Body:
         "url": f"{settings.SITE_URL}/sandbox/checkout/{session_id}",
     }
     body |= {name: params[name] for name in COPIED if name in params}
+    if (params.get("tax_id_collection") or {}).get("enabled"):
+        body["tax_id_collection"] = {"enabled": True, "required": "never"}
+    if (params.get("automatic_tax") or {}).get("enabled"):
+        status = "requires_location_inputs"  # until the buyer enters an address
+        body["automatic_tax"] = {
+            "enabled": True,
+            "liability": {"type": "self"},
+            "provider": "stripe",
+            "status": status,
+        }
     if mode != "setup":
         body |= {
             "amount_subtotal": total,
@@ -67,7 +84,7 @@ def create(call: Call) -> Body:
 def _check(params: dict[str, Any], mode: str) -> None:
     if not params.get("customer"):
         raise errors.unsupported("The sandbox requires a customer.", param="customer")
-    store.get("customer", params["customer"], "customer")
+    taxes.check_session(params, store.get("customer", params["customer"], "customer"))
     if not params.get("success_url"):
         raise errors.missing("success_url")
     for name in ("success_url", "cancel_url"):

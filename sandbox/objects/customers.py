@@ -59,6 +59,10 @@ def _apply(body: Body, params: dict[str, Any]) -> None:
     for name in ("email", "name"):
         if name in params:
             body[name] = params[name] or None
+    if "balance" in params:
+        body["balance"] = params["balance"]
+    if "address" in params:
+        body["address"] = NO_ADDRESS | params["address"] if params["address"] else None
     if "metadata" in params:
         store.merge_metadata(body, params["metadata"])
     settings = params.get("invoice_settings") or {}

@@ -20,6 +20,7 @@ from sandbox.objects import (
     payment_intents,
     pending_updates,
     subscription_states,
+    taxes,
 )
 from sandbox.store import Body
 
@@ -81,6 +82,8 @@ def new(
         "test_clock": customer["test_clock"],
         "total_discount_amounts": [],
     }
+    if subscription["automatic_tax"]["enabled"]:
+        body["automatic_tax"] |= {"enabled": True, "liability": {"type": "self"}, "provider": "stripe"}
     return _sum(body)
 
 
@@ -95,13 +98,16 @@ def _parent(subscription: Body) -> dict[str, Any]:
 
 def _sum(body: Body) -> Body:
     """Compute the totals from the lines and the starting balance."""
-    total = sum(line["amount"] for line in body["lines"]["data"])
+    subtotal = sum(line["amount"] for line in body["lines"]["data"])
+    taxes.apply_to_invoice(body)
+    total = subtotal + sum(taxes.added(tax) for tax in body["total_taxes"])
+    tax = sum(tax["amount"] for tax in body["total_taxes"])
     due = max(0, total + body["starting_balance"]) if total > 0 else 0
     body |= {
-        "subtotal": total,
-        "subtotal_excluding_tax": total,
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": total - tax,
         "total": total,
-        "total_excluding_tax": total,
+        "total_excluding_tax": total - tax,
         "amount_due": due,
         "amount_remaining": due - body["amount_paid"],
     }

@@ -42,6 +42,7 @@ def create(call: Call) -> Body:
         lines=lines,
         default_payment_method=params.get("default_payment_method"),
         metadata=params.get("metadata") or {},
+        automatic_tax=bool((params.get("automatic_tax") or {}).get("enabled")),
         payment_behaviour=_payment_behaviour(call),
         billing_mode=params.get("billing_mode"),
     )
@@ -63,6 +64,7 @@ def start(
     lines: list[dict[str, Any]],
     default_payment_method: str | None,
     metadata: dict[str, str],
+    automatic_tax: bool = False,
     paid_by: Body | None = None,
     payment_behaviour: str = "allow_incomplete",
     billing_mode: dict[str, Any] | None = None,
@@ -80,6 +82,8 @@ def start(
     body |= {"default_payment_method": default_payment_method, "metadata": metadata}
     if billing_mode and billing_mode["type"] == "classic":
         body["billing_mode"] = {"flexible": None, "type": "classic"}
+    if automatic_tax:
+        body["automatic_tax"] |= {"enabled": True, "liability": {"type": "self"}}
     store.add(body)
     events.record("customer.subscription.created", body, call)
     invoice = invoices.draft(

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from sandbox import calls, store
 from sandbox.calls import Call
 from sandbox.errors import StripeError
-from sandbox.objects import checkout_payments, checkout_sessions, payment_intents, stripe_test_cards
+from sandbox.objects import checkout_payments, checkout_sessions, payment_intents, stripe_test_cards, taxes
 from sandbox.pages.payment_form import PaymentForm
 from sandbox.store import Body
 
@@ -58,11 +58,16 @@ def _session(session_id: str, call: Call) -> Body:
 def _form_of(session: Body) -> PaymentForm:
     saved = store.where("payment_method", customer=session["customer"])
     intent = checkout_payments.intent_of(session) or {}
+    customer = store.get("customer", session["customer"])
     error = intent.get("last_payment_error") or intent.get("last_setup_error") or {}
     return PaymentForm(
         types=session["payment_method_types"],
         saved=[method for method in saved if method["type"] in session["payment_method_types"]],
-        email=store.get("customer", session["customer"])["email"] or "",
+        email=customer["email"] or "",
+        asks_country=session["automatic_tax"]["enabled"]
+        or session["billing_address_collection"] == "required",
+        asks_tax_id=(session.get("tax_id_collection") or {}).get("enabled", False),
+        country=taxes.country_of(customer),
         decline=str(error.get("message", "")),
     )
 

@@ -31,6 +31,10 @@ class PaymentForm:
     iban: str = ""
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
     decline: str = ""
+    asks_country: bool = False
+    asks_tax_id: bool = False
+    country: str = ""
+    tax_id: str = ""
 
     def __post_init__(self) -> None:
         if not self.chosen:
@@ -49,9 +53,13 @@ class PaymentForm:
         """The submitted payment method; None when `errors` is not empty."""
         self.chosen = data.get("method", self.chosen)
         self.name = data.get("name", "").strip()[:200]
+        self.country = data.get("country", "").strip().upper()[:2] if self.asks_country else ""
+        self.tax_id = data.get("tax_id", "").strip()[:40] if self.asks_tax_id else ""
+        if self.asks_country and not re.fullmatch("[A-Z]{2}", self.country):
+            self.errors["country"] = _("Enter the two letters of your country, such as DE.")
         saved = {method["id"]: method for method in self.saved}
         if self.chosen in saved:
-            return Submission(type=saved[self.chosen]["type"], saved=self.chosen)
+            return None if self.errors else self._submission(saved[self.chosen]["type"], saved=self.chosen)
         if self.chosen not in self.types:
             self.errors["method"] = _("Choose a payment method.")
             self.chosen = self.types[0]
@@ -71,7 +79,10 @@ class PaymentForm:
                 self.errors["iban"] = _("Your IBAN is invalid.")
         if self.errors:
             return None
-        return Submission(type=self.chosen, name=self.name, card=card, iban=self.iban)
+        return self._submission(self.chosen, name=self.name, card=card, iban=self.iban)
+
+    def _submission(self, kind: str, **fields: Any) -> Submission:
+        return Submission(type=kind, country=self.country, tax_id=self.tax_id, **fields)
 
 
 def _saved_label(method: Body) -> str:

@@ -51,6 +51,7 @@ def test_a_pack_is_owed_until_it_is_used(
         "refunded": 0,
         "disputed": 0,
         "owed": purchase.amount,
+        "tax": 0,
     }
 
     use(purchase.credits / 4)

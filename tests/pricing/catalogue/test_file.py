@@ -59,6 +59,10 @@ WRONG = [
         ('["usd", "eur"]', '["usd", "eur", "xau"]'),
         r"currencies\[1\]|currencies\[2\].*a currency in which Stripe",
     ),
+    (
+        ("[policies]", '[policies.tax]\nbehavior = "exclusive"\n[policies.auto_top_up]\n[policies]'),
+        r"policies.*only one of `tax` and `auto_top_up`",
+    ),
     (("usd = 500, eur", "usd = 5.5, eur"), r"packs\[small\]\.prices\.usd.*'5.5'"),
     (
         ("usd = 400, eur = 350", "usd = 500, eur = 350"),
