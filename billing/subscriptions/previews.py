@@ -4,6 +4,7 @@ Invariant: a preview carries a signed token with the account, the subscription's
 that a confirmation does exactly what was shown or is refused.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
-from billing.models import Subscription
+from billing.models import Allowance, Subscription
 from billing.payments import cards
 from billing.subscriptions import invoice_amounts, lifecycle, prices, proration
 from billing.subscriptions.invoice_amounts import InvoiceAmounts
@@ -271,5 +272,12 @@ def _new_grants(
         carry_over=lifecycle.carries_over(subscription.plan, plan, restarts=True),
         now=now,
     )
+    granted = _granted_before(account_id, credits, now)
     labels = {f"{plan.key}:{allowance['key']}": allowance["label"] for allowance in plan.allowances}
-    return [NewGrant(labels[key], amount) for key, amount in credits.items()]
+    return [NewGrant(labels[key], amount) for key, amount in credits.items() if key not in granted]
+
+
+def _granted_before(account_id: UUID, keys: Iterable[str], now: datetime) -> set[str]:
+    """The daily allowances that the account received today on the same plan: they are not granted again."""
+    today = Allowance.objects.filter(account_id=account_id, key__in=list(keys), period="day", next_at__gt=now)
+    return set(today.values_list("key", flat=True))

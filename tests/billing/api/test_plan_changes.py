@@ -7,8 +7,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from billing import stripe_gateway
 from billing.models import Purchase, Subscription
 from billing.purchases import checkout
+from billing.subscriptions import changes
 from tests import openapi
 from tests.sandbox.conftest import Buyer
 
@@ -56,3 +58,78 @@ def test_the_document_declares_the_preview_beside_the_subscription() -> None:
         "ChangePreview",
     ]
     assert "arrivals" in schemas["ChangePreview"]["required"]
+
+
+@pytest.fixture
+def starter(api: Any) -> Subscription:
+    """Alice's paid plan."""
+    made = api.post("checkouts", {"plan": "starter", "currency": "usd"}, key="k").json()
+    Buyer().pay(made["url"])
+    checkout.refresh_from_stripe(Purchase.objects.get(), timezone.now())
+    return Subscription.objects.get()
+
+
+def test_the_preview_says_how_the_amount_of_another_interval_comes_about(
+    api: Any, starter: Subscription
+) -> None:
+    body = {"plan": "starter", "interval": "year", "currency": "usd", "preview": True}
+    shown = api.post("subscription/change", body, key="p").json()
+
+    charge = shown["charge"]
+    assert shown["due_now"] == charge["price"] - charge["unused"] == 9900 - 990
+    assert (charge["credit_used"], charge["credit_added"], charge["added_to_next_invoice"]) == (0, 0, 0)
+
+
+def test_a_change_that_waits_for_the_bank_names_the_page_and_can_be_withdrawn(
+    api: Any, starter: Subscription, stripe_api: Any
+) -> None:
+    remote = stripe_api.subscriptions.retrieve(starter.stripe_subscription_id)
+    card = stripe_api.payment_methods.attach("pm_card_authenticationRequired", {"customer": remote.customer})
+    stripe_api.subscriptions.update(remote.id, {"default_payment_method": card.id})
+
+    changed = api.post("subscription/change", {"plan": "creator"}, key="c").json()
+
+    assert changed["plan"] == "starter"
+    waiting = changed["pending_change"]
+    assert (waiting["plan"], waiting["url"].startswith("http")) == ("creator", True)
+    assert (
+        waiting["message"]
+        == "Your bank asks you to confirm the payment; your plan changes to Creator when you have."
+    )
+    assert api.post("subscription/resume", {}).json()["pending_change"] is None
+
+
+def test_a_cancellation_may_have_a_reason_that_stripe_and_staff_see(
+    api: Any, starter: Subscription, stripe_api: Any
+) -> None:
+    reason = {"feedback": "too_expensive", "comment": "Twice the price of last year"}
+    cancelled = api.post("subscription/cancel", reason).json()
+
+    assert (cancelled["cancel_at_period_end"], cancelled["cancellation"]) == (True, reason)
+    details = stripe_api.subscriptions.retrieve(starter.stripe_subscription_id).cancellation_details
+    assert (details.feedback, details.comment) == (reason["feedback"], reason["comment"])
+    starter.refresh_from_db()
+    assert starter.cancel_feedback == "too_expensive"
+
+    resumed = api.post("subscription/resume", {}).json()
+    assert (resumed["cancel_at_period_end"], resumed["cancellation"]) == (False, None)
+    assert api.post("subscription/cancel", {"feedback": "boring"}).status_code == 400
+
+
+def test_a_cancellation_whose_response_was_lost_can_be_withdrawn_and_made_again(
+    api: Any, starter: Subscription, stripe_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = stripe_gateway.update_subscription
+
+    def lose_the_response(**arguments: Any) -> Any:
+        monkeypatch.setattr(stripe_gateway, "update_subscription", update)
+        update(**arguments)
+        raise stripe_gateway.StripeUnavailable
+
+    monkeypatch.setattr(stripe_gateway, "update_subscription", lose_the_response)
+    with pytest.raises(stripe_gateway.StripeUnavailable):
+        changes.cancel(starter.account, timezone.now())
+    for action, cancelled in (("resume", False), ("cancel", True)):
+        assert api.post(f"subscription/{action}", {}).json()["cancel_at_period_end"] is cancelled
+        remote = stripe_api.subscriptions.retrieve(starter.stripe_subscription_id)
+        assert remote.cancel_at_period_end is cancelled

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
+from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing.models import Purchase, Subscription
+from billing import ledger
+from billing.models import Entry, Purchase, Subscription
 from billing.subscriptions import changes, previews
 from sandbox import store
 from tests.billing.subscriptions.conftest import bonus, buy_starter, set_credit
@@ -123,3 +126,31 @@ def test_an_upgrade_after_a_scheduled_downgrade_credits_the_plan_that_was_paid(
     assert preview.amounts is not None
     assert (preview.amounts.unused, preview.due_now) == (995, 4990 - 995)
     assert bonus(account) == 3000 + 10_000 - 1500
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_repeated_changes_of_plan_and_interval_never_grant_more_credits_than_were_paid_for(
+    yearly: Subscription, account: Account, advance: Callable[..., None], seed: int
+) -> None:
+    random = Random(seed)
+    for _step in range(8):
+        advance(hours=random.choice([1, 30, 300]))
+        if (left := int(ledger.balance(account.pk, timezone.now()).available)) > 1:
+            spend(account, left)
+        subscription = Subscription.objects.get(account=account)
+        other = "month" if subscription.interval == "year" else "year"
+        change(account, random.choice(["starter", "creator", "studio"]), other)
+
+    subscription = Subscription.objects.get(account=account)
+    other = "month" if subscription.interval == "year" else "year"
+    at_an_end = previews.preview(
+        account, plan_key="studio", interval=other, currency="usd", now=timezone.now()
+    )
+    assert at_an_end.amounts is not None
+    paid = Purchase.objects.filter(status="paid").aggregate(paid=Sum("amount"))["paid"]
+    used = paid + balance_at_stripe(subscription) - at_an_end.amounts.unused
+    deducted = 10_000 - new_credits(at_an_end).get("Monthly bonus", Decimal(0))
+    given = Entry.objects.filter(account=account, kind="grant", grant__kind="bonus")
+    credits = given.aggregate(given=Sum("credits"))["given"] - deducted
+    # Studio by the year has the lowest price of one credit: 120,000 for 499.00.
+    assert credits <= used * Decimal(120_000) / 49_900 + 20
