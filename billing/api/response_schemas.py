@@ -156,6 +156,17 @@ class PendingChange(TypedDict):
     message: Annotated[str, "A sentence for the cardholder."]
 
 
+class PendingPlan(TypedDict):
+    """The purchase of a plan whose payment takes days. `usual_days`: business days, null when unknown."""
+
+    id: str
+    plan: str
+    interval: str
+    payment_method: str | None
+    usual_days: int | None
+    created_at: TimeText
+
+
 class SubscriptionAnswer(TypedDict):
     account: str
     plan: str
@@ -172,6 +183,9 @@ class SubscriptionAnswer(TypedDict):
     cancellation: Annotated[Cancellation | None, "The reason given for a cancellation that is scheduled."]
     pending_change: Annotated[
         PendingChange | None, "A change of plan that takes effect when its payment is confirmed."
+    ]
+    pending_purchase: Annotated[
+        PendingPlan | None, "A plan whose payment is being processed; it cannot be bought again meanwhile."
     ]
     recovery_url: str | None
     unlimited_services: list[str]

@@ -188,6 +188,20 @@ def _cancellation(subscription: models.Subscription) -> response_schemas.Cancell
     }
 
 
+def _pending_purchase(subscription: models.Subscription) -> response_schemas.PendingPlan | None:
+    purchase = selectors.pending_plan(subscription.account_id)
+    if purchase is None:
+        return None
+    return {
+        "id": purchase.public_id,
+        "plan": purchase.offer,
+        "interval": purchase.interval,
+        "payment_method": purchase.payment_method or None,
+        "usual_days": purchase.usual_days or None,
+        "created_at": instant(purchase.created_at),
+    }
+
+
 def _subscription(subscription: models.Subscription) -> response_schemas.SubscriptionAnswer:
     terms = plan_terms.get(subscription.account_id)
     return {
@@ -205,6 +219,7 @@ def _subscription(subscription: models.Subscription) -> response_schemas.Subscri
         "next_plan": subscription.next_plan or None,
         "cancellation": _cancellation(subscription),
         "pending_change": _pending_change(subscription),
+        "pending_purchase": _pending_purchase(subscription),
         "recovery_url": subscription.recovery_url or None,
         "unlimited_services": sorted(terms.unlimited_services),
         "quotas": [

@@ -20,8 +20,9 @@ from billing.stripe_gateway import StripeObject
 from billing.subscriptions import prices
 from core import locks
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import payment_methods
 
-# Type of Stripe's bank transfers by currency; other currencies do not offer the method.
+# Type of Stripe's bank transfers by currency (pricing.catalogue.payment_methods has no others).
 _BANK_TRANSFERS: dict[str, StripeObject] = {
     "usd": {"type": "us_bank_transfer"},
     "eur": {"type": "eu_bank_transfer", "eu_bank_transfer": {"country": "DE"}},
@@ -64,7 +65,10 @@ def _create_session(purchase: Purchase, now: datetime) -> None:
         raise
     purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
     purchase.save(update_fields=["stripe_session_id", "checkout_url"])
-    apply_session(purchase, session, now)
+    if purchase.kind == Purchase.Kind.PACK:
+        apply_session(purchase, session, now)
+    elif session["status"] != "open":
+        plan_checkout.synchronize(purchase, now)
 
 
 def _earlier_session(purchase: Purchase, customer: str, now: datetime) -> StripeObject | None:
@@ -196,6 +200,9 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
         return params | {
             "mode": "subscription",
             "line_items": [{"price": price, "quantity": 1}],
+            **payment_method_params(
+                payment_methods.of_plan(purchase.offer, purchase.currency), purchase.currency
+            ),
             "subscription_data": {
                 "metadata": {**metadata, "plan": purchase.offer},
                 "billing_mode": stripe_gateway.BILLING_MODE,
@@ -205,7 +212,9 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
         "mode": "payment",
         "line_items": [_line_item(purchase)],
         "payment_intent_data": {"metadata": metadata, "description": purchase.label},
-        **payment_method_params(purchase.currency),
+        **payment_method_params(
+            payment_methods.of_pack(purchase.offer, purchase.currency), purchase.currency
+        ),
     }
 
 
@@ -223,18 +232,18 @@ def _line_item(purchase: Purchase) -> StripeObject:
     return {"price_data": data, "quantity": 1}
 
 
-def payment_method_params(currency: str) -> StripeObject:
-    """The catalogue's payment methods, without those that Stripe does not offer in this currency."""
-    methods = list(catalogue_cache.current().policies.payment_methods)
+def payment_method_params(methods: list[str], currency: str) -> StripeObject:
+    """The payment methods of a session, with the options that Stripe requires for them.
+
+    https://docs.stripe.com/payments/wechat-pay/accept-a-payment,
+    https://docs.stripe.com/payments/bank-transfers/accept-a-payment
+    """
     options: dict[str, StripeObject] = {}
     if "customer_balance" in methods:
-        if currency in _BANK_TRANSFERS:
-            options["customer_balance"] = {
-                "funding_type": "bank_transfer",
-                "bank_transfer": _BANK_TRANSFERS[currency],
-            }
-        else:
-            methods.remove("customer_balance")
+        options["customer_balance"] = {
+            "funding_type": "bank_transfer",
+            "bank_transfer": _BANK_TRANSFERS[currency],
+        }
     if "wechat_pay" in methods:
         options["wechat_pay"] = {"client": "web"}
     return {"allowed_payment_method_types": methods} | (

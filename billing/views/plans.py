@@ -43,6 +43,7 @@ def plans(request: AccountRequest) -> HttpResponse:
         "yearly": any("year" in plan.prices for plan in shown),
         "currency": currency,
         "currencies": offers.currencies(),
+        "pending_plan": selectors.pending_plan(request.account.pk),
     }
     return render(request, "billing/plans.html", context)
 
@@ -63,6 +64,8 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
             currency=_currency(request),
             now=now,
         )
+        if preview.kind == "subscribe" and selectors.pending_plan(request.account.pk):
+            raise create.PlanPaymentPending
     except Refusal as error:
         messages.error(request, str(error))
         show_again = isinstance(error, previews.ConfirmationStale | create.PriceChanged)
@@ -122,6 +125,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "plan": plan,
         "next_plan": Plan.objects.filter(key=current.next_plan).first() if current else None,
         "balance": balance,
+        "pending_plan": selectors.pending_plan(request.account.pk),
         "quotas": selectors.quota_usage(request.account.pk),
         "history": PlanChange.objects.filter(account=request.account).order_by("-created_at")[:20],
         "pending": pending_payments.sentence(current) if current and current.pending_until else "",

@@ -22,6 +22,11 @@ Lasting = Annotated[
 ]
 Kind = Literal["daily", "plan", "bonus", "promotion", "referral", "adjustment", "top_up"]
 
+Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
+PaymentMethods = Annotated[
+    list[Literal["card", "alipay", "wechat_pay", "customer_balance", "sepa_debit"]], Field(min_length=1)
+]
+
 
 class Strict(BaseModel):
     """Unknown fields are errors."""
@@ -141,7 +146,10 @@ class Policies(Strict):
     promotions: list[Promotion] = []
     free_plan_once_per_address: bool = False
     """What the free plan gives once is never given again to the same verified address."""
-    payment_methods: list[Literal["card", "alipay", "wechat_pay", "customer_balance"]] = ["card"]
+    payment_methods: PaymentMethods = ["card"]
+    """How packs are paid, in every currency that `payment_methods_in` does not name."""
+    payment_methods_in: dict[Currency, PaymentMethods] = {}
+    """How packs are paid in a currency."""
     providers: list[Provider] = []
     auto_top_up: AutoTopUp | None = None
     tax: Tax | None = None

@@ -4,12 +4,12 @@ Invariant: a catalogue without findings has no reference to a missing key; each 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core import currencies
 from core.templatetags.money import money
-from pricing.catalogue import schema
+from pricing.catalogue import payment_methods, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ def findings(catalogue: schema.Catalogue) -> list[Finding]:
         *_prices(catalogue),
         *_sales(catalogue),
         *_policies(catalogue),
+        *_payment_methods(catalogue),
     ]
 
 
@@ -166,6 +167,39 @@ def _policies(catalogue: schema.Catalogue) -> Iterator[Finding]:
         for scope in services or []:
             if scope not in keys:
                 yield Finding(path, scope, "the key of a service, or tag: and a tag that one carries")
+
+
+def _payment_methods(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    """Methods that Stripe does not have in a currency, or not for subscriptions."""
+    policies, at = catalogue.policies, ("policies", "payment_methods_in")
+    for position, method in enumerate(policies.payment_methods):
+        for currency in catalogue.currencies if catalogue.packs else []:
+            expected = payment_methods.objection(method, currency, subscription=False)
+            if expected and currency not in policies.payment_methods_in:
+                hint = f"{expected} (list the methods of {currency} in payment_methods_in)"
+                yield Finding(("policies", "payment_methods", position), method, hint)
+    yield from _methods_by_currency(catalogue, at, policies.payment_methods_in, subscription=False)
+    for number, plan in enumerate(catalogue.plans):
+        path = ("plans", number, "payment_methods")
+        yield from _methods_by_currency(catalogue, path, plan.payment_methods, subscription=True)
+    for number, pack in enumerate(catalogue.packs):
+        path = ("packs", number, "payment_methods")
+        yield from _methods_by_currency(catalogue, path, pack.payment_methods, subscription=False)
+
+
+def _methods_by_currency(
+    catalogue: schema.Catalogue,
+    path: tuple[str | int, ...],
+    methods_by_currency: Mapping[str, Sequence[str]],
+    *,
+    subscription: bool,
+) -> Iterator[Finding]:
+    for currency, methods in methods_by_currency.items():
+        if currency not in catalogue.currencies:
+            yield Finding((*path, currency), list(methods), _one_of("currency", catalogue.currencies))
+        for position, method in enumerate(methods):
+            if expected := payment_methods.objection(method, currency, subscription=subscription):
+                yield Finding((*path, currency, position), method, expected)
 
 
 def _one_of(what: str, keys: object) -> str:

@@ -15,10 +15,12 @@ from pricing.catalogue.policies import (
     Assumable,
     Brand,
     Credits,
+    Currency,
     GivenCredits,
     Key,
     Kind,
     Lasting,
+    PaymentMethods,
     Policies,
     Scope,
     Strict,
@@ -39,7 +41,6 @@ Meter = Literal[
     "messages",
     "characters",
 ]
-Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]
 Prices = dict[Currency, Annotated[int, Field(gt=0, strict=True)]]
 Factor = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=6)]
 Word = Annotated[str, StringConstraints(max_length=30)]
@@ -188,6 +189,7 @@ class Plan(Assumable):
     free: bool = False
     legacy: bool = False
     carry_over: bool = False
+    payment_methods: dict[Currency, PaymentMethods] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Plan":
@@ -207,6 +209,7 @@ class Pack(Assumable):
     lasts: Lasting = "forever"
     popular: bool = False
     paid_plans_only: bool = False
+    payment_methods: dict[Currency, PaymentMethods] = {}
 
 
 class Sale(Assumable):

@@ -36,6 +36,9 @@ class Plan(Identified):
     carry_over = models.BooleanField(
         default=False, help_text="Unspent credits are carried over on an upgrade to it."
     )
+    payment_methods = models.JSONField(
+        default=dict, blank=True, help_text='By currency: {"eur": ["card", "sepa_debit"]}; else cards.'
+    )
     assumed = models.BooleanField(default=False)
     reason = models.CharField(max_length=500, blank=True)
     position = models.PositiveIntegerField(default=0)
@@ -77,6 +80,9 @@ class Pack(Identified):
     )
     popular = models.BooleanField(default=False)
     paid_plans_only = models.BooleanField(default=False)
+    payment_methods = models.JSONField(
+        default=dict, blank=True, help_text='By currency: {"usd": ["card"]}; else those of the policies.'
+    )
     assumed = models.BooleanField(default=False)
     reason = models.CharField(max_length=500, blank=True)
     position = models.PositiveIntegerField(default=0)

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from billing import offers, stripe_gateway
 from billing.purchases import checkout
 from core.ids import new_id
+from pricing.catalogue import payment_methods
 
 
 class Command(BaseCommand):
@@ -66,7 +67,7 @@ class Command(BaseCommand):
             "line_items": [{"price_data": data, "quantity": 1}],
             "success_url": settings.SITE_URL,
             "cancel_url": settings.SITE_URL,
-            **checkout.payment_method_params(self.currency),
+            **checkout.payment_method_params(payment_methods.of_packs(self.currency), self.currency),
         }
         return str(stripe_gateway.create_checkout_session(key=f"{self.key}:page", params=params)["id"])
 

@@ -13,24 +13,19 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Mail, Purchase, StripeEvent
 from billing.purchases import checkout, create
-from pricing.catalogue import cache as catalogue_cache
-from pricing.models import Catalogue, Pack
 from sandbox import scheduled_actions
+from tests.billing import stripe_sandbox
 from tests.conftest import person
 from tests.sandbox.conftest import Buyer
+from tests.sandbox.test_delayed_methods import transfer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.requirement("APIN-03"), pytest.mark.fault("P5")]
 
 
 @pytest.fixture
 def buyer_user(stripe_api: Any) -> User:
-    """A user of the apinfer catalogue, with a pack that has a price in dollars too."""
+    """A user of the apinfer catalogue, whose packs are paid in yuan, or in dollars by bank transfer."""
     call_command("load_catalogue", "apinfer", verbosity=0)
-    Catalogue.objects.update(currencies=["cny", "usd"])
-    pack = Pack.objects.get(key="basic")
-    pack.prices["usd"] = 150
-    pack.save(update_fields=["prices"])
-    catalogue_cache.changed()
     return person("mei")
 
 
@@ -108,6 +103,37 @@ def test_a_bank_transfer_is_credited_when_it_arrives_and_fails_when_it_does_not(
     assert Mail.objects.filter(template="payment_failed").count() == (0 if arrives else 1)
     page = signed_in(buyer_user).get(f"/billing/purchases/{purchase.public_id}/").content.decode()
     assert ("Paid" in page) == arrives
+
+
+def test_a_bank_transfer_in_parts_is_pending_until_all_has_arrived(
+    purchase_in: Callable[[str], Purchase],
+    events: Callable[..., Any],
+    process_event: Callable[..., StripeEvent],
+) -> None:
+    purchase, buyer = purchase_in("usd"), Buyer()
+    buyer.open(purchase.checkout_url)
+    buyer.submit(purchase.checkout_url, method="customer_balance")
+    intent = str(stripe_sandbox.api().checkout.sessions.retrieve(purchase.stripe_session_id).payment_intent)
+
+    transfer(intent, 100)
+    for event in events():
+        process_event(event)
+    checkout.refresh_from_stripe(purchase, timezone.now())
+    assert (purchase.status, total(purchase)) == ("pending", 0)
+    transfer(intent, 100)
+    for event in events():
+        process_event(event)
+
+    purchase.refresh_from_db()
+    assert (purchase.status, purchase.payment_method, total(purchase)) == ("paid", "customer_balance", 100)
+
+
+def test_a_failure_whose_event_was_lost_is_found_at_stripe(purchase_in: Callable[[str], Purchase]) -> None:
+    purchase, buyer = purchase_in("usd"), Buyer()
+    buyer.open(purchase.checkout_url)
+    buyer.submit(purchase.checkout_url, method="customer_balance")
+    scheduled_actions.settle_pending(timezone.now(), succeeded=False)
+    assert checkout.refresh_from_stripe(purchase, timezone.now()).status == "failed"
 
 
 def test_bank_transfers_are_offered_only_in_currencies_that_have_them(

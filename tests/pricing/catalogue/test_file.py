@@ -102,6 +102,31 @@ WRONG = [
         r"must rise",
     ),
     (('payment_methods = ["card"]', 'payment_methods = ["cash"]'), r"policies\.payment_methods\[0\].*'cash'"),
+    (
+        ('payment_methods = ["card"]', 'payment_methods = ["card", "customer_balance", "sepa_debit"]'),
+        r"policies\.payment_methods\[2\] is 'sepa_debit'.*has in usd: sepa_debit is paid in eur only "
+        r"\(list the methods of usd in payment_methods_in\)",
+    ),
+    (
+        ('payment_methods = ["card"]', 'payment_methods_in = { usd = ["sepa_debit"] }'),
+        r"policies\.payment_methods_in\.usd\[0\] is 'sepa_debit'.*paid in eur only",
+    ),
+    (
+        ('payment_methods = ["card"]', 'payment_methods_in = { cny = ["card"] }'),
+        r"policies\.payment_methods_in\.cny.*a currency of this file",
+    ),
+    (
+        ("credits = 100\n", 'credits = 100\npayment_methods = { usd = ["sepa_debit"] }\n'),
+        r"packs\[small\]\.payment_methods\.usd\[0\] is 'sepa_debit'.*paid in eur only",
+    ),
+    (
+        ("rank = 1\n", 'rank = 1\npayment_methods = { eur = ["card", "alipay"] }\n'),
+        r"plans\[paid\]\.payment_methods\.eur\[1\] is 'alipay'.*for subscriptions \(card, sepa_debit\)",
+    ),
+    (
+        ("rank = 1\n", 'rank = 1\npayment_methods = { usd = ["sepa_debit"] }\n'),
+        r"plans\[paid\]\.payment_methods\.usd\[0\] is 'sepa_debit'.*paid in eur only",
+    ),
     (('accent = "#336699"', 'accent = "blue"'), r"brand\.accent.*'blue'"),
     (('support_email = "help@tiny.example"\n', ""), r"wording\.support_email.*missing"),
     (("2026-01-01T00:00:00Z", "2026-01-01T00:00:00"), r"effective_at"),
