@@ -10,7 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing import ledger, stripe_gateway
-from billing.notifications import emails, expiry_warnings, low_credit_alerts
+from billing.notifications import card_expiry, emails, expiry_warnings, low_credit_alerts
 from billing.promotions import referrals
 from billing.purchases import auto_top_up, plan_conflicts
 from billing.webhooks import events, reconciliation
@@ -67,8 +67,9 @@ def reconcile() -> None:
 
 @shared_task
 def warn_of_expiry() -> None:
-    """Queue warnings of credits that expire within a week."""
+    """Queue warnings of credits that expire within a week, and of cards that expire this month."""
     expiry_warnings.queue_due(timezone.now(), ahead=timedelta(days=7))
+    card_expiry.queue_due(timezone.now())
 
 
 @shared_task

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import buy, codes, plans, purchases, settings
+from billing.views import buy, cards, codes, plans, purchases, settings
 from billing.webhooks import views
 
 urlpatterns = [
@@ -25,9 +25,13 @@ urlpatterns = [
     path("billing/subscription/resume/", plans.resume, name="resume_subscription"),
     path("billing/alerts/", settings.alert_settings, name="alerts"),
     path("billing/auto-top-up/", settings.auto_top_up_settings, name="auto_top_up"),
-    path("billing/card/", settings.save_card, name="save_card"),
-    path("billing/card/saved/", settings.card_saved, name="card_saved"),
-    path("billing/portal/", settings.customer_portal, name="billing_portal"),
+    path("billing/auto-top-up/confirm/", settings.confirm_top_up, name="confirm_top_up"),
+    path("billing/auto-top-up/confirmed/", settings.top_up_confirmed, name="top_up_confirmed"),
+    path("billing/card/", cards.save_card, name="save_card"),
+    path("billing/card/saved/", cards.card_saved, name="card_saved"),
+    path("billing/card/remove/", cards.remove_card, name="remove_card"),
+    path("billing/overdue/", cards.pay_overdue, name="pay_overdue"),
+    path("billing/portal/", cards.customer_portal, name="billing_portal"),
     path("billing/details/", settings.invoice_details, name="invoice_details"),
     path("billing/redeem/", codes.redeem, name="redeem"),
     path("billing/invitations/", codes.invitations, name="invitations"),

@@ -11,7 +11,7 @@ from accounts.models import User
 from billing import models, offers, selectors
 from billing.api import request_schemas, response_schemas
 from billing.notifications import low_credit_alerts
-from billing.purchases import auto_top_up
+from billing.purchases import top_up_settings
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -51,15 +51,15 @@ class AutoTopUp(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.AutoTopUpAnswer)
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, AccountQuery)
-        saved = auto_top_up.settings_of(account_of(request, query.get("account")))
+        saved = top_up_settings.get(account_of(request, query.get("account")))
         return json_body.answer(_auto_top_up(saved, self.now))
 
     @extend_schema(request=request_schemas.AutoTopUpInput, responses=response_schemas.AutoTopUpAnswer)
     def put(self, request: Request) -> HttpResponse:
         body = request_schemas.AutoTopUpInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        before = auto_top_up.settings_of(account_id)
-        saved = auto_top_up.change_settings(
+        before = top_up_settings.get(account_id)
+        saved = top_up_settings.change(
             account_id=account_id,
             enabled=body["enabled"],
             below=body.get("below", before.below),
@@ -83,7 +83,7 @@ def _alerts(settings: models.AlertSettings) -> response_schemas.AlertsAnswer:
 
 
 def _auto_top_up(settings: models.AutoTopUp, now: datetime) -> response_schemas.AutoTopUpAnswer:
-    spent, count = auto_top_up.spent_this_month(settings.pk, now)
+    spent, count = top_up_settings.spent_this_month(settings.pk, settings.currency, now)
     profile = selectors.profile_of(settings.pk)
     card: response_schemas.Card = {
         "brand": profile.card_brand,

@@ -187,9 +187,19 @@ class AutoTopUp(models.Model):
     monthly_count = models.PositiveIntegerField(default=1)
     failures = models.PositiveIntegerField(default=0, help_text="Consecutive failures.")
     suspended_card = models.CharField(
-        max_length=64,
+        max_length=255,
         blank=True,
-        help_text="Fingerprint of the card that failed; another card ends the suspension.",
+        help_text="The payment method that failed; saving a card, the same one too, ends the suspension.",
+    )
+    attempt_card = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="The payment method of the last attempt; a repeated request has to name the same.",
+    )
+    payment_to_confirm = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="The PaymentIntent that failed because the bank requires the cardholder's confirmation.",
     )
     last_outcome = models.CharField(max_length=14, choices=Outcome, blank=True)
     last_looked_at = models.DateTimeField(null=True, blank=True)

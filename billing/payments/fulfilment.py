@@ -52,6 +52,7 @@ class AppliedIntent:
     """The purchase of a payment intent after the intent was applied."""
 
     purchase: Purchase
+    payment_id: str
     changed: bool  # whether the purchase's status changed; False for a repeated or older event
     error: StripeObject  # the intent's last_payment_error; empty when there is none
 
@@ -79,7 +80,9 @@ def apply_payment_intent(intent: StripeObject, now: datetime) -> AppliedIntent |
         elif automatic and status in {"canceled", "requires_payment_method"}:
             reason = str(error.get("message") or "")
             purchase = mark_failed(purchase.pk, reason=reason, now=now, notify=False)
-    return AppliedIntent(purchase=purchase, changed=purchase.status != before, error=error)
+    return AppliedIntent(
+        purchase=purchase, payment_id=str(intent["id"]), changed=purchase.status != before, error=error
+    )
 
 
 def record_payment(purchase_id: UUID, payment: Payment, now: datetime) -> Purchase:

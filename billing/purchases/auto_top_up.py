@@ -2,121 +2,31 @@
 
 Invariants: an account has at most one automatic payment in progress (the settings row is locked while
 deciding, and a unique constraint refuses a second); the purchase is committed before the card is charged, and
-retried with the same idempotency key when Stripe's response was lost; a failure pauses it for an hour, three
-in a row or a required authentication until the card changes; the limits never exceed the catalogue's.
+retried with the same idempotency key and the same card when Stripe's response was lost, or looked for at
+Stripe once the key may have been pruned; failures pause it (billing.purchases.top_up_failures).
 """
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from uuid import UUID
 
 import structlog
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext as _
 
-from accounts.models import Account, User
-from billing import ledger, offers, selectors, stripe_gateway, validity
+from accounts.models import Account
+from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
-from billing.notifications import emails
-from billing.payments import fulfilment, recovery
-from billing.purchases import create
+from billing.payments import cards, fulfilment, recovery
+from billing.purchases import create, top_up_failures, top_up_settings
 from billing.stripe_gateway import StripeObject
-from core.errors import Refusal
 from core.ids import new_id
-from pricing.catalogue import cache as catalogue_cache
 
 log = structlog.get_logger(__name__)
 Outcome = AutoTopUp.Outcome
 PAUSE_AFTER_PAYMENT = timedelta(seconds=30)
-PAUSE_AFTER_FAILURE = timedelta(hours=1)
 PAUSE_AFTER_NO_RESPONSE = timedelta(minutes=1)
-MAX_FAILURES = 3
 _IN_PROGRESS = (Purchase.Status.CREATED, Purchase.Status.PENDING)
-
-
-# Settings
-
-
-class SettingsInvalid(Refusal):
-    """A setting is not allowed; `field` names it."""
-
-    status = 400
-
-    def __init__(self, field: str, code: str, message: str) -> None:
-        super().__init__(message)
-        self.field, self.code = field, code
-
-
-def settings_of(account_id: UUID) -> AutoTopUp:
-    """The account's settings; unsaved defaults if it has none."""
-    return AutoTopUp.objects.filter(pk=account_id).first() or AutoTopUp(account_id=account_id)
-
-
-def max_monthly_count() -> int:
-    """The catalogue's limit of top-ups per month; 0 when automatic top-up is not offered."""
-    policy = catalogue_cache.current().policies.auto_top_up
-    return policy.largest_monthly_packs if policy else 0
-
-
-def change_settings(
-    *,
-    account_id: UUID,
-    enabled: bool,
-    below: Decimal,
-    pack: str,
-    currency: str,
-    monthly_amount: int,
-    monthly_count: int,
-    user: User | None,
-    now: datetime,
-) -> AutoTopUp:
-    """Save the settings: buy when fewer than `below` credits are available, spend at most `monthly_amount`.
-
-    `monthly_amount` is in minor units. The purchases of the current month keep counting. Raises
-    SettingsInvalid.
-    """
-    if enabled:
-        limit = max_monthly_count()
-        if limit == 0:
-            raise SettingsInvalid("enabled", "not_offered", _("Automatic top-up is not available."))
-        if not 1 <= monthly_count <= limit:
-            message = _("Enter between 1 and %(most)s top-ups per month.") % {"most": limit}
-            raise SettingsInvalid("monthly_count", "out_of_range", message)
-        if monthly_amount < _price_of(account_id, pack, currency, now):
-            raise SettingsInvalid(
-                "monthly_amount",
-                "below_price",
-                _("The monthly spending limit is lower than the price of one pack. Raise the limit."),
-            )
-    settings, _created = AutoTopUp.objects.update_or_create(
-        account_id=account_id,
-        defaults={
-            "enabled": enabled,
-            "below": below,
-            "pack": pack,
-            "currency": currency,
-            "monthly_amount": monthly_amount,
-            "monthly_count": monthly_count,
-            "set_by": user,
-        },
-    )
-    return settings
-
-
-def _price_of(account_id: UUID, pack: str, currency: str, now: datetime) -> int:
-    paid_plan = selectors.has_paid_plan(account_id)
-    try:
-        return offers.get_pack(key=pack, currency=currency, paid_plan=paid_plan, now=now).amount
-    except offers.UnknownOffer as error:
-        raise SettingsInvalid("pack", "unknown_offer", str(error)) from error
-    except offers.PaidPlanRequired as error:
-        raise SettingsInvalid("pack", error.code, str(error)) from error
-    except offers.UnknownCurrency as error:
-        raise SettingsInvalid("currency", error.code, str(error)) from error
-
-
-# Buying
 
 
 def buy_for_low_accounts(now: datetime) -> int:
@@ -146,29 +56,57 @@ def buy_if_low(account_id: UUID, now: datetime) -> str:
     return outcome
 
 
-def spent_this_month(account_id: UUID, now: datetime) -> tuple[int, int]:
-    """Minor units and number of this calendar month's automatic top-ups, those in progress included."""
-    purchases = Purchase.objects.filter(
-        account_id=account_id, origin=Purchase.Origin.AUTO_TOP_UP, created_at__gte=validity.month_of(now)
-    ).exclude(status__in=[Purchase.Status.FAILED, Purchase.Status.CANCELLED])
-    return purchases.aggregate(sum=Sum("amount"))["sum"] or 0, purchases.count()
-
-
 def record_payment_result(applied: fulfilment.AppliedIntent, now: datetime) -> None:
     """Update failures and pause after a payment intent was applied, in the same transaction.
 
-    Only an intent that changed the purchase counts: a repeated success may be older than the failure that
-    caused the pause, and a repeated failure is already counted.
+    Only an intent that changed an automatic top-up's purchase counts: a repeated success may be older than
+    the failure that caused the pause, and a repeated failure is already counted.
     """
     purchase = applied.purchase
     if not applied.changed or purchase.origin != Purchase.Origin.AUTO_TOP_UP:
         return
     if purchase.status == Purchase.Status.FAILED:
-        codes = {applied.error.get("code"), applied.error.get("decline_code")}
-        authenticate = "authentication_required" in codes
-        _count_failure(purchase, Outcome.AUTHENTICATE if authenticate else Outcome.DECLINED, now)
-    elif purchase.settled:
-        AutoTopUp.objects.filter(pk=purchase.account_id).update(failures=0, suspended_card="")
+        outcome = top_up_failures.outcome_of(applied.error)
+        top_up_failures.count(purchase, outcome, now, payment_id=applied.payment_id)
+    elif purchase.status == Purchase.Status.PAID:
+        AutoTopUp.objects.filter(pk=purchase.account_id).update(
+            failures=0, suspended_card="", payment_to_confirm="", last_outcome=Outcome.PAID
+        )
+
+
+def confirm_failed_payment(account_id: UUID, *, return_url: str, key: str, now: datetime) -> str | None:
+    """Pay the payment that the bank wants confirmed, with the cardholder present.
+
+    Returns the URL of the bank's page; None when there is nothing left to confirm, because it succeeded for
+    example. Raises stripe_gateway.CardDeclined, StripeUnavailable.
+    """
+    settings = AutoTopUp.objects.filter(pk=account_id).first()
+    if settings is None or not settings.payment_to_confirm:
+        return None
+    try:
+        intent = stripe_gateway.confirm_payment(
+            key=f"confirm:{settings.payment_to_confirm}:{key}",
+            payment_id=settings.payment_to_confirm,
+            card=settings.suspended_card,
+            return_url=return_url,
+        )
+    except stripe_gateway.InvalidRequest:  # it was paid or cancelled meanwhile
+        intent = stripe_gateway.retrieve_payment_intent(settings.payment_to_confirm)
+    _apply(intent, now)
+    redirect = (intent.get("next_action") or {}).get("redirect_to_url") or {}
+    return str(redirect["url"]) if redirect.get("url") else None
+
+
+def refresh_confirmed_payment(account_id: UUID, now: datetime) -> bool:
+    """Apply the payment that the cardholder has confirmed; whether it is paid. Raises StripeError."""
+    settings = AutoTopUp.objects.filter(pk=account_id).first()
+    if settings is None:
+        return False
+    if not settings.payment_to_confirm:  # its event came first
+        return settings.last_outcome == Outcome.PAID
+    intent = stripe_gateway.retrieve_payment_intent(settings.payment_to_confirm)
+    _apply(intent, now)
+    return intent.get("status") == "succeeded"
 
 
 def _purchase_to_pay(account_id: UUID, now: datetime) -> tuple[Purchase | None, str]:
@@ -220,7 +158,8 @@ def _create_purchase(settings: AutoTopUp, now: datetime) -> tuple[Purchase | Non
         idempotency_key=f"auto:{new_id().hex}",
         created_at=now,
     )
-    AutoTopUp.objects.filter(pk=settings.pk).update(last_tried_at=now)
+    card_id = selectors.profile_of(settings.pk).card_id
+    AutoTopUp.objects.filter(pk=settings.pk).update(last_tried_at=now, attempt_card=card_id)
     return purchase, ""
 
 
@@ -229,10 +168,10 @@ def _pause(settings: AutoTopUp, now: datetime) -> str | None:
     profile = selectors.profile_of(settings.pk)
     if not profile.card_id:
         return Outcome.NO_CARD
-    if settings.suspended_card and settings.suspended_card == profile.card_fingerprint:
+    if settings.suspended_card and settings.suspended_card == profile.card_id:
         authenticate = settings.last_outcome == Outcome.AUTHENTICATE
         return Outcome.AUTHENTICATE if authenticate else Outcome.SUSPENDED
-    if not _has_waited(settings, PAUSE_AFTER_FAILURE if settings.failures else PAUSE_AFTER_PAYMENT, now):
+    if not _has_waited(settings, top_up_failures.pause_after(settings) or PAUSE_AFTER_PAYMENT, now):
         declined = settings.last_outcome == Outcome.DECLINED
         return Outcome.DECLINED if declined else Outcome.COOLING
     return None
@@ -243,7 +182,7 @@ def _has_waited(settings: AutoTopUp, pause: timedelta, now: datetime) -> bool:
 
 
 def _limit_reached(settings: AutoTopUp, amount: int, now: datetime) -> str | None:
-    spent, count = spent_this_month(settings.pk, now)
+    spent, count = top_up_settings.spent_this_month(settings.pk, settings.currency, now)
     if count + 1 > settings.monthly_count:
         return Outcome.CEILING_COUNT
     if spent + amount > settings.monthly_amount:
@@ -254,38 +193,55 @@ def _limit_reached(settings: AutoTopUp, amount: int, now: datetime) -> str | Non
 def _charge(purchase: Purchase, now: datetime) -> str:
     """Charge the saved card for a committed purchase, outside any transaction."""
     profile = BillingProfile.objects.get(pk=purchase.account_id)
-    account = Account.objects.get(pk=purchase.account_id)
+    attempt_card = AutoTopUp.objects.values_list("attempt_card", flat=True).get(pk=purchase.account_id)
     try:
-        intent = _earlier_payment(purchase, str(profile.stripe_customer_id), now)
+        customer = str(profile.stripe_customer_id)
+        intent = _earlier_payment(purchase, customer, now)
         if intent is None and now - purchase.created_at >= stripe_gateway.IDEMPOTENCY_KEYS_HOLD:
             fulfilment.mark_cancelled(purchase.pk, now)  # the next check decides anew
             return ""
-        intent = intent or stripe_gateway.create_off_session_payment(
-            key=purchase.idempotency_key,
-            params={
-                "amount": purchase.amount,
-                "currency": purchase.currency,
-                "customer": profile.stripe_customer_id,
-                "payment_method": profile.card_id,
-                "description": purchase.label,
-                "metadata": {
-                    "purchase": purchase.public_id,
-                    "account": account.public_id,
-                    **recovery.stripe_metadata(purchase),
-                },
-            },
-        )
+        intent = intent or _create_payment(purchase, customer, attempt_card or profile.card_id)
     except stripe_gateway.StripeUnavailable:
         return Outcome.UNREACHABLE
-    except stripe_gateway.AuthenticationRequired as error:
-        return _fail(purchase, str(error), Outcome.AUTHENTICATE, now)
+    except stripe_gateway.CardDeclined as declined:
+        error = declined.payment.get("last_payment_error") or {"decline_code": declined.decline_code}
+        outcome = top_up_failures.outcome_of(error)
+        if isinstance(declined, stripe_gateway.AuthenticationRequired):
+            outcome = Outcome.AUTHENTICATE
+        return _fail(purchase, str(declined), outcome, now, payment_id=str(declined.payment.get("id", "")))
     except stripe_gateway.StripeError as error:
-        return _fail(purchase, str(error), Outcome.DECLINED, now)
+        return _fail_without_decline(purchase, str(error), now)
+    _apply(intent, now)
+    if intent.get("status") == "requires_payment_method":  # an earlier attempt, whose failure is counted now
+        return top_up_failures.outcome_of(intent.get("last_payment_error") or {})
+    return Outcome.PAID if intent.get("status") == "succeeded" else Outcome.PENDING
+
+
+def _create_payment(purchase: Purchase, customer: str, card_id: str) -> StripeObject:
+    """Stripe answers a repeated key only with the same parameters, so none may change between attempts."""
+    account = Account.objects.get(pk=purchase.account_id)
+    return stripe_gateway.create_off_session_payment(
+        key=purchase.idempotency_key,
+        params={
+            "amount": purchase.amount,
+            "currency": purchase.currency,
+            "customer": customer,
+            "payment_method": card_id,
+            "description": purchase.label,
+            "metadata": {
+                "purchase": purchase.public_id,
+                "account": account.public_id,
+                **recovery.stripe_metadata(purchase),
+            },
+        },
+    )
+
+
+def _apply(intent: StripeObject, now: datetime) -> None:
     with transaction.atomic():
         applied = fulfilment.apply_payment_intent(intent, now)
         if applied is not None:
             record_payment_result(applied, now)
-    return Outcome.PAID if intent.get("status") == "succeeded" else Outcome.PENDING
 
 
 def _earlier_payment(purchase: Purchase, customer: str, now: datetime) -> StripeObject | None:
@@ -299,41 +255,25 @@ def _earlier_payment(purchase: Purchase, customer: str, now: datetime) -> Stripe
     return None
 
 
-def _fail(purchase: Purchase, reason: str, outcome: str, now: datetime) -> str:
+def _fail_without_decline(purchase: Purchase, reason: str, now: datetime) -> str:
+    """Close a purchase whose request Stripe refused; a removed card is forgotten and is no failure of it."""
+    tried = AutoTopUp.objects.values_list("attempt_card", flat=True).get(pk=purchase.account_id)
+    try:
+        cards.synchronize(purchase.account_id, now)
+    except (stripe_gateway.StripeError, cards.StaleCards):
+        log.warning("cards_not_synchronised", account=str(purchase.account_id))
+    card_id = selectors.profile_of(purchase.account_id).card_id
+    if card_id == tried:
+        return _fail(purchase, reason, Outcome.DECLINED, now)
+    fulfilment.mark_failed(purchase.pk, reason=_("The card was removed."), now=now, notify=False)
+    return Outcome.COOLING if card_id else Outcome.NO_CARD
+
+
+def _fail(purchase: Purchase, reason: str, outcome: str, now: datetime, *, payment_id: str = "") -> str:
     """Close a purchase whose charge Stripe refused, unless the event of the same failure has done so."""
     with transaction.atomic():
         AutoTopUp.objects.select_for_update(no_key=True).get(pk=purchase.account_id)
         if not fulfilment.lock_purchase(purchase.pk).settled:
             failed = fulfilment.mark_failed(purchase.pk, reason=reason, now=now, notify=False)
-            _count_failure(failed, outcome, now)
+            top_up_failures.count(failed, outcome, now, payment_id=payment_id)
     return outcome
-
-
-def _count_failure(purchase: Purchase, outcome: str, now: datetime) -> None:
-    """Count a failed payment, pause, and e-mail the account's owners."""
-    settings = AutoTopUp.objects.select_for_update(no_key=True).filter(pk=purchase.account_id).first()
-    if settings is None:
-        return
-    profile = selectors.profile_of(purchase.account_id)
-    failures = settings.failures + 1
-    paused = outcome == Outcome.AUTHENTICATE or failures >= MAX_FAILURES
-    AutoTopUp.objects.filter(pk=settings.pk).update(
-        failures=failures,
-        suspended_card=profile.card_fingerprint if paused else "",
-        last_outcome=outcome,
-    )
-    emails.queue(
-        account_id=purchase.account_id,
-        template="top_up_authenticate" if outcome == Outcome.AUTHENTICATE else "top_up_failed",
-        key=f"top_up_failed:{purchase.pk.hex}",
-        context={
-            "label": purchase.label,
-            "pack": purchase.offer,
-            "amount": purchase.amount,
-            "currency": purchase.currency,
-            "error": purchase.error,
-            "last4": profile.card_last4,
-            "paused": paused,
-        },
-        now=now,
-    )

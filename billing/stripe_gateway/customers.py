@@ -31,10 +31,22 @@ def retrieve_setup_intent(setup_intent_id: str) -> StripeObject:
     return call(lambda v1: v1.setup_intents.retrieve(setup_intent_id))
 
 
+def detach_payment_method(payment_method_id: str) -> None:
+    """Remove a saved method for good. Raises InvalidRequest when it is not attached any more."""
+    key = f"detach:{payment_method_id}"  # happens at most once to a method
+    call(lambda v1: v1.payment_methods.detach(payment_method_id, {}, {"idempotency_key": key}))
+
+
 def set_default_payment_method(*, key: str, customer: str, card: str) -> None:
     """Use a saved card for invoices. A card saved on a subscription takes precedence for its invoices."""
     params = {"invoice_settings": {"default_payment_method": card}}
     call(lambda v1: v1.customers.update(customer, params, {"idempotency_key": key}))
+
+
+def set_subscription_payment_method(*, key: str, subscription_id: str, card: str) -> None:
+    """Charge a saved card for a subscription's invoices, whatever the customer's default is."""
+    params = {"default_payment_method": card}
+    call(lambda v1: v1.subscriptions.update(subscription_id, params, {"idempotency_key": key}))
 
 
 def retrieve_default_payment_method(customer: str) -> StripeObject | None:
@@ -42,6 +54,12 @@ def retrieve_default_payment_method(customer: str) -> StripeObject | None:
     expand = {"expand": ["invoice_settings.default_payment_method"]}
     found = call(lambda v1: v1.customers.retrieve(customer, expand))
     return (found.get("invoice_settings") or {}).get("default_payment_method")
+
+
+def retrieve_subscription_with_card(subscription_id: str) -> StripeObject:
+    """A Subscription, expanded with its own default payment method."""
+    expand = {"expand": ["default_payment_method"]}
+    return call(lambda v1: v1.subscriptions.retrieve(subscription_id, expand))
 
 
 def create_portal_session(*, customer: str, return_url: str) -> str:

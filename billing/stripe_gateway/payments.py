@@ -9,6 +9,21 @@ def create_off_session_payment(*, key: str, params: StripeObject) -> StripeObjec
     return call(lambda v1: v1.payment_intents.create(details, {"idempotency_key": key}))
 
 
+def confirm_payment(*, key: str, payment_id: str, card: str, return_url: str) -> StripeObject:
+    """Pay a failed PaymentIntent with the customer present, who may have to authenticate.
+
+    The response's `next_action.redirect_to_url` names the bank's page. The card can be charged off-session
+    afterwards. Raises CardDeclined, InvalidRequest (https://docs.stripe.com/api/payment_intents/confirm).
+    """
+    params = {
+        "payment_method": card,
+        "return_url": return_url,
+        "setup_future_usage": "off_session",
+        "expand": ["latest_charge"],
+    }
+    return call(lambda v1: v1.payment_intents.confirm(payment_id, params, {"idempotency_key": key}))
+
+
 def retrieve_payment_intent(payment_id: str) -> StripeObject:
     """A PaymentIntent, expanded with its latest charge."""
     expand = {"expand": ["latest_charge"]}

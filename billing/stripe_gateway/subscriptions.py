@@ -109,6 +109,14 @@ def create_invoice_preview(
     return call(lambda v1: v1.invoices.create_preview(params))
 
 
+def pay_invoice(*, key: str, invoice_id: str) -> StripeObject:
+    """Charge an open invoice to its default payment method now. Raises CardDeclined, InvalidRequest.
+
+    https://docs.stripe.com/api/invoices/pay
+    """
+    return call(lambda v1: v1.invoices.pay(invoice_id, {}, {"idempotency_key": key}))
+
+
 def retrieve_invoice(invoice_id: str) -> StripeObject:
     """An Invoice, expanded with its payments and their PaymentIntents."""
     expand = {"expand": ["payments.data.payment.payment_intent"]}

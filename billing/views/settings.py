@@ -1,13 +1,15 @@
-"""The billing overview and its settings: alerts, automatic top-up, card, invoice details."""
+"""The billing overview and its settings: alerts, automatic top-up, invoice details."""
 
 import uuid
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -17,8 +19,7 @@ from accounts.http import AccountRequest
 from billing import offers, selectors, stripe_gateway
 from billing.models import BillingProfile
 from billing.notifications import low_credit_alerts
-from billing.payments import cards
-from billing.purchases import auto_top_up
+from billing.purchases import auto_top_up, top_up_settings
 from billing.subscriptions import plan_terms
 from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key
 from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
@@ -40,8 +41,9 @@ def overview(request: AccountRequest) -> HttpResponse:
         "profile": selectors.profile_of(account_id),
         "rows": [(purchase, remaining.get(purchase.pk, 0)) for purchase in recent],
         "alert": low_credit_alerts.get_settings(account_id),
-        "top_up": auto_top_up.settings_of(account_id),
+        "top_up": top_up_settings.get(account_id),
         "policies": catalogue_cache.current().policies,
+        "card_key": uuid.uuid4(),
     }
     return render(request, "billing/billing.html", context)
 
@@ -75,31 +77,33 @@ def auto_top_up_settings(request: AccountRequest) -> HttpResponse:
     """Settings of automatic top-up, and the outcome of the last attempt."""
     now = timezone.now()
     account_id = request.account.pk
-    saved = auto_top_up.settings_of(account_id)
-    currency = saved.currency or offers.resolve_currency(None)
+    saved = top_up_settings.get(account_id)
+    sold_in = saved.currency if saved.currency in offers.currencies() else None
+    currency = offers.resolve_currency(sold_in)
     packs = offers.list_packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
     form = AutoTopUpForm(
         request.POST or None,
         packs=[(offer.key, offer.pack.name) for offer in packs if offer.allowed],
-        max_count=auto_top_up.max_monthly_count(),
+        max_count=top_up_settings.max_monthly_count(),
         initial=_top_up_initial(saved, currency) if saved.pack else _top_up_defaults(account_id, packs),
     )
     if request.method == "POST" and form.is_valid():
         try:
             amount = _minor_units(form.cleaned_data["monthly_amount"], currency)
             values = {**form.cleaned_data, "monthly_amount": amount}
-            auto_top_up.change_settings(
+            top_up_settings.change(
                 account_id=account_id, currency=currency, user=request.user, now=now, **values
             )
-        except auto_top_up.SettingsInvalid as error:
+        except top_up_settings.SettingsInvalid as error:
             form.add_error(error.field, str(error))
         else:
             messages.success(request, _("Automatic top-up saved."))
             return redirect("auto_top_up")
-    spent, count = auto_top_up.spent_this_month(account_id, now)
+    spent, count = top_up_settings.spent_this_month(account_id, currency, now)
     context = {
         "form": form,
         "saved": saved,
+        "consent": top_up_settings.consent(saved, now),
         "profile": selectors.profile_of(account_id),
         "packs": packs,
         "currency": currency,
@@ -113,38 +117,37 @@ def auto_top_up_settings(request: AccountRequest) -> HttpResponse:
 @require_POST
 @account_page
 @buyers_only
-def save_card(request: AccountRequest) -> HttpResponse:
-    """Redirect to Stripe's page that saves a card."""
+def confirm_top_up(request: AccountRequest) -> HttpResponse:
+    """Redirect to the bank's page that confirms a failed automatic top-up."""
+    return_url = f"{settings.SITE_URL}{reverse('top_up_confirmed')}"
     try:
-        return see_other(cards.setup_page_url(request.account, key=submitted_key(request)))
+        url = auto_top_up.confirm_failed_payment(
+            request.account.pk, return_url=return_url, key=submitted_key(request), now=timezone.now()
+        )
+    except stripe_gateway.CardDeclined as declined:
+        messages.error(request, declined.message)
+        return redirect("auto_top_up")
     except stripe_gateway.StripeError:
         messages.error(request, STRIPE_UNAVAILABLE)
         return redirect("auto_top_up")
+    return see_other(url) if url else redirect("top_up_confirmed")
 
 
 @require_safe
 @account_page
 @buyers_only
-def card_saved(request: AccountRequest) -> HttpResponse:
-    """The page to which Stripe redirects after saving a card; it does not wait for the webhook."""
+def top_up_confirmed(request: AccountRequest) -> HttpResponse:
+    """The page to which the bank redirects after the confirmation; it does not wait for the webhook."""
     try:
-        if cards.save_card_from_session(request.account, request.GET.get("session", "")):
-            messages.success(request, _("Card saved."))
+        paid = auto_top_up.refresh_confirmed_payment(request.account.pk, timezone.now())
     except stripe_gateway.StripeError:
-        messages.info(request, _("Your card is shown here as soon as Stripe confirms it."))
+        messages.info(request, _("The payment is shown here as soon as Stripe confirms it."))
+        return redirect("auto_top_up")
+    if paid:
+        messages.success(request, _("Payment confirmed. Automatic top-up is active again."))
+    else:
+        messages.error(request, _("The payment was not confirmed. Try again, or save another card."))
     return redirect("auto_top_up")
-
-
-@require_POST
-@account_page
-@buyers_only
-def customer_portal(request: AccountRequest) -> HttpResponse:
-    """Redirect to Stripe's customer portal."""
-    try:
-        return see_other(cards.portal_url(request.account))
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
-        return redirect("billing")
 
 
 @require_http_methods(["GET", "POST"])
@@ -174,7 +177,7 @@ def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
 def _top_up_defaults(account_id: UUID, packs: list[offers.PackOffer]) -> dict[str, Any]:
     """The alert's threshold and the smallest pack, at most three times a month."""
     smallest = next((offer for offer in packs if offer.allowed), None)
-    count = min(3, max(1, auto_top_up.max_monthly_count()))
+    count = min(3, max(1, top_up_settings.max_monthly_count()))
     amount = currencies.to_major(smallest.amount * count, smallest.currency) if smallest else Decimal(0)
     return {
         "below": plain(low_credit_alerts.get_settings(account_id).below),
@@ -188,7 +191,7 @@ def _minor_units(amount: Decimal, currency: str) -> int:
     """Raises SettingsInvalid for more decimals than the currency has."""
     minor = currencies.to_minor(amount, currency)
     if minor is None:
-        raise auto_top_up.SettingsInvalid(
+        raise top_up_settings.SettingsInvalid(
             "monthly_amount",
             "too_precise",
             _("This currency has fewer decimal places. Remove some decimals."),

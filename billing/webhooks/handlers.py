@@ -18,7 +18,7 @@ from billing.payments import cards, fulfilment, recovery
 from billing.purchases import auto_top_up, checkout, plan_checkout, plan_conflicts
 from billing.refunds import disputes, requests
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import invoices, stripe_objects, stripe_sync
+from billing.subscriptions import invoices, lifecycle, stripe_objects, stripe_sync
 from billing.webhooks.payloads import EventNotUnderstood
 
 
@@ -47,13 +47,13 @@ def _unchanged(stripe_object: StripeObject) -> StripeObject:
 
 # Checkout
 
+_Related = plan_checkout.PlanCheckout | cards.CompletedSetup | None
 
-def _fetch_checkout(
-    session: StripeObject,
-) -> tuple[StripeObject, StripeObject | plan_checkout.PlanCheckout | None]:
+
+def _fetch_checkout(session: StripeObject) -> tuple[StripeObject, _Related]:
     """The session with its saved card or plan; fetched again if its purchase is missing."""
     if session.get("mode") == "setup":
-        return session, cards.fetch_saved_card(session)
+        return session, cards.fetch_setup(session)
     if session.get("mode") == "subscription":
         return session, plan_checkout.fetch(str(session["id"]))
     if _purchase_of(session) is None and "purchase" in (session.get("metadata") or {}):
@@ -61,15 +61,10 @@ def _fetch_checkout(
     return session, None
 
 
-def _apply_checkout(
-    fetched: tuple[StripeObject, StripeObject | plan_checkout.PlanCheckout | None], now: datetime
-) -> bool:
+def _apply_checkout(fetched: tuple[StripeObject, _Related], now: datetime) -> bool:
     session, related = fetched
     if session.get("mode") == "setup":
-        account = Account.with_public_id(str((session.get("metadata") or {}).get("account", "")))
-        if account is not None and isinstance(related, dict):
-            cards.save_card(account.pk, related)
-        return account is not None
+        return cards.record_setup(related if isinstance(related, cards.CompletedSetup) else None, now)
     purchase = _matching_purchase(_purchase_of(session) or recovery.restore_from_session(session), session)
     if isinstance(related, plan_checkout.PlanCheckout):
         plan_checkout.apply(purchase, related, now)
@@ -80,9 +75,7 @@ def _apply_checkout(
     return True
 
 
-def _apply_checkout_failed(
-    fetched: tuple[StripeObject, StripeObject | plan_checkout.PlanCheckout | None], now: datetime
-) -> bool:
+def _apply_checkout_failed(fetched: tuple[StripeObject, _Related], now: datetime) -> bool:
     session, related = fetched
     if isinstance(related, plan_checkout.PlanCheckout):
         return _apply_checkout(fetched, now)
@@ -244,11 +237,23 @@ def _apply_missing_payment(claim: _FetchedClaim, now: datetime) -> None:
 # Subscriptions: always the state fetched from Stripe, never the event's
 
 
-def _fetch_subscription(subscription: StripeObject) -> stripe_sync.Snapshot:
-    return stripe_sync.fetch_snapshot(str(subscription["id"]))
+def _fetch_subscription(
+    subscription: StripeObject,
+) -> tuple[stripe_sync.Snapshot, cards.CardsAtStripe | None]:
+    """The subscription, and the cards that are charged; both as Stripe has them now."""
+    subscription_id = str(subscription["id"])
+    account_id = cards.account_of_customer(str(subscription.get("customer") or ""))
+    charged = cards.fetch(account_id, subscription_id=subscription_id) if account_id else None
+    return stripe_sync.fetch_snapshot(subscription_id), charged
 
 
-def _apply_subscription(subscription: stripe_sync.Snapshot, now: datetime) -> bool:
+def _apply_subscription(
+    fetched: tuple[stripe_sync.Snapshot, cards.CardsAtStripe | None], now: datetime
+) -> bool:
+    subscription, charged = fetched
+    if charged is not None:  # docs/decisions/0070: account, subscription, cards, automatic top-up, wallet
+        lifecycle.lock_subscription(charged.account_id)
+        cards.store(charged, now)
     stripe_sync.apply_fetched(subscription, now)
     return True
 
@@ -271,20 +276,25 @@ def _apply_invoice(fetched: tuple[StripeObject, stripe_sync.Snapshot] | None, no
     return True
 
 
-# The customer's card
+# Saved cards: always those that Stripe has now, never the event's
 
 
-def _fetch_customer(customer: StripeObject) -> tuple[StripeObject, StripeObject | None]:
-    return customer, stripe_gateway.retrieve_default_payment_method(str(customer["id"]))
-
-
-def _apply_customer(fetched: tuple[StripeObject, StripeObject | None], now: datetime) -> bool:
-    customer, card = fetched
+def _fetch_customer(customer: StripeObject) -> cards.CardsAtStripe | None:
     account = Account.with_public_id(str((customer.get("metadata") or {}).get("account", "")))
-    if account is None or card is None:
-        return False
-    cards.save_card(account.pk, card)
-    return True
+    account_id = account.pk if account else cards.account_of_customer(str(customer["id"]))
+    return cards.fetch(account_id) if account_id else None
+
+
+def _fetch_payment_method(method: StripeObject) -> cards.CardsAtStripe | None:
+    """A detached method names no customer: its account is the one that has stored it."""
+    customer = str(method.get("customer") or "")
+    account_id = cards.account_of_customer(customer) or cards.account_of_card(str(method["id"]))
+    return cards.fetch(account_id) if account_id else None
+
+
+def _apply_cards(charged: cards.CardsAtStripe | None, now: datetime) -> bool:
+    cards.store(charged, now)
+    return charged is not None
 
 
 _CHECKOUT = Handler(_fetch_checkout, _apply_checkout, finish=plan_conflicts.carry_out)
@@ -297,6 +307,7 @@ _DISPUTE = Handler(_fetch_dispute, _apply_dispute, ("id", "amount", "currency", 
 _PAYMENT = Handler(_fetch_payment, _apply_payment, ("id", "currency"))
 _SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription, finish=plan_conflicts.carry_out)
 _INVOICE = Handler(_fetch_invoice, _apply_invoice, finish=plan_conflicts.carry_out)
+_METHOD = Handler(_fetch_payment_method, _apply_cards)
 
 _HANDLERS: dict[str, Handler] = {
     "checkout.session.completed": _CHECKOUT,
@@ -329,5 +340,8 @@ _HANDLERS: dict[str, Handler] = {
     "invoice.payment_succeeded": _INVOICE,
     "invoice.payment_failed": _INVOICE,
     "invoice.payment_action_required": _INVOICE,
-    "customer.updated": Handler(_fetch_customer, _apply_customer),
+    "customer.updated": Handler(_fetch_customer, _apply_cards),
+    "payment_method.detached": _METHOD,
+    "payment_method.updated": _METHOD,
+    "payment_method.automatically_updated": _METHOD,
 }

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 import stripe
+from django.utils import timezone
 
+from accounts.models import Account
 from billing import stripe_gateway
+from billing.payments import cards
 from billing.stripe_gateway import client as gateway_client
 from tests.sandbox.conftest import BASE, InProcess
 
@@ -36,3 +39,12 @@ def api() -> Any:
 def plain(stripe_object: Any) -> dict[str, Any]:
     """An object of the SDK as the plain JSON that a webhook would carry."""
     return stripe_gateway.to_plain(stripe_object)
+
+
+def save_card(account: Account, card: str = "visa") -> str:
+    """Save a test card as the default of the account's customer; return the payment method's id."""
+    customer = cards.ensure_customer(account)
+    method = api().payment_methods.attach(f"pm_card_{card}", {"customer": customer})
+    api().customers.update(customer, {"invoice_settings": {"default_payment_method": method.id}})
+    cards.synchronize(account.pk, timezone.now())
+    return str(method.id)

@@ -1,7 +1,8 @@
-"""Automatic top-up buys once, stays within its limits and pauses after failures."""
+"""Automatic top-up buys once and stays within its limits."""
 
+import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,34 +12,16 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, selectors, stripe_gateway
-from billing.models import AutoTopUp, Mail, Purchase, StripeEvent
-from billing.payments import cards
-from billing.purchases import auto_top_up
-from tests.billing.conftest import change_policies, smallest_pack
+from billing import selectors, stripe_gateway
+from billing.models import AutoTopUp, Purchase
+from billing.purchases import auto_top_up, top_up_settings
+from tests.billing import stripe_sandbox
+from tests.billing.conftest import smallest_pack
+from tests.billing.purchases.conftest import bought
 from tests.billing.stripe_sandbox import SITE
 from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def enable(stripe_api: Any, account: Account) -> Callable[..., AutoTopUp]:
-    """Save a test card and enable it, with a threshold above the balance: `enable(card="visa")`."""
-
-    def make(card: str = "visa", **changes: Any) -> AutoTopUp:
-        customer = cards.ensure_customer(account)
-        method = stripe_api.payment_methods.attach(f"pm_card_{card}", {"customer": customer})
-        cards.save_card(account.pk, stripe_gateway.to_plain(method))
-        settings: dict[str, Any] = {"enabled": True, "below": Decimal(500), "pack": smallest_pack()}
-        settings |= {"currency": "usd", "monthly_amount": 100_000, "monthly_count": 3}
-        return AutoTopUp.objects.create(account=account, **settings | changes)
-
-    return make
-
-
-def bought(status: str = "paid") -> int:
-    return Purchase.objects.filter(origin="auto_top_up", status=status).count()
 
 
 @pytest.mark.requirement("APIN-08")
@@ -81,54 +64,16 @@ def test_it_pauses_after_a_payment_and_keeps_both_monthly_limits(
     assert bought() == 2
 
 
-@pytest.mark.requirement("APIN-08")
-def test_a_decline_pauses_it_and_notifies_the_owner_and_three_suspend_it_until_the_card_changes(
-    enable: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any], stripe_api: Any
-) -> None:
-    enable(card="chargeCustomerFail")
-    for hours in (0, 2, 4):
-        assert auto_top_up.buy_if_low(account.pk, later(hours=hours)) == "declined"
-        assert auto_top_up.buy_if_low(account.pk, later(hours=hours, minutes=5)) in {"declined", "suspended"}
-    assert auto_top_up.buy_if_low(account.pk, later(hours=30)) == "suspended"
-    assert (bought("failed"), bought("paid")) == (3, 0)
-    assert Mail.objects.filter(template="top_up_failed").count() == 3
-
-    method = stripe_api.payment_methods.attach("pm_card_visa", {"customer": cards.ensure_customer(account)})
-    cards.save_card(account.pk, stripe_gateway.to_plain(method))
-    assert auto_top_up.buy_if_low(account.pk, later(hours=31)) == "paid"
-
-
-@pytest.mark.fault("P16")
-def test_a_required_authentication_suspends_it_without_a_retry(
-    enable: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any]
-) -> None:
-    enable(card="authenticationRequired")
-
-    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "authenticate"
-    assert auto_top_up.buy_if_low(account.pk, later(days=2)) == "authenticate"
-
-    assert bought("failed") == 1
-    [email] = Mail.objects.filter(template="top_up_authenticate")
-    assert email.context["pack"] == smallest_pack()
-
-
 @pytest.mark.fault("P17")
 def test_a_payment_whose_response_was_lost_is_retried_with_the_same_key(
     enable: Callable[..., AutoTopUp],
     account: Account,
     later: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    lose_responses: Callable[..., Any],
     stripe_api: Any,
 ) -> None:
     enable()
-    create_payment = stripe_gateway.create_off_session_payment
-
-    def lose_response(**arguments: Any) -> Any:
-        create_payment(**arguments)
-        raise stripe_gateway.StripeUnavailable("timed out")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(stripe_gateway, "create_off_session_payment", lose_response)
+    with lose_responses():
         assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "unreachable"
     assert auto_top_up.buy_if_low(account.pk, timezone.now() + timedelta(seconds=5)) == "pending"
     assert auto_top_up.buy_if_low(account.pk, later(minutes=2)) == "paid"
@@ -183,71 +128,72 @@ def test_the_scheduled_check_buys_for_accounts_below_their_threshold(
     assert bought() == 1
 
 
-def test_settings_that_can_never_buy_are_refused(account: Account) -> None:
-    change_policies(auto_top_up={"largest_monthly_packs": 5, "assumed": False, "reason": ""})
+def test_amounts_of_two_currencies_are_not_added_and_all_top_ups_are_counted(
+    enable: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any], noon: None
+) -> None:
+    enable(below=Decimal(10**6))
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "paid"
+    price = Purchase.objects.get().amount
+    Purchase.objects.update(currency="jpy", amount=price * 100)
+    AutoTopUp.objects.update(monthly_amount=price)
 
-    def refused_field(**changes: Any) -> str:
-        settings: dict[str, Any] = {
-            "enabled": True,
-            "below": Decimal(1),
-            "pack": smallest_pack(),
-            "user": None,
-        }
-        settings |= {"currency": "usd", "monthly_amount": 10**6, "monthly_count": 2}
-        with pytest.raises(auto_top_up.SettingsInvalid) as refusal:
-            auto_top_up.change_settings(account_id=account.pk, now=timezone.now(), **settings | changes)
-        return refusal.value.field
-
-    assert refused_field(monthly_amount=1) == "monthly_amount"
-    assert refused_field(monthly_count=6) == "monthly_count"
-    assert refused_field(pack="nothing") == "pack"
-    assert refused_field(currency="xxx") == "currency"
-    assert ledger.balance(account.pk, timezone.now()).total >= 0
+    assert top_up_settings.spent_this_month(account.pk, "usd", timezone.now()) == (0, 1)
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=1)) == "paid"
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=2)) == "ceiling_money"
 
 
-@pytest.mark.fault("P16")
-@pytest.mark.parametrize(
-    ("code", "outcome", "suspended", "template"),
-    [
-        ("authentication_required", "authenticate", True, "top_up_authenticate"),
-        ("card_declined", "declined", False, "top_up_failed"),
-    ],
-)
-def test_a_failure_known_only_from_its_event_is_counted_and_notified_once(
+@pytest.fixture
+def lose_responses(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Within the context, the request to charge is sent (unless `charged=False`) and its response is lost."""
+    create_payment = stripe_gateway.create_off_session_payment
+
+    @contextlib.contextmanager
+    def lose(*, charged: bool = True) -> Iterator[None]:
+        def send(**arguments: Any) -> Any:
+            if charged:
+                create_payment(**arguments)
+            raise stripe_gateway.StripeUnavailable("timed out")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stripe_gateway, "create_off_session_payment", send)
+            yield
+
+    return lose
+
+
+@pytest.mark.fault("P17")
+@pytest.mark.parametrize("charged", [True, False])
+def test_an_attempt_older_than_stripes_keys_is_looked_for_and_not_repeated(
     enable: Callable[..., AutoTopUp],
     account: Account,
-    process_event: Callable[..., StripeEvent],
-    code: str,
-    outcome: str,
-    suspended: bool,
-    template: str,
+    later: Callable[..., Any],
+    lose_responses: Callable[..., Any],
+    stripe_api: Any,
+    charged: bool,
 ) -> None:
-    settings, now = enable(), timezone.now()
-    purchase = Purchase.objects.create(
-        account=account,
-        kind="pack",
-        origin="auto_top_up",
-        offer=smallest_pack(),
-        label="Pack",
-        credits=100,
-        amount=500,
-        list_amount=500,
-        currency="usd",
-        idempotency_key="auto:1",
-        created_at=now,
-    )
-    intent = {
-        "id": "pi_x",
-        "status": "requires_payment_method",
-        "currency": "usd",
-        "metadata": {"purchase": purchase.public_id, "account": account.public_id},
-        "last_payment_error": {"code": code, "message": "no"},
-    }
-    event = {"type": "payment_intent.payment_failed", "created": now.timestamp(), "data": {"object": intent}}
+    enable()
+    with lose_responses(charged=charged):
+        assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "unreachable"
 
-    assert [process_event({"id": f"evt_{n}", **event}).state for n in range(2)] == ["done", "done"]
+    outcome = auto_top_up.buy_if_low(account.pk, later(hours=25))
 
-    settings.refresh_from_db()
-    assert (settings.failures, settings.last_outcome) == (1, outcome)
-    assert bool(settings.suspended_card) == suspended
-    assert list(Mail.objects.values_list("template", flat=True)) == [template]
+    assert len(stripe_api.payment_intents.list({}).data) == charged
+    expected = ("paid", "paid") if charged else ("", "cancelled")
+    assert (outcome, Purchase.objects.get().status) == expected
+
+
+@pytest.mark.fault("P17")
+def test_a_lost_response_is_retried_with_the_card_of_the_first_attempt(
+    enable: Callable[..., AutoTopUp],
+    account: Account,
+    later: Callable[..., Any],
+    lose_responses: Callable[..., Any],
+    stripe_api: Any,
+) -> None:
+    enable()
+    with lose_responses():
+        auto_top_up.buy_if_low(account.pk, timezone.now())
+    stripe_sandbox.save_card(account, "mastercard")
+
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=2)) == "paid"
+    assert len(stripe_api.payment_intents.list({}).data) == 1

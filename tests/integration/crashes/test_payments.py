@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing.models import AutoTopUp, Mail, Purchase, Refund, StripeEvent
-from billing.payments import cards
 from billing.purchases import auto_top_up, checkout, create
 from billing.refunds import requests
 from billing.webhooks import events, reconciliation
@@ -211,9 +210,7 @@ def test_handling_the_events_of_a_payment_killed_at_any_commit_credits_once() ->
 @pytest.mark.fault("P16", "P17")
 def test_an_automatic_top_up_killed_at_any_commit_is_one_payment() -> None:
     def prepare(account: Account) -> None:
-        customer = cards.ensure_customer(account)
-        method = stripe_sandbox.api().payment_methods.attach("pm_card_visa", {"customer": customer})
-        cards.save_card(account.pk, stripe_sandbox.plain(method))
+        stripe_sandbox.save_card(account)
         AutoTopUp.objects.create(
             account=account,
             enabled=True,

@@ -18,7 +18,6 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Refund, StripeEvent
 from billing.notifications import emails
-from billing.payments import cards
 from billing.promotions import codes, redemption
 from billing.purchases import auto_top_up, checkout, create
 from billing.refunds import requests
@@ -91,9 +90,7 @@ def completed_event() -> dict[str, Any]:
 
 def enable_auto_top_up(account: Account, *, below: Decimal) -> None:
     """Save a card and buy the smallest pack whenever fewer than `below` credits are available."""
-    customer = cards.ensure_customer(account)
-    method = stripe_sandbox.api().payment_methods.attach("pm_card_visa", {"customer": customer})
-    cards.save_card(account.pk, stripe_sandbox.plain(method))
+    stripe_sandbox.save_card(account)
     AutoTopUp.objects.create(
         account=account,
         enabled=True,

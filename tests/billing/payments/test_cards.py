@@ -1,0 +1,369 @@
+"""The card that is saved pays the plan and automatic top-ups; the page shows the card that Stripe charges."""
+
+import random
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import selectors, stripe_gateway
+from billing.models import AutoTopUp, Mail, StripeEvent, Subscription
+from billing.notifications import card_expiry
+from billing.payments import cards
+from billing.purchases import checkout, create
+from billing.stripe_gateway import StripeError
+from billing.subscriptions import overdue
+from billing.webhooks import reconciliation
+from sandbox import calls, store
+from sandbox.objects import invoices, payment_methods, subscription_states
+from tests.billing import stripe_sandbox
+from tests.billing.conftest import smallest_pack
+from tests.billing.stripe_sandbox import SITE
+from tests.sandbox.conftest import Buyer
+
+pytestmark = pytest.mark.django_db
+MASTERCARD = "5555 5555 5555 4444"
+
+
+@pytest.fixture
+def plan(
+    stripe_api: Any,
+    account: Account,
+    alice: User,
+    events: Callable[..., Any],
+    process_event: Callable[..., StripeEvent],
+) -> Subscription:
+    """Alice's plan, paid on Stripe's page with a Visa card, its events processed."""
+    purchase = create.plan_purchase(
+        account=account,
+        buyer=alice,
+        origin="page",
+        plan_key="starter",
+        interval="month",
+        currency="usd",
+        confirm=False,
+        key="plan",
+        now=timezone.now(),
+    )
+    Buyer().pay(checkout.open_page(purchase, timezone.now()))
+    for event in events():
+        process_event(event)
+    return Subscription.objects.get(account=account)
+
+
+@pytest.fixture
+def process_new_events(
+    events: Callable[..., Any], process_event: Callable[..., StripeEvent]
+) -> Callable[..., None]:
+    """Process Stripe's events that were not processed, in this order or shuffled."""
+
+    def process(*, shuffled: bool = False) -> None:
+        known = set(StripeEvent.objects.values_list("stripe_id", flat=True))
+        found = [event for event in events() if event["id"] not in known]
+        if shuffled:
+            random.Random(1).shuffle(found)
+        for event in found:
+            assert process_event(event).state in {"done", "ignored"}
+
+    return process
+
+
+def charged(account: Account) -> tuple[str, str]:
+    """The last digits of the cards that the page shows: the plan's and that of automatic top-ups."""
+    profile = selectors.profile_of(account.pk)
+    return profile.plan_card_last4, profile.card_last4
+
+
+def charged_at_stripe(stripe_api: Any, plan: Subscription) -> str:
+    """The last digits of the card that Stripe charges for the plan's next invoice."""
+    subscription = store.get("subscription", str(plan.stripe_subscription_id))
+    draft = invoices.new(
+        calls.Call(now=0),
+        store.get("customer", subscription["customer"]),
+        lines=[],
+        reason="subscription_cycle",
+        subscription=subscription,
+    )
+    method = invoices._default_method(draft)
+    return str(method["card"]["last4"]) if method else ""
+
+
+def complete_setup_page(account: Account, number: str = MASTERCARD) -> str:
+    """Save a card on Stripe's page; the id of the session."""
+    buyer = Buyer()
+    buyer.pay(cards.setup_page_url(account, key=uuid.uuid4().hex), number)
+    return buyer.redirect.rpartition("session=")[2]
+
+
+def save(account: Account, number: str = MASTERCARD) -> bool:
+    return cards.save_card_from_session(account, complete_setup_page(account, number), timezone.now())
+
+
+@pytest.mark.fault("P26")
+def test_the_card_of_the_plans_checkout_pays_the_plan_and_can_pay_top_ups(
+    account: Account, plan: Subscription, stripe_api: Any
+) -> None:
+    assert charged(account) == ("4242", "4242")
+    assert charged_at_stripe(stripe_api, plan) == "4242"
+
+
+@pytest.mark.fault("P26")
+def test_a_card_saved_on_the_page_pays_the_plan_and_top_ups_at_once(
+    account: Account, plan: Subscription, stripe_api: Any, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    browser, buyer = signed_in(alice), Buyer()
+    buyer.pay(browser.post("/billing/card/", {"key": str(uuid.uuid4())})["Location"], MASTERCARD)
+
+    page = browser.get(buyer.redirect.removeprefix(SITE), follow=True).content.decode()
+
+    assert "Mastercard ending in 4444 saved" in page and "Pays your plan and automatic top-ups" in page
+    assert "4242" not in page
+    assert charged(account) == ("4444", "4444")
+    assert charged_at_stripe(stripe_api, plan) == "4444"
+
+
+@pytest.mark.fault("P26", "P6")
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_card_saved_while_the_return_page_was_never_reached_is_completed_by_events(
+    account: Account, plan: Subscription, stripe_api: Any, process_new_events: Any, shuffled: bool
+) -> None:
+    complete_setup_page(account)
+
+    process_new_events(shuffled=shuffled)
+    process_new_events()  # the events of the two defaults that the first ones set
+
+    assert charged(account) == ("4444", "4444")
+    assert charged_at_stripe(stripe_api, plan) == "4444"
+
+
+@pytest.mark.fault("P26", "P7")
+@pytest.mark.parametrize("call", ["set_default_payment_method", "set_subscription_payment_method"])
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_process_that_dies_between_the_two_defaults_is_completed_by_reconciliation(
+    account: Account,
+    plan: Subscription,
+    stripe_api: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    arrived: bool,
+) -> None:
+    AutoTopUp.objects.create(account=account, suspended_card="pm_failed", failures=4)
+    session = complete_setup_page(account)
+    send = getattr(stripe_gateway, call)
+
+    def die(**arguments: Any) -> None:
+        if arrived:
+            send(**arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stripe_gateway, call, die)
+        cards.save_card_from_session(account, session, timezone.now())
+
+    reconciliation.run(timezone.now())
+
+    assert charged(account) == ("4444", "4444")
+    assert charged_at_stripe(stripe_api, plan) == "4444"
+    assert AutoTopUp.objects.get().suspended_card == ""
+
+
+@pytest.mark.fault("P26")
+def test_a_default_chosen_in_stripes_portal_pays_the_plan_too(
+    account: Account, plan: Subscription, stripe_api: Any, process_new_events: Any
+) -> None:
+    portal, buyer = cards.portal_url(account), Buyer()
+    buyer.pay(f"{portal}/card", MASTERCARD)
+
+    process_new_events()
+    process_new_events()
+
+    assert charged(account) == ("4444", "4444")
+    assert charged_at_stripe(stripe_api, plan) == "4444"
+
+
+def test_a_card_chosen_for_the_subscription_alone_is_shown_beside_that_of_top_ups(
+    account: Account,
+    plan: Subscription,
+    stripe_api: Any,
+    process_new_events: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+) -> None:
+    save(account)
+    other = stripe_api.payment_methods.attach("pm_card_amex", {"customer": cards.ensure_customer(account)})
+    stripe_api.subscriptions.update(plan.stripe_subscription_id, {"default_payment_method": other.id})
+
+    process_new_events()
+
+    assert charged(account) == ("0005", "4444")
+    page = signed_in(alice).get("/billing/").content.decode()
+    assert "0005" in page and "4444" in page
+
+
+def test_an_event_of_an_older_setup_does_not_bring_the_older_card_back(
+    account: Account, plan: Subscription, stripe_api: Any, events: Any, process_event: Any
+) -> None:
+    save(account)
+    [older] = [e for e in events("checkout.session.completed") if e["data"]["object"]["mode"] == "setup"]
+    process_event(older)
+    newest = stripe_sandbox.save_card(account, "amex")
+
+    cards.record_setup(cards.fetch_setup(older["data"]["object"]), timezone.now())
+
+    assert selectors.profile_of(account.pk).card_id == newest
+
+
+def test_a_sepa_default_pays_the_plan_and_is_not_taken_for_a_card(
+    account: Account, plan: Subscription, stripe_api: Any
+) -> None:
+    save(account)
+    customer = store.get("customer", cards.ensure_customer(account))
+    sepa = payment_methods.new("sepa_debit", calls.Call(now=0), details={"last4": "3000"})
+    store.save(sepa | {"customer": customer["id"]})
+    customer["invoice_settings"]["default_payment_method"] = sepa["id"]
+    store.save(customer)
+    subscription = store.get("subscription", str(plan.stripe_subscription_id))
+    subscription_states.change(subscription, calls.Call(now=0), default_payment_method=sepa["id"])
+
+    cards.synchronize(account.pk, timezone.now())
+
+    profile = selectors.profile_of(account.pk)
+    assert (profile.plan_card_name, profile.plan_card_last4) == ("SEPA Direct Debit", "3000")
+    assert not profile.card_id
+
+
+@pytest.mark.fault("P26")
+def test_a_card_detached_at_stripe_is_not_shown_and_the_owner_is_told(
+    account: Account, stripe_api: Any, process_new_events: Any
+) -> None:
+    AutoTopUp.objects.create(account=account, enabled=True, pack=smallest_pack(), currency="usd")
+    card = stripe_sandbox.save_card(account)
+    process_new_events()
+    stripe_api.payment_methods.detach(card)
+
+    process_new_events(shuffled=True)
+
+    assert charged(account) == ("", "")
+    assert Mail.objects.filter(template="top_up_card_removed").count() == 1
+
+
+def test_a_card_replaced_by_the_network_is_shown_with_its_new_digits_and_date(
+    account: Account, stripe_api: Any, process_new_events: Any
+) -> None:
+    card = stripe_sandbox.save_card(account)
+    before = selectors.profile_of(account.pk).card_expires
+    payment_methods.renew_by_network(store.get("payment_method", card), calls.Call(now=0))
+
+    process_new_events()
+
+    profile = selectors.profile_of(account.pk)
+    assert (profile.card_last4, profile.card_id) == ("1881", card)
+    assert profile.card_expires != before
+
+
+def test_the_card_of_the_plan_cannot_be_removed_and_another_one_can(
+    account: Account, plan: Subscription, stripe_api: Any, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    browser = signed_in(alice)
+    refused = browser.post("/billing/card/remove/", follow=True).content.decode()
+    assert "This card pays your plan" in refused
+
+    stripe_api.subscriptions.cancel(plan.stripe_subscription_id)
+    removed = browser.post("/billing/card/remove/", follow=True).content.decode()
+
+    assert "Card removed." in removed and "No card saved" in removed
+    assert charged(account) == ("", "")
+
+
+def make_overdue(stripe_api: Any, plan: Subscription, account: Account) -> None:
+    """Stripe could not charge the plan's last invoice; its event was processed."""
+    subscription = store.get("subscription", str(plan.stripe_subscription_id))
+    call = calls.Call(now=int(timezone.now().timestamp()))
+    lines = store.get("invoice", subscription["latest_invoice"])["lines"]["data"]
+    customer = store.get("customer", subscription["customer"])
+    invoice = invoices.draft(
+        call, customer, lines=lines, reason="subscription_cycle", subscription=subscription
+    )
+    subscription_states.change(subscription, call, latest_invoice=invoice["id"], status="past_due")
+    invoices.finalize(invoice, call)
+
+
+@pytest.mark.fault("P26")
+def test_a_new_card_pays_an_overdue_plan_with_one_click(
+    account: Account,
+    plan: Subscription,
+    stripe_api: Any,
+    process_new_events: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+) -> None:
+    make_overdue(stripe_api, plan, account)
+    process_new_events()
+    save(account)
+    browser = signed_in(alice)
+    assert "Pay now with Mastercard ···· 4444" in browser.get("/billing/").content.decode()
+
+    paid = browser.post("/billing/overdue/", follow=True).content.decode()
+
+    assert "Your plan is active again" in paid
+    plan.refresh_from_db()
+    assert plan.state == Subscription.State.ACTIVE
+    assert not overdue.pay(account.pk, timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("4000 0000 0000 0341", "/billing/"), ("4000 0027 6000 3184", "/sandbox/invoice/")],
+)
+def test_an_overdue_plan_whose_new_card_fails_says_so_or_leads_to_the_invoice(
+    account: Account,
+    plan: Subscription,
+    stripe_api: Any,
+    process_new_events: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    number: str,
+    expected: str,
+) -> None:
+    make_overdue(stripe_api, plan, account)
+    process_new_events()
+    buyer = Buyer()
+    buyer.pay(cards.setup_page_url(account, key="1"), number)
+    if "/authenticate/" in buyer.redirect:
+        url = buyer.redirect
+        buyer.open(url)
+        buyer.submit(url, decision="pass")
+    process_new_events()
+
+    answer = signed_in(alice).post("/billing/overdue/")
+
+    assert expected in answer["Location"]
+    plan.refresh_from_db()
+    assert plan.state == Subscription.State.PAST_DUE
+
+
+def test_owners_are_told_once_in_the_month_in_which_a_card_in_use_expires(
+    account: Account, plan: Subscription, stripe_api: Any
+) -> None:
+    month, year = (int(part) for part in selectors.profile_of(account.pk).plan_card_expires.split("/"))
+    at = datetime(year, month, 1, tzinfo=timezone.now().tzinfo)
+
+    assert card_expiry.queue_due(timezone.now()) == 0
+    assert [card_expiry.queue_due(at), card_expiry.queue_due(at)] == [1, 1]
+
+    [email] = Mail.objects.filter(template="card_expiring")
+    assert (email.context["plan"], email.context["top_up"]) == (True, False)
+
+
+def test_a_setup_of_another_account_saves_nothing(account: Account, charlie: User, stripe_api: Any) -> None:
+    session = complete_setup_page(account)
+    other = Account.objects.get(person=charlie)
+    assert not cards.save_card_from_session(other, session, timezone.now())
+    with pytest.raises(StripeError):
+        cards.save_card_from_session(other, "cs_unknown", timezone.now())
+    assert charged(other) == ("", "")

@@ -1,0 +1,45 @@
+"""Settings of automatic top-up: what is refused, and what the page says may be charged."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account
+from billing import ledger
+from billing.models import BillingProfile
+from billing.purchases import top_up_settings
+from pricing.models import Pack
+from tests.billing import stripe_sandbox
+from tests.billing.conftest import change_policies, smallest_pack
+
+pytestmark = pytest.mark.django_db
+
+
+def test_settings_that_can_never_buy_or_never_stop_are_refused(stripe_api: Any, account: Account) -> None:
+    change_policies(auto_top_up={"largest_monthly_packs": 5, "assumed": False, "reason": ""})
+
+    def refused_field(**changes: Any) -> str:
+        settings: dict[str, Any] = {
+            "enabled": True,
+            "below": Decimal(1),
+            "pack": smallest_pack(),
+            "user": None,
+        }
+        settings |= {"currency": "usd", "monthly_amount": 10**6, "monthly_count": 2}
+        with pytest.raises(top_up_settings.SettingsInvalid) as refusal:
+            top_up_settings.change(account_id=account.pk, now=timezone.now(), **settings | changes)
+        return refusal.value.field
+
+    assert refused_field() == "enabled"  # no card
+    stripe_sandbox.save_card(account)
+    assert refused_field(monthly_amount=1) == "monthly_amount"
+    assert refused_field(monthly_count=6) == "monthly_count"
+    assert refused_field(pack="nothing") == "pack"
+    assert refused_field(currency="xxx") == "currency"
+    assert refused_field(currency="xxx", enabled=False) == "currency"
+    assert refused_field(below=Pack.objects.get(key=smallest_pack()).credits + 1) == "below"
+    BillingProfile.objects.update(card_expires="01/2020")
+    assert refused_field() == "enabled"
+    assert ledger.balance(account.pk, timezone.now()).total >= 0
