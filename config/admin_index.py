@@ -44,7 +44,7 @@ def _figures(request: HttpRequest) -> list[Figure]:
     for label, waiting in (
         (_("Stripe events that failed"), StripeEvent.objects.filter(state="failed")),
         (_("Requested refunds"), Refund.objects.filter(status="requested")),
-        (_("Open disputes"), Dispute.objects.filter(status="open")),
+        (_("Open disputes"), Dispute.objects.filter(status__in=Dispute.UNDECIDED)),
         (_("Reported charges"), ChargeReport.objects.filter(status="open")),
     ):
         number = waiting.count()

@@ -6,6 +6,7 @@ because it was spent becomes the account's debt.
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +27,7 @@ _COMMON = """p_account => %(account_id)s, p_id => %(id)s, p_key => %(key)s, p_fi
   p_reason => %(reason)s, p_actor => %(actor)s, p_now => %(now)s"""
 _REVERSE = f"select * from ledger_reverse({_COMMON}, p_charge => %(charge_id)s, p_credits => %(credits)s)"
 _CLAW_BACK = f"""select * from ledger_claw_back({_COMMON}, p_purchase => %(purchase_id)s,
-  p_credits => %(credits)s, p_unspent_only => %(unspent_only)s)"""
+  p_credits => %(credits)s, p_unspent_only => %(unspent_only)s, p_grants => %(grant_ids)s::uuid[])"""
 _RESTORE = f"select * from ledger_restore({_COMMON}, p_undo => %(claw_back_key)s)"
 _ADJUST = f"select * from ledger_adjust({_COMMON}, p_credits => %(credits)s)"
 
@@ -76,13 +77,15 @@ def claw_back(
     now: dt.datetime,
     credits: Decimal | None = None,
     unspent_only: bool = False,
+    grant_ids: Sequence[uuid.UUID] | None = None,
     actor: str = "",
     fingerprint: bytes = NO_FINGERPRINT,
 ) -> Corrected:
     """Take back what is unspent of a purchase's grants, and record what was spent of them as debt.
 
-    `credits` is the most to take (None: all of the purchase); `unspent_only` records no debt. What an earlier
-    claw-back of the purchase took is not taken again. Raises KeyReused, AmountInvalid, UnknownWallet.
+    `credits` is the most to take (None: all of the purchase); `unspent_only` records no debt; `grant_ids` are
+    taken for the purchase's grants (those of a plan's allowances, which name no purchase). What an earlier
+    claw-back of the same grants took is not taken again. Raises KeyReused, AmountInvalid, UnknownWallet.
     """
     parameters = {
         "account_id": account_id,
@@ -95,6 +98,7 @@ def claw_back(
         "purchase_id": purchase_id,
         "credits": None if credits is None else checked(credits),
         "unspent_only": unspent_only,
+        "grant_ids": None if grant_ids is None else list(grant_ids),
     }
     return _corrected(database.move(_CLAW_BACK, parameters), key)
 

@@ -21,7 +21,7 @@ from billing.models.notification import AlertSettings, Mail
 from billing.models.profile import BillingProfile
 from billing.models.promotion import InvitationCode, Promotion, Redemption, Referral
 from billing.models.purchase import AutoTopUp, InvoiceYear, Purchase
-from billing.models.refund import Dispute, Refund
+from billing.models.refund import Dispute, Refund, WithdrawnPlanPayment
 from billing.models.stripe_event import Reconciliation, StripeEvent
 from billing.models.subscription import PlanChange, StripePrice, Subscription, SurplusSubscription
 
@@ -59,4 +59,5 @@ __all__ = [
     "Subscription",
     "SurplusSubscription",
     "Wallet",
+    "WithdrawnPlanPayment",
 ]

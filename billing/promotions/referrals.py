@@ -5,6 +5,7 @@ the same mailbox; each side is rewarded once (the idempotency key is the referra
 purchase is taken back with that purchase. Two wallets are never locked in one transaction.
 """
 
+import contextlib
 import secrets
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,14 +13,14 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from accounts import addresses
 from accounts import selectors as accounts
 from accounts.models import Account
 from billing import ledger, validity
-from billing.models import Charge, InvitationCode, Purchase, Referral
+from billing.models import Charge, Correction, Dispute, InvitationCode, Purchase, Referral
 from billing.promotions import redemption
 from billing.promotions.redemption import CodeRefused
 from pricing.catalogue import cache as catalogue_cache
@@ -119,28 +120,74 @@ def reward_all_due(now: datetime, *, limit: int = 500) -> int:
             reward_if_due(account_id, now)
         except Exception:  # an account that fails must not stop the others
             log.exception("referral_not_rewarded", alert=True, account=str(account_id))
-    refunded = Q(purchase__refunded__gte=F("purchase__amount")) | Q(purchase__disputes__status="lost")
-    to_take_back = Referral.objects.filter(refunded, state=Referral.State.REWARDED).values("purchase")
-    for purchase in Purchase.objects.filter(pk__in=to_take_back)[:limit]:
+    refunded = Q(purchase__refunded__gt=0) | Q(purchase__disputes__status="lost")
+    to_take_back = Referral.objects.filter(refunded, state=Referral.State.REWARDED)
+    to_restore = Referral.objects.filter(state=Referral.State.TAKEN_BACK)
+    for referral in [*to_take_back.distinct()[:limit], *to_restore.select_related("purchase")[:limit]]:
+        purchase = referral.purchase
+        if purchase is None or _is_reversed(purchase) == (referral.state == Referral.State.TAKEN_BACK):
+            continue
         try:
-            take_back_rewards(purchase, now)
+            follow_purchase(purchase.pk, now)
         except Exception:
             log.exception("referral_not_taken_back", alert=True, purchase=purchase.public_id)
     return len(ids)
 
 
-def take_back_rewards(purchase: Purchase, now: datetime) -> None:
-    """Take back the rewards of a fully refunded or lost purchase; credits already spent become debt."""
-    for referral in Referral.objects.filter(purchase=purchase, state=Referral.State.REWARDED):
+def follow_purchase(purchase_id: UUID, now: datetime) -> None:
+    """Take back the rewards of a purchase whose money is lost in full; return them when it comes back.
+
+    Credits that are spent by then become debt. A partial refund leaves the rewards. Safe to repeat.
+    """
+    purchase = Purchase.objects.get(pk=purchase_id)
+    is_reversed = _is_reversed(purchase)
+    state = Referral.State.REWARDED if is_reversed else Referral.State.TAKEN_BACK
+    for referral in Referral.objects.filter(purchase=purchase, state=state):
         for account_id in (referral.invited_id, referral.inviter_id):
-            ledger.claw_back(
+            if is_reversed:
+                _take_back_reward(referral, account_id, now)
+            else:
+                _restore_reward(referral, account_id, now)
+        Referral.objects.filter(pk=referral.pk, state=state).update(
+            state=Referral.State.TAKEN_BACK if is_reversed else Referral.State.REWARDED
+        )
+
+
+def _take_back_reward(referral: Referral, account_id: UUID, now: datetime) -> None:
+    """The key counts how often the reward was taken and returned, so that a repeated call has no effect."""
+    made = _claw_backs(referral, account_id)
+    if made.filter(undone_by_id=None).exists():
+        return
+    count = made.count()
+    ledger.claw_back(
+        account_id=account_id,
+        purchase_id=referral.pk,
+        key=f"referral-back:{referral.pk.hex}" + (f":{count}" if count else ""),
+        reason="the purchase that earned the reward was refunded",
+        now=now,
+    )
+
+
+def _restore_reward(referral: Referral, account_id: UUID, now: datetime) -> None:
+    for key in (
+        _claw_backs(referral, account_id).filter(undone_by_id=None).values_list("idempotency_key", flat=True)
+    ):
+        with contextlib.suppress(ledger.AlreadyRestored):  # by a concurrent call
+            ledger.restore(
                 account_id=account_id,
-                purchase_id=referral.pk,
-                key=f"referral-back:{referral.pk.hex}",
-                reason="the purchase that earned the reward was refunded",
+                claw_back_key=key,
+                key=f"{key}:paid",
+                reason="the purchase that earned the reward is paid again",
                 now=now,
             )
-        Referral.objects.filter(pk=referral.pk).update(state=Referral.State.TAKEN_BACK)
+
+
+def _claw_backs(referral: Referral, account_id: UUID) -> QuerySet[Correction]:
+    return Correction.objects.filter(
+        account_id=account_id,
+        kind=Correction.Kind.CLAW_BACK,
+        idempotency_key__startswith=f"referral-back:{referral.pk.hex}",
+    )
 
 
 def _qualified(referral: Referral, policy: Policy) -> bool:
@@ -152,9 +199,9 @@ def _qualified(referral: Referral, policy: Policy) -> bool:
 
 
 def _is_reversed(purchase: Purchase) -> bool:
-    """Whether the purchase is unpaid, fully refunded or lost in a dispute."""
-    refunded = purchase.refunded >= purchase.amount or purchase.disputes.filter(status="lost").exists()
-    return purchase.status != Purchase.Status.PAID or refunded
+    """Whether the purchase is unpaid, or refunds and lost disputes have returned all of it."""
+    lost = purchase.disputes.filter(status=Dispute.Status.LOST).aggregate(sum=Sum("amount"))["sum"] or 0
+    return purchase.status != Purchase.Status.PAID or purchase.refunded + lost >= purchase.amount
 
 
 def _grant_reward(

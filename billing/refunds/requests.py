@@ -23,6 +23,7 @@ from billing.models import Purchase, Refund
 from billing.notifications import emails
 from billing.payments import clawbacks, fulfilment
 from billing.promotions import referrals
+from billing.refunds import plan_payments
 from billing.stripe_gateway import StripeObject
 from core import currencies
 from core.amounts import plain
@@ -102,6 +103,14 @@ def create(*, purchase: Purchase, user: User | None, message: str, now: datetime
             requested_by=user,
             created_at=now,
         )
+
+
+def withdraw(refund: Refund, now: datetime) -> None:
+    """Withdraw a request that is not decided; another may follow. Raises RefundRefused when it is decided."""
+    with transaction.atomic():
+        refund = _lock_requested(refund)
+        refund.status, refund.closed_at = Refund.Status.WITHDRAWN, now
+        refund.save(update_fields=["status", "closed_at"])
 
 
 def refuse(refund: Refund, *, actor: str, reason: str, now: datetime) -> None:
@@ -185,9 +194,7 @@ def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
         if refund is None:
             return None
         _purchase, refund = _lock(refund)
-        if refund.stripe_refund_id is None:
-            refund.stripe_refund_id = facts["id"]
-            refund.save(update_fields=["stripe_refund_id"])
+        _record_stripe_facts(refund, facts)
         status = str(facts.get("status") or "pending")
         if status in FAILED_AT_STRIPE:
             mark_failed(refund.pk, str(facts.get("failure_reason") or status), now)
@@ -195,7 +202,7 @@ def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
             refund.status, refund.closed_at, refund.error = Refund.Status.DONE, now, ""
             refund.save(update_fields=["status", "closed_at", "error"])
             _queue_email(refund, "refunded", now)
-            _take_back_rewards(refund.purchase_id, now)
+            _update_rewards(refund.purchase_id, now)
         elif refund.status == Refund.Status.APPROVED:
             refund.status, refund.error = Refund.Status.PENDING, ""
             refund.save(update_fields=["status", "error"])
@@ -209,9 +216,9 @@ def apply_refunded_total(purchase: Purchase, total: int, now: datetime) -> None:
     The total also contains refunds that have failed since.
     """
     with transaction.atomic():
-        purchase = fulfilment.lock_purchase(purchase.pk)
+        purchase = plan_payments.lock_purchase(purchase)
         unsent = Q(status=Refund.Status.FAILED, stripe_refund_id=None)
-        undecided = Q(status__in=[Refund.Status.REQUESTED, Refund.Status.REFUSED])
+        undecided = Q(status__in=Refund.NOT_APPROVED)
         recorded = sum(purchase.refunds.exclude(unsent | undecided).values_list("amount", flat=True))
         if total > recorded and purchase.status == Purchase.Status.PAID:
             _record_refunded(purchase, total - recorded, None, now)
@@ -221,12 +228,14 @@ def mark_failed(refund_id: UUID, reason: str, now: datetime) -> None:
     """The money did not leave: restore the credits and show staff the reason."""
     with transaction.atomic():
         purchase, refund = _lock(Refund.objects.get(pk=refund_id))
-        if refund.status in {Refund.Status.FAILED, Refund.Status.REFUSED, Refund.Status.REQUESTED}:
+        if refund.status in {Refund.Status.FAILED, *Refund.NOT_APPROVED}:
             return
         refund.status, refund.error, refund.closed_at = Refund.Status.FAILED, reason[:500], now
         refund.save(update_fields=["status", "error", "closed_at"])
         fulfilment.add_refunded_amount(purchase, -refund.amount)
         clawbacks.restore_credits(refund, purchase, now, why="failed")
+        plan_payments.follow_claims(purchase, now)
+        _update_rewards(purchase.pk, now)
         _queue_email(refund, "refund_failed", now)
 
 
@@ -257,7 +266,7 @@ def _create_from_stripe(facts: StripeObject, now: datetime) -> Refund | None:
     refunded = Purchase.objects.filter(stripe_payment_id=facts.get("payment_intent") or "-").first()
     if refunded is None:
         return None
-    purchase = fulfilment.lock_purchase(refunded.pk)
+    purchase = plan_payments.lock_purchase(refunded)
     existing = Refund.objects.filter(stripe_refund_id=facts["id"]).first()
     if existing is not None:  # created by a concurrent event before the lock was free
         return existing
@@ -294,7 +303,8 @@ def _record_refunded(purchase: Purchase, amount: int, stripe_id: str | None, now
     fulfilment.add_refunded_amount(purchase, amount)
     purchase.refresh_from_db(fields=["refunded"])
     clawbacks.take_back(refund, purchase, now)
-    _take_back_rewards(purchase.pk, now)
+    plan_payments.follow_claims(purchase, now)
+    _update_rewards(purchase.pk, now)
     return refund
 
 
@@ -313,6 +323,21 @@ def _create(purchase: Purchase, amount: int, stripe_id: str | None, now: datetim
     )
 
 
+def _record_stripe_facts(refund: Refund, facts: StripeObject) -> None:
+    """Store the refund's id at Stripe, and the number with which the buyer's bank finds it.
+
+    The number arrives up to seven business days later (https://docs.stripe.com/refunds#tracing-refunds).
+    """
+    details = facts.get("destination_details") or {}
+    destination = details.get(str(details.get("type"))) or {}
+    recorded = (refund.stripe_refund_id, refund.reference, refund.reference_status)
+    refund.stripe_refund_id = refund.stripe_refund_id or facts["id"]
+    refund.reference = str(destination.get("reference") or refund.reference)[:255]
+    refund.reference_status = str(destination.get("reference_status") or refund.reference_status)[:20]
+    if recorded != (refund.stripe_refund_id, refund.reference, refund.reference_status):
+        refund.save(update_fields=["stripe_refund_id", "reference", "reference_status"])
+
+
 def _append_reason(purchase: Purchase, text: str) -> None:
     """Add to the reason that staff see beside a quarantined payment."""
     if text not in purchase.error:
@@ -320,16 +345,14 @@ def _append_reason(purchase: Purchase, text: str) -> None:
         purchase.save(update_fields=["error"])
 
 
-def _take_back_rewards(purchase_id: UUID, now: datetime) -> None:
-    """After a full refund, take back the rewards that the purchase earned (in their own transactions)."""
-    purchase = Purchase.objects.get(pk=purchase_id)
-    if purchase.refunded >= purchase.amount:
-        transaction.on_commit(lambda: referrals.take_back_rewards(purchase, now), robust=True)
+def _update_rewards(purchase_id: UUID, now: datetime) -> None:
+    """Take back the rewards of a purchase that is refunded in full, restore them if a refund failed."""
+    transaction.on_commit(lambda: referrals.follow_purchase(purchase_id, now), robust=True)
 
 
 def _lock(refund: Refund) -> tuple[Purchase, Refund]:
     """Purchase and refund with their rows locked; the purchase first, because claims affect each other."""
-    purchase = fulfilment.lock_purchase(refund.purchase_id)
+    purchase = plan_payments.lock_purchase(Purchase.objects.get(pk=refund.purchase_id))
     return purchase, Refund.objects.select_for_update(no_key=True).get(pk=refund.pk)
 
 

@@ -87,7 +87,10 @@ def void_invoice(invoice_id: str) -> StripeObject:
 
 
 def cancel_subscription(subscription_id: str) -> StripeObject:
-    """End a subscription now; no proration, no invoice. Raises ResourceMissing when it has ended already."""
+    """End a subscription now; no proration, no invoice. Raises ResourceMissing when it has ended already.
+
+    https://docs.stripe.com/api/subscriptions/cancel
+    """
     return call(lambda v1: v1.subscriptions.cancel(subscription_id))
 
 
@@ -121,3 +124,13 @@ def retrieve_invoice(invoice_id: str) -> StripeObject:
     """An Invoice, expanded with its payments and their PaymentIntents."""
     expand = {"expand": ["payments.data.payment.payment_intent"]}
     return call(lambda v1: v1.invoices.retrieve(invoice_id, expand))
+
+
+def find_invoice_of_payment(payment_id: str) -> StripeObject | None:
+    """The invoice that a PaymentIntent pays; None for other payments.
+
+    https://docs.stripe.com/api/invoice-payment/list
+    """
+    params = {"payment": {"type": "payment_intent", "payment_intent": payment_id}, "limit": 1}
+    found = call(lambda v1: v1.invoice_payments.list(params))["data"]
+    return retrieve_invoice(str(found[0]["invoice"])) if found else None

@@ -15,6 +15,7 @@ from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import StripePrice, Subscription
 from billing.notifications import emails
+from billing.payments import withheld_periods
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import lifecycle, surplus
 from billing.subscriptions.stripe_objects import (
@@ -140,6 +141,9 @@ def _has_ended(subscription: Subscription, in_force: StripeObject | None) -> boo
 
 
 def _apply_active(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
+    if withheld_periods.is_withheld(subscription.account_id, remote.id, remote.period_start):
+        _withhold(subscription, remote, now)
+        return
     paid_until = _paid_until(subscription, remote)
     if paid_until is None:
         return  # the first invoice is not paid yet; its payment is a later event
@@ -182,6 +186,14 @@ def _apply_scheduled_changes(
         for name, value in fields.items():
             setattr(subscription, name, value)
         lifecycle.save_new_version(subscription, now)
+
+
+def _withhold(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
+    """The period's payment was refunded or disputed: the plan gives nothing, and there is nothing to pay."""
+    same = subscription.stripe_subscription_id == remote.id
+    if same and subscription.state != Subscription.State.PAST_DUE:
+        subscription.recovery_url = ""
+        lifecycle.mark_past_due(subscription, now=now)
 
 
 def _apply_past_due(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:

@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from billing import offers, stripe_gateway
 from billing.models import StripeEvent
 from billing.payments import cards
+from billing.refunds import disputes
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_objects, stripe_sync
 from billing.webhooks import handlers, ownership, payloads
@@ -89,7 +90,7 @@ def process(event_id: int, now: datetime) -> StripeEvent:
             return _close(event, StripeEvent.State.IGNORED, "", now)
         try:
             event = _apply(event, handler, stripe_object, now)
-        except (stripe_sync.StaleSnapshot, cards.StaleCards):
+        except (stripe_sync.StaleSnapshot, cards.StaleCards, disputes.StaleDispute):
             event = _apply(event, handler, stripe_object, now)
     except stripe_objects.ForeignObject as error:
         return _close(event, StripeEvent.State.IGNORED, str(error), now)

@@ -16,7 +16,7 @@ from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
 from billing.purchases import auto_top_up, checkout, plan_checkout, plan_conflicts
-from billing.refunds import disputes, requests
+from billing.refunds import disputes, plan_payments, requests
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import invoices, lifecycle, stripe_objects, stripe_sync
 from billing.webhooks.payloads import EventNotUnderstood
@@ -158,9 +158,10 @@ class _FetchedClaim:
 
     facts: StripeObject
     payment: StripeObject | None  # the payment intent, if no purchase has recorded it yet
-    refunds: tuple[
-        StripeObject, ...
-    ] = ()  # all refunds of the charge as Stripe has them now, failed ones first
+    # the invoice and subscription that it paid, if it paid a plan
+    invoice: tuple[StripeObject, stripe_sync.Snapshot] | None = None
+    # all refunds of the charge as Stripe has them now, failed ones first
+    refunds: tuple[StripeObject, ...] = ()
 
 
 def _fetch_refund(refund: StripeObject) -> _FetchedClaim:
@@ -196,16 +197,15 @@ def _apply_refunded_charge(claim: _FetchedClaim, now: datetime) -> bool:
     return True
 
 
-def _fetch_dispute(dispute: StripeObject) -> _FetchedClaim:
-    dispute = (
-        dispute if dispute.get("payment_intent") else stripe_gateway.retrieve_dispute(str(dispute["id"]))
-    )
-    return _fetch_claim(dispute)
+def _fetch_dispute(dispute: StripeObject) -> tuple[_FetchedClaim, disputes.Snapshot]:
+    snapshot = disputes.fetch_snapshot(str(dispute["id"]))
+    return _fetch_claim(snapshot.facts), snapshot
 
 
-def _apply_dispute(claim: _FetchedClaim, now: datetime) -> bool:
+def _apply_dispute(fetched: tuple[_FetchedClaim, disputes.Snapshot], now: datetime) -> bool:
+    claim, snapshot = fetched
     _apply_missing_payment(claim, now)
-    return disputes.apply_stripe_dispute(claim.facts, now) is not None
+    return disputes.apply_snapshot(snapshot, now) is not None
 
 
 def _fetch_claim(facts: StripeObject, refunds: tuple[StripeObject, ...] = ()) -> _FetchedClaim:
@@ -213,11 +213,15 @@ def _fetch_claim(facts: StripeObject, refunds: tuple[StripeObject, ...] = ()) ->
     payment_id = payment["id"] if isinstance(payment, dict) else payment
     facts = {**facts, "payment_intent": payment_id}
     if not payment_id or Purchase.objects.filter(stripe_payment_id=payment_id).exists():
-        return _FetchedClaim(facts, None, refunds)
+        return _FetchedClaim(facts, None, refunds=refunds)
     try:
-        return _FetchedClaim(facts, stripe_gateway.retrieve_payment_intent(str(payment_id)), refunds)
+        payment = stripe_gateway.retrieve_payment_intent(str(payment_id))
     except stripe_gateway.ResourceMissing:
-        return _FetchedClaim(facts, None, refunds)
+        return _FetchedClaim(facts, None, refunds=refunds)
+    # A plan's payment names no purchase; it is recorded with the invoice that it paid.
+    names_purchase = "purchase" in (payment.get("metadata") or {})
+    invoice = None if names_purchase else stripe_gateway.find_invoice_of_payment(str(payment_id))
+    return _FetchedClaim(facts, payment, _fetch_invoice(invoice) if invoice else None, refunds)
 
 
 def _fetch_refunds(charge: Any) -> tuple[StripeObject, ...]:
@@ -230,7 +234,9 @@ def _fetch_refunds(charge: Any) -> tuple[StripeObject, ...]:
 
 
 def _apply_missing_payment(claim: _FetchedClaim, now: datetime) -> None:
-    if claim.payment is not None and claim.payment.get("status") == "succeeded":
+    if claim.invoice is not None:
+        _apply_invoice(claim.invoice, now)
+    elif claim.payment is not None and claim.payment.get("status") == "succeeded":
         _apply_payment(claim.payment, now)
 
 
@@ -299,11 +305,15 @@ def _apply_cards(charged: cards.CardsAtStripe | None, now: datetime) -> bool:
 
 _CHECKOUT = Handler(_fetch_checkout, _apply_checkout, finish=plan_conflicts.carry_out)
 _CHARGE = Handler(_unchanged, _apply_charge)
-_REFUND = Handler(_fetch_refund, _apply_refund, ("id", "amount"))
+_CLAIMED = plan_payments.bring_subscriptions_in_line
+_REFUND = Handler(_fetch_refund, _apply_refund, ("id", "amount"), finish=_CLAIMED)
 _REFUNDED_CHARGE = Handler(
-    _fetch_refunded_charge, _apply_refunded_charge, ("id", "payment_intent", "amount_refunded")
+    _fetch_refunded_charge,
+    _apply_refunded_charge,
+    ("id", "payment_intent", "amount_refunded"),
+    finish=_CLAIMED,
 )
-_DISPUTE = Handler(_fetch_dispute, _apply_dispute, ("id", "amount", "currency", "status"))
+_DISPUTE = Handler(_fetch_dispute, _apply_dispute, ("id", "amount", "currency", "status"), finish=_CLAIMED)
 _PAYMENT = Handler(_fetch_payment, _apply_payment, ("id", "currency"))
 _SUBSCRIPTION = Handler(_fetch_subscription, _apply_subscription, finish=plan_conflicts.carry_out)
 _INVOICE = Handler(_fetch_invoice, _apply_invoice, finish=plan_conflicts.carry_out)

@@ -16,9 +16,9 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from billing import stripe_gateway
-from billing.models import Purchase, Reconciliation, Refund, StripeEvent, Subscription
+from billing.models import Dispute, Purchase, Reconciliation, Refund, StripeEvent, Subscription
 from billing.purchases import checkout, plan_conflicts
-from billing.refunds import disputes, requests
+from billing.refunds import plan_payments, requests
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import stripe_sync
 from billing.webhooks import events, handlers, ownership
@@ -63,6 +63,8 @@ def _run(now: datetime) -> Reconciliation:
     report.mended += _apply_missed_refunds_and_disputes(since, now, report)
     report.mended += _close_open_purchases(now, report) + _sync_overdue_subscriptions(now, report)
     plan_conflicts.carry_out(now)
+    _try(report, "withdrawn plan payments", partial(plan_payments.apply_claims_to_new_grants, now))
+    plan_payments.bring_subscriptions_in_line(now)
     report.totals = _totals(since, report)
     report.finished_at = now
     report.save()
@@ -150,7 +152,9 @@ def _apply_missed_refunds_and_disputes(since: datetime, now: datetime, report: R
         refund = _try(report, facts["id"], partial(requests.apply_stripe_refund, facts, now))
         changed += refund is not None and refund.status != before
     for facts in stripe_gateway.list_disputes(since):
-        _try(report, facts["id"], partial(disputes.apply_stripe_dispute, facts, now))
+        known = Dispute.objects.filter(stripe_dispute_id=facts["id"], stripe_status=facts["status"])
+        if not known.exists():
+            _try(report, facts["id"], partial(_apply_as_event, "charge.dispute.updated", facts, now))
     return changed
 
 

@@ -142,6 +142,9 @@ class Policies(Strict):
     """The policies of the product. None or empty: not available."""
 
     refund_window_days: int | None = Field(default=None, gt=0)
+    plan_dispute: Literal["cancel", "past_due"] = "cancel"
+    """What becomes of a plan whose payment is disputed or refunded in full: it is cancelled at Stripe, or it
+    gives no credits until the dispute is won or the next period is paid."""
     referral: Referral | None = None
     promotions: list[Promotion] = []
     free_plan_once_per_address: bool = False

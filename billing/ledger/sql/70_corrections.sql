@@ -177,10 +177,11 @@ end $$;
 -- Takes back what is unspent of a purchase's grants, all of them, before anything is owed. What was consumed or is held
 -- becomes debt, unless only the unspent is asked for. Both are counted over the purchase as a whole, so that all its
 -- claw-backs together never take or book more than it granted and did not let expire: credits of a reversed use that an
--- earlier claw-back had booked as debt are not taken again.
+-- earlier claw-back had booked as debt are not taken again. p_grants, where it is not null, are taken for the purchase's grants:
+-- a plan's payment has none of its own, its allowances were granted.
 create or replace function ledger_claw_back(
   p_account uuid, p_id uuid, p_key text, p_fingerprint bytea, p_purchase uuid, p_credits numeric,
-  p_unspent_only boolean, p_reason text, p_actor text, p_now timestamptz) returns ledger_corrected
+  p_unspent_only boolean, p_reason text, p_actor text, p_now timestamptz, p_grants uuid[] default null) returns ledger_corrected
 language plpgsql set plan_cache_mode = force_custom_plan as $$
 declare w billing_wallet; o ledger_corrected; c record;
 begin
@@ -192,7 +193,8 @@ begin
     select x.id, x.created_at, x.remaining, greatest(x.held + x.spent, 0) as spent,
            sum(x.remaining) over () as all_remaining, sum(x.held + x.spent) over () as all_spent,
            sum(x.remaining) over before as remaining_before, sum(greatest(x.held + x.spent, 0)) over before as spent_before
-    from billing_grant x where x.account_id = p_account and x.purchase_id = p_purchase
+    from billing_grant x
+    where x.account_id = p_account and (p_grants is null and x.purchase_id = p_purchase or x.id = any(p_grants))
     window before as (order by x.created_at, x.id rows between unbounded preceding and 1 preceding)
   ), sums as (
     select g.*, s.take_all, case when p_unspent_only then 0 else greatest(least(g.all_spent, p_credits - s.take_all), 0) end as owe_all

@@ -41,7 +41,8 @@ class AccountModel:
             for refund in sorted(refunds, key=lambda refund: refund["status"] != "failed"):
                 self.apply_refund(refund, purchase)
         elif type.startswith("charge.dispute."):
-            self.apply_dispute(stripe_object, self.credit_payment(stripe, stripe_object))
+            purchase = self.credit_payment(stripe, stripe_object)
+            self.apply_dispute(stripe.disputes[stripe_object["id"]], purchase)
 
     def apply_session(self, session, failed):
         purchase = self.purchases[session["metadata"]["purchase"]]
@@ -72,15 +73,15 @@ class AccountModel:
             self.end_claim(claim)
 
     def apply_dispute(self, dispute, purchase):
-        claim = self.claims.get(dispute["id"])
-        if claim is None and dispute["status"] == "won":
-            self.claims[dispute["id"]] = Record(purchase=purchase, amount=dispute["amount"], active=False)
-        elif claim is None:
-            self.add_claim(dispute["id"], purchase, dispute["amount"], closed=dispute["status"] == "lost")
-        elif claim.active and dispute["status"] == "lost":
-            claim.closed = True
-        elif claim.active and not claim.closed and dispute["status"] == "won":
+        """A dispute as Stripe has it now; a won one may be lost later, and a lost one won."""
+        claim, won = self.claims.get(dispute["id"]), dispute["status"] == "won"
+        if claim is None:
+            self.add_claim(dispute["id"], purchase, dispute["amount"], active=not won)
+        elif claim.active and won:
             self.end_claim(claim)
+        elif not claim.active and not won:
+            claim.active = True
+            self.take(claim)
 
     # effects
 
@@ -105,12 +106,12 @@ class AccountModel:
         purchase.refunded += amount
         return True
 
-    def add_claim(self, name, purchase, amount, *, refund=False, closed=False):
-        claim = Record(name=name, purchase=purchase, amount=amount, took=Decimal(0), keys=[], active=True)
-        claim.closed = closed
+    def add_claim(self, name, purchase, amount, *, refund=False, active=True):
+        claim = Record(name=name, purchase=purchase, amount=amount, took=Decimal(0), keys=[], active=active)
         self.claims[name] = claim
         purchase.refunded += amount if refund else 0
-        self.take(claim)
+        if active:
+            self.take(claim)
 
     def take(self, claim):
         """Take credits in proportion to the money; when all of it is claimed, no rounding is left over."""
@@ -136,6 +137,7 @@ class AccountModel:
         claim.active = False
         for key in claim.keys:
             self.book.restore(key, f"{key} back", self.now)
+        claim.took, claim.keys = Decimal(0), []
         for other in self.active_claims(claim.purchase):
             self.take(other)
 

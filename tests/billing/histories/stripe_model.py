@@ -185,3 +185,7 @@ class StripeModel:
     def decide(self, dispute: StripeObject, *, won: bool) -> None:
         dispute["status"] = "won" if won else "lost"
         self._emit(dispute, "charge.dispute.closed")
+
+    def reverse_decision(self, dispute: StripeObject) -> None:
+        """The bank changes a decision, or an appeal does."""
+        self.decide(dispute, won=dispute["status"] == "lost")

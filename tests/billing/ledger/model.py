@@ -126,11 +126,11 @@ class Book(Dated):
             raise Refused("InsufficientCredits")
         return self.draw(-credits, None, "taken")
 
-    def claw_back(self, purchase, most, unspent_only, key, now):
+    def claw_back(self, purchase, most, unspent_only, key, now, grants=None):
         """Take what is unspent of the purchase, then book what was spent or is held as debt: in all no more
-        than its grants still have, hold and have spent without owing it."""
+        than its grants (or those named) still have, hold and have spent without owing it."""
         self.settle(now)
-        of_purchase = [grant for grant in self.grants if grant.purchase == purchase]
+        of_purchase = grants or [grant for grant in self.grants if grant.purchase == purchase]
         unspent = sum(grant.remaining for grant in of_purchase)
         spent = sum(grant.spent + grant.held - grant.booked for grant in of_purchase)
         take = max(ZERO, min(most, unspent + min(ZERO, spent)))

@@ -87,9 +87,8 @@ def test_every_list_and_detail_page_opens(
 ) -> None:
     purchase = paid_purchase()
     facts = {"id": "dp_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
-    dispute = disputes.apply_stripe_dispute(
-        facts | {"currency": "usd", "status": "needs_response"}, timezone.now()
-    )
+    snapshot = disputes.Snapshot(facts | {"currency": "usd", "status": "needs_response"}, None)
+    dispute = disputes.apply_snapshot(snapshot, timezone.now())
     assert dispute is not None
     lists = ["purchase", "refund", "dispute", "subscription", "promotion", "redemption", "referral"]
     lists += ["autotopup", "stripeevent", "mail"]

@@ -85,7 +85,8 @@ def test_refunds_and_lost_disputes_are_deducted(
     }
     requests.apply_stripe_refund(refund | {"status": "succeeded", "metadata": {}}, timezone.now())
     dispute = {"id": "dp_1", "payment_intent": second.stripe_payment_id, "amount": second.amount}
-    disputes.apply_stripe_dispute(dispute | {"currency": "usd", "status": "lost"}, timezone.now())
+    lost = disputes.Snapshot(dispute | {"currency": "usd", "status": "lost"}, None)
+    disputes.apply_snapshot(lost, timezone.now())
 
     sums = figures()
 

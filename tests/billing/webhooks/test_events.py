@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 from accounts.models import Account
 from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Refund, StripeEvent
+from sandbox import calls, store
+from sandbox.objects import disputes as sandbox_disputes
 from tests.billing.webhooks.delivery import SECRET, deliver
 
 pytestmark = pytest.mark.django_db
@@ -174,9 +176,9 @@ def test_a_refund_or_dispute_that_arrives_before_its_payment_is_applied(
         refund = stripe_gateway.to_plain(stripe_api.refunds.create({"payment_intent": payment}))
         deliver(event_of(refund, "refund.created"))
     else:
-        amount = completed["data"]["object"]["amount_total"]
-        dispute = {"id": "du_x", "payment_intent": payment, "amount": amount, "currency": "usd"}
-        deliver(event_of(dispute, "charge.dispute.created", status="needs_response"))
+        charge = store.where("charge", payment_intent=payment)[0]
+        dispute = sandbox_disputes.open_dispute(charge, calls.without_request(timezone.now()))
+        deliver(event_of(dispute, "charge.dispute.created"))
 
     deliver(completed)
 
