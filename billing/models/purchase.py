@@ -124,13 +124,17 @@ class Purchase(Identified):
 
     @property
     def total(self) -> int:
-        """Minor units of the whole purchase, however it was paid: price and tax."""
-        return self.amount + self.balance_used
+        """Minor units of the whole purchase, however it is paid: price, and tax as far as it is known."""
+        return self.amount + (self.balance_used if self.paid_at else self._tax_added)
 
     @property
     def price(self) -> int:
         """The price in minor units, with sale and promotion, without a tax that is added to it."""
-        return self.total - (self.tax if self.tax_behavior == "exclusive" else 0)
+        return self.total - self._tax_added
+
+    @property
+    def _tax_added(self) -> int:
+        return self.tax if self.tax_behavior == "exclusive" else 0
 
     @property
     def net(self) -> int:

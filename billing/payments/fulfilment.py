@@ -154,14 +154,24 @@ def credit_quarantined(purchase: Purchase, *, actor: str, now: datetime) -> Purc
     return purchase
 
 
-def mark_pending(purchase_id: UUID, *, method: str, now: datetime, instructions_url: str = "") -> Purchase:
+def mark_pending(
+    purchase_id: UUID,
+    *,
+    method: str,
+    now: datetime,
+    instructions_url: str = "",
+    tax: taxes.Tax | None = None,
+) -> Purchase:
     """The buyer has finished, the money has not arrived: show the purchase as pending, credit nothing."""
     with transaction.atomic():
         purchase = lock_purchase(purchase_id)
         if purchase.status in {Purchase.Status.CREATED, Purchase.Status.CANCELLED}:
             purchase.status = Purchase.Status.PENDING
             purchase.payment_method = method
-            purchase.save(update_fields=["status", "payment_method"])
+            _set_tax(purchase, tax)
+            purchase.save(
+                update_fields=["status", "payment_method", "tax", "tax_behavior", "country", "billed_to"]
+            )
             redemption.recount_discount(purchase)
             _queue_email(purchase, "payment_pending", now)
         if instructions_url and not purchase.instructions_url:
@@ -340,7 +350,7 @@ def _queue_email(purchase: Purchase, template: str, now: datetime) -> None:
             "kind": purchase.kind,
             "days": purchase.usual_days,
             "credits": plain(purchase.credits),
-            "amount": purchase.amount,
+            "amount": purchase.amount if purchase.paid_at else purchase.total,
             "currency": purchase.currency,
             "number": purchase.invoice_number or "",
             "error": purchase.error,

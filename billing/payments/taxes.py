@@ -88,7 +88,12 @@ def of_invoice(invoice: StripeObject) -> Tax | None:
 
 
 def unstated(purchase: Purchase, received: int) -> Tax | None:
-    """The tax of a payment intent, which does not state it: what was received above an exclusive price."""
+    """The tax of a payment intent, which does not state it: as the session stated it while it was pending, or
+    what was received above an exclusive price."""
+    if purchase.country:
+        added = purchase.tax if purchase.tax_behavior == EXCLUSIVE else 0
+        tax_id = str(purchase.billed_to.get("tax_id") or "")
+        return Tax(amount=purchase.tax, added=added, country=purchase.country, tax_id=tax_id)
     added = received - purchase.amount
     if purchase.tax_behavior != EXCLUSIVE or not 0 <= added * 100 <= purchase.amount * _LARGEST_PERCENT:
         return None

@@ -110,7 +110,13 @@ def apply_session(purchase: Purchase, session: StripeObject, now: datetime) -> N
         fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
     elif session.get("status") == "complete":
         url = _instructions_url(session)
-        fulfilment.mark_pending(purchase.pk, method=_method(session), now=now, instructions_url=url)
+        fulfilment.mark_pending(
+            purchase.pk,
+            method=_method(session),
+            now=now,
+            instructions_url=url,
+            tax=taxes.of_session(session),
+        )
     elif session.get("status") == "expired":
         fulfilment.mark_cancelled(purchase.pk, now)
 

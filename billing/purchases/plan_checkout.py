@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import Purchase, Subscription
-from billing.payments import fulfilment
+from billing.payments import fulfilment, taxes
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import invoices, lifecycle, stripe_sync, surplus
 
@@ -74,7 +74,8 @@ def apply(purchase: Purchase, fetched: PlanCheckout, now: datetime) -> None:
         elif _intent(fetched.invoice).get("status") in FAILED_PAYMENT:
             _apply_failure(purchase, subscription_id, now)
         else:
-            fulfilment.mark_pending(purchase.pk, method=fetched.method, now=now)
+            tax = taxes.of_invoice(fetched.invoice)
+            fulfilment.mark_pending(purchase.pk, method=fetched.method, now=now, tax=tax)
 
 
 def _apply_failure(purchase: Purchase, subscription_id: str, now: datetime) -> None:

@@ -18,6 +18,7 @@ from billing.payments import invoice_pdf, taxes
 from billing.purchases import checkout
 from billing.refunds import requests
 from billing.staff import revenue_report, tax_report
+from sandbox import scheduled_actions
 from tests.billing.conftest import change_policies
 from tests.sandbox.conftest import Buyer
 
@@ -166,7 +167,9 @@ def test_refunds_give_the_tax_back_in_proportion_and_the_reports_balance(
     cuts=st.lists(st.integers(0, 10**9), max_size=5),
 )
 def test_the_tax_of_partial_refunds_adds_up(amount: int, tax: int, balance: int, cuts: list[int]) -> None:
-    purchase = Purchase(amount=amount, tax=min(tax, amount + balance), balance_used=balance)
+    purchase = Purchase(
+        amount=amount, tax=min(tax, amount + balance), balance_used=balance, paid_at=timezone.now()
+    )
     bounds = sorted({0, amount, *(cut % (amount + 1) for cut in cuts)})
 
     parts = [taxes.share(purchase, end) - taxes.share(purchase, start) for start, end in pairwise(bounds)]
@@ -189,3 +192,33 @@ def test_a_free_purchase_has_no_tax(new_purchase: Callable[..., Purchase], catal
     purchase = new_purchase(code="GIFT")
     purchase.refresh_from_db()
     assert (purchase.status, purchase.amount, purchase.tax) == ("paid", 0, 0)
+
+
+def test_a_pending_payment_shows_its_tax_before_it_arrives(
+    new_purchase: Callable[..., Purchase],
+    alice: User,
+    signed_in: Callable[[User], Client],
+    events: Callable[..., Any],
+    process_event: Callable[..., StripeEvent],
+) -> None:
+    tax("exclusive")
+    change_policies(payment_methods=["customer_balance"])
+    purchase = new_purchase()
+    price = purchase.amount
+    Buyer().pay(purchase.checkout_url, method="customer_balance", country="DE", tax_id="DE1")
+    purchase = returned(purchase)
+    assert (purchase.status, purchase.amount, purchase.total) == ("pending", price, price)
+
+    other = new_purchase(key="other")
+    Buyer().pay(other.checkout_url, method="customer_balance", country="AU", tax_id="")
+    other = returned(other)
+    total, added = expected(price, "exclusive", 10)
+    assert (other.status, other.tax, other.total) == ("pending", added, total)
+    page = signed_in(alice).get(f"/billing/purchases/{other.public_id}/").content.decode()
+    assert f"${total / 100:.2f}" in page
+
+    scheduled_actions.settle_pending(timezone.now())
+    for event in events("payment_intent.succeeded"):
+        process_event(event)
+    other.refresh_from_db()
+    assert (other.status, other.amount, other.tax, other.country) == ("paid", total, added, "AU")
