@@ -1,0 +1,181 @@
+"""Random moves that happen at Stripe: buyers pay pages, banks settle, refuse, refund and dispute payments.
+
+Invariant: a move calls the sandbox's own functions as its pages do, in one transaction under its lock; what
+Stripe does not allow in the present state changes nothing and counts as refused.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from sandbox import calls, errors, scheduled_actions, store, switches
+from sandbox.calls import Call
+from sandbox.objects import (
+    checkout_payments,
+    clocks,
+    disputes,
+    payment_intents,
+    payments,
+    refunds,
+    stripe_test_cards,
+)
+from sandbox.store import Body
+
+GOOD = ("visa", "mastercard", "visa", "amex")
+CARDS = (
+    *GOOD,
+    "chargeDeclined",
+    "authenticationRequiredOnSetup",
+    "authenticationRequired",
+    "chargeCustomerFail",
+    "createDispute",
+    "refundFail",
+    "pendingRefund",
+)
+IBANS = ("AT611904300234573201", "DE89370400440532013000", "DE62370400440532013001")
+
+
+def at_stripe(move: Callable[[Call], str]) -> str:
+    """Run a move as the sandbox's pages do; its name, or "refused" when Stripe does not allow it."""
+    with transaction.atomic():
+        store.lock()
+        call = calls.without_request(timezone.now())
+        try:
+            return move(call)
+        except payment_intents.Declined:
+            return "declined"
+        except errors.StripeError:
+            transaction.set_rollback(True)
+            return "refused"
+
+
+def pay_a_page(generator: random.Random) -> str:
+    """The buyer pays one of the open pages with any of its methods."""
+    open_pages = store.where("checkout.session", status="open")
+    if not open_pages:
+        return "no page"
+    session = generator.choice(open_pages)
+    kind = generator.choice(session["payment_method_types"])
+    card = None
+    if kind == "card":
+        name = generator.choice(CARDS)
+        card = stripe_test_cards.Entered(stripe_test_cards.BY_NAME[name], 12, 2099)
+    iban = generator.choice(IBANS) if kind == "sepa_debit" else ""
+    submission = checkout_payments.Submission(type=kind, name="Alice", card=card, iban=iban)
+    chosen = generator.random()
+
+    def pay(call: Call) -> str:
+        paid = checkout_payments.pay(session, submission, call)
+        intent = checkout_payments.intent_of(paid)
+        if paid["status"] == "open" and intent is not None and intent["status"] == "requires_action":
+            return _at_the_bank(intent, chosen, kind, call)
+        return f"{session['mode']} page paid by {kind}, {paid['payment_status']}"
+
+    return at_stripe(pay)
+
+
+def _at_the_bank(intent: Body, chosen: float, kind: str, call: Call) -> str:
+    if kind == "card":
+        payments.authenticated(intent, call, passed=chosen < 0.7)
+        return "authenticated" if chosen < 0.7 else "authentication failed"
+    if chosen < 0.4:
+        payments.authorised_for_later(intent, call)
+        return f"{kind} later"
+    payments.authenticated(intent, call, passed=chosen < 0.8)
+    return f"{kind} authorised" if chosen < 0.8 else f"{kind} refused"
+
+
+def settle_a_payment(generator: random.Random) -> str:
+    pending = scheduled_actions.pending()
+    if not pending:
+        return "nothing pending"
+    intent, succeeded = generator.choice(pending), generator.random() < 0.6
+
+    def settle(call: Call) -> str:
+        payments.settle(intent, clocks.of_customer(call, intent["customer"]), succeeded=succeeded)
+        return "delayed payment succeeded" if succeeded else "delayed payment failed"
+
+    return at_stripe(settle)
+
+
+def refund_in_the_dashboard(generator: random.Random) -> str:
+    charge = _a_charge(generator)
+    if charge is None:
+        return "no charge"
+    left = charge["amount"] - charge["amount_refunded"]
+    whole = generator.random() < 0.5
+    amount = left if whole else max(1, left * generator.randint(1, 9) // 10)
+
+    def refund(call: Call) -> str:
+        refunds.create(call.with_params(charge=charge["id"], amount=amount))
+        return "refund of all in the dashboard" if whole else "refund of a part in the dashboard"
+
+    return at_stripe(refund)
+
+
+def refund_fails(generator: random.Random) -> str:
+    all_refunds = store.where("refund")
+    if not all_refunds:
+        return "no refund"
+    refund = generator.choice(all_refunds)
+
+    def fail(call: Call) -> str:
+        refunds.fail(refund, call)
+        return "refund failed at the bank"
+
+    return at_stripe(fail)
+
+
+def dispute_a_charge(generator: random.Random) -> str:
+    charge = _a_charge(generator)
+    if charge is None:
+        return "no charge"
+    kind = generator.choice(["whole", "whole", "inquiry", "blocked", "resolved"])
+
+    def dispute(call: Call) -> str:
+        if kind == "inquiry":
+            disputes.open_inquiry(charge, call)
+        elif kind == "whole":
+            disputes.open_dispute(charge, call)
+        else:
+            disputes.prevent(charge, call, blocked=kind == "blocked")
+        return f"dispute opened: {kind}"
+
+    return at_stripe(dispute)
+
+
+def go_on_with_a_dispute(generator: random.Random) -> str:
+    """One of the steps that a dispute can take in its state."""
+    all_disputes = store.where("dispute")
+    if not all_disputes:
+        return "no dispute"
+    dispute = generator.choice(all_disputes)
+    steps: dict[str, Callable[[Body, Call], Any]] = {
+        "response": disputes.respond,
+        "escalated": disputes.escalate,
+        "inquiry closed": disputes.close_inquiry,
+        "won": lambda body, call: disputes.decide(body, call, won=True),
+        "lost": lambda body, call: disputes.decide(body, call, won=False),
+        "decision reversed": disputes.reverse_decision,
+        "appeal": disputes.open_appeal,
+    }
+    names = list(steps)
+    generator.shuffle(names)
+    for name in names:
+        outcome = at_stripe(lambda call, name=name: f"dispute: {steps[name](dispute, call) and name}")
+        if outcome != "refused":
+            return outcome
+    return "dispute is final"
+
+
+def cards_fail(generator: random.Random) -> str:
+    switches.turn(switches.Fault.CARDS_FAIL, remaining=generator.randint(1, 3))
+    return "cards fail"
+
+
+def _a_charge(generator: random.Random) -> Body | None:
+    charges = store.where("charge", status="succeeded")
+    return generator.choice(charges) if charges else None

@@ -1,0 +1,324 @@
+"""Random moves of one account in the portal and at Stripe, against the sandbox.
+
+A move is made by the functions that pages, API and tasks call. A process may be killed between any request to
+Stripe and what follows it; responses get lost; events come late, twice, in another order or never.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import AutoTopUp, Purchase, Refund, StripeEvent, Subscription
+from billing.payments import cards
+from billing.promotions import redemption
+from billing.purchases import auto_top_up, checkout, create
+from billing.refunds import requests
+from billing.subscriptions import changes, plan_terms, previews
+from billing.webhooks import events, handlers, reconciliation
+from core.errors import DomainError
+from sandbox import scheduled_actions, store, switches
+from sandbox.models import Resource
+from sandbox.switches import Fault
+from tests.billing.histories import bank_and_buyer, invariants
+
+PACKS = ("small", "medium", "large")
+PLANS = ("starter", "creator", "studio")
+INTERVALS = ("month", "month", "year")
+IN_PORTAL = (
+    "buy_pack buy_pack buy_plan buy_plan come_back close_page change change change cancel_plan resume_plan"
+    " save_card top_up top_up spend spend ask_refund ask_refund redeem reconcile"
+)
+AT_STRIPE = (
+    "pay_a_page pay_a_page pay_a_page pay_a_page pay_a_page settle_a_payment settle_a_payment"
+    " refund_in_the_dashboard refund_fails dispute_a_charge go_on_with_a_dispute go_on_with_a_dispute"
+    " cards_fail"
+)
+TIME = "minutes hours days to_renewal to_renewal"
+MOVES = f"{IN_PORTAL} {AT_STRIPE} {TIME}".split()
+
+
+class Killed(BaseException):
+    """The process dies after a request to Stripe had its effect."""
+
+
+class Connection:
+    """What happens to the responses of Stripe: `kill_after` requests the process dies."""
+
+    kill_after = 0
+
+    @classmethod
+    def after_request(cls) -> None:
+        if cls.kill_after:
+            cls.kill_after -= 1
+            if not cls.kill_after:
+                raise Killed
+
+
+class WholeAccount:
+    """The moves of one history; `visits` counts what they led to."""
+
+    def __init__(self, account: Account, user: User, generator: random.Random, clock: Any) -> None:
+        self.account, self.user, self.random, self.clock = account, user, generator, clock
+        self.currency = generator.choice(["usd", "usd", "eur"])
+        self.visits: Counter[str] = Counter()
+        self.log: list[str] = []
+        self.late: list[dict[str, Any]] = []
+        self.seen = 0
+        if generator.random() < 0.6:
+            self._enable_top_up()
+
+    def _enable_top_up(self) -> None:
+        AutoTopUp.objects.create(
+            account=self.account,
+            enabled=True,
+            below=Decimal(400),
+            pack="small",
+            currency=self.currency,
+            monthly_amount=10_000,
+            monthly_count=4,
+        )
+
+    def step(self) -> None:
+        name = self.random.choice(MOVES)
+        outcome = self._make(name)
+        self.log.append(f"{timezone.now():%m-%d %H:%M:%S} {name}: {outcome}")
+        self.visits[outcome] += 1
+        switches.turn_all_off() if name != "cards_fail" else None
+        self._deliver_events()
+        invariants.after_each_step(self.account)
+
+    def _make(self, name: str) -> str:
+        if hasattr(bank_and_buyer, name):
+            move: Callable[[random.Random], str] = getattr(bank_and_buyer, name)
+            return move(self.random)
+        fate = self.random.random()
+        if fate < 0.08:
+            Connection.kill_after = self.random.randint(1, 3)
+        elif fate < 0.12:
+            switches.turn(Fault.ANSWERS_LOST, remaining=1)
+        elif fate < 0.14:
+            switches.turn(Fault.DOWN, remaining=2)
+        try:
+            return str(getattr(self, f"_{name}")())
+        except Killed:
+            return f"{name}: killed"
+        except DomainError as error:
+            return f"{name}: {error.code}"
+        finally:
+            Connection.kill_after = 0
+            plan_terms.forget_all()
+
+    # in the portal
+
+    def _key(self) -> str:
+        return f"{self.random.getrandbits(64):x}"
+
+    def _buy_pack(self) -> str:
+        code = self.random.choice(["", "", "HALF"])
+        purchase = create.pack_purchase(
+            account=self.account,
+            buyer=self.user,
+            origin="page",
+            pack_key=self.random.choice(PACKS),
+            quantity=self.random.choice([1, 1, 3]),
+            currency=self.currency,
+            promotion_code=code,
+            key=self._key(),
+            now=timezone.now(),
+        )
+        checkout.open_page(purchase, timezone.now())
+        return "pack page with a code" if code else "pack page"
+
+    def _buy_plan(self) -> str:
+        purchase = create.plan_purchase(
+            account=self.account,
+            buyer=self.user,
+            origin="page",
+            plan_key=self.random.choice(PLANS),
+            interval=self.random.choice(INTERVALS),
+            currency=self.currency,
+            confirm=True,
+            key=self._key(),
+            now=timezone.now(),
+        )
+        checkout.open_page(purchase, timezone.now())
+        return "plan page"
+
+    def _a_purchase(self, **fields: Any) -> Purchase | None:
+        found = list(Purchase.objects.filter(account=self.account, **fields).order_by("created_at", "pk"))
+        return self.random.choice(found) if found else None
+
+    def _come_back(self) -> str:
+        """The buyer returns from the page, or opens it again."""
+        purchase = self._a_purchase(status__in=["created", "pending"])
+        if purchase is None:
+            return "no open purchase"
+        if not purchase.stripe_session_id:
+            checkout.open_page(purchase, timezone.now())
+            return "page opened again"
+        return f"returned: {checkout.refresh_from_stripe(purchase, timezone.now()).status}"
+
+    def _close_page(self) -> str:
+        purchase = self._a_purchase(status="created", origin="page")
+        return f"page closed: {checkout.cancel(purchase, timezone.now()).status}" if purchase else "no page"
+
+    def _change(self) -> str:
+        subscription = Subscription.objects.get(account=self.account)
+        current = subscription.interval or "month"
+        preview = previews.preview(
+            self.account,
+            plan_key=self.random.choice(PLANS),
+            interval=self.random.choice([current, current, *INTERVALS]),
+            currency=self.currency,
+            now=timezone.now(),
+        )
+        self.clock.shift(timedelta(seconds=self.random.choice([0, 5, 300])))
+        if preview.kind == "subscribe":
+            return "change: subscribe"
+        changes.confirm(self.account, preview.token, timezone.now())
+        return f"change: {preview.kind}"
+
+    def _cancel_plan(self) -> str:
+        changes.cancel(self.account, timezone.now())
+        return "plan cancelled"
+
+    def _resume_plan(self) -> str:
+        changes.resume(self.account, timezone.now())
+        return "plan resumed"
+
+    def _save_card(self) -> str:
+        url = cards.setup_page_url(self.account, key=self._key())
+        session = store.get("checkout.session", url.rsplit("/", 1)[-1])
+        bank_and_buyer.pay_a_page(self.random)
+        session = store.get("checkout.session", session["id"])
+        saved = cards.save_card_from_session(self.account, session["id"])
+        return "card saved" if saved else "card not saved"
+
+    def _top_up(self) -> str:
+        return f"top-up: {auto_top_up.buy_if_low(self.account.pk, timezone.now())}"
+
+    def _spend(self) -> str:
+        available = ledger.balance(self.account.pk, timezone.now()).available
+        credits = (available * self.random.randint(1, 10) / 10).quantize(Decimal("0.01"))
+        if credits <= 0:
+            return "nothing to spend"
+        ledger.charge(
+            ledger.ChargeRequest(
+                account_id=self.account.pk, credits=credits, key=self._key(), service="claude-sonnet-4"
+            ),
+            timezone.now(),
+        )
+        return "spent"
+
+    def _ask_refund(self) -> str:
+        refund = Refund.objects.filter(account=self.account, status="requested").first()
+        if refund is None:
+            purchase = self._a_purchase(status="paid", kind="pack")
+            if purchase is None:
+                return "nothing to refund"
+            refund = requests.create(purchase=purchase, user=self.user, message="", now=timezone.now())
+        decision = self.random.random()
+        if decision < 0.2:
+            requests.refuse(refund, actor="staff", reason="no", now=timezone.now())
+            return "refund refused"
+        refund = requests.approve(refund, actor="staff", reason="", now=timezone.now())
+        return f"refund approved: {refund.status}"
+
+    def _redeem(self) -> str:
+        redemption.redeem(account=self.account, code="GIFT", now=timezone.now())
+        return "code redeemed"
+
+    # time
+
+    def _pass(self, **span: float) -> None:
+        self.clock.shift(timedelta(**span))
+        scheduled_actions.run_due(timezone.now())
+
+    def _minutes(self) -> str:
+        self._pass(minutes=self.random.randint(1, 59))
+        return "minutes"
+
+    def _hours(self) -> str:
+        self._pass(hours=self.random.choice([1, 2, 25]))
+        return "hours"
+
+    def _days(self) -> str:
+        self._pass(days=self.random.choice([1, 3, 4, 8]))
+        return "days"
+
+    def _to_renewal(self) -> str:
+        end = Subscription.objects.get(account=self.account).period_end
+        if end is None or end <= timezone.now():
+            return "no renewal"
+        self.clock.move_to(end + timedelta(minutes=self.random.choice([1, 59, 61, 200])))
+        scheduled_actions.run_due(timezone.now())
+        return "renewal"
+
+    # events
+
+    def _new_events(self) -> list[dict[str, Any]]:
+        rows = Resource.objects.filter(kind="event", position__gt=self.seen).order_by("position")
+        found = [(row.position, row.body) for row in rows]
+        self.seen = found[-1][0] if found else self.seen
+        return [body for _position, body in found if handlers.handler_of(body["type"]) is not None]
+
+    def _deliver_events(self) -> None:
+        """Most events arrive at once; some later, twice, in another order or never."""
+        for event in self._new_events():
+            fate = self.random.random()
+            if fate < 0.12:
+                self.late.append(event)
+                self.visits["event late"] += 1
+            elif fate < 0.18:
+                self.visits["event lost"] += 1
+            else:
+                self.process(event, times=2 if fate < 0.26 else 1)
+        if self.late and self.random.random() < 0.3:
+            self.process(self.late.pop(self.random.randrange(len(self.late))))
+
+    def process(self, event: dict[str, Any], times: int = 1) -> None:
+        self.visits[f"event {event['type']}"] += 1
+        for _ in range(times):
+            stored = events.store(event, timezone.now(), source="webhook")
+            stored = events.process(stored.pk, timezone.now())
+            invariants.event_is_understood(stored)
+
+    def _reconcile(self) -> str:
+        reconciliation.run(timezone.now())
+        return "reconciled"
+
+    def end(self) -> None:
+        """Late events arrive, what waits is retried, and reconciliation runs: then everything agrees."""
+        switches.turn_all_off()
+        self.random.shuffle(self.late)
+        for event in self.late:
+            self.process(event)
+        for _ in range(3):
+            self._pass(hours=5)
+            auto_top_up.buy_if_low(self.account.pk, timezone.now())
+            for event in self._new_events():
+                self.process(event)
+            events.process_waiting(timezone.now())
+            report = reconciliation.run(timezone.now())
+        invariants.at_the_end(self.account, report, timezone.now())
+        self._count_states()
+
+    def _count_states(self) -> None:
+        subscription = Subscription.objects.get(account=self.account)
+        self.visits[f"ends on {subscription.plan}, {subscription.state}"] += 1
+        for status in Purchase.objects.filter(account=self.account).values_list("status", flat=True):
+            self.visits[f"purchase {status}"] += 1
+        for body in store.where("subscription"):
+            self.visits[f"subscription {body['status']}"] += 1
+        for body in store.where("dispute"):
+            self.visits[f"dispute ends {body['status']}"] += 1
+        quarantined = StripeEvent.objects.filter(state="quarantined").aggregate(n=Sum("attempts"))["n"]
+        assert not quarantined
