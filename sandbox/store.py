@@ -78,6 +78,11 @@ def save(body: Body) -> Body:
     return body
 
 
+def delete(body: Body) -> None:
+    """Remove an object, so that its id is unknown."""
+    Resource.objects.filter(stripe_id=body["id"]).delete()
+
+
 def find(kind: str, stripe_id: str | None) -> Body | None:
     row = Resource.objects.filter(kind=kind, stripe_id=stripe_id or "").only("body").first()
     return None if row is None else row.body

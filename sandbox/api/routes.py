@@ -61,12 +61,19 @@ ROUTES = (
         payment_methods.list_methods,
         "limit starting_after ending_before customer type",
     ),
+    Route("post", "/v1/payment_methods", payment_methods.create, "type sepa_debit billing_details"),
     Route("get", "/v1/payment_methods/{payment_method}", payment_methods.retrieve),
     Route(
         "post", "/v1/payment_methods/{payment_method}/attach", payment_methods.attach_to_customer, "customer"
     ),
     Route("post", "/v1/payment_methods/{payment_method}", payment_methods.update, "card metadata"),
     Route("post", "/v1/payment_methods/{payment_method}/detach", payment_methods.detach_from_customer),
+    Route(
+        "post",
+        "/v1/setup_intents",
+        setup_intents.create,
+        "customer payment_method allowed_payment_method_types confirm usage mandate_data",
+    ),
     Route("get", "/v1/setup_intents/{intent}", setup_intents.retrieve),
     Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url"),
     Route("get", "/v1/prices", prices.list_prices, f"{PAGED} active currency recurring"),
@@ -141,6 +148,8 @@ ROUTES = (
     Route("post", "/v1/invoices/{invoice}/void", invoices.void_open),
     Route("get", "/v1/events", events.list_events, PAGED),
     Route("post", "/v1/test_helpers/test_clocks", clocks.create, "frozen_time name"),
+    Route("get", "/v1/test_helpers/test_clocks/{test_clock}", clocks.retrieve),
+    Route("delete", "/v1/test_helpers/test_clocks/{test_clock}", renewals.delete_clock),
     Route("post", "/v1/test_helpers/test_clocks/{test_clock}/advance", renewals.advance_clock, "frozen_time"),
 )
 

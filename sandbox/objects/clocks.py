@@ -27,6 +27,10 @@ def create(call: Call) -> Body:
     return body
 
 
+def retrieve(call: Call) -> Body:
+    return store.get("test_helpers.test_clock", call.ids["test_clock"])
+
+
 def of_customer(call: Call, customer: Body | str | None) -> Call:
     """The call at the time of the customer's clock; unchanged when the customer has no clock."""
     body = store.find("customer", customer) if isinstance(customer, str) else customer

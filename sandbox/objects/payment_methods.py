@@ -5,6 +5,7 @@ https://docs.stripe.com/api/payment_methods and, for currencies and modes,
 https://docs.stripe.com/payments/payment-methods/payment-method-support
 """
 
+import re
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -125,6 +126,21 @@ def usable(stripe_id: str, call: Call, param: str = "payment_method") -> Body:
             raise errors.unknown_object("PaymentMethod", stripe_id, param)
         return new_card(stripe_test_cards.Entered(card, 12, 2034), call)
     return store.get("payment_method", stripe_id, param)
+
+
+def create(call: Call) -> Body:
+    """A SEPA debit; cards are created on payment pages and from `pm_card_…`."""
+    params = call.params
+    if params.get("type") != "sepa_debit":
+        raise errors.unsupported("The sandbox creates SEPA debits only.", param="type")
+    details = params.get("billing_details") or {}
+    iban = re.sub(r"\s", "", (params.get("sepa_debit") or {}).get("iban", "")).upper()
+    if not re.fullmatch(r"[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}", iban):
+        raise errors.StripeError(
+            "The IBAN is invalid.", code="invalid_bank_account_iban", param="sepa_debit[iban]"
+        )
+    billing = billing_details(email=details.get("email"), name=details.get("name"))
+    return new_bank_debit(iban, call, billing)
 
 
 def retrieve(call: Call) -> Body:

@@ -39,6 +39,22 @@ def advance_clock(call: Call) -> Body:
     return advance(clock, call.params["frozen_time"], call)
 
 
+def delete_clock(call: Call) -> Body:
+    """Delete a clock with its customers, and cancel their subscriptions.
+
+    https://docs.stripe.com/api/test_clocks/delete
+    """
+    clock = store.get("test_helpers.test_clock", call.ids["test_clock"])
+    call = call.at(clock["frozen_time"])
+    for subscription in store.where("subscription", test_clock=clock["id"], ended_at=None):
+        subscription_states.end(subscription, call, reason="cancellation_requested")
+    for customer in store.where("customer", test_clock=clock["id"]):
+        store.delete(customer)
+    store.delete(clock)
+    events.record("test_helpers.test_clock.deleted", clock, call)
+    return {"id": clock["id"], "object": clock["object"], "deleted": True}
+
+
 def advance(clock: Body, to: int, call: Call) -> Body:
     """Advance to a Unix second. Raises StripeError when it is not ahead, or too far ahead."""
     if not clock["frozen_time"] < to <= clock["frozen_time"] + MOST_SECONDS_AHEAD:

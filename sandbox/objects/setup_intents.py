@@ -6,9 +6,9 @@ https://docs.stripe.com/payments/setup-intents
 
 from django.conf import settings
 
-from sandbox import store
+from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import events, payment_intents, payment_methods, stripe_test_cards
+from sandbox.objects import clocks, events, payment_intents, payment_methods, stripe_test_cards
 from sandbox.store import Body
 
 
@@ -45,6 +45,24 @@ def new(call: Call, *, customer: str) -> Body:
     store.add(body)
     events.record("setup_intent.created", body, call)
     return body
+
+
+def create(call: Call) -> Body:
+    """Save a payment method through the API, with its mandate where its type needs one.
+
+    https://docs.stripe.com/api/setup_intents/create
+    """
+    params = call.params
+    if not (params.get("confirm") and params.get("customer") and params.get("payment_method")):
+        raise errors.unsupported("The sandbox confirms at once, for a customer.", param="confirm")
+    customer = store.get("customer", params["customer"], "customer")
+    method = payment_methods.usable(params["payment_method"], call)
+    call = clocks.of_customer(call, customer)
+    if method["type"] == "sepa_debit" and not params.get("mandate_data"):
+        raise errors.missing("mandate_data")
+    body = new(call, customer=customer["id"])
+    body["payment_method_types"] = params.get("allowed_payment_method_types") or [method["type"]]
+    return attempt(body, method, call)
 
 
 def attempt(body: Body, method: Body, call: Call, *, authenticated: bool = False) -> Body:
