@@ -73,6 +73,12 @@ model: $(VENV)/.development  ## run the ledger against its reference model; EXAM
 	@EXAMPLES=$(or $(EXAMPLES),1000) SEED=$(SEED) $(BIN)/python -m pytest --create-db -p no:cacheprovider \
 		tests/billing/ledger/test_against_model.py tests/billing/ledger/test_batch.py $(ARGS)
 
+.PHONY: histories
+histories: $(VENV)/.development  ## run 10,000 random histories of payments; N=500, SEED=… to repeat, HISTORY=… for one
+	@if [ -n "$(HISTORY)" ]; then HISTORY=$(HISTORY) $(BIN)/python -m pytest --create-db -q -s -p no:cacheprovider \
+		tests/billing/histories/test_whole_account.py; \
+	else N=$(N) SEED=$(SEED) $(BIN)/python -m tests.billing.histories; fi
+
 .PHONY: lock
 lock: $(VENV)/.development  ## pin requirements.in and requirements-dev.in with hashes
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check uv

@@ -2,12 +2,12 @@
 
 Each history belongs to one account: packs paid at once or later, refunds and disputes whose outcomes change,
 credits spent and granted in between; events late, repeated, in another order, or lost and then reconciled.
-`HISTORIES=10000` runs ten thousand histories.
+`make histories` runs thousands.
 """
 
 import datetime as dt
-import os
 import random
+from collections import Counter
 from decimal import Decimal
 
 import pytest
@@ -20,6 +20,7 @@ from billing import ledger
 from billing.models import Grant, Purchase, Refund, StripeEvent, Wallet
 from billing.refunds import requests
 from billing.webhooks import events, reconciliation
+from tests.billing.histories import visits
 from tests.billing.histories.account_model import AccountModel
 from tests.billing.histories.stripe_model import StripeModel
 from tests.billing.ledger.examples import examples
@@ -33,7 +34,7 @@ IN_PORTAL = (
 EVENTS = "deliver deliver deliver deliver redeliver deliver_late deliver_late lose_event"
 STEPS = f"{AT_STRIPE} {IN_PORTAL} {EVENTS}".split()
 PACKS = [(Decimal(1000), 1000), (Decimal("333.333333"), 990), (Decimal(5), 1), (Decimal("0.000003"), 500)]
-HISTORIES = int(os.environ.get("HISTORIES") or 180)
+HISTORIES = visits.number_of(__file__, in_suite=100)
 numbers = st.integers(0, 11)
 
 
@@ -249,6 +250,8 @@ class History:
 def test_every_history_ends_in_the_state_of_the_model(
     refund_window: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    counted: Counter[str] = Counter()
+
     @examples(HISTORIES)
     @given(
         steps=st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=8, max_size=20),
@@ -266,5 +269,9 @@ def test_every_history_ends_in_the_state_of_the_model(
             assert Grant.objects.filter(account_id=history.account.pk, kind="top_up").count() == len(paid)
             assert ledger.audit.run(now=stripe.now).findings == []
             transaction.set_rollback(True)
+        counted.update(f"model: {step}" for step, _which, _how in steps)
+        counted.update(f"model: purchase {purchase.state}" for purchase in history.model.purchases.values())
+        counted["histories of packs"] += 1
 
     run()
+    visits.save(counted)

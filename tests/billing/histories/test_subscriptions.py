@@ -1,11 +1,12 @@
 """Random histories of a subscription: in any order of events the account ends on the plan paid at Stripe.
 
 Subscriptions start, renew, become overdue, are paid late, change plan and are cancelled; events are late,
-repeated, in another order, or lost and then reconciled. `HISTORIES=10000` runs ten thousand histories.
+repeated, in another order, or lost and then reconciled. `make histories` runs thousands.
 """
 
 import datetime as dt
 import random
+from collections import Counter
 
 import pytest
 from django.db import transaction
@@ -17,8 +18,8 @@ from billing import ledger, stripe_gateway
 from billing.models import Purchase, StripeEvent, StripePrice, Subscription
 from billing.subscriptions import plan_terms
 from billing.webhooks import events, reconciliation
+from tests.billing.histories import visits
 from tests.billing.histories.stripe_model import StripeModel
-from tests.billing.histories.test_purchases import HISTORIES
 from tests.billing.ledger.examples import examples
 
 pytestmark = pytest.mark.django_db
@@ -220,7 +221,9 @@ def test_every_history_ends_on_the_plan_that_is_paid(
         fields = {"interval": "month", "currency": "usd", "stripe_price_id": f"price_{plan}"}
         StripePrice.objects.create(plan_key=plan, amount=amount, **fields)
 
-    @examples(HISTORIES // 3)
+    counted: Counter[str] = Counter()
+
+    @examples(visits.number_of(__file__, in_suite=50))
     @given(
         steps=st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=5, max_size=16),
         seed=st.integers(0, 2**32),
@@ -237,5 +240,8 @@ def test_every_history_ends_on_the_plan_that_is_paid(
             assert ledger.audit.run(now=stripe.now).findings == []
             transaction.set_rollback(True)
         plan_terms.forget(account.pk)
+        counted.update(f"model: {step}" for step, _which, _how in steps)
+        counted["histories of a subscription"] += 1
 
     run()
+    visits.save(counted)

@@ -32,7 +32,7 @@ from tests.billing.ledger.examples import SEED
 from tests.billing.stripe_sandbox import BASE, connect
 
 pytestmark = pytest.mark.django_db
-HISTORIES = int(os.environ.get("HISTORIES") or 60)
+HISTORIES = visits.number_of(__file__, in_suite=8)
 STEPS = 14
 
 

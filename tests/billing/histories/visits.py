@@ -1,9 +1,14 @@
-"""Counts of what the histories of a run led to, written to the file that `make histories` names."""
+"""How many histories a test runs, and counts of what the histories of a run led to, written to the file that `make histories` names."""
 
 import json
 import os
 from collections import Counter
 from pathlib import Path
+
+
+def number_of(test: str, *, in_suite: int) -> int:
+    """The number of histories of a test file: `in_suite`, or what `make histories` asks for."""
+    return int(os.environ.get(f"HISTORIES_{Path(test).name}") or os.environ.get("HISTORIES") or in_suite)
 
 
 def save(counted: Counter[str]) -> None:

@@ -102,10 +102,13 @@ class WholeAccount:
         fate = self.random.random()
         if fate < 0.08:
             Connection.kill_after = self.random.randint(1, 3)
+            self.visits["process killed"] += 1
         elif fate < 0.12:
             switches.turn(Fault.ANSWERS_LOST, remaining=1)
+            self.visits["response lost"] += 1
         elif fate < 0.14:
             switches.turn(Fault.DOWN, remaining=2)
+            self.visits["Stripe down"] += 1
         try:
             return str(getattr(self, f"_{name}")())
         except Killed:
