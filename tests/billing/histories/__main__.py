@@ -72,19 +72,8 @@ def _start(index: int, number: int, seed: int, folder: Path) -> "subprocess.Pope
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
             [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:randomly",
-                "-p",
-                "no:cacheprovider",
-                "--create-db",
-            ]
-            + [
-                "--tb=short",
-                "--show-capture=stdout",
+                *(sys.executable, "-m", "pytest", "--create-db", "-q", "--tb=short", "--show-capture=stdout"),
+                *("-p", "no:randomly", "-p", "no:cacheprovider"),
                 *(f"tests/billing/histories/{name}" for name in SHARES),
             ],
             cwd=ROOT,

@@ -1,4 +1,4 @@
-"""How many histories a test runs, and counts of what the histories of a run led to, written to the file that `make histories` names."""
+"""How many histories a test runs, and what they led to, in the file that `make histories` names."""
 
 import json
 import os
