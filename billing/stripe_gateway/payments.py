@@ -4,8 +4,13 @@ from billing.stripe_gateway.client import StripeObject, call
 
 
 def create_off_session_payment(*, key: str, params: StripeObject) -> StripeObject:
-    """Charge a saved card without the customer present. Raises CardDeclined, AuthenticationRequired."""
-    details = {**params, "confirm": True, "off_session": True, "expand": ["latest_charge"]}
+    """Charge a saved card without the customer present. Raises CardDeclined, AuthenticationRequired.
+
+    Only cards are allowed: a payment that may be redirected needs a return URL when it is confirmed
+    (https://docs.stripe.com/api/payment_intents/confirm).
+    """
+    own = {"allowed_payment_method_types": ["card"], "confirm": True, "off_session": True}
+    details = {**params, **own, "expand": ["latest_charge"]}
     return call(lambda v1: v1.payment_intents.create(details, {"idempotency_key": key}))
 
 

@@ -4,11 +4,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Sum
+from django.db import connection
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Entry, Grant, Purchase, StripeEvent, Subscription, Wallet
+from billing.models import Purchase, StripeEvent, Subscription
 from billing.webhooks import reconciliation
 from sandbox import store
 
@@ -17,46 +17,48 @@ MOST_PLAN_CREDITS = Decimal(12 * 10_000) / 49_900
 RUNNING = ("active", "past_due", "trialing", "unpaid")
 
 
+SUMS = """
+    select (select coalesce(sum(credits), 0) from billing_entry where account_id = %(account)s),
+           (select coalesce(sum(remaining), 0) from billing_grant where account_id = %(account)s),
+           (select balance from billing_wallet where account_id = %(account)s),
+           (select coalesce(sum(credits), 0) from billing_grant
+             where account_id = %(account)s and kind = 'top_up'),
+           (select coalesce(sum(credits), 0) from billing_grant
+             where account_id = %(account)s and allowance like '%%:bonus')
+"""
+
+
 def after_each_step(account: Account) -> None:
-    _statement_adds_up(account)
-    _packs_are_paid_for(account)
-    _plan_credits_are_paid_for(account)
-
-
-def _statement_adds_up(account: Account) -> None:
-    entries = Entry.objects.filter(account_id=account.pk).aggregate(sum=Sum("credits"))["sum"] or 0
-    wallet = Wallet.objects.get(pk=account.pk)
-    grants = Grant.objects.filter(account_id=account.pk).aggregate(sum=Sum("remaining"))["sum"] or 0
+    """The statement adds up, and credits are at most what was paid for."""
+    with connection.cursor() as cursor:
+        cursor.execute(SUMS, {"account": account.pk})
+        entries, grants, balance, bought, of_plans = cursor.fetchone()
     assert entries == grants, f"the statement says {entries}, the grants {grants}"
-    assert wallet.balance <= grants
+    assert balance <= grants
+    _packs_are_paid_for(account, bought)
+    _plan_credits_are_paid_for(of_plans)
 
 
-def _packs_are_paid_for(account: Account) -> None:
+def _packs_are_paid_for(account: Account, bought: Decimal) -> None:
     """Credits of a purchase are granted once, and only after its payment succeeded at Stripe."""
-    paid = {
-        intent["metadata"].get("purchase")
-        for intent in store.where("payment_intent", status="succeeded")
-        if intent["metadata"].get("purchase")
-    }
-    bought = Purchase.objects.filter(account=account, kind="pack", status="paid")
-    credited = {purchase.public_id: purchase for purchase in bought}
-    free = {public_id for public_id, purchase in credited.items() if not purchase.amount}
-    assert set(credited) - free <= paid
-    grants = Grant.objects.filter(account_id=account.pk, kind="top_up").aggregate(sum=Sum("credits"))["sum"]
-    assert (grants or 0) == sum(purchase.credits for purchase in credited.values())
+    credited = list(Purchase.objects.filter(account=account, kind="pack", status="paid"))
+    assert bought == sum(purchase.credits for purchase in credited)
+    charged = {purchase.public_id for purchase in credited if purchase.amount}
+    if charged:
+        intents = store.where("payment_intent", status="succeeded")
+        assert charged <= {intent["metadata"].get("purchase") for intent in intents}
 
 
-def _plan_credits_are_paid_for(account: Account) -> None:
+def _plan_credits_are_paid_for(credits: Decimal) -> None:
     """Monthly credits of plans are at most what their invoices are worth at the best price.
 
     An invoice of a renewal counts from its draft on: credits go on while its payment is awaited.
     """
-    granted = Grant.objects.filter(account_id=account.pk, allowance__endswith=":bonus")
-    credits = granted.aggregate(sum=Sum("credits"))["sum"] or Decimal(0)
+    if not credits:
+        return
     worth = 0
     for invoice in store.where("invoice"):
-        renewal = invoice["billing_reason"] == "subscription_cycle"
-        if invoice["status"] == "paid" or renewal:
+        if invoice["status"] == "paid" or invoice["billing_reason"] == "subscription_cycle":
             worth += max(0, invoice["total"])
     assert credits <= worth * MOST_PLAN_CREDITS + 1, f"{credits} credits granted, {worth} minor units paid"
 

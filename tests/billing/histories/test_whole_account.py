@@ -25,6 +25,7 @@ from accounts.models import Account, User
 from billing.models import Promotion
 from billing.stripe_gateway import client as gateway_client
 from billing.subscriptions import plan_terms
+from sandbox import switches
 from sandbox.api import endpoint
 from tests.billing.histories import visits
 from tests.billing.histories.whole_account import Connection, WholeAccount
@@ -33,7 +34,7 @@ from tests.billing.stripe_sandbox import BASE, connect
 
 pytestmark = pytest.mark.django_db
 HISTORIES = visits.number_of(__file__, in_suite=8)
-STEPS = 14
+STEPS = 10
 
 
 class Direct(stripe.HTTPClient):
@@ -77,8 +78,17 @@ def sandbox(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         "sk_test_sandbox", base_addresses={"api": BASE}, http_client=Direct(), max_network_retries=0
     )
     monkeypatch.setattr(gateway_client, "_client", lambda *_: client)
+    monkeypatch.setattr(switches, "occurs", _occurs_if_any_is_on)
     for name in ("stripe", "django.request"):
         monkeypatch.setattr(logging.getLogger(name), "disabled", True)
+
+
+_occurs = switches.occurs
+
+
+def _occurs_if_any_is_on(fault: switches.Fault) -> switches.State | None:
+    """Without a query when the history has turned no switch on."""
+    return _occurs(fault) if Connection.switched else None
 
 
 def codes() -> None:
@@ -97,6 +107,7 @@ def run(seed: str, account: Account, user: User) -> Counter[str] | None:
         with rolled_back(), time_machine.travel(start, tick=False) as clock:
             codes()
             history = WholeAccount(account, user, generator, clock)
+            history.begin()
             for _ in range(generator.randint(STEPS // 2, STEPS * 3 // 2)):
                 history.step()
             history.end()
@@ -106,6 +117,7 @@ def run(seed: str, account: Account, user: User) -> Counter[str] | None:
         return None
     finally:
         plan_terms.forget_all()
+        Connection.switched = False
     return history.visits
 
 

@@ -5,6 +5,7 @@ Stripe and what follows it; responses get lost; events come late, twice, in anot
 """
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -43,6 +44,9 @@ AT_STRIPE = (
 )
 TIME = "minutes hours days to_renewal to_renewal"
 MOVES = f"{IN_PORTAL} {AT_STRIPE} {TIME}".split()
+IDLE = re.compile(
+    r"no |nothing|.*: (nothing_|no_card|cooling|already_|price_changed)|top-up: $|change: subscribe"
+)
 
 
 class Killed(BaseException):
@@ -53,6 +57,7 @@ class Connection:
     """What happens to the responses of Stripe: `kill_after` requests the process dies."""
 
     kill_after = 0
+    switched = False  # whether a switch of the sandbox may be on
 
     @classmethod
     def after_request(cls) -> None:
@@ -86,16 +91,37 @@ class WholeAccount:
             monthly_count=4,
         )
 
-    def step(self) -> None:
-        name = self.random.choice(MOVES)
-        outcome = self._make(name)
+    def begin(self) -> None:
+        """Most histories begin with a saved card, a plan or a pack that is paid."""
+        for name, share in (("save_card", 0.5), ("buy_plan", 0.6), ("buy_pack", 0.5)):
+            if self.random.random() < share:
+                self.step(name)
+                self.step("pay_a_page")
+
+    def step(self, name: str = "") -> None:
+        """Make a move; by default a random one that is possible now."""
+        for _attempt in range(1 if name else 6):
+            chosen = name or self.random.choice(MOVES)
+            outcome = self._make(chosen)
+            if not IDLE.match(outcome):
+                break
+        self._record(chosen, outcome)
+
+    def _record(self, name: str, outcome: str) -> None:
         self.log.append(f"{timezone.now():%m-%d %H:%M:%S} {name}: {outcome}")
         self.visits[outcome] += 1
-        switches.turn_all_off() if name != "cards_fail" else None
+        if name != "cards_fail":
+            self._turn_all_off()
         self._deliver_events()
         invariants.after_each_step(self.account)
 
+    def _turn_all_off(self) -> None:
+        if Connection.switched:
+            switches.turn_all_off()
+            Connection.switched = False
+
     def _make(self, name: str) -> str:
+        Connection.switched |= name == "cards_fail"
         if hasattr(bank_and_buyer, name):
             move: Callable[[random.Random], str] = getattr(bank_and_buyer, name)
             return move(self.random)
@@ -105,9 +131,11 @@ class WholeAccount:
             self.visits["process killed"] += 1
         elif fate < 0.12:
             switches.turn(Fault.ANSWERS_LOST, remaining=1)
+            Connection.switched = True
             self.visits["response lost"] += 1
         elif fate < 0.14:
             switches.turn(Fault.DOWN, remaining=2)
+            Connection.switched = True
             self.visits["Stripe down"] += 1
         try:
             return str(getattr(self, f"_{name}")())
@@ -300,11 +328,11 @@ class WholeAccount:
 
     def end(self) -> None:
         """Late events arrive, what waits is retried, and reconciliation runs: then everything agrees."""
-        switches.turn_all_off()
+        self._turn_all_off()
         self.random.shuffle(self.late)
         for event in self.late:
             self.process(event)
-        for _ in range(3):
+        for _ in range(2):
             self._pass(hours=5)
             auto_top_up.buy_if_low(self.account.pk, timezone.now())
             for event in self._new_events():
