@@ -149,8 +149,7 @@ def _card_change(world: World, state: dict[str, Any]) -> Facts:
     world.advance(end + 2 * HOUR)
     invoice = stripe_gateway.retrieve_invoice(_subscription(state)["latest_invoice"]["id"])
     yield "renewal", ("paid", "subscription_cycle", SMALL), _facts_of(invoice)
-    payment = invoice["payments"]["data"][0]["payment"]["payment_intent"]
-    charge = stripe_gateway.retrieve_payment_intent(payment)["latest_charge"]
+    charge = stripe_gateway.retrieve_payment_intent(_payment_of(invoice))["latest_charge"]
     yield "card that was charged", "4444", charge["payment_method_details"]["card"]["last4"]
 
 
@@ -197,8 +196,7 @@ def _sepa_plan(world: World, state: dict[str, Any]) -> Facts:
     yield "status of the subscription", "active", subscription["status"]
     invoice = stripe_gateway.retrieve_invoice(subscription["latest_invoice"]["id"])
     yield "first invoice is open or paid", True, invoice["status"] in {"open", "paid"}
-    payment = invoice["payments"]["data"][0]["payment"]["payment_intent"]
-    intent = stripe_gateway.retrieve_payment_intent(payment)
+    intent = stripe_gateway.retrieve_payment_intent(_payment_of(invoice))
     yield "its payment is processing or done", True, intent["status"] in {"processing", "succeeded"}
     yield "method", ["sepa_debit"], [intent["latest_charge"]["payment_method_details"]["type"]]
 
@@ -253,6 +251,12 @@ def _update(world: World, state: dict[str, Any], params: StripeObject, name: str
 def _item(subscription: StripeObject) -> StripeObject:
     item: StripeObject = subscription["items"]["data"][0]
     return item
+
+
+def _payment_of(invoice: StripeObject) -> str:
+    """The id of an invoice's PaymentIntent (https://docs.stripe.com/api/invoice-payment)."""
+    intent = invoice["payments"]["data"][0]["payment"]["payment_intent"]
+    return str(intent["id"] if isinstance(intent, dict) else intent)
 
 
 def _facts_of(invoice: StripeObject) -> tuple[Any, ...]:

@@ -90,9 +90,15 @@ def _every_payment_is_recorded_once(account: Account) -> None:
 
 
 def _one_subscription(account: Account) -> None:
-    running = [body["id"] for body in store.where("subscription") if body["status"] in RUNNING]
-    ours = Subscription.objects.get(account=account)
-    assert running == ([ours.stripe_subscription_id] if ours.stripe_subscription_id else [])
+    """One that is active, and it is ours; others that Stripe still tries to collect were never paid."""
+    running = {body["id"]: body for body in store.where("subscription") if body["status"] in RUNNING}
+    ours = Subscription.objects.get(account=account).stripe_subscription_id
+    assert not ours or ours in running
+    others = {stripe_id: body for stripe_id, body in running.items() if stripe_id != ours}
+    assert {body["status"] for body in others.values()} <= {"past_due"}
+    for invoice in store.where("invoice", status="paid"):
+        subscription = invoice["parent"]["subscription_details"]["subscription"]
+        assert subscription not in others or not invoice["amount_paid"]
 
 
 def _no_refund_twice() -> None:
