@@ -15,6 +15,7 @@ from billing import stripe_gateway
 from billing.purchases import checkout
 from billing.stripe_gateway import StripeObject
 from billing.stripe_smoke.world import World
+from pricing.catalogue import payment_methods
 
 HOUR = 3600
 SMALL, LARGE = 1000, 3000  # minor units each month
@@ -57,7 +58,7 @@ def _pack(world: World, state: dict[str, Any]) -> Facts:
     page = _page(world, customer, "pack") | {
         "mode": "payment",
         "line_items": [{"price_data": data, "quantity": 1}],
-        **checkout.payment_method_params(currency),
+        **checkout.payment_method_params(payment_methods.of_packs(currency), currency),
     }
     yield from _open_and_expire(world, page, "pack")
     payment = world.pay(customer, card, SMALL, currency, "pack")
