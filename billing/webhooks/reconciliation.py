@@ -16,7 +16,16 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from billing import stripe_gateway
-from billing.models import Dispute, Purchase, Reconciliation, Refund, StripeEvent, Subscription
+from billing.models import (
+    BillingProfile,
+    Dispute,
+    Purchase,
+    Reconciliation,
+    Refund,
+    StripeEvent,
+    Subscription,
+)
+from billing.payments import cards
 from billing.purchases import checkout, plan_conflicts
 from billing.refunds import plan_payments, requests
 from billing.stripe_gateway import StripeObject
@@ -65,6 +74,7 @@ def _run(now: datetime) -> Reconciliation:
     plan_conflicts.carry_out(now)
     _try(report, "withdrawn plan payments", partial(plan_payments.apply_claims_to_new_grants, now))
     plan_payments.bring_subscriptions_in_line(now)
+    _fetch_unknown_cards(now, report)
     report.totals = _totals(since, report)
     report.finished_at = now
     report.save()
@@ -188,6 +198,16 @@ def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
         subscription.refresh_from_db()
         changed += subscription.version != version
     return changed
+
+
+def _fetch_unknown_cards(now: datetime, report: Reconciliation) -> None:
+    """Fetch the cards of accounts that have a customer and were never asked about at Stripe."""
+    unknown = BillingProfile.objects.filter(cards_version=0, stripe_customer_id__isnull=False)
+    in_use = unknown.filter(
+        Q(account__subscription__stripe_subscription_id__isnull=False) | Q(account__auto_top_up__enabled=True)
+    )
+    for account_id in in_use.values_list("pk", flat=True)[:200]:
+        _try(report, f"cards of {account_id}", partial(cards.synchronize, account_id, now))
 
 
 def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]]:

@@ -56,7 +56,8 @@ def _session(session_id: str, call: Call) -> Body:
 
 
 def _form_of(session: Body) -> PaymentForm:
-    saved = store.where("payment_method", customer=session["customer"])
+    # A session in setup mode collects a new method: https://docs.stripe.com/payments/checkout/subscriptions/update-payment-details
+    saved = store.where("payment_method", customer=session["customer"]) if session["mode"] != "setup" else []
     intent = checkout_payments.intent_of(session) or {}
     customer = store.get("customer", session["customer"])
     error = intent.get("last_payment_error") or intent.get("last_setup_error") or {}

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import selectors, stripe_gateway
-from billing.models import AutoTopUp, Mail, StripeEvent, Subscription
+from billing.models import AutoTopUp, BillingProfile, Mail, StripeEvent, Subscription
 from billing.notifications import card_expiry
 from billing.payments import cards
 from billing.purchases import checkout, create
@@ -170,6 +170,16 @@ def test_a_process_that_dies_between_the_two_defaults_is_completed_by_reconcilia
     assert charged(account) == ("4444", "4444")
     assert charged_at_stripe(stripe_api, plan) == "4444"
     assert AutoTopUp.objects.get().suspended_card == ""
+
+
+def test_reconciliation_fetches_the_cards_of_plans_that_were_paid_before_cards_were_stored(
+    account: Account, plan: Subscription
+) -> None:
+    BillingProfile.objects.update(cards_version=0, plan_card_id="", plan_card_last4="", card_last4="")
+
+    reconciliation.run(timezone.now())
+
+    assert charged(account) == ("4242", "4242")
 
 
 @pytest.mark.fault("P26")
