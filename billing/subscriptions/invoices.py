@@ -13,6 +13,7 @@ from billing.subscriptions.stripe_objects import (
     StripeSubscription,
     as_datetime,
     id_of,
+    imported_at,
     parse_subscription,
 )
 from pricing.models import Plan
@@ -22,13 +23,16 @@ def record_paid_invoice(invoice: StripeObject, subscription: StripeObject, now: 
     """Record a paid invoice of a subscription as a purchase, once. Both objects are retrieved just before.
 
     The first invoice completes the purchase that the buyer made, a later one creates a purchase. Returns None
-    when the invoice is not paid or costs nothing. Raises UnmatchedObject.
+    when the invoice is not paid, costs nothing or is older than the import of its subscription. Raises
+    UnmatchedObject.
     """
     if invoice.get("status") != "paid" or not (invoice.get("amount_paid") or _from_balance(invoice)):
         return None
     recorded = Purchase.objects.filter(stripe_invoice_id=invoice["id"]).first()
     if recorded is not None and not surplus.is_surplus(recorded.stripe_subscription_id):
         return recorded
+    if int(invoice.get("created") or 0) <= imported_at(subscription):
+        return None
     remote = parse_subscription(subscription)
     purchase = _initial_purchase(invoice, subscription, remote) or _renewal_purchase(invoice, remote, now)
     payment = fulfilment.Payment(

@@ -1,11 +1,13 @@
 """The state of an account's subscription and the ledger's terms of its plan; the only writer of both.
 
 Invariants: a change holds a lock on the subscription's row, so that two changes run one after the other; the
-row, the history and the ledger's allowances change in one transaction; an account keeps its legacy plan but
-legacy plans cannot be bought, and staff cannot assign a legacy plan that the account has left. An allowance's
-key contains its plan's key, so that leaving a plan and returning within a period grants nothing twice.
+row, the history and the ledger's allowances change in one transaction; an account keeps its legacy plan, and
+legacy plans cannot be bought: they are imported with a running payment (importing) or assigned by staff, and
+never once the account has left them. An allowance's key contains its plan's key, so that leaving a plan and
+returning within a period grants nothing twice.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -103,7 +105,10 @@ def change_plan(
     Raises offers.PlanClosed, LegacyPlanLeft.
     """
     if plan.key != subscription.plan:
-        _require_open(subscription, plan)
+        imported = paid is not None and subscription.intent == import_intent(
+            paid.stripe_subscription_id, plan.key
+        )
+        _require_open(subscription, plan, imported=imported)
     _change_plan(subscription, plan, now, reason, actor, paid)
 
 
@@ -211,6 +216,11 @@ def claim(subscription: Subscription, intent: str, now: datetime) -> None:
     subscription.save(update_fields=["intent"])
 
 
+def import_intent(stripe_subscription_id: str, plan_key: str) -> str:
+    """The intent of a subscription into whose account `importing` brings this one of Stripe, on this plan."""
+    return hashlib.sha256(f"import:{stripe_subscription_id}:{plan_key}".encode()).hexdigest()
+
+
 def fall_back_to_free_plan(subscription: Subscription, *, now: datetime, reason: str) -> None:
     """End the paid plan: its unspent credits expire, bought credits stay. Locked subscription."""
     change_plan(subscription, free_plan(), now=now, reason=reason)
@@ -264,10 +274,10 @@ def is_upgrade(current_key: str, plan: Plan) -> bool:
     return rank is None or plan.rank > rank
 
 
-def _require_open(subscription: Subscription, plan: Plan) -> None:
+def _require_open(subscription: Subscription, plan: Plan, *, imported: bool = False) -> None:
     if plan.legacy and has_left_plan(subscription.account_id, plan.key):
         raise LegacyPlanLeft
-    if not plan.open_to_new_members:
+    if not (plan.open_to_new_members or imported):
         raise offers.PlanClosed
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from billing import stripe_gateway
 from billing.models import StripePrice
 from billing.payments import taxes
+from billing.stripe_gateway import StripeObject
 from pricing.models import Plan
 
 
@@ -43,6 +44,22 @@ def ensure_price(
         **fields, defaults={"stripe_price_id": stripe_price_id}
     )
     return str(price.stripe_price_id)
+
+
+def record_imported(price: StripeObject, plan_key: str) -> StripePrice:
+    """The recorded Price of this plan and amount: this one if there was none."""
+    tax_behavior = str(price.get("tax_behavior") or "")
+    recorded = find_price(str(price["id"]))
+    if recorded is None:
+        recorded, _created = StripePrice.objects.get_or_create(
+            plan_key=plan_key,
+            interval=price["recurring"]["interval"],
+            currency=str(price["currency"]),
+            amount=price["unit_amount"],
+            tax_behavior="" if tax_behavior == "unspecified" else tax_behavior,
+            defaults={"stripe_price_id": str(price["id"])},
+        )
+    return recorded
 
 
 def find_price(stripe_price_id: str) -> StripePrice | None:

@@ -185,6 +185,12 @@ def _parse_plan_in_force(payload: StripeObject) -> PlanInForce | None:
     return PlanInForce(plan_key=match[3], amount=int(match[1]), until=as_datetime(match[2]))
 
 
+def imported_at(payload: StripeObject) -> int:
+    """The Unix second of a subscription's import, as `importing` wrote it; -1 when it was bought here."""
+    text = str((payload.get("metadata") or {}).get("imported_at", ""))
+    return int(text) if re.fullmatch(r"\d{1,11}", text, re.ASCII) else -1
+
+
 def as_datetime(seconds: Any) -> datetime:
     return datetime.fromtimestamp(int(seconds), tz=UTC)
 

@@ -178,6 +178,19 @@ def test_the_tax_of_partial_refunds_adds_up(amount: int, tax: int, balance: int,
     assert all(part >= 0 for part in parts)
 
 
+def test_staff_see_tax_by_country(
+    new_purchase: Callable[..., Purchase], staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    tax("exclusive")
+    purchase = new_purchase()
+    Buyer().pay(purchase.checkout_url, country="IE", tax_id="")
+    purchase = returned(purchase)
+    page = signed_in(staff).get("/admin/billing/purchase/report/").content.decode()
+    assert "Tax by country" in page and "<td>IE</td>" in page
+    for amount in (purchase.amount, purchase.tax, purchase.net):
+        assert f"${amount / 100:.2f}" in page
+
+
 def test_a_free_purchase_has_no_tax(new_purchase: Callable[..., Purchase], catalogue: None) -> None:
     tax("exclusive")
     now = timezone.now()
