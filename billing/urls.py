@@ -20,6 +20,11 @@ urlpatterns = [
     path("billing/purchases/<str:public_id>/invoice/", purchases.show_invoice, name="invoice"),
     path("billing/purchases/<str:public_id>/invoice.pdf", purchases.download_invoice, name="invoice_pdf"),
     path("billing/purchases/<str:public_id>/refund/", purchases.request_refund, name="refund"),
+    path(
+        "billing/purchases/<str:public_id>/refund/withdraw/",
+        purchases.withdraw_refund_request,
+        name="withdraw_refund_request",
+    ),
     path("billing/subscription/", plans.subscription, name="subscription"),
     path("billing/subscription/cancel/", plans.cancel, name="cancel_subscription"),
     path("billing/subscription/resume/", plans.resume, name="resume_subscription"),

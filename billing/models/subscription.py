@@ -87,6 +87,14 @@ class Subscription(Identified):
     def paid(self) -> bool:
         return self.stripe_subscription_id is not None
 
+    @property
+    def payment_withdrawn(self) -> bool:
+        """Whether the payment of the running period was refunded or disputed in full."""
+        withdrawn = self.account.purchases.filter(withdrawn_plan_payment__withdrawn=True)
+        return withdrawn.filter(
+            period_start__lte=self.period_start, period_end__gt=self.period_start
+        ).exists()
+
 
 class SurplusSubscription(models.Model):
     """A subscription at Stripe that an account must not have: it is cancelled and refunded."""

@@ -2,7 +2,7 @@
 
 Invariants: each grant belongs to one payment, because a payment answers for its period only until the next
 payment's period begins; a refund of a part takes the end of the period first, month by month, so that a
-refund of unused months takes nothing of the used ones (docs/decisions/0066-withdrawn-plan-payments.md).
+refund of unused months takes nothing of the used ones (docs/decisions/0067-withdrawn-plan-payments.md).
 """
 
 from collections import defaultdict

@@ -105,12 +105,16 @@ def create(*, purchase: Purchase, user: User | None, message: str, now: datetime
         )
 
 
-def withdraw(refund: Refund, now: datetime) -> None:
-    """Withdraw a request that is not decided; another may follow. Raises RefundRefused when it is decided."""
+def withdraw(purchase: Purchase, now: datetime) -> Refund:
+    """Withdraw the request that is not decided yet; another may follow. Raises RefundRefused without one."""
     with transaction.atomic():
-        refund = _lock_requested(refund)
+        requested = purchase.refunds.filter(status=Refund.Status.REQUESTED).first()
+        if requested is None:
+            raise RefundRefused("already_decided", _("This request was already decided or withdrawn."))
+        refund = _lock_requested(requested)
         refund.status, refund.closed_at = Refund.Status.WITHDRAWN, now
         refund.save(update_fields=["status", "closed_at"])
+    return refund
 
 
 def refuse(refund: Refund, *, actor: str, reason: str, now: datetime) -> None:
@@ -359,7 +363,7 @@ def _lock(refund: Refund) -> tuple[Purchase, Refund]:
 def _lock_requested(refund: Refund) -> Refund:
     refund = Refund.objects.select_for_update(no_key=True).get(pk=refund.pk)
     if refund.status != Refund.Status.REQUESTED:
-        raise RefundRefused("already_decided", _("This request was already decided."))
+        raise RefundRefused("already_decided", _("This request was already decided or withdrawn."))
     return refund
 
 

@@ -6,12 +6,12 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import selectors
-from billing.models import Purchase
+from billing.models import Purchase, Refund
 from billing.payments import invoice_pdf
 from billing.refunds import requests
 from billing.views.buy import find_purchase
@@ -40,6 +40,7 @@ def show_purchase(request: AccountRequest, public_id: str) -> HttpResponse:
         "left": selectors.remaining_credits(purchase),
         "refunds": purchase.refunds.order_by("-created_at"),
         "disputes": purchase.disputes.order_by("-created_at"),
+        "refund_requested": purchase.refunds.filter(status=Refund.Status.REQUESTED).exists(),
         "refund_refused": "",
         "refundable": None,
     }
@@ -86,6 +87,20 @@ def request_refund(request: AccountRequest, public_id: str) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("purchase", purchase.public_id)
     return render(request, "billing/refund.html", {"purchase": purchase, "sum": amount, "form": form})
+
+
+@require_POST
+@account_page
+@buyers_only
+def withdraw_refund_request(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Withdraw the refund request of a purchase that is not decided yet."""
+    purchase = find_purchase(request, public_id)
+    try:
+        requests.withdraw(purchase, timezone.now())
+        messages.success(request, _("Refund request withdrawn. Your credits stay in your balance."))
+    except requests.RefundRefused as error:
+        messages.error(request, str(error))
+    return redirect("purchase", purchase.public_id)
 
 
 def _invoiced(request: AccountRequest, public_id: str) -> Purchase:

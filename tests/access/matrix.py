@@ -107,6 +107,7 @@ ROUTES = {
     "billing/purchases/<str:public_id>/invoice/": ids("purchase"),
     "billing/purchases/<str:public_id>/invoice.pdf": ids("purchase"),
     "billing/purchases/<str:public_id>/refund/": ids("purchase", buyers=True),
+    "billing/purchases/<str:public_id>/refund/withdraw/": ids("purchase", buyers=True),
     "billing/subscription/": own(),
     "billing/subscription/cancel/": own(buyers=True),
     "billing/subscription/resume/": own(buyers=True),

@@ -54,6 +54,27 @@ def test_a_reversal_after_the_refund_leaves_only_what_is_not_yet_taken(account):
     assert (dispute.credits, dispute.debt) == (D("40"), 0)
 
 
+def test_a_claw_back_of_named_grants_takes_from_them_alone(account):
+    """The grants of a plan's allowances name no purchase."""
+    purchase = uuid.uuid4()
+    named = [give(account, "10", f"named {number}").grant_id for number in range(2)]
+    give(account, "10", "other")
+    give(account, "10", "of the purchase", purchase_id=purchase)
+    spend(account, "15")
+
+    taken = claw_back(account, purchase, "dispute", grant_ids=named)
+    assert (taken.credits, taken.debt) == (D("5"), D("15"))
+    again = claw_back(account, purchase, "again", grant_ids=named)
+    assert (again.credits, again.debt) == (0, 0)
+    none = claw_back(account, purchase, "none", grant_ids=[])
+    assert (none.credits, none.debt) == (0, 0)
+
+    ledger.restore(account_id=account, claw_back_key="dispute", key="won", reason="won", now=NOON)
+    balance = ledger.balance(account, NOON)
+    assert (balance.total, balance.debt) == (D("25"), 0)
+    assert broken([account]) == []
+
+
 @pytest.mark.fault("L17", "L18")
 @pytest.mark.parametrize("hours", [1, 12, 40, 60])
 def test_held_credits_that_are_owed_repay_their_debt_also_after_their_grant_ended(account, hours):

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
-from billing.models import Grant, Purchase, Refund, StripeEvent, Subscription, WithdrawnPlanPayment
+from billing.models import Grant, Purchase, Referral, Refund, StripeEvent, Subscription, WithdrawnPlanPayment
+from billing.promotions import referrals
 from billing.refunds import plan_payments
 from billing.subscriptions import plan_terms
 from billing.webhooks import reconciliation
@@ -386,3 +387,42 @@ def test_a_refunded_upgrade_takes_what_the_upgrade_gave(
     assert debt(account) == 0
     assert state(account)[0] == "free-trial"
     assert ledger.audit.run(now=timezone.now() + timedelta(seconds=1)).findings == []
+
+
+@pytest.mark.fault("P14", "P20", "P28")
+def test_the_rewards_of_a_referral_follow_the_purchase_but_not_a_partial_refund(
+    paid_purchase: Callable[..., Purchase],
+    stripe_api: Any,
+    account: Account,
+    bob: User,
+    bank: Callable[..., Any],
+    deliver: Callable[[], None],
+) -> None:
+    purchase = paid_purchase()
+    inviter = Account.objects.get(person=bob)
+    now = timezone.now()
+    referral = Referral.objects.create(
+        inviter=inviter, invited=account, purchase=purchase, state="rewarded", created_at=now
+    )
+    for account_id in (inviter.pk, account.pk):
+        ledger.grant(
+            account_id=account_id,
+            credits=Decimal(50),
+            kind="referral",
+            label="Reward",
+            key=f"referral:{referral.pk.hex}",
+            purchase_id=referral.pk,
+            now=now,
+        )
+
+    def rewards() -> list[Decimal]:
+        referrals.reward_all_due(timezone.now())
+        return [subscriptions.of_kind(owner, "referral") for owner in (inviter, account)]
+
+    stripe_api.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": purchase.amount // 2})
+    deliver()
+    assert rewards() == [50, 50]
+    for action, left in (("dispute", 50), ("lose", 0), ("reverse", 50), ("reverse", 0), ("reverse", 50)):
+        bank(purchase, action)
+        deliver()
+        assert rewards() == [left, left], action
