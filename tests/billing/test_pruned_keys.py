@@ -21,6 +21,7 @@ from billing.refunds import requests
 from billing.subscriptions import prices
 from sandbox import store, switches
 from sandbox.switches import Fault
+from tests.billing import stripe_sandbox
 from tests.billing.conftest import smallest_pack
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("P17")]
@@ -41,9 +42,7 @@ def dies(stripe_api: Any) -> Callable[[], None]:
 @pytest.fixture
 def top_up(stripe_api: Any, account: Account) -> AutoTopUp:
     """Alice's automatic top-up with a saved card and credits below its threshold."""
-    customer = cards.ensure_customer(account)
-    method = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
-    cards.save_card(account.pk, stripe_gateway.to_plain(method))
+    stripe_sandbox.save_card(account)
     return AutoTopUp.objects.create(
         account=account,
         enabled=True,

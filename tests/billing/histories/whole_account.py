@@ -230,7 +230,7 @@ class WholeAccount:
         session = store.get("checkout.session", url.rsplit("/", 1)[-1])
         bank_and_buyer.pay_a_page(self.random)
         session = store.get("checkout.session", session["id"])
-        saved = cards.save_card_from_session(self.account, session["id"])
+        saved = cards.save_card_from_session(self.account, session["id"], timezone.now())
         return "card saved" if saved else "card not saved"
 
     def _top_up(self) -> str:
