@@ -107,7 +107,7 @@ def apply_session(purchase: Purchase, session: StripeObject, now: datetime) -> N
     if session.get("payment_status") in {"paid", "no_payment_required"}:
         fulfilment.record_payment(purchase.pk, _payment(session), now)
     elif session.get("status") == "complete" and _has_failed(session):
-        fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
+        fulfilment.mark_failed(purchase.pk, reason=_("The payment was refused or did not arrive."), now=now)
     elif session.get("status") == "complete":
         url = _instructions_url(session)
         fulfilment.mark_pending(

@@ -85,7 +85,7 @@ def _apply_failure(purchase: Purchase, subscription_id: str, now: datetime) -> N
     """
     if Subscription.objects.filter(stripe_subscription_id=subscription_id).exists():
         return
-    fulfilment.mark_failed(purchase.pk, reason=_("The payment failed."), now=now)
+    fulfilment.mark_failed(purchase.pk, reason=_("The payment was refused or did not arrive."), now=now)
     surplus.record(purchase.account_id, subscription_id, reason=surplus.Reason.PAYMENT_FAILED, now=now)
 
 
