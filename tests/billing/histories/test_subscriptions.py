@@ -78,7 +78,12 @@ class SubscriptionModel(StripeModel):
             "currency": "usd",
             "billing_reason": reason,
             "hosted_invoice_url": f"https://pay/{number}",
-            "parent": {"subscription_details": {"subscription": subscription["id"]}},
+            "parent": {
+                "subscription_details": {
+                    "subscription": subscription["id"],
+                    "metadata": subscription["metadata"],
+                }
+            },
             "lines": {"data": []},
             "payments": {"data": [{"payment": {"payment_intent": f"pi_{number}"}}]},
         }
