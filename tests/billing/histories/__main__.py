@@ -24,7 +24,7 @@ SHARES = {"test_purchases.py": 50, "test_subscriptions.py": 35, "test_whole_acco
 RULES = """
     card saved; change: upgrade; change: downgrade; change: keep; plan cancelled; plan resumed; renewal
     payment page paid by card, paid; subscription page paid by card, paid; declined; authenticated
-    authentication failed; delayed payment succeeded; delayed payment failed; alipay later
+    authentication failed; delayed payment succeeded; delayed payment failed
     returned: paid; page closed: cancelled; pack page with a code; code redeemed; spent; reconciled
     top-up: paid; top-up: declined; top-up: authenticate; refund approved: done; refund refused
     refund of all in the dashboard; refund of a part in the dashboard; refund failed at the bank

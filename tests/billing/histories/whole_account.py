@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import AutoTopUp, Purchase, Refund, StripeEvent, Subscription
+from billing.models import AutoTopUp, Purchase, Refund, StripeEvent, Subscription, SurplusSubscription
 from billing.payments import cards
 from billing.promotions import redemption
 from billing.purchases import auto_top_up, checkout, create
@@ -35,11 +35,13 @@ PLANS = ("starter", "creator", "studio")
 INTERVALS = ("month", "month", "year")
 IN_PORTAL = (
     "buy_pack buy_pack buy_plan buy_plan come_back close_page change change change cancel_plan resume_plan"
-    " save_card top_up top_up spend spend ask_refund ask_refund redeem reconcile"
+    " two_plans"
+    " save_card save_card top_up top_up declined_top_up spend spend ask_refund ask_refund redeem reconcile"
 )
 AT_STRIPE = (
     "pay_a_page pay_a_page pay_a_page pay_a_page pay_a_page settle_a_payment settle_a_payment"
-    " refund_in_the_dashboard refund_fails dispute_a_charge go_on_with_a_dispute go_on_with_a_dispute"
+    " refund_in_the_dashboard refund_fails dispute_a_charge dispute_a_charge"
+    " go_on_with_a_dispute go_on_with_a_dispute go_on_with_a_dispute go_on_with_a_dispute"
     " cards_fail"
 )
 TIME = "minutes hours days to_renewal to_renewal"
@@ -236,6 +238,19 @@ class WholeAccount:
     def _top_up(self) -> str:
         return f"top-up: {auto_top_up.buy_if_low(self.account.pk, timezone.now())}"
 
+    def _declined_top_up(self) -> str:
+        switches.turn(Fault.CARDS_FAIL, remaining=1)
+        Connection.switched = True
+        return self._top_up()
+
+    def _two_plans(self) -> str:
+        """Two pages of plans are open, and the buyer pays both."""
+        self._buy_plan()
+        self._buy_plan()
+        for _ in range(2):
+            bank_and_buyer.pay_a_page(self.random)
+        return "two plan pages"
+
     def _spend(self) -> str:
         available = ledger.balance(self.account.pk, timezone.now()).available
         credits = (available * self.random.randint(1, 10) / 10).quantize(Decimal("0.01"))
@@ -349,6 +364,8 @@ class WholeAccount:
             self.visits[f"purchase {status}"] += 1
         for body in store.where("subscription"):
             self.visits[f"subscription {body['status']}"] += 1
+        if SurplusSubscription.objects.filter(account=self.account).exists():
+            self.visits["second subscription paid"] += 1
         for body in store.where("dispute"):
             self.visits[f"dispute ends {body['status']}"] += 1
         quarantined = StripeEvent.objects.filter(state="quarantined").aggregate(n=Sum("attempts"))["n"]
