@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
-from core.models import Identified
+from core.models import CreditsField, Identified
 
 
 class Subscription(Identified):
@@ -49,6 +49,9 @@ class Subscription(Identified):
         null=True,
         blank=True,
         help_text="Credits of a paid plan are granted until then; empty for a plan without payment.",
+    )
+    unpaid_credits = CreditsField(
+        default=0, help_text="Used of periods that were never paid; deducted from the next one that is paid."
     )
     cancel_at_period_end = models.BooleanField(default=False)
     cancel_feedback = models.CharField(

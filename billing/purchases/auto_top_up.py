@@ -20,6 +20,7 @@ from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
 from billing.payments import cards, fulfilment, recovery
 from billing.purchases import create, top_up_failures, top_up_settings
 from billing.stripe_gateway import StripeObject
+from billing.subscriptions import grace
 from core.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -126,6 +127,9 @@ def _purchase_to_pay(account_id: UUID, now: datetime) -> tuple[Purchase | None, 
             return purchase, ""
         if not settings.enabled or ledger.balance(account_id, now).available >= settings.below:
             return None, ""
+        subscription = selectors.subscription_of(account_id)
+        if subscription is not None and grace.restores_credits(subscription, now):
+            return None, ""  # the payment of the plan's renewal brings credits
         return _create_purchase(settings, now)
 
 

@@ -120,6 +120,12 @@ def pay_invoice(*, key: str, invoice_id: str) -> StripeObject:
     return call(lambda v1: v1.invoices.pay(invoice_id, {}, {"idempotency_key": key}))
 
 
+def list_subscription_invoices(subscription_id: str) -> list[StripeObject]:
+    """The newest invoices of a subscription, drafts included, newest first."""
+    params = {"subscription": subscription_id, "limit": 24}
+    return list(call(lambda v1: v1.invoices.list(params))["data"])
+
+
 def retrieve_invoice(invoice_id: str) -> StripeObject:
     """An Invoice, expanded with its payments and their PaymentIntents."""
     expand = {"expand": ["payments.data.payment.payment_intent"]}

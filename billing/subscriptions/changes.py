@@ -46,6 +46,8 @@ def confirm(account: Account, token: str, now: datetime) -> Subscription:
         if subscription.intent != intent:  # the same click again repeats the request under way
             if subscription.version != preview["version"]:
                 raise ConfirmationStale
+            if kind in {"downgrade", *previews.IMMEDIATE}:
+                previews.require_no_pending_renewal(subscription, now)
             if kind == "leave":
                 plan = Plan.objects.get(key=preview["plan"])
                 lifecycle.change_plan(subscription, plan, now=now, reason="left by the account")

@@ -5,10 +5,10 @@ Invariant: an invoice is recorded once, as the purchase that the buyer made or a
 
 from datetime import datetime
 
-from billing.models import Purchase
+from billing.models import Purchase, StripePrice
 from billing.payments import fulfilment, taxes
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import surplus
+from billing.subscriptions import prices, surplus
 from billing.subscriptions.stripe_objects import (
     StripeSubscription,
     as_datetime,
@@ -77,9 +77,10 @@ def _initial_purchase(
 
 
 def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: datetime) -> Purchase:
-    plan = Plan.objects.get(key=remote.price.plan_key)
+    price = _price_of(invoice) or remote.price
+    plan = Plan.objects.get(key=price.plan_key)
     tax = taxes.of_invoice(invoice)
-    price = int(invoice["amount_paid"]) + _from_balance(invoice) - (tax.added if tax else 0)
+    amount = int(invoice["amount_paid"]) + _from_balance(invoice) - (tax.added if tax else 0)
     purchase, _created = Purchase.objects.get_or_create(
         account=remote.account,
         idempotency_key=f"invoice:{invoice['id']}",
@@ -87,16 +88,27 @@ def _renewal_purchase(invoice: StripeObject, remote: StripeSubscription, now: da
             "kind": Purchase.Kind.PLAN,
             "origin": Purchase.Origin.RENEWAL,
             "offer": plan.key,
-            "interval": remote.price.interval,
+            "interval": price.interval,
             "label": plan.name,
-            "amount": price,
-            "list_amount": price,
+            "amount": amount,
+            "list_amount": amount,
             "currency": str(invoice["currency"]),
             "created_at": now,
         },
     )
     _save_period(purchase, invoice)
     return purchase
+
+
+def _price_of(invoice: StripeObject) -> StripePrice | None:
+    """The price that an invoice charges: the subscription may have another one by now."""
+    lines: list[StripeObject] = (invoice.get("lines") or {}).get("data") or []
+    for line in reversed(lines):
+        details = (line.get("pricing") or {}).get("price_details") or {}
+        price = details.get("price") or line.get("price") or line.get("plan")  # the latter before 2025-03-31
+        if price and int(line.get("amount") or 0) > 0:
+            return prices.find_price(id_of(price))
+    return None
 
 
 def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
@@ -110,9 +122,15 @@ def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
 
 
 def payment_id(invoice: StripeObject) -> str | None:
-    """The invoice's PaymentIntent: among its payments, or in the field of API versions before 2025-03-31."""
-    for payment in (invoice.get("payments") or {}).get("data") or []:
-        payment_intent = (payment.get("payment") or {}).get("payment_intent")
-        if payment_intent:
-            return id_of(payment_intent)
+    """The PaymentIntent that paid the invoice, before that the open one.
+
+    An invoice can also have payments that were canceled (https://docs.stripe.com/api/invoice-payment); before
+    API version 2025-03-31 it had one, in a field of its own.
+    """
+    payments: list[StripeObject] = (invoice.get("payments") or {}).get("data") or []
+    for status in ("paid", "open"):
+        for payment in payments:
+            payment_intent = (payment.get("payment") or {}).get("payment_intent")
+            if payment_intent and payment.get("status") == status:
+                return id_of(payment_intent)
     return id_of(invoice["payment_intent"]) if invoice.get("payment_intent") else None

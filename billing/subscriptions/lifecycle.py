@@ -10,6 +10,7 @@ returning within a period grants nothing twice.
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from django.db import transaction
@@ -17,7 +18,7 @@ from django.db import transaction
 from accounts.models import Account
 from billing import offers
 from billing.models import PlanChange, Subscription
-from billing.subscriptions import ledger_terms, plan_terms, proration
+from billing.subscriptions import grace, ledger_terms, plan_terms, proration
 from billing.subscriptions.stripe_objects import Proration
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
@@ -119,6 +120,12 @@ def _change_plan(
     if paid:
         now = max(now, paid.period_start)  # the period may begin a second after the request was sent
     replaced = _replaced_plan(subscription, plan, paid, now)
+    same = paid is not None and paid.stripe_subscription_id == subscription.stripe_subscription_id
+    # At the end of a period nothing is left to carry over, except credits granted in advance.
+    carry_over = carries_over(previous, plan, restarts=replaced is not None and replaced.restarts)
+    carry_over = carry_over and (replaced is not None or not same)
+    overdue = same and subscription.state == Subscription.State.PAST_DUE
+    taken_back_since = subscription.paid_until if overdue else None
     if plan.key != previous:
         _record_change(subscription.account_id, previous, plan, reason, actor, now)
     anchor_at = _anchor(subscription, plan, paid, now)
@@ -140,15 +147,48 @@ def _change_plan(
     if not paid:
         subscription.cancel_at_period_end = False
     save_new_version(subscription, now)
-    ledger_terms.apply_to_ledger(
+    unpaid = ledger_terms.apply_to_ledger(
         plan,
         account_id=subscription.account_id,
         anchor_at=anchor_at,
-        ends_at=paid.paid_until if paid else None,
+        ends_at=subscription.paid_until,
         once_at=now if _grants_one_time_allowances(plan) else None,
-        carry_over=carries_over(previous, plan, restarts=replaced is not None and replaced.restarts),
+        carry_over=carry_over,
         now=now,
         replaced=replaced,
+        advance=ledger_terms.Advance(
+            until=grace.credits_until(subscription),
+            unpaid=subscription.unpaid_credits if paid else Decimal(0),
+            taken_back_since=taken_back_since,
+        ),
+    )
+    if paid and unpaid != subscription.unpaid_credits:
+        _set_unpaid_credits(subscription, plan, unpaid, now)
+
+
+def _set_unpaid_credits(subscription: Subscription, plan: Plan, unpaid: Decimal, now: datetime) -> None:
+    """Save what remains to be deducted; without any, credits are granted in advance again."""
+    subscription.unpaid_credits = unpaid
+    subscription.save(update_fields=["unpaid_credits"])
+    set_schedule(subscription, now)
+
+
+def set_schedule(subscription: Subscription, now: datetime) -> None:
+    """Apply a locked subscription's cancellation, next plan and grace period to the ledger, if it is paid."""
+    if not subscription.paid or subscription.state != Subscription.State.ACTIVE:
+        return
+    following = None
+    if subscription.next_plan not in {"", subscription.plan}:
+        following = Plan.objects.get(key=subscription.next_plan)
+    ledger_terms.apply_to_ledger(
+        Plan.objects.get(key=subscription.plan),
+        account_id=subscription.account_id,
+        anchor_at=subscription.anchor_at,
+        ends_at=subscription.paid_until,
+        once_at=None,
+        carry_over=False,
+        now=now,
+        advance=ledger_terms.Advance(until=grace.credits_until(subscription), following=following),
     )
 
 
@@ -164,6 +204,8 @@ def _replaced_plan(
     restarts = _restarts_period(subscription, paid)
     if not restarts and (subscription.period_start != paid.period_start or plan.key == subscription.plan):
         return None
+    if not restarts and subscription.paid_until is not None and subscription.paid_until <= paid.period_start:
+        return None  # the payment of the period itself
     at = min(now.replace(microsecond=0), end)  # Stripe's times are whole seconds
     if restarts:
         at = _credited_from(subscription, paid, end)
@@ -223,16 +265,34 @@ def import_intent(stripe_subscription_id: str, plan_key: str) -> str:
 
 def fall_back_to_free_plan(subscription: Subscription, *, now: datetime, reason: str) -> None:
     """End the paid plan: its unspent credits expire, bought credits stay. Locked subscription."""
+    advance = _credits_in_advance(subscription, now)
     change_plan(subscription, free_plan(), now=now, reason=reason)
+    if advance is not None:
+        _count_unpaid_credits(subscription, *advance)
 
 
 def mark_past_due(subscription: Subscription, *, now: datetime, recovery_url: str = "") -> None:
-    """Stop granting the plan's credits until the overdue payment is made. Locked subscription."""
+    """Stop the plan's credits until the overdue payment is made. Locked subscription.
+
+    Credits of a period that began without payment are taken back; what was used of them is deducted from the
+    next period that is paid.
+    """
     plan = Plan.objects.get(key=subscription.plan)
+    advance = _credits_in_advance(subscription, now)
     subscription.state = Subscription.State.PAST_DUE
     subscription.recovery_url = recovery_url or subscription.recovery_url
-    ends_at = min(now, subscription.paid_until) if subscription.paid_until else now
     save_new_version(subscription, now)
+    if advance is not None:
+        ledger_terms.take_back_advance(
+            plan,
+            account_id=subscription.account_id,
+            anchor_at=subscription.anchor_at,
+            paid_until=advance[1],
+            now=now,
+        )
+        _count_unpaid_credits(subscription, *advance)
+        return
+    ends_at = min(now, subscription.paid_until) if subscription.paid_until else now
     ledger_terms.apply_to_ledger(
         plan,
         account_id=subscription.account_id,
@@ -242,6 +302,22 @@ def mark_past_due(subscription: Subscription, *, now: datetime, recovery_url: st
         carry_over=False,
         now=now,
     )
+
+
+def _credits_in_advance(subscription: Subscription, now: datetime) -> tuple[list[str], datetime] | None:
+    """The allowances of the period that has begun without payment, and when it began; None: none has."""
+    begun = subscription.paid_until
+    if subscription.state != Subscription.State.ACTIVE or begun is None or now < begun:
+        return None
+    plans = Plan.objects.filter(key__in=[subscription.plan, subscription.next_plan])
+    return grace.monthly_keys(*plans), begun
+
+
+def _count_unpaid_credits(subscription: Subscription, keys: list[str], since: datetime) -> None:
+    used = grace.credits_used(subscription.account_id, keys, since)
+    if used:
+        subscription.unpaid_credits += used
+        subscription.save(update_fields=["unpaid_credits"])
 
 
 def assign_plan(*, account: Account, plan_key: str, actor: str, now: datetime) -> Subscription:
@@ -286,7 +362,9 @@ def _anchor(subscription: Subscription, plan: Plan, paid: PaidPeriod | None, now
     if paid is None:
         return subscription.anchor_at if subscription.plan == plan.key else now
     same_cycle = subscription.stripe_subscription_id == paid.stripe_subscription_id
-    if same_cycle and subscription.interval == paid.interval and not _restarts_period(subscription, paid):
+    continues = same_cycle and subscription.interval == paid.interval
+    # A period that begins on another day was begun by an upgrade.
+    if continues and ledger_terms.month_of(subscription.anchor_at, paid.period_start)[0] == paid.period_start:
         return subscription.anchor_at
     return paid.period_start
 

@@ -18,7 +18,7 @@ from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
 from billing.models import Allowance, Subscription
 from billing.payments import cards
-from billing.subscriptions import invoice_amounts, lifecycle, prices, proration
+from billing.subscriptions import grace, invoice_amounts, lifecycle, prices, proration
 from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core.errors import Refusal
 from pricing.models import Plan
@@ -102,6 +102,8 @@ def preview(account: Account, *, plan_key: str, interval: str, currency: str, no
     )
     currency = subscription.currency if subscription.paid else currency
     kind = _kind(subscription, plan, interval)
+    if kind in {"downgrade", *IMMEDIATE}:
+        require_no_pending_renewal(subscription, now)
     amount = 0
     if kind in {"subscribe", "downgrade", *IMMEDIATE}:
         plan, amount = offers.get_plan_price(key=plan_key, interval=interval, currency=currency)
@@ -173,6 +175,16 @@ def require_same_charge(account: Account, contents: dict[str, Any]) -> None:
     amounts = _amounts(account, subscription, price=price, at=contents["at"])
     if [amounts.due, amounts.balance_after] != contents["charge"]:
         raise ConfirmationStale
+
+
+def require_no_pending_renewal(subscription: Subscription, now: datetime) -> None:
+    """Raises ChangeRefused while the payment of the plan's next period is awaited.
+
+    A change would be invoiced beside the renewal's draft, and Stripe would credit a period that is not paid.
+    """
+    if grace.is_pending(subscription, now):
+        message = _("The payment of your plan's new period is being processed. Change the plan after that.")
+        raise ChangeRefused("renewal_pending", message)
 
 
 def _kind(subscription: Subscription, plan: Plan, interval: str) -> str:

@@ -125,7 +125,7 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
         price=price,
         status=str(payload["status"]),
         cancels=bool(payload.get("cancel_at_period_end") or payload.get("cancel_at")),
-        period_start=as_datetime(item.get("current_period_start") or payload.get("current_period_start")),
+        period_start=period_start(payload),
         period_end=as_datetime(item.get("current_period_end") or payload.get("current_period_end")),
         proration=_proration(payload),
         in_force=_parse_plan_in_force(payload),
@@ -189,6 +189,21 @@ def imported_at(payload: StripeObject) -> int:
     """The Unix second of a subscription's import, as `importing` wrote it; -1 when it was bought here."""
     text = str((payload.get("metadata") or {}).get("imported_at", ""))
     return int(text) if re.fullmatch(r"\d{1,11}", text, re.ASCII) else -1
+
+
+def period_start(payload: StripeObject) -> datetime:
+    """When a subscription's current period began."""
+    items: list[StripeObject] = (payload.get("items") or {}).get("data") or [{}]
+    return as_datetime(items[0].get("current_period_start") or payload.get("current_period_start"))
+
+
+def last_period_end(invoice: StripeObject) -> datetime | None:
+    """The latest end of a period that an invoice charges; None without such lines."""
+    lines: list[StripeObject] = (invoice.get("lines") or {}).get("data") or []
+    ends = [
+        line["period"]["end"] for line in lines if line.get("period") and int(line.get("amount") or 0) >= 0
+    ]
+    return as_datetime(max(ends)) if ends else None
 
 
 def as_datetime(seconds: Any) -> datetime:

@@ -1,23 +1,24 @@
 """Apply Stripe's subscriptions to ours.
 
-Invariants: only an object as retrieved now is applied, never the copy in an event, so that events in any
-order and number end in the same state; a plan's credits are granted until the end of the period whose invoice
-is paid; a closed plan cannot be entered through Stripe; the object is retrieved before the subscription's row
-is locked.
+Invariants: only objects as retrieved now are applied, never the copy in an event, so that events in any
+order and number end in the same state; a plan changes, and its next period counts as paid, once the invoice
+of that period is paid and no renewal before it is owed; a closed plan cannot be entered through Stripe; the
+objects are retrieved before the subscription's row is locked.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from accounts.models import Account
 from billing import stripe_gateway
-from billing.models import StripePrice, Subscription
+from billing.models import Subscription
 from billing.notifications import emails
 from billing.payments import withheld_periods
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import lifecycle, surplus
+from billing.subscriptions import grace, ledger_terms, lifecycle, paid_periods, surplus
 from billing.subscriptions.stripe_objects import (
     PlanInForce,
     StripeSubscription,
@@ -34,12 +35,14 @@ class StaleSnapshot(Exception):
 class Snapshot:
     """A Stripe subscription, and the version of our row before it was retrieved.
 
-    `in_force`: the account's own subscription at Stripe, where that is another one.
+    `in_force`: the account's own subscription at Stripe, where that is another one. `invoices`: its newest
+    invoices, where the latest one does not tell whether the period is paid.
     """
 
     payload: StripeObject
     version: int | None
     in_force: StripeObject | None = None
+    invoices: list[StripeObject] | None = None
 
 
 ANY_VERSION = -1
@@ -50,9 +53,12 @@ ANY_VERSION = -1
 
 def fetch_snapshot(subscription_id: str) -> Snapshot:
     """Retrieve a subscription. Raises stripe_gateway's errors."""
-    version = local_version(subscription_id)
+    row = Subscription.objects.filter(stripe_subscription_id=subscription_id).first()
     payload = stripe_gateway.retrieve_subscription(subscription_id)
-    return Snapshot(payload, version, _fetch_in_force(payload))
+    invoices = None
+    if paid_periods.needs_invoices(payload, row.paid_until if row else None):
+        invoices = stripe_gateway.list_subscription_invoices(subscription_id)
+    return Snapshot(payload, row.version if row else None, _fetch_in_force(payload), invoices)
 
 
 def _fetch_in_force(payload: StripeObject) -> StripeObject | None:
@@ -90,7 +96,13 @@ def synchronize(subscription_id: str, now: datetime) -> None:
 
 def apply_fetched(snapshot: Snapshot, now: datetime) -> None:
     """`apply_snapshot` of what `fetch_snapshot` returned."""
-    apply_snapshot(snapshot.payload, now, version=snapshot.version, in_force=snapshot.in_force)
+    apply_snapshot(
+        snapshot.payload,
+        now,
+        version=snapshot.version,
+        in_force=snapshot.in_force,
+        invoices=snapshot.invoices,
+    )
 
 
 def apply_snapshot(
@@ -99,13 +111,14 @@ def apply_snapshot(
     *,
     version: int | None = ANY_VERSION,
     in_force: StripeObject | None = None,
+    invoices: list[StripeObject] | None = None,
 ) -> None:
     """Apply a retrieved Stripe subscription to ours. Idempotent and safe to run concurrently.
 
     A subscription beside the one in force never enters: it is recorded as surplus.
 
-    Raises StaleSnapshot when ours no longer has the version that it had before the request
-    (`fetch_snapshot`), UnmatchedObject, offers.PlanClosed.
+    Raises StaleSnapshot when ours no longer has the version that it had before the request, or when its
+    invoices are needed (`fetch_snapshot`), UnmatchedObject, offers.PlanClosed.
     """
     remote = parse_subscription(payload)
     with transaction.atomic():
@@ -125,9 +138,9 @@ def apply_snapshot(
                 return
             lifecycle.fall_back_to_free_plan(subscription, now=now, reason="subscription ended")
         if remote.status in {"active", "trialing"}:
-            _apply_active(subscription, remote, now)
+            _apply_active(subscription, remote, invoices, now)
         elif same:
-            _apply_past_due(subscription, remote, now)
+            _apply_past_due(subscription, remote, invoices, now)
 
 
 def _has_ended(subscription: Subscription, in_force: StripeObject | None) -> bool:
@@ -140,13 +153,22 @@ def _has_ended(subscription: Subscription, in_force: StripeObject | None) -> boo
     return in_force.get("status") in {"canceled", "incomplete_expired"}
 
 
-def _apply_active(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
+def _apply_active(
+    subscription: Subscription,
+    remote: StripeSubscription,
+    invoices: list[StripeObject] | None,
+    now: datetime,
+) -> None:
     if withheld_periods.is_withheld(subscription.account_id, remote.id, remote.period_start):
         _withhold(subscription, remote, now)
         return
-    paid_until = _paid_until(subscription, remote)
+    paid_until = paid_periods.paid_until(subscription, remote, invoices)
     if paid_until is None:
         return  # the first invoice is not paid yet; its payment is a later event
+    if subscription.stripe_subscription_id == remote.id:
+        if paid_until < remote.period_end:
+            return _await_payment(subscription, remote, invoices, paid_until, now)
+        _enter_missed_period(subscription, remote)
     kept = _plan_in_force(subscription, remote)
     plan = Plan.objects.get(key=kept.plan_key if kept else remote.price.plan_key)
     paid = lifecycle.PaidPeriod(
@@ -163,17 +185,18 @@ def _apply_active(subscription: Subscription, remote: StripeSubscription, now: d
     if _differs(subscription, plan, paid):
         lifecycle.change_plan(subscription, plan, now=now, reason="paid at Stripe", paid=paid)
         surplus.record_pending(subscription.account_id, except_id=remote.id, now=now)
-    _apply_scheduled_changes(subscription, remote, now, following=remote.price if kept else None)
-
-
-def _apply_scheduled_changes(
-    subscription: Subscription, remote: StripeSubscription, now: datetime, *, following: StripePrice | None
-) -> None:
-    """Store the changes that take effect later: at the period's end, or when their payment is confirmed."""
-    pending = remote.pending
-    fields = {
+    following = remote.price if kept else None
+    next_plan = {
         "next_plan": following.plan_key if following else "",
         "next_amount": following.amount if following else 0,
+    }
+    _save_if_changed(subscription, next_plan | _scheduled_changes(remote), now)
+
+
+def _scheduled_changes(remote: StripeSubscription) -> dict[str, Any]:
+    """What takes effect later: at the period's end, or when its payment is confirmed."""
+    pending = remote.pending
+    return {
         "cancel_at_period_end": remote.cancels,
         "cancel_feedback": remote.feedback if remote.cancels else "",
         "cancel_comment": remote.comment if remote.cancels else "",
@@ -182,10 +205,14 @@ def _apply_scheduled_changes(
         "pending_url": pending.url if pending else "",
         "pending_until": pending.until if pending else None,
     }
+
+
+def _save_if_changed(subscription: Subscription, fields: dict[str, Any], now: datetime) -> None:
     if any(getattr(subscription, name) != value for name, value in fields.items()):
         for name, value in fields.items():
             setattr(subscription, name, value)
         lifecycle.save_new_version(subscription, now)
+        lifecycle.set_schedule(subscription, now)
 
 
 def _withhold(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
@@ -196,9 +223,44 @@ def _withhold(subscription: Subscription, remote: StripeSubscription, now: datet
         lifecycle.mark_past_due(subscription, now=now)
 
 
-def _apply_past_due(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:
+def _await_payment(
+    subscription: Subscription,
+    remote: StripeSubscription,
+    invoices: list[StripeObject] | None,
+    paid_until: datetime,
+    now: datetime,
+) -> None:
+    """The next period has begun and is not paid: the plan goes on until the grace period ends."""
+    fields = _scheduled_changes(remote) | {"paid_until": paid_until}
+    renewed = remote.invoice.get("billing_reason") == "subscription_cycle"
+    if renewed and paid_until <= remote.period_start:
+        fields |= {"period_start": remote.period_start, "period_end": remote.period_end}
+    _save_if_changed(subscription, fields, now)
+    until = grace.ends_at(subscription)
+    if until is not None and until <= now:
+        _apply_past_due(subscription, remote, invoices, now)
+
+
+def _enter_missed_period(subscription: Subscription, remote: StripeSubscription) -> None:
+    """Set the period in which an upgrade was made, if its renewal has not been applied to ours."""
+    end = subscription.period_end
+    if end is None or end >= remote.period_start:
+        return
+    start, end = ledger_terms.month_of(subscription.anchor_at, remote.period_start)
+    if start < remote.period_start:
+        subscription.period_start, subscription.period_end = start, end
+
+
+def _apply_past_due(
+    subscription: Subscription,
+    remote: StripeSubscription,
+    invoices: list[StripeObject] | None,
+    now: datetime,
+) -> None:
     """Statuses past_due, unpaid and paused: stop the plan's credits and link to the invoice to be paid."""
-    url = str(remote.invoice.get("hosted_invoice_url") or "")
+    unpaid = (item for item in invoices or () if item.get("status") in {"open", "uncollectible"})
+    invoice = next(unpaid, remote.invoice)
+    url = str(invoice.get("hosted_invoice_url") or "")
     newly_overdue = subscription.state != Subscription.State.PAST_DUE
     if newly_overdue or (url and url != subscription.recovery_url):
         lifecycle.mark_past_due(subscription, now=now, recovery_url=url)
@@ -206,21 +268,10 @@ def _apply_past_due(subscription: Subscription, remote: StripeSubscription, now:
         emails.queue(
             account_id=subscription.account_id,
             template="payment_overdue",
-            key=f"overdue:{remote.invoice.get('id') or remote.id}",
+            key=f"overdue:{invoice.get('id') or remote.id}",
             context={"url": url, "plan": Plan.objects.get(key=subscription.plan).name},
             now=now,
         )
-
-
-def _paid_until(subscription: Subscription, remote: StripeSubscription) -> datetime | None:
-    """The end of the current period once its invoice is paid, before that the end of the last paid one.
-
-    A renewal's invoice stays a draft for about an hour while the subscription is already active
-    (https://docs.stripe.com/billing/invoices/subscription).
-    """
-    if remote.invoice.get("status") == "paid" or remote.status == "trialing":
-        return remote.period_end
-    return subscription.paid_until if subscription.stripe_subscription_id == remote.id else None
 
 
 def _plan_in_force(subscription: Subscription, remote: StripeSubscription) -> PlanInForce | None:
@@ -234,7 +285,9 @@ def _plan_in_force(subscription: Subscription, remote: StripeSubscription) -> Pl
         return remote.in_force if remote.period_start < remote.in_force.until else None
     # downgrades that were scheduled before the metadata had the plan in force
     same_period = (
-        subscription.stripe_subscription_id == remote.id and subscription.period_start == remote.period_start
+        subscription.stripe_subscription_id == remote.id
+        and subscription.period_start == remote.period_start
+        and subscription.paid_until == remote.period_end
     )
     if same_period and subscription.next_plan == remote.price.plan_key != subscription.plan:
         return PlanInForce(plan_key=subscription.plan, amount=subscription.amount, until=remote.period_end)

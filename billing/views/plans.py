@@ -18,7 +18,7 @@ from accounts.http import AccountRequest
 from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import PlanChange, Purchase, Subscription
 from billing.purchases import create
-from billing.subscriptions import changes, pending_payments, previews
+from billing.subscriptions import changes, grace, pending_payments, previews
 from billing.views.buy import STRIPE_UNAVAILABLE, redirect_to_payment, submitted_key
 from core.errors import Refusal
 from pricing.models import Plan
@@ -126,6 +126,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "next_plan": Plan.objects.filter(key=current.next_plan).first() if current else None,
         "balance": balance,
         "pending_plan": selectors.pending_plan(request.account.pk),
+        "renewal_pending": current is not None and grace.is_pending(current, now),
         "quotas": selectors.quota_usage(request.account.pk),
         "history": PlanChange.objects.filter(account=request.account).order_by("-created_at")[:20],
         "pending": pending_payments.sentence(current) if current and current.pending_until else "",

@@ -350,6 +350,8 @@ _HANDLERS: dict[str, Handler] = {
     "invoice.payment_succeeded": _INVOICE,
     "invoice.payment_failed": _INVOICE,
     "invoice.payment_action_required": _INVOICE,
+    "invoice.voided": _INVOICE,
+    "invoice.marked_uncollectible": _INVOICE,
     "customer.updated": Handler(_fetch_customer, _apply_cards),
     "payment_method.detached": _METHOD,
     "payment_method.updated": _METHOD,

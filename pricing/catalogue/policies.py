@@ -156,6 +156,8 @@ class Policies(Strict):
     providers: list[Provider] = []
     auto_top_up: AutoTopUp | None = None
     tax: Tax | None = None
+    renewal_grace_hours: int = Field(default=96, ge=2, le=21 * 24)
+    """How long a plan goes on while its renewal is neither paid nor refused (docs/decisions/0063)."""
     teams: Teams | None = None
     memorial_wall: bool = False
     low_credits_below: Credits = Decimal(0)

@@ -114,8 +114,18 @@ def _sum(body: Body) -> Body:
     return body
 
 
-def draft(call: Call, customer: Body, *, lines: list[Body], reason: str, subscription: Body) -> Body:
+def draft(
+    call: Call,
+    customer: Body,
+    *,
+    lines: list[Body],
+    reason: str,
+    subscription: Body,
+    finalizes_at: int | None = None,
+) -> Body:
+    """Create a draft; `finalizes_at`: the Unix second from which it is finalized automatically."""
     body = new(call, customer, lines=lines, reason=reason, subscription=subscription)
+    body["automatically_finalizes_at"] = finalizes_at
     store.add(body)
     events.record("invoice.created", body, call)
     return body
@@ -136,6 +146,7 @@ def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
     hosted_url = f"{settings.SITE_URL}/sandbox/invoice/{body['id']}"
     body |= {
         "status": "open",
+        "automatically_finalizes_at": None,
         "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         "effective_at": call.now,
         "hosted_invoice_url": hosted_url,
@@ -196,7 +207,7 @@ def _add_payment(invoice: Body, intent: Body, call: Call) -> Body:
 
 def intent_of(body: Body) -> Body:
     """The payment intent of a finalized invoice with an amount due."""
-    payment = store.where("invoice_payment", invoice=body["id"])[0]
+    payment = store.where("invoice_payment", invoice=body["id"], is_default=True)[0]
     return store.get("payment_intent", payment["payment"]["payment_intent"])
 
 
@@ -303,7 +314,7 @@ def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:
     events.record("invoice.payment_succeeded", body, call)
     subscription = subscription_of(body)
     pending_updates.apply(subscription, body, call)
-    subscription_states.invoice_paid(subscription, call)
+    subscription_states.invoice_paid(subscription, body, call)
     return body
 
 
@@ -320,16 +331,20 @@ def _failed(body: Body, intent: Body, call: Call) -> None:
     if error.get("code") == "authentication_required":
         events.record("invoice.payment_action_required", body, call)
     if body["billing_reason"] != "subscription_update":
-        subscription_states.invoice_unpaid(subscription, call)
+        subscription_states.invoice_unpaid(subscription, body, call)
         if not retries and subscription["status"] == "past_due":
             subscription_states.end(subscription, call, reason="payment_failed")
 
 
 def void(body: Body, call: Call) -> Body:
-    """Void an open invoice; a pending update that waits for it is discarded."""
+    """Void an open invoice: its payment is cancelled, and a pending update that waits for it is discarded."""
     body |= {"status": "void", "next_payment_attempt": None, "auto_advance": False}
     body["status_transitions"]["voided_at"] = call.now
     store.save(body)
+    for payment in store.where("invoice_payment", invoice=body["id"], status="open"):
+        payment["status"] = "canceled"
+        payment["status_transitions"]["canceled_at"] = call.now
+        store.save(payment)
     events.record("invoice.voided", body, call)
     pending_updates.discard(subscription_of(body), body, call)
     return body

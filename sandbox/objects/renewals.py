@@ -21,6 +21,9 @@ from sandbox.objects import (
 from sandbox.store import Body
 
 INCOMPLETE_SECONDS = 23 * 3600
+# A renewal's invoice is a draft for about an hour, in which lines can be added to it:
+# https://docs.stripe.com/billing/invoices/subscription#sub-invoice-lifecycle
+DRAFT_SECONDS = 3600
 # Stripe allows two billing periods; this is the longest that two yearly periods can be.
 MOST_SECONDS_AHEAD = 2 * 366 * 86400
 
@@ -100,6 +103,9 @@ def _steps(clock: str | None) -> Iterator[Step]:
     for invoice in store.where("invoice", test_clock=clock, status="open"):
         if invoice["next_payment_attempt"]:
             yield Step(invoice["next_payment_attempt"], _retry, invoice)
+    for invoice in store.where("invoice", test_clock=clock, status="draft"):
+        if invoice["automatically_finalizes_at"]:
+            yield Step(invoice["automatically_finalizes_at"], _finalize, invoice)
 
 
 def _period_end(subscription: Body) -> int:
@@ -107,7 +113,7 @@ def _period_end(subscription: Body) -> int:
 
 
 def _renew(subscription: Body, call: Call) -> None:
-    """Start the next period, and bill it."""
+    """Start the next period and create its invoice, a draft; the status stays as it is."""
     if subscription["cancel_at_period_end"]:
         _end(subscription, call)
         return
@@ -122,6 +128,7 @@ def _renew(subscription: Body, call: Call) -> None:
         lines=[invoice_lines.of_period(item) for item in items],
         reason="subscription_cycle",
         subscription=subscription,
+        finalizes_at=call.now + DRAFT_SECONDS,
     )
     subscription_states.change(
         subscription,
@@ -129,6 +136,17 @@ def _renew(subscription: Body, call: Call) -> None:
         latest_invoice=invoice["id"],
         items=subscription["items"] | {"data": items},
     )
+
+
+def _finalize(invoice: Body, call: Call) -> None:
+    """Finalize a draft and make the first attempt to charge it; an ended subscription's stays a draft.
+
+    https://docs.stripe.com/invoicing/integration/automatic-advancement-collection
+    """
+    if invoices.subscription_of(invoice)["status"] in subscription_states.ENDED:
+        invoice |= {"automatically_finalizes_at": None, "auto_advance": False}
+        store.save(invoice)
+        return
     invoices.finalize(invoice, call)
     if invoice["status"] == "open":
         _collect(invoice, call)

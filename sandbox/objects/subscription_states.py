@@ -57,8 +57,9 @@ def end(subscription: Body, call: Call, *, reason: str) -> Body:
     return subscription
 
 
-def invoice_paid(subscription: Body, call: Call) -> None:
-    if subscription["status"] in ("incomplete", "past_due", "unpaid"):
+def invoice_paid(subscription: Body, invoice: Body, call: Call) -> None:
+    """The subscription is active once its latest finalized invoice is paid."""
+    if subscription["status"] in ("incomplete", "past_due", "unpaid") and _is_latest(invoice):
         change(subscription, call, status="active")
 
 
@@ -71,6 +72,18 @@ def payment_begun(subscription: Body, call: Call) -> None:
         change(subscription, call, status="active")
 
 
-def invoice_unpaid(subscription: Body, call: Call) -> None:
-    if subscription["status"] == "active":
+def invoice_unpaid(subscription: Body, invoice: Body, call: Call) -> None:
+    """The subscription is past due when its latest finalized invoice cannot be paid."""
+    if subscription["status"] == "active" and _is_latest(invoice):
         change(subscription, call, status="past_due")
+
+
+def _is_latest(invoice: Body) -> bool:
+    """Whether no invoice of the subscription was finalized after this one.
+
+    https://docs.stripe.com/billing/subscriptions/overview#subscription-statuses
+    """
+    subscription = invoice["parent"]["subscription_details"]["subscription"]
+    others = store.where("invoice", parent__subscription_details__subscription=subscription)
+    finalized_at = invoice["status_transitions"]["finalized_at"]
+    return all((other["status_transitions"]["finalized_at"] or 0) <= finalized_at for other in others)

@@ -233,7 +233,7 @@ def _change_prices(body: Body, call: Call) -> None:
         except payment_intents.Declined as declined:
             if payment_behaviour == "error_if_incomplete":
                 raise errors.rolled_back(declined) from declined
-            subscription_states.invoice_unpaid(store.get("subscription", body["id"]), call)
+            subscription_states.invoice_unpaid(store.get("subscription", body["id"]), invoice, call)
 
 
 def migrate(call: Call) -> Body:

@@ -61,6 +61,49 @@ def test_a_subscription_renews_on_its_anchor_day(v1: Any, begin: Any) -> None:
     assert len(store.where("invoice")) == 4
 
 
+def test_a_renewal_invoice_is_a_draft_for_an_hour_while_the_subscription_is_active(
+    v1: Any, begin: Any, event_types: Any
+) -> None:
+    subscription = begin()
+    draft = advance(v1, subscription, instant(2026, 12, 1, 12, 59))
+    assert (draft.status, draft.latest_invoice.status) == ("active", "draft")
+    assert draft.latest_invoice.automatically_finalizes_at == instant(2026, 12, 1, 13)
+    assert draft["items"].data[0].current_period_start == instant(2026, 12, 1, 12)
+    assert event_types(draft.latest_invoice.id) == ["invoice.created"]
+
+    paid = advance(v1, subscription, instant(2026, 12, 1, 13)).latest_invoice
+    assert (paid.status, paid.automatically_finalizes_at) == ("paid", None)
+    types = event_types(paid.id)
+    assert types == ["invoice.created", "invoice.finalized", "invoice.paid", "invoice.payment_succeeded"]
+
+
+def test_the_draft_of_a_subscription_that_was_cancelled_is_not_charged(v1: Any, begin: Any) -> None:
+    subscription = begin()
+    draft = advance(v1, subscription, instant(2026, 12, 1, 12, 30)).latest_invoice
+    v1.subscriptions.cancel(subscription.id)
+    advance(v1, subscription, instant(2026, 12, 2))
+    left = v1.invoices.retrieve(draft.id)
+    assert (left.status, left.auto_advance, left.automatically_finalizes_at) == ("draft", False, None)
+
+
+def test_the_status_follows_the_invoice_that_was_finalized_last(v1: Any, begin: Any, price: Any) -> None:
+    subscription = begin()
+    advance(v1, subscription, instant(2026, 12, 1, 12, 10))
+    upgrade = {
+        "items": [{"id": subscription["items"].data[0].id, "price": price(6000).id}],
+        "billing_cycle_anchor": {"type": "now"},
+        "proration_behavior": "always_invoice",
+    }
+    v1.subscriptions.update(subscription.id, upgrade)
+    make_card_fail(v1, subscription)
+    late = advance(v1, subscription, instant(2026, 12, 1, 13))
+    assert (late.status, late.latest_invoice.status) == ("past_due", "paid")
+    open_invoices = v1.invoices.list({"subscription": subscription.id, "status": "open"}).data
+    assert [invoice.billing_reason for invoice in open_invoices] == ["subscription_cycle"]
+    voided = v1.invoices.void_invoice(open_invoices[0].id, {"expand": ["payments"]})
+    assert (voided.status, voided.payments.data[0].status) == ("void", "canceled")
+
+
 def test_one_advance_renews_several_periods(v1: Any, begin: Any) -> None:
     subscription = begin()
     advance(v1, subscription, instant(2027, 3, 2))
@@ -89,7 +132,7 @@ def test_a_failing_card_is_retried_and_then_the_subscription_ends(
         "open",
         1,
     )
-    assert late.latest_invoice.next_payment_attempt == instant(2026, 12, 4, 12)
+    assert late.latest_invoice.next_payment_attempt == instant(2026, 12, 4, 13)
     assert advance(v1, subscription, instant(2026, 12, 5)).latest_invoice.attempt_count == 2
     ended = advance(v1, subscription, instant(2026, 12, 20))
     assert (ended.status, ended.cancellation_details.reason) == ("canceled", "payment_failed")

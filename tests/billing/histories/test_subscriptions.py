@@ -4,6 +4,7 @@ Subscriptions start, renew, become overdue, are paid late, change plan and are c
 repeated, in another order, or lost and then reconciled. `make histories` runs thousands.
 """
 
+import copy
 import datetime as dt
 import random
 from collections import Counter
@@ -25,7 +26,8 @@ from tests.billing.ledger.examples import examples
 pytestmark = pytest.mark.django_db
 AMOUNTS = {"starter": 990, "creator": 1990, "studio": 4990}
 MONTH = dt.timedelta(days=30)
-AT_STRIPE = "begin begin renew renew renew_unpaid pay_late change_plan cancel toggle_end"
+GRACE = dt.timedelta(hours=96)
+AT_STRIPE = "begin begin renew renew finalize finalize decline pay_late change_plan cancel toggle_end"
 STEPS = f"{AT_STRIPE} deliver deliver deliver_late redeliver lose_event".split()
 numbers = st.integers(0, 11)
 
@@ -41,6 +43,24 @@ class SubscriptionModel(StripeModel):
         super().install(monkeypatch)
         monkeypatch.setattr(stripe_gateway, "retrieve_subscription", self._retrieve(self.subscriptions))
         monkeypatch.setattr(stripe_gateway, "retrieve_invoice", self._retrieve(self.invoices))
+        monkeypatch.setattr(stripe_gateway, "list_subscription_invoices", self.list_invoices)
+
+    def list_invoices(self, subscription_id):
+        return copy.deepcopy(self.invoices_of(subscription_id)[::-1])
+
+    def invoices_of(self, subscription_id):
+        items = self.invoices.values()
+        return [
+            item
+            for item in items
+            if item["parent"]["subscription_details"]["subscription"] == subscription_id
+        ]
+
+    def owed(self, subscription):
+        """The newest renewal's invoice, unless it is paid."""
+        invoices = self.invoices_of(subscription["id"])
+        renewals = [item for item in invoices if item["billing_reason"] == "subscription_cycle"]
+        return renewals[-1] if renewals and renewals[-1]["status"] != "paid" else None
 
     @property
     def live(self):
@@ -57,7 +77,7 @@ class SubscriptionModel(StripeModel):
         }
         self.subscriptions[subscription["id"]] = subscription
         self.start_period(subscription, plan)
-        self.bill(subscription, "subscription_create", paid=True)
+        self.pay(self.bill(subscription, "subscription_create"))
         self._emit(subscription, "customer.subscription.created")
 
     def start_period(self, subscription, plan):
@@ -66,13 +86,16 @@ class SubscriptionModel(StripeModel):
         item = subscription["items"]["data"][0]
         item |= {"price": {"id": f"price_{plan}"}, "current_period_start": start, "current_period_end": end}
 
-    def bill(self, subscription, reason, *, paid):
+    def bill(self, subscription, reason):
+        """Create a draft, which is the latest invoice from then on."""
         item = subscription["items"]["data"][0]
         number = len(self.invoices)
+        period = {"start": item["current_period_start"], "end": item["current_period_end"]}
         amount = AMOUNTS[item["price"]["id"].removeprefix("price_")]
         invoice = {
             "id": f"in_{number}",
-            "status": "open",
+            "status": "draft",
+            "created": int(self.now.timestamp()),
             "amount_due": amount,
             "amount_paid": 0,
             "currency": "usd",
@@ -84,19 +107,27 @@ class SubscriptionModel(StripeModel):
                     "metadata": subscription["metadata"],
                 }
             },
-            "lines": {"data": []},
-            "payments": {"data": [{"payment": {"payment_intent": f"pi_{number}"}}]},
+            "lines": {"data": [{"amount": amount, "price": item["price"], "period": period}]},
+            "payments": {
+                "data": [
+                    {"status": "canceled", "payment": {"payment_intent": f"pi_old_{number}"}},
+                    {"status": "open", "payment": {"payment_intent": f"pi_{number}"}},
+                ]
+            },
         }
         self.invoices[invoice["id"]] = subscription["latest_invoice"] = invoice
-        if paid:
-            self.pay(invoice)
-        else:
-            subscription["status"] = "past_due"
-            self._emit(invoice, "invoice.payment_failed")
-            self._emit(subscription, "customer.subscription.updated")
+        self._emit(invoice, "invoice.created")
+        return invoice
+
+    def decline(self, subscription, invoice):
+        """The first attempt to charge a renewal fails."""
+        invoice["status"], subscription["status"] = "open", "past_due"
+        self._emit(invoice, "invoice.payment_failed")
+        self._emit(subscription, "customer.subscription.updated")
 
     def pay(self, invoice):
         invoice |= {"status": "paid", "amount_paid": invoice["amount_due"]}
+        invoice["payments"]["data"][-1]["status"] = "paid"
         payment = {"id": f"pi_{invoice['id'][3:]}", "status": "succeeded", "amount": invoice["amount_due"]}
         payment |= {"amount_received": invoice["amount_due"], "currency": "usd", "metadata": {}}
         self.payments[payment["id"]] = payment
@@ -121,29 +152,37 @@ class History:
         if live is None and not subscription.paid:  # the portal sells no second plan
             self.stripe.begin(sorted(AMOUNTS)[how % 3])
 
-    def _renew(self, live, which, how, paid=True):
-        if live and live["status"] == "active":
+    def _renew(self, live, which, how):
+        if live and live["status"] == "active" and not self.stripe.owed(live):
             end = live["items"]["data"][0]["current_period_end"]
             self.stripe.now = max(self.stripe.now, dt.datetime.fromtimestamp(end, dt.UTC))
             if live["cancel_at_period_end"]:
                 return self._cancel(live, which, how)
             self.stripe.start_period(live, live["items"]["data"][0]["price"]["id"].removeprefix("price_"))
-            self.stripe.bill(live, "subscription_cycle", paid=paid)
+            self.stripe.bill(live, "subscription_cycle")
             self.stripe._emit(live, "customer.subscription.updated")
 
-    def _renew_unpaid(self, live, which, how):
-        self._renew(live, which, how, paid=False)
+    def _finalize(self, live, which, how):
+        """The draft of a renewal is finalized and paid."""
+        owed = live and self.stripe.owed(live)
+        if owed and owed["status"] == "draft":
+            self.stripe.pay(owed)
+
+    def _decline(self, live, which, how):
+        owed = live and self.stripe.owed(live)
+        if owed and owed["status"] == "draft":
+            self.stripe.decline(live, owed)
 
     def _pay_late(self, live, which, how):
         if live and live["status"] == "past_due":
             live["status"] = "active"
-            self.stripe.pay(live["latest_invoice"])
+            self.stripe.pay(self.stripe.owed(live))
             self.stripe._emit(live, "customer.subscription.updated")
 
     def _change_plan(self, live, which, how):
         if live and live["status"] == "active":
             live["items"]["data"][0]["price"] = {"id": f"price_{sorted(AMOUNTS)[how % 3]}"}
-            self.stripe.bill(live, "subscription_update", paid=True)
+            self.stripe.pay(self.stripe.bill(live, "subscription_update"))
             self.stripe._emit(live, "customer.subscription.updated")
 
     def _toggle_end(self, live, which, how):
@@ -210,6 +249,11 @@ class History:
             # A subscription whose first payment was never processed is not recorded yet.
             past_due = subscription.state == Subscription.State.PAST_DUE
             assert past_due or subscription.stripe_subscription_id is None
+        elif self.stripe.owed(live):
+            # The plan that was paid last goes on for the grace period.
+            start = dt.datetime.fromtimestamp(live["items"]["data"][0]["current_period_start"], dt.UTC)
+            state = "active" if self.stripe.now < start + GRACE else "past_due"
+            assert (subscription.paid_until, subscription.state) == (start, state)
         else:
             item = live["items"]["data"][0]
             until = dt.datetime.fromtimestamp(item["current_period_end"], dt.UTC)
