@@ -11,6 +11,7 @@ from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Mail, Purchase, Refund, StripeEvent, Subscription, SurplusSubscription
 from billing.purchases import checkout, create, plan_conflicts
+from billing.refunds import plan_payments
 from tests.sandbox.conftest import Buyer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("P24")]
@@ -61,8 +62,9 @@ def refunds_at_stripe(stripe_api: Any) -> list[int]:
 def check_one_in_force(account: Account, stripe_api: Any, winner: Purchase, loser: Purchase) -> None:
     winner.refresh_from_db()
     loser.refresh_from_db()
+    plan_payments.bring_subscriptions_in_line(timezone.now())  # after the refund of the other's payment
     subscription = Subscription.objects.get(account=account)
-    assert subscription.plan == winner.offer
+    assert (subscription.plan, subscription.state) == (winner.offer, "active")
     assert subscription.stripe_subscription_id == winner.stripe_subscription_id
     assert (winner.status, winner.refunded) == ("paid", 0)
     assert (loser.status, loser.refunded) == ("paid", loser.amount)
