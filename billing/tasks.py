@@ -63,6 +63,8 @@ def reconcile() -> None:
         reconciliation.run(timezone.now())
     except stripe_gateway.StripeUnavailable as error:
         log.warning("reconciliation_postponed", error=str(error))
+    except reconciliation.LiveAccountLeft as error:
+        log.error("reconciliation_refused", alert=True, error=str(error))
 
 
 @shared_task

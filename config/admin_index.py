@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account, User
-from billing.models import Dispute, Refund, StripeEvent, Wallet
+from billing.models import Dispute, Refund, StripeEvent, StripePrice, Wallet
 from core.templatetags.credits import credits_brief
 from usage.models import ChargeReport
 
@@ -42,7 +42,8 @@ def _figures(request: HttpRequest) -> list[Figure]:
         (_("Credits owed by accounts"), Wallet, debt, debt > 0),
     ]
     for label, waiting in (
-        (_("Stripe events that failed"), StripeEvent.objects.filter(state="failed")),
+        (_("Stripe events to review"), StripeEvent.objects.filter(state__in=["failed", "quarantined"])),
+        (_("Stripe prices without a plan"), StripePrice.objects.filter(plan_key="")),
         (_("Requested refunds"), Refund.objects.filter(status="requested")),
         (_("Open disputes"), Dispute.objects.filter(status__in=Dispute.UNDECIDED)),
         (_("Reported charges"), ChargeReport.objects.filter(status="open")),

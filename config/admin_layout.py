@@ -45,6 +45,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Invitations"), "person_add", "billing_referral"),
             (_("Stripe events"), "webhook", "billing_stripeevent"),
             (_("Reconciliation"), "balance", "billing_reconciliation"),
+            (_("Stripe prices"), "sell", "billing_stripeprice"),
             (_("E-mails"), "mail", "billing_mail"),
         ],
     ),

@@ -42,11 +42,23 @@ def unsupported(message: str, *, param: str) -> StripeError:
     return StripeError(message, code="sandbox_gap", param=param)
 
 
-def unknown_object(kind: str, stripe_id: str, param: str | None = None) -> StripeError:
-    """404 for an id in the path, 400 for an id in the parameter `param`."""
+def unknown_object(
+    kind: str, stripe_id: str, param: str | None = None, *, other_mode: str = ""
+) -> StripeError:
+    """404 for an id in the path, 400 for an id in the parameter `param`.
+
+    `other_mode`: "test" or "live" when the account has the object in that mode.
+    """
     name = kind.rsplit(".", 1)[-1]
+    message = f"No such {name}: '{stripe_id}'"
+    if other_mode:
+        used = "live" if other_mode == "test" else "test"
+        message += (
+            f"; a similar object exists in {other_mode} mode, but a {used} mode key was used to make this"
+            " request."
+        )
     return StripeError(
-        f"No such {name}: '{stripe_id}'",
+        message,
         status=404 if param is None else 400,
         code="resource_missing",
         param=param or "id",

@@ -13,6 +13,7 @@ class Resource(models.Model):
     stripe_id = models.CharField(max_length=255, unique=True)
     kind = models.CharField(max_length=60)  # Stripe's `object`: "checkout.session"
     created = models.BigIntegerField()  # Unix seconds, by the object's clock
+    environment = models.CharField(max_length=40, default="acct_sandbox/test")  # Stripe account and mode
     body = models.JSONField()
 
     class Meta:

@@ -4,10 +4,14 @@ Invariant: code that changes objects holds the sandbox's only lock until commit 
 change sees all earlier changes.
 """
 
+import contextlib
 import secrets
 import string
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
@@ -39,6 +43,7 @@ PREFIXES = {
     "subscription_item": "si_",
     "test_helpers.test_clock": "clock_",
 }
+_environment: ContextVar[str] = ContextVar("stripe_environment", default="")
 LETTERS = string.ascii_letters + string.digits
 
 
@@ -46,6 +51,27 @@ def lock() -> None:
     """Block other writers until this transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
+def environment() -> str:
+    """The Stripe account and mode that objects are read from and added to: "acct_sandbox/test".
+
+    Outside a request to the API, those of the product's secret key.
+    """
+    if _environment.get():
+        return _environment.get()
+    number = settings.STRIPE_SECRET_KEY.partition("_sandbox")[2].partition("_")[0]
+    return f"acct_sandbox{number}/{'live' if '_live_' in settings.STRIPE_SECRET_KEY else 'test'}"
+
+
+@contextlib.contextmanager
+def in_environment(name: str) -> Iterator[None]:
+    """Read and add the objects of this account and mode."""
+    token = _environment.set(name)
+    try:
+        yield
+    finally:
+        _environment.reset(token)
 
 
 def new_id(kind: str) -> str:
@@ -66,8 +92,15 @@ def add(body: Body) -> Body:
 
 def add_row(body: Body) -> Resource:
     """Store a new object and return its database row."""
+    place = environment()
+    if "livemode" in body:
+        body["livemode"] = place.endswith("/live")
     return Resource.objects.create(
-        stripe_id=body["id"], kind=body["object"], created=body.get("created", 0), body=body
+        stripe_id=body["id"],
+        kind=body["object"],
+        environment=place,
+        created=body.get("created", 0),
+        body=body,
     )
 
 
@@ -83,8 +116,14 @@ def delete(body: Body) -> None:
     Resource.objects.filter(stripe_id=body["id"]).delete()
 
 
+def replace(stripe_id: str, kind: str, body: Body) -> Body:
+    """Replace an object by what Stripe answers after its deletion, under another kind."""
+    Resource.objects.filter(stripe_id=stripe_id).update(kind=kind, body=body)
+    return body
+
+
 def find(kind: str, stripe_id: str | None) -> Body | None:
-    row = Resource.objects.filter(kind=kind, stripe_id=stripe_id or "").only("body").first()
+    row = _rows(kind).filter(stripe_id=stripe_id or "").only("body").first()
     return None if row is None else row.body
 
 
@@ -92,13 +131,25 @@ def get(kind: str, stripe_id: str, param: str | None = None) -> Body:
     """The object. Raises StripeError "No such …": 404 for an id in the path, 400 for one in `param`."""
     body = find(kind, stripe_id)
     if body is None:
-        raise errors.unknown_object(kind, stripe_id, param)
+        raise errors.unknown_object(kind, stripe_id, param, other_mode=_exists_in_other_mode(kind, stripe_id))
     return body
+
+
+def _rows(kind: str) -> QuerySet[Resource]:
+    return Resource.objects.filter(kind=kind, environment=environment())
+
+
+def _exists_in_other_mode(kind: str, stripe_id: str) -> str:
+    """ "test" or "live" when the same Stripe account has the object in that other mode."""
+    account, mode = environment().split("/")
+    other = "test" if mode == "live" else "live"
+    rows = Resource.objects.filter(kind=kind, stripe_id=stripe_id, environment=f"{account}/{other}")
+    return other if rows.exists() else ""
 
 
 def where(kind: str, **fields: Any) -> list[Body]:
     """All objects of a kind whose top-level fields have these values, newest first."""
-    rows = Resource.objects.filter(kind=kind, **{f"body__{name}": value for name, value in fields.items()})
+    rows = _rows(kind).filter(**{f"body__{name}": value for name, value in fields.items()})
     return [row.body for row in rows.order_by("-position")]
 
 
@@ -107,7 +158,7 @@ def listing(kind: str, call: Call, url: str, **fields: Any) -> Body:
 
     https://docs.stripe.com/api/pagination
     """
-    rows = Resource.objects.filter(kind=kind)
+    rows = _rows(kind)
     for name, value in fields.items():
         if value is not None:
             rows = rows.filter(**{f"body__{name}": value})

@@ -25,6 +25,9 @@ class BillingProfile(models.Model):
         Account, primary_key=True, on_delete=models.PROTECT, related_name="billing_profile"
     )
     stripe_customer_id = models.CharField(max_length=255, null=True, unique=True)
+    stripe_account = models.CharField(
+        max_length=80, blank=True, help_text="Stripe account and mode of the customer: acct_…/live."
+    )
     invoice_name = models.CharField(max_length=200, blank=True)
     invoice_address = models.TextField(max_length=500, blank=True)
     tax_id = models.CharField(max_length=60, blank=True)

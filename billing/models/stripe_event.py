@@ -53,6 +53,9 @@ class Reconciliation(models.Model):
 
     since = models.DateTimeField()
     until = models.DateTimeField()
+    stripe_account = models.CharField(
+        max_length=80, blank=True, help_text="Stripe account and mode: acct_…/live."
+    )
     finished_at = models.DateTimeField(null=True)
     events = models.PositiveIntegerField(default=0, help_text="Events that the webhook had not received.")
     mended = models.PositiveIntegerField(default=0, help_text="Purchases and refunds corrected.")

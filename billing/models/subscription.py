@@ -140,22 +140,29 @@ class PlanChange(models.Model):
 
 
 class StripePrice(models.Model):
-    """The Stripe Price of a plan for an interval, currency and amount; a changed amount gets a new one."""
+    """A recurring Stripe Price and its plan: created for the catalogue, or made in Stripe's dashboard."""
 
-    plan_key = models.CharField(max_length=100)
+    stripe_account = models.CharField(
+        max_length=80, blank=True, help_text="Stripe account and mode: acct_…/live."
+    )
+    plan_key = models.CharField(max_length=100, blank=True, help_text="Empty until staff choose the plan.")
     interval = models.CharField(max_length=5)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField(help_text="Minor units.")
     tax_behavior = models.CharField(max_length=9, blank=True, help_text="inclusive, exclusive or empty.")
     stripe_price_id = models.CharField(max_length=255, unique=True)
+    offered = models.BooleanField(
+        default=True, help_text="Used for new subscriptions. Others were archived, or made at Stripe."
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["plan_key", "interval", "currency", "amount", "tax_behavior"],
-                name="one_stripe_price_a_figure",
+                fields=["stripe_account", "plan_key", "interval", "currency", "amount", "tax_behavior"],
+                condition=Q(offered=True),
+                name="one_offered_stripe_price",
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.plan_key}/{self.interval} {self.amount} {self.currency}"
+        return f"{self.plan_key or '?'}/{self.interval} {self.amount} {self.currency}"

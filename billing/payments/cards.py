@@ -1,7 +1,6 @@
 """The account's customer at Stripe and its saved cards.
 
-Invariants: an account has one customer (the idempotency key is the account, so concurrent calls return the
-same one); what is stored of cards is what Stripe had when it was last asked, so that events in any order and
+Invariants: what is stored of cards is what Stripe had when it was last asked, so that events in any order and
 number end in the same state; a card that the member saves becomes the default of the customer and of the
 running subscription, whose own default takes precedence
 (https://docs.stripe.com/billing/revenue-recovery/smart-retries#payment-method-ordering). Of a card only
@@ -20,11 +19,11 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import selectors as accounts
 from accounts.models import Account
 from billing import offers, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Subscription
 from billing.notifications import emails
+from billing.payments import customers
 from billing.stripe_gateway import StripeObject
 from core.errors import Refusal
 
@@ -67,27 +66,12 @@ class CompletedSetup:
 # The customer
 
 
-def ensure_customer(account: Account, *, email: str = "") -> str:
-    """The account's Stripe customer id, created if needed. Raises stripe_gateway.StripeError."""
-    profile, _created = BillingProfile.objects.get_or_create(account=account)
-    if profile.stripe_customer_id:
-        return str(profile.stripe_customer_id)
-    owners = accounts.owner_addresses(account.pk)
-    # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
-    customer = stripe_gateway.find_customer(account.public_id) or stripe_gateway.create_customer(
-        key=f"customer:{account.pk.hex}",
-        email=(owners[0] if owners else email),
-        name=account.name,
-        account=account.public_id,
-    )
-    BillingProfile.objects.filter(pk=account.pk).update(stripe_customer_id=customer)
-    return customer
-
-
 def portal_url(account: Account) -> str:
     """URL of Stripe's customer portal: card, address and invoices. Raises stripe_gateway.StripeError."""
-    return stripe_gateway.create_portal_session(
-        customer=ensure_customer(account), return_url=f"{settings.SITE_URL}{reverse('billing')}"
+    return_url = f"{settings.SITE_URL}{reverse('billing')}"
+    return customers.with_customer(
+        account,
+        lambda customer: stripe_gateway.create_portal_session(customer=customer, return_url=return_url),
     )
 
 
@@ -97,19 +81,22 @@ def portal_url(account: Account) -> str:
 def setup_page_url(account: Account, *, key: str) -> str:
     """URL of Stripe's page that saves a card for plan and automatic top-up. Raises StripeError."""
     return_url = f"{settings.SITE_URL}{reverse('card_saved')}"
-    session = stripe_gateway.create_checkout_session(
-        key=f"card:{account.pk.hex}:{key}",
-        params={
-            "mode": "setup",
-            "customer": ensure_customer(account),
-            "currency": offers.resolve_currency(None),
-            "metadata": {"account": account.public_id},
-            "success_url": f"{return_url}?session={{CHECKOUT_SESSION_ID}}",
-            "cancel_url": f"{settings.SITE_URL}{reverse('billing')}",
-            "allowed_payment_method_types": ["card"],
-        },
-    )
-    return str(session["url"])
+
+    def create(customer: str) -> StripeObject:
+        return stripe_gateway.create_checkout_session(
+            key=f"card:{account.pk.hex}:{key}:{customer}",
+            params={
+                "mode": "setup",
+                "customer": customer,
+                "currency": offers.resolve_currency(None),
+                "metadata": {"account": account.public_id},
+                "success_url": f"{return_url}?session={{CHECKOUT_SESSION_ID}}",
+                "cancel_url": f"{settings.SITE_URL}{reverse('billing')}",
+                "allowed_payment_method_types": ["card"],
+            },
+        )
+
+    return str(customers.with_customer(account, create)["url"])
 
 
 def save_card_from_session(account: Account, session_id: str, now: datetime) -> bool:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import Purchase
-from billing.payments import cards, fulfilment, recovery, taxes
+from billing.payments import customers, fulfilment, recovery, taxes
 from billing.purchases import create, plan_checkout
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import prices
@@ -55,11 +55,13 @@ def open_page(purchase: Purchase, now: datetime) -> str:
 
 
 def _create_session(purchase: Purchase, now: datetime) -> None:
-    customer = cards.ensure_customer(purchase.account, email=_email(purchase))
-    try:
-        session = _earlier_session(purchase, customer, now) or stripe_gateway.create_checkout_session(
-            key=f"checkout:{purchase.pk.hex}", params=_params(purchase, customer)
+    def find_or_create(customer: str) -> StripeObject:
+        return _earlier_session(purchase, customer, now) or stripe_gateway.create_checkout_session(
+            key=f"checkout:{purchase.pk.hex}:{customer}", params=_params(purchase, customer)
         )
+
+    try:
+        session = customers.with_customer(purchase.account, find_or_create, email=_email(purchase))
     except stripe_gateway.InvalidRequest as error:  # for good: the purchase's discount code is free again
         fulfilment.mark_failed(purchase.pk, reason=str(error), now=now, notify=False)
         raise

@@ -51,6 +51,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "title": _("Reconciliation with Stripe"),
             "report": newest,
+            "refusal": stripe_gateway.last_refusal(),
             "rows": reconciliation.differences(newest) if newest else [],
             "waiting": StripeEvent.objects.exclude(
                 state__in=[StripeEvent.State.DONE, StripeEvent.State.IGNORED]
@@ -63,7 +64,7 @@ class ReconciliationAdmin(ReadOnlyAdmin):
         try:
             report = reconciliation.run(timezone.now())
         except stripe_gateway.StripeError as error:
-            messages.error(request, _("Stripe cannot be reached: %(error)s") % {"error": error})
+            messages.error(request, _("Stripe cannot be compared: %(error)s") % {"error": error})
         else:
             message = _("Comparison finished.") if report else _("Another comparison is already running.")
             messages.info(request, message)

@@ -7,30 +7,35 @@ the SDK leave this package as one of the classes below. Amounts are in minor uni
 """
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import stripe
+import structlog
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from core.errors import DomainError
 
+log = structlog.get_logger(__name__)
 StripeObject = dict[str, Any]  # an object of the Stripe API as plain dicts and lists
 
 API_VERSION = str(stripe.api_version)  # the version that the SDK sends and the handlers understand
 CONNECT_SECONDS, READ_SECONDS = 3.05, 20
 RETRIES = 2
+_REFUSED = "stripe_access_refused"  # cache key
+_SHOWN_SECONDS, _ALERT_SECONDS = 24 * 3600, 15 * 60
 # Stripe prunes keys that are at least 24 hours old (https://docs.stripe.com/api/idempotent_requests). When an
 # older request may be repeated, its effect is looked up first.
 IDEMPOTENCY_KEYS_HOLD = timedelta(hours=23)
 SIGNATURE_TOLERANCE_SECONDS = 300
-# An IdempotencyError means that another request with the key is in progress or had other parameters; the
-# other two mean wrong credentials. None of them shows whether an earlier request with the key took effect.
-_OUTCOME_UNKNOWN = (stripe.IdempotencyError, stripe.AuthenticationError, stripe.PermissionError)
+_PERMISSION = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
 
 
 class StripeError(DomainError):
@@ -57,6 +62,37 @@ class StripeUnavailable(StripeError):
         return {"Retry-After": "5"}
 
 
+class KeyReused(StripeUnavailable):
+    """The idempotency key has been used with other parameters, whose outcome this request does not show.
+
+    Callers that can see at Stripe what the earlier request did, recover from it.
+    """
+
+
+class AccessRefused(StripeUnavailable):
+    """Stripe refuses our secret key (401), or the key has not the permission for this request (403).
+
+    This request had no effect; whether an earlier one with the same idempotency key had, is unknown, so a
+    caller keeps what it has begun. Staff are alerted; repeating the request does not help until they act.
+    `permission` is the missing permission of a restricted key, empty when the key itself is refused.
+    """
+
+    code, status = "payment_provider_misconfigured", 502
+
+    def __init__(self, message: str, permission: str = "") -> None:
+        super().__init__(message)
+        self.permission = permission
+
+    def detail(self) -> str:
+        return _(
+            "Payments are not available at the moment because of a problem in our payment settings. We have"
+            " been notified. You do not need to do anything: a payment that you have made is not lost."
+        )
+
+    def headers(self, now: datetime) -> dict[str, str]:
+        return {}
+
+
 class CardDeclined(StripeError):
     """The payment was declined. `message` may be shown to the customer.
 
@@ -81,7 +117,11 @@ class AuthenticationRequired(CardDeclined):
 
 
 class ResourceMissing(StripeError):
-    """The object does not exist at Stripe (error code `resource_missing`)."""
+    """The object does not exist at Stripe (error code `resource_missing`); `param` is its parameter."""
+
+    def __init__(self, message: str, param: str = "") -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class InvalidRequest(StripeError):
@@ -119,12 +159,33 @@ def request(send: Callable[[Any], Any]) -> Any:
         raise StripeUnavailable(str(error)) from error
     except stripe.InvalidRequestError as error:
         if error.code == "resource_missing":
-            raise ResourceMissing(str(error)) from error
+            raise ResourceMissing(str(error), error.param or "") from error
         raise InvalidRequest(str(error)) from error
-    except (stripe.APIError, *_OUTCOME_UNKNOWN) as error:
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise _access_refused(str(error)) from error
+    except stripe.IdempotencyError as error:
+        in_progress = error.code == "idempotency_key_in_use"
+        raise (StripeUnavailable if in_progress else KeyReused)(str(error)) from error
+    except stripe.APIError as error:
         raise StripeUnavailable(str(error)) from error
     except stripe.StripeError as error:
         raise InvalidRequest(str(error)) from error
+
+
+def _access_refused(message: str) -> AccessRefused:
+    """The error of a refused key, after an alert that names the missing permission."""
+    found = _PERMISSION.search(message)
+    permission = found[1] if found else ""
+    cache.set(_REFUSED, {"permission": permission, "at": timezone.now().isoformat()}, _SHOWN_SECONDS)
+    if cache.add(f"{_REFUSED}:{permission}", True, _ALERT_SECONDS):
+        log.error("stripe_access_refused", alert=True, permission=permission or "secret key", reason=message)
+    return AccessRefused(message, permission)
+
+
+def last_refusal() -> dict[str, str] | None:
+    """The missing permission and the time of the last refused request, for staff; None: none lately."""
+    refusal: dict[str, str] | None = cache.get(_REFUSED)
+    return refusal
 
 
 def _card_declined(error: Any) -> CardDeclined:

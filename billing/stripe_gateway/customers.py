@@ -1,6 +1,6 @@
 """Customers and their saved payment methods."""
 
-from billing.stripe_gateway.client import InvalidRequest, StripeObject, call
+from billing.stripe_gateway.client import InvalidRequest, ResourceMissing, StripeObject, call
 
 
 def create_customer(*, key: str, email: str, name: str, account: str) -> str:
@@ -21,6 +21,15 @@ def find_customer(account: str) -> str | None:
     except InvalidRequest:
         return None
     return str(found[0]["id"]) if found else None
+
+
+def retrieve_customer(customer: str) -> StripeObject | None:
+    """A customer; None when it was deleted or never existed in this Stripe account and mode."""
+    try:
+        found = call(lambda v1: v1.customers.retrieve(customer))
+    except ResourceMissing:
+        return None
+    return None if found.get("deleted") else found
 
 
 def retrieve_payment_method(payment_method_id: str) -> StripeObject:

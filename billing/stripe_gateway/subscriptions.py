@@ -1,6 +1,6 @@
 """Prices, subscriptions and their invoices."""
 
-from billing.stripe_gateway.client import InvalidRequest, StripeObject, call
+from billing.stripe_gateway.client import InvalidRequest, ResourceMissing, StripeObject, call
 from billing.stripe_gateway.lists import paginate
 
 # Set on every subscription that is created: docs/decisions/0065-flexible-billing-mode.md.
@@ -50,9 +50,17 @@ def find_price(*, currency: str, amount: int, interval: str, plan: str, tax_beha
     return None
 
 
+def retrieve_price(price_id: str) -> StripeObject | None:
+    """A Price, expanded with its product; None when it does not exist in this Stripe account and mode."""
+    try:
+        return call(lambda v1: v1.prices.retrieve(price_id, {"expand": ["product"]}))
+    except ResourceMissing:
+        return None
+
+
 def retrieve_subscription(subscription_id: str) -> StripeObject:
-    """A Subscription, expanded with its latest invoice."""
-    expand = {"expand": ["latest_invoice"]}
+    """A Subscription, expanded with its latest invoice and the products of its prices."""
+    expand = {"expand": ["latest_invoice", "items.data.price.product"]}
     return call(lambda v1: v1.subscriptions.retrieve(subscription_id, expand))
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Account
 from billing import ledger, offers, stripe_gateway
 from billing.models import Allowance, Subscription
-from billing.payments import cards
+from billing.payments import customers
 from billing.subscriptions import grace, invoice_amounts, lifecycle, prices, proration
 from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core.errors import Refusal
@@ -233,7 +233,7 @@ def _amounts(account: Account, subscription: Subscription, *, price: str, at: in
         # In classic billing mode the smaller price of the scheduled downgrade would be credited.
         stripe_gateway.ensure_flexible_billing(subscription_id)
     invoice = stripe_gateway.create_invoice_preview(
-        customer=cards.ensure_customer(account),
+        customer=customers.ensure_customer(account),
         subscription_id=subscription_id,
         item=subscription.stripe_item_id,
         price=price,

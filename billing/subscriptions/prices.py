@@ -1,7 +1,9 @@
 """Stripe Prices of plans.
 
-Invariant: each plan, interval, currency, amount and tax behavior has one Price. A changed amount gets a new
-one, and subscribers at the old amount keep theirs.
+Invariants: in each Stripe account and mode, each plan, interval, currency, amount and tax behavior has one
+offered Price; a changed amount gets a new one, and subscribers at the old amount keep theirs. A Price that is
+not recorded (made in Stripe's dashboard, or newer than a restored backup) is recognised by the plan in its
+metadata or its product's, and otherwise recorded without a plan, which staff choose.
 """
 
 from typing import Any
@@ -12,38 +14,53 @@ from billing.payments import taxes
 from billing.stripe_gateway import StripeObject
 from pricing.models import Plan
 
+_INTERVALS = ("month", "year")
+
 
 def ensure_price(
     *, plan_key: str, interval: str, currency: str, amount: int, tax_behavior: str | None = None
 ) -> str:
     """The id of the Price for an amount of a plan, created on first use. Raises stripe_gateway's errors.
 
-    `tax_behavior`: inclusive, exclusive or empty; None: as the catalogue says now.
+    `tax_behavior`: inclusive, exclusive or empty; None: as the catalogue says now. A recorded Price that was
+    archived or deleted at Stripe is replaced, because Stripe refuses it for new subscriptions
+    (https://docs.stripe.com/products-prices/manage-prices#archive-price).
     """
     tax_behavior = taxes.behavior() if tax_behavior is None else tax_behavior
-    fields = {
+    account = stripe_gateway.current_account()
+    fields: dict[str, Any] = {
         "plan_key": plan_key,
         "interval": interval,
         "currency": currency,
         "amount": amount,
         "tax_behavior": tax_behavior,
     }
-    price = StripePrice.objects.filter(**fields).first()
-    if price is not None:
-        return str(price.stripe_price_id)
+    previous = ""
+    for recorded in StripePrice.objects.filter(**fields, offered=True, stripe_account__in=[account, ""]):
+        previous = str(recorded.stripe_price_id)
+        found = stripe_gateway.retrieve_price(previous)
+        if found is not None and found.get("active"):
+            StripePrice.objects.filter(pk=recorded.pk, stripe_account="").update(stripe_account=account)
+            return previous
+        StripePrice.objects.filter(pk=recorded.pk).update(offered=False)
     terms: dict[str, Any] = {"currency": currency, "amount": amount, "interval": interval, "plan": plan_key}
     terms["tax_behavior"] = tax_behavior
     # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
     stripe_price_id = stripe_gateway.find_price(**terms) or stripe_gateway.create_price(
-        key=":".join(["price", plan_key, interval, currency, str(amount), *filter(None, [tax_behavior])]),
+        key=f"price:{plan_key}:{interval}:{currency}:{amount}:{tax_behavior}:{previous}",
         name=Plan.objects.get(key=plan_key).name,
         tax_code=taxes.product_data().get("tax_code", ""),
         **terms,
     )
-    price, _created = StripePrice.objects.get_or_create(
-        **fields, defaults={"stripe_price_id": stripe_price_id}
+    return _record_offered(account, stripe_price_id, fields)
+
+
+def _record_offered(account: str, stripe_price_id: str, fields: dict[str, Any]) -> str:
+    """Record the Price as the one that is offered; concurrent calls found or created the same one."""
+    StripePrice.objects.update_or_create(
+        stripe_price_id=stripe_price_id, defaults={**fields, "stripe_account": account, "offered": True}
     )
-    return str(price.stripe_price_id)
+    return stripe_price_id
 
 
 def record_imported(price: StripeObject, plan_key: str) -> StripePrice:
@@ -64,4 +81,56 @@ def record_imported(price: StripeObject, plan_key: str) -> StripePrice:
 
 def find_price(stripe_price_id: str) -> StripePrice | None:
     """Our record of a Price; None when it belongs to no plan."""
-    return StripePrice.objects.filter(stripe_price_id=stripe_price_id).first()
+    return StripePrice.objects.exclude(plan_key="").filter(stripe_price_id=stripe_price_id).first()
+
+
+def recognise(price: StripeObject) -> StripePrice | None:
+    """Our record of a Price, created when its metadata or its product's name a plan; None otherwise."""
+    recorded = find_price(str(price.get("id", "")))
+    if recorded is not None:
+        return recorded
+    product = price.get("product")
+    named = (price.get("metadata") or {}).get("plan") or (
+        (product.get("metadata") or {}).get("plan") if isinstance(product, dict) else None
+    )
+    if not named or not Plan.objects.filter(key=str(named)).exists():
+        return None
+    return _record_foreign(price, str(named))
+
+
+def record_unknown(price: StripeObject) -> None:
+    """Record a Price of one of our subscriptions that names no plan, so that staff can choose its plan."""
+    _record_foreign(price, "")
+
+
+def choose_plan(price: StripePrice, plan_key: str) -> None:
+    """Staff choose the plan of a recorded Price. Raises Plan.DoesNotExist."""
+    StripePrice.objects.filter(pk=price.pk).update(plan_key=Plan.objects.get(key=plan_key).key)
+
+
+def _record_foreign(price: StripeObject, plan_key: str) -> StripePrice | None:
+    """Record a Price that was not created for the catalogue; None when it is not one amount each interval."""
+    recurring = price.get("recurring") or {}
+    regular = recurring.get("interval") in _INTERVALS and recurring.get("interval_count", 1) == 1
+    if not regular or not isinstance(price.get("unit_amount"), int):
+        return None
+    recorded, _created = StripePrice.objects.get_or_create(
+        stripe_price_id=str(price["id"]),
+        defaults={
+            "plan_key": plan_key,
+            "interval": recurring["interval"],
+            "currency": str(price["currency"]),
+            "amount": price["unit_amount"],
+            "tax_behavior": _tax_behavior(price),
+            "offered": False,
+        },
+    )
+    if plan_key and not recorded.plan_key:
+        recorded.plan_key = plan_key
+        recorded.save(update_fields=["plan_key"])
+    return recorded
+
+
+def _tax_behavior(price: StripeObject) -> str:
+    behavior = str(price.get("tax_behavior") or "")
+    return behavior if behavior in {"inclusive", "exclusive"} else ""

@@ -28,6 +28,16 @@ class UnmatchedObject(DomainError):
         return stripe_gateway.StripeError().detail()
 
 
+class UnknownPrice(UnmatchedObject):
+    """One of our subscriptions has a price that belongs to no plan; staff choose its plan in the admin."""
+
+    def __init__(self, price: StripeObject) -> None:
+        super().__init__(
+            _("The subscription's price belongs to no plan: %(price)s") % {"price": price.get("id")}
+        )
+        self.price = price
+
+
 class ForeignObject(Exception):
     """A subscription or invoice of other software that uses the same Stripe account."""
 
@@ -109,11 +119,10 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
     items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
     if not items:
         raise UnmatchedObject(_("The subscription has no items"))
-    item = items[0]
-    price = prices.find_price(str((item.get("price") or {}).get("id", "")))
-    account = _account_of(payload, price)
+    account = _account_of(payload, items)
+    item, price = _item_of_plan(items)
     if price is None:
-        raise UnmatchedObject(_("The subscription's price belongs to no plan"))
+        raise UnknownPrice(item.get("price") or {})
     latest = payload.get("latest_invoice")
     invoice: StripeObject = latest if isinstance(latest, dict) else {}
     details = payload.get("cancellation_details") or {}
@@ -136,21 +145,32 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
     )
 
 
-def _account_of(payload: StripeObject, price: StripePrice | None) -> Account:
-    """The account that the metadata name. One made in Stripe's dashboard has a known customer and price."""
+def _item_of_plan(items: list[StripeObject]) -> tuple[StripeObject, StripePrice | None]:
+    """The item whose price belongs to a plan; staff may have added others at Stripe."""
+    for item in items:
+        price = prices.recognise(item.get("price") or {})
+        if price is not None:
+            return item, price
+    return items[0], None
+
+
+def _account_of(payload: StripeObject, items: list[StripeObject]) -> Account:
+    """The account that the metadata name, or, of a subscription that staff made at Stripe, the customer's."""
     named = str((payload.get("metadata") or {}).get("account", ""))
     account = Account.with_public_id(named)
     if account is not None:
         return account
-    customer = BillingProfile.objects.filter(stripe_customer_id=id_of(payload.get("customer") or "-")).first()
     recorded = Subscription.objects.filter(stripe_subscription_id=payload["id"]).first()
     if recorded is not None:
         return recorded.account
-    if customer is not None and price is not None:
-        return customer.account
-    if price is None and Account.uuid_of(named) is None:
-        raise ForeignObject(_("The subscription belongs to other software"))
-    raise UnmatchedObject(_("The subscription's metadata name no account"))
+    customer = id_of(payload.get("customer") or "-")
+    profile = BillingProfile.objects.filter(stripe_customer_id=customer).first()
+    if profile is not None and _item_of_plan(items)[1] is not None:
+        return profile.account
+    ours = any(prices.find_price(id_of(item.get("price") or "-")) for item in items)
+    if ours or Account.uuid_of(named) is not None:
+        raise UnmatchedObject(_("The subscription's metadata name no account"))
+    raise ForeignObject(_("The subscription belongs to other software"))
 
 
 def _proration(payload: StripeObject) -> Proration | None:

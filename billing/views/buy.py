@@ -83,11 +83,17 @@ def redirect_to_payment(request: HttpRequest, purchase: Purchase) -> HttpRespons
         return see_other(checkout.open_page(purchase, timezone.now()))
     except Refusal as error:
         messages.error(request, str(error))
-    except stripe_gateway.StripeUnavailable:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeUnavailable as error:
+        messages.error(request, unavailable_message(error))
     except stripe_gateway.StripeError:
         messages.error(request, _("The payment page could not be opened. Nothing was charged. Try again."))
     return redirect("purchase", purchase.public_id)
+
+
+def unavailable_message(error: stripe_gateway.StripeError) -> str:
+    """The sentence for a request to Stripe that failed; trying again does not help when access is refused."""
+    refused = isinstance(error, stripe_gateway.AccessRefused)
+    return error.detail() if refused else str(STRIPE_UNAVAILABLE)
 
 
 def submitted_key(request: HttpRequest) -> str:

@@ -12,7 +12,7 @@ from accounts.http import AccountRequest
 from billing import selectors, stripe_gateway
 from billing.payments import cards
 from billing.subscriptions import overdue
-from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key
+from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key, unavailable_message
 
 
 @require_POST
@@ -22,8 +22,8 @@ def save_card(request: AccountRequest) -> HttpResponse:
     """Redirect to Stripe's page that saves a card."""
     try:
         return see_other(cards.setup_page_url(request.account, key=submitted_key(request)))
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeError as error:
+        messages.error(request, unavailable_message(error))
         return redirect("billing")
 
 
@@ -80,8 +80,8 @@ def pay_overdue(request: AccountRequest) -> HttpResponse:
         )
     except stripe_gateway.CardDeclined as declined:
         messages.error(request, declined.message)
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeError as error:
+        messages.error(request, unavailable_message(error))
     else:
         text = _("Payment received. Your plan is active again.") if paid else _("Nothing is due.")
         messages.success(request, text)
@@ -95,6 +95,6 @@ def customer_portal(request: AccountRequest) -> HttpResponse:
     """Redirect to Stripe's customer portal."""
     try:
         return see_other(cards.portal_url(request.account))
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeError as error:
+        messages.error(request, unavailable_message(error))
         return redirect("billing")

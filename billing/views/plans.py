@@ -19,7 +19,7 @@ from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import PlanChange, Purchase, Subscription
 from billing.purchases import create
 from billing.subscriptions import changes, grace, pending_payments, previews
-from billing.views.buy import STRIPE_UNAVAILABLE, redirect_to_payment, submitted_key
+from billing.views.buy import redirect_to_payment, submitted_key, unavailable_message
 from core.errors import Refusal
 from pricing.models import Plan
 
@@ -73,8 +73,8 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
     except stripe_gateway.CardDeclined as error:
         messages.error(request, _("%(reason)s Your plan was not changed.") % {"reason": error})
         return redirect("subscription")
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeError as error:
+        messages.error(request, unavailable_message(error))
         return redirect("plans")
     return render(request, "billing/plan_change.html", {"preview": preview, "key": uuid.uuid4()})
 
@@ -168,8 +168,8 @@ def _change(request: AccountRequest, change: Callable[..., Any], done: str) -> H
         change(request.account, timezone.now())
     except Refusal as error:
         messages.error(request, str(error))
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeError as error:
+        messages.error(request, unavailable_message(error))
     else:
         messages.success(request, done)
     return redirect("subscription")

@@ -21,7 +21,7 @@ from billing.models import BillingProfile
 from billing.notifications import low_credit_alerts
 from billing.purchases import auto_top_up, top_up_settings
 from billing.subscriptions import plan_terms
-from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key
+from billing.views.buy import see_other, submitted_key, unavailable_message
 from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from core import currencies
 from core.amounts import plain
@@ -127,8 +127,8 @@ def confirm_top_up(request: AccountRequest) -> HttpResponse:
     except stripe_gateway.CardDeclined as declined:
         messages.error(request, declined.message)
         return redirect("auto_top_up")
-    except stripe_gateway.StripeError:
-        messages.error(request, STRIPE_UNAVAILABLE)
+    except stripe_gateway.StripeError as error:
+        messages.error(request, unavailable_message(error))
         return redirect("auto_top_up")
     return see_other(url) if url else redirect("top_up_confirmed")
 

@@ -18,7 +18,7 @@ from billing.models import StripeEvent
 from billing.payments import cards
 from billing.refunds import disputes
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import stripe_objects, stripe_sync
+from billing.subscriptions import prices, stripe_objects, stripe_sync
 from billing.webhooks import handlers, ownership, payloads
 
 log = structlog.get_logger(__name__)
@@ -94,6 +94,9 @@ def process(event_id: int, now: datetime) -> StripeEvent:
             event = _apply(event, handler, stripe_object, now)
     except stripe_objects.ForeignObject as error:
         return _close(event, StripeEvent.State.IGNORED, str(error), now)
+    except stripe_objects.UnknownPrice as error:
+        prices.record_unknown(error.price)
+        return _close(event, StripeEvent.State.QUARANTINED, str(error), now)
     except _QUARANTINING as error:
         return _close(event, StripeEvent.State.QUARANTINED, str(error), now)
     except Exception as error:  # programming errors too: a later attempt, after the fix, applies the event
@@ -145,6 +148,15 @@ def retry(event: StripeEvent, now: datetime) -> StripeEvent:
     not_done = StripeEvent.objects.filter(pk=event.pk).exclude(state=StripeEvent.State.DONE)
     not_done.update(state=StripeEvent.State.RECEIVED, next_try_at=None, attempts=0)
     return process(event.pk, now)
+
+
+def retry_unknown_price(stripe_price_id: str, now: datetime) -> int:
+    """Apply the events that waited until staff chose the plan of a price; the number applied."""
+    quarantined = StripeEvent.objects.filter(
+        state=StripeEvent.State.QUARANTINED, error__contains=stripe_price_id
+    )
+    states = [retry(event, now).state for event in quarantined.order_by("happened_at", "pk")]
+    return states.count(StripeEvent.State.DONE)
 
 
 def _require_own_account(event: StripeObject) -> None:

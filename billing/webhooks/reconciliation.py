@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import (
@@ -25,11 +26,11 @@ from billing.models import (
     StripeEvent,
     Subscription,
 )
-from billing.payments import cards
+from billing.payments import cards, customers, fulfilment
 from billing.purchases import checkout, plan_conflicts
 from billing.refunds import plan_payments, requests
 from billing.stripe_gateway import StripeObject
-from billing.subscriptions import stripe_sync
+from billing.subscriptions import lost, prices, stripe_objects
 from billing.webhooks import events, handlers, ownership
 from core import locks
 
@@ -41,13 +42,29 @@ NO_SESSION_AGE = timedelta(days=2)  # older purchases without a Checkout session
 _COLUMNS = ("stripe_paid", "our_paid", "stripe_refunded", "our_refunded")
 
 
-def run(now: datetime) -> Reconciliation | None:
+class LiveAccountLeft(stripe_gateway.StripeError):
+    """The database belongs to a live Stripe account, and the secret key is of another account or mode."""
+
+    def __init__(self, previous: str, account: str) -> None:
+        super().__init__(
+            _(
+                "The customers and subscriptions of this database are in the Stripe account %(previous)s, and"
+                " STRIPE_SECRET_KEY is a key of %(account)s. Set a key of %(previous)s. To leave that account"
+                " for good, run: manage.py adopt_stripe_account"
+            )
+            % {"previous": previous, "account": account}
+        )
+
+
+def run(now: datetime, *, even_live: bool = False) -> Reconciliation | None:
     """Compare everything since the last run and apply what was missed. None: another run is in progress.
 
-    Raises stripe_gateway.StripeUnavailable; the next run then starts at the same time again.
+    `even_live`: leave a live Stripe account for the one of the secret key, on request of the operator.
+    Raises stripe_gateway.StripeUnavailable; the next run then starts at the same time again. Raises
+    LiveAccountLeft.
     """
     with locks.try_lock("reconciliation") as free:
-        return _run(now) if free else None
+        return _run(now, even_live=even_live) if free else None
 
 
 def differences(report: Reconciliation) -> list[dict[str, Any]]:
@@ -63,10 +80,13 @@ def differences(report: Reconciliation) -> list[dict[str, Any]]:
     ]
 
 
-def _run(now: datetime) -> Reconciliation:
+def _run(now: datetime, *, even_live: bool = False) -> Reconciliation:
     last = Reconciliation.objects.exclude(finished_at=None).order_by("-until").first()
     since = last.until - OVERLAP if last else now - FIRST_RUN_COVERS
-    report = Reconciliation(since=since, until=now, findings=[], totals={})
+    account = stripe_gateway.current_account()
+    report = Reconciliation(since=since, until=now, stripe_account=account, findings=[], totals={})
+    if last is not None and _is_another(last.stripe_account, account):
+        _leave_account(last.stripe_account, account, now, report, even_live=even_live)
     report.events = _process_missed_events(since, now, report)
     report.mended = _apply_missed_payments(since, now, report)
     report.mended += _apply_missed_refunds_and_disputes(since, now, report)
@@ -79,6 +99,28 @@ def _run(now: datetime) -> Reconciliation:
     report.finished_at = now
     report.save()
     return report
+
+
+def _is_another(previous: str, account: str) -> bool:
+    """Whether the secret key is of another Stripe account or mode than at the previous run."""
+    old, _separator, old_mode = previous.partition("/")
+    new, _separator, mode = account.partition("/")
+    unknown = stripe_gateway.UNKNOWN_ACCOUNT in {old, new}
+    return bool(previous) and (old_mode != mode or (old != new and not unknown))
+
+
+def _leave_account(
+    previous: str, account: str, now: datetime, report: Reconciliation, *, even_live: bool
+) -> None:
+    """End what exists only in the previous Stripe account or mode (docs/decisions/0066)."""
+    live = previous.endswith("/live")
+    log.error("stripe_account_changed", alert=True, previous=previous, current=account, refused=live)
+    if live and not even_live:
+        raise LiveAccountLeft(previous, account)
+    customers.forget_cards(account)
+    for subscription in Subscription.objects.exclude(stripe_subscription_id=None):
+        end = partial(lost.synchronize, subscription, now, paid_for_real=live)
+        _try(report, str(subscription.stripe_subscription_id), end)
 
 
 def _process_missed_events(since: datetime, now: datetime, report: Reconciliation) -> int:
@@ -149,6 +191,8 @@ def _try(report: Reconciliation, name: str, apply: Callable[[], Any]) -> Any:
     except stripe_gateway.StripeUnavailable:
         raise
     except Exception as error:
+        if isinstance(error, stripe_objects.UnknownPrice):
+            prices.record_unknown(error.price)
         log.exception("reconciliation_failed", alert=True, object=name)
         report.findings.append({"left": name, "why": f"{type(error).__name__}: {error}"[:300]})
         return None
@@ -178,12 +222,21 @@ def _close_open_purchases(now: datetime, report: Reconciliation) -> int:
     changed = 0
     for purchase in open_purchases.order_by("created_at")[:200]:
         before = purchase.status
-        after = _try(report, purchase.public_id, partial(checkout.refresh_from_stripe, purchase, now))
+        after = _try(report, purchase.public_id, partial(_refresh_or_close, purchase, now))
         changed += after is not None and after.status != before
     without_session = Purchase.objects.filter(status=Purchase.Status.CREATED, stripe_session_id=None)
     for purchase in without_session.filter(created_at__lt=now - NO_SESSION_AGE)[:200]:
         _try(report, purchase.public_id, partial(checkout.cancel, purchase, now))
     return changed
+
+
+def _refresh_or_close(purchase: Purchase, now: datetime) -> Purchase:
+    """Fetch the Checkout session; a purchase whose session Stripe does not have cannot be paid any more."""
+    try:
+        return checkout.refresh_from_stripe(purchase, now)
+    except stripe_gateway.ResourceMissing:
+        reason = _("The payment page no longer exists.")
+        return fulfilment.mark_failed(purchase.pk, reason=reason, now=now, notify=False)
 
 
 def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
@@ -194,10 +247,10 @@ def _sync_overdue_subscriptions(now: datetime, report: Reconciliation) -> int:
     changed = 0
     for subscription in due[:500]:
         version, stripe_id = subscription.version, str(subscription.stripe_subscription_id)
-        _try(report, stripe_id, partial(stripe_sync.synchronize, stripe_id, now))
+        _try(report, stripe_id, partial(lost.synchronize, subscription, now))
         subscription.refresh_from_db()
         changed += subscription.version != version
-    return changed
+    return changed + lost.end_expired(now)
 
 
 def _fetch_unknown_cards(now: datetime, report: Reconciliation) -> None:

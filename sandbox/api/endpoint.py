@@ -11,15 +11,13 @@ import json
 import threading
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 
 from sandbox import errors, store, switches
-from sandbox.api import expansion, forms, idempotency, routes, sdk_types
+from sandbox.api import expansion, forms, idempotency, keys, routes, sdk_types
 from sandbox.api.routes import Route
 from sandbox.calls import Call
 from sandbox.objects import payment_intents
@@ -31,10 +29,12 @@ def api(request: HttpRequest, path: str) -> HttpResponse:
     """POST, GET, DELETE /sandbox/stripe/v1/…, in place of https://api.stripe.com/v1/…"""
     request_id = f"req_{store.random_text(14)}"
     try:
-        _authenticate(request)
+        key = _authenticate(request)
         if switches.occurs(Fault.DOWN):
             raise errors.StripeError("An unknown error occurred", status=500, type="api_error")
-        status, body, replayed = _respond(request, f"/v1/{path}", request_id)
+        keys.require_permission(key, (request.method or "").lower(), f"/v1/{path}")
+        with store.in_environment(key.environment):
+            status, body, replayed = _respond(request, f"/v1/{path}", request_id)
     except errors.StripeError as error:
         status, body, replayed = error.status, {"error": error.error}, False
     response = JsonResponse(body, status=status, json_dumps_params={"indent": 2})
@@ -44,7 +44,7 @@ def api(request: HttpRequest, path: str) -> HttpResponse:
     return response
 
 
-def _authenticate(request: HttpRequest) -> None:
+def _authenticate(request: HttpRequest) -> keys.Key:
     """https://docs.stripe.com/api/authentication"""
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     key = rest.strip()
@@ -53,9 +53,7 @@ def _authenticate(request: HttpRequest) -> None:
             key = base64.b64decode(rest).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
             key = ""
-    if not constant_time_compare(key, settings.STRIPE_SECRET_KEY):
-        message = f"Invalid API Key provided: {key[:8]}****" if key else "You did not provide an API key."
-        raise errors.StripeError(message, status=401)
+    return keys.authenticate(key)
 
 
 def _respond(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any, bool]:

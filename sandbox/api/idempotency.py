@@ -7,11 +7,13 @@ execution has begun; parameters that fail validation leave the key free
 HTTP layer, so they age by the wall clock and not by a test clock.
 """
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from sandbox import store
 from sandbox.errors import StripeError
 from sandbox.models import IdempotencyRecord
 
@@ -28,6 +30,7 @@ def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[i
     """
     if len(key) > 255:
         raise StripeError("Idempotency-Key must be at most 255 characters long.", type="idempotency_error")
+    key = _in_environment(key)
     IdempotencyRecord.objects.filter(key=key, started_at__lte=now - PRUNED_AFTER).delete()
     try:
         with transaction.atomic():
@@ -66,6 +69,12 @@ def is_stored(error: StripeError) -> bool:
     """Whether a handler's error is kept under the key: not for parameters that fail validation."""
     code = str(error.error.get("code") or "")
     return not code.startswith("parameter_") and code != "sandbox_gap"
+
+
+def _in_environment(key: str) -> str:
+    """Each Stripe account and mode has keys of its own."""
+    place = store.environment()
+    return key if place == "acct_sandbox/test" else f"{place} {hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def store_response(record: int, status: int, response: Any) -> None:

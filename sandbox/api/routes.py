@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sandbox.calls import Call
 from sandbox.objects import (
+    accounts,
     charges,
     checkout_sessions,
     clocks,
@@ -47,6 +48,10 @@ class Route(NamedTuple):
 
 
 ROUTES = (
+    Route("get", "/v1/account", accounts.retrieve_current),
+    Route("delete", "/v1/customers/{customer}", customers.delete),
+    Route("get", "/v1/prices/{price}", prices.retrieve),
+    Route("post", "/v1/prices/{price}", prices.update, "active metadata nickname"),
     Route("post", "/v1/customers", customers.create, "email name address metadata test_clock"),
     Route("get", "/v1/customers/search", customers.search, "query limit"),
     Route("get", "/v1/customers/{customer}", customers.retrieve),
@@ -82,7 +87,7 @@ ROUTES = (
         "post",
         "/v1/prices",
         prices.create,
-        "currency unit_amount product_data recurring metadata tax_behavior",
+        "currency unit_amount product product_data recurring metadata tax_behavior",
     ),
     Route(
         "get",

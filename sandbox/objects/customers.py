@@ -8,10 +8,11 @@ from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import clocks, events
+from sandbox.objects import clocks, events, subscription_states
 from sandbox.store import Body
 
 METADATA_QUERY = re.compile(r"metadata\['([^']+)'\]:'([^']+)'")
+DELETED = "customer.deleted"  # the kind under which a deleted customer is stored
 NO_ADDRESS = {"city": None, "country": None, "line1": None, "line2": None, "postal_code": None, "state": None}
 
 
@@ -82,7 +83,21 @@ def _set_default(body: Body, method_id: str) -> None:
 
 
 def retrieve(call: Call) -> Body:
-    return store.get("customer", call.ids["customer"])
+    return store.find(DELETED, call.ids["customer"]) or store.get("customer", call.ids["customer"])
+
+
+def delete(call: Call) -> Body:
+    """Delete a customer for good: subscriptions end at once, later requests have "No such customer".
+
+    Retrieving it answers with `deleted: true`. https://docs.stripe.com/api/customers/delete
+    """
+    body = store.get("customer", call.ids["customer"])
+    call = clocks.of_customer(call, body)
+    for subscription in store.where("subscription", customer=body["id"]):
+        if subscription["status"] not in subscription_states.ENDED:
+            subscription_states.end(subscription, call, reason="cancellation_requested")
+    events.record("customer.deleted", body, call)
+    return store.replace(body["id"], DELETED, {"id": body["id"], "object": "customer", "deleted": True})
 
 
 def search(call: Call) -> Body:

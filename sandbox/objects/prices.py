@@ -27,17 +27,46 @@ def list_prices(call: Call) -> Body:
     )
 
 
+def retrieve(call: Call) -> Body:
+    return store.get("price", call.ids["price"])
+
+
+def update(call: Call) -> Body:
+    """Archive a price, or change its metadata; its amount never changes.
+
+    An archived price takes no new purchases; existing subscriptions keep it
+    (https://docs.stripe.com/products-prices/manage-prices#archive-price).
+    """
+    body = store.get("price", call.ids["price"])
+    previous = dict(body)
+    for name in ("active", "nickname"):
+        if name in call.params:
+            body[name] = call.params[name]
+    if "metadata" in call.params:
+        store.merge_metadata(body, call.params["metadata"])
+    store.save(body)
+    changed = {name: value for name, value in previous.items() if body[name] != value}
+    if changed:
+        events.record("price.updated", body, call, changed)
+    return body
+
+
 def price_of(line: dict[str, Any], call: Call, param: str) -> Body:
     """The price of a line: by its id, or created from its `price_data`."""
     if line.get("price"):
-        return store.get("price", line["price"], param)
+        price = store.get("price", line["price"], param)
+        if not price["active"]:
+            raise errors.StripeError(
+                "The price specified is inactive. This field only accepts active prices.", param=param
+            )
+        return price
     if line.get("price_data"):
         return _new(call, line["price_data"])
     raise errors.missing(param)
 
 
 def _new(call: Call, params: dict[str, Any]) -> Body:
-    if "product_data" not in params:
+    if "product_data" not in params and "product" not in params:
         raise errors.missing("product_data")
     if "unit_amount" not in params:
         raise errors.missing("unit_amount")
@@ -56,7 +85,7 @@ def _new(call: Call, params: dict[str, Any]) -> Body:
         "lookup_key": None,
         "metadata": {},
         "nickname": None,
-        "product": _new_product(call, params["product_data"])["id"],
+        "product": _product(call, params),
         "recurring": _recurring(recurring) if recurring else None,
         "tax_behavior": params.get("tax_behavior", "unspecified"),
         "tiers_mode": None,
@@ -69,6 +98,12 @@ def _new(call: Call, params: dict[str, Any]) -> Body:
     store.add(body)
     events.record("price.created", body, call)
     return body
+
+
+def _product(call: Call, params: dict[str, Any]) -> str:
+    if "product" in params:
+        return str(store.get("product", params["product"], "product")["id"])
+    return str(_new_product(call, params["product_data"])["id"])
 
 
 def _recurring(params: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import stripe_gateway
-from billing.payments import cards
+from billing.payments import cards, customers
 from billing.stripe_gateway import client as gateway_client
 from tests.sandbox.conftest import BASE, InProcess
 
@@ -22,9 +22,12 @@ def connect(settings: Any, monkeypatch: pytest.MonkeyPatch, transport: type[InPr
     """Let the gateway talk to the sandbox. Webhooks are not delivered; tests pass events on themselves."""
     settings.SITE_URL, settings.STRIPE_API_BASE = SITE, BASE
 
-    def client(*_: str) -> stripe.StripeClient:
+    def client(secret_key: str, _base: str) -> stripe.StripeClient:
         return stripe.StripeClient(
-            "sk_test_sandbox", base_addresses={"api": BASE}, http_client=transport(), max_network_retries=0
+            secret_key or "sk_test_sandbox",
+            base_addresses={"api": BASE},
+            http_client=transport(),
+            max_network_retries=0,
         )
 
     monkeypatch.setattr(gateway_client, "_client", client)
@@ -43,7 +46,7 @@ def plain(stripe_object: Any) -> dict[str, Any]:
 
 def save_card(account: Account, card: str = "visa") -> str:
     """Save a test card as the default of the account's customer; return the payment method's id."""
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     method = api().payment_methods.attach(f"pm_card_{card}", {"customer": customer})
     api().customers.update(customer, {"invoice_settings": {"default_payment_method": method.id}})
     cards.synchronize(account.pk, timezone.now())

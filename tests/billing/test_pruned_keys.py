@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Purchase, Refund, StripePrice
-from billing.payments import cards
+from billing.payments import customers
 from billing.purchases import auto_top_up, checkout
 from billing.refunds import requests
 from billing.subscriptions import prices
@@ -132,11 +132,11 @@ def test_a_refund_is_not_made_twice(
 def test_an_account_gets_one_customer(clock: Any, dies: Callable[[], None], account: Account) -> None:
     dies()
     with pytest.raises(stripe_gateway.StripeUnavailable):
-        cards.ensure_customer(account)
+        customers.ensure_customer(account)
 
     clock.shift(timedelta(days=3))
     account.name = "Renamed"
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
 
     assert [body["id"] for body in store.where("customer")] == [customer]
     assert BillingProfile.objects.get(account=account).stripe_customer_id == customer
@@ -159,7 +159,7 @@ def test_a_plan_gets_one_price(clock: Any, dies: Callable[[], None], catalogue: 
 def test_a_purchase_gets_one_payment_page(
     clock: Any, dies: Callable[[], None], new_purchase: Callable[..., Purchase], account: Account, pay: Any
 ) -> None:
-    cards.ensure_customer(account)
+    customers.ensure_customer(account)
     dies()
     with pytest.raises(stripe_gateway.StripeUnavailable):
         new_purchase()

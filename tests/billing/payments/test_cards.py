@@ -14,7 +14,7 @@ from accounts.models import Account, User
 from billing import selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Mail, StripeEvent, Subscription
 from billing.notifications import card_expiry
-from billing.payments import cards
+from billing.payments import cards, customers
 from billing.purchases import checkout, create
 from billing.stripe_gateway import StripeError
 from billing.subscriptions import overdue
@@ -205,7 +205,9 @@ def test_a_card_chosen_for_the_subscription_alone_is_shown_beside_that_of_top_up
     signed_in: Callable[[User], Client],
 ) -> None:
     save(account)
-    other = stripe_api.payment_methods.attach("pm_card_amex", {"customer": cards.ensure_customer(account)})
+    other = stripe_api.payment_methods.attach(
+        "pm_card_amex", {"customer": customers.ensure_customer(account)}
+    )
     stripe_api.subscriptions.update(plan.stripe_subscription_id, {"default_payment_method": other.id})
 
     process_new_events()
@@ -232,7 +234,7 @@ def test_a_sepa_default_pays_the_plan_and_is_not_taken_for_a_card(
     account: Account, plan: Subscription, stripe_api: Any
 ) -> None:
     save(account)
-    customer = store.get("customer", cards.ensure_customer(account))
+    customer = store.get("customer", customers.ensure_customer(account))
     sepa = payment_methods.new("sepa_debit", calls.Call(now=0), details={"last4": "3000"})
     store.save(sepa | {"customer": customer["id"]})
     customer["invoice_settings"]["default_payment_method"] = sepa["id"]

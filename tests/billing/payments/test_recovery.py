@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.models import Purchase
-from billing.payments import cards, recovery
+from billing.payments import customers, recovery
 from billing.webhooks import reconciliation
 from tests.billing.conftest import smallest_pack
 
@@ -59,7 +59,7 @@ def pay_missing_top_up(stripe_api: Any, account: Account) -> Purchase:
         amount=500,
         currency="usd",
     )
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
     payment = stripe_api.payment_intents.create(
         {

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing.models import Mail, Purchase, Subscription
-from billing.payments import cards
+from billing.payments import customers
 from billing.subscriptions import changes, previews
 from tests.billing.subscriptions.conftest import bonus, buy_starter
 from tests.sandbox.conftest import Buyer
@@ -76,7 +76,7 @@ def test_an_unpaid_renewal_stops_the_credits_until_it_is_paid(
     starter: Subscription, account: Account, advance: Callable[..., None], stripe_api: Any
 ) -> None:
     advance(hours=1)
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     failing = stripe_api.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
     stripe_api.customers.update(customer, {"invoice_settings": {"default_payment_method": failing.id}})
     stripe_api.subscriptions.update(starter.stripe_subscription_id, {"default_payment_method": failing.id})

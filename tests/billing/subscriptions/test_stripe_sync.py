@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.models import Purchase, StripeEvent, Subscription
-from billing.payments import cards
+from billing.payments import customers
 from billing.subscriptions import plan_terms
 from billing.webhooks import events as stripe_events
 from tests.billing.subscriptions.conftest import of_kind
@@ -71,7 +71,7 @@ def test_a_webhook_cannot_put_an_account_on_a_legacy_plan(
     from billing.subscriptions import prices
 
     price = prices.ensure_price(plan_key="pro", interval="month", currency="usd", amount=1000)
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
     stripe_api.subscriptions.create(
         {

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Grant, Mail, Purchase, Subscription
-from billing.payments import cards
+from billing.payments import customers
 from billing.purchases import checkout, create
 from billing.stripe_gateway import client
 from billing.subscriptions import prices, stripe_sync
@@ -149,7 +149,7 @@ def test_a_response_older_than_the_stored_subscription_is_requested_again(
     account: Account, stripe_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     price = prices.ensure_price(plan_key="starter", interval="month", currency="usd", amount=990)
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     card = stripe_api.payment_methods.attach("pm_card_visa", {"customer": customer})
     subscription_id = stripe_api.subscriptions.create(
         {

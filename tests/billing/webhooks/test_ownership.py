@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from accounts.models import Account
 from billing import tasks
 from billing.models import BillingProfile, Purchase, Reconciliation, StripeEvent, Subscription
-from billing.payments import cards
+from billing.payments import customers
 from billing.subscriptions import prices
 from tests.billing.webhooks.delivery import deliver
 from tests.sandbox.conftest import Buyer
@@ -77,7 +77,7 @@ def test_a_subscription_that_staff_made_at_stripe_for_a_known_customer_and_price
     stripe_api: Any, account: Account, events: Callable[..., Any]
 ) -> None:
     price = prices.ensure_price(plan_key="starter", interval="month", currency="usd", amount=1990)
-    made = subscribe(stripe_api, cards.ensure_customer(account), price)
+    made = subscribe(stripe_api, customers.ensure_customer(account), price)
 
     for event in events():
         deliver(event)
@@ -90,7 +90,7 @@ def test_a_subscription_that_staff_made_at_stripe_for_a_known_customer_and_price
 def test_other_software_may_subscribe_one_of_our_customers(
     stripe_api: Any, account: Account, events: Callable[..., Any]
 ) -> None:
-    subscribe(stripe_api, cards.ensure_customer(account), price_of_other_software(stripe_api))
+    subscribe(stripe_api, customers.ensure_customer(account), price_of_other_software(stripe_api))
 
     states = {deliver(event).content for event in events()}
 
@@ -102,7 +102,7 @@ def test_a_subscription_that_names_an_unknown_account_of_ours_is_quarantined(
     stripe_api: Any, account: Account, events: Callable[..., Any]
 ) -> None:
     price = prices.ensure_price(plan_key="starter", interval="month", currency="usd", amount=1990)
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     BillingProfile.objects.update(stripe_customer_id=None)
     lost = Account(name="an account that a restored backup does not have")
     subscribe(stripe_api, customer, price, metadata={"account": lost.public_id})
