@@ -185,11 +185,15 @@ def _update_at_stripe(
     if subscription.pending_invoice:
         pending_payments.discard(subscription, now)
     version = stripe_sync.local_version(subscription.stripe_subscription_id)
-    payload = stripe_gateway.update_subscription(
-        key=f"{action}:{subscription.pk.hex}:{subscription.version}",
-        subscription_id=str(subscription.stripe_subscription_id),
-        params=params,
-    )
+    try:
+        payload = stripe_gateway.update_subscription(
+            key=f"{action}:{subscription.pk.hex}:{subscription.version}",
+            subscription_id=str(subscription.stripe_subscription_id),
+            params=params,
+        )
+    except stripe_gateway.KeyReused:
+        _renew_version(subscription, now)
+        raise
     try:
         stripe_sync.apply_snapshot(payload, now, version=version)
     except stripe_sync.StaleSnapshot:  # the event of this update was applied before its response
@@ -199,3 +203,12 @@ def _update_at_stripe(
         invoice = stripe_gateway.retrieve_invoice(str(invoice["id"]))
         invoices.record_paid_invoice(invoice, payload, now)
     return payload
+
+
+def _renew_version(subscription: Subscription, now: datetime) -> None:
+    """Follow Stripe, with a version that no earlier key contains: a restored backup repeats versions."""
+    stripe_sync.synchronize(str(subscription.stripe_subscription_id), now)
+    with transaction.atomic():
+        locked = lifecycle.lock_subscription(subscription.account_id)
+        locked.version += 1000
+        lifecycle.save_new_version(locked, now)
