@@ -6,7 +6,10 @@ not recorded (made in Stripe's dashboard, or newer than a restored backup) is re
 metadata or its product's, and otherwise recorded without a plan, which staff choose.
 """
 
+import hashlib
 from typing import Any
+
+from django.db import IntegrityError, transaction
 
 from billing import stripe_gateway
 from billing.models import StripePrice
@@ -46,20 +49,26 @@ def ensure_price(
     terms: dict[str, Any] = {"currency": currency, "amount": amount, "interval": interval, "plan": plan_key}
     terms["tax_behavior"] = tax_behavior
     # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
+    name, tax_code = Plan.objects.get(key=plan_key).name, taxes.product_data().get("tax_code", "")
+    # A key belongs to one set of parameters, and the catalogue may change these.
+    details = hashlib.sha256(f"{name}\n{tax_code}\n{previous}".encode()).hexdigest()[:16]
     stripe_price_id = stripe_gateway.find_price(**terms) or stripe_gateway.create_price(
-        key=f"price:{plan_key}:{interval}:{currency}:{amount}:{tax_behavior}:{previous}",
-        name=Plan.objects.get(key=plan_key).name,
-        tax_code=taxes.product_data().get("tax_code", ""),
+        key=f"price:{plan_key}:{interval}:{currency}:{amount}:{tax_behavior}:{details}",
+        name=name,
+        tax_code=tax_code,
         **terms,
     )
     return _record_offered(account, stripe_price_id, fields)
 
 
 def _record_offered(account: str, stripe_price_id: str, fields: dict[str, Any]) -> str:
-    """Record the Price as the one that is offered; concurrent calls found or created the same one."""
-    StripePrice.objects.update_or_create(
-        stripe_price_id=stripe_price_id, defaults={**fields, "stripe_account": account, "offered": True}
-    )
+    """Record the Price as the one that is offered; of concurrent calls, all return the first's."""
+    figures = {**fields, "stripe_account": account, "offered": True}
+    try:
+        with transaction.atomic():
+            StripePrice.objects.update_or_create(stripe_price_id=stripe_price_id, defaults=figures)
+    except IntegrityError:  # a concurrent call has recorded another Price of the same figures
+        return str(StripePrice.objects.get(**figures).stripe_price_id)
     return stripe_price_id
 
 
