@@ -59,9 +59,12 @@ def set_subscription_payment_method(*, key: str, subscription_id: str, card: str
 
 
 def retrieve_default_payment_method(customer: str) -> StripeObject | None:
-    """The customer's default payment method, or None."""
+    """The customer's default payment method, or None, also when the customer was deleted."""
     expand = {"expand": ["invoice_settings.default_payment_method"]}
-    found = call(lambda v1: v1.customers.retrieve(customer, expand))
+    try:
+        found = call(lambda v1: v1.customers.retrieve(customer, expand))
+    except ResourceMissing:
+        return None
     return (found.get("invoice_settings") or {}).get("default_payment_method")
 
 

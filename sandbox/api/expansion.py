@@ -19,6 +19,8 @@ KINDS_BY_PREFIX = sorted(
 def expand(body: Body, paths: list[str]) -> Body:
     """A copy of the response with these paths expanded. Raises StripeError for an unknown path."""
     result = copy.deepcopy(body)
+    if body.get("deleted"):
+        return result  # a deleted object has no other fields
     for path in paths:
         steps = path.split(".")
         if len(steps) > MOST_LEVELS + (steps[0] == "data"):
