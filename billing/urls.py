@@ -27,6 +27,8 @@ urlpatterns = [
     ),
     path("billing/subscription/", plans.subscription, name="subscription"),
     path("billing/subscription/cancel/", plans.cancel, name="cancel_subscription"),
+    path("billing/subscription/pause/", plans.pause, name="pause_subscription"),
+    path("billing/subscription/unpause/", plans.end_pause, name="end_pause"),
     path("billing/subscription/resume/", plans.resume, name="resume_subscription"),
     path("billing/alerts/", settings.alert_settings, name="alerts"),
     path("billing/auto-top-up/", settings.auto_top_up_settings, name="auto_top_up"),

@@ -1,5 +1,6 @@
 """/subscription: the account's plan, and changes of it."""
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -32,7 +33,7 @@ class Subscription(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.SubscriptionAnswer)
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, AccountQuery)
-        return json_body.answer(_subscription(_current(account_of(request, query.get("account")))))
+        return json_body.answer(_subscription(_current(account_of(request, query.get("account"))), self.now))
 
 
 class Change(Endpoint):
@@ -83,7 +84,7 @@ class Change(Endpoint):
         if preview.leaves_legacy and not body.get("confirm"):
             raise create.ConfirmationNeeded
         if preview.kind != "subscribe":
-            return _subscription(changes.confirm(account, preview.token, self.now))
+            return _subscription(changes.confirm(account, preview.token, self.now), self.now)
         purchase = create.plan_purchase(
             account=account,
             buyer=request.user if isinstance(request.user, User) else None,
@@ -96,7 +97,7 @@ class Change(Endpoint):
             now=self.now,
         )
         url = checkout.open_page(purchase, self.now)
-        answer = _subscription(_current(account.pk))
+        answer = _subscription(_current(account.pk), self.now)
         answer["checkout"] = checkout_of(purchase, url)
         return answer
 
@@ -114,7 +115,7 @@ class Cancel(Endpoint):
         cancelled = changes.cancel(
             account, self.now, feedback=body.get("feedback", ""), comment=body.get("comment", "")
         )
-        return json_body.answer(_subscription(cancelled))
+        return json_body.answer(_subscription(cancelled, self.now))
 
 
 class Resume(Endpoint):
@@ -127,7 +128,7 @@ class Resume(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.Named.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
-        return json_body.answer(_subscription(changes.resume(account, self.now)))
+        return json_body.answer(_subscription(changes.resume(account, self.now), self.now))
 
 
 def _current(account_id: Any) -> models.Subscription:
@@ -168,8 +169,10 @@ def _charge(amounts: InvoiceAmounts | None) -> response_schemas.ChangeCharge | N
     }
 
 
-def _pending_change(subscription: models.Subscription) -> response_schemas.PendingChange | None:
-    if subscription.pending_until is None:
+def _pending_change(
+    subscription: models.Subscription, now: datetime
+) -> response_schemas.PendingChange | None:
+    if subscription.pending_until is None or subscription.pending_until <= now:
         return None
     return {
         "plan": subscription.pending_plan,
@@ -202,7 +205,7 @@ def _pending_purchase(subscription: models.Subscription) -> response_schemas.Pen
     }
 
 
-def _subscription(subscription: models.Subscription) -> response_schemas.SubscriptionAnswer:
+def _subscription(subscription: models.Subscription, now: datetime) -> response_schemas.SubscriptionAnswer:
     terms = plan_terms.get(subscription.account_id)
     return {
         "account": Account.public_id_of(subscription.account_id),
@@ -218,7 +221,7 @@ def _subscription(subscription: models.Subscription) -> response_schemas.Subscri
         "cancel_at_period_end": subscription.cancel_at_period_end,
         "next_plan": subscription.next_plan or None,
         "cancellation": _cancellation(subscription),
-        "pending_change": _pending_change(subscription),
+        "pending_change": _pending_change(subscription, now),
         "pending_purchase": _pending_purchase(subscription),
         "recovery_url": subscription.recovery_url or None,
         "unlimited_services": sorted(terms.unlimited_services),

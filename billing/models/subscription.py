@@ -21,6 +21,7 @@ class Subscription(Identified):
     class State(models.TextChoices):
         ACTIVE = "active", _("Active")
         PAST_DUE = "past_due", _("Payment overdue")
+        PAUSED = "paused", _("Paused")
 
     class Feedback(models.TextChoices):
         """Stripe's list of reasons (https://docs.stripe.com/api/subscriptions/update)."""
@@ -60,6 +61,10 @@ class Subscription(Identified):
     cancel_comment = models.TextField(blank=True, help_text="The member's own words about it.")
     next_plan = models.CharField(max_length=100, blank=True, help_text="Plan from the end of the period.")
     next_amount = models.BigIntegerField(default=0)
+    pause_behavior = models.CharField(
+        max_length=20, blank=True, help_text="What Stripe does with invoices while payment is paused."
+    )
+    paused_until = models.DateTimeField(null=True, blank=True, help_text="When the pause ends by itself.")
     pending_plan = models.CharField(
         max_length=100, blank=True, help_text="Plan of a change that waits for its payment to be confirmed."
     )

@@ -88,6 +88,16 @@ def resume(account: Account, now: datetime) -> Subscription:
     return subscription
 
 
+def update_claimed(
+    account: Account, params: dict[str, Any], action: str, now: datetime, refused: ChangeRefused
+) -> Subscription:
+    """Update the account's subscription at Stripe, with a key of its own; `refused` as for `_claim`."""
+    subscription = _claim(account, now, refused)
+    _update_at_stripe(subscription, params, action, now)
+    subscription.refresh_from_db()
+    return subscription
+
+
 def _claim(account: Account, now: datetime, refused: ChangeRefused) -> Subscription:
     """The account's subscription in a new version, so that the request to Stripe has a key of its own.
 

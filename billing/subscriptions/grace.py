@@ -27,7 +27,7 @@ def length() -> timedelta:
 
 def ends_at(subscription: Subscription) -> datetime | None:
     """Until when the payment of the next period is awaited; None when there is no next period."""
-    if not subscription.paid or subscription.paid_until is None:
+    if not subscription.paid or subscription.paid_until is None or subscription.pause_behavior == "void":
         return None
     period_end = subscription.period_end or subscription.paid_until
     if subscription.cancel_at_period_end and period_end <= subscription.paid_until:

@@ -271,15 +271,21 @@ def fall_back_to_free_plan(subscription: Subscription, *, now: datetime, reason:
         _count_unpaid_credits(subscription, *advance)
 
 
-def mark_past_due(subscription: Subscription, *, now: datetime, recovery_url: str = "") -> None:
-    """Stop the plan's credits until the overdue payment is made. Locked subscription.
+def mark_past_due(
+    subscription: Subscription,
+    *,
+    now: datetime,
+    recovery_url: str = "",
+    state: Subscription.State = Subscription.State.PAST_DUE,
+) -> None:
+    """Stop the plan's credits until the overdue payment is made, or the pause ends. Locked subscription.
 
     Credits of a period that began without payment are taken back; what was used of them is deducted from the
     next period that is paid.
     """
     plan = Plan.objects.get(key=subscription.plan)
     advance = _credits_in_advance(subscription, now)
-    subscription.state = Subscription.State.PAST_DUE
+    subscription.state = state
     subscription.recovery_url = recovery_url or subscription.recovery_url
     save_new_version(subscription, now)
     if advance is not None:

@@ -39,6 +39,9 @@ def paid_until(
     A renewal's invoice stays a draft for about an hour while the subscription is already active
     (https://docs.stripe.com/billing/invoices/subscription).
     """
+    if remote.pause_behavior in {"keep_as_draft", "mark_uncollectible"}:
+        # The service goes on: https://docs.stripe.com/billing/subscriptions/pause-payment
+        return remote.period_end
     same = subscription.stripe_subscription_id == remote.id
     paid = remote.invoice.get("status") == "paid"
     if invoices is not None:
@@ -50,6 +53,12 @@ def paid_until(
     if same and subscription.paid_until is not None:
         before.append(subscription.paid_until)
     return max(before, default=None)
+
+
+def is_skipped(remote: StripeSubscription) -> bool:
+    """Whether nothing is owed for the current period, because a pause or staff voided its invoice."""
+    renewal = remote.invoice.get("billing_reason") == "subscription_cycle"
+    return renewal and remote.invoice.get("status") == "void"
 
 
 def _is_paid(remote: StripeSubscription, invoices: list[StripeObject]) -> bool:

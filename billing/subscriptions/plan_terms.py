@@ -61,7 +61,7 @@ def _read(account_id: UUID) -> PlanTerms:
     plan = Plan.objects.filter(key=subscription.plan).first() if subscription else None
     if subscription is None or plan is None:
         return NO_PLAN
-    past_due = subscription.state == Subscription.State.PAST_DUE
+    past_due = subscription.state != Subscription.State.ACTIVE
     return PlanTerms(
         plan=plan.key,
         name=plan.name,

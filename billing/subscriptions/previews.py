@@ -85,6 +85,11 @@ class Preview:
     new_grants: list[NewGrant] = field(default_factory=list)
     token: str = ""
 
+    @property
+    def shown_grants(self) -> list[NewGrant]:
+        """The new grants without those of the smallest amount, which stand for nothing."""
+        return [grant for grant in self.new_grants if grant.credits > proration.SMALLEST]
+
 
 def preview(account: Account, *, plan_key: str, interval: str, currency: str, now: datetime) -> Preview:
     """The effect of changing to a plan; for an immediate change the amounts come from Stripe.
@@ -198,6 +203,8 @@ def _kind(subscription: Subscription, plan: Plan, interval: str) -> str:
         raise _already_on_plan()
     if not plan.open_to_new_members:
         raise offers.PlanClosed
+    if subscription.pause_behavior or subscription.state == Subscription.State.PAUSED:
+        raise ChangeRefused("paused", _("The plan is paused. Change it when it goes on."))
     if subscription.state == Subscription.State.PAST_DUE:
         raise ChangeRefused("past_due", _("A payment is overdue. Pay it before you change the plan."))
     return _kind_between_paid(subscription, plan, interval)

@@ -91,6 +91,8 @@ class StripeSubscription:
     proration: Proration | None
     in_force: PlanInForce | None
     pending: PendingChange | None
+    pause_behavior: str
+    paused_until: datetime | None
     feedback: str
     comment: str
     invoice: StripeObject
@@ -126,6 +128,7 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
     latest = payload.get("latest_invoice")
     invoice: StripeObject = latest if isinstance(latest, dict) else {}
     details = payload.get("cancellation_details") or {}
+    pause = payload.get("pause_collection") or {}
     feedback = str(details.get("feedback") or "")
     return StripeSubscription(
         id=str(payload["id"]),
@@ -139,6 +142,8 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
         proration=_proration(payload),
         in_force=_parse_plan_in_force(payload),
         pending=_pending_change(payload, invoice),
+        pause_behavior=str(pause.get("behavior") or ""),
+        paused_until=as_datetime(pause["resumes_at"]) if pause.get("resumes_at") else None,
         feedback=feedback if feedback in Subscription.Feedback else "",
         comment=str(details.get("comment") or "").replace("\0", ""),
         invoice=invoice,

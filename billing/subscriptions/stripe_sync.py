@@ -197,6 +197,8 @@ def _scheduled_changes(remote: StripeSubscription) -> dict[str, Any]:
     """What takes effect later: at the period's end, or when its payment is confirmed."""
     pending = remote.pending
     return {
+        "pause_behavior": remote.pause_behavior,
+        "paused_until": remote.paused_until,
         "cancel_at_period_end": remote.cancels,
         "cancel_feedback": remote.feedback if remote.cancels else "",
         "cancel_comment": remote.comment if remote.cancels else "",
@@ -235,6 +237,12 @@ def _await_payment(
     renewed = remote.invoice.get("billing_reason") == "subscription_cycle"
     if renewed and paid_until <= remote.period_start:
         fields |= {"period_start": remote.period_start, "period_end": remote.period_end}
+    if paid_periods.is_skipped(remote) or subscription.state == Subscription.State.PAUSED:
+        # Nothing is owed for this period, and the first one after a pause is entered when it is paid.
+        _save_if_changed(subscription, fields, now)
+        if subscription.state != Subscription.State.PAUSED:
+            lifecycle.mark_past_due(subscription, now=now, state=Subscription.State.PAUSED)
+        return
     _save_if_changed(subscription, fields, now)
     until = grace.ends_at(subscription)
     if until is not None and until <= now:

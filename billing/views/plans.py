@@ -18,7 +18,7 @@ from accounts.http import AccountRequest
 from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import PlanChange, Purchase, Subscription
 from billing.purchases import create
-from billing.subscriptions import changes, grace, pending_payments, previews
+from billing.subscriptions import changes, grace, pauses, pending_payments, previews
 from billing.views.buy import redirect_to_payment, submitted_key, unavailable_message
 from core.errors import Refusal
 from pricing.models import Plan
@@ -130,6 +130,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "quotas": selectors.quota_usage(request.account.pk),
         "history": PlanChange.objects.filter(account=request.account).order_by("-created_at")[:20],
         "pending": pending_payments.sentence(current) if current and current.pending_until else "",
+        "pause_months": range(1, pauses.most_months(current) + 1),
         "feedback": Subscription.Feedback.choices,
         "names": dict(Plan.objects.values_list("key", "name")),
         "now": now,
@@ -161,6 +162,28 @@ def cancel(request: AccountRequest) -> HttpResponse:
 def resume(request: AccountRequest) -> HttpResponse:
     """Withdraw a cancellation, a downgrade or a change that waits for its payment."""
     return _change(request, changes.resume, _("Your plan stays as it is."))
+
+
+@require_POST
+@account_page
+@buyers_only
+def pause(request: AccountRequest) -> HttpResponse:
+    """Skip the payments and the credits of the next months."""
+    months = request.POST.get("months", "")
+    number = int(months) if months.isascii() and months.isdigit() and len(months) <= 2 else 0
+    return _change(
+        request,
+        lambda account, now: pauses.pause(account, number, now),
+        _("Your plan will be paused after the paid month, and goes on by itself."),
+    )
+
+
+@require_POST
+@account_page
+@buyers_only
+def end_pause(request: AccountRequest) -> HttpResponse:
+    """End the pause: the plan goes on with the next month."""
+    return _change(request, pauses.end, _("The pause has ended. Your plan goes on with the next month."))
 
 
 def _change(request: AccountRequest, change: Callable[..., Any], done: str) -> HttpResponse:

@@ -138,6 +138,12 @@ class Teams(Strict):
     kinds: list[Literal["family", "business"]] = ["family", "business"]
 
 
+class Pause(Strict):
+    """Members may pause a plan that is paid by the month."""
+
+    most_months: int = Field(gt=0, le=12)
+
+
 class Policies(Strict):
     """The policies of the product. None or empty: not available."""
 
@@ -159,6 +165,7 @@ class Policies(Strict):
     renewal_grace_hours: int = Field(default=96, ge=2, le=21 * 24)
     """How long a plan goes on while its renewal is neither paid nor refused (docs/decisions/0063)."""
     teams: Teams | None = None
+    pause: Pause | None = None
     memorial_wall: bool = False
     low_credits_below: Credits = Decimal(0)
     """The alert threshold of a new account; 0: no alert until the user sets one."""

@@ -138,7 +138,7 @@ ROUTES = (
         "/v1/subscriptions/{subscription_exposed_id}",
         subscriptions.update,
         "items metadata proration_behavior proration_date billing_cycle_anchor cancel_at_period_end "
-        "default_payment_method payment_behavior cancellation_details",
+        "default_payment_method payment_behavior cancellation_details pause_collection",
     ),
     Route("delete", "/v1/subscriptions/{subscription_exposed_id}", subscriptions.cancel),
     Route("post", "/v1/subscriptions/{subscription}/migrate", subscriptions.migrate, "billing_mode"),

@@ -14,6 +14,7 @@ from sandbox.objects import (
     events,
     invoice_lines,
     invoices,
+    pauses,
     payment_intents,
     subscription_items,
     subscription_states,
@@ -97,6 +98,8 @@ def _steps(clock: str | None) -> Iterator[Step]:
             continue
         if subscription["cancel_at"]:
             yield Step(subscription["cancel_at"], _end, subscription)
+        if (subscription["pause_collection"] or {}).get("resumes_at"):
+            yield Step(subscription["pause_collection"]["resumes_at"], pauses.resume, subscription)
         if subscription["pending_update"]:
             yield Step(subscription["pending_update"]["expires_at"], _expire_update, subscription)
         yield Step(_period_end(subscription), _renew, subscription)
@@ -130,6 +133,7 @@ def _renew(subscription: Body, call: Call) -> None:
         subscription=subscription,
         finalizes_at=call.now + DRAFT_SECONDS,
     )
+    pauses.apply_to(invoice, subscription, call)
     subscription_states.change(
         subscription,
         call,

@@ -16,6 +16,7 @@ from sandbox.objects import (
     events,
     invoice_lines,
     invoices,
+    pauses,
     payment_intents,
     payment_methods,
     pending_updates,
@@ -166,6 +167,8 @@ def update(call: Call) -> Body:
     if method_id := params.get("default_payment_method"):
         payment_methods.attach(payment_methods.usable(method_id, call), body["customer"], call)
         subscription_states.change(body, call, default_payment_method=method_id)
+    if "pause_collection" in params:
+        pauses.change(body, params["pause_collection"], call)
     if "cancellation_details" in params:
         details = body["cancellation_details"] | _without_empty(params["cancellation_details"])
         subscription_states.change(body, call, cancellation_details=details)
