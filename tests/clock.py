@@ -34,6 +34,7 @@ def start() -> None:
     """Select the moment and set the clock. Raises ValueError for a DATE that is not a date."""
     global _moment, _traveller
     _moment = os.environ.get("DATE") or random.SystemRandom().choice(list(MOMENTS))
+    os.environ["DATE"] = _moment  # for the processes among which the tests are divided
     _traveller = time_machine.travel(parsed(_moment)).start()
 
 

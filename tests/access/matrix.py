@@ -111,6 +111,8 @@ ROUTES = {
     "billing/subscription/": own(),
     "billing/subscription/cancel/": own(buyers=True),
     "billing/subscription/resume/": own(buyers=True),
+    "billing/subscription/pause/": own(buyers=True),
+    "billing/subscription/unpause/": own(buyers=True),
     "billing/alerts/": own(),
     "billing/auto-top-up/": own(buyers=True),
     "billing/card/": own(buyers=True),
