@@ -65,8 +65,8 @@ bench: $(VENV)/.development  ## measure charges relative to the speed of Postgre
 	$(BIN)/python -m bench
 
 .PHONY: mutate
-mutate: $(VENV)/.development  ## run the ledger tests on each mutant of the ledger; ARGS="batch" for some
-	@$(BIN)/python -m tests.mutants $(ARGS)
+mutate: $(VENV)/.development  ## change the money code at random and run its tests; BUDGET=30m SEED=1 ARGS="billing/refunds"
+	@$(BIN)/python -m tests.mutants --budget $(or $(BUDGET),30m) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: model
 model: $(VENV)/.development  ## run the ledger against its reference model; EXAMPLES=5000, SEED=… to repeat

@@ -1,6 +1,6 @@
 """Faults in reads: balances, periods of statements, the beginning of a local day."""
 
-from tests.mutants.fault import PERIODS, SQL, fault
+from tests.mutants.known.fault import PERIODS, SQL, fault
 
 BALANCES = f"{SQL}95_balances.sql"
 BALANCE_RACES = "tests/integration/races/test_balances.py"

@@ -1,6 +1,6 @@
 """Faults in concurrency: locks, keys, batches, shared calls."""
 
-from tests.mutants.fault import (
+from tests.mutants.known.fault import (
     BATCH,
     BATCHES,
     CHARGE,

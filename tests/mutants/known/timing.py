@@ -1,6 +1,6 @@
 """Faults in time: ends, renewals, windows, plans."""
 
-from tests.mutants.fault import (
+from tests.mutants.known.fault import (
     ALLOWANCES,
     CAPTURE,
     CHARGE,

@@ -4,7 +4,9 @@
 so that a change of the SQL cannot turn a fault into none. `tests` are run against the fault.
 """
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 SQL = "billing/ledger/sql/"
 ENTRIES, WRITE, PERIODS = f"{SQL}10_entries.sql", f"{SQL}15_write.sql", f"{SQL}20_periods.sql"
@@ -41,6 +43,16 @@ class Fault:
     name: str
     edits: tuple[tuple[str, str, str], ...]
     tests: tuple[str, ...]
+
+    def applied_to(self, tree: Path) -> dict[str, str]:
+        """The changed files with their texts. Ends the program when a text is not found."""
+        changed: dict[str, str] = {}
+        for file, before, after in self.edits:
+            text = changed.get(file) or (tree / file).read_text()
+            if before not in text:
+                sys.exit(f"{self.name}: {file} does not contain {before!r}; adapt the fault")
+            changed[file] = text.replace(before, after)
+        return changed
 
 
 def fault(name: str, file: str, before: str, after: str, *tests: str) -> Fault:

@@ -1,6 +1,6 @@
 """Faults in credits: spending order, debt, corrections, limits, the hash chain."""
 
-from tests.mutants.fault import (
+from tests.mutants.known.fault import (
     APPEND_ONLY,
     CAPTURE,
     CEILINGS,

@@ -1,0 +1,135 @@
+"""A copy of the tree with a database of its own, in which tests are run against a mutation.
+
+Invariant: after a run the copy's files and the functions of its database are the originals again.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from config.supervisor import embedded_postgres
+from tests.mutants.mutation import SQL
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+IGNORED = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache", "node_modules")
+ONE_TEST = "tests/billing/test_offers.py"  # creates the database
+
+
+class Copy:
+    """A copy of the tree in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.tree = directory / "tree"
+        self.output = directory / "output"
+        shutil.copytree(BASE_DIR, self.tree, ignore=IGNORED)
+
+    def prepare(self) -> None:
+        """Create the database and compile the Python files, so that later runs start quickly."""
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "."], cwd=self.tree, check=False)
+        if failed := self.pytest([ONE_TEST], new_database=True):
+            sys.exit(f"{failed} fails without any mutation:\n{self.output.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """Stop the copy's PostgreSQL."""
+        embedded_postgres.stop(self._server_directory)
+
+    @property
+    def _server_directory(self) -> Path:
+        return self.tree / "var" / "postgres"
+
+    def pytest(
+        self,
+        tests: Sequence[str],
+        *,
+        new_database: bool = False,
+        seconds: float = 600,
+        options: Sequence[str] = ("-x",),
+        environment: Mapping[str, str] | None = None,
+    ) -> str | None:
+        """Run the tests. Returns None when all pass, else the first test that failed or another reason."""
+        arguments = self.output.with_suffix(".args")
+        arguments.write_text("\n".join(tests))
+        database = "--create-db" if new_database else "--reuse-db"
+        command = [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-rfE",
+            "--hypothesis-seed=0", "--reuse-db", database, *options, f"@{arguments}",
+        ]  # fmt: skip
+        with self.output.open("wb") as output:
+            try:
+                done = subprocess.run(
+                    command, cwd=self.tree, env=self._environment(environment or {}), stdout=output,
+                    stderr=output, timeout=seconds, check=False,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                return "timeout"
+        if done.returncode == 0:
+            return None
+        lines = self.output.read_text(errors="replace").splitlines()
+        failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+        return failed[0].rpartition("/")[2] if failed else f"pytest ended with {done.returncode}"
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        """`DATE` has a default, so that the verdict on a mutation is the same in every run."""
+        environment = os.environ | {
+            "REFILL_VAR": str(self.tree / "var"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DATE": os.environ.get("DATE") or "2027-06-16",
+        }
+        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):  # importing config has set them
+            environment.pop(name, None)
+        return environment | more
+
+    def install_sql(self) -> str | None:
+        """Install the SQL of the copy. Returns the first line of the database's error, or None."""
+        with self.connect() as connection:
+            try:
+                for file in sorted((self.tree / SQL).glob("*.sql")):
+                    connection.execute(file.read_bytes())
+            except psycopg.Error as error:
+                return str(error).splitlines()[0]
+        return None
+
+    def connect(self) -> psycopg.Connection:
+        """A connection to the copy's test database."""
+        server = embedded_postgres.ensure(self._server_directory)
+        return psycopg.connect(host=server["HOST"], user=server["USER"], dbname="test_refill")
+
+    def try_files(self, changed: Mapping[str, str], tests: Sequence[str], *, seconds: float) -> "Verdict":
+        """Run the tests with other texts of some files."""
+        originals = {file: self.tree / file for file in changed}
+        kept = {file: (path.read_text(), path.stat()) for file, path in originals.items()}
+        in_sql = any(file.startswith(SQL) for file in changed)
+        began = time.monotonic()
+        try:
+            for file, text in changed.items():
+                originals[file].write_text(text)
+            if in_sql and (error := self.install_sql()):
+                return Verdict(invalid=error)
+            return Verdict(killed_by=self.pytest(tests, seconds=seconds), seconds=time.monotonic() - began)
+        finally:
+            for file, (text, stat) in kept.items():
+                originals[file].write_text(text)
+                times = (stat.st_atime_ns, stat.st_mtime_ns)
+                os.utime(originals[file], ns=times)  # so that its bytecode is valid again
+            if in_sql:
+                self.install_sql()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a mutation: `killed_by` a test, `invalid` for the database, or neither: it survived."""
+
+    killed_by: str | None = None
+    invalid: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def survived(self) -> bool:
+        return self.killed_by is None and self.invalid is None

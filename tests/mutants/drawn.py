@@ -1,0 +1,158 @@
+"""Tries drawn mutations until the budget is spent, and prints a table of what the tests noticed.
+
+A mutation first meets its quickest tests, about a minute of them. One that survives them meets all tests that
+run its place, up to the longest time given: only then it counts as survived.
+"""
+
+import os
+import queue
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.mutants import coverage_map, equivalent
+from tests.mutants.copy import BASE_DIR, Copy, Verdict
+from tests.mutants.coverage_map import CoverageMap
+from tests.mutants.draw import draw
+from tests.mutants.mutation import MODULES, Mutation, module_of
+
+FIRST_SECONDS, LONGEST_SECONDS = 45.0, 300.0
+AT_LEAST = 0.9  # of the mutations that are not equivalent
+
+
+@dataclass
+class Results:
+    """Outcomes by module: killed, survived, equivalent, invalid."""
+
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in MODULES})
+    survivors: list[Mutation] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, mutation: Mutation, outcome: str, note: str, seconds: float) -> None:
+        with self.lock:
+            self.counts[module_of(mutation.file)][outcome] += 1
+            if outcome == "survived":
+                self.survivors.append(mutation)
+            if outcome != "invalid":
+                print(f"{outcome:10} {seconds:4.0f} s  {mutation}  {note}", flush=True)
+
+    @property
+    def tried(self) -> int:
+        counted = ("killed", "survived", "equivalent")
+        return sum(counts[outcome] for counts in self.counts.values() for outcome in counted)
+
+
+def run(*, seed: int, count: int, budget: float, words: Sequence[str] = ()) -> int:
+    """Try `count` mutations at most, for `budget` seconds at most. Returns the exit code."""
+    workers = os.cpu_count() or 1
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="refill-mutants-", ignore_cleanup_errors=True) as directory:
+        copies = [Copy(Path(directory).resolve() / str(number)) for number in range(workers)]
+        try:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(Copy.prepare, copies))
+            covered = coverage_map.recorded(copies)
+            deadline = time.monotonic() + budget
+
+            def goes_on() -> bool:
+                return results.tried < count and time.monotonic() < deadline
+
+            print(
+                f"seed {seed}: {len(covered.seconds)} tests, {workers} databases, {budget / 60:.0f} minutes"
+            )
+            drawn = _drawn(seed, words)
+            with ThreadPoolExecutor(workers) as pool:
+                for copy in copies:
+                    pool.submit(_work, copy, drawn, covered, results, goes_on)
+        finally:
+            for copy in copies:
+                copy.stop()
+    _print_table(results)
+    killed = sum(counts["killed"] for counts in results.counts.values())
+    return 0 if killed >= AT_LEAST * (killed + len(results.survivors)) else 1
+
+
+def _drawn(seed: int, words: Sequence[str]) -> "queue.Queue[Mutation]":
+    """The mutations in their order, made by a thread of their own."""
+    drawn: queue.Queue[Mutation] = queue.Queue(maxsize=20)
+
+    def fill() -> None:
+        for mutation in _selected(draw(BASE_DIR, seed), words):
+            drawn.put(mutation)
+
+    threading.Thread(target=fill, daemon=True).start()
+    return drawn
+
+
+def _selected(mutations: Iterator[Mutation], words: Sequence[str]) -> Iterator[Mutation]:
+    return (mutation for mutation in mutations if not words or any(word in mutation.file for word in words))
+
+
+def _work(
+    copy: Copy,
+    drawn: "queue.Queue[Mutation]",
+    covered: CoverageMap,
+    results: Results,
+    goes_on: Callable[[], bool],
+) -> None:
+    while goes_on():
+        try:
+            mutation = drawn.get(timeout=30)
+        except queue.Empty:
+            return
+        if reason := equivalent.reason_for(mutation):
+            results.add(mutation, "equivalent", reason, 0)
+            continue
+        try:
+            verdict = _try(copy, mutation, covered)
+        except Exception:
+            traceback.print_exc()  # the pool would keep it to itself
+            raise
+        outcome = "invalid" if verdict.invalid else "survived" if verdict.survived else "killed"
+        results.add(mutation, outcome, verdict.killed_by or "", verdict.seconds)
+
+
+def _try(copy: Copy, mutation: Mutation, covered: CoverageMap) -> Verdict:
+    tests = covered.tests_of(mutation)
+    first = _within(tests, covered, FIRST_SECONDS)
+    verdict = Verdict()
+    if first:
+        verdict = copy.try_files({mutation.file: mutation.text}, first, seconds=FIRST_SECONDS * 4)
+    rest = _within(tests[len(first) :], covered, LONGEST_SECONDS)
+    if verdict.survived and rest:
+        verdict = copy.try_files({mutation.file: mutation.text}, rest, seconds=LONGEST_SECONDS * 4)
+    return verdict
+
+
+def _within(tests: Sequence[str], covered: CoverageMap, seconds: float) -> list[str]:
+    """The first tests that last this long together; at least one."""
+    chosen: list[str] = []
+    for test in tests:
+        seconds -= covered.seconds[test]
+        if seconds < 0 and chosen:
+            break
+        chosen.append(test)
+    return chosen
+
+
+def _print_table(results: Results) -> None:
+    print(f"\n{'module':16} {'killed':>7} {'survived':>9} {'equivalent':>11} {'share':>6}")
+    total: Counter[str] = Counter()
+    for module, counts in results.counts.items():
+        print(_line(module, counts))
+        total.update(counts)
+    print(_line("all", total))
+    for mutation in sorted(results.survivors, key=lambda survivor: (survivor.file, survivor.line)):
+        print(f"survived: {mutation}")
+
+
+def _line(module: str, counts: Counter[str]) -> str:
+    killed, survived = counts["killed"], counts["survived"]
+    share = f"{killed / (killed + survived):6.0%}" if killed + survived else "     -"
+    return f"{module:16} {killed:7} {survived:9} {counts['equivalent']:11} {share}"

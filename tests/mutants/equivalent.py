@@ -1,0 +1,28 @@
+"""Mutations that no test can notice, each with the reason.
+
+An entry is a file, the changed lines before and after (as the report prints them), and a sentence. The
+report counts them apart, and names an entry whose lines are no longer in its file.
+"""
+
+from dataclasses import dataclass
+
+from tests.mutants.mutation import Mutation
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    file: str
+    before: str
+    after: str
+    reason: str
+
+
+EQUIVALENT: tuple[Equivalent, ...] = ()
+
+
+def reason_for(mutation: Mutation) -> str | None:
+    """Why no test can notice the mutation; None when one should."""
+    for known in EQUIVALENT:
+        if (known.file, known.before, known.after) == (mutation.file, mutation.before, mutation.after):
+            return known.reason
+    return None
