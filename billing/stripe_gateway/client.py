@@ -1,9 +1,10 @@
 """The Stripe client, the errors of its calls and the verification of webhook signatures.
 
-Invariants: the modules of this package are the only ones that import stripe; every POST carries an
-idempotency key chosen by the caller, so that a call repeated within 24 hours has one effect
-(https://docs.stripe.com/api/idempotent_requests); no request is made inside a database transaction; errors of
-the SDK leave this package as one of the classes below. Amounts are in minor units, times in Unix seconds.
+Invariants: the modules of this package are the only ones that import stripe; every POST that creates, changes
+or charges carries an idempotency key chosen by the caller, so that a call repeated within 24 hours has one
+effect (https://docs.stripe.com/api/idempotent_requests); portal sessions and expirations have the SDK's own
+key, which covers its network retries; no request is made inside a database transaction; errors of the SDK
+leave this package as one of the classes below. Amounts are in minor units, times in Unix seconds.
 """
 
 import json
@@ -35,6 +36,9 @@ _SHOWN_SECONDS, _ALERT_SECONDS = 24 * 3600, 15 * 60
 # older request may be repeated, its effect is looked up first.
 IDEMPOTENCY_KEYS_HOLD = timedelta(hours=23)
 SIGNATURE_TOLERANCE_SECONDS = 300
+# The latter is that of invoices.pay, whose error does not contain the PaymentIntent
+# (https://docs.stripe.com/error-codes#invoice-payment-intent-requires-action).
+_AUTHENTICATION = {"authentication_required", "invoice_payment_intent_requires_action"}
 _PERMISSION = re.compile(r"'(?:rak_)?([a-z_]+_(?:read|write))'")
 
 
@@ -192,7 +196,7 @@ def _card_declined(error: Any) -> CardDeclined:
     details = error.error
     code = (details.decline_code if details is not None else None) or error.code or "card_declined"
     payment = to_plain(details.payment_intent) if details is not None and details.payment_intent else {}
-    kind = AuthenticationRequired if "authentication_required" in {code, error.code} else CardDeclined
+    kind = AuthenticationRequired if _AUTHENTICATION & {code, error.code} else CardDeclined
     return kind(str(code), str(error.user_message or error), payment)
 
 

@@ -274,8 +274,10 @@ def _default_method(body: Body) -> Body | None:
 def pay(call: Call) -> Body:
     """Charge an open invoice now, by `payment_method` or the default one. Raises payment_intents.Declined.
 
-    Stripe does not charge a new card before the next scheduled attempt unless it is asked to.
-    https://docs.stripe.com/api/invoices/pay
+    Stripe does not charge a new card before the next scheduled attempt unless it is asked to. A payment that
+    the cardholder must authenticate has an error code of its own, without the PaymentIntent.
+    https://docs.stripe.com/api/invoices/pay,
+    https://docs.stripe.com/error-codes#invoice-payment-intent-requires-action
     """
     body = retrieve(call)
     if body["status"] != "open":
@@ -288,7 +290,18 @@ def pay(call: Call) -> Body:
         if method["customer"] != body["customer"]:
             raise errors.unknown_object("payment_method", method_id, "payment_method")
     off_session = call.params.get("off_session", True)
-    return collect(body, call, method=method, off_session=bool(off_session))
+    try:
+        return collect(body, call, method=method, off_session=bool(off_session))
+    except payment_intents.Declined as declined:
+        if declined.error.get("code") != "authentication_required":
+            raise
+        raise payment_intents.Declined(
+            "This payment requires additional user action before it can be completed successfully. Payment"
+            " can be completed using the PaymentIntent associated with the invoice.",
+            status=402,
+            type="card_error",
+            code="invoice_payment_intent_requires_action",
+        ) from declined
 
 
 def mark_paid(body: Body, intent: Body | None, call: Call) -> Body:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
+from billing.webhooks import handlers
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 
@@ -78,6 +80,49 @@ def test_every_module_and_function_that_the_architecture_names_exists() -> None:
     for name in names:
         module, attribute = name.rsplit(".", 1)
         assert hasattr(importlib.import_module(module), attribute), name
+
+
+# Repetitions of other events: `refund.updated` and `invoice.paid`.
+REPEATED_EVENTS = {"charge.refund.updated", "invoice.payment_succeeded"}
+
+
+def test_the_webhooks_events_in_the_documentation_are_those_that_have_a_handler() -> None:
+    """A name that begins with a dot replaces the last word of the name before it."""
+    listed = text("docs/stripe.md").split("and these events:")[1].split("Set its signing secret")[0]
+    documented: set[str] = set()
+    prefix = ""
+    for name in re.findall(r"`([\w.]+)`", listed):
+        prefix = prefix if name.startswith(".") else name.rpartition(".")[0]
+        documented.add(prefix + name if name.startswith(".") else name)
+    assert {name for name in documented if handlers.handler_of(name) is None} == set()
+    assert documented == set(handlers._HANDLERS) - REPEATED_EVENTS
+
+
+def test_the_restricted_key_in_the_documentation_has_the_permissions_of_every_request() -> None:
+    names = {
+        "accounts": "",  # not needed with STRIPE_ACCOUNT
+        "billing_portal": "Customer portal",
+        "charges": "Charges",
+        "checkout": "Checkout Sessions",
+        "invoice_payments": "Invoices",
+        "payment_intents": "PaymentIntents",
+        "payment_methods": "PaymentMethods",
+        "setup_intents": "SetupIntents",
+    }
+    key = " ".join(
+        text("docs/stripe.md").split("write access to")[1].split("Set `STRIPE_SECRET_KEY`")[0].split()
+    )
+    writable, readable = key.split("read access to")
+    requests = {
+        found
+        for path in (BASE_DIR / "billing/stripe_gateway").glob("*.py")
+        for found in re.findall(r"\bv1\.(\w+)\.(?:sessions\.)?(\w+)\(", path.read_text())
+    }
+    assert len(requests) > 25
+    for resource, action in requests:
+        name = names.get(resource, resource.capitalize())
+        reads = action in {"list", "retrieve", "retrieve_current", "search"}
+        assert name in (writable + readable if reads else writable), (resource, action)
 
 
 PAGES = ["README.md", *sorted(str(page.relative_to(BASE_DIR)) for page in BASE_DIR.glob("docs/**/*.md"))]

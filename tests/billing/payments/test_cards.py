@@ -328,6 +328,28 @@ def test_a_new_card_pays_an_overdue_plan_with_one_click(
     assert not overdue.pay(account.pk, timezone.now())
 
 
+def test_an_overdue_plan_whose_bank_asks_for_confirmation_is_paid_on_the_invoice_page(
+    account: Account,
+    plan: Subscription,
+    stripe_api: Any,
+    process_new_events: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+) -> None:
+    make_overdue(stripe_api, plan, account)
+    process_new_events()
+    card = stripe_api.payment_methods.attach(
+        "pm_card_authenticationRequired", {"customer": customers.ensure_customer(account)}
+    )
+    stripe_api.subscriptions.update(plan.stripe_subscription_id, {"default_payment_method": card.id})
+
+    answer = signed_in(alice).post("/billing/overdue/")
+
+    plan.refresh_from_db()
+    assert plan.state == Subscription.State.PAST_DUE
+    assert answer.headers["Location"] == plan.recovery_url != ""
+
+
 @pytest.mark.parametrize(
     ("number", "expected"),
     [("4000 0000 0000 0341", "/billing/"), ("4000 0027 6000 3184", "/sandbox/invoice/")],
