@@ -4,8 +4,12 @@ from billing.stripe_gateway.client import InvalidRequest, ResourceMissing, Strip
 
 
 def create_customer(*, key: str, email: str, name: str, account: str) -> str:
-    """Create the customer of an account and return its id. `account` is the account's public id."""
-    params = {"email": email, "name": name, "metadata": {"account": account}}
+    """Create the customer of an account and return its id. `account` is the account's public id.
+
+    Stripe refuses an empty address or name (https://docs.stripe.com/error-codes#parameter-invalid-empty).
+    """
+    params: StripeObject = {name: text for name, text in (("email", email), ("name", name)) if text}
+    params["metadata"] = {"account": account}
     return str(call(lambda v1: v1.customers.create(params, {"idempotency_key": key}))["id"])
 
 

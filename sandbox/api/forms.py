@@ -90,11 +90,28 @@ def _value(value: Any, hint: Any, path: str) -> Any:
     if origin is dict or hint is dict:
         if not isinstance(value, dict):
             raise errors.StripeError("Invalid hash", code="parameter_invalid_object", param=path)
-        inner = (get_args(hint) or (str, str))[1]
-        return {key: _value(item, inner, f"{path}[{key}]") for key, item in value.items()}
+        inner = (get_args(hint) or (str,))[-1]
+        if path.endswith(("metadata", "metadata]")):
+            _check_metadata(value, path)
+        return {
+            key: item if item == "" else _value(item, inner, f"{path}[{key}]") for key, item in value.items()
+        }
     if str(origin).endswith("Literal"):
         return _literal(value, get_args(hint), path)
     return _leaf(value, hint, path)
+
+
+def _check_metadata(value: dict[str, Any], path: str) -> None:
+    """https://docs.stripe.com/metadata#data"""
+    if len(value) > 50:
+        raise errors.StripeError("Metadata can have up to 50 keys.", param=path)
+    for key, text in value.items():
+        if len(key) > 40:
+            raise errors.StripeError(f"Metadata keys can have up to 40 characters: {key}", param=path)
+        if isinstance(text, str) and len(text) > 500:
+            raise errors.StripeError(
+                f"Metadata values can have up to 500 characters: {key}", param=f"{path}[{key}]"
+            )
 
 
 def _ordered(items: dict[str, Any], path: str) -> list[tuple[str, Any]]:
@@ -140,6 +157,14 @@ def _leaf(value: Any, hint: Any, path: str) -> Any:
     if not isinstance(value, str):
         code = "parameter_invalid_integer" if hint is int else "parameter_invalid_string"
         raise errors.StripeError(f"Invalid value: {path} is not a hash", code=code, param=path)
+    if not value:  # empty values unset a parameter, where the SDK's type has the literal ""
+        raise errors.StripeError(
+            f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset a"
+            f" parameter; however '{path}' cannot be unset. You should remove '{path}' from your request"
+            " or supply a non-empty value.",
+            code="parameter_invalid_empty",
+            param=path,
+        )
     if hint is bool:
         if value not in ("true", "false"):
             raise errors.StripeError(f"Invalid boolean: {value}", param=path)

@@ -53,6 +53,13 @@ def buy_plan(account: Account, key: str = "plan") -> Subscription:
     return Subscription.objects.get(account=account)
 
 
+def test_an_account_without_an_owner_who_can_sign_in_has_a_customer_without_an_address(
+    stripe_api: Any, account: Account, alice: User
+) -> None:
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert stripe_api.customers.retrieve(customers.ensure_customer(account)).email is None
+
+
 @pytest.mark.fault("P27")
 def test_a_purchase_after_the_customer_was_deleted_is_paid_by_a_new_customer(
     stripe_api: Any, account: Account, new_purchase: Callable[..., Purchase], pay: Callable[..., Any]
