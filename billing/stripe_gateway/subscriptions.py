@@ -44,7 +44,7 @@ def find_price(*, currency: str, amount: int, interval: str, plan: str, tax_beha
         "recurring": {"interval": interval},
     }
     for found in paginate(lambda v1, page: v1.prices.list(page), params):
-        same_tax = found["tax_behavior"] == (tax_behavior or "unspecified")
+        same_tax = (found["tax_behavior"] or "unspecified") == (tax_behavior or "unspecified")
         if found["unit_amount"] == amount and found["metadata"].get("plan") == plan and same_tax:
             return str(found["id"])
     return None

@@ -79,6 +79,7 @@ def _plan(world: World, state: dict[str, Any]) -> Facts:
         "mode": "subscription",
         "line_items": [{"price": state["small"], "quantity": 1}],
         "subscription_data": {"billing_mode": stripe_gateway.BILLING_MODE},
+        **checkout.payment_method_params(["card"], currency),
     }
     yield from _open_and_expire(world, page, "plan")
     subscription = world.subscribe(state["customer"], state["small"], state["card"], "plan")
@@ -229,6 +230,9 @@ def _page(world: World, customer: str, name: str) -> StripeObject:
 def _open_and_expire(world: World, params: StripeObject, name: str) -> Facts:
     page = stripe_gateway.create_checkout_session(key=f"smoke:{world.run}:page {name}", params=params)
     yield "payment page", ("open", "unpaid"), (page["status"], page["payment_status"])
+    # Stripe leaves out what is not enabled in the dashboard.
+    listed = sorted(params["allowed_payment_method_types"])
+    yield "payment methods on the page", listed, sorted(page["payment_method_types"])
     yield "page after it is closed", "expired", stripe_gateway.expire_checkout_session(page["id"])["status"]
 
 

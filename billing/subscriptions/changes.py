@@ -139,7 +139,9 @@ def _change_now(subscription: Subscription, preview: dict[str, Any], now: dateti
         "proration_behavior": "always_invoice",
         "proration_date": int(preview["at"]),
         # Read by stripe_sync, so that credits are prorated from the same second as the money. Pending updates
-        # accept exactly these parameters: https://docs.stripe.com/billing/subscriptions/pending-updates-reference
+        # accept only these parameters: https://docs.stripe.com/billing/subscriptions/pending-updates-reference,
+        # https://docs.stripe.com/changelog/dahlia/2026-05-27/pending-subscription-update-metadata and
+        # https://docs.stripe.com/changelog/endive/2026-09-30/scheduled-subscription-cancellation
         "metadata": stripe_objects.proration_metadata(subscription, int(preview["at"]))
         | stripe_objects.NO_PLAN_IN_FORCE,
         "payment_behavior": "pending_if_incomplete",

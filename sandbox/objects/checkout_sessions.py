@@ -154,26 +154,22 @@ def _check_lines(lines: list[Body], mode: str) -> None:
 
 
 def _method_types(params: dict[str, Any], currency: str, mode: str) -> list[str]:
-    """The types on the page. A listed type that the mode, the currency or its options exclude is an error.
+    """The types on the page. A listed type that the mode or the currency excludes is left out.
 
+    An error only when none is left. The seller's dashboard, which may disable types too, is not modelled.
+    https://docs.stripe.com/changelog/endive/2026-09-30/remove-payment-method-types-checkout-sessions,
     https://docs.stripe.com/payments/payment-methods/payment-method-support#product-support
     """
     allowed = params.get("allowed_payment_method_types")
     found = payment_methods.types_for(currency, allowed)
     if mode != "payment" or (params.get("payment_intent_data") or {}).get("setup_future_usage"):
         found = [name for name in found if name in payment_methods.REUSABLE]
-    for name in allowed or []:
-        if name not in found:
-            raise errors.StripeError(
-                f"The payment method type `{name}` cannot be used in `{mode}` mode with {currency}.",
-                param="allowed_payment_method_types",
-            )
     options = params.get("payment_method_options") or {}
     # Both options have no default: https://docs.stripe.com/payments/wechat-pay/accept-a-payment and
     # https://docs.stripe.com/payments/bank-transfers/accept-a-payment
-    if "wechat_pay" in (allowed or []) and (options.get("wechat_pay") or {}).get("client") != "web":
+    if allowed and "wechat_pay" in found and (options.get("wechat_pay") or {}).get("client") != "web":
         raise errors.missing("payment_method_options[wechat_pay][client]")
-    if "customer_balance" in (allowed or []):
+    if allowed and "customer_balance" in found:
         _check_transfer(options.get("customer_balance") or {}, currency)
     if not found:
         raise errors.StripeError(
