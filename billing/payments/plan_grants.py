@@ -2,7 +2,8 @@
 
 Invariants: each grant belongs to one payment, because a payment answers for its period only until the next
 payment's period begins; a refund of a part takes the end of the period first, month by month, so that a
-refund of unused months takes nothing of the used ones (docs/decisions/0067-withdrawn-plan-payments.md).
+refund of unused months takes nothing of the used ones (docs/decisions/0067-withdrawn-plan-payments.md); what
+an upgrade took of the old plan's unspent credits was given again by the new plan, and is claimed there.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ from fractions import Fraction
 from uuid import UUID
 
 from billing import validity
-from billing.models import Correction, Grant, Purchase, SurplusSubscription
+from billing.models import Correction, Entry, Grant, Purchase, SurplusSubscription
 from core.amounts import PLACES
 
 
@@ -35,7 +36,7 @@ def claimed(purchase: Purchase, share: Fraction) -> Claimed:
     if period is None or share <= 0:
         return Claimed(Decimal(0), [])
     start, end = period
-    total, ids = Fraction(0), list[UUID]()
+    total, moved, ids = Fraction(0), Fraction(0), list[UUID]()
     months = 12 if purchase.interval == "year" else 1
     taken = _taken(purchase)
     grants = Grant.objects.filter(
@@ -47,10 +48,63 @@ def claimed(purchase: Purchase, share: Fraction) -> Claimed:
         if part:
             same = [grant, *_returned(grant)]
             ids += [one.pk for one in same]
-            left = sum(one.remaining + one.held + one.spent + taken[one.pk] for one in same)
-            total += part * Fraction(left)
+            total += part * _left(same, taken)
+            moved += part * _moved(grant, end)
+    if moved:
+        later = [
+            one for grant in _first_grants_of_upgrade(purchase, end) for one in (grant, *_returned(grant))
+        ]
+        ids += [one.pk for one in later]
+        total += min(moved, _left(later, taken))
     credits = (Decimal(total.numerator) / Decimal(total.denominator)).quantize(PLACES, ROUND_FLOOR)
     return Claimed(max(credits, Decimal(0)), ids)
+
+
+def _left(grants: Sequence[Grant], taken: dict[UUID, Decimal]) -> Fraction:
+    """What the grants have given, without what expired."""
+    return Fraction(sum((one.remaining + one.held + one.spent + taken[one.pk] for one in grants), Decimal(0)))
+
+
+def _moved(grant: Grant, changed_at: datetime) -> Fraction:
+    """What expired because the plan was changed, at most the unused time's part of the grant.
+
+    A plan that does not carry over gives as much more (billing.subscriptions.proration.first_credits). Daily
+    credits are not prorated.
+    """
+    if grant.kind == Grant.Kind.DAILY or grant.expires_at is None or grant.expires_at <= changed_at:
+        return Fraction(0)
+    ends = Entry.objects.filter(
+        account_id=grant.account_id,
+        grant_id=grant.pk,
+        kind=Entry.Kind.EXPIRE,
+        reason="plan changed",
+        created_at__gte=changed_at,
+    )
+    expired = -sum(ends.values_list("credits", flat=True), Decimal(0))
+    length = (grant.expires_at - grant.created_at).total_seconds()
+    unused = Fraction(int((grant.expires_at - changed_at).total_seconds()), max(1, int(length)))
+    return min(Fraction(expired), min(unused, Fraction(1)) * Fraction(grant.credits))
+
+
+def _first_grants_of_upgrade(purchase: Purchase, changed_at: datetime) -> list[Grant]:
+    """The first month's grants of the plan that replaced the purchase's within its period."""
+    upgrade = Purchase.objects.filter(
+        account_id=purchase.account_id,
+        kind=Purchase.Kind.PLAN,
+        status=Purchase.Status.PAID,
+        stripe_subscription_id=purchase.stripe_subscription_id,
+        period_start=changed_at,
+    ).exclude(offer=purchase.offer)
+    offer = upgrade.values_list("offer", flat=True).first()
+    if offer is None or (purchase.period_end and purchase.period_end <= changed_at):
+        return []
+    grants = Grant.objects.filter(
+        account_id=purchase.account_id,
+        idempotency_key__startswith=f"allowance:{offer}:",
+        created_at__gte=changed_at,
+        created_at__lt=validity.add_months(changed_at, 1),
+    )
+    return list(grants)
 
 
 def paid_period(purchase: Purchase) -> tuple[datetime, datetime] | None:
