@@ -139,8 +139,20 @@ def apply_snapshot(
             lifecycle.fall_back_to_free_plan(subscription, now=now, reason="subscription ended")
         if remote.status in {"active", "trialing"}:
             _apply_active(subscription, remote, invoices, now)
+        elif same and remote.status == "paused" and remote.invoice.get("status") != "open":
+            _apply_paused(subscription, now)
         elif same:
             _apply_past_due(subscription, remote, invoices, now)
+
+
+def _apply_paused(subscription: Subscription, now: datetime) -> None:
+    """Staff paused the subscription at Stripe: it gives nothing until it is resumed, and nothing is owed.
+
+    https://docs.stripe.com/changelog/endive/2026-09-30/pause-subscription
+    """
+    if subscription.state != Subscription.State.PAUSED:
+        subscription.recovery_url = ""
+        lifecycle.mark_past_due(subscription, now=now, state=Subscription.State.PAUSED)
 
 
 def _has_ended(subscription: Subscription, in_force: StripeObject | None) -> bool:
@@ -265,7 +277,8 @@ def _apply_past_due(
     invoices: list[StripeObject] | None,
     now: datetime,
 ) -> None:
-    """Statuses past_due, unpaid and paused: stop the plan's credits and link to the invoice to be paid."""
+    """Statuses past_due and unpaid, and paused with an open invoice: stop the plan's credits and link to
+    the invoice to be paid."""
     unpaid = (item for item in invoices or () if item.get("status") in {"open", "uncollectible"})
     invoice = next(unpaid, remote.invoice)
     url = str(invoice.get("hosted_invoice_url") or "")

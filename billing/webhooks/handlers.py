@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
@@ -20,6 +21,8 @@ from billing.refunds import disputes, plan_payments, requests
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import invoices, lifecycle, stripe_objects, stripe_sync
 from billing.webhooks.payloads import EventNotUnderstood
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -282,6 +285,21 @@ def _apply_invoice(fetched: tuple[StripeObject, stripe_sync.Snapshot] | None, no
     return True
 
 
+def _apply_not_finalized(invoice: StripeObject, now: datetime) -> bool:
+    """Stripe cannot finalize an invoice, for want of an address for its tax for example: staff must act.
+
+    It stays a draft that nobody can pay (https://docs.stripe.com/tax/customer-locations).
+    """
+    log.error(
+        "stripe_invoice_not_finalized",
+        alert=True,
+        invoice=str(invoice["id"]),
+        customer=stripe_objects.id_of(invoice.get("customer")),
+        reason=str((invoice.get("last_finalization_error") or {}).get("message") or ""),
+    )
+    return True
+
+
 # Saved cards: always those that Stripe has now, never the event's
 
 
@@ -344,6 +362,8 @@ _HANDLERS: dict[str, Handler] = {
     "customer.subscription.created": _SUBSCRIPTION,
     "customer.subscription.updated": _SUBSCRIPTION,
     "customer.subscription.deleted": _SUBSCRIPTION,
+    "customer.subscription.paused": _SUBSCRIPTION,
+    "customer.subscription.resumed": _SUBSCRIPTION,
     "customer.subscription.pending_update_applied": _SUBSCRIPTION,
     "customer.subscription.pending_update_expired": _SUBSCRIPTION,
     "invoice.paid": _INVOICE,
@@ -352,6 +372,7 @@ _HANDLERS: dict[str, Handler] = {
     "invoice.payment_action_required": _INVOICE,
     "invoice.voided": _INVOICE,
     "invoice.marked_uncollectible": _INVOICE,
+    "invoice.finalization_failed": Handler(_unchanged, _apply_not_finalized),
     "customer.updated": Handler(_fetch_customer, _apply_cards),
     "payment_method.detached": _METHOD,
     "payment_method.updated": _METHOD,

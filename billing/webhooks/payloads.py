@@ -219,6 +219,7 @@ _FIELDS: dict[str, Callable[[Any], bool]] = {
     "due_by": _is_time_or_none,
     "evidence_details": _is_object_or_none,
     "failure_reason": _is_text_or_none,
+    "last_finalization_error": _is_object_or_none,
     "last_payment_error": _is_object_or_none,
     "latest_charge": _is_reference,
     "message": _is_text_or_none,

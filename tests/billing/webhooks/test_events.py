@@ -11,10 +11,12 @@ from structlog.testing import capture_logs
 
 from accounts.models import Account
 from billing import ledger, stripe_gateway
-from billing.models import Grant, Mail, Purchase, Refund, StripeEvent
+from billing.models import Grant, Mail, Purchase, Refund, StripeEvent, Subscription
+from billing.purchases import checkout, create
 from sandbox import calls, store
 from sandbox.objects import disputes as sandbox_disputes
 from tests.billing.webhooks.delivery import SECRET, deliver
+from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
 
@@ -262,3 +264,46 @@ def test_every_event_is_refused_while_no_secret_is_set(completed: Any, settings:
     settings.STRIPE_WEBHOOK_SECRETS = []
     assert deliver(completed, secret=SECRET).status_code == 400
     assert deliver(completed, secret="").status_code == 400
+
+
+# Subscriptions and invoices that change in Stripe's dashboard
+
+
+@pytest.fixture
+def plan(stripe_api: Any, account: Account) -> Subscription:
+    """The account's paid plan."""
+    purchase = create.plan_purchase(
+        account=account,
+        buyer=None,
+        origin="page",
+        plan_key="starter",
+        interval="month",
+        currency="usd",
+        confirm=True,
+        key="plan",
+        now=timezone.now(),
+    )
+    Buyer().pay(checkout.open_page(purchase, timezone.now()))
+    checkout.refresh_from_stripe(purchase, timezone.now())
+    return Subscription.objects.get(account=account)
+
+
+def test_a_subscription_that_staff_pause_and_resume_at_stripe_stops_and_goes_on(plan: Subscription) -> None:
+    """https://docs.stripe.com/changelog/endive/2026-09-30/pause-subscription"""
+    for action, status, state in (("paused", "paused", "paused"), ("resumed", "active", "active")):
+        subscription = store.get("subscription", str(plan.stripe_subscription_id)) | {"status": status}
+        store.save(subscription)
+        deliver(event_of(store.public(subscription), f"customer.subscription.{action}"))
+        plan.refresh_from_db()
+        assert plan.state == state
+    assert not Mail.objects.filter(template="payment_overdue").exists()
+
+
+def test_an_invoice_that_stripe_cannot_finalize_alerts_staff_with_the_reason(plan: Subscription) -> None:
+    subscription = store.get("subscription", str(plan.stripe_subscription_id))
+    invoice = store.public(store.get("invoice", subscription["latest_invoice"]))
+    failure = {"type": "invalid_request_error", "message": "The customer's location is not recognized."}
+    with capture_logs() as logs:
+        deliver(event_of(invoice, "invoice.finalization_failed", last_finalization_error=failure))
+    [alert] = [log for log in logs if log["event"] == "stripe_invoice_not_finalized"]
+    assert alert["alert"] and alert["invoice"] == invoice["id"] and alert["reason"] == failure["message"]
