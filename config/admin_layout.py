@@ -40,6 +40,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Refunds"), "undo", "billing_refund"),
             (_("Disputes"), "gavel", "billing_dispute"),
             (_("Subscriptions"), "autorenew", "billing_subscription"),
+            (_("Surplus subscriptions"), "content_copy", "billing_surplussubscription"),
             (_("Automatic top-ups"), "bolt", "billing_autotopup"),
             (_("Promotions"), "confirmation_number", "billing_promotion"),
             (_("Invitations"), "person_add", "billing_referral"),

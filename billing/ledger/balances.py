@@ -75,6 +75,11 @@ class Balance:
     allowances: tuple[RunningAllowance, ...]
 
     @property
+    def limited(self) -> Decimal:
+        """Credits that only some services can spend."""
+        return self.total - self.available
+
+    @property
     def daily_remaining(self) -> Decimal:
         """Credits left of today's daily allowance."""
         if self.daily is None:

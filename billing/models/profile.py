@@ -10,8 +10,16 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account
 
-# Types of payment methods that can pay a plan and are not cards, by Stripe's names.
-_OTHER_METHODS = {"sepa_debit": _("SEPA Direct Debit"), "link": "Link", "us_bank_account": _("Bank account")}
+# Types of payment methods as pages show them, by Stripe's names.
+METHOD_NAMES = {
+    "card": _("Card"),
+    "sepa_debit": _("SEPA Direct Debit"),
+    "customer_balance": _("Bank transfer"),
+    "alipay": "Alipay",
+    "wechat_pay": "WeChat Pay",
+    "link": "Link",
+    "us_bank_account": _("Bank account"),
+}
 
 
 class BillingProfile(models.Model):
@@ -61,7 +69,7 @@ class BillingProfile(models.Model):
 
     @property
     def plan_card_name(self) -> str:
-        return str(_OTHER_METHODS.get(self.plan_card_brand, self.plan_card_brand.title()))
+        return str(METHOD_NAMES.get(self.plan_card_brand, self.plan_card_brand.title()))
 
     def card_has_expired(self, now: datetime) -> bool:
         """Whether the month on the card has passed; False when it is unknown."""

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account, User
+from billing.models.profile import METHOD_NAMES
 from core.models import CreditsField, Identified
 
 
@@ -113,6 +114,11 @@ class Purchase(Identified):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.public_id})"
+
+    @property
+    def payment_method_name(self) -> str:
+        """The payment method as pages show it; Stripe's own name for one that Refill does not offer."""
+        return str(METHOD_NAMES.get(self.payment_method, self.payment_method))
 
     @property
     def usual_days(self) -> int:

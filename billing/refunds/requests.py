@@ -73,6 +73,10 @@ def refundable(purchase: Purchase, now: datetime) -> Refundable:
         )
     if purchase.refunds.filter(status__in=Refund.OPEN).exists():
         raise RefundRefused("already_requested", _("A refund for this purchase was already requested."))
+    if purchase.refunded >= purchase.amount:
+        raise RefundRefused("not_refundable", _("This purchase has been refunded."))
+    if purchase.disputes.filter(withdrawn=True).exists():
+        raise RefundRefused("not_refundable", _("A payment that is disputed cannot be refunded."))
     credits = selectors.remaining_credits(purchase)
     amount = amount_for(purchase, credits)
     if amount <= 0 or not purchase.stripe_payment_id:

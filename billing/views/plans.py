@@ -29,8 +29,12 @@ from pricing.models import Plan
 def plans(request: AccountRequest) -> HttpResponse:
     """Compare the plans on offer and the account's own, which may be a legacy plan."""
     current = selectors.subscription_of(request.account.pk)
-    currency = _currency(request)
-    interval = "year" if request.GET.get("interval") == "year" else "month"
+    now = timezone.now()
+    paid = current is not None and current.paid
+    pending_plan = selectors.pending_plan(request.account.pk)
+    currency = current.currency if current and paid else _currency(request, pending_plan)
+    interval = request.GET.get("interval") or (current.interval if current and paid else "")
+    interval = "year" if interval == "year" else "month"
     shown = [
         plan
         for plan in Plan.objects.order_by("rank", "position")
@@ -39,11 +43,15 @@ def plans(request: AccountRequest) -> HttpResponse:
     context = {
         "plans": [_column(plan, interval, currency, current) for plan in shown],
         "subscription": current,
+        "plan": Plan.objects.filter(key=current.plan).first() if current else None,
+        "profile": selectors.profile_of(request.account.pk),
+        "pending": pending_payments.sentence(current) if current and current.pending_until else "",
+        "now": now,
         "interval": interval,
         "yearly": any("year" in plan.prices for plan in shown),
         "currency": currency,
         "currencies": offers.currencies(),
-        "pending_plan": selectors.pending_plan(request.account.pk),
+        "pending_plan": pending_plan,
     }
     return render(request, "billing/plans.html", context)
 
@@ -123,10 +131,12 @@ def subscription(request: AccountRequest) -> HttpResponse:
     context = {
         "subscription": current,
         "plan": plan,
+        "profile": selectors.profile_of(request.account.pk),
         "next_plan": Plan.objects.filter(key=current.next_plan).first() if current else None,
         "balance": balance,
         "pending_plan": selectors.pending_plan(request.account.pk),
-        "renewal_pending": current is not None and grace.is_pending(current, now),
+        # the clock of a test subscription at Stripe may be ahead of ours
+        "renewal_pending": current is not None and grace.is_pending(current, max(now, current.period_start)),
         "quotas": selectors.quota_usage(request.account.pk),
         "history": PlanChange.objects.filter(account=request.account).order_by("-created_at")[:20],
         "pending": pending_payments.sentence(current) if current and current.pending_until else "",
@@ -198,9 +208,11 @@ def _change(request: AccountRequest, change: Callable[..., Any], done: str) -> H
     return redirect("subscription")
 
 
-def _currency(request: AccountRequest) -> str:
+def _currency(request: AccountRequest, pending_plan: Purchase | None = None) -> str:
+    """The currency that the page names, else that of a pending plan, else the default one."""
+    named = request.GET.get("currency", "").lower() or (pending_plan.currency if pending_plan else "")
     try:
-        return offers.resolve_currency(request.GET.get("currency", "").lower())
+        return offers.resolve_currency(named)
     except offers.UnknownCurrency:
         return offers.resolve_currency(None)
 
@@ -215,6 +227,11 @@ def _column(plan: Plan, interval: str, currency: str, current: Subscription | No
         "price": plan.prices.get(shown, {}).get(currency),
         "current": is_current,
         "same_interval": current is not None and is_current and current.interval in {"", shown},
-        "scheduled": current is not None and plan.key == current.next_plan,
+        "scheduled": current is not None and _is_scheduled(plan, current),
         "allowances": plan.allowances,
     }
+
+
+def _is_scheduled(plan: Plan, current: Subscription) -> bool:
+    """Whether the plan follows at the end of the paid period: a downgrade, or the free plan."""
+    return bool(plan.key == current.next_plan or (plan.free and current.cancel_at_period_end))

@@ -26,6 +26,7 @@ from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from core import currencies
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
+from pricing.models import Plan
 
 
 @require_safe
@@ -33,10 +34,12 @@ from pricing.catalogue import cache as catalogue_cache
 def overview(request: AccountRequest) -> HttpResponse:
     """Overview of plan, card, recent purchases and settings."""
     account_id = request.account.pk
+    current = selectors.subscription_of(account_id)
     recent = list(selectors.purchases_of(account_id)[:5])
     remaining = selectors.remaining_credits_by_purchase(recent)
     context = {
-        "subscription": selectors.subscription_of(account_id),
+        "subscription": current,
+        "next_plan": Plan.objects.filter(key=current.next_plan).first() if current else None,
         "terms": plan_terms.get(account_id),
         "profile": selectors.profile_of(account_id),
         "rows": [(purchase, remaining.get(purchase.pk, 0)) for purchase in recent],

@@ -69,7 +69,7 @@ class BalanceSummary:
     @property
     def limited(self) -> Decimal:
         """Credits that only some services can spend."""
-        return self.balance.total - self.balance.available
+        return self.balance.limited
 
     @property
     def expiring(self) -> ledger.GrantInForce | None:

@@ -12,7 +12,7 @@ from accounts.models import Account
 from billing import ledger, stripe_gateway
 from billing.models import Dispute, Mail, Purchase, StripeEvent
 from billing.payments import fulfilment
-from billing.refunds import disputes
+from billing.refunds import disputes, requests
 from billing.webhooks import reconciliation
 
 pytestmark = pytest.mark.django_db
@@ -236,3 +236,18 @@ def test_a_dispute_of_a_quarantined_payment_takes_its_credits_when_staff_release
     bank(purchase, "win")
     deliver()
     assert balance() == before + purchase.credits
+
+
+def test_a_disputed_payment_is_not_called_spent_and_cannot_be_refunded(
+    refund_window: None,
+    paid_purchase: Callable[..., Purchase],
+    bank: Callable[..., Any],
+    deliver: Callable[[], None],
+) -> None:
+    purchase = paid_purchase()
+    bank(purchase, "dispute", "lose")
+    deliver()
+    purchase.refresh_from_db()
+
+    with pytest.raises(requests.RefundRefused, match="disputed"):
+        requests.refundable(purchase, timezone.now())

@@ -95,3 +95,15 @@ def test_a_refund_shows_when_the_money_arrives_and_its_reference(
     refund.refresh_from_db()
     assert len(refund.reference) == 23
     assert f"Your bank can find it by the reference {refund.reference}." in page(browser, purchase)
+
+
+def test_a_refunded_purchase_says_so_and_names_its_payment_method(
+    browser: Client, purchase: Purchase, alice: User
+) -> None:
+    assert "· Card" in page(browser, purchase)
+    refund = requests.create(purchase=purchase, user=alice, message="", now=timezone.now())
+    requests.approve(refund, actor="staff", reason="fine", now=timezone.now())
+
+    text = page(browser, purchase)
+
+    assert "This purchase has been refunded." in text and "have been spent" not in text

@@ -1,0 +1,3 @@
+"""Fixtures of the tests of pages: a paid plan."""
+
+from tests.billing.subscriptions.conftest import subscribe as subscribe
