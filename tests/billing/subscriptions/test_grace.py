@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import AutoTopUp, Entry, Mail, Purchase, Subscription
-from billing.payments import cards
+from billing.payments import customers
 from billing.purchases import auto_top_up
 from billing.subscriptions import changes, invoices, previews, prices
 from billing.webhooks import reconciliation
@@ -41,7 +41,7 @@ def to_renewal(starter: Subscription, advance: Callable[..., None]) -> Callable[
 @pytest.fixture
 def failing_card(starter: Subscription, account: Account, stripe_api: Any) -> None:
     """The subscription's card is replaced by one that is declined at the renewal."""
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     card = stripe_api.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
     stripe_api.customers.update(customer, {"invoice_settings": {"default_payment_method": card.id}})
     stripe_api.subscriptions.update(starter.stripe_subscription_id, {"default_payment_method": card.id})
@@ -93,7 +93,7 @@ def test_the_credits_go_on_before_any_event_arrives(
 def test_no_top_up_is_bought_because_of_a_pending_renewal(
     starter: Subscription, account: Account, to_renewal: Callable[..., None]
 ) -> None:
-    customer = cards.ensure_customer(account)
+    customer = customers.ensure_customer(account)
     method = stripe_gateway.retrieve_default_payment_method(customer)
     assert method is None or method["id"]
     settings: dict[str, Any] = {"enabled": True, "below": Decimal(10**6), "pack": smallest_pack()}
@@ -257,7 +257,7 @@ def test_an_upgrade_at_stripe_in_the_draft_hour_does_not_pay_the_renewal(
     assert (starter.plan, starter.paid_until < starter.period_end) == ("starter", True)
     assert bonus(account) == 1000
     if outcome == "failed":
-        customer = cards.ensure_customer(account)
+        customer = customers.ensure_customer(account)
         card = stripe_api.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": customer})
         stripe_api.subscriptions.update(starter.stripe_subscription_id, {"default_payment_method": card.id})
     [draft] = store.where("invoice", status="draft")

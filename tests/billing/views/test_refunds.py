@@ -102,8 +102,10 @@ def test_a_refunded_purchase_says_so_and_names_its_payment_method(
 ) -> None:
     assert "· Card" in page(browser, purchase)
     refund = requests.create(purchase=purchase, user=alice, message="", now=timezone.now())
-    requests.approve(refund, actor="staff", reason="fine", now=timezone.now())
+    requests.approve(refund, actor="staff@example.org", reason="fine", now=timezone.now())
 
     text = page(browser, purchase)
 
     assert "This purchase has been refunded." in text and "have been spent" not in text
+    history = browser.get("/history/").content.decode()
+    assert ">Support<" in history and "staff@example.org" not in history
