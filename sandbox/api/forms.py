@@ -102,7 +102,7 @@ def _value(value: Any, hint: Any, path: str) -> Any:
 
 
 def _check_metadata(value: dict[str, Any], path: str) -> None:
-    """https://docs.stripe.com/metadata#data"""
+    """https://docs.stripe.com/api/metadata"""
     if len(value) > 50:
         raise errors.StripeError("Metadata can have up to 50 keys.", param=path)
     for key, text in value.items():
