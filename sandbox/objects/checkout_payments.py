@@ -9,6 +9,7 @@ import dataclasses
 from sandbox import errors, store
 from sandbox.calls import Call
 from sandbox.objects import (
+    amounts,
     checkout_sessions,
     customers,
     events,
@@ -68,9 +69,24 @@ def pay(session: Body, submission: Submission, call: Call) -> Body:
         return _set_up(session, method, call)
     if not session["amount_total"]:
         return checkout_sessions.complete(session, call, "no_payment_required")
-    intent = _payment_intent(session, call)
+    if session["mode"] == "subscription" and not _due(session, customer):
+        _subscribe(session, method["id"], None, call)
+        return checkout_sessions.complete(session, call, "paid")
+    intent = _payment_intent(session, customer, call)
     payment_intents.attempt(intent, method, call)
     return payment_changed(session, intent, call)
+
+
+def _due(session: Body, customer: Body) -> int:
+    """What the page charges: the customer's balance applies to the first invoice of a subscription only.
+
+    https://docs.stripe.com/billing/customer/balance
+    """
+    total: int = session["amount_total"]
+    if session["mode"] != "subscription":
+        return total
+    due = total + int(customer["balance"])
+    return due if due >= amounts.minimum(session["currency"]) else 0
 
 
 def _method(submission: Submission, customer: Body, call: Call) -> Body:
@@ -87,17 +103,18 @@ def _method(submission: Submission, customer: Body, call: Call) -> Body:
     return payment_methods.new(submission.type, call, billing=billing)
 
 
-def _payment_intent(session: Body, call: Call) -> Body:
+def _payment_intent(session: Body, customer: Body, call: Call) -> Body:
     """The session's intent: created at the first attempt, used again after a decline."""
+    due = _due(session, customer)
     if found := intent_of(session):
-        found["amount"] = session["amount_total"]  # another country, another tax
+        found["amount"] = due  # another country, another tax
         return store.save(found)
     params = dict(session["_intent_data"])
     if session["mode"] == "subscription":
         params = {"setup_future_usage": "off_session", "description": "Subscription creation"}
     intent = payment_intents.new(
         call,
-        amount=session["amount_total"],
+        amount=due,
         currency=session["currency"],
         customer=session["customer"],
         allowed_payment_method_types=session.get("allowed_payment_method_types"),
@@ -144,7 +161,8 @@ def payment_changed(session: Body, intent: Body, call: Call) -> Body:
     if session["status"] == "open":
         if not succeeded and not payment_intents.is_pending(intent):
             return session
-        _subscribe(session, intent, call)
+        if session["mode"] == "subscription":
+            _subscribe(session, intent["payment_method"], intent, call)
         return checkout_sessions.complete(session, call, "paid" if succeeded else "unpaid")
     if session["status"] == "complete" and session["payment_status"] == "unpaid" and succeeded:
         session["payment_status"] = "paid"
@@ -159,11 +177,8 @@ def payment_failed(session: Body, call: Call) -> None:
         events.record("checkout.session.async_payment_failed", session, call)
 
 
-def _subscribe(session: Body, intent: Body, call: Call) -> None:
-    """Create the subscription of a session in subscription mode, with the intent as its first payment."""
-    if session["mode"] != "subscription":
-        return
-    method_id = intent["payment_method"]
+def _subscribe(session: Body, method_id: str, intent: Body | None, call: Call) -> None:
+    """Create the subscription of a session, with the intent as its first payment; None: nothing is due."""
     payment_methods.attach(store.get("payment_method", method_id), session["customer"], call)
     subscription = subscriptions.start(
         call,

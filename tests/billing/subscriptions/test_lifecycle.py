@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing import ledger, offers, selectors
-from billing.models import PlanChange, Subscription
+from billing.models import PlanChange, Purchase, StripeEvent, Subscription
+from billing.payments import customers
 from billing.purchases import create
 from billing.subscriptions import ledger_terms, lifecycle, plan_terms, previews
 from pricing.models import Plan
-from tests.billing.subscriptions.conftest import of_kind
+from tests.billing.subscriptions.conftest import buy_starter, of_kind
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +57,23 @@ def test_an_allowance_with_an_empty_list_of_services_is_for_all_services() -> No
     [terms] = ledger_terms.allowance_terms(plan, anchor_at=timezone.now(), ends_at=None, once_at=None)
 
     assert terms.services is None
+
+
+@pytest.mark.parametrize(("balance", "charged"), [(-300, 690), (-970, 0), (-10_000, 0), (250, 1240)])
+def test_a_credit_balance_at_stripe_pays_the_first_invoice_of_a_plan(
+    stripe_api: Any,
+    account: Account,
+    alice: User,
+    process_all_events: Callable[[], list[StripeEvent]],
+    balance: int,
+    charged: int,
+) -> None:
+    stripe_api.customers.update(customers.ensure_customer(account), {"balance": balance})
+
+    subscription = buy_starter(account, alice, "month")
+
+    assert {event.state for event in process_all_events()} <= {"done", "ignored"}
+    purchase = Purchase.objects.get()
+    assert (subscription.plan, purchase.status, purchase.amount) == ("starter", "paid", charged)
+    intents = stripe_api.payment_intents.list({}).data
+    assert sum(intent.amount_received for intent in intents) == charged
