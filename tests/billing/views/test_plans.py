@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing.models import BillingProfile, Subscription
 from billing.subscriptions import lifecycle
+from billing.validity import add_months
 from tests.billing.subscriptions.conftest import change_plan
 
 pytestmark = pytest.mark.django_db
@@ -115,3 +116,15 @@ def test_the_preview_of_a_first_plan_shows_the_credits_of_the_plan(
 ) -> None:
     text = page(signed_in, alice, "/plans/starter/")
     assert "Credits of the plan" in text and "Monthly bonus" in text
+
+
+def test_a_plan_whose_renewal_is_awaited_on_a_clock_ahead_of_ours_says_so_and_is_not_changed(
+    subscribe: Callable[..., Subscription], alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    current = subscribe("starter")
+    Subscription.objects.filter(pk=current.pk).update(
+        period_start=current.paid_until, period_end=add_months(current.period_start, 2)
+    )
+
+    assert "A new period of your plan began" in page(signed_in, alice, "/billing/subscription/")
+    assert signed_in(alice).get("/plans/creator/").status_code == 302
