@@ -73,4 +73,4 @@ def test_minor_units_are_those_of_the_currency(amount: int, currency: str, major
 
 def test_the_error_for_an_unknown_currency_names_the_available_ones(apinfer: None) -> None:
     with pytest.raises(offers.UnknownCurrency, match="CNY"):
-        offers.resolve_currency("usd")
+        offers.resolve_currency("eur")

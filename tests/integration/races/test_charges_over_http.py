@@ -26,12 +26,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Caller:
     """Sends one request from a thread of its own, all at the same moment.
 
-    As the API tells its clients, a request that was answered with 503 is sent again with its key: a web
-    process answers so when a wallet is held for 20 ms, which a process that waits for a processor may do.
+    As the API tells its clients, a request that was answered with 503 is sent again with its key, up to
+    `attempts` in all: a web process answers so when a wallet is held for 20 ms, which a process that waits
+    for a processor may do.
     """
 
-    def __init__(self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]]) -> None:
-        self.url, self.secret = url, secret
+    def __init__(
+        self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]], *, attempts: int = 3
+    ) -> None:
+        self.url, self.secret, self.attempts = url, secret, attempts
         self.responses: list[tuple[int, Message, bytes]] = []
         self.start = threading.Barrier(len(bodies))
         threads = [threading.Thread(target=self._call, args=body) for body in bodies]
@@ -51,7 +54,7 @@ class Caller:
             },
         )
         self.start.wait()
-        for _attempt in range(3):
+        for _attempt in range(self.attempts):
             response = self._send(request)
             if response[0] != 503:
                 break

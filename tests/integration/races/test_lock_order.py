@@ -161,5 +161,5 @@ def test_update_or_create_is_used_only_where_no_foreign_key_points() -> None:
         for relation in models[name]._meta.related_objects
         if getattr(relation.field, "db_constraint", True)
     }
-    assert names >= {"BillingProfile", "AlertSettings"}
+    assert names >= {"StripePrice", "AlertSettings"}
     assert referred == set()
