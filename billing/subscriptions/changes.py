@@ -173,6 +173,8 @@ def _downgrade(subscription: Subscription, preview: dict[str, Any], now: datetim
 def _withdraw_change(subscription: Subscription, now: datetime) -> None:
     params: dict[str, Any] = {"cancel_at_period_end": False}
     if subscription.next_plan:
+        # The renewal's draft charges the smaller plan: the larger one would come for its price.
+        previews.require_no_pending_renewal(subscription, now)
         price = prices.ensure_price(
             plan_key=subscription.plan,
             interval=subscription.interval,
