@@ -235,6 +235,20 @@ def test_a_scheduled_downgrade_gives_the_smaller_plans_credits_in_advance(
     assert_books(account)
 
 
+def test_a_downgrade_is_not_withdrawn_while_the_renewal_that_charges_the_smaller_plan_is_pending(
+    starter: Subscription, account: Account, to_renewal: Callable[..., None], advance: Any
+) -> None:
+    advance(hours=1)
+    change_plan(account, "creator")
+    change_plan(account, "starter", "month")
+    to_renewal()
+    with pytest.raises(previews.ChangeRefused) as refused:
+        changes.resume(account, timezone.now())
+    assert refused.value.code == "renewal_pending"
+    to_renewal(minutes=61)
+    assert (starter.plan, bonus(account)) == ("starter", 1000)
+
+
 @pytest.mark.parametrize("outcome", ["paid", "failed", "void"])
 def test_an_upgrade_at_stripe_in_the_draft_hour_does_not_pay_the_renewal(
     starter: Subscription,
