@@ -3,11 +3,13 @@
 Add a line for every new route:
   PUBLIC          everyone, signed in or not; shows no data of any account
   SIGN_IN         sign-in pages and the user's own sign-in settings (protected by allauth)
-  own()           the selected account of the signed-in member; the path has no id
+  own()           the selected account of the signed-in member; the path has no id. With `buyers=True` only for
+                  owners and billing members, with `buyers="POST"` its GET is for every member
   ids("charge")   the path has the id of an object of an account: other users get 404
   STAFF           the admin
-  API             an endpoint of the REST API without an id: see its `scopes`
-  api_ids(…)      an endpoint with an id, with valid bodies by method
+  api(…)          an endpoint of the REST API without an id, with the scope of each method
+  api_ids(…)      an endpoint with an id, with the scope of each method and valid bodies by method; with
+                  `platform=True` only platform keys may call it
   SIGNED          requests authenticated by a signature
   DEVELOPMENT     exists only with the sandbox (settings.SANDBOX)
 """
@@ -23,26 +25,43 @@ class Line:
     """The object of tests/access/world.py whose id is used in the path."""
     bodies: dict[str, Any] = field(default_factory=dict)
     """Request bodies by method."""
-    buyers: bool = False
-    """Whether a member without the role owner or billing is refused (403)."""
+    buyers: tuple[str, ...] = ()
+    """The methods that a member without the role owner or billing may not use (403)."""
+    scopes: dict[str, str] = field(default_factory=dict)
+    """The scope that each method of an endpoint needs (docs/api.md)."""
+    platform_only: bool = False
 
 
-def own(*, buyers: bool = False) -> Line:
-    return Line("own", buyers=buyers)
+def own(*, buyers: bool | str = False) -> Line:
+    return Line("own", buyers=_methods(buyers))
 
 
-def ids(object_name: str, *, buyers: bool = False) -> Line:
-    return Line("ids", object_name, buyers=buyers)
+def ids(object_name: str, *, buyers: bool | str = False) -> Line:
+    return Line("ids", object_name, buyers=_methods(buyers))
 
 
-def api_ids(object_name: str, **bodies: Any) -> Line:
-    return Line("api_ids", object_name, bodies)
+def _methods(buyers: bool | str) -> tuple[str, ...]:
+    if isinstance(buyers, str):
+        return (buyers,)
+    return ("GET", "POST") if buyers else ()
+
+
+def api(scopes: str, *, platform: bool = False) -> Line:
+    return Line("api", scopes=_scopes(scopes), platform_only=platform)
+
+
+def api_ids(object_name: str, scopes: str, *, platform: bool = False, **bodies: Any) -> Line:
+    return Line("api_ids", object_name, bodies, scopes=_scopes(scopes), platform_only=platform)
+
+
+def _scopes(text: str) -> dict[str, str]:
+    """The scope of each method: "GET:read POST:spend"."""
+    return {method: scope for method, _, scope in (part.partition(":") for part in text.split())}
 
 
 PUBLIC = Line("public")
 SIGN_IN = Line("sign_in")
 STAFF = Line("staff")
-API = Line("api")
 SIGNED = Line("signed")
 DEVELOPMENT = Line("development")
 
@@ -61,8 +80,8 @@ ROUTES = {
     "usage/": own(),
     "charges/<str:public_id>/": ids("charge"),
     "charges/<str:public_id>/report/": ids("charge"),
-    "projects/": own(),
-    "projects/<str:public_id>/": ids("project"),
+    "projects/": own(buyers="POST"),
+    "projects/<str:public_id>/": ids("project", buyers="POST"),
     "projects/<str:public_id>/archive/": ids("project", buyers=True),
     "projects/<str:public_id>/restore/": ids("project", buyers=True),
     "wall/": PUBLIC,
@@ -81,12 +100,12 @@ ROUTES = {
     "brand.svg": PUBLIC,
     # accounts
     "settings/": own(),
-    "settings/account/": own(),
+    "settings/account/": own(buyers=True),
     "switch/<str:public_id>/": ids("account"),
-    "keys/": own(),
-    "keys/<str:public_id>/revoke/": ids("api_key"),
-    "provider-keys/": own(),
-    "provider-keys/<str:public_id>/delete/": ids("provider_key"),
+    "keys/": own(buyers="POST"),
+    "keys/<str:public_id>/revoke/": ids("api_key", buyers=True),
+    "provider-keys/": own(buyers="POST"),
+    "provider-keys/<str:public_id>/delete/": ids("provider_key", buyers=True),
     # pricing
     "pricing/": PUBLIC,
     "pricing/compare/": PUBLIC,
@@ -113,7 +132,7 @@ ROUTES = {
     "billing/subscription/resume/": own(buyers=True),
     "billing/subscription/pause/": own(buyers=True),
     "billing/subscription/unpause/": own(buyers=True),
-    "billing/alerts/": own(),
+    "billing/alerts/": own(buyers=True),
     "billing/auto-top-up/": own(buyers=True),
     "billing/card/": own(buyers=True),
     "billing/card/saved/": own(buyers=True),
@@ -123,7 +142,7 @@ ROUTES = {
     "billing/auto-top-up/confirmed/": own(buyers=True),
     "billing/portal/": own(buyers=True),
     "billing/details/": own(buyers=True),
-    "billing/redeem/": own(),
+    "billing/redeem/": own(buyers=True),
     "billing/invitations/": own(),
     "invite/<str:code>/": PUBLIC,
     "plans/": PUBLIC,
@@ -133,40 +152,44 @@ ROUTES = {
     "api/v1/schema/": PUBLIC,
     "api/v1/docs/": PUBLIC,
     "api/v1/<path:nothing>": PUBLIC,
-    "api/v1/balance": API,
-    "api/v1/grants": API,
-    "api/v1/transactions": API,
-    "api/v1/services": API,
-    "api/v1/services/<str:service>": API,
-    "api/v1/estimates": API,
-    "api/v1/charges": API,
-    "api/v1/charges/batch": API,
-    "api/v1/charges/<str:charge>": api_ids("charge"),
-    "api/v1/charges/<str:charge>/reversals": api_ids("charge", POST={}),
-    "api/v1/charges/<str:charge>/reports": api_ids("charge", POST={"reason": "?"}),
-    "api/v1/holds": API,
-    "api/v1/holds/<str:hold>": api_ids("hold"),
-    "api/v1/holds/<str:hold>/capture": api_ids("hold", POST={"usage": {"tokens": 1}}),
-    "api/v1/holds/<str:hold>/release": api_ids("hold", POST={}),
-    "api/v1/usage": API,
-    "api/v1/projects": API,
-    "api/v1/projects/<str:project>": api_ids("project", PATCH={"name": "mine"}),
-    "api/v1/provider-keys": API,
-    "api/v1/provider-keys/<str:provider_key>": api_ids("provider_key"),
-    "api/v1/plans": API,
-    "api/v1/packs": API,
-    "api/v1/checkouts": API,
-    "api/v1/purchases": API,
-    "api/v1/purchases/<str:purchase>": api_ids("purchase"),
-    "api/v1/purchases/<str:purchase>/refund-requests": api_ids("purchase", POST={"reason": "?"}),
-    "api/v1/subscription": API,
-    "api/v1/subscription/change": API,
-    "api/v1/subscription/cancel": API,
-    "api/v1/subscription/resume": API,
-    "api/v1/redemptions": API,
-    "api/v1/alerts": API,
-    "api/v1/auto-top-up": API,
-    "api/v1/accounts": API,
-    "api/v1/accounts/<str:account>": api_ids("account"),
-    "api/v1/accounts/<str:account>/grants": api_ids("account", POST={"credits": "5", "kind": "bonus"}),
+    "api/v1/balance": api("GET:read"),
+    "api/v1/grants": api("GET:read"),
+    "api/v1/transactions": api("GET:read"),
+    "api/v1/services": api("GET:read"),
+    "api/v1/services/<str:service>": api("GET:read"),
+    "api/v1/estimates": api("POST:read"),
+    "api/v1/charges": api("GET:read POST:spend"),
+    "api/v1/charges/batch": api("POST:spend"),
+    "api/v1/charges/<str:charge>": api_ids("charge", "GET:read"),
+    "api/v1/charges/<str:charge>/reversals": api_ids("charge", "POST:manage", platform=True, POST={}),
+    "api/v1/charges/<str:charge>/reports": api_ids("charge", "POST:read", POST={"reason": "?"}),
+    "api/v1/holds": api("POST:spend"),
+    "api/v1/holds/<str:hold>": api_ids("hold", "GET:spend"),
+    "api/v1/holds/<str:hold>/capture": api_ids("hold", "POST:spend", POST={"usage": {"tokens": 1}}),
+    "api/v1/holds/<str:hold>/release": api_ids("hold", "POST:spend", POST={}),
+    "api/v1/usage": api("GET:read"),
+    "api/v1/projects": api("GET:manage POST:manage"),
+    "api/v1/projects/<str:project>": api_ids("project", "PATCH:manage", PATCH={"name": "mine"}),
+    "api/v1/provider-keys": api("GET:manage POST:manage"),
+    "api/v1/provider-keys/<str:provider_key>": api_ids("provider_key", "DELETE:manage"),
+    "api/v1/plans": api("GET:read"),
+    "api/v1/packs": api("GET:read"),
+    "api/v1/checkouts": api("POST:manage"),
+    "api/v1/purchases": api("GET:read"),
+    "api/v1/purchases/<str:purchase>": api_ids("purchase", "GET:read"),
+    "api/v1/purchases/<str:purchase>/refund-requests": api_ids(
+        "purchase", "POST:manage", POST={"reason": "?"}
+    ),
+    "api/v1/subscription": api("GET:read"),
+    "api/v1/subscription/change": api("POST:manage"),
+    "api/v1/subscription/cancel": api("POST:manage"),
+    "api/v1/subscription/resume": api("POST:manage"),
+    "api/v1/redemptions": api("POST:manage"),
+    "api/v1/alerts": api("GET:manage PUT:manage"),
+    "api/v1/auto-top-up": api("GET:manage PUT:manage"),
+    "api/v1/accounts": api("POST:manage", platform=True),
+    "api/v1/accounts/<str:account>": api_ids("account", "GET:manage", platform=True),
+    "api/v1/accounts/<str:account>/grants": api_ids(
+        "account", "POST:manage", platform=True, POST={"credits": "5", "kind": "bonus"}
+    ),
 }

@@ -8,10 +8,12 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from core.endpoint import Endpoint
 from tests.access import matrix, world
 from tests.access.matrix import Line
+from tests.billing.conftest import change_policies
+from tests.billing.conftest import stripe_api as stripe_api
 
 HTMX = {"HX-Request": "true"}
 FRAGMENT = [{}, HTMX]
@@ -69,6 +71,13 @@ def test_endpoints_of_the_api_are_listed_as_such() -> None:
         view = getattr(pattern.callback, "cls", None)
         is_endpoint = isinstance(view, type) and issubclass(view, Endpoint)
         assert is_endpoint == (route in routes_with("api", "api_ids")), route
+
+
+def test_every_endpoint_has_the_scopes_of_its_line() -> None:
+    for route in routes_with("api", "api_ids"):
+        line, view = line_of(route), ALL[route].callback.cls  # type: ignore[attr-defined]
+        assert line is not None
+        assert (dict(view.scopes), view.platform_only) == (line.scopes, line.platform_only), route
 
 
 def test_pages_with_an_id_are_listed_as_such() -> None:
@@ -165,19 +174,29 @@ def test_every_endpoint_requires_a_key_with_its_scope(
 
 
 @pytest.mark.fault("Z4")
-def test_a_plain_member_cannot_buy_refund_or_create_keys(
-    team: Account, alice: User, bob: User, api_of: Any, signed_in: Callable[[User], Client], catalogue: None
+@pytest.mark.parametrize("role", ["billing", "member"])
+def test_a_page_is_refused_to_exactly_the_roles_that_its_line_names(
+    team: Account,
+    alice: User,
+    bob: User,
+    api_of: Any,
+    signed_in: Callable[[User], Client],
+    stripe_api: Any,
+    role: str,
 ) -> None:
+    change_policies(providers=[{"key": "openai", "name": "OpenAI"}])
     teams_world = world.create_objects(team, alice, api_of(alice, account=team))
+    Membership.objects.filter(account=team, user=bob).update(role=role)
     browser = signed_in(bob)
     browser.post(f"/switch/{team.public_id}/")
     for route in routes_with("own", "ids"):
         line = line_of(route)
-        if line is not None and line.buyers:
-            response = browser.post(path_of(route, teams_world.object_ids))
-            assert response.status_code in {403, 405}, (route, response.status_code)
-            if response.status_code == 405:
-                assert browser.get(path_of(route, teams_world.object_ids)).status_code == 403, route
+        assert line is not None
+        for method in ("GET", "POST"):
+            response = browser.generic(method, path_of(route, teams_world.object_ids))
+            if response.status_code != 405:
+                refused = role == "member" and method in line.buyers
+                assert (response.status_code == 403) == refused, (method, route, response.status_code)
 
 
 def test_the_admin_requires_staff(
