@@ -3,8 +3,8 @@
 Add a line for every new route:
   PUBLIC          everyone, signed in or not; shows no data of any account
   SIGN_IN         sign-in pages and the user's own sign-in settings (protected by allauth)
-  own()           the selected account of the signed-in member; the path has no id. With `buyers=True` only for
-                  owners and billing members, with `buyers="POST"` its GET is for every member
+  own()           the selected account of the signed-in member; the path has no id. With `buyers=True`
+                  only for owners and billing members, with `buyers="POST"` its GET is for every member
   ids("charge")   the path has the id of an object of an account: other users get 404
   STAFF           the admin
   api(…)          an endpoint of the REST API without an id, with the scope of each method
