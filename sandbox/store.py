@@ -26,6 +26,7 @@ PREFIXES = {
     "charge": "ch_",
     "checkout.session": "cs_test_",
     "customer": "cus_",
+    "customer_balance_transaction": "cbtxn_",
     "dispute": "du_",
     "event": "evt_",
     "invoice": "in_",

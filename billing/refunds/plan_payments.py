@@ -16,6 +16,7 @@ from django.db.models import Q
 from billing import stripe_gateway
 from billing.models import Purchase, Refund, Subscription, WithdrawnPlanPayment
 from billing.payments import clawbacks, fulfilment, withheld_periods
+from billing.refunds import credit_balances
 from billing.subscriptions import lifecycle, stripe_objects, stripe_sync
 from core.errors import DomainError
 from pricing.catalogue import cache as catalogue_cache
@@ -80,19 +81,23 @@ def bring_subscriptions_in_line(now: datetime) -> int:
 
 
 def _bring_in_line(row: WithdrawnPlanPayment, now: datetime) -> None:
-    """Send the requests of one payment. Safe to repeat: Stripe cancels a subscription once."""
+    """Send the requests of one payment. Safe to repeat: each finds what an earlier attempt did."""
     subscription_id = row.purchase.stripe_subscription_id or _subscription_of_invoice(row.purchase)
     if not subscription_id:
         return
-    if row.withdrawn and _is_cancelled_by_policy(row.purchase, now):
-        try:
-            payload = stripe_gateway.cancel_subscription(subscription_id)
-        except (stripe_gateway.ResourceMissing, stripe_gateway.InvalidRequest):
-            pass  # it is cancelled already
-        else:
-            stripe_sync.apply_snapshot(payload, now)
-            return
-    stripe_sync.synchronize(subscription_id, now)
+    if not (row.withdrawn and _is_cancelled_by_policy(row.purchase, now) and _cancel(subscription_id, now)):
+        stripe_sync.synchronize(subscription_id, now)
+    credit_balances.bring_in_line(row.purchase, subscription_id, withdrawn=row.withdrawn)
+
+
+def _cancel(subscription_id: str, now: datetime) -> bool:
+    """Cancel the subscription at Stripe; False when it is cancelled already."""
+    try:
+        payload = stripe_gateway.cancel_subscription(subscription_id)
+    except (stripe_gateway.ResourceMissing, stripe_gateway.InvalidRequest):
+        return False
+    stripe_sync.apply_snapshot(payload, now)
+    return True
 
 
 def _is_cancelled_by_policy(purchase: Purchase, now: datetime) -> bool:

@@ -1,6 +1,9 @@
 """Customers and their saved payment methods."""
 
+from collections.abc import Iterator
+
 from billing.stripe_gateway.client import InvalidRequest, ResourceMissing, StripeObject, call
+from billing.stripe_gateway.lists import paginate
 
 
 def create_customer(*, key: str, email: str, name: str, account: str) -> str:
@@ -82,3 +85,20 @@ def create_portal_session(*, customer: str, return_url: str) -> str:
     """The short-lived URL of a customer portal session (https://docs.stripe.com/customer-management)."""
     params = {"customer": customer, "return_url": return_url}
     return str(call(lambda v1: v1.billing_portal.sessions.create(params))["url"])
+
+
+def list_balance_transactions(customer: str) -> Iterator[StripeObject]:
+    """Changes of a customer's credit balance, newest first. Raises ResourceMissing for a deleted customer."""
+    return paginate(lambda v1, params: v1.customers.balance_transactions.list(customer, params), {})
+
+
+def change_balance(
+    *, key: str, customer: str, amount: int, currency: str, description: str, metadata: dict[str, str]
+) -> StripeObject:
+    """Add to a customer's balance: a negative amount is a credit for the next invoices, others are a debit.
+
+    https://docs.stripe.com/api/customer_balance_transactions/create
+    """
+    params = {"amount": amount, "currency": currency, "description": description, "metadata": metadata}
+    options = {"idempotency_key": key}
+    return call(lambda v1: v1.customers.balance_transactions.create(customer, params, options))

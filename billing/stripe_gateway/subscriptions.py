@@ -1,5 +1,8 @@
 """Prices, subscriptions and their invoices."""
 
+from collections.abc import Iterator
+from datetime import datetime
+
 from billing.stripe_gateway.client import InvalidRequest, ResourceMissing, StripeObject, call
 from billing.stripe_gateway.lists import paginate
 
@@ -132,6 +135,12 @@ def list_subscription_invoices(subscription_id: str) -> list[StripeObject]:
     """The newest invoices of a subscription, drafts included, newest first."""
     params = {"subscription": subscription_id, "limit": 24}
     return list(call(lambda v1: v1.invoices.list(params))["data"])
+
+
+def list_invoices_since(subscription_id: str, since: datetime) -> Iterator[StripeObject]:
+    """A subscription's invoices that were created since a time, newest first."""
+    params = {"subscription": subscription_id, "created": {"gte": int(since.timestamp())}}
+    return paginate(lambda v1, page: v1.invoices.list(page), params)
 
 
 def retrieve_invoice(invoice_id: str) -> StripeObject:

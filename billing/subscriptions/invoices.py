@@ -113,7 +113,8 @@ def _price_of(invoice: StripeObject) -> StripePrice | None:
 
 def _save_period(purchase: Purchase, invoice: StripeObject) -> None:
     lines: list[StripeObject] = (invoice.get("lines") or {}).get("data") or []
-    periods = [line["period"] for line in lines if line.get("period")]
+    # a line that credits unused time has a period of the payment before
+    periods = [line["period"] for line in lines if line.get("period") and int(line.get("amount") or 0) >= 0]
     if periods:
         Purchase.objects.filter(pk=purchase.pk).update(
             period_start=as_datetime(min(period["start"] for period in periods)),

@@ -15,6 +15,7 @@ from sandbox.objects import (
     charges,
     checkout_sessions,
     clocks,
+    customer_balances,
     customers,
     disputes,
     events,
@@ -60,6 +61,18 @@ ROUTES = (
         "/v1/customers/{customer}",
         customers.update,
         "email name address balance metadata invoice_settings",
+    ),
+    Route(
+        "get",
+        "/v1/customers/{customer}/balance_transactions",
+        customer_balances.list_transactions,
+        PAGED,
+    ),
+    Route(
+        "post",
+        "/v1/customers/{customer}/balance_transactions",
+        customer_balances.create,
+        "amount currency description metadata",
     ),
     Route(
         "get",

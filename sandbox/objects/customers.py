@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox import errors, store
 from sandbox.calls import Call
-from sandbox.objects import clocks, events, subscription_states
+from sandbox.objects import clocks, customer_balances, events, subscription_states
 from sandbox.store import Body
 
 METADATA_QUERY = re.compile(r"metadata\['([^']+)'\]:'([^']+)'")
@@ -60,8 +60,6 @@ def _apply(body: Body, params: dict[str, Any]) -> None:
     for name in ("email", "name"):
         if name in params:
             body[name] = params[name] or None
-    if "balance" in params:
-        body["balance"] = params["balance"]
     if "address" in params:
         body["address"] = NO_ADDRESS | params["address"] if params["address"] else None
     if "metadata" in params:
@@ -124,6 +122,9 @@ def update(call: Call) -> Body:
     call = clocks.of_customer(call, body)
     before = body | {"invoice_settings": dict(body["invoice_settings"])}
     _apply(body, call.params)
+    if "balance" in call.params:
+        added = call.params["balance"] - body["balance"]
+        customer_balances.record(body, added, call, currency=body["currency"] or "usd")
     store.save(body)
     changed = {name: value for name, value in before.items() if body[name] != value}
     if changed:

@@ -15,6 +15,7 @@ from sandbox.calls import Call
 from sandbox.objects import (
     amounts,
     clocks,
+    customer_balances,
     defaults,
     events,
     payment_intents,
@@ -140,8 +141,12 @@ def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
     _sum(body)
     remaining = body["total"] + customer["balance"]
     body["ending_balance"] = min(0, remaining) if body["total"] > 0 else remaining
+    used = body["ending_balance"] - body["starting_balance"]
+    about: dict[str, Any] = {"currency": body["currency"], "invoice": body["id"]}
+    customer_balances.record(customer, used, call, kind="applied_to_invoice", **about)
     if 0 < body["amount_due"] < amounts.minimum(body["currency"]):
         # Too small to charge: added to the customer's next invoice.
+        customer_balances.record(customer, body["amount_due"], call, kind="invoice_too_small", **about)
         body |= {"amount_due": 0, "amount_remaining": 0, "ending_balance": remaining}
     hosted_url = f"{settings.SITE_URL}/sandbox/invoice/{body['id']}"
     body |= {
@@ -155,7 +160,6 @@ def finalize(body: Body, call: Call, *, intent: Body | None = None) -> Body:
     body["status_transitions"]["finalized_at"] = call.now
     customer |= {
         "next_invoice_sequence": customer["next_invoice_sequence"] + 1,
-        "balance": body["ending_balance"],
         "currency": body["currency"],
     }
     store.save(customer)

@@ -136,3 +136,5 @@ def subscribe(v1: Any, buyer: Any, customer: Any, price: Any) -> None:
     v1.subscriptions.update(plan.id, {"default_payment_method": failing})
     v1.test_helpers.test_clocks.advance(plan.test_clock, {"frozen_time": november + 100 * 86400})
     v1.billing_portal.sessions.create({"customer": owner.id})
+    currency = v1.customers.retrieve(owner.id).currency
+    v1.customers.balance_transactions.create(owner.id, {"amount": -500, "currency": currency})

@@ -155,3 +155,39 @@ def test_a_classic_subscription_migrates_to_flexible_billing(v1: Any, begin: Any
     subscription = begin(billing_mode={"type": "classic"})
     migrated = v1.subscriptions.migrate(subscription.id, {"billing_mode": {"type": "flexible"}})
     assert (subscription.billing_mode.type, migrated.billing_mode.type) == ("classic", "flexible")
+
+
+def test_every_change_of_a_credit_balance_is_a_transaction(v1: Any, begin: Any, price: Any) -> None:
+    subscription = begin()
+    owner = subscription.customer
+    balances = v1.customers.balance_transactions
+    item = subscription["items"].data[0].id
+
+    def change(**params: Any) -> None:
+        v1.subscriptions.update(
+            subscription.id,
+            {
+                "items": [{"id": item, "price": price(**params).id}],
+                "billing_cycle_anchor": {"type": "now"},
+                "proration_behavior": "always_invoice",
+            },
+        )
+
+    change(amount=1500)  # 20.00 come back
+    v1.customers.update(owner, {"balance": -1600})
+    balances.create(owner, {"amount": 100, "currency": "usd", "metadata": {"note": "ours"}})
+    change(amount=3020)  # 15.20 more, of which the balance pays 15.00; 0.20 are too small to charge
+    listed = balances.list(owner).data
+    assert [(item.type, item.amount, item.ending_balance) for item in listed] == [
+        ("invoice_too_small", 20, 20),
+        ("applied_to_invoice", 1500, 0),
+        ("adjustment", 100, -1500),
+        ("adjustment", -1100, -1600),
+        ("applied_to_invoice", -500, -500),
+    ]
+    assert [item.metadata.to_dict() for item in listed] == [{}, {}, {"note": "ours"}, {}, {}]
+    assert [bool(item.invoice) for item in listed] == [True, True, False, False, True]
+    assert v1.customers.retrieve(owner).balance == 20
+    for params in ({"amount": 0, "currency": "usd"}, {"amount": 5, "currency": "eur"}):
+        with pytest.raises(stripe.InvalidRequestError):
+            balances.create(owner, params)

@@ -79,6 +79,17 @@ def test_a_larger_plan_by_the_month_and_a_smaller_one_by_the_year_begin_at_once(
     assert (preview.kind, yearly.plan, yearly.interval) == ("switch", "starter", "year")
 
 
+def test_the_payment_of_a_larger_plan_by_the_month_is_for_that_month_not_for_the_rest_of_the_year(
+    yearly: Subscription, account: Account, advance: Callable[..., None]
+) -> None:
+    advance(days=200)
+    change(account, "studio", "month")
+    purchase = Purchase.objects.get(origin="renewal")
+    yearly.refresh_from_db()
+    assert (purchase.period_start, purchase.period_end) == (yearly.period_start, yearly.period_end)
+    assert purchase.amount == 4990 - 9900 * 165 // 365
+
+
 @pytest.mark.parametrize(
     ("balance", "due", "after"),
     [(0, 1990 - 990, 0), (-600, 400, 0), (-980, 0, 20), (-5000, 0, -4000), (300, 1300, 0)],
