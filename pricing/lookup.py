@@ -61,14 +61,7 @@ def price_use(
     Raises UnknownService (404), ServiceUnpriced (409), UsageInvalid (400).
     """
     catalogue = catalogue_cache.current()
-    facts = _facts(catalogue, service, "service")
-    doing = _facts(catalogue, action, "action") if action else None
-    if doing is not None and (doing.kind != "action" or facts.kind != "model"):
-        raise UsageInvalid(
-            "action",
-            "not_an_action",
-            _("Send an action as `action` with its model as `service`, or alone as `service`."),
-        )
+    facts, doing = facts_of(service, action)
     rates = catalogue.rates(_card(catalogue, service, now, rate_version))
     priced = quotes.quote(
         _rate(rates, service),
@@ -79,9 +72,28 @@ def price_use(
     )
     return replace(
         priced,
-        covers=facts.covers if doing is None else (*facts.covers, *doing.covers),
+        covers=covers_of(facts, doing),
         counts=_counts(doing if doing is not None and doing.quota else facts, priced),
     )
+
+
+def facts_of(service: str, action: str) -> tuple[ServiceFacts, ServiceFacts | None]:
+    """The service and the action of a use. Raises UnknownService (404), UsageInvalid (400)."""
+    catalogue = catalogue_cache.current()
+    facts = _facts(catalogue, service, "service")
+    doing = _facts(catalogue, action, "action") if action else None
+    if doing is not None and (doing.kind != "action" or facts.kind != "model"):
+        raise UsageInvalid(
+            "action",
+            "not_an_action",
+            _("Send an action as `action` with its model as `service`, or alone as `service`."),
+        )
+    return facts, doing
+
+
+def covers_of(facts: ServiceFacts, doing: ServiceFacts | None) -> tuple[str, ...]:
+    """What a limited grant may name to pay for a use of the service, done with the action."""
+    return facts.covers if doing is None else (*facts.covers, *doing.covers)
 
 
 def rate_in_force(service: str, now: datetime) -> Rate:

@@ -80,7 +80,7 @@ def charge_request(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> 
     """The ledger's request for a use, with its price, coverage and attribution."""
     quote = quote_of(use, now)
     covered = entitlements.covered_by(
-        account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
+        account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key, now=now
     )
     return ledger.ChargeRequest(
         account_id=use.account_id,
@@ -151,7 +151,7 @@ def hold(
     """Hold credits for a use of unknown size: `credits`, or the price of the largest expected usage."""
     terms = _hold_terms(use, credits, now)
     covered = entitlements.covered_by(
-        account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key
+        account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key, now=now
     )
     amount = credits
     if amount is None:
@@ -189,18 +189,16 @@ def _hold_terms(use: Use, credits: Decimal | None, now: datetime) -> _HoldTerms:
     if credits is None:
         quote = quote_of(use, now)
         return _HoldTerms(quote.rate_as_json(), quote.covers, quote.lines_as_json(), quote.counts)
-    catalogue = catalogue_cache.current()
+    facts, doing = lookup.facts_of(use.service, use.action)
     rate = lookup.rate_in_force(use.service, now)
-    covers = catalogue.services[use.service].covers
-    quota = (use.action and catalogue.services[use.action].quota) or catalogue.services[use.service].quota
-    if use.action:
-        lookup.rate_in_force(use.action, now)
-        covers = (*covers, *catalogue.services[use.action].covers)
+    if doing is not None:
+        lookup.rate_in_force(doing.key, now)
+    quota = (doing and doing.quota) or facts.quota
     version = _pinned_version(use, now)
-    card = catalogue.card_of_version(version) if version else None
+    card = catalogue_cache.current().card_of_version(version) if version else None
     effective_at = card.effective_at if card else rate.effective_at
     pinned_rate: RateVersion = {"version": version or rate.version, "effective_at": instant(effective_at)}
-    return _HoldTerms(pinned_rate, covers, [], (quota, 1) if quota else None)
+    return _HoldTerms(pinned_rate, lookup.covers_of(facts, doing), [], (quota, 1) if quota else None)
 
 
 def capture(

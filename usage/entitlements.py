@@ -5,6 +5,7 @@ provider; a covered use is recorded as a charge of zero credits.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -38,22 +39,22 @@ def unlimited_services(account_id: UUID) -> frozenset[str]:
     return plan_terms.get(account_id).unlimited_services
 
 
-def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool) -> str | None:
+def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool, now: datetime) -> str | None:
     """UNLIMITED or OWN_KEY for a use that costs no credits, else None. Raises OwnKeyMissing."""
     if own_key:
         _require_own_key(account_id, service)
         return OWN_KEY
     unlimited = unlimited_services(account_id)
-    return UNLIMITED if unlimited and _priced_service(service, action) in unlimited else None
+    return UNLIMITED if unlimited and _priced_service(service, action, now) in unlimited else None
 
 
-def _priced_service(service: str, action: str) -> str:
+def _priced_service(service: str, action: str, now: datetime) -> str:
     """The service that the plan must cover: the action, unless the action is priced by its model."""
     if not action:
         return service
     catalogue = catalogue_cache.current()
-    newest = catalogue.cards[-1] if catalogue.cards else None
-    rate = catalogue.rates(newest).get(action) if newest else None
+    card = catalogue.card_at(now)
+    rate = catalogue.rates(card).get(action) if card else None
     return service if rate is not None and rate.cost_of_model else action
 
 

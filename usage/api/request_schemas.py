@@ -109,11 +109,19 @@ class BatchItem(ChargeInput):
     idempotency_key = Text(max_length=255)
 
 
+@extend_schema_field({})
+class Unchecked(serializers.Field):
+    """Any JSON value, validated later."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+
 class BatchInput(AccountNamed):
     """Uses that are charged independently: an invalid item does not affect the others."""
 
     data = serializers.ListField(  # type: ignore[assignment]
-        child=serializers.JSONField(),
+        child=Unchecked(allow_null=True),
         min_length=1,
         max_length=1000,
         help_text="Uses, each with its own `idempotency_key`.",

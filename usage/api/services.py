@@ -71,7 +71,11 @@ class Estimates(Endpoint):
         use = use_of(request, account_id, body)
         estimate = charging.estimate(use, text=body.get("text"), now=self.now)
         covered = entitlements.covered_by(
-            account_id=account_id, service=use.service, action=use.action, own_key=use.own_key
+            account_id=account_id,
+            service=use.service,
+            action=use.action,
+            own_key=use.own_key,
+            now=self.now,
         )
         balance = ledger.balance(account_id, self.now)
         quote = estimate.quote

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,3 +42,9 @@ def use(tokens: int = 5000, **fields: Any) -> dict[str, Any]:
 def every_response_matches_the_document() -> Iterator[None]:
     with openapi.every_answer_agrees():
         yield
+
+
+@pytest.fixture
+def workshop(settings: Any) -> None:
+    """The catalogue of workshop.toml: every kind of price and coverage. Request it before any user."""
+    settings.CATALOGUE = str(Path(__file__).with_name("workshop.toml"))

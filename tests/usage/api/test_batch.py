@@ -89,3 +89,14 @@ def test_a_thousand_uses_fit_in_one_batch(api: Any) -> None:
     results = api.post("charges/batch", {"data": items}).json()["data"]
     assert {result["status"] for result in results} == {201}
     assert results[-1]["charge"]["balance_after"] == "78"
+
+
+def test_items_may_have_fractions_and_an_item_of_another_type_affects_no_other(api: Any) -> None:
+    seedance = {"service": "seedance-1-lite", "usage": {"seconds": 1.5}, "metadata": {"ratio": 0.25}}
+    items = [seedance | {"idempotency_key": "b1"}, None, 5, ["x"], {"idempotency_key": "b2"}]
+    results = api.post("charges/batch", {"data": items}).json()["data"]
+    assert [result["status"] for result in results] == [201, 400, 400, 400, 400]
+    assert (results[0]["charge"]["credits"], results[0]["charge"]["usage"]) == ("14.7", {"seconds": "1.5"})
+    assert results[0]["charge"]["metadata"] == {"ratio": 0.25}
+    codes = [result["error"]["errors"][0]["code"] for result in results[1:]]
+    assert codes == ["not_an_object", "not_an_object", "not_an_object", "required"]
