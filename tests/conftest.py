@@ -196,19 +196,26 @@ def catalogue(db: None) -> None:
     if Service.objects.exists():
         return
     if settings.CATALOGUE not in _catalogue_rows:
-        before = _counts()
-        with time_machine.travel(CATALOGUE_LOADED_AT):
+        with time_machine.travel(CATALOGUE_LOADED_AT), new_rows() as rows:
             call_command("load_catalogue", verbosity=0)
-        changed = [table for table, count in _counts().items() if count != before[table]]
-        _catalogue_rows[settings.CATALOGUE] = {table: _copied(table) for table in changed}
+        _catalogue_rows[settings.CATALOGUE] = rows
     else:
-        _restore(_catalogue_rows[settings.CATALOGUE])
+        restore_rows(_catalogue_rows[settings.CATALOGUE])
         catalogue_cache.forget()
 
 
 # The rows that loading a catalogue creates, by table: loaded once in a run by the real command, then restored
 # from this copy, which takes a tenth of the time.
 _catalogue_rows: dict[str, dict[str, bytes]] = {}
+
+
+@contextmanager
+def new_rows() -> Iterator[dict[str, bytes]]:
+    """A copy of every table to which this context has added rows, for `restore_rows` in another test."""
+    rows: dict[str, bytes] = {}
+    before = _counts()
+    yield rows
+    rows |= {table: _copied(table) for table, count in _counts().items() if count != before[table]}
 
 
 def _counts() -> dict[str, int]:
@@ -221,7 +228,8 @@ def _copied(table: str) -> bytes:
         return b"".join(rows)
 
 
-def _restore(tables: dict[str, bytes]) -> None:
+def restore_rows(tables: dict[str, bytes]) -> None:
+    """Insert the rows of empty tables as they were copied."""
     with transaction.atomic(), as_owner(), connection.cursor() as cursor:
         # Triggers refuse new rates of a published card; the copied rows were validated when they were loaded.
         cursor.execute("set local session_replication_role = replica")

@@ -1,0 +1,1 @@
+"""Tables of moves by circumstances: what every move does in every circumstance, written down."""

@@ -1,0 +1,52 @@
+"""A table of moves by circumstances: expected outcomes in TOML files, and the check that no cell is missing.
+
+A file has one TOML table for each circumstance. `about` describes the circumstance in a sentence; every other
+key is a move, and its value the outcome, in a notation of the table's own. A value that begins with "- " is a
+sentence that says why the move cannot occur in this circumstance.
+"""
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CANNOT_OCCUR = "- "
+Outcomes = dict[str, dict[str, str]]
+
+
+def read(directory: Path) -> Outcomes:
+    """The outcomes by circumstance and move. Raises ValueError for a circumstance that is in two files."""
+    outcomes: Outcomes = {}
+    for path in sorted(directory.glob("*.toml")):
+        for circumstance, row in tomllib.loads(path.read_text()).items():
+            if circumstance in outcomes:
+                raise ValueError(f"{path.name}: {circumstance!r} is in two files")
+            outcomes[circumstance] = row
+    return outcomes
+
+
+def cells(outcomes: Outcomes) -> list[Any]:
+    """A parameter set (circumstance, move, expected) for each cell that can occur."""
+    return [
+        pytest.param(circumstance, move, expected, id=f"{circumstance}-{move}")
+        for circumstance, row in outcomes.items()
+        for move, expected in row.items()
+        if move != "about" and not expected.startswith(CANNOT_OCCUR)
+    ]
+
+
+def gaps(outcomes: Outcomes, *, moves: Collection[str], circumstances: Collection[str]) -> list[str]:
+    """Cells without an outcome or a reason, outcomes of no cell, and reasons that are no sentence."""
+    found = []
+    for circumstance in [*circumstances, *(set(outcomes) - set(circumstances))]:
+        row = outcomes.get(circumstance, {})
+        if circumstance not in circumstances:
+            found.append(f"{circumstance}: there is no such circumstance")
+        found += [f"{circumstance}: {name} is missing" for name in ("about", *moves) if not row.get(name)]
+        found += [f"{circumstance}: there is no move {name}" for name in set(row) - {"about", *moves}]
+        for name, text in row.items():
+            if text.startswith(CANNOT_OCCUR) and not (len(text) > 20 and text.endswith(".")):
+                found.append(f"{circumstance}: {name}: the reason is not a sentence")
+    return found

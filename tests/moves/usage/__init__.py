@@ -1,0 +1,1 @@
+"""Moves of usage: charges, holds and reversals."""

@@ -1,0 +1,58 @@
+"""What holds after every move in every circumstance, so that no cell has to say it."""
+
+from decimal import Decimal
+from typing import Any
+
+from billing import ledger
+from billing.ledger.audit import wallets
+from billing.models import Charge, Entry, Grant, Hold, Wallet
+from tests.billing.ledger.state import broken
+from tests.moves.usage.world import World
+
+
+def check(world: World) -> None:
+    """The account's books agree, its API shows them, and what is due happens at its time."""
+    account = world.account.pk
+    assert broken([account]) == []
+    wallet = Wallet.objects.get(account_id=account)
+    assert wallet.is_low == (wallet.warn_below is not None and wallet.balance < wallet.warn_below)
+    for charge in Charge.objects.filter(account_id=account):
+        _charge_adds_up(charge)
+    if world.account_is_open:
+        balance = world.platform.get("balance", account=world.account.external_id).json()
+        shown = [Decimal(balance[name]) for name in ("available", "held", "debt")]
+        unlimited = Decimal(sum((Decimal(g["remaining"]) for g in balance["grants"] if not g["services"]), 0))
+        assert shown == [unlimited, wallet.held, wallet.debt]
+    # two days later no hold is open, and nothing is left of a grant that has ended
+    world.wait(days=2)
+    ledger.settle([account], world.now)
+    assert not Hold.objects.filter(account_id=account, status="held").exists()
+    assert not Grant.objects.filter(account_id=account, expires_at__lte=world.now, remaining__gt=0).exists()
+    assert not Grant.objects.filter(account_id=account, held__gt=0).exists()
+    assert broken([account]) == []
+    assert wallets.inspect(wallets.Portion(accounts=[account])).findings == []
+
+
+def _charge_adds_up(charge: Charge) -> None:
+    collected = charge.credits - charge.uncollected
+    repaid = Entry.objects.filter(account_id=charge.account_id, kind="repay").exists()
+    assert charge.balance_before - charge.balance_after == collected or repaid
+    assert 0 <= charge.returned <= collected
+    assert not (charge.covered_by and charge.credits)
+    priced = sum((Decimal(line["credits"]) for line in charge.detail["lines"]), Decimal(0))
+    if charge.detail["lines"] and not charge.covered_by:
+        assert priced == charge.credits
+
+
+def stored_as_answered(world: World, response: Any) -> None:
+    """A new charge is stored with what it answered, with the attributes of its use."""
+    body = response.json()
+    if response.status_code != 201 or not str(body.get("id", "")).startswith("chg_"):
+        return
+    stored = world.platform.get(f"charges/{body['id']}").json()
+    assert {name: stored[name] for name in body} == body
+    for name, value in world.fields.items():
+        if name in body and name not in ("metadata", "own_key"):
+            assert body[name] == value
+    assert body["member"] == world.alice.public_id
+    assert body["account"] == world.account.public_id

@@ -1,0 +1,131 @@
+"""The moves of usage, each made by one request to the REST API (or by the passing of time)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from accounts.models import Account
+from tests.moves.usage.world import World
+
+FILLERS = 47  # from 48 uses on, a batch charges plain wallets together
+Act = Callable[..., Any]
+OTHER = {"metadata": {"other": True}}
+
+
+@dataclass(frozen=True)
+class Move:
+    """`act(world, made, other)` sends the request; `other`: with another body and the same key.
+
+    `first` makes what the move is about (`made`), the answer of a hold or of a charge.
+    """
+
+    act: Act
+    first: Callable[[World], Any] = lambda world: None
+
+
+def _use(world: World, other: bool = False) -> dict[str, Any]:
+    body = world.fields | {"usage": {"uses": world.quantity}}
+    if world.is_platform:
+        body |= {"account": world.account.public_id, "member": world.alice.public_id}
+    return body | (OTHER if other else {})
+
+
+def charge(world: World, made: Any, other: bool = False) -> Any:
+    return world.caller().post("charges", _use(world, other), key="move")
+
+
+def batch_item(world: World, made: Any, other: bool = False) -> Any:
+    return world.caller().post("charges/batch", {"data": [_use(world, other) | {"idempotency_key": "move"}]})
+
+
+def item_of_a_large_batch(world: World, made: Any, other: bool = False) -> Any:
+    """The item among free uses of another account, so that the batch is charged together."""
+    filler = {"account": "filler", "service": "gift", "usage": {"uses": 1}, "conversation": "filler"}
+    if not Account.objects.filter(external_id="filler").exists():
+        assert world.platform.post("accounts", {"external_id": "filler"}).status_code == 201
+    items = [filler | {"idempotency_key": f"filler-{n}"} for n in range(FILLERS)]
+    world.is_platform = True
+    items.insert(FILLERS // 2, _use(world, other) | {"idempotency_key": "move"})
+    response = world.platform.post("charges/batch", {"data": items})
+    assert response.status_code == 200, response.content
+    return response
+
+
+def hold_by_usage(world: World, made: Any, other: bool = False) -> Any:
+    body = _use(world, other) | {"expires_in": world.expires_in}
+    return world.caller().post("holds", body, key="move")
+
+
+def hold_by_amount(world: World, made: Any, other: bool = False) -> Any:
+    body = _use(world, other) | {"expires_in": world.expires_in, "credits": str(10 * world.quantity)}
+    del body["usage"]
+    return world.caller().post("holds", body, key="move")
+
+
+def _held(*, by_amount: bool) -> Callable[[World], Any]:
+    def first(world: World) -> Any:
+        is_by_amount = by_amount if world.held_by_amount is None else world.held_by_amount
+        response = (hold_by_amount if is_by_amount else hold_by_usage)(world, None)
+        assert response.status_code == 201, response.content
+        return response.json()
+
+    return first
+
+
+def _capture(*, by_amount: bool, more: int) -> Move:
+    """Capture `more` uses than were held."""
+
+    def act(world: World, made: Any, other: bool = False) -> Any:
+        uses = world.quantity + more
+        body = {"credits": str(10 * uses)} if by_amount else {"usage": {"uses": uses}}
+        path = f"holds/{made['id']}/capture"
+        return world.caller().post(path, body | (OTHER if other else {}), key="capture")
+
+    return Move(act, _held(by_amount=by_amount))
+
+
+def release(world: World, made: Any, other: bool = False) -> Any:
+    body = {"account": world.account.public_id} if other else {}
+    return world.caller().post(f"holds/{made['id']}/release", body, key="release")
+
+
+def expiry(world: World, made: Any, other: bool = False) -> Any:
+    world.clock.move_to(datetime.fromisoformat(made["expires_at"]), tick=False)
+    return world.platform.get(f"holds/{made['id']}")
+
+
+def _charged(world: World) -> Any:
+    response = charge(world, None)
+    assert response.status_code == 201, response.content
+    return response.json()
+
+
+def _reverse(*, part: bool) -> Act:
+    """Reverse all, or three quarters of two uses: 15 of 20 credits."""
+
+    def act(world: World, made: Any, other: bool = False) -> Any:
+        body = {"credits": "15"} if part else {}
+        path = f"charges/{made['id']}/reversals"
+        return world.platform.post(path, body | ({"reason": "other"} if other else {}), key="reverse")
+
+    return act
+
+
+MOVES = {
+    "charge": Move(charge),
+    "batch_item": Move(batch_item),
+    "large_batch_item": Move(item_of_a_large_batch),
+    "hold_by_usage": Move(hold_by_usage),
+    "hold_by_amount": Move(hold_by_amount),
+    "capture_less_by_usage": _capture(by_amount=False, more=-1),
+    "capture_exact_by_usage": _capture(by_amount=False, more=0),
+    "capture_more_by_usage": _capture(by_amount=False, more=1),
+    "capture_less_by_amount": _capture(by_amount=True, more=-1),
+    "capture_exact_by_amount": _capture(by_amount=True, more=0),
+    "capture_more_by_amount": _capture(by_amount=True, more=1),
+    "release": Move(release, _held(by_amount=False)),
+    "expiry": Move(expiry, _held(by_amount=False)),
+    "reverse_all": Move(_reverse(part=False), _charged),
+    "reverse_part": Move(_reverse(part=True), _charged),
+}

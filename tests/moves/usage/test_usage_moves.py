@@ -1,0 +1,74 @@
+"""Every move of usage in every circumstance: the answer, and what has changed.
+
+The expected outcomes are in `outcomes/`, in the notation of `answers` and of `State.changes_since`. After
+each move the audit and the rules in `laws` are checked.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from django.core.management import call_command
+
+from billing.subscriptions import plan_terms
+from pricing.catalogue import cache as catalogue_cache
+from tests import openapi
+from tests.conftest import new_rows, restore_rows
+from tests.moves import table
+from tests.moves.usage import answers, laws
+from tests.moves.usage.circumstances import CIRCUMSTANCES
+from tests.moves.usage.moves import MOVES
+from tests.moves.usage.world import Keys, State, World, open_account
+
+HERE = Path(__file__).parent
+OUTCOMES = table.read(HERE / "outcomes")
+
+
+class _Start(NamedTuple):
+    rows: dict[str, bytes]
+    keys: Keys
+
+
+_start: list[_Start] = []  # the catalogue and the account: made once in a run, then restored from this copy
+
+
+@pytest.fixture
+def world(settings: Any, clock: Any, db: None) -> World:
+    plan_terms.forget_all()
+    catalogue_cache.forget()
+    if _start:
+        restore_rows(_start[0].rows)
+    else:
+        with new_rows() as rows:
+            call_command("load_catalogue", str(HERE / "catalogue.toml"), verbosity=0)
+            keys = open_account()
+        _start.append(_Start(rows, keys))
+    return World(clock, _start[0].keys)
+
+
+def outcome(world: World, circumstance: Callable[[World], None], move: str) -> str:
+    """Make the move in the circumstance; return its answer and what it changed."""
+    circumstance(world)
+    made = MOVES[move].first(world)
+    world.meanwhile()
+    if world.repeats:
+        MOVES[move].act(world, made)
+    before = State(world)
+    response = MOVES[move].act(world, made, world.repeats == "other")
+    after = State(world)
+    laws.stored_as_answered(world, response)
+    return "; ".join([answers.in_words(response), *after.changes_since(before)])
+
+
+@pytest.mark.parametrize(("circumstance", "move", "expected"), table.cells(OUTCOMES))
+def test_a_move_has_the_outcome_of_the_table(
+    world: World, circumstance: str, move: str, expected: str
+) -> None:
+    with openapi.every_answer_agrees():
+        assert outcome(world, CIRCUMSTANCES[circumstance], move) == expected
+        laws.check(world)
+
+
+def test_the_table_has_every_cell() -> None:
+    assert table.gaps(OUTCOMES, moves=MOVES, circumstances=CIRCUMSTANCES) == []
