@@ -188,7 +188,7 @@ def _status_context(purchase: Purchase) -> dict[str, Any]:
 def _offer(request: AccountRequest, pack: str, currency: str | None) -> offers.PackOffer:
     return offers.get_pack(
         key=pack,
-        currency=offers.resolve_currency(currency),
+        currency=offers.resolve_currency((currency or "").lower()),
         paid_plan=selectors.has_paid_plan(request.account.pk),
         now=timezone.now(),
     )

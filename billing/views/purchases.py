@@ -86,7 +86,8 @@ def request_refund(request: AccountRequest, public_id: str) -> HttpResponse:
     except requests.RefundRefused as error:
         messages.error(request, str(error))
         return redirect("purchase", purchase.public_id)
-    return render(request, "billing/refund.html", {"purchase": purchase, "sum": amount, "form": form})
+    context = {"purchase": purchase, "sum": amount, "form": form}
+    return render(request, "billing/refund.html", context, status=422 if form.errors else 200)
 
 
 @require_POST

@@ -164,7 +164,7 @@ def invoice_details(request: AccountRequest) -> HttpResponse:
         form.save()
         messages.success(request, _("Invoice details saved."))
         return redirect("billing")
-    return render(request, "billing/invoice_details.html", {"form": form})
+    return render(request, "billing/invoice_details.html", {"form": form}, status=422 if form.errors else 200)
 
 
 def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
