@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,43 @@ def spend(account_id: uuid.UUID, amount: str, key: str = "use", now: dt.datetime
 def allowance(key: str, amount: str, period: str = "day", **terms: object) -> ledger.AllowanceTerms:
     values = {"kind": "daily" if period == "day" else "plan", "label": key, "anchor_at": NOON} | terms
     return ledger.AllowanceTerms(key=key, credits=D(amount), period=period, **values)
+
+
+def hold(
+    account_id: uuid.UUID,
+    amount: str,
+    key: str = "hold",
+    until: dt.datetime = NOON + DAY / 24,
+    now: dt.datetime = NOON,
+    **terms: Any,
+) -> ledger.Held:
+    return ledger.hold(charge_request(account_id, amount, key, **terms), expires_at=until, now=now)
+
+
+def capture(
+    account_id: uuid.UUID,
+    held: ledger.Held,
+    amount: str,
+    key: str = "capture",
+    now: dt.datetime = NOON,
+    **terms: Any,
+) -> ledger.Charged:
+    values = {"account_id": account_id, "credits": D(amount), "key": key, "detail": {}, "now": now} | terms
+    return ledger.capture(hold_id=held.hold_id, **values)
+
+
+def release(account_id: uuid.UUID, held: ledger.Held, now: dt.datetime = NOON) -> ledger.Held:
+    return ledger.release(account_id=account_id, hold_id=held.hold_id, now=now)
+
+
+def owe(account_id: uuid.UUID, amount: str) -> None:
+    """Give the account a debt of this amount and nothing else."""
+    purchase = uuid.uuid4()
+    give(account_id, amount, f"owed {purchase}", label="owed", purchase_id=purchase, priority=1)
+    spend(account_id, amount, f"spent {purchase}")
+    ledger.claw_back(
+        account_id=account_id, purchase_id=purchase, key=f"refund {purchase}", reason="r", now=NOON
+    )
 
 
 @pytest.fixture

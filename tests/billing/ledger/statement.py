@@ -1,8 +1,8 @@
 """An account's entries, grants and limits as short lines, so that a test states all of them.
 
 A line of an entry: minutes since noon, kind, grant, credits = what remains of the grant / the balance, then
-what else it has: the change of debt, charge, hold, reason, actor. Grants are named by their label, charges and
-holds by their key.
+what else it has: the change of debt, charge, hold, reason, actor. Grants are named by their label, charges
+and holds by their key.
 """
 
 import uuid
