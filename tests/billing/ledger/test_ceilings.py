@@ -15,7 +15,9 @@ from tests.billing.ledger.conftest import (
     allowance,
     charge_request,
     give,
+    hold,
     new_account,
+    owe,
     spend,
 )
 from tests.billing.ledger.state import broken
@@ -75,6 +77,31 @@ def test_at_the_largest_balance_gifts_are_refused_by_name_and_purchases_and_allo
     assert balance == D("1002000000000")
     assert ledger.balance(account, NOON + DAY).total == D("1002000000000")
     assert broken([account]) == []
+
+
+def test_the_largest_balance_is_exact_and_includes_held_credits(account):
+    account = filled(str(amounts.LARGEST_BALANCE - 10))
+    hold(account, "5")
+    spend(account, "2")
+    for move in (lambda: give(account, "12.000001", "gift"), lambda: adjust(account, "12.000001")):
+        with pytest.raises(ledger.BalanceTooLarge):
+            move()
+    assert give(account, "5", "gift").balance_after == amounts.LARGEST_BALANCE - 12
+    assert adjust(account, "7").balance_after == amounts.LARGEST_BALANCE - 5
+
+
+@pytest.mark.parametrize("way", ["grant", "adjustment"])
+def test_what_repays_debt_is_subtracted_before_the_largest_balance_is_compared(account, way):
+    account = filled(str(amounts.LARGEST_BALANCE - 10))
+    owe(account, "4")
+
+    def add(amount):
+        return give(account, amount, "gift") if way == "grant" else adjust(account, amount)
+
+    with pytest.raises(ledger.BalanceTooLarge):
+        add("14.000001")
+    assert add("14").balance_after == amounts.LARGEST_BALANCE
+    assert ledger.balance(account, NOON).debt == 0
 
 
 def test_a_wallet_at_the_largest_balance_charges_holds_is_clawed_back_and_adjusted():
