@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import Account, ApiKey, User
 from tests.usage.api.conftest import give
+from usage.charges import reports
+from usage.models import ChargeReport
 
 pytestmark = pytest.mark.usefixtures("workshop")
 
@@ -254,11 +257,6 @@ def test_the_entries_of_a_hold_name_it(desk: Desk) -> None:
 
 
 def test_a_report_has_its_reason_and_then_its_answer(desk: Desk, staff: User, clock: Any) -> None:
-    from django.utils import timezone
-
-    from usage.charges import reports
-    from usage.models import ChargeReport
-
     charge = desk.api.post("charges", desk.use, key="k1").json()
     report = desk.api.post(f"charges/{charge['id']}/reports", {"reason": "Empty answer"}).json()
     assert without_id(report) == {
@@ -446,26 +444,24 @@ def test_a_service_has_every_fact_and_figure_of_the_catalogue(desk: Desk) -> Non
         assert desk.api.get(f"services/{key}").json() == service
 
 
-@pytest.mark.parametrize(
-    ("query", "keys"),
-    [
-        ({"modality": "text"}, ["writer", "gift", "sketch"]),
-        ({"kind": "action"}, ["sketch", "frame", "upload"]),
-        ({"kind": "model", "modality": "text"}, ["writer", "gift"]),
-        ({"tier": "premium"}, ["painter"]),
-        ({"tag": "fast"}, ["writer"]),
-        ({"tag": "drawn", "kind": "model"}, []),
-        ({"modality": "image", "tier": "basic"}, []),
-        ({"limit": "2"}, ["writer", "painter"]),
-        ({"limit": "2", "cursor": "painter"}, ["film", "gift"]),
-        ({"limit": "2", "cursor": "frame"}, ["upload"]),
-        ({"limit": "1", "kind": "action", "cursor": "sketch"}, ["frame"]),
-    ],
-)
-def test_services_are_narrowed_by_each_filter_and_by_several(
-    desk: Desk, query: dict[str, str], keys: list[str]
-) -> None:
-    assert [service["key"] for service in desk.api.get("services", **query).json()["data"]] == keys
+FILTERS: list[tuple[dict[str, str], list[str]]] = [
+    ({"modality": "text"}, ["writer", "gift", "sketch"]),
+    ({"kind": "action"}, ["sketch", "frame", "upload"]),
+    ({"kind": "model", "modality": "text"}, ["writer", "gift"]),
+    ({"tier": "premium"}, ["painter"]),
+    ({"tag": "fast"}, ["writer"]),
+    ({"tag": "drawn", "kind": "model"}, []),
+    ({"modality": "image", "tier": "basic"}, []),
+    ({"limit": "2"}, ["writer", "painter"]),
+    ({"limit": "2", "cursor": "painter"}, ["film", "gift"]),
+    ({"limit": "2", "cursor": "frame"}, ["upload"]),
+    ({"limit": "1", "kind": "action", "cursor": "sketch"}, ["frame"]),
+]
+
+
+def test_services_are_narrowed_by_each_filter_and_by_several(desk: Desk) -> None:
+    for query, keys in FILTERS:
+        assert [service["key"] for service in desk.api.get("services", **query).json()["data"]] == keys, query
 
 
 def test_the_last_page_of_services_is_marked(desk: Desk) -> None:
