@@ -1,4 +1,4 @@
-"""Mutation tests: `python -m tests.mutants [--seed N] [--count N] [--budget 30m] [word …]`.
+"""Mutation tests: `python -m tests.mutants [--seed N] [--count N] [--budget 30m] [--workers N] [word …]`.
 
 Draws mutations of the modules that decide about credits and money, and runs the tests that reach them. A
 word selects files by a part of their path. `--known` tries the written faults of tests.mutants.known instead:
@@ -6,12 +6,13 @@ rules that were once broken, or that a draw would seldom break.
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutants import drawn
+from tests.mutants import coverage_map, drawn
 from tests.mutants.copy import Copy
 from tests.mutants.known import concurrency, money, reads, timing
 
@@ -23,12 +24,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--count", type=int, default=500, help="how many mutations to try at most")
     parser.add_argument("--budget", type=_seconds, default="30m", help="how long to try: 90s, 30m, 2h")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="copies of the tree")
+    parser.add_argument("--tests", nargs="+", default=coverage_map.TESTS, help="folders of tests")
     parser.add_argument("--known", action="store_true", help="try the written faults")
     parser.add_argument("words", nargs="*", help="parts of names or paths")
     chosen = parser.parse_args(arguments)
     if chosen.known:
         return _try_known(chosen.words)
-    return drawn.run(seed=chosen.seed, count=chosen.count, budget=chosen.budget, words=chosen.words)
+    return drawn.run(
+        seed=chosen.seed,
+        count=chosen.count,
+        budget=chosen.budget,
+        workers=chosen.workers,
+        folders=chosen.tests,
+        words=chosen.words,
+    )
 
 
 def _seconds(text: str) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from config.supervisor import embedded_postgres
+from tests.mutants.client import Server
 from tests.mutants.mutation import SQL
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ class Copy:
     def __init__(self, directory: Path) -> None:
         self.tree = directory / "tree"
         self.output = directory / "output"
+        self._server: Server | None = None
         shutil.copytree(BASE_DIR, self.tree, ignore=IGNORED)
 
     def prepare(self) -> None:
@@ -36,8 +38,22 @@ class Copy:
         if failed := self.pytest([ONE_TEST], new_database=True):
             sys.exit(f"{failed} fails without any mutation:\n{self.output.read_text()[-3000:]}")
 
+    def serve(self, tests: Sequence[str], *, new_database: bool = False) -> None:
+        """Start a process that has collected the tests, or start it again."""
+        if self._server is not None:
+            self._server.stop()
+        self._server = Server(
+            self._command(tests, *(["--create-db"] if new_database else [])),
+            tree=self.tree,
+            environment=self._environment({}),
+            output=self.output.with_suffix(".server").open("wb"),
+        )
+        self._served = tests
+
     def stop(self) -> None:
-        """Stop the copy's PostgreSQL."""
+        """Stop the copy's processes."""
+        if self._server is not None:
+            self._server.stop()
         embedded_postgres.stop(self._server_directory)
 
     @property
@@ -54,13 +70,7 @@ class Copy:
         environment: Mapping[str, str] | None = None,
     ) -> str | None:
         """Run the tests. Returns None when all pass, else the first test that failed or another reason."""
-        arguments = self.output.with_suffix(".args")
-        arguments.write_text("\n".join(tests))
-        database = "--create-db" if new_database else "--reuse-db"
-        command = [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-rfE",
-            "--hypothesis-seed=0", "--reuse-db", database, *options, f"@{arguments}",
-        ]  # fmt: skip
+        command = self._command(tests, *(["--create-db"] if new_database else []), *options)
         with self.output.open("wb") as output:
             try:
                 done = subprocess.run(
@@ -74,6 +84,14 @@ class Copy:
         lines = self.output.read_text(errors="replace").splitlines()
         failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
         return failed[0].rpartition("/")[2] if failed else f"pytest ended with {done.returncode}"
+
+    def _command(self, tests: Sequence[str], *options: str) -> list[str]:
+        arguments = self.output.with_suffix(".args")
+        arguments.write_text("\n".join(tests))
+        return [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-rfE",
+            "--hypothesis-seed=0", "--reuse-db", *options, f"@{arguments}",
+        ]  # fmt: skip
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """`DATE` has a default, so that the verdict on a mutation is the same in every run."""
@@ -101,8 +119,13 @@ class Copy:
         server = embedded_postgres.ensure(self._server_directory)
         return psycopg.connect(host=server["HOST"], user=server["USER"], dbname="test_refill")
 
-    def try_files(self, changed: Mapping[str, str], tests: Sequence[str], *, seconds: float) -> "Verdict":
-        """Run the tests with other texts of some files."""
+    def try_files(
+        self, changed: Mapping[str, str], tests: Sequence[str], *, seconds: float, functions: bool = False
+    ) -> "Verdict":
+        """Run the tests with other texts of some files; `functions`: with other functions only.
+
+        The process of `serve` runs the latter, if there is one, which takes a part of the time.
+        """
         originals = {file: self.tree / file for file in changed}
         kept = {file: (path.read_text(), path.stat()) for file, path in originals.items()}
         in_sql = any(file.startswith(SQL) for file in changed)
@@ -112,7 +135,11 @@ class Copy:
                 originals[file].write_text(text)
             if in_sql and (error := self.install_sql()):
                 return Verdict(invalid=error)
-            return Verdict(killed_by=self.pytest(tests, seconds=seconds), seconds=time.monotonic() - began)
+            if functions and self._server is not None:
+                killed_by = self._ask(self._server, tests, changed, kept, seconds)
+            else:
+                killed_by = self.pytest(tests, seconds=seconds)
+            return Verdict(killed_by=killed_by, seconds=time.monotonic() - began)
         finally:
             for file, (text, stat) in kept.items():
                 originals[file].write_text(text)
@@ -120,6 +147,27 @@ class Copy:
                 os.utime(originals[file], ns=times)  # so that its bytecode is valid again
             if in_sql:
                 self.install_sql()
+
+    def _ask(
+        self,
+        server: Server,
+        tests: Sequence[str],
+        changed: Mapping[str, str],
+        kept: Mapping[str, tuple[str, os.stat_result]],
+        seconds: float,
+    ) -> str | None:
+        texts = {
+            str(self.tree / file): (kept[file][0], text)
+            for file, text in changed.items()
+            if file.endswith(".py")
+        }
+        reply = server.run(tests, functions=texts, seconds=seconds)
+        if reply.get("timeout"):  # its tests have left rows in the database
+            self.serve(self._served, new_database=True)
+        elif not reply["possible"]:
+            return self.pytest(tests, seconds=seconds)
+        killed_by: str | None = reply["killed_by"]
+        return killed_by
 
 
 @dataclass(frozen=True, kw_only=True)

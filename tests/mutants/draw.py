@@ -5,24 +5,26 @@ The modules take turns, so that a run that ends early has tried about as many mu
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.mutants import python_mutations, sql_mutations
-from tests.mutants.mutation import MODULES, Mutation, files, module_of
+from tests.mutants.mutation import MODULES, OTHERS, Mutation, files, module_of
 
 
-def draw(tree: Path, seed: int) -> Iterator[Mutation]:
-    """Every mutation of the tree, in the order in which they are tried."""
+def draw(tree: Path, seed: int, words: Sequence[str] = ()) -> Iterator[Mutation]:
+    """The mutations in the order in which they are tried: of MODULES, or of files whose path has a word."""
     chance = random.Random(seed)
     waiting = defaultdict(list)
     for file in files(tree):
-        waiting[module_of(file)] += _of_file(file, (tree / file).read_text())
-    for module in MODULES:
+        module = module_of(file)
+        if any(word in file for word in words) if words else module in MODULES:
+            waiting[module] += _of_file(file, (tree / file).read_text())
+    for module in waiting:
         chance.shuffle(waiting[module])
     while any(waiting.values()):
-        for module in MODULES:
+        for module in MODULES | OTHERS:
             while waiting[module]:
                 mutation = waiting[module].pop()()
                 if mutation is not None:

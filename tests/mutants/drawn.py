@@ -1,17 +1,17 @@
 """Tries drawn mutations until the budget is spent, and prints a table of what the tests noticed.
 
-A mutation first meets its quickest tests, about a minute of them. One that survives them meets all tests that
-run its place, up to the longest time given: only then it counts as survived.
+A mutation meets the tests that run its place, the quickest first, up to LONGEST_SECONDS of them: then it
+counts as survived. A mutation of a function is tried in a forked process (tests.mutants.server), another
+one in a new process; so is a survivor, with its quickest tests: a function may run when it is imported.
 """
 
-import os
 import queue
 import tempfile
 import threading
 import time
 import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,9 @@ from tests.mutants import coverage_map, equivalent
 from tests.mutants.copy import BASE_DIR, Copy, Verdict
 from tests.mutants.coverage_map import CoverageMap
 from tests.mutants.draw import draw
-from tests.mutants.mutation import MODULES, Mutation, module_of
+from tests.mutants.mutation import Mutation, module_of
 
-FIRST_SECONDS, LONGEST_SECONDS = 45.0, 300.0
+FIRST_SECONDS, LONGEST_SECONDS = 10.0, 150.0
 AT_LEAST = 0.9  # of the mutations that are not equivalent
 
 
@@ -30,7 +30,7 @@ AT_LEAST = 0.9  # of the mutations that are not equivalent
 class Results:
     """Outcomes by module: killed, survived, equivalent, invalid."""
 
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in MODULES})
+    counts: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     survivors: list[Mutation] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,16 +48,21 @@ class Results:
         return sum(counts[outcome] for counts in self.counts.values() for outcome in counted)
 
 
-def run(*, seed: int, count: int, budget: float, words: Sequence[str] = ()) -> int:
-    """Try `count` mutations at most, for `budget` seconds at most. Returns the exit code."""
-    workers = os.cpu_count() or 1
+def run(
+    *, seed: int, count: int, budget: float, workers: int, folders: Sequence[str], words: Sequence[str]
+) -> int:
+    """Try `count` mutations at most, for `budget` seconds at most, with the tests in `folders`.
+
+    Returns the exit code.
+    """
     results = Results()
     with tempfile.TemporaryDirectory(prefix="refill-mutants-", ignore_cleanup_errors=True) as directory:
         copies = [Copy(Path(directory).resolve() / str(number)) for number in range(workers)]
         try:
             with ThreadPoolExecutor(workers) as pool:
                 list(pool.map(Copy.prepare, copies))
-            covered = coverage_map.recorded(copies)
+                covered = coverage_map.recorded(copies, folders)
+                list(pool.map(lambda copy: copy.serve(sorted(covered.test_files)), copies))
             deadline = time.monotonic() + budget
 
             def goes_on() -> bool:
@@ -83,15 +88,11 @@ def _drawn(seed: int, words: Sequence[str]) -> "queue.Queue[Mutation]":
     drawn: queue.Queue[Mutation] = queue.Queue(maxsize=20)
 
     def fill() -> None:
-        for mutation in _selected(draw(BASE_DIR, seed), words):
+        for mutation in draw(BASE_DIR, seed, words):
             drawn.put(mutation)
 
     threading.Thread(target=fill, daemon=True).start()
     return drawn
-
-
-def _selected(mutations: Iterator[Mutation], words: Sequence[str]) -> Iterator[Mutation]:
-    return (mutation for mutation in mutations if not words or any(word in mutation.file for word in words))
 
 
 def _work(
@@ -106,27 +107,36 @@ def _work(
             mutation = drawn.get(timeout=30)
         except queue.Empty:
             return
-        if reason := equivalent.reason_for(mutation):
-            results.add(mutation, "equivalent", reason, 0)
-            continue
         try:
-            verdict = _try(copy, mutation, covered)
+            _try_and_count(copy, mutation, covered, results)
         except Exception:
             traceback.print_exc()  # the pool would keep it to itself
             raise
-        outcome = "invalid" if verdict.invalid else "survived" if verdict.survived else "killed"
-        results.add(mutation, outcome, verdict.killed_by or "", verdict.seconds)
+
+
+def _try_and_count(copy: Copy, mutation: Mutation, covered: CoverageMap, results: Results) -> None:
+    if reason := equivalent.reason_for(mutation):
+        results.add(mutation, "equivalent", reason, 0)
+        return
+    verdict = _try(copy, mutation, covered)
+    outcome = "invalid" if verdict.invalid else "survived" if verdict.survived else "killed"
+    results.add(mutation, outcome, verdict.killed_by or "", verdict.seconds)
 
 
 def _try(copy: Copy, mutation: Mutation, covered: CoverageMap) -> Verdict:
-    tests = covered.tests_of(mutation)
+    tests = _within(covered.tests_of(mutation), covered, LONGEST_SECONDS)
+    changed = {mutation.file: mutation.text}
+    if not tests:
+        return Verdict()
     first = _within(tests, covered, FIRST_SECONDS)
-    verdict = Verdict()
-    if first:
-        verdict = copy.try_files({mutation.file: mutation.text}, first, seconds=FIRST_SECONDS * 4)
-    rest = _within(tests[len(first) :], covered, LONGEST_SECONDS)
-    if verdict.survived and rest:
-        verdict = copy.try_files({mutation.file: mutation.text}, rest, seconds=LONGEST_SECONDS * 4)
+    if not mutation.in_function:
+        verdict = copy.try_files(changed, first, seconds=FIRST_SECONDS * 10)
+        if verdict.survived:
+            verdict = copy.try_files(changed, tests, seconds=LONGEST_SECONDS * 4)
+        return verdict
+    verdict = copy.try_files(changed, tests, seconds=LONGEST_SECONDS * 4, functions=True)
+    if verdict.survived and not mutation.function:
+        verdict = copy.try_files(changed, first, seconds=FIRST_SECONDS * 10)
     return verdict
 
 
@@ -144,7 +154,7 @@ def _within(tests: Sequence[str], covered: CoverageMap, seconds: float) -> list[
 def _print_table(results: Results) -> None:
     print(f"\n{'module':16} {'killed':>7} {'survived':>9} {'equivalent':>11} {'share':>6}")
     total: Counter[str] = Counter()
-    for module, counts in results.counts.items():
+    for module, counts in sorted(results.counts.items()):
         print(_line(module, counts))
         total.update(counts)
     print(_line("all", total))

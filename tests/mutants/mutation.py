@@ -25,11 +25,37 @@ MODULES = {
     "refunds": ("billing/refunds/*.py",),
     "promotions": ("billing/promotions/*.py",),
 }
+# Modules that are drawn from only when a word of the command selects their files.
+OTHERS = {
+    "webhooks": ("billing/webhooks/*.py", "billing/stripe_gateway/*.py"),
+    "notices": ("billing/notifications/*.py",),
+    "staff": (
+        "billing/staff/*.py",
+        "usage/staff/*.py",
+        "billing/admin.py",
+        "accounts/*admin*.py",
+        "pricing/admin*.py",
+    ),
+    "accounts": ("accounts/*.py",),
+    "catalogue": ("pricing/catalogue/*.py", "pricing/*.py"),
+    "API": ("usage/api/*.py", "billing/api/*.py", "core/*.py"),
+    "portal": (
+        "usage/views/*.py",
+        "billing/views/*.py",
+        "usage/dashboard/*.py",
+        "usage/charges/*.py",
+        "usage/*.py",
+        "billing/*.py",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mutation:
-    """`line`: the number of the first changed line. `function`: the SQL function that contains it."""
+    """`line`: the number of the first changed line. `function`: the SQL function that contains it.
+
+    `in_function`: only the body of a function is changed, no constant and no class.
+    """
 
     file: str
     operator: str
@@ -38,6 +64,7 @@ class Mutation:
     after: str
     text: str  # the whole file with the change
     function: str = ""
+    in_function: bool = True
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} [{self.operator}] {self.before!r} -> {self.after!r}"
@@ -45,16 +72,18 @@ class Mutation:
 
 def module_of(file: str) -> str:
     """The name of the module that a file belongs to."""
-    return next(name for name, patterns in MODULES.items() if any(Path(file).match(p) for p in patterns))
+    modules = MODULES | OTHERS
+    return next(name for name, patterns in modules.items() if any(Path(file).match(p) for p in patterns))
 
 
 def files(tree: Path) -> Iterator[str]:
-    """The files that mutations are drawn from, relative to the tree."""
-    for patterns in MODULES.values():
-        for pattern in patterns:
-            for path in sorted(tree.glob(pattern)):
-                if path.name != "__init__.py" and path.stat().st_size:
-                    yield str(path.relative_to(tree))
+    """The files of MODULES, then those of OTHERS, relative to the tree."""
+    seen = set()
+    for patterns in (*MODULES.values(), *OTHERS.values()):
+        for path in sorted(found for pattern in patterns for found in tree.glob(pattern)):
+            if path.name not in {"__init__.py", "apps.py"} and path.stat().st_size and path not in seen:
+                seen.add(path)
+                yield str(path.relative_to(tree))
 
 
 def changed_lines(original: str, mutated: str) -> tuple[int, str, str]:

@@ -132,7 +132,20 @@ def mutate(file: str, text: str, place: Place) -> Mutation | None:
         return None
     line, before, after = changed_lines(text, mutated)
     name = type(place.operator).__name__
-    return Mutation(file=file, operator=name, line=line, before=before, after=after, text=mutated)
+    return Mutation(
+        file=file,
+        operator=name,
+        line=line,
+        before=before,
+        after=after,
+        text=mutated,
+        in_function=line in _lines_of_functions(text),
+    )
+
+
+def _lines_of_functions(text: str) -> set[int]:
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    return {line for node in nodes for line in range(node.body[0].lineno, _lines_of(node).stop)}
 
 
 def _ignored_lines(text: str) -> set[int]:
