@@ -21,6 +21,12 @@ _OURS = """
 for _name in _OURS.split():
     os.environ.pop(_name, None)
 
+from config.supervisor import embedded_postgres  # noqa: E402
+
+if DATABASE_IS_THE_SUITES_OWN:
+    # Nobody needs the data after a loss of power: the server does not wait for the disk.
+    embedded_postgres.SETTINGS |= {"fsync": "off", "full_page_writes": "off"}
+
 from config.settings import *  # noqa: E402, F403
 
 # The product's hasher is slow on purpose; tests do not need that.

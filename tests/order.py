@@ -1,0 +1,45 @@
+"""The order of the test files: the longest are first, so that no process works alone at the end.
+
+`pytest-randomly` shuffles the files and the tests of a file; the order of all other files stays shuffled. The
+last lines of `make test` name the slowest files.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# Each takes more than ten seconds, the longest first.
+LONGEST = [
+    "tests/config/supervisor/test_supervisor.py",
+    "tests/billing/histories/test_purchases.py",
+    "tests/integration/pooler/test_transaction_mode.py",
+    "tests/integration/races/test_isolation.py",
+    "tests/integration/crashes/test_payments.py",
+    "tests/integration/crashes/test_claims.py",
+    "tests/billing/webhooks/test_event_order.py",
+    "tests/billing/subscriptions/test_proration.py",
+    "tests/billing/ledger/test_settled_whenever.py",
+    "tests/integration/crashes/test_second_subscriptions.py",
+    "tests/billing/webhooks/test_reconciliation.py",
+    "tests/config/test_worker.py",
+    "tests/billing/histories/test_subscriptions.py",
+    "tests/usage/test_history_at_scale.py",
+    "tests/billing/histories/test_whole_account.py",
+    "tests/billing/ledger/test_against_model.py",
+]
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    ranks = {BASE_DIR / file: rank for rank, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def slowest_files(reports: list[Any], count: int) -> list[str]:
+    """The files with the largest sum of durations: `61.0s tests/config/supervisor/test_supervisor.py`."""
+    seconds: Counter[str] = Counter()
+    for report in reports:
+        seconds[report.nodeid.partition("::")[0]] += report.duration
+    return [f"{total:.1f}s {file}" for file, total in seconds.most_common(count)]
