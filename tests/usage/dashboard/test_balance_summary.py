@@ -1,0 +1,110 @@
+"""The figures of the dashboard: grants that expire soon, the next steps, activity and the page's version."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import Subscription
+from billing.subscriptions import plan_terms
+from tests.usage.spending import give, spend
+from usage.dashboard import activity, balance_summary
+
+AccountOf = Callable[[User], Account]
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def account(clock: Any, alice: User, account_of: AccountOf) -> Account:
+    return account_of(alice)
+
+
+def test_a_grant_within_seven_days_of_its_expiry_is_announced_the_first_of_several(account: Account) -> None:
+    now = timezone.now()
+    give(account, "10", now, label="Never")
+    give(account, "20", now, label="Later", kind="bonus", expires_at=now + WEEK + timedelta(microseconds=1))
+    assert balance_summary.summarize(account, now).expiring is None, "daily credits are renewed"
+    give(account, "30", now, label="In a week", kind="bonus", expires_at=now + WEEK)
+    give(account, "40", now, label="In five days", kind="top_up", expires_at=now + timedelta(days=5))
+    summary = balance_summary.summarize(account, now)
+    assert {line.grant.label for line in summary.lines if line.expires_soon} == {"In a week", "In five days"}
+    assert summary.expiring is not None and summary.expiring.label == "In five days"
+
+
+def test_the_composition_and_what_only_some_services_can_spend(account: Account) -> None:
+    now = timezone.now()
+    give(account, "20", now, kind="bonus", services=["tag:advanced"])
+    spend(account, "30", now)
+    summary = balance_summary.summarize(account, now)
+    assert summary.composition == [("daily", 70), ("bonus", 20)]
+    assert (summary.balance.available, summary.limited) == (70, 20)
+    assert summary.next_credits_at == datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_the_next_steps_are_offered_only_without_available_credits(account: Account) -> None:
+    now = timezone.now()
+    give(account, "20", now, kind="bonus", services=["tag:multimodal"])
+    spend(account, "99.999999", now)
+    summary = balance_summary.summarize(account, now)
+    assert (summary.options, summary.upgrades, summary.packs_offered) == ([], [], False)
+    spend(account, "0.000001", now)
+    summary = balance_summary.summarize(account, now)
+    kinds = [option["kind"] for option in summary.options]
+    assert kinds.count("upgrade") > 2 and kinds.count("buy") > 0
+    assert [option["plan"] for option in summary.upgrades] == ["starter", "creator"], "the nearest two"
+    assert summary.packs_offered is True
+
+
+def test_unlimited_services_are_named(account: Account) -> None:
+    Subscription.objects.filter(account=account).update(plan="early-bird")
+    plan_terms.forget(account.pk)
+    unlimited = balance_summary.summarize(account, timezone.now()).unlimited
+    assert len(unlimited) == 11 and "Claude Sonnet 4" in unlimited and "GPT-4o" in unlimited
+
+
+def test_the_version_changes_with_entries_and_free_uses_and_is_empty_when_a_settlement_is_due(
+    account: Account, charlie: User, account_of: AccountOf
+) -> None:
+    now = timezone.now()
+    versions = [balance_summary.version_of(account, now)]
+    for move in (
+        lambda: spend(account, "1", now),
+        lambda: spend(account, "0", now),
+        lambda: give(account, "1", now),
+    ):
+        move()
+        versions.append(balance_summary.version_of(account, now))
+        shown = balance_summary.version_after(ledger.balance(account.pk, now))
+        assert shown == versions[-1] != ""
+    assert len(set(versions)) == 4
+    spend(account_of(charlie), "1", now)
+    assert balance_summary.version_of(account, now) == versions[-1]
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    assert balance_summary.version_of(account, midnight - timedelta(microseconds=1)) == versions[-1]
+    assert balance_summary.version_of(account, midnight) == ""
+
+
+def test_the_activity_has_each_entry_and_each_free_use_once_newest_first(
+    account: Account, charlie: User, account_of: AccountOf
+) -> None:
+    start = timezone.now()
+    for number, credits in enumerate(("1", "0", "2", "0", "3")):
+        spend(account, credits, start + timedelta(seconds=number), conversation=f"c-{number}")
+    spend(account_of(charlie), "0", start + timedelta(seconds=9))
+    items = activity.latest(account, size=4)
+    shown = [
+        (
+            item.line.entry.credits if item.line else None,
+            item.charge_row and item.charge_row.charge.conversation,
+        )
+        for item in items
+    ]
+    assert shown == [(-3, None), (None, "c-3"), (-2, None), (None, "c-1")]
+    assert [item.at for item in items] == [start + timedelta(seconds=number) for number in (4, 3, 2, 1)]
+    assert items[0].microseconds == int(Decimal(str(start.timestamp())) * 1_000_000) + 4_000_000
+    assert len(activity.latest(account, size=20)) == 6, "five uses and the daily credits"

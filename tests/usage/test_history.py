@@ -1,0 +1,171 @@
+"""Lines of the history, its export and the figures of a statement: whole rows, filters together, names."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import combinations
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts import api_keys
+from accounts.models import Account, ApiKey, Membership, User
+from billing import ledger
+from core.ids import public_id
+from tests.usage.spending import give, spend
+from usage import history
+from usage.history import Filter
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+
+class Past:
+    """The history of Alice's team, in Berlin: one move an hour from noon in UTC."""
+
+    def __init__(self, team: Account, alice: User, bob: User, staff: User) -> None:
+        Account.objects.filter(pk=team.pk).update(zone="Europe/Berlin")
+        self.team = Account.objects.get(pk=team.pk)
+        self.start = timezone.now()
+        issued = api_keys.issue(
+            kind="account", name="laptop", scopes=["spend"], account=team, created_by=alice, now=self.start
+        )
+        self.laptop = ApiKey.objects.get(pk=issued.key.pk)
+        self.pack = give(team, "50", self.at(1), label="Pack", actor=bob.public_id, reason="=thanks")
+        terms = {
+            "member_id": bob.pk,
+            "api_key_id": self.laptop.pk,
+            "conversation": "c-1",
+            "action": "agent-run",
+        }
+        self.charge = spend(team, "120", self.at(2), **terms)
+        self.by_key = spend(team, "1", self.at(3), api_key_id=self.laptop.pk)
+        request = ledger.ChargeRequest(
+            account_id=team.pk, credits=Decimal(2), key="hold", service="gpt-4o", member_id=alice.pk
+        )
+        hold = ledger.hold(request, expires_at=self.at(5), now=self.at(4))
+        ledger.release(account_id=team.pk, hold_id=hold.hold_id, now=self.at(4.5))
+        for number, actor in enumerate((staff.public_id, self.laptop.public_id, "ada@refill.example", "cli")):
+            ledger.adjust(
+                account_id=team.pk, credits=Decimal(1), key=f"a{number}", reason=f"by {number}", actor=actor,
+                now=self.at(6 + number),
+            )  # fmt: skip
+
+    def at(self, hours: float) -> datetime:
+        return self.start + timedelta(hours=hours)
+
+
+@pytest.fixture
+def past(team: Account, alice: User, bob: User, staff: User) -> Past:
+    return Past(team, alice, bob, staff)
+
+
+def lines_of(past: Past, **filters: Any) -> list[history.HistoryLine]:
+    return list(history.all_lines(past.team, Filter(**filters)))
+
+
+def test_every_line_has_its_title_and_the_name_of_who_acted(past: Past) -> None:
+    lines = [(line.entry.kind, line.title, line.actor, line.entry.credits) for line in lines_of(past)]
+    use = "Agent run · Claude Sonnet 4"
+    assert lines == [
+        ("adjust", "by 3", "cli", 1),
+        ("adjust", "by 2", "Support", 1),
+        ("adjust", "by 1", "laptop", 1),
+        ("adjust", "by 0", "Support", 1),
+        ("release", "GPT-4o", "alice@example.org", 2),
+        ("hold", "GPT-4o", "alice@example.org", -2),
+        ("charge", "Claude Sonnet 4", "laptop", -1),
+        ("charge", use, "bob@example.org", -20),
+        ("charge", use, "bob@example.org", -100),
+        ("grant", "=thanks", "bob@example.org", 50),
+        ("grant", "Daily refresh", "", 100),
+    ]
+
+
+def test_a_former_member_is_shown_as_support_and_a_members_keys_by_name(past: Past, bob: User) -> None:
+    Membership.objects.filter(account=past.team, user=bob).delete()
+    [grant] = [line for line in lines_of(past, kind="grant") if line.entry.credits == 50]
+    assert grant.actor == "Support"
+
+
+def test_a_row_of_the_export_has_every_figure_and_id(past: Past) -> None:
+    headings, *rows = history.csv_rows(past.team, Filter(kind="charge"))
+    assert headings == history.CSV_HEADINGS
+    pack = public_id(prefix="grant", value=past.pack.grant_id)
+    row = dict(zip(headings, rows[1], strict=True))
+    entry = row.pop("entry")
+    assert entry.startswith("ent_")
+    assert row == {
+        "time_utc": "2026-11-20T14:00:00+00:00",
+        "time_local": "2026-11-20T15:00:00+01:00",
+        "zone": "Europe/Berlin",
+        "kind": "charge",
+        "what": "Agent run · Claude Sonnet 4",
+        "service": "claude-sonnet-4",
+        "action": "agent-run",
+        "conversation": "c-1",
+        "who": "bob@example.org",
+        "credits": "-20",
+        "balance_after": "30",
+        "grant_kind": "top_up",
+        "grant": pack,
+        "charge": public_id(prefix="chg", value=past.charge.charge_id),
+    }
+    _headings, *grants = history.csv_rows(past.team, Filter(grant_id=past.pack.grant_id, kind="grant"))
+    [given] = [dict(zip(headings, row, strict=True)) for row in grants]
+    assert (given["what"], given["credits"], given["balance_after"]) == ("'=thanks", "50", "150")
+    assert [given[name] for name in ("service", "action", "conversation", "charge")] == ["", "", "", ""]
+
+
+def test_lines_are_narrowed_by_kind_grant_and_time_together(past: Past) -> None:
+    every = [line.entry for line in lines_of(past)]
+    pack, two = past.pack.grant_id, past.at(2)
+    tests: dict[str, tuple[Any, Callable[[Any], bool]]] = {
+        "kind": ("charge", lambda entry: entry.kind == "charge"),
+        "grant_id": (pack, lambda entry: entry.grant_id == pack),
+        "start": (two, lambda entry: entry.created_at >= two),
+        "end": (past.at(3), lambda entry: entry.created_at < past.at(3)),
+    }
+    for size in range(1, 5):
+        for names in combinations(tests, size):
+            expected = [entry for entry in every if all(tests[name][1](entry) for name in names)]
+            found = lines_of(past, **{name: tests[name][0] for name in names})
+            assert expected and [line.entry for line in found] == expected, names
+
+
+def test_pages_and_newer_lines_are_those_of_the_filter(past: Past) -> None:
+    every = [line.entry.seq for line in lines_of(past, kind="charge")]
+    page = history.page_of(past.team, Filter(kind="charge"), size=2)
+    assert ([line.entry.seq for line in page.lines], page.older_than) == (every[:2], every[1])
+    rest = history.page_of(past.team, Filter(kind="charge"), older_than=page.older_than, size=2)
+    assert ([line.entry.seq for line in rest.lines], rest.older_than) == (every[2:], None)
+    exact = history.page_of(past.team, Filter(kind="charge"), size=3)
+    assert (len(exact.lines), exact.older_than) == (3, None)
+    newer = history.newer_than(past.team, Filter(kind="charge"), seen=every[2])
+    assert [line.entry.seq for line in newer] == every[:2]
+    [newest] = history.newer_than(past.team, Filter(kind="charge"), seen=every[2], limit=1)
+    assert newest.entry.seq == every[0]
+
+
+def test_the_figures_of_a_statement_by_kind(past: Past) -> None:
+    def summary(start: datetime | None, end: datetime | None) -> tuple[Any, ...]:
+        span = ledger.span(past.team.pk, start=start, end=end)
+        figures = history.summary_of(past.team, span)
+        return figures.opening, dict(figures.by_kind), figures.closing
+
+    assert summary(past.at(2), past.at(3)) == (150, {"Charged": -120}, 30)
+    assert summary(past.at(2), past.at(4)) == (150, {"Charged": -121}, 29)
+    assert summary(past.at(3), past.at(4)) == (30, {"Charged": -1}, 29)
+    assert summary(None, past.at(2)) == (0, {"Granted": 150}, 150)
+    assert summary(past.at(4), past.at(7)) == (29, {"Held": -2, "Released": 2, "Adjusted": 1}, 30)
+    assert summary(past.at(20), past.at(21)) == (33, {}, 33)
+
+
+def test_the_history_of_another_account_is_never_part_of_it(past: Past, charlie: User) -> None:
+    theirs = Account.objects.get(person=charlie)
+    spend(theirs, "3", past.at(2), conversation="secret")
+    give(theirs, "7", past.at(2), label="Secret pack")
+    text = str(list(history.csv_rows(past.team, Filter())))
+    assert "secret" not in text.lower() and len(lines_of(past)) == 11
+    assert [line.entry.credits for line in history.all_lines(theirs, Filter())] == [7, -3, 100]
+    assert list(history.all_lines(theirs, Filter(grant_id=past.pack.grant_id))) == []
