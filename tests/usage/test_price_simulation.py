@@ -3,17 +3,21 @@
 import re
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from billing import ledger
+from billing.models import Hold
 from pricing import lookup
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
 from tests.usage.spending import forget_newest_entry, give
 from usage import charging, price_simulation
+
+WORKSHOP = Path(__file__).with_name("api") / "workshop.toml"
 
 pytestmark = pytest.mark.requirement("CORE-06")
 
@@ -177,3 +181,102 @@ def test_other_users_can_neither_simulate_nor_publish(request, who, signed_in, n
         answer = ask(reverse(f"admin:pricing_ratecard_{name}", args=[card.pk]))
         assert answer.status_code in (302, 403)
     assert RateCard.objects.get(pk=card.pk).state == "draft"
+
+
+def test_actions_options_and_given_amounts_are_repriced_as_a_charge_would_be(settings, request):
+    settings.CATALOGUE = str(WORKSHOP)
+    alice = request.getfixturevalue("alice")
+    account, now = request.getfixturevalue("account_of")(alice), timezone.now()
+    give(account, "1000", now)
+    tokens = {"input_tokens": 1000, "output_tokens": 500}
+    uses = {
+        "writer": {"service": "writer", "usage": tokens},  # 3
+        "with an action": {"service": "writer", "action": "sketch", "usage": tokens},  # 6
+        "with options": {"service": "writer", "usage": tokens, "options": {"quality": "high"}},  # 4.5
+        "fractional": {"service": "film", "usage": {"seconds": Decimal("7.5")}},  # 6
+        "own price": {"service": "writer", "action": "frame", "usage": {"uses": 2}},  # 14
+    }
+    for key, use in uses.items():
+        request_ = charging.Use(account_id=account.pk, **use)
+        charging.charge(request_, key=key, fingerprint=b"", now=now)
+    for key, usage, credits in (("by usage", tokens, None), ("by amount", None, Decimal(5))):
+        held = charging.hold(
+            charging.Use(account_id=account.pk, service="writer", usage=tokens),
+            credits=None,
+            expires_in=timedelta(minutes=5),
+            key=f"hold {key}",
+            fingerprint=b"",
+            now=now,
+        )
+        charging.capture(
+            Hold.objects.get(pk=held.hold_id),
+            usage=usage,
+            credits=credits,
+            options=None,
+            metadata=None,
+            key=f"capture {key}",
+            fingerprint=b"",
+            now=now,
+        )
+    card = draft(now, writer=3, sketch=5, film=2)
+    simulation = simulate(card, now)
+    found = {total.name: (total.charges, total.before, total.after) for total in simulation.services}
+    assert found == {
+        "Writer": (4, Decimal("15.5"), Decimal("36.5")),  # 3, 4.5 and 3 three times as much; 5 unchanged
+        "Sketch": (1, 6, 45),
+        "Film": (1, 6, 12),
+        "Frame": (1, 14, 14),
+    }
+    assert simulation.total.charges == 7
+    differences = [abs(total.difference) for total in simulation.services]
+    assert differences == sorted(differences, reverse=True)
+    card.rates.filter(service__key="sketch").delete()
+    (unpriced,) = [total for total in simulate(card, now).services if total.unpriced]
+    assert (unpriced.name, unpriced.before, unpriced.after) == ("Sketch", 0, 0)
+    card.rates.filter(service__key="writer").update(options={})
+    reasons = {total.name: total.reason for total in simulate(card, now).services if total.unpriced}
+    assert "does not have this option" in reasons["Writer"]
+
+
+def test_the_window_includes_its_beginning_and_this_instant(account, now):
+    give(account, "100", now - timedelta(days=9))
+    for offset in (timedelta(days=7), timedelta(days=7, microseconds=1), timedelta(0), -timedelta(seconds=1)):
+        use(account, now - offset, tokens=5000, key=str(offset))
+    simulation = simulate(draft(now, claude_sonnet_4=2), now)
+    assert (simulation.total.charges, simulation.since) == (2, now - timedelta(days=7))
+    assert (simulation.total.percent, simulation.truncated) == (100, False)
+
+
+def test_the_percentage_is_of_what_the_charges_cost():
+    total = price_simulation.SimulatedTotal("x", before=Decimal(3), after=Decimal(4))
+    assert (total.difference, total.percent) == (1, Decimal("33.3"))
+    assert price_simulation.SimulatedTotal("x", before=Decimal(4), after=Decimal(3)).percent == -25
+    assert price_simulation.SimulatedTotal("x", after=Decimal(3)).percent is None
+
+
+def test_accounts_are_named_ranked_and_cut_to_the_first_twenty(
+    alice, bob, charlie, account_of, now, monkeypatch
+):
+    monkeypatch.setattr(price_simulation, "MAX_ACCOUNTS_SHOWN", 2)
+    for minutes, (user, tokens) in enumerate(((alice, 40_000), (bob, 45_000), (charlie, 30_000))):
+        use(account_of(user), now - timedelta(minutes=minutes), tokens=tokens)
+    simulation = simulate(draft(now, claude_sonnet_4=2), now)
+    assert [(total.name, total.difference) for total in simulation.paying_more] == [
+        ("Bob", 99),
+        ("Alice", 88),
+    ]
+    assert [total.name for total in simulation.insufficient] == ["Charlie", "Bob"], "the earliest first"
+    assert simulation.insufficient_count == 3
+    cheaper = simulate(draft(now, claude_sonnet_4=Decimal("0.5")), now)
+    assert (cheaper.paying_more, cheaper.insufficient, cheaper.insufficient_count) == ([], [], 0)
+    assert cheaper.total.percent == -50
+
+
+def test_a_truncated_window_begins_after_the_newest_charge_left_out(account, now, monkeypatch):
+    for minutes in (3, 2, 1):
+        use(account, now - timedelta(minutes=minutes), tokens=100)
+    monkeypatch.setattr(price_simulation, "MAX_CHARGES", 2)
+    assert simulate(draft(now), now).since == now - timedelta(minutes=3)
+    monkeypatch.setattr(price_simulation, "MAX_CHARGES", 3)
+    whole = simulate(draft(now), now)
+    assert (whole.truncated, whole.total.charges, whole.since) == (False, 3, now - timedelta(days=7))

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
+from billing.models import Charge, Correction
 from billing.notifications import emails
 from core.ids import public_id
 from tests.usage.spending import give, spend
@@ -174,3 +175,60 @@ def test_a_charge_of_another_account_cannot_be_reported(
     response: Any = signed_in(charlie).post(f"{page_of_charge}report/", {"reason": "?"})
     assert response.status_code == 404
     assert not ChargeReport.objects.exists()
+
+
+def test_the_answer_is_sent_once_to_owners_and_reporter_with_its_figures(
+    team: Account, alice: User, bob: User, staff: User, clock: Any
+) -> None:
+    charged = spend(team, "20", timezone.now())
+    charge = Charge.objects.get(pk=charged.charge_id)
+    now = timezone.now()
+    report = reports.open_report(charge, reason="It was empty.", reporter_id=bob.pk, now=now)
+    clock.shift(60)
+    later = timezone.now()
+    answered = reports.answer(
+        report.pk, text="x" * 600, by=staff, now=later, return_credits=True, credits=Decimal("7.5")
+    )
+    assert (answered.status, answered.answered_by, answered.answered_at) == ("returned", staff, later)
+    correction = Correction.objects.get(charge_id=charge.pk)
+    assert (correction.credits, correction.actor) == (Decimal("7.5"), staff.public_id)
+    assert correction.reason == "x" * 500
+    emails.send_due(later)
+    assert sorted(to for email in mail.outbox for to in email.to) == ["alice@example.org", "bob@example.org"]
+    for words in ("It was empty.", "x" * 600, "We returned 7.5 credits", "Claude Sonnet 4", charge.public_id):
+        assert words in mail.outbox[0].body
+    assert list(reports.of(charge)) == [report]
+    clock.shift(60)
+    second = reports.open_report(charge, reason="Again.", reporter_id=None, now=timezone.now())
+    assert (list(reports.of(charge)), reports.newest(charge)) == ([second, report], second)
+    other = Charge.objects.get(pk=spend(team, "1", timezone.now()).charge_id)
+    assert (list(reports.of(other)), reports.newest(other)) == ([], None)
+    third = reports.open_report(other, reason="This too.", reporter_id=alice.pk, now=timezone.now())
+    assert third.is_open, "another charge of the account may be reported meanwhile"
+
+
+def test_staff_see_open_reports_first_then_the_newest_with_a_short_reason(
+    alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, clock: Any
+) -> None:
+    made = []
+    for number in range(4):
+        charge = Charge.objects.get(pk=spend(account_of(alice), "2", timezone.now()).charge_id)
+        reason = f"{number}" * (79 + number)
+        made.append(reports.open_report(charge, reason=reason, reporter_id=alice.pk, now=timezone.now()))
+        clock.shift(60)
+    reports.answer(made[3].pk, text="No.", by=staff, now=timezone.now())
+    reports.answer(made[1].pk, text="Yes.", by=staff, now=timezone.now(), return_credits=True)
+    admin = signed_in(staff)
+    listed = admin.get(ADMIN)
+    assert [report.pk for report in listed.context["cl"].result_list] == [
+        made[number].pk for number in (2, 0, 3, 1)
+    ]
+    page = listed.content.decode()
+    assert "0" * 79 in page and "1" * 80 in page and "2" * 79 + "…" in page and "2" * 80 not in page
+    shown = text_of(admin, f"{ADMIN}{made[1].pk}/change/")
+    assert "2 credits, 2 of them returned" in shown and "return_credits" not in shown
+    assert "2 credits, 0 of them returned" in text_of(admin, f"{ADMIN}{made[0].pk}/change/")
+    assert admin.get(f"{ADMIN}add/").status_code == 403
+    assert admin.post(f"{ADMIN}{made[0].pk}/delete/", {"post": "yes"}).status_code == 403
+    found = admin.get(f"{ADMIN}?status__exact=returned").context["cl"].result_list
+    assert [report.pk for report in found] == [made[1].pk]

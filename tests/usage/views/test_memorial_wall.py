@@ -1,6 +1,7 @@
 """The memorial wall: who is listed, and who may be."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -81,3 +82,37 @@ def test_an_erased_account_is_not_listed(early_bird: Account, settings: Any) -> 
     memorial_wall.set_listed(early_bird, listed=True)
     Account.objects.filter(pk=early_bird.pk).update(erased_at="2026-11-20T00:00:00Z")
     assert early_bird.name not in names_on_wall()
+
+
+def test_members_are_listed_with_their_badge_and_date_earliest_first(
+    alice: User, bob: User, charlie: User, account_of: AccountOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    badge = Plan.objects.get(key="early-bird").badge
+    joined = {}
+    for days, user in enumerate((charlie, alice, bob)):
+        account = account_of(user)
+        put_on(account, "early-bird")
+        joined[account.name] = datetime(2026, 1, 1 + days, tzinfo=UTC)
+        Subscription.objects.filter(account=account).update(created_at=joined[account.name])
+    for user in (alice, charlie):
+        memorial_wall.set_listed(account_of(user), listed=True)
+    expected = [
+        memorial_wall.Member(name=name, badge=badge, since=joined[name]) for name in ("Charlie", "Alice")
+    ]
+    assert memorial_wall.members() == expected
+    monkeypatch.setattr(memorial_wall, "MAX_NAMES", 1)
+    assert memorial_wall.members() == expected[:1]
+
+
+def test_a_name_can_be_removed_without_the_badge_and_not_added_without_a_wall(
+    early_bird: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memorial_wall.set_listed(early_bird, listed=True)
+    put_on(early_bird, "free-trial")
+    memorial_wall.set_listed(early_bird, listed=False)
+    early_bird.refresh_from_db()
+    assert early_bird.on_wall is False
+    put_on(early_bird, "early-bird")
+    monkeypatch.setattr(memorial_wall, "exists", lambda: False)
+    with pytest.raises(memorial_wall.NotEligible):
+        memorial_wall.set_listed(early_bird, listed=True)

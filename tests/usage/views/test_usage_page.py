@@ -1,6 +1,8 @@
 """The usage page: totals by day and by dimension, and the charges behind them."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
@@ -8,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, Project, User
+from core.ids import public_id
 from tests.usage.spending import give, spend
 from usage import periods
 
@@ -108,3 +111,54 @@ def test_data_of_other_accounts_is_not_shown(
         assert "Secret project" not in page
         assert "alice@example.org" not in page
         assert 'href="/charges/' not in page
+
+
+def test_the_figures_of_the_page_are_those_of_the_range_and_the_selection(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    notes = Project.objects.create(account=account, name="Notes", created_at=now)
+    give(account, "500", now - timedelta(days=40))
+    spend(account, "64", now - timedelta(days=30), project_id=notes.pk)
+    for days, credits in ((29, "8"), (6, "4"), (0, "2")):
+        spend(account, credits, now - timedelta(days=days), project_id=notes.pk)
+    spend(account, "1", now, service="gpt-4o")
+    client = signed_in(alice)
+
+    def shown(query: str) -> tuple[Decimal, list[tuple[str, Decimal]], int]:
+        context = client.get(f"/usage/?{query}").context
+        groups = [(group["name"], group["credits"]) for group in context["groups"]]
+        return context["total"], groups, len(context["page"].charge_rows)
+
+    assert shown("") == (15, [("Claude Sonnet 4", 14), ("GPT-4o", 1)], 4)
+    assert shown("days=7") == (7, [("Claude Sonnet 4", 6), ("GPT-4o", 1)], 3)
+    assert shown("days=7&only=gpt-4o") == (1, [("Claude Sonnet 4", 6), ("GPT-4o", 1)], 1)
+    assert shown(f"by=project&only={notes.public_id}") == (14, [("Notes", 14), ("No canvas", 1)], 3)
+    assert shown("since=2026-10-21&until=2026-10-22") == (72, [("Claude Sonnet 4", 72)], 2)
+    context = client.get(f"/usage/?by=project&only={notes.public_id}").context
+    assert (context["only_name"], context["groups_title"]) == ("Notes", "By canvas")
+    assert client.get("/usage/?only=withdrawn").context["only_name"] == "withdrawn"
+
+
+def test_rows_before_and_after_a_charge_are_fragments_for_htmx(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    ids = [
+        public_id(
+            prefix="chg", value=spend(account, "1", now - timedelta(seconds=n), service=service).charge_id
+        )
+        for n, service in enumerate(("gpt-4o", "claude-sonnet-4", "gpt-4o"))
+    ]
+    client = signed_in(alice)
+
+    def rows(query: str, **headers: str) -> tuple[list[str], bool]:
+        page = client.get(f"/usage/?{query}", headers=headers).content.decode()
+        return [name for name in ids if f"/charges/{name}/" in page], "<html" in page
+
+    assert rows(f"before={ids[0]}") == (ids[1:], True)
+    assert rows(f"before={ids[0]}", **{"HX-Request": "true"}) == (ids[1:], False)
+    assert rows(f"newer={ids[2]}", **{"HX-Request": "true"}) == (ids[:2], False)
+    assert rows(f"newer={ids[2]}&only=gpt-4o", **{"HX-Request": "true"}) == (ids[:1], False)
+    assert rows(f"newer={ids[0]}", **{"HX-Request": "true"}) == ([], False)
+    assert rows("only=gpt-4o", **{"HX-Request": "true"}) == ([ids[0], ids[2]], True)
