@@ -164,7 +164,5 @@ def _is_named(account_id: UUID, named: str) -> bool:
 
 
 def actor_of(request: Request) -> str:
-    """The public id of the caller, as ledger entries name their actor."""
-    principal = principal_of(request)
-    model = User if principal.kind == SESSION else ApiKey
-    return ids.public_id(prefix=model.PREFIX, value=principal.id)
+    """The public id of the platform key of the request, as ledger entries name their actor."""
+    return ids.public_id(prefix=ApiKey.PREFIX, value=principal_of(request).id)
