@@ -143,7 +143,8 @@ class RateAdmin(StaffAdmin):
         return draft and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Rate | None = None) -> bool:
-        return obj is not None and obj.card.state == RateCard.State.DRAFT
+        draft = obj is not None and obj.card.state == RateCard.State.DRAFT
+        return draft and super().has_delete_permission(request, obj)
 
 
 @admin.register(Plan)

@@ -148,7 +148,7 @@ def credit_quarantined(purchase: Purchase, *, actor: str, now: datetime) -> Purc
         purchase = lock_purchase(purchase.pk)
         if purchase.status != Purchase.Status.QUARANTINED:
             return purchase
-        purchase.error = _("Released by %(actor)s") % {"actor": actor}
+        purchase.error = (_("Released by %(actor)s") % {"actor": actor})[:500]
         _credit(purchase, Payment(amount=purchase.amount, currency=purchase.currency), now)
         clawbacks.apply_active_claims(purchase, now)
     return purchase

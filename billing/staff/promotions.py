@@ -1,16 +1,52 @@
 """Admin classes of promotions, redemptions and referrals.
 
 Invariant: a promotion that was redeemed cannot be deleted; redemptions and referrals are shown and not
-edited.
+edited; what staff save can be redeemed: the code as users enter it, an interval that `validity` reads.
 """
 
+import re
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from billing.models import Promotion, Redemption, Referral
+from billing.promotions import redemption
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
+
+_LASTS = re.compile(r"forever|[1-9][0-9]{0,3} (day|month|year)s?", re.ASCII)
+
+
+class PromotionForm(forms.ModelForm):
+    """A promotion code. Codes are stored in upper case, in which they are looked up."""
+
+    class Meta:
+        model = Promotion
+        fields = [
+            *("code", "label", "gives", "credits", "services", "lasts", "percent_off", "packs", "plans"),
+            *("starts_at", "ends_at", "total_limit", "per_account"),
+        ]
+
+    def clean_code(self) -> str:
+        code: str = self.cleaned_data["code"].strip().upper()
+        if not redemption.is_code(code):
+            raise forms.ValidationError(_("Use letters without accents, digits and signs."))
+        return code
+
+    def clean_lasts(self) -> str:
+        lasts: str = self.cleaned_data["lasts"].strip()
+        if not _LASTS.fullmatch(lasts):
+            raise forms.ValidationError(_("Enter “forever”, or an interval such as “30 days” or “1 year”."))
+        return lasts
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        starts_at, ends_at = data.get("starts_at"), data.get("ends_at")
+        if starts_at and ends_at and starts_at >= ends_at:
+            self.add_error("ends_at", _("The end is not after the start. Choose a later date."))
+        return data
 
 
 @admin.register(Promotion)
@@ -20,10 +56,7 @@ class PromotionAdmin(StaffAdmin):
     search_fields = ["code", "label"]
     ordering = ["-starts_at"]
     readonly_fields = ["redeemed", "from_catalogue"]
-
-    def save_model(self, request: HttpRequest, obj: Promotion, form: Any, change: bool) -> None:
-        obj.code = obj.code.strip().upper()
-        super().save_model(request, obj, form, change)
+    form = PromotionForm
 
     def has_delete_permission(self, request: HttpRequest, obj: Promotion | None = None) -> bool:
         return obj is not None and obj.redeemed == 0 and super().has_delete_permission(request, obj)

@@ -17,9 +17,10 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whi
 Scope = Annotated[str, StringConstraints(pattern=r"^(tag:)?[a-z0-9][a-z0-9._-]{0,59}$")]
 Credits = Annotated[Decimal, Field(ge=0, le=LARGEST, max_digits=20, decimal_places=6)]
 GivenCredits = Annotated[Decimal, Field(gt=0, le=LARGEST, max_digits=20, decimal_places=6)]
-Lasting = Annotated[
-    str, StringConstraints(pattern=r"^(period|forever|[1-9][0-9]{0,3} (day|days|month|months|year|years))$")
-]
+_INTERVAL = "[1-9][0-9]{0,3} (day|days|month|months|year|years)"
+Lasting = Annotated[str, StringConstraints(pattern=rf"^(forever|{_INTERVAL})$")]
+LastingOfAllowance = Annotated[str, StringConstraints(pattern=rf"^(period|forever|{_INTERVAL})$")]
+"""`period`: until the allowance is given again."""
 Kind = Literal["daily", "plan", "bonus", "promotion", "referral", "adjustment", "top_up"]
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}$")]

@@ -20,6 +20,7 @@ from pricing.catalogue.policies import (
     Key,
     Kind,
     Lasting,
+    LastingOfAllowance,
     PaymentMethods,
     Policies,
     Scope,
@@ -155,7 +156,7 @@ class Allowance(Assumable):
     label: Text
     credits: GivenCredits
     period: Literal["day", "month", "once"]
-    lasts: Lasting = "period"
+    lasts: LastingOfAllowance = "period"
     services: list[Scope] | None = None
     priority: int | None = None
 

@@ -38,7 +38,7 @@ class Row:
     shown: Any = SAME
     error: str = ""
     field: str = ""
-    """Empty: the error is beside the field; "banner": the page shows it above the form."""
+    """Where the error is: another field, or "banner", above the form. Empty: beside the field itself."""
 
 
 def refused(given: Any, words: str, *, field: str = "") -> Row:

@@ -1,0 +1,317 @@
+"""What staff do in the admin without a form: the permission that each action needs, and what it changes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from accounts import api_keys
+from accounts.models import Account, ApiKey, Membership, User
+from billing.models import Promotion, Reconciliation, StripeEvent
+from pricing.catalogue import rate_cards
+from pricing.models import Pack, Rate, RateCard, Sale
+from tests.billing.conftest import stripe_api as stripe_api
+from tests.conftest import person
+from tests.forms import world as worlds
+from tests.forms.staff_table import _draft, _rate, _user, draft
+from tests.forms.test_pages import undone
+from tests.forms.test_staff import inline_counts
+from tests.forms.world import World
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world(stripe_api: Any, team: Account, alice: User, charlie: User) -> World:
+    return worlds.create(team, alice)
+
+
+def _sign_ins(world: World) -> Any:
+    epochs = dict(User.objects.values_list("email", "sign_in_epoch"))
+    factors = sorted(Authenticator.objects.values_list("user__email", flat=True))
+    return {email: epoch for email, epoch in epochs.items() if epoch}, factors
+
+
+def factors(world: World) -> None:
+    for user in (world.user, _user(world)):
+        Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
+
+
+def key(world: World) -> None:
+    api_keys.issue(
+        kind="account",
+        name="k",
+        scopes=["read"],
+        account=world.account,
+        created_by=world.user,
+        now=timezone.now(),
+    )
+
+
+def sale(world: World) -> None:
+    now, pack = timezone.now(), Pack.objects.get(key="small")
+    for name, start, end in (("past", -9, -8), ("now", -1, 1), ("coming", 1, 2)):
+        Sale.objects.create(
+            key=name,
+            pack=pack,
+            label=name,
+            prices={"usd": 400},
+            starts_at=now + timedelta(days=start),
+            ends_at=now + timedelta(days=end),
+        )
+
+
+def ignored_event(world: World) -> None:
+    StripeEvent.objects.create(
+        stripe_id="evt_1",
+        type="product.created",
+        payload={"id": "evt_1", "type": "product.created", "data": {"object": {"id": "prod_1"}}},
+        state=StripeEvent.State.FAILED,
+        happened_at=timezone.now(),
+        received_at=timezone.now(),
+    )
+
+
+def published(world: World) -> None:
+    draft(world)
+    rows = rate_cards.rows_of(_draft(world).pk)
+    rate_cards.publish(_draft(world).pk, seen=rate_cards.fingerprint(rows), by="staff", now=timezone.now())
+
+
+def _coming(world: World) -> RateCard:
+    return RateCard.objects.order_by("-effective_at")[0]
+
+
+@dataclass(frozen=True)
+class Action:
+    needs: str
+    path: Callable[[World], str]
+    data: Callable[[World], dict[str, Any]]
+    state: Callable[[World], Any]
+    after: Any
+    """The state after the action."""
+    before: Callable[[World], None] = lambda world: None
+    method: str = "post"
+    also: tuple[str, ...] = ()
+    """Further permissions that everybody who is tried has."""
+
+
+def selected(name: str, of: Callable[[World], Any]) -> Callable[[World], dict[str, Any]]:
+    return lambda world: {"action": name, "_selected_action": [str(row.pk) for row in of(world)]}
+
+
+USERS = "/admin/accounts/user/"
+ACTIONS = {
+    "end the sessions of a user": Action(
+        "accounts.change_user",
+        lambda world: USERS,
+        selected("end_sessions", lambda world: [_user(world)]),
+        _sign_ins,
+        ({"charlie@example.org": 1}, ["alice@example.org", "charlie@example.org"]),
+        factors,
+    ),
+    "turn off the second factor of a user": Action(
+        "accounts.change_user",
+        lambda world: USERS,
+        selected("remove_second_factor", lambda world: [_user(world)]),
+        _sign_ins,
+        ({"charlie@example.org": 1}, ["alice@example.org"]),
+        factors,
+    ),
+    "remove a member": Action(
+        "accounts.change_membership",
+        lambda world: "/admin/accounts/membership/",
+        selected("remove", lambda world: Membership.objects.filter(account=world.account, role="member")),
+        lambda world: list(world.account.memberships.values_list("user__email", flat=True)),
+        ["alice@example.org"],
+    ),
+    "revoke a key": Action(
+        "accounts.change_apikey",
+        lambda world: "/admin/accounts/apikey/",
+        selected("revoke", lambda world: ApiKey.objects.all()),
+        lambda world: ApiKey.objects.filter(revoked_at=None).count(),
+        0,
+        key,
+    ),
+    "end a sale": Action(
+        "pricing.change_sale",
+        lambda world: "/admin/pricing/sale/",
+        selected("end_now", lambda world: Sale.objects.all()),
+        lambda world: {row.key: (row.ends_at - row.starts_at).days for row in Sale.objects.all()},
+        {"past": 1, "now": 1, "coming": 1},
+        sale,
+    ),
+    "withdraw a rate card": Action(
+        "pricing.change_ratecard",
+        lambda world: "/admin/pricing/ratecard/",
+        selected("withdraw", lambda world: [_coming(world)]),
+        lambda world: _coming(world).state,
+        "withdrawn",
+        published,
+    ),
+    "publish a rate card": Action(
+        "pricing.change_ratecard",
+        lambda world: f"/admin/pricing/ratecard/{_draft(world).pk}/publish/",
+        lambda world: {"seen": rate_cards.fingerprint(rate_cards.rows_of(_draft(world).pk))},
+        lambda world: _coming(world).state,
+        "published",
+        draft,
+    ),
+    "delete a draft": Action(
+        "pricing.delete_ratecard",
+        lambda world: f"/admin/pricing/ratecard/{_draft(world).pk}/delete/",
+        lambda world: {"post": "yes"},
+        lambda world: RateCard.objects.filter(state="draft").count(),
+        0,
+        draft,
+        also=("delete_rate",),  # its rates are deleted with it
+    ),
+    "delete a rate of a draft": Action(
+        "pricing.delete_rate",
+        lambda world: f"/admin/pricing/rate/{_rate(world).pk}/delete/",
+        lambda world: {"post": "yes"},
+        lambda world: Rate.objects.filter(card=_draft(world), service__key="claude-sonnet-4").count(),
+        0,
+        draft,
+    ),
+    "delete a promotion": Action(
+        "billing.delete_promotion",
+        lambda world: f"/admin/billing/promotion/{Promotion.objects.get(code='GIFT').pk}/delete/",
+        lambda world: {"post": "yes"},
+        lambda world: list(Promotion.objects.filter(from_catalogue=False).values_list("code", flat=True)),
+        ["HALF"],
+    ),
+    "apply an event again": Action(
+        "billing.change_stripeevent",
+        lambda world: "/admin/billing/stripeevent/",
+        selected("retry", lambda world: StripeEvent.objects.all()),
+        lambda world: StripeEvent.objects.get().state,
+        StripeEvent.State.IGNORED,
+        ignored_event,
+    ),
+    "compare with Stripe": Action(
+        "billing.change_reconciliation",
+        lambda world: "/admin/billing/reconciliation/run/",
+        lambda world: {},
+        lambda world: Reconciliation.objects.exclude(finished_at=None).count(),
+        1,
+        method="get",
+    ),
+}
+
+
+@pytest.mark.fault("Z6")
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_needs_exactly_its_permission_and_changes_what_it_names(
+    name: str, world: World, bob: User, signed_in: Callable[[User], Client]
+) -> None:
+    action = ACTIONS[name]
+    action.before(world)
+    app, _, codename = action.needs.partition(".")
+    model = codename.partition("_")[2]
+    helper = person("helper", is_staff=True)
+    every = {f"{verb}_{model}" for verb in ("view", "add", "change", "delete")}
+    for user, permissions, taken in (
+        (helper, every - {codename}, False),
+        (helper, set(), False),
+        (bob, every, False),
+        (helper, {f"view_{model}", codename}, True),
+    ):
+        with undone():
+            user.user_permissions.set(
+                Permission.objects.filter(
+                    content_type__app_label=app, codename__in={*permissions, *action.also}
+                )
+            )
+            browser, before = signed_in(user), action.state(world)
+            response = getattr(browser, action.method)(action.path(world), action.data(world))
+            after = action.state(world)
+            assert after == (action.after if taken else before), (permissions, response.status_code)
+            assert after != before or not taken
+
+
+@pytest.mark.fault("Z6")
+def test_only_a_superuser_acts_on_a_superuser(
+    world: World, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    helper = person("helper", is_staff=True)
+    helper.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user"]))
+    Authenticator.objects.create(user=staff, type=Authenticator.Type.TOTP, data={})
+    for name in ("end_sessions", "remove_second_factor"):
+        data = {"action": name, "_selected_action": [str(staff.pk), str(_user(world).pk)]}
+        signed_in(helper).post(USERS, data)
+    staff.refresh_from_db()
+    assert (staff.sign_in_epoch, _user(world).sign_in_epoch) == (0, 2)
+    assert Authenticator.objects.filter(user=staff).exists()
+
+
+@pytest.mark.fault("Z5")
+def test_the_keys_of_a_user_whom_staff_deactivate_are_refused_at_once(
+    world: World, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    charlie = _user(world)
+    issued = api_keys.issue(
+        kind="account",
+        name="k",
+        scopes=["read"],
+        account=Account.objects.get(person=charlie),
+        created_by=charlie,
+        now=timezone.now(),
+    )
+    api_keys.verify(issued.secret, timezone.now())  # this process has a lease
+    browser, path = signed_in(staff), f"/admin/accounts/user/{charlie.pk}/change/"
+    form = {"first_name": "C", "language": "en"} | inline_counts(browser, path)
+    assert browser.post(path, form).status_code == 302
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
+    browser.post(path, form | {"is_active": "on"})
+    assert api_keys.verify(issued.secret, timezone.now())
+
+
+def test_a_promotion_that_was_redeemed_is_not_deleted(
+    world: World, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    Promotion.objects.filter(code="GIFT").update(redeemed=1)
+    promotion = Promotion.objects.get(code="GIFT")
+    path = f"/admin/billing/promotion/{promotion.pk}/delete/"
+    assert signed_in(staff).post(path, {"post": "yes"}).status_code == 403
+    assert Promotion.objects.filter(pk=promotion.pk).exists()
+
+
+def test_the_last_owner_keeps_the_role_that_staff_take(
+    world: World, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    owner = Membership.objects.get(account=world.account, role="owner")
+    page = signed_in(staff).post(
+        f"/admin/accounts/membership/{owner.pk}/change/", {"role": "member"}, follow=True
+    )
+    assert "an account needs at least one owner" in page.content.decode()
+    owner.refresh_from_db()
+    assert owner.role == "owner"
+
+
+def test_a_membership_that_staff_add_has_its_account_user_and_role(
+    world: World, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    charlie = _user(world)
+    form = {"account": str(world.account.pk), "user": str(charlie.pk), "role": "billing"}
+    browser = signed_in(staff)
+    assert browser.post("/admin/accounts/membership/add/", form).status_code == 302
+    added = Membership.objects.get(account=world.account, user=charlie)
+    assert added.role == "billing"
+    moved = {
+        "account": str(Account.objects.get(person=charlie).pk),
+        "user": str(world.user.pk),
+        "role": "member",
+    }
+    browser.post(f"/admin/accounts/membership/{added.pk}/change/", moved)
+    added.refresh_from_db()
+    assert (added.account, added.user, added.role) == (world.account, charlie, "member")
+    again = browser.post("/admin/accounts/membership/add/", form)
+    assert again.status_code == 200 and "already exists" in again.content.decode()
