@@ -232,3 +232,105 @@ def test_a_use_of_zero_costs_nothing_where_it_is_allowed():
         assert zero.credits == 0 and [one.quantity for one in zero.lines] == [0]
     with pytest.raises(UsageInvalid):
         quote(minimum, {"images": 0}, zero_allowed=True)
+
+
+# -- boundaries and whole values ----------------------------------------------------------------------
+
+
+def test_the_minimum_applies_below_it_only():
+    least = rate(line(credits="1", per=1000), minimum=Decimal("0.5"), multiplier=Decimal(2))
+    for tokens, credits, meters in (
+        (249, "0.5", ["tokens", "minimum"]),
+        (250, "0.5", ["tokens"]),
+        (251, "0.502", ["tokens"]),
+    ):
+        quoted = quote(least, {"tokens": tokens})
+        assert (quoted.credits, [step.meter for step in quoted.lines]) == (Decimal(credits), meters)
+    (_tokens, minimum) = quote(least, {"tokens": 100}).lines_as_json()
+    assert minimum == {
+        "meter": "minimum",
+        "quantity": 1,
+        "unit_credits": "0.3",
+        "per": 1,
+        "multipliers": {},
+        "credits": "0.3",
+    }
+
+
+def test_a_quote_has_every_value_of_its_rate_and_use():
+    options = {"quality": Option({"low": Decimal(1), "high": Decimal("1.5")}, "low")}
+    model = rate(line(), service="model", options=options, multiplier=Decimal("1.25"))
+    starred = rate(service="starred", cost_of_model=True, multiplier=Decimal(2))
+    quoted = quote(model, {"tokens": 2500}, {"quality": "high"}, action=starred)
+    names = (quoted.service, quoted.action, quoted.rate_version, quoted.rate_effective_at, quoted.maximum)
+    assert names == ("model", "starred", "2026-01-01", THEN, quoted.credits)
+    assert quoted.rate_as_json() == {"version": "2026-01-01", "effective_at": "2026-01-01T00:00:00Z"}
+    assert quoted.lines_as_json() == [
+        {
+            "meter": "tokens",
+            "quantity": 2500,
+            "unit_credits": "11",
+            "per": 5000,
+            "multipliers": {"service=model": "1.25", "action=starred": "2", "quality=high": "1.5"},
+            "credits": "20.625",
+        }
+    ]
+    own = rate(line("uses", "2", 1), service="own", multiplier=Decimal(3))
+    alone = quote(model, {"uses": 2}, action=own)
+    assert (alone.credits, alone.service, alone.action) == (12, "model", "own")
+    assert alone.lines[0].multipliers == {"service=own": 3}, "without the multiplier of the model"
+    plain = quote(rate(line("seconds", "1", 1)), {"seconds": Decimal("1.50")}).lines_as_json()
+    assert (plain[0]["quantity"], plain[0]["multipliers"], "blocks" in plain[0]) == ("1.5", {}, False)
+
+
+def test_the_largest_quantity_and_price_are_accepted():
+    largest = rate(line("uses", "0.001", 1))
+    assert quote(largest, {"uses": 10**12}).credits == 10**9
+    assert refusal(largest, {"uses": 10**12 + 1}) == ("usage.uses", "too_large")
+    dear = rate(line("uses", "1", 1), minimum=Decimal("0.000001"))
+    assert quote(dear, {"uses": 10**9}).credits == 10**9
+    assert refusal(dear, {"uses": 10**9 + 1}) == ("usage", "too_large")
+
+
+def test_bands_of_whole_blocks_and_of_several_meters():
+    bands = RateLine(
+        "tokens",
+        (Band(2000, Decimal(3)), Band(None, Decimal(1))),
+        per=1000,
+        whole_blocks=True,
+        also=("input_tokens", "output_tokens"),
+    )
+    of = rate(bands, line("images", "5", 1))
+    for tokens, credits, blocks in ((1, 3, [1]), (2000, 6, [2]), (2001, 7, [2, 1]), (4000, 8, [2, 2])):
+        for usage in ({"tokens": tokens}, {"input_tokens": tokens - 1, "output_tokens": 1}):
+            quoted = quote(of, usage | {"images": 0})
+            assert quoted.credits == credits
+            assert [step.blocks for step in quoted.lines if step.meter == "tokens"] == blocks
+    assert quote(of, {"input_tokens": 1500, "images": 2}).credits == 16, "parts may be sent alone"
+    assert refusal(of, {"tokens": 5, "images": 1, "output_tokens": 1}) == (
+        "usage.output_tokens",
+        "counted_twice",
+    )
+    assert refusal(of, {"tokens": 5}) == ("usage.images", "required")
+
+
+def test_an_option_is_a_text_of_at_most_100_letters_or_a_number():
+    options = {"free": Option(None), "size": Option({"4": Decimal(2), "8": Decimal(3)}, "4")}
+    of = rate(line("uses", "1", 1), options=options)
+    assert quote(of, {"uses": 1}).credits == 2
+    assert quote(of, {"uses": 1}, {"size": "8"}).credits == 3
+    assert quote(of, {"uses": 1}, {"free": "x" * 100}).credits == 2
+    for value in ("x" * 101, True, None, 1.5, ["a"], {}):
+        assert refusal(of, {"uses": 1}, {"free": value}) == ("options.free", "invalid"), value
+    with pytest.raises(UsageInvalid, match="Available options: free, size"):
+        quote(of, {"uses": 1}, {"colour": "red"})
+    with pytest.raises(UsageInvalid, match="Choose one of: 4, 8"):
+        quote(of, {"uses": 1}, {"size": "5"})
+    with pytest.raises(UsageInvalid, match="Available options: none"):
+        quote(rate(line("uses", "1", 1)), {"uses": 1}, {"size": "4"})
+
+
+def test_the_message_of_an_unknown_meter_lists_those_of_the_rate():
+    of = rate(line(also=("input_tokens", "output_tokens")), line("images", "1", 1))
+    with pytest.raises(UsageInvalid, match="It counts: tokens, input_tokens, output_tokens, images"):
+        quote(of, {"tokens": 1, "images": 1, "seconds": 1})
