@@ -1,8 +1,8 @@
 """A table of moves by circumstances: expected outcomes in TOML files, and the check that no cell is missing.
 
 A file has one TOML table for each circumstance. `about` describes the circumstance in a sentence; every other
-key is a move, and its value the outcome, in a notation of the table's own. A value that begins with "- " is a
-sentence that says why the move cannot occur in this circumstance.
+key names one move or several ("charge, batch"), and its value is their outcome, in a notation of the table's
+own. A value that begins with "- " is a sentence that says why the move cannot occur in this circumstance.
 """
 
 import tomllib
@@ -17,13 +17,16 @@ Outcomes = dict[str, dict[str, str]]
 
 
 def read(directory: Path) -> Outcomes:
-    """The outcomes by circumstance and move. Raises ValueError for a circumstance that is in two files."""
+    """The outcomes by circumstance and move. Raises ValueError for a cell that is there twice."""
     outcomes: Outcomes = {}
     for path in sorted(directory.glob("*.toml")):
         for circumstance, row in tomllib.loads(path.read_text()).items():
-            if circumstance in outcomes:
-                raise ValueError(f"{path.name}: {circumstance!r} is in two files")
-            outcomes[circumstance] = row
+            for names, outcome in row.items():
+                for name in names.split(", "):
+                    cells_of_row = outcomes.setdefault(circumstance, {})
+                    if name in cells_of_row:
+                        raise ValueError(f"{path.name}: {circumstance}: {name} is there twice")
+                    cells_of_row[name] = outcome
     return outcomes
 
 
@@ -47,6 +50,6 @@ def gaps(outcomes: Outcomes, *, moves: Collection[str], circumstances: Collectio
         found += [f"{circumstance}: {name} is missing" for name in ("about", *moves) if not row.get(name)]
         found += [f"{circumstance}: there is no move {name}" for name in set(row) - {"about", *moves}]
         for name, text in row.items():
-            if text.startswith(CANNOT_OCCUR) and not (len(text) > 20 and text.endswith(".")):
+            if text.startswith(CANNOT_OCCUR) and not (len(text.split()) > 4 and text.endswith(".")):
                 found.append(f"{circumstance}: {name}: the reason is not a sentence")
     return found

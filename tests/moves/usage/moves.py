@@ -35,11 +35,11 @@ def charge(world: World, made: Any, other: bool = False) -> Any:
     return world.caller().post("charges", _use(world, other), key="move")
 
 
-def batch_item(world: World, made: Any, other: bool = False) -> Any:
+def batch(world: World, made: Any, other: bool = False) -> Any:
     return world.caller().post("charges/batch", {"data": [_use(world, other) | {"idempotency_key": "move"}]})
 
 
-def item_of_a_large_batch(world: World, made: Any, other: bool = False) -> Any:
+def large_batch(world: World, made: Any, other: bool = False) -> Any:
     """The item among free uses of another account, so that the batch is charged together."""
     filler = {"account": "filler", "service": "gift", "usage": {"uses": 1}, "conversation": "filler"}
     if not Account.objects.filter(external_id="filler").exists():
@@ -52,12 +52,12 @@ def item_of_a_large_batch(world: World, made: Any, other: bool = False) -> Any:
     return response
 
 
-def hold_by_usage(world: World, made: Any, other: bool = False) -> Any:
+def hold(world: World, made: Any, other: bool = False) -> Any:
     body = _use(world, other) | {"expires_in": world.expires_in}
     return world.caller().post("holds", body, key="move")
 
 
-def hold_by_amount(world: World, made: Any, other: bool = False) -> Any:
+def hold_amount(world: World, made: Any, other: bool = False) -> Any:
     body = _use(world, other) | {"expires_in": world.expires_in, "credits": str(10 * world.quantity)}
     del body["usage"]
     return world.caller().post("holds", body, key="move")
@@ -65,19 +65,19 @@ def hold_by_amount(world: World, made: Any, other: bool = False) -> Any:
 
 def _held(*, by_amount: bool) -> Callable[[World], Any]:
     def first(world: World) -> Any:
-        is_by_amount = by_amount if world.held_by_amount is None else world.held_by_amount
-        response = (hold_by_amount if is_by_amount else hold_by_usage)(world, None)
+        is_by_amount = by_amount != world.captures_the_other_way
+        response = (hold_amount if is_by_amount else hold)(world, None)
         assert response.status_code == 201, response.content
         return response.json()
 
     return first
 
 
-def _capture(*, by_amount: bool, more: int) -> Move:
-    """Capture `more` uses than were held."""
+def _capture(*, more: int, by_amount: bool = False) -> Move:
+    """Capture so many uses more than were held; by amount, the hold and the capture name credits."""
 
     def act(world: World, made: Any, other: bool = False) -> Any:
-        uses = world.quantity + more
+        uses = world.quantity + more if world.captured is None else world.captured
         body = {"credits": str(10 * uses)} if by_amount else {"usage": {"uses": uses}}
         path = f"holds/{made['id']}/capture"
         return world.caller().post(path, body | (OTHER if other else {}), key="capture")
@@ -96,36 +96,40 @@ def expiry(world: World, made: Any, other: bool = False) -> Any:
 
 
 def _charged(world: World) -> Any:
-    response = charge(world, None)
+    if world.captured is None and not world.captures_the_other_way:
+        response = charge(world, None)
+    else:
+        response = _capture(more=0, by_amount=world.captures_the_other_way).act(
+            world, hold(world, None).json()
+        )
     assert response.status_code == 201, response.content
     return response.json()
 
 
-def _reverse(*, part: bool) -> Act:
-    """Reverse all, or three quarters of two uses: 15 of 20 credits."""
+def reverse(world: World, made: Any, other: bool = False, **body: str) -> Any:
+    path = f"charges/{made['id']}/reversals"
+    return world.platform.post(path, body | ({"reason": "other"} if other else {}), key="reverse")
 
-    def act(world: World, made: Any, other: bool = False) -> Any:
-        body = {"credits": "15"} if part else {}
-        path = f"charges/{made['id']}/reversals"
-        return world.platform.post(path, body | ({"reason": "other"} if other else {}), key="reverse")
 
-    return act
+def reverse_part(world: World, made: Any, other: bool = False) -> Any:
+    """Three quarters of two uses: 15 of 20 credits."""
+    return reverse(world, made, other, credits=world.part)
 
 
 MOVES = {
     "charge": Move(charge),
-    "batch_item": Move(batch_item),
-    "large_batch_item": Move(item_of_a_large_batch),
-    "hold_by_usage": Move(hold_by_usage),
-    "hold_by_amount": Move(hold_by_amount),
-    "capture_less_by_usage": _capture(by_amount=False, more=-1),
-    "capture_exact_by_usage": _capture(by_amount=False, more=0),
-    "capture_more_by_usage": _capture(by_amount=False, more=1),
-    "capture_less_by_amount": _capture(by_amount=True, more=-1),
-    "capture_exact_by_amount": _capture(by_amount=True, more=0),
-    "capture_more_by_amount": _capture(by_amount=True, more=1),
+    "batch": Move(batch),
+    "large_batch": Move(large_batch),
+    "hold": Move(hold),
+    "hold_amount": Move(hold_amount),
+    "capture_less": _capture(more=-1),
+    "capture_exact": _capture(more=0),
+    "capture_more": _capture(more=1),
+    "capture_less_amount": _capture(more=-1, by_amount=True),
+    "capture_exact_amount": _capture(more=0, by_amount=True),
+    "capture_more_amount": _capture(more=1, by_amount=True),
     "release": Move(release, _held(by_amount=False)),
     "expiry": Move(expiry, _held(by_amount=False)),
-    "reverse_all": Move(_reverse(part=False), _charged),
-    "reverse_part": Move(_reverse(part=True), _charged),
+    "reverse": Move(reverse, _charged),
+    "reverse_part": Move(reverse_part, _charged),
 }

@@ -53,7 +53,9 @@ def outcome(world: World, circumstance: Callable[[World], None], move: str) -> s
     made = MOVES[move].first(world)
     world.meanwhile()
     if world.repeats:
-        MOVES[move].act(world, made)
+        first = MOVES[move].act(world, made)
+        assert answers.in_words(first).startswith("2"), first.content
+        world.before_repeat()
     before = State(world)
     response = MOVES[move].act(world, made, world.repeats == "other")
     after = State(world)
