@@ -22,6 +22,7 @@ _coverage = coverage.Coverage(data_file=None, include=_FILES, check_preimported=
 _coverage.start()  # before the modules are imported
 _tests: dict[str, float] = {}
 _failed: set[str] = set()
+_skipped: set[str] = set()
 _functions: dict[str, list[str]] = defaultdict(list)
 _calls: dict[str, int] = {}
 
@@ -42,8 +43,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up the seconds of a test and note a failure."""
     _tests[report.nodeid] = _tests.get(report.nodeid, 0.0) + report.duration
-    if report.failed or report.skipped:
+    if report.failed:
         _failed.add(report.nodeid)
+    elif report.skipped:
+        _skipped.add(report.nodeid)
 
 
 def pytest_sessionfinish() -> None:
@@ -57,8 +60,9 @@ def pytest_sessionfinish() -> None:
         }
         for file in data.measured_files()
     }
-    seconds = {test: seconds for test, seconds in _tests.items() if test not in _failed}
-    _TARGET.write_text(json.dumps({"seconds": seconds, "lines": lines, "functions": _functions}))
+    seconds = {test: seconds for test, seconds in _tests.items() if test not in _failed | _skipped}
+    recorded = {"seconds": seconds, "lines": lines, "functions": _functions, "failed": sorted(_failed)}
+    _TARGET.write_text(json.dumps(recorded))
 
 
 def _counted_calls() -> dict[str, int]:
