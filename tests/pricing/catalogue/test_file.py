@@ -101,6 +101,15 @@ WRONG = [
         ),
         r"must rise",
     ),
+    # credits that are given once have no next period
+    (("credits = 100\n", 'credits = 100\nlasts = "period"\n'), r"packs\[small\]\.lasts.*'period'"),
+    (
+        (
+            "[policies]",
+            '[policies.referral]\ninviter_credits = 1\ninvited_credits = 1\nlasts = "period"\n[policies]',
+        ),
+        r"policies\.referral\.lasts.*'period'",
+    ),
     (('payment_methods = ["card"]', 'payment_methods = ["cash"]'), r"policies\.payment_methods\[0\].*'cash'"),
     (
         ('payment_methods = ["card"]', 'payment_methods = ["card", "customer_balance", "sepa_debit"]'),
