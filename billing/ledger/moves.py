@@ -125,7 +125,8 @@ class AllowanceTerms:
     """What a plan grants per day, per month or once.
 
     `lasts` is "period" (until the next one), "forever", or a PostgreSQL interval such as "1 month".
-    Months are counted from `anchor_at`; days begin at local midnight of the account.
+    Months are counted from `anchor_at`; days begin at local midnight of the account. With 0 credits the
+    running period counts as granted and gives nothing.
     """
 
     key: str
@@ -140,4 +141,4 @@ class AllowanceTerms:
     ends_at: dt.datetime | None = None
 
     def __post_init__(self) -> None:
-        checked(self.credits)
+        checked(self.credits, zero=True)

@@ -23,7 +23,13 @@ from billing.models.promotion import InvitationCode, Promotion, Redemption, Refe
 from billing.models.purchase import AutoTopUp, InvoiceYear, Purchase
 from billing.models.refund import Dispute, Refund, WithdrawnPlanPayment
 from billing.models.stripe_event import Reconciliation, StripeEvent
-from billing.models.subscription import PlanChange, StripePrice, Subscription, SurplusSubscription
+from billing.models.subscription import (
+    PlanChange,
+    StripePrice,
+    Subscription,
+    SurplusSubscription,
+    UnpaidDeduction,
+)
 
 __all__ = [
     "AlertSettings",
@@ -58,6 +64,7 @@ __all__ = [
     "StripePrice",
     "Subscription",
     "SurplusSubscription",
+    "UnpaidDeduction",
     "Wallet",
     "WithdrawnPlanPayment",
 ]

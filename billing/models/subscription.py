@@ -104,6 +104,23 @@ class Subscription(Identified):
         ).exists()
 
 
+class UnpaidDeduction(models.Model):
+    """What a paid period gave less, because credits of unpaid periods had been used."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    stripe_subscription_id = models.CharField(max_length=255)
+    period_start = models.DateTimeField()
+    credits = CreditsField()
+    owed_again = models.BooleanField(default=False, help_text="Whether the period's payment has left.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "period_start"], name="unpaid_deduction_by_period")]
+
+    def __str__(self) -> str:
+        return f"{self.credits} of {self.period_start}"
+
+
 class SurplusSubscription(models.Model):
     """A subscription at Stripe that an account must not have: it is cancelled and refunded."""
 

@@ -17,7 +17,7 @@ from billing import stripe_gateway
 from billing.models import Purchase, Refund, Subscription, WithdrawnPlanPayment
 from billing.payments import clawbacks, fulfilment, withheld_periods
 from billing.refunds import credit_balances
-from billing.subscriptions import lifecycle, stripe_objects, stripe_sync
+from billing.subscriptions import lifecycle, stripe_objects, stripe_sync, unpaid_credits
 from core.errors import DomainError
 from pricing.catalogue import cache as catalogue_cache
 
@@ -46,6 +46,7 @@ def follow_claims(purchase: Purchase, now: datetime) -> None:
     row.withdrawn, row.due, row.changed_at = withdrawn, True, now
     row.save()
     subscription = Subscription.objects.get(account_id=purchase.account_id)
+    unpaid_credits.follow_payment(subscription, purchase, withdrawn=withdrawn)
     stripe_id = subscription.stripe_subscription_id
     if (
         stripe_id

@@ -10,7 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from billing import ledger
-from billing.models import Grant, Limit
+from billing.models import Allowance, Grant, Limit
 from billing.subscriptions import proration
 from billing.validity import add_months
 from pricing.models import Plan
@@ -139,12 +139,20 @@ def _first_month(
             if advance.taken_back_since is None or given.created_at < advance.taken_back_since:
                 continue
             terms = replace(terms, key=f"{terms.key}:late", ends_at=month_end)
+        elif _period_has_begun(account_id, terms, now):
+            terms_of_month.append(terms)  # all of it was deducted
+            continue
         deducted = min(unpaid, terms.credits)
         unpaid -= deducted
         if given is None or deducted < terms.credits:
-            credits = max(proration.SMALLEST, terms.credits - deducted)
-            terms_of_month.append(replace(terms, credits=credits))
+            terms_of_month.append(replace(terms, credits=terms.credits - deducted))
     return terms_of_month, unpaid
+
+
+def _period_has_begun(account_id: UUID, terms: ledger.AllowanceTerms, now: datetime) -> bool:
+    """Whether the ledger has begun the allowance's running month, with or without a grant."""
+    rows = Allowance.objects.filter(account_id=account_id, key=terms.key, anchor_at=terms.anchor_at)
+    return rows.filter(next_at__gt=now).exists()
 
 
 def month_of(anchor_at: datetime, at: datetime) -> tuple[datetime, datetime]:

@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts.models import Account
 from billing import offers
 from billing.models import PlanChange, Subscription
-from billing.subscriptions import grace, ledger_terms, plan_terms, proration
+from billing.subscriptions import grace, ledger_terms, plan_terms, proration, unpaid_credits
 from billing.subscriptions.stripe_objects import Proration
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
@@ -163,14 +163,8 @@ def _change_plan(
         ),
     )
     if paid and unpaid != subscription.unpaid_credits:
-        _set_unpaid_credits(subscription, plan, unpaid, now)
-
-
-def _set_unpaid_credits(subscription: Subscription, plan: Plan, unpaid: Decimal, now: datetime) -> None:
-    """Save what remains to be deducted; without any, credits are granted in advance again."""
-    subscription.unpaid_credits = unpaid
-    subscription.save(update_fields=["unpaid_credits"])
-    set_schedule(subscription, now)
+        unpaid_credits.record_deduction(subscription, unpaid, now)
+        set_schedule(subscription, now)  # without any, credits are granted in advance again
 
 
 def set_schedule(subscription: Subscription, now: datetime) -> None:
@@ -268,7 +262,7 @@ def fall_back_to_free_plan(subscription: Subscription, *, now: datetime, reason:
     advance = _credits_in_advance(subscription, now)
     change_plan(subscription, free_plan(), now=now, reason=reason)
     if advance is not None:
-        _count_unpaid_credits(subscription, *advance)
+        unpaid_credits.count(subscription, *advance)
 
 
 def mark_past_due(
@@ -296,7 +290,7 @@ def mark_past_due(
             paid_until=advance[1],
             now=now,
         )
-        _count_unpaid_credits(subscription, *advance)
+        unpaid_credits.count(subscription, *advance)
         return
     ends_at = min(now, subscription.paid_until) if subscription.paid_until else now
     ledger_terms.apply_to_ledger(
@@ -317,13 +311,6 @@ def _credits_in_advance(subscription: Subscription, now: datetime) -> tuple[list
         return None
     plans = Plan.objects.filter(key__in=[subscription.plan, subscription.next_plan])
     return grace.monthly_keys(*plans), begun
-
-
-def _count_unpaid_credits(subscription: Subscription, keys: list[str], since: datetime) -> None:
-    used = grace.credits_used(subscription.account_id, keys, since)
-    if used:
-        subscription.unpaid_credits += used
-        subscription.save(update_fields=["unpaid_credits"])
 
 
 def assign_plan(*, account: Account, plan_key: str, actor: str, now: datetime) -> Subscription:

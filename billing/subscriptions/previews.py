@@ -87,8 +87,8 @@ class Preview:
 
     @property
     def shown_grants(self) -> list[NewGrant]:
-        """The new grants without those of the smallest amount, which stand for nothing."""
-        return [grant for grant in self.new_grants if grant.credits > proration.SMALLEST]
+        """The new grants without those of nothing."""
+        return [grant for grant in self.new_grants if grant.credits]
 
 
 def preview(account: Account, *, plan_key: str, interval: str, currency: str, now: datetime) -> Preview:

@@ -18,8 +18,6 @@ from billing import ledger
 from billing.validity import add_months
 from pricing.models import Plan
 
-SMALLEST = Decimal("0.000001")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ReplacedPlan:
@@ -88,7 +86,7 @@ def _total(plan: Plan, period: str) -> Decimal:
 
 
 def _prorate(plan: Plan, period: str, deduction: Fraction, *, share: Fraction) -> dict[str, Decimal]:
-    """The plan's credits times `share`, less `deduction`, rounded down; each at least SMALLEST."""
+    """The plan's credits times `share`, less `deduction`, rounded down."""
     prorated = {}
     for allowance in _allowances(plan, period):
         full = Fraction(Decimal(allowance["credits"])) * share
@@ -96,9 +94,7 @@ def _prorate(plan: Plan, period: str, deduction: Fraction, *, share: Fraction) -
         deduction -= deducted
         rest = full - deducted
         credits = Decimal(rest.numerator) / Decimal(rest.denominator)
-        prorated[f"{plan.key}:{allowance['key']}"] = max(
-            SMALLEST, credits.quantize(Decimal("0.01"), ROUND_DOWN)
-        )
+        prorated[f"{plan.key}:{allowance['key']}"] = credits.quantize(Decimal("0.01"), ROUND_DOWN)
     return prorated
 
 

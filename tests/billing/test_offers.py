@@ -1,5 +1,6 @@
 """Packs on sale: prices, currencies, sales and plans that may buy."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -74,3 +75,105 @@ def test_minor_units_are_those_of_the_currency(amount: int, currency: str, major
 def test_the_error_for_an_unknown_currency_names_the_available_ones(apinfer: None) -> None:
     with pytest.raises(offers.UnknownCurrency, match="CNY"):
         offers.resolve_currency("eur")
+
+
+@pytest.fixture
+def pack(db: None) -> Callable[..., Pack]:
+    """A pack beside those of the catalogue, which are retired: `pack("a", 100, {"usd": 1000})`."""
+    Pack.objects.update(retired_at=timezone.now())
+
+    def make(key: str, credits: object, prices: dict[str, int], **fields: object) -> Pack:
+        return Pack.objects.create(key=key, name=key, credits=credits, prices=prices, **fields)
+
+    return make
+
+
+def on_sale(pack: Pack, prices: dict[str, int], *, starts: int = -1, ends: int = 1, key: str = "s") -> Sale:
+    now = timezone.now()
+    days = {"starts_at": now + timedelta(starts), "ends_at": now + timedelta(ends)}
+    return Sale.objects.create(key=f"{key}-{pack.key}", pack=pack, label="Sale", prices=prices, **days)
+
+
+def test_the_packs_of_a_currency_with_their_savings(pack: Callable[..., Pack]) -> None:
+    pack("large", 1000, {"usd": 5000, "jpy": 5000}, position=1)
+    small = pack("small", 100, {"usd": 1000, "jpy": 1000}, position=2)
+    pack("dollars", 10, {"usd": 300}, position=3)
+    pack("gone", 1, {"jpy": 1}, retired_at=timezone.now())
+    on_sale(small, {"jpy": 800})
+    other = on_sale(pack("members", 200, {"jpy": 2100}, position=0, paid_plans_only=True), {"usd": 1})
+
+    def listed(currency: str, *, paid_plan: bool) -> list[tuple[object, ...]]:
+        packs = offers.list_packs(currency=currency, paid_plan=paid_plan, now=timezone.now())
+        return [(o.key, o.amount, o.list_amount, o.saving_percent, o.allowed) for o in packs]
+
+    assert listed("jpy", paid_plan=False) == [
+        ("members", 2100, 2100, 0, False),  # dearer than the smallest, whose sale counts
+        ("large", 5000, 5000, 37, True),  # 5.00 instead of 8.00
+        ("small", 800, 1000, 0, True),
+    ]
+    assert [row[-1] for row in listed("jpy", paid_plan=True)] == [True, True, True]
+    assert [row[:4] for row in listed("usd", paid_plan=True)] == [
+        ("large", 5000, 5000, 83),  # 0.05 instead of 0.30 of the smallest
+        ("small", 1000, 1000, 66),
+        ("dollars", 300, 300, 0),
+    ]
+    assert listed("eur", paid_plan=True) == []
+    assert other.pack.key == "members"
+    found = offers.get_pack(key="small", currency="jpy", paid_plan=False, now=timezone.now())
+    assert (found.each, found.sale is not None) == (Decimal(8), True)
+
+
+@pytest.mark.parametrize(
+    ("key", "currency", "error"),
+    [
+        ("small", "usd", None),
+        ("gone", "usd", offers.UnknownOffer),
+        ("nothing", "usd", offers.UnknownOffer),
+        ("small", "jpy", offers.UnknownCurrency),
+        ("members", "usd", offers.PaidPlanRequired),
+    ],
+)
+def test_why_a_pack_cannot_be_bought(
+    pack: Callable[..., Pack], key: str, currency: str, error: type[Exception] | None
+) -> None:
+    pack("small", 100, {"usd": 1000})
+    pack("gone", 100, {"usd": 1000}, retired_at=timezone.now())
+    pack("members", 100, {"usd": 1000}, paid_plans_only=True)
+    ask = {"key": key, "currency": currency, "paid_plan": False, "now": timezone.now()}
+    if error is None:
+        assert offers.get_pack(**ask).amount == 1000
+        return
+    with pytest.raises(error):
+        offers.get_pack(**ask)
+
+
+@pytest.mark.parametrize(
+    ("plan", "interval", "currency", "code"),
+    [
+        ("starter", "month", "usd", ""),
+        ("starter", "year", "usd", ""),
+        ("starter", "week", "usd", "unknown_interval"),
+        ("starter", "month", "jpy", "unknown_currency"),
+        ("nothing", "month", "usd", "unknown_plan"),
+        ("pro", "month", "usd", "plan_closed"),
+        ("free-trial", "month", "usd", "unknown_plan"),
+    ],
+)
+def test_why_a_plan_cannot_be_bought(
+    catalogue: None, plan: str, interval: str, currency: str, code: str
+) -> None:
+    try:
+        found, amount = offers.get_plan_price(key=plan, interval=interval, currency=currency)
+    except (offers.UnknownOffer, offers.UnknownCurrency, offers.PlanClosed) as error:
+        assert error.code == code
+    else:
+        assert (found.key, amount, code) == (plan, found.prices[interval][currency], "")
+
+
+def test_the_currency_of_a_request(catalogue: None) -> None:
+    first = offers.currencies()[0]
+    assert (offers.resolve_currency(None), offers.resolve_currency(""), offers.resolve_currency(first)) == (
+        first,
+        first,
+        first,
+    )

@@ -77,3 +77,52 @@ def test_what_is_shown_is_read_back_and_parts_are_payable(currency: str, units: 
 )
 def test_an_amount_that_cannot_be_charged_is_not_read(text: str, currency: str) -> None:
     assert currencies.to_minor(Decimal(text), currency) is None
+
+
+@pytest.mark.fault("P11")
+def test_the_smallest_and_largest_amounts_are_those_of_stripes_table() -> None:
+    smallest = {
+        50: "aud brl cad chf eur inr nzd sgd usd jpy",
+        200: "aed myr pln ron",
+        300: "nok sek",
+        1000: "mxn thb",
+        100: "bgn isk ugx",
+        1500: "czk",
+        250: "dkk",
+        30: "gbp",
+        400: "hkd",
+        17500: "huf",
+        10: "kwd bhd jod omr tnd",
+        1: "krw vnd all twd",
+    }
+    for amount, codes in smallest.items():
+        assert {code: currencies.minimum(code) for code in codes.split()} == dict.fromkeys(
+            codes.split(), amount
+        )
+    largest = {
+        "usd": 99_999_999,
+        "krw": 99_999_999,
+        "kwd": 99_999_990,
+        "isk": 99_999_900,
+        "inr": 999_999_999,
+        "jpy": 9_999_999_999,
+        "idr": 999_999_999_999,
+        "cop": 999_999_999_999,
+        "huf": 999_999_999_999,
+        "lbp": 99_999_999_999_999,
+    }
+    assert {code: currencies.maximum(code) for code in largest} == largest
+
+
+def test_codes_may_be_in_upper_case() -> None:
+    facts = (
+        currencies.decimals,
+        currencies.decimals_shown,
+        currencies.step,
+        currencies.minimum,
+        currencies.maximum,
+    )
+    for code in ("usd", "jpy", "kwd", "isk", "gbp"):
+        assert [fact(code.upper()) for fact in facts] == [fact(code) for fact in facts]
+    shown = {"usd": 2, "jpy": 0, "kwd": 3, "isk": 0, "ugx": 0, "huf": 2}
+    assert {code: currencies.decimals_shown(code) for code in shown} == shown

@@ -102,7 +102,7 @@ begin
     union all
     select x.account_id, x.at, 3, x.priority, x.key, 1, 'grant', x.grant_id, null, x.credits, 0, x.priority, x.expires_at, true, x.credits
     from fresh x
-    where coalesce(x.expires_at > x.at, true)
+    where x.credits > 0 and coalesce(x.expires_at > x.at, true)
       and not exists (select from billing_grant g where g.account_id = x.account_id and g.idempotency_key = x.grant_key)
   ), repaid as (
     select i.*, least(w.debt, i.upto) - least(w.debt, i.upto - i.repays) as repay
@@ -186,7 +186,7 @@ begin
     select account_id, given_at as at, 3 as phase, priority, key as tie, ledger_new_id(p_now) as id, 'grant' as kind, credits,
            credits as after, key, label, r.kind as grant_kind, services, expires_at, grant_key
     from renewed r
-    where coalesce(r.expires_at > p_now, true)
+    where credits > 0 and coalesce(r.expires_at > p_now, true)
       and not exists (select from billing_grant x where x.account_id = r.account_id and x.idempotency_key = r.grant_key)
   ), numbered as materialized (
     select x.*, w.seq + row_number() over (partition by x.account_id order by x.at, x.phase, x.priority, x.tie collate "C") as seq

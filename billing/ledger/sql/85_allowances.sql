@@ -1,6 +1,7 @@
 -- Allowances: what an account's plan gives it per day, per month or once.
 -- Invariant: replacing the allowances gives at once what the running period has not given yet. Rows of former plans stay,
--- ended, so that returning to a plan within a period gives nothing twice.
+-- ended, so that returning to a plan within a period gives nothing twice. An allowance of 0 credits gives no grant, and its
+-- period counts as given.
 
 -- Inserts or updates the allowances in p_terms; one that is due now gives its credits when the wallet is settled. Nothing
 -- is given before the anchor.

@@ -1,6 +1,7 @@
 """Allowances, expiry and renewal take effect without any job."""
 
 import datetime as dt
+import uuid
 
 import pytest
 from django.utils import timezone
@@ -8,7 +9,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.ledger.models import Allowance, Entry, Grant, Notice, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, new_account, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +40,21 @@ def test_each_day_has_exactly_the_plans_figure_and_never_a_sum(account):
     assert Grant.objects.count() == 3, "the days between were never given"
     last = Grant.objects.order_by("created_at").last()
     assert (last.created_at, last.expires_at) == (midnight + 3 * DAY, midnight + 4 * DAY)
+
+
+@pytest.mark.parametrize("debt", ["0", "30"])
+def test_an_allowance_of_nothing_gives_no_grant_and_its_period_counts_as_given(account, debt):
+    if D(debt):
+        purchase = uuid.uuid4()
+        give(account, debt, purchase_id=purchase)
+        spend(account, debt)
+        ledger.claw_back(account_id=account, purchase_id=purchase, key="r", reason="r", now=NOON)
+    allow(account, allowance("plan", "0", "month"), allowance("daily", "0"))
+    assert allow(account, allowance("plan", "100", "month"), allowance("daily", "10")) == 0
+    assert not Grant.objects.exclude(allowance="").exists()
+    assert total(account, NOON + DAY) == max(D("10") - D(debt), 0)
+    month = Allowance.objects.get(key="plan").next_at
+    assert total(account, month) == D("110")
 
 
 @pytest.mark.requirement("REFLY-02")
@@ -211,10 +227,6 @@ def test_a_plan_that_ends_renews_no_more(account):
 
 
 def test_an_allowance_repays_debt_first(account):
-    import uuid
-
-    from tests.billing.ledger.conftest import give
-
     purchase = uuid.uuid4()
     give(account, "30", purchase_id=purchase)
     spend(account, "30")

@@ -14,7 +14,7 @@ from billing import ledger, stripe_gateway
 from billing.models import AutoTopUp, Entry, Mail, Purchase, Subscription
 from billing.payments import customers
 from billing.purchases import auto_top_up
-from billing.subscriptions import changes, invoices, previews, prices
+from billing.subscriptions import changes, invoices, previews, prices, stripe_sync
 from billing.webhooks import reconciliation
 from sandbox import scheduled_actions, store
 from tests.billing.conftest import change_policies, smallest_pack
@@ -167,8 +167,12 @@ def test_nothing_is_granted_in_advance_while_credits_are_unpaid(
     to_renewal()
     assert bonus(account) == 0
     to_renewal(minutes=61)
-    assert bonus(account) < 1
+    assert bonus(account) == 0
     assert starter.unpaid_credits == 500
+    Subscription.objects.filter(pk=starter.pk).update(amount=1)  # Stripe's subscription is applied again
+    stripe_sync.synchronize(str(starter.stripe_subscription_id), timezone.now())
+    starter.refresh_from_db()
+    assert (starter.amount, bonus(account), starter.unpaid_credits) == (990, 0, 500)
     to_renewal(minutes=61)
     assert (bonus(account), starter.unpaid_credits) == (500, 0)
     to_renewal()

@@ -1,12 +1,14 @@
 """GET /balance, /grants, /transactions: available credits, their grants, the ledger entries."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from accounts.models import Account
+from billing import ledger
 from billing.models import Entry
 from tests.usage.api.conftest import give, use
 
@@ -89,6 +91,14 @@ def test_pages_do_not_change_when_entries_are_added(api: Any, account: Account) 
         cursor = page["next_cursor"]
     assert seen == before
     assert len(before) == Entry.objects.filter(account=account).exclude(grant=None).count() - 1
+
+
+def test_staff_are_not_named_by_their_address(api: Any, account: Account) -> None:
+    facts = {"account_id": account.pk, "credits": Decimal(5), "reason": "goodwill", "now": timezone.now()}
+    ledger.adjust(key="a", actor="erin@staff.example", **facts)
+    ledger.adjust(key="b", actor="key_0123", **facts)
+    entries = api.get("transactions", limit="2").json()["data"]
+    assert [entry["actor"] for entry in entries] == ["key_0123", "staff"]
 
 
 def test_ids_of_entries_cannot_be_counted(api: Any) -> None:
