@@ -1,0 +1,455 @@
+"""The terms of codes and invitations, each at its boundary: dates, limits, plans, packs, rewards."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import (
+    Dispute,
+    Grant,
+    InvitationCode,
+    Promotion,
+    Purchase,
+    Redemption,
+    Referral,
+    Subscription,
+)
+from billing.promotions import codes, redemption, referrals
+from tests.billing.conftest import change_policies, smallest_pack
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2027, 5, 31, 12, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[None]:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def promotion(catalogue: None) -> Callable[..., Promotion]:
+    def make(**changes: Any) -> Promotion:
+        fields: dict[str, Any] = {"code": "SUMMER", "label": "Summer", "gives": "credits", "credits": 50}
+        fields |= {"starts_at": NOW - timedelta(days=1), "ends_at": NOW + timedelta(days=1)}
+        return Promotion.objects.create(**fields | changes)
+
+    return make
+
+
+@pytest.fixture
+def bobs(bob: User, account_of: Callable[[User], Account]) -> Account:
+    return account_of(bob)
+
+
+def outcome(account: Account, *, code: str = "SUMMER", now: datetime = NOW) -> str:
+    """Redeem a code: "ok", or why it was refused."""
+    try:
+        codes.redeem(account=account, code=code, now=now)
+    except redemption.CodeRefused as refused:
+        assert refused.status == (404 if refused.code == "unknown_code" else 409)
+        return refused.code
+    return "ok"
+
+
+@pytest.fixture
+def discounted(account: Account) -> Callable[..., Purchase]:
+    """A new purchase to which a code was applied: `discounted(1000, "jpy", pack="small")`."""
+
+    def make(
+        amount: int = 1000, currency: str = "usd", pack: str = "small", code: str = "SUMMER"
+    ) -> Purchase:
+        purchase = Purchase.objects.create(
+            account=account,
+            kind="pack",
+            origin="page",
+            offer=pack,
+            label="-",
+            credits=100,
+            amount=amount,
+            list_amount=amount,
+            currency=currency,
+            idempotency_key=f"key-{Purchase.objects.count()}",
+            created_at=NOW,
+        )
+        redemption.apply_discount(purchase, code=code, now=NOW)
+        return Purchase.objects.get(pk=purchase.pk)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (NOW - timedelta(days=1) - TICK, "code_not_yet"),
+        (NOW - timedelta(days=1), "ok"),
+        (NOW + timedelta(days=1) - TICK, "ok"),
+        (NOW + timedelta(days=1), "code_expired"),
+    ],
+)
+def test_a_code_is_valid_from_its_start_until_before_its_end(
+    promotion: Callable[..., Promotion], account: Account, at: datetime, expected: str
+) -> None:
+    promotion()
+    assert outcome(account, now=at) == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "first", "second", "of_bob"),
+    [
+        ({}, "ok", "code_already_used", "ok"),
+        ({"per_account": 2}, "ok", "ok", "ok"),
+        ({"total_limit": 1}, "ok", "code_used_up", "code_used_up"),
+        ({"total_limit": 2, "per_account": 2}, "ok", "ok", "code_used_up"),
+        ({"total_limit": 2, "per_account": 1}, "ok", "code_already_used", "ok"),
+        ({"plans": ["studio", "free-trial"]}, "ok", "code_already_used", "ok"),
+        ({"plans": ["studio"]}, "code_not_for_plan", "code_not_for_plan", "ok"),
+        ({"packs": ["no-such-pack"]}, "ok", "code_already_used", "ok"),
+        ({"code": "WINTER"}, "unknown_code", "unknown_code", "unknown_code"),
+    ],
+)
+def test_limits_of_a_code(
+    promotion: Callable[..., Promotion],
+    account: Account,
+    bobs: Account,
+    terms: dict[str, Any],
+    first: str,
+    second: str,
+    of_bob: str,
+) -> None:
+    promotion(**terms)
+    if terms.get("plans") == ["studio"]:
+        Subscription.objects.filter(account=bobs).update(plan="studio")
+    assert [outcome(one) for one in (account, account, bobs)] == [first, second, of_bob]
+    used = [first, second, of_bob].count("ok")
+    redeemed = sum(Promotion.objects.values_list("redeemed", flat=True))
+    assert redeemed == used == Redemption.objects.filter(released_at=None).count()
+    assert sorted(Redemption.objects.filter(account=account).values_list("nth", flat=True)) == list(
+        range(1, [first, second].count("ok") + 1)
+    )
+
+
+def test_the_granted_credits_have_the_terms_of_the_code(
+    promotion: Callable[..., Promotion], account: Account
+) -> None:
+    promotion(lasts="1 month", services=["gpt-4o"], credits=Decimal("12.5"))
+    assert codes.redeem(account=account, code=" summer", now=NOW).credits == Decimal("12.5")
+    [grant] = Grant.objects.filter(kind="promotion")
+    assert (grant.label, grant.credits, grant.reason) == ("Summer", Decimal("12.5"), "SUMMER")
+    assert (grant.services, grant.expires_at) == (["gpt-4o"], NOW.replace(month=6, day=30))
+    assert Redemption.objects.get().credits == Decimal("12.5")
+
+
+def test_a_code_of_the_catalogue_has_its_terms_and_keeps_its_count(account: Account, bobs: Account) -> None:
+    terms = {
+        "code": "LAUNCH",
+        "label": "Launch",
+        "credits": "7",
+        "services": ["gpt-4o"],
+        "starts_at": (NOW - timedelta(days=1)).isoformat(),
+        "ends_at": (NOW + timedelta(days=1)).isoformat(),
+        "most_redemptions": 1,
+        "lasts": "1 year",
+        "assumed": False,
+        "reason": "",
+    }
+    change_policies(promotions=[terms])
+    assert outcome(account, code="launch") == "ok"
+    assert outcome(bobs, code="launch") == "code_used_up"
+    saved = Promotion.objects.get(code="LAUNCH")
+    assert (saved.gives, saved.credits, saved.label, saved.total_limit) == ("credits", 7, "Launch", 1)
+    assert (saved.services, saved.lasts, saved.from_catalogue) == (["gpt-4o"], "1 year", True)
+    assert outcome(account, code="launch", now=NOW + timedelta(days=1)) == "code_expired"
+    assert outcome(account, code="launch", now=NOW - timedelta(days=2)) == "code_not_yet"
+
+
+@pytest.mark.fault("P11")
+@pytest.mark.parametrize(
+    ("amount", "currency", "percent", "paid"),
+    [
+        (1000, "usd", 33, 670),
+        (999, "usd", 33, 670),  # 329.67 off, rounded down
+        (999, "jpy", 50, 500),
+        (5120, "kwd", 33, 3440),
+        (50_000, "isk", 33, 33_500),
+        (50_500, "isk", 33, 33_900),  # 166.65 off is 166
+        (1000, "usd", 100, 0),
+        (1000, "usd", 95, 50),
+        (1000, "usd", 96, None),
+        (60, "jpy", 16, 51),
+        (60, "jpy", 20, None),
+        (60, "gbp", 50, 30),
+        (60, "gbp", 52, None),
+        (1, "krw", 50, 1),
+    ],
+)
+def test_a_discount_is_rounded_down_to_what_can_be_paid_and_leaves_the_smallest_payment(
+    promotion: Callable[..., Promotion],
+    discounted: Callable[..., Purchase],
+    amount: int,
+    currency: str,
+    percent: int,
+    paid: int | None,
+) -> None:
+    promotion(gives="discount", percent_off=percent, credits=0)
+    if paid is None:
+        with pytest.raises(redemption.CodeRefused) as refused:
+            discounted(amount, currency)
+        assert refused.value.code == "code_below_minimum"
+        return
+    purchase = discounted(amount, currency)
+    assert (purchase.amount, purchase.list_amount, purchase.promotion_code) == (paid, amount, "SUMMER")
+    use = Redemption.objects.get()
+    assert (use.purchase_id, use.credits) == (purchase.pk, 0)
+
+
+@pytest.mark.parametrize(
+    ("terms", "pack", "expected"),
+    [
+        ({"packs": ["large", "small"]}, "small", ""),
+        ({"packs": ["large"]}, "small", "code_not_for_pack"),
+        ({"packs": ["large"]}, "large", ""),
+        ({"gives": "credits", "credits": 1, "percent_off": 0}, "small", "code_is_credits"),
+        ({"plans": ["studio"]}, "small", "code_not_for_plan"),
+        ({"total_limit": 0}, "small", "code_used_up"),
+        ({"ends_at": NOW}, "small", "code_expired"),
+    ],
+)
+def test_a_discount_is_for_its_packs(
+    promotion: Callable[..., Promotion],
+    discounted: Callable[..., Purchase],
+    terms: dict[str, Any],
+    pack: str,
+    expected: str,
+) -> None:
+    promotion(**{"gives": "discount", "percent_off": 10, "credits": 0} | terms)
+    if not expected:
+        assert discounted(pack=pack).amount == 900
+        return
+    with pytest.raises(redemption.CodeRefused) as refused:
+        discounted(pack=pack)
+    assert refused.value.code == expected
+
+
+def test_the_release_of_one_use_releases_no_other(
+    promotion: Callable[..., Promotion], discounted: Callable[..., Purchase]
+) -> None:
+    promotion(gives="discount", percent_off=10, credits=0, per_account=3)
+    promotion(code="OTHER", gives="discount", percent_off=20, credits=0)
+    first, second, other = discounted(), discounted(), discounted(code="OTHER")
+    for _again in range(2):
+        redemption.release_discount(first, NOW)
+    counts = dict(Promotion.objects.values_list("code", "redeemed"))
+    assert (counts["SUMMER"], counts["OTHER"]) == (1, 1)
+    released = Redemption.objects.exclude(released_at=None)
+    assert [use.purchase_id for use in released] == [first.pk]
+    third = discounted()
+    nths = dict(Redemption.objects.values_list("purchase_id", "nth"))
+    assert [nths[one.pk] for one in (second, other, third)] == [2, 1, 1]
+    for _again in range(2):
+        redemption.recount_discount(first)
+    assert Promotion.objects.get(code="SUMMER").redeemed == 3
+    again = Redemption.objects.get(purchase=first)
+    assert (again.nth, again.released_at) == (3, None)
+
+
+# Invitations
+
+
+def refer(**policy: Any) -> None:
+    terms = {"inviter_credits": "30", "invited_credits": "20", "assumed": True, "reason": "for this test"}
+    change_policies(referral=terms | policy)
+
+
+def rewards(*accounts: Account) -> list[Decimal]:
+    """What each account has been given for invitations and still has."""
+    return [
+        sum(
+            (one.remaining for one in ledger.balance(account.pk, NOW).grants if one.kind == "referral"),
+            Decimal(0),
+        )
+        for account in accounts
+    ]
+
+
+@pytest.fixture
+def invited(account: Account, bobs: Account, catalogue: None) -> Callable[..., Referral]:
+    """Alice accepts Bob's invitation: `invited(qualifies="sign_up")`."""
+
+    def accept(**policy: Any) -> Referral:
+        refer(**policy)
+        Account.objects.update(created_at=NOW)
+        assert outcome(account, code=referrals.code_of(bobs)) == "ok"
+        return Referral.objects.get()
+
+    return accept
+
+
+@pytest.fixture
+def buy(account: Account) -> Callable[..., Purchase]:
+    def make(amount: int = 1000, **fields: Any) -> Purchase:
+        values: dict[str, Any] = {"kind": "pack", "origin": "page", "offer": smallest_pack(), "label": "-"}
+        values |= {"currency": "usd", "status": "paid", "paid_at": NOW, "created_at": NOW}
+        values |= {"amount": amount, "list_amount": amount, "idempotency_key": f"k{Purchase.objects.count()}"}
+        purchase: Purchase = Purchase.objects.create(account=account, **values | fields)
+        referrals.mark_qualifying_purchase(purchase, NOW)
+        return purchase
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"), [(timedelta(days=14), "ok"), (timedelta(days=14) + TICK, "not_new")]
+)
+def test_an_invitation_is_for_accounts_of_at_most_fourteen_days(
+    account: Account, bobs: Account, catalogue: None, age: timedelta, expected: str
+) -> None:
+    refer()
+    Account.objects.filter(pk=account.pk).update(created_at=NOW - age)
+    account.refresh_from_db()
+    assert outcome(account, code=referrals.code_of(bobs)) == expected
+
+
+def test_an_invitation_has_its_limit_and_ends_with_its_account_or_the_policy(
+    account: Account, bobs: Account, charlie: User, account_of: Callable[[User], Account]
+) -> None:
+    refer(most_invitations=1)
+    Account.objects.update(created_at=NOW)
+    account.refresh_from_db()
+    code = referrals.code_of(bobs)
+    assert code == referrals.code_of(bobs) and InvitationCode.objects.filter(account=bobs).count() == 1
+    third = account_of(charlie)
+    Account.objects.filter(pk=bobs.pk).update(erased_at=NOW)
+    assert outcome(third, code=code) == "unknown_code"
+    Account.objects.filter(pk=bobs.pk).update(erased_at=None)
+    change_policies(referral=None)
+    assert outcome(third, code=code) == "unknown_code"
+    refer(most_invitations=1)
+    assert outcome(third, code=code) == "ok"
+    assert outcome(account, code=code) == "code_used_up"
+    refer(most_invitations=2)
+    assert outcome(account, code=code) == "ok"
+
+
+def test_the_rewards_have_the_terms_of_the_policy(
+    invited: Callable[..., Referral], account: Account, bobs: Account
+) -> None:
+    invited(qualifies="sign_up", lasts="2 months", services=["gpt-4o"])
+    for _again in range(2):
+        referrals.reward_if_due(account.pk, NOW)
+    grants = {one.account_id: one for one in Grant.objects.filter(kind="referral")}
+    facts = {pk: (one.credits, one.label, one.services) for pk, one in grants.items()}
+    assert facts == {
+        account.pk: (20, "Invitation bonus", ["gpt-4o"]),
+        bobs.pk: (30, "Referral reward", ["gpt-4o"]),
+    }
+    assert {one.expires_at for one in grants.values()} == {NOW.replace(month=7)}
+    done = Referral.objects.get()
+    assert (done.state, done.rewarded_at) == ("rewarded", NOW)
+
+
+@pytest.mark.parametrize(
+    ("qualifies", "after_a_free_use", "after_a_charge", "after_a_gift", "after_a_purchase"),
+    [
+        ("sign_up", True, True, True, True),
+        ("first_charge", False, True, True, True),
+        ("first_purchase", False, False, False, True),
+    ],
+)
+def test_what_qualifies_an_invited_account(
+    invited: Callable[..., Referral],
+    buy: Callable[..., Purchase],
+    account: Account,
+    bobs: Account,
+    qualifies: str,
+    after_a_free_use: bool,
+    after_a_charge: bool,
+    after_a_gift: bool,
+    after_a_purchase: bool,
+) -> None:
+    invited(qualifies=qualifies)
+
+    def use(credits: str, of: Account) -> None:
+        request = ledger.ChargeRequest(
+            account_id=of.pk, credits=Decimal(credits), key=f"u{credits}", service="gpt-4o", covered_by=None
+        )
+        ledger.charge(request, NOW)
+
+    def rewarded() -> bool:
+        referrals.reward_all_due(NOW)
+        return rewards(bobs) == [30]
+
+    use("1", bobs)  # the inviter's own use
+    use("0", account)
+    assert rewarded() == after_a_free_use
+    use("0.5", account)
+    assert rewarded() == after_a_charge
+    buy(amount=0)
+    assert rewarded() == after_a_gift
+    buy()
+    assert rewarded() == after_a_purchase
+
+
+@pytest.mark.requirement("RECR-05")
+@pytest.mark.parametrize(
+    ("refunded", "disputes", "left"),
+    [
+        (0, [], [20, 30]),
+        (999, [], [20, 30]),
+        (1000, [], [0, 0]),
+        (0, [("lost", 1000)], [0, 0]),
+        (0, [("lost", 999)], [20, 30]),
+        (400, [("lost", 600)], [0, 0]),
+        (400, [("lost", 599)], [20, 30]),
+        (0, [("open", 1000)], [20, 30]),
+        (0, [("won", 1000)], [20, 30]),
+        (0, [("lost", 500), ("lost", 500)], [0, 0]),
+    ],
+)
+def test_rewards_are_taken_back_when_all_the_money_is_lost_and_return_with_it(
+    invited: Callable[..., Referral],
+    buy: Callable[..., Purchase],
+    account: Account,
+    bobs: Account,
+    refunded: int,
+    disputes: list[tuple[str, int]],
+    left: list[int],
+) -> None:
+    invited()
+    purchase = buy()
+    later = buy()
+    referrals.reward_if_due(account.pk, NOW)
+    assert Referral.objects.get().purchase_id == purchase.pk
+    Purchase.objects.filter(pk=later.pk).update(refunded=1000)
+    referrals.follow_purchase(later.pk, NOW)
+
+    Purchase.objects.filter(pk=purchase.pk).update(refunded=refunded)
+    for number, (status, amount) in enumerate(disputes):
+        Dispute.objects.create(
+            account=account,
+            purchase=purchase,
+            stripe_dispute_id=f"du_{number}",
+            status=status,
+            stripe_status=status,
+            amount=amount,
+            currency="usd",
+            created_at=NOW,
+        )
+    for _again in range(2):
+        referrals.reward_all_due(NOW)
+    assert rewards(account, bobs) == left
+
+    Purchase.objects.filter(pk=purchase.pk).update(refunded=0)
+    Dispute.objects.update(status="won")
+    for _again in range(2):
+        referrals.reward_all_due(NOW)
+    assert rewards(account, bobs) == [20, 30]
+    assert Referral.objects.get().state == "rewarded"
+    assert ledger.audit.run(now=NOW).findings == []
