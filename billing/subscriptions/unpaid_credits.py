@@ -20,7 +20,7 @@ def record_deduction(subscription: Subscription, left: Decimal, now: datetime) -
     """Record that the period that was entered gave less; `left` remains to be deducted from later ones."""
     UnpaidDeduction.objects.create(
         account_id=subscription.account_id,
-        stripe_subscription_id=subscription.stripe_subscription_id,
+        stripe_subscription_id=str(subscription.stripe_subscription_id),
         period_start=subscription.period_start,
         credits=subscription.unpaid_credits - left,
         created_at=now,
@@ -33,10 +33,9 @@ def follow_payment(subscription: Subscription, payment: Purchase, *, withdrawn: 
     deductions = UnpaidDeduction.objects.filter(
         account_id=payment.account_id,
         stripe_subscription_id=payment.stripe_subscription_id,
-        period_start=payment.period_start,
         owed_again=not withdrawn,
     )
-    for deduction in deductions:
+    for deduction in deductions.filter(period_start=payment.period_start) if payment.period_start else ():
         deduction.owed_again = withdrawn
         deduction.save(update_fields=["owed_again"])
         # A later month may have been deducted from meanwhile, which then has paid for it.
