@@ -4,7 +4,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import DataError, IntegrityError, InterfaceError, InternalError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+
 from billing import ledger
+from core import problems
 from core.errors import DomainError, Refusal
 from core.problems import as_problem
 
@@ -65,3 +72,46 @@ def test_a_limit_has_a_retry_after_header() -> None:
 def test_every_error_of_the_ledger_states_its_code() -> None:
     kinds = every_subclass(ledger.LedgerError) - {ledger.LedgerError}
     assert kinds and all(kind.code != DomainError.code for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "headers"),
+    [
+        (Http404(), 404, "not_found", {}),
+        (PermissionDenied(), 403, "forbidden", {}),
+        (SuspiciousOperation(), 400, "bad_request", {}),
+        (DataError(), 400, "out_of_range", {}),
+        (OperationalError(), 503, "unavailable", {"Retry-After": "5"}),
+        (InterfaceError(), 503, "unavailable", {"Retry-After": "5"}),
+        (InternalError(), 503, "unavailable", {"Retry-After": "5"}),
+        (IntegrityError(), 500, "internal_error", {}),
+        (ValueError("secret"), 500, "internal_error", {}),
+        (exceptions.MethodNotAllowed("PUT"), 405, "method_not_allowed", {}),
+        (exceptions.UnsupportedMediaType("text/plain"), 415, "unsupported_media_type", {}),
+        (exceptions.PermissionDenied(), 403, "csrf_failed", {}),
+        (exceptions.Throttled(), 429, "throttled", {}),
+        (problems.not_found("Gone.", code="unknown_thing"), 404, "unknown_thing", {}),
+        (problems.unauthenticated(), 401, "unauthenticated", {"WWW-Authenticate": "Bearer"}),
+    ],
+)
+def test_each_error_has_its_status_code_and_headers(
+    error: Exception, status: int, code: str, headers: dict[str, str]
+) -> None:
+    problem = as_problem(error, NOW)
+    document: Any = problem.document("r1")
+    assert (problem.status, problem.code, problem.headers) == (status, code, headers)
+    assert document["type"] == f"urn:refill:problem:{code}"
+    assert document["title"] == code.replace("_", " ").capitalize()
+    assert (document["status"], document["code"], document["request_id"]) == (status, code, "r1")
+    assert document["detail"] and "secret" not in document["detail"]
+    assert ("errors" in document) == (status == 400)
+
+
+def test_a_validation_error_is_summarized_by_its_first_field() -> None:
+    problem = as_problem(exceptions.ValidationError({"name": ["Too long."], "kind": ["Unknown."]}), NOW)
+    assert (problem.status, problem.detail) == (400, "name: Too long.")
+    assert [(error["field"], error["message"]) for error in problem.errors] == [
+        ("name", "Too long."),
+        ("kind", "Unknown."),
+    ]
+    assert as_problem(exceptions.ValidationError(["Nothing."]), NOW).detail == "Nothing."

@@ -87,3 +87,52 @@ def test_the_limit_of_the_api_applies_to_the_key_and_not_to_the_address(
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert int(refused["Retry-After"]) > 0
     assert refused["RateLimit"].startswith('"default";r=0;t=')
+
+
+def test_permits_are_reserved_in_hundredths_of_the_quota_and_all_of_them_pass(db: None) -> None:
+    rate = Rate(250, 60)  # in blocks of two
+    outcomes = [take("someone", NOON, rate) for _ in range(252)]
+    assert [outcome.passes for outcome in outcomes] == [True] * 250 + [False] * 2
+    assert [outcome.remaining for outcome in outcomes] == [*range(249, -1, -1), 0, 0]
+    rate_limit._leases.clear()  # another process
+    assert not take("someone", NOON, rate).passes
+
+
+def test_the_last_block_is_cut_to_the_quota(db: None) -> None:
+    rate = Rate(201, 60)
+    for _other_process in range(100):
+        rate_limit._leases.clear()
+        assert take("someone", NOON, rate).passes
+    rate_limit._leases.clear()
+    last = [take("someone", NOON, rate) for _ in range(2)]
+    assert [(outcome.passes, outcome.remaining) for outcome in last] == [(True, 0), (False, 0)]
+
+
+def test_a_process_whose_clock_is_behind_counts_in_the_window_of_the_others(db: None) -> None:
+    rate = Rate(2, 60)
+    later = NOON + timedelta(seconds=60)
+    assert take("someone", later, rate).passes
+    rate_limit._leases.clear()
+    assert take("someone", NOON, rate).passes
+    behind = take("someone", NOON, rate)
+    assert (behind.passes, behind.reset_seconds) == (False, 120)
+
+
+def test_windows_of_another_length_are_counted_separately(db: None) -> None:
+    assert take("someone", NOON, Rate(1, 60)).passes
+    assert not take("someone", NOON, Rate(1, 60)).passes
+    assert take("someone", NOON, Rate(1, 3600)).passes
+    assert take("someone", NOON, Rate(2, 60)).passes
+
+
+@pytest.mark.parametrize(("second", "resets_in"), [(0, 60), (1, 59), (59, 1), (60, 60)])
+def test_the_window_ends_at_a_multiple_of_its_length(db: None, second: int, resets_in: int) -> None:
+    assert take("someone", NOON + timedelta(seconds=second), Rate(5, 60)).reset_seconds == resets_in
+
+
+def test_old_counters_are_dropped_when_there_are_very_many(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "LARGEST_CACHE", 2)
+    for number in range(3):
+        assert take(f"caller {number}", NOON, Rate(1, 60)).passes
+    assert len(rate_limit._leases) == 1
+    assert not take("caller 0", NOON, Rate(1, 60)).passes, "the database has the count"
