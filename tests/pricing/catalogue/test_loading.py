@@ -240,3 +240,74 @@ def test_concurrent_drafts_have_different_versions(write):
     drafts = RateCard.objects.filter(state="draft")
     assert drafts.count() == 6
     assert all(card.rates.count() == 2 for card in drafts)
+
+
+def test_a_figure_that_the_file_changes_replaces_that_of_staff_and_no_other(load, write):
+    second = (
+        '[[services]]\nkey = "paint"',
+        '[[services]]\nkey = "hum"\nname = "Hum"\nmodality = "audio"\n'
+        'rate = { lines = [{ meter = "uses", credits = 5 }] }\n\n[[services]]\nkey = "paint"',
+    )
+    load(write(second))
+    card = rate_cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)
+    card.rates.exclude(service__key="paint").update(multiplier=2)
+    rate_cards.publish(card.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)), by="staff", now=NOW)
+    assert (cost("echo", tokens=1000), cost("hum", uses=1)) == (6, 10)
+    later = NOW + timedelta(minutes=1)
+    assert load(write(second, ("credits = 3", "credits = 4")), now=later).cards == ["2026-11-20.2"]
+    assert (cost("echo", tokens=1000, now=later), cost("hum", uses=1, now=later)) == (4, 10)
+
+
+def test_everything_of_the_file_is_stored(load, write):
+    load(
+        write(
+            (
+                'tags = ["fast"]',
+                'tags = ["fast"]\ntier = "t"\nspeed = "s"\nusage_class = "u"\nbest_for = "b"',
+            ),
+            ("rank = 1\n", 'rank = 1\nlegacy = true\ncarry_over = true\nbadge = "B"\nsummary = "S"\n'),
+            ("credits = 100\n", 'credits = 100\nsummary = "P"\npopular = true\nlasts = "1 year"\n'),
+        )
+    )
+    echo = Service.objects.get(key="echo")
+    facts = (
+        echo.name,
+        echo.kind,
+        echo.modality,
+        echo.tags,
+        echo.tier,
+        echo.speed,
+        echo.usage_class,
+        echo.best_for,
+    )
+    assert facts == ("Echo", "model", "text", ["fast"], "t", "s", "u", "b")
+    assert (echo.position, echo.origin, echo.quota, echo.retired_at) == (0, "catalogue", "", None)
+    plan = Plan.objects.get(key="paid")
+    assert (plan.rank, plan.prices, plan.legacy, plan.carry_over, plan.badge, plan.summary, plan.free) == (
+        1,
+        {"month": {"usd": 900, "eur": 800}},
+        True,
+        True,
+        "B",
+        "S",
+        False,
+    )
+    pack = Pack.objects.get()
+    assert (pack.credits, pack.prices, pack.summary, pack.popular, pack.lasts) == (
+        100,
+        {"usd": 500, "eur": 450},
+        "P",
+        True,
+        "1 year",
+    )
+    sale = Sale.objects.get()
+    assert (sale.pack, sale.label, sale.prices) == (pack, "Spring", {"usd": 400, "eur": 350})
+    assert (sale.starts_at, sale.ends_at) == (
+        datetime(2026, 3, 1, tzinfo=UTC),
+        datetime(2026, 4, 1, tzinfo=UTC),
+    )
+    start, end = sale.starts_at, sale.ends_at
+    tick = timedelta(microseconds=1)
+    assert [sale.on_at(at) for at in (start - tick, start, end - tick, end)] == [False, True, True, False]
+    stored = Catalogue.objects.get()
+    assert (stored.key, stored.currencies, stored.loaded_at) == ("tiny", ["usd", "eur"], NOW)

@@ -181,3 +181,103 @@ def test_another_process_uses_a_new_price_within_a_second(monkeypatch):
     assert cost("echo", tokens=1000, now=TOMORROW) == 3
     seconds[0] += 1
     assert cost("echo", tokens=1000, now=TOMORROW) == 6
+
+
+def test_each_band_is_compared_with_the_cost_and_may_equal_it():
+    lines = [
+        {
+            "meter": "tokens",
+            "per": 1000,
+            "whole_blocks": False,
+            "also": [],
+            "bands": [{"up_to": 5000, "credits": "4"}, {"up_to": None, "credits": "2"}],
+        }
+    ]
+    card = draft(lines=lines, cost={"tokens": "0.003", "images": "9"})
+    assert rate_cards.reasons_against(card) == ["echo sells tokens below cost: 2 per 1000, cost 3."]
+    card.rates.filter(service__key="echo").update(multiplier=Decimal("1.5"))
+    assert rate_cards.reasons_against(card) == []
+
+
+def test_a_card_in_force_names_who_published_it_when_and_with_which_rates():
+    card = draft(multiplier=2)
+    rates = simulated(card)
+    publish(card)
+    card.refresh_from_db()
+    stored = (card.state, card.published_at, card.published_by, card.fingerprint, card.declared_at)
+    assert stored == ("published", NOW, "staff", rates, None)
+    first = RateCard.objects.get(version="2026-01-01")
+    assert (first.source, first.published_by, first.published_at) == ("catalogue:tiny", "catalogue:tiny", NOW)
+    assert first.declared_at == first.effective_at
+    assert first.declared_fingerprint == first.fingerprint == simulated(first)
+
+
+def test_the_fingerprint_is_of_the_rates_and_not_of_their_order_or_notation():
+    rows = rate_cards.rows_of(RateCard.objects.get().pk)
+    same = [row | {"minimum": Decimal("0.000")} for row in reversed(rows)]
+    assert rate_cards.fingerprint(same) == rate_cards.fingerprint(rows)
+    for change in ({"multiplier": Decimal(2)}, {"minimum": Decimal(1)}, {"reason": "x"}, {"lines": []}):
+        assert rate_cards.fingerprint([rows[0] | change, *rows[1:]]) != rate_cards.fingerprint(rows)
+
+
+def test_a_draft_is_a_copy_of_the_card_in_force_and_not_of_a_coming_one():
+    publish(draft(multiplier=2, minimum=5, cost={"tokens": "0.001"}, assumed=True, reason="A guess."))
+    today = rate_cards.copy_in_force(effective_at=TOMORROW, source="x", now=NOW, note="n", problems=["p"])
+    assert (today.note, today.source, today.problems, today.state) == ("n", "x", ["p"], "draft")
+    assert {rate.multiplier for rate in today.rates.all()} == {1}
+    tomorrow = rate_cards.copy_in_force(effective_at=TOMORROW, source="x", now=TOMORROW)
+    names = ("multiplier", "minimum", "cost", "assumed", "reason", "lines", "options", "cost_of_model")
+    original = RateCard.objects.get(state="published", effective_at=TOMORROW)
+    for service in ("echo", "paint"):
+        rows = [card.rates.get(service__key=service) for card in (original, tomorrow)]
+        assert [getattr(rows[0], name) for name in names] == [getattr(rows[1], name) for name in names]
+    assert tomorrow.rates.count() == 2
+
+
+def test_cards_that_will_replace_a_draft_are_listed_by_date():
+    for days in (3, 2):
+        card = rate_cards.copy_in_force(effective_at=NOW + timedelta(days=days), source="staff", now=NOW)
+        publish(card)
+    at = RateCard.objects.filter(state="published").order_by("effective_at")
+    assert [card.version for card in at] == ["2026-01-01", "2026-11-22", "2026-11-23"]
+
+    def coming(card, now=NOW):
+        return [later.version for later in rate_cards.coming_after(card, now)]
+
+    assert coming(draft()) == ["2026-11-22", "2026-11-23"]
+    assert coming(at[1]) == ["2026-11-23"]
+    assert coming(at[0], at[1].effective_at) == ["2026-11-23"], "a card in force replaces nothing later"
+    rate_cards.withdraw(at[2].pk, now=NOW)
+    assert coming(draft()) == ["2026-11-22"]
+
+
+def test_a_free_version_name_is_used_again():
+    cards = [draft() for _ in range(3)]
+    cards[1].delete()
+    assert draft().version == "2026-11-21.2"
+
+
+def test_the_history_has_a_period_without_a_price_and_only_the_newest_cards(monkeypatch):
+    for days, multiplier in ((1, 2), (2, None), (3, 2), (4, 2)):
+        at = NOW + timedelta(days=days)
+        card = rate_cards.copy_in_force(effective_at=at, source="staff", now=NOW)
+        rates = card.rates.filter(service__key="echo")
+        rates.delete() if multiplier is None else rates.update(multiplier=multiplier)
+        publish(card)
+
+    def shown(now):
+        periods = rate_history.price_periods("echo", now)
+        return [
+            (period.version[5:], period.rate and period.rate.multiplier, period.future, period.in_force)
+            for period in periods
+        ]
+
+    assert shown(NOW + timedelta(days=2)) == [
+        ("11-23", 2, True, False),
+        ("11-22", None, False, True),
+        ("11-21", 2, False, False),
+        ("01-01", 1, False, False),
+    ]
+    monkeypatch.setattr(rate_history, "MOST_CARDS", 3)
+    assert shown(NOW) == [("11-23", 2, True, False)], "the period before has no price and begins the list"
+    assert rate_history.price_periods("nope", NOW) == []
