@@ -84,3 +84,42 @@ def test_parts_of_a_balance_are_drawn_side_by_side() -> None:
     page = rendered('{% stacked_bar parts title="Parts" %}', parts=parts)
     assert 'class="kind-daily" x="0.000%" width="25.000%"' in page
     assert 'class="kind-top_up" x="25.000%" width="75.000%"' in page
+
+
+def test_bars_stand_side_by_side_over_the_whole_width() -> None:
+    values = [Decimal(4), Decimal(0), Decimal("0.001"), Decimal(10)]
+    bars = charts.bars_of([(str(number), value) for number, value in enumerate(values)])
+    assert [(bar.label, bar.value) for bar in bars] == [(str(n), value) for n, value in enumerate(values)]
+    assert [(bar.slot_x, bar.slot_width) for bar in bars] == [
+        (f"{place}.000%", "25.000%") for place in (0, 25, 50, 75)
+    ]
+    assert [(bar.x, bar.width) for bar in bars[:2]] == [("3.500%", "18.000%"), ("28.500%", "18.000%")]
+    assert [(bar.y, bar.height) for bar in bars] == [
+        ("60.000%", "40.000%"),
+        ("100.000%", "0.000%"),
+        ("99.200%", "0.800%"),
+        ("0.000%", "100.000%"),
+    ]
+    assert [bar.middle for bar in bars] == ["12.500%", "37.500%", "62.500%", "87.500%"]
+    assert {bar.anchor for bar in bars} == {"middle"}
+    many = charts.bars_of([(str(number), Decimal(1)) for number in range(20)])
+    anchors = [bar.anchor for bar in many]
+    assert anchors == ["start"] * 2 + ["middle"] * 16 + ["end"] * 2
+
+
+def test_the_ticks_of_a_chart_go_up_in_round_steps() -> None:
+    def ticks(*values: str) -> list[tuple[str, str]]:
+        return [(f"{tick.value:f}", tick.y) for tick in charts.ticks_of([Decimal(value) for value in values])]
+
+    assert ticks() == ticks("0") == [("0", "100.000%"), ("1", "0.000%")]
+    assert ticks("3", "10") == [
+        ("0", "100.000%"),
+        ("2", "80.000%"),
+        ("4", "60.000%"),
+        ("6", "40.000%"),
+        ("8", "20.000%"),
+        ("10", "0.000%"),
+    ]
+    assert [value for value, _y in ticks("10.1")] == ["0.0", "2.5", "5.0", "7.5", "10.0", "12.5"]
+    assert charts.percent(Decimal(1), Decimal(0)) == "0.000%"
+    assert [charts.label_every(count) for count in (0, 6, 12, 13, 90)] == [1, 1, 2, 3, 15]

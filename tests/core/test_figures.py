@@ -115,3 +115,87 @@ def test_the_exact_time_is_shown_in_the_accounts_zone(zone: str, exact: str) -> 
         element = times.at(NOON, NOON)
     assert 'datetime="2026-11-20T12:00:00Z"' in element
     assert exact in element
+
+
+def test_nothing_is_shown_for_no_amount() -> None:
+    for write in (credits_tags.credits, credits_tags.credits_brief, credits_tags.credits_signed):
+        assert write(None) == write("") == ""
+    assert money_tags.money(None, "usd") == money_tags.money(5, "") == ""
+    assert money_tags.money_each(None, "usd") == money_tags.money_each(Decimal(1), "") == ""
+    assert times.ago(None) == times.until(None) == times.at(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0.01", "0.01"),
+        ("0.009999", "<0.01"),
+        ("-0.009999", "−<0.01"),
+        ("-0.01", "−0.01"),
+        ("-1234.569", "−1,234.56"),
+        ("999", "999"),
+        ("1000", "1,000"),
+        ("999999.999", "999,999.99"),
+    ],
+)
+def test_brief_figures_at_their_boundaries(amount: str, text: str) -> None:
+    assert credits_tags.credits_brief(Decimal(amount)) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "number"), [("1", 1), ("1.000000", 1), ("0", 0), ("1.5", 2), ("0.5", 2), ("21", 21)]
+)
+def test_a_fraction_takes_the_plural(amount: str, number: int) -> None:
+    assert credits_tags.plural_number(Decimal(amount)) == number
+
+
+@pytest.mark.parametrize(
+    ("each", "currency", "text"),
+    [
+        ("0.00995", "usd", "$0.00995"),
+        ("0.5", "jpy", "¥0.5"),
+        ("0.12345", "jpy", "¥0.123"),
+        ("12", "jpy", "¥12"),
+        ("12.345", "usd", "$12.34"),
+        ("0.1234", "kwd", "KWD0.123"),
+    ],
+)
+def test_the_price_of_one_credit_in_other_currencies(each: str, currency: str, text: str) -> None:
+    assert money_tags.money_each(Decimal(each), currency).replace("\u00a0", "") == text
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(seconds=-1), "0 s"),
+        (timedelta(seconds=59), "59 s"),
+        (timedelta(seconds=60), "1 min"),
+        (timedelta(minutes=59, seconds=59), "59 min"),
+        (timedelta(hours=1), "1 h"),
+        (timedelta(hours=1, minutes=1), "1 h 1 min"),
+        (timedelta(hours=23, minutes=59), "23 h 59 min"),
+        (timedelta(hours=24, minutes=5), "24 h"),
+        (timedelta(hours=47, minutes=59), "47 h"),
+        (timedelta(days=2), "2 days"),
+        (timedelta(days=6, hours=23), "6 days"),
+    ],
+)
+def test_a_length_of_time_has_its_two_largest_units(length: timedelta, text: str) -> None:
+    assert times.span(length) == text
+
+
+def test_relative_times_at_their_boundaries() -> None:
+    second = timedelta(seconds=1)
+    assert ">just now<" in times.ago(NOON - 9 * second, NOON)
+    assert ">10 s ago<" in times.ago(NOON - 10 * second, NOON)
+    assert ">6 days ago<" in times.ago(NOON - timedelta(days=7) + second, NOON)
+    assert ">13 Nov<" in times.ago(NOON - timedelta(days=7), NOON)
+    assert ">31 Dec 2025<" in times.ago(datetime(2025, 12, 31, 12, tzinfo=UTC), NOON)
+    assert ">1 Jan<" in times.ago(datetime(2026, 1, 1, tzinfo=UTC), NOON)
+    assert ">now<" in times.until(NOON, NOON)
+    assert ">in 1 s<" in times.until(NOON + second, NOON)
+    assert ">in 6 days<" in times.until(NOON + timedelta(days=7) - second, NOON)
+    assert ">on 27 Nov<" in times.until(NOON + timedelta(days=7), NOON)
+    assert ">on 1 Jan 2027<" in times.until(datetime(2027, 1, 1, tzinfo=UTC), NOON)
+    assert ">20 Nov, 12:00<" in times.at(NOON, NOON)
+    assert ">20 Nov 2026, 12:00<" in times.at(NOON, datetime(2027, 1, 1, tzinfo=UTC))

@@ -12,6 +12,7 @@ from django.test.utils import override_settings
 
 from accounts.models import User
 from pricing import models
+from pricing.catalogue import cache as catalogue_cache
 
 SignedIn = Callable[[User], Client]
 PAGES = ("/", "/usage/", "/history/", "/history/statement/", "/documentation/", "/faq/", "/support/")
@@ -139,3 +140,88 @@ def test_the_error_page_needs_no_database(db: None, client: Client, monkeypatch:
     assert response.status_code == 500
     assert b"Something went wrong on our side" in response.content
     assert b"check whether the change was made" in response.content
+
+
+def portal_of(browser: Client, path: str = "/faq/") -> Any:
+    """The template variable `portal` of a page."""
+    return browser.get(path).context["portal"]
+
+
+@pytest.mark.parametrize(
+    ("path", "labels"),
+    [
+        ("/", ["Dashboard"]),
+        ("/history/", ["History"]),
+        ("/projects/", ["Canvases"]),
+        ("/plans/", ["Plans"]),
+        ("/billing/buy/", ["Billing"]),
+        ("/keys/", ["API keys"]),
+        ("/pricing/", ["Models & prices"]),
+        ("/pricing/gpt-4o/", ["Models & prices"]),
+        ("/team/", ["Settings"]),
+        ("/settings/", ["Settings"]),
+        ("/faq/", []),
+    ],
+)
+def test_the_navigation_has_every_part_and_marks_the_current_one(
+    alice: User, signed_in: SignedIn, path: str, labels: list[str]
+) -> None:
+    response = signed_in(alice).get(path, follow=True)
+    items = response.context["portal"].nav
+    assert [item.label for item in items if item.current] == labels
+    names = ["Dashboard", "Usage", "History", "Canvases", "Models & prices", "Plans", "Billing", "API keys"]
+    assert [item.label for item in items] == [*names, "Settings"]
+
+
+def test_the_plans_are_linked_where_there_are_two_to_choose_from(alice: User, signed_in: SignedIn) -> None:
+    browser = signed_in(alice)
+    offered = models.Plan.objects.filter(legacy=False, retired_at=None).order_by("rank")
+    keys = list(offered.values_list("key", flat=True))
+    models.Plan.objects.filter(key__in=keys[2:]).update(retired_at="2026-01-01T00:00:00Z")
+    assert portal_of(browser).plans_url == "/plans/"
+    models.Plan.objects.filter(key=keys[1]).update(legacy=True)
+    portal = portal_of(browser)
+    assert (portal.plans_url, "Plans" in [item.label for item in portal.nav]) == ("", False)
+
+
+def test_a_member_sees_the_account_that_is_selected_and_buys_where_the_role_allows(
+    team: Any, alice: User, bob: User, signed_in: SignedIn, client: Client
+) -> None:
+    browser = signed_in(bob)
+    own = portal_of(browser)
+    assert (own.account.person, own.buy_url, [other.account for other in own.others]) == (
+        bob,
+        "/billing/buy/",
+        [team],
+    )
+    browser.post(f"/switch/{team.public_id}/")
+    type(team).objects.filter(pk=team.pk).update(zone="Asia/Kathmandu")
+    shared = portal_of(browser)
+    assert (shared.account, shared.buy_url, shared.zone) == (team, "", "Asia/Kathmandu")
+    assert [other.account.person for other in shared.others] == [bob]
+    assert shared.balance.account_id == team.pk
+    nobody = portal_of(client)
+    values = (nobody.account, nobody.balance, nobody.version, nobody.nav, nobody.others, nobody.zone)
+    assert values == (None, None, "", [], [], "UTC")
+    assert (nobody.buy_url, nobody.early_bird) == ("", "")
+
+
+def test_the_brand_has_the_values_of_the_catalogue_or_defaults(alice: User, signed_in: SignedIn) -> None:
+    brand = signed_in(alice).get("/faq/").context["brand"]
+    row = models.Catalogue.objects.get()
+    assert (brand.name, brand.tagline, brand.mark, brand.accent) == (
+        row.brand["name"],
+        row.brand["tagline"],
+        row.brand["mark"],
+        row.brand["accent"],
+    )
+    version = brand.version
+    row.brand["accent"] = "#ff2d55"
+    row.save()
+    catalogue_cache.changed()
+    assert signed_in(alice).get("/faq/").context["brand"].version != version
+    models.Catalogue.objects.all().delete()
+    catalogue_cache.forget()
+    portal = portal_of(signed_in(alice))
+    assert (portal.project_word, portal.projects_word, portal.has_wall) == ("project", "projects", False)
+    assert portal.takes_provider_keys is False

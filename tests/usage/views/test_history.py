@@ -233,3 +233,45 @@ def test_text_from_users_is_escaped(alice: User, account_of: AccountOf, signed_i
     for path in ("/", "/history/", "/usage/", "/history/statement/"):
         page = rows_in(signed_in(alice), path)
         assert "<script>alert" not in page and "<img src=x" not in page, path
+
+
+def test_the_statement_and_its_entries_are_of_the_month_unless_days_are_given(
+    clock: Any, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    clock.move_to(datetime(2026, 12, 3, 12, tzinfo=UTC))
+    for at in (datetime(2026, 11, 30, 23, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)):
+        give(account, "5", at, label=f"{at:%d %b}", expires_at=None)
+    client = signed_in(alice)
+
+    def shown(query: str) -> tuple[str, str, set[str]]:
+        context = client.get(f"/history/statement/?{query}").context
+        titles = {line.title for line in context["lines"] if line.entry.credits == 5}
+        return context["since"].isoformat(), context["until"].isoformat(), titles
+
+    assert shown("") == ("2026-12-01", "2026-12-03", {"01 Dec"})
+    assert shown("until=2026-11-30") == ("2026-11-01", "2026-11-30", {"30 Nov"})
+    assert shown("since=2026-11-30") == ("2026-11-30", "2026-12-03", {"30 Nov", "01 Dec"})
+    download = client.get("/history/statement.json?since=2026-11-30&until=2026-12-01")
+    assert 'filename="statement-2026-11-30-2026-12-01.json"' in download["Content-Disposition"]
+    refused = client.get("/history/statement.json?since=2026-12-02&until=2026-12-01")
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["until"])
+    export = client.get("/history/export.csv")
+    assert export["Content-Disposition"] == 'attachment; filename="history-2026-12-03.csv"'
+
+
+def test_filters_and_cursor_are_kept_in_the_links_of_the_page(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    for _ in range(3):
+        spend(account, "1", now)
+    sequence = Entry.objects.filter(account=account, kind="charge").order_by("-seq")
+    newest, *older = sequence.values_list("seq", flat=True)
+    context = signed_in(alice).get(f"/history/?kind=charge&before={newest}&seen=3").context
+    assert (context["query"], context["cursor"]) == ("kind=charge", str(newest))
+    assert [line.entry.seq for line in context["page"].lines] == older
+    newer = signed_in(alice).get(f"/history/newer?kind=charge&seen={newest - 1}").context
+    assert ([line.entry.seq for line in newer["lines"]], newer["newest"]) == ([newest], newest)
+    none = signed_in(alice).get(f"/history/newer?seen={newest}")
+    assert (none.context["lines"], none.context["newest"], none.context["query"]) == ([], str(newest), "")
