@@ -153,7 +153,9 @@ def _change_preview(preview: previews.Preview) -> response_schemas.ChangePreview
             {"label": grant.label, "remaining": plain(grant.remaining), "fate": grant.outcome}
             for grant in preview.grants
         ],
-        "arrivals": [{"label": grant.label, "credits": plain(grant.credits)} for grant in preview.new_grants],
+        "arrivals": [
+            {"label": grant.label, "credits": plain(grant.credits)} for grant in preview.shown_grants
+        ],
     }
 
 

@@ -1,0 +1,449 @@
+"""Whole answers of billing's endpoints, for purchases, plans and settings in each state."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import AutoTopUp, BillingProfile, Promotion, Purchase, Refund, Subscription
+from billing.promotions import referrals
+from billing.subscriptions import plan_terms
+from pricing.models import Pack, Plan, Sale
+from tests.billing import stripe_sandbox
+from tests.billing.conftest import change_policies, smallest_pack
+
+pytestmark = pytest.mark.django_db
+NOON = "2026-11-20T12:00:00Z"
+
+
+@pytest.fixture
+def api(clock: time_machine.Traveller, stripe_api: Any, alice: User, api_of: Callable[..., Any]) -> Any:
+    return api_of(alice)
+
+
+@pytest.fixture
+def purchase(account: Account) -> Callable[..., Purchase]:
+    """A purchase of two packs in yen: `purchase("created")`."""
+
+    def make(status: str = "paid", **fields: Any) -> Purchase:
+        now = timezone.now()
+        values: dict[str, Any] = {"kind": "pack", "origin": "api", "offer": "small", "label": "2 × Small"}
+        values |= {"quantity": 2, "credits": Decimal(200), "amount": 900, "list_amount": 1000}
+        values |= {"currency": "jpy", "tax": 80, "tax_behavior": "inclusive", "payment_method": "card"}
+        values |= {
+            "receipt_url": "https://r",
+            "checkout_url": "https://c",
+            "error": "Why.",
+            "created_at": now,
+        }
+        values |= {"invoice_number": None, "status": status}
+        values |= {"paid_at": now if status == "paid" else None, "stripe_payment_id": None}
+        values |= {"idempotency_key": f"key-{Purchase.objects.count()}"}
+        return Purchase.objects.create(account=account, **values | fields)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "differs"),
+    [
+        ("paid", {"invoice_number": "2026-1"}, {"paid_at": NOON, "invoice_number": "2026-1"}),
+        ("created", {}, {"checkout_url": "https://c"}),
+        ("pending", {}, {}),
+        ("failed", {}, {"failure": "Why."}),
+        ("cancelled", {}, {}),
+        ("quarantined", {}, {}),
+        (
+            "paid",
+            {"kind": "plan", "offer": "starter", "origin": "renewal", "quantity": 1, "balance_used": -50},
+            {
+                "kind": "plan",
+                "pack": None,
+                "plan": "starter",
+                "origin": "renewal",
+                "quantity": 1,
+                "balance_used": -50,
+                "paid_at": NOON,
+            },
+        ),
+        (
+            "created",
+            {"checkout_url": "", "payment_method": "", "receipt_url": "", "refunded": 7},
+            {"checkout_url": "", "payment_method": None, "receipt_url": None, "refunded": 7},
+        ),
+    ],
+)
+def test_a_purchase_in_each_state(
+    api: Any,
+    purchase: Callable[..., Purchase],
+    account: Account,
+    status: str,
+    fields: dict[str, Any],
+    differs: dict[str, Any],
+) -> None:
+    made = purchase(status, **fields)
+    expected = {
+        "id": made.public_id,
+        "account": account.public_id,
+        "status": status,
+        "kind": "pack",
+        "origin": "api",
+        "pack": "small",
+        "plan": None,
+        "label": "2 × Small",
+        "quantity": 2,
+        "credits": "200",
+        "credits_left": "0",
+        "amount": 900,
+        "list_amount": 1000,
+        "tax": 80,
+        "balance_used": 0,
+        "refunded": 0,
+        "currency": "jpy",
+        "payment_method": "card",
+        "invoice_number": None,
+        "receipt_url": "https://r",
+        "checkout_url": None,
+        "failure": None,
+        "created_at": NOON,
+        "paid_at": None,
+    } | differs
+    assert api.get("purchases").json()["data"] == [expected]
+    full = api.get(f"purchases/{made.public_id}").json()
+    assert (full.pop("refunds"), full.pop("refundable")["amount"]) == ([], 0)
+    assert full == expected
+
+
+def test_purchases_are_the_accounts_own_newest_first_with_what_is_left_of_each(
+    api: Any,
+    purchase: Callable[..., Purchase],
+    clock: time_machine.Traveller,
+    account: Account,
+    charlie: User,
+    account_of: Callable[[User], Account],
+) -> None:
+    made = []
+    for number in range(3):
+        made.append(purchase())
+        clock.shift(60)
+        ledger.grant(
+            account_id=account.pk,
+            credits=Decimal(10 + number),
+            kind="top_up",
+            label="-",
+            key=str(number),
+            purchase_id=made[-1].pk,
+            now=timezone.now(),
+        )
+    Purchase.objects.filter(pk=purchase().pk).update(account=account_of(charlie))
+    listed = api.get("purchases", limit="2").json()
+    assert [(one["id"], one["credits_left"]) for one in listed["data"]] == [
+        (made[2].public_id, "12"),
+        (made[1].public_id, "11"),
+    ]
+    rest = api.get("purchases", limit="2", cursor=listed["next_cursor"]).json()
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == ([made[0].public_id], False)
+
+
+@pytest.mark.requirement("APIN-10")
+def test_a_refund_is_requested_with_and_without_a_key_and_shown_with_the_purchase(
+    api: Any, purchase: Callable[..., Purchase], account: Account, alice: User, refund_window: None
+) -> None:
+    made = purchase(stripe_payment_id="pi_1", refunded=90)
+    ledger.grant(
+        account_id=account.pk,
+        credits=Decimal(150),
+        kind="top_up",
+        label="-",
+        key="g",
+        purchase_id=made.pk,
+        now=timezone.now(),
+    )
+    path = f"purchases/{made.public_id}"
+    offered = {"amount": 675, "credits": "150", "until": "2026-12-20T12:00:00Z"}
+    assert api.get(path).json()["refundable"] == offered
+    answer = api.post(f"{path}/refund-requests", {"reason": "too many"}, key="r")
+    refund = Refund.objects.get()
+    expected = {
+        "id": refund.public_id,
+        "purchase": made.public_id,
+        "status": "requested",
+        "amount": 675,
+        "currency": "jpy",
+        "credits": "150",
+        "reason": "too many",
+        "decision": "",
+        "created_at": NOON,
+        "decided_at": None,
+    }
+    assert (answer.status_code, answer.json(), refund.requested_by) == (201, expected, None)
+    again = api.post(f"{path}/refund-requests", {"reason": "too many"}, key="r")
+    assert (again.status_code, again.json(), again["Idempotent-Replayed"]) == (201, expected, "true")
+    shown = api.get(path).json()
+    assert (shown["refunds"], shown["refundable"]) == ([expected], {"amount": 0, "code": "already_requested"})
+    refused = api.post(f"{path}/refund-requests", {})
+    assert (refused.status_code, refused.json()["code"]) == (409, "already_requested")
+    Refund.objects.update(status="withdrawn")
+    assert api.post(f"{path}/refund-requests", {}).json()["reason"] == ""
+
+
+@pytest.mark.requirement("FLOW-05")
+def test_packs_have_their_prices_in_each_currency_and_the_sale(api: Any) -> None:
+    now = timezone.now()
+    Pack.objects.exclude(key=smallest_pack()).update(retired_at=now)
+    small = Pack.objects.get(retired_at=None)
+    Pack.objects.filter(pk=small.pk).update(
+        prices={"usd": 999, "eur": 900}, credits=100, name="Small", lasts="1 year", paid_plans_only=True
+    )
+    ends = now + timedelta(days=2)
+    Sale.objects.create(
+        key="s", pack=small, label="Black Friday", prices={"eur": 450}, starts_at=now, ends_at=ends
+    )
+    Pack.objects.create(key="big", name="Big", credits=1000, prices={"eur": 2250}, position=99)
+
+    [first, second] = api.get("packs").json()["data"]
+
+    sale = {"label": "Black Friday", "ends_at": "2026-11-22T12:00:00Z"}
+    by_currency = {price["currency"]: price for price in first.pop("prices")}
+    assert by_currency == {
+        "usd": {
+            "currency": "usd",
+            "amount": 999,
+            "list_amount": 999,
+            "each": "0.0999",
+            "saving_percent": 0,
+            "sale": None,
+        },
+        "eur": {
+            "currency": "eur",
+            "amount": 450,
+            "list_amount": 900,
+            "each": "0.045",
+            "saving_percent": 0,
+            "sale": sale,
+        },
+    }
+    assert first == {
+        "key": small.key,
+        "name": "Small",
+        "summary": small.summary,
+        "credits": "100",
+        "lasts": "1 year",
+        "popular": small.popular,
+        "paid_plans_only": True,
+        "eligible": False,
+    }
+    assert [(one["currency"], one["saving_percent"]) for one in second["prices"]] == [("eur", 50)]
+    assert (second["eligible"], second["lasts"]) == (True, "forever")
+    Subscription.objects.update(plan="starter")
+    plan_terms.forget_all()
+    assert [one["eligible"] for one in api.get("packs").json()["data"]] == [True, True]
+
+
+def test_plans_are_those_on_offer_and_the_own_one(api: Any) -> None:
+    def listed() -> list[tuple[str, bool, bool]]:
+        return [(one["key"], one["current"], one["eligible"]) for one in api.get("plans").json()["data"]]
+
+    offered = [one.key for one in Plan.objects.order_by("rank", "position") if one.open_to_new_members]
+    assert listed() == [(key, key == "free-trial", key != "free-trial") for key in offered]
+    Subscription.objects.update(plan="pro")
+    assert ("pro", True, False) in listed() and len(listed()) == len(offered) + 1
+    assert [key for key, *_ in listed()] == [
+        one.key for one in Plan.objects.order_by("rank", "position") if one.key in {*offered, "pro"}
+    ]
+    starter = next(one for one in api.get("plans").json()["data"] if one["key"] == "starter")
+    plan = Plan.objects.get(key="starter")
+    assert {"interval": "year", "currency": "usd", "amount": 9900} in starter["prices"]
+    assert len(starter["prices"]) == sum(len(prices) for prices in plan.prices.values())
+    assert [(one["label"], one["credits"], one["period"], one["kind"]) for one in starter["allowances"]] == [
+        (one["label"], f"{Decimal(one['credits']).normalize():f}", one["period"], one["kind"])
+        for one in plan.allowances
+    ]
+    facts = ("name", "rank", "free", "legacy", "carry_over", "features", "unlimited_services")
+    assert [starter[name] for name in facts] == [getattr(plan, name) for name in facts]
+
+
+FREE: dict[str, Any] = {
+    "plan": "free-trial",
+    "state": "active",
+    "legacy": False,
+    "interval": None,
+    "amount": 0,
+    "currency": None,
+    "period_end": None,
+    "cancel_at_period_end": False,
+    "next_plan": None,
+    "cancellation": None,
+    "pending_change": None,
+    "pending_purchase": None,
+    "recovery_url": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "differs"),
+    [
+        ({}, {}),
+        (
+            {
+                "plan": "starter",
+                "interval": "year",
+                "amount": 9900,
+                "currency": "usd",
+                "next_plan": "creator",
+            },
+            {
+                "plan": "starter",
+                "interval": "year",
+                "amount": 9900,
+                "currency": "usd",
+                "next_plan": "creator",
+            },
+        ),
+        ({"plan": "pro"}, {"plan": "pro", "legacy": True}),
+        (
+            {"state": "past_due", "recovery_url": "https://pay"},
+            {"state": "past_due", "recovery_url": "https://pay"},
+        ),
+        (
+            {"cancel_at_period_end": True, "cancel_feedback": "unused", "cancel_comment": ""},
+            {"cancel_at_period_end": True, "cancellation": {"feedback": "unused", "comment": None}},
+        ),
+        ({"cancel_feedback": "unused", "cancel_comment": "x"}, {}),
+    ],
+)
+def test_a_subscription_in_each_state(api: Any, fields: dict[str, Any], differs: dict[str, Any]) -> None:
+    Subscription.objects.update(**fields)
+    plan_terms.forget_all()
+    answer = api.get("subscription").json()
+    assert {name: answer[name] for name in FREE} == FREE | differs
+    assert answer["name"] == Plan.objects.get(key=answer["plan"]).name
+    assert answer["period_start"] == NOON
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(1, True), (0, False), (-1, False)])
+def test_a_change_that_waits_is_shown_until_it_expires(api: Any, seconds: int, shown: bool) -> None:
+    until = timezone.now() + timedelta(seconds=seconds)
+    Subscription.objects.update(pending_plan="creator", pending_url="https://bank", pending_until=until)
+    change = api.get("subscription").json()["pending_change"]
+    assert (change is not None) == shown
+    if shown:
+        assert (change["plan"], change["url"], change["expires_at"]) == (
+            "creator",
+            "https://bank",
+            "2026-11-20T12:00:01Z",
+        )
+
+
+def test_a_plan_whose_payment_takes_days_is_named(api: Any, purchase: Callable[..., Purchase]) -> None:
+    purchase("pending")
+    assert api.get("subscription").json()["pending_purchase"] is None
+    plan = {"kind": "plan", "offer": "starter", "interval": "year", "payment_method": "sepa_debit"}
+    made = purchase("pending", **plan)
+    assert api.get("subscription").json()["pending_purchase"] == {
+        "id": made.public_id,
+        "plan": "starter",
+        "interval": "year",
+        "payment_method": "sepa_debit",
+        "usual_days": 5,
+        "created_at": NOON,
+    }
+    Purchase.objects.filter(pk=made.pk).update(payment_method="")
+    waiting = api.get("subscription").json()["pending_purchase"]
+    assert (waiting["payment_method"], waiting["usual_days"]) == (None, None)
+
+
+def test_quotas_have_what_is_used_of_them(api: Any, account: Account) -> None:
+    [quota] = api.get("subscription").json()["quotas"]
+    [stated] = Plan.objects.get(key="free-trial").quotas
+    assert quota == {
+        "key": stated["key"],
+        "label": stated["label"],
+        "maximum": 100,
+        "period": stated["period"],
+        "used": 0,
+    }
+
+
+@pytest.mark.requirement("REFLY-04")
+def test_codes_are_redeemed_once_for_each_key(
+    api: Any, account: Account, bob: User, account_of: Callable[[User], Account]
+) -> None:
+    now = timezone.now()
+    dates = {"starts_at": now, "ends_at": now + timedelta(days=1)}
+    Promotion.objects.create(code="SUMMER", label="-", gives="credits", credits=Decimal("12.5"), **dates)
+    first, again = (api.post("redemptions", {"code": " summer"}, key="k") for _ in range(2))
+    expected = {"code": "SUMMER", "kind": "promotion", "credits": "12.5"}
+    assert (first.status_code, first.json(), again.json()) == (201, expected, expected)
+    other = api.post("redemptions", {"code": "SUMMER"}, key="k2")
+    assert (other.status_code, other.json()["code"]) == (409, "code_already_used")
+    unknown = api.post("redemptions", {"code": "NOPE"}, key="k3")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_code")
+    terms = {"inviter_credits": "30", "invited_credits": "20", "assumed": True, "reason": "for this test"}
+    change_policies(referral=terms)
+    invitation = referrals.code_of(account_of(bob))
+    accepted = api.post("redemptions", {"code": invitation.lower()}, key="k4")
+    assert accepted.json() == {"code": invitation, "kind": "invitation", "credits": "0"}
+
+
+def test_automatic_top_up_is_read_and_changed_field_by_field(
+    api: Any, account: Account, alice: User, purchase: Callable[..., Purchase]
+) -> None:
+    change_policies(auto_top_up={"largest_monthly_packs": 5, "assumed": False, "reason": ""})
+    assert api.get("auto-top-up").json()["card"] is None
+    stripe_sandbox.save_card(account)
+    profile = BillingProfile.objects.get(account=account)
+    first = {
+        "enabled": True,
+        "below": "2.5",
+        "pack": smallest_pack(),
+        "currency": "usd",
+        "monthly_amount": 50_000,
+        "monthly_count": 4,
+    }
+    rest = {
+        "spent_this_month": 0,
+        "bought_this_month": 0,
+        "last_outcome": None,
+        "last_tried_at": None,
+        "card": {
+            "brand": profile.card_brand,
+            "last4": profile.card_last4,
+            "expires": profile.card_expires,
+        },
+    }
+    assert api.put("auto-top-up", first).json() == first | rest == api.get("auto-top-up").json()
+    AutoTopUp.objects.update(set_by=alice, last_outcome="paid", last_tried_at=datetime.fromisoformat(NOON))
+    purchase(origin="auto_top_up", currency="usd", amount=700)
+    rest |= {
+        "spent_this_month": 700,
+        "bought_this_month": 1,
+        "last_outcome": "paid",
+        "last_tried_at": NOON,
+    }
+    for change in (
+        {"below": "3"},
+        {"monthly_amount": 60_000},
+        {"monthly_count": 5},
+        {"pack": smallest_pack(), "below": "1"},
+    ):
+        first |= change
+        assert api.put("auto-top-up", {"enabled": True} | change).json() == first | rest
+    assert api.put("auto-top-up", {"enabled": False}).json() == first | rest | {"enabled": False}
+    assert AutoTopUp.objects.get().set_by == alice
+    refused = api.put("auto-top-up", {"enabled": True, "monthly_count": 6})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "monthly_count")
+
+
+def test_alerts_send_e_mails_unless_that_is_switched_off(api: Any) -> None:
+    given = {"enabled": True, "below": "50"}
+    defaults = {"by_email": True, "extra_addresses": []}
+    assert api.put("alerts", given).json() == given | defaults
+    other = {"enabled": False, "below": "0", "by_email": False, "extra_addresses": ["a@example.org"]}
+    assert api.put("alerts", other).json() == other == api.get("alerts").json()
