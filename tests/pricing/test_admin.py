@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.urls import reverse
@@ -141,3 +142,62 @@ def test_a_sale_can_be_ended_early(browser, load):
     data = {"action": "end_now", "_selected_action": [str(sale.pk)]}
     browser.post(reverse("admin:pricing_sale_changelist"), data)
     assert Sale.objects.get().ends_at <= timezone.now()
+
+
+def test_only_current_sales_are_ended_and_counted(browser, load):
+    load("flowly")
+    sale, now = Sale.objects.get(), timezone.now()
+    terms = {"pack": sale.pack, "label": "X", "prices": sale.prices}
+    day = timedelta(days=1)
+    others = [
+        Sale.objects.create(key="past", starts_at=now - 9 * day, ends_at=now - day, **terms),
+        Sale.objects.create(key="coming", starts_at=now + day, ends_at=now + 9 * day, **terms),
+    ]
+    current = Sale.objects.create(key="current", starts_at=now - day, ends_at=now + day, **terms)
+    rows = [*others, current]
+    data = {"action": "end_now", "_selected_action": [str(row.pk) for row in rows]}
+    page = browser.post(reverse("admin:pricing_sale_changelist"), data, follow=True).content.decode()
+    assert "Ended: 1." in page
+    current.refresh_from_db()
+    assert current.ends_at <= timezone.now()
+    for other in others:
+        assert Sale.objects.get(pk=other.pk).ends_at == other.ends_at
+
+
+def test_a_draft_shows_its_rates_as_sentences_and_keeps_what_is_edited(browser, draft):
+    rate = rate_of(draft, "claude-sonnet-4")
+    edit(browser, rate, minimum="3", multiplier="2")
+    listing = browser.get(reverse("admin:pricing_rate_changelist"), {"card__id__exact": str(draft.pk)})
+    assert "22 credits per 5,000 tokens; at least 3 credits" in listing.content.decode()
+    data = {"effective_at_0": "2030-01-01", "effective_at_1": "00:00:00", "note": "Later"}
+    browser.post(reverse("admin:pricing_ratecard_change", args=[draft.pk]), data)
+    version, state = draft.version, draft.state
+    draft.refresh_from_db()
+    assert (draft.note, draft.effective_at.year, draft.version, draft.state) == (
+        "Later",
+        2030,
+        version,
+        state,
+    )
+    page = browser.get(reverse("admin:pricing_ratecard_change", args=[draft.pk])).content.decode()
+    assert f"{draft.rates.count()} rates" in page
+    edit(browser, rate, lines="[]", cost_of_model="on", assumed="on", reason="The page says so.")
+    rate.refresh_from_db()
+    assert (rate.lines, rate.cost_of_model, rate.assumed, rate.reason) == (
+        [],
+        True,
+        True,
+        "The page says so.",
+    )
+
+
+def test_options_of_a_draft_are_stored_as_from_a_file(browser, draft):
+    rate = rate_of(draft, "claude-sonnet-4")
+    options = {"quality": {"default": "low", "multipliers": {"low": "1", "high": "1.50"}}, "size": {}}
+    assert edit(browser, rate, options=json.dumps(options), minimum="0.5").status_code == 302
+    rate.refresh_from_db()
+    assert rate.options == {
+        "quality": {"default": "low", "multipliers": {"low": "1", "high": "1.5"}},
+        "size": {"default": "", "multipliers": None},
+    }
+    assert rate.minimum == Decimal("0.5")

@@ -280,3 +280,13 @@ def test_a_truncated_window_begins_after_the_newest_charge_left_out(account, now
     monkeypatch.setattr(price_simulation, "MAX_CHARGES", 3)
     whole = simulate(draft(now), now)
     assert (whole.truncated, whole.total.charges, whole.since) == (False, 3, now - timedelta(days=7))
+
+
+def test_the_days_of_the_page_are_1_to_90_and_14_unless_told(staff, signed_in, now):
+    address = reverse("admin:pricing_ratecard_simulation", args=[RateCard.objects.get().pk])
+    browser = signed_in(staff)
+    for query, days in (("0", 14), ("91", 14), ("x", 14), ("", 14), ("1", 1), ("90", 90)):
+        context = browser.get(address, {"days": query} if query else {}).context
+        assert context["days"] == days
+        since = timezone.now() - context["simulation"].since
+        assert timedelta(0) <= since - timedelta(days=days) < timedelta(minutes=1)
