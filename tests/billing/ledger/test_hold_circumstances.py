@@ -200,6 +200,32 @@ class TestDebt:
         assert amounts(account) == ("0", "0", "3")
 
 
+class TestAfterTheGrantEnded:
+    """Held credits of a grant that has ended expire, but for what is owed of them: that repays its debt."""
+
+    @pytest.mark.parametrize(
+        ("claimed", "amount", "debt", "expired"),
+        [
+            (None, "0", "2", None), (None, "3", "5", None), (None, "8", "10", None),
+            ("12", "0", "2", "8"), ("12", "3", "2", "5"), ("12", "7", "2", "1"), ("12", "8", "2", None),
+        ],
+    )  # fmt: skip
+    def test_a_capture(self, account, claimed, amount, debt, expired):
+        """Of 20 credits 2 are spent and 8 held; the other 10 are taken back, and all or 2 of these owed."""
+        purchase = uuid.uuid4()
+        give(account, "20", "pack", label="pack", purchase_id=purchase, expires_at=NOON + MINUTE)
+        spend(account, "2", "spent")
+        held = hold(account, "8")
+        claim = {"account_id": account, "purchase_id": purchase, "key": "claim", "reason": "r", "now": NOON}
+        taken = ledger.claw_back(credits=claimed and D(claimed), **claim)
+        assert (plain(taken.credits), plain(taken.debt)) == ("10", "2" if claimed else "10")
+        capture(account, held, amount, now=NOON + 2 * MINUTE)
+        assert amounts(account) == ("0", "0", debt)
+        gone = [line for line in entries(account) if " expire " in line]
+        assert gone == ([f"2 expire pack -{expired} = 0 / 0"] if expired else [])
+        assert broken([account]) == []
+
+
 class TestUncollected:
     @pytest.fixture
     def charged(self, account):
