@@ -48,6 +48,7 @@ def test_every_value_is_stored_or_refused_beside_its_field(
     form.world(world)
     browser = signed_in(staff)
     counts = inline_counts(browser, form.path(world))
+    assert set(form.rows) == set(_form_of(browser.get(form.path(world))).fields)
     for name, rows in form.rows.items():
         for row in rows:
             with undone():
@@ -114,7 +115,11 @@ def _is_refused(response: Any, name: str, row: Row) -> None:
         assert (row.field or name) in _errors(response), (name, row)
 
 
-def _errors(response: Any) -> dict[str, Any]:
+def _form_of(response: Any) -> Any:
     context = response.context or {}
-    form = context["adminform"].form if "adminform" in context else context.get("form")
+    return context["adminform"].form if "adminform" in context else context.get("form")
+
+
+def _errors(response: Any) -> dict[str, Any]:
+    form = _form_of(response)
     return dict(form.errors) if form is not None else {}
