@@ -120,6 +120,15 @@ def test_an_empty_balance_is_noticed_as_depleted(account, way):
     assert notices(account) == [("depleted", "0", "0.1")]
 
 
+@pytest.mark.parametrize("way", FALLING)
+def test_the_smallest_amount_is_not_depleted(account, way):
+    give(account, "0.000001", "small")
+    spend(account, "4", "before")
+    warn(account, "0.1")
+    getattr(Falling, way)(account)
+    assert notices(account) == [("low", "0.000001", "0.1")]
+
+
 class Rising:
     """Moves that raise an account's balance of 4 to 12, by name; each needs what `prepared` made."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core import mail
@@ -10,8 +11,10 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger, tasks
-from billing.models import Wallet
+from billing.models import AlertSettings, Mail, Notice, Wallet
 from billing.notifications import low_credit_alerts
+from core.amounts import plain
+from tests.billing.conftest import change_policies
 
 pytestmark = pytest.mark.django_db
 
@@ -73,3 +76,98 @@ def test_the_page_saves_the_settings_and_shows_errors(
     wrong = browser.post("/billing/alerts/", form | {"extra_addresses": "nobody"})
     assert (wrong.status_code, "“nobody” is not an e-mail address" in wrong.content.decode()) == (422, True)
     assert browser.post("/billing/alerts/", form | {"below": "-1"}).status_code == 422
+
+
+class TestWhoIsWritten:
+    """Alice's account has 100 credits; what becomes of one notice."""
+
+    def settings(self, account: Account, **terms: Any) -> None:
+        values = {"enabled": True, "below": Decimal(50), "by_email": True, "extra_addresses": []} | terms
+        low_credit_alerts.save_settings(account_id=account.pk, now=timezone.now(), **values)
+
+    @pytest.mark.parametrize(("amount", "words"), [("99.999999", "credits left"), ("100", "used up")])
+    def test_the_e_mail_says_whether_anything_is_left(
+        self, account: Account, use: Callable[[str], None], amount: str, words: str
+    ) -> None:
+        self.settings(account)
+        use(amount)
+        tasks.deliver_notices()
+
+        [sent] = mail.outbox
+        kind = "credits_low" if words == "credits left" else "credits_depleted"
+        assert (Mail.objects.get().template, sent.to) == (kind, ["alice@example.org"])
+        assert Mail.objects.get().context == {"balance": plain(Decimal(100) - Decimal(amount)), "below": "50"}
+
+    def test_an_address_that_is_given_twice_is_written_once(
+        self, account: Account, use: Callable[[str], None]
+    ) -> None:
+        self.settings(account, extra_addresses=["ops@example.org", "alice@example.org", "ops@example.org"])
+        use("60")
+        tasks.deliver_notices()
+
+        assert mail.outbox[0].to == ["alice@example.org", "ops@example.org"]
+
+    @pytest.mark.parametrize("change", ["no e-mail", "disabled since", "no settings"])
+    def test_a_notice_that_nobody_wants_is_handled_without_an_e_mail(
+        self, account: Account, use: Callable[[str], None], change: str
+    ) -> None:
+        self.settings(account, by_email=change != "no e-mail")
+        use("60")
+        if change == "disabled since":
+            self.settings(account, enabled=False)
+        elif change == "no settings":
+            AlertSettings.objects.all().delete()
+        tasks.deliver_notices()
+
+        assert mail.outbox == []
+        assert Notice.objects.get().handled_at is not None
+
+    def test_notices_are_handled_once_oldest_first_and_up_to_a_number(
+        self, account: Account, use: Callable[[str], None]
+    ) -> None:
+        now = timezone.now()
+        for below in "200", "300", "400":  # each above the balance: noticed at once after it was disabled
+            self.settings(account, enabled=False)
+            self.settings(account, below=Decimal(below))
+        assert Notice.objects.count() == 3
+        assert low_credit_alerts.queue_emails(now, limit=2) == 2
+        assert list(Notice.objects.order_by("pk").values_list("handled_at", flat=True)) == [now, now, None]
+        assert low_credit_alerts.queue_emails(now) == 1
+        assert low_credit_alerts.queue_emails(now) == 0
+        assert [one.key for one in Mail.objects.order_by("pk")] == [
+            f"notice:{one.pk}" for one in Notice.objects.order_by("pk")
+        ]
+
+
+class TestSettings:
+    def test_a_new_account_has_the_catalogues_threshold_and_it_is_set_once(self, account: Account) -> None:
+        settings = low_credit_alerts.get_settings(account.pk)
+        assert (settings.enabled, settings.below, settings.by_email, settings.extra_addresses) == (
+            True, 20, True, [],
+        )  # fmt: skip
+        assert Wallet.objects.get(pk=account.pk).warn_below == 20
+        low_credit_alerts.save_settings(
+            account_id=account.pk, enabled=True, below=Decimal("7.5"), by_email=False,
+            extra_addresses=["ops@example.org"], now=timezone.now(),
+        )  # fmt: skip
+        low_credit_alerts.create_settings(account_id=account.pk, now=timezone.now())
+        settings = low_credit_alerts.get_settings(account.pk)
+        assert (settings.enabled, settings.below, settings.by_email, settings.extra_addresses) == (
+            True, Decimal("7.5"), False, ["ops@example.org"],
+        )  # fmt: skip
+        assert Wallet.objects.get(pk=account.pk).warn_below == Decimal("7.5")
+
+    def test_without_a_threshold_in_the_catalogue_alerts_are_disabled(self, account: Account) -> None:
+        AlertSettings.objects.all().delete()
+        ledger.set_warning(account_id=account.pk, below=None, now=timezone.now())
+        change_policies(low_credits_below="0")
+        low_credit_alerts.create_settings(account_id=account.pk, now=timezone.now())
+        settings = low_credit_alerts.get_settings(account.pk)
+        assert (settings.enabled, settings.below) == (False, 0)
+        assert Wallet.objects.get(pk=account.pk).warn_below is None
+
+    def test_an_account_without_settings_has_alerts_disabled(self, account: Account) -> None:
+        AlertSettings.objects.all().delete()
+        settings = low_credit_alerts.get_settings(account.pk)
+        assert (settings.pk, settings.enabled) == (account.pk, False)
+        assert not AlertSettings.objects.exists()
