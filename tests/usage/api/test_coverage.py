@@ -196,3 +196,28 @@ def test_provider_keys_are_listed_without_the_secret_and_deleted_by_their_accoun
     short = api.post("provider-keys", {"provider": "acme", "key": "1234567"}).json()
     assert [error["field"] for error in short["errors"]] == ["key"]
     assert api.post("provider-keys", {"provider": "acme", "key": "12345678"}).status_code == 201
+
+
+def test_a_hold_of_an_amount_is_paid_and_counted_like_one_of_usage(api: Any, account: Account) -> None:
+    """By grants that cover the model or the action, and one of the quota of the action or the service."""
+    give(account, "40", kind="bonus", services=["tag:drawn"])
+    sketch = {"service": "writer", "action": "sketch", "credits": "50"}
+    assert api.post("holds", sketch, key="h1").json()["credits"] == "50"
+    refused = api.post("holds", {"service": "writer", "credits": "0.5"}, key="h2").json()
+    assert (refused["code"], refused["available"]) == ("insufficient_credits", "0")
+    give(account, "100")
+    assert api.post("charges", {"service": "upload", "usage": {"uses": 49}}, key="k1").status_code == 201
+    uploads = [
+        {"service": "upload", "credits": "1"},
+        {"service": "painter", "action": "upload", "credits": "1"},
+    ]
+    assert api.post("holds", uploads[0], key="h3").status_code == 201
+    for number, body in enumerate(uploads):
+        refused = api.post("holds", body, key=f"over-{number}").json()
+        assert (refused["status"], refused["code"], refused["quota"]) == (403, "quota_reached", "files")
+    assert api.post("holds", {"service": "painter", "credits": "1"}, key="h4").status_code == 201
+    card = rate_cards.copy_in_force(effective_at=timezone.now(), source="staff", now=timezone.now())
+    card.rates.filter(service__key="sketch").delete()
+    rate_cards.put_in_force(RateCard.objects.get(pk=card.pk), by="test", now=timezone.now())
+    unpriced = api.post("holds", sketch | {"credits": "1"}, key="h5").json()
+    assert (unpriced["status"], unpriced["code"]) == (409, "service_unpriced")

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -327,3 +329,15 @@ def test_an_error_of_the_server_is_not_the_outcome_of_an_item(api: Any, monkeypa
     monkeypatch.setattr(charging, "charge_request", broken)
     api.client.raise_request_exception = False
     assert api.post("charges/batch", {"data": [writer(idempotency_key="a")]}).status_code == 500
+
+
+def test_the_options_of_an_account_are_read_once_for_a_batch(api: Any) -> None:
+    def queries(count: int) -> int:
+        items = [writer(11_000, idempotency_key=f"{count}-{number}") for number in range(count)]
+        with CaptureQueriesContext(connection) as captured:
+            results = api.post("charges/batch", {"data": items}).json()["data"]
+        assert {result["error"]["code"] for result in results} == {"insufficient_credits"}
+        return len(captured)
+
+    queries(1)
+    assert queries(8) < queries(2) + 12, "four queries for each refused item, if they were not kept"
