@@ -9,24 +9,32 @@
 again 201 …                                       marked as a replay
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing.models import Grant
 
 COMMON = {"type", "title", "status", "detail", "code", "request_id", "ways_on", "errors"}
 
 
-def in_words(response: Any) -> str:
-    """The answer of a move: status, what was made, or the problem."""
+class Answer(NamedTuple):
+    """The answer of one move: of its request, or of its item in a batch."""
+
+    status: int
+    is_replay: bool
+    body: dict[str, Any]
+
+
+def of_move(response: Any) -> Answer:
     body = response.json()
-    status, replayed = response.status_code, "Idempotent-Replayed" in response
-    if "data" in body:
-        items = [item for item in body["data"] if not _is_filler(item)]
-        assert len(items) == 1, body
-        item = items[0]
-        status, replayed = item["status"], item.get("replayed", False)
-        body = item.get("charge") or item["error"]
-    return f"{'again ' if replayed else ''}{status} {_described(body)}"
+    if "data" not in body:
+        return Answer(response.status_code, "Idempotent-Replayed" in response, body)
+    [item] = [item for item in body["data"] if not _is_filler(item)]
+    return Answer(item["status"], item.get("replayed", False), item.get("charge") or item["error"])
+
+
+def in_words(answer: Answer) -> str:
+    """The answer: its status, and what was made or the problem."""
+    return f"{'again ' if answer.is_replay else ''}{answer.status} {_described(answer.body)}"
 
 
 def _is_filler(item: dict[str, Any]) -> bool:

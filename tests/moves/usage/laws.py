@@ -1,12 +1,12 @@
 """What holds after every move in every circumstance, so that no cell has to say it."""
 
 from decimal import Decimal
-from typing import Any
 
 from billing import ledger
 from billing.ledger.audit import wallets
 from billing.models import Charge, Entry, Grant, Hold, Wallet
 from tests.billing.ledger.state import broken
+from tests.moves.usage.answers import Answer
 from tests.moves.usage.world import World
 
 
@@ -18,10 +18,18 @@ def check(world: World) -> None:
     for charge in Charge.objects.filter(account_id=account):
         _charge_adds_up(charge, by_lines=not (charge.hold_id and world.captures_the_other_way))
     if world.account_is_open:
+        for charge in Charge.objects.filter(account_id=account, returned__gt=0):
+            body = world.platform.get(f"charges/{charge.public_id}").json()
+            assert (Decimal(body["returned"]), body["status"]) == (charge.returned, charge.status)
         balance = world.platform.get("balance", account=world.account.external_id).json()
         shown = [Decimal(balance[name]) for name in ("available", "held", "debt")]
         unlimited = Decimal(sum((Decimal(g["remaining"]) for g in balance["grants"] if not g["services"]), 0))
         assert shown == [unlimited, wallet.held, wallet.debt]
+    # the wallet is due no later than the first of its grants and holds ends
+    ends = [grant.expires_at for grant in Grant.objects.filter(account_id=account, open=True)]
+    ends += [hold.expires_at for hold in Hold.objects.filter(account_id=account, status="held")]
+    for end in ends:
+        assert end is None or (wallet.next_due_at is not None and wallet.next_due_at <= end)
     # two days later no hold is open, and nothing is left of a grant that has ended
     world.wait(days=2)
     ledger.settle([account], world.now)
@@ -35,27 +43,28 @@ def check(world: World) -> None:
 def _charge_adds_up(charge: Charge, *, by_lines: bool) -> None:
     """`by_lines`: a hold by usage that was captured by amount has the lines of the hold."""
     collected = charge.credits - charge.uncollected
-    lost = (
-        charge.balance_before - charge.balance_after - collected
-    )  # what returned, and repaid debt or expired
+    # what returned, and repaid debt or expired
+    lost = charge.balance_before - charge.balance_after - collected
     gone = Entry.objects.filter(account_id=charge.account_id, kind__in=["repay", "expire"])
     assert lost == 0 or (lost > 0 and gone.exists())
     assert 0 <= charge.returned <= collected
     assert not (charge.covered_by and charge.credits)
     priced = sum((Decimal(line["credits"]) for line in charge.detail["lines"]), Decimal(0))
-    if charge.detail["lines"] and not charge.covered_by and by_lines:
-        assert priced == charge.credits
+    if charge.detail["lines"] and by_lines:
+        assert priced == charge.credits or charge.covered_by
+        assert sum(line["quantity"] for line in charge.detail["lines"]) == charge.detail["usage"]["uses"]
 
 
-def stored_as_answered(world: World, response: Any) -> None:
-    """A new charge is stored with what it answered, with the attributes of its use."""
-    body = response.json()
-    if response.status_code != 201 or not str(body.get("id", "")).startswith("chg_"):
+def stored_as_answered(world: World, answer: Answer) -> None:
+    """A new charge or hold is stored as it was answered, with the attributes of its use."""
+    body = answer.body
+    if answer.status != 201 or answer.is_replay or "returned_to" in body:
         return
-    stored = world.platform.get(f"charges/{body['id']}").json()
+    kind = "charges" if body["id"].startswith("chg_") else "holds"
+    stored = world.platform.get(f"{kind}/{body['id']}").json()
     assert {name: stored[name] for name in body} == body
     for name, value in world.fields.items():
-        if name in body and name not in ("metadata", "own_key"):
-            assert body[name] == value
+        if name in body:
+            assert body[name] == value, name
     assert body["member"] == world.alice.public_id
     assert body["account"] == world.account.public_id

@@ -54,7 +54,7 @@ def quota_turned_meanwhile(world: World) -> None:
     world.give("100", label="spare")
     world.spend(8)
     world.expires_in = 86_400
-    world.meanwhile = world.midnight
+    world.meanwhile = lambda: _use_of_the_new_window(world)
 
 
 def quota_removed_meanwhile(world: World) -> None:
@@ -145,7 +145,14 @@ def _limit_turned(world: World, kind: str) -> None:
     world.give("100", label="spare")
     world.spend(8)
     world.expires_in = 86_400
-    world.meanwhile = world.midnight
+    world.meanwhile = lambda: _use_of_the_new_window(world)
+
+
+def _use_of_the_new_window(world: World) -> None:
+    """One use, paid with daily credits: what the former window counted must not be subtracted from it."""
+    world.midnight()
+    world.give("10", label="morning", kind="daily")
+    world.spend(1)
 
 
 def every_limit_at_once(world: World) -> None:

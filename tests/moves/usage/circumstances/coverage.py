@@ -61,8 +61,12 @@ def own_key_deleted_meanwhile(world: World) -> None:
 
 
 def own_key_of_another_provider(world: World) -> None:
+    """Another account has a key at the service's provider."""
     world.provider_key("other")
     world.fields["own_key"] = True
+    assert world.platform.post("accounts", {"external_id": "neighbour"}).status_code == 201
+    body = {"account": "neighbour", "provider": "acme", "key": "secret-of-the-neighbour"}
+    assert world.platform.post("provider-keys", body).status_code == 201
 
 
 def free_of_charge(world: World) -> None:

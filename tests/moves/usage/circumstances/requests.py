@@ -34,6 +34,11 @@ def replayed_with_nothing_left(world: World) -> None:
     world.before_repeat = world.spend_all
 
 
+def replayed_with_too_many_holds(world: World) -> None:
+    replayed(world)
+    world.before_repeat = lambda: wallet.run_three_holds(world)
+
+
 def replayed_without_the_own_key(world: World) -> None:
     replayed(world)
     world.before_repeat = world.provider_key("acme")
@@ -225,6 +230,7 @@ ALL = (
     replayed_with_another_body,
     replayed_with_other_keys,
     replayed_with_nothing_left,
+    replayed_with_too_many_holds,
     replayed_without_the_own_key,
     replayed_after_the_project_is_archived,
     another_body_after_the_project_is_archived,

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from billing.models import Hold
 from tests.moves.usage.world import World
 
 
@@ -150,17 +151,32 @@ def grant_ended_meanwhile(world: World) -> None:
     world.meanwhile = meanwhile
 
 
-def too_many_holds(world: World) -> None:
-    """Three holds may run at once, and three do."""
+def grant_empty_at_a_settling(world: World) -> None:
+    """The wallet was settled when the grant was empty; it is due at the grant's end where credits return."""
+    for credits, label, minutes in (("5", "shorter", 10), ("20", "short", 120)):
+        expires_at = world.now + timedelta(minutes=minutes)
+        services = ["sing"] if label == "shorter" else None
+        terms = {"kind": "promotion", "services": services, "expires_at": expires_at.isoformat()}
+        world.give(credits, label=label, **terms)
+    world.expires_in = 86_400
 
     def meanwhile() -> None:
-        while True:
-            body = {"service": "gift", "usage": {"uses": 1}, "expires_in": 86_400}
-            response = world.api.post("holds", body, key=world.unique("hold"))
-            if response.status_code != 201:
-                break
+        world.wait(minutes=10)
+        world.settle()
 
     world.meanwhile = meanwhile
+
+
+def too_many_holds(world: World) -> None:
+    world.meanwhile = lambda: run_three_holds(world)
+
+
+def run_three_holds(world: World) -> None:
+    """As many as may run at once."""
+    for _ in range(3 - Hold.objects.filter(account=world.account, status="held").count()):
+        body = {"service": "gift", "usage": {"uses": 1}, "expires_in": 86_400}
+        response = world.api.post("holds", body, key=world.unique("hold"))
+        assert response.status_code == 201, response.content
 
 
 ALL = (
@@ -188,5 +204,6 @@ ALL = (
     grants_of_a_kind,
     grants_of_an_age,
     grant_ended_meanwhile,
+    grant_empty_at_a_settling,
     too_many_holds,
 )
