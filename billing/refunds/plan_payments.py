@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from billing import stripe_gateway
 from billing.models import Purchase, Refund, Subscription, WithdrawnPlanPayment
-from billing.payments import clawbacks, fulfilment, withheld_periods
+from billing.payments import clawbacks, fulfilment, plan_grants, withheld_periods
 from billing.refunds import credit_balances
 from billing.subscriptions import lifecycle, stripe_objects, stripe_sync, unpaid_credits
 from core.errors import DomainError
@@ -102,10 +102,14 @@ def _cancel(subscription_id: str, now: datetime) -> bool:
 
 
 def _is_cancelled_by_policy(purchase: Purchase, now: datetime) -> bool:
-    """A dispute ends the plan whichever period it is about, a refund only while its period runs."""
+    """A dispute ends the plan whichever period it is about, a refund only while its period runs.
+
+    The period of a payment ends early when another one is paid for a change of plan.
+    """
     if catalogue_cache.current().policies.plan_dispute != "cancel":
         return False
-    runs = purchase.period_end is None or now < purchase.period_end
+    period = plan_grants.paid_period(purchase)
+    runs = period is not None and now < period[1]
     return runs or purchase.disputes.filter(withdrawn=True).exists()
 
 

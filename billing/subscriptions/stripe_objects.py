@@ -121,7 +121,7 @@ def parse_subscription(payload: StripeObject) -> StripeSubscription:
     items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
     if not items:
         raise UnmatchedObject(_("The subscription has no items"))
-    account = _account_of(payload, items)
+    account = account_of(payload)
     item, price = _item_of_plan(items)
     if price is None:
         raise UnknownPrice(item.get("price") or {})
@@ -159,8 +159,12 @@ def _item_of_plan(items: list[StripeObject]) -> tuple[StripeObject, StripePrice 
     return items[0], None
 
 
-def _account_of(payload: StripeObject, items: list[StripeObject]) -> Account:
-    """The account that the metadata name, or, of a subscription that staff made at Stripe, the customer's."""
+def account_of(payload: StripeObject) -> Account:
+    """The account that the metadata name, or, of a subscription that staff made at Stripe, the customer's.
+
+    Raises ForeignObject, UnmatchedObject.
+    """
+    items: list[StripeObject] = (payload.get("items") or {}).get("data") or []
     named = str((payload.get("metadata") or {}).get("account", ""))
     account = Account.with_public_id(named)
     if account is not None:
@@ -170,7 +174,7 @@ def _account_of(payload: StripeObject, items: list[StripeObject]) -> Account:
         return recorded.account
     customer = id_of(payload.get("customer") or "-")
     profile = BillingProfile.objects.filter(stripe_customer_id=customer).first()
-    if profile is not None and _item_of_plan(items)[1] is not None:
+    if profile is not None and items and _item_of_plan(items)[1] is not None:
         return profile.account
     ours = any(prices.find_price(id_of(item.get("price") or "-")) for item in items)
     if ours or Account.uuid_of(named) is not None:

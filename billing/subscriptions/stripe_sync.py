@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import Subscription
 from billing.notifications import emails
@@ -20,8 +19,11 @@ from billing.payments import withheld_periods
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import grace, ledger_terms, lifecycle, paid_periods, surplus
 from billing.subscriptions.stripe_objects import (
+    ForeignObject,
     PlanInForce,
     StripeSubscription,
+    UnmatchedObject,
+    account_of,
     parse_subscription,
 )
 from pricing.models import Plan
@@ -63,9 +65,12 @@ def fetch_snapshot(subscription_id: str) -> Snapshot:
 
 def _fetch_in_force(payload: StripeObject) -> StripeObject | None:
     """The subscription that the account has in our records, unless it is this one."""
-    account = Account.with_public_id(str((payload.get("metadata") or {}).get("account", "")))
+    try:
+        account = account_of(payload)
+    except (ForeignObject, UnmatchedObject):  # raised again when the subscription is applied
+        return None
     rows = Subscription.objects.filter(account=account).exclude(stripe_subscription_id=payload["id"])
-    stripe_id = rows.values_list("stripe_subscription_id", flat=True).first() if account else None
+    stripe_id = rows.values_list("stripe_subscription_id", flat=True).first()
     if not stripe_id:
         return None
     try:
@@ -279,6 +284,7 @@ def _apply_past_due(
 ) -> None:
     """Statuses past_due and unpaid, and paused with an open invoice: stop the plan's credits and link to
     the invoice to be paid."""
+    _save_if_changed(subscription, _scheduled_changes(remote), now)
     unpaid = (item for item in invoices or () if item.get("status") in {"open", "uncollectible"})
     invoice = next(unpaid, remote.invoice)
     url = str(invoice.get("hosted_invoice_url") or "")

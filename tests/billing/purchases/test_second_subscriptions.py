@@ -12,6 +12,7 @@ from billing import ledger, stripe_gateway
 from billing.models import Mail, Purchase, Refund, StripeEvent, Subscription, SurplusSubscription
 from billing.purchases import checkout, create, plan_conflicts
 from billing.refunds import plan_payments
+from billing.subscriptions import prices
 from tests.sandbox.conftest import Buyer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("P24")]
@@ -237,3 +238,29 @@ def test_a_refused_cancellation_keeps_its_reason_and_is_tried_again(
     plan_conflicts.carry_out(timezone.now())
     row.refresh_from_db()
     assert row.cancelled_at is not None and row.error == ""
+
+
+def test_a_second_subscription_that_staff_made_at_stripe_is_cancelled_and_refunded(
+    plan_page: Callable[..., Purchase], stripe_api: Any, process_all_events: Any, account: Account
+) -> None:
+    Buyer().pay(plan_page("starter").checkout_url)
+    process_all_events()
+    first = Subscription.objects.get(account=account).stripe_subscription_id
+    made = stripe_api.subscriptions.retrieve(first)
+    price = prices.ensure_price(plan_key="creator", interval="month", currency="usd", amount=1990)
+    second = stripe_api.subscriptions.create(
+        {
+            "customer": made.customer,
+            "items": [{"price": price}],
+            "default_payment_method": made.default_payment_method,
+        }
+    )
+
+    assert {event.state for event in process_all_events()} <= {"done", "ignored"}
+
+    assert SurplusSubscription.objects.get().stripe_subscription_id == second.id
+    assert [stripe_api.subscriptions.retrieve(each).status for each in (first, second.id)] == [
+        "active",
+        "canceled",
+    ]
+    assert refunds_at_stripe(stripe_api) == [1990]

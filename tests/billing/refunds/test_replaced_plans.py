@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -10,7 +11,16 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Dispute, Purchase
 from pricing.models import Plan
-from tests.billing.refunds.test_plan_payments import advance, clock, debt, of_plan, spend, subscribe
+from tests.billing.refunds.test_plan_payments import (
+    advance,
+    at_stripe,
+    clock,
+    debt,
+    of_plan,
+    spend,
+    state,
+    subscribe,
+)
 from tests.billing.subscriptions import conftest as subscriptions
 
 __all__ = ["advance", "clock", "spend", "subscribe"]
@@ -48,3 +58,22 @@ def test_a_dispute_of_the_replaced_plan_takes_the_credits_that_its_unused_time_g
     bank(purchase, "win")
     deliver()
     assert debt(account) == 0
+
+
+def test_a_refund_of_the_replaced_plan_leaves_the_plan_that_replaced_it(
+    subscribe: Callable[..., Purchase],
+    account: Account,
+    stripe_api: Any,
+    advance: Callable[..., None],
+    deliver: Callable[[], None],
+) -> None:
+    purchase = subscribe()
+    advance(days=15)
+    subscriptions.change_plan(account, "creator")
+    deliver()
+
+    stripe_api.refunds.create({"payment_intent": purchase.stripe_payment_id})
+    deliver()
+
+    assert state(account) == ("creator", "active")
+    assert at_stripe(stripe_api, purchase) == "active"

@@ -316,3 +316,13 @@ def test_the_payment_of_an_invoice_is_the_one_that_is_paid() -> None:
     assert invoices.payment_id({"payments": {"data": payments}}) == "pi_paid"
     assert invoices.payment_id({"payments": {"data": payments[::2]}}) == "pi_open"
     assert invoices.payment_id({"payment_intent": "pi_old"}) == "pi_old"
+
+
+def test_a_plan_whose_payment_is_overdue_can_be_cancelled_and_resumed(
+    starter: Subscription, account: Account, to_renewal: Callable[..., None], failing_card: None
+) -> None:
+    to_renewal()
+    to_renewal(minutes=61)
+    for change, cancels in ((changes.cancel, True), (changes.resume, False)):
+        changed = change(account, timezone.now())
+        assert (changed.state, changed.cancel_at_period_end) == ("past_due", cancels)

@@ -1,0 +1,138 @@
+"""Every move of money in every circumstance has the outcome that the table states."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from billing import ledger
+from billing.subscriptions import plan_terms
+from tests.billing import stripe_sandbox
+from tests.moves.money import outcome, table
+from tests.moves.money.circumstances import CIRCUMSTANCES, Circumstance
+from tests.moves.money.moves import MOVES
+from tests.moves.money.world import START, World
+from tests.sandbox.conftest import InProcess
+
+pytestmark = pytest.mark.django_db
+TABLE, FAULTS = table.read()
+AUDITED = {"partly spent", "all spent", "in debt", "several grants", "plan changed", "out of order"}
+_transport: list[InProcess] = []
+
+
+def shared_transport() -> InProcess:
+    """One client of the sandbox for all requests: this suite has one thread, and a client is slow to make."""
+    _transport.append(InProcess()) if not _transport else None
+    return _transport[0]
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(START, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def world(
+    clock: time_machine.Traveller, catalogue: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    logging.disable(logging.INFO)  # two lines for each request to Stripe
+    stripe_sandbox.connect(settings, monkeypatch, shared_transport)  # type: ignore[arg-type]
+    yield World(clock)
+    logging.disable(logging.NOTSET)
+    plan_terms.forget_all()
+
+
+def test_the_table_has_an_outcome_or_a_reason_for_every_move_in_every_circumstance() -> None:
+    assert FAULTS == []
+    assert table.gaps(TABLE, moves=MOVES, circumstances=CIRCUMSTANCES) == []
+
+
+@pytest.mark.parametrize("beginning", dict.fromkeys(move.prepare.__name__ for move in MOVES.values()))
+def test_moves_with_the_same_beginning_have_the_outcomes_of_the_table(world: World, beginning: str) -> None:
+    names = [name for name, move in MOVES.items() if move.prepare.__name__ == beginning]
+    differences = [
+        f"{move}, {circumstance}:\n    {found}\n    {TABLE[move][circumstance]} (the table)"
+        for move, circumstance, found in outcomes(world, names)
+        if found != TABLE[move][circumstance]
+    ]
+    assert not differences, "\n".join(["", *differences])
+
+
+def occurs(move: str, circumstance: str) -> bool:
+    expected = TABLE.get(move, {}).get(circumstance, table.CANNOT_OCCUR)
+    return not expected.startswith(table.CANNOT_OCCUR)
+
+
+def outcomes(world: World, names: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Make moves with the same beginning in each circumstance: (move, circumstance, outcome)."""
+    world.subject, prepare = MOVES[names[0]].subject, MOVES[names[0]].prepare
+    start, prepared = world.save(), None
+    for circumstance in sorted(CIRCUMSTANCES, key=is_prepared_differently):
+        occurring = [name for name in names if occurs(name, circumstance)]
+        chosen = CIRCUMSTANCES[circumstance]
+        if not occurring:
+            continue
+        if is_prepared_differently(circumstance):
+            world.restore(start)
+            chosen.first(world)
+            prepare(world)
+        elif prepared is None:
+            prepare(world)
+            prepared = world.save()
+        else:
+            world.restore(prepared)
+        chosen.then(world)
+        yield from made_one_by_one(world, occurring, circumstance, follows="")
+
+
+def is_prepared_differently(circumstance: str) -> bool:
+    return CIRCUMSTANCES[circumstance].first is not Circumstance().first
+
+
+def made_one_by_one(
+    world: World, names: list[str], circumstance: str, *, follows: str, before: outcome.Snapshot | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Make each of the moves that follow another, or none, from the same state."""
+    state = None
+    for name in [name for name in names if MOVES[name].follows == follows]:
+        if state is None:
+            state = world.save()
+            before = before or outcome.read(world)
+        else:
+            world.restore(state)
+        assert before is not None
+        delivery = CIRCUMSTANCES[circumstance].delivery
+        MOVES[name].make(world)
+        deliver(world, delivery)
+        after = outcome.read(world)
+        yield name, circumstance, described(world, before, after, audited=circumstance in AUDITED)
+        yield from made_one_by_one(world, names, circumstance, follows=name, before=after)
+
+
+def deliver(world: World, how: str) -> None:
+    """Deliver the events of a move once, twice, late, or all events of the account backwards."""
+    if how == "late":
+        world.clock.move_to(timezone.now() + timedelta(days=2))
+    if how == "twice":
+        for event in world.new_events():
+            world.receive(event)
+            world.receive(event)
+            world.receive(event, again="-again")
+    if how == "reversed":
+        for event in world.all_events()[::-1]:
+            world.receive(event, again="-again")
+    world.deliver()
+
+
+def described(world: World, before: outcome.Snapshot, after: outcome.Snapshot, *, audited: bool) -> str:
+    found = [outcome.described(before, after)]
+    if world.refusal:
+        found.append(f"refused: {world.refusal}")
+    if audited and ledger.audit.run(now=timezone.now()).findings:
+        found.append("the audit has findings")
+    return " | ".join(found)
