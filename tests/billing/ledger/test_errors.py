@@ -145,7 +145,7 @@ def test_an_amount_up_to_another_maximum():
 
 def test_an_allowance_and_a_use_check_their_amounts():
     with pytest.raises(AmountInvalid):
-        ledger.AllowanceTerms(key="a", kind="plan", label="a", credits=D("0"), period="day", anchor_at=NOON)
+        ledger.AllowanceTerms(key="a", kind="plan", label="a", credits=D("-1"), period="day", anchor_at=NOON)
     with pytest.raises(AmountInvalid):
         ledger.ChargeRequest(account_id=ACCOUNT, credits=D("-1"), key="k", service="s")
     assert ledger.ChargeRequest(account_id=ACCOUNT, credits=D("0"), key="k", service="s").credits == 0
