@@ -70,12 +70,12 @@ mutate: $(VENV)/.development  ## change the money code at random and run its tes
 	@$(BIN)/python -m tests.mutants --budget $(or $(BUDGET),30m) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: model
-model: $(VENV)/.development  ## run the ledger against its reference model; EXAMPLES=5000, SEED=… to repeat
+model: $(VENV)/.development  ## run the ledger against its reference model; EXAMPLES=5000 histories, SEED=… to repeat
 	@EXAMPLES=$(or $(EXAMPLES),1000) SEED=$(SEED) $(BIN)/python -m pytest --create-db -p no:cacheprovider \
 		tests/billing/ledger/test_against_model.py tests/billing/ledger/test_batch.py $(ARGS)
 
 .PHONY: histories
-histories: $(VENV)/.development  ## run 10,000 random histories of payments; N=500, SEED=… to repeat, HISTORY=… for one
+histories: $(VENV)/.development  ## run 2,000 random histories of payments; N=500, SEED=… to repeat, HISTORY=… for one
 	@if [ -n "$(HISTORY)" ]; then HISTORY=$(HISTORY) $(BIN)/python -m pytest --create-db -q -s -p no:cacheprovider \
 		tests/billing/histories/test_whole_account.py; \
 	else N=$(N) SEED=$(SEED) $(BIN)/python -m tests.billing.histories; fi

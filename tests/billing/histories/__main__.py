@@ -17,14 +17,19 @@ from config.supervisor import embedded_postgres
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKERS = 2
-FULL = 10_000
+FULL = 2_000
 LEAST = 30
-# Of 100 histories: those of packs, of a subscription (both against a plain model), of a whole account.
-SHARES = {"test_purchases.py": 50, "test_subscriptions.py": 35, "test_whole_account.py": 15}
+# Of 100 histories: those of packs, of a subscription (both against a plain model), of a whole account. A
+# whole account begins in one of situations.py, so that 800 of them visit each rule.
+SHARES = {"test_purchases.py": 35, "test_subscriptions.py": 25, "test_whole_account.py": 40}
 RULES = """
-    card saved; change: upgrade; change: downgrade; change: keep; plan cancelled; plan resumed; renewal
+    card saved; change: upgrade; change: downgrade; change: keep; change: switch; change to years
+    change to months; change: renewal_pending; immediate change without a payment; credit at Stripe
+    plan cancelled; plan resumed; plan paused; pause ended; renewal; renewal in its draft hour
     payment page paid by card, paid; subscription page paid by card, paid; declined; authenticated
     authentication failed; delayed payment succeeded; delayed payment failed
+    payment page paid by sepa_debit, unpaid; payment page paid by customer_balance, unpaid
+    bank transfer of a part; paid in usd; paid in eur; paid in jpy; paid in kwd; paid by a code
     returned: paid; page closed: cancelled; pack page with a code; code redeemed; spent; reconciled
     top-up: paid; top-up: declined; top-up: authenticate; refund approved: done; refund refused
     refund of all in the dashboard; refund of a part in the dashboard; refund failed at the bank

@@ -4,7 +4,6 @@ Invariant: a move calls the sandbox's own functions as its pages do, in one tran
 Stripe does not allow in the present state changes nothing and counts as refused.
 """
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,9 @@ from sandbox.objects import (
     stripe_test_cards,
 )
 from sandbox.store import Body
+from tests.billing.histories.choices import Choices
 
+BANK = ("passes", "passes", "passes", "later", "fails")
 GOOD = ("visa", "mastercard", "visa", "amex")
 CARDS = (
     *GOOD,
@@ -52,20 +53,20 @@ def at_stripe(move: Callable[[Call], str]) -> str:
             return "refused"
 
 
-def pay_a_page(generator: random.Random) -> str:
+def pay_a_page(choices: Choices) -> str:
     """The buyer pays one of the open pages with any of its methods."""
     open_pages = store.where("checkout.session", status="open")
     if not open_pages:
         return "no page"
-    session = generator.choice(open_pages)
-    kind = generator.choice(session["payment_method_types"])
+    session = choices.choice(open_pages)
+    kind = choices.pick("by", session["payment_method_types"])
     card = None
     if kind == "card":
-        name = generator.choice(CARDS)
+        name = choices.pick("card", CARDS)
         card = stripe_test_cards.Entered(stripe_test_cards.BY_NAME[name], 12, 2099)
-    iban = generator.choice(IBANS) if kind == "sepa_debit" else ""
+    iban = choices.pick("iban", IBANS) if kind == "sepa_debit" else ""
     submission = checkout_payments.Submission(type=kind, name="Alice", card=card, iban=iban)
-    chosen = generator.random()
+    chosen = choices.pick("bank", BANK)
 
     def pay(call: Call) -> str:
         paid = checkout_payments.pay(session, submission, call)
@@ -77,22 +78,45 @@ def pay_a_page(generator: random.Random) -> str:
     return at_stripe(pay)
 
 
-def _at_the_bank(intent: Body, chosen: float, kind: str, call: Call) -> str:
-    if kind == "card":
-        payments.authenticated(intent, call, passed=chosen < 0.7)
-        return "authenticated" if chosen < 0.7 else "authentication failed"
-    if chosen < 0.4:
+def _at_the_bank(intent: Body, chosen: str, kind: str, call: Call) -> str:
+    if kind == "customer_balance":
+        return "bank transfer awaited"
+    if kind != "card" and chosen == "later":
         payments.authorised_for_later(intent, call)
         return f"{kind} later"
-    payments.authenticated(intent, call, passed=chosen < 0.8)
-    return f"{kind} authorised" if chosen < 0.8 else f"{kind} refused"
+    payments.authenticated(intent, call, passed=chosen != "fails")
+    if kind == "card":
+        return "authentication failed" if chosen == "fails" else "authenticated"
+    return f"{kind} refused" if chosen == "fails" else f"{kind} authorised"
 
 
-def settle_a_payment(generator: random.Random) -> str:
+def transfer_a_part(choices: Choices) -> str:
+    """A bank transfer of less than the awaited amount arrives."""
+    instructions = "display_bank_transfer_instructions"
+    awaited = [
+        intent
+        for intent in store.where("payment_intent", status="requires_action")
+        if (intent["next_action"] or {}).get("type") == instructions
+    ]
+    if not awaited:
+        return "no transfer awaited"
+    intent = choices.choice(awaited)
+    left = payment_intents.amount_awaited(intent)
+    if left < 2:
+        return "no transfer awaited"
+
+    def transfer(call: Call) -> str:
+        payments.receive_transfer(intent, left // 2, call)
+        return "bank transfer of a part"
+
+    return at_stripe(transfer)
+
+
+def settle_a_payment(choices: Choices) -> str:
     pending = scheduled_actions.pending()
     if not pending:
         return "nothing pending"
-    intent, succeeded = generator.choice(pending), generator.random() < 0.6
+    intent, succeeded = choices.choice(pending), choices.pick("settles", (True, True, True, False, False))
 
     def settle(call: Call) -> str:
         payments.settle(intent, clocks.of_customer(call, intent["customer"]), succeeded=succeeded)
@@ -101,13 +125,13 @@ def settle_a_payment(generator: random.Random) -> str:
     return at_stripe(settle)
 
 
-def refund_in_the_dashboard(generator: random.Random) -> str:
-    charge = _a_charge(generator)
+def refund_in_the_dashboard(choices: Choices) -> str:
+    charge = _a_charge(choices)
     if charge is None:
         return "no charge"
     left = charge["amount"] - charge["amount_refunded"]
-    whole = generator.random() < 0.5
-    amount = left if whole else max(1, left * generator.randint(1, 9) // 10)
+    whole = choices.pick("whole", (True, False))
+    amount = left if whole else max(1, left * choices.randint(1, 9) // 10)
 
     def refund(call: Call) -> str:
         refunds.create(call.with_params(charge=charge["id"], amount=amount))
@@ -116,11 +140,11 @@ def refund_in_the_dashboard(generator: random.Random) -> str:
     return at_stripe(refund)
 
 
-def refund_fails(generator: random.Random) -> str:
+def refund_fails(choices: Choices) -> str:
     all_refunds = store.where("refund")
     if not all_refunds:
         return "no refund"
-    refund = generator.choice(all_refunds)
+    refund = choices.choice(all_refunds)
 
     def fail(call: Call) -> str:
         refunds.fail(refund, call)
@@ -129,11 +153,11 @@ def refund_fails(generator: random.Random) -> str:
     return at_stripe(fail)
 
 
-def dispute_a_charge(generator: random.Random) -> str:
-    charge = _a_charge(generator)
+def dispute_a_charge(choices: Choices) -> str:
+    charge = _a_charge(choices)
     if charge is None:
         return "no charge"
-    kind = generator.choice(["whole", "whole", "inquiry", "blocked", "resolved"])
+    kind = choices.pick("kind", ("whole", "whole", "inquiry", "blocked", "resolved"))
 
     def dispute(call: Call) -> str:
         if kind == "inquiry":
@@ -147,12 +171,12 @@ def dispute_a_charge(generator: random.Random) -> str:
     return at_stripe(dispute)
 
 
-def go_on_with_a_dispute(generator: random.Random) -> str:
+def go_on_with_a_dispute(choices: Choices) -> str:
     """One of the steps that a dispute can take in its state."""
     all_disputes = store.where("dispute")
     if not all_disputes:
         return "no dispute"
-    dispute = generator.choice(all_disputes)
+    dispute = choices.choice(all_disputes)
     steps: dict[str, Callable[[Body, Call], Any]] = {
         "response": disputes.respond,
         "escalated": disputes.escalate,
@@ -163,7 +187,9 @@ def go_on_with_a_dispute(generator: random.Random) -> str:
         "appeal": disputes.open_appeal,
     }
     names = list(steps)
-    generator.shuffle(names)
+    choices.shuffle(names)
+    named = choices.named.get("to", "").replace("-", " ")
+    names.sort(key=lambda name: name != named)
     for name in names:
         outcome = at_stripe(lambda call, name=name: f"dispute: {steps[name](dispute, call) and name}")
         if outcome != "refused":
@@ -171,11 +197,11 @@ def go_on_with_a_dispute(generator: random.Random) -> str:
     return "dispute is final"
 
 
-def cards_fail(generator: random.Random) -> str:
-    switches.turn(switches.Fault.CARDS_FAIL, remaining=generator.randint(1, 3))
+def cards_fail(choices: Choices) -> str:
+    switches.turn(switches.Fault.CARDS_FAIL, remaining=choices.randint(1, 3))
     return "cards fail"
 
 
-def _a_charge(generator: random.Random) -> Body | None:
+def _a_charge(choices: Choices) -> Body | None:
     charges = store.where("charge", status="succeeded")
-    return generator.choice(charges) if charges else None
+    return choices.choice(charges) if charges else None

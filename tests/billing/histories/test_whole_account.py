@@ -6,7 +6,6 @@ prints: `make histories HISTORY=…` repeats it.
 
 import logging
 import os
-import random
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -25,9 +24,13 @@ from accounts.models import Account, User
 from billing.models import Promotion
 from billing.stripe_gateway import client as gateway_client
 from billing.subscriptions import plan_terms
+from pricing.models import Pack
 from sandbox import switches
 from sandbox.api import endpoint
+from tests.billing.conftest import change_policies
 from tests.billing.histories import visits
+from tests.billing.histories.choices import Choices
+from tests.billing.histories.situations import SITUATIONS
 from tests.billing.histories.whole_account import Connection, WholeAccount
 from tests.billing.ledger.examples import SEED
 from tests.billing.stripe_sandbox import BASE, connect
@@ -35,6 +38,7 @@ from tests.billing.stripe_sandbox import BASE, connect
 pytestmark = pytest.mark.django_db
 HISTORIES = visits.number_of(__file__, in_suite=8)
 STEPS = 10
+METHODS = ["card", "sepa_debit", "customer_balance"]
 
 
 class Direct(stripe.HTTPClient):
@@ -96,19 +100,32 @@ def codes() -> None:
     times: Any = {"starts_at": now - timedelta(days=1), "ends_at": now + timedelta(days=900)}
     Promotion.objects.create(code="HALF", label="Half", gives="discount", percent_off=50, **times)
     Promotion.objects.create(code="GIFT", label="Gift", gives="credits", credits=100, **times)
+    Promotion.objects.create(code="ALL", label="All", gives="discount", percent_off=100, **times)
+
+
+def situation_of(seed: str) -> list[str]:
+    """The steps with which a history begins: each situation has as many histories as any other."""
+    number = int(seed.rpartition(":")[2])
+    every = [[], *SITUATIONS.values()]
+    return every[number % len(every)]
 
 
 def run(seed: str, account: Account, user: User) -> Counter[str] | None:
     """Run one history and return its visits; None, and its steps printed, when it fails."""
-    generator = random.Random(seed)
-    start = timezone.now().replace(microsecond=0) + timedelta(hours=generator.randint(0, 24 * 40))
+    choices = Choices(seed)
+    start = timezone.now().replace(microsecond=0) + timedelta(hours=choices.randint(0, 24 * 40))
     history = None
     try:
         with rolled_back(), time_machine.travel(start, tick=False) as clock:
             codes()
-            history = WholeAccount(account, user, generator, clock)
-            history.begin()
-            for _ in range(generator.randint(STEPS // 2, STEPS * 3 // 2)):
+            history = WholeAccount(account, user, choices, clock)
+            if steps := situation_of(seed):
+                history.play(steps)
+                more = choices.randint(0, STEPS)
+            else:
+                history.begin()
+                more = choices.randint(STEPS // 2, STEPS * 3 // 2)
+            for _ in range(more):
                 history.step()
             history.end()
     except Exception:
@@ -126,7 +143,14 @@ def test_every_history_of_a_whole_account_keeps_money_and_credits_together(
     refund_window: None, sandbox: None, account: Account, alice: User
 ) -> None:
     only = os.environ.get("HISTORY")
-    seeds = [only] if only else [f"{SEED}:{number}" for number in range(HISTORIES)]
+    for pack in Pack.objects.all():
+        pack.prices |= {"jpy": pack.prices["usd"] * 3 // 2, "kwd": pack.prices["usd"] * 3}
+        pack.prices["kwd"] -= pack.prices["kwd"] % 10
+        pack.payment_methods = {"jpy": ["card"], "kwd": ["card"]}
+        pack.save()
+    change_policies(pause={"most_months": 3}, payment_methods=METHODS)
+    first = 0 if len(SITUATIONS) < HISTORIES else SEED % (len(SITUATIONS) + 1)
+    seeds = [only] if only else [f"{SEED}:{first + number}" for number in range(HISTORIES)]
     failed = []
     for seed in seeds:
         if (visited := run(seed, account, alice)) is None:

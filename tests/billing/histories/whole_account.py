@@ -4,10 +4,9 @@ A move is made by the functions that pages, API and tasks call. A process may be
 Stripe and what follows it; responses get lost; events come late, twice, in another order or never.
 """
 
-import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,32 +21,35 @@ from billing.payments import cards
 from billing.promotions import redemption
 from billing.purchases import auto_top_up, checkout, create
 from billing.refunds import requests
-from billing.subscriptions import changes, plan_terms, previews
+from billing.subscriptions import changes, pauses, plan_terms, previews
 from billing.webhooks import events, handlers, reconciliation
 from core.errors import DomainError
 from sandbox import scheduled_actions, store, switches
 from sandbox.models import Resource
 from sandbox.switches import Fault
 from tests.billing.histories import bank_and_buyer, invariants
+from tests.billing.histories.choices import Choices
 
 PACKS = ("small", "medium", "large")
 PLANS = ("starter", "creator", "studio")
 INTERVALS = ("month", "month", "year")
 IN_PORTAL = (
     "buy_pack buy_pack buy_plan buy_plan come_back close_page change change change cancel_plan resume_plan"
+    " pause_plan end_pause credit_at_stripe"
     " two_plans"
     " save_card save_card top_up top_up declined_top_up spend spend ask_refund ask_refund redeem reconcile"
 )
 AT_STRIPE = (
     "pay_a_page pay_a_page pay_a_page pay_a_page pay_a_page settle_a_payment settle_a_payment"
-    " refund_in_the_dashboard refund_fails dispute_a_charge dispute_a_charge"
+    " refund_in_the_dashboard refund_fails transfer_a_part dispute_a_charge dispute_a_charge"
     " go_on_with_a_dispute go_on_with_a_dispute go_on_with_a_dispute go_on_with_a_dispute"
     " cards_fail"
 )
 TIME = "minutes hours days to_renewal to_renewal"
 MOVES = f"{IN_PORTAL} {AT_STRIPE} {TIME}".split()
 IDLE = re.compile(
-    r"no |nothing|.*: (nothing_|no_card|cooling|already_|price_changed)|top-up: $|change: subscribe"
+    r"no |nothing|.*: (nothing_|no_card|cooling|already_|price_changed|cannot_|not_paused)"
+    r"|top-up: $|change: subscribe"
 )
 
 
@@ -72,15 +74,13 @@ class Connection:
 class WholeAccount:
     """The moves of one history; `visits` counts what they led to."""
 
-    def __init__(self, account: Account, user: User, generator: random.Random, clock: Any) -> None:
-        self.account, self.user, self.random, self.clock = account, user, generator, clock
-        self.currency = generator.choice(["usd", "usd", "eur"])
+    def __init__(self, account: Account, user: User, choices: Choices, clock: Any) -> None:
+        self.account, self.user, self.random, self.clock = account, user, choices, clock
+        self.currency = "usd"
         self.visits: Counter[str] = Counter()
         self.log: list[str] = []
         self.late: list[dict[str, Any]] = []
         self.seen = 0
-        if generator.random() < 0.6:
-            self._enable_top_up()
 
     def _enable_top_up(self) -> None:
         AutoTopUp.objects.create(
@@ -95,10 +95,21 @@ class WholeAccount:
 
     def begin(self) -> None:
         """Most histories begin with a saved card, a plan or a pack that is paid."""
+        self.currency = self.random.choice(["usd", "usd", "eur"])
+        if self.random.random() < 0.6:
+            self._enable_top_up()
         for name, share in (("save_card", 0.5), ("buy_plan", 0.6), ("buy_pack", 0.5)):
             if self.random.random() < share:
                 self.step(name)
                 self.step("pay_a_page")
+
+    def play(self, steps: Sequence[str]) -> None:
+        """Make the steps of a situation. Each is a move and what it chooses, as `pay_a_page card=visa`."""
+        for step in steps:
+            name, *named = step.split()
+            self.random.named = dict(word.split("=") for word in named)
+            self.step(name)
+        self.random.named = {}
 
     def step(self, name: str = "") -> None:
         """Make a move; by default a random one that is possible now."""
@@ -125,9 +136,9 @@ class WholeAccount:
     def _make(self, name: str) -> str:
         Connection.switched |= name == "cards_fail"
         if hasattr(bank_and_buyer, name):
-            move: Callable[[random.Random], str] = getattr(bank_and_buyer, name)
+            move: Callable[[Choices], str] = getattr(bank_and_buyer, name)
             return move(self.random)
-        fate = self.random.random()
+        fate = 1 if self.random.named else self.random.random()
         if fate < 0.08:
             Connection.kill_after = self.random.randint(1, 3)
             self.visits["process killed"] += 1
@@ -155,13 +166,13 @@ class WholeAccount:
         return f"{self.random.getrandbits(64):x}"
 
     def _buy_pack(self) -> str:
-        code = self.random.choice(["", "", "HALF"])
+        code = self.random.pick("code", ["", "", "", "HALF", "HALF", "ALL"])
         purchase = create.pack_purchase(
             account=self.account,
             buyer=self.user,
             origin="page",
-            pack_key=self.random.choice(PACKS),
-            quantity=self.random.choice([1, 1, 3]),
+            pack_key=self.random.pick("pack", PACKS),
+            quantity=self.random.pick("quantity", [1, 1, 3]),
             currency=self.currency,
             promotion_code=code,
             key=self._key(),
@@ -175,8 +186,8 @@ class WholeAccount:
             account=self.account,
             buyer=self.user,
             origin="page",
-            plan_key=self.random.choice(PLANS),
-            interval=self.random.choice(INTERVALS),
+            plan_key=self.random.pick("plan", PLANS),
+            interval=self.random.pick("interval", INTERVALS),
             currency=self.currency,
             confirm=True,
             key=self._key(),
@@ -208,15 +219,19 @@ class WholeAccount:
         current = subscription.interval or "month"
         preview = previews.preview(
             self.account,
-            plan_key=self.random.choice(PLANS),
-            interval=self.random.choice([current, current, *INTERVALS]),
+            plan_key=self.random.pick("plan", PLANS),
+            interval=self.random.pick("interval", [current, current, *INTERVALS]),
             currency=self.currency,
             now=timezone.now(),
         )
-        self.clock.shift(timedelta(seconds=self.random.choice([0, 5, 300])))
+        self.clock.shift(timedelta(seconds=self.random.pick("after", [0, 5, 300])))
         if preview.kind == "subscribe":
             return "change: subscribe"
         changes.confirm(self.account, preview.token, timezone.now())
+        if preview.interval != current and preview.kind != "keep":
+            self.visits[f"change to {preview.interval}s"] += 1
+        if preview.kind in previews.IMMEDIATE and not preview.due_now:
+            self.visits["immediate change without a payment"] += 1
         return f"change: {preview.kind}"
 
     def _cancel_plan(self) -> str:
@@ -226,6 +241,31 @@ class WholeAccount:
     def _resume_plan(self) -> str:
         changes.resume(self.account, timezone.now())
         return "plan resumed"
+
+    def _pause_plan(self) -> str:
+        pauses.pause(self.account, self.random.pick("months", [1, 2]), timezone.now())
+        return "plan paused"
+
+    def _end_pause(self) -> str:
+        pauses.end(self.account, timezone.now())
+        return "pause ended"
+
+    def _credit_at_stripe(self) -> str:
+        """Stripe's dashboard credits the customer's balance, which later invoices use."""
+        customers = store.where("customer")
+        if not customers:
+            return "no customer"
+        customer = self.random.choice(customers)
+        customer["balance"] -= self.random.pick("amount", [300, 900, 90_000])
+        store.save(customer)
+        return "credit at Stripe"
+
+    def _turn_on(self) -> str:
+        """Set the currency, automatic top-up or tax: what a history decides at its beginning."""
+        self.currency = self.random.named.get("currency", self.currency)
+        if "top_up" in self.random.named:
+            self._enable_top_up()
+        return "turned on"
 
     def _save_card(self) -> str:
         url = cards.setup_page_url(self.account, key=self._key())
@@ -271,8 +311,7 @@ class WholeAccount:
             if purchase is None:
                 return "nothing to refund"
             refund = requests.create(purchase=purchase, user=self.user, message="", now=timezone.now())
-        decision = self.random.random()
-        if decision < 0.2:
+        if self.random.pick("approve", [True, True, True, True, False]) is False:
             requests.refuse(refund, actor="staff", reason="no", now=timezone.now())
             return "refund refused"
         refund = requests.approve(refund, actor="staff", reason="", now=timezone.now())
@@ -293,20 +332,21 @@ class WholeAccount:
         return "minutes"
 
     def _hours(self) -> str:
-        self._pass(hours=self.random.choice([1, 2, 25]))
+        self._pass(hours=self.random.pick("hours", [1, 2, 25]))
         return "hours"
 
     def _days(self) -> str:
-        self._pass(days=self.random.choice([1, 3, 4, 8]))
+        self._pass(days=self.random.pick("days", [1, 3, 4, 8]))
         return "days"
 
     def _to_renewal(self) -> str:
         end = Subscription.objects.get(account=self.account).period_end
         if end is None or end <= timezone.now():
             return "no renewal"
-        self.clock.move_to(end + timedelta(minutes=self.random.choice([1, 59, 61, 200])))
+        minutes = self.random.pick("minutes", [1, 59, 61, 200])
+        self.clock.move_to(end + timedelta(minutes=minutes))
         scheduled_actions.run_due(timezone.now())
-        return "renewal"
+        return "renewal" if minutes > 60 else "renewal in its draft hour"
 
     # events
 
@@ -360,8 +400,10 @@ class WholeAccount:
     def _count_states(self) -> None:
         subscription = Subscription.objects.get(account=self.account)
         self.visits[f"ends on {subscription.plan}, {subscription.state}"] += 1
-        for status in Purchase.objects.filter(account=self.account).values_list("status", flat=True):
-            self.visits[f"purchase {status}"] += 1
+        for purchase in Purchase.objects.filter(account=self.account):
+            self.visits[f"purchase {purchase.status}"] += 1
+            if purchase.status == "paid":
+                self.visits[f"paid in {purchase.currency}" if purchase.amount else "paid by a code"] += 1
         for body in store.where("subscription"):
             self.visits[f"subscription {body['status']}"] += 1
         if SurplusSubscription.objects.filter(account=self.account).exists():

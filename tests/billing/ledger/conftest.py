@@ -10,6 +10,9 @@ import pytest
 from accounts.models import Account
 from billing import ledger
 
+# so that a difference between ledger and model is printed
+pytest.register_assert_rewrite("tests.billing.ledger.rows", "tests.billing.ledger.moves")
+
 NOON = dt.datetime(2026, 3, 10, 12, 0, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 

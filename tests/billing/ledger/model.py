@@ -1,28 +1,99 @@
 """Reference model of the ledger for one account, in plain Python without database and locks.
 
 `test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is
-written from the rules and short enough to be read against them; expiry and renewal are in `periods.py`.
+written from the rules and short enough to be read against them; expiry and renewal are in `periods.py`,
+limits in `limits_model.py`, corrections in `corrections_model.py`. `visits` counts how often each
+rule decided something.
 """
 
-from tests.billing.ledger.periods import DAY, ZERO, Dated, a_grant, total
+from collections import Counter
+from decimal import Decimal
+from types import SimpleNamespace as Record
+
+from tests.billing.ledger.corrections_model import Corrections, Refused
+from tests.billing.ledger.limits_model import Limits
+from tests.billing.ledger.periods import ZERO, Dated, Plan, total
 
 
-class Refused(Exception):
-    """A refusal; its text is the class name of the ledger's error."""
+def a_use(**fields):
+    """A use to charge or hold. `subjects` are what its limits compare, by kind of limit."""
+    usual = {"subjects": {}, "count": ZERO, "fingerprint": b"", "covered_by": None, "detail": {}}
+    state = {
+        "drawn": [],
+        "returned": ZERO,
+        "reversed": False,
+        "status": "held",
+        "closed": None,
+        "charge": None,
+    }
+    return Record(**usual | state | {"hold": None, "before": ZERO, "after": ZERO, "id": None} | fields)
 
 
-class Book(Dated):
-    """One account. A use (charge or hold) is a Record of id, credits, covers, limited, fingerprint, made."""
+class Book(Corrections, Dated):
+    """One account."""
 
     def __init__(self):
-        super().__init__()
+        self.visits = Counter()
         self.debt, self.grants, self.charges, self.holds, self.clawed = ZERO, [], {}, {}, {}
+        self.entries, self.notices, self.corrections = [], [], {}
+        self.warn_below, self.is_low, self.largest = None, False, Decimal(10**12)
+        self.plan, self.limits = Plan(self.visit), Limits(self.visit)
 
-    def add(self, grant, now):
+    def visit(self, rule):
+        self.visits[rule] += 1
+
+    @property
+    def balance(self):
+        return sum((grant.remaining for grant in self.grants), ZERO)
+
+    @property
+    def held(self):
+        return sum((grant.held for grant in self.grants), ZERO)
+
+    def write(self, kind, grant, credits, at, debt=ZERO, charge=None, hold=None, why=("", "")):
+        self.entries.append(
+            Record(
+                kind=kind, grant=grant, credits=credits, debt=debt, charge=charge, hold=hold, at=at, why=why
+            )
+        )
+
+    def notice(self, now):
+        """One notice when the balance falls below the threshold, until it is above it again."""
+        was, self.is_low = self.is_low, self.warn_below is not None and self.balance < self.warn_below
+        if self.is_low and not was:
+            kind = "low" if self.balance else "depleted"
+            self.visit(f"notice: {kind}")
+            self.notices.append((kind, self.balance, self.warn_below, now))
+        elif self.warn_below is not None and self.balance == self.warn_below:
+            self.visit("notice: none at exactly the threshold")
+        elif self.is_low:
+            self.visit("notice: none while it is low")
+        elif was:
+            self.visit("notice: above the threshold again")
+
+    # credits in
+
+    def grant(self, grant, now, reason="", actor=""):
+        """Grant credits, which repay debt first."""
+        self.settle(now)
+        if grant.expires <= now:
+            self.visit("grant: refused, ended")
+            raise Refused("AlreadyExpired", expires_at=grant.expires)
+        grown = self.balance + self.held + grant.credits - min(self.debt, grant.credits)
+        if grown > self.largest and grant.purchase is None:
+            self.visit("grant: refused, too large")
+            raise Refused("BalanceTooLarge")
+        self.visit("grant: above the largest balance" if grown > self.largest else f"grant: {grant.kind}")
+        self.add(grant, now, reason, actor)
+        return {"balance_after": self.balance, "repaid": grant.repaid}
+
+    def add(self, grant, now, reason="", actor="", kind="grant", charge=None):
         self.grants.append(grant)
-        self.land(grant, grant.credits, now)
+        self.write(kind, grant, grant.credits, now, charge=charge, why=(reason, actor))
+        self.land(grant, grant.credits, now, kind)
+        self.notice(now)
 
-    def land(self, grant, credits, now):
+    def land(self, grant, credits, now, what):
         """Add credits to a grant; they repay debt first.
 
         Credits that return to a grant which has ended expire at once; those that are booked as debt repay it.
@@ -30,18 +101,24 @@ class Book(Dated):
         ended = grant.expires <= now
         owed = max(ZERO, min(credits, grant.booked - grant.spent - grant.held)) if ended else credits
         paid = min(self.debt, owed)
+        if paid:
+            rest = "all of" if paid == self.debt else "a part of"
+            self.visit(
+                f"debt: {what} of an ended grant repays what is booked"
+                if ended
+                else f"debt: {what} repays {rest} it"
+            )
+            self.write("repay", grant, -paid, now, debt=-paid)
         grant.spent, grant.repaid, self.debt = grant.spent + paid, grant.repaid + paid, self.debt - paid
         grant.remaining += ZERO if ended else credits - paid
+        if ended and credits > paid:
+            self.visit(f"expiry: of a {what} to an ended grant")
+            self.write("expire", grant, paid - credits, now)
 
-    def put_back(self, grant, credits, key, now):
-        """Return credits to a grant, or to a new one for 30 days where it has ended."""
-        if grant.expires > now:
-            return self.land(grant, credits, now)
-        more = {"services": grant.services, "purchase": grant.purchase, "expires": now + 30 * DAY}
-        return self.add(a_grant(f"return:{key}:{grant.id}", credits, "adjustment", now, **more), now)
+    # uses
 
     def draw(self, credits, covers, into=None):
-        """Return the grants that pay, in spending order; with `into` (spent, held, booked) draw from them."""
+        """Return the grants that pay, in spending order; with `into` (spent, held, taken) draw from them."""
         drawn = []
         for grant in sorted(self.grants, key=lambda g: (g.priority, g.expires, g.created, g.id)):
             part = min(grant.remaining, credits - total(drawn))
@@ -52,108 +129,185 @@ class Book(Dated):
             setattr(grant, into, getattr(grant, into) + part)
         return drawn
 
-    def use(self, uses, key, use, now):
-        """Charge or hold a use, once for its key."""
-        self.settle(now)
-        if key in uses:
-            if uses[key].fingerprint != use.fingerprint:
-                raise Refused("KeyReused")
-            return uses[key]
-        self.count(use, ZERO, now)
-        if self.would_exceed(use):
-            raise Refused("LimitReached")
+    def authorize(self, use, what, now):
+        """Refuse a use for the first reason: a limit, debt, then the balance."""
+        window = self.limits.stopping(use, self.plan.zone, now)
+        if window:
+            self.visit(f"{what}: refused by a limit" + (" in debt" if self.debt else f" of a {window.kind}"))
+            raise Refused("QuotaReached" if window.kind == "quota" else "LimitReached", **window.figures())
         if use.credits and self.debt:
-            raise Refused("InDebt")
-        if total(self.draw(use.credits, use.covers)) < use.credits:
-            raise Refused("InsufficientCredits")
-        use.drawn = self.draw(use.credits, use.covers, "spent" if uses is self.charges else "held")
-        self.count(use, use.credits, now)
-        return uses.setdefault(key, use)
+            self.visit(f"{what}: refused in debt")
+            raise Refused("InDebt", needed=use.credits, available=ZERO, debt=self.debt)
+        available = total(self.draw(use.credits, use.covers))
+        if available < use.credits:
+            scoped = "for other services" if self.balance >= use.credits else "of credits"
+            self.visit(f"{what}: refused, not enough {scoped}")
+            raise Refused("InsufficientCredits", needed=use.credits, available=available)
+
+    def visit_use(self, use, what):
+        if not use.credits:
+            covered = "covered" if use.covered_by else "of nothing"
+            self.visit(
+                f"{what}: {covered}"
+                + (" in debt" if self.debt else "")
+                + (", with a quota" if use.count else "")
+            )
+        elif use.count:
+            self.visit(f"{what}: with a quota")
+        if len(use.drawn) > 1:
+            self.visit(f"{what}: of several grants")
+        if any(grant.services for grant, _ in use.drawn):
+            self.visit(f"{what}: of a scoped grant")
+        if use.drawn and not self.balance:
+            self.visit(f"{what}: of exactly all that is left")
+        if len([1 for kind in use.subjects if (kind, use.subjects[kind]) in self.limits.windows]) > 1:
+            self.visit(f"{what}: counted by several limits")
+
+    def again(self, uses, key, use, what):
+        """The first use of a key that came before; another body is refused."""
+        same = uses[key].fingerprint == use.fingerprint
+        self.visit(f"{what}: key again" if same else f"{what}: key with another body")
+        if not same:
+            raise Refused("KeyReused", key=key)
+        return uses[key]
+
+    def charge(self, key, use, now):
+        """Charge a use, once for its key."""
+        self.settle(now)
+        if key in self.charges:
+            return self.again(self.charges, key, use, "charge")
+        self.authorize(use, "charge", now)
+        use.before = self.balance
+        use.drawn = self.draw(use.credits, use.covers, "spent")
+        self.introduce("charge", use, now)
+        self.charges[key] = use
+        return use
+
+    def introduce(self, kind, use, now):
+        record = {"charge": use} if kind == "charge" else {"hold": use}
+        for grant, part in use.drawn or [(None, ZERO)]:
+            self.write(kind, grant, -part, now, **record)
+        use.after = self.balance
+        self.visit_use(use, kind)
+        self.limits.count(use, use.credits, use.count, self.plan.zone, now)
+        self.notice(now)
+
+    def hold(self, key, use, most, now):
+        """Hold a use, once for its key, where fewer than `most` holds run."""
+        self.settle(now)
+        if key in self.holds:
+            return self.again(self.holds, key, use, "hold")
+        running = sum(hold.status == "held" for hold in self.holds.values())
+        if most is not None and running >= most:
+            self.visit("hold: refused, too many")
+            raise Refused("TooManyHolds", most=most)
+        self.authorize(use, "hold", now)
+        use.drawn = self.draw(use.credits, use.covers, "held")
+        self.introduce("hold", use, now)
+        self.holds[key] = use
+        return use
 
     def give_back(self, hold, status, now):
+        self.visit(f"hold {status}" + ("" if hold.drawn else ": of nothing"))
         for grant, part in hold.drawn:
             grant.held -= part
-            self.land(grant, part, now)
-        self.count(hold, -hold.credits, now)
-        hold.status = status
+            self.write("release", grant, part, now, hold=hold)
+            self.land(grant, part, now, "hold")
+        if not hold.drawn:
+            self.write("release", None, ZERO, now, hold=hold)
+        if status == "released":
+            self.limits.rolled(hold, self.plan.zone, now)
+        self.limits.uncount(hold, hold.credits, hold.count, hold.made, f"hold {status}")
+        hold.status, hold.closed = status, now
 
-    def still_held(self, hold, now):
+    def still_held(self, hold, what, now):
         self.settle(now)
         if hold.status != "held":
-            raise Refused("HoldClosed")
+            self.visit(f"{what}: refused, {hold.status}")
+            raise Refused("HoldClosed", hold_status=hold.status)
 
     def release(self, hold, now):
-        self.still_held(hold, now)
+        self.still_held(hold, "release", now)
         self.give_back(hold, "released", now)
+        self.notice(now)
 
     def capture(self, hold, key, use, now):
-        """Use the held credits first, then the balance; the rest is uncollected."""
+        """Use the held credits first, then the balance unless there is debt; the rest is uncollected."""
+        self.settle(now)
         if key in self.charges:
-            return self.use(self.charges, key, use, now)
-        self.still_held(hold, now)
+            return self.again(self.charges, key, use, "capture")
+        self.still_held(hold, "capture", now)
+        use.before, use.hold, hold.charge, in_debt = self.balance + hold.credits, hold, use, bool(self.debt)
+        use.covers, use.subjects = hold.covers, use.subjects | hold.subjects
+        use.count = hold.count if use.count is None else use.count
+        charged = 0
         for grant, part in hold.drawn:
             spent = min(use.credits - total(use.drawn), part)
             use.drawn += [(grant, spent)] if spent else []
             grant.held, grant.spent = grant.held - part, grant.spent + spent
-            self.land(grant, part - spent, now)
-        use.drawn += [] if self.debt else self.draw(use.credits - total(use.drawn), hold.covers, "spent")
-        hold.status, use.limited, self.charges[key] = "captured", hold.limited, use
-        self.count(hold, -hold.credits, now)
-        self.count(use, total(use.drawn), now)
+            self.write("release", grant, part, now, charge=use, hold=hold)
+            if spent:
+                charged += 1
+                self.write("charge", grant, -spent, now, charge=use, hold=hold)
+            if part > spent:
+                self.land(grant, part - spent, now, "hold")
+        if not hold.drawn:
+            self.write("release", None, ZERO, now, charge=use, hold=hold)
+        more = [] if in_debt else self.draw(use.credits - total(use.drawn), hold.covers, "spent")
+        for grant, part in more:
+            self.write("charge", grant, -part, now, charge=use, hold=hold)
+        use.drawn += more
+        if not use.drawn:
+            self.write("charge", None, ZERO, now, charge=use, hold=hold)
+        hold.status, hold.closed, use.after, self.charges[key] = "captured", now, self.balance, use
+        self.visit_capture(hold, use, in_debt)
+        self.limits.rolled(use, self.plan.zone, now)
+        self.limits.uncount(use, hold.credits, hold.count, hold.made, "capture")
+        self.limits.count(use, total(use.drawn), use.count, self.plan.zone, now)
+        self.notice(now)
         return use
 
-    def reverse(self, charge, credits, key, now):
-        """Return the last drawn first; skip what earlier reversals returned."""
-        self.settle(now)
-        left = total(charge.drawn) - charge.returned
-        credits, skip, parts = left if credits is None else credits, charge.returned, 0
-        if not 0 < credits <= left:
-            raise Refused("NotReversible")
-        for grant, part in reversed(charge.drawn):
-            back = min(part - min(skip, part), credits)
-            skip, credits, charge.returned = skip - min(skip, part), credits - back, charge.returned + back
-            if back:
-                grant.spent -= back
-                parts += 1
-                self.put_back(grant, back, f"reverse:{key}:{parts}", now)
-                self.count(charge, -back, now)
-
-    def adjust(self, credits, key, now):
-        self.settle(now)
-        if credits > 0:
-            return self.add(a_grant(f"adjust:{key}", credits, "adjustment", now), now)
-        if total(self.draw(-credits, None)) < -credits:
-            raise Refused("InsufficientCredits")
-        return self.draw(-credits, None, "taken")
-
-    def claw_back(self, purchase, most, unspent_only, key, now, grants=None):
-        """Take what is unspent of the purchase, then book what was spent or is held as debt: in all no more
-        than its grants (or those named) still have, hold and have spent without owing it."""
-        self.settle(now)
-        of_purchase = grants or [grant for grant in self.grants if grant.purchase == purchase]
-        unspent = sum(grant.remaining for grant in of_purchase)
-        spent = sum(grant.spent + grant.held - grant.booked for grant in of_purchase)
-        take = max(ZERO, min(most, unspent + min(ZERO, spent)))
-        owe = ZERO if unspent_only else max(ZERO, min(most - take, spent))
-        self.clawed[key] = []
-        for grant in of_purchase:
-            took = min(grant.remaining, take)
-            owed = min(owe, max(ZERO, grant.spent + grant.held - grant.booked))
-            grant.remaining, grant.booked, self.debt = (
-                grant.remaining - took,
-                grant.booked + owed,
-                self.debt + owed,
+    def visit_capture(self, hold, use, in_debt):
+        above, short = use.credits - hold.credits, use.credits - total(use.drawn)
+        amount = "above" if above > 0 else "below" if above < 0 else "exactly"
+        self.visit(f"capture: {amount} what is held" + (" in debt" if in_debt else ""))
+        if short and not in_debt:
+            self.visit(
+                "capture: a part uncollected"
+                if short < above
+                else "capture: nothing above the hold collected"
             )
-            take, owe = take - took, owe - owed
-            self.clawed[key].append((grant, took, owed))
+        if not use.credits:
+            self.visit("capture: covered" if use.covered_by else "capture: of nothing")
+        if use.count != hold.count:
+            self.visit("capture: another count of the quota")
+        if len(hold.drawn) > 1:
+            self.visit("capture: of a hold on several grants")
 
-    def restore(self, claw_back_key, key, now):
-        """Undo one claw-back: outstanding debt is cancelled, repaid debt returns as credits."""
+    # terms
+
+    def set_limit(self, kind, subject, period, maximum, now):
         self.settle(now)
-        returned = []
-        for grant, took, owed in self.clawed.pop(claw_back_key):
-            lift = min(owed, self.debt)
-            self.debt, grant.booked = self.debt - lift, grant.booked - lift
-            returned += [(grant, took + owed - lift)] if took + owed - lift else []
-        for part, (grant, credits) in enumerate(returned, start=1):
-            self.put_back(grant, credits, f"restore:{key}:{part}", now)
+        old = self.limits.windows.get((kind, subject))
+        before = old and (old.period, old.maximum)
+        used = None
+        if maximum is None:
+            self.visit("limit: removed" if old else "limit: removed where there is none")
+            self.limits.windows.pop((kind, subject), None)
+        else:
+            uses = [(one, total(one.drawn) - one.returned) for one in self.charges.values()]
+            uses += [(one, one.credits) for one in self.holds.values() if one.status == "held"]
+            used = self.limits.set(kind, subject, period, maximum, uses, self.plan.zone, now)
+        if before != (maximum if maximum is None else (period, maximum)):
+            self.write("terms", None, ZERO, now)
+        self.notice(now)
+        return used
+
+    def set_warning(self, below, now):
+        self.settle(now)
+        self.visit("notice: threshold set again" if below == self.warn_below else "notice: threshold set")
+        if below != self.warn_below:
+            self.write("terms", None, ZERO, now)
+        self.warn_below = below
+        self.notice(now)
+        return self.is_low

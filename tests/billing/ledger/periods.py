@@ -1,4 +1,4 @@
-"""Reference model of time (see `model.py`): due effects, periods, windows of limits."""
+"""Reference model of time (see `model.py`): due effects, periods of allowances, changes of plan."""
 
 import datetime as dt
 import itertools
@@ -7,7 +7,7 @@ from types import SimpleNamespace as Record
 from zoneinfo import ZoneInfo
 
 ZERO, NEVER = Decimal(0), dt.datetime.max.replace(tzinfo=dt.UTC)
-DAY = dt.timedelta(days=1)
+DAY, MICROCREDIT = dt.timedelta(days=1), Decimal("0.000001")
 PRIORITY = {"daily": 10, "plan": 20, "adjustment": 35, "top_up": 40}
 
 
@@ -16,6 +16,7 @@ def a_grant(key, credits, kind, created, expires=NEVER, **terms):
         "services": None,
         "purchase": None,
         "allowance": "",
+        "reason": "",
         "priority": PRIORITY.get(kind, 30),
         "id": None,
     }
@@ -54,10 +55,10 @@ def month_of(anchor, now):
 
 
 class Plan:
-    """The allowances of an account's plan. Terms: credits, kind, priority, period, anchor."""
+    """The allowances of an account's plan. Terms: credits, kind, priority, period, lasts, anchor, ends."""
 
-    def __init__(self):
-        self.zone, self.terms, self.given = "UTC", {}, set()
+    def __init__(self, visit=lambda rule: None):
+        self.zone, self.terms, self.given, self.visit = "UTC", {}, set(), visit
 
     def next(self):
         """Return the instants at which an allowance renews next."""
@@ -72,12 +73,18 @@ class Plan:
                 if (key, starts) not in self.given:
                     found.append((key, terms, starts, ends))
                     self.given.add((key, starts))
+                else:
+                    self.visit("allowance: given before in this period")
+                if terms["zone"] != self.zone and terms["period"] == "day":
+                    self.visit("allowance: day after a change of zone")
                 terms["next"], terms["zone"] = ends, self.zone
         # grants of one instant are ordered by priority
         return sorted(found, key=lambda one: (one[1]["priority"], one[0]))
 
     def period(self, terms, now):
         """Return begin and end; a change of zone makes the running day at least 24 hours long."""
+        if terms["period"] == "once":
+            return terms["anchor"], NEVER
         if terms["period"] == "month":
             return month_of(terms["anchor"], now)
         starts = midnight(local_day(now, terms["zone"]), terms["zone"])
@@ -87,108 +94,109 @@ class Plan:
     def change(self, terms, now):
         """Replace the terms: those that remain keep their due time, new ones are due now, the rest end."""
         for key, new in terms.items():
-            old = self.terms.get(key, {"next": now, "zone": self.zone, "anchor": new["anchor"]})
-            moved = new["period"] == "month" and old["anchor"] != new["anchor"]
-            following = max(now if moved else max(old["next"], now), new["anchor"])
-            self.terms[key] = new | {"next": following, "zone": old["zone"], "ends": NEVER}
+            old = self.terms.get(key)
+            following = max(now, new["anchor"])
+            if old and old["period"] == new["period"] == "once" and old["next"] == NEVER:
+                following = NEVER
+                self.visit("allowance: once, and not again")
+            elif old and (old["period"] != new["period"] or new["period"] == "once"):
+                self.visit("allowance: another period")
+            elif old and (new["period"] == "day" or old["anchor"] == new["anchor"]):
+                following = max(old["next"], following)
+            elif old:
+                self.visit("allowance: another anchor")
+            if new["anchor"] > now:
+                self.visit("allowance: begins later")
+            self.terms[key] = new | {"next": following, "zone": old["zone"] if old else self.zone}
         for key in self.terms.keys() - terms.keys():
             self.terms[key]["ends"] = min(self.terms[key]["ends"], now)
 
-
-class Window:
-    """A limit of credits in the local day or month, or for all time."""
-
-    def __init__(self, period, zone, now):
-        self.period, self.maximum, self.used = period, ZERO, ZERO
-        self.open(zone, now)
-
-    def open(self, zone, now):
-        day = local_day(now, zone)
-        first = day.replace(day=1)
-        after = (first + 31 * DAY).replace(day=1)
-        ever = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), NEVER
-        days = midnight(day, zone), midnight(day + DAY, zone)
-        months = midnight(first, zone), midnight(after, zone)
-        self.begin, self.end = {"ever": ever, "day": days, "month": months}[self.period]
-
-    def roll(self, zone, now):
-        if self.end <= now:
-            ended, self.used = self.end, ZERO
-            self.open(zone, now)
-            if ended > self.begin:  # the zone has changed: windows do not overlap, and a day is not shorter
-                self.begin = ended
-                if self.period == "day" and self.end - ended < DAY:
-                    self.end = midnight(local_day(self.end, zone) + DAY, zone)
-
-    def count(self, credits, made, zone, now):
-        """Count credits; returned ones (negative) only in the window in which they were counted."""
-        self.roll(zone, now)
-        if credits > 0 or made >= self.begin:
-            self.used = max(ZERO, self.used + credits)
+    def stated(self):
+        """What an entry of changed terms covers."""
+        return {
+            key: {name: value for name, value in one.items() if name not in {"next", "zone"}}
+            for key, one in self.terms.items()
+        }
 
 
 class Dated:
     """The parts of an account that depend on time. `Book` has the moves of credits."""
 
-    def __init__(self):
-        self.plan, self.window = Plan(), None
-
     def settle(self, now):
         """Settle at every instant up to now at which something is due."""
-        known = len(self.grants)
+        known, written = len(self.grants), len(self.entries)
         while at := min((at for at in self.dues() if at <= now), default=None):
-            for grant in self.grants:
-                grant.remaining = ZERO if grant.expires <= at else grant.remaining
+            self.visit("settle: exactly at the instant" if at == now else "settle: after the instant")
+            effects = len(self.entries)
+            self.expire(at)
             due = [hold for hold in self.holds.values() if hold.status == "held" and hold.ends <= at]
             for hold in sorted(due, key=lambda hold: hold.id):
                 self.give_back(hold, "expired", at)
             for key, terms, starts, ends in self.plan.due(at):
-                more = {"allowance": key, "priority": terms["priority"]}
-                name = f"allowance:{key}:{micros(starts)}"
-                ends = {"period": ends, "forever": NEVER}.get(terms.get("lasts", "period"), starts + 40 * DAY)
-                self.add(a_grant(name, terms["credits"], terms["kind"], at, ends, **more), at)
+                self.renew(key, terms, starts, ends, at)
+            if len(self.entries) > effects + 1:
+                self.visit("settle: several effects at one instant")
         # a missed period is recorded only where it repaid debt
-        missed = [one for one in self.grants[known:] if one.expires <= now and not one.repaid]
-        self.grants = [grant for grant in self.grants if grant not in missed]
+        if missed := {id(one) for one in self.grants[known:] if one.expires <= now and not one.repaid}:
+            self.visit("allowance: missed period")
+            self.grants = [grant for grant in self.grants if id(grant) not in missed]
+            self.entries[written:] = [one for one in self.entries[written:] if id(one.grant) not in missed]
+        self.notice(now)
+
+    def expire(self, at):
+        ended = [grant for grant in self.grants if grant.expires <= at and grant.remaining]
+        for grant in sorted(ended, key=lambda grant: (grant.priority, str(grant.id))):
+            self.visit("expiry: of a part" if grant.spent or grant.held else "expiry: of the whole grant")
+            self.write("expire", grant, -grant.remaining, at)
+            grant.remaining = ZERO
+
+    def renew(self, key, terms, starts, ends, at):
+        lasts = terms["lasts"]
+        days = None if lasts in {"period", "forever"} else starts + int(lasts.split()[0]) * DAY
+        expires = days or {"period": ends, "forever": NEVER}[lasts]
+        more = {"allowance": key, "priority": terms["priority"], "services": terms["services"]}
+        name = f"allowance:{key}:{micros(starts)}"
+        self.visit("allowance: given" if at <= starts else "allowance: given within its period")
+        if lasts != "period":
+            self.visit("allowance: lasts longer than its period")
+        grant = a_grant(name, terms["credits"], terms["kind"], at, expires, **more)
+        self.grants.append(grant)
+        self.write("grant", grant, grant.credits, at)
+        self.land(grant, grant.credits, at, "allowance")
 
     def dues(self):
-        ends = [grant.expires for grant in self.grants if grant.remaining]
+        ends = [grant.expires for grant in self.grants if grant.remaining and grant.expires < NEVER]
         return ends + [hold.ends for hold in self.holds.values() if hold.status == "held"] + self.plan.next()
 
     def change_plan(self, terms, carry, now):
         """Remove what only the former plan gives; an upgrade carries its monthly credits over."""
         self.settle(now)
+        before = self.plan.stated()
         self.plan.change(terms, now)
         months = [(key, one) for key, one in terms.items() if one["period"] == "month"]
         ends = [(self.plan.period(one, max(now, one["anchor"]))[1], key) for key, one in months]
-        month_end, month_key = min(ends, default=(None, ""))
-        for grant in self.grants:
-            if now < grant.expires < NEVER and grant.allowance and grant.allowance not in terms:
-                if not grant.remaining and not grant.held:
-                    continue
-                if carry and month_end and self.plan.terms[grant.allowance]["period"] == "month":
-                    grant.expires, grant.allowance = month_end, month_key
-                else:
-                    grant.expires = now if grant.held else grant.expires
-                    grant.remaining = ZERO
+        carried = min(ends, default=None) if carry else None
+        for grant in sorted(self.grants, key=lambda grant: (grant.created, str(grant.id))):
+            if now < grant.expires and grant.allowance and grant.allowance not in terms:
+                self.leave(grant, carried, now)
+        if changed := self.plan.stated() != before:
+            self.write("terms", None, ZERO, now)
+        self.visit("terms: changed" if changed else "terms: set again")
+        low, threshold, self.warn_below = self.is_low, self.warn_below, None
         self.settle(now)
+        self.is_low, self.warn_below = low, threshold
+        self.notice(now)
 
-    def set_limit(self, period, maximum, now):
-        self.settle(now)
-        if self.window is None or self.window.period != period:
-            self.window = Window(period, self.plan.zone, now)
-            uses = [(one, total(one.drawn) - one.returned) for one in self.charges.values()]
-            uses += [(one, one.credits) for one in self.holds.values() if one.status == "held"]
-            self.window.used = total(
-                [(use, n) for use, n in uses if use.limited and use.made >= self.window.begin]
-            )
-        self.window.roll(self.plan.zone, now)
-        self.window.maximum = maximum
-
-    def would_exceed(self, use):
-        window = self.window if use.limited and use.credits else None
-        return window is not None and window.used + use.credits > window.maximum
-
-    def count(self, use, credits, now):
-        if self.window and use.limited:
-            self.window.count(credits, use.made, self.plan.zone, now)
+    def leave(self, grant, carried, now):
+        """End a grant of a plan that is left, or carry its monthly credits over to (end, key)."""
+        old = self.plan.terms[grant.allowance]
+        if old["lasts"] != "period" or old["period"] == "once" or not (grant.remaining or grant.held):
+            return
+        if carried and old["period"] == "month":
+            self.visit("allowance: carried over")
+            grant.expires, grant.allowance = carried
+            return self.write("carry_over", grant, ZERO, now, why=("plan changed", ""))
+        self.visit("allowance: ends while held" if grant.held else "allowance: ends with its plan")
+        self.write("expire", grant, -grant.remaining, now, why=("plan changed", ""))
+        grant.expires = now if grant.held else grant.expires
+        grant.remaining = ZERO

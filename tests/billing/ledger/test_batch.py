@@ -228,7 +228,7 @@ def test_any_batch_has_the_same_result_as_one_after_the_other(db, wallets, some_
     compare(wallets, [replace(use, key=use.key + 41 * turn) for turn in range(times) for use in some_uses])
 
 
-@examples(40)
+@examples(25)
 @given(
     st.lists(funded_wallets, min_size=4, max_size=4),
     st.lists(uses, min_size=8, max_size=12),

@@ -237,7 +237,7 @@ class History:
         ]
 
 
-@examples(40)
+@examples(25)
 @given(steps=steps, seed=st.integers(0, 99))
 def test_balances_grants_and_debt_are_the_same_at_whatever_times_a_wallet_is_settled(db, steps, seed):
     outcomes = {}

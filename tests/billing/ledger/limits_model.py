@@ -1,0 +1,111 @@
+"""Reference model of limits: windows of a local day or month, or all time, and what is used of them."""
+
+import datetime as dt
+
+from tests.billing.ledger.periods import DAY, NEVER, ZERO, local_day, midnight, total
+
+
+class Window:
+    """The present window of one limit."""
+
+    def __init__(self, kind, subject, period, zone, now):
+        self.kind, self.subject, self.period, self.maximum, self.used = kind, subject, period, ZERO, ZERO
+        self.open(zone, now)
+
+    def open(self, zone, now):
+        day = local_day(now, zone)
+        first = day.replace(day=1)
+        after = (first + 31 * DAY).replace(day=1)
+        ever = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), NEVER
+        days = midnight(day, zone), midnight(day + DAY, zone)
+        months = midnight(first, zone), midnight(after, zone)
+        self.begin, self.end = {"ever": ever, "day": days, "month": months}[self.period]
+
+    def roll(self, zone, now):
+        """Open the window that contains `now`. Returns whether it is another one."""
+        if self.end > now:
+            return False
+        ended, self.used = self.end, ZERO
+        self.open(zone, now)
+        if ended > self.begin:  # the zone has changed: windows do not overlap, and a day is not shorter
+            self.begin = ended
+            if self.period == "day" and self.end - ended < DAY:
+                self.end = midnight(local_day(self.end, zone) + DAY, zone)
+        return True
+
+    def amount(self, credits, count):
+        return count if self.kind == "quota" else credits
+
+    def figures(self):
+        if self.kind == "quota":
+            return {"quota": self.subject, "maximum": self.maximum, "used": self.used}
+        resets_at = None if self.end == NEVER else self.end
+        terms = {"limit": self.kind, "subject": self.subject, "maximum": self.maximum, "used": self.used}
+        return terms | {"resets_at": resets_at}
+
+
+class Limits:
+    """The limits of an account by kind and subject. A use names its subjects by kind."""
+
+    def __init__(self, visit):
+        self.windows, self.visit = {}, visit
+
+    def of(self, use):
+        """Return the windows of a use in the order in which they are checked."""
+        return [self.windows[one] for one in sorted(use.subjects.items()) if one in self.windows]
+
+    def rolled(self, use, zone, now):
+        for window in (found := self.of(use)):
+            if window.roll(zone, now):
+                self.visit("limit: window turns")
+        return found
+
+    def stopping(self, use, zone, now):
+        """Return the first window that the use would exceed, or None."""
+        for window in self.rolled(use, zone, now):
+            adds = window.amount(use.credits, use.count)
+            if adds and window.used + adds > window.maximum:
+                return window
+            if adds and window.used + adds == window.maximum:
+                self.visit("limit: exactly the maximum")
+        return None
+
+    def count(self, use, credits, count, zone, now):
+        for window in self.rolled(use, zone, now):
+            if adds := window.amount(credits, count):
+                window.used += adds
+                self.visit(f"limit: counts for a {window.kind}")
+
+    def uncount(self, use, credits, count, made, why):
+        """Subtract what was counted at `made`, where that was in the present window."""
+        for window in self.of(use):
+            if back := window.amount(credits, count):
+                earlier = made < window.begin
+                self.visit(f"limit: {why}, counted in {'an earlier' if earlier else 'this'} window")
+                window.used = window.used if earlier else max(ZERO, window.used - back)
+
+    def set(self, kind, subject, period, maximum, uses, zone, now):
+        """Set a limit; a new one counts what its window has seen of `uses` (use, credits)."""
+        window = self.windows.get((kind, subject))
+        if window is None or window.period != period:
+            self.visit("limit: set" if window is None else "limit: another period")
+            window = self.windows[kind, subject] = Window(kind, subject, period, zone, now)
+            mine = [
+                (use, n) for use, n in uses if use.subjects.get(kind) == subject and use.made >= window.begin
+            ]
+            window.used = total(mine) if kind != "quota" else ZERO
+            if window.used:
+                self.visit("limit: set after uses of its window")
+            if any(use.status == "held" for use, _ in mine):
+                self.visit("limit: set while a hold runs")
+        else:
+            window.roll(zone, now)
+            self.visit("limit: set again" if window.maximum == maximum else "limit: another maximum")
+        if window.used > maximum:
+            self.visit("limit: maximum below what is used")
+        window.maximum = maximum
+        return window.used
+
+    def roll(self, zone, now):
+        for window in self.windows.values():
+            window.roll(zone, now)
