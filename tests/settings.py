@@ -27,6 +27,7 @@ if DATABASE_IS_THE_SUITES_OWN:
     # Nobody needs the data after a loss of power: the server does not wait for the disk.
     embedded_postgres.SETTINGS |= {"fsync": "off", "full_page_writes": "off"}
 
+from config import timeouts  # noqa: E402
 from config.settings import *  # noqa: E402, F403
 
 # The product's hasher is slow on purpose; tests do not need that.
@@ -37,7 +38,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 CELERY_TASK_ALWAYS_EAGER = True
 CELERY_TASK_EAGER_PROPAGATES = True
 CELERY_BROKER_URL = "memory://"
-CELERY_BROKER_TRANSPORT = None
+CELERY_BROKER_TRANSPORT = None  # type: ignore[assignment]
 CELERY_BROKER_TRANSPORT_OPTIONS = {}
 
 # Static files are served from their source directories, without collectstatic.

@@ -13,6 +13,7 @@ from accounts.models import Account
 from billing import stripe_gateway
 from billing.payments import cards, customers
 from billing.stripe_gateway import client as gateway_client
+from sandbox.models import Resource
 from tests.sandbox.conftest import BASE, InProcess
 
 SITE = "http://127.0.0.1"
@@ -51,3 +52,9 @@ def save_card(account: Account, card: str = "visa") -> str:
     api().customers.update(customer, {"invoice_settings": {"default_payment_method": method.id}})
     cards.synchronize(account.pk, timezone.now())
     return str(method.id)
+
+
+def forget_applied_objects() -> None:
+    """Remove from Stripe what was checked, so that the reconciliation of the next account is quick."""
+    applied = ["event", "checkout.session", "payment_intent", "charge", "refund", "dispute", "invoice"]
+    Resource.objects.filter(kind__in=applied).delete()

@@ -26,6 +26,7 @@ from pricing.models import Plan
 from sandbox.models import Resource
 from tests.billing.conftest import change_policies, smallest_pack
 from tests.conftest import person
+from tests.some import some
 from tests.usage.api.conftest import use
 from tests.usage.spending import give, spend
 
@@ -47,7 +48,7 @@ NOT_READ = {"teams"}  # describes what staff open on request
 
 def test_every_policy_is_tested() -> None:
     here = Path(__file__).read_text()
-    for name in policies.Policies.model_fields:
+    for name in some(policies.Policies.model_fields):
         if name in ELSEWHERE:
             assert name in (settings.BASE_DIR / "tests" / ELSEWHERE[name]).read_text(), name
         else:

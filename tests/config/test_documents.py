@@ -5,10 +5,10 @@ import importlib.util
 import re
 from pathlib import Path
 
-import pytest
 from django.urls import reverse
 
 from billing.webhooks import handlers
+from tests.some import some
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -40,14 +40,10 @@ def test_the_runbook_documents_exactly_the_variables_of_the_settings() -> None:
     assert documented == read
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["README.md", "docs/runbook.md", "docs/architecture.md", "docs/dependencies.md", "docs/testing.md"],
-)
-def test_links_of_a_page_exist(name: str) -> None:
-    page = BASE_DIR / name
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+def test_links_of_pages_exist() -> None:
+    for name, target in named_in_pages(r"\]\(([^)#\s]+)\)"):
+        page = BASE_DIR / name
+        assert target.startswith("https://") or (page.parent / target).exists(), (name, target)
 
 
 def test_every_make_target_in_the_readme_and_the_runbook_exists() -> None:
@@ -65,7 +61,7 @@ def test_the_runbook_contains_the_address_of_the_webhook() -> None:
 def test_no_file_contains_paths_of_the_development_machine() -> None:
     files = [path for pattern in ("*.py", "*.md", "*.toml", "*.html") for path in BASE_DIR.rglob(pattern)]
     machine_paths = ("/wo" + "rk/", "../sha" + "red")
-    for path in files:
+    for path in some(files):
         if not {".venv", "var", "node_modules"} & set(path.relative_to(BASE_DIR).parts):
             assert not any(part in path.read_text() for part in machine_paths), path
 
@@ -128,19 +124,22 @@ def test_the_restricted_key_in_the_documentation_has_the_permissions_of_every_re
 PAGES = ["README.md", *sorted(str(page.relative_to(BASE_DIR)) for page in BASE_DIR.glob("docs/**/*.md"))]
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_path_in_a_page_exists(name: str) -> None:
+def named_in_pages(pattern: str) -> list[tuple[str, str]]:
+    """Each page with each text of the pattern's group in it, at least one."""
+    return some((name, found) for name in PAGES for found in re.findall(pattern, text(name)))
+
+
+def test_every_path_in_a_page_exists() -> None:
     packages = "|".join(
         ("accounts", "bench", "billing", "config", "core", "docs", "pricing", "sandbox", "tests", "usage")
     )
-    for path in re.findall(rf"`((?:{packages})/[\w./-]*)`", text(name)):
-        assert (BASE_DIR / path).exists(), path
+    for page, path in named_in_pages(rf"`((?:{packages})/[\w./-]*)`"):
+        assert (BASE_DIR / path).exists(), (page, path)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_dotted_name_in_a_page_exists(name: str) -> None:
+def test_every_dotted_name_in_a_page_exists() -> None:
     apps = "accounts|billing|config|core|pricing|sandbox|usage"
-    for dotted in re.findall(rf"`((?:{apps})(?:\.\w+)+)[`(]", text(name)):
+    for page, dotted in named_in_pages(rf"`((?:{apps})(?:\.\w+)+)[`(]"):
         module, attribute = dotted.rsplit(".", 1)
         parent = importlib.import_module(module)
-        assert hasattr(parent, attribute) or importlib.util.find_spec(dotted), dotted
+        assert hasattr(parent, attribute) or importlib.util.find_spec(dotted), (page, dotted)

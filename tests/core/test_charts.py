@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import charts
+from tests.some import some
 
 amounts = st.decimals(0, 10**12, places=6)
 
@@ -29,7 +30,7 @@ def test_the_highest_tick_covers_the_highest_value_and_ticks_are_few(highest: De
 def test_bars_are_shares_of_the_highest_tick(values: list[Decimal]) -> None:
     top = charts.round_ticks(max(values))[-1]
     bars = charts.bars_of([(str(index), value) for index, value in enumerate(values)])
-    for bar, value in zip(bars, values, strict=True):
+    for bar, value in some(zip(bars, values, strict=True)):
         height = Decimal(bar.height.rstrip("%"))
         if value == 0:
             assert height == 0

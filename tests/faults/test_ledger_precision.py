@@ -10,7 +10,7 @@ from billing.ledger.models import Charge
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 
 # In the suite so many as fit in seconds; all million: CHARGES=1000000 (some minutes).
-CHARGES = int(os.environ.get("CHARGES") or 20_000)
+CHARGES = int(os.environ.get("CHARGES") or 5_000)
 BATCH = 1000
 
 

@@ -14,6 +14,7 @@ from tests.billing.conftest import stripe_api as stripe_api
 from tests.forms import world as worlds
 from tests.forms.table import ABSENT, NOT_SHOWN, PAGES, SAME, Page, Row
 from tests.forms.world import World
+from tests.some import some
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +59,7 @@ def test_every_value_is_stored_and_shown_again_or_refused_beside_its_field(
     page: Page, world: World, alice: User, member_of: Callable[[User], Client]
 ) -> None:
     browser = member_of(alice)
-    for name, row in rows_of(page):
+    for name, row in some(rows_of(page)):
         with undone(page.one_use):
             before = page.stored(world)
             response = send(browser, page, world, **{name: row.given})

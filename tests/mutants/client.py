@@ -13,7 +13,7 @@ class Server:
 
     def __init__(
         self, command: Sequence[str], *, tree: Path, environment: Mapping[str, str], output: IO[bytes]
-    ):
+    ) -> None:
         requests, writing = os.pipe()
         replying, replies = os.pipe()
         self._process = subprocess.Popen(

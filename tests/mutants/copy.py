@@ -102,7 +102,7 @@ class Copy:
         }
         for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):  # importing config has set them
             environment.pop(name, None)
-        return environment | more
+        return {**environment, **more}
 
     def install_sql(self) -> str | None:
         """Install the SQL of the copy. Returns the first line of the database's error, or None."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.mutants import python_mutations, sql_mutations
 from tests.mutants.mutation import MODULES, OTHERS, Mutation, files, module_of
@@ -16,7 +17,7 @@ from tests.mutants.mutation import MODULES, OTHERS, Mutation, files, module_of
 def draw(tree: Path, seed: int, words: Sequence[str] = ()) -> Iterator[Mutation]:
     """The mutations in the order in which they are tried: of MODULES, or of files whose path has a word."""
     chance = random.Random(seed)
-    waiting = defaultdict(list)
+    waiting: defaultdict[str, list[Any]] = defaultdict(list)
     for file in files(tree):
         module = module_of(file)
         if any(word in file for word in words) if words else module in MODULES:

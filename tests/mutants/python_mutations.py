@@ -46,7 +46,7 @@ class RemoveStatement(Operator):  # type: ignore[misc]
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: Any, index: int) -> Any:
-        node.children[0] = parso.parse(f"{node.get_first_leaf().prefix}pass")
+        node.children[0] = parso.parse(f"{node.get_first_leaf().prefix}pass")  # type: ignore[no-untyped-call]
         return node
 
     @classmethod
@@ -63,7 +63,7 @@ class ForceCondition(Operator):  # type: ignore[misc]
             yield from [(condition.start_pos, condition.end_pos)] * (2 if node.type == "if_stmt" else 1)
 
     def mutate(self, node: Any, index: int) -> Any:
-        node.children[1] = parso.parse([" False", " True"][index])
+        node.children[1] = parso.parse([" False", " True"][index])  # type: ignore[no-untyped-call]
         return node
 
     @classmethod

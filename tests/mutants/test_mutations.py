@@ -8,6 +8,7 @@ from tests.mutants import equivalent, python_mutations, sql_mutations
 from tests.mutants.copy import BASE_DIR
 from tests.mutants.draw import draw
 from tests.mutants.mutation import files
+from tests.some import some
 
 PYTHON = '''"""Docstring with and, or and 1."""
 
@@ -94,6 +95,6 @@ def test_the_same_seed_draws_the_same_mutations(tmp_path: Path) -> None:
 
 def test_the_lines_of_each_listed_equivalent_mutation_are_in_its_file() -> None:
     texts = {file: " ".join((BASE_DIR / file).read_text().split()) for file in files(BASE_DIR)}
-    for known in equivalent.EQUIVALENT:
+    for known in some(equivalent.EQUIVALENT):
         assert " ".join(known.before.split()) in texts[known.file], known
         assert known.reason.endswith(".")

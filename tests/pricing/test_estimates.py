@@ -10,6 +10,7 @@ from pricing.catalogue import rate_cards
 from pricing.models import RateCard
 from pricing.rates.validation import UsageInvalid
 from tests.pricing.conftest import NOW, cost
+from tests.some import some
 
 USE = {"service": "echo", "action": "", "subject": "acct-1"}
 
@@ -86,7 +87,7 @@ def test_a_given_output_is_used_with_a_text(tiny):
 @pytest.mark.parametrize("name", ["apinfer", "codeflicker", "flowly", "recraft", "refly"])
 def test_every_service_can_be_estimated_from_a_text_or_requires_a_model(load, name):
     load(name)
-    for facts in lookup.catalogue_cache.current().services.values():
+    for facts in some(lookup.catalogue_cache.current().services.values()):
         try:
             quoted = estimates.priced(service=facts.key, now=NOW, text="A fox in the snow")
         except UsageInvalid as refused:

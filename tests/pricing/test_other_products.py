@@ -12,6 +12,7 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack
 from pricing.rates.validation import UsageInvalid
 from tests.pricing.conftest import NOW, cost
+from tests.some import some
 
 RECRAFT = [
     ("Extract prompt", 1),
@@ -137,7 +138,7 @@ def test_recraft_sells_four_packs_to_paid_plans_only_that_never_expire(load):
 @pytest.mark.requirement("RECR-02")
 def test_recrafts_free_credits_renew_daily_and_paid_ones_monthly(load):
     load("recraft")
-    for plan in selectors.plans():
+    for plan in some(selectors.plans()):
         assert [allowance["period"] for allowance in plan.allowances] == ["day" if plan.free else "month"]
         assert all(allowance["lasts"] == "period" for allowance in plan.allowances)
 

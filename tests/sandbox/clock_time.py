@@ -7,9 +7,9 @@ NOVEMBER = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp())
 DAY = 86400
 
 
-def instant(*parts: int) -> int:
+def instant(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
     """The Unix seconds of a date and time in UTC."""
-    return int(datetime(*parts, tzinfo=UTC).timestamp())
+    return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
 
 
 def advance(v1: Any, subscription: Any, to: int) -> Any:

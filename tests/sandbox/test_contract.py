@@ -12,6 +12,7 @@ from sandbox.models import Resource
 from sandbox.objects import disputes, events, refunds
 from tests.sandbox import sdk_shapes
 from tests.sandbox.conftest import IBAN, US_TRANSFER
+from tests.some import some
 
 
 def test_every_endpoint_of_the_sdk_has_readable_parameter_types() -> None:
@@ -24,7 +25,7 @@ def test_every_endpoint_of_the_sdk_has_readable_parameter_types() -> None:
 
 
 def test_every_route_is_an_endpoint_of_the_sdk_with_parameters_of_stripe() -> None:
-    for route in routes.ROUTES:
+    for route in some(routes.ROUTES):
         declared = sdk_types.endpoints()[route.method, route.path].params_type()
         fields = set(sdk_types.fields(declared)) if declared else set()
         assert route.supported - {"expand"} <= fields, route.path

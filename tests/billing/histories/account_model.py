@@ -3,8 +3,10 @@
 Credits move in `tests.billing.ledger.model`, which has its own comparison with the ledger.
 """
 
+import datetime as dt
 from decimal import ROUND_FLOOR, Decimal
 from types import SimpleNamespace as Record
+from typing import Any
 
 from tests.billing.ledger.model import Book
 from tests.billing.ledger.periods import a_grant
@@ -16,18 +18,20 @@ ALL = Decimal(10**12)
 class AccountModel:
     """Purchases by public id, claims (refunds and disputes) by their id at Stripe or in the portal."""
 
-    def __init__(self, now):
-        self.now, self.book, self.purchases, self.claims = now, Book(), {}, {}
+    def __init__(self, now: dt.datetime) -> None:
+        self.now, self.book = now, Book()
+        self.purchases: dict[str, Record] = {}
+        self.claims: dict[str, Record] = {}
         self.book.settle(now)
 
-    def add_purchase(self, name, credits, amount):
+    def add_purchase(self, name: str, credits: Decimal, amount: int) -> None:
         self.purchases[name] = Record(
             name=name, credits=credits, amount=amount, state="created", refunded=0, grants=0
         )
 
     # events
 
-    def apply(self, event, stripe):
+    def apply(self, event: dict[str, Any], stripe: Any) -> None:
         """Apply one event; `stripe` holds the payment of a refund or dispute that arrives first."""
         stripe_object, type = event["data"]["object"], event["type"]
         if type.startswith("checkout."):
@@ -44,7 +48,7 @@ class AccountModel:
             purchase = self.credit_payment(stripe, stripe_object)
             self.apply_dispute(stripe.disputes[stripe_object["id"]], purchase)
 
-    def apply_session(self, session, failed):
+    def apply_session(self, session: dict[str, Any], failed: bool) -> None:
         purchase = self.purchases[session["metadata"]["purchase"]]
         if failed and purchase.state in {"created", "pending"}:
             purchase.state = "failed"
@@ -55,14 +59,14 @@ class AccountModel:
         elif session["status"] == "expired" and purchase.state == "created":
             purchase.state = "cancelled"
 
-    def credit_payment(self, stripe, claim):
+    def credit_payment(self, stripe: Any, claim: dict[str, Any]) -> Record:
         """Credit the payment of a refund or dispute unless that has happened. Returns its purchase."""
         payment = stripe.payments[claim["payment_intent"]]
         purchase = self.purchases[payment["metadata"]["purchase"]]
         self.credit(purchase)
         return purchase
 
-    def apply_refund(self, refund, purchase):
+    def apply_refund(self, refund: dict[str, Any], purchase: Record) -> None:
         claim = self.claims.get(refund["metadata"].get("refund") or refund["id"])
         if claim is None and refund["status"] == "failed":
             self.claims[refund["id"]] = Record(purchase=purchase, amount=refund["amount"], active=False)
@@ -72,7 +76,7 @@ class AccountModel:
             purchase.refunded -= claim.amount
             self.end_claim(claim)
 
-    def apply_dispute(self, dispute, purchase):
+    def apply_dispute(self, dispute: dict[str, Any], purchase: Record) -> None:
         """A dispute as Stripe has it now; a won one may be lost later, and a lost one won."""
         claim, won = self.claims.get(dispute["id"]), dispute["status"] == "won"
         if claim is None:
@@ -85,14 +89,14 @@ class AccountModel:
 
     # effects
 
-    def credit(self, purchase):
+    def credit(self, purchase: Record) -> None:
         """Credit a purchase once, also after it was cancelled or failed."""
         if purchase.state != "paid":
             purchase.state, purchase.grants = "paid", 1
             grant = a_grant(purchase.name, purchase.credits, "top_up", self.now, purchase=purchase.name)
             self.book.add(grant, self.now)
 
-    def approve(self, name, purchase):
+    def approve(self, name: str, purchase: Record) -> bool:
         """Approve a refund: take the unspent credits, whose price is the amount. False if it is 0."""
         grants = [grant for grant in self.book.grants if grant.purchase == purchase.name]
         unspent = sum((grant.remaining for grant in grants), Decimal(0))
@@ -106,14 +110,16 @@ class AccountModel:
         purchase.refunded += amount
         return True
 
-    def add_claim(self, name, purchase, amount, *, refund=False, active=True):
+    def add_claim(
+        self, name: str, purchase: Record, amount: int, *, refund: bool = False, active: bool = True
+    ) -> None:
         claim = Record(name=name, purchase=purchase, amount=amount, took=Decimal(0), keys=[], active=active)
         self.claims[name] = claim
         purchase.refunded += amount if refund else 0
         if active:
             self.take(claim)
 
-    def take(self, claim):
+    def take(self, claim: Record) -> None:
         """Take credits in proportion to the money; when all of it is claimed, no rounding is left over."""
         purchase, amount_due = claim.purchase, self.share(claim)
         others = [other for other in self.active_claims(purchase) if other is not claim]
@@ -128,11 +134,11 @@ class AccountModel:
             claim.keys.append(key)
 
     @staticmethod
-    def share(claim):
-        share = claim.purchase.credits * claim.amount / claim.purchase.amount
-        return min(share.quantize(MICROCREDIT, ROUND_FLOOR), claim.purchase.credits)
+    def share(claim: Record) -> Decimal:
+        share: Decimal = claim.purchase.credits * claim.amount / claim.purchase.amount
+        return min(share.quantize(MICROCREDIT, ROUND_FLOOR), Decimal(claim.purchase.credits))
 
-    def end_claim(self, claim):
+    def end_claim(self, claim: Record) -> None:
         """Restore what the claim took; other active claims then take their share."""
         claim.active = False
         for key in claim.keys:
@@ -141,5 +147,5 @@ class AccountModel:
         for other in self.active_claims(claim.purchase):
             self.take(other)
 
-    def active_claims(self, purchase):
+    def active_claims(self, purchase: Record) -> list[Record]:
         return [claim for claim in self.claims.values() if claim.active and claim.purchase is purchase]

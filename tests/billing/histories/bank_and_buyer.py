@@ -191,7 +191,11 @@ def go_on_with_a_dispute(choices: Choices) -> str:
     named = choices.named.get("to", "").replace("-", " ")
     names.sort(key=lambda name: name != named)
     for name in names:
-        outcome = at_stripe(lambda call, name=name: f"dispute: {steps[name](dispute, call) and name}")
+
+        def act(call: Call, name: str = name) -> str:
+            return f"dispute: {steps[name](dispute, call) and name}"
+
+        outcome = at_stripe(act)
         if outcome != "refused":
             return outcome
     return "dispute is final"

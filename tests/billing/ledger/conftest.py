@@ -27,24 +27,32 @@ def new_account(zone: str = "UTC", now: dt.datetime = NOON) -> uuid.UUID:
     return account.id
 
 
-def give(account_id: uuid.UUID, amount: str, key: str = "grant", now: dt.datetime = NOON, **terms: object):
-    values = {"kind": "top_up", "label": "Pack"} | terms
+def give(
+    account_id: uuid.UUID, amount: str, key: str = "grant", now: dt.datetime = NOON, **terms: Any
+) -> ledger.Granted:
+    values: dict[str, Any] = {"kind": "top_up", "label": "Pack"} | terms
     return ledger.grant(account_id=account_id, credits=D(amount), key=key, now=now, **values)
 
 
 def charge_request(
-    account_id: uuid.UUID, amount: str, key: str = "use", **terms: object
+    account_id: uuid.UUID, amount: str, key: str = "use", **terms: Any
 ) -> ledger.ChargeRequest:
-    values = {"service": "gpt-4o", "covers": ("gpt-4o", "tag:text")} | terms
+    values: dict[str, Any] = {"service": "gpt-4o", "covers": ("gpt-4o", "tag:text")} | terms
     return ledger.ChargeRequest(account_id=account_id, credits=D(amount), key=key, **values)
 
 
-def spend(account_id: uuid.UUID, amount: str, key: str = "use", now: dt.datetime = NOON, **terms: object):
+def spend(
+    account_id: uuid.UUID, amount: str, key: str = "use", now: dt.datetime = NOON, **terms: Any
+) -> ledger.Charged:
     return ledger.charge(charge_request(account_id, amount, key, **terms), now)
 
 
-def allowance(key: str, amount: str, period: str = "day", **terms: object) -> ledger.AllowanceTerms:
-    values = {"kind": "daily" if period == "day" else "plan", "label": key, "anchor_at": NOON} | terms
+def allowance(key: str, amount: str, period: str = "day", **terms: Any) -> ledger.AllowanceTerms:
+    values: dict[str, Any] = {
+        "kind": "daily" if period == "day" else "plan",
+        "label": key,
+        "anchor_at": NOON,
+    } | terms
     return ledger.AllowanceTerms(key=key, credits=D(amount), period=period, **values)
 
 
@@ -67,7 +75,13 @@ def capture(
     now: dt.datetime = NOON,
     **terms: Any,
 ) -> ledger.Charged:
-    values = {"account_id": account_id, "credits": D(amount), "key": key, "detail": {}, "now": now} | terms
+    values: dict[str, Any] = {
+        "account_id": account_id,
+        "credits": D(amount),
+        "key": key,
+        "detail": {},
+        "now": now,
+    } | terms
     return ledger.capture(hold_id=held.hold_id, **values)
 
 

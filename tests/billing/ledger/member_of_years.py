@@ -7,6 +7,7 @@ an audit of the wallet reports them.
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from django.db import connection
 
@@ -90,7 +91,7 @@ def years_of_use(
     existing account with an empty wallet, instead of a new one.
     """
     account = account_id or new_account(now=until - dt.timedelta(days=DAYS + 1))
-    values = {
+    values: dict[str, Any] = {
         "account": str(account),
         "a_day": entries // DAYS,
         "days": DAYS,
@@ -110,11 +111,11 @@ def grant_of(account_id: uuid.UUID, source: str) -> uuid.UUID:
     """The id of a grant: `grant_of(account, "pack 0")`, `grant_of(account, "day 749")`."""
     with connection.cursor() as cursor:
         cursor.execute("select md5(%s || %s)::uuid", [str(account_id), source])
-        return cursor.fetchone()[0]
+        return uuid.UUID(str(cursor.fetchone()[0]))
 
 
 def purchase_of(account_id: uuid.UUID, pack: int) -> uuid.UUID:
     """The id of the purchase of a pack."""
     with connection.cursor() as cursor:
         cursor.execute("select md5('purchase' || %s || 'pack ' || %s)::uuid", [str(account_id), str(pack)])
-        return cursor.fetchone()[0]
+        return uuid.UUID(str(cursor.fetchone()[0]))

@@ -69,7 +69,8 @@ def broken(account_ids: Sequence[uuid.UUID]) -> list[str]:
 def _broken_chain(wallet: dict[str, Any], entries: list[dict[str, Any]]) -> list[str]:
     account = wallet["account_id"]
     faults, head = [], hashlib.sha256(uuid.UUID(account).bytes).digest()
-    balance, debt, remaining = Decimal(0), Decimal(0), defaultdict(Decimal)
+    balance, debt = Decimal(0), Decimal(0)
+    remaining: defaultdict[str, Decimal] = defaultdict(Decimal)
     for number, entry in enumerate(entries, start=1):
         balance += entry["credits"]
         debt += entry["debt"]
@@ -91,7 +92,9 @@ def _broken_chain(wallet: dict[str, Any], entries: list[dict[str, Any]]) -> list
 
 def _broken_sums(wallet: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> list[str]:
     faults = []
-    remaining, charged, held = defaultdict(Decimal), defaultdict(Decimal), defaultdict(Decimal)
+    remaining: defaultdict[str, Decimal] = defaultdict(Decimal)
+    charged: defaultdict[str, Decimal] = defaultdict(Decimal)
+    held: defaultdict[str, Decimal] = defaultdict(Decimal)
     for entry in found["entry"]:
         remaining[entry["grant_id"]] += entry["credits"]
         if entry["kind"] == "charge":

@@ -103,7 +103,9 @@ def test_a_reversal_gives_the_window_back(account):
     limit(account, server, "10")
     charged = spend(account, "10", "a", project_id=server)
     ledger.reverse(account_id=account, charge_id=charged.charge_id, key="r", reason="r", now=NOON)
-    spend(account, "10", "b", project_id=server)
+    assert spend(account, "10", "b", project_id=server).balance_after == 90
+    with pytest.raises(ledger.LimitReached):
+        spend(account, "0.000001", "c", project_id=server)
 
 
 @pytest.mark.requirement("REFLY-18")

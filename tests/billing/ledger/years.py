@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 
@@ -93,7 +94,7 @@ def fastest(call: Callable[[], object], times: int = 5) -> float:
     return min(milliseconds(call) for _ in range(times))
 
 
-def _execute(statement: str, parameters: dict[str, object]) -> None:
+def _execute(statement: str, parameters: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         cursor.execute("analyze billing_grant, billing_limit, billing_charge, billing_entry, billing_wallet")

@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 MAX_BOUNDARIES = 200
 _elsewhere = 0
 _inherited: list[Any] = []  # in a child process: connections of the parent
-_pass_boundary: Callable[[], None] = int  # in a child process: counts commits and kills at the chosen one
+_pass_boundary: Callable[[], object] = int  # in a child process: counts commits and kills at the chosen one
 
 
 @contextmanager

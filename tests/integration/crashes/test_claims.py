@@ -76,6 +76,7 @@ def test_a_disputed_plan_killed_at_any_commit_is_taken_back_and_cancelled_once()
             run_scheduled_jobs(account, None)
             assert broken([account.pk]) == []
             assert_taken_back_once(account)
+            stripe_sandbox.forget_applied_objects()
 
         return lambda: operation(account, received), check
 

@@ -143,6 +143,7 @@ def check_every_kill(
             complete(account, prepared)
             assert outcome(account) == expected, f"killed after commit {boundary}"
             assert not StripeEvent.objects.exclude(state__in=["done", "ignored"]).exists()
+            stripe_sandbox.forget_applied_objects()
 
         return lambda: operation(account, prepared), check
 

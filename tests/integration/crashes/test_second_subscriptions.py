@@ -87,6 +87,7 @@ def test_two_paid_plans_killed_at_any_commit_are_one_plan_and_one_refund() -> No
             assert state["refunds at Stripe"] == [[], [1990]]
             assert state["surplus"] == 1
             assert state["emails"]["second_plan_refunded"] == 1
+            stripe_sandbox.forget_applied_objects()
 
         return lambda: return_from_stripe(purchases), check
 

@@ -77,7 +77,7 @@ def test_charges_holds_reads_and_purchases_over_http(
             hold = json.loads(body)["id"]
             ending = ("capture", {"usage": {"uses": 1}}) if number % 2 else ("release", {})
             status, answer = post(f"{api}/holds/{hold}/{ending[0]}", alices, ending[1], f"end-{number}")
-            assert status in (200, 201), answer
+            assert status == (201 if number % 2 else 200), answer
         assert get(f"{api}/balance", alices)["available"] == "56"
         assert len(get(f"{api}/transactions?limit=100", alices)["data"]) >= 53
         pack = get(f"{api}/packs", alices)["data"][0]
@@ -146,6 +146,14 @@ def test_a_task_passes_the_broker(pooled: dict[str, str], tmp_path: Path) -> Non
             own.execute("drop schema pgmq cascade")
 
 
+INSTALL = """
+import django; django.setup()
+from django.core.management import call_command
+for command in ("migrate", "createcachetable", "load_catalogue"):
+    call_command(command, verbosity=0)
+"""
+
+
 def test_migrations_run(port: int) -> None:
     name = "test_migrated_behind_a_pooler"
     with psycopg.connect(database_url(), autocommit=True) as server:
@@ -158,17 +166,18 @@ def test_migrations_run(port: int) -> None:
         "REFILL_VAR": str(settings.VAR_DIR),
     }
     try:
-        for command in (["migrate", "-v0"], ["createcachetable", "-v0"], ["load_catalogue", "-v0"]):
-            done = subprocess.run(
-                [sys.executable, "manage.py", *command],
-                cwd=BASE_DIR,
-                env=environ,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=180,
-            )
-            assert done.returncode == 0, done.stderr
+        done = subprocess.run(
+            [sys.executable, "-c", INSTALL],
+            cwd=BASE_DIR,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stderr
+        with psycopg.connect(database_url(), dbname=name) as server:
+            assert server.execute("select count(*) > 0 from pricing_rate").fetchone() == (True,)
     finally:
         with psycopg.connect(database_url(), autocommit=True) as server:
             server.execute(f"drop database {name} with (force)")

@@ -40,7 +40,7 @@ def send(url: str, secret: str = "", key: str = "", body: dict[str, Any] | None 
     return status, time.perf_counter() - began
 
 
-def waits(web: str, secret: str, name: str, times: int = 60) -> list[float]:
+def waits(web: str, secret: str, name: str, times: int = 40) -> list[float]:
     """The seconds that charges of another account and health checks take, in turn."""
     taken = []
     for number in range(times):

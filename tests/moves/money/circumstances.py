@@ -145,7 +145,11 @@ def use_code(world: World) -> None:
 
 
 def raise_prices(world: World) -> None:
-    for offer in [*Pack.objects.filter(key="small"), *Plan.objects.filter(key__in=["starter", "creator"])]:
+    offers: list[Any] = [
+        *Pack.objects.filter(key="small"),
+        *Plan.objects.filter(key__in=["starter", "creator"]),
+    ]
+    for offer in offers:
         prices = offer.prices if isinstance(offer, Plan) else {"once": offer.prices}
         dearer = {key: {code: 2 * sum_ for code, sum_ in each.items()} for key, each in prices.items()}
         type(offer).objects.filter(pk=offer.pk).update(
@@ -284,7 +288,7 @@ def fail_once(world: World) -> None:
     if world.subject != "top-up":
         return
     card = store.where("payment_method")[0]
-    decline = card.get("_decline")
+    decline: Any = card.get("_decline")
     payment_methods.refuse_from_now(card, "insufficient_funds")
     world.top_up()
     world.deliver()

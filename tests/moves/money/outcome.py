@@ -5,7 +5,7 @@ credits gained | debt afterwards | credits left by kind | every fact that change
 A seventh part names the reason where the move was refused.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -39,9 +39,9 @@ class Snapshot(NamedTuple):
 
 def read(world: World) -> Snapshot:
     balance = world.balance()
-    grants: Counter[str] = Counter()
+    grants: defaultdict[str, Decimal] = defaultdict(Decimal)
     for grant in balance.grants:
-        grants[grant.kind] += grant.remaining + grant.held  # type: ignore[assignment]
+        grants[grant.kind] += grant.remaining + grant.held
     return Snapshot(
         credits=balance.total,
         debt=balance.debt,

@@ -105,7 +105,12 @@ class World:
     def sell(self, credits: str, *, label: str, expires_at: datetime | None = None) -> Callable[[], Any]:
         """Grant credits of a purchase, spent before the pack. Returns the function that refunds it."""
         purchase, account = new_id(), self.account.pk
-        terms = {"kind": "promotion", "label": label, "expires_at": expires_at, "purchase_id": purchase}
+        terms: dict[str, Any] = {
+            "kind": "promotion",
+            "label": label,
+            "expires_at": expires_at,
+            "purchase_id": purchase,
+        }
         ledger.grant(account_id=account, credits=Decimal(credits), key=label, now=self.now, **terms)
         return lambda: ledger.claw_back(
             account_id=account, purchase_id=purchase, key=label, reason="refund", now=self.now

@@ -18,6 +18,7 @@ from billing.ledger.models import Archive, ArchivedWallet, Charge, Entry, Hold, 
 from tests.billing.ledger.checkpoints.conftest import found as checkpoint_findings
 from tests.billing.ledger.checkpoints.conftest import spender, tamper  # noqa: F401
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
+from tests.some import some
 
 pytestmark = [pytest.mark.django_db, pytest.mark.owner]
 LATER = NOON + 40 * DAY
@@ -284,7 +285,7 @@ def test_the_command_archives_and_reports(story, file, capsys):
 def test_the_records_are_those_of_the_file(story, file):
     archive(file)
     wallets = {line["wallet"]["account"]: line["wallet"] for line in lines_of(file) if "wallet" in line}
-    for record in ArchivedWallet.objects.all():
+    for record in some(ArchivedWallet.objects.all()):
         assert wallets[str(record.account_id)]["seq"] == record.seq
         assert D(wallets[str(record.account_id)]["balance"]) == record.balance
         assert D(record.state["wallets"][0]["balance"]) == record.balance

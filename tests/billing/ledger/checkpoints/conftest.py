@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -24,7 +25,7 @@ def spender(account: uuid.UUID) -> uuid.UUID:
 def tamper(db: None) -> Callable[..., None]:
     """Run a statement with all triggers disabled."""
 
-    def run(statement: str, *parameters: object) -> None:
+    def run(statement: str, *parameters: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("set constraints all immediate")
             cursor.execute("set local session_replication_role = replica")

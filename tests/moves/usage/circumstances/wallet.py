@@ -156,8 +156,8 @@ def grant_empty_at_a_settling(world: World) -> None:
     for credits, label, minutes in (("5", "shorter", 10), ("20", "short", 120)):
         expires_at = world.now + timedelta(minutes=minutes)
         services = ["sing"] if label == "shorter" else None
-        terms = {"kind": "promotion", "services": services, "expires_at": expires_at.isoformat()}
-        world.give(credits, label=label, **terms)
+        until = expires_at.isoformat()
+        world.give(credits, label=label, kind="promotion", services=services, expires_at=until)
     world.expires_in = 86_400
 
     def meanwhile() -> None:
