@@ -20,7 +20,7 @@ from tests.mutants.mutation import Mutation, files
 
 TESTS = (
     *("tests/billing", "tests/usage", "tests/pricing", "tests/faults", "tests/accounts", "tests/access"),
-    *("tests/core", "tests/integration/races"),
+    *("tests/core", "tests/integration/races", "tests/moves", "tests/forms", "tests/pages"),
 )
 KEPT = BASE_DIR / "var" / "mutants" / "coverage.json"
 
