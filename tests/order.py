@@ -14,7 +14,12 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Each takes more than ten seconds, the longest first.
 LONGEST = [
     "tests/config/supervisor/test_supervisor.py",
+    "tests/moves/usage/test_usage_moves.py",
+    "tests/moves/money/test_moves.py",
+    "tests/billing/ledger/test_against_model.py",
     "tests/billing/histories/test_purchases.py",
+    "tests/integration/races/test_pairs.py",
+    "tests/billing/ledger/test_years.py",
     "tests/integration/pooler/test_transaction_mode.py",
     "tests/integration/races/test_isolation.py",
     "tests/integration/crashes/test_payments.py",
@@ -28,7 +33,6 @@ LONGEST = [
     "tests/billing/histories/test_subscriptions.py",
     "tests/usage/test_history_at_scale.py",
     "tests/billing/histories/test_whole_account.py",
-    "tests/billing/ledger/test_against_model.py",
 ]
 
 

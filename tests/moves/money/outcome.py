@@ -109,7 +109,7 @@ def _facts(world: World) -> dict[str, str]:
 
 def _add_payments(facts: _Facts, world: World) -> None:
     names = {"auto_top_up": "top-up", "renewal": "invoice"}
-    for purchase in Purchase.objects.filter(account=world.account).order_by("created_at", "idempotency_key"):
+    for purchase in Purchase.objects.filter(account=world.account).order_by("created_at", "amount"):
         returned = f" less {purchase.refunded}" if purchase.refunded else ""
         facts.add(names.get(purchase.origin, purchase.kind), f"{purchase.status} {purchase.amount}{returned}")
     for refund in Refund.objects.filter(account=world.account).order_by("created_at", "-amount"):
