@@ -120,11 +120,18 @@ class Copy:
         return psycopg.connect(host=server["HOST"], user=server["USER"], dbname="test_refill")
 
     def try_files(
-        self, changed: Mapping[str, str], tests: Sequence[str], *, seconds: float, functions: bool = False
+        self,
+        changed: Mapping[str, str],
+        tests: Sequence[str],
+        *,
+        seconds: float,
+        each: float = 0,
+        functions: bool = False,
     ) -> "Verdict":
         """Run the tests with other texts of some files; `functions`: with other functions only.
 
-        The process of `serve` runs the latter, if there is one, which takes a part of the time.
+        The process of `serve` runs the latter, if there is one, which takes a part of the time. `seconds`
+        limits all tests; in that process `each` limits one of them.
         """
         originals = {file: self.tree / file for file in changed}
         kept = {file: (path.read_text(), path.stat()) for file, path in originals.items()}
@@ -136,7 +143,7 @@ class Copy:
             if in_sql and (error := self.install_sql()):
                 return Verdict(invalid=error)
             if functions and self._server is not None:
-                killed_by = self._ask(self._server, tests, changed, kept, seconds)
+                killed_by = self._ask(self._server, tests, changed, kept, (seconds, each or seconds))
             else:
                 killed_by = self.pytest(tests, seconds=seconds)
             return Verdict(killed_by=killed_by, seconds=time.monotonic() - began)
@@ -154,18 +161,18 @@ class Copy:
         tests: Sequence[str],
         changed: Mapping[str, str],
         kept: Mapping[str, tuple[str, os.stat_result]],
-        seconds: float,
+        limits: tuple[float, float],
     ) -> str | None:
         texts = {
             str(self.tree / file): (kept[file][0], text)
             for file, text in changed.items()
             if file.endswith(".py")
         }
-        reply = server.run(tests, functions=texts, seconds=seconds)
+        reply = server.run(tests, functions=texts, seconds=limits[0], each=limits[1])
         if reply.get("timeout"):  # its tests have left rows in the database
             self.serve(self._served, new_database=True)
         elif not reply["possible"]:
-            return self.pytest(tests, seconds=seconds)
+            return self.pytest(tests, seconds=limits[0])
         killed_by: str | None = reply["killed_by"]
         return killed_by
 

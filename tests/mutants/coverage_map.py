@@ -47,6 +47,7 @@ class CoverageMap:
         else:
             lines = self.lines.get(mutation.file, {})
             found = set(lines.get(str(mutation.line), ())) or set(chain.from_iterable(lines.values()))
+        found = found or set(self.seconds)  # a file of constants
         known = [test for test in found if test in self.seconds]
         return sorted(known, key=lambda test: (self._near(test, mutation), self.seconds[test], test))
 

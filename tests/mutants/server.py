@@ -59,9 +59,8 @@ def _answer(session: pytest.Session, items: Sequence[pytest.Item], request: dict
     process = os.fork()
     if process == 0:
         os.setsid()
-        signal.alarm(int(request["seconds"]) + 1)  # ends a process whose parent was killed
         try:
-            failed = _failed_test(session, items, request["functions"])
+            failed = _failed_test(session, items, request)
             os.write(writing, (failed or "").encode())
             os._exit(FAILED if failed else PASSED)
         except BaseException:  # such as code with another closure than that of the loaded function
@@ -96,9 +95,9 @@ def _kill_group(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
-def _failed_test(session: pytest.Session, items: Sequence[pytest.Item], changed: dict[str, Any]) -> str:
+def _failed_test(session: pytest.Session, items: Sequence[pytest.Item], request: dict[str, Any]) -> str:
     """The first test that fails, or an empty text."""
-    for file, (original, text) in changed.items():
+    for file, (original, text) in request["functions"].items():
         replace_functions(file, original, text)
     failures: list[str] = []
 
@@ -110,6 +109,7 @@ def _failed_test(session: pytest.Session, items: Sequence[pytest.Item], changed:
 
     session.config.pluginmanager.register(Watch())
     for item, following in zip_longest(items, items[1:]):
+        signal.alarm(int(request["each"]))  # ends this process, also one whose parent was killed
         _run(session, item, following)
         if failures:
             return failures[0].rpartition("/")[2]
@@ -126,6 +126,7 @@ def replace_functions(file: str, original: str, text: str) -> None:
     """Give the functions of a loaded file the code that they have in `text`, and forget cached results."""
     old, new = _codes(original, file), _codes(text, file)
     by_place = {(name, code.co_firstlineno): new[name, ordinal] for (name, ordinal), code in old.items()}
+    gc.unfreeze()  # frozen objects are not found
     for found in gc.get_objects():  # `type`, because isinstance asks the object of a weak reference
         if type(found) is FunctionType and found.__code__.co_filename == file:
             found.__code__ = by_place[found.__code__.co_qualname, found.__code__.co_firstlineno]
