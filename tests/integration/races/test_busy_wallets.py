@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from billing import ledger
-from billing.ledger import batches, charges, shared_calls
+from billing.ledger import batches, charges, shared_calls, waiting
 from billing.ledger.models import Charge, Hold
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
@@ -79,6 +79,8 @@ def test_charges_of_other_accounts_do_not_wait_for_a_locked_wallet(accounts, loc
 
 @pytest.mark.fault("L16")
 def test_charges_that_wait_for_one_wallet_share_a_call_when_it_is_free(accounts, lock, monkeypatch):
+    # a loaded machine needs longer than half a second to start the threads
+    monkeypatch.setattr(waiting, "STUCK_SECONDS", 60.0)
     calls, sizes = shared_calls.SharedCalls(), []
     charge_together = shared_calls._charge_together
 
