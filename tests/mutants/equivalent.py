@@ -24,6 +24,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         after="perform pg_advisory_xact_lock(hashtextextended(p_account::text, 1));",
         reason="The seed of the hash is the same for every caller: no other place takes this lock.",
     ),
+    Equivalent(
+        file="billing/subscriptions/invoice_amounts.py",
+        before="unused=-sum(amount for amount in lines if amount < 0),",
+        after="unused=-sum(amount for amount in lines if amount < 1),",
+        reason="Amounts are whole minor units: the sum has a zero more.",
+    ),
 )
 
 

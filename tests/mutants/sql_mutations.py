@@ -52,7 +52,11 @@ _OPERATORS: tuple[tuple[str, str, _Replacement], ...] = (
     ("bound", _CALLS.format("max"), "min"),
     ("bound", _CALLS.format("floor"), "ceil"),
     ("bound", _CALLS.format("ceil"), "floor"),
-    ("bound", r"(?<![\w.$])(\d+)(?![\w.])", lambda match: str(int(match[1]) + 1)),
+    (
+        "bound",
+        r"(?<!numeric\()(?<!numeric\(20,)(?<![\w.$])(\d+)(?![\w.])",
+        lambda match: str(int(match[1]) + 1),
+    ),
     ("bound", _WORDS.format("true"), "false"),
     ("bound", _WORDS.format("false"), "true"),
 )
