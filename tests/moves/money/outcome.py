@@ -109,13 +109,19 @@ def _facts(world: World) -> dict[str, str]:
 
 def _add_payments(facts: _Facts, world: World) -> None:
     names = {"auto_top_up": "top-up", "renewal": "invoice"}
-    for purchase in Purchase.objects.filter(account=world.account).order_by("created_at", "amount"):
+    # invoices of one instant by their amounts: their keys contain ids of Stripe
+    purchases = Purchase.objects.filter(account=world.account).order_by("created_at", "amount")
+    for purchase in sorted(purchases, key=lambda one: (one.created_at, _own_key(one))):
         returned = f" less {purchase.refunded}" if purchase.refunded else ""
         facts.add(names.get(purchase.origin, purchase.kind), f"{purchase.status} {purchase.amount}{returned}")
     for refund in Refund.objects.filter(account=world.account).order_by("created_at", "-amount"):
         facts.add("refund", f"{refund.status} {refund.amount} for {_number(refund.credits)}")
     for dispute in Dispute.objects.filter(account=world.account).order_by("created_at", "pk"):
         facts.add("dispute", f"{dispute.status} for {_number(dispute.credits)}")
+
+
+def _own_key(purchase: Purchase) -> str:
+    return "" if purchase.origin == "renewal" else purchase.idempotency_key
 
 
 def _subscription(subscription: Subscription) -> str:
