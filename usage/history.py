@@ -147,17 +147,14 @@ def describe(account: Account, entries: Sequence[Entry]) -> list[HistoryLine]:
 
 
 def _actor_names(account: Account, actors: set[str]) -> dict[str, str]:
-    """Display names of actors: members by e-mail, API keys by name, other users as "Support".
-
-    An action in the admin is recorded with the e-mail address of the staff, which members do not see.
-    """
+    """Display names of actors: members by e-mail, API keys by name, staff and other users as "Support"."""
     users = {actor: user_id for actor in actors if (user_id := User.uuid_of(actor))}
     keys = {actor: key_id for actor in actors if (key_id := ApiKey.uuid_of(actor))}
     members = account.memberships.filter(user_id__in=users.values()) if users else Membership.objects.none()
     emails = dict(members.values_list("user_id", "user__email"))
     api_keys = ApiKey.objects.filter(pk__in=keys.values()) if keys else ApiKey.objects.none()
     key_names = dict(api_keys.values_list("pk", "name"))
-    names = {actor: _("Support") if "@" in actor else actor for actor in actors}
+    names = {actor: _("Support") if selectors.is_staff(actor) else actor for actor in actors}
     names |= {actor: emails.get(user_id, _("Support")) for actor, user_id in users.items()}
     return names | {actor: key_names.get(key_id, "") for actor, key_id in keys.items()}
 

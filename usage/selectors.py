@@ -75,6 +75,11 @@ def entries(account_id: UUID, query: dict[str, Any]) -> QuerySet[Entry]:
     return found
 
 
+def is_staff(actor: str) -> bool:
+    """Whether staff acted, recorded with their e-mail address by the admin: members do not see it."""
+    return "@" in actor
+
+
 def _between(found: QuerySet[Any], query: dict[str, Any]) -> QuerySet[Any]:
     if "from" in query:
         found = found.filter(created_at__gte=query["from"])

@@ -4,19 +4,20 @@ Invariant: a promotion that was redeemed cannot be deleted; redemptions and refe
 edited; what staff save can be redeemed: the code as users enter it, an interval that `validity` reads.
 """
 
-import re
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from pydantic import TypeAdapter, ValidationError
 
 from billing.models import Promotion, Redemption, Referral
 from billing.promotions import redemption
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
+from pricing.catalogue.policies import Lasting
 
-_LASTS = re.compile(r"forever|[1-9][0-9]{0,3} (day|month|year)s?", re.ASCII)
+_LASTING: TypeAdapter[str] = TypeAdapter(Lasting)
 
 
 class PromotionForm(forms.ModelForm):
@@ -36,10 +37,11 @@ class PromotionForm(forms.ModelForm):
         return code
 
     def clean_lasts(self) -> str:
-        lasts: str = self.cleaned_data["lasts"].strip()
-        if not _LASTS.fullmatch(lasts):
-            raise forms.ValidationError(_("Enter “forever”, or an interval such as “30 days” or “1 year”."))
-        return lasts
+        try:
+            return _LASTING.validate_python(self.cleaned_data["lasts"].strip())
+        except ValidationError:
+            message = _("Enter “forever”, or an interval such as “30 days” or “1 year”.")
+            raise forms.ValidationError(message) from None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

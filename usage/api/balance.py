@@ -120,7 +120,6 @@ def _transaction(entry: Entry) -> response_schemas.Transaction:
         "charge": Charge.public_id_of(entry.charge_id),
         "hold": Hold.public_id_of(entry.hold_id),
         "reason": entry.reason,
-        # an action in the admin is recorded with the staff's e-mail address, which members do not see
-        "actor": "staff" if "@" in entry.actor else entry.actor,
+        "actor": "staff" if selectors.is_staff(entry.actor) else entry.actor,
         "created_at": instant(entry.created_at),
     }
