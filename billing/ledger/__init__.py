@@ -6,7 +6,7 @@ write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
 from billing.ledger import archive, audit, checkpoints
-from billing.ledger.balances import Balance, GrantInForce, Span, balance, settle_for_read, span
+from billing.ledger.balances import Balance, GrantInForce, Span, balance, balances, settle_for_read, span
 from billing.ledger.batches import charge_many
 from billing.ledger.charges import charge
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
@@ -72,6 +72,7 @@ __all__ = [
     "archive",
     "audit",
     "balance",
+    "balances",
     "capture",
     "charge",
     "charge_many",

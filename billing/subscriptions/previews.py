@@ -255,6 +255,8 @@ def _grant_outcomes(
 ) -> list[GrantOutcome]:
     outcomes = []
     for grant in ledger.balance(account_id, now).grants:
+        if not grant.remaining:
+            continue  # held whole: its holds keep their credits
         outcome = "stays"
         of_plan = grant.allowance.startswith(f"{subscription.plan}:")
         if of_plan and grant.expires_at is not None and kind != "keep":

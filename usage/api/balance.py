@@ -1,5 +1,9 @@
 """/balance, /grants, /transactions: available credits, their grants, the ledger entries."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -25,9 +29,7 @@ class Balance(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.Balance)
     def get(self, request: Request) -> HttpResponse:
         query_of(request, AccountQuery)
-        account_id = account_of(request)
-        balance = ledger.balance(account_id, self.now)
-        return json_body.answer(_balance(balance))
+        return json_body.answer(balance_answer(account_of(request), self.now))
 
 
 class Grants(Endpoint):
@@ -59,6 +61,19 @@ class Transactions(Endpoint):
         ledger.settle_for_read(account_id, self.now)
         rows = selectors.entries(account_id, query)
         return json_body.answer(page(rows, query, keys=("seq",), build=_transaction))
+
+
+def balance_answer(account_id: UUID, now: datetime) -> response_schemas.Balance:
+    """The account's balance object. Settles the wallet if something is due; raises as `ledger.balance`."""
+    return _balance(ledger.balance(account_id, now))
+
+
+def balance_answers(account_ids: Sequence[UUID], now: datetime) -> dict[UUID, response_schemas.Balance]:
+    """The balance objects of several accounts from one call of the ledger, which takes no lock.
+
+    An account that is not known, or whose wallet is due, is left out: the endpoint answers for it.
+    """
+    return {account_id: _balance(found) for account_id, found in ledger.balances(account_ids, now).items()}
 
 
 def _balance(balance: ledger.Balance) -> response_schemas.Balance:

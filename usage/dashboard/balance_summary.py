@@ -35,6 +35,7 @@ class GrantLine:
         expires_at = self.grant.expires_at
         return (
             self.grant.kind != Grant.Kind.DAILY
+            and self.grant.remaining > 0
             and expires_at is not None
             and expires_at - self.now <= EXPIRY_WARNING
         )

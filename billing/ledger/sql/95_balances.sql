@@ -9,6 +9,7 @@ create or replace function ledger_balance(
   out due boolean, out balance numeric, out held numeric, out debt numeric, out is_low boolean, out warn_below numeric,
   out seq bigint, out grants json, out allowances json)
 language plpgsql stable as $$
+declare whole uuid[];
 begin
   select coalesce(w.next_due_at <= p_now, false), w.balance, w.held, w.debt, w.is_low, w.warn_below, w.seq
     into due, balance, held, debt, is_low, warn_below, seq
@@ -17,13 +18,21 @@ begin
     raise exception 'no wallet for account %', p_account using errcode = 'RF404';
   end if;
   if due then return; end if;
+  if held > 0 then  -- a grant that is held whole is not open: the running holds name it
+    select array_agg(distinct x.id) into whole
+      from billing_hold h, jsonb_array_elements(h.drawn) d(part), billing_grant x
+     where h.account_id = p_account and h.status = 'held' and x.account_id = p_account
+       and x.id = (d.part->>'grant')::uuid and not x.open;
+  end if;
   select json_agg(json_build_object('id', g.id, 'kind', g.kind, 'label', g.label, 'credits', g.credits::text,
            'remaining', g.remaining::text, 'held', g.held::text, 'expires_at', g.expires_at, 'services', g.services,
-           'allowance', g.allowance, 'purchase_id', g.purchase_id) order by s.place)
+           'allowance', g.allowance, 'purchase_id', g.purchase_id) order by g.priority, g.expires_at, g.created_at, g.id)
     into grants
-    -- offset 0 keeps this a look-up for each open grant; as a join it was planned as a scan of all grants, spent ones too
-    from ledger_spendable(p_account, null, p_now) s,
-         lateral (select * from billing_grant x where x.account_id = p_account and x.id = s.id offset 0) g;
+    -- an array and offset 0 keep this a look-up for each grant, planned once: as a join it was planned as a scan of all
+    -- grants, spent ones too, and a union was planned again at each call
+    from unnest(array(select s.id from ledger_spendable(p_account, null, p_now) s) || whole) i(id),
+         lateral (select * from billing_grant x where x.account_id = p_account and x.id = i.id offset 0) g
+   where g.expires_at is null or g.expires_at > p_now;
   select json_agg(json_build_object('key', a.key, 'label', a.label, 'credits', a.credits::text, 'period', a.period,
            'next_at', a.next_at) order by a.next_at, a.id)
     into allowances
