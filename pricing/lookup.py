@@ -61,7 +61,7 @@ def price_use(
     Raises UnknownService (404), ServiceUnpriced (409), UsageInvalid (400).
     """
     catalogue = catalogue_cache.current()
-    facts, doing = facts_of(service, action)
+    facts, doing = _facts_of(catalogue, service, action)
     rates = catalogue.rates(_card(catalogue, service, now, rate_version))
     priced = quotes.quote(
         _rate(rates, service),
@@ -79,7 +79,12 @@ def price_use(
 
 def facts_of(service: str, action: str) -> tuple[ServiceFacts, ServiceFacts | None]:
     """The service and the action of a use. Raises UnknownService (404), UsageInvalid (400)."""
-    catalogue = catalogue_cache.current()
+    return _facts_of(catalogue_cache.current(), service, action)
+
+
+def _facts_of(
+    catalogue: LoadedCatalogue, service: str, action: str
+) -> tuple[ServiceFacts, ServiceFacts | None]:
     facts = _facts(catalogue, service, "service")
     doing = _facts(catalogue, action, "action") if action else None
     if doing is not None and (doing.kind != "action" or facts.kind != "model"):

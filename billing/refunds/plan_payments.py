@@ -46,7 +46,7 @@ def follow_claims(purchase: Purchase, now: datetime) -> None:
     row.withdrawn, row.due, row.changed_at = withdrawn, True, now
     row.save()
     subscription = Subscription.objects.get(account_id=purchase.account_id)
-    unpaid_credits.follow_payment(subscription, purchase, withdrawn=withdrawn)
+    unpaid_credits.follow_payment(subscription, purchase, withdrawn=withdrawn, now=now)
     stripe_id = subscription.stripe_subscription_id
     if (
         stripe_id

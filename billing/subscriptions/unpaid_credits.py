@@ -1,12 +1,14 @@
 """Credits used of periods that were never paid, and the paid months from which they were deducted.
 
-Invariant: what was deducted from a payment's month is owed again while all of that payment's money is away.
-Every function needs the lock on the account's subscription (docs/decisions/0063).
+Invariant: what was deducted from a payment's month is owed again while all of that payment's money is away,
+and is deducted once in the end. Every function needs the lock on the account's subscription
+(docs/decisions/0063).
 """
 
 from datetime import datetime
 from decimal import Decimal
 
+from billing import ledger, validity
 from billing.models import Purchase, Subscription, UnpaidDeduction
 from billing.subscriptions import grace
 
@@ -28,19 +30,36 @@ def record_deduction(subscription: Subscription, left: Decimal, now: datetime) -
     _add(subscription, left - subscription.unpaid_credits)
 
 
-def follow_payment(subscription: Subscription, payment: Purchase, *, withdrawn: bool) -> None:
-    """Owe again what was deducted from a payment's month while its money is away."""
+def follow_payment(subscription: Subscription, payment: Purchase, *, withdrawn: bool, now: datetime) -> None:
+    """Owe again what was deducted from a payment's month while its money is away.
+
+    When the money is back, a later month may have been deducted from meanwhile: what that one gave less is
+    granted, for a month.
+    """
     deductions = UnpaidDeduction.objects.filter(
         account_id=payment.account_id,
         stripe_subscription_id=payment.stripe_subscription_id,
+        period_start=payment.period_start,
         owed_again=not withdrawn,
     )
-    for deduction in deductions.filter(period_start=payment.period_start) if payment.period_start else ():
+    for deduction in deductions:
         deduction.owed_again = withdrawn
         deduction.save(update_fields=["owed_again"])
-        # A later month may have been deducted from meanwhile, which then has paid for it.
-        back = deduction.credits if withdrawn else -min(deduction.credits, subscription.unpaid_credits)
-        _add(subscription, back)
+        if withdrawn:
+            _add(subscription, deduction.credits)
+            continue
+        owed = min(deduction.credits, subscription.unpaid_credits)
+        _add(subscription, -owed)
+        if owed < deduction.credits:
+            ledger.grant(
+                account_id=subscription.account_id,
+                credits=deduction.credits - owed,
+                kind="adjustment",
+                label="Credits deducted twice",
+                key=f"deduction:{deduction.pk}:{now.isoformat()}",  # a payment may leave and return again
+                expires_at=validity.add_months(now, 1),
+                now=now,
+            )
 
 
 def _add(subscription: Subscription, credits: Decimal) -> None:
