@@ -109,6 +109,8 @@ class Membership(models.Model):
         BILLING = "billing", _("Billing")
         MEMBER = "member", _("Member")
 
+    BUYERS = frozenset({Role.OWNER, Role.BILLING})
+
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
@@ -123,7 +125,7 @@ class Membership(models.Model):
     @property
     def may_buy(self) -> bool:
         """Whether the role may buy, request refunds and create keys; other members only use credits."""
-        return self.role in {self.Role.OWNER, self.Role.BILLING}
+        return self.role in self.BUYERS
 
 
 class ApiKey(Identified):

@@ -41,6 +41,15 @@ def provider_keys_of(account: Account) -> QuerySet[ProviderKey]:
     return account.provider_keys.order_by("provider")
 
 
+def buyers_are_deactivated(account_id: UUID) -> bool:
+    """Whether the account has members who may buy, and none of them can sign in.
+
+    An account that only a platform key manages has no members.
+    """
+    buyers = Membership.objects.filter(account_id=account_id, role__in=Membership.BUYERS)
+    return {False} == set(buyers.values_list("user__is_active", flat=True))
+
+
 def owner_addresses(account_id: UUID) -> list[str]:
     """The addresses for e-mail about an account: those of its owners."""
     owners = Membership.objects.filter(

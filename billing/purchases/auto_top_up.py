@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext as _
 
+from accounts import selectors as accounts
 from accounts.models import Account
 from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
@@ -130,6 +131,8 @@ def _purchase_to_pay(account_id: UUID, now: datetime) -> tuple[Purchase | None, 
         subscription = selectors.subscription_of(account_id)
         if subscription is not None and grace.restores_credits(subscription, now):
             return None, ""  # the payment of the plan's renewal brings credits
+        if accounts.buyers_are_deactivated(account_id):
+            return None, ""  # nobody could switch it off
         return _create_purchase(settings, now)
 
 

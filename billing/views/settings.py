@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import offers, selectors, stripe_gateway
-from billing.models import BillingProfile
+from billing.models import AutoTopUp, BillingProfile
 from billing.notifications import low_credit_alerts
 from billing.purchases import auto_top_up, top_up_settings
 from billing.subscriptions import plan_terms
@@ -84,11 +84,12 @@ def auto_top_up_settings(request: AccountRequest) -> HttpResponse:
     sold_in = saved.currency if saved.currency in offers.currencies() else None
     currency = offers.resolve_currency(sold_in)
     packs = offers.list_packs(currency=currency, paid_plan=selectors.has_paid_plan(account_id), now=now)
+    initial = _top_up_initial(saved, packs, currency) if saved.pack else _top_up_defaults(account_id, packs)
     form = AutoTopUpForm(
         request.POST or None,
         packs=[(offer.key, offer.pack.name) for offer in packs if offer.allowed],
         max_count=top_up_settings.max_monthly_count(),
-        initial=_top_up_initial(saved, currency) if saved.pack else _top_up_defaults(account_id, packs),
+        initial=initial,
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -167,13 +168,16 @@ def invoice_details(request: AccountRequest) -> HttpResponse:
     return render(request, "billing/invoice_details.html", {"form": form}, status=422 if form.errors else 200)
 
 
-def _top_up_initial(saved: Any, currency: str) -> dict[str, Any]:
+def _top_up_initial(saved: AutoTopUp, packs: list[offers.PackOffer], currency: str) -> dict[str, Any]:
+    amount = saved.monthly_amount
+    if saved.currency != currency:  # no longer sold: the price of the same top-ups in this one
+        amount = sum(offer.amount for offer in packs if offer.key == saved.pack) * saved.monthly_count
     return {
         "enabled": saved.enabled,
         "below": plain(saved.below),
         "pack": saved.pack,
         "monthly_count": saved.monthly_count,
-        "monthly_amount": format(currencies.to_major(saved.monthly_amount, currency), "f"),
+        "monthly_amount": format(currencies.to_major(amount, currency), "f"),
     }
 
 

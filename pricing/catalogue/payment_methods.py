@@ -1,7 +1,7 @@
 """Payment methods by currency and mode, as Stripe supports them, and those that a catalogue offers.
 
-Invariant: what is offered is what the catalogue names; a method that a currency, or a subscription, cannot
-have is an error when the catalogue loads, and is never left out silently.
+Invariant: what is offered is what the catalogue names; a method that a currency of the catalogue, or a
+subscription, cannot have is an error when the catalogue loads, and is never left out silently.
 """
 
 from pricing.catalogue import cache as catalogue_cache
@@ -46,9 +46,18 @@ def of_pack(key: str, currency: str) -> list[str]:
 
 
 def of_packs(currency: str) -> list[str]:
-    """The methods that pay packs without methods of their own."""
+    """The methods that pay packs without methods of their own.
+
+    A purchase may be in a currency that was taken from the catalogue since: it is paid by those methods that
+    Stripe has in it.
+    """
     policies = catalogue_cache.current().policies
-    return list(policies.payment_methods_in.get(currency) or policies.payment_methods)
+    if own := policies.payment_methods_in.get(currency):
+        return list(own)
+    methods = [
+        method for method in policies.payment_methods if not objection(method, currency, subscription=False)
+    ]
+    return methods or ["card"]
 
 
 def of_plan(key: str, currency: str) -> list[str]:

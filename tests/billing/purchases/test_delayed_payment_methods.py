@@ -13,8 +13,10 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Mail, Purchase, StripeEvent
 from billing.purchases import checkout, create
+from pricing.models import Catalogue, Pack
 from sandbox import scheduled_actions
 from tests.billing import stripe_sandbox
+from tests.billing.conftest import change_policies
 from tests.conftest import person
 from tests.sandbox.conftest import Buyer
 from tests.sandbox.test_delayed_methods import transfer
@@ -30,8 +32,10 @@ def buyer_user(stripe_api: Any) -> User:
 
 
 @pytest.fixture
-def purchase_in(buyer_user: User) -> Callable[[str], Purchase]:
-    def make(currency: str) -> Purchase:
+def purchase_in(buyer_user: User) -> Callable[..., Purchase]:
+    """A purchase whose payment page is open, or not yet: `purchase_in("usd", opened=False)`."""
+
+    def make(currency: str, *, opened: bool = True) -> Purchase:
         purchase = create.pack_purchase(
             account=Account.objects.get(person=buyer_user),
             buyer=buyer_user,
@@ -42,7 +46,8 @@ def purchase_in(buyer_user: User) -> Callable[[str], Purchase]:
             key=currency,
             now=timezone.now(),
         )
-        checkout.open_page(purchase, timezone.now())
+        if opened:
+            checkout.open_page(purchase, timezone.now())
         return purchase
 
     return make
@@ -143,3 +148,15 @@ def test_bank_transfers_are_offered_only_in_currencies_that_have_them(
     buyer.open(purchase_in("cny").checkout_url)
 
     assert "Alipay" in buyer.text and "Bank transfer" not in buyer.text
+
+
+def test_a_purchase_in_a_currency_that_is_no_longer_sold_is_paid_without_bank_transfer(
+    purchase_in: Callable[..., Purchase],
+) -> None:
+    purchase = purchase_in("cny", opened=False)
+    Catalogue.objects.update(currencies=["usd"])
+    Pack.objects.update(payment_methods={})
+    change_policies(payment_methods=["customer_balance", "card"], payment_methods_in={})
+    buyer = Buyer()
+    buyer.open(checkout.open_page(purchase, timezone.now()))
+    assert "Card" in buyer.text and "Bank transfer" not in buyer.text

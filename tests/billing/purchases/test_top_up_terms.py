@@ -10,7 +10,7 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing import ledger
 from billing.models import AutoTopUp, Purchase
 from billing.purchases import auto_top_up, top_up_failures, top_up_settings
@@ -66,6 +66,26 @@ def test_the_threshold_is_exact_and_the_switch_counts(
     assert saved.last_outcome == (outcome if enabled else "")
     assert saved.last_looked_at == (MIDMONTH if enabled and outcome else None)
     assert check(account, seconds=1) == ""
+
+
+def test_nothing_is_bought_while_everyone_who_may_buy_is_deactivated(
+    enable: Callable[..., AutoTopUp], account: Account, alice: User, bob: User
+) -> None:
+    enable()
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert auto_top_up.buy_for_low_accounts(MIDMONTH) == 1
+    assert (check(account), Purchase.objects.count()) == ("", 0)
+    membership = Membership.objects.create(account=account, user=bob, role=Membership.Role.MEMBER)
+    assert check(account) == ""
+    membership.role = Membership.Role.BILLING
+    membership.save()
+    assert check(account) == "paid"
+
+
+def test_an_account_without_members_is_topped_up(enable: Callable[..., AutoTopUp], account: Account) -> None:
+    enable()
+    Membership.objects.all().delete()
+    assert check(account) == "paid"
 
 
 def test_credits_for_some_services_do_not_count_as_available(
@@ -309,3 +329,15 @@ def test_the_page_takes_money_in_the_units_of_the_currency(
     answer = browser.post("/billing/auto-top-up/", sent)
     assert answer.status_code == (302 if saved else 422)
     assert AutoTopUp.objects.get().monthly_amount == (saved or 10**6)
+
+
+@pytest.mark.fault("P11")
+def test_a_limit_in_a_currency_that_is_no_longer_sold_is_not_shown_in_another(
+    change: Callable[..., AutoTopUp], alice: User, signed_in: Callable[[User], Client], yen: None
+) -> None:
+    change(currency="jpy", monthly_amount=9000, monthly_count=2)
+    Catalogue.objects.update(currencies=["usd"])
+    catalogue_cache.changed()
+    form = signed_in(alice).get("/billing/auto-top-up/").context["form"]
+    price = Decimal(Pack.objects.get(key=smallest_pack()).prices["usd"]).scaleb(-2)
+    assert (form.initial["enabled"], Decimal(form.initial["monthly_amount"])) == (True, 2 * price)

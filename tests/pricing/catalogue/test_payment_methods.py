@@ -29,6 +29,16 @@ def test_methods_come_from_the_offer_else_from_the_policies(write: Any) -> None:
     assert payment_methods.of_plan("paid", "usd") == ["card"]
 
 
+def test_a_currency_that_was_taken_from_the_catalogue_is_paid_by_what_stripe_has_in_it(write: Any) -> None:
+    for methods, in_swedish_krona in (
+        ('["customer_balance", "card", "wechat_pay"]', ["card", "wechat_pay"]),
+        ('["customer_balance"]', ["card"]),
+    ):
+        path = write(('payment_methods = ["card"]', f"payment_methods = {methods}"))
+        call_command("load_catalogue", str(path), verbosity=0)
+        assert payment_methods.of_pack("small", "sek") == in_swedish_krona
+
+
 def test_bank_transfers_of_apinfer_are_in_a_currency_that_has_them() -> None:
     call_command("load_catalogue", "apinfer", verbosity=0)
     assert "customer_balance" in payment_methods.of_pack("basic", "usd")
