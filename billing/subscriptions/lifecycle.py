@@ -219,9 +219,14 @@ def _credited_from(subscription: Subscription, paid: PaidPeriod, end: datetime) 
 
 
 def _restarts_period(subscription: Subscription, paid: PaidPeriod) -> bool:
-    """Whether the paid period began before the current one ended."""
-    end = subscription.period_end
-    return end is not None and subscription.period_start < paid.period_start < end
+    """Whether the paid period began before the current one ended.
+
+    A change in the second in which the period began gives the new one the same start.
+    """
+    begun, end = subscription.period_start, subscription.period_end
+    if begun == paid.period_start:
+        return subscription.interval != paid.interval
+    return end is not None and begun < paid.period_start < end
 
 
 def carries_over(previous: str, plan: Plan, *, restarts: bool) -> bool:

@@ -36,6 +36,8 @@ def follow_payment(subscription: Subscription, payment: Purchase, *, withdrawn: 
     When the money is back, a later month may have been deducted from meanwhile: what that one gave less is
     granted, for a month.
     """
+    if payment.period_start is None:
+        return
     deductions = UnpaidDeduction.objects.filter(
         account_id=payment.account_id,
         stripe_subscription_id=payment.stripe_subscription_id,

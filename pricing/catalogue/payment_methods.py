@@ -52,12 +52,9 @@ def of_packs(currency: str) -> list[str]:
     Stripe has in it.
     """
     policies = catalogue_cache.current().policies
-    if own := policies.payment_methods_in.get(currency):
-        return list(own)
-    methods = [
-        method for method in policies.payment_methods if not objection(method, currency, subscription=False)
-    ]
-    return methods or ["card"]
+    methods = policies.payment_methods_in.get(currency) or policies.payment_methods
+    payable = [method for method in methods if not objection(method, currency, subscription=False)]
+    return list(payable) or ["card"]
 
 
 def of_plan(key: str, currency: str) -> list[str]:

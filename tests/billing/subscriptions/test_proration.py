@@ -130,6 +130,35 @@ def test_changing_to_yearly_payment_grants_no_second_bonus_for_the_credited_mont
 
 
 @pytest.mark.fault("P22")
+@pytest.mark.parametrize("seconds", [0, 1])
+@pytest.mark.parametrize(
+    ("first", "second", "interval", "due", "left"),
+    [
+        ("starter", "starter", "year", 9900 - 990, 600),
+        ("starter", "creator", "year", 19900 - 990, 600 + 2000),
+        ("creator", "starter", "year", 9900 - 663, 2900),  # a third of the price is credited
+        ("studio", "creator", "year", 19900 - 1497, 10_000),
+        ("starter", "studio", "month", 4990 - 990, 600 + 9000),
+    ],
+)
+def test_a_change_in_the_second_in_which_the_period_began_is_one_of_a_second_later(
+    subscribe: Callable[..., Subscription],
+    clock: time_machine.Traveller,
+    account: Account,
+    seconds: int,
+    first: str,
+    second: str,
+    interval: str,
+    due: int,
+    left: int,
+) -> None:
+    subscribe(first)
+    spend(account, 600)
+    clock.shift(timedelta(seconds=seconds))
+    assert (change(account, second, interval).due_now, bonus(account)) == (due, left)
+
+
+@pytest.mark.fault("P22")
 @pytest.mark.parametrize("seed", range(3))
 def test_repeated_changes_never_grant_more_credits_than_were_paid_for(
     starter: Subscription, account: Account, advance: Callable[..., None], seed: int
