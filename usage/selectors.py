@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
 
+from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge, Entry, Grant, Hold
@@ -51,9 +52,16 @@ def charge(account_id: UUID, public_id: str) -> Charge | None:
     return Charge.objects.filter(account_id=account_id, pk=Charge.uuid_of(public_id) or NO_ID).first()
 
 
-def is_of_platform(hold: Hold) -> bool:
-    """Whether a platform key made the hold. A hold made in a browser session has no key."""
-    key_id = hold.api_key_id
+def may_close_holds_of(principal: Principal, key_id: UUID | None) -> bool:
+    """Whether the caller may capture and release holds made with this API key; None: in a browser session.
+
+    A platform key closes the holds of platform keys; an account key or a session closes those of the account's
+    keys and sessions.
+    """
+    return key_id == principal.id or _is_of_platform(key_id) == principal.is_platform
+
+
+def _is_of_platform(key_id: UUID | None) -> bool:
     return key_id is not None and ApiKey.objects.filter(pk=key_id, kind=ApiKey.Kind.PLATFORM).exists()
 
 

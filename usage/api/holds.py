@@ -142,8 +142,7 @@ def _hold_to_close(request: Request, public_id: str, named: str | None) -> Hold:
     Raises Problem (404).
     """
     hold = object_of(request, Hold, public_id, named)
-    principal = principal_of(request)
-    if hold.api_key_id != principal.id and selectors.is_of_platform(hold) != principal.is_platform:
+    if not selectors.may_close_holds_of(principal_of(request), hold.api_key_id):
         raise problems.not_found()
     return hold
 
