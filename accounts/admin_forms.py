@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
-from accounts import zones
+from accounts import external_ids, zones
 from accounts.models import Account, ApiKey, User
 
 
@@ -47,9 +47,12 @@ class AccountChange(forms.ModelForm):
         return zone
 
     def clean_external_id(self) -> str | None:
-        return (
-            self.cleaned_data["external_id"] or None
-        )  # null: the empty string would violate the unique constraint
+        external_id: str | None = self.cleaned_data["external_id"]
+        if not external_id:
+            return None  # the empty string would violate the unique constraint
+        if external_id != self.instance.external_id:  # one that the account already has may stay
+            external_ids.validate(external_id)
+        return external_id
 
 
 class PlatformKey(forms.Form):

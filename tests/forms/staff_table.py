@@ -242,6 +242,8 @@ FORMS = [
                 Row("", None),
                 Row("x" * 255, "x" * 255),
                 refused("x" * 256, "at most 255 characters"),
+                refused("team/1", "cannot contain a slash"),
+                refused("acct_" + "0" * 32, "cannot have the form of an id"),
             ],
             "zone": [
                 Row("Europe/Berlin", "Europe/Berlin"),

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from accounts import zones
+from accounts import external_ids, zones
 from accounts.api_keys import Principal
 from accounts.authentication import SESSION, principal_of
 from accounts.models import ApiKey
@@ -197,7 +197,13 @@ class Zone(Text):
 
 
 class AccountInput(StrictSerializer):
-    external_id = Text(required=False, allow_null=True, max_length=255)
+    external_id = Text(
+        required=False,
+        allow_null=True,
+        max_length=255,
+        validators=[external_ids.validate],
+        help_text="Your id of the account. It cannot have the form of an id of this API, nor contain a slash.",
+    )
     name = Text(required=False, max_length=200)
     zone = Zone(required=False, max_length=64)
 

@@ -170,3 +170,20 @@ def test_an_account_with_very_many_open_grants_gets_no_more(
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_grants")
     assert refused.json()["most"] == open_grants + 1
     assert platform_api.post(path, body, key="first").status_code == 201, "a repeated request is answered"
+
+
+@pytest.mark.fault("Z1")
+def test_an_external_id_is_neither_an_id_of_ours_nor_a_part_of_a_path(
+    platform_api: Any, account: Account
+) -> None:
+    def outcome(external_id: str) -> tuple[int, str]:
+        response = platform_api.post("accounts", {"external_id": external_id})
+        problem = response.json()
+        return response.status_code, problem["errors"][0]["code"] if "errors" in problem else ""
+
+    for taken in (account.public_id, "acct_" + "0" * 32, "hold_" + "f" * 32):
+        assert outcome(taken) == (400, "own_id")
+    assert outcome("team/1") == (400, "slash")
+    for free in ("acct_1", "acct_" + "0" * 31, "ACCT_" + "0" * 32, "my-acct_" + "0" * 32, "a.b:c@d ü"):
+        assert outcome(free) == (201, "")
+        assert platform_api.get("balance", account=free).status_code == 200
