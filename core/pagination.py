@@ -4,7 +4,7 @@ Invariant: a page starts after the position of the last row of the page before (
 new rows change nothing and deep pages cost no more. The cursor is signed and valid for its own list only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypedDict, TypeVar
 
@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 
 from core.fields import AccountQuery
-from core.problems import field_problem
+from core.problems import Problem, field_problem
 
 LARGEST_PAGE = 100
 USUAL_PAGE = 25
+Entry = TypeVar("Entry")
 Item = TypeVar("Item")
 
 
@@ -61,9 +62,30 @@ def page(
     }
 
 
-def whole(data: list[Item]) -> Page[Item]:
-    """A short list, complete on one page."""
-    return {"data": data, "has_more": False, "next_cursor": None}
+def page_of_catalogue(
+    entries: Sequence[Entry],
+    query: dict[str, Any],
+    *,
+    key: Callable[[Entry], str],
+    build: Callable[[Entry], Item],
+) -> Page[Item]:
+    """One page of entries of the catalogue, in their order. The cursor is the key of a page's last entry.
+
+    Raises Problem (400) for a cursor that names no entry.
+    """
+    keys = [key(entry) for entry in entries]
+    begin = 0
+    if "cursor" in query:
+        if query["cursor"] not in keys:
+            raise _invalid_cursor()
+        begin = keys.index(query["cursor"]) + 1
+    end = begin + query["limit"]
+    more = end < len(entries)
+    return {
+        "data": [build(entry) for entry in entries[begin:end]],
+        "has_more": more,
+        "next_cursor": keys[end - 1] if more else None,
+    }
 
 
 def _position(row: Model, keys: tuple[str, ...]) -> list[str | int]:
@@ -89,9 +111,13 @@ def _opened(cursor: str, salt: str, length: int) -> list[str | int]:
     except signing.BadSignature:
         position = None
     if not isinstance(position, list) or len(position) != length:
-        raise field_problem(
-            "cursor",
-            "invalid_cursor",
-            _("The cursor is not valid for this list. Start again without a cursor."),
-        )
+        raise _invalid_cursor()
     return position
+
+
+def _invalid_cursor() -> Problem:
+    return field_problem(
+        "cursor",
+        "invalid_cursor",
+        _("The cursor is not valid for this list. Start again without a cursor."),
+    )

@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
-from billing.models import Charge, Entry, Grant, Hold
+from billing.models import Charge, Entry, Grant
 from pricing.catalogue import cache as catalogue_cache
 from usage.periods import Period
 
@@ -55,8 +55,8 @@ def charge(account_id: UUID, public_id: str) -> Charge | None:
 def may_close_holds_of(principal: Principal, key_id: UUID | None) -> bool:
     """Whether the caller may capture and release holds made with this API key; None: in a browser session.
 
-    A platform key closes the holds of platform keys; an account key or a session closes those of the account's
-    keys and sessions.
+    A platform key closes the holds of platform keys; an account key or a session closes those of the
+    account's keys and sessions.
     """
     return key_id == principal.id or _is_of_platform(key_id) == principal.is_platform
 

@@ -16,8 +16,8 @@ from billing.promotions import codes
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import AccountQuery, instant
-from core.pagination import Page, whole
+from core.fields import instant
+from core.pagination import Page, PageQuery, page_of_catalogue
 from pricing.models import Plan
 
 
@@ -26,16 +26,19 @@ class Plans(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[AccountQuery], responses=Page[response_schemas.Plan])
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.Plan])
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, AccountQuery)
+        query = query_of(request, PageQuery)
         subscription = selectors.subscription_of(account_of(request, query.get("account")))
         shown = [
-            _plan(plan, subscription)
+            plan
             for plan in Plan.objects.order_by("rank", "position")
             if plan.open_to_new_members or (subscription and plan.key == subscription.plan)
         ]
-        return json_body.answer(whole(shown))
+        answer = page_of_catalogue(
+            shown, query, key=lambda plan: plan.key, build=lambda plan: _plan(plan, subscription)
+        )
+        return json_body.answer(answer)
 
 
 class Packs(Endpoint):
@@ -43,15 +46,17 @@ class Packs(Endpoint):
 
     scopes = {"GET": "read"}
 
-    @extend_schema(parameters=[AccountQuery], responses=Page[response_schemas.Pack])
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.Pack])
     def get(self, request: Request) -> HttpResponse:
-        query = query_of(request, AccountQuery)
+        query = query_of(request, PageQuery)
         paid_plan = selectors.has_paid_plan(account_of(request, query.get("account")))
         by_pack: dict[str, list[offers.PackOffer]] = {}
         for currency in offers.currencies():
             for offer in offers.list_packs(currency=currency, paid_plan=paid_plan, now=self.now):
                 by_pack.setdefault(offer.key, []).append(offer)
-        return json_body.answer(whole([_pack(found) for found in by_pack.values()]))
+        found = list(by_pack.values())
+        answer = page_of_catalogue(found, query, key=lambda offers: offers[0].key, build=_pack)
+        return json_body.answer(answer)
 
 
 class Redemptions(Endpoint):

@@ -202,7 +202,7 @@ class AccountInput(StrictSerializer):
         allow_null=True,
         max_length=255,
         validators=[external_ids.validate],
-        help_text="Your id of the account. It cannot have the form of an id of this API, nor contain a slash.",
+        help_text="Your id of the account: not in the form of an id of this API, and without a slash.",
     )
     name = Text(required=False, max_length=200)
     zone = Zone(required=False, max_length=64)

@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -15,8 +14,7 @@ from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.fields import AccountQuery, instant
-from core.pagination import Page, PageQuery, whole
-from core.problems import field_problem
+from core.pagination import Page, PageQuery, page_of_catalogue
 from pricing import selectors as catalogue
 from pricing.rates.rate import options_as_json
 from usage import charging, entitlements
@@ -44,7 +42,8 @@ class Services(Endpoint):
         _check_account(request, query)
         filters = {name: query[name] for name in ("modality", "tier", "tag", "kind") if name in query}
         found = catalogue.services(now=self.now, **filters)
-        return json_body.answer(_page_of(found, query))
+        answer = page_of_catalogue(found, query, key=lambda service: service.facts.key, build=_service)
+        return json_body.answer(answer)
 
 
 class OneService(Endpoint):
@@ -100,27 +99,6 @@ def _check_account(request: Request, query: dict[str, Any]) -> None:
     """Services are the same for all accounts, but the caller must have access to the account it names."""
     if "account" in query:
         account_of(request)
-
-
-def _page_of(found: list[catalogue.PricedService], query: dict[str, Any]) -> Page[response_schemas.Service]:
-    """A page of the list. The cursor is the key of the last service of the page before."""
-    keys = [service.facts.key for service in found]
-    begin = 0
-    if "cursor" in query:
-        if query["cursor"] not in keys:
-            raise field_problem(
-                "cursor",
-                "invalid_cursor",
-                _("The cursor is not valid for this list. Start again without a cursor."),
-            )
-        begin = keys.index(query["cursor"]) + 1
-    limit = query["limit"]
-    shown = found[begin : begin + limit]
-    more = begin + limit < len(found)
-    answer = whole([_service(service) for service in shown])
-    if more:
-        answer["has_more"], answer["next_cursor"] = True, shown[-1].facts.key
-    return answer
 
 
 def _service(service: catalogue.PricedService) -> response_schemas.Service:

@@ -246,6 +246,20 @@ def test_packs_have_their_prices_in_each_currency_and_the_sale(api: Any) -> None
     assert [one["eligible"] for one in api.get("packs").json()["data"]] == [True, True]
 
 
+@pytest.mark.parametrize("path", ["plans", "packs"])
+def test_plans_and_packs_come_in_pages(api: Any, path: str) -> None:
+    everything = api.get(path).json()
+    assert (everything["has_more"], everything["next_cursor"]) == (False, None)
+    keys = [one["key"] for one in everything["data"]]
+    assert len(keys) > 1
+    first = api.get(path, limit="1").json()
+    assert ([one["key"] for one in first["data"]], first["has_more"]) == (keys[:1], True)
+    second = api.get(path, limit="100", cursor=first["next_cursor"]).json()
+    assert ([one["key"] for one in second["data"]], second["has_more"]) == (keys[1:], False)
+    for query in ({"limit": "0"}, {"limit": "101"}, {"cursor": "no-such"}):
+        assert api.get(path, **query).json()["errors"][0]["field"] in query
+
+
 def test_plans_are_those_on_offer_and_the_own_one(api: Any) -> None:
     def listed() -> list[tuple[str, bool, bool]]:
         return [(one["key"], one["current"], one["eligible"]) for one in api.get("plans").json()["data"]]
