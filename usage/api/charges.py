@@ -29,6 +29,8 @@ from usage.charges import reports
 from usage.charging import Use
 from usage.models import ChargeReport
 
+PATH = "/api/v1/charges"
+
 
 class Charges(Endpoint):
     """Charge a use that has happened, and list charges."""
@@ -41,14 +43,14 @@ class Charges(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.ChargeInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        fingerprint = idempotency.fingerprint(request.path, request.data)
+        fingerprint = fingerprint_of(request.data)
         try:
             use = use_of(request, account_id, body)
             charged = charging.charge(use, key=key, fingerprint=fingerprint, now=self.now)
         except ledger.InsufficientCredits as error:
             raise insufficient(error, account_id, self.now) from error
-        except Refusal:
-            kept = charge_of_key(account_id, key, fingerprint)
+        except (Refusal, ledger.KeyReused):
+            kept = charge_of_key(account_id, key, fingerprint, _earlier_fingerprint_of(request.data))
             if kept is None:
                 raise
             return replay(kept)
@@ -101,7 +103,8 @@ class Batch(Endpoint):
         stored = _stored_charges(outcomes)
         for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
-                results[place] = self._error(outcome, use.account_id, options)
+                error = _answered_by_earlier_version(outcome, use.account_id, body["data"][place]) or outcome
+                results[place] = self._error(error, use.account_id, options)
             elif outcome.replayed:
                 answer = stored_charge(stored[outcome.charge_id], first_answer=True)
                 results[place] = {"status": 201, "charge": answer, "replayed": True}
@@ -119,14 +122,12 @@ class Batch(Endpoint):
         body = request_schemas.BatchItem.checked(item)
         key = idempotency.checked_key(body["idempotency_key"], "idempotency_key")
         account_id = account_of(request, body.get("account") or account)
-        # The same fingerprint as of POST /charges: a retry may use either endpoint.
-        single = {name: value for name, value in item.items() if name != "idempotency_key"}
-        fingerprint = idempotency.fingerprint(request.path.removesuffix("/batch"), single)
+        fingerprint = fingerprint_of(item)
         try:
             use = use_of(request, account_id, body)
             return use, charging.charge_request(use, key=key, fingerprint=fingerprint, now=self.now)
         except Refusal as error:
-            kept = charge_of_key(account_id, key, fingerprint)
+            kept = charge_of_key(account_id, key, fingerprint, _earlier_fingerprint_of(item))
             if kept is None:
                 raise
             raise _AnsweredBefore(kept) from error
@@ -156,6 +157,18 @@ class _AnsweredBefore(Exception):
 
     def __init__(self, charge: Charge) -> None:
         self.charge = charge
+
+
+def _answered_by_earlier_version(
+    error: ledger.LedgerError, account_id: UUID, item: Mapping[str, Any]
+) -> _AnsweredBefore | None:
+    """The item's charge, if an earlier version made it with the fingerprint that it had then."""
+    if not isinstance(error, ledger.KeyReused):
+        return None
+    charge = charging.charge_by_key(account_id, error.key)
+    if charge is None or bytes(charge.fingerprint) != _earlier_fingerprint_of(item):
+        return None
+    return _AnsweredBefore(charge)
 
 
 class Reversals(Endpoint):
@@ -203,16 +216,31 @@ class Reports(Endpoint):
         return json_body.answer(_report(report), 201)
 
 
-def charge_of_key(account_id: UUID, key: str, fingerprint: bytes) -> Charge | None:
+def fingerprint_of(body: Mapping[str, Any]) -> bytes:
+    """The fingerprint of a charge, sent alone or as an item of a batch: a retry may use either endpoint.
+
+    The account is left out. Its keys are its own, and a batch may name it once for all items.
+    """
+    single = {name: value for name, value in body.items() if name not in {"account", "idempotency_key"}}
+    return idempotency.fingerprint(PATH, single)
+
+
+def _earlier_fingerprint_of(body: Mapping[str, Any]) -> bytes:
+    """The fingerprint that earlier versions stored: with the account, if it was sent."""
+    single = {name: value for name, value in body.items() if name != "idempotency_key"}
+    return idempotency.fingerprint(PATH, single)
+
+
+def charge_of_key(account_id: UUID, key: str, *fingerprints: bytes) -> Charge | None:
     """The charge of an earlier request with this key, or None.
 
     For a repeated request that is refused before the ledger looks for the key, because the service, its
     price, the project or the estimate no longer exists.
 
-    Raises Problem (422) for a key used with another body.
+    Raises Problem (422) for a key used with another body, which has none of the fingerprints.
     """
     kept = charging.charge_by_key(account_id, key)
-    if kept is not None and bytes(kept.fingerprint) != fingerprint:
+    if kept is not None and bytes(kept.fingerprint) not in fingerprints:
         raise idempotency.reused()
     return kept
 

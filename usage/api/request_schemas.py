@@ -21,6 +21,7 @@ from usage import projects
 from usage.charging import Use
 
 LARGEST_METADATA = 4096  # bytes of its JSON
+LARGEST_TEXT = 200_000  # characters
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "number", "minimum": 0}})
@@ -91,7 +92,7 @@ class ServiceUse(AccountNamed):
 class EstimateInput(ServiceUse):
     text = Text(
         required=False,
-        max_length=200_000,
+        max_length=LARGEST_TEXT,
         help_text="A text whose token count is estimated; instead of `usage`.",
     )
 

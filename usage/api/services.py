@@ -62,6 +62,8 @@ class Estimates(Endpoint):
     """Price a use without charging it."""
 
     scopes = {"POST": "read"}
+    # JSON may escape a character as two surrogates of six bytes each
+    largest_body = 12 * request_schemas.LARGEST_TEXT + json_body.LARGEST_BODY
 
     @extend_schema(request=request_schemas.EstimateInput, responses=response_schemas.Estimate)
     def post(self, request: Request) -> HttpResponse:

@@ -1,11 +1,13 @@
 """POST /charges/batch: up to 1,000 uses, each accepted or refused independently."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from accounts.models import Account, User
 from billing.models import Charge
+from core import idempotency
 from tests.usage.api.conftest import use
 
 
@@ -100,3 +102,36 @@ def test_items_may_have_fractions_and_an_item_of_another_type_affects_no_other(a
     assert results[0]["charge"]["metadata"] == {"ratio": 0.25}
     codes = [result["error"]["errors"][0]["code"] for result in results[1:]]
     assert codes == ["not_an_object", "not_an_object", "not_an_object", "required"]
+
+
+@pytest.mark.requirement("CORE-02", "APIN-13")
+def test_an_item_is_retried_alone_however_its_account_is_named(platform_api: Any, account: Account) -> None:
+    Account.objects.filter(pk=account.pk).update(external_id="user-81")
+    body = {"account": "user-81", "data": [use(100, idempotency_key="b1")]}
+    first = platform_api.post("charges/batch", body).json()["data"][0]["charge"]
+    for name in ("user-81", account.public_id):
+        single = platform_api.post("charges", use(100, account=name), key="b1")
+        assert (single.status_code, single.json(), single["Idempotent-Replayed"]) == (201, first, "true")
+        assert platform_api.post("charges", use(200, account=name), key="b1").status_code == 422
+        item = use(100, account=name, idempotency_key="b1")
+        [result] = platform_api.post("charges/batch", {"data": [item]}).json()["data"]
+        assert (result["charge"], result["replayed"]) == (first, True)
+    assert Charge.objects.count() == 1
+
+
+@pytest.mark.requirement("CORE-02")
+def test_a_charge_of_an_earlier_version_is_replayed(
+    platform_api: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fingerprint has the account of the body in it."""
+    body = use(100, account=account.public_id)
+    with monkeypatch.context() as earlier:
+        fingerprint = partial(idempotency.fingerprint, "/api/v1/charges")
+        earlier.setattr("usage.api.charges.fingerprint_of", fingerprint)
+        charge = platform_api.post("charges", body, key="k1").json()
+    single = platform_api.post("charges", body, key="k1")
+    assert (single.json(), single["Idempotent-Replayed"]) == (charge, "true")
+    items = [body | {"idempotency_key": "k1"}, use(200, account=account.public_id, idempotency_key="k1")]
+    results = platform_api.post("charges/batch", {"data": items}).json()["data"]
+    assert (results[0]["charge"], results[0]["replayed"]) == (charge, True)
+    assert (results[1]["status"], results[1]["error"]["code"]) == (422, "idempotency_key_reused")

@@ -1,5 +1,6 @@
 """Estimates and charges at the boundaries of prices; estimates of a text; what pays for a use."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -139,6 +140,17 @@ def test_an_estimate_of_a_text(api: Any) -> None:
         estimate = api.post("estimates", use).json()
         shown = (estimate["credits"], estimate["maximum"], estimate["approximate"])
         assert shown == (credits, maximum, approximate), use
+
+
+@pytest.mark.parametrize("character", ["e", "漢", "😀"])
+def test_the_longest_text_is_estimated_in_any_script_and_encoding(api: Any, character: str) -> None:
+    body = {"service": "writer", "text": character * 200_000}
+    escaped = api.post("estimates", body)
+    assert escaped.status_code == 200
+    plain = json.dumps(body, ensure_ascii=False).encode()
+    response = api.client.post("/api/v1/estimates", plain, content_type="application/json")
+    assert (response.status_code, response.json()["credits"]) == (200, escaped.json()["credits"])
+    assert api.post("estimates", body | {"text": character * 200_001}).status_code == 400
 
 
 def test_an_estimate_says_what_the_grants_that_cover_the_use_can_pay(api: Any, account: Account) -> None:
