@@ -40,6 +40,11 @@ def key_of(request: Request) -> str:
     return checked_key(key, HEADER)
 
 
+def optional_key_of(request: Request) -> str | None:
+    """The key of a request that may come without one. Raises Problem (400) when it is invalid."""
+    return key_of(request) if HEADER in request.headers else None
+
+
 def key_required(field: str) -> Problem:
     message = _("This request moves credits or money. Send an Idempotency-Key, the same one with each retry.")
     return Problem(
@@ -80,17 +85,21 @@ def once(
     request: Request,
     *,
     owner: UUID,
-    key: str,
+    key: str | None,
     now: datetime,
     act: Callable[[], tuple[int, Mapping[str, object]]],
     atomic: bool = True,
 ) -> HttpResponse:
-    """Run `act` unless this key has run it. `owner`: the account, or the API key where there is none yet.
+    """Run `act` unless this key has run it; without a key, always.
 
+    `owner`: the account, or the API key where there is none yet.
     `act` returns status and body, or raises. With `atomic` it shares one transaction with the storing of its
     response; an `act` that calls other services must pass False and be safe to repeat.
     Raises Problem: 422 for a key that came with another body, 409 while it is in progress.
     """
+    if key is None:
+        status, body = act()
+        return json_body.answer(body, status)
     print_ = fingerprint(request.path, request.data)
     kept = _kept(owner, request.path, key)
     if kept is not None:

@@ -104,10 +104,11 @@ class RefundRequests(Endpoint):
     """Request a refund of the unspent credits. Staff decide."""
 
     scopes = {"POST": "manage"}
-    takes_key = "optional"
+    takes_key = "required"
 
     @extend_schema(request=request_schemas.RefundInput, responses={201: response_schemas.RefundAnswer})
     def post(self, request: Request, purchase: str) -> HttpResponse:
+        key = idempotency.key_of(request)
         body = request_schemas.RefundInput.checked(request.data)
         found = object_of(request, Purchase, purchase, body.get("account"))
 
@@ -116,9 +117,6 @@ class RefundRequests(Endpoint):
             refund = requests.create(purchase=found, user=user, message=body.get("reason", ""), now=self.now)
             return 201, _refund(refund)
 
-        if idempotency.HEADER not in request.headers:
-            return json_body.answer(create_request()[1], 201)
-        key = idempotency.key_of(request)
         return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=create_request)
 
 

@@ -106,16 +106,21 @@ class Cancel(Endpoint):
     """Cancel the subscription at the end of the paid period."""
 
     scopes = {"POST": "manage"}
-    takes_key = "optional"
+    takes_key = "required"
 
     @extend_schema(request=request_schemas.CancelInput, responses=response_schemas.SubscriptionAnswer)
     def post(self, request: Request) -> HttpResponse:
+        key = idempotency.key_of(request)
         body = request_schemas.CancelInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
-        cancelled = changes.cancel(
-            account, self.now, feedback=body.get("feedback", ""), comment=body.get("comment", "")
-        )
-        return json_body.answer(_subscription(cancelled, self.now))
+
+        def cancel() -> tuple[int, response_schemas.SubscriptionAnswer]:
+            cancelled = changes.cancel(
+                account, self.now, feedback=body.get("feedback", ""), comment=body.get("comment", "")
+            )
+            return 200, _subscription(cancelled, self.now)
+
+        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=cancel, atomic=False)
 
 
 class Resume(Endpoint):
@@ -128,7 +133,12 @@ class Resume(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.Named.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
-        return json_body.answer(_subscription(changes.resume(account, self.now), self.now))
+
+        def resume() -> tuple[int, response_schemas.SubscriptionAnswer]:
+            return 200, _subscription(changes.resume(account, self.now), self.now)
+
+        key = idempotency.optional_key_of(request)
+        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=resume, atomic=False)
 
 
 def _current(account_id: Any) -> models.Subscription:

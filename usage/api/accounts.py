@@ -37,9 +37,7 @@ class Accounts(Endpoint):
         def create() -> tuple[int, response_schemas.Account]:
             return 201, _account(self._create(body))
 
-        if idempotency.HEADER not in request.headers:
-            return json_body.answer(create()[1], 201)
-        key = idempotency.key_of(request)
+        key = idempotency.optional_key_of(request)
         return idempotency.once(request, owner=principal_of(request).id, key=key, now=self.now, act=create)
 
     def _create(self, body: dict[str, Any]) -> Account:

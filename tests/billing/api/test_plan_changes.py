@@ -103,7 +103,7 @@ def test_a_cancellation_may_have_a_reason_that_stripe_and_staff_see(
     api: Any, starter: Subscription, stripe_api: Any
 ) -> None:
     reason = {"feedback": "too_expensive", "comment": "Twice the price of last year"}
-    cancelled = api.post("subscription/cancel", reason).json()
+    cancelled = api.post("subscription/cancel", reason, key="c").json()
 
     assert (cancelled["cancel_at_period_end"], cancelled["cancellation"]) == (True, reason)
     details = stripe_api.subscriptions.retrieve(starter.stripe_subscription_id).cancellation_details
@@ -113,7 +113,21 @@ def test_a_cancellation_may_have_a_reason_that_stripe_and_staff_see(
 
     resumed = api.post("subscription/resume", {}).json()
     assert (resumed["cancel_at_period_end"], resumed["cancellation"]) == (False, None)
-    assert api.post("subscription/cancel", {"feedback": "boring"}).status_code == 400
+    assert api.post("subscription/cancel", {"feedback": "boring"}, key="c2").status_code == 400
+
+
+def test_a_repeated_cancellation_or_resumption_changes_nothing_that_followed(
+    api: Any, starter: Subscription
+) -> None:
+    cancelled = api.post("subscription/cancel", {}, key="c")
+    resumed = api.post("subscription/resume", {}, key="r")
+    again = api.post("subscription/cancel", {}, key="c")
+    assert (again.content, again["Idempotent-Replayed"]) == (cancelled.content, "true")
+    assert api.get("subscription").json()["cancel_at_period_end"] is False
+    api.post("subscription/cancel", {}, key="c2")
+    assert api.post("subscription/resume", {}, key="r").content == resumed.content
+    assert api.get("subscription").json()["cancel_at_period_end"] is True
+    assert api.post("subscription/cancel", {"comment": "other"}, key="c").status_code == 422
 
 
 def test_a_cancellation_whose_response_was_lost_can_be_withdrawn_and_made_again(
@@ -130,6 +144,6 @@ def test_a_cancellation_whose_response_was_lost_can_be_withdrawn_and_made_again(
     with pytest.raises(stripe_gateway.StripeUnavailable):
         changes.cancel(starter.account, timezone.now())
     for action, cancelled in (("resume", False), ("cancel", True)):
-        assert api.post(f"subscription/{action}", {}).json()["cancel_at_period_end"] is cancelled
+        assert api.post(f"subscription/{action}", {}, key=action).json()["cancel_at_period_end"] is cancelled
         remote = stripe_api.subscriptions.retrieve(starter.stripe_subscription_id)
         assert remote.cancel_at_period_end is cancelled

@@ -101,20 +101,28 @@ def test_endpoints_for_platform_keys_are_declared() -> None:
     }
 
 
-def test_endpoints_that_move_credits_declare_the_idempotency_key() -> None:
+def test_endpoints_that_move_credits_or_money_require_an_idempotency_key(platform_api: Any) -> None:
     takers = {
         path
         for (method, path), view in endpoints().items()
         if method == "POST" and view.takes_key == "required"
     }
-    assert takers >= {
+    assert takers == {
         "/charges",
         "/charges/{}/reversals",
         "/holds",
         "/holds/{}/capture",
         "/holds/{}/release",
         "/accounts/{}/grants",
+        "/checkouts",
+        "/purchases/{}/refund-requests",
+        "/subscription/change",
+        "/subscription/cancel",
+        "/redemptions",
     }
+    for path in takers:
+        problem = platform_api.post(path.removeprefix("/").replace("{}", "x"), {}).json()
+        assert (problem["status"], problem["code"]) == (400, "idempotency_key_required"), path
     operation = openapi.document()["paths"]["/api/v1/charges"]["post"]
     [header] = [parameter for parameter in operation["parameters"] if parameter["in"] == "header"]
     assert (header["name"], header["required"]) == ("Idempotency-Key", True)

@@ -55,6 +55,7 @@ def calls(api: Any, platform_api: Any, account: Account) -> list[Call]:
         ("patch", f"projects/{project}", {"name": "q"}),
         ("delete", f"provider-keys/{key}", {}),
         ("get", f"purchases/{purchase}", {}),
+        ("post", f"purchases/{purchase}/refund-requests", {}),
     ]
 
 
@@ -70,7 +71,7 @@ def send(client: Any, call: Call, account: str | None = None) -> int:
 
 
 def test_a_platform_key_names_an_object_by_its_id_alone(calls: list[Call], platform_api: Any) -> None:
-    assert [send(platform_api, call) for call in calls] == [200, 201, 201, 200, 201, 200, 200, 204, 200]
+    assert [send(platform_api, call) for call in calls] == [200, 201, 201, 200, 201, 200, 200, 204, 200, 409]
 
 
 @pytest.mark.fault("Z1")
@@ -80,7 +81,7 @@ def test_an_account_that_is_named_must_be_the_objects_own(
     assert [send(platform_api, call, other.public_id) for call in calls] == [404] * len(calls)
     assert [send(platform_api, call, "acct_unknown") for call in calls] == [404] * len(calls)
     named = [send(platform_api, call, account.public_id) for call in calls]
-    assert named == [200, 201, 201, 200, 201, 200, 200, 204, 200]
+    assert named == [200, 201, 201, 200, 201, 200, 200, 204, 200, 409]
 
 
 @pytest.mark.fault("Z1")
@@ -89,7 +90,7 @@ def test_an_account_key_finds_objects_of_its_own_account_only(
 ) -> None:
     bobs = api_of(bob)
     found = [send(bobs, call) for call in calls]
-    assert found == [404, 404, 403, 404, 404, 404, 404, 404, 404], "a reversal needs a platform key"
+    assert found == [404, 404, 403, 404, 404, 404, 404, 404, 404, 404], "a reversal needs a platform key"
 
 
 def test_objects_of_an_erased_account_are_not_found(
