@@ -7,7 +7,6 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
@@ -21,7 +20,6 @@ MADE = "key_made"  # session key: the form that created the last key
 
 
 @require_http_methods(["GET", "POST"])
-@never_cache
 @account_page
 @sensitive_variables("issued")
 def keys_page(request: AccountRequest) -> HttpResponse:

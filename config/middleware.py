@@ -1,4 +1,4 @@
-"""Middleware for every request: the request id, the policy by path, the page for a busy database."""
+"""Middleware for every request: request id, policy by path, caching, and the page for a busy database."""
 
 import re
 import uuid
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import structlog
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
@@ -58,6 +59,23 @@ class PolicyByPath:
         for beginning, directives in settings.CSP_BY_PATH.items():
             if request.path_info.startswith(beginning):
                 response._csp_replace = directives  # type: ignore[attr-defined]
+        return response
+
+
+class SignedInPagesAreNotStored:
+    """Keeps responses to a signed-in browser out of its cache and of every other one.
+
+    Otherwise the next user of the same browser could go back to a page after its user has signed out. A
+    response that sets `Cache-Control` itself keeps it.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not response.has_header("Cache-Control") and SESSION_KEY in request.session:
+            response["Cache-Control"] = "no-store, private"
         return response
 
 

@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "config.middleware.PolicyByPath",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "config.middleware.SignedInPagesAreNotStored",
     "django.middleware.locale.LocaleMiddleware",
     "config.health.Probes",
     "django.middleware.common.CommonMiddleware",

@@ -6,6 +6,7 @@ closing balance; a page costs a fixed number of queries whatever its length; no 
 written by users can be read as a formula.
 """
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ CSV_HEADINGS = [
     "time_utc", "time_local", "zone", "kind", "what", "service", "action", "conversation", "who", "credits",
     "balance_after", "grant_kind", "grant", "charge", "entry",
 ]  # fmt: skip
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_STARTS = tuple("=+-@\t\r\n")
 
 
 @dataclass(frozen=True)
@@ -206,5 +207,9 @@ def csv_rows(account: Account, filters: Filter) -> Iterator[list[str]]:
 
 
 def escape_formula(text: str) -> str:
-    """The text with a leading apostrophe where a spreadsheet would read it as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    """The text with a leading apostrophe where a spreadsheet would read it as a formula.
+
+    In some languages spreadsheets read the full-width and small forms of a sign (U+FF1D, U+FE66) as the sign.
+    """
+    first = unicodedata.normalize("NFKC", text.lstrip(" ")[:1])
+    return f"'{text}" if first in _FORMULA_STARTS else text

@@ -200,6 +200,21 @@ def test_a_page_is_refused_to_exactly_the_roles_that_its_line_names(
                 assert (response.status_code == 403) == refused, (method, route, response.status_code)
 
 
+@pytest.mark.fault("Z2")
+def test_no_cache_stores_a_page_of_a_signed_in_user(
+    alices_world: world.World, alice: User, signed_in: Callable[[User], Client], stripe_api: Any
+) -> None:
+    browser = signed_in(alice)
+    for route in routes_with("own", "ids", "sign_in", "public"):
+        response = browser.get(path_of(route, alices_world.object_ids))
+        response.close()
+        kept = response.get("Cache-Control", "")
+        same_for_all = route in routes_with("public") and "public" in kept
+        assert "no-store" in kept or same_for_all, (route, response.status_code)
+        if route.startswith("accounts/logout"):
+            browser = signed_in(alice)
+
+
 def test_the_admin_requires_staff(
     alices_world: world.World, alice: User, signed_in: Callable[[User], Client]
 ) -> None:

@@ -201,7 +201,7 @@ class UsageSum(TypedDict):
     """Use of one interval and group."""
 
     start: Annotated[TimeText | None, "Start of the interval; null without `interval`."]
-    group: Annotated[str | None, "Value of the `group_by` dimension; null without `group_by`."]
+    group: Annotated[str | None, "Value of the `group_by` dimension; null for uses without one."]
     credits: CreditsText
     charges: int
 

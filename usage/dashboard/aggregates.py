@@ -57,7 +57,7 @@ class IntervalTotal:
     """Credits and charges of one interval and one group.
 
     `start` is None when the range is not divided into intervals; `group` is None when it is not divided into
-    groups, and "" for charges without a value of the dimension.
+    groups, and for charges without a value of the dimension.
     """
 
     start: datetime | None
@@ -149,7 +149,7 @@ def interval_totals(
     return [
         IntervalTotal(
             start=total.get("start"),
-            group=public_key(group_by, total["group"]) if group_by else None,
+            group=public_key(group_by, total.get("group")) or None,
             credits=total["spent"],
             charges=total["calls"],
         )

@@ -6,7 +6,6 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
@@ -37,7 +36,6 @@ def dashboard(request: AccountRequest) -> HttpResponse:
 
 
 @require_safe
-@never_cache
 @account_page
 def counter(request: AccountRequest) -> HttpResponse:
     """The credit counter; 204 while the balance still has the version `seen` that the page shows."""
@@ -50,7 +48,6 @@ def counter(request: AccountRequest) -> HttpResponse:
 
 
 @require_safe
-@never_cache
 @account_page
 def balance_fragment(request: AccountRequest) -> HttpResponse:
     """The balance section of the dashboard."""
@@ -58,7 +55,6 @@ def balance_fragment(request: AccountRequest) -> HttpResponse:
 
 
 @require_safe
-@never_cache
 @account_page
 def activity_fragment(request: AccountRequest) -> HttpResponse:
     """The newest transactions of the dashboard; those after `since` (in microseconds) are marked as new."""

@@ -7,7 +7,6 @@ from datetime import datetime
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
@@ -39,7 +38,6 @@ def history_page(request: AccountRequest) -> HttpResponse:
 
 
 @require_safe
-@never_cache
 @account_page
 def newer_rows(request: AccountRequest) -> HttpResponse:
     """The rows of entries after the entry number `seen`."""

@@ -5,7 +5,6 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -19,7 +18,6 @@ from pricing.catalogue import cache as catalogue_cache
 
 @sensitive_post_parameters("secret")
 @require_http_methods(["GET", "POST"])
-@never_cache
 @account_page
 def provider_keys_page(request: AccountRequest) -> HttpResponse:
     """List the account's own provider keys; add or replace one. 404 if the catalogue has no providers."""

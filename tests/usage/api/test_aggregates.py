@@ -49,13 +49,13 @@ def test_days_begin_at_midnight_of_the_time_zone(
 
 @pytest.mark.requirement("FLICK-07", "FLOW-07", "APIN-06")
 def test_sums_are_grouped_by_the_requested_dimension(api: Any, spent: str) -> None:
-    def groups(**query: str) -> dict[str, tuple[str, int]]:
+    def groups(**query: str) -> dict[str | None, tuple[str, int]]:
         sums = api.get("usage", **query).json()["data"]
         return {item["group"]: (item["credits"], item["charges"]) for item in sums}
 
     assert groups(group_by="service") == {"claude-opus-4": ("53", 1), "claude-sonnet-4": ("17.71", 4)}
-    assert groups(group_by="project") == {"": ("65.21", 4), spent: ("5.5", 1)}
-    assert groups(group_by="conversation") == {"": ("65.1", 3), "c-1": ("5.61", 2)}
+    assert groups(group_by="project") == {None: ("65.21", 4), spent: ("5.5", 1)}
+    assert groups(group_by="conversation") == {None: ("65.1", 3), "c-1": ("5.61", 2)}
     assert len(groups(group_by="member")) == len(groups(group_by="api_key")) == 1
     sums = api.get("usage", group_by="service", interval="day", timezone="UTC").json()["data"]
     assert [(item["start"][:10], item["group"], item["credits"]) for item in sums] == [
@@ -110,7 +110,7 @@ def test_uncollected_credits_are_not_counted(api: Any, account: Account, clock: 
     )  # 110 credits, of which 100 paid
     clock.shift(1)
     answer = api.get("usage", group_by="conversation").json()
-    assert answer["data"] == [{"start": None, "group": "", "credits": "100", "charges": 1}]
+    assert answer["data"] == [{"start": None, "group": None, "credits": "100", "charges": 1}]
     assert answer["total"] == {"credits": "100", "charges": 1}
 
 
