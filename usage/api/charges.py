@@ -103,8 +103,8 @@ class Batch(Endpoint):
         stored = _stored_charges(outcomes)
         for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
-                error = _answered_by_earlier_version(outcome, use.account_id, body["data"][place]) or outcome
-                results[place] = self._error(error, use.account_id, options)
+                earlier = _answered_by_earlier_version(outcome, use.account_id, body["data"][place])
+                results[place] = self._error(earlier or outcome, use.account_id, options)
             elif outcome.replayed:
                 answer = stored_charge(stored[outcome.charge_id], first_answer=True)
                 results[place] = {"status": 201, "charge": answer, "replayed": True}
@@ -216,7 +216,7 @@ class Reports(Endpoint):
         return json_body.answer(_report(report), 201)
 
 
-def fingerprint_of(body: Mapping[str, Any]) -> bytes:
+def fingerprint_of(body: Any) -> bytes:
     """The fingerprint of a charge, sent alone or as an item of a batch: a retry may use either endpoint.
 
     The account is left out. Its keys are its own, and a batch may name it once for all items.
@@ -225,7 +225,7 @@ def fingerprint_of(body: Mapping[str, Any]) -> bytes:
     return idempotency.fingerprint(PATH, single)
 
 
-def _earlier_fingerprint_of(body: Mapping[str, Any]) -> bytes:
+def _earlier_fingerprint_of(body: Any) -> bytes:
     """The fingerprint that earlier versions stored: with the account, if it was sent."""
     single = {name: value for name, value in body.items() if name != "idempotency_key"}
     return idempotency.fingerprint(PATH, single)
