@@ -5,6 +5,7 @@ CSRF token with every write); an account that the principal may not use is "unkn
 exist.
 """
 
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -30,6 +31,10 @@ MAX_CACHED_ACCOUNTS = 10_000
 _FIND = """
     select id from accounts_account where erased_at is null and (id = %(id)s or external_id = %(name)s)
      order by id = %(id)s desc nulls last limit 1
+"""
+_FIND_MANY = """
+    select id, external_id from accounts_account
+     where erased_at is null and (id = any(%(ids)s) or external_id = any(%(names)s))
 """
 _account_ids: TimedCache[str, UUID] = TimedCache(seconds=LEASE_SECONDS, max_entries=MAX_CACHED_ACCOUNTS)
 
@@ -144,6 +149,21 @@ def find_account(named: str) -> UUID:
     Raises Problem (404).
     """
     return _account_ids.get_or_load(named, _find_account)
+
+
+def find_accounts(named: Collection[str]) -> dict[str, UUID]:
+    """The ids of accounts by the names that a platform key gives them; unknown ones are left out."""
+    return _account_ids.get_or_load_many(named, _find_accounts)
+
+
+def _find_accounts(named: Sequence[str]) -> dict[str, UUID]:
+    names = [name for name in named if "\0" not in name]
+    by_id = {account_id: name for name in names if (account_id := Account.uuid_of(name))}
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND_MANY, {"ids": list(by_id), "names": names})
+        rows = cursor.fetchall()
+    found = {external_id: account_id for account_id, external_id in rows if external_id in named}
+    return found | {by_id[account_id]: account_id for account_id, _external in rows if account_id in by_id}
 
 
 def _find_account(named: str) -> UUID:

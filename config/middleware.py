@@ -34,8 +34,7 @@ class RequestId:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        offered = request.headers.get("X-Request-Id", "")
-        identity = offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
+        identity = request_id_of(request.headers.get("X-Request-Id", ""))
         request.request_id = identity  # type: ignore[attr-defined]
         # Not reset afterwards: Django logs errors after the last middleware, and the next request of the
         # thread sets its own id.
@@ -43,6 +42,11 @@ class RequestId:
         response = self.get_response(request)
         response["X-Request-Id"] = identity
         return response
+
+
+def request_id_of(offered: str) -> str:
+    """The caller's own id if it is short and valid, else a new one."""
+    return offered if _SANE_ID.fullmatch(offered) else uuid.uuid4().hex
 
 
 class PolicyByPath:

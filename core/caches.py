@@ -5,7 +5,7 @@ reading began before a call of `forget` or `clear` is not stored, so that neithe
 """
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
@@ -35,6 +35,12 @@ class TimedCache(Generic[K, V]):
             max_entries, ttu=lambda _key, entry, _now: entry.read_at + seconds, timer=lambda: self.clock()
         )
 
+    def get(self, key: K) -> V | None:
+        """The cached value, or None."""
+        with self._lock:
+            entry = self._entries.get(key)
+        return None if entry is None else entry.value
+
     def get_or_load(self, key: K, load: Callable[[K], V]) -> V:
         """The cached value, or `load(key)`, which runs outside the lock; an error of it is not cached."""
         with self._lock:
@@ -48,6 +54,28 @@ class TimedCache(Generic[K, V]):
             if generation == self._generation:
                 self._entries[key] = _Entry(value, read_at)
         return value
+
+    def get_or_load_many(self, keys: Iterable[K], load: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
+        """The cached values, and those that `load` returns for the other keys; it may leave some out."""
+        found: dict[K, V] = {}
+        missing: list[K] = []
+        with self._lock:
+            generation = self._generation
+            for key in keys:
+                entry = self._entries.get(key)
+                if entry is None:
+                    missing.append(key)
+                else:
+                    found[key] = entry.value
+        if missing:
+            read_at = self.clock()
+            loaded = load(missing)
+            found.update(loaded)
+            with self._lock:
+                if generation == self._generation:
+                    for key, value in loaded.items():
+                        self._entries[key] = _Entry(value, read_at)
+        return found
 
     def update(self, key: K, change: Callable[[V], V]) -> None:
         """Apply `change` to the cached value, if there is one, without extending its lifetime."""

@@ -6,6 +6,7 @@ under the wallet's lock (sql/40_charges.sql, sql/90_batches.sql).
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +44,15 @@ def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
+
+
+def charge_at_once(uses: Sequence[tuple[ChargeRequest, dt.datetime]]) -> list[Charged | None]:
+    """Charge uses of any accounts in one database call that waits for no wallet.
+
+    None for a use that is refused, or whose wallet is busy: `charge` then tells which, or charges it.
+    """
+    rows = shared_calls.calls.charge_at_once(uses)
+    return [charged(row) if row and row["status"] in {"charged", "replayed"} else None for row in rows]
 
 
 def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:

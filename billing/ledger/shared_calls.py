@@ -64,6 +64,19 @@ class SharedCalls:
             mine.row = self._charge_alone(mine)
         return mine.row
 
+    def charge_at_once(
+        self, uses: Sequence[tuple[ChargeRequest, dt.datetime]]
+    ) -> list[dict[str, Any] | None]:
+        """Charge uses of any accounts in one call that waits for no wallet and return their rows, committed.
+
+        A use whose wallet is busy, or whose call failed, has no row: `charge` charges it.
+        """
+        waiting = [Waiting(request, now) for request, now in uses]
+        taken = [each for each in waiting if not self._is_apart(each.request.account_id)]
+        if taken:
+            self._charge_shared(taken)
+        return [each.row if each.row and each.row["status"] != "busy" else None for each in waiting]
+
     def _is_apart(self, account_id: uuid.UUID) -> bool:
         if account_id in self._own:
             return True

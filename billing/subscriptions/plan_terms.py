@@ -4,7 +4,7 @@ Invariants: a plan change made in this process is seen at once (`forget`), one m
 at most LIFETIME_SECONDS; an account whose payment is overdue has no unlimited services.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
@@ -46,6 +46,11 @@ def get(account_id: UUID) -> PlanTerms:
     return _cache.get_or_load(account_id, _read)
 
 
+def load(account_ids: Collection[UUID]) -> None:
+    """Read the terms of accounts that are not cached in one query, so that `get` finds them."""
+    _cache.get_or_load_many(account_ids, _read_many)
+
+
 def forget(account_id: UUID) -> None:
     """Read the account's terms again at the next use in this process."""
     _cache.forget(account_id)
@@ -57,10 +62,24 @@ def forget_all() -> None:
 
 
 def _read(account_id: UUID) -> PlanTerms:
-    subscription = Subscription.objects.filter(account_id=account_id).only("plan", "state").first()
-    plan = Plan.objects.filter(key=subscription.plan).first() if subscription else None
-    if subscription is None or plan is None:
-        return NO_PLAN
+    return _read_many([account_id])[account_id]
+
+
+def _read_many(account_ids: Sequence[UUID]) -> dict[UUID, PlanTerms]:
+    subscriptions = Subscription.objects.filter(account_id__in=account_ids).only(
+        "account_id", "plan", "state"
+    )
+    by_account = {subscription.account_id: subscription for subscription in subscriptions}
+    plans = Plan.objects.in_bulk({each.plan for each in by_account.values()}, field_name="key")
+    return {
+        account_id: _terms(subscription, plans[subscription.plan])
+        if (subscription := by_account.get(account_id)) and subscription.plan in plans
+        else NO_PLAN
+        for account_id in account_ids
+    }
+
+
+def _terms(subscription: Subscription, plan: Plan) -> PlanTerms:
     past_due = subscription.state != Subscription.State.ACTIVE
     return PlanTerms(
         plan=plan.key,

@@ -1,0 +1,124 @@
+"""POST /charges without REST framework: plain requests, many at once.
+
+Invariant: only a charge that is made now for the first time is answered here. For every other request, one
+that names a project, is refused, replayed, or not valid, `charge_all` returns None, and the endpoint in
+`usage.api.charges` answers it; nothing has changed then, or the same key finds what has.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from rest_framework.exceptions import ValidationError
+
+from accounts import authentication
+from accounts.api_keys import Principal
+from accounts.models import Account
+from billing import ledger
+from billing.subscriptions import plan_terms
+from core import idempotency, ids, json_body
+from core.problems import Problem
+from usage import charging
+from usage.api.charges import new_charge
+from usage.api.request_schemas import SmallObject
+from usage.charging import Use
+
+PATH = "/api/v1/charges"
+_LONGEST = {"account": 255, "service": 100, "action": 100, "conversation": 200}
+_OBJECTS = ("options", "metadata")
+_SMALL = SmallObject()
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCharge:
+    """A request that may be charged here. `named`: the account as a platform key names it."""
+
+    principal: Principal
+    named: str | None
+    key: str
+    fingerprint: bytes
+    body: Mapping[str, Any]
+    now: datetime
+
+
+def plain_charge(*, principal: Principal, key: str, content: bytes, now: datetime) -> PlainCharge | None:
+    """The request, or None if it is not plain: its endpoint then says what is wrong, or handles it."""
+    if not principal.may("spend"):
+        return None
+    try:
+        body = json_body.loads(content)
+        if not _is_plain(body):
+            return None
+        idempotency.checked_key(key, idempotency.HEADER)
+    except (Problem, ValidationError):
+        return None
+    named = body.get("account")
+    if principal.account_id is not None:
+        if named not in (None, ids.public_id(prefix=Account.PREFIX, value=principal.account_id)):
+            return None
+    elif named is None:
+        return None
+    print_ = idempotency.fingerprint(PATH, body)
+    return PlainCharge(principal, named, key, print_, body, now)
+
+
+def _is_plain(body: Any) -> bool:
+    """Whether the body has only texts, whole quantities and small objects, within their bounds."""
+    if not isinstance(body, dict) or "service" not in body or "usage" not in body:
+        return False
+    for name, value in body.items():
+        if name in _LONGEST:
+            if not isinstance(value, str) or not 0 < len(value) <= _LONGEST[name]:
+                return False
+        elif name == "usage":
+            if not isinstance(value, dict) or not 0 < len(value) <= 20:
+                return False
+            if any(type(quantity) is not int for quantity in value.values()):
+                return False
+        elif name in _OBJECTS:
+            _SMALL.to_internal_value(value)
+        else:
+            return False
+    return True
+
+
+def charge_all(charges: Sequence[PlainCharge]) -> list[bytes | None]:
+    """Charge them in one call of the ledger. Returns each answer's body, None where the endpoint answers."""
+    accounts = authentication.find_accounts({one.named for one in charges if one.named is not None})
+    prepared: list[tuple[int, Use, ledger.ChargeRequest]] = []
+    owners = [one.principal.account_id or accounts.get(one.named or "") for one in charges]
+    plan_terms.load({owner for owner in owners if owner is not None})
+    for place, (one, owner) in enumerate(zip(charges, owners, strict=True)):
+        if owner is not None and (made := _request(one, owner)):
+            prepared.append((place, *made))
+    answers: list[bytes | None] = [None] * len(charges)
+    outcomes = ledger.charge_at_once([(request, charges[place].now) for place, _use, request in prepared])
+    for (place, use, _request_), outcome in zip(prepared, outcomes, strict=True):
+        if outcome is not None and not outcome.replayed:
+            answers[place] = json_body.dumps(new_charge(use, outcome)).encode()
+    return answers
+
+
+def _request(one: PlainCharge, account_id: UUID) -> tuple[Use, ledger.ChargeRequest] | None:
+    body = one.body
+    use = Use(
+        account_id=account_id,
+        service=body["service"],
+        action=body.get("action", ""),
+        usage=body["usage"],
+        options=_object(body, "options"),
+        member_id=one.principal.member_id,
+        api_key_id=one.principal.id,
+        conversation=body.get("conversation", ""),
+        metadata=_object(body, "metadata"),
+    )
+    try:
+        return use, charging.charge_request(use, key=one.key, fingerprint=one.fingerprint, now=one.now)
+    except Exception:  # the endpoint makes the request again and answers with the error
+        return None
+
+
+def _object(body: Mapping[str, Any], name: str) -> Any:
+    return json_body.without_decimals(body[name]) if name in body else {}
