@@ -55,7 +55,7 @@ class Application:
         answer = await self._charges.result(charge) if charge else None
         if answer is None:
             return verified.allowance
-        protocol.response_bytes(201, [*verified.headers, ("Content-Length", str(len(answer)))], answer)
+        protocol.response_bytes(201, verified.headers, answer)
         return None
 
 

@@ -87,6 +87,6 @@ def _is_allowed_host(host: str) -> bool:
 
 def _security_headers() -> list[tuple[str, str]]:
     """The headers that Django's security middleware adds to every response."""
-    middleware = SecurityMiddleware(lambda _request: HttpResponse())
-    response = middleware(RequestFactory().get("/"))
+    request, response = RequestFactory().get("/"), HttpResponse()
+    SecurityMiddleware(lambda _request: response).process_response(request, response)
     return [(name, value) for name, value in response.items() if name != "Content-Type"]

@@ -95,7 +95,7 @@ def charge_all(charges: Sequence[PlainCharge]) -> list[bytes | None]:
             prepared.append((place, *made))
     answers: list[bytes | None] = [None] * len(charges)
     outcomes = ledger.charge_at_once([(request, charges[place].now) for place, _use, request in prepared])
-    for (place, use, _request_), outcome in zip(prepared, outcomes, strict=True):
+    for (place, use, _made), outcome in zip(prepared, outcomes, strict=True):
         if outcome is not None and not outcome.replayed:
             answers[place] = json_body.dumps(new_charge(use, outcome)).encode()
     return answers
