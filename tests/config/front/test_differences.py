@@ -10,6 +10,7 @@ import os
 import random
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -56,7 +57,7 @@ class Twin:
         for number in range(3):
             ledger.grant(
                 account_id=self.account.pk, credits=Decimal(400), kind="top_up", label="Pack",
-                key=f"pack:{number}", now=timezone.now(),
+                key=f"pack:{number}", now=timezone.now() + timedelta(milliseconds=number),
             )  # fmt: skip
         self.seen: dict[str, str] = {name: "account"}
 
@@ -137,7 +138,10 @@ def rows(twin: Twin) -> list[str]:
     found: list[str] = []
     for model, order in ((Grant, "first_seq"), (Charge, "created_at"), (Entry, "seq")):
         for row in model.objects.filter(account=twin.account).order_by(order, "pk").values():
-            row.pop("fingerprint", None)  # of a body that names the account
+            for name in ("fingerprint", "digest", "hash"):  # they contain the account's id or name
+                row.pop(name, None)
+            if model is Entry:
+                del row["id"]
             found.append(twin.same(json.dumps(row, default=str, sort_keys=True)))
     return found
 
