@@ -1,4 +1,4 @@
-"""The WSGI application (granian serves `config.wsgi:application`)."""
+"""The WSGI application: Django, which the front runs in threads (config.front)."""
 
 import os
 

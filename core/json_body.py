@@ -33,12 +33,12 @@ class StrictJSONParser(BaseParser):
         # One byte more than allowed is enough to detect a body that is too large.
         body = stream.read(largest + 1)
         if len(body) > largest:
-            raise Problem(
-                413,
-                "body_too_large",
-                _("The body is larger than %(most)s bytes.") % {"most": largest},
-            )
+            raise too_large(largest)
         return loads(body)
+
+
+def too_large(most: int) -> Problem:
+    return Problem(413, "body_too_large", _("The body is larger than %(most)s bytes.") % {"most": most})
 
 
 def loads(body: bytes) -> Any:

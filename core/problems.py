@@ -24,7 +24,6 @@ from rest_framework import exceptions
 from core.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
-MOST_DRAINED = 32 * 1024 * 1024  # bytes
 _log = logging.getLogger("refill.api")
 
 
@@ -214,19 +213,6 @@ def nothing_here(request: HttpRequest, nothing: str) -> HttpResponse:
     )
 
 
-def drain(request: HttpRequest) -> None:
-    """Read the rest of a refused body, up to a limit.
-
-    A client that is still sending would otherwise see a closed connection instead of the error response.
-    """
-    left = MOST_DRAINED
-    try:
-        while left > 0 and (chunk := request.read(65_536)):
-            left -= len(chunk)
-    except (OSError, ValueError):
-        return  # the client has disconnected
-
-
 class ProblemsUnderApi:
     """Middleware: errors under /api/ outside an endpoint become problem documents too.
 
@@ -242,7 +228,6 @@ class ProblemsUnderApi:
         response = self.get_response(request)
         if response.status_code < 400 or not request.path_info.startswith("/api/"):
             return response
-        drain(request)
         if response.get("Content-Type") == MEDIA_TYPE:
             return response
         status = response.status_code

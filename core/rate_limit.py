@@ -89,19 +89,6 @@ def take(identity: str, now: datetime, rate: Rate) -> Allowance:
         return Allowance(passes, lease.permits + lease.beyond, resets_in, rate)
 
 
-def take_reserved(identity: str, now: datetime, rate: Rate) -> Allowance | None:
-    """As `take`, if this process has a permit in reserve, without a query; else None."""
-    identity = f"{identity} {rate.quota}/{rate.seconds}"
-    second = int(now.timestamp())
-    with _lock:
-        lease = _leases.get(identity)
-        if lease is None or lease.start < second - second % rate.seconds or lease.permits == 0:
-            return None
-        lease.permits -= 1
-        resets_in = max(1, lease.start + rate.seconds - second)
-        return Allowance(True, lease.permits + lease.beyond, resets_in, rate)
-
-
 def _draw(identity: str, start: int, rate: Rate) -> _Lease:
     block = max(1, rate.quota // 100)
     with connection.cursor() as cursor:

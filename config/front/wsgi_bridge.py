@@ -2,7 +2,7 @@
 
 Invariants: a thread is taken when the whole body has arrived, never before; at most `threads` requests are in
 the application at once, the others wait in the order of their arrival; the application's iterable is closed
-after its last byte (PEP 3333).
+after its last byte, or when the client has gone (PEP 3333).
 """
 
 import asyncio
@@ -13,11 +13,15 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
+from config.front import streams
+
 Environ = dict[str, Any]
 Wsgi = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Headers = list[tuple[str, str]]
 _BASE: Environ = {
     "GATEWAY_INTERFACE": "CGI/1.1",
     "SCRIPT_NAME": "",
+    "SERVER_SOFTWARE": "Granian",
     "wsgi.errors": sys.stderr,
     "wsgi.input_terminated": True,
     "wsgi.multiprocess": True,
@@ -37,7 +41,7 @@ class Bridge:
             threading.Thread(target=self._serve, name=f"wsgi-{number}", daemon=True).start()
 
     async def answer(self, environ: Environ, protocol: Any) -> None:
-        """Run the application and send its response."""
+        """Run the application and send its response. Raises what the application raises."""
         finished = asyncio.get_running_loop().create_future()
         self._jobs.put((environ, protocol, finished))
         await finished
@@ -48,63 +52,65 @@ class Bridge:
             loop = finished.get_loop()
             error: BaseException | None = None
             try:
-                self._run(environ, protocol, loop)
+                self._run(environ, protocol)
             except BaseException as raised:
                 error = raised
             loop.call_soon_threadsafe(_finish, finished, error)
-            del environ, protocol, finished  # not kept while this thread waits
+            del environ, protocol, finished, error  # not kept while this thread waits
 
-    def _run(self, environ: Environ, protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
-        status, headers = 500, []
+    def _run(self, environ: Environ, protocol: Any) -> None:
+        status, headers = 500, list[tuple[str, str]]()
 
-        def start_response(line: str, given: list[tuple[str, str]], exc_info: Any = None) -> None:
+        def start_response(line: str, given: Headers, exc_info: Any = None) -> None:
             nonlocal status, headers
             status, headers = int(line[:3]), given
 
         response = self._application(environ, start_response)
         try:
-            if getattr(response, "streaming", False):
-                stream = protocol.response_stream(status, headers)
-                for chunk in response:
-                    asyncio.run_coroutine_threadsafe(stream.send_bytes(chunk), loop).result()
+            if environ["REQUEST_METHOD"] == "HEAD":
+                protocol.response_empty(status, headers)
+            elif getattr(response, "streaming", False):
+                streams.send(response, status=status, headers=headers, protocol=protocol)
             else:
-                body = b"".join(response)
-                if environ["REQUEST_METHOD"] == "HEAD":
-                    protocol.response_empty(status, headers)
-                else:
-                    protocol.response_bytes(status, headers, body)
+                protocol.response_bytes(status, headers, b"".join(response))
         finally:
             if close := getattr(response, "close", None):
                 close()
 
 
-def environ_of(scope: Any, body: bytes) -> Environ:
-    """The WSGI environment of a request whose body has been read."""
+def environ_of(scope: Any, body: Any) -> Environ:
+    """The WSGI environment of a request: `body` is what was read of it, or a file object."""
     address, _colon, port = scope.server.rpartition(":")
     environ = _BASE | {
         "REQUEST_METHOD": scope.method,
-        "PATH_INFO": scope.path.encode("utf-8", "surrogateescape").decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string.encode().decode("latin-1"),
         "SERVER_NAME": address,
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
         "wsgi.url_scheme": scope.scheme,
-        "wsgi.input": io.BytesIO(body),
+        "wsgi.input": io.BytesIO(body) if isinstance(body, bytes) else body,
     }
     for name, value in scope.headers.items():
+        key = _key_of(name)
         if "_" in name:
             continue  # "X_User" and "X-User" would have the same name in the environment
-        key = f"HTTP_{name.upper().replace('-', '_')}"
         if key in environ:
             value = f"{environ[key]}{'; ' if name == 'cookie' else ','}{value}"
         environ[key] = value
-    if scope.authority and "HTTP_HOST" not in environ:  # HTTP/2
-        environ["HTTP_HOST"] = scope.authority
-    for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if (value := environ.pop(f"HTTP_{key}", None)) is not None:
-            environ[key] = value
+    for name in scope.headers.keys():  # noqa: SIM118 - not a dict; a value that is not ASCII is no item
+        if "_" not in name:
+            environ.setdefault(_key_of(name), "")
+    if scope.authority:  # HTTP/2, and a request line with a whole URL
+        environ.setdefault("HTTP_HOST", scope.authority)
     return environ
+
+
+def _key_of(name: str) -> str:
+    """The key of a header, by its lower-case name, in the WSGI environment."""
+    key = name.upper().replace("-", "_")
+    return key if name in {"content-type", "content-length"} else f"HTTP_{key}"
 
 
 def _finish(future: "asyncio.Future[None]", error: BaseException | None) -> None:

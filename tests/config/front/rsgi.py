@@ -1,16 +1,22 @@
 """Requests to the front's application without a server: the objects that granian passes to it."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+CHUNK = 65_536
+
 
 class Headers:
-    """Names are lower case; a name may have several values."""
+    """Names are lower case; a name may have several values. Values that are not ASCII cannot be read."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = [(name.lower(), value) for name, value in pairs]
+        self._pairs = [(name.lower(), value) for name, value in pairs if value.isascii()]
+        self._names = {name.lower() for name, _value in pairs}
+
+    def keys(self) -> list[str]:
+        return list(self._names)
 
     def items(self) -> list[tuple[str, str]]:
         return self._pairs
@@ -22,7 +28,7 @@ class Headers:
         return [value for key, value in self._pairs if key == name]
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name for key, _value in self._pairs)
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
         return iter(key for key, _value in self._pairs)
@@ -60,22 +66,26 @@ class Protocol:
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.response = Response(b"")
+        self.read = 0  # bytes, before the response
 
     async def __call__(self) -> bytes:
+        self.read = len(self.content)
         return self.content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.content), CHUNK):
+            chunk = self.content[start : start + CHUNK]
+            self.read += 0 if self.response.status else len(chunk)
+            yield chunk
+
+    def response_str(self, status: int, headers: list[tuple[str, str]], body: str) -> None:
+        self.response = Response(body.encode(), status, headers)
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.response = Response(body, status, headers)
 
     def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
         self.response = Response(b"", status, headers)
-
-    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> "Protocol":
-        self.response = Response(b"", status, headers)
-        return self
-
-    async def send_bytes(self, chunk: bytes) -> None:
-        self.response.body += chunk
 
 
 class Front:
@@ -98,11 +108,19 @@ class Front:
         self._loop.run_until_complete(all_of_them())
         return [protocol.response for protocol in protocols]
 
+    def exchange(
+        self, method: str, path: str, headers: Mapping[str, str], protocol: Protocol
+    ) -> tuple[Response, int]:
+        """Send one request. Returns the response, and how many bytes of the body were read before it."""
+        request = (method, path, headers, protocol.content)
+        self._loop.run_until_complete(self._one(request, protocol))
+        return protocol.response, protocol.read
+
     async def _one(self, request: tuple[str, str, Mapping[str, str], bytes], protocol: Protocol) -> None:
         method, target, headers, content = request
         path, _mark, query = target.partition("?")
         pairs = [("Host", "testserver"), *headers.items()]
-        if content or method == "POST":
+        if (content or method == "POST") and "Transfer-Encoding" not in headers:
             pairs.append(("Content-Length", str(len(content))))
         await self._application.__rsgi__(Scope(method, path, Headers(pairs), query), protocol)
 

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -32,15 +31,6 @@ _VARIES = re.compile(
 )
 
 
-@pytest.fixture
-def front(transactional_db: None) -> Iterator[Front]:
-    from config.front.application import Application
-
-    client = Front(Application())
-    yield client
-    client.close()
-
-
 class Twin:
     """An account with a key, and the names by which its answers are compared."""
 
@@ -56,7 +46,7 @@ class Twin:
         ).secret  # fmt: skip
         for number in range(3):
             ledger.grant(
-                account_id=self.account.pk, credits=Decimal(400), kind="top_up", label="Pack",
+                account_id=self.account.pk, credits=Decimal(2000), kind="top_up", label="Pack",
                 key=f"pack:{number}", now=timezone.now() + timedelta(milliseconds=number),
             )  # fmt: skip
         self.seen: dict[str, str] = {name: "account"}

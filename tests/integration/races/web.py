@@ -1,4 +1,4 @@
-"""The web server as in production, two processes with threads, on the test database."""
+"""The web server as the Procfile starts it, on the test database."""
 
 import os
 import socket
@@ -19,12 +19,13 @@ from tests import clock
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_SECONDS = 60
+FRONT = "config.front.application:application"
 
 
 @contextmanager
 def serving(processes: int = 2, **environment: str) -> Iterator[str]:
     """Start the web server, yield its address, and stop it."""
-    port = _free_port()
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     environ = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.web_settings",
@@ -35,25 +36,27 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
         **clock.environment(),
         **environment,
     }
-    command = [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "wsgi",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    command += ["--workers", str(processes), "--blocking-threads", "16", "--log-level", "warning", "--no-ws"]
-    process = subprocess.Popen([*command, "config.wsgi:application"], cwd=ROOT, env=environ)
+    process = subprocess.Popen(command(), cwd=ROOT, env=environ | procfile_environment(port, processes))
     try:
-        _wait_for(f"{address}/healthz", process)
+        wait_for(f"{address}/healthz", process)
         yield address
     finally:
         process.terminate()
         process.wait(30)
+
+
+def command(target: str = FRONT) -> list[str]:
+    """The command of the web process in the Procfile, serving another application if one is given."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    line = next(line for line in lines if line.startswith("web:")).removeprefix("web:")
+    assert FRONT in line
+    return ["/bin/sh", "-c", f"exec {line.replace(FRONT, target)}"]
+
+
+def procfile_environment(port: int, processes: int = 1) -> dict[str, str]:
+    """The variables of the Procfile."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "HOST": "127.0.0.1", "PORT": str(port), "WEB_PROCESSES": str(processes)}
 
 
 def database_url() -> str:
@@ -65,13 +68,13 @@ def database_url() -> str:
     return f"postgres://{user}:{password}@{host}/{database['NAME']}{query}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
     until = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < until:
         assert process.poll() is None, "the web server exited on start"
