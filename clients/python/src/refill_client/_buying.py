@@ -1,0 +1,198 @@
+"""Endpoints of accounts, offers, purchases and the subscription. Each function returns a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from refill_client._calls import JSON, Call, Page, get, get_page, path, post_once, reader
+from refill_client._decoding import Amount, amount, given
+from refill_client.models import (
+    Account,
+    Alerts,
+    AnyGrant,
+    AutoTopUp,
+    ChangePreview,
+    Checkout,
+    Pack,
+    Plan,
+    Purchase,
+    Redemption,
+    Refund,
+    Subscription,
+)
+
+
+def create_account(
+    *,
+    external_id: str | None = None,
+    name: str | None = None,
+    zone: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Account]:
+    """Open an account for a user of the product (platform keys). `zone`: an IANA time zone."""
+    body = {"external_id": external_id, "name": name, "zone": zone}
+    return post_once("/accounts", Account, body, idempotency_key)
+
+
+def get_account(account: str) -> Call[Account]:
+    """One account, by id or external id (platform keys)."""
+    return get(path("accounts", account), Account)
+
+
+def give_credits(
+    account: str,
+    credits: Amount,
+    *,
+    kind: str = "bonus",
+    label: str | None = None,
+    expires_at: datetime | None = None,
+    services: Sequence[str] | None = None,
+    reason: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[AnyGrant]:
+    """Grant credits to an account (platform keys)."""
+    body: JSON = {"credits": amount(credits), "kind": kind, "label": label, "expires_at": expires_at}
+    body |= {"services": None if services is None else list(services), "reason": reason}
+    return post_once(path("accounts", account, "grants"), AnyGrant, body, idempotency_key)
+
+
+def plans(*, account: str | None = None) -> Call[Page[Plan]]:
+    """Plans, with prices in each currency and whether this account can subscribe."""
+    return get_page("/plans", Plan, account=account)
+
+
+def packs(*, account: str | None = None) -> Call[Page[Pack]]:
+    """Packs, with prices in each currency and whether this account can buy them."""
+    return get_page("/packs", Pack, account=account)
+
+
+def checkout(
+    *,
+    pack: str | None = None,
+    plan: str | None = None,
+    currency: str | None = None,
+    quantity: int | None = None,
+    interval: str | None = None,
+    code: str | None = None,
+    confirm: bool | None = None,
+    account: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Checkout]:
+    """A payment page for a pack or a plan. `confirm`: leaving a legacy plan, which cannot be undone."""
+    body = {"pack": pack, "plan": plan, "currency": currency, "quantity": quantity, "interval": interval}
+    body |= {"code": code, "confirm": confirm, "account": account}
+    return post_once("/checkouts", Checkout, body, idempotency_key)
+
+
+def purchases(*, account: str | None = None, limit: int | None = None) -> Call[Page[Purchase]]:
+    """Purchases, newest first."""
+    return get_page("/purchases", Purchase, account=account, limit=limit)
+
+
+def get_purchase(purchase: str, *, account: str | None = None) -> Call[Purchase]:
+    """One purchase, with its refunds and what could be refunded."""
+    return get(path("purchases", purchase), Purchase, account=account)
+
+
+def request_refund(
+    purchase: str,
+    *,
+    reason: str | None = None,
+    account: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Refund]:
+    """Ask for a refund of what is unspent of a purchase."""
+    body = {"reason": reason, "account": account}
+    return post_once(path("purchases", purchase, "refund-requests"), Refund, body, idempotency_key)
+
+
+def subscription(*, account: str | None = None) -> Call[Subscription]:
+    """The plan of the account."""
+    return get("/subscription", Subscription, account=account)
+
+
+def change_subscription(
+    plan: str,
+    *,
+    interval: str | None = None,
+    currency: str | None = None,
+    confirm: bool | None = None,
+    account: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Subscription]:
+    """Change the plan. `confirm`: leaving a legacy plan, which cannot be undone."""
+    body = {"plan": plan, "interval": interval, "currency": currency, "confirm": confirm, "account": account}
+    return post_once("/subscription/change", Subscription, body, idempotency_key)
+
+
+def preview_subscription_change(
+    plan: str, *, interval: str | None = None, currency: str | None = None, account: str | None = None
+) -> Call[ChangePreview]:
+    """What a change of plan would cost and do; changes nothing."""
+    body = {"plan": plan, "interval": interval, "currency": currency, "preview": True, "account": account}
+    return post_once("/subscription/change", ChangePreview, body, None)
+
+
+def cancel_subscription(
+    *,
+    feedback: str | None = None,
+    comment: str | None = None,
+    account: str | None = None,
+    idempotency_key: str | None = None,
+) -> Call[Subscription]:
+    """Cancel the plan at the end of its period."""
+    body = {"feedback": feedback, "comment": comment, "account": account}
+    return post_once("/subscription/cancel", Subscription, body, idempotency_key)
+
+
+def resume_subscription(
+    *, account: str | None = None, idempotency_key: str | None = None
+) -> Call[Subscription]:
+    """Withdraw a cancellation that is scheduled."""
+    return post_once("/subscription/resume", Subscription, {"account": account}, idempotency_key)
+
+
+def redeem(code: str, *, account: str | None = None, idempotency_key: str | None = None) -> Call[Redemption]:
+    """Redeem a promotion or invitation code."""
+    return post_once("/redemptions", Redemption, {"code": code, "account": account}, idempotency_key)
+
+
+def alerts(*, account: str | None = None) -> Call[Alerts]:
+    """Settings of the alert for low credits."""
+    return get("/alerts", Alerts, account=account)
+
+
+def set_alerts(
+    *,
+    enabled: bool,
+    below: Amount,
+    by_email: bool | None = None,
+    extra_addresses: Sequence[str] | None = None,
+    account: str | None = None,
+) -> Call[Alerts]:
+    """Set the alert for low credits; `below` in credits."""
+    body: JSON = {"enabled": enabled, "below": amount(below), "by_email": by_email, "account": account}
+    body["extra_addresses"] = None if extra_addresses is None else list(extra_addresses)
+    return Call("PUT", "/alerts", reader(Alerts), body=given(body))
+
+
+def auto_top_up(*, account: str | None = None) -> Call[AutoTopUp]:
+    """Settings and state of the automatic top-up."""
+    return get("/auto-top-up", AutoTopUp, account=account)
+
+
+def set_auto_top_up(
+    *,
+    enabled: bool,
+    below: Amount | None = None,
+    pack: str | None = None,
+    currency: str | None = None,
+    monthly_amount: int | None = None,
+    monthly_count: int | None = None,
+    account: str | None = None,
+) -> Call[AutoTopUp]:
+    """Set the automatic top-up: `below` in credits, `monthly_amount` in minor units of `currency`."""
+    body: JSON = {"enabled": enabled, "below": None if below is None else amount(below), "pack": pack}
+    body |= {"currency": currency, "monthly_amount": monthly_amount, "monthly_count": monthly_count}
+    return Call("PUT", "/auto-top-up", reader(AutoTopUp), body=given({**body, "account": account}))

@@ -1,0 +1,118 @@
+"""The endpoints as methods, declared once for both clients.
+
+`operation` turns a function that returns a call into a method that sends it: its result with `Client`, an
+awaitable of it with `AsyncClient`. `listing` does the same for lists, whose pages become one iterator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from refill_client import _buying, _spending
+from refill_client._calls import Call, Page
+
+if TYPE_CHECKING:
+    from refill_client.client import AsyncClient, Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class operation(Generic[P, T]):
+    """A method that sends the call of one endpoint."""
+
+    def __init__(self, call_of: Callable[P, Call[T]]) -> None:
+        self.call_of = call_of
+        self.__doc__ = call_of.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> operation[P, T]: ...
+    @overload
+    def __get__(self, client: Client, owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: AsyncClient, owner: type) -> Callable[P, Awaitable[T]]: ...
+
+    def __get__(self, client: Any, owner: type) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self.call_of)
+        def method(*args: P.args, **fields: P.kwargs) -> Any:
+            return client.send(self.call_of(*args, **fields))
+
+        return method
+
+
+class listing(Generic[P, T]):
+    """A method that iterates over all pages of a list."""
+
+    def __init__(self, call_of: Callable[P, Call[Page[T]]]) -> None:
+        self.call_of = call_of
+        self.__doc__ = call_of.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> listing[P, T]: ...
+    @overload
+    def __get__(self, client: Client, owner: type) -> Callable[P, Iterator[T]]: ...
+    @overload
+    def __get__(self, client: AsyncClient, owner: type) -> Callable[P, AsyncIterator[T]]: ...
+
+    def __get__(self, client: Any, owner: type) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self.call_of)
+        def method(*args: P.args, **fields: P.kwargs) -> Any:
+            return client.items(self.call_of(*args, **fields))
+
+        return method
+
+
+class Operations:
+    """Every endpoint of the API."""
+
+    balance = operation(_spending.balance)
+    grants = listing(_spending.grants)
+    transactions = listing(_spending.transactions)
+    services = listing(_spending.services)
+    service = operation(_spending.service)
+    estimate = operation(_spending.estimate)
+    charge = operation(_spending.charge)
+    charge_batch = operation(_spending.charge_batch)
+    charges = listing(_spending.charges)
+    get_charge = operation(_spending.get_charge)
+    reverse_charge = operation(_spending.reverse_charge)
+    report_charge = operation(_spending.report_charge)
+    open_hold = operation(_spending.open_hold)
+    get_hold = operation(_spending.get_hold)
+    capture_hold = operation(_spending.capture_hold)
+    release_hold = operation(_spending.release_hold)
+    usage_report = operation(_spending.usage_report)
+    projects = listing(_spending.projects)
+    create_project = operation(_spending.create_project)
+    update_project = operation(_spending.update_project)
+    provider_keys = listing(_spending.provider_keys)
+    add_provider_key = operation(_spending.add_provider_key)
+    delete_provider_key = operation(_spending.delete_provider_key)
+
+    create_account = operation(_buying.create_account)
+    get_account = operation(_buying.get_account)
+    give_credits = operation(_buying.give_credits)
+    plans = listing(_buying.plans)
+    packs = listing(_buying.packs)
+    checkout = operation(_buying.checkout)
+    purchases = listing(_buying.purchases)
+    get_purchase = operation(_buying.get_purchase)
+    request_refund = operation(_buying.request_refund)
+    subscription = operation(_buying.subscription)
+    change_subscription = operation(_buying.change_subscription)
+    preview_subscription_change = operation(_buying.preview_subscription_change)
+    cancel_subscription = operation(_buying.cancel_subscription)
+    resume_subscription = operation(_buying.resume_subscription)
+    redeem = operation(_buying.redeem)
+    alerts = operation(_buying.alerts)
+    set_alerts = operation(_buying.set_alerts)
+    auto_top_up = operation(_buying.auto_top_up)
+    set_auto_top_up = operation(_buying.set_auto_top_up)
