@@ -12,7 +12,9 @@ from django.test import Client
 from accounts.models import Account, Membership, User
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.forms import world as worlds
-from tests.forms.table import ABSENT, NOT_SHOWN, PAGES, SAME, Page, Row
+from tests.forms.page import Page
+from tests.forms.rows import ABSENT, NOT_SHOWN, SAME, Row
+from tests.forms.table import PAGES
 from tests.forms.world import World
 from tests.some import some
 

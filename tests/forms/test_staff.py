@@ -13,8 +13,9 @@ from accounts.models import Account, User
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.conftest import person
 from tests.forms import world as worlds
-from tests.forms.staff_table import FORMS, StaffForm
-from tests.forms.table import ABSENT, Row
+from tests.forms.rows import ABSENT, Row
+from tests.forms.staff_form import StaffForm
+from tests.forms.staff_table import FORMS
 from tests.forms.test_pages import undone
 from tests.forms.world import World
 from tests.some import some

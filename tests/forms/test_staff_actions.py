@@ -19,7 +19,8 @@ from pricing.models import Pack, Rate, RateCard, Sale
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.conftest import person
 from tests.forms import world as worlds
-from tests.forms.staff_table import _draft, _rate, _user, draft
+from tests.forms.staff_accounts import the_user
+from tests.forms.staff_rates import draft, rate_of_draft, the_draft
 from tests.forms.test_pages import undone
 from tests.forms.test_staff import inline_counts
 from tests.forms.world import World
@@ -39,7 +40,7 @@ def _sign_ins(world: World) -> Any:
 
 
 def factors(world: World) -> None:
-    for user in (world.user, _user(world)):
+    for user in (world.user, the_user(world)):
         Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
 
 
@@ -80,8 +81,8 @@ def ignored_event(world: World) -> None:
 
 def published(world: World) -> None:
     draft(world)
-    rows = rate_cards.rows_of(_draft(world).pk)
-    rate_cards.publish(_draft(world).pk, seen=rate_cards.fingerprint(rows), by="staff", now=timezone.now())
+    rows = rate_cards.rows_of(the_draft(world).pk)
+    rate_cards.publish(the_draft(world).pk, seen=rate_cards.fingerprint(rows), by="staff", now=timezone.now())
 
 
 def _coming(world: World) -> RateCard:
@@ -111,7 +112,7 @@ ACTIONS = {
     "end the sessions of a user": Action(
         "accounts.change_user",
         lambda world: USERS,
-        selected("end_sessions", lambda world: [_user(world)]),
+        selected("end_sessions", lambda world: [the_user(world)]),
         _sign_ins,
         ({"charlie@example.org": 1}, ["alice@example.org", "charlie@example.org"]),
         factors,
@@ -119,7 +120,7 @@ ACTIONS = {
     "turn off the second factor of a user": Action(
         "accounts.change_user",
         lambda world: USERS,
-        selected("remove_second_factor", lambda world: [_user(world)]),
+        selected("remove_second_factor", lambda world: [the_user(world)]),
         _sign_ins,
         ({"charlie@example.org": 1}, ["alice@example.org"]),
         factors,
@@ -157,15 +158,15 @@ ACTIONS = {
     ),
     "publish a rate card": Action(
         "pricing.change_ratecard",
-        lambda world: f"/admin/pricing/ratecard/{_draft(world).pk}/publish/",
-        lambda world: {"seen": rate_cards.fingerprint(rate_cards.rows_of(_draft(world).pk))},
+        lambda world: f"/admin/pricing/ratecard/{the_draft(world).pk}/publish/",
+        lambda world: {"seen": rate_cards.fingerprint(rate_cards.rows_of(the_draft(world).pk))},
         lambda world: _coming(world).state,
         "published",
         draft,
     ),
     "delete a draft": Action(
         "pricing.delete_ratecard",
-        lambda world: f"/admin/pricing/ratecard/{_draft(world).pk}/delete/",
+        lambda world: f"/admin/pricing/ratecard/{the_draft(world).pk}/delete/",
         lambda world: {"post": "yes"},
         lambda world: RateCard.objects.filter(state="draft").count(),
         0,
@@ -174,9 +175,9 @@ ACTIONS = {
     ),
     "delete a rate of a draft": Action(
         "pricing.delete_rate",
-        lambda world: f"/admin/pricing/rate/{_rate(world).pk}/delete/",
+        lambda world: f"/admin/pricing/rate/{rate_of_draft(world).pk}/delete/",
         lambda world: {"post": "yes"},
-        lambda world: Rate.objects.filter(card=_draft(world), service__key="claude-sonnet-4").count(),
+        lambda world: Rate.objects.filter(card=the_draft(world), service__key="claude-sonnet-4").count(),
         0,
         draft,
     ),
@@ -244,10 +245,10 @@ def test_only_a_superuser_acts_on_a_superuser(
     helper.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user"]))
     Authenticator.objects.create(user=staff, type=Authenticator.Type.TOTP, data={})
     for name in ("end_sessions", "remove_second_factor"):
-        data = {"action": name, "_selected_action": [str(staff.pk), str(_user(world).pk)]}
+        data = {"action": name, "_selected_action": [str(staff.pk), str(the_user(world).pk)]}
         signed_in(helper).post(USERS, data)
     staff.refresh_from_db()
-    assert (staff.sign_in_epoch, _user(world).sign_in_epoch) == (0, 2)
+    assert (staff.sign_in_epoch, the_user(world).sign_in_epoch) == (0, 2)
     assert Authenticator.objects.filter(user=staff).exists()
 
 
@@ -255,7 +256,7 @@ def test_only_a_superuser_acts_on_a_superuser(
 def test_the_keys_of_a_user_whom_staff_deactivate_are_refused_at_once(
     world: World, staff: User, signed_in: Callable[[User], Client]
 ) -> None:
-    charlie = _user(world)
+    charlie = the_user(world)
     issued = api_keys.issue(
         kind="account",
         name="k",
@@ -299,7 +300,7 @@ def test_the_last_owner_keeps_the_role_that_staff_take(
 def test_a_membership_that_staff_add_has_its_account_user_and_role(
     world: World, staff: User, signed_in: Callable[[User], Client]
 ) -> None:
-    charlie = _user(world)
+    charlie = the_user(world)
     form = {"account": str(world.account.pk), "user": str(charlie.pk), "role": "billing"}
     browser = signed_in(staff)
     assert browser.post("/admin/accounts/membership/add/", form).status_code == 302

@@ -1,6 +1,5 @@
 """The card that is saved pays the plan and automatic top-ups; the page shows the card that Stripe charges."""
 
-import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -12,65 +11,20 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import selectors, stripe_gateway
-from billing.models import AutoTopUp, BillingProfile, Mail, StripeEvent, Subscription
+from billing.models import AutoTopUp, BillingProfile, Mail, Subscription
 from billing.notifications import card_expiry
 from billing.payments import cards, customers
-from billing.purchases import checkout, create
 from billing.stripe_gateway import StripeError
-from billing.subscriptions import overdue
 from billing.webhooks import reconciliation
 from sandbox import calls, store
 from sandbox.objects import invoices, payment_methods, subscription_states
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import smallest_pack
+from tests.billing.payments.conftest import MASTERCARD, complete_setup_page, save
 from tests.billing.stripe_sandbox import SITE
 from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
-MASTERCARD = "5555 5555 5555 4444"
-
-
-@pytest.fixture
-def plan(
-    stripe_api: Any,
-    account: Account,
-    alice: User,
-    events: Callable[..., Any],
-    process_event: Callable[..., StripeEvent],
-) -> Subscription:
-    """Alice's plan, paid on Stripe's page with a Visa card, its events processed."""
-    purchase = create.plan_purchase(
-        account=account,
-        buyer=alice,
-        origin="page",
-        plan_key="starter",
-        interval="month",
-        currency="usd",
-        confirm=False,
-        key="plan",
-        now=timezone.now(),
-    )
-    Buyer().pay(checkout.open_page(purchase, timezone.now()))
-    for event in events():
-        process_event(event)
-    return Subscription.objects.get(account=account)
-
-
-@pytest.fixture
-def process_new_events(
-    events: Callable[..., Any], process_event: Callable[..., StripeEvent]
-) -> Callable[..., None]:
-    """Process Stripe's events that were not processed, in this order or shuffled."""
-
-    def process(*, shuffled: bool = False) -> None:
-        known = set(StripeEvent.objects.values_list("stripe_id", flat=True))
-        found = [event for event in events() if event["id"] not in known]
-        if shuffled:
-            random.Random(1).shuffle(found)
-        for event in found:
-            assert process_event(event).state in {"done", "ignored"}
-
-    return process
 
 
 def charged(account: Account) -> tuple[str, str]:
@@ -91,17 +45,6 @@ def charged_at_stripe(stripe_api: Any, plan: Subscription) -> str:
     )
     method = invoices._default_method(draft)
     return str(method["card"]["last4"]) if method else ""
-
-
-def complete_setup_page(account: Account, number: str = MASTERCARD) -> str:
-    """Save a card on Stripe's page; the id of the session."""
-    buyer = Buyer()
-    buyer.pay(cards.setup_page_url(account, key=uuid.uuid4().hex), number)
-    return buyer.redirect.rpartition("session=")[2]
-
-
-def save(account: Account, number: str = MASTERCARD) -> bool:
-    return cards.save_card_from_session(account, complete_setup_page(account, number), timezone.now())
 
 
 @pytest.mark.fault("P26")
@@ -290,95 +233,6 @@ def test_the_card_of_the_plan_cannot_be_removed_and_another_one_can(
 
     assert "Card removed." in removed and "No card saved" in removed
     assert charged(account) == ("", "")
-
-
-def make_overdue(stripe_api: Any, plan: Subscription, account: Account) -> None:
-    """Stripe could not charge the plan's last invoice; its event was processed."""
-    subscription = store.get("subscription", str(plan.stripe_subscription_id))
-    call = calls.Call(now=int(timezone.now().timestamp()))
-    lines = store.get("invoice", subscription["latest_invoice"])["lines"]["data"]
-    customer = store.get("customer", subscription["customer"])
-    invoice = invoices.draft(
-        call, customer, lines=lines, reason="subscription_cycle", subscription=subscription
-    )
-    subscription_states.change(subscription, call, latest_invoice=invoice["id"], status="past_due")
-    invoices.finalize(invoice, call)
-
-
-@pytest.mark.fault("P26")
-def test_a_new_card_pays_an_overdue_plan_with_one_click(
-    account: Account,
-    plan: Subscription,
-    stripe_api: Any,
-    process_new_events: Any,
-    alice: User,
-    signed_in: Callable[[User], Client],
-) -> None:
-    make_overdue(stripe_api, plan, account)
-    process_new_events()
-    save(account)
-    browser = signed_in(alice)
-    assert "Pay now with Mastercard ···· 4444" in browser.get("/billing/").content.decode()
-
-    paid = browser.post("/billing/overdue/", follow=True).content.decode()
-
-    assert "Your plan is active again" in paid
-    plan.refresh_from_db()
-    assert plan.state == Subscription.State.ACTIVE
-    assert not overdue.pay(account.pk, timezone.now())
-
-
-def test_an_overdue_plan_whose_bank_asks_for_confirmation_is_paid_on_the_invoice_page(
-    account: Account,
-    plan: Subscription,
-    stripe_api: Any,
-    process_new_events: Any,
-    alice: User,
-    signed_in: Callable[[User], Client],
-) -> None:
-    make_overdue(stripe_api, plan, account)
-    process_new_events()
-    card = stripe_api.payment_methods.attach(
-        "pm_card_authenticationRequired", {"customer": customers.ensure_customer(account)}
-    )
-    stripe_api.subscriptions.update(plan.stripe_subscription_id, {"default_payment_method": card.id})
-
-    answer = signed_in(alice).post("/billing/overdue/")
-
-    plan.refresh_from_db()
-    assert plan.state == Subscription.State.PAST_DUE
-    assert answer.headers["Location"] == plan.recovery_url != ""
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [("4000 0000 0000 0341", "/billing/"), ("4000 0027 6000 3184", "/sandbox/invoice/")],
-)
-def test_an_overdue_plan_whose_new_card_fails_says_so_or_leads_to_the_invoice(
-    account: Account,
-    plan: Subscription,
-    stripe_api: Any,
-    process_new_events: Any,
-    alice: User,
-    signed_in: Callable[[User], Client],
-    number: str,
-    expected: str,
-) -> None:
-    make_overdue(stripe_api, plan, account)
-    process_new_events()
-    buyer = Buyer()
-    buyer.pay(cards.setup_page_url(account, key="1"), number)
-    if "/authenticate/" in buyer.redirect:
-        url = buyer.redirect
-        buyer.open(url)
-        buyer.submit(url, decision="pass")
-    process_new_events()
-
-    answer = signed_in(alice).post("/billing/overdue/")
-
-    assert expected in answer["Location"]
-    plan.refresh_from_db()
-    assert plan.state == Subscription.State.PAST_DUE
 
 
 def test_owners_are_told_once_in_the_month_in_which_a_card_in_use_expires(

@@ -1,37 +1,25 @@
-"""The terms of codes and invitations, each at its boundary: dates, limits, plans, packs, rewards."""
+"""The terms of codes, each at its boundary: dates, limits, plans, packs, discounts."""
 
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-import time_machine
 
-from accounts.models import Account, User
-from billing import ledger
+from accounts.models import Account
 from billing.models import (
-    Dispute,
     Grant,
-    InvitationCode,
     Promotion,
     Purchase,
     Redemption,
-    Referral,
     Subscription,
 )
-from billing.promotions import codes, redemption, referrals
-from tests.billing.conftest import change_policies, smallest_pack
+from billing.promotions import codes, redemption
+from tests.billing.conftest import change_policies
+from tests.billing.promotions.conftest import NOW, TICK, outcome
 
-pytestmark = pytest.mark.django_db
-NOW = datetime(2027, 5, 31, 12, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
-
-
-@pytest.fixture(autouse=True)
-def clock() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture
@@ -42,21 +30,6 @@ def promotion(catalogue: None) -> Callable[..., Promotion]:
         return Promotion.objects.create(**fields | changes)
 
     return make
-
-
-@pytest.fixture
-def bobs(bob: User, account_of: Callable[[User], Account]) -> Account:
-    return account_of(bob)
-
-
-def outcome(account: Account, *, code: str = "SUMMER", now: datetime = NOW) -> str:
-    """Redeem a code: "ok", or why it was refused."""
-    try:
-        codes.redeem(account=account, code=code, now=now)
-    except redemption.CodeRefused as refused:
-        assert refused.status == (404 if refused.code == "unknown_code" else 409)
-        return refused.code
-    return "ok"
 
 
 @pytest.fixture
@@ -258,198 +231,3 @@ def test_the_release_of_one_use_releases_no_other(
     assert Promotion.objects.get(code="SUMMER").redeemed == 3
     again = Redemption.objects.get(purchase=first)
     assert (again.nth, again.released_at) == (3, None)
-
-
-# Invitations
-
-
-def refer(**policy: Any) -> None:
-    terms = {"inviter_credits": "30", "invited_credits": "20", "assumed": True, "reason": "for this test"}
-    change_policies(referral=terms | policy)
-
-
-def rewards(*accounts: Account) -> list[Decimal]:
-    """What each account has been given for invitations and still has."""
-    return [
-        sum(
-            (one.remaining for one in ledger.balance(account.pk, NOW).grants if one.kind == "referral"),
-            Decimal(0),
-        )
-        for account in accounts
-    ]
-
-
-@pytest.fixture
-def invited(account: Account, bobs: Account, catalogue: None) -> Callable[..., Referral]:
-    """Alice accepts Bob's invitation: `invited(qualifies="sign_up")`."""
-
-    def accept(**policy: Any) -> Referral:
-        refer(**policy)
-        Account.objects.update(created_at=NOW)
-        assert outcome(account, code=referrals.code_of(bobs)) == "ok"
-        return Referral.objects.get()
-
-    return accept
-
-
-@pytest.fixture
-def buy(account: Account) -> Callable[..., Purchase]:
-    def make(amount: int = 1000, **fields: Any) -> Purchase:
-        values: dict[str, Any] = {"kind": "pack", "origin": "page", "offer": smallest_pack(), "label": "-"}
-        values |= {"currency": "usd", "status": "paid", "paid_at": NOW, "created_at": NOW}
-        values |= {"amount": amount, "list_amount": amount, "idempotency_key": f"k{Purchase.objects.count()}"}
-        purchase: Purchase = Purchase.objects.create(account=account, **values | fields)
-        referrals.mark_qualifying_purchase(purchase, NOW)
-        return purchase
-
-    return make
-
-
-@pytest.mark.parametrize(
-    ("age", "expected"), [(timedelta(days=14), "ok"), (timedelta(days=14) + TICK, "not_new")]
-)
-def test_an_invitation_is_for_accounts_of_at_most_fourteen_days(
-    account: Account, bobs: Account, catalogue: None, age: timedelta, expected: str
-) -> None:
-    refer()
-    Account.objects.filter(pk=account.pk).update(created_at=NOW - age)
-    account.refresh_from_db()
-    assert outcome(account, code=referrals.code_of(bobs)) == expected
-
-
-def test_an_invitation_has_its_limit_and_ends_with_its_account_or_the_policy(
-    account: Account, bobs: Account, charlie: User, account_of: Callable[[User], Account]
-) -> None:
-    refer(most_invitations=1)
-    Account.objects.update(created_at=NOW)
-    account.refresh_from_db()
-    code = referrals.code_of(bobs)
-    assert code == referrals.code_of(bobs) and InvitationCode.objects.filter(account=bobs).count() == 1
-    third = account_of(charlie)
-    Account.objects.filter(pk=bobs.pk).update(erased_at=NOW)
-    assert outcome(third, code=code) == "unknown_code"
-    Account.objects.filter(pk=bobs.pk).update(erased_at=None)
-    change_policies(referral=None)
-    assert outcome(third, code=code) == "unknown_code"
-    refer(most_invitations=1)
-    assert outcome(third, code=code) == "ok"
-    assert outcome(account, code=code) == "code_used_up"
-    refer(most_invitations=2)
-    assert outcome(account, code=code) == "ok"
-
-
-def test_the_rewards_have_the_terms_of_the_policy(
-    invited: Callable[..., Referral], account: Account, bobs: Account
-) -> None:
-    invited(qualifies="sign_up", lasts="2 months", services=["gpt-4o"])
-    for _again in range(2):
-        referrals.reward_if_due(account.pk, NOW)
-    grants = {one.account_id: one for one in Grant.objects.filter(kind="referral")}
-    facts = {pk: (one.credits, one.label, one.services) for pk, one in grants.items()}
-    assert facts == {
-        account.pk: (20, "Invitation bonus", ["gpt-4o"]),
-        bobs.pk: (30, "Referral reward", ["gpt-4o"]),
-    }
-    assert {one.expires_at for one in grants.values()} == {NOW.replace(month=7)}
-    done = Referral.objects.get()
-    assert (done.state, done.rewarded_at) == ("rewarded", NOW)
-
-
-@pytest.mark.parametrize(
-    ("qualifies", "after_a_free_use", "after_a_charge", "after_a_gift", "after_a_purchase"),
-    [
-        ("sign_up", True, True, True, True),
-        ("first_charge", False, True, True, True),
-        ("first_purchase", False, False, False, True),
-    ],
-)
-def test_what_qualifies_an_invited_account(
-    invited: Callable[..., Referral],
-    buy: Callable[..., Purchase],
-    account: Account,
-    bobs: Account,
-    qualifies: str,
-    after_a_free_use: bool,
-    after_a_charge: bool,
-    after_a_gift: bool,
-    after_a_purchase: bool,
-) -> None:
-    invited(qualifies=qualifies)
-
-    def use(credits: str, of: Account) -> None:
-        request = ledger.ChargeRequest(
-            account_id=of.pk, credits=Decimal(credits), key=f"u{credits}", service="gpt-4o", covered_by=None
-        )
-        ledger.charge(request, NOW)
-
-    def rewarded() -> bool:
-        referrals.reward_all_due(NOW)
-        return rewards(bobs) == [30]
-
-    use("1", bobs)  # the inviter's own use
-    use("0", account)
-    assert rewarded() == after_a_free_use
-    use("0.5", account)
-    assert rewarded() == after_a_charge
-    buy(amount=0)
-    assert rewarded() == after_a_gift
-    buy()
-    assert rewarded() == after_a_purchase
-
-
-@pytest.mark.requirement("RECR-05")
-@pytest.mark.parametrize(
-    ("refunded", "disputes", "left"),
-    [
-        (0, [], [20, 30]),
-        (999, [], [20, 30]),
-        (1000, [], [0, 0]),
-        (0, [("lost", 1000)], [0, 0]),
-        (0, [("lost", 999)], [20, 30]),
-        (400, [("lost", 600)], [0, 0]),
-        (400, [("lost", 599)], [20, 30]),
-        (0, [("open", 1000)], [20, 30]),
-        (0, [("won", 1000)], [20, 30]),
-        (0, [("lost", 500), ("lost", 500)], [0, 0]),
-    ],
-)
-def test_rewards_are_taken_back_when_all_the_money_is_lost_and_return_with_it(
-    invited: Callable[..., Referral],
-    buy: Callable[..., Purchase],
-    account: Account,
-    bobs: Account,
-    refunded: int,
-    disputes: list[tuple[str, int]],
-    left: list[int],
-) -> None:
-    invited()
-    purchase = buy()
-    later = buy()
-    referrals.reward_if_due(account.pk, NOW)
-    assert Referral.objects.get().purchase_id == purchase.pk
-    Purchase.objects.filter(pk=later.pk).update(refunded=1000)
-    referrals.follow_purchase(later.pk, NOW)
-
-    Purchase.objects.filter(pk=purchase.pk).update(refunded=refunded)
-    for number, (status, amount) in enumerate(disputes):
-        Dispute.objects.create(
-            account=account,
-            purchase=purchase,
-            stripe_dispute_id=f"du_{number}",
-            status=status,
-            stripe_status=status,
-            amount=amount,
-            currency="usd",
-            created_at=NOW,
-        )
-    for _again in range(2):
-        referrals.reward_all_due(NOW)
-    assert rewards(account, bobs) == left
-
-    Purchase.objects.filter(pk=purchase.pk).update(refunded=0)
-    Dispute.objects.update(status="won")
-    for _again in range(2):
-        referrals.reward_all_due(NOW)
-    assert rewards(account, bobs) == [20, 30]
-    assert Referral.objects.get().state == "rewarded"
-    assert ledger.audit.run(now=NOW).findings == []

@@ -11,20 +11,11 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Dispute, Purchase
 from pricing.models import Plan
-from tests.billing.refunds.test_plan_payments import (
-    advance,
-    at_stripe,
-    clock,
-    debt,
-    of_plan,
-    spend,
-    state,
-    subscribe,
-)
+from tests.billing.refunds.conftest import at_stripe, debt, of_plan, state
 from tests.billing.subscriptions import conftest as subscriptions
 
-__all__ = ["advance", "clock", "spend", "subscribe"]
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("P22", "P25")]
+clock, advance = subscriptions.clock, subscriptions.advance
 
 
 @pytest.mark.parametrize("carried", [False, True])

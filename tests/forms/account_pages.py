@@ -1,0 +1,193 @@
+"""The forms of the portal about a person, an account, its keys, projects and charges."""
+
+from decimal import Decimal
+from typing import Any
+
+from accounts import forms as account_forms
+from accounts.models import ApiKey, ProviderKey
+from accounts.provider_keys import secret_of
+from billing.models import Limit
+from tests.forms.page import Page
+from tests.forms.rows import ABSENT, Row, fields, refused, text_rows
+from tests.forms.world import World
+from usage.models import ChargeReport
+from usage.views import forms as usage_forms
+
+
+def _profile(world: World) -> dict[str, Any]:
+    world.user.refresh_from_db()
+    return fields(world.user, "first_name last_name language")
+
+
+def _account(world: World) -> dict[str, Any]:
+    world.account.refresh_from_db()
+    return fields(world.account, "name zone")
+
+
+def _key(world: World) -> dict[str, Any]:
+    newest = ApiKey.objects.filter(account=world.account).order_by("created_at", "pk").last()
+    return fields(newest, "name scopes", once=lambda key: "used")
+
+
+def _provider_key(world: World) -> dict[str, Any]:
+    newest = ProviderKey.objects.filter(account=world.account).order_by("created_at").last()
+    return fields(newest, "provider", secret=secret_of) if newest else {}
+
+
+def _project(world: World) -> dict[str, Any]:
+    world.project.refresh_from_db()
+    limit = Limit.objects.filter(account=world.account, subject=str(world.project.pk)).first()
+    assert world.project.daily_limit == (limit.maximum if limit else None)
+    return fields(world.project, "name daily_limit")
+
+
+def _new_project(world: World) -> dict[str, Any]:
+    newest = world.account.projects.exclude(pk=world.project.pk).order_by("created_at", "pk").last()
+    return fields(newest, "name daily_limit")
+
+
+def _report(world: World) -> dict[str, Any]:
+    return fields(ChargeReport.objects.filter(account=world.account).first(), "reason")
+
+
+PROJECT_NAME = [*text_rows(100)[:3], refused("", "Enter a name"), *text_rows(100)[4:]]
+PROJECT_LIMIT = [
+    Row("250", Decimal(250)),
+    Row("2.5", Decimal("2.5")),
+    Row("0.000001", Decimal("0.000001")),
+    Row("1000000000", Decimal(10**9)),
+    refused("1000000000.1", "The largest amount is 1000000000"),
+    Row("", None),
+    Row(ABSENT, None, shown=""),
+    refused("0", "not a valid amount"),
+    refused("-1", "not a valid amount"),
+    refused("1,000", "not a valid amount"),
+    refused("0.0000001", "not a valid amount"),
+]
+
+PAGES = [
+    Page(
+        account_forms.ProfileForm,
+        "/settings/",
+        {"first_name": "Alice", "last_name": "Liddell", "language": "en"},
+        _profile,
+        {
+            "first_name": text_rows(150, required=False),
+            "last_name": text_rows(150, required=False),
+            "language": [Row("en", "en"), refused("xx", "not available"), refused("", "required")],
+        },
+        roles=("owner", "billing", "member"),
+        context="profile_form",
+    ),
+    Page(
+        account_forms.AccountForm,
+        "/settings/",
+        {"name": "Looking Glass", "zone": "UTC"},
+        _account,
+        {
+            "name": text_rows(200),
+            "zone": [
+                Row("Europe/Berlin", "Europe/Berlin"),
+                Row("America/New_York", "America/New_York"),
+                Row("UTC", "UTC"),
+                refused("Mars/Phobos", "“Mars/Phobos” is not a known time zone"),
+                refused("europe/berlin", "not a known time zone"),
+                refused("", "required"),
+            ],
+        },
+        context="account_form",
+        target="/settings/account/",
+    ),
+    Page(
+        account_forms.KeyForm,
+        "/keys/",
+        {"once": "", "name": "Server", "scopes": ["read"]},
+        _key,
+        {
+            "once": [
+                Row("a" * 32, "used"),
+                Row("", "used"),
+                refused("x" * 33, "at most 32 characters"),
+            ],
+            "name": text_rows(100),
+            "scopes": [
+                Row(["read"], ["read"]),
+                Row(["manage", "spend", "read"], ["read", "spend", "manage"]),
+                refused([], "Choose at least one scope"),
+                refused(["everything"], "not one of the available choices"),
+            ],
+        },
+        accepted=200,
+        hidden=("once",),
+        shows_again=False,
+        one_use=True,
+    ),
+    Page(
+        account_forms.ProviderKeyForm,
+        "/provider-keys/",
+        {"provider": "openai", "secret": "sk-0123456789"},
+        _provider_key,
+        {
+            "provider": [
+                Row("openai", "openai"),
+                Row("openrouter", "openrouter"),
+                refused("unknown", "not one of the available choices"),
+                refused("", "required"),
+            ],
+            "secret": [
+                Row("12345678", "12345678"),
+                Row("x" * 400, "x" * 400),
+                Row("  sk-with-spaces-around  ", "sk-with-spaces-around"),
+                refused("1234567", "too short"),
+                refused("x" * 401, "at most 400 characters"),
+                refused("", "required"),
+                refused("with a space", "not allowed"),
+                refused("umlaut-ä-in-it", "not allowed"),
+                refused("tab\tin-it-12", "not allowed"),
+            ],
+        },
+        shows_again=False,
+    ),
+    Page(
+        usage_forms.ProjectForm,
+        "/projects/{project}/",
+        {"name": "Chat", "daily_limit": "5"},
+        _project,
+        {
+            "name": [*PROJECT_NAME, refused("Taken", "already exists")],
+            "daily_limit": PROJECT_LIMIT,
+        },
+    ),
+    Page(
+        usage_forms.ProjectForm,
+        "/projects/",
+        {"name": "Chat", "daily_limit": "5"},
+        _new_project,
+        {
+            "name": [*PROJECT_NAME, refused("Taken", "already exists")],
+            "daily_limit": PROJECT_LIMIT,
+        },
+        key="ProjectForm for a new project",
+        shows_again=False,
+        one_use=True,
+    ),
+    Page(
+        usage_forms.ReportForm,
+        "/charges/{charge}/",
+        {"reason": "Too much"},
+        _report,
+        {
+            "reason": [
+                Row("Ada", "Ada"),
+                Row("x" * 2000, "x" * 2000),
+                refused("x" * 2001, "at most 2000 characters"),
+                refused("", "Describe the problem"),
+                refused("   ", "Describe the problem"),
+            ]
+        },
+        target="/charges/{charge}/report/",
+        roles=("owner", "billing", "member"),
+        shows_again=False,
+        one_use=True,
+    ),
+]

@@ -1,0 +1,154 @@
+"""The forms of staff about users, accounts, keys, members and projects."""
+
+from typing import Any
+
+from django import forms
+
+from accounts import admin_forms
+from accounts.models import Account, ApiKey, Membership, User
+from tests.forms.rows import ABSENT, Row, fields, refused, text_rows
+from tests.forms.staff_form import StaffForm, at
+from tests.forms.world import World
+
+
+def the_user(world: World) -> User:
+    return User.objects.get(email="charlie@example.org")
+
+
+def _new_user(world: World) -> dict[str, Any]:
+    return fields(User.objects.order_by("date_joined", "pk").last(), "email first_name last_name")
+
+
+def _changed_user(world: World) -> dict[str, Any]:
+    return fields(
+        the_user(world),
+        "first_name last_name language is_active is_staff is_superuser",
+        groups=lambda user: list(user.groups.values_list("pk", flat=True)),
+        user_permissions=lambda user: list(user.user_permissions.values_list("codename", flat=True)),
+    )
+
+
+def _changed_account(world: World) -> dict[str, Any]:
+    return fields(Account.objects.get(pk=world.account.pk), "name external_id zone")
+
+
+def _platform_key(world: World) -> dict[str, Any]:
+    return fields(ApiKey.objects.filter(kind="platform").order_by("created_at", "pk").last(), "name scopes")
+
+
+def _membership(world: World) -> Membership:
+    return Membership.objects.get(account=world.account, user__email="bob@example.org")
+
+
+FORMS = [
+    StaffForm(
+        admin_forms.PersonCreation,
+        "accounts.add_user",
+        lambda world: "/admin/accounts/user/add/",
+        {"email": "dora@example.org", "first_name": "Dora", "last_name": "Maar"},
+        _new_user,
+        {
+            "email": [
+                Row("dora@example.org", "dora@example.org"),
+                Row("Erik@Example.ORG", "erik@example.org"),
+                refused("", "required"),
+                refused("nobody", "valid email"),
+                refused("alice@example.org", "already exists"),
+                refused("ALICE@example.org", "already exists"),
+            ],
+            "first_name": [Row("Dora", "Dora"), Row("", ""), refused("x" * 151, "at most 150")],
+            "last_name": [Row("Maar", "Maar"), Row("", ""), refused("x" * 151, "at most 150")],
+        },
+    ),
+    StaffForm(
+        forms.ModelForm,
+        "accounts.change_user",
+        at("/admin/accounts/user/{pk}/change/", the_user),
+        {"first_name": "Charlie", "last_name": "B", "language": "en", "is_active": "on"},
+        _changed_user,
+        {
+            "first_name": [Row("Charlie", "Charlie"), Row("", ""), refused("x" * 151, "at most 150")],
+            "last_name": [Row("B", "B"), Row("", ""), refused("x" * 151, "at most 150")],
+            "language": [Row("en", "en"), Row("de", "de"), refused("", "required"), refused("x" * 11, "10")],
+            "is_active": [Row("on", True), Row(ABSENT, False)],
+            "is_staff": [Row("on", True), Row(ABSENT, False)],
+            "is_superuser": [Row("on", True), Row(ABSENT, False)],
+            "groups": [Row([], []), refused(["9999"], "valid choice")],
+            "user_permissions": [Row([], []), refused(["999999"], "valid choice")],
+        },
+        key="a user",
+        superuser=("is_staff", "is_superuser", "groups", "user_permissions"),
+    ),
+    StaffForm(
+        admin_forms.AccountChange,
+        "accounts.change_account",
+        at("/admin/accounts/account/{pk}/change/", lambda world: world.account),
+        {"name": "Looking Glass", "external_id": "our-1", "zone": "Europe/Berlin"},
+        _changed_account,
+        {
+            "name": [
+                Row("Looking Glass", "Looking Glass"),
+                refused("x" * 201, "at most 200 characters"),
+                refused("", "required"),
+            ],
+            "external_id": [
+                Row("our-1", "our-1"),
+                Row("", None),
+                Row("x" * 255, "x" * 255),
+                refused("x" * 256, "at most 255 characters"),
+                refused("team/1", "cannot contain a slash"),
+                refused("acct_" + "0" * 32, "cannot have the form of an id"),
+            ],
+            "zone": [
+                Row("Europe/Berlin", "Europe/Berlin"),
+                Row("UTC", "UTC"),
+                refused("Mars/Phobos", "not a known time zone"),
+                refused("europe/berlin", "not a known time zone"),
+                refused("", "required"),
+            ],
+        },
+    ),
+    StaffForm(
+        admin_forms.PlatformKey,
+        "accounts.add_apikey",
+        lambda world: "/admin/accounts/apikey/add/",
+        {"name": "Backend", "scopes": ["read"]},
+        _platform_key,
+        {
+            "name": [*text_rows(100), Row("Backend", "Backend")],
+            "scopes": [
+                Row(["read"], ["read"]),
+                Row(["manage", "spend"], ["spend", "manage"]),
+                refused([], "Choose at least one scope"),
+                refused(["all"], "not one of the available choices"),
+            ],
+        },
+        accepted=200,
+    ),
+    StaffForm(
+        forms.ModelForm,
+        "accounts.change_membership",
+        at("/admin/accounts/membership/{pk}/change/", _membership),
+        {"role": "billing"},
+        lambda world: {"role": _membership(world).role},
+        {
+            "role": [
+                Row("billing", "billing"),
+                Row("owner", "owner"),
+                Row("member", "member"),
+                refused("king", "not one of the available choices"),
+                refused("", "required"),
+            ]
+        },
+        key="a membership",
+    ),
+    StaffForm(
+        forms.ModelForm,
+        "accounts.change_project",
+        at("/admin/accounts/project/{pk}/change/", lambda world: world.project),
+        {"name": "Robot"},
+        lambda world: {"name": type(world.project).objects.get(pk=world.project.pk).name},
+        {"name": [*text_rows(100), Row("Robot", "Robot")]},
+        key="a project",
+    ),
+]

@@ -1,0 +1,212 @@
+"""The forms of staff about promotions, purchases, refunds, plans and prices at Stripe."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from billing.models import Promotion, Purchase, Refund, StripePrice, Subscription
+from billing.staff import promotions, purchases, stripe_prices, subscriptions
+from tests.forms.rows import Row, fields, refused
+from tests.forms.staff_form import StaffForm, at
+from tests.forms.world import World
+
+SPAN = {
+    "starts_at_0": "2026-01-01",
+    "starts_at_1": "00:00:00",
+    "ends_at_0": "2030-01-01",
+    "ends_at_1": "00:00:00",
+}
+
+
+def _promotion(world: World) -> dict[str, Any]:
+    names = "code label gives credits services lasts percent_off packs plans total_limit per_account"
+    newest = Promotion.objects.exclude(code__in=["HALF", "GIFT"]).filter(from_catalogue=False).first()
+    return fields(
+        newest,
+        names,
+        starts_at=lambda promotion: f"{promotion.starts_at:%Y-%m-%d}",
+        ends_at=lambda promotion: f"{promotion.ends_at:%Y-%m-%d}",
+    )
+
+
+def quarantined(world: World) -> None:
+    Purchase.objects.filter(pk=world.purchase.pk).update(status=Purchase.Status.QUARANTINED, paid_at=None)
+
+
+def _released(world: World) -> dict[str, Any]:
+    purchase = Purchase.objects.get(pk=world.purchase.pk)
+    return {"reason": purchase.status}
+
+
+def requested(world: World) -> None:
+    Refund.objects.create(
+        account=world.account,
+        purchase=world.purchase,
+        amount=500,
+        currency="usd",
+        credits=500,
+        created_at=timezone.now(),
+    )
+
+
+def _refund(world: World) -> Refund:
+    return Refund.objects.get(account=world.account)
+
+
+def _decided(world: World) -> dict[str, Any]:
+    return fields(_refund(world), "status decided_by", reason=lambda refund: refund.decision)
+
+
+def _plan(world: World) -> dict[str, Any]:
+    current = Subscription.objects.get(account=world.account)
+    return {"plan": current.plan, "reason": current.plan}
+
+
+def price_without_plan(world: World) -> None:
+    StripePrice.objects.create(
+        stripe_account="acct_1/test",
+        stripe_price_id="price_81",
+        interval="month",
+        currency="usd",
+        amount=990,
+    )
+
+
+FORMS = [
+    StaffForm(
+        promotions.PromotionForm,
+        "billing.add_promotion",
+        lambda world: "/admin/billing/promotion/add/",
+        {
+            **{"code": "SPRING", "label": "Spring", "gives": "credits", "credits": "7", "lasts": "forever"},
+            **{"percent_off": "0", "per_account": "1", "services": "", "packs": "", "plans": ""},
+            **{"total_limit": "", **SPAN},
+        },
+        _promotion,
+        {
+            "code": [
+                Row("SPRING", "SPRING"),
+                Row(" spring ", "SPRING"),
+                Row("X" * 40, "X" * 40),
+                refused("X" * 41, "at most 40 characters"),
+                refused("", "required"),
+                refused("GIFT", "already exists"),
+                refused("gift", "already exists"),
+                refused("FRÜHLING", "without accents"),
+            ],
+            "label": [Row("Spring", "Spring"), refused("x" * 201, "at most 200"), refused("", "required")],
+            "gives": [Row("credits", "credits"), refused("money", "valid choice"), refused("", "required")],
+            "credits": [
+                Row("7", Decimal(7)),
+                Row("0.000001", Decimal("0.000001")),
+                refused("0", "promotion_gives_something", field="banner"),
+                refused("0.0000001", "6 decimal places"),
+                refused("", "required"),
+            ],
+            "services": [
+                Row("", None),
+                Row("tag:core,gpt-4o", ["tag:core", "gpt-4o"]),
+                refused("x" * 101, "at most 100 characters"),
+            ],
+            "lasts": [
+                Row("forever", "forever"),
+                Row("30 days", "30 days"),
+                Row("1 day", "1 day"),
+                Row("12 months", "12 months"),
+                Row("1 year", "1 year"),
+                refused("0 days", "such as “30 days”"),
+                refused("period", "such as “30 days”"),
+                refused("banana", "such as “30 days”"),
+                refused("", "required"),
+            ],
+            "percent_off": [
+                Row("0", 0),
+                Row("100", 100),
+                refused("101", "percent_within_hundred", field="banner"),
+                refused("-1", "greater than or equal to 0"),
+                refused("", "required"),
+            ],
+            "packs": [Row("", None), Row("small,large", ["small", "large"])],
+            "plans": [Row("", None), Row("starter", ["starter"])],
+            "starts_at": [Row("2026-01-01", "2026-01-01"), refused("", "required")],
+            "ends_at": [
+                Row("2030-01-01", "2030-01-01"),
+                refused("2026-01-01", "not after the start"),
+                refused("2025-01-01", "not after the start"),
+                refused("", "required"),
+            ],
+            "total_limit": [Row("", None), Row("1", 1), refused("-1", "greater than or equal to 0")],
+            "per_account": [Row("1", 1), Row("3", 3), refused("", "required")],
+        },
+    ),
+    StaffForm(
+        purchases.ReasonForm,
+        "billing.change_purchase",
+        at("/admin/billing/purchase/{pk}/release/", lambda world: world.purchase),
+        {"reason": "A cent of rounding"},
+        _released,
+        {
+            "reason": [
+                Row("A cent of rounding", Purchase.Status.PAID),
+                Row("x" * 1000, Purchase.Status.PAID),
+                refused("x" * 1001, "at most 1000 characters"),
+                refused("", "required"),
+                refused("  ", "required"),
+            ]
+        },
+        world=quarantined,
+        key="a quarantined payment",
+    ),
+    StaffForm(
+        purchases.ReasonForm,
+        "billing.change_refund",
+        at("/admin/billing/refund/{pk}/decide/", _refund),
+        {"reason": "Too late", "choice": "refuse"},
+        _decided,
+        {
+            "reason": [
+                Row("Too late", "Too late"),
+                Row("x" * 1000, "x" * 1000),
+                refused("x" * 1001, "at most 1000 characters"),
+                refused("", "required"),
+            ]
+        },
+        world=requested,
+        key="a refund",
+    ),
+    StaffForm(
+        subscriptions.PlanForm,
+        "billing.change_subscription",
+        at(
+            "/admin/billing/subscription/{pk}/place/",
+            lambda world: Subscription.objects.get(account=world.account),
+        ),
+        {"plan": "plus", "reason": "A friend of the house"},
+        _plan,
+        {
+            "plan": [
+                Row("plus", "plus"),
+                refused("nothing", "not one of the available choices"),
+                refused("", "required"),
+            ],
+            "reason": [Row("A friend of the house", "plus"), refused("", "required")],
+        },
+    ),
+    StaffForm(
+        stripe_prices.PlanOfPriceForm,
+        "billing.change_stripeprice",
+        at("/admin/billing/stripeprice/{pk}/plan/", lambda world: StripePrice.objects.get()),
+        {"plan": "starter"},
+        lambda world: {"plan": StripePrice.objects.get().plan_key},
+        {
+            "plan": [
+                Row("starter", "starter"),
+                Row("plus", "plus"),
+                refused("nothing", "not one of the available choices"),
+                refused("", "required"),
+            ]
+        },
+        world=price_without_plan,
+    ),
+]
