@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
-from config import admin_layout, broker, logs, pooler, production, timeouts
+from config import admin_layout, broker, content_policy, logs, pooler, production, timeouts
 from config.supervisor import embedded_postgres
 
 env = environ.Env()
@@ -88,6 +87,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "config.middleware.RequestId",
     "core.problems.ProblemsUnderApi",
+    "config.compression.Compression",
     "django.middleware.security.SecurityMiddleware",
     "core.api_fast_path.ApiFastPath",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -281,7 +281,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.static_files.Storage"},
 }
 MEDIA_ROOT = VAR_DIR / "media"
 
@@ -303,29 +303,8 @@ if PRODUCTION:
     if env.bool("BEHIND_PROXY", default=True):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-_STRIPE_PAGES = [
-    "https://checkout.stripe.com",
-    "https://billing.stripe.com",
-]  # forms may redirect there
-CONTENT_SECURITY_POLICY: dict[str, Any] = {
-    "DIRECTIVES": {
-        "default-src": [NONE],
-        "script-src": [SELF],
-        "style-src": [SELF],
-        "img-src": [SELF, "data:"],
-        "font-src": [SELF],
-        "connect-src": [SELF],
-        "manifest-src": [SELF],
-        "form-action": [SELF, *([] if SANDBOX else _STRIPE_PAGES)],
-        "base-uri": [NONE],
-        "frame-ancestors": [NONE],
-    }
-}
-# unfold uses Alpine, and the API documentation uses Swagger UI: neither works without these.
-CSP_BY_PATH: dict[str, dict[str, Any]] = {
-    "/admin/": {"script-src": [SELF, UNSAFE_EVAL, UNSAFE_INLINE], "style-src": [SELF, UNSAFE_INLINE]},
-    "/api/v1/docs/": {"style-src": [SELF, UNSAFE_INLINE], "worker-src": [SELF, "blob:"]},
-}
+CONTENT_SECURITY_POLICY = content_policy.portal(stripe=not SANDBOX)
+CSP_BY_PATH = content_policy.BY_PATH
 
 LOGGING_CONFIG = "logging.config.dictConfig"
 LOGGING = logs.configuration(as_json=PRODUCTION, level=env.str("LOG_LEVEL", default="INFO"))

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
@@ -14,14 +15,20 @@ from pricing.catalogue import cache as catalogue_cache
 from usage.context_processors import current_brand
 
 DAY = 86400
+YEAR = 365 * DAY
 VERIFIER = settings.BASE_DIR / "clients" / "verify_statement.py"
 
 
 @require_safe
-@cache_control(public=True, max_age=DAY)
 def brand_css(request: HttpRequest) -> HttpResponse:
-    """The stylesheet with the brand's colours."""
-    return HttpResponse(current_brand().css, content_type="text/css; charset=utf-8")
+    """The stylesheet with the brand's colours. Under the URL of their version it never changes."""
+    brand = current_brand()
+    response = HttpResponse(brand.css, content_type="text/css; charset=utf-8")
+    if request.GET.get("v") == brand.version:
+        patch_cache_control(response, public=True, max_age=YEAR, immutable=True)
+    else:
+        patch_cache_control(response, public=True, max_age=DAY)
+    return response
 
 
 @require_safe

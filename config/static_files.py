@@ -1,0 +1,40 @@
+"""Static files for production: one stylesheet, hashed names, compressed in advance.
+
+Invariant: a stylesheet that only imports others is collected as one file with their contents, so that a page
+makes one request for its styles. Development without `collectstatic` serves the imports as they are.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.files.base import ContentFile
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+BUNDLES = ["css/portal.css"]
+_IMPORT = re.compile(r'^@import url\("([a-z_]+\.css)"\);$', re.MULTILINE)
+
+
+class Storage(CompressedManifestStaticFilesStorage):
+    """Static files with hashed names, as gzip and Brotli files too; bundles contain what they import."""
+
+    def post_process(
+        self, paths: dict[str, Any], dry_run: bool = False, **options: Any
+    ) -> Iterator[tuple[str, str, bool]]:
+        for name in [] if dry_run else BUNDLES:
+            self.delete(name)
+            self.save(name, ContentFile(bundle(name, paths)))
+            paths[name] = (self, name)  # hashed and compressed from here on
+        yield from super().post_process(paths, dry_run=dry_run, **options)
+
+
+def bundle(name: str, paths: dict[str, Any]) -> str:
+    """The stylesheet with each import replaced by that file. `paths`: name to (storage, path)."""
+    folder = name.rpartition("/")[0]
+
+    def text_of(each: str) -> str:
+        storage, path = paths[each]
+        with storage.open(path) as file:
+            return str(file.read().decode())
+
+    return _IMPORT.sub(lambda match: text_of(f"{folder}/{match[1]}"), text_of(name))
