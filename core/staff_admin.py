@@ -6,8 +6,9 @@ permissions.
 
 from typing import Any
 
+from django.contrib.admin.utils import unquote
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.paginator import InfinitePaginator
 
@@ -33,6 +34,13 @@ class StaffAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     list_fullwidth = True
+
+    def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """The object of an action on one row. Raises Http404, also for a malformed id."""
+        found = self.get_object(request, unquote(object_id))
+        if found is None:
+            raise Http404
+        return found
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

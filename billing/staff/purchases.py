@@ -10,7 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -67,7 +67,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
 
     @action(description=_("Release a quarantined payment"), url_path="release", permissions=["release"])
     def release_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        purchase = get_object_or_404(Purchase, pk=object_id)
+        purchase = self.object_or_404(request, object_id)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"
@@ -114,7 +114,7 @@ class RefundAdmin(ReadOnlyAdmin):
 
     @action(description=_("Approve or refuse refund"), url_path="decide", permissions=["decide"])
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        refund = get_object_or_404(Refund.objects.select_related("purchase", "account"), pk=object_id)
+        refund = self.object_or_404(request, object_id)
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             self._decide(request, refund, form.cleaned_data["reason"])
@@ -158,7 +158,7 @@ class DisputeAdmin(ReadOnlyAdmin):
 
     @action(description=_("Dispute evidence"), url_path="evidence", permissions=["view"])
     def evidence_sheet(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        dispute = get_object_or_404(Dispute.objects.select_related("purchase", "account"), pk=object_id)
+        dispute = self.object_or_404(request, object_id)
         context = {
             **self.admin_site.each_context(request),
             "title": _("Dispute evidence"),

@@ -4,6 +4,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -61,6 +62,15 @@ class ReconciliationAdmin(ReadOnlyAdmin):
 
     @action(description=_("Compare now"), url_path="run", permissions=["run"])
     def run_now(self, request: HttpRequest) -> HttpResponse:
+        if request.method != "POST":
+            context = {
+                **self.admin_site.each_context(request),
+                "title": _("Compare with Stripe now?"),
+                "lines": [_("Events that were missed are applied.")],
+                "choices": [("compare", _("Compare now"))],
+                "back": reverse("admin:billing_reconciliation_compare"),
+            }
+            return render(request, "admin/billing/confirm_action.html", context)
         try:
             report = reconciliation.run(timezone.now())
         except stripe_gateway.StripeError as error:

@@ -6,7 +6,7 @@ Invariant: the plan of a price can be chosen once, when it was made in Stripe's 
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -69,7 +69,7 @@ class StripePriceAdmin(ReadOnlyAdmin):
 
     @action(description=_("Choose plan"), url_path="plan", permissions=["choose_plan"])
     def choose_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        price = get_object_or_404(StripePrice, pk=object_id)
+        price = self.object_or_404(request, object_id)
         if price.plan_key:
             messages.error(
                 request, _("This price already pays the plan %(plan)s.") % {"plan": price.plan_key}

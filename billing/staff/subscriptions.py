@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -40,7 +40,7 @@ class SubscriptionAdmin(ReadOnlyAdmin):
 
     @action(description=_("Assign plan without payment"), url_path="place", permissions=["assign_plan"])
     def assign_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        subscription = get_object_or_404(Subscription.objects.select_related("account"), pk=object_id)
+        subscription = self.object_or_404(request, object_id)
         form = PlanForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"[:200]

@@ -98,7 +98,6 @@ class Action:
     after: Any
     """The state after the action."""
     before: Callable[[World], None] = lambda world: None
-    method: str = "post"
     also: tuple[str, ...] = ()
     """Further permissions that everybody who is tried has."""
 
@@ -202,7 +201,6 @@ ACTIONS = {
         lambda world: {},
         lambda world: Reconciliation.objects.exclude(finished_at=None).count(),
         1,
-        method="get",
     ),
 }
 
@@ -231,7 +229,7 @@ def test_an_action_needs_exactly_its_permission_and_changes_what_it_names(
                 )
             )
             browser, before = signed_in(user), action.state(world)
-            response = getattr(browser, action.method)(action.path(world), action.data(world))
+            response = browser.post(action.path(world), action.data(world))
             after = action.state(world)
             assert after == (action.after if taken else before), (permissions, response.status_code)
             assert after != before or not taken

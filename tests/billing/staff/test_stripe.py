@@ -60,5 +60,7 @@ def test_reconciliation_applies_missed_events_and_shows_both_totals(
     assert last is not None and (last.events, last.mended) == (0, 0)
 
     assert "$5.00" in staff_client.get("/admin/billing/reconciliation/compare/").content.decode()
-    assert staff_client.get("/admin/billing/reconciliation/run/", follow=True).status_code == 200
+    asked = staff_client.get("/admin/billing/reconciliation/run/").content.decode()
+    assert "Compare with Stripe now?" in asked and Reconciliation.objects.count() == 3
+    assert staff_client.post("/admin/billing/reconciliation/run/", follow=True).status_code == 200
     assert Reconciliation.objects.count() == 4
