@@ -25,10 +25,19 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
-from accounts import encryption, registration
+from accounts import encryption, guesses, registration
 from accounts.models import User
 
 log = structlog.get_logger(__name__)
+
+# The e-mails of a request for a code, with those that an unknown or a registered address gets instead.
+_WITH_CODE = {
+    f"account/email/{name}"
+    for name in (
+        *("login_code", "password_reset_code", "email_confirmation", "email_confirmation_signup"),
+        *("unknown_account", "account_already_exists"),
+    )
+}
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -83,7 +92,12 @@ class AccountAdapter(DefaultAccountAdapter):
         )
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send with links built from SITE_URL. A failure is shown on the page, the same for every address."""
+        """Send with links built from SITE_URL. A failure is shown on the page, the same for every address.
+
+        Raises TooManyGuesses for too many codes to one address.
+        """
+        if template_prefix in _WITH_CODE:
+            guesses.count_email(address=email, now=timezone.now())
         try:
             super().send_mail(template_prefix, email, {"site_url": settings.SITE_URL, **context})
         except (smtplib.SMTPException, OSError) as error:

@@ -6,13 +6,17 @@ Invariant: sign-up takes the same time for a registered and an unknown address.
 from typing import Any
 
 from allauth.account import forms as account_forms
+from allauth.core import context as current
 from allauth.mfa.base import forms as factor_forms
 from allauth.mfa.totp import forms as totp_forms
 from django import forms
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import password_validators_help_text_html
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from accounts import guesses
 
 LABELS = {
     "login": _("E-mail address"),
@@ -62,11 +66,21 @@ class RequestCode(OurWords, account_forms.RequestLoginCodeForm):
     pass
 
 
-class ConfirmSignInCode(OurWords, account_forms.ConfirmLoginCodeForm):
+class CountedCode(OurWords):
+    """Mixin for the forms of codes that were sent by e-mail: attempts are limited."""
+
+    def clean_code(self) -> str:
+        request = current.request
+        guesses.count_emailed_code(client=guesses.client_of(request), now=timezone.now())
+        code: str = super().clean_code()  # type: ignore[misc]
+        return code
+
+
+class ConfirmSignInCode(CountedCode, account_forms.ConfirmLoginCodeForm):
     pass
 
 
-class ConfirmAddressCode(OurWords, account_forms.ConfirmEmailVerificationCodeForm):
+class ConfirmAddressCode(CountedCode, account_forms.ConfirmEmailVerificationCodeForm):
     pass
 
 
@@ -80,7 +94,7 @@ class ResetPassword(OurWords, account_forms.ResetPasswordForm):
     pass
 
 
-class ConfirmResetCode(OurWords, account_forms.ConfirmPasswordResetCodeForm):
+class ConfirmResetCode(CountedCode, account_forms.ConfirmPasswordResetCodeForm):
     pass
 
 

@@ -1,5 +1,6 @@
-"""Middleware for every request: request id, policy by path, caching, and the page for a busy database."""
+"""Middleware for every request: request id, policy by path, caching, and the pages "try again later"."""
 
+import math
 import re
 import uuid
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template import loader
 from psycopg import errors
 
+from accounts.guesses import TooManyGuesses
 from billing.ledger.waiting import WalletLocked
 from config import logs
 
 RETRY_SECONDS = 5
+LIMIT_SECONDS = 300  # the longest of allauth's limits (ACCOUNT_RATE_LIMITS)
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
@@ -83,11 +86,11 @@ class SignedInPagesAreNotStored:
         return response
 
 
-class BusyPage:
-    """Answers a page request that waited too long for a lock with 503 and a page that says "try again".
+class LaterPage:
+    """Answers a page request that has to be repeated later: 429 for too many codes, 503 for a long wait.
 
-    It covers lock and statement timeouts, deadlocks, and a wallet for which enough threads wait already. In
-    the API `core.problems` answers the same errors.
+    The wait is for a lock: lock and statement timeouts, deadlocks, and a wallet for which enough threads wait
+    already. In the API `core.problems` answers the same errors.
     """
 
     WAITED = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected)
@@ -99,6 +102,8 @@ class BusyPage:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, TooManyGuesses):
+            return too_many_attempts(request, seconds=error.seconds)
         waited = isinstance(error, OperationalError) and isinstance(error.__cause__, self.WAITED)
         if not waited and not isinstance(error, WalletLocked):
             return None
@@ -108,3 +113,11 @@ class BusyPage:
         response["Retry-After"] = str(RETRY_SECONDS)
         response["Cache-Control"] = "no-store"
         return response
+
+
+def too_many_attempts(request: HttpRequest, *, seconds: int = LIMIT_SECONDS) -> HttpResponse:
+    """The page for too many attempts at signing in or at codes; allauth renders it too (`handler429`)."""
+    content = loader.render_to_string("429.html", {"minutes": math.ceil(seconds / 60)}, request)
+    response = HttpResponse(content, status=429)
+    response["Retry-After"] = str(seconds)
+    return response

@@ -106,7 +106,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "core.htmx.SignInOnWholePage",
-    "config.middleware.BusyPage",
+    "config.middleware.LaterPage",
 ]
 
 ROOT_URLCONF = "config.urls"

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from config import health
 
+handler429 = "config.middleware.too_many_attempts"  # read by allauth
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),  # the three are served earlier, by config.health.Probes
     path("healthz/background", health.background, name="background_health"),

@@ -27,7 +27,7 @@ from accounts import api_keys, authentication, registration
 from accounts.models import Account, Membership, User
 from billing import provisioning
 from config.supervisor import embedded_postgres
-from core import database_roles
+from core import database_roles, rate_limit
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
@@ -210,6 +210,7 @@ def caches_are_cleared(request: pytest.FixtureRequest, django_db_blocker: Any) -
     yield
     api_keys._leases.clear()
     authentication._account_ids.clear()
+    rate_limit._leases.clear()
     catalogue_cache.forget()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():

@@ -1,13 +1,16 @@
 """/plans, /packs, /redemptions: what the account can buy, and promotion codes."""
 
+from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of
+from accounts import guesses
+from accounts.authentication import account_of, principal_of
 from accounts.models import Account
 from billing import offers, selectors
 from billing.api import request_schemas, response_schemas
@@ -70,12 +73,22 @@ class Redemptions(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.CodeInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
+        count_code(request, account.pk, self.now)
 
         def redeem() -> tuple[int, response_schemas.Redemption]:
             redeemed = codes.redeem(account=account, code=body["code"], now=timezone.now())
             return 201, {"code": redeemed.code, "kind": redeemed.kind, "credits": plain(redeemed.credits)}
 
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=redeem)
+
+
+def count_code(request: Request, account_id: UUID, now: datetime) -> None:
+    """Count a promotion code of a request; those of a platform key, which has many users, only by account.
+
+    Raises TooManyGuesses.
+    """
+    client = "" if principal_of(request).is_platform else guesses.client_of(request._request)
+    guesses.count_promotion_code(account_id=account_id, client=client, now=now)
 
 
 def _plan(plan: Plan, subscription: Subscription | None) -> response_schemas.Plan:

@@ -12,6 +12,7 @@ from accounts.authentication import account_of, object_of
 from accounts.models import Account, User
 from billing import offers, selectors
 from billing.api import request_schemas, response_schemas
+from billing.api.offers import count_code
 from billing.models import Purchase, Refund
 from billing.purchases import checkout, create
 from billing.refunds import requests
@@ -33,6 +34,8 @@ class Checkouts(Endpoint):
         key = idempotency.key_of(request)
         body = request_schemas.CheckoutInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
+        if body.get("code"):
+            count_code(request, account.pk, self.now)
 
         def open_checkout() -> tuple[int, response_schemas.Checkout]:
             purchase = self._purchase(request, account, body, key)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
+from accounts import guesses
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import offers, selectors, stripe_gateway
@@ -58,6 +59,10 @@ def create_purchase(request: AccountRequest) -> HttpResponse:
     if not form.is_valid():
         return _show_errors(request, form)
     data = form.cleaned_data
+    if data["code"]:
+        guesses.count_promotion_code(
+            account_id=request.account.pk, client=guesses.client_of(request), now=timezone.now()
+        )
     try:
         purchase = create.pack_purchase(
             account=request.account,

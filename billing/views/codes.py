@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import guesses
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing.models import Referral
@@ -27,6 +28,9 @@ def redeem(request: AccountRequest) -> HttpResponse:
     """Redeem a promotion code or an invitation code."""
     form = CodeForm(request.POST or None, initial={"code": request.session.get(SESSION_KEY, "")})
     if request.method == "POST" and form.is_valid():
+        guesses.count_promotion_code(
+            account_id=request.account.pk, client=guesses.client_of(request), now=timezone.now()
+        )
         try:
             given = codes.redeem(account=request.account, code=form.cleaned_data["code"], now=timezone.now())
         except CodeRefused as error:
