@@ -50,6 +50,12 @@ def buyers_are_deactivated(account_id: UUID) -> bool:
     return {False} == set(buyers.values_list("user__is_active", flat=True))
 
 
+def member_addresses(account_id: UUID) -> list[str]:
+    """The addresses of all members of an account."""
+    members = Membership.objects.filter(account_id=account_id, user__is_active=True)
+    return list(members.values_list("user__email", flat=True))
+
+
 def owner_addresses(account_id: UUID) -> list[str]:
     """The addresses for e-mail about an account: those of its owners."""
     owners = Membership.objects.filter(

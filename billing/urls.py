@@ -31,6 +31,7 @@ urlpatterns = [
     path("billing/subscription/unpause/", plans.end_pause, name="end_pause"),
     path("billing/subscription/resume/", plans.resume, name="resume_subscription"),
     path("billing/alerts/", settings.alert_settings, name="alerts"),
+    path("billing/alerts/confirm/<str:token>/", settings.confirm_alerts, name="confirm_alerts"),
     path("billing/auto-top-up/", settings.auto_top_up_settings, name="auto_top_up"),
     path("billing/auto-top-up/confirm/", settings.confirm_top_up, name="confirm_top_up"),
     path("billing/auto-top-up/confirmed/", settings.top_up_confirmed, name="top_up_confirmed"),

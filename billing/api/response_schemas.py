@@ -254,6 +254,9 @@ class AlertsAnswer(TypedDict):
     below: CreditsText
     by_email: bool
     extra_addresses: list[EmailText]
+    unconfirmed_addresses: Annotated[
+        list[str], "Additional addresses that get no alerts: their readers have not agreed to get any."
+    ]
 
 
 class Card(TypedDict):

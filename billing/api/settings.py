@@ -10,7 +10,7 @@ from accounts.authentication import account_of
 from accounts.models import User
 from billing import models, offers, selectors
 from billing.api import request_schemas, response_schemas
-from billing.notifications import low_credit_alerts
+from billing.notifications import alert_addresses, low_credit_alerts
 from billing.purchases import top_up_settings
 from core import json_body
 from core.amounts import plain
@@ -79,6 +79,7 @@ def _alerts(settings: models.AlertSettings) -> response_schemas.AlertsAnswer:
         "below": plain(settings.below),
         "by_email": settings.by_email,
         "extra_addresses": settings.extra_addresses,
+        "unconfirmed_addresses": alert_addresses.split(settings)[1],
     }
 
 

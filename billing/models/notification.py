@@ -21,6 +21,12 @@ class AlertSettings(models.Model):
     below = CreditsField(default=0)
     by_email = models.BooleanField(default=True)
     extra_addresses = ArrayField(models.EmailField(), default=list, blank=True)
+    confirmed_addresses = ArrayField(
+        models.EmailField(),
+        default=list,
+        blank=True,
+        help_text="Additional addresses whose readers have agreed to get alerts.",
+    )
 
     def __str__(self) -> str:
         return f"alerts of {self.account_id}"

@@ -31,9 +31,13 @@ def queue(
     context: dict[str, Any],
     now: datetime,
     also_to: list[str] | None = None,
+    only_to: str = "",
 ) -> None:
-    """Queue an e-mail to the owners of an account, once for each key. `context` must be plain JSON."""
-    recipients = [*accounts.owner_addresses(account_id), *(also_to or [])]
+    """Queue an e-mail to the owners of an account, once for each key. `context` must be plain JSON.
+
+    `also_to`: further recipients; `only_to`: the only recipient, instead of the owners.
+    """
+    recipients = [only_to] if only_to else [*accounts.owner_addresses(account_id), *(also_to or [])]
     if recipients:
         Mail.objects.bulk_create(
             [

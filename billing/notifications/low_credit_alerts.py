@@ -4,6 +4,7 @@ Invariant: the ledger writes a Notice in the transaction that crosses the thresh
 the transaction that marks the notice as handled, so that each notice is reported exactly once.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -12,7 +13,7 @@ from django.db import transaction
 
 from billing import ledger
 from billing.models import AlertSettings, Notice, Wallet
-from billing.notifications import emails
+from billing.notifications import alert_addresses, emails
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
 
@@ -44,7 +45,10 @@ def save_settings(
     extra_addresses: list[str],
     now: datetime,
 ) -> AlertSettings:
-    """Save the settings; the threshold applies to later changes of the balance."""
+    """Save the settings; the threshold applies to later changes of the balance.
+
+    New additional addresses are asked for their consent. Raises alert_addresses.TooManyAddresses.
+    """
     with transaction.atomic():
         settings, _created = AlertSettings.objects.update_or_create(
             account_id=account_id,
@@ -56,6 +60,7 @@ def save_settings(
             },
         )
         ledger.set_warning(account_id=account_id, below=below if enabled else None, now=now)
+        alert_addresses.ask(settings, now)
     return settings
 
 
@@ -80,12 +85,15 @@ def _handle(notice_id: int, now: datetime) -> bool:
 
 
 def _queue_email(notice: Notice, template: str, settings: AlertSettings, now: datetime) -> None:
+    with suppress(alert_addresses.TooManyAddresses):
+        alert_addresses.ask(settings, now)  # addresses from before they were asked when they were saved
+    confirmed, _unconfirmed = alert_addresses.split(settings)
     balance = Wallet.objects.values_list("balance", flat=True).get(pk=notice.account_id)
     emails.queue(
         account_id=notice.account_id,
         template=template,
         key=f"notice:{notice.pk}",
         context={"balance": plain(balance), "below": plain(settings.below)},
-        also_to=settings.extra_addresses,
+        also_to=confirmed,
         now=now,
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +18,7 @@ from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import offers, selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile
-from billing.notifications import low_credit_alerts
+from billing.notifications import alert_addresses, low_credit_alerts
 from billing.purchases import auto_top_up, top_up_settings
 from billing.subscriptions import plan_terms
 from billing.views.buy import see_other, submitted_key, unavailable_message
@@ -65,12 +65,31 @@ def alert_settings(request: AccountRequest) -> HttpResponse:
     }
     form = AlertForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        low_credit_alerts.save_settings(
-            account_id=request.account.pk, now=timezone.now(), **form.cleaned_data
-        )
-        messages.success(request, _("Alerts saved."))
-        return redirect("alerts")
-    return render(request, "billing/alerts.html", {"form": form}, status=422 if form.errors else 200)
+        try:
+            low_credit_alerts.save_settings(
+                account_id=request.account.pk, now=timezone.now(), **form.cleaned_data
+            )
+        except alert_addresses.TooManyAddresses as error:
+            form.add_error(error.field, str(error))
+        else:
+            messages.success(request, _("Alerts saved."))
+            return redirect("alerts")
+    context = {"form": form, "unconfirmed": alert_addresses.split(saved)[1]}
+    return render(request, "billing/alerts.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+def confirm_alerts(request: HttpRequest, token: str) -> HttpResponse:
+    """The link of an e-mail to an additional address of alerts: its reader agrees to get them."""
+    named = alert_addresses.named_by(token)
+    if named is None:
+        raise Http404
+    account_id, address = named
+    context: dict[str, Any] = {"address": address}
+    if request.method == "POST":
+        context["confirmed"] = alert_addresses.confirm(account_id, address)
+        context["gone"] = not context["confirmed"]
+    return render(request, "billing/confirm_alerts.html", context)
 
 
 @require_http_methods(["GET", "POST"])

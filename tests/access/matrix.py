@@ -133,6 +133,7 @@ ROUTES = {
     "billing/subscription/pause/": own(buyers=True),
     "billing/subscription/unpause/": own(buyers=True),
     "billing/alerts/": own(buyers=True),
+    "billing/alerts/confirm/<str:token>/": SIGNED,
     "billing/auto-top-up/": own(buyers=True),
     "billing/card/": own(buyers=True),
     "billing/card/saved/": own(buyers=True),

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import ledger
-from billing.notifications import low_credit_alerts
+from billing.models import Mail
+from billing.notifications import alert_addresses, low_credit_alerts
 
 
 @pytest.fixture
@@ -33,3 +34,5 @@ def alert(account: Account) -> None:
         extra_addresses=["ops@example.org"],
         now=timezone.now(),
     )
+    alert_addresses.confirm(account.pk, "ops@example.org")
+    Mail.objects.all().delete()  # the one that asked for the confirmation
