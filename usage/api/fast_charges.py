@@ -21,11 +21,11 @@ from billing.subscriptions import plan_terms
 from core import idempotency, ids, json_body
 from core.problems import Problem
 from usage import charging
-from usage.api.charges import new_charge
+from usage.api.charges import PATH as PATH
+from usage.api.charges import fingerprint_of, new_charge
 from usage.api.request_schemas import SmallObject
 from usage.charging import Use
 
-PATH = "/api/v1/charges"
 _LONGEST = {"account": 255, "service": 100, "action": 100, "conversation": 200}
 _OBJECTS = ("options", "metadata")
 _SMALL = SmallObject()
@@ -60,8 +60,7 @@ def plain_charge(*, principal: Principal, key: str, content: bytes, now: datetim
             return None
     elif named is None:
         return None
-    print_ = idempotency.fingerprint(PATH, body)
-    return PlainCharge(principal, named, key, print_, body, now)
+    return PlainCharge(principal, named, key, fingerprint_of(body), body, now)
 
 
 def _is_plain(body: Any) -> bool:
