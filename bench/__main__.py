@@ -35,6 +35,10 @@ AT_MOST = {
     "growth_spent_grants": 1.2,
     "claw_back_ms": 50,
     "isolation_ms": 50,
+    "dashboard_ms": 50,
+    "conversations_ms": 100,
+    "history_ms": 40,
+    "statement_ms": 150,
     "http_p99_ms": 30,
     "web_mb": 200,
 }
@@ -80,7 +84,7 @@ def _start(world_dir: Path) -> None:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
-    from bench import audit, growth, http, isolation, measures, refresh, years
+    from bench import audit, growth, http, isolation, measures, portal, refresh, years
 
     seconds = 2 if options.quick else 6
     large = 200_000 if options.quick else growth.LARGE
@@ -103,6 +107,7 @@ def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
         "growth_spent_grants": growth.spent_grants,
         "isolation_ms": lambda: isolation.isolation_ms(seconds),
         "claw_back_ms": lambda: years.claw_back_ms(60_000 if options.quick else years.ENTRIES),
+        "portal": lambda: portal.portal_ms(20_000 if options.quick else portal.CHARGES),
         "growth_charge": lambda: growth.growth(large),
     }
     wanted = [name for name in options.only.split(",") if name] or list(plain)

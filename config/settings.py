@@ -218,6 +218,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": env.float("LEDGER_CHECKPOINT_SECONDS", default=300.0),
         "options": {"expires": 300},
     },
+    "usage-sums": {"task": "usage.tasks.sum_usage", "schedule": 60.0, "options": {"expires": 60}},
+    "usage-sums-check": {
+        "task": "usage.tasks.check_sums",
+        "schedule": 86_400.0,
+        "options": {"expires": 3600},
+    },
     # often, so that it runs once a day although beat restarts, and a killed run continues soon
     "audit": {"task": "billing.tasks.audit_ledger", "schedule": 300.0, "options": {"expires": 300}},
 }

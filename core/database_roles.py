@@ -43,6 +43,7 @@ DELETES = {
     "pricing_ratecard": "staff delete a draft",
     "pricing_sale": "a sale that has not begun leaves the catalogue",
     "shared_cache": "an entry of the cache expires",
+    "usage_usagesum": "sums of days of another zone are made again",
     "usersessions_usersession": "a session ends",
 }
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")

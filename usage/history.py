@@ -122,8 +122,8 @@ def all_lines(account: Account, filters: Filter) -> Iterator[HistoryLine]:
 def describe(account: Account, entries: Sequence[Entry]) -> list[HistoryLine]:
     """Entries with their grants, charges and names, in a fixed number of queries."""
     grants = Grant.objects.filter(account=account).in_bulk({entry.grant_id for entry in entries} - {None})
-    charges = Charge.objects.filter(account=account).in_bulk({entry.charge_id for entry in entries} - {None})
-    holds = Hold.objects.filter(account=account).in_bulk({entry.hold_id for entry in entries} - {None})
+    charges = _named(Charge.objects.filter(account=account), {entry.charge_id for entry in entries})
+    holds = _named(Hold.objects.filter(account=account), {entry.hold_id for entry in entries})
     uses: list[Any] = [*charges.values(), *holds.values()]
     services = selectors.service_names([key for use in uses for key in (use.service, use.action) if key])
     members = dict(User.objects.filter(pk__in={use.member_id for use in uses}).values_list("pk", "email"))
@@ -147,6 +147,12 @@ def describe(account: Account, entries: Sequence[Entry]) -> list[HistoryLine]:
     return lines
 
 
+def _named(uses: QuerySet[Any], ids: set[UUID | None]) -> dict[UUID, Any]:
+    """The uses with these ids, with the fields that a line names: details are long."""
+    fields = ("account_id", "service", "action", "conversation", "member_id", "api_key_id")
+    return uses.only(*fields).in_bulk(ids - {None})
+
+
 def _actor_names(account: Account, actors: set[str]) -> dict[str, str]:
     """Display names of actors: members by e-mail, API keys by name, staff and other users as "Support"."""
     users = {actor: user_id for actor in actors if (user_id := User.uuid_of(actor))}
@@ -165,20 +171,25 @@ def _title(use: Charge | Hold, services: dict[str, str]) -> str:
 
 
 def summary_of(account: Account, span: ledger.Span) -> Summary:
-    """The figures of a statement: opening balance + movements = closing balance."""
+    """The figures of a statement: opening balance + movements = closing balance.
+
+    Charges are what the other movements leave: there may be hundreds of thousands, and the index of kinds
+    (entry_kind) leaves them out. Each takes credits, so without charges nothing is left.
+    """
     labels = dict(Entry.Kind.choices)
-    entries = Entry.objects.filter(account=account)
-    sums = (
-        entries.filter(grant__isnull=False, seq__gt=span.after, seq__lte=span.until)
+    others = Entry.objects.filter(account=account, grant__isnull=False).exclude(kind=Entry.Kind.CHARGE)
+    sums = dict(
+        others.filter(seq__gt=span.after, seq__lte=span.until)
         .values_list("kind")
         .annotate(total=Sum("credits"))
-        .order_by("kind")
+        .order_by()
     )
-    return Summary(
-        opening=statements.position_at(account, span.after).balance,
-        closing=statements.position_at(account, span.until).balance,
-        by_kind=[(str(labels[kind]), total) for kind, total in sums],
-    )
+    opening = statements.position_at(account, span.after).balance
+    closing = statements.position_at(account, span.until).balance
+    if charged := closing - opening - sum(sums.values(), Decimal(0)):
+        sums[Entry.Kind.CHARGE] = charged
+    by_kind = [(str(labels[kind]), total) for kind, total in sorted(sums.items())]
+    return Summary(opening=opening, closing=closing, by_kind=by_kind)
 
 
 def csv_rows(account: Account, filters: Filter) -> Iterator[list[str]]:

@@ -1,7 +1,7 @@
-"""The model of usage: reports of incorrect charges.
+"""The models of usage: reports of incorrect charges, and stored sums of charges.
 
-Invariant: a charge has at most one open report; returned credits are recorded by a reversal in
-the ledger, not here.
+Invariants: a charge has at most one open report; returned credits are recorded by a reversal in
+the ledger, not here; sums are derived from charges and can be made again (usage.sums).
 """
 
 from django.db import models
@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account, User
-from core.models import Identified
+from core.models import CreditsField, Identified
 
 
 class ChargeReport(Identified):
@@ -46,3 +46,35 @@ class ChargeReport(Identified):
     @property
     def is_open(self) -> bool:
         return self.status == self.Status.OPEN
+
+
+class UsageSum(models.Model):
+    """What the charges of a local day took, for one value of a dimension; reversals are subtracted."""
+
+    pk = models.CompositePrimaryKey("account", "dimension", "day", "value")
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    dimension = models.CharField(max_length=12, help_text="Key of usage.sums.columns, or empty: all charges.")
+    day = models.DateField(help_text="A day of the zone of SummedAccount.")
+    value = models.CharField(max_length=200, help_text="Empty: charges without a value of the dimension.")
+    credits = CreditsField()
+    charges = models.IntegerField()
+    last_at = models.DateTimeField(help_text="Time of the newest charge.")
+
+    def __str__(self) -> str:
+        return f"{self.dimension} {self.value} on {self.day}: {self.credits}"
+
+
+class SummedAccount(models.Model):
+    """How far an account is summed: its sums have all charges and reversals before `until`."""
+
+    account = models.OneToOneField(
+        Account, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    zone = models.CharField(max_length=64, help_text="The zone of the days; empty: there are no sums yet.")
+    until = models.DateTimeField(help_text="Excluded.")
+    seq = models.BigIntegerField(help_text="Number of the wallet's newest entry at that time.")
+
+    def __str__(self) -> str:
+        return f"{self.account_id} until {self.until:%Y-%m-%d %H:%M}"

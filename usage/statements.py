@@ -24,6 +24,8 @@ FORMAT = "refill-statement/1"
 CHUNK = 1000  # entries read at once
 REQUEST_SECONDS = 30  # at most one request for a checkpoint in this time
 
+_REQUESTED = "checkpoint-requested"
+
 
 @dataclass(frozen=True)
 class Position:
@@ -100,7 +102,9 @@ def position_at(account: Account, seq: int) -> Position:
 
 def request_signature(statement: Statement) -> None:
     """Have a checkpoint taken soon when the closing position is not signed yet."""
-    if not statement.complete and cache.add("checkpoint-requested", True, timeout=REQUEST_SECONDS):
+    if statement.complete or cache.get(_REQUESTED):
+        return  # a read is one query, `add` takes five
+    if cache.add(_REQUESTED, True, timeout=REQUEST_SECONDS):
         checkpoint_ledger.delay()
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -83,6 +84,10 @@ def test_every_period_of_every_history_adds_up(seed: int) -> None:
         filters = history.Filter(start=start, end=end)
         lines = [line.entry for line in history.all_lines(account, filters)]
         api = selectors.entries(account.pk, {"from": start, "to": end})
+        by_kind = Counter[str]()
+        for entry in lines:
+            by_kind[entry.get_kind_display()] += entry.credits
+        assert dict(summary.by_kind) == by_kind
         for entries in (lines, list(api)):
             assert sum((entry.credits for entry in entries), Decimal(0)) == moved
         document = json.loads(

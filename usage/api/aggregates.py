@@ -21,7 +21,7 @@ from core.fields import AccountQuery, instant_or_none
 from core.problems import field_problem
 from usage.api import request_schemas, response_schemas
 from usage.dashboard import aggregates
-from usage.dashboard.aggregates import DIMENSIONS
+from usage.sums.columns import DIMENSIONS
 
 DEFAULT_DAYS = 30
 

@@ -1,39 +1,30 @@
 """Credits spent, summed by day or interval and by service, project, conversation, member or API key.
 
-Invariants: days and intervals begin in the requested time zone, whatever the server's; sums are taken from
-charges, never from entries, and exclude returned and uncollected credits; every query is over a bounded range
-and returns a bounded number of rows.
+Invariants: days and intervals begin in the requested time zone, whatever the server's; sums are those of
+charges (usage.sums), never of entries, and exclude returned and uncollected credits; every query is over a
+bounded range and returns a bounded number of rows.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, F, Max, QuerySet, Sum
-from django.db.models.functions import TruncDate, TruncDay, TruncHour, TruncMonth
-
 from accounts.models import Account, ApiKey, Project, User
-from billing.models import Charge
 from core import ids
 from core.models import Identified
 from usage import selectors
 from usage.periods import Period
+from usage.sums.columns import UUIDS, text_of
+from usage.sums.reading import Range
 
-SPENT = F("credits") - F("uncollected") - F("returned")
-DIMENSIONS = {
-    "service": "service",
-    "project": "project_id",
-    "conversation": "conversation",
-    "member": "member_id",
-    "api_key": "api_key_id",
-}
-INTERVALS = {"hour": TruncHour, "day": TruncDay, "month": TruncMonth}
+INTERVALS = ("hour", "day", "month")
 LONGEST_DAYS = {"hour": 31, "day": 400, "month": 3700, "": 3700}
 MAX_ROWS = 20_000
+_BY_VALUE = "select value, sum(credits), sum(charges)::int, max(last_at) from parts group by value"
 _MODELS: dict[str, type[Identified]] = {"project": Project, "member": User, "api_key": ApiKey}
 
 
@@ -67,15 +58,14 @@ class IntervalTotal:
 
 
 def daily_totals(account: Account, period: Period, **filters: Any) -> list[tuple[date, Decimal]]:
-    """Credits spent on each day of the period, days without use included. `filters` are columns of Charge."""
-    spent_on = dict(
-        selectors.charges_in(account, period)
-        .filter(**filters)
-        .annotate(day=TruncDate("created_at", tzinfo=period.zone))
-        .values("day")
-        .annotate(spent=Sum(SPENT))
-        .values_list("day", "spent")
+    """Credits spent on each day of the period, days without use included.
+
+    `filters`: at most one column of Charge with its value.
+    """
+    rows = _range(account, period, filters=filters).rows(
+        "select local::date, sum(credits) from parts group by 1"
     )
+    spent_on = {day: spent for day, spent in rows}
     return [(day, spent_on.get(day, Decimal(0))) for day in period.days]
 
 
@@ -84,27 +74,22 @@ def group_totals(
 ) -> list[GroupTotal]:
     """The `limit` largest totals by a dimension (a key of DIMENSIONS), largest first.
 
-    `filters` are columns of Charge.
+    `filters`: at most one column of Charge with its value.
     """
-    column = DIMENSIONS[dimension]
-    query = (
-        selectors.charges_in(account, period)
-        .filter(**filters)
-        .values(value=F(column))
-        .annotate(spent=Sum(SPENT), calls=Count("id"), last_at=Max("created_at"))
-        .order_by("-spent", "-calls", column)[:limit]
+    rows = _range(account, period, dimension=dimension, filters=filters).rows(
+        f"{_BY_VALUE} order by 2 desc, 3 desc, value limit %(limit)s", limit=limit
     )
-    groups = [cast(dict[str, Any], group) for group in query]
-    names = display_names(account, dimension=dimension, values=[group["value"] for group in groups])
+    values = {text: _column_value(dimension, text) for text, *_ in rows}
+    names = display_names(account, dimension=dimension, values=list(values.values()))
     return [
         GroupTotal(
-            key=public_key(dimension, group["value"]),
-            name=names.get(group["value"], ""),
-            credits=group["spent"],
-            calls=group["calls"],
-            last_at=group["last_at"],
+            key=public_key(dimension, values[text]),
+            name=names.get(values[text], ""),
+            credits=credits,
+            calls=calls,
+            last_at=last_at,
         )
-        for group in groups
+        for text, credits, calls, last_at in rows
     ]
 
 
@@ -112,10 +97,10 @@ def totals_by_value(
     account: Account, period: Period, *, dimension: str, values: Sequence[Any]
 ) -> dict[Any, tuple[Decimal, int]]:
     """Credits and calls of the given column values of a dimension; a value without calls is left out."""
-    column = DIMENSIONS[dimension]
-    query = selectors.charges_in(account, period).filter(**{f"{column}__in": values}).values(value=F(column))
-    groups = [cast(dict[str, Any], group) for group in query.annotate(spent=Sum(SPENT), calls=Count("id"))]
-    return {group["value"]: (group["spent"], group["calls"]) for group in groups}
+    rows = _range(account, period, dimension=dimension).rows(
+        f"{_BY_VALUE} having value = any(%(values)s)", values=[text_of(value) for value in values]
+    )
+    return {_column_value(dimension, text): (credits, calls) for text, credits, calls, _last_at in rows}
 
 
 def interval_totals(
@@ -125,36 +110,45 @@ def interval_totals(
 
     An empty `group_by` or `interval` does not divide the range that way. Raises TooManyRows.
     """
-    query: QuerySet[Charge, Any] = Charge.objects.filter(
-        account_id=account_id, created_at__gte=start, created_at__lt=end
-    ).values()
-    columns = []
-    if interval:
-        query = query.annotate(start=INTERVALS[interval]("created_at", tzinfo=zone))
-        columns.append("start")
-    if group_by:
-        query = query.annotate(group=F(DIMENSIONS[group_by]))
-        columns.append("group")
-    if not columns:
-        total = query.aggregate(spent=Sum(SPENT), calls=Count("id"))
-        return [IntervalTotal(None, None, total["spent"] or Decimal(0), total["calls"])]
-    ordering = [*(["start"] if interval else []), "-spent", *(["group"] if group_by else [])]
-    totals = list(
-        query.values(*columns)
-        .annotate(spent=Sum(SPENT), calls=Count("id"))
-        .order_by(*ordering)[: MAX_ROWS + 1]
+    wanted = Range(account_id, start=start, end=end, zone=zone, dimension=group_by, by_day=interval != "hour")
+    rows = wanted.rows(
+        f"""select {"date_trunc(%(interval)s, local)" if interval else "null::timestamp"} as start,
+          {"value" if group_by else "''"} as value, coalesce(sum(credits), 0),
+          coalesce(sum(charges), 0)::int
+        from parts {"group by 1, 2" if interval or group_by else ""}
+        order by 1, 3 desc, 2 limit %(limit)s""",
+        interval=interval,
+        limit=MAX_ROWS + 1,
     )
-    if len(totals) > MAX_ROWS:
+    if len(rows) > MAX_ROWS:
         raise TooManyRows
     return [
         IntervalTotal(
-            start=total.get("start"),
-            group=public_key(group_by, total.get("group")) or None,
-            credits=total["spent"],
-            charges=total["calls"],
+            start=local and local.replace(tzinfo=zone),
+            group=public_key(group_by, _column_value(group_by, text)) or None,
+            credits=credits,
+            charges=charges,
         )
-        for total in totals
+        for local, text, credits, charges in rows
     ]
+
+
+def _range(
+    account: Account, period: Period, *, dimension: str = "", filters: dict[str, Any] | None = None
+) -> Range:
+    return Range(
+        account.pk,
+        start=period.start,
+        end=period.end,
+        zone=period.zone,
+        dimension=dimension,
+        filters=filters,
+    )
+
+
+def _column_value(dimension: str, text: str) -> Any:
+    """The column's value of a text that the sums store."""
+    return (UUID(text) if text else None) if dimension in UUIDS else text
 
 
 def public_key(dimension: str, value: Any) -> str:

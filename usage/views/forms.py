@@ -20,6 +20,7 @@ from core import amounts
 from usage import history
 from usage.dashboard import aggregates
 from usage.periods import MAX_DAYS, Period
+from usage.sums.columns import DIMENSIONS
 
 EARLIEST = date(2000, 1, 1)
 
@@ -73,9 +74,7 @@ class UsageForm(RangeForm):
         required=False,
         choices=[("7", _("Last 7 days")), ("30", _("Last 30 days")), ("90", _("Last 90 days"))],
     )
-    by = forms.ChoiceField(
-        label=_("By"), required=False, choices=[(key, key) for key in aggregates.DIMENSIONS]
-    )
+    by = forms.ChoiceField(label=_("By"), required=False, choices=[(key, key) for key in DIMENSIONS])
     only = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput())
 
     def clean(self) -> dict[str, Any]:
@@ -87,7 +86,7 @@ class UsageForm(RangeForm):
 
     @property
     def dimension(self) -> str:
-        """The key of `aggregates.DIMENSIONS` that the totals are grouped by."""
+        """The key of `usage.sums.columns.DIMENSIONS` that the totals are grouped by."""
         return str(self.value("by") or "service")
 
     @property
@@ -100,7 +99,7 @@ class UsageForm(RangeForm):
         """The selected value as a filter on columns of Charge."""
         if not self.selected_key:
             return {}
-        column = aggregates.DIMENSIONS[self.dimension]
+        column = DIMENSIONS[self.dimension]
         return {column: aggregates.column_value(self.dimension, self.selected_key)}
 
     @property

@@ -100,7 +100,10 @@ class Correction(Identified):
     created_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["account", "charge_id"], name="correction_by_charge")]
+        indexes = [
+            models.Index(fields=["account", "charge_id"], name="correction_by_charge"),
+            models.Index(fields=["account", "created_at"], name="correction_by_time"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["account", "kind", "idempotency_key"], name="correction_once")
         ]
