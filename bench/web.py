@@ -62,7 +62,7 @@ class Server:
         if wrk is None:
             raise RuntimeError("The load generator wrk is not installed; on Debian: apt-get install wrk")
         command = [wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
-        command.append("--latency")
+        command += ["--latency", "--timeout", "10s"]
         for name, value in (headers or {}).items():
             command += ["--header", f"{name}: {value}"]
         if script:
