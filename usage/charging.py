@@ -26,6 +26,7 @@ from pricing import estimates, lookup
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates.quotes import Line, Quote, RateVersion
 from usage import entitlements
+from usage.stored_detail import Detail, restored, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def charge_request(use: Use, *, key: str, fingerprint: bytes, now: datetime) -> 
         conversation=use.conversation,
         covered_by=covered,
         quota=quote.counts,
-        detail=_detail(use, lines=quote.lines_as_json(), rate=quote.rate_as_json()),
+        detail=stored(_detail(use, lines=quote.lines_as_json(), rate=quote.rate_as_json())),
     )
 
 
@@ -121,7 +122,7 @@ def _pinned_version(use: Use, now: datetime) -> str | None:
     )
 
 
-def _detail(use: Use, *, lines: list[Line], rate: RateVersion) -> dict[str, Any]:
+def _detail(use: Use, *, lines: list[Line], rate: RateVersion) -> Detail:
     """The figures stored with a charge or hold, from which its price can be explained later."""
     return {
         "lines": lines,
@@ -156,6 +157,9 @@ def hold(
     amount = credits
     if amount is None:
         amount = sum((Decimal(line["credits"]) for line in terms.lines), Decimal(0))
+    detail = stored(_detail(use, lines=terms.lines, rate=terms.rate))
+    if covered:
+        detail["covered_by"] = covered
     request = ledger.ChargeRequest(
         account_id=use.account_id,
         credits=Decimal(0) if covered else amount,
@@ -169,7 +173,8 @@ def hold(
         api_key_id=use.api_key_id,
         conversation=use.conversation,
         quota=terms.quota,
-        detail=_detail(use, lines=terms.lines, rate=terms.rate) | {"covered_by": covered},
+        detail=stored(_detail(use, lines=terms.lines, rate=terms.rate))
+        | ({"covered_by": covered} if covered else {}),
     )
     most = catalogue_cache.current().policies.running_holds
     return ledger.hold(request, expires_at=now + expires_in, now=now, most_running=most)
@@ -217,9 +222,9 @@ def capture(
     An amount above the hold draws the rest from the balance; what the balance lacks is `uncollected` on the
     charge. A usage of zero settles the hold at 0 credits.
     """
-    detail = dict(hold.detail)
-    covered = detail.pop("covered_by", None)
-    detail["metadata"] = detail.get("metadata", {}) | dict(metadata or {})
+    detail = restored(hold.detail)
+    covered = hold.detail.get("covered_by")
+    detail["metadata"] = detail["metadata"] | dict(metadata or {})
     quota = None
     if usage is not None:
         used_options = dict(options) if options is not None else detail["options"]
@@ -233,14 +238,15 @@ def capture(
             zero_allowed=True,
         )
         credits, quota = quote.credits, quote.counts
-        detail |= {"lines": quote.lines_as_json(), "usage": _stored_usage(usage), "options": used_options}
+        detail["lines"], detail["usage"] = quote.lines_as_json(), _stored_usage(usage)
+        detail["options"] = used_options
     assert credits is not None, "a capture names usage or credits"
     return ledger.capture(
         account_id=hold.account_id,
         hold_id=hold.pk,
         credits=Decimal(0) if covered else credits,
         key=key,
-        detail=detail,
+        detail=stored(detail),
         now=now,
         fingerprint=fingerprint,
         covered_by=covered,

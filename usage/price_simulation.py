@@ -20,9 +20,11 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
 from pricing.rates import quotes
+from pricing.rates.quotes import Line
 from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
 from usage import selectors
+from usage.stored_detail import restored
 
 MAX_CHARGES = 100_000  # a longer window is cut to its newest charges, so that the page answers in time
 MAX_ACCOUNTS_SHOWN = 20
@@ -94,8 +96,7 @@ def simulate(card: RateCard, *, days: int, now: datetime) -> Simulation:
     services: dict[str, SimulatedTotal] = {}
     accounts: dict[UUID, AccountTotal] = {}
     columns = ("account_id", "service", "action", "credits", "balance_after", "created_at", "hold_id")
-    stored = ("detail__usage", "detail__options", "detail__lines")
-    for charge in charges.values(*columns, *stored).iterator(chunk_size=2000):
+    for charge in charges.values(*columns, "detail").iterator(chunk_size=2000):
         key = charge["action"] or charge["service"]
         service = services.setdefault(key, SimulatedTotal(key))
         account = accounts.setdefault(charge["account_id"], AccountTotal("", account_id=charge["account_id"]))
@@ -138,8 +139,9 @@ def _add(charge: Mapping[str, Any], rates: Mapping[str, Rate], totals: tuple[Sim
 
 def _reprice(charge: Mapping[str, Any], rates: Mapping[str, Rate]) -> tuple[Decimal, str]:
     """The credits that the charge would have cost, or the reason why the card cannot price it."""
-    usage = charge["detail__usage"]
-    if not usage or (charge["hold_id"] and charge["credits"] != _sum_of_lines(charge["detail__lines"])):
+    detail = restored(charge["detail"])
+    usage = detail["usage"]
+    if not usage or (charge["hold_id"] and charge["credits"] != _sum_of_lines(detail["lines"])):
         return charge["credits"], ""
     rate, action = rates.get(charge["service"]), rates.get(charge["action"])
     if rate is None or (charge["action"] and action is None):
@@ -147,13 +149,13 @@ def _reprice(charge: Mapping[str, Any], rates: Mapping[str, Rate]) -> tuple[Deci
     # Fractions are stored as text, without loss.
     quantities = {meter: Decimal(str(quantity)) for meter, quantity in usage.items()}
     try:
-        return quotes.quote(rate, quantities, charge["detail__options"] or {}, action=action).credits, ""
+        return quotes.quote(rate, quantities, detail["options"], action=action).credits, ""
     except UsageInvalid as error:
         return ZERO, error.message
 
 
-def _sum_of_lines(lines: list[dict[str, Any]] | None) -> Decimal:
-    return sum((Decimal(line["credits"]) for line in lines or []), ZERO)
+def _sum_of_lines(lines: list[Line]) -> Decimal:
+    return sum((Decimal(line["credits"]) for line in lines), ZERO)
 
 
 def _rank_accounts(simulation: Simulation, totals: list[AccountTotal]) -> None:

@@ -28,6 +28,7 @@ from usage.api.request_schemas import use_of
 from usage.charges import reports
 from usage.charging import Use
 from usage.models import ChargeReport
+from usage.stored_detail import restored
 
 PATH = "/api/v1/charges"
 
@@ -306,7 +307,7 @@ def _charge_of(
     returned: str,
     hold: str | None,
 ) -> response_schemas.Charge:
-    detail = charged.detail
+    detail = restored(charged.detail)
     return {
         "id": id,
         "status": status,
@@ -315,7 +316,7 @@ def _charge_of(
         "action": source.action or None,
         "credits": plain(charged.credits),
         "created_at": instant(charged.created_at),
-        "covered_by": charged.covered_by or detail.get("covered_by"),
+        "covered_by": charged.covered_by,
         "uncollected": plain(charged.uncollected),
         "returned": returned,
         "drawn": drawn(charged.drawn),

@@ -21,6 +21,7 @@ from usage.api.charges import charge_of_key, drawn, new_charge, replay
 from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
 from usage.charging import Use
+from usage.stored_detail import restored
 
 
 class Holds(Endpoint):
@@ -179,7 +180,7 @@ def _hold_of(
     closed_at: str | None,
     charge: str | None,
 ) -> response_schemas.HoldAnswer:
-    detail = held.detail
+    detail = restored(held.detail)
     return {
         "id": id,
         "status": status,

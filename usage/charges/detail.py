@@ -14,7 +14,9 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.models import ApiKey, Project, User
 from billing.models import Charge, Correction, Grant
+from pricing.rates.quotes import Line
 from usage import selectors
+from usage.stored_detail import restored
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class ChargeDetail:
 
 def of(charge: Charge) -> ChargeDetail:
     """The charge in detail."""
-    stored: dict[str, Any] = charge.detail or {}
-    rate = stored.get("rate") or {}
+    stored = restored(charge.detail or {})
+    rate = stored["rate"]
     names = selectors.service_names([key for key in (charge.service, charge.action) if key])
     project = Project.objects.filter(
         account_id=charge.account_id, pk=charge.project_id or selectors.NO_ID
@@ -81,12 +83,12 @@ def of(charge: Charge) -> ChargeDetail:
         project_id=project.public_id if project else "",
         member=member.email if member else "",
         api_key=api_key.name if api_key else "",
-        lines=[_priced_line(line) for line in stored.get("lines") or []],
-        rate_version=str(rate.get("version") or ""),
-        rate_effective_at=parse_datetime(str(rate.get("effective_at") or "")),
+        lines=[_priced_line(line) for line in stored["lines"]],
+        rate_version=rate["version"],
+        rate_effective_at=parse_datetime(rate["effective_at"]),
         drawn=list(_drawn_grants(charge)),
-        options=_text_pairs(stored.get("options")),
-        metadata=_text_pairs(stored.get("metadata")),
+        options=_text_pairs(stored["options"]),
+        metadata=_text_pairs(stored["metadata"]),
         reversals=list(reversals.order_by("created_at")),
     )
 
@@ -103,7 +105,7 @@ def _text_pairs(stored: Any) -> list[tuple[str, str]]:
     return [(str(key), str(value)) for key, value in stored.items()] if isinstance(stored, dict) else []
 
 
-def _priced_line(line: dict[str, Any]) -> PricedLine:
+def _priced_line(line: Line) -> PricedLine:
     meter = str(line.get("meter", ""))
     return PricedLine(
         meter=meter.replace("_", " "),

@@ -8,6 +8,7 @@ from billing.models import Charge, Entry, Grant, Hold, Wallet
 from tests.billing.ledger.state import broken
 from tests.moves.usage.answers import Answer
 from tests.moves.usage.world import World
+from usage.stored_detail import restored
 
 
 def check(world: World) -> None:
@@ -49,10 +50,11 @@ def _charge_adds_up(charge: Charge, *, by_lines: bool) -> None:
     assert lost == 0 or (lost > 0 and gone.exists())
     assert 0 <= charge.returned <= collected
     assert not (charge.covered_by and charge.credits)
-    priced = sum((Decimal(line["credits"]) for line in charge.detail["lines"]), Decimal(0))
-    if charge.detail["lines"] and by_lines:
+    detail = restored(charge.detail)
+    priced = sum((Decimal(line["credits"]) for line in detail["lines"]), Decimal(0))
+    if detail["lines"] and by_lines:
         assert priced == charge.credits or charge.covered_by
-        assert sum(line["quantity"] for line in charge.detail["lines"]) == charge.detail["usage"]["uses"]
+        assert sum(line["quantity"] for line in detail["lines"]) == detail["usage"]["uses"]
 
 
 def stored_as_answered(world: World, answer: Answer) -> None:
