@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TYPESCRIPT := clients/typescript
 # `make run PORT=8001`, or PORT in the environment.
 PORT ?= 8000
 export PORT
@@ -20,7 +21,7 @@ run: $(VENV)/.runtime  ## run the portal with demo data; PORT=8001 for another p
 	@exec $(BIN)/python -m config.supervisor
 
 .PHONY: test
-test: $(VENV)/.development browser pooler  ## run all tests, browser tests included; ARGS="-k word" for a part, DATE=2028-02-29 for a date, N=0 in one process
+test: $(VENV)/.development browser pooler typescript  ## run all tests, browser tests included; ARGS="-k word" for a part, DATE=2028-02-29 for a date, N=0 in one process
 	@$(BIN)/python -m pytest --create-db -n $(or $(N),2) --dist loadfile --no-loadscope-reorder \
 		--durations 40 --durations-min 1 $(ARGS)
 
@@ -31,6 +32,21 @@ browser: $(VENV)/.development
 .PHONY: pooler
 pooler: $(VENV)/.development
 	@$(BIN)/python -m tests.integration.pooler.pgbouncer
+
+.PHONY: clients
+clients: $(VENV)/.development $(TYPESCRIPT)/node_modules/.package-lock.json  ## build the Python and TypeScript clients into clients/dist
+	@$(BIN)/python clients/build.py clients/dist
+
+# A test needs the compiler only for types and the package; without a registry of npm, those tests are skipped.
+.PHONY: typescript
+typescript: $(VENV)/.development
+	@$(MAKE) --no-print-directory -s $(TYPESCRIPT)/node_modules/.package-lock.json || \
+		echo "The TypeScript compiler could not be installed; the tests that need it are skipped." >&2
+
+$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json | $(VENV)/.development
+	@echo "Installing the TypeScript compiler (once) …"
+	@$(BIN)/python clients/build.py --install
+	@touch $@
 
 .PHONY: test-runtime
 test-runtime: $(VENV)/.development  ## run a part of the tests as the runtime role of the database; ARGS for another part

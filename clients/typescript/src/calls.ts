@@ -1,0 +1,142 @@
+/** A request to the API as a value, and its attempts: which response is final, and when there is another attempt. */
+
+import { ApiError, OutcomeUnknown, type Problem, RefillError, UnexpectedResponse, ofProblem } from "./errors.ts";
+
+export type Json = Record<string, unknown>;
+
+/** One request; retries send the same `body` with the same `key`. */
+export interface Call {
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  path: string;
+  query?: Json | undefined;
+  body?: Json | undefined;
+  /** The idempotency key. A request that moves credits or money has one. */
+  key?: string | undefined;
+  /** Whether it may be sent again when the outcome is unknown: it reads, replaces, or has a key. */
+  repeatable?: boolean;
+  /** The body for a service that does not price cached tokens separately (400 `unknown_meter`). */
+  fallback?: Json | undefined;
+}
+
+/** How often and how long a call is repeated; times in seconds. */
+export interface Retries {
+  /** Default: 5. */
+  attempts?: number;
+  /** The bound of the first random waiting time; it doubles with each attempt. Default: 0.25. */
+  firstWait?: number;
+  /** A `Retry-After` beyond this throws the error instead of waiting. Default: 20. */
+  longestWait?: number;
+  /** A random number from 0 to 1; tests replace it. */
+  chance?: () => number;
+}
+
+export interface Transport {
+  url: string;
+  key: string;
+  fetch: typeof fetch;
+  timeout: number;
+  retries: Retries;
+}
+
+const UNKNOWN_OUTCOME = [502, 503, 504];
+
+/** The path of an object, with its ids escaped. */
+export function path(...parts: string[]): string {
+  return `/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+/** Send a call, with its retries. Throws the errors of `errors.ts`. */
+export async function send<T>(transport: Transport, call: Call): Promise<T> {
+  const { attempts = 5, longestWait = 20 } = transport.retries;
+  const repeatable = call.repeatable ?? true;
+  let body = call.body;
+  for (let attempt = 1; ; attempt++) {
+    const last = attempt >= attempts;
+    const answer = await attempted(transport, call, body);
+    if (answer instanceof Error) {
+      if (last || !repeatable) {
+        throw new OutcomeUnknown(`no answer: ${answer.message}`, call.key, { cause: answer });
+      }
+      await pause(jitter(transport.retries, attempt));
+      continue;
+    }
+    if (answer.status < 400) return answer.content as T;
+    const refusal = refused(call, answer);
+    if (call.fallback && body !== call.fallback && lacksCachedMeter(refusal)) {
+      body = call.fallback;
+      continue;
+    }
+    if (last || !mayRepeat(refusal, repeatable) || (answer.retryAfter ?? 0) > longestWait) throw refusal;
+    await pause((answer.retryAfter ?? 0) + jitter(transport.retries, attempt));
+  }
+}
+
+interface Answer {
+  status: number;
+  content: unknown;
+  retryAfter: number | undefined;
+}
+
+/** One attempt: the answer, or the error because of which there is none. */
+async function attempted(transport: Transport, call: Call, body: Json | undefined): Promise<Answer | Error> {
+  const url = new URL(`${transport.url.replace(/\/+$/, "")}/api/v1${call.path}`);
+  for (const [name, value] of Object.entries(call.query ?? {})) {
+    if (value !== undefined) url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value));
+  }
+  const headers: Record<string, string> = { Authorization: `Bearer ${transport.key}` };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (call.key !== undefined) headers["Idempotency-Key"] = call.key;
+  const signal = AbortSignal.timeout(transport.timeout * 1000);
+  let text: string;
+  let response: Response;
+  try {
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+    response = await transport.fetch(url, { method: call.method, headers, signal, ...sent });
+    text = await response.text();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+  const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
+  return { status: response.status, content: parsed(call, text, response), retryAfter: seconds >= 0 ? seconds : undefined };
+}
+
+function parsed(call: Call, text: string, response: Response): unknown {
+  if (text === "" && response.ok) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!response.ok) return undefined;
+    throw new UnexpectedResponse(`${call.method} ${call.path}: the answer is not JSON`, { cause: error });
+  }
+}
+
+function refused(call: Call, answer: Answer): RefillError {
+  const problem = answer.content as Problem | undefined;
+  if (UNKNOWN_OUTCOME.includes(answer.status)) {
+    return new OutcomeUnknown(problem?.detail ?? `the server answered ${answer.status}`, call.key);
+  }
+  if (typeof problem !== "object" || problem === null) {
+    return new UnexpectedResponse(`${call.method} ${call.path}: ${answer.status} without a problem`);
+  }
+  return ofProblem(answer.status, problem, answer.retryAfter);
+}
+
+function mayRepeat(refusal: RefillError, repeatable: boolean): boolean {
+  if (refusal instanceof OutcomeUnknown) return repeatable;
+  const code = refusal instanceof ApiError ? `${refusal.status} ${refusal.code}` : "";
+  return code === "409 idempotency_key_in_progress" || code === "429 rate_limited";
+}
+
+function lacksCachedMeter(refusal: RefillError): boolean {
+  const errors = refusal instanceof ApiError ? (refusal.problem["errors"] as { field: string }[] | undefined) : [];
+  return (errors ?? []).some((error) => error.field === "usage.cached_input_tokens");
+}
+
+/** A random part of a bound that doubles (full jitter). */
+function jitter({ firstWait = 0.25, longestWait = 20, chance = Math.random }: Retries, attempt: number): number {
+  return Math.min(longestWait, firstWait * 2 ** (attempt - 1)) * chance();
+}
+
+function pause(seconds: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, seconds * 1000));
+}

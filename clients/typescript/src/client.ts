@@ -1,0 +1,396 @@
+/** The client: every endpoint as a method, holds, and lists as asynchronous iterators. */
+
+import { type Amount, credits, micro } from "./amounts.ts";
+import type * as buying from "./buying.ts";
+import { type Call, type Json, type Retries, path, send } from "./calls.ts";
+import { type ApiError, ofProblem } from "./errors.ts";
+import { Hold } from "./hold.ts";
+import type * as spending from "./spending.ts";
+import { type Meters, type Usage, isSdkObject, usageOf, withoutCached } from "./usage.ts";
+
+export interface ClientOptions {
+  /** The account of calls that name none, for a platform key. */
+  account?: string;
+  retries?: Retries;
+  /** Seconds for one attempt. Default: 30. */
+  timeout?: number;
+  fetch?: typeof fetch;
+}
+
+/** The account, for platform keys: id or external id. */
+export interface Of {
+  account?: string;
+}
+export interface Keyed {
+  /** Default: a new one. */
+  idempotencyKey?: string;
+}
+export interface UseFields extends Of {
+  action?: string;
+  options?: Json;
+  project?: string;
+  conversation?: string;
+  member?: string;
+  metadata?: Json;
+  /** The use was paid with the account's own provider key. */
+  own_key?: boolean;
+}
+export interface ChargeFields extends UseFields {
+  /** Id of an estimate: the use is priced by its rate version. */
+  estimate?: string;
+}
+export interface HoldFields extends ChargeFields, Keyed {
+  /** Seconds. Default: 900. */
+  expires_in?: number;
+}
+export interface CaptureFields extends Of, Keyed {
+  /** An amount instead of the usage. */
+  credits?: Amount;
+  options?: Json;
+  metadata?: Json;
+}
+export interface BatchUse extends ChargeFields {
+  service: string;
+  usage?: Usage;
+  idempotency_key?: string;
+}
+export interface BatchItem {
+  status: number;
+  idempotency_key: string;
+  charge?: spending.Charge;
+  error?: ApiError;
+  replayed: boolean;
+}
+/** The largest expected usage, or an amount of credits. */
+export type Maximum = Meters | Amount;
+export interface Paged extends Of {
+  limit?: number;
+}
+export interface Period {
+  /** Included. */
+  from?: Date;
+  /** Excluded. */
+  to?: Date;
+}
+export interface ChargeFilters extends Paged, Period {
+  service?: string;
+  action?: string;
+  project?: string;
+  conversation?: string;
+  member?: string;
+  status?: string;
+}
+interface Page<T> {
+  data: T[];
+  has_more: boolean;
+  next_cursor: string | null;
+}
+
+/** A client of the portal at `url`, such as "https://credits.example.org", with an API key. */
+export class Client {
+  readonly #transport;
+  readonly #account: string | undefined;
+
+  constructor(url: string, key: string, options: ClientOptions = {}) {
+    const { account, retries = {}, timeout = 30, fetch: own } = options;
+    this.#account = account;
+    this.#transport = { url, key, retries, timeout, fetch: own ?? ((input, init) => fetch(input, init)) } as const;
+  }
+
+  /**
+   * Hold credits while `act` runs: `await client.hold(service, maximum, async (hold) => { … await hold.capture(usage) })`.
+   * A hold that was not captured is released, after an error as well as without one.
+   */
+  async hold<R>(service: string, maximum: Maximum, act: (hold: Hold) => Promise<R>, fields: HoldFields = {}): Promise<R> {
+    const hold = new Hold(this, await this.openHold(service, maximum, fields));
+    try {
+      return await act(hold);
+    } finally {
+      await hold.end();
+    }
+  }
+
+  /** What the account can spend now, and the grants in the order in which they will be spent. */
+  balance(query: Of = {}): Promise<spending.Balance> {
+    return this.#get("/balance", query);
+  }
+  /** Every grant, newest first; spent and expired ones included. */
+  grants(query: Paged = {}): AsyncGenerator<spending.AnyGrant> {
+    return this.#items("/grants", query);
+  }
+  /** Ledger entries, newest first. */
+  transactions(query: Paged & Period & { kind?: string; grant?: string } = {}): AsyncGenerator<spending.Transaction> {
+    return this.#items("/transactions", query);
+  }
+  /** What can be charged, with its price. */
+  services(
+    query: Paged & { kind?: string; modality?: string; tag?: string; tier?: string } = {},
+  ): AsyncGenerator<spending.Service> {
+    return this.#items("/services", query);
+  }
+  /** One service and its price. */
+  service(key: string, query: Of = {}): Promise<spending.Service> {
+    return this.#get(path("services", key), query);
+  }
+  /** What a use would cost; changes nothing. Give `usage`, or a `text` whose tokens are estimated. */
+  estimate(service: string, usage: Usage | { text: string }, fields: UseFields = {}): Promise<spending.Estimate> {
+    const body = { service, ...fields };
+    const text = "text" in usage && typeof usage.text === "string" ? usage.text : undefined;
+    if (text !== undefined) return this.#post("/estimates", { ...body, text }, true);
+    return this.send(withUsage({ method: "POST", path: "/estimates", body }, usage));
+  }
+  /** Charge a use that has happened. Throws InsufficientCredits, LimitReached, QuotaReached. */
+  charge(service: string, usage: Usage, fields: ChargeFields & Keyed = {}): Promise<spending.Charge> {
+    return this.send(withUsage(once("/charges", fields, { service }), usage));
+  }
+  /** Charge up to 1,000 uses independently; the outcomes are in the same order. */
+  async chargeBatch(uses: BatchUse[], of: Of = {}): Promise<BatchItem[]> {
+    const items: Json[] = uses.map(({ usage, ...use }) => ({
+      idempotency_key: crypto.randomUUID(),
+      ...use,
+      ...(usage && { usage: usageOf(usage) }),
+    }));
+    const body = { ...of, data: items };
+    const answer = await this.send<{ data: Json[] }>({ method: "POST", path: "/charges/batch", body });
+    return answer.data.map((item, index) => ({
+      status: item["status"] as number,
+      idempotency_key: String(items[index]?.["idempotency_key"]),
+      replayed: item["replayed"] === true,
+      ...(item["charge"] ? { charge: item["charge"] as spending.Charge } : {}),
+      ...(item["error"] ? { error: ofProblem(item["status"] as number, item["error"] as Json) } : {}),
+    }));
+  }
+  /** Charges, newest first. */
+  charges(query: ChargeFilters = {}): AsyncGenerator<spending.Charge> {
+    return this.#items("/charges", query);
+  }
+  /** One charge. */
+  getCharge(charge: string, query: Of = {}): Promise<spending.Charge> {
+    return this.#get(path("charges", charge), query);
+  }
+  /** Give back `credits` of a charge, or all that is left of it (platform keys with `manage`). */
+  reverseCharge(
+    charge: string,
+    fields: Of & Keyed & { credits?: Amount; reason?: string } = {},
+  ): Promise<spending.Reversal> {
+    return this.send(once(path("charges", charge, "reversals"), fields));
+  }
+  /** Report a charge as abnormal. */
+  reportCharge(charge: string, reason: string, of: Of = {}): Promise<spending.Report> {
+    return this.#post(path("charges", charge, "reports"), { reason, ...of });
+  }
+  /** Reserve credits; `hold` does it around a function. */
+  openHold(service: string, maximum: Maximum, fields: HoldFields = {}): Promise<spending.Hold> {
+    const most = typeof maximum === "object" ? { usage: usageOf(maximum) } : { credits: maximum };
+    return this.send(once("/holds", fields, { service, ...most }));
+  }
+  /** One hold. */
+  getHold(hold: string, query: Of = {}): Promise<spending.Hold> {
+    return this.#get(path("holds", hold), query);
+  }
+  /** Settle a hold with the real usage, or with `credits`. Throws HoldClosed. */
+  captureHold(hold: string, usage?: Usage, fields: CaptureFields = {}): Promise<spending.Charge> {
+    const call = once(path("holds", hold, "capture"), fields);
+    return this.send(usage === undefined ? call : withUsage(call, usage));
+  }
+  /** Drop a hold: its credits become available again. Throws HoldClosed. */
+  releaseHold(hold: string, fields: Of & Keyed = {}): Promise<spending.Hold> {
+    return this.send(once(path("holds", hold, "release"), fields));
+  }
+  /** Sums of charges by service, project, conversation, member or api_key, and by hour, day or month. */
+  usageReport(
+    query: Of & Period & { group_by?: string; interval?: string; timezone?: string } = {},
+  ): Promise<spending.UsageReport> {
+    return this.#get("/usage", query);
+  }
+  /** Projects of the account. */
+  projects(query: Paged = {}): AsyncGenerator<spending.Project> {
+    return this.#items("/projects", query);
+  }
+  /** Add a project; `daily_limit` in credits. */
+  createProject(name: string, fields: Of & { daily_limit?: Amount } = {}): Promise<spending.Project> {
+    return this.#post("/projects", { name, ...fields });
+  }
+  /** Change a project; `daily_limit: null` removes its limit. */
+  updateProject(
+    project: string,
+    body: Of & { name?: string; daily_limit?: Amount | null; archived?: boolean },
+  ): Promise<spending.Project> {
+    return this.send({ method: "PATCH", path: path("projects", project), body: { ...body } });
+  }
+  /** The account's own provider keys, without their secrets. */
+  providerKeys(query: Paged = {}): AsyncGenerator<spending.ProviderKey> {
+    return this.#items("/provider-keys", query);
+  }
+  /** Store a provider key of the account. */
+  addProviderKey(provider: string, key: string, of: Of = {}): Promise<spending.ProviderKey> {
+    return this.#post("/provider-keys", { provider, key, ...of });
+  }
+  /** Delete a provider key. */
+  deleteProviderKey(providerKey: string, query: Of = {}): Promise<void> {
+    const call: Call = { method: "DELETE", path: path("provider-keys", providerKey), repeatable: false };
+    return this.send({ ...call, query: { ...query } });
+  }
+
+  /** Open an account for a user of the product (platform keys). `zone`: an IANA time zone. */
+  createAccount(
+    fields: Keyed & { external_id?: string; name?: string; zone?: string } = {},
+  ): Promise<spending.Account> {
+    return this.send(once("/accounts", fields));
+  }
+  /** One account, by id or external id (platform keys). */
+  getAccount(account: string): Promise<spending.Account> {
+    return this.#get(path("accounts", account), {});
+  }
+  /** Grant credits to an account (platform keys). Default kind: bonus. */
+  giveCredits(
+    account: string,
+    credits: Amount,
+    fields: Keyed & { kind?: string; label?: string; expires_at?: Date; services?: string[]; reason?: string } = {},
+  ): Promise<spending.AnyGrant> {
+    return this.send(once(path("accounts", account, "grants"), { kind: "bonus", ...fields, credits }));
+  }
+  /** Plans, with prices in each currency and whether this account can subscribe. */
+  plans(query: Of = {}): AsyncGenerator<spending.Plan> {
+    return this.#items("/plans", query);
+  }
+  /** Packs, with prices in each currency and whether this account can buy them. */
+  packs(query: Of = {}): AsyncGenerator<spending.Pack> {
+    return this.#items("/packs", query);
+  }
+  /** A payment page for a pack or a plan. `confirm`: leaving a legacy plan, which cannot be undone. */
+  checkout(
+    fields: Of &
+      Keyed & {
+        pack?: string;
+        plan?: string;
+        currency?: string;
+        quantity?: number;
+        interval?: string;
+        code?: string;
+        confirm?: boolean;
+      },
+  ): Promise<buying.Checkout> {
+    return this.send(once("/checkouts", fields));
+  }
+  /** Purchases, newest first. */
+  purchases(query: Paged = {}): AsyncGenerator<buying.Purchase> {
+    return this.#items("/purchases", query);
+  }
+  /** One purchase, with its refunds and what could be refunded. */
+  getPurchase(purchase: string, query: Of = {}): Promise<buying.Purchase> {
+    return this.#get(path("purchases", purchase), query);
+  }
+  /** Ask for a refund of what is unspent of a purchase. */
+  requestRefund(purchase: string, fields: Of & Keyed & { reason?: string } = {}): Promise<buying.Refund> {
+    return this.send(once(path("purchases", purchase, "refund-requests"), fields));
+  }
+  /** The plan of the account. */
+  subscription(query: Of = {}): Promise<buying.Subscription> {
+    return this.#get("/subscription", query);
+  }
+  /** Change the plan. `confirm`: leaving a legacy plan, which cannot be undone. */
+  changeSubscription(
+    plan: string,
+    fields: Of & Keyed & { interval?: string; currency?: string; confirm?: boolean } = {},
+  ): Promise<buying.Subscription> {
+    return this.send(once("/subscription/change", fields, { plan }));
+  }
+  /** What a change of plan would cost and do; changes nothing. */
+  previewSubscriptionChange(
+    plan: string,
+    fields: Of & { interval?: string; currency?: string } = {},
+  ): Promise<buying.ChangePreview> {
+    return this.send(once("/subscription/change", fields, { plan, preview: true }));
+  }
+  /** Cancel the plan at the end of its period. */
+  cancelSubscription(fields: Of & Keyed & { feedback?: string; comment?: string } = {}): Promise<buying.Subscription> {
+    return this.send(once("/subscription/cancel", fields));
+  }
+  /** Withdraw a cancellation that is scheduled. */
+  resumeSubscription(fields: Of & Keyed = {}): Promise<buying.Subscription> {
+    return this.send(once("/subscription/resume", fields));
+  }
+  /** Redeem a promotion or invitation code. */
+  redeem(code: string, fields: Of & Keyed = {}): Promise<buying.Redemption> {
+    return this.send(once("/redemptions", fields, { code }));
+  }
+  /** Settings of the alert for low credits. */
+  alerts(query: Of = {}): Promise<buying.Alerts> {
+    return this.#get("/alerts", query);
+  }
+  /** Set the alert for low credits; `below` in credits. */
+  setAlerts(
+    body: Of & { enabled: boolean; below: Amount; by_email?: boolean; extra_addresses?: string[] },
+  ): Promise<buying.Alerts> {
+    return this.send({ method: "PUT", path: "/alerts", body: { ...body } });
+  }
+  /** Settings and state of the automatic top-up. */
+  autoTopUp(query: Of = {}): Promise<buying.AutoTopUp> {
+    return this.#get("/auto-top-up", query);
+  }
+  /** Set the automatic top-up: `below` in credits, `monthly_amount` in minor units of `currency`. */
+  setAutoTopUp(
+    body: Of & {
+      enabled: boolean;
+      below?: Amount;
+      pack?: string;
+      currency?: string;
+      monthly_amount?: number;
+      monthly_count?: number;
+    },
+  ): Promise<buying.AutoTopUp> {
+    return this.send({ method: "PUT", path: "/auto-top-up", body: { ...body } });
+  }
+
+  /** Send a call, with its retries. */
+  send<T>(call: Call): Promise<T> {
+    return send<T>(this.#transport, this.#forAccount(call));
+  }
+
+  #forAccount(call: Call): Call {
+    const { body, fallback } = { body: plainAmounts(call.body), fallback: plainAmounts(call.fallback) };
+    if (this.#account === undefined || call.path.startsWith("/accounts")) return { ...call, body, fallback };
+    const of = { account: this.#account };
+    if (call.method === "GET" || call.method === "DELETE") return { ...call, query: { ...of, ...call.query } };
+    return { ...call, body: { ...of, ...body }, fallback: fallback && { ...of, ...fallback } };
+  }
+  #get<T>(path: string, query: object): Promise<T> {
+    return this.send({ method: "GET", path, query: { ...query } });
+  }
+  #post<T>(path: string, body: Json, repeatable = false): Promise<T> {
+    return this.send({ method: "POST", path, body, repeatable });
+  }
+  async *#items<T>(path: string, query: object): AsyncGenerator<T> {
+    let cursor: string | null | undefined;
+    do {
+      const page: Page<T> = await this.#get(path, { ...query, ...(cursor && { cursor }) });
+      yield* page.data;
+      cursor = page.has_more ? page.next_cursor : null;
+    } while (cursor);
+  }
+}
+
+/** A POST that moves credits or money: it has an idempotency key, a new one unless the caller gave one. */
+function once(path: string, fields: object, more: Json = {}): Call {
+  const { idempotencyKey = crypto.randomUUID(), ...body } = fields as Keyed;
+  return { method: "POST", path, body: { ...body, ...more }, key: idempotencyKey };
+}
+
+/** The call with `usage` in its body; usage of an SDK has a fallback without separate cached tokens. */
+function withUsage(call: Call, usage: Usage): Call {
+  const counted = usageOf(usage);
+  const body = { ...call.body, usage: counted };
+  const fallback = isSdkObject(usage) && counted.cached_input_tokens ? { ...body, usage: withoutCached(counted) } : undefined;
+  return { ...call, body, fallback };
+}
+
+/** Amounts of credits as strings in plain decimal notation. */
+function plainAmounts(body: Json | undefined): Json | undefined {
+  if (body === undefined) return undefined;
+  const plain = { ...body };
+  for (const name of ["credits", "below", "daily_limit"]) {
+    if (plain[name] !== undefined && plain[name] !== null) plain[name] = credits(micro(plain[name] as Amount));
+  }
+  return plain;
+}

@@ -1,0 +1,12 @@
+/** Client of the Refill API: charges, holds and balances of prepaid credits. */
+
+export { type Amount, credits, micro } from "./amounts.ts";
+export type * from "./buying.ts";
+export type { Retries } from "./calls.ts";
+export { type ChargedOptions, charged } from "./charged.ts";
+export * from "./client.ts";
+export * from "./errors.ts";
+export { Hold as HoldContext } from "./hold.ts";
+export type * from "./spending.ts";
+export { METERS, type Meter, type Meters, type Usage, usageOf } from "./usage.ts";
+export { type VerifyOptions, type WebhookEvent, verifyWebhook } from "./webhooks.ts";
