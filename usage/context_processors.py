@@ -26,8 +26,7 @@ from core import colour
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Wording
 from pricing.models import Plan
-from usage import memorial_wall
-from usage.dashboard import balance_summary
+from usage import live_updates, memorial_wall
 
 DEFAULT_ACCENT = "#1f5fd6"
 
@@ -131,8 +130,8 @@ class Portal:
 
     @cached_property
     def version(self) -> str:
-        """The version of the balance that the page shows (see `balance_summary.version_of`)."""
-        return balance_summary.version_after(self.balance) if self.balance else ""
+        """The version that the page shows (see `usage.live_updates`)."""
+        return live_updates.version_after(self.balance) if self.balance else ""
 
     @cached_property
     def early_bird(self) -> str:

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from usage.views import charges, dashboard, history, memorial_wall, projects, provider_keys, site
+from usage.views import charges, dashboard, history, live, memorial_wall, projects, provider_keys, site
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("counter", dashboard.counter, name="counter"),
+    path("live", live.live, name="live"),
     path("dashboard/balance", dashboard.balance_fragment, name="balance_fragment"),
     path("dashboard/activity", dashboard.activity_fragment, name="activity_fragment"),
     path("usage/", charges.usage, name="usage"),

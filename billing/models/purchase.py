@@ -95,6 +95,10 @@ class Purchase(Identified):
             models.Index(fields=["account", "created_at"], name="purchase_by_account"),
             models.Index(fields=["status", "created_at"], name="purchase_by_status"),
             models.Index(fields=["paid_at"], name="purchase_by_payment_day"),
+            # usage.live_updates looks there for each account that somebody watches
+            models.Index(
+                fields=["account"], name="purchase_waiting", condition=Q(status__in=["created", "pending"])
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "idempotency_key"], name="purchase_once"),

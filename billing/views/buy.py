@@ -135,7 +135,7 @@ def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
 @require_GET
 @account_page
 def purchase_state(request: AccountRequest, public_id: str) -> HttpResponse:
-    """The fragment of the return page that is polled until the payment succeeds or fails."""
+    """The fragment of the return page that is loaded again until the payment succeeds or fails."""
     return render(
         request, "billing/_purchase_status.html", _status_context(find_purchase(request, public_id))
     )
@@ -187,7 +187,7 @@ def find_purchase(request: AccountRequest, public_id: str) -> Purchase:
 
 def _status_context(purchase: Purchase) -> dict[str, Any]:
     waits = purchase.status in {Purchase.Status.CREATED, Purchase.Status.PENDING}
-    return {"purchase": purchase, "waits": waits, "fresh": purchase.status == Purchase.Status.CREATED}
+    return {"purchase": purchase, "waits": waits}
 
 
 def _offer(request: AccountRequest, pack: str, currency: str | None) -> offers.PackOffer:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from config import wsgi  # first: it loads the apps, which the modules below need
-from config.front import bodies, refusals
+from config.front import bodies, live, refusals
 from config.front.fast_path import FastPath
 from config.front.wsgi_bridge import Bridge, environ_of
 from core import json_body, rate_limit
@@ -22,9 +22,11 @@ class Application:
     def __init__(self) -> None:
         self._bridge = Bridge(wsgi.application, threads=settings.WEB_THREADS)
         self._fast = FastPath()
+        self._live = live.Streams()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process starts to serve."""
+        self._live.end_on_signal(loop)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the last request has been answered."""
@@ -32,7 +34,10 @@ class Application:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
         if not bodies.has_body(scope):
-            await self._bridge.answer(environ_of(scope, b""), protocol)
+            if scope.path == live.PATH:
+                await self._live.answer(environ_of(scope, b""), protocol, self._bridge)
+            else:
+                await self._bridge.answer(environ_of(scope, b""), protocol)
             return
         api = scope.path.startswith(bodies.API)
         if api and (bodies.is_certainly_refused(scope) or "content-length" not in scope.headers):

@@ -1,31 +1,12 @@
-/* Behaviour beyond htmx: polling of live elements, dialogs, pending buttons, chart keys.
+/* Behaviour beyond htmx: dialogs, pending buttons, chart keys. Live updates are in live.js.
    Every page works without this script. */
 (() => {
   "use strict";
 
-  const POLL_INTERVAL = 1000; // ms: a charge is visible within two seconds, even on a slow connection
-  const LONGEST_INTERVAL = 30000; // ms: while requests fail
-  let interval = POLL_INTERVAL;
-
-  // Live elements: every element with data-live gets the event "refill:tick" while the page is visible.
-  function tick() {
-    if (document.visibilityState === "visible" && window.htmx) {
-      document.querySelectorAll("[data-live]").forEach((element) => window.htmx.trigger(element, "refill:tick"));
-    }
-    window.setTimeout(tick, interval);
-  }
-  window.setTimeout(tick, POLL_INTERVAL);
-  const slowDown = (event) => {
-    if (event.target.matches("[data-live]")) interval = Math.min(interval * 2, LONGEST_INTERVAL);
-  };
-  document.addEventListener("htmx:sendError", slowDown);
-  document.addEventListener("htmx:responseError", slowDown);
-  document.addEventListener("htmx:afterOnLoad", () => { interval = POLL_INTERVAL; });
-
-  // Show an error when a request started by the user fails. Live elements fail silently and retry.
+  // Show an error when a request started by the user fails. Live updates fail silently.
   const showError = (event) => {
     const message = document.getElementById("request-failed");
-    if (message && !event.target.matches("[data-live], [hx-trigger*='from:body']")) message.hidden = false;
+    if (message && !event.target.matches("#credit-figure, [hx-trigger*='from:body']")) message.hidden = false;
   };
   document.addEventListener("htmx:sendError", showError);
   document.addEventListener("htmx:responseError", showError);

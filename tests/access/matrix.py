@@ -75,6 +75,7 @@ ROUTES = {
     # usage
     "": own(),
     "counter": own(),
+    "live": own(),
     "dashboard/balance": own(),
     "dashboard/activity": own(),
     "usage/": own(),

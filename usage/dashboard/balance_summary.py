@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
-
-from django.db.models import OuterRef, QuerySet, Subquery
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Charge, Grant, Wallet
+from billing.models import Grant
 from usage import entitlements, insufficient_credits, selectors
 
 EXPIRY_WARNING = timedelta(days=7)
@@ -117,34 +114,3 @@ def pace_of(days: Sequence[tuple[date, Decimal]], *, available: Decimal) -> Pace
 def settle(account: Account, now: datetime) -> None:
     """Settle the account before its entries are listed; one read when nothing is due."""
     ledger.settle_for_read(account.pk, now)
-
-
-def version_of(account: Account, now: datetime) -> str:
-    """A string that changes with every ledger entry and every charge; empty while a settlement is due.
-
-    Charges are part of it because a charge of zero credits writes no entry.
-    """
-    wallet = (
-        Wallet.objects.filter(account=account)
-        .annotate(newest_charge=Subquery(_newest_charge(OuterRef("account_id"))))
-        .values("seq", "next_due_at", "newest_charge")
-        .first()
-    )
-    if wallet is None or (wallet["next_due_at"] is not None and wallet["next_due_at"] <= now):
-        return ""
-    return _version(wallet["seq"], wallet["newest_charge"])
-
-
-def version_after(balance: ledger.Balance) -> str:
-    """The version of a page that shows this balance."""
-    return _version(balance.version, next(iter(_newest_charge(balance.account_id)), None))
-
-
-def _newest_charge(account_id: Any) -> QuerySet[Charge, UUID]:
-    """The id of the account's newest charge, read from the index on (account, created_at)."""
-    charges = Charge.objects.filter(account_id=account_id).order_by("-created_at", "-pk")
-    return charges.values_list("pk", flat=True)[:1]
-
-
-def _version(seq: int, newest_charge: UUID | None) -> str:
-    return f"{seq}.{newest_charge.hex[-12:]}" if newest_charge else str(seq)

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import periods
+from usage import live_updates, periods
 from usage.dashboard import activity, aggregates, balance_summary, chart_data
 from usage.periods import Period
 
@@ -38,9 +38,9 @@ def dashboard(request: AccountRequest) -> HttpResponse:
 @require_safe
 @account_page
 def counter(request: AccountRequest) -> HttpResponse:
-    """The credit counter; 204 while the balance still has the version `seen` that the page shows."""
+    """The credit counter; 204 while the account still has the version `seen` that the page shows."""
     seen = request.GET.get("seen", "")
-    if seen and seen == balance_summary.version_of(request.account, timezone.now()):
+    if seen and seen == live_updates.version_of(request.account.pk, timezone.now()):
         return HttpResponse(status=204)
     response = render(request, "_credit_update.html")
     response["HX-Trigger"] = "balance-changed"

@@ -15,7 +15,7 @@ from billing.ledger import waiting
 from tests.conftest import person
 from tests.integration.races.concurrency import BackgroundCall
 from tests.usage.spending import give
-from usage import projects
+from usage import live_updates, projects
 from usage.dashboard import balance_summary
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,7 +51,7 @@ def test_a_page_that_waits_too_long_for_a_lock_offers_to_try_again(
     assert locked(account, lambda: browser.get("/")).status_code == 200, "nothing is due: no lock"
 
     give(account, "5", timezone.now(), kind="bonus", expires_at=timezone.now() + timedelta(milliseconds=50))
-    while balance_summary.version_of(account, timezone.now()):
+    while live_updates.version_of(account.pk, timezone.now()) != live_updates.DUE:
         pass  # until the credits are due to expire
     page = locked(account, lambda: browser.get("/history/?kind=charge&x=%22"))
     assert (page.status_code, page["Retry-After"]) == (503, "5")

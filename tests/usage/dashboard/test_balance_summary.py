@@ -9,7 +9,6 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger
 from billing.models import Subscription
 from billing.subscriptions import plan_terms
 from tests.usage.spending import give, spend
@@ -65,28 +64,6 @@ def test_unlimited_services_are_named(account: Account) -> None:
     plan_terms.forget(account.pk)
     unlimited = balance_summary.summarize(account, timezone.now()).unlimited
     assert len(unlimited) == 11 and "Claude Sonnet 4" in unlimited and "GPT-4o" in unlimited
-
-
-def test_the_version_changes_with_entries_and_free_uses_and_is_empty_when_a_settlement_is_due(
-    account: Account, charlie: User, account_of: AccountOf
-) -> None:
-    now = timezone.now()
-    versions = [balance_summary.version_of(account, now)]
-    for move in (
-        lambda: spend(account, "1", now),
-        lambda: spend(account, "0", now),
-        lambda: give(account, "1", now),
-    ):
-        move()
-        versions.append(balance_summary.version_of(account, now))
-        shown = balance_summary.version_after(ledger.balance(account.pk, now))
-        assert shown == versions[-1] != ""
-    assert len(set(versions)) == 4
-    spend(account_of(charlie), "1", now)
-    assert balance_summary.version_of(account, now) == versions[-1]
-    midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    assert balance_summary.version_of(account, midnight - timedelta(microseconds=1)) == versions[-1]
-    assert balance_summary.version_of(account, midnight) == ""
 
 
 def test_the_activity_has_each_entry_and_each_free_use_once_newest_first(

@@ -9,7 +9,8 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing.models import Wallet
 from tests.usage.spending import give, spend
-from usage.dashboard import activity, balance_summary
+from usage import live_updates
+from usage.dashboard import activity
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -17,7 +18,7 @@ HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/history/?kind
 
 
 def version(account: Account) -> str:
-    return balance_summary.version_of(account, timezone.now())
+    return live_updates.version_of(account.pk, timezone.now())
 
 
 def newest_entry(account: Account) -> int:

@@ -1,0 +1,246 @@
+"""Open streams of Server-Sent Events: they tell browsers when what they show is out of date.
+
+Invariants: a stream takes no thread; one query asks for all followed accounts, and none is sent while nobody
+follows one; a stream ends within CHECK_SECONDS after its session, user, membership or chosen account changed,
+and the browser asks Django whether it may follow again; an event states the account's version, not what
+happened, so that a lost or repeated one does no harm and the newest replaces those before it.
+
+Facts relied on:
+- A browser parses the stream, and opens it again `retry` milliseconds after it ended, as
+  https://html.spec.whatwg.org/multipage/server-sent-events.html says.
+- granian's `response_stream` gives a transport whose `send_bytes` puts the data into an unbounded queue; it
+  raises once the client has gone; the response ends when the transport is deleted (src/rsgi/io.rs of granian
+  2.8). A client that does not read lets its queue grow, therefore no stream is older than LONGEST_SECONDS.
+- granian waits for open responses before a process ends, so the streams end themselves on SIGTERM.
+"""
+
+import asyncio
+import random
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from types import FrameType
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from config.front.wsgi_bridge import Bridge
+from usage import live_updates
+from usage.live_updates import Follower
+from usage.views.live import FOLLOW
+
+PATH = "/live"
+LOOK_SECONDS = 0.3  # between two queries, and at least
+REST = 4  # times as long as the last query took: the queries take at most a fifth of the time
+EVENT_SECONDS = 1.0  # between two events of one account that changes all the time
+BEAT_SECONDS = 20.0  # proxies close connections that are silent for longer, often after 60 s
+CHECK_SECONDS = 5.0
+LONGEST_SECONDS = 30 * 60.0
+BROKEN_SECONDS = 2.0  # until the next attempt while the database cannot be reached
+MOST_OF_SESSION = 6  # a browser opens one for all its tabs where it can (static/js/live.js)
+MOST_STREAMS = 20_000
+REOPENED_EACH_SECOND = 200  # after a restart browsers come back spread over time
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+Headers = list[tuple[str, str]]
+
+
+class _Held:
+    """Takes Django's response to the request for a stream, in place of the client's protocol."""
+
+    def __init__(self) -> None:
+        self.follower: Follower | None = None
+        self.status, self.headers, self.body = 500, Headers(), b""
+
+    def follow(self, follower: Follower) -> None:
+        self.follower = follower
+
+    def response_bytes(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    def response_empty(self, status: int, headers: Headers) -> None:
+        self.status, self.headers = status, headers
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One open response."""
+
+    follower: Follower
+    transport: Any
+    beat_at: float
+    ends_at: float
+
+
+@dataclass(eq=False, slots=True)
+class Followed:
+    """An account that somebody follows. `sent` is the version of its last event."""
+
+    sent: str
+    streams: set[Stream]
+    next_at: float = 0.0
+
+
+class Streams:
+    """The streams of this process. Methods are called in the event loop unless they say otherwise."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[UUID, Followed] = {}
+        self._sessions: dict[str, list[Stream]] = {}
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live")
+        self._watching: asyncio.Task[None] | None = None
+        self._ending = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sessions.values()))
+
+    def end_on_signal(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End all streams when the process is asked to end, beside what granian does then (main thread).
+
+        The event loop learns of a signal from its wakeup descriptor and not from the handler that is replaced
+        here: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+        """
+
+        def end(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self.end_all)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+            signal.siginterrupt(number, False)
+
+    async def answer(self, environ: dict[str, Any], protocol: Any, bridge: Bridge) -> None:
+        """Let Django decide who follows what, and open the stream, or send Django's own response."""
+        held = _Held()
+        await bridge.answer(environ | {FOLLOW: held.follow}, held)
+        if held.follower is None or held.status != 200:
+            protocol.response_bytes(held.status, held.headers, held.body)
+        elif self._ending or not held.follower.stamp or len(self) >= MOST_STREAMS:
+            protocol.response_empty(503, held.headers)
+        else:
+            await self.open(held.follower, protocol, held.headers)
+
+    async def open(self, follower: Follower, protocol: Any, headers: Headers) -> None:
+        """Begin the response, with the account's version as its first event."""
+        now = _time()
+        headers = [pair for pair in headers if pair[0].lower() != "content-length"]
+        transport = protocol.response_stream(200, [*headers, ("Connection", "close")])
+        lasts = LONGEST_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - not a secret
+        stream = Stream(follower, transport, beat_at=now, ends_at=now + lasts)
+        await self._replace_oldest(follower.session_key)
+        self._sessions.setdefault(follower.session_key, []).append(stream)
+        account = self._accounts.setdefault(follower.account_id, Followed(follower.version, set()))
+        account.streams.add(stream)
+        await self._send(stream, self._event(account), now)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+
+    def end_all(self) -> None:
+        """End every stream, and open none from now on."""
+        self._ending = True
+        for stream in self._all():
+            self._forget(stream)
+
+    async def _watch(self) -> None:
+        """Send what changed, as long as anybody follows an account."""
+        check_at = _time() + CHECK_SECONDS
+        while self._accounts:
+            began = _time()
+            try:
+                if began >= check_at:
+                    await self._end_strangers()
+                    check_at = began + CHECK_SECONDS
+                await self._send_changes(began)
+                rest = max(LOOK_SECONDS, REST * (_time() - began))
+            except Exception as error:  # the database cannot be reached: the streams stay open
+                log.warning("live_updates_failed", error=str(error))
+                rest = BROKEN_SECONDS
+            await asyncio.sleep(rest)
+        self._watching = None
+
+    async def _send_changes(self, now: float) -> None:
+        """Events for accounts that changed; for streams without an event for long, the same one again."""
+        shown = {key: account.sent for key, account in self._accounts.items() if account.next_at <= now}
+        versions = await self._read(live_updates.changed, shown)
+        for key, version in versions.items():
+            if account := self._accounts.get(key):
+                account.sent, account.next_at = version, now + EVENT_SECONDS
+                await self._send_all(account.streams, self._event(account), now)
+        for account in list(self._accounts.values()):
+            late = [stream for stream in account.streams if stream.beat_at <= now]
+            await self._send_all(late, self._event(account), now)
+        for stream in [stream for stream in self._all() if stream.ends_at <= now]:
+            self._forget(stream)
+
+    async def _end_strangers(self) -> None:
+        """End the streams of followers whose stamp has changed; their browsers ask again at once."""
+        streams = self._all()
+        stamps = await self._read(live_updates.stamps, [stream.follower for stream in streams])
+        for stream, stamp in zip(streams, stamps, strict=True):
+            if stamp != stream.follower.stamp:
+                await self._send(stream, b"retry: 1\n\n", _time())
+                self._forget(stream)
+
+    async def _read(self, query: Callable[[Any, datetime], Result], subjects: Any) -> Result:
+        """The query's result, from the one thread that reads."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, _fresh, query, subjects)
+
+    async def _replace_oldest(self, session_key: str) -> None:
+        streams = self._sessions.get(session_key, [])
+        if len(streams) >= MOST_OF_SESSION:
+            await self._send(streams[0], b"event: replaced\ndata: -\n\n", _time())
+            self._forget(streams[0])
+
+    async def _send_all(self, streams: Iterable[Stream], event: bytes, now: float) -> None:
+        for stream in list(streams):
+            await self._send(stream, event, now)
+
+    async def _send(self, stream: Stream, event: bytes, now: float) -> None:
+        try:
+            await stream.transport.send_bytes(event)
+        except Exception:  # the client has gone; granian raises different errors
+            self._forget(stream)
+        stream.beat_at = now + BEAT_SECONDS * random.uniform(0.5, 1)  # noqa: S311
+
+    def _event(self, account: Followed) -> bytes:
+        """The account's version, and when to come back after a break: later, the more there are."""
+        spread = max(2.0, len(self) / REOPENED_EACH_SECOND)
+        retry = int(1000 * random.uniform(1, 1 + spread))  # noqa: S311
+        version = account.sent or "-"  # an event without data is not delivered
+        return f"retry: {retry}\nid: {version}\ndata: {version}\n\n".encode()
+
+    def _all(self) -> list[Stream]:
+        return [stream for streams in self._sessions.values() for stream in streams]
+
+    def _forget(self, stream: Stream) -> None:
+        """End the response: its transport has no other owner."""
+        follower = stream.follower
+        account = self._accounts.get(follower.account_id)
+        if account is None or stream not in account.streams:
+            return
+        account.streams.remove(stream)
+        if not account.streams:
+            del self._accounts[follower.account_id]
+        self._sessions[follower.session_key].remove(stream)
+        if not self._sessions[follower.session_key]:
+            del self._sessions[follower.session_key]
+        stream.transport = None
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _fresh(query: Callable[[Any, datetime], Result], subjects: Any) -> Result:
+    """Run in the reading thread; a connection that failed is replaced for the next call."""
+    try:
+        return query(subjects, timezone.now())
+    except Exception:
+        connection.close()
+        raise
