@@ -7,19 +7,24 @@ state of each part. It contains no secret and no internal detail. Findings and d
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Callable
 
 from django.core.cache import cache
-from django.db import Error, connection
+from django.db import Error, OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from psycopg import errors
 
 log = logging.getLogger(__name__)
 
 OLDEST_HEARTBEAT_SECONDS = 60
+SPACE_ROWS = 100_000  # about 2 MB
+SPACE_SECONDS = 5.0  # a process writes a temporary file at most this often, whoever asks
+_space_until = 0.0
 HEARTBEATS = ("worker", "beat")
 OLDEST_AUDIT = dt.timedelta(hours=36)  # beat starts one each day
 
@@ -50,7 +55,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Ready: database, migrations, and the heartbeats of worker and beat."""
+    """Ready: database, its disk, migrations, and the heartbeats of worker and beat."""
     return _report(_checks())
 
 
@@ -91,7 +96,7 @@ class Probes:
 
 
 def _checks() -> dict[str, Callable[[], str]]:
-    return {"database": _database, "migrations": _migrations, **_heartbeats()}
+    return {"database": _database, "disk": _disk, "migrations": _migrations, **_heartbeats()}
 
 
 def _heartbeats() -> dict[str, Callable[[], str]]:
@@ -113,6 +118,23 @@ def _database() -> str:
         cursor.execute("select pg_is_in_recovery() or current_setting('default_transaction_read_only')::bool")
         row = cursor.fetchone()
     return "is read-only" if row and row[0] else "ok"
+
+
+def _disk() -> str:
+    """Whether the database can write SPACE_ROWS rows to a temporary file: a full disk still answers reads."""
+    global _space_until
+    if time.monotonic() < _space_until:
+        return "ok"
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("set local work_mem = '64kB'")
+            cursor.execute("select count(*) from generate_series(1, %s)", [SPACE_ROWS])
+    except OperationalError as error:
+        if isinstance(error.__cause__, errors.DiskFull | errors.ConfigurationLimitExceeded):
+            return "is full"
+        raise
+    _space_until = time.monotonic() + SPACE_SECONDS
+    return "ok"
 
 
 def _migrations() -> str:

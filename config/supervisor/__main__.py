@@ -18,6 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+import psycopg
+
 from config.supervisor import embedded_postgres, processes
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -29,6 +31,7 @@ EMBEDDED = not os.environ.get("DATABASE_URL")
 
 READY_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 0.2
+TRY_EVERY_SECONDS = 5.0
 MOST_STARTS = 6  # of one child within a minute; more means that restarting does not help
 
 
@@ -79,20 +82,45 @@ def _run(children: list[processes.Child]) -> None:
         child.start()
     _wait_until_ready(children)
     _print(_welcome(time.monotonic() - began))
+    database = Database()
     while True:
-        _look_after(children)
+        if not EMBEDDED or database.runs():
+            _look_after(children)
         processes.reap_orphans(children)
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _look_after(children: list[processes.Child]) -> None:
-    """Restart dead processes. Raises Stop for one that dies too often."""
-    if EMBEDDED and not embedded_postgres.is_running(POSTGRES):
-        _print("PostgreSQL died; starting it again.")
+class Database:
+    """The embedded PostgreSQL. While the disk is full it cannot start: this is tried until it succeeds."""
+
+    def __init__(self) -> None:
+        self._next_try = 0.0  # monotonic seconds
+        self._error = ""
+
+    def runs(self) -> bool:
+        """Whether it runs. Starts it when it died; prints each error once."""
+        if embedded_postgres.is_running(POSTGRES):
+            return True
+        if time.monotonic() < self._next_try:
+            return False
+        if not self._error:
+            _print("PostgreSQL died; starting it again.")
         try:
             embedded_postgres.ensure(POSTGRES)
-        except embedded_postgres.EmbeddedPostgresError as error:
-            raise Stop(str(error)) from error
+        except (embedded_postgres.EmbeddedPostgresError, OSError, psycopg.Error) as error:
+            if not self._error:
+                _print(f"{error}\nThis is tried again every {TRY_EVERY_SECONDS:.0f} s.")
+            self._error = str(error)
+            self._next_try = time.monotonic() + TRY_EVERY_SECONDS
+            return False
+        if self._error:
+            _print("PostgreSQL runs again.")
+        self._error = ""
+        return True
+
+
+def _look_after(children: list[processes.Child]) -> None:
+    """Restart dead processes. Raises Stop for one that dies too often."""
     for child in children:
         if how := child.ended():
             if child.starts_within(60) >= MOST_STARTS:

@@ -26,6 +26,9 @@ DATABASE = "refill"
 SETTINGS = {"max_connections": 600, "listen_addresses": "''", "timezone": "UTC"}
 LONGEST_SOCKET_PATH = 100  # the limit of Linux is 107
 START_SECONDS = 60
+# The server's own words: psycopg gives no SQLSTATE for a connection that was refused.
+_NO_CONNECTION_LEFT = ("too many clients", "connection slots are reserved")
+_NOT_YET = ("starting up", "recovery", "shutting down")
 
 
 class EmbeddedPostgresError(Exception):
@@ -95,13 +98,18 @@ def time_zones() -> Path:
 
 
 def _answers(socket: Path, database: str) -> bool:
-    """Whether the server accepts connections; waits while it is starting or recovering."""
+    """Whether a server runs that has the database; waits while it is starting, recovering or stopping.
+
+    A server that has no connection left runs.
+    """
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             psycopg.connect(host=str(socket), user="postgres", dbname=database, connect_timeout=5).close()
         except psycopg.OperationalError as error:
-            waiting = "starting up" in str(error) or "recovery" in str(error)
+            if any(words in str(error) for words in _NO_CONNECTION_LEFT):
+                return True
+            waiting = any(words in str(error) for words in _NOT_YET)
             if not waiting or time.monotonic() > deadline:
                 return False
             time.sleep(0.1)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing import ledger
 from billing.models import Audit
 from config import health
 from config.celery import Scheduler, app, heartbeat
+from tests.conftest import as_owner
 from tests.some import some
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -60,7 +63,7 @@ def test_readyz_is_ok_after_both_heartbeats(client: Client) -> None:
     assert response.json() == {
         "status": "ok",
         "red": [],
-        "checks": {"database": "ok", "migrations": "ok", "worker": "ok", "beat": "ok"},
+        "checks": {"database": "ok", "disk": "ok", "migrations": "ok", "worker": "ok", "beat": "ok"},
     }
 
 
@@ -90,6 +93,41 @@ def test_readyz_fails_for_a_read_only_database(client: Client) -> None:
     assert response.json()["checks"]["database"] == "is read-only"
 
 
+@pytest.fixture
+def space_was_never_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_space_until", 0.0)
+
+
+@pytest.mark.fault("O3")
+def test_readyz_fails_when_the_database_cannot_write_a_file(
+    client: Client, space_was_never_looked_at: None
+) -> None:
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute("set temp_file_limit = '100kB'")
+    try:
+        response = client.get("/readyz")
+    finally:
+        with as_owner(), connection.cursor() as cursor:
+            cursor.execute("reset temp_file_limit")
+    assert response.status_code == 503
+    assert response.json()["checks"]["disk"] == "is full"
+    assert client.get("/readyz").json()["checks"]["disk"] == "ok"
+
+
+def test_many_probes_write_one_file(
+    client: Client, space_was_never_looked_at: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            client.get("/readyz")
+        return sum("generate_series" in query["sql"] for query in queries)
+
+    assert [files(), files()] == [1, 0]
+    later = time.monotonic() + health.SPACE_SECONDS
+    monkeypatch.setattr(health.time, "monotonic", lambda: later)
+    assert files() == 1
+
+
 @pytest.mark.fault("O3")
 def test_without_a_database_healthz_succeeds_and_readyz_fails(tmp_path: Path) -> None:
     environment = {
@@ -108,7 +146,7 @@ def test_without_a_database_healthz_succeeds_and_readyz_fails(tmp_path: Path) ->
     )
     alive, ready, body = json.loads(done.stdout)
     assert (alive, ready) == (200, 503)
-    assert body["red"] == ["beat", "database", "migrations", "worker"]
+    assert body["red"] == ["beat", "database", "disk", "migrations", "worker"]
     assert "nobody" not in done.stdout
 
 

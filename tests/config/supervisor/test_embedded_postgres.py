@@ -108,3 +108,19 @@ def test_an_error_names_the_reason_when_the_server_cannot_start(data: Path) -> N
     with pytest.raises(embedded_postgres.EmbeddedPostgresError, match="no_such_setting"):
         embedded_postgres.ensure(data)
     assert time.monotonic() - started < embedded_postgres.START_SECONDS
+
+
+@pytest.mark.fault("O3")
+def test_a_server_without_a_free_connection_is_left_alone(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(embedded_postgres.SETTINGS, "max_connections", 4)
+    embedded_postgres.ensure(data)
+    server = (data / "postmaster.pid").read_text().split()[0]
+    connections = [connect(data) for _ in range(4)]
+    try:
+        assert embedded_postgres.ensure(data)["NAME"] == "refill"
+    finally:
+        for connection in connections:
+            connection.close()
+    assert (data / "postmaster.pid").read_text().split()[0] == server
