@@ -1,11 +1,14 @@
-"""Logging: one line for each event, with the request id, without secrets.
+"""Logging: one line for each event, with the request id and a short traceback, without secrets.
 
 Invariant: every event passes `without_secrets` before it is written; a secret in a message or a traceback is
 replaced by "[secret]".
 """
 
 import re
+import sys
+import traceback
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -23,6 +26,10 @@ _SECRET_FIELDS = re.compile(
     r"(?i)password|passwd|secret|authorization|cookie|api_?key|token$|card_?number|^cvc$"
 )
 HIDDEN = "[secret]"
+HERE = f"{Path(__file__).resolve().parents[1]}/"
+MOST_CAUSES = 5
+MOST_FRAMES = 10  # of each cause; the innermost ones
+LONGEST_MESSAGE = 1000
 
 
 def without_secrets(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +66,36 @@ def with_request_id(_logger: object, _method: str, event: dict[str, Any]) -> dic
     return event
 
 
+def on_one_line(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    """A structlog processor: no line break in the message, and `traceback` instead of `exc_info`."""
+    event["event"] = " | ".join(str(event.get("event", "")).splitlines())
+    given = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["traceback"] = trace_of(error)
+    return event
+
+
+def trace_of(error: BaseException) -> str:
+    """The error with its causes, each with the frames of our own code and the innermost one, on one line."""
+    told = []
+    cause: BaseException | None = error
+    while cause is not None and len(told) < MOST_CAUSES:
+        frames = traceback.extract_tb(cause.__traceback__)
+        own = [frame for frame in frames if _is_ours(frame) or frame is frames[-1]]
+        places = " > ".join(
+            f"{frame.filename.removeprefix(HERE)}:{frame.lineno} {frame.name}" for frame in own[-MOST_FRAMES:]
+        )
+        message = " | ".join(str(cause).splitlines())[:LONGEST_MESSAGE]
+        told.append(f"{type(cause).__name__}: {message} ({places})")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return " caused by ".join(told)
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(HERE) and "site-packages" not in frame.filename
+
+
 def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
     """Django's LOGGING: JSON lines for machines, or readable lines for a terminal."""
     renderer: Any = (
@@ -91,7 +128,7 @@ def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": before,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.format_exc_info,
+                    on_one_line,
                     without_secrets,
                     renderer,
                 ],

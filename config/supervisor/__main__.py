@@ -83,9 +83,12 @@ def _run(children: list[processes.Child]) -> None:
     _wait_until_ready(children)
     _print(_welcome(time.monotonic() - began))
     database = Database()
+    logs = [*(child.log for child in children), *([POSTGRES / "server.log"] if EMBEDDED else [])]
     while True:
         if not EMBEDDED or database.runs():
             _look_after(children)
+        for log in logs:
+            processes.rotate(log)
         processes.reap_orphans(children)
         time.sleep(LOOK_EVERY_SECONDS)
 

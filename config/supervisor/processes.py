@@ -7,6 +7,7 @@ in their environment and ended by `end_leftovers` before new ones start.
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,8 +36,6 @@ class Child:
     def start(self) -> None:
         """Start it in its own session, so that it and its descendants can be ended together."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {self.command}"],
@@ -75,6 +74,21 @@ class Child:
     def last_words(self, lines: int = 15) -> str:
         words = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(words[-lines:])
+
+
+def rotate(log: Path) -> None:
+    """Copy a large log to `….log.1` and empty it: the process that appends to it keeps it open.
+
+    Lines that are written in between are lost. On a full disk the log is emptied without a copy.
+    """
+    if not log.exists() or log.stat().st_size <= LARGEST_LOG_BYTES:
+        return
+    kept = log.with_suffix(".log.1")
+    try:
+        shutil.copyfile(log, kept)
+    except OSError:
+        kept.unlink(missing_ok=True)
+    os.truncate(log, 0)
 
 
 def from_procfile(procfile: Path, *, logs: Path, var: Path) -> list[Child]:

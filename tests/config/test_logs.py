@@ -78,3 +78,39 @@ def test_a_password_in_a_url_is_hidden() -> None:
 )
 def test_other_words_and_figures_are_not_changed(harmless: str) -> None:
     assert logs.hide(harmless) == harmless
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_is_one_line_with_its_places_and_causes(as_json: bool) -> None:
+    before = structlog.get_config()
+    formatter = logs.configuration(as_json=as_json, level="INFO")["formatters"]["lines"]
+    written = formatter.pop("()")(**formatter)
+    structlog.configure(**before)
+    try:
+        try:
+            json.loads("[")
+        except ValueError as error:
+            raise RuntimeError("first\nsecond") from error
+    except RuntimeError as error:
+        record = logging.LogRecord(
+            "x", logging.ERROR, "p", 1, "It\nfailed", (), (type(error), error, error.__traceback__)
+        )
+    line = written.format(record)
+    assert "\n" not in line and "It | failed" in line
+    assert "RuntimeError: first | second (tests/config/test_logs.py:" in line
+    assert "caused by JSONDecodeError: Expecting value" in line and "raw_decode)" in line
+
+
+def test_a_long_chain_of_deep_errors_stays_short() -> None:
+    def deep(levels: int) -> None:
+        if levels:
+            try:
+                deep(levels - 1)
+            except ValueError as error:
+                raise ValueError("x" * 5000) from error
+        else:
+            raise ValueError("end")
+
+    with pytest.raises(ValueError) as caught:
+        deep(100)
+    assert len(logs.trace_of(caught.value)) < 10_000
