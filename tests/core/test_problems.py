@@ -107,6 +107,13 @@ def test_each_error_has_its_status_code_and_headers(
     assert ("errors" in document) == (status == 400)
 
 
+def test_a_503_says_that_the_outcome_is_unknown_and_that_the_same_key_is_sent_again() -> None:
+    for error in (OperationalError(), InterfaceError(), InternalError()):
+        detail = as_problem(error, NOW).detail
+        assert "its outcome is unknown" in detail and "with the same Idempotency-Key" in detail
+        assert "changed" not in detail
+
+
 def test_a_validation_error_is_summarized_by_its_first_field() -> None:
     problem = as_problem(exceptions.ValidationError({"name": ["Too long."], "kind": ["Unknown."]}), NOW)
     assert (problem.status, problem.detail) == (400, "name: Too long.")

@@ -135,6 +135,13 @@ def test_the_document_is_public(db: None) -> None:
     assert set(response.json()["components"]["securitySchemes"]) == {"key", "session"}
 
 
+@pytest.mark.parametrize("authorization", ["x", "Bearer x", "Basic eDp5", ""])
+@pytest.mark.parametrize("page", ["schema", "docs"])
+def test_the_document_needs_no_valid_key(db: None, page: str, authorization: str) -> None:
+    response = Client().get(f"/api/v1/{page}/", headers={"Authorization": authorization})
+    assert response.status_code == 200 and response.content
+
+
 def test_operation_ids_are_unique() -> None:
     names = [
         operation["operationId"]
