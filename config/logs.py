@@ -78,18 +78,18 @@ def on_one_line(_logger: object, _method: str, event: dict[str, Any]) -> dict[st
 
 def trace_of(error: BaseException) -> str:
     """The error with its causes, each with the frames of our own code and the innermost one, on one line."""
-    told = []
+    parts: list[str] = []
     cause: BaseException | None = error
-    while cause is not None and len(told) < MOST_CAUSES:
+    while cause is not None and len(parts) < MOST_CAUSES:
         frames = traceback.extract_tb(cause.__traceback__)
         own = [frame for frame in frames if _is_ours(frame) or frame is frames[-1]]
         places = " > ".join(
             f"{frame.filename.removeprefix(HERE)}:{frame.lineno} {frame.name}" for frame in own[-MOST_FRAMES:]
         )
         message = " | ".join(str(cause).splitlines())[:LONGEST_MESSAGE]
-        told.append(f"{type(cause).__name__}: {message} ({places})")
+        parts.append(f"{type(cause).__name__}: {message} ({places})")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return " caused by ".join(told)
+    return " caused by ".join(parts)
 
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:
