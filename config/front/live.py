@@ -35,16 +35,16 @@ from usage.live_updates import Follower
 from usage.views.live import FOLLOW
 
 PATH = "/live"
-LOOK_SECONDS = 0.3  # between two queries, and at least
+LOOK_SECONDS = 0.25  # between two queries, and at least
 REST = 4  # times as long as the last query took: the queries take at most a fifth of the time
-EVENT_SECONDS = 1.0  # between two events of one account that changes all the time
+EVENT_SECONDS = 0.75  # between two events of one account that changes all the time
 BEAT_SECONDS = 20.0  # proxies close connections that are silent for longer, often after 60 s
 CHECK_SECONDS = 5.0
 LONGEST_SECONDS = 30 * 60.0
 BROKEN_SECONDS = 2.0  # until the next attempt while the database cannot be reached
 MOST_OF_SESSION = 6  # a browser opens one for all its tabs where it can (static/js/live.js)
-MOST_STREAMS = 20_000
-REOPENED_EACH_SECOND = 200  # after a restart browsers come back spread over time
+MOST_STREAMS = 12_000  # fewer than WEB_CONNECTIONS: pages need some too
+REOPENED_EACH_SECOND = 100  # each takes Django about 6 ms
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")

@@ -90,6 +90,22 @@ def test_a_hidden_tab_sends_no_requests(alice: User, sign_in: SignIn) -> None:
     assert requests == []
 
 
+def test_a_counter_that_cannot_be_updated_says_so(
+    alice: User, account_of: AccountOf, sign_in: SignIn
+) -> None:
+    page = sign_in(alice)
+    page.goto("/")
+    stale = page.locator("#credit-stale")
+    expect(stale).to_be_hidden()
+    page.route("**/counter*", lambda route: route.abort())
+    expect(stale).to_be_visible()
+    expect(stale).to_contain_text("may be out of date")
+    page.unroute("**/counter*")
+    spend(account_of(alice), "1", timezone.now())
+    expect(page.locator("#credit-figure")).to_contain_text("99")
+    expect(stale).to_be_hidden()
+
+
 def test_figures_of_the_chart_can_be_reached_by_keyboard(
     alice: User, account_of: AccountOf, sign_in: SignIn
 ) -> None:

@@ -18,6 +18,7 @@ from bench.live_tabs import Tab, Tabs
 from tests.conftest import person
 from tests.integration.races.web import serving
 from tests.usage.spending import spend
+from usage import live_updates
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,24 +47,34 @@ def in_loop(scenario: Coroutine[Any, Any, None]) -> None:
         pool.submit(asyncio.run, scenario).result()
 
 
-async def in_database(change: Callable[[], Any]) -> None:
-    """Run the change in a thread, which leaves no connection behind."""
+async def in_database(call: Callable[[], Any]) -> Any:
+    """The call's result, from a thread that leaves no connection behind."""
 
-    def run() -> None:
+    def run() -> Any:
         try:
-            change()
+            return call()
         finally:
             connection.close()
 
-    await asyncio.to_thread(run)
+    return await asyncio.to_thread(run)
 
 
-async def hears(tabs: list[Tab], events: int, seconds: float = 30) -> float:
-    """The time at which the last of the tabs had this many events; waits for it."""
+def spent(account: Account) -> str:
+    """Spend a credit; the version afterwards."""
+    spend(account, "1", timezone.now())
+    return live_updates.version_of(account.pk, timezone.now())
+
+
+async def hears(tabs: list[Tab], version: str, seconds: float = 30) -> float:
+    """The time at which the last of the tabs had this version; waits for it."""
+
+    def arrivals() -> list[float]:
+        return [next((at for at, stated in tab.versions if stated == version), 0.0) for tab in tabs]
+
     async with asyncio.timeout(seconds):
-        while not all(len(tab.versions) >= events for tab in tabs):
+        while not all(arrivals()):
             await asyncio.sleep(0.02)
-    return max(tab.versions[events - 1][0] for tab in tabs)
+    return max(arrivals())
 
 
 async def open_tabs(address: str, keys: list[str]) -> tuple[Tabs, list[Tab]]:
@@ -80,12 +91,11 @@ def test_hundreds_of_tabs_hear_of_their_accounts_changes_within_two_seconds(peop
         tabs, opened = await open_tabs(address, keys * TABS_OF_SESSION)
         assert {tab.status for tab in opened} == {200} and len(opened) == 300
         of_alice, of_bob = opened[0::3], opened[1::3]
-        before = [len(tab.versions) for tab in of_bob]
-        for number in range(5):
-            changed_at = time.monotonic()
-            await in_database(lambda: spend(accounts[0], "1", timezone.now()))
-            assert await hears(of_alice, number + 2) - changed_at < 2
-        assert [len(tab.versions) for tab in of_bob] == before, "nothing of bob's changed"
+        for _number in range(5):
+            version = await in_database(lambda: spent(accounts[0]))
+            committed_at = time.monotonic()
+            assert await hears(of_alice, version) - committed_at < 2
+        assert {len({stated for _at, stated in tab.versions}) for tab in of_bob} == {1}, "nothing changed"
         await tabs.close()
 
     with serving(processes=1) as address:
@@ -100,11 +110,9 @@ def test_streams_outlast_a_lost_connection_to_the_database_and_end_with_their_se
 
     async def scenario(address: str) -> None:
         _tabs, (one, other) = await open_tabs(address, keys)
-        await in_database(lambda: spend(account, "1", timezone.now()))
-        await hears([one, other], 2)
+        await hears([one, other], await in_database(lambda: spent(account)))
         await in_database(end_connections)
-        await in_database(lambda: spend(account, "1", timezone.now()))
-        await hears([one, other], 3)
+        await hears([one, other], await in_database(lambda: spent(account)))
         await in_database(lambda: SessionStore(keys[1]).delete())
         async with asyncio.timeout(15):
             while not other.ended:
