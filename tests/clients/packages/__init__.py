@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -33,27 +32,34 @@ def python_environment(directory: Path, *, extra: str = "") -> Path:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     metadata = importlib.metadata.Distribution.at(next(site.glob("refill_client-*.dist-info")))
-    for name in _required(metadata, extra, set()):
-        _link(name, site)
+    link_requirements(_needed(metadata, extra), site)
     return directory / "bin" / "python"
 
 
-def _required(distribution: importlib.metadata.Distribution, extra: str, seen: set[str]) -> set[str]:
-    for line in distribution.requires or []:
-        requirement = Requirement(line)
-        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-        if (requirement.marker is None or requirement.marker.evaluate({"extra": extra})) and name not in seen:
-            seen.add(name)
-            for inner in requirement.extras or {""}:
-                _required(importlib.metadata.distribution(name), inner, seen)
-    return seen
+def link_requirements(requirements: list[str], site: Path) -> None:
+    """Link the required packages, and those that they require, into a directory for packages."""
+    site.mkdir(exist_ok=True)
+    waiting, seen = list(requirements), set[str]()
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        distribution = importlib.metadata.distribution(requirement.name)
+        if distribution.name not in seen:
+            seen.add(distribution.name)
+            _link(distribution, site)
+            for extra in requirement.extras or {""}:
+                waiting += _needed(distribution, extra)
 
 
-def _link(name: str, site: Path) -> None:
-    distribution = importlib.metadata.distribution(name)
-    for top in {file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "bin")}:
+def _needed(distribution: importlib.metadata.Distribution, extra: str) -> list[str]:
+    """The requirements of a package on this machine, with those of one extra."""
+    requirements = [Requirement(line) for line in distribution.requires or []]
+    return [str(one) for one in requirements if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+
+def _link(distribution: importlib.metadata.Distribution, site: Path) -> None:
+    for top in {file.parts[0] for file in distribution.files or []} - {"..", "bin", "__pycache__"}:
         source = Path(str(distribution.locate_file(top)))
-        if source.exists() and not (site / top).exists() and top != "__pycache__":
+        if source.exists() and not (site / top).exists():
             (site / top).symlink_to(source)
 
 
