@@ -66,7 +66,7 @@ class RequestCode(OurWords, account_forms.RequestLoginCodeForm):
     pass
 
 
-class CountedCode(OurWords):
+class CountedCode:
     """Mixin for the forms of codes that were sent by e-mail: attempts are limited."""
 
     def clean_code(self) -> str:
@@ -76,11 +76,11 @@ class CountedCode(OurWords):
         return code
 
 
-class ConfirmSignInCode(CountedCode, account_forms.ConfirmLoginCodeForm):
+class ConfirmSignInCode(CountedCode, OurWords, account_forms.ConfirmLoginCodeForm):
     pass
 
 
-class ConfirmAddressCode(CountedCode, account_forms.ConfirmEmailVerificationCodeForm):
+class ConfirmAddressCode(CountedCode, OurWords, account_forms.ConfirmEmailVerificationCodeForm):
     pass
 
 
@@ -94,7 +94,7 @@ class ResetPassword(OurWords, account_forms.ResetPasswordForm):
     pass
 
 
-class ConfirmResetCode(CountedCode, account_forms.ConfirmPasswordResetCodeForm):
+class ConfirmResetCode(CountedCode, OurWords, account_forms.ConfirmPasswordResetCodeForm):
     pass
 
 

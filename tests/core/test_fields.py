@@ -151,7 +151,7 @@ def test_a_body_of_the_largest_size_is_read(api_of: Any, alice: Any, more: int, 
     api = api_of(alice)
     text = '{"service": "x"}'
     body = text + " " * (json_body.LARGEST_BODY - len(text) + more)
-    answer = api.client.post("/api/v1/estimates", body, content_type="application/json")
+    answer = api.client.post("/api/v1/projects", body, content_type="application/json")
     if status == 413:
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
     else:
