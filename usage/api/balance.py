@@ -12,6 +12,7 @@ from accounts.authentication import account_of
 from accounts.models import Account
 from billing import ledger
 from billing.models import Charge, Entry, Grant, Hold
+from billing.subscriptions import plan_terms
 from core import json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -73,6 +74,7 @@ def balance_answers(account_ids: Sequence[UUID], now: datetime) -> dict[UUID, re
 
     An account that is not known, or whose wallet is due, is left out: the endpoint answers for it.
     """
+    plan_terms.load(account_ids)
     return {account_id: _balance(found) for account_id, found in ledger.balances(account_ids, now).items()}
 
 

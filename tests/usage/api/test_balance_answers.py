@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account
 from billing.models import Grant, Wallet
@@ -120,6 +121,15 @@ def test_accounts_that_are_unknown_or_due_are_left_out_of_a_shared_answer(db: No
     assert answers == {each: balance_answer(each, later) for each in (account, plain)}
     assert balance_answer(due, later)["grants"] == []
     assert balance_answers([due], later)[due] == balance_answer(due, later)
+
+
+def test_a_shared_answer_takes_as_many_queries_as_one(db: None) -> None:
+    accounts = [new_account() for _ in range(20)]
+    with CaptureQueriesContext(connection) as one:
+        balance_answers(accounts[:1], NOON)
+    with CaptureQueriesContext(connection) as many:
+        balance_answers(accounts, NOON)
+    assert len(many) == len(one)
 
 
 @pytest.mark.fault("L7")

@@ -1,0 +1,65 @@
+"""The rows of the history escape what users write, and name what happened."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Account
+from billing import ledger
+from tests.billing.ledger.conftest import NOON, charge_request, give, new_account
+from usage import history
+from usage.templatetags.history_rows import history_row, history_rows
+
+pytestmark = pytest.mark.django_db
+
+
+def lines(**uses: Any) -> list[history.HistoryLine]:
+    account = Account.objects.get(pk=new_account())
+    give(account.pk, "1000", label="<b>Pack</b>")
+    for number in range(3):
+        ledger.charge(charge_request(account.pk, "1.5", f"use {number}", **uses), NOON)
+    return history.page_of(account, history.Filter()).lines
+
+
+def test_texts_of_users_are_escaped() -> None:
+    rows = history_rows(lines(conversation="<script>alert(1)</script>"))
+    assert "<script>" not in rows and "<b>" not in rows
+    assert rows.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 3
+    assert "&lt;b&gt;Pack&lt;/b&gt;" in rows
+
+
+def test_a_charge_links_to_its_page_and_a_grant_does_not() -> None:
+    *charges, grant = lines(conversation="c-81")
+    row = history_row(charges[0], is_new=True)
+    assert charges[0].charge is not None
+    assert f'href="/charges/{charges[0].charge.public_id}/"' in row
+    assert '<tr id="entry-4" class="is-new">' in row
+    assert '<span class="cell-aside">c-81</span>' in row
+    assert '<td class="number">\u22121.5</td>' in row
+    assert "<a " not in history_row(grant)
+    assert '<td class="number good">+1,000</td>' in history_row(grant)
+
+
+def test_a_long_reason_is_cut() -> None:
+    [line, *_rest] = lines()
+    line.entry.reason = "r" * 200
+    assert "r" * 79 + "\u2026</span>" in history_row(line)
+
+
+def test_rows_need_no_query() -> None:
+    found = lines(conversation="c-81")
+    with CaptureQueriesContext(connection) as queries:
+        history_rows(found, exact_times=True)
+    assert len(queries) == 0
+
+
+def test_times_are_exact_where_they_are_asked_for() -> None:
+    [line, *_rest] = lines()
+    line.entry.created_at = datetime.now(UTC) - timedelta(minutes=3)
+    line.entry.credits = Decimal(1)
+    assert "3 min ago" in history_row(line)
+    assert "ago" not in history_rows([line], exact_times=True)
