@@ -170,22 +170,23 @@ def _title(use: Charge | Hold, services: dict[str, str]) -> str:
     return " · ".join(dict.fromkeys(services[key] for key in (use.action, use.service) if key))
 
 
-def summary_of(account: Account, span: ledger.Span) -> Summary:
+def summary_of(statement: statements.Statement) -> Summary:
     """The figures of a statement: opening balance + movements = closing balance.
 
     Charges are what the other movements leave: there may be hundreds of thousands, and the index of kinds
     (entry_kind) leaves them out. Each takes credits, so without charges nothing is left.
     """
-    labels = dict(Entry.Kind.choices)
-    others = Entry.objects.filter(account=account, grant__isnull=False).exclude(kind=Entry.Kind.CHARGE)
+    span, labels = statement.span, dict(Entry.Kind.choices)
+    others = Entry.objects.filter(account=statement.account, grant__isnull=False).exclude(
+        kind=Entry.Kind.CHARGE
+    )
     sums = dict(
         others.filter(seq__gt=span.after, seq__lte=span.until)
         .values_list("kind")
         .annotate(total=Sum("credits"))
         .order_by()
     )
-    opening = statements.position_at(account, span.after).balance
-    closing = statements.position_at(account, span.until).balance
+    opening, closing = statement.opening.balance, statement.closing.balance
     if charged := closing - opening - sum(sums.values(), Decimal(0)):
         sums[Entry.Kind.CHARGE] = charged
     by_kind = [(str(labels[kind]), total) for kind, total in sorted(sums.items())]

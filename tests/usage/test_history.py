@@ -14,7 +14,7 @@ from accounts.models import Account, ApiKey, Membership, User
 from billing import ledger
 from core.ids import public_id
 from tests.usage.spending import give, spend
-from usage import history
+from usage import history, statements
 from usage.history import Filter
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -148,15 +148,14 @@ def test_pages_and_newer_lines_are_those_of_the_filter(past: Past) -> None:
 
 
 def test_the_figures_of_a_statement_by_kind(past: Past) -> None:
-    def summary(start: datetime | None, end: datetime | None) -> tuple[Any, ...]:
-        span = ledger.span(past.team.pk, start=start, end=end)
-        figures = history.summary_of(past.team, span)
+    def summary(start: datetime, end: datetime) -> tuple[Any, ...]:
+        figures = history.summary_of(statements.of_period(past.team, start=start, end=end))
         return figures.opening, dict(figures.by_kind), figures.closing
 
     assert summary(past.at(2), past.at(3)) == (150, {"Charged": -120}, 30)
     assert summary(past.at(2), past.at(4)) == (150, {"Charged": -121}, 29)
     assert summary(past.at(3), past.at(4)) == (30, {"Charged": -1}, 29)
-    assert summary(None, past.at(2)) == (0, {"Granted": 150}, 150)
+    assert summary(past.at(-24), past.at(2)) == (0, {"Granted": 150}, 150)
     assert summary(past.at(4), past.at(7)) == (29, {"Held": -2, "Released": 2, "Adjusted": 1}, 30)
     assert summary(past.at(20), past.at(21)) == (33, {}, 33)
 

@@ -77,8 +77,7 @@ def test_every_period_of_every_history_adds_up(seed: int) -> None:
     instants = bounds(choose, account, last)
     for start, end in [choose.sample(instants, 2) for _ in range(PERIODS)]:
         start, end = min(start, end), max(start, end)
-        span = ledger.span(account.pk, start=start, end=end)
-        summary = history.summary_of(account, span)
+        summary = history.summary_of(statements.of_period(account, start=start, end=end))
         moved = sum((total for _kind, total in summary.by_kind), Decimal(0))
         assert summary.opening + moved == summary.closing
         filters = history.Filter(start=start, end=end)

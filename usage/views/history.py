@@ -77,7 +77,7 @@ def statement(request: AccountRequest) -> HttpResponse:
         "since": period.first,
         "until": period.last,
         "verifiable": verifiable,
-        "summary": history.summary_of(request.account, verifiable.span),
+        "summary": history.summary_of(verifiable),
         "lines": history.page_of(
             request.account, history.Filter(span=verifiable.span), size=history.MAX_STATEMENT_ROWS
         ).lines,

@@ -15,7 +15,7 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Entry
 from tests.usage.spending import give, spend
-from usage import history, periods
+from usage import history, periods, statements
 from usage.dashboard import aggregates
 
 AccountOf = Callable[[User], Account]
@@ -206,8 +206,8 @@ def test_a_statement_shows_opening_balance_movements_and_closing_balance(
     give(account, "50", start)
     clock.shift(86_400)  # type: ignore[attr-defined] - 100 daily credits expire, 100 are granted
     spend(account, "30", timezone.now())
-    span = ledger.span(account.pk, start=start + timedelta(hours=1), end=start + timedelta(days=2))
-    statement = history.summary_of(account, span)
+    period = {"start": start + timedelta(hours=1), "end": start + timedelta(days=2)}
+    statement = history.summary_of(statements.of_period(account, **period))
     assert statement.opening == 150
     assert statement.closing == 120
     assert dict(statement.by_kind) == {"Charged": -30, "Expired": -100, "Granted": 100}
