@@ -4,21 +4,17 @@ Every user has a personal account with the catalogue's free plan, as after a rea
 """
 
 import gc
-import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import hypothesis
 import pytest
 import time_machine
-from django.apps import apps
 from django.conf import settings
 from django.core.cache import cache
-from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
 from django.utils import timezone
@@ -26,12 +22,14 @@ from django.utils import timezone
 from accounts import api_keys, authentication, registration
 from accounts.models import Account, Membership, User
 from billing import provisioning
+from billing.subscriptions import plan_terms
 from config.supervisor import embedded_postgres
 from core import database_roles, rate_limit
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
-from tests import order
+from tests import order, saved_rows
+from tests.roles import RUNTIME_ROLE
 
 # Time limits of Hypothesis would make tests fail on a loaded machine.
 hypothesis.settings.register_profile(
@@ -41,8 +39,6 @@ hypothesis.settings.load_profile("refill")
 
 PASSWORD = "correct horse battery staple"
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
-# Before every moment at which a test may start, and after the dates of the catalogues' rates.
-CATALOGUE_LOADED_AT = datetime(2026, 6, 15, tzinfo=UTC)
 
 
 def pytest_configure() -> None:
@@ -106,20 +102,6 @@ def no_network() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", guarded_look_up)
     yield
     patch.undo()
-
-
-# DATABASE_ROLE=runtime: migrations run as the owner, tests as the runtime role (core.database_roles).
-RUNTIME_ROLE = "refill_test_runtime" if os.environ.get("DATABASE_ROLE") == "runtime" else ""
-
-
-@contextmanager
-def as_owner() -> Iterator[None]:
-    """Prepare or remove data as the owner of the tables, also where the test runs as the runtime role."""
-    with connection.cursor() as cursor:
-        cursor.execute("set role none")
-        yield
-        if connection.settings_dict["OPTIONS"].get("assume_role"):
-            cursor.execute(f"set role {RUNTIME_ROLE}")
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +194,7 @@ def caches_are_cleared(request: pytest.FixtureRequest, django_db_blocker: Any) -
     authentication._account_ids.clear()
     rate_limit._leases.clear()
     catalogue_cache.forget()
+    plan_terms.forget_all()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():
             cache.clear()
@@ -220,50 +203,8 @@ def caches_are_cleared(request: pytest.FixtureRequest, django_db_blocker: Any) -
 @pytest.fixture
 def catalogue(db: None) -> None:
     """The services, rates, plans and packs of the default catalogue (Refly)."""
-    if Service.objects.exists():
-        return
-    if settings.CATALOGUE not in _catalogue_rows:
-        with time_machine.travel(CATALOGUE_LOADED_AT), new_rows() as rows:
-            call_command("load_catalogue", verbosity=0)
-        _catalogue_rows[settings.CATALOGUE] = rows
-    else:
-        restore_rows(_catalogue_rows[settings.CATALOGUE])
-        catalogue_cache.forget()
-
-
-# The rows that loading a catalogue creates, by table: loaded once in a run by the real command, then restored
-# from this copy, which takes a tenth of the time.
-_catalogue_rows: dict[str, dict[str, bytes]] = {}
-
-
-@contextmanager
-def new_rows() -> Iterator[dict[str, bytes]]:
-    """A copy of every table to which this context has added rows, for `restore_rows` in another test."""
-    rows: dict[str, bytes] = {}
-    before = _counts()
-    yield rows
-    rows |= {table: _copied(table) for table, count in _counts().items() if count != before[table]}
-
-
-def _counts() -> dict[str, int]:
-    models = [model for model in apps.get_models() if model._meta.managed]
-    return {model._meta.db_table: model._base_manager.count() for model in models}
-
-
-def _copied(table: str) -> bytes:
-    with connection.cursor() as cursor, cursor.copy(f'copy "{table}" to stdout') as rows:
-        return b"".join(rows)
-
-
-def restore_rows(tables: dict[str, bytes]) -> None:
-    """Insert the rows of empty tables as they were copied."""
-    with transaction.atomic(), as_owner(), connection.cursor() as cursor:
-        # Triggers refuse new rates of a published card; the copied rows were validated when they were loaded.
-        cursor.execute("set local session_replication_role = replica")
-        for table, rows in tables.items():
-            with cursor.copy(f'copy "{table}" from stdin') as copy:
-                copy.write(rows)
-        cursor.execute("set local session_replication_role = origin")
+    if not Service.objects.exists():
+        saved_rows.load_catalogue()
 
 
 def person(name: str, **fields: Any) -> User:
@@ -273,25 +214,39 @@ def person(name: str, **fields: Any) -> User:
     return user
 
 
+CAST: dict[str, Callable[[], User]] = {
+    "alice": lambda: person("alice"),
+    "bob": lambda: person("bob"),
+    "charlie": lambda: person("charlie"),
+    "staff": lambda: person("staff", is_staff=True, is_superuser=True),
+}
+
+
+def of_cast(name: str) -> User:
+    if saved_rows.restore_of_cast(name, CAST):
+        return User.objects.get(email=f"{name}@example.org")
+    return CAST[name]()
+
+
 @pytest.fixture
 def alice(catalogue: None) -> User:
-    return person("alice")
+    return of_cast("alice")
 
 
 @pytest.fixture
 def bob(catalogue: None) -> User:
     """Bob has a personal account, and is a member of alice's team in tests that use `team`."""
-    return person("bob")
+    return of_cast("bob")
 
 
 @pytest.fixture
 def charlie(catalogue: None) -> User:
-    return person("charlie")
+    return of_cast("charlie")
 
 
 @pytest.fixture
 def staff(catalogue: None) -> User:
-    return person("staff", is_staff=True, is_superuser=True)
+    return of_cast("staff")
 
 
 @pytest.fixture

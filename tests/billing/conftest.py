@@ -1,6 +1,6 @@
 """Fixtures of the tests of billing: an account, purchases, payments and events of the Stripe sandbox."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,6 @@ from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Purchase, StripeEvent
 from billing.purchases import checkout, create
-from billing.subscriptions import plan_terms
 from billing.webhooks import events as stripe_events
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue, Pack
@@ -21,12 +20,6 @@ from tests.sandbox.conftest import Buyer
 
 PAYS = "4242 4242 4242 4242"
 DECLINES = "4000 0000 0000 0002"
-
-
-@pytest.fixture(autouse=True)
-def clear_plan_terms() -> Iterator[None]:
-    yield
-    plan_terms.forget_all()
 
 
 @pytest.fixture

@@ -40,6 +40,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     return result
 
 
+def pytest_collection_finish() -> None:
+    """Every test runs the code that signs its people up, which is restored from a copy otherwise."""
+    from tests import saved_rows
+
+    saved_rows.least_requests = float("inf")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up the seconds of a test and note a failure."""
     _tests[report.nodeid] = _tests.get(report.nodeid, 0.0) + report.duration

@@ -30,8 +30,8 @@ from billing.models import (
 from billing.notifications import low_credit_alerts
 from billing.subscriptions import plan_terms
 from tests.billing.conftest import change_policies
-from tests.conftest import as_owner
 from tests.forms.world import World
+from tests.roles import as_owner
 from tests.usage.spending import spend
 
 Change = Callable[[World], Any]

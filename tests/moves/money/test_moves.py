@@ -10,7 +10,6 @@ import time_machine
 from django.utils import timezone
 
 from billing import ledger
-from billing.subscriptions import plan_terms
 from tests.billing import stripe_sandbox
 from tests.moves.money import outcome, table
 from tests.moves.money.circumstances import CIRCUMSTANCES, Circumstance
@@ -44,7 +43,6 @@ def world(
     stripe_sandbox.connect(settings, monkeypatch, shared_transport)  # type: ignore[arg-type]
     yield World(clock)
     logging.disable(logging.NOTSET)
-    plan_terms.forget_all()
 
 
 def test_the_table_has_an_outcome_or_a_reason_for_every_move_in_every_circumstance() -> None:

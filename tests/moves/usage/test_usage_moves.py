@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 from django.core.management import call_command
 
-from billing.subscriptions import plan_terms
 from pricing.catalogue import cache as catalogue_cache
 from tests import openapi
-from tests.conftest import new_rows, restore_rows
 from tests.moves import table
 from tests.moves.usage import answers, laws
 from tests.moves.usage.circumstances import CIRCUMSTANCES
 from tests.moves.usage.moves import MOVES
 from tests.moves.usage.world import Keys, State, World, open_account
+from tests.saved_rows import new_rows, restore
 
 HERE = Path(__file__).parent
 OUTCOMES = table.read(HERE / "outcomes")
@@ -35,10 +34,9 @@ _start: list[_Start] = []  # the catalogue and the account: made once in a run, 
 
 @pytest.fixture
 def world(settings: Any, clock: Any, db: None) -> World:
-    plan_terms.forget_all()
     catalogue_cache.forget()
     if _start:
-        restore_rows(_start[0].rows)
+        restore(_start[0].rows)
     else:
         with new_rows() as rows:
             call_command("load_catalogue", str(HERE / "catalogue.toml"), verbosity=0)
