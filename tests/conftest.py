@@ -186,15 +186,20 @@ def clock_is_set_first(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue(name)
 
 
-@pytest.fixture(autouse=True)
-def caches_are_cleared(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
-    """Caches of the process, and real commits to the cache table, must not affect the next test."""
-    yield
+def forget_cached() -> None:
+    """Forget what this process keeps of rows that are rolled back or deleted."""
     api_keys._leases.clear()
     authentication._account_ids.clear()
     rate_limit._leases.clear()
     catalogue_cache.forget()
     plan_terms.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def caches_are_cleared(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[None]:
+    """Caches of the process, and real commits to the cache table, must not affect the next test."""
+    yield
+    forget_cached()
     if "transactional_db" in request.fixturenames or "live_server" in request.fixturenames:
         with django_db_blocker.unblock():
             cache.clear()

@@ -41,6 +41,9 @@ CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT = None  # type: ignore[assignment]
 CELERY_BROKER_TRANSPORT_OPTIONS = {}
 
+# The SDK writes two lines for each request to Stripe.
+LOGGING["loggers"]["stripe"] = {"level": "WARNING"}  # noqa: F405
+
 # Static files are served from their source directories, without collectstatic.
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},

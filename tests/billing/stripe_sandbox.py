@@ -1,8 +1,9 @@
 """Stripe in billing's tests: the real gateway and SDK talk to the sandbox inside this process.
 
-Invariant: every call of the gateway builds its own client, so that threads and forked processes share none.
+Invariant: every call of the gateway builds its own client, and every thread of a test has its own transport.
 """
 
+import threading
 from typing import Any
 
 import pytest
@@ -22,12 +23,15 @@ SITE = "http://127.0.0.1"
 def connect(settings: Any, monkeypatch: pytest.MonkeyPatch, transport: type[InProcess] = InProcess) -> None:
     """Let the gateway talk to the sandbox. Webhooks are not delivered; tests pass events on themselves."""
     settings.SITE_URL, settings.STRIPE_API_BASE = SITE, BASE
+    of_thread = threading.local()  # a transport loads the middleware, which takes as long as a short request
 
     def client(secret_key: str, _base: str) -> stripe.StripeClient:
+        if not hasattr(of_thread, "transport"):
+            of_thread.transport = transport()
         return stripe.StripeClient(
             secret_key or "sk_test_sandbox",
             base_addresses={"api": BASE},
-            http_client=transport(),
+            http_client=of_thread.transport,
             max_network_retries=0,
         )
 

@@ -1,6 +1,5 @@
 """Every move of money in every circumstance has the outcome that the table states."""
 
-import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -15,18 +14,10 @@ from tests.moves.money import outcome, table
 from tests.moves.money.circumstances import CIRCUMSTANCES, Circumstance
 from tests.moves.money.moves import MOVES
 from tests.moves.money.world import START, World
-from tests.sandbox.conftest import InProcess
 
 pytestmark = pytest.mark.django_db
 TABLE, FAULTS = table.read()
 AUDITED = {"partly spent", "all spent", "in debt", "several grants", "plan changed", "out of order"}
-_transport: list[InProcess] = []
-
-
-def shared_transport() -> InProcess:
-    """One client of the sandbox for all requests: this suite has one thread, and a client is slow to make."""
-    _transport.append(InProcess()) if not _transport else None
-    return _transport[0]
 
 
 @pytest.fixture
@@ -38,11 +29,9 @@ def clock() -> Iterator[time_machine.Traveller]:
 @pytest.fixture
 def world(
     clock: time_machine.Traveller, catalogue: None, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    logging.disable(logging.INFO)  # two lines for each request to Stripe
-    stripe_sandbox.connect(settings, monkeypatch, shared_transport)  # type: ignore[arg-type]
-    yield World(clock)
-    logging.disable(logging.NOTSET)
+) -> World:
+    stripe_sandbox.connect(settings, monkeypatch)
+    return World(clock)
 
 
 def test_the_table_has_an_outcome_or_a_reason_for_every_move_in_every_circumstance() -> None:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from accounts.models import Account
-from tests.moves.usage.world import World
+from tests.moves.usage.world import FILLER, World
 
 FILLERS = 47  # from 48 uses on, a batch charges plain wallets together
 Act = Callable[..., Any]
@@ -41,9 +40,7 @@ def batch(world: World, made: Any, other: bool = False) -> Any:
 
 def large_batch(world: World, made: Any, other: bool = False) -> Any:
     """The item among free uses of another account, so that the batch is charged together."""
-    filler = {"account": "filler", "service": "gift", "usage": {"uses": 1}, "conversation": "filler"}
-    if not Account.objects.filter(external_id="filler").exists():
-        assert world.platform.post("accounts", {"external_id": "filler"}).status_code == 201
+    filler = {"account": FILLER, "service": "gift", "usage": {"uses": 1}, "conversation": "filler"}
     items = [filler | {"idempotency_key": f"filler-{n}"} for n in range(FILLERS)]
     world.is_platform = True
     items.insert(FILLERS // 2, _use(world, other) | {"idempotency_key": "move"})
@@ -73,6 +70,9 @@ def _held(*, by_amount: bool) -> Callable[[World], Any]:
     return first
 
 
+_held_by_usage, _held_by_amount = _held(by_amount=False), _held(by_amount=True)
+
+
 def _capture(*, more: int, by_amount: bool = False) -> Move:
     """Capture so many uses more than were held; by amount, the hold and the capture name credits."""
 
@@ -82,7 +82,7 @@ def _capture(*, more: int, by_amount: bool = False) -> Move:
         path = f"holds/{made['id']}/capture"
         return world.caller().post(path, body | (OTHER if other else {}), key="capture")
 
-    return Move(act, _held(by_amount=by_amount))
+    return Move(act, _held_by_amount if by_amount else _held_by_usage)
 
 
 def release(world: World, made: Any, other: bool = False) -> Any:
@@ -128,8 +128,8 @@ MOVES = {
     "capture_less_amount": _capture(more=-1, by_amount=True),
     "capture_exact_amount": _capture(more=0, by_amount=True),
     "capture_more_amount": _capture(more=1, by_amount=True),
-    "release": Move(release, _held(by_amount=False)),
-    "expiry": Move(expiry, _held(by_amount=False)),
+    "release": Move(release, _held_by_usage),
+    "expiry": Move(expiry, _held_by_usage),
     "reverse": Move(reverse, _charged),
     "reverse_part": Move(reverse_part, _charged),
 }

@@ -22,9 +22,10 @@ from core.amounts import plain
 from core.ids import new_id
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards
-from tests.conftest import ALL_SCOPES, Api
+from tests.conftest import ALL_SCOPES, Api, forget_cached
 
 ACCOUNT = "the-account"
+FILLER = "filler"  # an account whose uses fill a batch
 LIMITS = ("project", "member", "key", "quota")
 ORDER = ("held", "debt", *LIMITS)
 
@@ -41,7 +42,8 @@ def open_account() -> Keys:
     now = timezone.now()
     platform = api_keys.issue(kind="platform", name="backend", scopes=ALL_SCOPES, now=now).secret
     api = Api(platform)
-    assert api.post("accounts", {"external_id": ACCOUNT}).status_code == 201
+    for external_id in (ACCOUNT, FILLER):
+        assert api.post("accounts", {"external_id": external_id}).status_code == 201
     account = Account.objects.get(external_id=ACCOUNT)
     alice = User.objects.create(email="alice@example.org", first_name="Alice")
     Membership.objects.create(account=account, user=alice, role="owner")
@@ -59,6 +61,15 @@ def issue_key(account: Account, user: User) -> str:
         created_by=user,
         now=timezone.now(),
     ).secret
+
+
+class Saved(NamedTuple):
+    """The database, the clock and the attributes of a world at one moment."""
+
+    savepoint: str
+    at: datetime
+    attributes: dict[str, Any]
+    fields: dict[str, Any]
 
 
 class World:
@@ -84,6 +95,18 @@ class World:
         self.before_repeat: Callable[[], Any] = lambda: None
         self.account_is_open = True
         self.numbers = 0
+
+    def save(self) -> Saved:
+        kept = {name: value for name, value in vars(self).items() if name != "fields"}
+        return Saved(transaction.savepoint(), self.now, kept, dict(self.fields))
+
+    def restore(self, saved: Saved) -> None:
+        """Continue from a saved state, with which another move has been made."""
+        transaction.savepoint_rollback(saved.savepoint)
+        vars(self).update(saved.attributes)
+        self.fields = dict(saved.fields)
+        self.clock.move_to(saved.at, tick=False)
+        forget_cached()
 
     @property
     def now(self) -> datetime:
