@@ -5,7 +5,7 @@ ones: with the untouched catalogue, at the same time of the clock, in the transa
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -46,7 +46,7 @@ def load_catalogue() -> None:
     _untouched[name] = _digest()
 
 
-def restore_of_cast(name: str, makers: dict[str, Callable[[], object]]) -> bool:
+def restore_of_cast(name: str, makers: Mapping[str, Callable[[], object]]) -> bool:
     """Restore what the maker of this name creates after those before it; False where it has to be called.
 
     The time of the rows is that of the clock, or the run's moment in its first minute.
@@ -66,7 +66,7 @@ def restore_of_cast(name: str, makers: dict[str, Callable[[], object]]) -> bool:
     return True
 
 
-def _made_at(moment: datetime, makers: dict[str, Callable[[], object]]) -> dict[str, Rows]:
+def _made_at(moment: datetime, makers: Mapping[str, Callable[[], object]]) -> dict[str, Rows]:
     made = {}
     with transaction.atomic(), time_machine.travel(moment, tick=False):
         for name, make in makers.items():
