@@ -20,7 +20,7 @@ from billing import ledger
 from billing.models import Audit
 from config import health
 from config.celery import Scheduler, app, heartbeat
-from tests.conftest import as_owner
+from tests.roles import as_owner
 from tests.some import some
 
 BASE_DIR = Path(__file__).resolve().parents[2]
