@@ -17,7 +17,7 @@ Facts relied on:
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,6 +91,7 @@ class Streams:
     """The streams of this process. Methods are called in the event loop unless they say otherwise."""
 
     def __init__(self) -> None:
+        self._open = dict[Stream, None]()  # in the order of their beginning
         self._accounts: dict[UUID, Followed] = {}
         self._sessions: dict[str, list[Stream]] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live")
@@ -98,7 +99,7 @@ class Streams:
         self._ending = False
 
     def __len__(self) -> int:
-        return sum(map(len, self._sessions.values()))
+        return len(self._open)
 
     def end_on_signal(self, loop: asyncio.AbstractEventLoop) -> None:
         """End all streams when the process is asked to end, beside what granian does then (main thread).
@@ -133,17 +134,18 @@ class Streams:
         lasts = LONGEST_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - not a secret
         stream = Stream(follower, transport, beat_at=now, ends_at=now + lasts)
         await self._replace_oldest(follower.session_key)
+        self._open[stream] = None
         self._sessions.setdefault(follower.session_key, []).append(stream)
         account = self._accounts.setdefault(follower.account_id, Followed(follower.version, set()))
         account.streams.add(stream)
-        await self._send(stream, self._event(account), now)
+        await self._state(stream, account, now)
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch())
 
     def end_all(self) -> None:
         """End every stream, and open none from now on."""
         self._ending = True
-        for stream in self._all():
+        for stream in list(self._open):
             self._forget(stream)
 
     async def _watch(self) -> None:
@@ -170,16 +172,17 @@ class Streams:
         for key, version in versions.items():
             if account := self._accounts.get(key):
                 account.sent, account.next_at = version, now + EVENT_SECONDS
-                await self._send_all(account.streams, self._event(account), now)
-        for account in list(self._accounts.values()):
-            late = [stream for stream in account.streams if stream.beat_at <= now]
-            await self._send_all(late, self._event(account), now)
-        for stream in [stream for stream in self._all() if stream.ends_at <= now]:
-            self._forget(stream)
+                for stream in list(account.streams):
+                    await self._state(stream, account, now)
+        for stream in list(self._open):
+            if stream.ends_at <= now:
+                self._forget(stream)
+            elif stream.beat_at <= now and (account := self._accounts.get(stream.follower.account_id)):
+                await self._state(stream, account, now)
 
     async def _end_strangers(self) -> None:
         """End the streams of followers whose stamp has changed; their browsers ask again at once."""
-        streams = self._all()
+        streams = list(self._open)
         stamps = await self._read(live_updates.stamps, [stream.follower for stream in streams])
         for stream, stamp in zip(streams, stamps, strict=True):
             if stamp != stream.follower.stamp:
@@ -197,10 +200,6 @@ class Streams:
             await self._send(streams[0], b"event: replaced\ndata: -\n\n", _time())
             self._forget(streams[0])
 
-    async def _send_all(self, streams: Iterable[Stream], event: bytes, now: float) -> None:
-        for stream in list(streams):
-            await self._send(stream, event, now)
-
     async def _send(self, stream: Stream, event: bytes, now: float) -> None:
         try:
             await stream.transport.send_bytes(event)
@@ -208,22 +207,20 @@ class Streams:
             self._forget(stream)
         stream.beat_at = now + BEAT_SECONDS * random.uniform(0.5, 1)  # noqa: S311
 
-    def _event(self, account: Followed) -> bytes:
-        """The account's version, and when to come back after a break: later, the more there are."""
+    async def _state(self, stream: Stream, account: Followed, now: float) -> None:
+        """Send the account's version, and when to come back after a break: later, the more there are."""
         spread = max(2.0, len(self) / REOPENED_EACH_SECOND)
         retry = int(1000 * random.uniform(1, 1 + spread))  # noqa: S311
         version = account.sent or "-"  # an event without data is not delivered
-        return f"retry: {retry}\nid: {version}\ndata: {version}\n\n".encode()
-
-    def _all(self) -> list[Stream]:
-        return [stream for streams in self._sessions.values() for stream in streams]
+        await self._send(stream, f"retry: {retry}\nid: {version}\ndata: {version}\n\n".encode(), now)
 
     def _forget(self, stream: Stream) -> None:
         """End the response: its transport has no other owner."""
-        follower = stream.follower
-        account = self._accounts.get(follower.account_id)
-        if account is None or stream not in account.streams:
+        if stream not in self._open:
             return
+        del self._open[stream]
+        follower = stream.follower
+        account = self._accounts[follower.account_id]
         account.streams.remove(stream)
         if not account.streams:
             del self._accounts[follower.account_id]

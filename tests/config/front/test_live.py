@@ -246,13 +246,19 @@ def test_browsers_come_back_spread_over_time(ledger: Ledger, monkeypatch: pytest
         return int(client.text.partition("retry: ")[2].partition("\n")[0])
 
     async def scenario(streams: Streams) -> None:
+        account = uuid4()
         clients = [
-            await open_stream(streams, follower(ledger, uuid4(), f"s{number}")) for number in range(60)
+            await open_stream(streams, follower(ledger, account, f"s{number}")) for number in range(60)
         ]
         waits = [retry(client) for client in clients]
         assert all(1000 <= wait <= 31_000 for wait in waits)
         assert max(waits[:3]) <= 3000 < 10_000 < max(waits)
         assert len(set(waits)) > 50
+        for client in clients:
+            client.text = ""
+        ledger.versions[account] = "2"
+        await until(lambda: all(client.text for client in clients))
+        assert len({retry(client) for client in clients}) > 50, "those of one account too"
 
     run(scenario)
 
