@@ -149,9 +149,9 @@ class WalletWaits:
         """Give up when too many threads wait for stalled accounts. Raises WalletLocked."""
         moves = mine.moves
         with self._lock:
-            if not self._are_too_many(moves, confirmed=False) or (moves.is_asked and not moves.is_held):
+            if not self._are_too_many(moves, confirmed=False) or moves.is_asked:
                 return
-            moves.is_asked = True
+            moves.is_asked = not moves.is_held
         try:
             holder = None if moves.is_held else self._holder_of(mine.account_id)
         finally:
@@ -176,7 +176,7 @@ class WalletWaits:
         return self._most < sum(
             other.threads
             for other in self._accounts.values()
-            if other is moves or other.is_held or (not confirmed and other.stalls(now, TICK_SECONDS / 2))
+            if other.is_held or (not confirmed and other.stalls(now, TICK_SECONDS / 2))
         )
 
     def _held_for_long(self, moves: _Moves, holder: Holder | None) -> bool:

@@ -159,14 +159,13 @@ def _priced(
     for band in line.bands:
         reached = quantity if band.up_to is None else min(quantity, Decimal(band.up_to))
         inside = _EXACT.subtract(reached, band_start)
-        if inside > 0 or not steps:
-            blocks = _begun_blocks(inside, line.per) if line.whole_blocks else None
-            credits = _EXACT.multiply(inside if blocks is None else Decimal(blocks * line.per), band.credits)
-            for factor in factors.values():
-                credits = _EXACT.multiply(credits, factor)
-            credits = _EXACT.divide(credits, Decimal(line.per))
-            shown = QuoteLine(line.meter, inside, band.credits, line.per, factors, ZERO, blocks)
-            steps.append((shown, credits))
+        blocks = _begun_blocks(inside, line.per) if line.whole_blocks else None
+        credits = _EXACT.multiply(inside if blocks is None else Decimal(blocks * line.per), band.credits)
+        for factor in factors.values():
+            credits = _EXACT.multiply(credits, factor)
+        credits = _EXACT.divide(credits, Decimal(line.per))
+        shown = QuoteLine(line.meter, inside, band.credits, line.per, factors, ZERO, blocks)
+        steps.append((shown, credits))
         if reached == quantity:
             break
         band_start = reached

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -83,7 +83,7 @@ class Copy:
             return None
         lines = self.output.read_text(errors="replace").splitlines()
         failed = [line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
-        return failed[0].rpartition("/")[2] if failed else f"pytest ended with {done.returncode}"
+        return failed[0] if failed else f"pytest ended with {done.returncode}"
 
     def _command(self, tests: Sequence[str], *options: str) -> list[str]:
         arguments = self.output.with_suffix(".args")
@@ -143,10 +143,10 @@ class Copy:
             if in_sql and (error := self.install_sql()):
                 return Verdict(invalid=error)
             if functions and self._server is not None:
-                killed_by = self._ask(self._server, tests, changed, kept, (seconds, each or seconds))
+                verdict = self._ask(self._server, tests, changed, kept, (seconds, each or seconds))
             else:
-                killed_by = self.pytest(tests, seconds=seconds)
-            return Verdict(killed_by=killed_by, seconds=time.monotonic() - began)
+                verdict = self._verdict(tests, seconds)
+            return replace(verdict, seconds=time.monotonic() - began)
         finally:
             for file, (text, stat) in kept.items():
                 originals[file].write_text(text)
@@ -162,7 +162,7 @@ class Copy:
         changed: Mapping[str, str],
         kept: Mapping[str, tuple[str, os.stat_result]],
         limits: tuple[float, float],
-    ) -> str | None:
+    ) -> "Verdict":
         texts = {
             str(self.tree / file): (kept[file][0], text)
             for file, text in changed.items()
@@ -171,17 +171,25 @@ class Copy:
         reply = server.run(tests, functions=texts, seconds=limits[0], each=limits[1])
         if reply.get("timeout"):  # its tests have left rows in the database
             self.serve(self._served, new_database=True)
-        elif not reply["possible"]:
-            return self.pytest(tests, seconds=limits[0])
-        killed_by: str | None = reply["killed_by"]
-        return killed_by
+            return Verdict(killed_by=reply["killed_by"], limit=limits[1])
+        if not reply["possible"]:
+            return self._verdict(tests, limits[0])
+        return Verdict(killed_by=reply["killed_by"])
+
+    def _verdict(self, tests: Sequence[str], seconds: float) -> "Verdict":
+        failed = self.pytest(tests, seconds=seconds)
+        return Verdict(killed_by=failed, limit=seconds if failed == "timeout" else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What became of a mutation: `killed_by` a test, `invalid` for the database, or neither: it survived."""
+    """What became of a mutation: `killed_by` a test, `invalid` for the database, or neither: it survived.
+
+    `limit`: the seconds after which the test was stopped; 0: it failed.
+    """
 
     killed_by: str | None = None
+    limit: float = 0.0
     invalid: str | None = None
     seconds: float = 0.0
 

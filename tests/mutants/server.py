@@ -11,6 +11,7 @@ import contextlib
 import functools
 import gc
 import json
+import mmap
 import os
 import signal
 import time
@@ -55,24 +56,25 @@ def _set_up(session: pytest.Session) -> None:
 
 
 def _answer(session: pytest.Session, items: Sequence[pytest.Item], request: dict[str, Any]) -> dict[str, Any]:
-    reading, writing = os.pipe()
+    """`killed_by`: the test that failed, or, with `timeout`, the one that its time limit has stopped.
+
+    None when all have passed or the time for all of them was over.
+    """
+    progress = mmap.mmap(-1, 4)  # shared with the process: the number of the test that runs
     process = os.fork()
     if process == 0:
         os.setsid()
         try:
-            failed = _failed_test(session, items, request)
-            os.write(writing, (failed or "").encode())
-            os._exit(FAILED if failed else PASSED)
+            os._exit(FAILED if _fails(session, items, request, progress) else PASSED)
         except BaseException:  # such as code with another closure than that of the loaded function
             traceback.print_exc()
             os._exit(NOT_POSSIBLE)
-    os.close(writing)
     status = _wait(process, request["seconds"])
-    with os.fdopen(reading) as pipe:
-        text = "" if status is None else pipe.read()
+    last = items[int.from_bytes(progress[:])].nodeid if items else ""
     if status is None or os.WIFSIGNALED(status):
-        return {"killed_by": "timeout", "timeout": True}
-    return {"killed_by": text or None, "possible": os.waitstatus_to_exitcode(status) != NOT_POSSIBLE}
+        return {"killed_by": last if status else None, "timeout": True}
+    code = os.waitstatus_to_exitcode(status)
+    return {"killed_by": last if code == FAILED else None, "possible": code != NOT_POSSIBLE}
 
 
 def _wait(process: int, seconds: float) -> int | None:
@@ -95,8 +97,10 @@ def _kill_group(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
-def _failed_test(session: pytest.Session, items: Sequence[pytest.Item], request: dict[str, Any]) -> str:
-    """The first test that fails, or an empty text."""
+def _fails(
+    session: pytest.Session, items: Sequence[pytest.Item], request: dict[str, Any], progress: mmap.mmap
+) -> bool:
+    """Whether one of the tests fails. The last number in `progress` is that of the last one that ran."""
     for file, (original, text) in request["functions"].items():
         replace_functions(file, original, text)
     failures: list[str] = []
@@ -108,12 +112,13 @@ def _failed_test(session: pytest.Session, items: Sequence[pytest.Item], request:
                 print(report.nodeid, report.longreprtext, flush=True)
 
     session.config.pluginmanager.register(Watch())
-    for item, following in zip_longest(items, items[1:]):
+    for number, (item, following) in enumerate(zip_longest(items, items[1:])):
+        progress[:] = number.to_bytes(4)
         signal.alarm(int(request["each"]))  # ends this process, also one whose parent was killed
         _run(session, item, following)
         if failures:
-            return failures[0].rpartition("/")[2]
-    return ""
+            return True
+    return False
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:

@@ -255,3 +255,15 @@ def test_a_setup_of_another_account_saves_nothing(account: Account, charlie: Use
     with pytest.raises(StripeError):
         cards.save_card_from_session(other, "cs_unknown", timezone.now())
     assert charged(other) == ("", "")
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"account": "acct_unknown"}])
+def test_a_setup_that_names_no_account_of_ours_saves_nothing(
+    account: Account, stripe_api: Any, metadata: dict[str, str] | None
+) -> None:
+    session = store.get("checkout.session", complete_setup_page(account))
+    store.save(session | {"metadata": metadata})
+
+    assert not cards.save_card_from_session(account, session["id"], timezone.now())
+    assert cards.fetch_setup(session | {"metadata": metadata}) is None
+    assert charged(account) == ("", "")

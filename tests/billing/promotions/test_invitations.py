@@ -157,6 +157,21 @@ def test_what_qualifies_an_invited_account(
     assert rewarded() == after_a_purchase
 
 
+def test_no_reward_is_due_before_the_first_purchase_or_when_it_was_refunded_meanwhile(
+    invited: Callable[..., Referral], buy: Callable[..., Purchase], account: Account, bobs: Account
+) -> None:
+    invited()
+    referrals.reward_if_due(account.pk, NOW)
+    purchase = buy()
+    Purchase.objects.filter(pk=purchase.pk).update(refunded=1000)
+    referrals.reward_if_due(account.pk, NOW)
+    assert rewards(account, bobs) == [0, 0]
+
+    Purchase.objects.filter(pk=purchase.pk).update(refunded=999)
+    referrals.reward_if_due(account.pk, NOW)
+    assert rewards(account, bobs) == [20, 30]
+
+
 @pytest.mark.requirement("RECR-05")
 @pytest.mark.parametrize(
     ("refunded", "disputes", "left"),
