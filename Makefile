@@ -92,7 +92,7 @@ model: $(VENV)/.development  ## run the ledger against its reference model; EXAM
 
 .PHONY: histories
 histories: $(VENV)/.development  ## run 2,000 random histories of payments; N=500, SEED=… to repeat, HISTORY=… for one
-	@if [ -n "$(HISTORY)" ]; then HISTORY=$(HISTORY) $(BIN)/python -m pytest --create-db -q -s -p no:cacheprovider \
+	@if [ -n "$(HISTORY)" ]; then HISTORY="$(HISTORY)" $(BIN)/python -m pytest --create-db -q -s -p no:cacheprovider \
 		tests/billing/histories/test_whole_account.py; \
 	else N=$(N) SEED=$(SEED) $(BIN)/python -m tests.billing.histories; fi
 

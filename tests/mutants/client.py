@@ -31,13 +31,18 @@ class Server:
         self.tests: int = self._reply()["tests"]
 
     def run(
-        self, tests: Sequence[str], *, functions: Mapping[str, tuple[str, str]], seconds: float, each: float
+        self,
+        tests: Sequence[str],
+        *,
+        functions: Mapping[str, tuple[str, str]],
+        seconds: float,
+        each: Mapping[str, float],
     ) -> Any:
         """Run the tests in a process of their own, with other code of the functions of some files.
 
-        `functions`: the original and the changed text by path. `seconds` limits all tests, `each` one of
-        them. The reply has `killed_by`, a test or None, and `timeout` where the process was stopped, or
-        `possible`: whether the functions could be replaced.
+        `functions`: the original and the changed text by path. `seconds` limits all tests, `each` those
+        that it names. The reply has `killed_by`, a test or None, and `timeout` where the process was stopped,
+        or `possible`: whether the functions could be replaced.
         """
         request = {"tests": list(tests), "functions": functions, "seconds": seconds, "each": each}
         print(json.dumps(request), file=self._writing, flush=True)

@@ -125,13 +125,13 @@ class Copy:
         tests: Sequence[str],
         *,
         seconds: float,
-        each: float = 0,
+        each: Mapping[str, float] | None = None,
         functions: bool = False,
     ) -> "Verdict":
         """Run the tests with other texts of some files; `functions`: with other functions only.
 
         The process of `serve` runs the latter, if there is one, which takes a part of the time. `seconds`
-        limits all tests; in that process `each` limits one of them.
+        limits all tests; in that process `each` limits those that it names.
         """
         originals = {file: self.tree / file for file in changed}
         kept = {file: (path.read_text(), path.stat()) for file, path in originals.items()}
@@ -143,7 +143,7 @@ class Copy:
             if in_sql and (error := self.install_sql()):
                 return Verdict(invalid=error)
             if functions and self._server is not None:
-                verdict = self._ask(self._server, tests, changed, kept, (seconds, each or seconds))
+                verdict = self._ask(self._server, tests, changed, kept, (seconds, each or {}))
             else:
                 verdict = self._verdict(tests, seconds)
             return replace(verdict, seconds=time.monotonic() - began)
@@ -161,7 +161,7 @@ class Copy:
         tests: Sequence[str],
         changed: Mapping[str, str],
         kept: Mapping[str, tuple[str, os.stat_result]],
-        limits: tuple[float, float],
+        limits: tuple[float, Mapping[str, float]],
     ) -> "Verdict":
         texts = {
             str(self.tree / file): (kept[file][0], text)
@@ -171,7 +171,7 @@ class Copy:
         reply = server.run(tests, functions=texts, seconds=limits[0], each=limits[1])
         if reply.get("timeout"):  # its tests have left rows in the database
             self.serve(self._served, new_database=True)
-            return Verdict(killed_by=reply["killed_by"], limit=limits[1])
+            return Verdict(killed_by=reply["killed_by"], limit=limits[1].get(reply["killed_by"], limits[0]))
         if not reply["possible"]:
             return self._verdict(tests, limits[0])
         return Verdict(killed_by=reply["killed_by"])

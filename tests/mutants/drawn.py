@@ -149,8 +149,8 @@ def _try(copy: Copy, mutation: Mutation, covered: CoverageMap, tests: Sequence[s
         if verdict.survived:
             verdict = copy.try_files(changed, tests, seconds=LONGEST_SECONDS * 4)
         return verdict
-    each = 20 + 5 * max(covered.seconds[test] for test in tests)
-    verdict = copy.try_files(changed, tests, seconds=LONGEST_SECONDS * 4, each=each, functions=True)
+    each = {test: 20 + 5 * covered.seconds[test] for test in tests}
+    verdict = copy.try_files(changed, tests, seconds=LONGEST_SECONDS * 20, each=each, functions=True)
     if verdict.survived and not mutation.function:
         verdict = copy.try_files(changed, first, seconds=FIRST_SECONDS * 10)
     return verdict

@@ -114,7 +114,9 @@ def _fails(
     session.config.pluginmanager.register(Watch())
     for number, (item, following) in enumerate(zip_longest(items, items[1:])):
         progress[:] = number.to_bytes(4)
-        signal.alarm(int(request["each"]))  # ends this process, also one whose parent was killed
+        signal.alarm(
+            int(request["each"].get(item.nodeid, request["seconds"]))
+        )  # ends this process, also one whose parent was killed
         _run(session, item, following)
         if failures:
             return True

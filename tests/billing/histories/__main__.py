@@ -14,30 +14,14 @@ from collections import Counter
 from pathlib import Path
 
 from config.supervisor import embedded_postgres
+from tests.billing.histories.rules import LEAST, RULES
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKERS = 2
 FULL = 2_000
-LEAST = 30
-# Of 100 histories: those of packs, of a subscription (both against a plain model), of a whole account. A
-# whole account begins in one of situations.py, so that 800 of them visit each rule.
+# Of 100 histories: those of packs, of a subscription (both against a plain model), of a whole account. Only
+# those of a whole account are drawn by what the earlier ones led to (situations.py).
 SHARES = {"test_purchases.py": 35, "test_subscriptions.py": 25, "test_whole_account.py": 40}
-RULES = """
-    card saved; change: upgrade; change: downgrade; change: keep; change: switch; change to years
-    change to months; change: renewal_pending; immediate change without a payment; credit at Stripe
-    plan cancelled; plan resumed; plan paused; pause ended; renewal; renewal in its draft hour
-    payment page paid by card, paid; subscription page paid by card, paid; declined; authenticated
-    authentication failed; delayed payment succeeded; delayed payment failed
-    payment page paid by sepa_debit, unpaid; payment page paid by customer_balance, unpaid
-    bank transfer of a part; paid in usd; paid in eur; paid in jpy; paid in kwd; paid by a code
-    returned: paid; page closed: cancelled; pack page with a code; code redeemed; spent; reconciled
-    top-up: paid; top-up: declined; top-up: authenticate; refund approved: done; refund refused
-    refund of all in the dashboard; refund of a part in the dashboard; refund failed at the bank
-    dispute opened: whole; dispute opened: inquiry; dispute opened: blocked; dispute opened: resolved
-    dispute: won; dispute: lost; dispute: appeal; dispute: decision reversed; dispute: inquiry closed
-    dispute: escalated; event late; event lost; process killed; response lost; Stripe down
-    subscription active; subscription past_due; subscription canceled; second subscription paid
-"""
 
 
 def main() -> int:
@@ -93,8 +77,7 @@ def _report(counted: Counter[str], seconds: float, number: int, failed: bool) ->
     for name, count in sorted(counted.items()):
         print(f"{count:9,}  {name}")
     print(f"{done:,} histories in {seconds:,.0f} s: {done / seconds:.1f} each second")
-    rules = {rule.strip() for line in RULES.strip().splitlines() for rule in line.split(";")}
-    seldom = sorted(rule for rule in rules if counted[rule] < LEAST)
+    seldom = sorted(rule for rule in RULES if counted[rule] < LEAST)
     if seldom:
         print(f"visited fewer than {LEAST} times: {'; '.join(seldom)}")
     if failed:

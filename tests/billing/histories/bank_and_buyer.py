@@ -36,6 +36,7 @@ CARDS = (
     "refundFail",
     "pendingRefund",
 )
+COUNTRIES = ("DE", "FR", "US")
 IBANS = ("AT611904300234573201", "DE89370400440532013000", "DE62370400440532013001")
 
 
@@ -65,7 +66,8 @@ def pay_a_page(choices: Choices) -> str:
         name = choices.pick("card", CARDS)
         card = stripe_test_cards.Entered(stripe_test_cards.BY_NAME[name], 12, 2099)
     iban = choices.pick("iban", IBANS) if kind == "sepa_debit" else ""
-    submission = checkout_payments.Submission(type=kind, name="Alice", card=card, iban=iban)
+    country = choices.pick("country", COUNTRIES) if session["automatic_tax"]["enabled"] else ""
+    submission = checkout_payments.Submission(type=kind, name="Alice", card=card, iban=iban, country=country)
     chosen = choices.pick("bank", BANK)
 
     def pay(call: Call) -> str:
@@ -199,6 +201,17 @@ def go_on_with_a_dispute(choices: Choices) -> str:
         if outcome != "refused":
             return outcome
     return "dispute is final"
+
+
+def credit_at_stripe(choices: Choices) -> str:
+    """Staff credit the customer's balance in Stripe's dashboard, which later invoices use."""
+    customers = store.where("customer")
+    if not customers:
+        return "no customer"
+    customer = choices.choice(customers)
+    customer["balance"] -= choices.pick("amount", (300, 900, 90_000))
+    store.save(customer)
+    return "credit at Stripe"
 
 
 def cards_fail(choices: Choices) -> str:

@@ -4,6 +4,12 @@ A step is a move of `whole_account.py` or `bank_and_buyer.py` and what it choose
 drawn.
 """
 
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.billing.histories.rules import LEAST, RULES
+
 _SITUATIONS = """
 plan:
     buy_plan plan=creator interval=month; pay_a_page by=card card=visa
@@ -76,9 +82,29 @@ credit at Stripe:
     buy_plan plan=starter interval=month; pay_a_page by=card card=visa; credit_at_stripe amount=90000;
     change plan=creator interval=month after=0; to_renewal minutes=61
 
-small upgrade:
-    buy_plan plan=starter interval=month; pay_a_page by=card card=visa; credit_at_stripe amount=900;
-    days days=8; days days=8; days days=8; change plan=creator interval=month after=0
+upgrade below the smallest charge:
+    buy_plan plan=starter interval=month; pay_a_page by=card card=visa; days days=8;
+    almost_pay_an_upgrade; change plan=creator interval=month after=0; to_renewal minutes=61
+
+tax added to the price:
+    turn_on tax=exclusive; buy_pack; pay_a_page by=card card=visa country=DE; spend; ask_refund
+    approve=True; buy_pack; pay_a_page by=card card=visa country=FR; refund_in_the_dashboard whole=False
+
+tax within the price:
+    turn_on tax=inclusive; buy_pack code=HALF; pay_a_page by=card card=visa country=DE;
+    refund_in_the_dashboard whole=False; dispute_a_charge kind=whole; go_on_with_a_dispute to=lost
+
+tax of a plan:
+    turn_on tax=exclusive; buy_plan plan=starter interval=month; pay_a_page by=card card=visa
+    country=DE; days days=8; change plan=creator interval=month after=0; to_renewal minutes=61
+
+invitation:
+    accept_invitation; reward; buy_pack; pay_a_page by=card card=visa; come_back; reward; spend;
+    refund_in_the_dashboard whole=True; reward; refund_fails; reward
+
+invitation and a dispute:
+    accept_invitation; buy_plan interval=month; pay_a_page by=card card=visa; reward; dispute_a_charge
+    kind=whole; go_on_with_a_dispute to=lost; reward; go_on_with_a_dispute to=decision-reversed; reward
 
 two plans:
     two_plans; two_plans; come_back
@@ -130,4 +156,29 @@ def _situations(text: str) -> dict[str, list[str]]:
     return {name: " ".join(steps.split()).split("; ") for name, _, steps in named}
 
 
-SITUATIONS = _situations(_SITUATIONS)
+SITUATIONS: dict[str, list[str]] = {"any": [], **_situations(_SITUATIONS)}
+
+
+def drawn(visited: Counter[str], *, number: int, seed: int) -> Iterator[str]:
+    """The situations of `number` histories: each once, then the one that leads most often to the rarest rule.
+
+    The caller adds what a history has led to to `visited`. When each of RULES has LEAST visits, any situation
+    is drawn.
+    """
+    chance = random.Random(seed)
+    every = chance.sample(list(SITUATIONS), len(SITUATIONS))
+    led: dict[str, Counter[str]] = {name: Counter() for name in every}
+    taken: Counter[str] = Counter()
+    for place in range(number):
+        rarest = min(sorted(RULES), key=lambda rule: visited[rule])
+        chances = {name: (led[name][rarest] + 0.1) / (taken[name] + 0.5) for name in every}
+        if place < len(every):
+            name = every[place]
+        elif visited[rarest] >= LEAST:
+            name = chance.choice(every)
+        else:
+            name = max(every, key=lambda name: chances[name])
+        before = Counter(visited)
+        yield name
+        taken[name] += 1
+        led[name] += visited - before

@@ -24,14 +24,16 @@ from accounts.models import Account, User
 from billing.models import Promotion
 from billing.stripe_gateway import client as gateway_client
 from billing.subscriptions import plan_terms
+from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack
 from sandbox import switches
 from sandbox.api import endpoint
 from tests.billing.conftest import change_policies
-from tests.billing.histories import visits
+from tests.billing.histories import situations, visits
 from tests.billing.histories.choices import Choices
+from tests.billing.histories.connection import Connection
 from tests.billing.histories.situations import SITUATIONS
-from tests.billing.histories.whole_account import Connection, WholeAccount
+from tests.billing.histories.whole_account import WholeAccount
 from tests.billing.ledger.examples import SEED
 from tests.billing.stripe_sandbox import BASE, connect
 
@@ -103,15 +105,11 @@ def codes() -> None:
     Promotion.objects.create(code="ALL", label="All", gives="discount", percent_off=100, **times)
 
 
-def situation_of(seed: str) -> list[str]:
-    """The steps with which a history begins: each situation has as many histories as any other."""
-    number = int(seed.rpartition(":")[2])
-    every = [[], *SITUATIONS.values()]
-    return every[number % len(every)]
-
-
 def run(seed: str, account: Account, user: User) -> Counter[str] | None:
-    """Run one history and return its visits; None, and its steps printed, when it fails."""
+    """Run one history and return its visits; None, and its steps printed, when it fails.
+
+    The seed ends with the name of the situation in which the history begins.
+    """
     choices = Choices(seed)
     start = timezone.now().replace(microsecond=0) + timedelta(hours=choices.randint(0, 24 * 40))
     history = None
@@ -119,7 +117,7 @@ def run(seed: str, account: Account, user: User) -> Counter[str] | None:
         with rolled_back(), time_machine.travel(start, tick=False) as clock:
             codes()
             history = WholeAccount(account, user, choices, clock)
-            if steps := situation_of(seed):
+            if steps := SITUATIONS[seed.rpartition(":")[2]]:
                 history.play(steps)
                 more = choices.randint(0, STEPS)
             else:
@@ -130,17 +128,18 @@ def run(seed: str, account: Account, user: User) -> Counter[str] | None:
             history.end()
     except Exception:
         steps = "\n".join(history.log) if history else ""
-        print(f"{steps}\n{traceback.format_exc(limit=-4)}repeat with: make histories HISTORY={seed}\n")
+        print(f'{steps}\n{traceback.format_exc(limit=-4)}repeat with: make histories HISTORY="{seed}"\n')
         return None
     finally:
         plan_terms.forget_all()
+        catalogue_cache.forget()
         Connection.switched = False
     return history.visits
 
 
 @pytest.mark.fault("P4", "P5", "P6", "P7", "P12", "P13", "P14", "P15", "P17", "P20", "P22")
 def test_every_history_of_a_whole_account_keeps_money_and_credits_together(
-    refund_window: None, sandbox: None, account: Account, alice: User
+    refund_window: None, sandbox: None, account: Account, alice: User, bob: User
 ) -> None:
     only = os.environ.get("HISTORY")
     for pack in Pack.objects.all():
@@ -149,12 +148,14 @@ def test_every_history_of_a_whole_account_keeps_money_and_credits_together(
         pack.payment_methods = {"jpy": ["card"], "kwd": ["card"]}
         pack.save()
     change_policies(pause={"most_months": 3}, payment_methods=METHODS)
-    first = 0 if len(SITUATIONS) < HISTORIES else SEED % (len(SITUATIONS) + 1)
-    seeds = [only] if only else [f"{SEED}:{first + number}" for number in range(HISTORIES)]
+    visited: Counter[str] = Counter()
+    names = iter([only]) if only else situations.drawn(visited, number=HISTORIES, seed=SEED)
     failed = []
-    for seed in seeds:
-        if (visited := run(seed, account, alice)) is None:
+    for number, name in enumerate(names):
+        seed = only or f"{SEED}:{number}:{name}"
+        if (counted := run(seed, account, alice)) is None:
             failed.append(seed)
         else:
-            visits.save(visited + Counter(["histories of a whole account"]))
+            visited.update(counted)
+            visits.save(counted + Counter(["histories of a whole account"]))
     assert failed == [], "their steps are printed above"

@@ -11,14 +11,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Sum
 from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import AutoTopUp, Purchase, Refund, StripeEvent, Subscription, SurplusSubscription
+from billing.models import AutoTopUp, Purchase, Referral, Refund, Subscription
 from billing.payments import cards
-from billing.promotions import redemption
+from billing.promotions import redemption, referrals
 from billing.purchases import auto_top_up, checkout, create
 from billing.refunds import requests
 from billing.subscriptions import changes, pauses, plan_terms, previews
@@ -27,23 +26,25 @@ from core.errors import DomainError
 from sandbox import scheduled_actions, store, switches
 from sandbox.models import Resource
 from sandbox.switches import Fault
-from tests.billing.histories import bank_and_buyer, invariants
+from tests.billing.histories import bank_and_buyer, invariants, terms, visits
 from tests.billing.histories.choices import Choices
+from tests.billing.histories.connection import Connection, Killed
 
 PACKS = ("small", "medium", "large")
 PLANS = ("starter", "creator", "studio")
 INTERVALS = ("month", "month", "year")
 IN_PORTAL = (
     "buy_pack buy_pack buy_plan buy_plan come_back close_page change change change cancel_plan resume_plan"
-    " pause_plan end_pause credit_at_stripe"
+    " pause_plan end_pause"
     " two_plans"
     " save_card save_card top_up top_up declined_top_up spend spend ask_refund ask_refund redeem reconcile"
+    " reward"
 )
 AT_STRIPE = (
     "pay_a_page pay_a_page pay_a_page pay_a_page pay_a_page settle_a_payment settle_a_payment"
     " refund_in_the_dashboard refund_fails transfer_a_part dispute_a_charge dispute_a_charge"
     " go_on_with_a_dispute go_on_with_a_dispute go_on_with_a_dispute go_on_with_a_dispute"
-    " cards_fail"
+    " cards_fail credit_at_stripe"
 )
 TIME = "minutes hours days to_renewal to_renewal"
 MOVES = f"{IN_PORTAL} {AT_STRIPE} {TIME}".split()
@@ -51,24 +52,6 @@ IDLE = re.compile(
     r"no |nothing|.*: (nothing_|no_card|cooling|already_|price_changed|cannot_|not_paused)"
     r"|top-up: $|change: subscribe"
 )
-
-
-class Killed(BaseException):
-    """The process dies after a request to Stripe had its effect."""
-
-
-class Connection:
-    """What happens to the responses of Stripe: `kill_after` requests the process dies."""
-
-    kill_after = 0
-    switched = False  # whether a switch of the sandbox may be on
-
-    @classmethod
-    def after_request(cls) -> None:
-        if cls.kill_after:
-            cls.kill_after -= 1
-            if not cls.kill_after:
-                raise Killed
 
 
 class WholeAccount:
@@ -215,15 +198,9 @@ class WholeAccount:
         return f"page closed: {checkout.cancel(purchase, timezone.now()).status}" if purchase else "no page"
 
     def _change(self) -> str:
-        subscription = Subscription.objects.get(account=self.account)
-        current = subscription.interval or "month"
-        preview = previews.preview(
-            self.account,
-            plan_key=self.random.pick("plan", PLANS),
-            interval=self.random.pick("interval", [current, current, *INTERVALS]),
-            currency=self.currency,
-            now=timezone.now(),
-        )
+        current = Subscription.objects.get(account=self.account).interval or "month"
+        interval = self.random.pick("interval", [current, current, *INTERVALS])
+        preview = self._preview(self.random.pick("plan", PLANS), interval)
         self.clock.shift(timedelta(seconds=self.random.pick("after", [0, 5, 300])))
         if preview.kind == "subscribe":
             return "change: subscribe"
@@ -232,7 +209,14 @@ class WholeAccount:
             self.visits[f"change to {preview.interval}s"] += 1
         if preview.kind in previews.IMMEDIATE and not preview.due_now:
             self.visits["immediate change without a payment"] += 1
+        if preview.amounts and preview.amounts.added_to_next_invoice:
+            self.visits["upgrade below the smallest charge"] += 1
         return f"change: {preview.kind}"
+
+    def _preview(self, plan: str, interval: str = "") -> previews.Preview:
+        return previews.preview(
+            self.account, plan_key=plan, interval=interval, currency=self.currency, now=timezone.now()
+        )
 
     def _cancel_plan(self) -> str:
         changes.cancel(self.account, timezone.now())
@@ -250,22 +234,33 @@ class WholeAccount:
         pauses.end(self.account, timezone.now())
         return "pause ended"
 
-    def _credit_at_stripe(self) -> str:
-        """Stripe's dashboard credits the customer's balance, which later invoices use."""
-        customers = store.where("customer")
-        if not customers:
-            return "no customer"
-        customer = self.random.choice(customers)
-        customer["balance"] -= self.random.pick("amount", [300, 900, 90_000])
-        store.save(customer)
-        return "credit at Stripe"
-
     def _turn_on(self) -> str:
         """Set the currency, automatic top-up or tax: what a history decides at its beginning."""
         self.currency = self.random.named.get("currency", self.currency)
         if "top_up" in self.random.named:
             self._enable_top_up()
+        if behavior := self.random.named.get("tax"):
+            terms.collect_tax(behavior)
         return "turned on"
+
+    def _accept_invitation(self) -> str:
+        terms.accept_invitation(self.account, timezone.now())
+        return "invitation accepted"
+
+    def _reward(self) -> str:
+        """The task that rewards invitations and follows their purchases."""
+        before = Referral.objects.filter(invited=self.account).values_list("state", flat=True).first()
+        referrals.reward_all_due(timezone.now())
+        after = Referral.objects.filter(invited=self.account).values_list("state", flat=True).first()
+        return "nothing to reward" if before == after else f"referral: {before} to {after}"
+
+    def _almost_pay_an_upgrade(self) -> str:
+        """The customer's credit at Stripe leaves less of an upgrade than Stripe's smallest charge."""
+        preview = self._preview("creator")
+        customer = store.where("customer")[0]
+        customer["balance"] -= preview.due_now - 20
+        store.save(customer)
+        return "credit at Stripe"
 
     def _save_card(self) -> str:
         url = cards.setup_page_url(self.account, key=self._key())
@@ -393,22 +388,7 @@ class WholeAccount:
             for event in self._new_events():
                 self.process(event)
             events.process_waiting(timezone.now())
+            self.visits[self._reward()] += 1
             report = reconciliation.run(timezone.now())
         invariants.at_the_end(self.account, report, timezone.now())
-        self._count_states()
-
-    def _count_states(self) -> None:
-        subscription = Subscription.objects.get(account=self.account)
-        self.visits[f"ends on {subscription.plan}, {subscription.state}"] += 1
-        for purchase in Purchase.objects.filter(account=self.account):
-            self.visits[f"purchase {purchase.status}"] += 1
-            if purchase.status == "paid":
-                self.visits[f"paid in {purchase.currency}" if purchase.amount else "paid by a code"] += 1
-        for body in store.where("subscription"):
-            self.visits[f"subscription {body['status']}"] += 1
-        if SurplusSubscription.objects.filter(account=self.account).exists():
-            self.visits["second subscription paid"] += 1
-        for body in store.where("dispute"):
-            self.visits[f"dispute ends {body['status']}"] += 1
-        quarantined = StripeEvent.objects.filter(state="quarantined").aggregate(n=Sum("attempts"))["n"]
-        assert not quarantined
+        self.visits += visits.of_states(self.account)
