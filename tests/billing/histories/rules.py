@@ -18,7 +18,7 @@ _RULES = """
     subscription active; subscription past_due; subscription canceled; second subscription paid
     paid with exclusive tax: pack, page; paid with inclusive tax: pack, page
     paid with exclusive tax: plan, page; paid with exclusive tax: plan, renewal
-    paid with exclusive tax: plan, change; upgrade below the smallest charge
+    upgrade below the smallest charge
     invitation accepted; referral: joined to rewarded; referral: rewarded to taken_back
     referral: taken_back to rewarded
 """
