@@ -41,8 +41,8 @@ class Server:
         """Run the tests in a process of their own, with other code of the functions of some files.
 
         `functions`: the original and the changed text by path. `seconds` limits all tests, `each` those
-        that it names. The reply has `killed_by`, a test or None, and `timeout` where the process was stopped,
-        or `possible`: whether the functions could be replaced.
+        that it names. The reply has `killed_by`, a test or None, `limit`: whether a time limit stopped it,
+        and `lost` where the process was killed, or `possible`: whether the functions could be replaced.
         """
         request = {"tests": list(tests), "functions": functions, "seconds": seconds, "each": each}
         print(json.dumps(request), file=self._writing, flush=True)

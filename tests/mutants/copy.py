@@ -169,12 +169,12 @@ class Copy:
             if file.endswith(".py")
         }
         reply = server.run(tests, functions=texts, seconds=limits[0], each=limits[1])
-        if reply.get("timeout"):  # its tests have left rows in the database
+        if reply.get("lost"):  # its tests have left rows in the database
             self.serve(self._served, new_database=True)
-            return Verdict(killed_by=reply["killed_by"], limit=limits[1].get(reply["killed_by"], limits[0]))
-        if not reply["possible"]:
+        elif not reply["possible"]:
             return self._verdict(tests, limits[0])
-        return Verdict(killed_by=reply["killed_by"])
+        test = reply["killed_by"]
+        return Verdict(killed_by=test, limit=limits[1].get(test, limits[0]) if reply["limit"] else 0)
 
     def _verdict(self, tests: Sequence[str], seconds: float) -> "Verdict":
         failed = self.pytest(tests, seconds=seconds)

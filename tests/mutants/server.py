@@ -24,7 +24,11 @@ from typing import Any
 
 import pytest
 
-PASSED, FAILED, NOT_POSSIBLE = range(3)
+PASSED, FAILED, STOPPED, NOT_POSSIBLE = range(4)
+
+
+class TimeLimit(BaseException):
+    """The time limit of a test is over. The test fails, and its fixtures are torn down."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,25 +61,28 @@ def _set_up(session: pytest.Session) -> None:
 
 
 def _answer(session: pytest.Session, items: Sequence[pytest.Item], request: dict[str, Any]) -> dict[str, Any]:
-    """`killed_by`: the test that failed, or, with `timeout`, the one that its time limit has stopped.
+    """`killed_by`: the test that failed, or, with `limit`, that a time limit has stopped; else None.
 
-    None when all have passed or the time for all of them was over.
+    `lost`: the process was killed, because a test did not end or the time for all of them was over.
     """
     progress = mmap.mmap(-1, 4)  # shared with the process: the number of the test that runs
     process = os.fork()
     if process == 0:
         os.setsid()
         try:
-            os._exit(FAILED if _fails(session, items, request, progress) else PASSED)
+            os._exit(_status(session, items, request, progress))
+        except TimeLimit:  # between two steps of the test
+            os._exit(STOPPED)
         except BaseException:  # such as code with another closure than that of the loaded function
             traceback.print_exc()
             os._exit(NOT_POSSIBLE)
     status = _wait(process, request["seconds"])
     last = items[int.from_bytes(progress[:])].nodeid if items else ""
     if status is None or os.WIFSIGNALED(status):
-        return {"killed_by": last if status else None, "timeout": True}
+        return {"killed_by": last if status else None, "limit": True, "lost": True}
     code = os.waitstatus_to_exitcode(status)
-    return {"killed_by": last if code == FAILED else None, "possible": code != NOT_POSSIBLE}
+    killed_by = last if code in {FAILED, STOPPED} else None
+    return {"killed_by": killed_by, "limit": code == STOPPED, "possible": code != NOT_POSSIBLE}
 
 
 def _wait(process: int, seconds: float) -> int | None:
@@ -98,13 +105,21 @@ def _kill_group(process: int) -> None:
         os.killpg(process, signal.SIGKILL)
 
 
-def _fails(
+def _status(
     session: pytest.Session, items: Sequence[pytest.Item], request: dict[str, Any], progress: mmap.mmap
-) -> bool:
-    """Whether one of the tests fails. The last number in `progress` is that of the last one that ran."""
+) -> int:
+    """What became of the tests. The last number in `progress` is that of the last one that ran."""
     for file, (original, text) in request["functions"].items():
         replace_functions(file, original, text)
     failures: list[str] = []
+    stopped = False
+
+    def stop(*_signal: Any) -> None:
+        nonlocal stopped
+        stopped = True
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)  # ends this process when the test does not end, also one whose parent was killed
+        raise TimeLimit
 
     class Watch:
         def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -115,13 +130,12 @@ def _fails(
     session.config.pluginmanager.register(Watch())
     for number, (item, following) in enumerate(zip_longest(items, items[1:])):
         progress[:] = number.to_bytes(4)
-        signal.alarm(
-            int(request["each"].get(item.nodeid, request["seconds"]))
-        )  # ends this process, also one whose parent was killed
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(int(request["each"].get(item.nodeid, request["seconds"])))
         _run(session, item, following)
         if failures:
-            return True
-    return False
+            return STOPPED if stopped else FAILED
+    return PASSED
 
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
