@@ -134,7 +134,7 @@ def _try_and_count(copy: Copy, mutation: Mutation, covered: CoverageMap, results
 
 def _passes_without(copy: Copy, verdict: Verdict, tests: Sequence[str]) -> bool:
     """Whether the test that has noticed a mutation passes without it, far within the time limit."""
-    chosen = [verdict.killed_by] if verdict.killed_by in tests else tests
+    chosen = [test for test in tests if test == verdict.killed_by] or tests
     without = copy.try_files({}, chosen, seconds=LONGEST_SECONDS * 4, functions=True)
     return without.survived and not 0 < verdict.limit < 3 * without.seconds
 
