@@ -123,14 +123,12 @@ def reward_all_due(now: datetime, *, limit: int = 500) -> int:
     refunded = Q(purchase__refunded__gt=0) | Q(purchase__disputes__status="lost")
     to_take_back = Referral.objects.filter(refunded, state=Referral.State.REWARDED)
     to_restore = Referral.objects.filter(state=Referral.State.TAKEN_BACK)
-    for referral in [*to_take_back.distinct()[:limit], *to_restore.select_related("purchase")[:limit]]:
-        purchase = referral.purchase
-        if purchase is None or _is_reversed(purchase) == (referral.state == Referral.State.TAKEN_BACK):
-            continue
+    for referral in [*to_take_back.distinct()[:limit], *to_restore[:limit]]:
         try:
-            follow_purchase(purchase.pk, now)
+            assert referral.purchase_id is not None, "only a purchase takes a reward back"
+            follow_purchase(referral.purchase_id, now)
         except Exception:
-            log.exception("referral_not_taken_back", alert=True, purchase=purchase.public_id)
+            log.exception("referral_not_taken_back", alert=True, referral=str(referral.pk))
     return len(ids)
 
 

@@ -30,6 +30,14 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         after="unused=-sum(amount for amount in lines if amount < 1),",
         reason="Amounts are whole minor units: the sum has a zero more.",
     ),
+    Equivalent(
+        file="billing/payments/clawbacks.py",
+        before="claimed = plan_grants.claimed("
+        "purchase, min(Fraction(amount, max(purchase.amount, 1)), Fraction(1)))",
+        after="claimed = plan_grants.claimed("
+        "purchase, min(Fraction(amount, max(purchase.amount, 2)), Fraction(1)))",
+        reason="The payment of a plan is at least the smallest charge of its currency, which is never 1.",
+    ),
 )
 
 

@@ -119,6 +119,15 @@ def test_moving_through_time_zones_gives_no_extra_refresh(account):
     assert Grant.objects.count() <= 11
 
 
+def test_a_wallet_settled_at_the_instant_a_missed_day_ends_renews_next_when_the_new_day_ends(account):
+    allow(account, allowance("daily", "100"))
+    for missed in range(1, 5):
+        midnight = at("2026-03-11T00:00:00") + dt.timedelta(days=2 * missed - 1)
+        ledger.settle([account], midnight)
+        assert Allowance.objects.get().next_at == midnight + dt.timedelta(days=1)
+        assert total(account, midnight) == D("100")
+
+
 @pytest.mark.fault("T6")
 def test_a_clock_that_jumps_back_gives_nothing_twice(account):
     allow(account, allowance("daily", "100"))

@@ -199,6 +199,8 @@ def test_a_card_detached_at_stripe_is_not_shown_and_the_owner_is_told(
     AutoTopUp.objects.create(account=account, enabled=True, pack=smallest_pack(), currency="usd")
     card = stripe_sandbox.save_card(account)
     process_new_events()
+    cards.synchronize(account.pk, timezone.now())
+    assert not Mail.objects.filter(template="top_up_card_removed").exists()
     stripe_api.payment_methods.detach(card)
 
     process_new_events(shuffled=True)

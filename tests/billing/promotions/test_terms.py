@@ -231,3 +231,16 @@ def test_the_release_of_one_use_releases_no_other(
     assert Promotion.objects.get(code="SUMMER").redeemed == 3
     again = Redemption.objects.get(purchase=first)
     assert (again.nth, again.released_at) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("A", True), ("A" * 40, True), ("A" * 41, False), ("", False), ("A\n", False), ("É", False)],
+)
+def test_a_code_has_up_to_forty_printable_characters(
+    promotion: Callable[..., Promotion], account: Account, text: str, expected: bool
+) -> None:
+    assert redemption.is_code(text) is expected
+    if expected:
+        promotion(code=text)
+        assert outcome(account, code=text) == "ok"

@@ -91,6 +91,11 @@ def test_a_plan_by_debit_is_pending_and_grants_nothing(
     assert (answer["pending_purchase"]["plan"], answer["pending_purchase"]["usual_days"]) == ("starter", 5)
 
 
+def test_a_pending_plan_names_its_subscription_at_stripe(pending: Purchase) -> None:
+    [subscription] = store.where("subscription")
+    assert (pending.status, pending.stripe_subscription_id) == ("pending", subscription["id"])
+
+
 def test_a_plan_cannot_be_bought_again_while_its_payment_is_pending(
     pending: Purchase, plan_page: Callable[..., Purchase], alice: User, signed_in: Callable[[User], Client]
 ) -> None:

@@ -1,6 +1,7 @@
 """Pausing a plan that is paid by the month, in the portal and in Stripe's dashboard."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -119,3 +120,24 @@ def test_a_plan_that_ends_and_a_catalogue_without_pauses_offer_none(
     client.post("/billing/subscription/unpause/")
     changes.cancel(account, timezone.now())
     assert "Pause plan" not in client.get("/billing/subscription/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("anchor", "period_end", "months", "first"),
+    [
+        ((2026, 10, 31), (2026, 11, 30), 1, (2026, 12, 31)),
+        ((2026, 10, 31), (2027, 2, 28), 1, (2027, 3, 31)),
+        ((2026, 11, 15), (2028, 2, 15), 2, (2028, 4, 15)),
+        ((2026, 12, 31), (2027, 1, 31), 3, (2027, 4, 30)),
+    ],
+)
+def test_the_first_month_after_a_pause_is_counted_from_the_anchor(
+    anchor: tuple[int, int, int],
+    period_end: tuple[int, int, int],
+    months: int,
+    first: tuple[int, int, int],
+) -> None:
+    subscription = Subscription(
+        anchor_at=datetime(*anchor, tzinfo=UTC), period_end=datetime(*period_end, tzinfo=UTC)
+    )
+    assert pauses.first_paid_month(subscription, months) == datetime(*first, tzinfo=UTC)
