@@ -38,8 +38,6 @@ export interface Transport {
   retries: Retries;
 }
 
-const UNKNOWN_OUTCOME = [502, 503, 504];
-
 /** The path of an object, with its ids escaped. */
 export function path(...parts: string[]): string {
   return `/${parts.map(encodeURIComponent).join("/")}`;
@@ -50,6 +48,7 @@ export async function send<T>(transport: Transport, call: Call): Promise<T> {
   const { attempts = 5, longestWait = 20 } = transport.retries;
   const repeatable = call.repeatable ?? true;
   let body = call.body;
+  let unknown = false; // whether an attempt may have taken effect
   for (let attempt = 1; ; attempt++) {
     const last = attempt >= attempts;
     const answer = await attempted(transport, call, body);
@@ -57,16 +56,22 @@ export async function send<T>(transport: Transport, call: Call): Promise<T> {
       if (last || !repeatable) {
         throw new OutcomeUnknown(`no answer: ${answer.message}`, call.key, { cause: answer });
       }
+      unknown = true;
       await pause(jitter(transport.retries, attempt));
       continue;
     }
-    if (answer.status < 400) return answer.content as T;
+    if (answer.status >= 200 && answer.status < 300) return answer.content as T;
     const refusal = refused(call, answer);
+    unknown ||= answer.status >= 500 || (refusal instanceof ApiError && refusal.code === "idempotency_key_in_progress");
     if (call.fallback && body !== call.fallback && lacksCachedMeter(refusal)) {
       body = call.fallback;
       continue;
     }
-    if (last || !mayRepeat(refusal, repeatable) || (answer.retryAfter ?? 0) > longestWait) throw refusal;
+    if (last || !mayRepeat(refusal, repeatable) || (answer.retryAfter ?? 0) > longestWait) {
+      // Such as 429 after an attempt without an answer: it does not tell the outcome either.
+      if (unknown && mayRepeat(refusal, true)) throw new OutcomeUnknown(refusal.message, call.key, { cause: refusal });
+      throw refusal;
+    }
     await pause((answer.retryAfter ?? 0) + jitter(transport.retries, attempt));
   }
 }
@@ -91,7 +96,7 @@ async function attempted(transport: Transport, call: Call, body: Json | undefine
   let response: Response;
   try {
     const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-    response = await transport.fetch(url, { method: call.method, headers, signal, ...sent });
+    response = await transport.fetch(url, { method: call.method, headers, signal, redirect: "manual", ...sent });
     text = await response.text();
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
@@ -112,10 +117,10 @@ function parsed(call: Call, text: string, response: Response): unknown {
 
 function refused(call: Call, answer: Answer): RefillError {
   const problem = answer.content as Problem | undefined;
-  if (UNKNOWN_OUTCOME.includes(answer.status)) {
+  if (answer.status >= 500) {
     return new OutcomeUnknown(problem?.detail ?? `the server answered ${answer.status}`, call.key);
   }
-  if (typeof problem !== "object" || problem === null) {
+  if (answer.status < 400 || typeof problem !== "object" || problem === null) {
     return new UnexpectedResponse(`${call.method} ${call.path}: ${answer.status} without a problem`);
   }
   return ofProblem(answer.status, problem, answer.retryAfter);

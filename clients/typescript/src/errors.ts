@@ -19,7 +19,7 @@ export class UnexpectedResponse extends RefillError {}
 export class InvalidWebhook extends RefillError {}
 
 /**
- * No answer, or a 502, 503 or 504, after all attempts: the request may have taken effect.
+ * No answer, or one of 500 or more, after all attempts: the request may have taken effect.
  * Send it again with `idempotencyKey`: it takes effect once.
  */
 export class OutcomeUnknown extends RefillError {
@@ -159,9 +159,6 @@ export class LimitReached extends ApiError {
 /** 429 `rate_limited`: too many requests with this key, for `retryAfter` seconds. */
 export class RateLimited extends ApiError {}
 
-/** 500: an error of the server; report its `requestId`. */
-export class ServerError extends ApiError {}
-
 type Kind = new (status: number, problem: Problem, retryAfter?: number) => ApiError;
 const OF_CODE: Record<string, Kind> = {
   quota_reached: QuotaReached,
@@ -181,7 +178,6 @@ const OF_STATUS: Record<number, Kind> = {
 
 /** The error for a problem document (RFC 9457). */
 export function ofProblem(status: number, problem: Problem, retryAfter?: number): ApiError {
-  const fallback = status >= 500 ? ServerError : InvalidRequest;
-  const kind = OF_CODE[problem.code ?? ""] ?? OF_STATUS[status] ?? fallback;
+  const kind = OF_CODE[problem.code ?? ""] ?? OF_STATUS[status] ?? InvalidRequest;
   return new kind(status, problem, retryAfter);
 }

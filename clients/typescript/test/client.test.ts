@@ -13,6 +13,7 @@ import {
   LimitReached,
   NotFound,
   OutcomeUnknown,
+  RateLimited,
   ServiceUnpriced,
   charged,
   credits,
@@ -111,6 +112,17 @@ test("a request is repeated with the same key and body, and without a key only i
     await assert.rejects(client.createProject("Server"), OutcomeUnknown);
   }
   assert.equal(keys.length, 7);
+  answers.push(0, 429);
+  const limited = new Headers({ "Retry-After": "60" });
+  const busy = new Client("http://portal.test", "key", {
+    retries: { chance: () => 0 },
+    fetch: async () => {
+      if (answers.shift() === 0) throw new TypeError("closed");
+      return Response.json({ code: "rate_limited" }, { status: 429, headers: limited });
+    },
+  });
+  await assert.rejects(busy.redeem("X"), OutcomeUnknown);
+  await assert.rejects(busy.redeem("X"), RateLimited);
 });
 
 test("the portal in memory refuses like the product", async () => {

@@ -113,6 +113,24 @@ def test_refusals_and_reached_limits_are_not_repeated() -> None:
         assert len(server.requests) == 1
 
 
+def test_after_an_attempt_without_an_answer_a_last_one_that_does_not_tell_leaves_the_outcome_unknown() -> (
+    None
+):
+    for last in (
+        refusal(429, "rate_limited", {"Retry-After": "60"}),
+        refusal(409, "idempotency_key_in_progress", {"Retry-After": "60"}),
+    ):
+        with pytest.raises(OutcomeUnknown):
+            Server(httpx.ReadError("closed"), last).client().redeem("X")
+    with pytest.raises(InvalidRequest):
+        Server(httpx.ReadError("closed"), refusal(400, "invalid_request")).client().redeem("X")
+
+
+def test_an_internal_error_leaves_the_outcome_unknown() -> None:
+    with pytest.raises(OutcomeUnknown):
+        Server(*(refusal(500, "internal_error") for _ in range(5))).client().redeem("X")
+
+
 def test_a_long_retry_after_raises_the_error_at_once() -> None:
     server = Server(refusal(429, "rate_limited", {"Retry-After": "60"}))
     with pytest.raises(RateLimited) as raised:
@@ -133,7 +151,7 @@ def test_waiting_times_are_random_up_to_a_bound_that_doubles_after_retry_after()
 
 
 def test_a_page_that_is_not_of_the_api_is_an_error_of_its_own() -> None:
-    for page in (httpx.Response(200, text="<html>"), httpx.Response(404, text="<html>")):
+    for page in (httpx.Response(200, text="<html>"), httpx.Response(404, text="<html>"), httpx.Response(301)):
         with pytest.raises(UnexpectedResponse):
             Server(page).client().alerts()
 

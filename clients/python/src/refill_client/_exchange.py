@@ -18,7 +18,8 @@ from refill_client._calls import Call
 from refill_client.errors import OutcomeUnknown, RefillError, UnexpectedResponse, of_problem
 
 T = TypeVar("T")
-_UNKNOWN_OUTCOME = (502, 503, 504)
+_IN_PROGRESS = (409, "idempotency_key_in_progress")
+_TOO_MANY = (429, "rate_limited")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Exchange(Generic[T]):
         self._call = call
         self._retries = retries
         self._attempt = 0
+        self._unknown = False  # whether an attempt may have taken effect
         self.body = call.body
         self._response: httpx.Response | None = None
 
@@ -59,6 +61,7 @@ class Exchange(Generic[T]):
     def failed(self, error: httpx.TransportError) -> float:
         """Seconds until the next attempt after no answer. Raises OutcomeUnknown after the last."""
         was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        self._unknown |= was_sent
         if self._attempt < self._retries.attempts and (self._call.repeatable or not was_sent):
             return self._jitter()
         raise OutcomeUnknown(
@@ -68,6 +71,7 @@ class Exchange(Generic[T]):
     def answered(self, response: httpx.Response) -> float | None:
         """Seconds until the next attempt, or None if this response is final."""
         self._response = response
+        self._unknown |= response.status_code >= 500 or _refusal(response) == _IN_PROGRESS
         if response.status_code == 400 and self._uses_fallback(response):
             return 0
         if self._attempt >= self._retries.attempts or not self._may_repeat(response):
@@ -81,7 +85,7 @@ class Exchange(Generic[T]):
         """The decoded answer. Raises the error of a refusal."""
         assert self._response is not None
         response = self._response
-        if response.status_code >= 400:
+        if not response.is_success:
             raise self._error(response)
         try:
             return self._call.returns(response.json() if response.content else None)
@@ -89,11 +93,9 @@ class Exchange(Generic[T]):
             raise UnexpectedResponse(f"{self._call.method} {self._call.path}: {error!r}") from error
 
     def _may_repeat(self, response: httpx.Response) -> bool:
-        status = response.status_code
-        if status in _UNKNOWN_OUTCOME:
+        if response.status_code >= 500:
             return self._call.repeatable
-        code = _problem(response).get("code")
-        return (status, code) in ((409, "idempotency_key_in_progress"), (429, "rate_limited"))
+        return _refusal(response) in (_IN_PROGRESS, _TOO_MANY)
 
     def _uses_fallback(self, response: httpx.Response) -> bool:
         """Whether the service does not price cached tokens: they are then sent as input tokens. A 400 does
@@ -111,9 +113,11 @@ class Exchange(Generic[T]):
         return float(bound * self._retries.chance())
 
     def _error(self, response: httpx.Response) -> RefillError:
+        """The error of the last response. After an attempt whose outcome is unknown, a response that does not
+        tell it either, such as 429, is an OutcomeUnknown."""
         problem = _problem(response)
         status = response.status_code
-        if status in _UNKNOWN_OUTCOME:
+        if self._unknown and (status >= 500 or _refusal(response) in (_IN_PROGRESS, _TOO_MANY)):
             return OutcomeUnknown(
                 str(problem.get("detail") or f"the server answered {status}"),
                 idempotency_key=self._call.key,
@@ -131,6 +135,10 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _refusal(response: httpx.Response) -> tuple[int, Any]:
+    return response.status_code, _problem(response).get("code")
 
 
 def _retry_after(response: httpx.Response) -> float | None:

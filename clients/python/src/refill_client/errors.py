@@ -29,7 +29,7 @@ class InvalidWebhook(RefillError):
 
 
 class OutcomeUnknown(RefillError):
-    """No answer, or a 502, 503 or 504, after all attempts: the request may have taken effect.
+    """No answer, or one of 500 or more, after all attempts: the request may have taken effect.
 
     Send it again with `idempotency_key`: it takes effect once.
     """
@@ -182,10 +182,6 @@ class RateLimited(ApiError):
     """429 `rate_limited`: too many requests with this key, for `retry_after` seconds."""
 
 
-class ServerError(ApiError):
-    """500: an error of the server; report its `request_id`."""
-
-
 _OF_CODE: dict[str, type[ApiError]] = {
     "quota_reached": QuotaReached,
     "service_unpriced": ServiceUnpriced,
@@ -205,6 +201,5 @@ _OF_STATUS: dict[int, type[ApiError]] = {
 
 def of_problem(status: int, problem: Mapping[str, Any], *, retry_after: float | None = None) -> ApiError:
     """The error for a problem document (RFC 9457)."""
-    fallback = ServerError if status >= 500 else InvalidRequest
-    kind = _OF_CODE.get(str(problem.get("code")), _OF_STATUS.get(status, fallback))
+    kind = _OF_CODE.get(str(problem.get("code")), _OF_STATUS.get(status, InvalidRequest))
     return kind(status, problem, retry_after=retry_after)
