@@ -8,7 +8,7 @@ write; `manage.py audit_ledger` proves the result from the entries alone.
 from billing.ledger import archive, audit, checkpoints
 from billing.ledger.balances import Balance, GrantInForce, Span, balance, balances, settle_for_read, span
 from billing.ledger.batches import charge_many
-from billing.ledger.charges import charge, charge_at_once
+from billing.ledger.charges import charge, charge_account, charge_at_once
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
 from billing.ledger.errors import (
     AlreadyExpired,
@@ -75,6 +75,7 @@ __all__ = [
     "balances",
     "capture",
     "charge",
+    "charge_account",
     "charge_at_once",
     "charge_many",
     "checkpoints",

@@ -46,13 +46,28 @@ def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
     return outcome
 
 
-def charge_at_once(uses: Sequence[tuple[ChargeRequest, dt.datetime]]) -> list[Charged | None]:
-    """Charge uses of any accounts in one database call that waits for no wallet.
+def charge_at_once(uses: Sequence[tuple[ChargeRequest, dt.datetime]]) -> list[Charged | LedgerError | None]:
+    """Charge uses of any accounts, each at its own time, in one call that waits for no wallet.
 
-    None for a use that is refused, or whose wallet is busy: `charge` then tells which, or charges it.
+    WalletBusy for a use whose wallet is locked: `charge_account` waits for it. None for each use if the call
+    failed: the outcome is unknown, and `charge` finds it.
     """
-    rows = shared_calls.calls.charge_at_once(uses)
-    return [charged(row) if row and row["status"] in {"charged", "replayed"} else None for row in rows]
+    return _outcomes(shared_calls.calls.charge_at_once(uses), uses)
+
+
+def charge_account(uses: Sequence[tuple[ChargeRequest, dt.datetime]]) -> list[Charged | LedgerError | None]:
+    """Charge uses of one account, each at its own time, in one call that waits for its wallet for 250 ms.
+
+    Raises Django's database errors, after which the outcome is unknown.
+    """
+    return _outcomes(shared_calls.charge_account(uses), uses)
+
+
+def _outcomes(
+    rows: Sequence[dict[str, Any] | None], uses: Sequence[tuple[ChargeRequest, dt.datetime]]
+) -> list[Charged | LedgerError | None]:
+    pairs = zip(rows, uses, strict=True)
+    return [None if row is None else outcome_of(row, request) for row, (request, _now) in pairs]
 
 
 def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:

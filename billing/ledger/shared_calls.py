@@ -22,10 +22,17 @@ from billing.ledger.moves import ChargeRequest
 from billing.ledger.uses import CHARGE, USE, use_as_json, use_parameters
 
 APART_SECONDS = 60.0
+ACCOUNT_LOCK_TIMEOUT = "250ms"  # of a call for the uses of one account that other calls do not wait for
 OWN_PATIENCE_SECONDS = 40.0  # longer than a call waits for a lock and lasts
 _AT_ONCE = f"select c.*, false as slow from ledger_charge_at_once({USE}, %(now)s) c"
-_TOGETHER = """select (c.outcome).*, c.slow
-  from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], %(shared)s) c order by c.ord"""
+_TOGETHER = """select (c.outcome).*, c.slow from {shared},
+  lateral ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], by.shared) c order by c.ord"""
+_SHARED = _TOGETHER.format(shared="(values (true)) by (shared)")
+_OWN = _TOGETHER.format(shared="(values (false)) by (shared)")
+# the timeout is set before the function runs, because its argument depends on it
+_ACCOUNT = _TOGETHER.format(
+    shared=f"(select set_config('lock_timeout', '{ACCOUNT_LOCK_TIMEOUT}', true) is null as shared) by"
+)
 
 
 class _OwnQueue:
@@ -69,13 +76,19 @@ class SharedCalls:
     ) -> list[dict[str, Any] | None]:
         """Charge uses of any accounts in one call that waits for no wallet and return their rows, committed.
 
-        A use whose wallet is busy, or whose call failed, has no row: `charge` charges it.
+        A use whose wallet is locked or kept apart has a row with the status "busy"; one whose call failed has
+        none.
         """
         waiting = [Waiting(request, now) for request, now in uses]
-        taken = [each for each in waiting if not self._is_apart(each.request.account_id)]
+        taken = []
+        for each in waiting:
+            if self._is_apart(each.request.account_id):
+                each.row = {"status": "busy"}
+            else:
+                taken.append(each)
         if taken:
             self._charge_shared(taken)
-        return [each.row if each.row and each.row["status"] != "busy" else None for each in waiting]
+        return [each.row for each in waiting]
 
     def _is_apart(self, account_id: uuid.UUID) -> bool:
         if account_id in self._own:
@@ -119,7 +132,7 @@ class SharedCalls:
                 (waiting,) = taken
                 waiting.row = database.row(_AT_ONCE, use_parameters(waiting.request) | {"now": waiting.now})
             else:
-                _charge_together(taken, shared=True)
+                _charge_together(taken, _SHARED)
         except Exception:
             database.drop_broken()
             return
@@ -139,6 +152,20 @@ class SharedCalls:
             raise
 
 
+def charge_account(uses: Sequence[tuple[ChargeRequest, dt.datetime]]) -> list[dict[str, Any] | None]:
+    """Charge uses of one account in one call that waits briefly for its wallet, and return their rows.
+
+    Raises Django's database errors.
+    """
+    waiting = [Waiting(request, now) for request, now in uses]
+    try:
+        _charge_together(waiting, _ACCOUNT)
+    except Exception:
+        database.drop_broken()
+        raise
+    return [each.row for each in waiting]
+
+
 def _charge_own(taken: Sequence[Waiting]) -> None:
     """Charge requests of one account in a call that waits for its wallet.
 
@@ -151,7 +178,7 @@ def _charge_own(taken: Sequence[Waiting]) -> None:
                 (waiting,) = taken
                 waiting.row = database.row(CHARGE, use_parameters(waiting.request) | {"now": waiting.now})
             else:
-                _charge_together(taken, shared=False)
+                _charge_together(taken, _OWN)
     except Exception as error:
         database.drop_broken()
         if database.is_timeout(error):
@@ -159,12 +186,11 @@ def _charge_own(taken: Sequence[Waiting]) -> None:
                 waiting.error = error
 
 
-def _charge_together(taken: Sequence[Waiting], *, shared: bool) -> None:
+def _charge_together(taken: Sequence[Waiting], statement: str) -> None:
     """Charge the requests in the order of their times, each at its own."""
     ordered = sorted(taken, key=lambda waiting: waiting.now)
     uses = ",".join(waiting.text(use_as_json) for waiting in ordered)
-    parameters = {"uses": f"[{uses}]", "times": [waiting.now for waiting in ordered], "shared": shared}
-    rows = database.rows(_TOGETHER, parameters)
+    rows = database.rows(statement, {"uses": f"[{uses}]", "times": [waiting.now for waiting in ordered]})
     for waiting, row in zip(ordered, rows, strict=True):
         waiting.row = row
 

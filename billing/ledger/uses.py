@@ -19,6 +19,10 @@ CHARGE = f"select * from ledger_charge({USE}, %(now)s)"
 
 def use_parameters(request: ChargeRequest) -> dict[str, Any]:
     """Return the parameters of `USE` by name."""
+    return _values(request) | {"detail": json.dumps(request.detail)}
+
+
+def _values(request: ChargeRequest) -> dict[str, Any]:
     quota, count = request.quota or (None, None)
     return {
         "account_id": request.account_id,
@@ -36,20 +40,19 @@ def use_parameters(request: ChargeRequest) -> dict[str, Any]:
         "covered_by": request.covered_by,
         "quota": quota,
         "quota_count": count,
-        "detail": json.dumps(request.detail),
+        "detail": request.detail,
     }
 
 
 def use_as_json(request: ChargeRequest) -> str:
     """Return the use as JSON text for ledger_charge_shared and ledger_charge_many."""
     ids = ("account_id", "id", "project_id", "member_id", "api_key_id")
-    values = use_parameters(request)
+    values = _values(request)
     return json.dumps(
         values
         | {name: values[name] and str(values[name]) for name in ids}
         | {
             "fingerprint": f"\\x{request.fingerprint.hex()}",
             "credits": format(request.credits, "f"),
-            "detail": request.detail,
         }
     )

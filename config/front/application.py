@@ -1,7 +1,7 @@
 """The RSGI application: `granian --interface rsgi config.front.application:application`.
 
-Invariant: the event loop never waits for the database or for a template; it reads bodies, answers what
-`fast_path` can answer without either, and gives every other request to Django in a thread.
+Invariant: the event loop waits for nothing but clients and threads. It reads bodies; plain charges share
+calls of the ledger, other hot requests go to their endpoints and all the rest to Django, in a thread each.
 """
 
 import asyncio
@@ -10,10 +10,13 @@ from typing import Any
 from django.conf import settings
 
 from config import wsgi  # first: it loads the apps, which the modules below need
-from config.front import bodies, live, refusals
-from config.front.fast_path import FastPath
+from config.front import bodies, direct, live, refusals
+from config.front.calls import Call, Calls
+from config.front.shared_charges import SharedCharges
+from config.front.turns import renew_connection
 from config.front.wsgi_bridge import Bridge, environ_of
 from core import json_body, rate_limit
+from usage.api.charges import Charges
 
 
 class Application:
@@ -21,7 +24,8 @@ class Application:
 
     def __init__(self) -> None:
         self._bridge = Bridge(wsgi.application, threads=settings.WEB_THREADS)
-        self._fast = FastPath()
+        self._calls = Calls()
+        self._charges = SharedCharges()
         self._live = live.Streams()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,7 +41,7 @@ class Application:
             if scope.path == live.PATH:
                 await self._live.answer(environ_of(scope, b""), protocol, self._bridge)
             else:
-                await self._bridge.answer(environ_of(scope, b""), protocol)
+                await self._answer(scope, protocol, b"")
             return
         api = scope.path.startswith(bodies.API)
         if api and (bodies.is_certainly_refused(scope) or "content-length" not in scope.headers):
@@ -65,14 +69,30 @@ class Application:
         await bodies.discard(scope, protocol)
 
     async def _answer(self, scope: Any, protocol: Any, body: bytes) -> None:
-        answered = await self._fast.answers(scope, protocol, body)
-        if answered is True:
-            return
+        call = self._calls.read(scope, body)
+        if call is not None and call.endpoint is Charges:
+            charged = await self._charges.answer(call)
+            if charged is not None:
+                own_headers, content = charged
+                protocol.response_bytes(201, self._calls.headers(call, own_headers), content)
+                return
+        await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
+
+    def _respond(self, call: Call | None, scope: Any, protocol: Any, body: bytes) -> None:
+        """Answer the request in this thread: the endpoint of a call, or Django."""
+        if call is not None:
+            renew_connection()
+            response = direct.answer(call)
+            if response is not None:
+                headers = self._calls.headers(call, list(response.items()))
+                protocol.response_bytes(response.status_code, headers, response.content)
+                return
         environ = environ_of(scope, body)
-        environ["CONTENT_LENGTH"] = str(len(body))  # of a body in chunks too
-        if answered:
-            environ[rate_limit.COUNTED] = answered
-        await self._bridge.answer(environ, protocol)
+        if body:
+            environ["CONTENT_LENGTH"] = str(len(body))  # of a body in chunks too
+        if call is not None and call.allowance is not None:
+            environ[rate_limit.COUNTED] = call.allowance
+        self._bridge.respond(environ, protocol)
 
 
 application = Application()

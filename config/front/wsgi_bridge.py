@@ -36,29 +36,34 @@ class Bridge:
 
     def __init__(self, application: Wsgi, *, threads: int) -> None:
         self._application = application
-        self._jobs: SimpleQueue[tuple[Environ, Any, asyncio.Future[None]]] = SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Callable[[], None], asyncio.Future[None]]] = SimpleQueue()
         for number in range(threads):
             threading.Thread(target=self._serve, name=f"wsgi-{number}", daemon=True).start()
 
     async def answer(self, environ: Environ, protocol: Any) -> None:
         """Run the application and send its response. Raises what the application raises."""
+        await self.run(lambda: self.respond(environ, protocol))
+
+    async def run(self, work: Callable[[], None]) -> None:
+        """Run `work` in a thread. Raises what it raises."""
         finished = asyncio.get_running_loop().create_future()
-        self._jobs.put((environ, protocol, finished))
+        self._jobs.put((work, finished))
         await finished
 
     def _serve(self) -> None:
         while True:
-            environ, protocol, finished = self._jobs.get()
+            work, finished = self._jobs.get()
             loop = finished.get_loop()
             error: BaseException | None = None
             try:
-                self._run(environ, protocol)
+                work()
             except BaseException as raised:
                 error = raised
             loop.call_soon_threadsafe(_finish, finished, error)
-            del environ, protocol, finished, error  # not kept while this thread waits
+            del work, finished, error  # not kept while this thread waits
 
-    def _run(self, environ: Environ, protocol: Any) -> None:
+    def respond(self, environ: Environ, protocol: Any) -> None:
+        """Run the application in this thread and send its response."""
         status, headers = 500, list[tuple[str, str]]()
 
         def start_response(line: str, given: Headers, exc_info: Any = None) -> None:

@@ -5,7 +5,7 @@ that names a project, is refused, replayed, or not valid, `charge_all` returns N
 `usage.api.charges` answers it; nothing has changed then, or the same key finds what has.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -83,21 +83,60 @@ def _is_plain(body: Any) -> bool:
     return True
 
 
-def charge_all(charges: Sequence[PlainCharge]) -> list[bytes | None]:
-    """Charge them in one call of the ledger. Returns each answer's body, None where the endpoint answers."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A charge with its account and price. As an answer it says that `charge_account` has to charge it."""
+
+    use: Use
+    request: ledger.ChargeRequest
+    now: datetime
+
+    @property
+    def account_id(self) -> UUID:
+        return self.request.account_id
+
+
+def charge_all(
+    charges: Sequence[PlainCharge], *, is_busy: Callable[[UUID], bool]
+) -> list[bytes | Prepared | None]:
+    """Charge them in one call of the ledger, except those of busy accounts.
+
+    Returns each answer's body, None where the endpoint answers.
+    """
+    answers: list[bytes | Prepared | None] = [None] * len(charges)
+    taken = []
+    for place, prepared in _prepared(charges):
+        if is_busy(prepared.account_id):
+            answers[place] = prepared
+        else:
+            taken.append((place, prepared))
+    outcomes = ledger.charge_at_once([(one.request, one.now) for _place, one in taken])
+    for (place, one), outcome in zip(taken, outcomes, strict=True):
+        answers[place] = one if isinstance(outcome, ledger.WalletBusy) else _answer(one, outcome)
+    return answers
+
+
+def charge_account(charges: Sequence[Prepared]) -> list[bytes | None]:
+    """Charge uses of one account in one call that waits for its wallet. Raises Django's database errors."""
+    outcomes = ledger.charge_account([(one.request, one.now) for one in charges])
+    return [_answer(one, outcome) for one, outcome in zip(charges, outcomes, strict=True)]
+
+
+def _answer(one: Prepared, outcome: ledger.Charged | ledger.LedgerError | None) -> bytes | None:
+    """The body for a new charge; None for a replay or an error."""
+    if not isinstance(outcome, ledger.Charged) or outcome.replayed:
+        return None
+    return json_body.dumps(new_charge(one.use, outcome)).encode()
+
+
+def _prepared(charges: Sequence[PlainCharge]) -> Iterator[tuple[int, Prepared]]:
+    """The charges whose account and service are known, priced, with their places."""
     accounts = authentication.find_accounts({one.named for one in charges if one.named is not None})
-    prepared: list[tuple[int, Use, ledger.ChargeRequest]] = []
     owners = [one.principal.account_id or accounts.get(one.named or "") for one in charges]
     plan_terms.load({owner for owner in owners if owner is not None})
     for place, (one, owner) in enumerate(zip(charges, owners, strict=True)):
         if owner is not None and (made := _request(one, owner)):
-            prepared.append((place, *made))
-    answers: list[bytes | None] = [None] * len(charges)
-    outcomes = ledger.charge_at_once([(request, charges[place].now) for place, _use, request in prepared])
-    for (place, use, _made), outcome in zip(prepared, outcomes, strict=True):
-        if outcome is not None and not outcome.replayed:
-            answers[place] = json_body.dumps(new_charge(use, outcome)).encode()
-    return answers
+            yield place, Prepared(*made, one.now)
 
 
 def _request(one: PlainCharge, account_id: UUID) -> tuple[Use, ledger.ChargeRequest] | None:

@@ -1,0 +1,98 @@
+"""Hot endpoints of the API without Django's handler and REST framework's request.
+
+Invariant: the endpoint's own code checks, acts, refuses and answers; only what leads to it differs. A request
+whose key is unknown is left to Django before the endpoint has run; so is one whose database connection broke,
+which its idempotency key makes safe to repeat.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpResponse, QueryDict
+from django.utils import timezone, translation
+from django.utils.functional import cached_property
+
+from accounts import api_keys
+from accounts.api_keys import Principal
+from config import logs
+from core import json_body, problems, rate_limit
+from core.endpoint import Endpoint
+from usage.api import balance, charges, holds, services
+
+if TYPE_CHECKING:
+    from config.front.calls import Call
+
+_ENDPOINTS: Mapping[tuple[str, str], type[Endpoint]] = {
+    ("POST", "charges"): charges.Charges,
+    ("POST", "charges/batch"): charges.Batch,
+    ("POST", "holds"): holds.Holds,
+    ("POST", "estimates"): services.Estimates,
+    ("GET", "balance"): balance.Balance,
+}
+_ENDPOINTS_OF_HOLDS = {"capture": holds.Capture, "release": holds.Release}
+_HOLD = re.compile(r"holds/([0-9A-Za-z_]+)/(capture|release)", re.ASCII)
+_PREFIX = "/api/v1/"
+
+
+class DirectRequest:
+    """What endpoints use of REST framework's request."""
+
+    def __init__(self, call: "Call", principal: Principal) -> None:
+        self.method = call.method
+        self.path = call.path
+        self.auth = principal
+        self.request_id = call.request_id
+        self.META: dict[str, Any] = {rate_limit.COUNTED: call.allowance}
+        if call.key is not None:
+            self.META["HTTP_IDEMPOTENCY_KEY"] = call.key
+        self._request = self
+        self._content = call.content
+        self._query = call.query
+
+    @cached_property
+    def data(self) -> Any:
+        """The body. Raises Problem (400)."""
+        return json_body.loads(self._content) if self._content else {}
+
+    @cached_property
+    def query_params(self) -> QueryDict:
+        return QueryDict(self._query)
+
+
+def endpoint_of(method: str, path: str) -> tuple[type[Endpoint], dict[str, str]] | None:
+    """The endpoint of a hot request and the parameters of its path; None for any other request."""
+    if not path.startswith(_PREFIX):
+        return None
+    rest = path.removeprefix(_PREFIX)
+    endpoint = _ENDPOINTS.get((method, rest))
+    if endpoint is not None:
+        return endpoint, {}
+    match = _HOLD.fullmatch(rest) if method == "POST" else None
+    return (_ENDPOINTS_OF_HOLDS[match[2]], {"hold": match[1]}) if match else None
+
+
+def answer(call: "Call") -> HttpResponse | None:
+    """The endpoint's response. None where Django has to answer."""
+    try:
+        principal = api_keys.verify(call.secret, timezone.now())
+    except api_keys.UnknownKey:
+        return None
+    logs.request_id.set(call.request_id)
+    translation.activate(settings.LANGUAGE_CODE)
+    view: Any = call.endpoint()
+    view.request = request = DirectRequest(call, principal)
+    try:
+        view.initial(request)
+        response = getattr(view, call.method.lower())(request, **call.parameters)
+    except (OperationalError, InterfaceError) as error:
+        call.allowance = view._allowance
+        if connection.connection is None or connection.connection.closed:
+            return None  # Django's handler opens another connection
+        response = problems.handle(error, {"request": request, "view": view})
+    except Exception as error:
+        response = problems.handle(error, {"request": request, "view": view})
+    answered: HttpResponse = view.finalize_response(request, response)
+    return answered
