@@ -21,7 +21,6 @@ from billing.subscriptions import plan_terms
 from core import idempotency, ids, json_body
 from core.problems import Problem
 from usage import charging
-from usage.api.charges import PATH as PATH
 from usage.api.charges import fingerprint_of, new_charge
 from usage.api.request_schemas import SmallObject
 from usage.charging import Use

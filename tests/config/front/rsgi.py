@@ -119,7 +119,8 @@ class Front:
     async def _one(self, request: tuple[str, str, Mapping[str, str], bytes], protocol: Protocol) -> None:
         method, target, headers, content = request
         path, _mark, query = target.partition("?")
-        pairs = [("Host", "testserver"), *headers.items()]
+        pairs = [("Host", "testserver")] if "Host" not in headers else []
+        pairs += headers.items()
         if (content or method == "POST") and "Transfer-Encoding" not in headers:
             pairs.append(("Content-Length", str(len(content))))
         await self._application.__rsgi__(Scope(method, path, Headers(pairs), query), protocol)

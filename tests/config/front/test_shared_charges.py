@@ -1,0 +1,136 @@
+"""Charges in shared calls: busy wallets, broken connections, and keys that end."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.utils import timezone
+
+from accounts import api_keys
+from accounts.models import Account, ApiKey, User
+from billing import ledger
+from billing.models import Charge
+from tests.config.front.rsgi import Front
+
+CHARGES = "/api/v1/charges"
+USE = b'{"service": "document-question", "usage": {"uses": 1}}'
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def charge(catalogue: None, front: Front, api_of: Any, alice: User, bob: User) -> Any:
+    secrets = {user: api_of(user).secret for user in (alice, bob)}
+
+    def request(user: User, key: str) -> tuple[str, str, dict[str, str], bytes]:
+        headers = {
+            "Authorization": f"Bearer {secrets[user]}", "Idempotency-Key": key,
+            "Content-Type": "application/json",
+        }  # fmt: skip
+        return "POST", CHARGES, headers, USE
+
+    def charge(*sent: tuple[User, str]) -> list[int]:
+        return [response.status for response in front.send_together([request(*one) for one in sent])]
+
+    assert charge((alice, "first"), (bob, "first")) == [201, 201]  # by Django, which verifies the keys
+    return charge
+
+
+@pytest.fixture
+def endpoint_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The charges that their endpoint handles."""
+    from usage.api.charges import Charges
+
+    calls, post = list[str](), Charges.post
+
+    def counted(self: Any, request: Any) -> Any:
+        calls.append(request.META["HTTP_IDEMPOTENCY_KEY"])
+        return post(self, request)
+
+    monkeypatch.setattr(Charges, "post", counted)
+    return calls
+
+
+@contextmanager
+def locked(user: User) -> Iterator[None]:
+    """Another transaction holds the user's wallet."""
+    holds, ends = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            account_id = Account.objects.get(person=user).pk
+            cursor.execute("select from billing_wallet where account_id = %s for update", [account_id])
+            holds.set()
+            ends.wait(30)
+        connections.close_all()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holds.wait(10)
+    yield
+    ends.set()
+    thread.join()
+
+
+def test_many_charges_of_many_accounts_are_made_without_their_endpoint(
+    charge: Any, endpoint_calls: list[str], alice: User, bob: User
+) -> None:
+    assert set(charge(*((user, f"k{n}") for n in range(20) for user in (alice, bob)))) == {201}
+    assert endpoint_calls == []
+    assert Charge.objects.filter(idempotency_key__startswith="k").count() == 40
+    balance = ledger.balance(Account.objects.get(person=alice).pk, timezone.now())
+    assert balance.available == 100 - 21
+
+
+def test_a_locked_wallet_delays_no_other_account_and_is_charged_when_it_is_free(
+    charge: Any, endpoint_calls: list[str], alice: User, bob: User
+) -> None:
+    with locked(alice):
+        assert charge((bob, "b1")) == [201]
+        assert charge((bob, "b2")) == [201]
+        assert endpoint_calls == []
+        assert charge((alice, "a1")) == [503]  # after 250 ms in a call of its own, by its endpoint
+        assert endpoint_calls == ["a1"]
+    assert charge((alice, "a1")) == [201]
+    assert Charge.objects.filter(idempotency_key="a1").count() == 1
+
+
+def test_a_wallet_that_is_free_again_in_time_is_charged_without_the_endpoint(
+    charge: Any, endpoint_calls: list[str], alice: User
+) -> None:
+    release = threading.Event()
+
+    def hold_briefly() -> None:
+        with locked(alice):
+            release.set()
+            threading.Event().wait(0.05)
+
+    thread = threading.Thread(target=hold_briefly)
+    thread.start()
+    assert release.wait(10)
+    assert set(charge(*((alice, f"k{n}") for n in range(5)))) == {201}
+    thread.join()
+    assert endpoint_calls == []
+
+
+def test_a_broken_connection_costs_no_charge_and_is_replaced(
+    charge: Any, endpoint_calls: list[str], alice: User, bob: User
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            " and pid <> pg_backend_pid() and backend_type = 'client backend'"
+        )
+    assert charge((alice, "k1"), (bob, "k1")) == [201, 201]
+    endpoint_calls.clear()
+    assert charge((alice, "k2"), (bob, "k2")) == [201, 201]
+    assert endpoint_calls == []
+
+
+def test_a_revoked_key_is_refused(charge: Any, alice: User) -> None:
+    assert charge((alice, "k1")) == [201]
+    api_keys.revoke(ApiKey.objects.get(account__person=alice), timezone.now())
+    assert charge((alice, "k2")) == [401]
