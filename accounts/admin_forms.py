@@ -5,7 +5,11 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminEmailInputWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from accounts import external_ids, zones
 from accounts.models import Account, ApiKey, User
@@ -69,6 +73,14 @@ class PlatformKey(forms.Form):
         choices=ApiKey.Scope.choices,
         initial=ApiKey.Scope.values,
         widget=forms.CheckboxSelectMultiple,
+    )
+    requests_per_minute = forms.IntegerField(
+        label=_("Requests per minute"),
+        required=False,
+        min_value=1,
+        max_value=2_147_483_647,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("Empty: the limit of platform keys (PLATFORM_API_RATE)."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

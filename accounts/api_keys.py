@@ -21,6 +21,7 @@ from django.db.models import Q, QuerySet
 
 from accounts import key_format
 from accounts.models import Account, ApiKey, Membership, User
+from core import rate_limit
 from core.caches import TimedCache
 
 LEASE_SECONDS = 0.25
@@ -29,7 +30,8 @@ MOST_KEYS = 100  # active keys of an account
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 _FIND = """
-    select k.id, k.kind, k.account_id, k.created_by_id, k.scopes, m.role, k.last_used_at, k.secret_hash
+    select k.id, k.kind, k.account_id, k.created_by_id, k.scopes, m.role, k.last_used_at,
+      k.requests_per_minute, k.secret_hash
       from accounts_apikey k
       left join accounts_account a on a.id = k.account_id
       left join accounts_membership m on m.account_id = k.account_id and m.user_id = k.created_by_id
@@ -57,6 +59,12 @@ class Principal:
     member_id: uuid.UUID | None
     scopes: frozenset[str]
     last_used_at: datetime | None
+    requests_per_minute: int | None = None  # the key's own limit
+
+    @property
+    def rate(self) -> rate_limit.Rate | None:
+        """The limit of its requests; None for none."""
+        return rate_limit.rate_of(is_platform=self.is_platform, requests_per_minute=self.requests_per_minute)
 
     @property
     def is_platform(self) -> bool:
@@ -85,6 +93,7 @@ def issue(
     now: datetime,
     account: Account | None = None,
     created_by: User | None = None,
+    requests_per_minute: int | None = None,
 ) -> Issued:
     """Issue a key. An account key needs its account and its creator; it ends with the membership.
 
@@ -111,6 +120,7 @@ def issue(
             prefix=key_format.shown_part(secret),
             secret_hash=key_format.hash_of(secret),
             created_at=now,
+            requests_per_minute=requests_per_minute,
         )
     return Issued(key=key, secret=secret)
 
@@ -166,9 +176,9 @@ def _find(secret_hash: bytes) -> Principal:
         cursor.execute(_FIND, [secret_hash])
         row = cursor.fetchone()
     # The index found the row by hash; comparing in constant time guards against a corrupt index.
-    if row is None or not hmac.compare_digest(bytes(row[7]), secret_hash):
+    if row is None or not hmac.compare_digest(bytes(row[8]), secret_hash):
         raise UnknownKey
-    key_id, kind, account_id, member_id, scopes, role, last_used_at, _ = row
+    key_id, kind, account_id, member_id, scopes, role, last_used_at, requests_per_minute, _ = row
     granted = frozenset(scopes)
     if role == Membership.Role.MEMBER:
         granted -= {
@@ -181,6 +191,7 @@ def _find(secret_hash: bytes) -> Principal:
         member_id=member_id,
         scopes=granted,
         last_used_at=last_used_at,
+        requests_per_minute=requests_per_minute,
     )
 
 

@@ -1,4 +1,4 @@
-"""API keys in the admin: platform keys are created here, all kinds are revoked here.
+"""API keys in the admin: platform keys are created here, all kinds are limited and revoked here.
 
 Invariant: the secret of a platform key is shown only in the response to its creation.
 """
@@ -33,15 +33,14 @@ class ApiKeyAdmin(StaffAdmin):
         "prefix",
         "account",
         "scopes",
+        "requests_per_minute",
         "created_by",
         "created_at",
         "last_used_at",
         "revoked_at",
     ]
+    readonly_fields = [name for name in fields if name != "requests_per_minute"]
     actions = ["revoke"]
-
-    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return obj is None and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
@@ -61,6 +60,7 @@ class ApiKeyAdmin(StaffAdmin):
                 name=form.cleaned_data["name"],
                 scopes=form.cleaned_data["scopes"],
                 created_by=request.user,  # type: ignore[arg-type]
+                requests_per_minute=form.cleaned_data["requests_per_minute"],
                 now=timezone.now(),
             )
             self.log_addition(request, issued.key, "Made a platform key.")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -158,6 +159,12 @@ class ApiKey(Identified):
     scopes = ArrayField(models.CharField(max_length=10, choices=Scope))
     prefix = models.CharField(max_length=16)
     secret_hash = models.BinaryField(max_length=32, unique=True)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="The key's own limit. Empty: the limit of its kind (API_RATE, PLATFORM_API_RATE).",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

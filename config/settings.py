@@ -234,7 +234,8 @@ if SANDBOX:
     }
 
 # The REST API. Keys: accounts.authentication; responses and errors: core.endpoint, core.problems.
-API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key
+API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key, or empty for no limit
+PLATFORM_API_RATE = env.str("PLATFORM_API_RATE", default="")  # of platform keys
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.KeyAuthentication",

@@ -55,7 +55,7 @@ class Endpoint(APIView):
             raise problems.unauthenticated()
         # the front counts a request that it gives on to Django
         self._allowance = request.META.get(rate_limit.COUNTED) or rate_limit.take(
-            str(principal.id), self.now, rate_limit.configured()
+            str(principal.id), self.now, principal.rate
         )
         if not self._allowance.passes:
             raise Problem(

@@ -41,10 +41,12 @@ class Allowance:
     passes: bool
     remaining: int
     reset_seconds: int
-    rate: Rate
+    rate: Rate | None
 
     def headers(self) -> dict[str, str]:
-        """The RateLimit header fields of the IETF draft."""
+        """The RateLimit header fields of the IETF draft; none without a limit."""
+        if self.rate is None:
+            return {}
         fields = {
             "RateLimit-Policy": f'"default";q={self.rate.quota};w={self.rate.seconds}',
             "RateLimit": f'"default";r={self.remaining};t={self.reset_seconds}',
@@ -61,18 +63,26 @@ class _Lease:
     beyond: int  # not reserved by any process when last read
 
 
+_UNLIMITED = Allowance(passes=True, remaining=0, reset_seconds=0, rate=None)
 _leases: dict[str, _Lease] = {}
 _lock = threading.Lock()
 
 
-def configured() -> Rate:
-    """The installation's rate (setting API_RATE, "quota/seconds")."""
-    quota, _, seconds = settings.API_RATE.partition("/")
-    return Rate(int(quota), int(seconds))
+def rate_of(*, is_platform: bool, requests_per_minute: int | None) -> Rate | None:
+    """The rate of a key: its own, or that of its kind; None for no limit.
+
+    The settings API_RATE and PLATFORM_API_RATE are "quota/seconds"; an empty one is no limit.
+    """
+    if requests_per_minute is not None:
+        return Rate(requests_per_minute, 60)
+    quota, _, seconds = (settings.PLATFORM_API_RATE if is_platform else settings.API_RATE).partition("/")
+    return Rate(int(quota), int(seconds)) if quota else None
 
 
-def take(identity: str, now: datetime, rate: Rate) -> Allowance:
-    """Count one request of `identity` (at most 70 characters)."""
+def take(identity: str, now: datetime, rate: Rate | None) -> Allowance:
+    """Count one request of `identity` (at most 70 characters). Without a rate nothing is counted."""
+    if rate is None:
+        return _UNLIMITED
     identity = f"{identity} {rate.quota}/{rate.seconds}"  # a separate counter for each length of window
     second = int(now.timestamp())
     start = second - second % rate.seconds

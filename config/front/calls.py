@@ -17,15 +17,26 @@ from django.middleware.security import SecurityMiddleware
 from django.test import RequestFactory
 from django.utils import timezone
 
-from config.front import direct
 from config.middleware import request_id_of
 from core.endpoint import Endpoint
 from core.rate_limit import Allowance
+from usage.api import balance, charges, holds, services
 
 MOST_HOSTS = 1000
 Headers = list[tuple[str, str]]
 _JSON = re.compile(r"application/json(\s*;.*)?", re.IGNORECASE)
 _BEARER = re.compile(r"bearer (\S+)", re.IGNORECASE)
+
+_ENDPOINTS: Mapping[tuple[str, str], type[Endpoint]] = {
+    ("POST", "charges"): charges.Charges,
+    ("POST", "charges/batch"): charges.Batch,
+    ("POST", "holds"): holds.Holds,
+    ("POST", "estimates"): services.Estimates,
+    ("GET", "balance"): balance.Balance,
+}
+_ENDPOINTS_OF_HOLDS = {"capture": holds.Capture, "release": holds.Release}
+_HOLD = re.compile(r"holds/([0-9A-Za-z_]+)/(capture|release)", re.ASCII)
+_PREFIX = "/api/v1/"
 
 
 @dataclass(slots=True)
@@ -39,6 +50,7 @@ class Call:
     parameters: dict[str, str]
     secret: str
     key: str | None
+    accept_encoding: str | None
     content: bytes
     request_id: str
     is_secure: bool
@@ -55,7 +67,7 @@ class Calls:
 
     def read(self, scope: Any, body: bytes) -> Call | None:
         """The call of a request whose body has been read; None if it is not one."""
-        found = direct.endpoint_of(scope.method, scope.path)
+        found = endpoint_of(scope.method, scope.path)
         if found is None:
             return None
         items = scope.headers.items()
@@ -80,6 +92,7 @@ class Calls:
             parameters=parameters,
             secret=match[1],
             key=headers.get("idempotency-key"),
+            accept_encoding=headers.get("accept-encoding"),
             content=body,
             request_id=request_id_of(headers.get("x-request-id", "")),
             is_secure=secure,
@@ -97,6 +110,18 @@ class Calls:
                 self._hosts.clear()
             known = self._hosts[host] = _is_allowed_host(host)
         return known
+
+
+def endpoint_of(method: str, path: str) -> tuple[type[Endpoint], dict[str, str]] | None:
+    """The endpoint of a hot request and the parameters of its path; None for any other request."""
+    if not path.startswith(_PREFIX):
+        return None
+    rest = path.removeprefix(_PREFIX)
+    endpoint = _ENDPOINTS.get((method, rest))
+    if endpoint is not None:
+        return endpoint, {}
+    match = _HOLD.fullmatch(rest) if method == "POST" else None
+    return (_ENDPOINTS_OF_HOLDS[match[2]], {"hold": match[1]}) if match else None
 
 
 def _is_secure(scheme: str, headers: Mapping[str, str]) -> bool:

@@ -5,9 +5,7 @@ whose key is unknown is left to Django before the endpoint has run; so is one wh
 which its idempotency key makes safe to repeat.
 """
 
-import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -18,34 +16,24 @@ from django.utils.functional import cached_property
 from accounts import api_keys
 from accounts.api_keys import Principal
 from config import logs
+from config.compression import Compression
+from config.front.calls import Call
 from core import json_body, problems, rate_limit
-from core.endpoint import Endpoint
-from usage.api import balance, charges, holds, services
 
-if TYPE_CHECKING:
-    from config.front.calls import Call
-
-_ENDPOINTS: Mapping[tuple[str, str], type[Endpoint]] = {
-    ("POST", "charges"): charges.Charges,
-    ("POST", "charges/batch"): charges.Batch,
-    ("POST", "holds"): holds.Holds,
-    ("POST", "estimates"): services.Estimates,
-    ("GET", "balance"): balance.Balance,
-}
-_ENDPOINTS_OF_HOLDS = {"capture": holds.Capture, "release": holds.Release}
-_HOLD = re.compile(r"holds/([0-9A-Za-z_]+)/(capture|release)", re.ASCII)
-_PREFIX = "/api/v1/"
+_COMPRESSION: Any = Compression(lambda _request: HttpResponse())
 
 
 class DirectRequest:
     """What endpoints use of REST framework's request."""
 
-    def __init__(self, call: "Call", principal: Principal) -> None:
+    def __init__(self, call: Call, principal: Principal) -> None:
         self.method = call.method
-        self.path = call.path
+        self.path = self.path_info = call.path
         self.auth = principal
         self.request_id = call.request_id
         self.META: dict[str, Any] = {rate_limit.COUNTED: call.allowance}
+        if call.accept_encoding is not None:
+            self.META["HTTP_ACCEPT_ENCODING"] = call.accept_encoding
         if call.key is not None:
             self.META["HTTP_IDEMPOTENCY_KEY"] = call.key
         self._request = self
@@ -62,19 +50,7 @@ class DirectRequest:
         return QueryDict(self._query)
 
 
-def endpoint_of(method: str, path: str) -> tuple[type[Endpoint], dict[str, str]] | None:
-    """The endpoint of a hot request and the parameters of its path; None for any other request."""
-    if not path.startswith(_PREFIX):
-        return None
-    rest = path.removeprefix(_PREFIX)
-    endpoint = _ENDPOINTS.get((method, rest))
-    if endpoint is not None:
-        return endpoint, {}
-    match = _HOLD.fullmatch(rest) if method == "POST" else None
-    return (_ENDPOINTS_OF_HOLDS[match[2]], {"hold": match[1]}) if match else None
-
-
-def answer(call: "Call") -> HttpResponse | None:
+def answer(call: Call) -> HttpResponse | None:
     """The endpoint's response. None where Django has to answer."""
     try:
         principal = api_keys.verify(call.secret, timezone.now())
@@ -94,5 +70,4 @@ def answer(call: "Call") -> HttpResponse | None:
         response = problems.handle(error, {"request": request, "view": view})
     except Exception as error:
         response = problems.handle(error, {"request": request, "view": view})
-    answered: HttpResponse = view.finalize_response(request, response)
-    return answered
+    return _COMPRESSION.process_response(request, view.finalize_response(request, response))

@@ -80,5 +80,5 @@ def _admit(call: Call) -> Principal | None:
         principal = api_keys.verify(call.secret, call.now)
     except api_keys.UnknownKey:
         return None
-    call.allowance = rate_limit.take(str(principal.id), call.now, rate_limit.configured())
+    call.allowance = rate_limit.take(str(principal.id), call.now, principal.rate)
     return principal if call.allowance.passes else None

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from accounts.models import User
+from accounts import api_keys
+from accounts.models import ApiKey, User
 from core import rate_limit
 from core.rate_limit import Rate, take
 
@@ -136,3 +138,34 @@ def test_old_counters_are_dropped_when_there_are_very_many(db: None, monkeypatch
         assert take(f"caller {number}", NOON, Rate(1, 60)).passes
     assert len(rate_limit._leases) == 1
     assert not take("caller 0", NOON, Rate(1, 60)).passes, "the database has the count"
+
+
+def test_a_platform_key_has_no_limit_unless_one_is_set(platform_api: Any, settings: Any) -> None:
+    settings.API_RATE = "1/3600"
+    for _number in range(3):
+        response = platform_api.get("services")
+        assert response.status_code == 200
+        assert "RateLimit" not in response
+    settings.PLATFORM_API_RATE = "1/3600"
+    assert [platform_api.get("services").status_code for _number in range(2)] == [200, 429]
+
+
+def test_a_key_with_a_limit_of_its_own_has_that_one(settings: Any) -> None:
+    settings.API_RATE = settings.PLATFORM_API_RATE = "1000/60"
+    own = {"requests_per_minute": 7}
+    assert rate_limit.rate_of(is_platform=True, **own) == Rate(7, 60)
+    assert rate_limit.rate_of(is_platform=False, **own) == Rate(7, 60)
+    assert rate_limit.rate_of(is_platform=False, requests_per_minute=None) == Rate(1000, 60)
+    settings.API_RATE = ""
+    assert rate_limit.rate_of(is_platform=False, requests_per_minute=None) is None
+
+
+@pytest.mark.django_db
+def test_a_limit_that_staff_set_counts_after_the_lease_of_the_key(clock: Any) -> None:
+    issued = api_keys.issue(
+        kind="platform", name="Backend", scopes=["read"], now=timezone.now(), requests_per_minute=2
+    )
+    assert api_keys.verify(issued.secret, timezone.now()).rate == Rate(2, 60)
+    ApiKey.objects.update(requests_per_minute=None)
+    api_keys._leases.clear()
+    assert api_keys.verify(issued.secret, timezone.now()).rate is None

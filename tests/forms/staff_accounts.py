@@ -3,8 +3,9 @@
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
-from accounts import admin_forms
+from accounts import admin_forms, api_keys
 from accounts.models import Account, ApiKey, Membership, User
 from tests.forms.rows import ABSENT, Row, fields, refused, text_rows
 from tests.forms.staff_form import StaffForm, at
@@ -32,8 +33,27 @@ def _changed_account(world: World) -> dict[str, Any]:
     return fields(Account.objects.get(pk=world.account.pk), "name external_id zone")
 
 
+_REQUESTS_PER_MINUTE = [
+    Row("600", 600),
+    Row("1", 1),
+    Row("", None),
+    refused("0", "greater than or equal to 1"),
+    refused("2147483648", "less than or equal to 2147483647"),
+    refused("1.5", "whole number"),
+]
+
+
+def _newest_key() -> ApiKey | None:
+    return ApiKey.objects.filter(kind="platform").order_by("created_at", "pk").last()
+
+
 def _platform_key(world: World) -> dict[str, Any]:
-    return fields(ApiKey.objects.filter(kind="platform").order_by("created_at", "pk").last(), "name scopes")
+    return fields(_newest_key(), "name scopes requests_per_minute")
+
+
+def _existing_key(world: World) -> ApiKey:
+    issued = {"kind": "platform", "name": "Backend", "scopes": ["read"], "now": timezone.now()}
+    return _newest_key() or api_keys.issue(**issued).key  # type: ignore[arg-type]
 
 
 def _membership(world: World) -> Membership:
@@ -122,8 +142,18 @@ FORMS = [
                 refused([], "Choose at least one scope"),
                 refused(["all"], "not one of the available choices"),
             ],
+            "requests_per_minute": _REQUESTS_PER_MINUTE,
         },
         accepted=200,
+    ),
+    StaffForm(
+        forms.ModelForm,
+        "accounts.change_apikey",
+        at("/admin/accounts/apikey/{pk}/change/", _existing_key),
+        {"requests_per_minute": "60"},
+        lambda world: fields(_existing_key(world), "requests_per_minute"),
+        {"requests_per_minute": _REQUESTS_PER_MINUTE},
+        key="an api key",
     ),
     StaffForm(
         forms.ModelForm,

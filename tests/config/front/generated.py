@@ -28,6 +28,7 @@ _WRONG_HEADERS = (
     {"X-Request-Id": "not valid"},
     {"Host": "evil.example"},
     {"Accept-Language": "de"},
+    {"Accept-Encoding": "gzip"},
 )
 _WRONG_FIELDS: tuple[tuple[str, Any], ...] = (
     ("unknown", 1),
