@@ -70,4 +70,6 @@ def answer(call: Call) -> HttpResponse | None:
         response = problems.handle(error, {"request": request, "view": view})
     except Exception as error:
         response = problems.handle(error, {"request": request, "view": view})
-    return _COMPRESSION.process_response(request, view.finalize_response(request, response))
+    response = view.finalize_response(request, response)
+    compressed: HttpResponse = _COMPRESSION.process_response(request, response)
+    return compressed
