@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.core.cache import cache
 
 from accounts.models import Account
@@ -20,6 +21,7 @@ from billing import ledger
 from billing.models import Entry
 from billing.tasks import checkpoint_ledger
 
+log = structlog.get_logger(__name__)
 FORMAT = "refill-statement/1"
 CHUNK = 1000  # entries read at once
 REQUEST_SECONDS = 30  # at most one request for a checkpoint in this time
@@ -101,11 +103,18 @@ def position_at(account: Account, seq: int) -> Position:
 
 
 def request_signature(statement: Statement) -> None:
-    """Have a checkpoint taken soon when the closing position is not signed yet."""
-    if statement.complete or cache.get(_REQUESTED):
-        return  # a read is one query, `add` takes five
-    if cache.add(_REQUESTED, True, timeout=REQUEST_SECONDS):
-        checkpoint_ledger.delay()
+    """Have a checkpoint taken soon when the closing position is not signed yet.
+
+    A statement is shown without one, also while the cache or the broker does not answer: beat takes the next.
+    """
+    if statement.complete:
+        return
+    try:
+        # a read is one query, `add` takes five
+        if not cache.get(_REQUESTED) and cache.add(_REQUESTED, True, timeout=REQUEST_SECONDS):
+            checkpoint_ledger.delay()
+    except Exception:  # each cache and each broker has errors of its own
+        log.warning("checkpoint_not_requested", exc_info=True)
 
 
 def as_json(statement: Statement) -> Iterator[str]:
