@@ -57,6 +57,22 @@
     if (form) form.requestSubmit();
   });
 
+  // A live element is replaced as a whole: the focus stays on its link or button with the same address or text.
+  // htmx keeps the focus only of elements with an id.
+  let focused = null;
+  const named = (element) => element.tagName + (element.getAttribute("href") ?? element.textContent);
+  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+    const element = document.activeElement;
+    const isLost = target.id && !element.id && target.contains(element);
+    focused = isLost ? { region: target.id, name: named(element) } : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (!focused || document.activeElement !== document.body) return;
+    const region = document.getElementById(focused.region);
+    const elements = [...(region?.querySelectorAll("a, button, summary") ?? [])];
+    elements.find((element) => named(element) === focused.name)?.focus({ preventScroll: true });
+  });
+
   // Charts: one tab stop per chart; arrow keys move between the points.
   document.addEventListener("keydown", (event) => {
     const point = event.target.closest?.(".chart-point");

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 import time_machine
+from django.db import connection, transaction
 
 from accounts.models import Account, User
 from billing import ledger
@@ -14,6 +16,7 @@ from billing.ledger.models import Wallet
 from billing.models import AutoTopUp, Mail, Promotion, Purchase, Redemption, Subscription
 from billing.payments import fulfilment
 from billing.payments.taxes import Tax
+from billing.promotions import referrals
 from billing.subscriptions import plan_terms
 from pricing.models import Pack, Plan
 from tests.billing.conftest import smallest_pack
@@ -310,3 +313,24 @@ def test_a_surplus_payment_is_refunded_whole_once_and_grants_nothing(
     unpaid = purchase("paid", code=False, kind="plan", amount=0)
     assert not fulfilment.refund_surplus(unpaid.pk, NOW).refunds.exists()
     assert Wallet.objects.get(account_id=account.pk).debt == 0
+
+
+@pytest.mark.fault("C5")
+@pytest.mark.django_db(transaction=True)
+def test_what_follows_a_payment_runs_after_its_commit_and_never_after_a_rollback(
+    purchase: Callable[..., Purchase], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def follow(account_id: UUID, now: datetime) -> None:
+        assert not connection.in_atomic_block, "another connection would not see the payment"
+        seen.append(Purchase.objects.get(account_id=account_id).status)
+
+    monkeypatch.setattr(referrals, "reward_if_due", follow)
+    made = purchase(code=False)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        pay(made)
+        raise ZeroDivisionError
+    assert (seen, Purchase.objects.get().status) == ([], "created")
+    pay(made)
+    assert seen == ["paid"]
