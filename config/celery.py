@@ -1,7 +1,7 @@
 """The Celery application, and the heartbeats that health checks read.
 
 Invariant: a task that went through the broker writes the heartbeat of the worker, so a stalled worker or
-a dead broker makes `/readyz` fail; beat writes its own, so that the two can be distinguished.
+a dead broker makes `/healthz/background` fail; beat writes its own, so that the two can be distinguished.
 """
 
 import logging.config

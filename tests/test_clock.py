@@ -6,6 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
@@ -13,6 +14,19 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from tests import clock as run_clock
+
+
+@pytest.mark.fault("O10")
+def test_a_run_may_start_on_a_leap_day_at_the_end_of_a_year_and_before_a_clock_change() -> None:
+    moments = [datetime.fromisoformat(text) for text in run_clock.MOMENTS]
+    assert {(2, 29), (12, 31), (1, 31)} <= {(moment.month, moment.day) for moment in moments}
+
+    def offset(moment: datetime, zone: str) -> timedelta | None:
+        return moment.astimezone(ZoneInfo(zone)).utcoffset()
+
+    for zone in ("Europe/Berlin", "America/New_York"):
+        soon = [(offset(moment, zone), offset(moment + timedelta(minutes=2), zone)) for moment in moments]
+        assert {before < after for before, after in soon if before != after} == {True, False}, zone
 
 
 @pytest.mark.parametrize("attempt", [1, 2])

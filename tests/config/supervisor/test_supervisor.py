@@ -61,6 +61,17 @@ class Portal:
         except OSError:
             return 0
 
+    def background(self) -> list[str]:
+        """What /healthz/background says of worker and beat."""
+        try:
+            answer = urllib.request.urlopen(f"{self.url}/healthz/background", timeout=10)
+        except urllib.error.HTTPError as error:
+            answer = error  # type: ignore[assignment]
+        except OSError:
+            return []
+        checks = json.loads(answer.read())["checks"]
+        return [checks["worker"], checks["beat"]]
+
     def processes(self) -> list[str]:
         """The command lines of all processes that use this data directory."""
         commands = []
@@ -95,6 +106,7 @@ def test_it_starts_restarts_killed_processes_stops_and_keeps_its_data(portal: Po
     demo = json.loads((portal.var / "demo.json").read_text())
     assert demo["url"] == portal.url
     assert portal.status("/readyz") == 200
+    portal.wait_until(lambda: portal.background() == ["ok", "ok"])
 
     # A second supervisor of the same data directory is refused and changes nothing.
     second = portal.launch()
@@ -111,6 +123,7 @@ def test_it_starts_restarts_killed_processes_stops_and_keeps_its_data(portal: Po
     os.kill(int((portal.var / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     portal.wait_until(lambda: "PostgreSQL died; starting it again" in portal.output.read_text())
     portal.wait_until(lambda: portal.status("/readyz") == 200)
+    portal.wait_until(lambda: portal.background() == ["ok", "ok"])
 
     # Ctrl-C ends all processes.
     assert portal.process is not None

@@ -20,6 +20,7 @@ HALF_A_REQUEST = (
 )
 
 
+@pytest.mark.fault("I8")
 @pytest.mark.django_db(transaction=True)
 def test_slow_clients_delay_neither_charges_nor_the_health_check(
     catalogue: None, alice: User, api_of: Any
