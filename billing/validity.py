@@ -26,6 +26,13 @@ def add_months(start: datetime, months: int) -> datetime:
     return moment.replace(year=year, month=month + 1, day=day)
 
 
+def months_since(anchor: datetime, at: datetime) -> int:
+    """How many months, counted from the anchor, are over at an instant; negative before the anchor."""
+    start, end = anchor.astimezone(UTC), at.astimezone(UTC)
+    months = (end.year - start.year) * 12 + end.month - start.month
+    return months - 1 if add_months(start, months) > end else months
+
+
 def month_of(moment: datetime) -> datetime:
     """The first instant of the calendar month (UTC)."""
     return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)

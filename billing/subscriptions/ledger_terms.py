@@ -12,7 +12,7 @@ from uuid import UUID
 from billing import ledger
 from billing.models import Allowance, Grant, Limit
 from billing.subscriptions import proration
-from billing.validity import add_months
+from billing.validity import add_months, months_since
 from pricing.models import Plan
 
 
@@ -157,9 +157,7 @@ def _period_has_begun(account_id: UUID, terms: ledger.AllowanceTerms, now: datet
 
 def month_of(anchor_at: datetime, at: datetime) -> tuple[datetime, datetime]:
     """The month, counted from the anchor, that contains an instant: its start and its end."""
-    months = (at.year - anchor_at.year) * 12 + at.month - anchor_at.month
-    if add_months(anchor_at, months) > at:
-        months -= 1
+    months = months_since(anchor_at, at)
     return add_months(anchor_at, months), add_months(anchor_at, months + 1)
 
 

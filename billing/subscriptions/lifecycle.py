@@ -211,7 +211,7 @@ def _credited_from(subscription: Subscription, paid: PaidPeriod, end: datetime) 
     """The instant from which the current period's price is credited: the confirmed one, or the new period's
     start."""
     prorated = paid.proration
-    if prorated and prorated.period_start == subscription.period_start and prorated.at <= end:
+    if prorated and prorated.period_start == subscription.period_start and prorated.at < end:
         return prorated.at
     if prorated and prorated.period_start is None and subscription.period_start <= prorated.at:
         return min(prorated.at, paid.period_start)

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from billing import ledger
-from billing.validity import add_months
+from billing.validity import add_months, months_since
 from pricing.models import Plan
 
 
@@ -50,9 +50,9 @@ def first_credits(
         keys = {f"{old.key}:{allowance['key']}" for allowance in _allowances(old, period)}
         return sum((grant.remaining for grant in balance.grants if grant.allowance in keys), Decimal(0))
 
-    months_since = _month(replaced.anchor_at, now) - _month(replaced.anchor_at, replaced.at)
+    months_begun = months_since(replaced.anchor_at, now) - months_since(replaced.anchor_at, replaced.at)
     # The old plan's credits of months that began since then are kept, and were credited with its price.
-    deduction = Fraction(_total(old, "month")) * (unused + max(0, months_since))
+    deduction = Fraction(_total(old, "month")) * (unused + max(0, months_begun))
     if not carry_over and not same_plan:
         deduction = max(Fraction(0), deduction - Fraction(unspent("month")))
     credits = _prorate(plan, "month", deduction, share=Fraction(1) if replaced.restarts else unused)
@@ -71,7 +71,7 @@ def credited_from(plan: Plan, replaced: ReplacedPlan) -> datetime:
     old, new = _total(replaced.plan, "month"), _total(plan, "month")
     if Fraction(old) * _unused_share_of_month(replaced.anchor_at, replaced.at) <= new:
         return replaced.at
-    month = _month(replaced.anchor_at, replaced.at)
+    month = months_since(replaced.anchor_at, replaced.at)
     start, end = add_months(replaced.anchor_at, month), add_months(replaced.anchor_at, month + 1)
     seconds = int(Fraction(new) / Fraction(old) * int((end - start).total_seconds()))
     return end - timedelta(seconds=max(1, seconds))
@@ -100,12 +100,6 @@ def _prorate(plan: Plan, period: str, deduction: Fraction, *, share: Fraction) -
 
 def _unused_share_of_month(anchor_at: datetime, at: datetime) -> Fraction:
     """The share of the month, counted from the anchor, that is left at an instant."""
-    months = _month(anchor_at, at)
+    months = months_since(anchor_at, at)
     start, end = add_months(anchor_at, months), add_months(anchor_at, months + 1)
     return Fraction(int((end - at).total_seconds()), int((end - start).total_seconds()))
-
-
-def _month(anchor_at: datetime, at: datetime) -> int:
-    """The number of the month, counted from the anchor, that contains an instant; 0 is the first."""
-    months = (at.year - anchor_at.year) * 12 + at.month - anchor_at.month
-    return months - 1 if add_months(anchor_at, months) > at else months

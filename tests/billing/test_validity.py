@@ -51,3 +51,24 @@ def test_months_are_those_of_utc() -> None:
     assert validity.month_of(in_march_there) == datetime(2027, 2, 1, tzinfo=UTC)
     assert validity.month_of(datetime(2027, 2, 28, 20, tzinfo=WEST)) == datetime(2027, 3, 1, tzinfo=UTC)
     assert validity.month_of(START) == datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "months"),
+    [
+        (START, 0),
+        (START - timedelta(microseconds=1), -1),
+        (datetime(2027, 2, 28, 13, 45, 6, 6, tzinfo=UTC), 0),
+        (datetime(2027, 2, 28, 13, 45, 6, 7, tzinfo=UTC), 1),
+        (datetime(2027, 3, 30, 23, tzinfo=UTC), 1),
+        (datetime(2027, 12, 31, 13, tzinfo=UTC), 10),
+        (datetime(2027, 12, 31, 14, tzinfo=UTC), 11),
+        (datetime(2028, 1, 31, 14, tzinfo=UTC), 12),
+        (datetime(2029, 2, 1, tzinfo=UTC), 24),
+        (datetime(2026, 12, 31, 14, tzinfo=UTC), -1),
+        (datetime(2026, 1, 1, tzinfo=UTC), -13),
+        (datetime(2027, 3, 1, 5, tzinfo=EAST), 1),
+    ],
+)
+def test_how_many_months_are_over_since_a_day(at: datetime, months: int) -> None:
+    assert validity.months_since(START, at) == months

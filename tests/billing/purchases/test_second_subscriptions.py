@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Mail, Purchase, Refund, StripeEvent, Subscription, SurplusSubscription
 from billing.purchases import checkout, create, plan_conflicts
 from billing.refunds import plan_payments
-from billing.subscriptions import prices
+from billing.subscriptions import prices, surplus
 from tests.sandbox.conftest import Buyer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("P24")]
@@ -264,3 +265,35 @@ def test_a_second_subscription_that_staff_made_at_stripe_is_cancelled_and_refund
         "canceled",
     ]
     assert refunds_at_stripe(stripe_api) == [1990]
+
+
+def test_what_was_paid_for_a_surplus_subscription_is_refunded_when_it_is_recorded_first(
+    account: Account, catalogue: None
+) -> None:
+    def buy(number: int, subscription: str, status: str = "paid") -> Purchase:
+        return Purchase.objects.create(
+            account=account,
+            kind="plan",
+            status=status,
+            amount=700,
+            list_amount=700,
+            created_at=timezone.now(),
+            paid_at=timezone.now() if status == "paid" else None,
+            currency="usd",
+            stripe_subscription_id=subscription,
+            stripe_payment_id=f"pi_{number}",
+            idempotency_key=f"key-{number}",
+        )
+
+    first, second = buy(1, "sub_surplus"), buy(2, "sub_surplus")
+    buy(3, "sub_other")
+    buy(4, "sub_surplus", "pending")
+
+    surplus.record(account.pk, "sub_surplus", reason="second", now=timezone.now())
+    later = buy(5, "sub_surplus")
+    with capture_logs() as logged:
+        surplus.record(account.pk, "sub_surplus", reason="second", now=timezone.now())
+
+    refunds = Refund.objects.order_by("created_at").values_list("purchase", "amount")
+    assert list(refunds) == [(first.pk, 700), (second.pk, 700)]
+    assert logged == [] and later.refunded == 0
