@@ -93,7 +93,7 @@ def _apply(dispute: Dispute, purchase: Purchase, facts: StripeObject, now: datet
         return
     if dispute.status in Dispute.UNDECIDED:
         dispute.closed_at = None
-    elif dispute.status != before[2] or dispute.closed_at is None:
+    elif dispute.status != before[2]:
         dispute.closed_at = now
     dispute.version += 1
     dispute.save()
