@@ -9,7 +9,7 @@ import pytest
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import Correction, Purchase, Referral
+from billing.models import Correction, Purchase, Referral, WithdrawnPlanPayment
 from tests.billing.refunds import test_states as states
 from tests.billing.refunds.test_states import NOW, apply
 
@@ -68,7 +68,7 @@ def test_credits_are_taken_anew_only_when_the_money_changes(
     assert last is None or last.reason == f"dispute {dispute.public_id}"
 
 
-def test_an_inquiry_beside_a_dispute_leaves_what_the_dispute_took(
+def test_an_inquiry_beside_a_dispute_of_a_plan_leaves_what_the_dispute_took(
     purchase: Callable[..., Purchase], account: Account
 ) -> None:
     """The claims of a plan's payment share one part of its period, and are taken anew together."""
@@ -86,6 +86,12 @@ def test_an_inquiry_beside_a_dispute_leaves_what_the_dispute_took(
     apply("warning_under_review", amount=300)
     [taken] = Correction.objects.filter(purchase_id=paid.pk)
     assert (taken.credits, taken.undone_by_id) == (40, None)
+    assert not WithdrawnPlanPayment.objects.exists()
+    for status, withdrawn in (("lost", True), ("won", False)):
+        apply(status)
+        row = WithdrawnPlanPayment.objects.get()
+        assert (row.pk, row.withdrawn, row.due, row.changed_at) == (paid.pk, withdrawn, True, NOW)
+        assert ledger.balance(account.pk, NOW).debt == 0
 
 
 @pytest.mark.fault("P14", "P28")

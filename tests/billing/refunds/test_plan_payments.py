@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Grant, Purchase, Refund, StripeEvent, WithdrawnPlanPayment
-from billing.refunds import plan_payments
+from billing.refunds import credit_balances, plan_payments
+from billing.subscriptions import stripe_sync
 from billing.webhooks import reconciliation
 from tests.billing.conftest import change_policies
 from tests.billing.refunds.conftest import MONTHLY, at_stripe, debt, of_plan, state
@@ -184,6 +186,62 @@ def test_the_cancellation_is_repeated_until_stripe_answers(
     assert at_stripe(stripe_api, purchase) == "canceled"
     assert state(account)[0] == "free-trial"
     assert not WithdrawnPlanPayment.objects.get().due
+
+
+@pytest.mark.fault("P25")
+def test_a_request_that_stripe_refuses_alerts_staff_and_is_not_repeated(
+    subscribe: Callable[..., Purchase],
+    bank: Callable[..., Any],
+    deliver: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    purchase = subscribe()
+    bank(purchase, "dispute")
+    asked: list[str] = []
+
+    def refuse(subscription_id: str) -> None:
+        asked.append(subscription_id)
+        raise stripe_gateway.StripeError("not allowed")
+
+    monkeypatch.setattr(stripe_gateway, "cancel_subscription", refuse)
+    with capture_logs() as logs:
+        deliver()
+    [failed] = [log for log in logs if log["event"] == "plan_payment_failed"]
+    assert (failed["purchase"], failed["error"]) == (purchase.public_id, "not allowed")
+    assert (failed["alert"], failed["log_level"]) == (True, "error")
+    assert not WithdrawnPlanPayment.objects.get().due
+    assert plan_payments.bring_subscriptions_in_line(timezone.now()) == 0
+    assert asked == [purchase.stripe_subscription_id]
+
+
+@pytest.mark.fault("P25")
+def test_one_refused_or_postponed_payment_does_not_stop_the_others(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: dict[str, Exception | None] = {
+        "first": stripe_gateway.StripeUnavailable("down"),
+        "second": stripe_gateway.StripeError("refused"),
+        "third": None,
+    }
+    now = timezone.now()
+    for name in errors:
+        made = Purchase.objects.create(
+            account=account, kind="plan", origin="page", amount=1, list_amount=1, currency="usd",
+            credits=0, idempotency_key=name, created_at=now, stripe_subscription_id=name,
+        )  # fmt: skip
+        WithdrawnPlanPayment.objects.create(purchase=made, withdrawn=False, due=True, changed_at=now)
+
+    def synchronize(subscription_id: str, _now: Any) -> None:
+        if error := errors[subscription_id]:
+            raise error
+
+    monkeypatch.setattr(stripe_sync, "synchronize", synchronize)
+    monkeypatch.setattr(credit_balances, "bring_in_line", lambda *_, **__: None)
+    with capture_logs() as logs:
+        assert plan_payments.bring_subscriptions_in_line(now) == 2
+    due = WithdrawnPlanPayment.objects.filter(due=True)
+    assert [row.purchase.idempotency_key for row in due] == ["first"]
+    assert sorted(log["event"] for log in logs) == ["plan_payment_failed", "plan_payment_postponed"]
 
 
 @pytest.mark.fault("P25", "P28")

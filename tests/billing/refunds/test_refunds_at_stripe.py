@@ -121,9 +121,14 @@ def test_a_refund_in_the_dashboard_is_recorded_as_stripes_decision(
     assert done is not None
     assert (done.status, done.decided_by, done.account_id) == ("done", "Stripe", account.pk)
     assert (done.created_at, done.decided_at, done.closed_at) == (NOW, NOW, NOW)
-    assert requests.apply_stripe_refund(facts_of("re_3", 1, payment_intent=None), NOW) is None
     assert requests.apply_stripe_refund(facts_of("re_3", 1, payment_intent="pi_x"), NOW) is None
     assert not Mail.objects.filter(template="refunded").exists()
+
+
+def test_a_refund_without_a_payment_belongs_to_no_purchase(purchase: Callable[..., Purchase]) -> None:
+    purchase(stripe_payment_id=None)
+    assert requests.apply_stripe_refund(facts_of("re_1", 1, payment_intent=None), NOW) is None
+    assert not Refund.objects.exists()
 
 
 def test_staff_see_each_refund_of_a_quarantined_payment_once(purchase: Callable[..., Purchase]) -> None:

@@ -170,6 +170,30 @@ def test_several_claims_take_each_its_part_and_no_credit_twice(
     assert clawbacks.is_withdrawn(bought) == (sum(taken) == 100)
 
 
+@pytest.mark.fault("P14")
+@pytest.mark.parametrize(
+    ("price", "amounts", "taken"),
+    [
+        (3, [1, 2], ["33.333333", "66.666667"]),
+        (3, [2, 1], ["66.666666", "33.333334"]),
+        (3, [1, 1], ["33.333333", "33.333333"]),
+        (3, [1, 1, 1], ["33.333333", "33.333333", "33.333334"]),
+        (7, [3, 5], ["42.857142", "57.142858"]),
+        (1, [1], ["100"]),
+        (0, [0], ["100"]),
+    ],
+    ids=str,
+)
+def test_the_claim_that_takes_the_last_of_the_money_takes_what_rounding_has_left(
+    purchase: Callable[..., Purchase], price: int, amounts: list[int], taken: list[str]
+) -> None:
+    purchase(amount=price)
+    for number, amount in enumerate(amounts):
+        apply("lost", id=f"du_{number}", amount=amount)
+    made = Dispute.objects.order_by("stripe_dispute_id")
+    assert [dispute.credits for dispute in made] == [Decimal(credits) for credits in taken]
+
+
 def test_the_evidence_names_the_uses_of_the_purchases_credits(
     purchase: Callable[..., Purchase], account: Account
 ) -> None:
