@@ -2,13 +2,14 @@
 
 Invariant: in one window no more than the quota pass, whatever the concurrency. The database has the count; a
 process reserves permits in blocks of a hundredth of the quota (single ones for small quotas), so that a busy
-caller costs one short statement for many requests. Unused permits of a process expire with the window.
+caller costs one short statement for many requests. While it runs, only requests of that caller wait. Unused
+permits of a process expire with the window.
 
 The caller is identified by key or session, never by address: X-Forwarded-For can be forged.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
@@ -58,9 +59,10 @@ class Allowance:
 
 @dataclass(slots=True)
 class _Lease:
-    start: int
-    permits: int  # reserved and not used yet
-    beyond: int  # not reserved by any process when last read
+    start: int = -1
+    permits: int = 0  # reserved and not used yet
+    beyond: int = 0  # not reserved by any process when last read
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 _UNLIMITED = Allowance(passes=True, remaining=0, reset_seconds=0, rate=None)
@@ -87,11 +89,12 @@ def take(identity: str, now: datetime, rate: Rate | None) -> Allowance:
     second = int(now.timestamp())
     start = second - second % rate.seconds
     with _lock:
-        lease = _leases.get(identity)
-        if lease is None or lease.start < start or (lease.permits == 0 and lease.beyond > 0):
-            if len(_leases) >= LARGEST_CACHE:
-                _leases.clear()
-            lease = _leases[identity] = _draw(identity, start, rate)
+        if len(_leases) >= LARGEST_CACHE and identity not in _leases:
+            _leases.clear()
+        lease = _leases.setdefault(identity, _Lease())
+    with lease.lock:
+        if lease.start < start or (lease.permits == 0 and lease.beyond > 0):
+            _draw(lease, identity, start, rate)
         passes = lease.permits > 0
         if passes:
             lease.permits -= 1
@@ -99,11 +102,13 @@ def take(identity: str, now: datetime, rate: Rate | None) -> Allowance:
         return Allowance(passes, lease.permits + lease.beyond, resets_in, rate)
 
 
-def _draw(identity: str, start: int, rate: Rate) -> _Lease:
+def _draw(lease: _Lease, identity: str, start: int, rate: Rate) -> None:
+    """Reserve a block of permits."""
     block = max(1, rate.quota // 100)
     with connection.cursor() as cursor:
         cursor.execute(_DRAW, {"identity": identity, "start": start, "block": block})
         window_start, used = cursor.fetchone()
-    permits = min(max(rate.quota - (used - block), 0), block)
     # If the clock of another process is ahead, its later window has begun already: count in that one.
-    return _Lease(window_start, permits, max(rate.quota - used, 0))
+    lease.start = window_start
+    lease.permits = min(max(rate.quota - (used - block), 0), block)
+    lease.beyond = max(rate.quota - used, 0)

@@ -1,12 +1,13 @@
 """Requests in a time window are limited exactly, over threads and processes."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import api_keys
@@ -73,6 +74,34 @@ def test_of_200_concurrent_requests_100_pass() -> None:
     for thread in threads:
         thread.join()
     assert sum(passed) == 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_caller_whose_counter_is_locked_delays_no_other() -> None:
+    rate = Rate(1, 60)
+    assert take("someone", NOON, rate).passes
+    passed: list[str] = []
+
+    def call(identity: str) -> None:
+        try:
+            if take(identity, NOON + timedelta(seconds=60), rate).passes:
+                passed.append(identity)
+        finally:
+            connection.close()
+
+    someone, another = (threading.Thread(target=call, args=(name,)) for name in ("someone", "another"))
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("select from core_ratewindow for update")
+        someone.start()
+        waits, until = False, time.monotonic() + 30
+        while not waits and time.monotonic() < until:
+            cursor.execute("select exists (select from pg_locks where not granted)")
+            waits = cursor.fetchone()[0]
+        another.start()
+        another.join(30)
+        assert passed == ["another"]
+    someone.join()
+    assert passed == ["another", "someone"]
 
 
 @pytest.mark.fault("I5")
