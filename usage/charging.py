@@ -173,8 +173,7 @@ def hold(
         api_key_id=use.api_key_id,
         conversation=use.conversation,
         quota=terms.quota,
-        detail=stored(_detail(use, lines=terms.lines, rate=terms.rate))
-        | ({"covered_by": covered} if covered else {}),
+        detail=detail,
     )
     most = catalogue_cache.current().policies.running_holds
     return ledger.hold(request, expires_at=now + expires_in, now=now, most_running=most)

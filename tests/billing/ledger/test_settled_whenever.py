@@ -7,7 +7,7 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -251,3 +251,30 @@ def test_balances_grants_and_debt_are_the_same_at_whatever_times_a_wallet_is_set
             transaction.set_rollback(True)
     expected = outcomes.pop("at every instant")
     assert outcomes == dict.fromkeys(outcomes, expected)
+
+
+@pytest.mark.parametrize("joins", ["hashjoin", "nestloop", "mergejoin"])
+def test_an_allowance_that_is_settled_exactly_at_its_next_renewal_renews_once_and_again_a_day_later(
+    account, joins
+):
+    with connection.cursor() as cursor:  # with each plan: a row that two others update takes either
+        for other in {"hashjoin", "nestloop", "mergejoin"} - {joins}:
+            cursor.execute(f"set local enable_{other} = off")
+    ledger.set_allowances(account_id=account, allowances=[allowance("daily", "100")], now=NOON)
+    midnight = NOON + DAY / 2
+    for days in (1, 2):  # a day that nobody settled, then the next one at its first instant
+        ledger.settle([account], midnight + days * DAY)
+        assert Grant.objects.filter(account_id=account).count() == 1 + days
+        assert Allowance.objects.get().next_at == midnight + (days + 1) * DAY
+        assert Wallet.objects.get(account_id=account).next_due_at == midnight + (days + 1) * DAY
+        assert figures(account) == (100, 0, 0)
+
+
+def test_credits_that_a_hold_returns_an_instant_before_their_end_expire(account):
+    give(account, "10", expires_at=NOON + HOUR + INSTANT)
+    hold(account, "10", NOON + HOUR)
+    ledger.settle([account], NOON + HOUR)
+    assert figures(account) == (10, 0, 0)
+    assert Wallet.objects.get(account_id=account).next_due_at == NOON + HOUR + INSTANT
+    ledger.settle([account], NOON + HOUR + INSTANT)
+    assert figures(account) == (0, 0, 0)

@@ -217,6 +217,18 @@ def test_a_move_is_stalled_after_half_a_tick(
     assert gave_up(waits, waiting) == refused
 
 
+@pytest.mark.parametrize(("seconds", "asks"), [(0.0, False), (0.125, False), (0.1875, True)])
+def test_threads_of_another_wallet_count_after_half_a_tick(exact_limits, clock, stack, seconds, asks):
+    asked = []
+    waits = WalletWaits(most=MOST, holder_of=asked.append, clock=clock)
+    first = began(waits, stack, ALICE, 5)
+    clock.seconds = 1.0
+    began(waits, stack, BOB, 5)
+    clock.seconds += seconds
+    assert gave_up(waits, first) == 0
+    assert bool(asked) is asks
+
+
 @pytest.mark.parametrize(("seconds", "refused"), [(0.25, 0), (0.375, 16 - MOST)])
 def test_a_wallet_is_locked_when_one_transaction_holds_it_for_longer_than_the_limit(
     exact_limits, waits, clock, holders, stack, seconds, refused

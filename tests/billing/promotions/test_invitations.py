@@ -58,7 +58,7 @@ def buy(account: Account) -> Callable[..., Purchase]:
         values: dict[str, Any] = {"kind": "pack", "origin": "page", "offer": smallest_pack(), "label": "-"}
         values |= {"currency": "usd", "status": "paid", "paid_at": NOW, "created_at": NOW}
         values |= {"amount": amount, "list_amount": amount, "idempotency_key": f"k{Purchase.objects.count()}"}
-        purchase: Purchase = Purchase.objects.create(account=account, **values | fields)
+        purchase: Purchase = Purchase.objects.create(**{"account": account} | values | fields)
         referrals.mark_qualifying_purchase(purchase, NOW)
         return purchase
 
@@ -228,3 +228,18 @@ def test_rewards_are_taken_back_when_all_the_money_is_lost_and_return_with_it(
     assert rewards(account, bobs) == [20, 30]
     assert Referral.objects.get().state == "rewarded"
     assert ledger.audit.run(now=NOW).findings == []
+
+
+def test_paid_purchases_do_not_count_among_the_rewards_that_are_taken_back_at_once(
+    bobs: Account, buy: Callable[..., Purchase]
+) -> None:
+    refer()
+    for refunded in (0, 0, 0, 1000, 0, 0):
+        invited = Account.objects.create(name="Test")
+        ledger.open_wallet(invited.pk, NOW)
+        purchase = buy(account=invited, refunded=refunded)
+        Referral.objects.create(
+            inviter=bobs, invited=invited, purchase=purchase, state="rewarded", created_at=NOW
+        )
+    referrals.reward_all_due(NOW, limit=1)
+    assert Referral.objects.get(state="taken_back").purchase.refunded == 1000

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from billing import ledger
 from billing.ledger import batches, charges, shared_calls, waiting
@@ -155,12 +155,29 @@ def test_a_batch_holds_no_wallet_while_it_waits_for_another(accounts, lock):
     assert broken(accounts) == []
 
 
+@pytest.mark.fault("L16")
+def test_a_batch_in_a_transaction_locks_wallets_in_the_order_of_their_ids(accounts, lock):
+    def charge_in_transaction():
+        with transaction.atomic():
+            return ledger.charge_many(uses(reversed(accounts), "batch"), NOON)
+
+    holder = lock(accounts[0])
+    batch = BackgroundCall(charge_in_transaction)
+    batch.start()
+    assert batch.is_blocked()
+    with connection.cursor() as cursor:
+        cursor.execute("set lock_timeout = '1s'")
+    outcomes = [charges.charge_alone(request, NOON) for request in uses(accounts[1:], "single")]
+    assert [outcome.balance_after for outcome in outcomes] == [D("99")] * 7
+    holder.rollback()
+    assert {type(outcome) for outcome in batch.outcome()} == {ledger.Charged}
+    assert broken(accounts) == []
+
+
 @pytest.mark.fault("L19")
 @pytest.mark.parametrize("each", [1, 8], ids=["each in turn", "in one statement"])
 @pytest.mark.parametrize("in_transaction", [False, True])
 def test_a_broken_wallet_in_a_batch_fails_its_own_items_only(accounts, each, in_transaction):
-    from django.db import transaction
-
     unusable = accounts[2]
     with connection.cursor() as cursor:
         cursor.execute(
