@@ -25,16 +25,20 @@ class InvoiceAmounts:
     @property
     def credit_used(self) -> int:
         """How much of the customer's credit pays this invoice."""
-        return max(0, min(0, self.balance_after) - min(0, self.balance_before))
+        return max(0, _credit(self.balance_before) - _credit(self.balance_after))
 
     @property
     def credit_added(self) -> int:
         """How much of the credit for unused time stays for the next invoices."""
-        return max(0, min(0, self.balance_before) - min(0, self.balance_after))
+        return max(0, _credit(self.balance_after) - _credit(self.balance_before))
 
     @property
     def added_to_next_invoice(self) -> int:
         return max(0, self.balance_after)
+
+
+def _credit(balance: int) -> int:
+    return max(0, -balance)
 
 
 def read(invoice: StripeObject) -> InvoiceAmounts:

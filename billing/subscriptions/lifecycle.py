@@ -168,8 +168,8 @@ def _change_plan(
 
 
 def set_schedule(subscription: Subscription, now: datetime) -> None:
-    """Apply a locked subscription's cancellation, next plan and grace period to the ledger, if it is paid."""
-    if not subscription.paid or subscription.state != Subscription.State.ACTIVE:
+    """Apply the cancellation, next plan and grace period of a locked, paid subscription to the ledger."""
+    if subscription.state != Subscription.State.ACTIVE:
         return
     following = None
     if subscription.next_plan not in {"", subscription.plan}:

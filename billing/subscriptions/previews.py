@@ -214,8 +214,8 @@ def _kind(subscription: Subscription, plan: Plan, interval: str) -> str:
 def _kind_without_payment(subscription: Subscription, plan: Plan) -> str:
     if subscription.plan == plan.key:
         raise _already_on_plan()
-    if plan.paid and plan.open_to_new_members:
-        return "subscribe"
+    if plan.paid:
+        return "subscribe"  # a closed one is refused with its price
     if plan.free:
         return "leave"
     raise offers.PlanClosed

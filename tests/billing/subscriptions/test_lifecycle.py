@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger, offers, selectors
-from billing.models import PlanChange, Purchase, StripeEvent, Subscription
+from billing.models import Entry, PlanChange, Purchase, StripeEvent, Subscription
 from billing.payments import customers
 from billing.purchases import create
 from billing.subscriptions import ledger_terms, lifecycle, plan_terms, previews
@@ -77,3 +77,61 @@ def test_a_credit_balance_at_stripe_pays_the_first_invoice_of_a_plan(
     assert (subscription.plan, purchase.status, purchase.amount) == ("starter", "paid", charged)
     intents = stripe_api.payment_intents.list({}).data
     assert sum(intent.amount_received for intent in intents) == charged
+
+
+def test_an_account_gets_its_first_plan_once(account: Account) -> None:
+    def facts() -> tuple[Any, ...]:
+        found = Subscription.objects.get(account=account)
+        entries = Entry.objects.filter(account=account).count()
+        return found.plan, found.version, found.anchor_at, PlanChange.objects.count(), entries
+
+    before = facts()
+    starter = Plan.objects.get(key="starter")
+    found = lifecycle.create_subscription(account=account, plan=starter, now=timezone.now(), once=True)
+    assert (found.plan, facts()) == ("free-trial", before)
+
+
+@pytest.mark.requirement("REFLY-08", "REFLY-09")
+@pytest.mark.parametrize(
+    ("fields", "plan", "expected"),
+    [
+        ({}, "pro", "pro"),
+        ({}, "free-trial", "free-trial"),
+        ({}, "early-bird", "early-bird"),
+        ({}, "starter", offers.PlanClosed),
+        ({}, "unknown", Plan.DoesNotExist),
+        ({"plan": "starter"}, "starter", "starter"),
+        ({"plan": "starter"}, "free-trial", "free-trial"),
+        ({"stripe_subscription_id": "sub_1"}, "pro", offers.PlanClosed),
+        ({"stripe_subscription_id": "sub_1", "plan": "pro"}, "pro", "pro"),
+        ({"stripe_subscription_id": "sub_1", "plan": "pro"}, "free-trial", offers.PlanClosed),
+    ],
+    ids=str,
+)
+def test_which_plans_staff_assign(
+    account: Account, fields: dict[str, Any], plan: str, expected: str | type[Exception]
+) -> None:
+    Subscription.objects.filter(account=account).update(**fields)
+    before = Subscription.objects.get(account=account)
+
+    def assign() -> Subscription:
+        return lifecycle.assign_plan(account=account, plan_key=plan, actor="staff", now=timezone.now())
+
+    if not isinstance(expected, str):
+        with pytest.raises(expected):
+            assign()
+        return
+    after = assign()
+    moved = before.plan != plan
+    assert (after.plan, after.version - before.version) == (expected, moved)
+    changed = PlanChange.objects.filter(left=before.plan, entered=plan, actor="staff")
+    assert changed.count() == moved
+
+
+def test_staff_assign_no_retired_plan_and_no_legacy_plan_that_was_left(account: Account) -> None:
+    PlanChange.objects.create(account=account, left="pro", entered="free-trial", created_at=timezone.now())
+    with pytest.raises(lifecycle.LegacyPlanLeft):
+        lifecycle.assign_plan(account=account, plan_key="pro", actor="", now=timezone.now())
+    Plan.objects.filter(key="early-bird").update(retired_at=timezone.now())
+    with pytest.raises(Plan.DoesNotExist):
+        lifecycle.assign_plan(account=account, plan_key="early-bird", actor="", now=timezone.now())

@@ -14,6 +14,7 @@ from billing.models import Subscription
 from billing.subscriptions import (
     grace,
     invoice_amounts,
+    ledger_terms,
     lost,
     paid_periods,
     pauses,
@@ -191,6 +192,10 @@ def line(amount: int) -> dict[str, int]:
         ([990, -7920], -6930, 500, "usd", (990, 7920, 0, -6430, 0, 6430, 0)),
         ([990, -990], 0, -100, "usd", (990, 990, 0, -100, 0, 0, 0)),
         ([990, -990], 0, 20, "usd", (990, 990, 0, 20, 0, 0, 20)),
+        ([990, -990], 0, 100, "usd", (990, 990, 0, 100, 0, 0, 100)),
+        ([990, -989], 1, 0, "usd", (990, 989, 0, 1, 0, 0, 1)),
+        ([990, -991], -1, 0, "usd", (990, 991, 0, -1, 0, 1, 0)),
+        ([990, -989], 1, -1, "usd", (990, 989, 0, 0, 1, 0, 0)),
     ],
 )
 def test_the_amounts_of_a_changes_invoice(
@@ -265,6 +270,44 @@ def test_until_when_a_subscription_is_paid(
     assert paid_periods.paid_until(other, found, invoices) == (None if unpaid_before else expected)
 
 
+def latest(status: str, reason: str) -> dict[str, str]:
+    return {"status": status, "billing_reason": f"subscription_{reason}"}
+
+
+@pytest.mark.fault("P21")
+@pytest.mark.parametrize(
+    ("status", "invoice", "paid_until", "needed"),
+    [
+        ("active", latest("paid", "cycle"), None, False),
+        ("active", latest("paid", "create"), None, False),
+        ("active", latest("open", "create"), None, False),
+        ("active", latest("draft", "cycle"), None, True),
+        ("active", latest("draft", "cycle"), END - TICK, True),
+        ("active", latest("draft", "cycle"), END, False),
+        ("active", latest("void", "cycle"), END - TICK, True),
+        ("active", latest("paid", "update"), None, True),
+        ("active", latest("paid", "update"), END, True),
+        ("active", latest("paid", "update"), END + TICK, False),
+        ("past_due", latest("paid", "update"), LATER, True),
+        ("past_due", latest("draft", "cycle"), LATER, True),
+        ("past_due", latest("open", "cycle"), END, False),
+        ("unpaid", latest("draft", "cycle"), LATER, True),
+        ("unpaid", latest("open", "cycle"), END, False),
+        ("trialing", latest("draft", "cycle"), None, False),
+        ("canceled", latest("draft", "cycle"), None, False),
+        ("active", "in_1", None, False),
+        ("active", None, None, False),
+        ("past_due", None, None, False),
+    ],
+)
+def test_when_the_latest_invoice_does_not_tell_what_is_paid(
+    status: str, invoice: Any, paid_until: datetime | None, needed: bool
+) -> None:
+    item = {"current_period_start": int(END.timestamp())}
+    payload = {"status": status, "latest_invoice": invoice, "items": {"data": [item]}}
+    assert paid_periods.needs_invoices(payload, paid_until) == needed
+
+
 @pytest.mark.parametrize(
     ("reason", "status", "skipped"),
     [("cycle", "void", True), ("cycle", "paid", False), ("update", "void", False), ("cycle", "draft", False)],
@@ -292,6 +335,31 @@ def test_no_more_time_is_credited_than_credits_are_deducted(
     catalogue: None, old: str, new: str, at: datetime, expected: datetime
 ) -> None:
     assert proration.credited_from(Plan.objects.get(key=new), replaced(at, plan=old)) == expected
+
+
+@pytest.mark.fault("P22")
+def test_more_unspent_credits_than_the_plan_has_now_deduct_nothing(
+    subscribed: Callable[..., Subscription], account: Account
+) -> None:
+    def give(plan: Plan) -> None:
+        terms = ledger_terms.allowance_terms(plan, anchor_at=START, ends_at=END, once_at=None)
+        ledger.set_allowances(account_id=account.pk, allowances=terms, now=START)
+
+    def first(at: datetime, now: datetime = START, carry_over: bool = False) -> list[Decimal]:
+        old = replaced(at, plan="starter")
+        new = Plan.objects.get(key="creator")
+        given = proration.first_credits(new, old, account_id=account.pk, carry_over=carry_over, now=now)
+        return sorted(given.values(), reverse=True)
+
+    half = START + timedelta(days=14)
+    give(Plan.objects.get(key="starter"))
+    assert first(START) == [3000, 500] and first(START, carry_over=True) == [2000, 500]
+    assert first(half) == [3000, 500] and first(half, carry_over=True) == [2500, 500]
+    assert first(half + (END - START), carry_over=True) < [3000, 500], "not a month more is granted"
+    plan = Plan.objects.get(key="starter")
+    plan.allowances = [one | {"credits": str(int(Decimal(one["credits"])) // 2)} for one in plan.allowances]
+    plan.save()  # 100 of a day's 200, 500 of a month's 1,000
+    assert first(START) == [3000, 500] and first(START, carry_over=True) == [2500, 500]
 
 
 @pytest.mark.parametrize(
