@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, Membership, User
-from billing import ledger
+from billing import ledger, stripe_gateway
 from billing.models import AutoTopUp, Purchase
 from billing.purchases import auto_top_up, top_up_failures, top_up_settings
 from pricing.catalogue import cache as catalogue_cache
@@ -223,6 +223,39 @@ def test_a_pack_that_is_not_sold_any_more_is_not_bought(
 )
 def test_how_a_decline_is_handled(error: dict[str, str], outcome: str) -> None:
     assert top_up_failures.outcome_of(error) == outcome
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (stripe_gateway.CardDeclined("lost_card", "", {}), "suspended"),
+        (stripe_gateway.CardDeclined("insufficient_funds", "", {}), "declined"),
+        (
+            stripe_gateway.CardDeclined(
+                "generic_decline", "", {"last_payment_error": {"advice_code": "do_not_try_again"}}
+            ),
+            "suspended",
+        ),
+        (stripe_gateway.AuthenticationRequired("generic_decline", "", {"id": "pi_1"}), "authenticate"),
+    ],
+)
+def test_a_refused_request_is_handled_like_its_decline(
+    enable: Callable[..., AutoTopUp],
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    error: stripe_gateway.CardDeclined,
+    outcome: str,
+) -> None:
+    def refuse(**_arguments: Any) -> Any:
+        raise error
+
+    enable()
+    monkeypatch.setattr(stripe_gateway, "create_off_session_payment", refuse)
+    assert check(account) == outcome
+    saved = AutoTopUp.objects.get()
+    assert (saved.last_outcome, saved.failures) == (outcome, 1)
+    assert saved.payment_to_confirm == ("pi_1" if outcome == "authenticate" else "")
+    assert Purchase.objects.get().status == "failed"
 
 
 @pytest.fixture

@@ -217,3 +217,9 @@ def test_a_price_of_no_plan_gets_the_plan_that_it_names_later(catalogue: None) -
     assert StripePrice.objects.get().plan_key == "creator"
     with pytest.raises(Plan.DoesNotExist):
         prices.choose_plan(named, "unknown")
+
+
+def test_no_row_of_ours_has_the_version_of_no_subscription(subscribed: Any, account: Account) -> None:
+    Subscription.objects.filter(account=account).update(stripe_subscription_id=None)
+    assert stripe_sync.local_version(None) is None and stripe_sync.local_version("sub_1") is None
+    assert stripe_sync.local_version("sub_1" if subscribed(version=7) else None) == 7

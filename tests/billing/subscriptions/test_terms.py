@@ -21,6 +21,7 @@ from billing.subscriptions import (
     proration,
     stripe_objects,
 )
+from billing.validity import add_months
 from pricing.models import Plan
 from tests.billing.conftest import change_policies
 
@@ -338,28 +339,39 @@ def test_no_more_time_is_credited_than_credits_are_deducted(
 
 
 @pytest.mark.fault("P22")
-def test_more_unspent_credits_than_the_plan_has_now_deduct_nothing(
-    subscribed: Callable[..., Subscription], account: Account
-) -> None:
-    def give(plan: Plan) -> None:
-        terms = ledger_terms.allowance_terms(plan, anchor_at=START, ends_at=END, once_at=None)
-        ledger.set_allowances(account_id=account.pk, allowances=terms, now=START)
+def test_more_unspent_credits_than_the_plan_has_now_deduct_nothing(account: Account) -> None:
+    anchor = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    end = add_months(anchor, 1)
 
-    def first(at: datetime, now: datetime = START, carry_over: bool = False) -> list[Decimal]:
-        old = replaced(at, plan="starter")
+    def first(at: datetime, carry_over: bool = False) -> list[Decimal]:
+        old = proration.ReplacedPlan(
+            plan=Plan.objects.get(key="starter"), anchor_at=anchor, at=at, restarts=True
+        )
         new = Plan.objects.get(key="creator")
-        given = proration.first_credits(new, old, account_id=account.pk, carry_over=carry_over, now=now)
-        return sorted(given.values(), reverse=True)
+        return sorted(
+            proration.first_credits(
+                new, old, account_id=account.pk, carry_over=carry_over, now=anchor
+            ).values(),
+            reverse=True,
+        )
 
-    half = START + timedelta(days=14)
-    give(Plan.objects.get(key="starter"))
-    assert first(START) == [3000, 500] and first(START, carry_over=True) == [2000, 500]
-    assert first(half) == [3000, 500] and first(half, carry_over=True) == [2500, 500]
-    assert first(half + (END - START), carry_over=True) < [3000, 500], "not a month more is granted"
     plan = Plan.objects.get(key="starter")
+    terms = ledger_terms.allowance_terms(plan, anchor_at=anchor, ends_at=end, once_at=None)
+    ledger.set_allowances(account_id=account.pk, allowances=terms, now=anchor)
+    half = anchor + (end - anchor) / 2
+    assert first(anchor) == [3000, 500] and first(anchor, carry_over=True) == [2000, 500]
+    assert first(half) == [3000, 500] and first(half, carry_over=True) == [2500, 500]
+    assert first(half + timedelta(days=31), carry_over=True) < [3000, 500], "not a month more is granted"
     plan.allowances = [one | {"credits": str(int(Decimal(one["credits"])) // 2)} for one in plan.allowances]
     plan.save()  # 100 of a day's 200, 500 of a month's 1,000
-    assert first(START) == [3000, 500] and first(START, carry_over=True) == [2500, 500]
+    assert first(anchor) == [3000, 500] and first(anchor, carry_over=True) == [2500, 500]
+
+
+@pytest.mark.fault("P22")
+def test_a_plan_without_monthly_credits_is_credited_from_the_instant_itself(catalogue: None) -> None:
+    Plan.objects.filter(key__in=["starter", "creator"]).update(allowances=[])
+    found = proration.credited_from(Plan.objects.get(key="creator"), replaced(START, plan="starter"))
+    assert found == START
 
 
 @pytest.mark.parametrize(
