@@ -1,5 +1,6 @@
 """The terms of invitations, each at its boundary: age, limits, what qualifies, rewards."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -243,3 +244,21 @@ def test_paid_purchases_do_not_count_among_the_rewards_that_are_taken_back_at_on
         )
     referrals.reward_all_due(NOW, limit=1)
     assert Referral.objects.get(state="taken_back").purchase.refunded == 1000
+
+
+def test_invitations_are_rewarded_later_for_four_hundred_days_and_one_that_fails_delays_no_other(
+    invited: Callable[..., Referral], account: Account, bobs: Account
+) -> None:
+    referral = invited(qualifies="sign_up")
+    without_wallet = Account.objects.create(name="Test")
+    Referral.objects.create(
+        pk=uuid.UUID(int=1), inviter=bobs, invited=without_wallet, created_at=NOW
+    )  # the first in the order of ids
+    for age, checked, given in (
+        (timedelta(days=400), 1, [0, 0]),
+        (timedelta(days=400) - TICK, 2, [20, 30]),
+    ):
+        Referral.objects.filter(pk=referral.pk).update(created_at=NOW - age)
+        assert referrals.reward_all_due(NOW) == checked
+        assert rewards(account, bobs) == given
+    assert Referral.objects.get(invited=without_wallet).state == "joined"
