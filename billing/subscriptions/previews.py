@@ -263,16 +263,16 @@ def _grant_outcomes(
             if kind in {"downgrade", "cancel"}:
                 outcome = "until"
             else:
-                carried = kind in IMMEDIATE and _is_carried(subscription, plan, grant.kind)
-                outcome = "carried" if carried else "lost"
+                outcome = "carried" if _is_carried(subscription, plan, kind, grant.kind) else "lost"
         outcomes.append(GrantOutcome(grant.label, grant.remaining, outcome))
     return outcomes
 
 
-def _is_carried(subscription: Subscription, plan: Plan, grant_kind: str) -> bool:
+def _is_carried(subscription: Subscription, plan: Plan, kind: str, grant_kind: str) -> bool:
     if subscription.plan == plan.key:
         return True
-    return lifecycle.carries_over(subscription.plan, plan, restarts=True) and grant_kind != "daily"
+    carries_over = lifecycle.carries_over(subscription.plan, plan, restarts=kind in IMMEDIATE)
+    return carries_over and grant_kind != "daily"
 
 
 def _replaced(subscription: Subscription, at: int) -> proration.ReplacedPlan:

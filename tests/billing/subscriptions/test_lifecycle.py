@@ -135,3 +135,25 @@ def test_staff_assign_no_retired_plan_and_no_legacy_plan_that_was_left(account: 
     Plan.objects.filter(key="early-bird").update(retired_at=timezone.now())
     with pytest.raises(Plan.DoesNotExist):
         lifecycle.assign_plan(account=account, plan_key="early-bird", actor="", now=timezone.now())
+
+
+@pytest.mark.parametrize(("carry_over", "outcome", "kept"), [(True, "carried", 1300), (False, "lost", 0)])
+def test_the_first_paid_plan_keeps_the_credits_that_its_preview_says(
+    subscribe: Callable[..., Subscription], account: Account, carry_over: bool, outcome: str, kept: int
+) -> None:
+    def outcomes(plan: str) -> list[str]:
+        now = timezone.now()
+        shown = previews.preview(account, plan_key=plan, interval="month", currency="usd", now=now)
+        return [grant.outcome for grant in shown.grants]
+
+    Plan.objects.filter(key="starter").update(carry_over=carry_over)
+    lifecycle.assign_plan(account=account, plan_key="pro", actor="staff", now=timezone.now())
+    assert (outcomes("starter"), outcomes("free-trial")) == ([outcome], ["lost"])
+    Plan.objects.filter(key="pro").update(rank=25)
+    assert outcomes("creator") == ["lost"], "a smaller plan keeps nothing of one without payment"
+    Plan.objects.filter(key="pro").update(rank=6)
+
+    subscribe("starter", confirm=True)
+
+    left = ledger.balance(account.pk, timezone.now()).grants
+    assert sum(grant.remaining for grant in left if grant.label == "Pro credits") == kept
