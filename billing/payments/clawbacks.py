@@ -127,7 +127,7 @@ def _share_of_plan_claim(claim: Claim, purchase: Purchase, now: datetime) -> tup
     ledger.settle([purchase.account_id], now)  # the grants that are due by now
     others = [other for other in active_claims(purchase) if other != claim]
     amount = _amount(claim, purchase) + sum(_amount(other, purchase) for other in others)
-    claimed = plan_grants.claimed(purchase, min(Fraction(amount, max(purchase.amount, 1)), Fraction(1)))
+    claimed = plan_grants.claimed(purchase, Fraction(amount, max(purchase.amount, 1)))
     theirs = sum((other.credits for other in others), Decimal(0))
     return claimed.credits - theirs, list(claimed.grant_ids)
 

@@ -23,10 +23,10 @@ def render(purchase: Purchase) -> bytes:
     page.set_margin(20)
     page.add_page()
     page.set_font("Helvetica", "B", 18)
-    page.cell(0, 10, _text(catalogue.brand.name if catalogue.brand else "Refill"), **_NEXT)
+    page.cell(h=10, text=_text(catalogue.brand.name if catalogue.brand else "Refill"), **_NEXT)
     page.set_font("Helvetica", "", 10)
     if catalogue.wording:
-        page.cell(0, 5, _text(catalogue.wording.support_email), **_NEXT)
+        page.cell(h=5, text=_text(catalogue.wording.support_email), **_NEXT)
     page.ln(10)
     _head(page, purchase)
     _lines(page, purchase)
@@ -35,19 +35,19 @@ def render(purchase: Purchase) -> bytes:
 
 def _head(page: FPDF, purchase: Purchase) -> None:
     page.set_font("Helvetica", "B", 13)
-    page.cell(0, 8, _text(_("Invoice %(number)s") % {"number": purchase.invoice_number}), **_NEXT)
+    page.cell(h=8, text=_text(_("Invoice %(number)s") % {"number": purchase.invoice_number}), **_NEXT)
     page.set_font("Helvetica", "", 10)
     if purchase.paid_at:
         day = formats.date_format(purchase.paid_at, "j F Y")
-        page.cell(0, 5, _text(_("Paid on %(day)s") % {"day": day}), **_NEXT)
-    page.cell(0, 5, _text(purchase.public_id), **_NEXT)
+        page.cell(h=5, text=_text(_("Paid on %(day)s") % {"day": day}), **_NEXT)
+    page.cell(h=5, text=_text(purchase.public_id), **_NEXT)
     page.ln(6)
     buyer = purchase.billed_to
     for line in [buyer.get("name"), *str(buyer.get("address") or "").splitlines(), buyer.get("email")]:
         if line:
-            page.cell(0, 5, _text(line), **_NEXT)
+            page.cell(h=5, text=_text(line), **_NEXT)
     if buyer.get("tax_id"):
-        page.cell(0, 5, _text(_("Tax ID: %(id)s") % {"id": buyer["tax_id"]}), **_NEXT)
+        page.cell(h=5, text=_text(_("Tax ID: %(id)s") % {"id": buyer["tax_id"]}), **_NEXT)
     page.ln(8)
 
 

@@ -28,7 +28,7 @@ class Claimed:
 
 
 def claimed(purchase: Purchase, share: Fraction) -> Claimed:
-    """The credits of a plan's payment that belong to a share (0 to 1) of its amount.
+    """The credits of a plan's payment that belong to a share of its amount; above 1 it counts as 1.
 
     Credits that expired are left out; those that claims have taken already are included.
     """

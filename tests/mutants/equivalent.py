@@ -32,10 +32,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         file="billing/payments/clawbacks.py",
-        before="claimed = plan_grants.claimed("
-        "purchase, min(Fraction(amount, max(purchase.amount, 1)), Fraction(1)))",
-        after="claimed = plan_grants.claimed("
-        "purchase, min(Fraction(amount, max(purchase.amount, 2)), Fraction(1)))",
+        before="claimed = plan_grants.claimed(purchase, Fraction(amount, max(purchase.amount, 1)))",
+        after="claimed = plan_grants.claimed(purchase, Fraction(amount, max(purchase.amount, 2)))",
         reason="The payment of a plan is at least the smallest charge of its currency, which is never 1.",
     ),
     Equivalent(
@@ -51,6 +49,20 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         before="if w.limited and (h.moved or p_credits <> h.credits or short_ > 0",
         after="if w.limited and (h.moved or p_credits <> h.credits or short_ > 1",
         reason="A hold has drawn all its credits: only a capture of more lacks any, and that differs.",
+    ),
+    Equivalent(
+        file="billing/payments/clawbacks.py",
+        before="share = purchase.credits * amount / max(purchase.amount, 1)",
+        after="share = purchase.credits * amount / max(purchase.amount, 2)",
+        reason="A claim to a payment of 1 takes all the credits that others have left.",
+    ),
+    Equivalent(
+        file="billing/refunds/disputes.py",
+        before="disputed = Purchase.objects.filter("
+        'stripe_payment_id=id_of(facts.get("payment_intent") or "-")).first()',
+        after="disputed = Purchase.objects.filter("
+        'stripe_payment_id=id_of(facts.get("payment_intent"))).first()',
+        reason="id_of(None) is a text, which is no payment's id either.",
     ),
 )
 
