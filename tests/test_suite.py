@@ -30,6 +30,8 @@ PRIVATE = {
     "billing.stripe_gateway.client._client": "the SDK's transport: the sandbox instead of the network",
     "billing.webhooks.events._apply": "a process that dies between an effect and its record",
     "billing.webhooks.handlers._HANDLERS": "the list that a document repeats",
+    "config.health._space_until": "a process that has just started",
+    "config.supervisor.__main__": "the command itself, whose steps the tests run one by one",
     "config.supervisor.processes._marked": "finds the processes of the supervisor as it finds them itself",
     "core.rate_limit._leases": "the state of another process",
     "pricing.catalogue.cache._catalogue": "the state of another process",

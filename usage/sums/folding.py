@@ -32,7 +32,7 @@ select w.account_id from billing_wallet w join accounts_account a on a.id = w.ac
  where w.summed_at is not null and (s.account_id is null or s.zone <> a.zone or w.seq - s.seq >= %(least)s)
  order by w.account_id
 """
-_LOCK = "select from usage_summedaccount where account_id = %(account)s for update"
+_LOCK = "select from usage_summedaccount where account_id = %(account)s for no key update"
 # after the lock, so that the wallet is not older than what another process has added
 _STATE = """
 select s.zone <> a.zone as moved, a.zone, w.moved_at, w.seq, s.until
@@ -176,7 +176,12 @@ def differences(account_id: UUID) -> list[Difference]:
 def _differences(account_id: UUID, first: date, end: date) -> list[Difference]:
     """The sums of the days from `first` to `end` (excluded) that differ; they are not changed meanwhile."""
     with transaction.atomic(), connection.cursor() as cursor:
-        summed = SummedAccount.objects.select_for_update().filter(pk=account_id).exclude(zone="").first()
+        summed = (
+            SummedAccount.objects.select_for_update(no_key=True)
+            .filter(pk=account_id)
+            .exclude(zone="")
+            .first()
+        )
         if summed is None:
             return []
         zone = ZoneInfo(summed.zone)

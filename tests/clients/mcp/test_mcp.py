@@ -1,6 +1,5 @@
 """`refill-mcp`, installed from the wheel with its extra: an agent works with its balance and a budget."""
 
-import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from refill_client import Client as Refill
 from refill_client.mcp import server
 from refill_client.testing import FakePortal
 
+from tests import event_loop
 from tests.clients.packages import python_environment
 
 SERVICE = "document-question"  # one credit for each use
@@ -74,7 +74,7 @@ def test_an_agent_sees_its_balance_estimates_asks_for_a_budget_and_reports(
             report = await call("spend_report", days=2)
             assert report["total"] == "5" and report["groups"][0]["group"] == SERVICE
 
-    asyncio.run(work())
+    event_loop.run(work())
 
 
 def test_an_error_of_the_connection_is_the_error_of_the_tool() -> None:
@@ -89,4 +89,4 @@ def test_an_error_of_the_connection_is_the_error_of_the_tool() -> None:
             answered = await agent.call_tool("balance", {})
             assert answered.structured_content and answered.structured_content["available"] == "5"
 
-    asyncio.run(work())
+    event_loop.run(work())

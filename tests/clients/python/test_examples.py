@@ -1,6 +1,5 @@
 """The sample middlewares hold before the application and answer 402, and so does the callback of LiteLLM."""
 
-import asyncio
 import importlib
 import json
 import runpy
@@ -12,6 +11,8 @@ from typing import Any
 import pytest
 from refill_client import InsufficientCredits
 from refill_client.testing import FakePortal
+
+from tests import event_loop
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "clients/python/examples"
 RESPONSE = SimpleNamespace(usage=SimpleNamespace(prompt_tokens=100, completion_tokens=50))
@@ -62,8 +63,8 @@ def test_the_asgi_middleware(portal: FakePortal) -> None:
     async def get(user: str) -> None:
         await wrapped({"type": "http", "path": "/ask", "user": user}, None, send)
 
-    asyncio.run(get("alice"))
-    asyncio.run(get("bob"))
+    event_loop.run(get("alice"))
+    event_loop.run(get("bob"))
     assert [one["status"] for one in sent if "status" in one] == [200, 402]
     assert (portal.available("alice"), portal.available("bob")) == (8, 1)
 
@@ -90,9 +91,9 @@ def test_the_callback_of_litellm(portal: FakePortal, monkeypatch: pytest.MonkeyP
             await callback.async_log_failure_event(logged, None, None, None)
             await callback.async_log_failure_event(logged, None, None, None)
 
-    asyncio.run(call("alice"))
+    event_loop.run(call("alice"))
     assert portal.available("alice") == 8
-    asyncio.run(call("alice", succeeds=False))
+    event_loop.run(call("alice", succeeds=False))
     assert portal.available("alice") == 8
     with pytest.raises(InsufficientCredits):
-        asyncio.run(call("bob"))
+        event_loop.run(call("bob"))

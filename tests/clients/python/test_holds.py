@@ -1,6 +1,5 @@
 """A hold as a context of the Python client, the decorator, and the portal in memory for users' own tests."""
 
-import asyncio
 import logging
 from decimal import Decimal
 from types import SimpleNamespace
@@ -18,6 +17,8 @@ from refill_client import (
     charged,
 )
 from refill_client.testing import FakePortal
+
+from tests import event_loop
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_holds_of_the_asynchronous_client_follow_the_same_rule(portal: FakePorta
                 async with client.hold("gpt", "5"):
                     raise ZeroDivisionError
 
-    asyncio.run(use())
+    event_loop.run(use())
     assert statuses(portal) == ["captured", "released"] and portal.available("alice") == 8
 
 
@@ -142,7 +143,7 @@ def test_the_decorator_holds_before_and_captures_after(portal: FakePortal) -> No
     async def answer_later() -> SimpleNamespace:
         return RESPONSE
 
-    asyncio.run(answer_later())
+    event_loop.run(answer_later())
     assert portal.available("alice") == 6
 
 

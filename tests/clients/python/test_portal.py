@@ -1,6 +1,5 @@
 """The Python client against a running portal, and the portal in memory, which gives the same outcomes."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +18,8 @@ from refill_client import (
     Unauthenticated,
 )
 from refill_client.testing import FakePortal
+
+from tests import event_loop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,4 +160,4 @@ def test_the_asynchronous_client_has_the_same_methods(portal: str, platform_key:
             assert (await client.balance()).available == before - 2
             assert [one.id async for one in client.charges(limit=1)] == [hold.charge and hold.charge.id]
 
-    asyncio.run(play())
+    event_loop.run(play())

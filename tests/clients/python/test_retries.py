@@ -1,6 +1,5 @@
 """The Python client repeats a request with the same key, and only where that is safe."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,8 @@ from refill_client import (
 )
 from refill_client._exchange import Exchange
 from refill_client._spending import charge
+
+from tests import event_loop
 
 Answer = httpx.Response | Exception
 
@@ -165,5 +166,5 @@ def test_the_asynchronous_client_repeats_by_the_same_rules() -> None:
         async with AsyncClient("http://portal.test", "key", retries=retries, transport=transport) as client:
             assert (await client.redeem("X")).credits == 5.5
 
-    asyncio.run(redeem())
+    event_loop.run(redeem())
     assert server.keys[0] and len(set(server.keys)) == 1 and len(server.requests) == 3

@@ -1,7 +1,8 @@
 """Requests to the front's application without a server: the objects that granian passes to it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +95,7 @@ class Front:
     def __init__(self, application: Any) -> None:
         self._application = application
         self._loop = asyncio.new_event_loop()
+        self._thread = ThreadPoolExecutor(1)  # this thread may have the event loop of a browser test
 
     def send(self, method: str, path: str, headers: Mapping[str, str], content: bytes = b"") -> Response:
         return self.send_together([(method, path, headers, content)])[0]
@@ -105,7 +107,7 @@ class Front:
         async def all_of_them() -> None:
             await asyncio.gather(*map(self._one, requests, protocols))
 
-        self._loop.run_until_complete(all_of_them())
+        self._run(all_of_them())
         return [protocol.response for protocol in protocols]
 
     def exchange(
@@ -113,7 +115,7 @@ class Front:
     ) -> tuple[Response, int]:
         """Send one request. Returns the response, and how many bytes of the body were read before it."""
         request = (method, path, headers, protocol.content)
-        self._loop.run_until_complete(self._one(request, protocol))
+        self._run(self._one(request, protocol))
         return protocol.response, protocol.read
 
     async def _one(self, request: tuple[str, str, Mapping[str, str], bytes], protocol: Protocol) -> None:
@@ -125,5 +127,9 @@ class Front:
             pairs.append(("Content-Length", str(len(content))))
         await self._application.__rsgi__(Scope(method, path, Headers(pairs), query), protocol)
 
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._thread.submit(self._loop.run_until_complete, coroutine).result()
+
     def close(self) -> None:
+        self._thread.shutdown()
         self._loop.close()

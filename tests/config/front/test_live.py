@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +9,7 @@ import pytest
 
 from config.front import live
 from config.front.live import Streams
+from tests import event_loop
 from tests.config.front.rsgi import Response
 from usage import live_updates
 from usage.live_updates import Follower
@@ -106,8 +106,7 @@ def run(scenario: Callable[[Streams], Coroutine[Any, Any, None]]) -> None:
         await scenario(streams)
         streams.end_all()
 
-    with ThreadPoolExecutor(1) as pool:  # this thread may have the event loop of a browser test
-        pool.submit(asyncio.run, whole()).result()
+    event_loop.run(whole())
 
 
 async def until(condition: Callable[[], Any]) -> None:

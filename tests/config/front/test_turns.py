@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from config.front.turns import Lanes, Turns
+from tests import event_loop
 
 
 class Gate:
@@ -33,7 +34,7 @@ def run(work: Awaitable[Any]) -> Any:
     async def main() -> Any:
         return await asyncio.wait_for(work, 10)
 
-    return asyncio.run(main())
+    return event_loop.run(main())
 
 
 def test_what_arrives_during_a_turn_shares_the_next_up_to_a_number() -> None:

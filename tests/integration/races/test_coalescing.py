@@ -46,10 +46,10 @@ def sizes(shared):
     """Delay shared calls so that others wait, and record their sizes."""
     sizes = []
 
-    def together(taken, *, shared):
+    def together(taken, statement):
         sizes.append(len(taken))
         time.sleep(0.01)
-        charge_together(taken, shared=shared)
+        charge_together(taken, statement)
 
     shared(together)
     return sizes
@@ -159,8 +159,8 @@ def test_an_error_of_the_shared_call_after_its_commit_charges_no_request_twice(c
     account = new_account()
     give(account, "1000")
 
-    def lost(taken, *, shared):
-        charge_together(taken, shared=shared)
+    def lost(taken, statement):
+        charge_together(taken, statement)
         for waiting in taken:
             waiting.row = None
         raise ConnectionError("lost after the commit")
@@ -180,14 +180,14 @@ def test_a_leading_thread_whose_connection_breaks_fails_nobody(calls, pause, sha
     give(other, "10")
     ended = []
 
-    def broken_connection(taken, *, shared):
+    def broken_connection(taken, statement):
         if not ended:
             ended.append(len(taken))
             with connection.cursor() as cursor:
                 cursor.execute("select pg_backend_pid()")
                 own = cursor.fetchone()[0]
             administrator.execute("select pg_terminate_backend(%s, 1000)", [own])
-        charge_together(taken, shared=shared)
+        charge_together(taken, statement)
 
     shared(broken_connection)
     requests = [charge_request(account if n % 2 else other, "1", f"use {n}") for n in range(9)]
@@ -221,7 +221,7 @@ def test_no_request_waits_forever_when_the_shared_call_is_interrupted(calls, pau
     account = new_account()
     give(account, "1000")
 
-    def interrupted(taken, *, shared):
+    def interrupted(taken, statement):
         raise KeyboardInterrupt
 
     shared(interrupted)

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from bench.live_tabs import Tab, Tabs
+from tests import event_loop
 from tests.conftest import person
 from tests.integration.races.web import serving
 from tests.usage.spending import spend
@@ -40,11 +40,6 @@ def keys_of(people: list[User], sessions: int = SESSIONS) -> list[str]:
         client.force_login(people[number % len(people)])
         keys.append(client.session.session_key or "")
     return keys
-
-
-def in_loop(scenario: Coroutine[Any, Any, None]) -> None:
-    with ThreadPoolExecutor(1) as pool:  # this thread may have the event loop of a browser test
-        pool.submit(asyncio.run, scenario).result()
 
 
 async def in_database(call: Callable[[], Any]) -> Any:
@@ -99,7 +94,7 @@ def test_hundreds_of_tabs_hear_of_their_accounts_changes_within_two_seconds(peop
         await tabs.close()
 
     with serving(processes=1) as address:
-        in_loop(scenario(address))
+        event_loop.run(scenario(address))
 
 
 def test_streams_outlast_a_lost_connection_to_the_database_and_end_with_their_session_and_the_process(
@@ -121,7 +116,7 @@ def test_streams_outlast_a_lost_connection_to_the_database_and_end_with_their_se
 
     with serving(processes=1) as address:
         connection.close()  # the test's own, before all are ended
-        in_loop(scenario(address))
+        event_loop.run(scenario(address))
         ending = time.monotonic()
     assert time.monotonic() - ending < 10, "the server waited for its streams"
 
