@@ -4,12 +4,15 @@ Every user has a personal account with the catalogue's free plan, as after a rea
 """
 
 import gc
+import os
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import hypothesis
+import hypothesis.configuration
 import pytest
 import time_machine
 from django.conf import settings
@@ -31,6 +34,10 @@ from tests import clock as run_clock
 from tests import order, saved_rows
 from tests.roles import RUNTIME_ROLE
 
+# Each process has a directory: in a common one they delete each other's temporary directories.
+hypothesis.configuration.set_hypothesis_home_dir(
+    Path(".hypothesis") / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+)
 # Time limits of Hypothesis would make tests fail on a loaded machine.
 hypothesis.settings.register_profile(
     "refill", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -140,7 +140,8 @@ def _status(
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
     """Run a test. After the last one, the fixtures of the session are kept as if another one followed."""
-    another = next(other for other in session.items if other is not item)
+    # far from this one, so that its package is set up for the request alone
+    another = next(other for other in reversed(session.items) if other is not item)
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following or another)
 
 
