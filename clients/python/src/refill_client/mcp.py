@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -120,7 +120,8 @@ class Tools:
 
     async def spend_report(self, days: int = 7, group_by: str = "service") -> Answer:
         """What was spent in the last days, by service, project, conversation, member or api_key."""
-        since = datetime.now(UTC) - timedelta(days=days)
+        now = (await _told(self._client.balance())).as_of  # the portal's clock; this machine's may differ
+        since = now - timedelta(days=days)
         report = await _told(self._client.usage_report(group_by=group_by, from_=since))
         groups = [
             {"group": one.group, "credits": amount(one.credits), "charges": one.charges}
