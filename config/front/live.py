@@ -155,7 +155,7 @@ class Streams:
             began = _time()
             try:
                 if began >= check_at:
-                    await self._end_strangers()
+                    await self._end_unauthorized()
                     check_at = began + CHECK_SECONDS
                 await self._send_changes(began)
                 rest = max(LOOK_SECONDS, REST * (_time() - began))
@@ -180,7 +180,7 @@ class Streams:
             elif stream.beat_at <= now and (account := self._accounts.get(stream.follower.account_id)):
                 await self._state(stream, account, now)
 
-    async def _end_strangers(self) -> None:
+    async def _end_unauthorized(self) -> None:
         """End the streams of followers whose stamp has changed; their browsers ask again at once."""
         streams = list(self._open)
         stamps = await self._read(live_updates.stamps, [stream.follower for stream in streams])
