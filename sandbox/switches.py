@@ -64,8 +64,9 @@ def turn_all_off() -> None:
     Switch.objects.all().delete()
 
 
-def any_on() -> bool:
-    return Switch.objects.exclude(remaining=0).exists()
+def switched_on() -> set[str]:
+    """The names of the switches that are on."""
+    return set(Switch.objects.exclude(remaining=0).values_list("name", flat=True))
 
 
 def occurs(fault: Fault) -> State | None:

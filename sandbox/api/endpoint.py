@@ -1,7 +1,7 @@
 """The view of the API: authenticates, decodes parameters, applies idempotency, runs the handler.
 
-Invariant: a handler runs in one transaction under the sandbox's lock. A card error commits what the handler
-wrote (the failed charge); any other error rolls it back. Either is stored under the idempotency key.
+Invariant: a handler that writes runs in one transaction under the sandbox's lock. A card error commits what
+the handler wrote (the failed charge); any other error rolls it back. Either is stored under the key.
 """
 
 import base64
@@ -30,11 +30,12 @@ def api(request: HttpRequest, path: str) -> HttpResponse:
     request_id = f"req_{store.random_text(14)}"
     try:
         key = _authenticate(request)
-        if switches.occurs(Fault.DOWN):
+        faults = switches.switched_on()
+        if Fault.DOWN in faults and switches.occurs(Fault.DOWN):
             raise errors.StripeError("An unknown error occurred", status=500, type="api_error")
         keys.require_permission(key, (request.method or "").lower(), f"/v1/{path}")
         with store.in_environment(key.environment):
-            status, body, replayed = _respond(request, f"/v1/{path}", request_id)
+            status, body, replayed = _respond(request, f"/v1/{path}", request_id, faults)
     except errors.StripeError as error:
         status, body, replayed = error.status, {"error": error.error}, False
     response = JsonResponse(body, status=status, json_dumps_params={"indent": 2})
@@ -56,8 +57,8 @@ def _authenticate(request: HttpRequest) -> keys.Key:
     return keys.authenticate(key)
 
 
-def _respond(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any, bool]:
-    """(status, body, whether it is a replay)."""
+def _respond(request: HttpRequest, path: str, request_id: str, faults: set[str]) -> tuple[int, Any, bool]:
+    """(status, body, whether it is a replay); `faults` are the simulated faults that are switched on."""
     method = (request.method or "").lower()
     matched = routes.match(method, path)
     if matched is None:
@@ -80,10 +81,10 @@ def _respond(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any
     fingerprint = hashlib.sha256(json.dumps([path, forms.nested(form)], sort_keys=True).encode()).hexdigest()
     record, stored = idempotency.claim(key, fingerprint, request_id, timezone.now())
     if stored is not None:
-        _lose_response()
+        _lose_response(faults)
         return *stored, True
     try:
-        if switches.occurs(Fault.FAILS):
+        if Fault.FAILS in faults and switches.occurs(Fault.FAILS):
             raise errors.StripeError("An unknown error occurred", status=500, type="api_error")
         status, body = _run(route, call, record)
     except BaseException as error:  # everything was rolled back
@@ -92,7 +93,7 @@ def _respond(request: HttpRequest, path: str, request_id: str) -> tuple[int, Any
         else:
             idempotency.release(record)
         raise
-    _lose_response()
+    _lose_response(faults)
     return status, body, False
 
 
@@ -114,9 +115,11 @@ def _params(route: Route, form: QueryDict) -> dict[str, Any]:
 
 def _run(route: Route, call: Call, record: int | None) -> tuple[int, Any]:
     """Run the handler and store its response under the idempotency record, in one transaction."""
+    writes = route.method != "get" or route.path == "/v1/checkout/sessions/{session}"  # reading may expire it
+    if not writes:
+        return 200, store.public(expansion.expand(route.handler(call), call.params.get("expand", [])))
     with transaction.atomic():
-        if route.method != "get" or route.path == "/v1/checkout/sessions/{session}":  # reading may expire it
-            store.lock()
+        store.lock()
         status, response = 200, None
         try:
             body = expansion.expand(route.handler(call), call.params.get("expand", []))
@@ -128,8 +131,8 @@ def _run(route: Route, call: Call, record: int | None) -> tuple[int, Any]:
     return status, response
 
 
-def _lose_response() -> None:
+def _lose_response(faults: set[str]) -> None:
     """Fail after the request was processed, when Fault.ANSWERS_LOST is on (fault P17)."""
-    if fault := switches.occurs(Fault.ANSWERS_LOST):
+    if Fault.ANSWERS_LOST in faults and (fault := switches.occurs(Fault.ANSWERS_LOST)):
         threading.Event().wait(fault.seconds)
         raise errors.StripeError("The connection to Stripe timed out.", status=504, type="api_error")

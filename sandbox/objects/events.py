@@ -66,7 +66,7 @@ def _send(event: Resource) -> None:
 def _with_faults(event: Resource) -> tuple[str, int, int]:
     """(state, seconds of delay, number of copies) of an event's delivery, after the switched-on faults."""
     waiting = Delivery.State.WAITING.value
-    if not switches.any_on():
+    if not switches.switched_on():
         return waiting, 0, 1
     if switches.occurs(Fault.EVENTS_LOST):
         return Delivery.State.LOST.value, 0, 1
