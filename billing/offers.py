@@ -31,6 +31,7 @@ class UnknownOffer(Refusal):
     """The pack or plan does not exist or is not sold. `field` names the input."""
 
     status = 404
+    codes = ("unknown_pack", "unknown_plan", "unknown_interval")
 
     def __init__(self, field: str) -> None:
         super().__init__(

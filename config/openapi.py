@@ -1,18 +1,52 @@
-"""Generation of the OpenAPI document: operation names, authentication, responses and problem documents.
+"""Generation of the OpenAPI document: operations, authentication, headers and errors.
 
 Requests are described by their serializers, which also validate them; responses by the TypedDicts that the
-endpoints build.
+endpoints build (config.openapi_components); errors by what an endpoint declares (core.declared_problems).
 """
 
 import inspect
-from types import NoneType, UnionType
-from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from collections import defaultdict
+from http import HTTPStatus
+from typing import Any
 
-from drf_spectacular.drainage import has_override
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import append_meta, build_array_type, build_object_type, resolve_type_hint
 from drf_spectacular.utils import OpenApiParameter
+
+from config import openapi_components
+from core import declared_problems
+from core.declared_problems import Declared
+from core.endpoint import Endpoint
+from core.fields import StrictSerializer
+from core.json_types import id_of
+from core.problems import MEDIA_TYPE
+
+KEY_PATTERN = "^[!-~]{1,255}$"  # core.idempotency
+HEADERS: dict[str, Any] = {
+    "X-Request-Id": {
+        "description": "The id of the request in our logs: the caller's own X-Request-Id, or a new one.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:/+=@-]{1,128}$"},
+    },
+    "RateLimit": {
+        "description": "Requests left (`r`) and seconds until the window ends (`t`). Absent without a limit.",
+        "schema": {"type": "string", "pattern": '^"default";r=[0-9]+;t=[0-9]+$'},
+    },
+    "RateLimit-Policy": {
+        "description": "Requests (`q`) in a window of seconds (`w`). Absent without a limit.",
+        "schema": {"type": "string", "pattern": '^"default";q=[0-9]+;w=[0-9]+$'},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the request is sent again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Idempotent-Replayed": {
+        "description": "Present when this is the response of an earlier request with the same key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string", "enum": ["Bearer"]}},
+}
+_ALWAYS = ("X-Request-Id", "RateLimit", "RateLimit-Policy")
 
 
 class BearerKey(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -20,7 +54,12 @@ class BearerKey(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
     name = "key"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
-        return {"type": "http", "scheme": "bearer", "description": "A platform key or an account key."}
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A platform key or an account key. Its scopes: `read` reads, `spend` charges and "
+            "holds, `manage` buys and changes settings. An operation lists the scope that it requires.",
+        }
 
 
 class BrowserSession(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -32,117 +71,113 @@ class BrowserSession(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
             "type": "apiKey",
             "in": "cookie",
             "name": "refill_session",
-            "description": "The session of a signed-in browser. Writes require the CSRF token.",
+            "description": "The session of a signed-in browser. It has the scopes `read` and `spend`, and "
+            "`manage` where the member may buy. Writes require the CSRF token (`X-CSRFToken`).",
         }
-
-
-class TypedDictSchema(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """Components for TypedDicts, and for `Page[Charge]` the component "ChargeList".
-
-    drf-spectacular resolves TypedDicts itself, but inline, without `Annotated` and without components.
-    """
-
-    @classmethod
-    def _matches(cls, target: Any) -> bool:
-        # The inherited method compares with issubclass(), which TypedDict does not support.
-        return is_typeddict(get_origin(target) or target)
-
-    def get_name(self, auto_schema: AutoSchema, direction: Any) -> str | None:
-        if has_override(self.target, "component_name"):
-            return None  # drf-spectacular reads the override
-        [item] = get_args(self.target) or [None]
-        return f"{item.__name__}List" if item else self.target.__name__
-
-    def map_serializer(self, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
-        declared, arguments = get_origin(self.target) or self.target, get_args(self.target)
-        properties = {}
-        for name, hint in get_type_hints(declared, include_extras=True).items():
-            concrete = hint[arguments] if getattr(hint, "__parameters__", ()) else hint
-            properties[name] = _schema_of(concrete, auto_schema, direction)
-        return build_object_type(
-            properties=properties,
-            required=declared.__required_keys__,
-            description="" if arguments else inspect.cleandoc(declared.__doc__ or ""),
-        )
-
-
-def _schema_of(hint: Any, auto_schema: AutoSchema, direction: Any) -> dict[str, Any]:
-    """The JSON schema of a type hint; see core.json_types for the metadata of `Annotated`."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is NotRequired:
-        return _schema_of(arguments[0], auto_schema, direction)
-    if origin is Annotated:
-        return _annotated(_schema_of(hint.__origin__, auto_schema, direction), hint.__metadata__)
-    if origin in (Union, UnionType):
-        [inner] = [argument for argument in arguments if argument is not NoneType]
-        schema = _schema_of(inner, auto_schema, direction)
-        if "enum" in schema:
-            return schema | {"enum": [*schema["enum"], None]}  # the form that the enum hook expects
-        return append_meta(schema, {"nullable": True})
-    if origin is list:
-        return build_array_type(_schema_of(arguments[0], auto_schema, direction))
-    if origin is dict and arguments[1] is not Any:
-        return {
-            "type": "object",
-            "additionalProperties": _schema_of(arguments[1], auto_schema, direction),
-        }
-    if is_typeddict(hint):
-        reference: dict[str, Any] = auto_schema.resolve_serializer(hint, direction).ref
-        return reference
-    return {} if hint is Any else _resolved(hint)
-
-
-def _annotated(schema: dict[str, Any], notes: tuple[Any, ...]) -> dict[str, Any]:
-    for note in notes:
-        schema = append_meta(schema, {"description": note}) if isinstance(note, str) else _resolved(note)
-    return schema
-
-
-def _resolved(hint: Any) -> dict[str, Any]:
-    schema: dict[str, Any] = resolve_type_hint(hint)  # type: ignore[no-untyped-call]
-    return schema
 
 
 class EndpointSchema(AutoSchema):
     """The schema generator for our endpoints."""
 
+    view: Endpoint  # type: ignore[override]  # every view of the document is one
+
     def get_operation_id(self) -> str:
         name = type(self.view).__name__
         return f"{self.method.lower()}{name}"
 
+    def get_summary(self) -> str:
+        return self._documentation().partition("\n\n")[0].replace("\n", " ").rstrip(".")
+
+    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
+        scope = self.view.scopes.get(self.method)
+        if scope is None:
+            return self._documentation()
+        key = " on a platform key" if self.view.platform_only else ""
+        return f"{self._documentation()}\n\nRequires the scope `{scope}`{key}."
+
+    def _documentation(self) -> str:
+        method = getattr(self.view, self.method.lower())
+        return inspect.cleandoc(method.__doc__ or type(self.view).__doc__ or "")
+
+    def get_auth(self) -> list[dict[str, Any]]:
+        """The schemes, each with the scope that the operation requires."""
+        scope = self.view.scopes.get(self.method)
+        schemes = ["key"] if self.view.platform_only else ["key", "session"]
+        super().get_auth()  # registers the schemes
+        return [{scheme: [scope] if scope else []} for scheme in schemes]
+
     def get_override_parameters(self) -> list[Any]:
         parameters = list(super().get_override_parameters())
-        takes_key = getattr(self.view, "takes_key", "")
-        if self.method == "POST" and takes_key:
+        for name, model in self.view.path_ids.items():
+            schema = {"type": "string", "pattern": id_of(model).regex}
+            description = f"Id of the {name.replace('_', ' ')}."
+            parameters.append(OpenApiParameter(name, schema, OpenApiParameter.PATH, description=description))
+        if self.method == "POST" and self.view.takes_key:
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
-                    str,
+                    {"type": "string", "pattern": KEY_PATTERN, "minLength": 1, "maxLength": 255},
                     OpenApiParameter.HEADER,
-                    required=takes_key == "required",
+                    required=self.view.takes_key == "required",
                     description="1 to 255 visible ASCII characters. Send the same key with every retry.",
                 )
             )
         return parameters
 
-    def get_description(self) -> str:  # type: ignore[override]  # spectacular's own signature
-        scope = getattr(self.view, "scopes", {}).get(self.method)
-        description = super().get_description() or ""
-        if scope is None:
-            return description
-        key = " on a platform key" if getattr(self.view, "platform_only", False) else ""
-        return f"{description}\n\nRequires the scope `{scope}`{key}.".strip()
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        if isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+            if serializer.exactly_one_of:
+                schema["oneOf"] = [{"required": [name]} for name in serializer.exactly_one_of]
+        return schema
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        """The declared responses, with their headers, and the errors."""
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        headers = [*_ALWAYS]
+        if self.method == "POST" and self.view.takes_key:
+            headers.append("Idempotent-Replayed")
+        for status, body in bodies.items():
+            body["description"] = body["description"] or HTTPStatus(int(status)).phrase
+            body["headers"] = _headers(headers) | body.get("headers", {})
+        by_status = defaultdict(list)
+        for declared in self._problems():
+            by_status[declared.status].append(declared)
+        errors = {str(status): self._error(declared) for status, declared in by_status.items()}
+        return dict(sorted((bodies | errors).items()))
+
+    def _problems(self) -> list[Declared]:
+        view = self.view
+        standard = declared_problems.standard(
+            self.method,
+            scopes=view.scopes,
+            platform_only=view.platform_only,
+            takes_key=view.takes_key,
+            names_object="{" in self.path,
+        )
+        own = declared_problems.of_classes(view.raises.get(self.method, ()))
+        return list({one.code: one for one in [*standard, *own]}.values())
+
+    def _error(self, declared: list[Declared]) -> dict[str, Any]:
+        status = declared[0].status
+        headers = {name for one in declared for name in one.headers}
+        answered = ("X-Request-Id",) if status in (401, 408) else _ALWAYS
+        codes = ", ".join(sorted(f"`{one.code}`" for one in declared))
+        return {
+            "description": f"{HTTPStatus(status).phrase}: {codes}",
+            "headers": _headers([*answered, *sorted(headers)]),
+            "content": {MEDIA_TYPE: {"schema": openapi_components.problems(declared, self)}},
+        }
 
 
-def with_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add the problem document to the responses of every operation."""
-    problem = {
-        "description": "A problem document (RFC 9457). `code` identifies the error.",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for methods in result["paths"].values():
-        for operation in methods.values():
-            operation["responses"]["default"] = problem
+def _headers(names: list[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def with_headers(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the headers that responses refer to."""
+    result["components"]["headers"] = HEADERS
     _allow_any_value(result["components"]["schemas"])
     return result
 

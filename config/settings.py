@@ -258,9 +258,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
     "ENABLE_DJANGO_DEPLOY_CHECK": False,
-    "COMPONENT_SPLIT_REQUEST": True,
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
         "GrantKind": "billing.models.Grant.Kind",
+        "Meter": "pricing.rates.meters.METERS",
         "EntryKind": "billing.models.Entry.Kind",
         "HoldStatus": "billing.models.Hold.Status",
         "PurchaseStatus": "billing.models.Purchase.Status",
@@ -270,7 +273,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.openapi.with_problems",
+        "config.openapi.with_headers",
     ],
 }
 

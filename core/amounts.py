@@ -7,6 +7,8 @@ half up, once, at the end of a charge. Floats are refused. No amount of a reques
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
+from django.utils.translation import ngettext
+
 PLACES = Decimal("0.000001")
 LARGEST = Decimal(10**9)
 """The largest amount of one price, charge, hold, grant, limit or adjustment."""
@@ -27,6 +29,13 @@ def plain(value: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text
+
+
+def counted(value: Decimal) -> str:
+    """The amount with its unit, for messages of the REST API: "1 credit", "5.5 credits"."""
+    return ngettext("%(credits)s credit", "%(credits)s credits", 1 if value == 1 else 2) % {
+        "credits": plain(value)
+    }
 
 
 def parse(text: str) -> Decimal | None:

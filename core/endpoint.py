@@ -17,7 +17,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from core import json_body, problems, rate_limit
+from core.errors import DomainError
 from core.fields import StrictSerializer
+from core.models import Identified
 from core.problems import Problem
 
 
@@ -33,10 +35,15 @@ class AlwaysJSON(BaseContentNegotiation):
 
 
 class Endpoint(APIView):
-    """One endpoint. Subclasses declare `scopes` and define a method for each."""
+    """One endpoint. Subclasses declare `scopes` and define a method for each.
+
+    What they declare is also in the OpenAPI document; core.declared_problems describes `raises`.
+    """
 
     scopes: ClassVar[Mapping[str, str]] = {}  # HTTP method -> required scope
     platform_only: ClassVar[bool] = False
+    raises: ClassVar[Mapping[str, tuple[type[DomainError], ...]]] = {}  # HTTP method -> its own errors
+    path_ids: ClassVar[Mapping[str, type[Identified]]] = {}  # parameter of the path -> what it is the id of
     takes_key: ClassVar[str] = ""  # whether POST takes an Idempotency-Key: "required", "optional" or not
     largest_body: ClassVar[int] = json_body.LARGEST_BODY
 

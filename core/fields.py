@@ -7,9 +7,10 @@ which clients would write as a float; a time has a zone; an undeclared field is 
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.drainage import set_override
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -18,6 +19,8 @@ from core.problems import field_problem
 
 ACCOUNT_HELP = "For platform keys: id or external id. Optional where the path names one object."
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # keeps zone arithmetic within the range of datetime
+UP_TO_A_BILLION = r"(1000000000(\.0{1,6})?|[0-9]{1,9}(\.[0-9]{1,6})?)"  # amounts.LARGEST
+CURRENCY_PATTERN = "^[A-Za-z]{3}$"
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -28,6 +31,7 @@ class StrictSerializer(serializers.Serializer):
     each new instance, which costs more than the validation.
     """
 
+    exactly_one_of: ClassVar[tuple[str, ...]] = ()  # of these fields a request has one
     _shared: "StrictSerializer"
 
     @classmethod
@@ -54,6 +58,13 @@ class StrictSerializer(serializers.Serializer):
             )
         return super().to_internal_value(data)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        names = self.exactly_one_of
+        if names and sum(name in attrs for name in names) != 1:
+            message = _("Send exactly one of: %(names)s.") % {"names": ", ".join(names)}
+            raise serializers.ValidationError({names[0]: serializers.ErrorDetail(message, code="one_of")})
+        return attrs
+
 
 class AccountQuery(StrictSerializer):
     """The query parameter of every endpoint; lists add theirs."""
@@ -62,17 +73,25 @@ class AccountQuery(StrictSerializer):
 
 
 class Text(serializers.CharField):
-    """A JSON string, unchanged."""
+    """A JSON string, unchanged. `pattern` documents the form; whoever uses the value checks it."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, pattern: str = "", **options: Any) -> None:
         options.setdefault("trim_whitespace", False)
         options.setdefault("max_length", 200)
         super().__init__(**options)
+        if pattern:
+            set_override(self, "field", {"type": "string", "pattern": pattern})
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         return data
+
+
+class AccountNamed(StrictSerializer):
+    """A body that may name the account."""
+
+    account = Text(required=False, allow_null=True, max_length=255, help_text=ACCOUNT_HELP)
 
 
 class Flag(serializers.BooleanField):
@@ -93,7 +112,6 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
-@extend_schema_field({"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,6})?$"})
 class Credits(serializers.Field):
     """An amount of credits above zero and at most core.amounts.LARGEST, as a string: "5.5"."""
 
@@ -109,6 +127,8 @@ class Credits(serializers.Field):
     def __init__(self, *, zero_allowed: bool = False, **options: Any) -> None:
         self.zero_allowed = zero_allowed
         super().__init__(**options)
+        above_zero = "" if zero_allowed else "(?=.*[1-9])"
+        set_override(self, "field", {"type": "string", "pattern": f"^{above_zero}{UP_TO_A_BILLION}$"})
 
     def to_internal_value(self, data: Any) -> Decimal:
         if not isinstance(data, str):

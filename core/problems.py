@@ -170,7 +170,9 @@ def _of_domain_error(error: DomainError, now: datetime) -> Problem:
         return field_problem(error.field, error.code, error.detail())
     if error.status == HTTPStatus.NOT_FOUND:
         return not_found(error.detail(), code=error.code)
-    return Problem(error.status, error.code, error.detail(), headers=error.headers(now), **error.extra())
+    return Problem(
+        error.status, error.code, error.detail(), headers=error.headers(now), **dict[str, Any](error.extra())
+    )
 
 
 def _of_framework(error: exceptions.APIException) -> Problem:

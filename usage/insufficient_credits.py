@@ -4,7 +4,7 @@ Invariant: only plans and packs that this account may buy are offered; allowance
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Literal, TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -14,16 +14,48 @@ from billing.models import Allowance
 from billing.subscriptions import plan_terms
 from core.amounts import plain
 from core.fields import instant
+from core.json_types import CreditsText, TimeText, UrlText
 from pricing.models import Pack, Plan
 
 
-def options(account_id: UUID, now: datetime) -> list[dict[str, Any]]:
-    """The options in the form of the API's field `ways_on`: {"kind": "upgrade" | "wait" | "buy", …}."""
+class Upgrade(TypedDict):
+    """Subscribe to a plan that ranks higher."""
+
+    kind: Annotated[str, Literal["upgrade"]]
+    plan: str
+    name: str
+    url: UrlText
+
+
+class Wait(TypedDict):
+    """Wait until an allowance grants credits again."""
+
+    kind: Annotated[str, Literal["wait"]]
+    until: TimeText
+    credits: CreditsText
+    label: str
+
+
+class Buy(TypedDict):
+    """Buy a pack."""
+
+    kind: Annotated[str, Literal["buy"]]
+    pack: str
+    name: str
+    credits: CreditsText
+    url: UrlText
+
+
+WayOn = Upgrade | Wait | Buy
+
+
+def options(account_id: UUID, now: datetime) -> list[WayOn]:
+    """What the account can do, in the form of the API's field `ways_on`."""
     terms = plan_terms.get(account_id)
     return [*_upgrades(terms.plan), *_next_allowances(account_id, now), *_packs(paid_plan=terms.paid)]
 
 
-def _upgrades(current_plan: str) -> list[dict[str, Any]]:
+def _upgrades(current_plan: str) -> list[Upgrade]:
     rank = Plan.objects.filter(key=current_plan).values_list("rank", flat=True).first()
     higher = Plan.objects.filter(legacy=False, retired_at=None, rank__gt=-1 if rank is None else rank)
     return [
@@ -33,7 +65,7 @@ def _upgrades(current_plan: str) -> list[dict[str, Any]]:
     ]
 
 
-def _next_allowances(account_id: UUID, now: datetime) -> list[dict[str, Any]]:
+def _next_allowances(account_id: UUID, now: datetime) -> list[Wait]:
     allowances = Allowance.objects.filter(account_id=account_id, next_at__gt=now)
     return [
         {
@@ -47,7 +79,7 @@ def _next_allowances(account_id: UUID, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _packs(*, paid_plan: bool) -> list[dict[str, Any]]:
+def _packs(*, paid_plan: bool) -> list[Buy]:
     packs = Pack.objects.filter(retired_at=None).order_by("position", "key")
     return [
         {

@@ -16,6 +16,7 @@ from billing import offers, selectors
 from billing.api import request_schemas, response_schemas
 from billing.models import Subscription
 from billing.promotions import codes
+from billing.promotions.redemption import BalanceTooLarge, CodeRefused, UnknownCode
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -66,6 +67,7 @@ class Redemptions(Endpoint):
     """Redeem a promotion or invitation code."""
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (UnknownCode, CodeRefused, BalanceTooLarge, guesses.TooManyGuesses)}
     takes_key = "required"
 
     @extend_schema(request=request_schemas.CodeInput, responses={201: response_schemas.Redemption})

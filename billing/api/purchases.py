@@ -8,12 +8,14 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from accounts import guesses
 from accounts.authentication import account_of, object_of
 from accounts.models import Account, User
-from billing import offers, selectors
+from billing import offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
 from billing.api.offers import count_code
 from billing.models import Purchase, Refund
+from billing.promotions.redemption import CodeRefused, UnknownCode
 from billing.purchases import checkout, create
 from billing.refunds import requests
 from core import idempotency, json_body
@@ -22,11 +24,34 @@ from core.endpoint import Endpoint, query_of
 from core.fields import AccountQuery, instant, instant_or_none
 from core.pagination import Page, PageQuery, page
 
+OF_STRIPE = (
+    stripe_gateway.StripeError,
+    stripe_gateway.StripeUnavailable,
+    stripe_gateway.AccessRefused,
+)
+OF_PLAN_PURCHASE = (
+    *OF_STRIPE,
+    offers.UnknownOffer,
+    offers.PlanClosed,
+    create.AlreadySubscribed,
+    create.PlanPaymentPending,
+    create.ConfirmationNeeded,
+)
+
 
 class Checkouts(Endpoint):
     """Create a payment page for a pack or a plan. The server sets the price."""
 
     scopes = {"POST": "manage"}
+    raises = {
+        "POST": (
+            *OF_PLAN_PURCHASE,
+            offers.PaidPlanRequired,
+            UnknownCode,
+            CodeRefused,
+            guesses.TooManyGuesses,
+        )
+    }
     takes_key = "required"
 
     @extend_schema(request=request_schemas.CheckoutInput, responses={201: response_schemas.Checkout})
@@ -95,6 +120,7 @@ class OnePurchase(Endpoint):
     """One purchase, its refunds and what can be refunded now."""
 
     scopes = {"GET": "read"}
+    path_ids = {"purchase": Purchase}
 
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.PurchaseAnswer)
     def get(self, request: Request, purchase: str) -> HttpResponse:
@@ -107,6 +133,8 @@ class RefundRequests(Endpoint):
     """Request a refund of the unspent credits. Staff decide."""
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (requests.RefundRefused,)}
+    path_ids = {"purchase": Purchase}
     takes_key = "required"
 
     @extend_schema(request=request_schemas.RefundInput, responses={201: response_schemas.RefundAnswer})

@@ -6,15 +6,21 @@ declaration, and config.openapi derives the OpenAPI document from it.
 
 from typing import Annotated, Literal, NotRequired, TypedDict
 
-from billing.models import AutoTopUp, Purchase, Refund
-from core.json_types import CreditsText, EmailText, TimeText
+from accounts.models import Account
+from billing.models import AutoTopUp, Grant, Purchase, Refund, Subscription
+from core.json_types import CreditsText, CurrencyText, EmailText, TimeText, UrlText, id_of
+
+AccountId = Annotated[str, id_of(Account)]
+PurchaseId = Annotated[str, id_of(Purchase)]
+RefundId = Annotated[str, id_of(Refund)]
+Interval = Annotated[str, Literal["month", "year"]]
 
 MinorUnits = Annotated[int, "Minor units of the currency."]
 
 
 class PlanPrice(TypedDict):
-    interval: Annotated[str, Literal["month", "year"]]
-    currency: str
+    interval: Interval
+    currency: CurrencyText
     amount: MinorUnits
 
 
@@ -22,7 +28,7 @@ class Allowance(TypedDict):
     """Credits that a plan grants each period."""
 
     label: str
-    kind: str
+    kind: Annotated[str, Grant.Kind]
     credits: CreditsText
     period: Annotated[str, Literal["day", "month", "once"]]
     services: list[str] | None
@@ -32,7 +38,7 @@ class Quota(TypedDict):
     key: str
     label: str
     maximum: int
-    period: str
+    period: Annotated[str, Literal["day", "month", "ever"]]
     used: NotRequired[int]
 
 
@@ -59,7 +65,7 @@ class Sale(TypedDict):
 
 
 class PackPrice(TypedDict):
-    currency: str
+    currency: CurrencyText
     amount: Annotated[MinorUnits, "Minor units, with the sale."]
     list_amount: Annotated[MinorUnits, "Minor units, without the sale."]
     each: Annotated[str, "Price of one credit in major units."]
@@ -82,21 +88,21 @@ class Pack(TypedDict):
 class Checkout(TypedDict):
     """A purchase and its payment page."""
 
-    id: Annotated[str, "Id of the purchase."]
-    purchase: str
-    url: str
+    id: Annotated[PurchaseId, "Id of the purchase."]
+    purchase: PurchaseId
+    url: UrlText
     status: Annotated[str, Purchase.Status]
     amount: MinorUnits
-    currency: str
+    currency: CurrencyText
     credits: CreditsText
 
 
 class RefundAnswer(TypedDict):
-    id: str
-    purchase: str
+    id: RefundId
+    purchase: PurchaseId
     status: Annotated[str, Refund.Status]
     amount: MinorUnits
-    currency: str
+    currency: CurrencyText
     credits: CreditsText
     reason: str
     decision: str
@@ -114,8 +120,8 @@ class Refundable(TypedDict):
 
 
 class PurchaseAnswer(TypedDict):
-    id: str
-    account: str
+    id: PurchaseId
+    account: AccountId
     status: Annotated[str, Purchase.Status]
     kind: Annotated[str, Purchase.Kind]
     origin: Annotated[str, Purchase.Origin]
@@ -130,11 +136,11 @@ class PurchaseAnswer(TypedDict):
     tax: Annotated[MinorUnits, "Minor units of tax in the whole purchase."]
     balance_used: Annotated[int, "Minor units paid from the credit balance at Stripe."]
     refunded: MinorUnits
-    currency: str
+    currency: CurrencyText
     payment_method: str | None
     invoice_number: str | None
-    receipt_url: str | None
-    checkout_url: str | None
+    receipt_url: UrlText | None
+    checkout_url: UrlText | None
     failure: str | None
     created_at: TimeText
     paid_at: TimeText | None
@@ -151,7 +157,7 @@ class PendingChange(TypedDict):
     """A change of plan whose payment the cardholder has to confirm with the bank."""
 
     plan: str
-    url: Annotated[str, "Stripe's page, where the cardholder confirms the payment."]
+    url: Annotated[UrlText, "Stripe's page, where the cardholder confirms the payment."]
     expires_at: Annotated[TimeText, "Until then; afterwards nothing changes and nothing is charged."]
     message: Annotated[str, "A sentence for the cardholder."]
 
@@ -159,23 +165,23 @@ class PendingChange(TypedDict):
 class PendingPlan(TypedDict):
     """The purchase of a plan whose payment takes days. `usual_days`: business days, null when unknown."""
 
-    id: str
+    id: PurchaseId
     plan: str
-    interval: str
+    interval: Interval
     payment_method: str | None
     usual_days: int | None
     created_at: TimeText
 
 
 class SubscriptionAnswer(TypedDict):
-    account: str
+    account: AccountId
     plan: str
     name: str
-    state: str
+    state: Annotated[str, Subscription.State]
     legacy: bool
-    interval: str | None
+    interval: Interval | None
     amount: MinorUnits
-    currency: str | None
+    currency: CurrencyText | None
     period_start: TimeText
     period_end: TimeText | None
     cancel_at_period_end: bool
@@ -187,7 +193,7 @@ class SubscriptionAnswer(TypedDict):
     pending_purchase: Annotated[
         PendingPlan | None, "A plan whose payment is being processed; it cannot be bought again meanwhile."
     ]
-    recovery_url: str | None
+    recovery_url: UrlText | None
     unlimited_services: list[str]
     quotas: list[Quota]
     checkout: NotRequired[Checkout]
@@ -230,8 +236,8 @@ class ChangePreview(TypedDict):
 
     kind: Annotated[str, Literal["subscribe", "upgrade", "switch", "downgrade", "cancel", "leave", "keep"]]
     plan: str
-    interval: str | None
-    currency: str
+    interval: Interval | None
+    currency: CurrencyText
     amount: Annotated[MinorUnits, "Price of the new plan each interval, in minor units."]
     due_now: Annotated[MinorUnits, "Amount charged at once, in minor units."]
     charge: Annotated[
@@ -269,7 +275,7 @@ class AutoTopUpAnswer(TypedDict):
     enabled: bool
     below: CreditsText
     pack: str | None
-    currency: str | None
+    currency: CurrencyText | None
     monthly_amount: MinorUnits
     monthly_count: int
     spent_this_month: MinorUnits

@@ -22,6 +22,7 @@ class Alerts(Endpoint):
     """The account's low-credit alert."""
 
     scopes = {"GET": "manage", "PUT": "manage"}
+    raises = {"PUT": (alert_addresses.TooManyAddresses,)}
 
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.AlertsAnswer)
     def get(self, request: Request) -> HttpResponse:
@@ -31,6 +32,7 @@ class Alerts(Endpoint):
 
     @extend_schema(request=request_schemas.AlertsInput, responses=response_schemas.AlertsAnswer)
     def put(self, request: Request) -> HttpResponse:
+        """Set the low-credit alert. Additional addresses get alerts once their readers have agreed."""
         body = request_schemas.AlertsInput.checked(request.data)
         saved = low_credit_alerts.save_settings(
             account_id=account_of(request, body.get("account")),
@@ -56,6 +58,7 @@ class AutoTopUp(Endpoint):
 
     @extend_schema(request=request_schemas.AutoTopUpInput, responses=response_schemas.AutoTopUpAnswer)
     def put(self, request: Request) -> HttpResponse:
+        """Set the automatic top-up. Fields that are left out keep their values."""
         body = request_schemas.AutoTopUpInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         before = top_up_settings.get(account_id)

@@ -9,26 +9,39 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import Account, User
-from billing import models, offers, selectors
+from billing import models, offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
-from billing.api.purchases import checkout_of
+from billing.api.purchases import OF_PLAN_PURCHASE, OF_STRIPE, checkout_of
 from billing.purchases import checkout, create
 from billing.subscriptions import changes, pending_payments, plan_terms, previews
 from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import AccountQuery, instant, instant_or_none
-from core.problems import not_found
+from core.errors import DomainError
+from core.fields import AccountNamed, AccountQuery, instant, instant_or_none
 
 # Typed as Any: drf-spectacular expects serializers here, and config.openapi maps TypedDicts to components.
 CHANGE_ANSWERS: Any = [response_schemas.SubscriptionAnswer, response_schemas.ChangePreview]
+
+
+OF_CHANGE = (previews.ChangeRefused, previews.ConfirmationStale)
+
+
+class NoSubscription(DomainError):
+    """The account has no plan."""
+
+    code, status = "not_found", 404
+
+    def detail(self) -> str:
+        return ""
 
 
 class Subscription(Endpoint):
     """The account's subscription."""
 
     scopes = {"GET": "read"}
+    raises = {"GET": (NoSubscription,)}
 
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.SubscriptionAnswer)
     def get(self, request: Request) -> HttpResponse:
@@ -46,6 +59,7 @@ class Change(Endpoint):
     """
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_PLAN_PURCHASE, *OF_CHANGE, stripe_gateway.CardDeclined)}
     takes_key = "required"
 
     @extend_schema(
@@ -106,6 +120,7 @@ class Cancel(Endpoint):
     """Cancel the subscription at the end of the paid period."""
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, *OF_CHANGE)}
     takes_key = "required"
 
     @extend_schema(request=request_schemas.CancelInput, responses=response_schemas.SubscriptionAnswer)
@@ -127,11 +142,12 @@ class Resume(Endpoint):
     """Withdraw a cancellation, a scheduled downgrade or a change that waits for its payment."""
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, *OF_CHANGE)}
     takes_key = "optional"
 
-    @extend_schema(request=request_schemas.Named, responses=response_schemas.SubscriptionAnswer)
+    @extend_schema(request=AccountNamed, responses=response_schemas.SubscriptionAnswer)
     def post(self, request: Request) -> HttpResponse:
-        body = request_schemas.Named.checked(request.data)
+        body = AccountNamed.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
         def resume() -> tuple[int, response_schemas.SubscriptionAnswer]:
@@ -144,7 +160,7 @@ class Resume(Endpoint):
 def _current(account_id: Any) -> models.Subscription:
     found = models.Subscription.objects.filter(account_id=account_id).first()
     if found is None:
-        raise not_found()
+        raise NoSubscription
     return found
 
 

@@ -7,18 +7,54 @@ import datetime as dt
 import uuid
 from decimal import Decimal
 from math import ceil
-from typing import Any
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 
 from core import idempotency
-from core.amounts import LARGEST, LARGEST_BALANCE, plain
+from core.amounts import LARGEST, LARGEST_BALANCE, counted, plain
 from core.errors import DomainError
 from core.fields import instant_or_none
+from core.json_types import CreditsText, TimeText
 
 
 class LedgerError(DomainError):
     """Base class: the move was refused. The message is for logs, `detail` for users of the API."""
+
+
+class LargestBalance(TypedDict):
+    largest_balance: CreditsText
+
+
+class Shortfall(TypedDict):
+    needed: CreditsText
+    available: Annotated[CreditsText, "What this use can spend now."]
+    debt: NotRequired[Annotated[CreditsText, "Credits owed after a refund or dispute; new credits repay it."]]
+
+
+class LimitFigures(TypedDict):
+    limit: Annotated[str, Literal["project", "member", "key"]]
+    maximum: CreditsText
+    used: CreditsText
+    resets_at: TimeText | None
+
+
+class QuotaFigures(TypedDict):
+    quota: str
+    maximum: CreditsText
+    used: CreditsText
+
+
+class ClosedHold(TypedDict):
+    hold_status: Annotated[str, Literal["captured", "released", "expired"]]
+
+
+class LeftOfCharge(TypedDict):
+    left: Annotated[CreditsText, "What can still be returned of the charge."]
+
+
+class Most(TypedDict):
+    most: int
 
 
 class AmountInvalid(LedgerError):
@@ -48,7 +84,7 @@ class BalanceTooLarge(LedgerError):
     def detail(self) -> str:
         return _("The balance would be more than %(largest_balance)s credits.") % self.extra()
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> LargestBalance:
         return {"largest_balance": plain(LARGEST_BALANCE)}
 
 
@@ -63,12 +99,12 @@ class InsufficientCredits(LedgerError):
         self.available = available
 
     def detail(self) -> str:
-        return (
-            _("This costs %(needed)s credits, but only %(available)s credits are available for it.")
-            % self.extra()
-        )
+        return _("This costs %(needed)s. Available for it: %(available)s.") % {
+            "needed": counted(self.needed),
+            "available": counted(self.available),
+        }
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> Shortfall:
         return {"needed": plain(self.needed), "available": plain(self.available)}
 
 
@@ -80,13 +116,12 @@ class InDebt(InsufficientCredits):
         self.debt = debt
 
     def detail(self) -> str:
-        return (
-            _("The account owes %(debt)s credits after a refund or dispute. New credits repay it first.")
-            % self.extra()
-        )
+        return _("The account owes %(debt)s after a refund or dispute. New credits repay it first.") % {
+            "debt": counted(self.debt)
+        }
 
-    def extra(self) -> dict[str, Any]:
-        return super().extra() | {"debt": plain(self.debt)}
+    def extra(self) -> Shortfall:
+        return {**super().extra(), "debt": plain(self.debt)}
 
 
 class LimitReached(LedgerError):
@@ -105,9 +140,13 @@ class LimitReached(LedgerError):
         self.resets_at = resets_at
 
     def detail(self) -> str:
-        return _("The %(limit)s's limit of %(maximum)s credits is reached: %(used)s are used.") % self.extra()
+        return _("The %(limit)s's limit of %(maximum)s is reached. Used: %(used)s.") % {
+            "limit": self.limit,
+            "maximum": counted(self.maximum),
+            "used": counted(self.used),
+        }
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> LimitFigures:
         return {
             "limit": self.limit,
             "maximum": plain(self.maximum),
@@ -138,7 +177,7 @@ class QuotaReached(LedgerError):
             % self.extra()
         )
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> QuotaFigures:
         return {"quota": self.quota, "maximum": plain(self.maximum), "used": plain(self.used)}
 
 
@@ -200,7 +239,7 @@ class HoldClosed(LedgerError):
     def detail(self) -> str:
         return _("This hold is closed. Its status is %(status)s.") % {"status": self.hold_status}
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> ClosedHold:
         return {"hold_status": self.hold_status}
 
 
@@ -215,12 +254,12 @@ class NotReversible(LedgerError):
         self.left = left
 
     def detail(self) -> str:
-        return _("%(asked)s credits cannot be returned. Only %(left)s credits of this charge are left.") % {
-            "asked": plain(self.asked),
-            "left": plain(self.left),
+        return _("%(asked)s cannot be returned. Left of this charge: %(left)s.") % {
+            "asked": counted(self.asked),
+            "left": counted(self.left),
         }
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> LeftOfCharge:
         return {"left": plain(self.left)}
 
 
@@ -260,7 +299,7 @@ class TooManyHolds(LedgerError):
             % self.extra()
         )
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> Most:
         return {"most": self.most}
 
 
@@ -279,7 +318,7 @@ class TooManyGrants(LedgerError):
             % self.extra()
         )
 
-    def extra(self) -> dict[str, Any]:
+    def extra(self) -> Most:
         return {"most": self.most}
 
 

@@ -9,6 +9,7 @@ Lock order: purchase, promotion, wallet.
 
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -28,11 +29,48 @@ class CodeRefused(Refusal):
     """The code cannot be used by this account now."""
 
     field = "code"
+    codes: ClassVar[tuple[str, ...]] = (
+        "code_is_discount",
+        "code_is_credits",
+        "code_not_for_pack",
+        "code_below_minimum",
+        "code_not_yet",
+        "code_expired",
+        "code_used_up",
+        "code_already_used",
+        "code_not_for_plan",
+        "own_invitation",
+        "not_new",
+        "already_invited",
+    )
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.status = 404 if code == "unknown_code" else 409
+
+
+class UnknownCode(CodeRefused):
+    """No code has this spelling."""
+
+    code, status = "unknown_code", 404
+    codes = ("unknown_code",)
+
+    def __init__(self) -> None:
+        super().__init__(self.code, _("This code does not exist. Check the spelling."))
+
+
+class BalanceTooLarge(CodeRefused):
+    """The credits of the code would raise the balance above the largest one."""
+
+    code = "balance_too_large"
+    codes = ("balance_too_large",)
+
+    def __init__(self, error: ledger.BalanceTooLarge) -> None:
+        super().__init__(error.code, error.detail())
+        self.error = error
+
+    def extra(self) -> ledger.LargestBalance:
+        return self.error.extra()
 
 
 def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
@@ -58,7 +96,7 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
                 now=now,
             )
         except ledger.BalanceTooLarge as error:
-            raise CodeRefused(error.code, error.detail()) from error
+            raise BalanceTooLarge(error) from error
     return redemption
 
 
@@ -147,7 +185,7 @@ def _lock_usable(account: Account, code: str, now: datetime) -> Promotion:
     promotions = Promotion.objects.select_for_update(no_key=True).filter(code=text)
     promotion = promotions.first() if is_code(text) else None
     if promotion is None:
-        raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))
+        raise UnknownCode
     if now < promotion.starts_at:
         raise CodeRefused("code_not_yet", _("This code is not valid yet."))
     if now >= promotion.ends_at:

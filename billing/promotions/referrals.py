@@ -22,7 +22,7 @@ from accounts.models import Account
 from billing import ledger, validity
 from billing.models import Charge, Correction, Dispute, InvitationCode, Purchase, Referral
 from billing.promotions import redemption
-from billing.promotions.redemption import CodeRefused
+from billing.promotions.redemption import CodeRefused, UnknownCode
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Referral as Policy
 
@@ -54,7 +54,7 @@ def accept(*, account: Account, code: str, now: datetime) -> Referral:
     policy = catalogue_cache.current().policies.referral
     inviter = inviter_of(code)
     if policy is None or inviter is None or inviter.erased_at is not None:
-        raise CodeRefused("unknown_code", _("This code does not exist. Check the spelling."))
+        raise UnknownCode
     if inviter.pk == account.pk or _share_mailbox(inviter, account):
         raise CodeRefused("own_invitation", _("You cannot use your own invitation. Share it with a friend."))
     if now - account.created_at > NEW_ACCOUNT_AGE:

@@ -37,6 +37,14 @@ class RefundRefused(Refusal):
     """A refund cannot be requested, or made."""
 
     field = "purchase"
+    codes = (
+        "not_refundable",
+        "not_paid",
+        "window_over",
+        "already_requested",
+        "nothing_unspent",
+        "already_decided",
+    )
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import stripe
 import structlog
@@ -97,6 +97,10 @@ class AccessRefused(StripeUnavailable):
         return {}
 
 
+class Decline(TypedDict):
+    decline_code: str
+
+
 class CardDeclined(StripeError):
     """The payment was declined. `message` may be shown to the customer.
 
@@ -112,7 +116,7 @@ class CardDeclined(StripeError):
     def detail(self) -> str:
         return self.message
 
-    def extra(self) -> dict[str, str]:
+    def extra(self) -> Decline:
         return {"decline_code": self.decline_code}
 
 

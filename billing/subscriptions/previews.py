@@ -41,6 +41,16 @@ class ChangeRefused(Refusal):
     """The change is not possible; `code` is the reason."""
 
     field = "plan"
+    codes = (
+        "already_on_plan",
+        "cannot_pause",
+        "not_paused",
+        "nothing_to_cancel",
+        "nothing_to_resume",
+        "past_due",
+        "paused",
+        "renewal_pending",
+    )
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

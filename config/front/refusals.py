@@ -4,13 +4,15 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from config.front.bodies import API
 from config.middleware import request_id_of
 from core.problems import MEDIA_TYPE, Problem
 
 _DETAILS = {
-    408: ("request_timeout", "The body did not arrive in time."),
-    413: ("body_too_large", "The body is too large."),
+    408: ("request_timeout", _("The body did not arrive in time.")),
+    413: ("body_too_large", _("The body is too large.")),
 }
 
 
@@ -20,7 +22,7 @@ def send(scope: Any, protocol: Any, status: int) -> None:
     request_id = request_id_of(scope.headers.get("x-request-id") or "")
     headers = [("X-Request-Id", request_id), ("Cache-Control", "no-store"), ("Connection", "close")]
     if scope.path.startswith(API):
-        text = json.dumps(Problem(status, code, detail).document(request_id))
+        text = json.dumps(Problem(status, code, str(detail)).document(request_id))
         protocol.response_str(status, [("Content-Type", MEDIA_TYPE), *headers], text)
     else:
         text = f"{HTTPStatus(status).phrase}. {detail}\n"

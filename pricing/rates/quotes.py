@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 
 from core.amounts import LARGEST, plain, rounded
 from core.json_types import CreditsText, TimeText
+from pricing.rates.meters import METERS
 from pricing.rates.rate import ONE, ZERO, Rate, RateLine
 from pricing.rates.validation import UsageInvalid, chosen, counted
 
@@ -22,11 +23,17 @@ from pricing.rates.validation import UsageInvalid, chosen, counted
 _EXACT = Context(prec=60)
 
 
+Meter = Annotated[str, Literal[tuple(METERS)]]
+LineMeter = Annotated[
+    str, Literal[(*METERS, "minimum")], "`minimum`: what a price below the minimum is raised by."
+]
+
+
 class Line(TypedDict):
     """One line of a price: quantity, unit price and multipliers."""
 
-    meter: str
-    quantity: Annotated[Any, "A number; a string if it has a fraction."]
+    meter: LineMeter
+    quantity: Annotated[int | str, "A number; a string if it has a fraction."]
     unit_credits: CreditsText
     per: int
     multipliers: dict[str, CreditsText]

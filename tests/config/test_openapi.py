@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from core import json_types
 from tests import openapi
 
 
@@ -36,4 +39,86 @@ def test_a_page_of_objects_is_a_list_component() -> None:
 def test_metadata_gives_the_description_and_the_documented_type() -> None:
     properties = component("Transaction")["properties"]
     assert properties["credits"]["description"].startswith("Credits into the grant")
-    assert properties["created_at"] == {"type": "string", "format": "date-time"}
+    assert properties["created_at"] == {
+        "type": "string",
+        "format": "date-time",
+        "pattern": json_types.TIME_PATTERN,
+    }
+
+
+def operations() -> list[tuple[str, Any]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in openapi.document()["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def codes(response: Any) -> set[str]:
+    """The codes that a response can have."""
+    schema = response["content"]["application/problem+json"]["schema"]
+    references = schema.get("oneOf", [schema])
+    names = {reference["$ref"].rpartition("/")[2] for reference in references}
+    return {component(name)["properties"]["code"]["const"] for name in names}
+
+
+@pytest.mark.parametrize("name, operation", operations(), ids=[name for name, _ in operations()])
+def test_every_status_has_its_codes_and_headers(name: str, operation: Any) -> None:
+    answers = operation["responses"]
+    assert "default" not in answers
+    assert {"401", "403", "404", "429", "503"} <= answers.keys()
+    for status, answer in answers.items():
+        assert "X-Request-Id" in answer["headers"], status
+        assert ("RateLimit" in answer["headers"]) == (status not in {"401", "408"}), status
+        if status >= "400":
+            assert codes(answer), status
+    assert "Retry-After" in answers["429"]["headers"] and "Retry-After" in answers["503"]["headers"]
+
+
+def test_a_charge_that_cannot_be_paid_declares_the_ways_on() -> None:
+    answers = dict(operations())["POST /api/v1/charges"]["responses"]
+    assert codes(answers["402"]) == {"insufficient_credits"}
+    assert codes(answers["429"]) == {"limit_reached", "rate_limited"}
+    assert codes(answers["403"]) == {"csrf_failed", "missing_scope", "quota_reached"}
+    ways_on = component("InsufficientCreditsProblem")["properties"]["ways_on"]["items"]["oneOf"]
+    kinds = {component(way["$ref"].rpartition("/")[2])["properties"]["kind"]["const"] for way in ways_on}
+    assert kinds == {"upgrade", "wait", "buy"}
+    assert {"limit", "resets_at"} <= set(component("LimitReachedProblem")["required"])
+    assert "errors" in component("InvalidRequestProblem")["required"]
+    assert "errors" not in component("NotFoundProblem")["properties"]
+
+
+def test_bodies_allow_no_other_field_and_say_which_fields_exclude_each_other() -> None:
+    for _name, operation in operations():
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            body = component(content["schema"]["$ref"].rpartition("/")[2])
+            assert body["additionalProperties"] is False
+    assert component("HoldInput")["oneOf"] == [{"required": ["usage"]}, {"required": ["credits"]}]
+
+
+def test_an_operation_names_its_scope_and_a_summary() -> None:
+    answers = dict(operations())
+    assert answers["POST /api/v1/charges"]["security"] == [{"key": ["spend"]}, {"session": ["spend"]}]
+    assert answers["POST /api/v1/accounts"]["security"] == [{"key": ["manage"]}]
+    summaries = {operation["summary"] for operation in answers.values()}
+    assert "" not in summaries and len(summaries) == len(answers)
+
+
+def test_ids_of_a_path_have_a_pattern() -> None:
+    [parameter] = [
+        parameter
+        for parameter in dict(operations())["GET /api/v1/holds/{hold}"]["parameters"]
+        if parameter["in"] == "path"
+    ]
+    assert (parameter["schema"]["pattern"], parameter["description"]) == (
+        "^hold_[0-9a-f]{32}$",
+        "Id of the hold.",
+    )
+
+
+def test_an_operation_takes_its_key_as_a_header_with_a_pattern() -> None:
+    charges = dict(operations())["POST /api/v1/charges"]
+    [key] = [parameter for parameter in charges["parameters"] if parameter["in"] == "header"]
+    assert (key["name"], key["required"]) == ("Idempotency-Key", True)
+    assert key["schema"]["pattern"] == "^[!-~]{1,255}$"
+    assert "Idempotent-Replayed" in charges["responses"]["201"]["headers"]

@@ -1,6 +1,6 @@
 """/accounts: a platform key creates accounts for its users and grants them credits."""
 
-from typing import Any
+from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -17,16 +17,35 @@ from billing.subscriptions import plan_terms
 from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint
+from core.errors import Refusal
 from core.fields import instant
-from core.problems import Problem
+from core.json_types import id_of
 from usage.api import request_schemas, response_schemas
 from usage.api.balance import grant_of
+
+
+class TakenBy(TypedDict):
+    account: Annotated[str, id_of(Account)]
+
+
+class ExternalIdTaken(Refusal):
+    """Another account has this external id; `account` is its id."""
+
+    code = "external_id_taken"
+
+    def __init__(self, existing: Account) -> None:
+        super().__init__(_("An account with this external id already exists."))
+        self.existing = existing
+
+    def extra(self) -> TakenBy:
+        return {"account": self.existing.public_id}
 
 
 class Accounts(Endpoint):
     """Create an account for a user of the product, with the free plan and its credits."""
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (ExternalIdTaken,)}
     platform_only = True
     takes_key = "optional"
 
@@ -55,12 +74,7 @@ class Accounts(Endpoint):
             existing = Account.objects.filter(external_id=external_id).first()
             if existing is None:
                 raise
-            raise Problem(
-                409,
-                "external_id_taken",
-                _("An account with this external id already exists."),
-                account=existing.public_id,
-            ) from None
+            raise ExternalIdTaken(existing) from None
         return account
 
 
@@ -80,9 +94,10 @@ MOST_OPEN_GRANTS = 1_000
 
 
 class AccountGrants(Endpoint):
-    """Grant credits."""
+    """Grant credits to an account."""
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (ledger.BalanceTooLarge, ledger.TooManyGrants)}
     platform_only = True
     takes_key = "required"
 

@@ -72,7 +72,7 @@ class Usage(Endpoint):
             }
             for item in sums
         ]
-        total = {
+        total: response_schemas.UsageTotal = {
             "credits": plain(sum((item.credits for item in sums), Decimal(0))),
             "charges": sum(item.charges for item in sums),
         }

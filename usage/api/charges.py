@@ -22,11 +22,12 @@ from core.errors import Refusal
 from core.fields import AccountQuery, instant, instant_or_none
 from core.pagination import Page, page
 from usage import charging, insufficient_credits, selectors
-from usage.api import request_schemas, response_schemas
+from usage.api import errors, request_schemas, response_schemas
 from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
 from usage.charges import reports
 from usage.charging import Use
+from usage.insufficient_credits import WayOn
 from usage.models import ChargeReport
 from usage.stored_detail import restored
 
@@ -37,10 +38,15 @@ class Charges(Endpoint):
     """Charge a use that has happened, and list charges."""
 
     scopes = {"GET": "read", "POST": "spend"}
+    raises = {"POST": errors.OF_USE}
     takes_key = "required"
 
     @extend_schema(request=request_schemas.ChargeInput, responses={201: response_schemas.Charge})
     def post(self, request: Request) -> HttpResponse:
+        """Charge a use that has happened.
+
+        A refused charge (402, 403, 429) changes nothing and does not use up its idempotency key.
+        """
         key = idempotency.key_of(request)
         body = request_schemas.ChargeInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
@@ -61,6 +67,7 @@ class Charges(Endpoint):
 
     @extend_schema(parameters=[request_schemas.ChargeQuery], responses=Page[response_schemas.Charge])
     def get(self, request: Request) -> HttpResponse:
+        """The account's charges, newest first."""
         query = query_of(request, request_schemas.ChargeQuery)
         rows = selectors.charges(account_of(request), query)
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=stored_charge))
@@ -70,6 +77,7 @@ class OneCharge(Endpoint):
     """One charge, with its latest report."""
 
     scopes = {"GET": "read"}
+    path_ids = {"charge": Charge}
 
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.Charge)
     def get(self, request: Request, charge: str) -> HttpResponse:
@@ -82,7 +90,10 @@ class OneCharge(Endpoint):
 
 
 class Batch(Endpoint):
-    """Charge up to 1,000 uses, each accepted or refused on its own."""
+    """Charge up to 1,000 uses, each accepted or refused on its own.
+
+    The response has the outcome of each item, in the same order: a charge, or the error of that item.
+    """
 
     scopes = {"POST": "spend"}
     largest_body = 4 * 1024 * 1024
@@ -137,16 +148,15 @@ class Batch(Endpoint):
         self,
         error: Exception,
         account_id: UUID | None,
-        options: Callable[[UUID, datetime], list[dict[str, Any]]],
+        options: Callable[[UUID, datetime], list[WayOn]],
     ) -> response_schemas.BatchItemOutcome:
         """The outcome of an item that raised `error`; of an account, if it came from the ledger."""
         if isinstance(error, _AnsweredBefore):
             answer = stored_charge(error.charge, first_answer=True)
             return {"status": 201, "charge": answer, "replayed": True}
         if account_id is not None and isinstance(error, ledger.InsufficientCredits):
-            problem = insufficient(error, account_id, self.now, options=options)
-        else:
-            problem = problems.as_problem(error, self.now)
+            error = insufficient(error, account_id, self.now, options=options)
+        problem = problems.as_problem(error, self.now)
         if problem.status >= 500:
             raise error
         request_id = getattr(self.request._request, "request_id", "")
@@ -180,6 +190,8 @@ class Reversals(Endpoint):
     """
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (ledger.NotReversible,)}
+    path_ids = {"charge": Charge}
     platform_only = True
     takes_key = "required"
 
@@ -206,6 +218,8 @@ class Reports(Endpoint):
     """Report a problem with a charge. Staff answer and may return the credits."""
 
     scopes = {"POST": "read"}
+    raises = {"POST": (reports.AlreadyReported,)}
+    path_ids = {"charge": Charge}
 
     @extend_schema(request=request_schemas.ReportInput, responses={201: response_schemas.Report})
     def post(self, request: Request, charge: str) -> HttpResponse:

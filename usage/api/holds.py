@@ -14,9 +14,9 @@ from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
-from core.fields import AccountQuery, instant, instant_or_none
+from core.fields import AccountNamed, AccountQuery, instant, instant_or_none
 from usage import charging, selectors
-from usage.api import request_schemas, response_schemas
+from usage.api import errors, request_schemas, response_schemas
 from usage.api.charges import charge_of_key, drawn, new_charge, replay
 from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
@@ -28,6 +28,7 @@ class Holds(Endpoint):
     """Reserve credits for a use whose amount is not yet known."""
 
     scopes = {"POST": "spend"}
+    raises = {"POST": (*errors.OF_USE, ledger.TooManyHolds)}
     takes_key = "required"
 
     @extend_schema(request=request_schemas.HoldInput, responses={201: response_schemas.HoldAnswer})
@@ -65,6 +66,7 @@ class OneHold(Endpoint):
     """One hold."""
 
     scopes = {"GET": "spend"}
+    path_ids = {"hold": Hold}
 
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.HoldAnswer)
     def get(self, request: Request, hold: str) -> HttpResponse:
@@ -83,6 +85,8 @@ class Capture(Endpoint):
     """
 
     scopes = {"POST": "spend"}
+    raises = {"POST": (*errors.OF_USE, ledger.HoldClosed)}
+    path_ids = {"hold": Hold}
     takes_key = "required"
 
     @extend_schema(request=request_schemas.CaptureInput, responses={201: response_schemas.Charge})
@@ -121,12 +125,14 @@ class Release(Endpoint):
     """
 
     scopes = {"POST": "spend"}
+    raises = {"POST": (ledger.HoldClosed,)}
+    path_ids = {"hold": Hold}
     takes_key = "required"
 
-    @extend_schema(request=request_schemas.AccountNamed, responses=response_schemas.HoldAnswer)
+    @extend_schema(request=AccountNamed, responses=response_schemas.HoldAnswer)
     def post(self, request: Request, hold: str) -> HttpResponse:
         key = idempotency.key_of(request)
-        body = request_schemas.AccountNamed.checked(request.data)
+        body = AccountNamed.checked(request.data)
         found = _hold_to_close(request, hold, body.get("account"))
 
         def release() -> tuple[int, response_schemas.HoldAnswer]:

@@ -19,15 +19,18 @@ class Projects(Endpoint):
     """Projects of the account, newest first, and creating one."""
 
     scopes = {"GET": "manage", "POST": "manage"}
+    raises = {"POST": (projects.NameTaken,)}
 
     @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.Project])
     def get(self, request: Request) -> HttpResponse:
+        """The account's projects, newest first."""
         query = query_of(request, PageQuery)
         rows = Project.objects.filter(account_id=account_of(request))
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_project))
 
     @extend_schema(request=request_schemas.ProjectInput, responses={201: response_schemas.Project})
     def post(self, request: Request) -> HttpResponse:
+        """Create a project, with or without a daily limit."""
         body = request_schemas.ProjectInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         project = projects.create(
@@ -40,6 +43,8 @@ class OneProject(Endpoint):
     """Change or archive a project."""
 
     scopes = {"PATCH": "manage"}
+    raises = {"PATCH": (projects.UnknownProject, projects.NameTaken)}
+    path_ids = {"project": Project}
 
     @extend_schema(request=request_schemas.ProjectChange, responses=response_schemas.Project)
     def patch(self, request: Request, project: str) -> HttpResponse:

@@ -24,12 +24,14 @@ class ProviderKeys(Endpoint):
 
     @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.ProviderKey])
     def get(self, request: Request) -> HttpResponse:
+        """The account's own keys at model providers, newest first, without their secrets."""
         query = query_of(request, PageQuery)
         rows = ProviderKey.objects.filter(account_id=account_of(request))
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_provider_key))
 
     @extend_schema(request=request_schemas.ProviderKeyInput, responses={201: response_schemas.ProviderKey})
     def post(self, request: Request) -> HttpResponse:
+        """Store a key of the account at a model provider."""
         body = request_schemas.ProviderKeyInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         supported = [provider.key for provider in catalogue_cache.current().policies.providers]
@@ -53,6 +55,7 @@ class OneProviderKey(Endpoint):
     """Delete a provider key."""
 
     scopes = {"DELETE": "manage"}
+    path_ids = {"provider_key": ProviderKey}
 
     @extend_schema(parameters=[AccountQuery], responses={204: None})
     def delete(self, request: Request, provider_key: str) -> HttpResponse:

@@ -11,12 +11,14 @@ from rest_framework.request import Request
 from accounts import external_ids, zones
 from accounts.api_keys import Principal
 from accounts.authentication import SESSION, principal_of
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Project, User
 from billing.models import Entry, Grant
 from core import json_body
-from core.fields import ACCOUNT_HELP, Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
+from core.fields import AccountNamed, Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
+from core.json_types import id_of
 from core.pagination import PageQuery
 from core.problems import Problem
+from pricing.rates import meters
 from usage import projects
 from usage.charging import Use
 
@@ -24,7 +26,20 @@ LARGEST_METADATA = 4096  # bytes of its JSON
 LARGEST_TEXT = 200_000  # characters
 
 
-@extend_schema_field({"type": "object", "additionalProperties": {"type": "number", "minimum": 0}})
+def _quantity(meter: str) -> dict[str, Any]:
+    kind = "number" if meter in meters.FRACTIONAL else "integer"
+    return {"type": kind, "minimum": 0, "maximum": int(meters.LARGEST_QUANTITY)}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {meter: _quantity(meter) for meter in meters.METERS},
+        "additionalProperties": False,
+        "description": "Quantities by meter. A service lists the meters of its price in `lines`.",
+        "example": {"input_tokens": 1200, "output_tokens": 640},
+    }
+)
 class Quantities(serializers.Field):
     """`usage`: an object of meters and quantities. Pricing checks the meters of the service."""
 
@@ -44,7 +59,9 @@ class Quantities(serializers.Field):
         return value
 
 
-@extend_schema_field({"type": "object", "additionalProperties": True})
+@extend_schema_field(
+    {"type": "object", "additionalProperties": True, "description": "At most 4,096 bytes of JSON."}
+)
 class SmallObject(serializers.Field):
     """A JSON object whose members the client chooses; stored unchanged."""
 
@@ -69,10 +86,16 @@ class SmallObject(serializers.Field):
         return value
 
 
-class AccountNamed(StrictSerializer):
-    """A body that may name the account."""
-
-    account = Text(required=False, allow_null=True, max_length=255, help_text=ACCOUNT_HELP)
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "integer"], "maxLength": 100},
+        "description": "Options of the service and their values. A service lists them in `options`.",
+        "example": {"quality": "high"},
+    }
+)
+class Options(SmallObject):
+    """The chosen options. Pricing checks that the service has them."""
 
 
 class ServiceUse(AccountNamed):
@@ -81,10 +104,10 @@ class ServiceUse(AccountNamed):
     service = Text(max_length=100)
     action = Text(max_length=100, required=False, allow_null=True)
     usage = Quantities(required=False)
-    options = SmallObject(required=False, allow_null=True)
-    project = Text(max_length=100, required=False, allow_null=True)
+    options = Options(required=False, allow_null=True)
+    project = Text(pattern=id_of(Project).regex, max_length=100, required=False, allow_null=True)
     conversation = Text(required=False, allow_null=True)
-    member = Text(max_length=100, required=False, allow_null=True)
+    member = Text(pattern=id_of(User).regex, max_length=100, required=False, allow_null=True)
     metadata = SmallObject(required=False, allow_null=True)
     own_key = Flag(required=False, help_text="The use was paid with the account's own provider key.")
 
@@ -110,11 +133,11 @@ class BatchItem(ChargeInput):
     idempotency_key = Text(max_length=255)
 
 
-@extend_schema_field({})
+@extend_schema_field(BatchItem)
 class Unchecked(serializers.Field):
-    """Any JSON value, validated later."""
+    """A batch item: any JSON value, which the batch validates on its own."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def run_validation(self, data: Any = None) -> Any:
         return data
 
 
@@ -122,7 +145,7 @@ class BatchInput(AccountNamed):
     """Uses that are charged independently: an invalid item does not affect the others."""
 
     data = serializers.ListField(  # type: ignore[assignment]
-        child=Unchecked(allow_null=True),
+        child=Unchecked(),
         min_length=1,
         max_length=1000,
         help_text="Uses, each with its own `idempotency_key`.",
@@ -130,6 +153,10 @@ class BatchInput(AccountNamed):
 
 
 class HoldInput(ChargeInput):
+    """A use with the amount to hold: either its largest expected usage or credits."""
+
+    exactly_one_of = ("usage", "credits")
+
     credits = Credits(
         required=False, help_text="Amount to hold; instead of `usage`, the largest expected use."
     )
@@ -141,26 +168,16 @@ class HoldInput(ChargeInput):
         help_text="Seconds until the hold expires.",
     )
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("usage" in attrs) == ("credits" in attrs):
-            raise serializers.ValidationError(
-                {"usage": _("Send the amount to hold: either the largest expected usage or credits.")}
-            )
-        return attrs
-
 
 class CaptureInput(AccountNamed):
+    """What was used: either the actual usage or credits."""
+
+    exactly_one_of = ("usage", "credits")
+
     usage = Quantities(required=False)
     credits = Credits(required=False, zero_allowed=True, help_text="Amount to charge; instead of `usage`.")
-    options = SmallObject(required=False, allow_null=True)
+    options = Options(required=False, allow_null=True)
     metadata = SmallObject(required=False, allow_null=True)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("usage" in attrs) == ("credits" in attrs):
-            raise serializers.ValidationError(
-                {"usage": _("Send what was used: either the actual usage or credits.")}
-            )
-        return attrs
 
 
 class ReversalInput(AccountNamed):

@@ -6,13 +6,31 @@ declaration, and config.openapi derives the OpenAPI document from it.
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from billing.models import Entry, Grant, Hold
-from core.json_types import CreditsText, TimeText
+from accounts import models as accounts
+from billing.models import Charge as ChargeModel
+from billing.models import Correction, Entry, Grant, Hold
+from core import declared_problems
+from core.json_types import CreditsText, Pattern, SignedCreditsText, TimeText, id_of
 from core.problems import ProblemDocument
 from pricing.models import Service as PricedService
-from pricing.rates.quotes import Line, RateVersion
+from pricing.rates.quotes import Line, Meter, RateVersion
+from usage.api import errors
 from usage.models import ChargeReport
 
+AccountId = Annotated[str, id_of(accounts.Account)]
+MemberId = Annotated[str, id_of(accounts.User)]
+KeyId = Annotated[str, id_of(accounts.ApiKey)]
+ProjectId = Annotated[str, id_of(accounts.Project)]
+ProviderKeyId = Annotated[str, id_of(accounts.ProviderKey)]
+GrantId = Annotated[str, id_of(Grant)]
+EntryId = Annotated[str, Pattern("^ent_[0-9a-f]{32}$")]
+ChargeId = Annotated[str, id_of(ChargeModel)]
+HoldId = Annotated[str, id_of(Hold)]
+ReversalId = Annotated[str, id_of(Correction)]
+ReportId = Annotated[str, id_of(ChargeReport)]
+
+UsedQuantities = Annotated[dict[str, Any], "Quantities by meter, as they were sent."]
+ChosenOptions = Annotated[dict[str, Any], "The chosen options and their values, as they were sent."]
 GrantKind = Annotated[str, Grant.Kind]
 CoveredBy = Annotated[str, Literal["unlimited", "own_key"]]
 
@@ -20,14 +38,14 @@ CoveredBy = Annotated[str, Literal["unlimited", "own_key"]]
 class Drawn(TypedDict):
     """Credits taken from one grant."""
 
-    grant: str
+    grant: GrantId
     kind: GrantKind
     credits: CreditsText
 
 
 class Report(TypedDict):
-    id: str
-    charge: str
+    id: ReportId
+    charge: ChargeId
     status: Annotated[str, ChargeReport.Status]
     reason: str
     answer: str
@@ -38,9 +56,9 @@ class Report(TypedDict):
 class Charge(TypedDict):
     """A charge: what was used, what it cost and which grants paid."""
 
-    id: str
+    id: ChargeId
     status: Annotated[str, Literal["charged", "partly_reversed", "reversed"]]
-    account: str
+    account: AccountId
     service: str
     action: str | None
     credits: CreditsText
@@ -51,40 +69,59 @@ class Charge(TypedDict):
     drawn: list[Drawn]
     balance_before: CreditsText
     balance_after: CreditsText
-    hold: str | None
+    hold: HoldId | None
     lines: list[Line]
     rate: RateVersion
-    usage: Any
-    options: Any
-    metadata: Any
-    project: str | None
+    usage: UsedQuantities
+    options: ChosenOptions
+    metadata: dict[str, Any]
+    project: ProjectId | None
     conversation: str | None
-    member: str | None
-    api_key: str | None
+    member: MemberId | None
+    api_key: KeyId | None
     report: NotRequired[Report | None]
 
 
-class BatchItemOutcome(TypedDict):
-    status: Annotated[int, "201, or the status of `error`."]
-    charge: NotRequired[Charge]
-    error: NotRequired[ProblemDocument]
+ItemError = Annotated[
+    ProblemDocument,
+    (*declared_problems.OF_BATCH_ITEM, *declared_problems.of_classes(errors.OF_BATCH_ITEM)),
+]
+
+
+class ChargedItem(TypedDict):
+    """A batch item that was charged, now or by an earlier request with its idempotency key (`replayed`)."""
+
+    status: Annotated[int, Literal[201]]
+    charge: Charge
     replayed: NotRequired[bool]
 
 
+class RefusedItem(TypedDict):
+    """A batch item that was not charged."""
+
+    status: Annotated[int, "The status of `error`."]
+    error: ItemError
+
+
+BatchItemOutcome = ChargedItem | RefusedItem
+
+
 class BatchOutcome(TypedDict):
+    """The outcome of each item, in the order of the request."""
+
     data: list[BatchItemOutcome]
 
 
 class Returned(TypedDict):
     """Credits returned to one grant."""
 
-    grant: str
+    grant: GrantId
     credits: CreditsText
 
 
 class Reversal(TypedDict):
-    id: str
-    charge: str
+    id: ReversalId
+    charge: ChargeId
     credits: CreditsText
     returned_to: list[Returned]
     reason: str
@@ -95,29 +132,29 @@ class Reversal(TypedDict):
 class HoldAnswer(TypedDict):
     """A hold: credits reserved for a use, until it is captured, released or expires."""
 
-    id: str
+    id: HoldId
     status: Annotated[str, Hold.Status]
-    account: str
+    account: AccountId
     service: str
     action: str | None
     credits: CreditsText
     created_at: TimeText
     expires_at: TimeText
     closed_at: TimeText | None
-    charge: str | None
+    charge: ChargeId | None
     lines: list[Line]
     rate: RateVersion
-    usage: Any
-    options: Any
-    metadata: Any
+    usage: UsedQuantities
+    options: ChosenOptions
+    metadata: dict[str, Any]
     drawn: list[Drawn]
-    project: str | None
+    project: ProjectId | None
     conversation: str | None
-    member: str | None
+    member: MemberId | None
 
 
 class BalanceGrant(TypedDict):
-    id: str
+    id: GrantId
     kind: GrantKind
     label: str
     granted: CreditsText
@@ -143,7 +180,7 @@ class Daily(TypedDict):
 
 
 class Balance(TypedDict):
-    account: str
+    account: AccountId
     available: CreditsText
     held: CreditsText
     debt: CreditsText
@@ -157,33 +194,33 @@ class Balance(TypedDict):
 class Transaction(TypedDict):
     """A ledger entry."""
 
-    id: str
+    id: EntryId
     kind: Annotated[str, Entry.Kind]
-    grant: str
-    credits: Annotated[str, "Credits into the grant; negative for credits out of it."]
+    grant: GrantId
+    credits: Annotated[SignedCreditsText, "Credits into the grant; negative for credits out of it."]
     grant_after: CreditsText
     balance_after: CreditsText
-    charge: str | None
-    hold: str | None
+    charge: ChargeId | None
+    hold: HoldId | None
     reason: str
     actor: str
     created_at: TimeText
 
 
 class Account(TypedDict):
-    id: str
+    id: AccountId
     external_id: str | None
     name: str
-    kind: str
+    kind: Annotated[str, accounts.Account.Kind]
     zone: str
     created_at: TimeText
     plan: str | None
 
 
 class Project(TypedDict):
-    id: str
+    id: ProjectId
     name: str
-    daily_limit: str | None
+    daily_limit: CreditsText | None
     archived: bool
     created_at: TimeText
 
@@ -191,7 +228,7 @@ class Project(TypedDict):
 class ProviderKey(TypedDict):
     """A provider key without its secret."""
 
-    id: str
+    id: ProviderKeyId
     provider: str
     last_four: str
     created_at: TimeText
@@ -206,11 +243,16 @@ class UsageSum(TypedDict):
     charges: int
 
 
+class UsageTotal(TypedDict):
+    credits: CreditsText
+    charges: int
+
+
 class UsageSums(TypedDict):
     data: list[UsageSum]
     has_more: bool
     next_cursor: str | None
-    total: dict[str, Any]
+    total: UsageTotal
     timezone: str
 
 
@@ -222,12 +264,21 @@ class Band(TypedDict):
 
 
 class PriceLine(TypedDict):
-    meter: str
+    meter: Meter
     credits: CreditsText
     per: int
     whole_blocks: bool
-    also: Annotated[list[str], "Meters that may be sent instead."]
+    also: Annotated[list[Meter], "Meters that may be sent instead."]
     bands: list[Band]
+
+
+class ServiceOption(TypedDict):
+    """An option of a service."""
+
+    default: Annotated[str, "The value of a use that does not choose one."]
+    multipliers: Annotated[
+        dict[str, CreditsText] | None, "The price's factor for each value; null for no effect on the price."
+    ]
 
 
 class Service(TypedDict):
@@ -249,7 +300,7 @@ class Service(TypedDict):
     lines: list[PriceLine]
     minimum: CreditsText
     multiplier: CreditsText
-    options: Any
+    options: dict[str, ServiceOption]
     rate: RateVersion | None
 
 

@@ -16,9 +16,10 @@ from core.endpoint import Endpoint, query_of
 from core.fields import AccountQuery, instant
 from core.pagination import Page, PageQuery, page_of_catalogue
 from pricing import selectors as catalogue
+from pricing.lookup import UnknownService
 from pricing.rates.rate import options_as_json
 from usage import charging, entitlements
-from usage.api import request_schemas, response_schemas
+from usage.api import errors, request_schemas, response_schemas
 from usage.api.request_schemas import use_of
 
 
@@ -50,6 +51,7 @@ class OneService(Endpoint):
     """One service with its price."""
 
     scopes = {"GET": "read"}
+    raises = {"GET": (UnknownService,)}
 
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.Service)
     def get(self, request: Request, service: str) -> HttpResponse:
@@ -59,9 +61,14 @@ class OneService(Endpoint):
 
 
 class Estimates(Endpoint):
-    """Price a use without charging it."""
+    """Price a use without charging it.
+
+    With a `text` instead of `usage` its tokens are estimated, and the estimate is `approximate`. A charge or
+    hold that names the estimate before `valid_until` is priced by the same rates.
+    """
 
     scopes = {"POST": "read"}
+    raises = {"POST": errors.OF_ESTIMATE}
     # JSON may escape a character as two surrogates of six bytes each
     largest_body = 12 * request_schemas.LARGEST_TEXT + json_body.LARGEST_BODY
 

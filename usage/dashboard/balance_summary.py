@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from accounts.models import Account
 from billing import ledger
@@ -48,10 +47,10 @@ class BalanceSummary:
     balance: ledger.Balance
     lines: list[GrantLine]
     unlimited: list[str]
-    options: list[dict[str, Any]]
+    options: list[insufficient_credits.WayOn]
 
     @property
-    def upgrades(self) -> list[dict[str, Any]]:
+    def upgrades(self) -> list[insufficient_credits.WayOn]:
         """The nearest larger plans, at most MAX_UPGRADES."""
         return [option for option in self.options if option["kind"] == "upgrade"][:MAX_UPGRADES]
 

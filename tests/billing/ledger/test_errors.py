@@ -18,7 +18,7 @@ ERRORS: list[tuple[LedgerError, str, int, str, dict[str, Any]]] = [
     (
         ledger.InsufficientCredits(needed=D("5.500000"), available=D("1.250000")),
         "insufficient_credits", 402,
-        "This costs 5.5 credits, but only 1.25 credits are available for it.",
+        "This costs 5.5 credits. Available for it: 1.25 credits.",
         {"needed": "5.5", "available": "1.25"},
     ),
     (
@@ -30,13 +30,13 @@ ERRORS: list[tuple[LedgerError, str, int, str, dict[str, Any]]] = [
     (
         ledger.LimitReached(resets_at=NOON, **LIMIT),
         "limit_reached", 429,
-        "The member's limit of 10.5 credits is reached: 9 are used.",
+        "The member's limit of 10.5 credits is reached. Used: 9 credits.",
         {"limit": "member", "maximum": "10.5", "used": "9", "resets_at": "2026-03-10T12:00:00Z"},
     ),
     (
         ledger.LimitReached(resets_at=None, **LIMIT),
         "limit_reached", 429,
-        "The member's limit of 10.5 credits is reached: 9 are used.",
+        "The member's limit of 10.5 credits is reached. Used: 9 credits.",
         {"limit": "member", "maximum": "10.5", "used": "9", "resets_at": None},
     ),
     (
@@ -55,7 +55,7 @@ ERRORS: list[tuple[LedgerError, str, int, str, dict[str, Any]]] = [
     ),
     (
         ledger.NotReversible(asked=D("3.10"), left=D("1.000")), "not_reversible", 409,
-        "3.1 credits cannot be returned. Only 1 credits of this charge are left.", {"left": "1"},
+        "3.1 credits cannot be returned. Left of this charge: 1 credit.", {"left": "1"},
     ),
     (
         ledger.TooManyHolds(3), "too_many_holds", 409,

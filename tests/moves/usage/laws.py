@@ -54,7 +54,7 @@ def _charge_adds_up(charge: Charge, *, by_lines: bool) -> None:
     priced = sum((Decimal(line["credits"]) for line in detail["lines"]), Decimal(0))
     if detail["lines"] and by_lines:
         assert priced == charge.credits or charge.covered_by
-        assert sum(line["quantity"] for line in detail["lines"]) == detail["usage"]["uses"]
+        assert sum(int(line["quantity"]) for line in detail["lines"]) == detail["usage"]["uses"]
 
 
 def stored_as_answered(world: World, answer: Answer) -> None:
