@@ -8,14 +8,17 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import api_keys, key_admin, memberships, registration, signals
 from accounts.admin_forms import PersonCreation
 from accounts.models import ApiKey, Membership, Project, User
+from core.errors import Refusal
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
 __all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin"]
@@ -130,12 +133,25 @@ class MembershipAdmin(StaffAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
         return False  # removal is an action, which also revokes the keys of the member
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show why a user cannot be added."""
+        try:
+            page: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except Refusal as error:
+            messages.error(request, str(error))
+            return redirect(request.path)
+        return page
+
     def save_model(self, request: HttpRequest, obj: Membership, form: forms.ModelForm, change: bool) -> None:
+        given, now = form.cleaned_data, timezone.now()
         if not change:
-            super().save_model(request, obj, form, change)
+            terms = {"role": given["role"], "monthly_limit": given["monthly_limit"], "now": now}
+            obj.pk = memberships.add(account=given["account"], user=given["user"], **terms).pk
             return
         try:
-            memberships.change_role(obj, form.cleaned_data["role"])
+            with transaction.atomic():
+                memberships.set_monthly_limit(obj, given["monthly_limit"], now)
+                memberships.change_role(obj, given["role"])
         except memberships.LastOwner:
             messages.error(request, _("Nothing was changed: an account needs at least one owner."))
 

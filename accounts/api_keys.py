@@ -1,7 +1,7 @@
 """API keys: issue, verify, revoke.
 
 Invariants: a secret is shown once and stored only as its SHA-256; when `revoke` (or the removal of a member)
-has returned, no process accepts the key any more.
+has returned, no process accepts the key any more; from the instant `expires_at` on none accepts it either.
 
 Caching and immediate revocation: a process trusts a verified key for LEASE_SECONDS, counted from *before* its
 database query. `revoke` commits first and returns only when every lease from before the commit has expired.
@@ -15,14 +15,17 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
-from accounts import key_format
+from accounts import key_format, spending_limits
 from accounts.models import Account, ApiKey, Membership, User
 from core import rate_limit
 from core.caches import TimedCache
+from core.errors import Refusal
 
 LEASE_SECONDS = 0.25
 MAX_CACHED_KEYS = 10_000  # a few hundred bytes each
@@ -31,7 +34,7 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 
 _FIND = """
     select k.id, k.kind, k.account_id, k.created_by_id, k.scopes, m.role, k.last_used_at,
-      k.requests_per_minute, k.secret_hash
+      k.requests_per_minute, k.expires_at, k.secret_hash
       from accounts_apikey k
       left join accounts_account a on a.id = k.account_id
       left join accounts_membership m on m.account_id = k.account_id and m.user_id = k.created_by_id
@@ -42,11 +45,16 @@ _FIND = """
 
 
 class UnknownKey(Exception):
-    """Malformed, never issued, revoked, or its member has left; clients do not learn which."""
+    """Malformed, never issued, revoked, expired, or its member has left; clients do not learn which."""
 
 
-class TooManyKeys(Exception):
-    """The account already has MOST_KEYS active keys."""
+class TooManyKeys(Refusal):
+    """The account already has MOST_KEYS active keys (409)."""
+
+    code = "too_many_keys"
+
+    def __init__(self) -> None:
+        super().__init__(_("The account already has %(n)d keys. Revoke a key first.") % {"n": MOST_KEYS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class Principal:
     scopes: frozenset[str]
     last_used_at: datetime | None
     requests_per_minute: int | None = None  # the key's own limit
+    expires_at: datetime | None = None
 
     @property
     def rate(self) -> rate_limit.Rate | None:
@@ -72,6 +81,9 @@ class Principal:
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +106,14 @@ def issue(
     account: Account | None = None,
     created_by: User | None = None,
     requests_per_minute: int | None = None,
+    daily_limit: Decimal | None = None,
+    monthly_limit: Decimal | None = None,
+    expires_at: datetime | None = None,
 ) -> Issued:
     """Issue a key. An account key needs its account and its creator; it ends with the membership.
 
-    Raises TooManyKeys, and ValueError for invalid scopes or an invalid combination.
+    The limits are credits of a day and of a month. Raises TooManyKeys, and ValueError for invalid scopes or
+    an invalid combination.
     """
     if not scopes or not set(scopes) <= set(ApiKey.Scope.values):
         raise ValueError(f"Scopes must be some of {ApiKey.Scope.values}")
@@ -109,7 +125,7 @@ def issue(
             Account.objects.select_for_update(no_key=True).get(
                 pk=account.pk
             )  # concurrent requests count one after the other
-            if live_keys().filter(account=account).count() >= MOST_KEYS:
+            if live_keys(now).filter(account=account).count() >= MOST_KEYS:
                 raise TooManyKeys
         key = ApiKey.objects.create(
             kind=kind,
@@ -120,8 +136,14 @@ def issue(
             prefix=key_format.shown_part(secret),
             secret_hash=key_format.hash_of(secret),
             created_at=now,
+            expires_at=expires_at,
+            daily_limit=daily_limit,
+            monthly_limit=monthly_limit,
             requests_per_minute=requests_per_minute,
         )
+        for period, maximum in (("day", daily_limit), ("month", monthly_limit)):
+            if account is not None and maximum is not None:
+                spending_limits.set_limit(key, period=period, maximum=maximum, now=now)
     return Issued(key=key, secret=secret)
 
 
@@ -131,6 +153,8 @@ def verify(secret: str, now: datetime) -> Principal:
         raise UnknownKey
     secret_hash = key_format.hash_of(secret)
     principal = _leases.get_or_load(secret_hash, _find)
+    if principal.is_expired(now):
+        raise UnknownKey
     last = principal.last_used_at
     if last is None or now - last >= USE_NOTED_EVERY:
         _note_use(secret_hash, principal, now)
@@ -140,7 +164,9 @@ def verify(secret: str, now: datetime) -> Principal:
 def leased(secret: str, now: datetime) -> Principal | None:
     """The principal of a key that this process has verified within its lease, without a query; else None."""
     principal = _leases.get(key_format.hash_of(secret))
-    if principal is None or principal.last_used_at is None or now - principal.last_used_at >= USE_NOTED_EVERY:
+    if principal is None or principal.is_expired(now):
+        return None
+    if principal.last_used_at is None or now - principal.last_used_at >= USE_NOTED_EVERY:
         return None
     return principal
 
@@ -162,8 +188,9 @@ def outlast_leases() -> None:
     transaction.on_commit(_wait_out)
 
 
-def live_keys() -> QuerySet[ApiKey]:
-    return ApiKey.objects.filter(revoked_at=None)
+def live_keys(now: datetime) -> QuerySet[ApiKey]:
+    """Keys that are neither revoked nor expired."""
+    return ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
 def _wait_out() -> None:
@@ -176,9 +203,9 @@ def _find(secret_hash: bytes) -> Principal:
         cursor.execute(_FIND, [secret_hash])
         row = cursor.fetchone()
     # The index found the row by hash; comparing in constant time guards against a corrupt index.
-    if row is None or not hmac.compare_digest(bytes(row[8]), secret_hash):
+    if row is None or not hmac.compare_digest(bytes(row[9]), secret_hash):
         raise UnknownKey
-    key_id, kind, account_id, member_id, scopes, role, last_used_at, requests_per_minute, _ = row
+    key_id, kind, account_id, member_id, scopes, role, last_used_at, per_minute, expires_at = row[:9]
     granted = frozenset(scopes)
     if role == Membership.Role.MEMBER:
         granted -= {
@@ -191,7 +218,8 @@ def _find(secret_hash: bytes) -> Principal:
         member_id=member_id,
         scopes=granted,
         last_used_at=last_used_at,
-        requests_per_minute=requests_per_minute,
+        requests_per_minute=per_minute,
+        expires_at=expires_at,
     )
 
 

@@ -53,7 +53,10 @@ class KeyAuthentication(authentication.BaseAuthentication):
             return ANONYMOUS, api_keys.verify(secret.strip(), timezone.now())
         except api_keys.UnknownKey:
             raise problems.unauthenticated(
-                _("This API key is not valid. It is mistyped or revoked, or its member has left the account.")
+                _(
+                    "This API key is not valid. It is mistyped, revoked or expired, or its member has left"
+                    " the account."
+                )
             ) from None
 
 
@@ -67,19 +70,22 @@ class SessionAuthentication(authentication.SessionAuthentication):
         if user is None or not user.is_active:
             return None
         self.enforce_csrf(request)
-        membership = _membership(request)
-        scopes = {ApiKey.Scope.READ, ApiKey.Scope.SPEND}
-        if membership.may_buy:
-            scopes.add(ApiKey.Scope.MANAGE)
-        principal = Principal(
-            id=user.pk,
-            kind=SESSION,
-            account_id=membership.account_id,
-            member_id=user.pk,
-            scopes=frozenset(str(scope) for scope in scopes),
-            last_used_at=None,
-        )
-        return user, principal
+        return user, session_principal(_membership(request))
+
+
+def session_principal(membership: Membership) -> Principal:
+    """The principal of a member in a browser."""
+    scopes = {ApiKey.Scope.READ, ApiKey.Scope.SPEND}
+    if membership.may_buy:
+        scopes.add(ApiKey.Scope.MANAGE)
+    return Principal(
+        id=membership.user_id,
+        kind=SESSION,
+        account_id=membership.account_id,
+        member_id=membership.user_id,
+        scopes=frozenset(str(scope) for scope in scopes),
+        last_used_at=None,
+    )
 
 
 def _membership(request: Request) -> Membership:
@@ -133,7 +139,8 @@ def object_of(request: Request, model: type[Object], public_id: str, named: str 
     """
     value = model.uuid_of(public_id)
     if principal_of(request).account_id is None and not (named or request.query_params.get("account")):
-        owner: dict[str, Any] = {"account__erased_at": None}
+        # a platform key is of no account
+        owner: dict[str, Any] = {"account__isnull": False, "account__erased_at": None}
     else:
         owner = {"account_id": account_of(request, named)}
     found = model._default_manager.filter(pk=value, **owner).first() if value else None

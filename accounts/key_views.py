@@ -47,10 +47,8 @@ def _issue(request: AccountRequest, form: KeyForm) -> api_keys.Issued | None:
             created_by=request.user,
             now=timezone.now(),
         )
-    except api_keys.TooManyKeys:
-        form.add_error(
-            None, _("The account already has %(n)d keys. Revoke a key first.") % {"n": api_keys.MOST_KEYS}
-        )
+    except api_keys.TooManyKeys as error:
+        form.add_error(None, str(error))
         return None
     request.session[MADE] = form.cleaned_data["once"]
     return issued

@@ -1,62 +1,187 @@
-"""Memberships of accounts: add, change role, remove.
+"""Memberships of accounts: add, change role and monthly limit, remove. The only functions that do so.
 
-Invariants: an account always has an owner; removing a member revokes the keys that the member created.
+Invariants: an account that has an owner always has one; removing a member revokes the keys that the member
+created; owners change every member, billing members change plain members and make no owners, nobody else
+changes anybody, and everybody may leave. Roles are read under the lock of the account.
 """
 
 from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
-from accounts import api_keys
+from accounts import api_keys, spending_limits
 from accounts.models import Account, ApiKey, Membership, User
+from core.errors import Refusal
+
+MOST_MEMBERS = 200  # of an account
+Role = Membership.Role
 
 
-class LastOwner(Exception):
-    """The only owner cannot leave or change role: another owner must be added first."""
+class LastOwner(Refusal):
+    """The only owner cannot leave or change role: another owner must be added first (409)."""
+
+    code = "last_owner"
+
+    def __init__(self) -> None:
+        super().__init__(_("An account needs at least one owner. Make another member owner first."))
 
 
-class AlreadyMember(Exception):
-    """The user is a member of this account already."""
+class AlreadyMember(Refusal):
+    """The user is a member of this account already (409)."""
+
+    code = "already_member"
+
+    def __init__(self) -> None:
+        super().__init__(_("This user is already a member of the account."))
 
 
-def add(*, account: Account, user: User, role: str, now: datetime) -> Membership:
-    """Add a user to an account. Raises AlreadyMember."""
-    membership, created = Membership.objects.get_or_create(
-        account=account, user=user, defaults={"role": role, "created_at": now}
-    )
-    if not created:
-        raise AlreadyMember
+class NotATeam(Refusal):
+    """A personal account has one member (409)."""
+
+    code = "not_a_team"
+
+    def __init__(self) -> None:
+        super().__init__(_("This is a personal account. Members can be added to team accounts."))
+
+
+class TooManyMembers(Refusal):
+    """The account has MOST_MEMBERS members (409)."""
+
+    code = "too_many_members"
+
+    def __init__(self) -> None:
+        super().__init__(_("The account has %(most)d members, which is the most.") % {"most": MOST_MEMBERS})
+
+
+class RoleNotAllowed(Refusal):
+    """The role of the acting member does not permit this (403)."""
+
+    code, status = "role_not_allowed", 403
+
+    def __init__(self) -> None:
+        super().__init__(_("Your role does not permit this. Ask an owner of the account."))
+
+
+class NoMember(Refusal):
+    """The user is not, or no longer, a member of the account (404)."""
+
+    code, status = "unknown_member", 404
+
+    def __init__(self) -> None:
+        super().__init__(_("This user is not a member of the account."))
+
+
+def add(
+    *, account: Account, user: User, role: str, now: datetime, monthly_limit: Decimal | None = None
+) -> Membership:
+    """Add a user to a team. An account without members that the platform opened becomes a team.
+
+    Raises AlreadyMember, NotATeam, TooManyMembers.
+    """
+    with transaction.atomic():
+        locked = lock(account.pk)
+        if locked.kind != Account.Kind.TEAM:
+            require_team(locked)
+            Account.objects.filter(pk=locked.pk).update(kind=Account.Kind.TEAM)
+        members = Membership.objects.filter(account=locked)
+        if members.filter(user=user).exists():
+            raise AlreadyMember
+        if members.count() >= MOST_MEMBERS:
+            raise TooManyMembers
+        membership = Membership.objects.create(
+            account=locked, user=user, role=role, monthly_limit=monthly_limit, created_at=now
+        )
+        # None too: it removes the limit of an earlier membership
+        spending_limits.set_limit(membership, period="month", maximum=monthly_limit, now=now)
     return membership
 
 
-def change_role(membership: Membership, role: str) -> None:
-    """Change the role. The keys of a plain member lose `manage`. Raises LastOwner."""
+def change_role(membership: Membership, role: str, *, by: UUID | None = None) -> None:
+    """Change the role. The keys of a plain member lose `manage`.
+
+    `by` is the acting member; None is staff or the platform. Raises LastOwner, RoleNotAllowed, NoMember.
+    """
     with transaction.atomic():
         current = _locked(membership)
-        if role != Membership.Role.OWNER:
+        require_may_manage(current.account_id, by=by, target=current.role, role=role)
+        if role != Role.OWNER:
             _keep_an_owner(current)
         Membership.objects.filter(pk=current.pk).update(role=role)
     api_keys.outlast_leases()
 
 
-def remove(membership: Membership, now: datetime) -> None:
-    """Remove a member; the member's keys are refused when this returns. Raises LastOwner."""
+def set_monthly_limit(
+    membership: Membership, limit: Decimal | None, now: datetime, *, by: UUID | None = None
+) -> None:
+    """Set or (None) remove the credits that the member may spend in a calendar month.
+
+    `by` is the acting member; None is staff or the platform. Raises RoleNotAllowed, NoMember.
+    """
     with transaction.atomic():
         current = _locked(membership)
+        require_may_manage(current.account_id, by=by, target=current.role)
+        Membership.objects.filter(pk=current.pk).update(monthly_limit=limit)
+        spending_limits.set_limit(current, period="month", maximum=limit, now=now)
+
+
+def remove(membership: Membership, now: datetime, *, by: UUID | None = None) -> None:
+    """Remove a member; the member's keys are refused when this returns. Everybody may leave.
+
+    `by` is the acting member; None is staff or the platform. Raises LastOwner, RoleNotAllowed, NoMember.
+    """
+    with transaction.atomic():
+        current = _locked(membership)
+        if by != current.user_id:
+            require_may_manage(current.account_id, by=by, target=current.role)
         _keep_an_owner(current)
-        current.delete()
+        Membership.objects.filter(pk=current.pk).delete()
         keys = ApiKey.objects.filter(account_id=current.account_id, created_by_id=current.user_id)
         keys.filter(revoked_at=None).update(revoked_at=now)
     api_keys.outlast_leases()
 
 
+def lock(account_id: UUID) -> Account:
+    """Lock the account, which serializes changes of its members, invitations and keys."""
+    return Account.objects.select_for_update(no_key=True).get(pk=account_id)
+
+
+def require_team(account: Account) -> None:
+    """Raises NotATeam for the account of a person."""
+    if account.kind != Account.Kind.TEAM and account.person_id is not None:
+        raise NotATeam
+
+
+def require_may_manage(
+    account_id: UUID, *, by: UUID | None, target: str = Role.MEMBER, role: str = Role.MEMBER
+) -> None:
+    """Check that `by` may change a member with the role `target` and give it `role`. None may do everything.
+
+    Raises RoleNotAllowed.
+    """
+    if by is None:
+        return
+    acting = (
+        Membership.objects.filter(account_id=account_id, user_id=by).values_list("role", flat=True).first()
+    )
+    if acting == Role.OWNER:
+        return
+    if acting != Role.BILLING or target != Role.MEMBER or role == Role.OWNER:
+        raise RoleNotAllowed
+
+
 def _locked(membership: Membership) -> Membership:
     """The current membership, with the account locked: two owners cannot leave concurrently."""
-    Account.objects.select_for_update(no_key=True).get(pk=membership.account_id)
-    return Membership.objects.get(pk=membership.pk)
+    lock(membership.account_id)
+    current = Membership.objects.filter(pk=membership.pk).select_related("account", "user").first()
+    if current is None:
+        raise NoMember
+    return current
 
 
 def _keep_an_owner(leaving: Membership) -> None:
-    others = Membership.objects.filter(account_id=leaving.account_id, role=Membership.Role.OWNER)
-    if leaving.role == Membership.Role.OWNER and not others.exclude(pk=leaving.pk).exists():
+    others = Membership.objects.filter(account_id=leaving.account_id, role=Role.OWNER)
+    if leaving.role == Role.OWNER and not others.exclude(pk=leaving.pk).exists():
         raise LastOwner

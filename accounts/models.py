@@ -1,9 +1,11 @@
-"""Users, accounts, memberships, projects and keys.
+"""Users, accounts, memberships, invitations, requests for teams, projects and keys.
 
 Invariant: a user has at most one personal account (`Account.person` is unique; sign-up opens it); the
 secret of a key is stored only as a hash; so is an address that has received a free quota.
 """
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import BaseUserManager
@@ -102,8 +104,10 @@ class Account(Identified):
         return self.name
 
 
-class Membership(models.Model):
+class Membership(Identified):
     """A user in an account, with a role and perhaps a monthly limit in credits."""
+
+    PREFIX = "mem"
 
     class Role(models.TextChoices):
         OWNER = "owner", _("Owner")
@@ -115,6 +119,12 @@ class Membership(models.Model):
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    monthly_limit = CreditsField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.000001"))],
+        help_text="Credits of a calendar month. Empty: no limit.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -127,6 +137,87 @@ class Membership(models.Model):
     def may_buy(self) -> bool:
         """Whether the role may buy, request refunds and create keys; other members only use credits."""
         return self.role in self.BUYERS
+
+
+class Invitation(Identified):
+    """An invitation to become a member of an account, sent to an e-mail address."""
+
+    PREFIX = "inv"
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="member_invitations")
+    email = models.EmailField(help_text="Lower case.")
+    role = models.CharField(max_length=10, choices=Membership.Role, default=Membership.Role.MEMBER)
+    monthly_limit = CreditsField(null=True, blank=True)
+    invited_by = models.ForeignKey(
+        User,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Empty: the platform.",
+    )
+    created_at = models.DateTimeField(editable=False)
+    sent = models.PositiveSmallIntegerField(default=1, help_text="E-mails; only the newest one is valid.")
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "email"],
+                condition=Q(accepted_at=None, revoked_at=None),
+                name="one_open_invitation_each",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.account}"
+
+    def status_at(self, now: datetime) -> str:
+        """open, accepted, revoked or expired."""
+        if self.accepted_at is not None:
+            return "accepted"
+        if self.revoked_at is not None:
+            return "revoked"
+        return "open" if now < self.expires_at else "expired"
+
+
+class TeamRequest(Identified):
+    """A user's request for a team account, which staff approve or decline."""
+
+    PREFIX = "treq"
+
+    class Kind(models.TextChoices):
+        FAMILY = "family", _("Family")
+        BUSINESS = "business", _("Business")
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Open")
+        APPROVED = "approved", _("Approved")
+        DECLINED = "declined", _("Declined")
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="team_requests")
+    kind = models.CharField(max_length=10, choices=Kind)
+    name = models.CharField(max_length=200)
+    note = models.CharField(max_length=2000, blank=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.OPEN)
+    answer = models.CharField(max_length=2000, blank=True)
+    account = models.OneToOneField(
+        Account, null=True, blank=True, on_delete=models.PROTECT, related_name="team_request"
+    )
+    created_at = models.DateTimeField(editable=False)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    answered_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"], condition=Q(status="open"), name="one_open_team_request_each"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind})"
 
 
 class ApiKey(Identified):
@@ -165,7 +256,10 @@ class ApiKey(Identified):
         validators=[MinValueValidator(1)],
         help_text="The key's own limit. Empty: the limit of its kind (API_RATE, PLATFORM_API_RATE).",
     )
+    daily_limit = CreditsField(null=True, blank=True)
+    monthly_limit = CreditsField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 

@@ -11,7 +11,7 @@ from accounts.models import Account, ApiKey, Membership, ProviderKey
 def memberships_of(user_id: UUID) -> Sequence[Membership]:
     """The user's memberships with their accounts: the personal one first, then the oldest."""
     rows = Membership.objects.filter(user_id=user_id, account__erased_at=None).select_related("account")
-    return list(rows.order_by(F("account__person_id").asc(nulls_last=True), "pk"))
+    return list(rows.order_by(F("account__person_id").asc(nulls_last=True), "created_at", "pk"))
 
 
 def membership_in(user_id: UUID, account_id: UUID) -> Membership | None:

@@ -6,15 +6,19 @@ wallet and a plan.
 
 import contextlib
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db.models.signals import pre_save
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts import registration
-from accounts.models import Account, User, personal_account_of
+from accounts import invitations, registration, spending_limits
+from accounts.models import Account, Invitation, User, personal_account_of
 from billing import ledger, provisioning
+from billing.notifications import emails
 from billing.promotions import referrals
 from billing.promotions.redemption import CodeRefused
 
@@ -25,11 +29,40 @@ def connect() -> None:
     """Connect the receivers; called once by BillingConfig.ready."""
     registration.account_opened.connect(_on_account_opened, dispatch_uid="billing.account_opened")
     registration.address_verified.connect(_on_address_verified, dispatch_uid="billing.address_verified")
+    spending_limits.limit_set.connect(_on_limit_set, dispatch_uid="billing.limit_set")
+    invitations.invitation_sent.connect(_on_invitation_sent, dispatch_uid="billing.invitation_sent")
     pre_save.connect(_on_account_saved, sender=Account, dispatch_uid="billing.account_saved")
 
 
 def _on_account_opened(account: Account, user: User, now: datetime, **_: Any) -> None:
     provisioning.open_account(account=account, user=user, now=now)
+
+
+def _on_limit_set(
+    account_id: UUID,
+    kind: str,
+    subject: str,
+    period: str,
+    maximum: Decimal | None,
+    now: datetime,
+    **_: Any,
+) -> None:
+    ledger.set_limit(
+        account_id=account_id, kind=kind, subject=subject, period=period, maximum=maximum, now=now
+    )
+
+
+def _on_invitation_sent(invitation: Invitation, token: str, now: datetime, **_: Any) -> None:
+    """Queue the e-mail. It contains no text of the account, so that nobody sends advertisements with it."""
+    inviter = invitation.invited_by
+    emails.queue(
+        account_id=invitation.account_id,
+        template="member_invitation",
+        key=f"member_invitation:{invitation.pk}:{invitation.sent}",
+        context={"path": reverse("join", args=[token]), "inviter": inviter.email if inviter else ""},
+        only_to=invitation.email,
+        now=now,
+    )
 
 
 def _on_account_saved(instance: Account, **_: Any) -> None:

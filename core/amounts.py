@@ -38,6 +38,10 @@ def counted(value: Decimal) -> str:
     }
 
 
+def plain_or_none(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
+
+
 def parse(text: str) -> Decimal | None:
     """The amount in a client's text: ASCII digits, at most six decimals, no sign; None if it is invalid.
 

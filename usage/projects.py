@@ -17,6 +17,7 @@ from accounts.models import Account, Membership, Project, User
 from billing import ledger
 from billing.models import Limit
 from core.errors import Refusal
+from core.unset import UNSET, Unset
 from usage import periods
 from usage.dashboard import aggregates
 
@@ -48,13 +49,6 @@ class NameTaken(Refusal):
 
     def __init__(self) -> None:
         super().__init__(_("A project with this name already exists. Choose a different name."))
-
-
-class Unset:
-    """Type of UNSET, which leaves a value unchanged where None means "no limit"."""
-
-
-UNSET = Unset()
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ ROUTES = {
     "settings/": own(),
     "settings/account/": own(buyers=True),
     "switch/<str:public_id>/": ids("account"),
+    "join/<str:token>/": SIGNED,
     "keys/": own(buyers="POST"),
     "keys/<str:public_id>/revoke/": ids("api_key", buyers=True),
     "provider-keys/": own(buyers="POST"),
@@ -189,6 +190,14 @@ ROUTES = {
     "api/v1/redemptions": api("POST:manage"),
     "api/v1/alerts": api("GET:manage PUT:manage"),
     "api/v1/auto-top-up": api("GET:manage PUT:manage"),
+    "api/v1/members": api("GET:manage POST:manage"),
+    "api/v1/members/<str:member>": api_ids(
+        "member", "PATCH:manage DELETE:manage", PATCH={"monthly_limit": "5"}
+    ),
+    "api/v1/invitations": api("GET:manage POST:manage"),
+    "api/v1/invitations/<str:invitation>": api_ids("invitation", "DELETE:manage"),
+    "api/v1/keys": api("GET:manage POST:manage"),
+    "api/v1/keys/<str:key>": api_ids("api_key", "PATCH:manage DELETE:manage", PATCH={"name": "mine"}),
     "api/v1/accounts": api("POST:manage", platform=True),
     "api/v1/accounts/<str:account>": api_ids("account", "GET:manage", platform=True),
     "api/v1/accounts/<str:account>/grants": api_ids(

@@ -1,12 +1,13 @@
 """One object of every kind that an account can own."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from accounts import api_keys, provider_keys
-from accounts.models import Account, ApiKey, User
+from accounts.models import Account, ApiKey, Invitation, Membership, User
 from billing.models import Purchase
 
 SECRET = "alices-secret"  # part of every name and note; other users must never see it
@@ -49,6 +50,13 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
         created_at=now,
         paid_at=now,
     )
+    invitation = Invitation.objects.create(
+        account=account,
+        email=f"{SECRET}@example.org",
+        invited_by=owner,
+        created_at=now,
+        expires_at=now + timedelta(days=7),
+    )
     return World(
         account=account,
         object_ids={
@@ -57,6 +65,8 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
             "charge": charge,
             "hold": hold,
             "api_key": key.public_id,
+            "member": Membership.objects.get(account=account, user=owner).public_id,
+            "invitation": invitation.public_id,
             "provider_key": own_key.public_id,
             "purchase": purchase.public_id,
         },

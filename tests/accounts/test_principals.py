@@ -1,6 +1,7 @@
 """Who calls the API, for which account, and whose objects a path may name."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -133,7 +134,7 @@ def test_memberships_are_ordered_with_the_personal_account_first_then_by_age(
     second = Account.objects.create(name="Second", kind="team", created_at=now)
     Membership.objects.create(account=second, user=bob, role="member")
     personal = Membership.objects.get(account__person=bob)
-    Membership.objects.filter(pk=personal.pk).update(id=Membership.objects.latest("pk").pk + 1)
+    Membership.objects.filter(pk=personal.pk).update(created_at=now + timedelta(days=1))
 
     def names() -> list[str]:
         return [membership.account.name for membership in selectors.memberships_of(bob.pk)]
@@ -165,7 +166,6 @@ def test_e_mail_about_an_account_goes_to_its_active_owners(
 
 
 def test_keys_are_listed_active_ones_first_then_the_newest(team: Account, alice: User, bob: User) -> None:
-    from datetime import timedelta
 
     from accounts import api_keys
 

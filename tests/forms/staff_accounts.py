@@ -1,5 +1,6 @@
 """The forms of staff about users, accounts, keys, members and projects."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -159,8 +160,8 @@ FORMS = [
         forms.ModelForm,
         "accounts.change_membership",
         at("/admin/accounts/membership/{pk}/change/", _membership),
-        {"role": "billing"},
-        lambda world: {"role": _membership(world).role},
+        {"role": "billing", "monthly_limit": "250"},
+        lambda world: fields(_membership(world), "role monthly_limit"),
         {
             "role": [
                 Row("billing", "billing"),
@@ -168,7 +169,16 @@ FORMS = [
                 Row("member", "member"),
                 refused("king", "not one of the available choices"),
                 refused("", "required"),
-            ]
+            ],
+            "monthly_limit": [
+                Row("250", Decimal(250)),
+                Row("0.000001", Decimal("0.000001")),
+                Row("", None),
+                refused("0", "greater than or equal to 0.000001"),
+                refused("-1", "greater than or equal to 0.000001"),
+                refused("1000000001", "less than or equal to 1000000000"),
+                refused("much", "number"),
+            ],
         },
         key="a membership",
     ),

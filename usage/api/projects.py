@@ -7,10 +7,11 @@ from rest_framework.request import Request
 from accounts.authentication import account_of, object_of
 from accounts.models import Project
 from core import json_body
-from core.amounts import plain
+from core.amounts import plain_or_none
 from core.endpoint import Endpoint, query_of
 from core.fields import instant
 from core.pagination import Page, PageQuery, page
+from core.unset import UNSET
 from usage import projects
 from usage.api import request_schemas, response_schemas
 
@@ -54,7 +55,7 @@ class OneProject(Endpoint):
             account_id=found.account_id,
             project_id=found.pk,
             name=body.get("name"),
-            daily_limit=body.get("daily_limit", projects.UNSET),
+            daily_limit=body.get("daily_limit", UNSET),
             archived=body.get("archived"),
             now=self.now,
         )
@@ -65,7 +66,7 @@ def _project(project: Project) -> response_schemas.Project:
     return {
         "id": project.public_id,
         "name": project.name,
-        "daily_limit": None if project.daily_limit is None else plain(project.daily_limit),
+        "daily_limit": plain_or_none(project.daily_limit),
         "archived": project.archived_at is not None,
         "created_at": instant(project.created_at),
     }

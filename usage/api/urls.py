@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from usage.api import accounts, aggregates, balance, charges, holds, projects, provider_keys, services
+from usage.api import (
+    accounts,
+    aggregates,
+    balance,
+    charges,
+    holds,
+    keys,
+    members,
+    projects,
+    provider_keys,
+    services,
+)
 
 urlpatterns = [
     path("balance", balance.Balance.as_view(), name="api_balance"),
@@ -25,6 +36,12 @@ urlpatterns = [
     path("projects/<str:project>", projects.OneProject.as_view(), name="api_project"),
     path("provider-keys", provider_keys.ProviderKeys.as_view(), name="api_provider_keys"),
     path("provider-keys/<str:provider_key>", provider_keys.OneProviderKey.as_view(), name="api_provider_key"),
+    path("members", members.Members.as_view(), name="api_members"),
+    path("members/<str:member>", members.OneMember.as_view(), name="api_member"),
+    path("invitations", members.Invitations.as_view(), name="api_invitations"),
+    path("invitations/<str:invitation>", members.OneInvitation.as_view(), name="api_invitation"),
+    path("keys", keys.Keys.as_view(), name="api_keys_of_account"),
+    path("keys/<str:key>", keys.OneKey.as_view(), name="api_key"),
     path("accounts", accounts.Accounts.as_view(), name="api_accounts"),
     path("accounts/<str:account>", accounts.OneAccount.as_view(), name="api_account"),
     path("accounts/<str:account>/grants", accounts.AccountGrants.as_view(), name="api_account_grants"),

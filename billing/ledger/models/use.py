@@ -129,7 +129,9 @@ class Limit(models.Model):
 
     class Meta:
         # the subject before the kind: a use knows its subjects and finds its limits with one index scan
-        constraints = [models.UniqueConstraint(fields=["account", "subject", "kind"], name="limit_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "subject", "kind", "period"], name="limit_once")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}: {self.used} of {self.maximum}"

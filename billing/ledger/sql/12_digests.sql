@@ -38,7 +38,7 @@ language sql stable as $$
   select sha256(record_send(row(p_warn_below::numeric(20,6), t.limits, t.allowances)))
   from (select
     (select string_agg(record_send(row(l.kind, l.subject, l.period, l.maximum)), ''::bytea
-                       order by l.kind collate "C", l.subject collate "C")
+                       order by l.kind collate "C", l.subject collate "C", l.period collate "C")
      from billing_limit l where l.account_id = p_account) as limits,
     (select string_agg(record_send(row(a.key, a.kind, a.label, a.credits, a.period, a.lasts, a.services, a.priority,
                                        a.anchor_at, a.ends_at)), ''::bytea order by a.key collate "C")

@@ -77,7 +77,7 @@ begin
   perform ledger_roll_limits(u.account_id, p_now,
     ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota));
   for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
-            order by x.kind, x.subject loop
+            order by x.kind, x.subject, x.window_end desc loop
     adds := ledger_limit_amount(l.kind, u.credits, u.quota_count);
     if adds > 0 and l.used + adds > l.maximum then
       return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
@@ -169,7 +169,8 @@ language sql stable as $$
 $$;
 
 -- Sets, changes or (maximum null) removes a limit. A new limit starts with what its window has already seen; a new
--- maximum keeps the window, a new period starts one. Returns what is used.
+-- maximum keeps the window. A key has a limit for each period; any other subject has one limit, and a new period starts
+-- a window. Returns what is used.
 -- What the window has seen is counted before the wallet is locked, so that the charges of a busy month delay no other
 -- move; under the lock only the entries written meanwhile are counted.
 create or replace function ledger_set_limit(
@@ -191,9 +192,11 @@ begin
   if n.ends_at <= p_now then n := ledger_window(p_period, zone_, p_now); counted_seq := null; end if;
   select count(*) <> case when p_maximum is null then 0 else 1 end
       or coalesce(bool_or(x.period <> p_period or x.maximum <> p_maximum), false)
-    into changed from billing_limit x where x.account_id = p_account and x.kind = p_kind and x.subject = p_subject;
+    into changed from billing_limit x where x.account_id = p_account and x.kind = p_kind and x.subject = p_subject
+     and (p_kind <> 'key' or x.period = p_period);
   if p_maximum is null then
-    delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
+    delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject
+       and (p_kind <> 'key' or period = p_period);
   else
     perform ledger_roll_limits(p_account, p_now, array[p_subject]);
     update billing_limit set maximum = p_maximum
@@ -204,16 +207,15 @@ begin
         if counted_seq is null then seen := ledger_seen(p_account, p_kind, p_subject, n.starts_at); counted_seq := w.seq; end if;
         seen := seen + ledger_seen_since(p_account, p_kind, p_subject, n.starts_at, counted_seq);
       end if;
+      delete from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject and p_kind <> 'key';
       insert into billing_limit(account_id, kind, subject, period, maximum, used, window_start, window_end)
-      values (p_account, p_kind, p_subject, p_period, p_maximum, coalesce(seen, 0), n.starts_at, n.ends_at)
-      on conflict (account_id, kind, subject) do update
-        set maximum = excluded.maximum, period = excluded.period, used = excluded.used,
-            window_start = excluded.window_start, window_end = excluded.window_end;
+      values (p_account, p_kind, p_subject, p_period, p_maximum, coalesce(seen, 0), n.starts_at, n.ends_at);
     end if;
   end if;
   w.limited := exists (select from billing_limit where account_id = p_account);
   w := ledger_write(w, case when changed then ledger_terms_changed(p_account, '', w.warn_below, p_now)
                             else '{}'::ledger_move[] end, p_now);
-  select used into seen from billing_limit where account_id = p_account and kind = p_kind and subject = p_subject;
+  select used into seen from billing_limit
+   where account_id = p_account and kind = p_kind and subject = p_subject and period = p_period;
   return seen;
 end $$;

@@ -5,6 +5,7 @@ import type * as buying from "./buying.ts";
 import { type Call, type Json, type Retries, path, send } from "./calls.ts";
 import { type ApiError, ofProblem } from "./errors.ts";
 import { Hold } from "./hold.ts";
+import type * as members from "./members.ts";
 import type * as spending from "./spending.ts";
 import { type Meters, type Usage, isSdkObject, usageOf, withoutCached } from "./usage.ts";
 
@@ -79,6 +80,16 @@ export interface ChargeFilters extends Paged, Period {
   conversation?: string;
   member?: string;
   status?: string;
+}
+export interface MemberTerms {
+  role?: string;
+  monthly_limit?: Amount | null;
+}
+/** Limits in credits of a day and of a month. */
+export interface KeyTerms {
+  daily_limit?: Amount | null;
+  monthly_limit?: Amount | null;
+  expires_at?: Date | null;
 }
 interface Page<T> {
   data: T[];
@@ -228,8 +239,55 @@ export class Client {
   }
   /** Delete a provider key. */
   deleteProviderKey(providerKey: string, query: Of = {}): Promise<void> {
-    const call: Call = { method: "DELETE", path: path("provider-keys", providerKey), repeatable: false };
-    return this.send({ ...call, query: { ...query } });
+    return this.#delete(path("provider-keys", providerKey), query);
+  }
+
+  /** Members of the account, newest first. */
+  members(query: Paged = {}): AsyncGenerator<members.Member> {
+    return this.#items("/members", query);
+  }
+  /**
+   * Add a user of the product (platform keys), by a verified address, id or external id. With any other key the address is
+   * invited, and the result is the invitation.
+   */
+  addMember(body: Of & MemberTerms & { email?: string; user?: string }): Promise<members.Member | members.Invitation> {
+    return this.#post("/members", { ...body });
+  }
+  /** Change a member's role or monthly limit; `monthly_limit: null` removes the limit. */
+  updateMember(member: string, body: Of & MemberTerms): Promise<members.Member> {
+    return this.send({ method: "PATCH", path: path("members", member), body: { ...body } });
+  }
+  /** Remove a member, whose keys end. */
+  removeMember(member: string, query: Of = {}): Promise<void> {
+    return this.#delete(path("members", member), query);
+  }
+  /** Invitations of the account, newest first. */
+  invitations(query: Paged = {}): AsyncGenerator<members.Invitation> {
+    return this.#items("/invitations", query);
+  }
+  /** Invite an address to the account, or send its open invitation again. */
+  invite(email: string, body: Of & MemberTerms = {}): Promise<members.Invitation> {
+    return this.#post("/invitations", { email, ...body });
+  }
+  /** Revoke an open invitation. */
+  revokeInvitation(invitation: string, query: Of = {}): Promise<void> {
+    return this.#delete(path("invitations", invitation), query);
+  }
+  /** Keys of the account, newest first, revoked and expired ones included. */
+  keys(query: Paged = {}): AsyncGenerator<members.Key> {
+    return this.#items("/keys", query);
+  }
+  /** Create a key. `member`, for platform keys: the user with whose membership it ends. */
+  createKey(name: string, scopes: string[], body: Of & KeyTerms & { member?: string } = {}): Promise<members.NewKey> {
+    return this.#post("/keys", { name, scopes, ...body });
+  }
+  /** Change a key; null removes a limit or the expiry. */
+  updateKey(key: string, body: Of & KeyTerms & { name?: string; scopes?: string[] }): Promise<members.Key> {
+    return this.send({ method: "PATCH", path: path("keys", key), body: { ...body } });
+  }
+  /** Revoke a key. When this returns, it is refused everywhere. */
+  revokeKey(key: string, query: Of = {}): Promise<void> {
+    return this.#delete(path("keys", key), query);
   }
 
   /** Open an account for a user of the product (platform keys). `zone`: an IANA time zone. */
@@ -358,6 +416,9 @@ export class Client {
   #get<T>(path: string, query: object): Promise<T> {
     return this.send({ method: "GET", path, query: { ...query } });
   }
+  #delete(path: string, query: object): Promise<void> {
+    return this.send({ method: "DELETE", path, repeatable: false, query: { ...query } });
+  }
   #post<T>(path: string, body: Json, repeatable = false): Promise<T> {
     return this.send({ method: "POST", path, body, repeatable });
   }
@@ -389,7 +450,7 @@ function withUsage(call: Call, usage: Usage): Call {
 function plainAmounts(body: Json | undefined): Json | undefined {
   if (body === undefined) return undefined;
   const plain = { ...body };
-  for (const name of ["credits", "below", "daily_limit"]) {
+  for (const name of ["credits", "below", "daily_limit", "monthly_limit"]) {
     if (plain[name] !== undefined && plain[name] !== null) plain[name] = credits(micro(plain[name] as Amount));
   }
   return plain;

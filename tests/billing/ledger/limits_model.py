@@ -44,15 +44,22 @@ class Window:
         return terms | {"resets_at": resets_at}
 
 
+def limit_name(kind, subject, period):
+    """What identifies a limit: a key has one for each period, any other subject has one."""
+    return (kind, subject, period if kind == "key" else "")
+
+
 class Limits:
-    """The limits of an account by kind and subject. A use names its subjects by kind."""
+    """The limits of an account by `limit_name`. A use names its subjects by kind."""
 
     def __init__(self, visit):
         self.windows, self.visit = {}, visit
 
     def of(self, use):
         """Return the windows of a use in the order in which they are checked."""
-        return [self.windows[one] for one in sorted(use.subjects.items()) if one in self.windows]
+        found = [one for one in self.windows.values() if use.subjects.get(one.kind) == one.subject]
+        found.sort(key=lambda one: one.end, reverse=True)
+        return sorted(found, key=lambda one: (one.kind, one.subject))
 
     def rolled(self, use, zone, now):
         for window in (found := self.of(use)):
@@ -86,10 +93,10 @@ class Limits:
 
     def set(self, kind, subject, period, maximum, uses, zone, now):
         """Set a limit; a new one counts what its window has seen of `uses` (use, credits)."""
-        window = self.windows.get((kind, subject))
+        window = self.windows.get(name := limit_name(kind, subject, period))
         if window is None or window.period != period:
             self.visit("limit: set" if window is None else "limit: another period")
-            window = self.windows[kind, subject] = Window(kind, subject, period, zone, now)
+            window = self.windows[name] = Window(kind, subject, period, zone, now)
             mine = [
                 (use, n) for use, n in uses if use.subjects.get(kind) == subject and use.made >= window.begin
             ]

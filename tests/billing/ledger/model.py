@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import SimpleNamespace as Record
 
 from tests.billing.ledger.corrections_model import Corrections, Refused
-from tests.billing.ledger.limits_model import Limits
+from tests.billing.ledger.limits_model import Limits, limit_name
 from tests.billing.ledger.periods import ZERO, Dated, Plan, total
 
 
@@ -160,7 +160,7 @@ class Book(Corrections, Dated):
             self.visit(f"{what}: of a scoped grant")
         if use.drawn and not self.balance:
             self.visit(f"{what}: of exactly all that is left")
-        if len([1 for kind in use.subjects if (kind, use.subjects[kind]) in self.limits.windows]) > 1:
+        if len(self.limits.of(use)) > 1:
             self.visit(f"{what}: counted by several limits")
 
     def again(self, uses, key, use, what):
@@ -288,12 +288,12 @@ class Book(Corrections, Dated):
 
     def set_limit(self, kind, subject, period, maximum, now):
         self.settle(now)
-        old = self.limits.windows.get((kind, subject))
+        old = self.limits.windows.get(name := limit_name(kind, subject, period))
         before = old and (old.period, old.maximum)
         used = None
         if maximum is None:
             self.visit("limit: removed" if old else "limit: removed where there is none")
-            self.limits.windows.pop((kind, subject), None)
+            self.limits.windows.pop(name, None)
         else:
             uses = [(one, total(one.drawn) - one.returned) for one in self.charges.values()]
             uses += [(one, one.credits) for one in self.holds.values() if one.status == "held"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from tests.billing.ledger.limits_model import limit_name
 from tests.billing.ledger.periods import NEVER, ZERO, total
 
 TABLES = ("wallet", "grant", "charge", "hold", "limit", "allowance", "correction", "notice")
@@ -213,7 +214,9 @@ def _compare_terms(book: Any, found: dict[str, list[dict[str, Any]]], now: dt.da
 
     A request that is repeated or refused may open a window. What an ended one has used is read by nobody.
     """
-    windows = {(row["kind"], row["subject"]): written_limit(row) for row in found["limit"]}
+    windows = {
+        limit_name(row["kind"], row["subject"], row["period"]): written_limit(row) for row in found["limit"]
+    }
     for name in windows.keys() & book.limits.windows.keys():
         if windows[name][4] > now:
             book.limits.windows[name].roll(book.plan.zone, now)

@@ -9,6 +9,7 @@ from accounts.models import Account
 from billing import ledger
 from billing.ledger import database
 from tests.billing.ledger.conftest import DAY, NOON
+from tests.billing.ledger.limits_model import limit_name
 from tests.billing.ledger.periods import NEVER
 
 INSTANT = dt.timedelta(microseconds=1)
@@ -55,7 +56,7 @@ class TermMoves:
 
     def limit(self, kind: str = "project", period: str = "day", maximum: str | None = "40") -> None:
         """Set a limit: an amount, "used" (what is used, exactly), or None to remove it."""
-        window = self.book.limits.windows.get((kind, SUBJECTS[kind]))
+        window = self.book.limits.windows.get(limit_name(kind, SUBJECTS[kind], period))
         most = None if maximum is None else window.used if maximum == "used" and window else None
         if maximum is not None and most is None:
             most = self._amount(maximum)

@@ -169,6 +169,29 @@ class TestAChange:
         assert changed.window_end == dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
         assert limit(account, "project", "20", "day") == D("1")
 
+    def test_of_a_keys_limit_of_one_period_leaves_that_of_the_other(self, account):
+        """A key has a limit by day and one by month."""
+        spend(account, "4", "yesterday", NOON - DAY, **of("key"))
+        spend(account, "1", "today", **of("key"))
+        assert (limit(account, "key", "3", "day"), limit(account, "key", "20", "month")) == (D("1"), D("5"))
+        assert limit(account, "key", "2", "day") == D("1")
+        assert set(Limit.objects.values_list("period", "maximum", "used")) == {
+            ("day", 2, 1),
+            ("month", 20, 5),
+        }
+        spend(account, "1", "more", **of("key"))
+        with pytest.raises(ledger.LimitReached) as refusal:
+            spend(account, "1", "above the day's", **of("key"))
+        assert (refusal.value.limit, refusal.value.resets_at) == ("key", MIDNIGHT)
+        spend(account, "1.5", "tomorrow", MIDNIGHT, **of("key"))
+        assert limit(account, "key", "7.5", "month", MIDNIGHT) == D("7.5")
+        with pytest.raises(ledger.LimitReached) as refusal:
+            spend(account, "1", "above both", MIDNIGHT, **of("key"))
+        assert refusal.value.resets_at == dt.datetime(2026, 4, 1, tzinfo=dt.UTC), "the later reset"
+        assert limit(account, "key", None, "month", MIDNIGHT) is None
+        assert [one.period for one in Limit.objects.all()] == ["day"]
+        assert ledger.audit.run(now=MIDNIGHT).findings == []
+
     def test_of_one_limit_leaves_the_others(self, account):
         for kind in NAMES:
             limit(account, kind, "10")

@@ -16,6 +16,8 @@ VALUES: dict[str, Any] = {
     "maximum": "5",
     "below": "5",
     "daily_limit": "5",
+    "monthly_limit": "5",
+    "scopes": ["read"],
     "enabled": True,
     "uses": [{"service": "m", "usage": {"uses": 1}}],
     "usage": {"uses": 1},

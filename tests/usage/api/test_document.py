@@ -37,6 +37,17 @@ CONTRACT = """
     GET /provider-keys | manage
     POST /provider-keys | manage
     DELETE /provider-keys/{} | manage
+    GET /members | manage
+    POST /members | manage
+    PATCH /members/{} | manage
+    DELETE /members/{} | manage
+    GET /invitations | manage
+    POST /invitations | manage
+    DELETE /invitations/{} | manage
+    GET /keys | manage
+    POST /keys | manage
+    PATCH /keys/{} | manage
+    DELETE /keys/{} | manage
     POST /accounts | manage
     GET /accounts/{} | manage
     POST /accounts/{}/grants | manage

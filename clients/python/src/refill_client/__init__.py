@@ -5,9 +5,10 @@ with client.hold("claude-sonnet-4", {"input_tokens": 4000, "output_tokens": 1000
     hold.capture(call_the_model())
 """
 
+from refill_client._decoding import UNCHANGED
 from refill_client._exchange import Retries
 from refill_client._holds import AsyncHoldContext, HoldContext
-from refill_client._spending import UNCHANGED, ChargeFields, Use, UseFields
+from refill_client._spending import ChargeFields, Use, UseFields
 from refill_client.charging import charged
 from refill_client.client import AsyncClient, Client
 from refill_client.errors import (

@@ -92,5 +92,9 @@ def post_once(path: str, kind: type[T], body: JSON, key: str | None, **options: 
     return Call("POST", path, reader(kind), body=given(body), key=key or new_key(), **options)
 
 
+def delete(path: str, /, **query: Any) -> Call[None]:
+    return Call("DELETE", path, reader(None), query=given(query), repeatable=False)
+
+
 def post(path: str, kind: type[T], body: JSON, *, repeatable: bool = False) -> Call[T]:
     return Call("POST", path, reader(kind), body=given(body), repeatable=repeatable)

@@ -62,6 +62,10 @@ def amount(value: Amount) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def amount_or_none(value: Amount | None) -> str | None:
+    return None if value is None else amount(value)
+
+
 def instant(value: datetime) -> str:
     """RFC 3339. Raises ValueError for a time without a zone."""
     if value.tzinfo is None:
@@ -78,6 +82,24 @@ def quantity(value: Any) -> int | float:
 def given(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The members that are not None, in the form of JSON."""
     return {name: _plain(value) for name, value in fields.items() if value is not None}
+
+
+class Unchanged:
+    """Type of UNCHANGED, the value of a field that is not to be changed, where None removes it."""
+
+
+UNCHANGED = Unchanged()
+
+
+def changed(**fields: Amount | datetime | Unchanged | None) -> dict[str, Any]:
+    """The amounts and times that are to be changed, in the form of JSON; None stays as null."""
+    body: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, datetime):
+            body[name] = instant(value)
+        elif not isinstance(value, Unchanged):
+            body[name] = amount_or_none(value)
+    return body
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from refill_client import _buying, _spending
+from refill_client import _buying, _members, _spending
 from refill_client._calls import Call, Page
 
 if TYPE_CHECKING:
@@ -96,6 +96,18 @@ class Operations:
     provider_keys = listing(_spending.provider_keys)
     add_provider_key = operation(_spending.add_provider_key)
     delete_provider_key = operation(_spending.delete_provider_key)
+
+    members = listing(_members.members)
+    add_member = operation(_members.add_member)
+    update_member = operation(_members.update_member)
+    remove_member = operation(_members.remove_member)
+    invitations = listing(_members.invitations)
+    invite = operation(_members.invite)
+    revoke_invitation = operation(_members.revoke_invitation)
+    keys = listing(_members.keys)
+    create_key = operation(_members.create_key)
+    update_key = operation(_members.update_key)
+    revoke_key = operation(_members.revoke_key)
 
     create_account = operation(_buying.create_account)
     get_account = operation(_buying.get_account)

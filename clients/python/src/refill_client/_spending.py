@@ -7,8 +7,29 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
-from refill_client._calls import JSON, Call, Page, get, get_page, new_key, path, post, post_once, reader
-from refill_client._decoding import Amount, amount, decode, given
+from refill_client._calls import (
+    JSON,
+    Call,
+    Page,
+    delete,
+    get,
+    get_page,
+    new_key,
+    path,
+    post,
+    post_once,
+    reader,
+)
+from refill_client._decoding import (
+    UNCHANGED,
+    Amount,
+    Unchanged,
+    amount,
+    amount_or_none,
+    changed,
+    decode,
+    given,
+)
 from refill_client.errors import of_problem
 from refill_client.models import (
     AnyGrant,
@@ -179,7 +200,7 @@ def reverse_charge(
     idempotency_key: str | None = None,
 ) -> Call[Reversal]:
     """Give back `credits` of a charge, or all that is left of it (platform keys with `manage`)."""
-    body = {"credits": _amount(credits), "reason": reason, "account": account}
+    body = {"credits": amount_or_none(credits), "reason": reason, "account": account}
     return post_once(path("charges", charge, "reversals"), Reversal, body, idempotency_key)
 
 
@@ -221,7 +242,7 @@ def capture_hold(
     idempotency_key: str | None = None,
 ) -> Call[Charge]:
     """Settle a hold with the real `usage`, or with `credits`. Raises HoldClosed."""
-    body = {"credits": _amount(credits), "options": options, "metadata": metadata, "account": account}
+    body = {"credits": amount_or_none(credits), "options": options, "metadata": metadata, "account": account}
     return _with_usage(post_once(path("holds", hold, "capture"), Charge, body, idempotency_key), usage)
 
 
@@ -253,29 +274,21 @@ def create_project(
     name: str, *, daily_limit: Amount | None = None, account: str | None = None
 ) -> Call[Project]:
     """Add a project; `daily_limit` in credits."""
-    body = {"name": name, "daily_limit": _amount(daily_limit), "account": account}
+    body = {"name": name, "daily_limit": amount_or_none(daily_limit), "account": account}
     return post("/projects", Project, body)
-
-
-class _Unchanged:
-    """The value of a field that is not to be changed, where None removes it."""
-
-
-UNCHANGED = _Unchanged()
 
 
 def update_project(
     project: str,
     *,
     name: str | None = None,
-    daily_limit: Amount | _Unchanged | None = UNCHANGED,
+    daily_limit: Amount | Unchanged | None = UNCHANGED,
     archived: bool | None = None,
     account: str | None = None,
 ) -> Call[Project]:
     """Change a project; `daily_limit=None` removes its limit."""
     body = given({"name": name, "archived": archived, "account": account})
-    if not isinstance(daily_limit, _Unchanged):
-        body["daily_limit"] = _amount(daily_limit)
+    body |= changed(daily_limit=daily_limit)
     return Call("PATCH", path("projects", project), reader(Project), body=body)
 
 
@@ -291,12 +304,7 @@ def add_provider_key(provider: str, key: str, *, account: str | None = None) -> 
 
 def delete_provider_key(provider_key: str, *, account: str | None = None) -> Call[None]:
     """Delete a provider key."""
-    query = given({"account": account})
-    return Call("DELETE", path("provider-keys", provider_key), reader(None), query=query, repeatable=False)
-
-
-def _amount(value: Amount | None) -> str | None:
-    return None if value is None else amount(value)
+    return delete(path("provider-keys", provider_key), account=account)
 
 
 def _with_usage(call: Call[T], usage: Usage | None) -> Call[T]:

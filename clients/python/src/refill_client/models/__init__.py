@@ -18,6 +18,7 @@ from refill_client.models.buying import (
     Refundable,
     Subscription,
 )
+from refill_client.models.members import Invitation, Key, Member, NewKey
 from refill_client.models.offers import (
     Allowance,
     Band,
@@ -75,8 +76,12 @@ __all__ = [
     "Grant",
     "GrantOutcome",
     "Hold",
+    "Invitation",
+    "Key",
     "Line",
+    "Member",
     "NewGrant",
+    "NewKey",
     "Pack",
     "PackPrice",
     "PendingChange",
