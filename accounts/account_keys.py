@@ -160,7 +160,7 @@ def _require_may_change(key: ApiKey, by: Principal) -> None:
     if by.is_platform or by.member_id == key.created_by_id:
         return
     assert key.account_id is not None
-    creator = Membership.objects.filter(account_id=key.account_id, user_id=key.created_by_id).first()
+    creator = Membership.objects.filter(account_id=key.account_id, user=key.created_by).first()
     target = creator.role if creator else Membership.Role.MEMBER
     memberships.require_may_manage(key.account_id, by=by.member_id, target=target)
 

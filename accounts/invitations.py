@@ -5,6 +5,7 @@ until `expires_at`, once, and only for a signed-in user who has verified that ad
 what its sender may give when it is accepted. Links are signed, so that no row of the table lets anybody join.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -86,7 +87,7 @@ def invite(
             _require_few(account_id, now)
             open_one = Invitation.objects.create(account=account, email=email, created_at=now, **terms)
         else:
-            _send_again(open_one, terms, now)
+            _send_again(open_one, terms)
         token = signing.dumps([open_one.pk.hex, open_one.sent], salt=_SALT)
         invitation_sent.send(sender=Invitation, invitation=open_one, token=token, now=now)
     return open_one
@@ -135,7 +136,8 @@ def revoke(invitation: Invitation, now: datetime, *, by: UUID | None = None) -> 
 
 
 def has_verified(user: User, email: str) -> bool:
-    return EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists()
+    """Whether the user has verified the address."""
+    return bool(EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists())
 
 
 def _require_few(account_id: UUID, now: datetime) -> None:
@@ -148,7 +150,7 @@ def _require_few(account_id: UUID, now: datetime) -> None:
         raise TooManyInvitations
 
 
-def _send_again(invitation: Invitation, terms: dict[str, object], now: datetime) -> None:
+def _send_again(invitation: Invitation, terms: Mapping[str, object]) -> None:
     """A new link for an open or expired invitation."""
     if invitation.sent >= MOST_SENT:
         raise TooManyInvitations

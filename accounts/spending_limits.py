@@ -17,12 +17,12 @@ limit_set = Signal()
 
 def set_limit(limited: ApiKey | Membership, *, period: str, maximum: Decimal | None, now: datetime) -> None:
     """Let the ledger enforce the limit of an account key or of a member. `period`: "day" or "month"."""
-    is_key = isinstance(limited, ApiKey)
+    kind, subject = ("key", limited.pk) if isinstance(limited, ApiKey) else ("member", limited.user_id)
     limit_set.send(
         sender=type(limited),
         account_id=limited.account_id,
-        kind="key" if is_key else "member",
-        subject=str(limited.pk if is_key else limited.user_id),
+        kind=kind,
+        subject=str(subject),
         period=period,
         maximum=maximum,
         now=now,
