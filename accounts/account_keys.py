@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from accounts import api_keys, memberships, spending_limits
 from accounts.api_keys import Principal
 from accounts.models import ApiKey, Membership
+from core.declared_problems import MissingScope
 from core.errors import Refusal
 from core.unset import UNSET, Unset
 
@@ -31,7 +32,7 @@ class ScopeNotAllowed(Refusal):
         super().__init__(_("You cannot give a key the scope “%(scope)s”, which you lack.") % {"scope": scope})
         self.scope = scope
 
-    def extra(self) -> dict[str, str]:
+    def extra(self) -> MissingScope:
         return {"scope": self.scope}
 
 

@@ -74,6 +74,15 @@ class NoMember(Refusal):
         super().__init__(_("This user is not a member of the account."))
 
 
+class UnknownUser(Refusal):
+    """No active user has this id, external id or verified address (404)."""
+
+    code, status = "unknown_user", 404
+
+    def __init__(self) -> None:
+        super().__init__(_("There is no such user. Send an invitation instead."))
+
+
 def add(
     *, account: Account, user: User, role: str, now: datetime, monthly_limit: Decimal | None = None
 ) -> Membership:

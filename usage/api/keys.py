@@ -6,7 +6,7 @@ from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts import account_keys, api_keys
+from accounts import account_keys, api_keys, memberships
 from accounts.authentication import account_of, object_of, principal_of
 from accounts.models import ApiKey, User
 from core import json_body
@@ -21,12 +21,14 @@ from usage.api import member_schemas
 
 
 class Keys(Endpoint):
-    """Keys of the account, newest first, revoked and expired ones included; creating one."""
+    """Keys of the account, and creating one."""
 
     scopes = {"GET": "manage", "POST": "manage"}
+    raises = {"POST": (account_keys.KeyIsLimited, api_keys.TooManyKeys, projects.UnknownMember)}
 
     @extend_schema(parameters=[PageQuery], responses=Page[member_schemas.Key])
     def get(self, request: Request) -> HttpResponse:
+        """Keys of the account, newest first, revoked and expired ones included."""
         query = query_of(request, PageQuery)
         rows = ApiKey.objects.filter(account_id=account_of(request))
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_key))
@@ -34,6 +36,7 @@ class Keys(Endpoint):
     @extend_schema(request=member_schemas.KeyInput, responses={201: member_schemas.NewKey})
     @sensitive_variables("issued")
     def post(self, request: Request) -> HttpResponse:
+        """Create a key. Its secret is in this response only."""
         body = member_schemas.KeyInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         principal = principal_of(request)
@@ -64,9 +67,12 @@ class OneKey(Endpoint):
     """Change a key's limits, expiry and scopes; revoke it."""
 
     scopes = {"PATCH": "manage", "DELETE": "manage"}
+    raises = {"PATCH": (account_keys.KeyIsLimited, account_keys.KeyRevoked, memberships.RoleNotAllowed)}
+    path_ids = {"key": ApiKey}
 
     @extend_schema(request=member_schemas.KeyChange, responses=member_schemas.Key)
     def patch(self, request: Request, key: str) -> HttpResponse:
+        """Change the name, scopes, limits or expiry of a key."""
         body = member_schemas.KeyChange.checked(request.data)
         found = object_of(request, ApiKey, key, body.get("account"))
         changed = account_keys.change(
@@ -83,6 +89,7 @@ class OneKey(Endpoint):
 
     @extend_schema(parameters=[AccountQuery], responses={204: None})
     def delete(self, request: Request, key: str) -> HttpResponse:
+        """Revoke a key. When this has been answered, the key is refused everywhere."""
         query_of(request, AccountQuery)
         api_keys.revoke(object_of(request, ApiKey, key), self.now)
         return HttpResponse(status=204)

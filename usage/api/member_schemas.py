@@ -5,10 +5,15 @@ from typing import Annotated, Any, Literal, TypedDict
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from accounts import models
 from accounts.models import ApiKey, Membership
-from core.fields import Credits, Instant, Text
-from core.json_types import CreditsText, EmailText, TimeText
-from usage.api.request_schemas import AccountNamed
+from core.fields import AccountNamed, Credits, Instant, Text
+from core.json_types import CreditsText, EmailText, TimeText, id_of
+from usage.api.response_schemas import KeyId, MemberId
+
+MembershipId = Annotated[str, id_of(Membership)]
+InvitationId = Annotated[str, id_of(models.Invitation)]
+MemberRole = Annotated[str, Membership.Role]
 
 MONTHLY_HELP = "Credits that may be spent in a calendar month of the account's time zone; null: no limit."
 DAILY_HELP = "Credits that may be spent in a day of the account's time zone; null: no limit."
@@ -40,17 +45,16 @@ class InvitationInput(Terms):
 
 
 class MemberInput(Terms):
+    """Who is added or invited: an address, or, with a platform key, a user."""
+
+    exactly_one_of = ("email", "user")
+
     user = Text(
         required=False,
         max_length=255,
         help_text="For platform keys: the user's id, or the external id of the user's own account.",
     )
     email = Address(required=False, max_length=254, help_text="An address that the user has verified.")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("user" in attrs) == ("email" in attrs):
-            raise serializers.ValidationError({"email": _("Send either `email` or `user`.")})
-        return attrs
 
 
 class MemberChange(AccountNamed):
@@ -90,11 +94,11 @@ class KeyChange(AccountNamed):
 class Member(TypedDict):
     """A member of the account. `user` is the id that uses name in `member`."""
 
-    id: str
-    user: str
+    id: MembershipId
+    user: MemberId
     email: EmailText
     name: str
-    role: Annotated[str, Membership.Role]
+    role: MemberRole
     monthly_limit: CreditsText | None
     created_at: TimeText
 
@@ -102,9 +106,9 @@ class Member(TypedDict):
 class Invitation(TypedDict):
     """An invitation. Its link is sent to the address and appears in no response."""
 
-    id: str
+    id: InvitationId
     email: EmailText
-    role: Annotated[str, Membership.Role]
+    role: MemberRole
     monthly_limit: CreditsText | None
     status: Annotated[str, Literal["open", "accepted", "revoked", "expired"]]
     created_at: TimeText
@@ -114,11 +118,11 @@ class Invitation(TypedDict):
 class Key(TypedDict):
     """An API key of the account, without its secret."""
 
-    id: str
+    id: KeyId
     name: str
     prefix: str
     scopes: list[Annotated[str, ApiKey.Scope]]
-    member: str | None
+    member: MemberId | None
     daily_limit: CreditsText | None
     monthly_limit: CreditsText | None
     expires_at: TimeText | None

@@ -18,22 +18,29 @@ from core.amounts import plain_or_none
 from core.endpoint import Endpoint, query_of
 from core.fields import AccountQuery, instant
 from core.pagination import Page, PageQuery, page
-from core.problems import field_problem, not_found
+from core.problems import field_problem
 from core.unset import UNSET
 from usage.api import member_schemas
 
 
 class Members(Endpoint):
-    """Members of the account, newest first; adding or inviting one.
-
-    A platform key adds a user of the product at once (201). Any other caller invites the address (202): the
-    person becomes a member by accepting the invitation.
-    """
+    """Members of the account, and adding or inviting one."""
 
     scopes = {"GET": "manage", "POST": "manage"}
+    raises = {
+        "POST": (
+            memberships.AlreadyMember,
+            memberships.NotATeam,
+            memberships.RoleNotAllowed,
+            memberships.TooManyMembers,
+            memberships.UnknownUser,
+            invitations.TooManyInvitations,
+        )
+    }
 
     @extend_schema(parameters=[PageQuery], responses=Page[member_schemas.Member])
     def get(self, request: Request) -> HttpResponse:
+        """Members of the account, newest first."""
         query = query_of(request, PageQuery)
         rows = Membership.objects.filter(account_id=account_of(request)).select_related("user")
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_member))
@@ -43,6 +50,11 @@ class Members(Endpoint):
         responses={201: member_schemas.Member, 202: member_schemas.Invitation},
     )
     def post(self, request: Request) -> HttpResponse:
+        """Add a member, or invite one.
+
+        A platform key adds a user of the product at once (201). Any other caller invites the address (202):
+        the person becomes a member by accepting the invitation.
+        """
         body = member_schemas.MemberInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         if not principal_of(request).is_platform:
@@ -63,9 +75,14 @@ class OneMember(Endpoint):
     """Change a member's role or monthly limit; remove a member, whose keys end."""
 
     scopes = {"PATCH": "manage", "DELETE": "manage"}
+    raises = dict.fromkeys(
+        ("PATCH", "DELETE"), (memberships.LastOwner, memberships.NoMember, memberships.RoleNotAllowed)
+    )
+    path_ids = {"member": Membership}
 
     @extend_schema(request=member_schemas.MemberChange, responses=member_schemas.Member)
     def patch(self, request: Request, member: str) -> HttpResponse:
+        """Change a member's role or monthly limit."""
         body = member_schemas.MemberChange.checked(request.data)
         membership = object_of(request, Membership, member, body.get("account"))
         by, limit = acting(request), body.get("monthly_limit", UNSET)
@@ -78,21 +95,28 @@ class OneMember(Endpoint):
 
     @extend_schema(parameters=[AccountQuery], responses={204: None})
     def delete(self, request: Request, member: str) -> HttpResponse:
+        """Remove a member. The keys that the member created end."""
         query_of(request, AccountQuery)
         memberships.remove(object_of(request, Membership, member), self.now, by=acting(request))
         return HttpResponse(status=204)
 
 
 class Invitations(Endpoint):
-    """Invitations of the account, newest first; inviting an address.
-
-    Inviting an address again sends its open invitation again, with the new terms; the former link ends.
-    """
+    """Invitations of the account, and inviting an address."""
 
     scopes = {"GET": "manage", "POST": "manage"}
+    raises = {
+        "POST": (
+            memberships.AlreadyMember,
+            memberships.NotATeam,
+            memberships.RoleNotAllowed,
+            invitations.TooManyInvitations,
+        )
+    }
 
     @extend_schema(parameters=[PageQuery], responses=Page[member_schemas.Invitation])
     def get(self, request: Request) -> HttpResponse:
+        """Invitations of the account, newest first, whatever their status."""
         query = query_of(request, PageQuery)
         rows = Invitation.objects.filter(account_id=account_of(request))
         build = lambda row: _invitation(row, self.now)  # noqa: E731
@@ -100,6 +124,10 @@ class Invitations(Endpoint):
 
     @extend_schema(request=member_schemas.InvitationInput, responses={201: member_schemas.Invitation})
     def post(self, request: Request) -> HttpResponse:
+        """Invite an address.
+
+        An address that has an open invitation gets a new link with these terms; the former link ends.
+        """
         body = member_schemas.InvitationInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         return json_body.answer(_invite(request, account_id, body, self.now), 201)
@@ -109,9 +137,12 @@ class OneInvitation(Endpoint):
     """Revoke an invitation."""
 
     scopes = {"DELETE": "manage"}
+    raises = {"DELETE": (invitations.InvitationClosed, memberships.RoleNotAllowed)}
+    path_ids = {"invitation": Invitation}
 
     @extend_schema(parameters=[AccountQuery], responses={204: None})
     def delete(self, request: Request, invitation: str) -> HttpResponse:
+        """Revoke an open invitation."""
         query_of(request, AccountQuery)
         invitations.revoke(object_of(request, Invitation, invitation), self.now, by=acting(request))
         return HttpResponse(status=204)
@@ -135,7 +166,7 @@ def _invite(request: Request, account_id: UUID, body: dict[str, Any], now: Any) 
 
 
 def _user(body: dict[str, Any]) -> User:
-    """The user that a platform key names. Raises Problem (404)."""
+    """The user that a platform key names. Raises UnknownUser."""
     users = User.objects.filter(is_active=True)
     if "email" in body:
         verified = EmailAddress.objects.filter(email=body["email"], verified=True)
@@ -145,7 +176,7 @@ def _user(body: dict[str, Any]) -> User:
     else:
         found = users.filter(personal_account__external_id=body["user"]).first()
     if found is None:
-        raise not_found(_("There is no such user. Send an invitation instead."), code="unknown_user")
+        raise memberships.UnknownUser
     return found
 
 
