@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import Account, ApiKey, Membership, User
 from billing import ledger
@@ -31,6 +32,19 @@ CSV_HEADINGS = [
     "time_utc", "time_local", "zone", "kind", "what", "service", "action", "conversation", "who", "credits",
     "balance_after", "grant_kind", "grant", "charge", "entry",
 ]  # fmt: skip
+# How the product's own reasons begin: billing.payments.clawbacks, billing.promotions.referrals, the ledger.
+_OWN_REASONS = {
+    "refund ": gettext_lazy("Refund"),
+    "dispute ": gettext_lazy("Disputed payment"),
+    "the purchase that earned the reward ": gettext_lazy("Reward of an invitation"),
+    "plan changed": gettext_lazy("Plan changed"),
+}
+_KINDS_WITH_OWN_REASONS = (
+    Entry.Kind.CLAW_BACK,
+    Entry.Kind.RESTORE,
+    Entry.Kind.EXPIRE,
+    Entry.Kind.CARRY_OVER,
+)
 _FORMULA_STARTS = tuple("=+-@\t\r\n")
 
 
@@ -140,7 +154,7 @@ def describe(account: Account, entries: Sequence[Entry]) -> list[HistoryLine]:
                 entry=entry,
                 grant=grant,
                 charge=charge,
-                title=_title(use, services) if use else entry.reason or (grant.label if grant else ""),
+                title=_title(use, services) if use else _reason(entry) or (grant.label if grant else ""),
                 actor=actors[entry.actor] or user_of_use or "",
             )
         )
@@ -164,6 +178,12 @@ def _actor_names(account: Account, actors: set[str]) -> dict[str, str]:
     names = {actor: _("Support") if selectors.is_staff(actor) else actor for actor in actors}
     names |= {actor: emails.get(user_id, _("Support")) for actor, user_id in users.items()}
     return names | {actor: key_names.get(key_id, "") for actor, key_id in keys.items()}
+
+
+def _reason(entry: Entry) -> str:
+    """Why credits moved, for members. The product's own reasons contain ids and are not translated."""
+    own = next((text for start, text in _OWN_REASONS.items() if entry.reason.startswith(start)), None)
+    return str(own) if own and entry.kind in _KINDS_WITH_OWN_REASONS else entry.reason
 
 
 def _title(use: Charge | Hold, services: dict[str, str]) -> str:

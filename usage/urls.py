@@ -9,6 +9,7 @@ urlpatterns = [
     path("counter", dashboard.counter, name="counter"),
     path("live", live.live, name="live"),
     path("dashboard/balance", dashboard.balance_fragment, name="balance_fragment"),
+    path("dashboard/spending", dashboard.spending_fragment, name="spending_fragment"),
     path("dashboard/activity", dashboard.activity_fragment, name="activity_fragment"),
     path("usage/", charges.usage, name="usage"),
     path("charges/<str:public_id>/", charges.charge, name="charge"),

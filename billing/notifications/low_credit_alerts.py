@@ -1,7 +1,9 @@
 """Low-credit alerts: settings of an account, and an e-mail each time its balance falls below the threshold.
 
-Invariant: the ledger writes a Notice in the transaction that crosses the threshold; the e-mail is queued in
-the transaction that marks the notice as handled, so that each notice is reported exactly once.
+Invariants: the ledger writes a Notice in the transaction that crosses the threshold; the e-mail is queued in
+the transaction that marks the notice as handled, so that each notice is reported exactly once. An e-mail
+states the balance of the time at which it is queued: none is sent when the balance has risen again, or before
+an account has had credits.
 """
 
 from contextlib import suppress
@@ -12,22 +14,26 @@ from uuid import UUID
 from django.db import transaction
 
 from billing import ledger
-from billing.models import AlertSettings, Notice, Wallet
+from billing.models import AlertSettings, Notice
 from billing.notifications import alert_addresses, emails
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
 
-_TEMPLATES = {Notice.Kind.LOW: "credits_low", Notice.Kind.DEPLETED: "credits_depleted"}
+_KINDS = (Notice.Kind.LOW, Notice.Kind.DEPLETED)
 
 
 def create_settings(*, account_id: UUID, now: datetime) -> None:
-    """Create a new account's settings with the catalogue's threshold. Idempotent."""
+    """Create a new account's settings with the catalogue's threshold. Idempotent.
+
+    An account that begins without credits has not used them up: its notice counts as handled.
+    """
     threshold = catalogue_cache.current().policies.low_credits_below
     _settings, created = AlertSettings.objects.get_or_create(
         account_id=account_id, defaults={"below": threshold, "enabled": threshold > 0}
     )
     if created and threshold > 0:
         ledger.set_warning(account_id=account_id, below=threshold, now=now)
+        Notice.objects.filter(account_id=account_id, handled_at=None).update(handled_at=now)
 
 
 def get_settings(account_id: UUID) -> AlertSettings:
@@ -71,29 +77,31 @@ def queue_emails(now: datetime, *, limit: int = 500) -> int:
 
 
 def _handle(notice_id: int, now: datetime) -> bool:
+    account_id = Notice.objects.values_list("account_id", flat=True).get(pk=notice_id)
+    balance = ledger.balances([account_id], now).get(account_id)
+    if balance is None:
+        return False  # the account is due: its notice is handled once it is settled
     with transaction.atomic():
         unhandled = Notice.objects.filter(pk=notice_id, handled_at=None)
         notice = unhandled.select_for_update(skip_locked=True, no_key=True).first()
         if notice is None:
             return False
-        template = _TEMPLATES.get(Notice.Kind(notice.kind))
-        settings = get_settings(notice.account_id)
-        if template and settings.enabled and settings.by_email:
-            _queue_email(notice, template, settings, now)
+        settings = get_settings(account_id)
+        if notice.kind in _KINDS and balance.low and settings.enabled and settings.by_email:
+            _queue_email(notice, balance, settings, now)
         Notice.objects.filter(pk=notice.pk).update(handled_at=now)
     return True
 
 
-def _queue_email(notice: Notice, template: str, settings: AlertSettings, now: datetime) -> None:
+def _queue_email(notice: Notice, balance: ledger.Balance, settings: AlertSettings, now: datetime) -> None:
     with suppress(alert_addresses.TooManyAddresses):
         alert_addresses.ask(settings, now)  # addresses from before they were asked when they were saved
     confirmed, _unconfirmed = alert_addresses.split(settings)
-    balance = Wallet.objects.values_list("balance", flat=True).get(pk=notice.account_id)
     emails.queue(
         account_id=notice.account_id,
-        template=template,
+        template="credits_low" if balance.total > 0 else "credits_depleted",
         key=f"notice:{notice.pk}",
-        context={"balance": plain(balance), "below": plain(settings.below)},
+        context={"balance": plain(balance.total), "below": plain(settings.below)},
         also_to=confirmed,
         now=now,
     )

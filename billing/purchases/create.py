@@ -23,6 +23,7 @@ from billing.subscriptions import lifecycle, plan_terms
 from core import currencies
 from core.amounts import LARGEST, plain
 from core.errors import Refusal
+from core.templatetags.credits import plural_number
 from core.templatetags.money import money
 
 MAX_PACKS = 100
@@ -245,12 +246,22 @@ def _require_no_other_plan(subscription: Subscription) -> None:
 
 
 def pack_label(offer: offers.PackOffer, quantity: int) -> str:
-    """The purchase's name on statements: the pack's name, the quantity and all credits."""
-    template = ngettext(
-        "%(name)s (%(credits)s credits)", "%(quantity)s × %(name)s (%(credits)s credits)", quantity
-    )
-    credits = plain(offer.pack.credits * quantity)
-    return template % {"name": offer.pack.name, "credits": credits, "quantity": quantity}
+    """The name on statements: the quantity, the name of the pack, and all credits unless that states them."""
+    credits = offer.pack.credits * quantity
+    number = plain(credits)
+    if quantity == 1 and number in offer.pack.name.replace(",", "").split():
+        return offer.pack.name
+    if quantity == 1:
+        template = ngettext(
+            "%(name)s (%(credits)s credit)", "%(name)s (%(credits)s credits)", plural_number(credits)
+        )
+    else:
+        template = ngettext(
+            "%(quantity)s × %(name)s (%(credits)s credit)",
+            "%(quantity)s × %(name)s (%(credits)s credits)",
+            plural_number(credits),
+        )
+    return template % {"name": offer.pack.name, "credits": number, "quantity": quantity}
 
 
 def _existing(account: Account, key: str, details: dict[str, Any]) -> Purchase | None:

@@ -81,15 +81,23 @@ def refundable(purchase: Purchase, now: datetime) -> Refundable:
         )
     if purchase.refunds.filter(status__in=Refund.OPEN).exists():
         raise RefundRefused("already_requested", _("A refund for this purchase was already requested."))
-    if purchase.refunded >= purchase.amount:
+    if purchase.refunded >= purchase.amount > 0:
         raise RefundRefused("not_refundable", _("This purchase has been refunded."))
     if purchase.disputes.filter(withdrawn=True).exists():
         raise RefundRefused("not_refundable", _("A payment that is disputed cannot be refunded."))
     credits = selectors.remaining_credits(purchase)
     amount = amount_for(purchase, credits)
     if amount <= 0 or not purchase.stripe_payment_id:
-        raise RefundRefused("nothing_unspent", _("All credits of this purchase have been spent."))
+        raise RefundRefused("nothing_unspent", _why_nothing_is_left(purchase, credits))
     return Refundable(amount, credits, ends_at)
+
+
+def _why_nothing_is_left(purchase: Purchase, unspent: Decimal) -> str:
+    if unspent > 0:
+        return _("Nothing was paid for the unspent credits of this purchase, or too little to be refunded.")
+    if purchase.refunded:
+        return _("The unspent credits of this purchase have been refunded, the others have been spent.")
+    return _("All credits of this purchase have been spent.")
 
 
 def amount_for(purchase: Purchase, credits: Decimal) -> int:

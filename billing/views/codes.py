@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import guesses
@@ -17,7 +18,7 @@ from billing.promotions import codes, referrals
 from billing.promotions.redemption import CodeRefused
 from billing.signals import SESSION_KEY
 from billing.views.forms import CodeForm
-from core.amounts import plain
+from core.templatetags.credits import credits, plural_number
 from pricing.catalogue import cache as catalogue_cache
 
 
@@ -38,8 +39,12 @@ def redeem(request: AccountRequest) -> HttpResponse:
         else:
             request.session.pop(SESSION_KEY, None)
             if given.credits:
-                words = _("%(credits)s credits added to your balance.")
-                messages.success(request, words % {"credits": plain(given.credits)})
+                words = ngettext(
+                    "%(credits)s credit added to your balance.",
+                    "%(credits)s credits added to your balance.",
+                    plural_number(given.credits),
+                )
+                messages.success(request, words % {"credits": credits(given.credits)})
             else:
                 messages.success(
                     request, _("Invitation accepted. You get the credits when its conditions are met.")

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import presentation
-from pricing.rates.meters import METERS
+from pricing.rates.meters import METERS, SINGULAR
 from pricing.rates.quotes import QuoteLine
 from pricing.rates.rate import Option, Rate
 
@@ -46,7 +46,8 @@ def services_only(scopes: Sequence[str]) -> str:
 def sum_of(line: QuoteLine) -> str:
     """The line as a calculation: quantity / per x figure x multipliers."""
     quantity = line.quantity if line.blocks is None else Decimal(line.blocks * line.per)
-    words = [f"{Decimal(plain(quantity)):,f} {METERS.get(line.meter, line.meter)}"]
+    meters = SINGULAR if quantity == 1 else METERS
+    words = [f"{Decimal(plain(quantity)):,f} {meters.get(line.meter, line.meter)}"]
     if line.per != 1:
         words.append(f"÷ {line.per:,}")
     words.append(f"× {plain(line.unit_credits)}")

@@ -77,6 +77,7 @@ ROUTES = {
     "counter": own(),
     "live": own(),
     "dashboard/balance": own(),
+    "dashboard/spending": own(),
     "dashboard/activity": own(),
     "usage/": own(),
     "charges/<str:public_id>/": ids("charge"),

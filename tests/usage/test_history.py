@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -80,6 +81,39 @@ def test_every_line_has_its_title_and_the_name_of_who_acted(past: Past) -> None:
         ("grant", "=thanks", "bob@example.org", 50),
         ("grant", "Daily refresh", "", 100),
     ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "title"),
+    [
+        ("refund ref_01a7", "Refund"),
+        ("dispute dsp_01a7 won", "Disputed payment"),
+        ("the purchase that earned the reward was refunded", "Reward of an invitation"),
+        ("", "Small pack"),
+        ("Bought twice", "Bought twice"),
+    ],
+)
+def test_reasons_of_the_product_are_shown_without_ids(team: Account, reason: str, title: str) -> None:
+    now, purchase = timezone.now(), uuid4()
+    give(team, "50", now, purchase_id=purchase)
+    back = {"account_id": team.pk, "purchase_id": purchase, "credits": None, "reason": reason, "now": now}
+    ledger.claw_back(key="back", **back)
+    ledger.restore(account_id=team.pk, claw_back_key="back", key="again", reason=reason, now=now)
+    lines = [line for line in history.page_of(team, Filter()).lines if line.entry.kind != "grant"]
+    assert [(line.entry.kind, line.title) for line in lines] == [("restore", title), ("claw_back", title)]
+
+
+def test_reasons_of_staff_are_shown_as_they_wrote_them(team: Account) -> None:
+    now = timezone.now()
+    ledger.adjust(
+        account_id=team.pk,
+        credits=Decimal(1),
+        key="a",
+        reason="refund in credits",
+        actor="a@b.example",
+        now=now,
+    )
+    assert history.page_of(team, Filter(kind="adjust")).lines[0].title == "refund in credits"
 
 
 def test_a_former_member_is_shown_as_support_and_a_members_keys_by_name(past: Past, bob: User) -> None:

@@ -12,10 +12,12 @@ from decimal import Decimal
 from accounts.models import Account
 from billing import ledger
 from billing.models import Grant
+from billing.subscriptions import plan_terms
 from usage import entitlements, insufficient_credits, selectors
 
 EXPIRY_WARNING = timedelta(days=7)
 MAX_UPGRADES = 2  # upgrades offered on the dashboard
+LITTLE = Decimal(1)  # a balance below it is shown with the ways to get more
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,26 @@ class GrantLine:
 class BalanceSummary:
     """What the account has and what will change next. `balance` is the ledger's result.
 
-    `options` are those of `insufficient_credits.options` when no credits are available, else empty.
+    `options` are those of `insufficient_credits.options` when few credits are available, else empty.
+    `legacy`: the account cannot return to its plan once it has left it.
     """
 
     balance: ledger.Balance
     lines: list[GrantLine]
     unlimited: list[str]
     options: list[insufficient_credits.WayOn]
+    legacy: bool = False
+
+    @property
+    def is_little(self) -> bool:
+        """Whether less than LITTLE is available to every service."""
+        return self.balance.available < LITTLE
 
     @property
     def upgrades(self) -> list[insufficient_credits.WayOn]:
-        """The nearest larger plans, at most MAX_UPGRADES."""
+        """The nearest larger plans, at most MAX_UPGRADES; none for a plan that cannot be entered again."""
+        if self.legacy:
+            return []
         return [option for option in self.options if option["kind"] == "upgrade"][:MAX_UPGRADES]
 
     @property
@@ -82,32 +93,33 @@ class BalanceSummary:
 
 @dataclass(frozen=True)
 class Pace:
-    """Credits spent per day and in total, and the days that the balance lasts at that pace."""
+    """Credits spent per day and in total."""
 
     per_day: Decimal
     total: Decimal
-    days_left: int | None
 
 
 def summarize(account: Account, now: datetime) -> BalanceSummary:
     """The account's credits as of now. Settles the account."""
     balance = ledger.balance(account.pk, now)
     unlimited = sorted(entitlements.unlimited_services(account.pk))
+    is_short = balance.available < LITTLE or balance.low
     return BalanceSummary(
         balance=balance,
         lines=[GrantLine(grant=grant, now=now) for grant in balance.grants],
         unlimited=list(selectors.service_names(unlimited).values()),
-        options=[] if balance.available else insufficient_credits.options(account.pk, now),
+        options=insufficient_credits.options(account.pk, now) if is_short else [],
+        legacy=plan_terms.get(account.pk).legacy,
     )
 
 
-def pace_of(days: Sequence[tuple[date, Decimal]], *, available: Decimal) -> Pace:
+def pace_of(days: Sequence[tuple[date, Decimal]]) -> Pace:
     """The mean per day since the first day with use; days before it would lower the pace wrongly."""
     spent = [credits for _day, credits in days]
     first = next((index for index, credits in enumerate(spent) if credits), len(spent))
     total = sum(spent, Decimal(0))
     per_day = (total / (len(spent) - first)).quantize(Decimal("0.01")) if first < len(spent) else Decimal(0)
-    return Pace(per_day=per_day, total=total, days_left=int(available / per_day) if per_day else None)
+    return Pace(per_day=per_day, total=total)
 
 
 def settle(account: Account, now: datetime) -> None:

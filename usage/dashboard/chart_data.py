@@ -64,7 +64,6 @@ def bars_of(
 ) -> list[dict[str, Any]]:
     """One bar for each group. With `linked`, a bar links to the group's charges on the usage page."""
     largest = max((group.credits for group in groups), default=Decimal(0))
-    days = {"since": period.first.isoformat(), "until": period.last.isoformat()}
     return [
         {
             "name": group.name or group.key or label_without_value(dimension),
@@ -72,9 +71,14 @@ def bars_of(
             "share": f"{group.credits * 100 / largest:.1f}" if largest else "0",
             "calls": group.calls,
             "last_at": group.last_at,
-            "url": f"{reverse('usage')}?{urlencode({'by': dimension, 'only': group.key, **days})}"
-            if group.key and linked
-            else "",
+            "url": usage_url(dimension, period, only=group.key) if group.key and linked else "",
         }
         for group in groups
     ]
+
+
+def usage_url(dimension: str, period: Period, *, only: str = "") -> str:
+    """The usage page of a period by a dimension; `only`: the charges of one of its groups."""
+    days = {"since": period.first.isoformat(), "until": period.last.isoformat()}
+    group = {"only": only} if only else {}
+    return f"{reverse('usage')}?{urlencode({'by': dimension, **group, **days})}"

@@ -1,37 +1,34 @@
 """The dashboard, its fragments that htmx refreshes, and the credit counter of the page header."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import live_updates, periods
-from usage.dashboard import activity, aggregates, balance_summary, chart_data
+from usage import live_updates, periods, selectors
+from usage.dashboard import activity, aggregates, balance_summary, chart_data, forecast
 from usage.periods import Period
 
 RECENT_ITEMS = 8
 DASHBOARD_DAYS = 30
+LARGEST_GROUPS = 6
 
 
 @require_safe
 @account_page
 def dashboard(request: AccountRequest) -> HttpResponse:
     """Balance, grants, spending of the last days by day and by service, and the newest transactions."""
-    now = timezone.now()
-    period = _period(request, now)
-    groups = aggregates.group_totals(request.account, period, dimension="service", limit=6)
-    balance = _balance_context(request, now)
-    context = {
-        **balance,
-        "points": chart_data.points_of(balance["days"]),
-        "services": chart_data.bars_of(groups, dimension="service", period=period),
-        "items": activity.latest(request.account, size=RECENT_ITEMS),
-    }
+    context = _balance_context(request, timezone.now())
+    context |= _spending_context(request, context["period"], context["days"])
+    context["items"] = activity.latest(request.account, size=RECENT_ITEMS)
     return render(request, "usage/dashboard.html", context)
 
 
@@ -56,6 +53,15 @@ def balance_fragment(request: AccountRequest) -> HttpResponse:
 
 @require_safe
 @account_page
+def spending_fragment(request: AccountRequest) -> HttpResponse:
+    """What the dashboard shows of the last days' spending: by day and by service."""
+    context = _balance_context(request, timezone.now())
+    context |= _spending_context(request, context["period"], context["days"])
+    return render(request, "usage/_spending.html", context)
+
+
+@require_safe
+@account_page
 def activity_fragment(request: AccountRequest) -> HttpResponse:
     """The newest transactions of the dashboard; those after `since` (in microseconds) are marked as new."""
     balance_summary.settle(request.account, timezone.now())
@@ -67,13 +73,33 @@ def activity_fragment(request: AccountRequest) -> HttpResponse:
     return render(request, "usage/_activity.html", context)
 
 
-def _period(request: AccountRequest, now: datetime) -> Period:
-    return periods.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
-
-
 def _balance_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
-    """The balance summary, the daily totals, and the pace at which credits are spent."""
+    """The balance summary, the daily totals, and how long the credits last at the pace of spending."""
+    period = periods.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
     summary = balance_summary.summarize(request.account, now)
-    days = aggregates.daily_totals(request.account, _period(request, now))
-    pace = balance_summary.pace_of(days, available=summary.balance.available)
-    return {"balance_summary": summary, "days": days, "pace": pace}
+    days = aggregates.daily_totals(request.account, period)
+    pace = balance_summary.pace_of(days)
+    empty_at = forecast.empty_at(request.account, summary.balance, per_day=pace.per_day, now=now)
+    return {
+        "balance_summary": summary,
+        "period": period,
+        "days": days,
+        "pace": pace,
+        "days_left": (empty_at - now).days if empty_at else None,
+    }
+
+
+def _spending_context(
+    request: AccountRequest, period: Period, days: Sequence[tuple[date, Decimal]]
+) -> dict[str, Any]:
+    """The charts of the daily totals and of the services that cost most, with the rest as one bar."""
+    groups = aggregates.group_totals(request.account, period, dimension="service", limit=LARGEST_GROUPS)
+    bars = chart_data.bars_of(groups, dimension="service", period=period)
+    rest = sum((spent for _day, spent in days), Decimal(0)) - sum(group.credits for group in groups)
+    if rest > 0:
+        bars.append({"name": _("Other"), "credits": rest, "url": chart_data.usage_url("service", period)})
+    return {
+        "points": chart_data.points_of(days),
+        "services": bars,
+        "has_earlier_use": not groups and selectors.charges(request.account.pk, {}).exists(),
+    }

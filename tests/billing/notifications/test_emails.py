@@ -54,3 +54,33 @@ def test_every_template_renders(account: Account) -> None:
     assert emails.send_due(timezone.now()) == len(names)
     for sent in mail.outbox:
         assert sent.subject.startswith("Refly: ") and "{" not in sent.body and "&#" not in sent.body
+
+
+@pytest.mark.parametrize(
+    ("template", "number", "expected"),
+    [
+        ("credits_low", "1", ["1 credit left\n", "You have 1 credit left."]),
+        ("credits_low", "1.5", ["1.5 credits left\n", "You have 1.5 credits left."]),
+        ("credits_expiring", "1", ["1 credit expires on", "1 unspent credit (Small) expires on"]),
+        ("credits_expiring", "2", ["2 credits expire on", "2 unspent credits (Small) expire on"]),
+        ("receipt", "1", ["We added 1 credit to your balance."]),
+        ("receipt", "1000", ["We added 1,000 credits to your balance."]),
+        ("refunded", "1", ["removed 1 unspent credit from your balance."]),
+        ("refunded", "3", ["removed 3 unspent credits from your balance."]),
+        ("report_answered", "1", ["We returned 1 credit to your balance."]),
+        ("report_answered", "2.5", ["We returned 2.5 credits to your balance."]),
+    ],
+)
+def test_one_credit_is_singular(account: Account, template: str, number: str, expected: list[str]) -> None:
+    names = ("credits", "balance", "returned")
+    context = dict.fromkeys(names, number) | {"label": "Small", "below": "10", "day": "1 May", "amount": 100}
+    emails.queue(
+        account_id=account.pk,
+        template=template,
+        key="one",
+        context=context | {"currency": "usd"},
+        now=timezone.now(),
+    )
+    emails.send_due(timezone.now())
+    text = mail.outbox[0].subject + "\n" + str(mail.outbox[0].body)
+    assert [part for part in expected if part not in text] == [], text

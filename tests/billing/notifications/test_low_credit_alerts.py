@@ -9,11 +9,12 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Account, User
-from billing import ledger, tasks
+from accounts.models import Account, Membership, User
+from billing import ledger, provisioning, tasks
 from billing.models import AlertSettings, Mail, Notice, Wallet
 from billing.notifications import alert_addresses, low_credit_alerts
 from core.amounts import plain
+from pricing.models import Plan
 from tests.billing.conftest import change_policies
 
 pytestmark = pytest.mark.django_db
@@ -173,3 +174,62 @@ class TestSettings:
         settings = low_credit_alerts.get_settings(account.pk)
         assert (settings.pk, settings.enabled) == (account.pk, False)
         assert not AlertSettings.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "template", "balance"),
+    [
+        ("60.5", None, None),  # above the threshold again
+        ("10", "credits_low", "49.5"),
+        ("-39.5", "credits_depleted", "0"),
+    ],
+)
+def test_the_e_mail_states_the_balance_at_the_time_it_is_queued(
+    alert: None, use: Callable[[str], None], account: Account, change: str, template: str, balance: str
+) -> None:
+    use("60.5")
+    ledger.adjust(
+        account_id=account.pk, credits=Decimal(change), key="a", reason="r", actor="a", now=timezone.now()
+    )
+    tasks.deliver_notices()
+
+    queued = [(one.template, one.context["balance"]) for one in Mail.objects.all()]
+    assert queued == ([(template, balance)] if template else [])
+    assert not Notice.objects.filter(handled_at=None).exists()
+
+
+def test_a_notice_of_an_account_that_is_due_waits_until_it_is_settled(
+    alert: None, use: Callable[[str], None], account: Account, clock: Any
+) -> None:
+    """The daily credits of the next day arrive before the e-mail would say that there are none."""
+    use("100")
+    clock.shift(86_400)
+    tasks.deliver_notices()
+    assert (mail.outbox, Notice.objects.filter(handled_at=None).count()) == ([], 1)
+    ledger.settle([account.pk], timezone.now())
+    tasks.deliver_notices()
+    assert (mail.outbox, Notice.objects.filter(handled_at=None).count()) == ([], 0)
+
+
+@pytest.mark.requirement("APIN-07")
+def test_a_new_account_without_credits_gets_no_e_mail_and_one_when_it_has_used_its_first_up(
+    catalogue: None,
+) -> None:
+    """Catalogues without a free plan, or whose free credits wait for a verified address."""
+    Plan.objects.filter(free=True).update(allowances=[])
+    account = Account.objects.create(name="New", kind=Account.Kind.TEAM, created_at=timezone.now())
+    user = User.objects.create_user("new@example.org")
+    Membership.objects.create(
+        account=account, user=user, role=Membership.Role.OWNER, created_at=timezone.now()
+    )
+    provisioning.open_account(account=account, user=user, now=timezone.now())
+    tasks.deliver_notices()
+    assert mail.outbox == []
+
+    ledger.grant(
+        account_id=account.pk, credits=Decimal(90), kind="top_up", label="x", key="x", now=timezone.now()
+    )
+    request = ledger.ChargeRequest(account_id=account.pk, credits=Decimal(85), key="u", service="gpt-4o")
+    ledger.charge(request, timezone.now())
+    tasks.deliver_notices()
+    assert [(one.to, one.subject) for one in mail.outbox] == [(["new@example.org"], "Refly: 5 credits left")]

@@ -88,6 +88,23 @@ def test_a_purchase_of_packs_has_the_prices_and_credits_of_its_quantity(
     assert buy(key="one").label == "Box (100 credits)"
 
 
+@pytest.mark.parametrize(
+    ("name", "credits", "one", "two"),
+    [
+        ("Box", "1", "Box (1 credit)", "2 × Box (2 credits)"),
+        ("Box", "0.5", "Box (0.5 credits)", "2 × Box (1 credit)"),
+        ("100 credits", "100", "100 credits", "2 × 100 credits (200 credits)"),
+        ("1,000 bonus credits", "1000", "1,000 bonus credits", "2 × 1,000 bonus credits (2000 credits)"),
+        ("Box 100", "1000", "Box 100 (1000 credits)", "2 × Box 100 (2000 credits)"),
+    ],
+)
+def test_a_purchase_names_its_credits_once(
+    buy: Callable[..., Purchase], pack: Pack, name: str, credits: str, one: str, two: str
+) -> None:
+    Pack.objects.filter(pk=pack.pk).update(name=name, credits=Decimal(credits))
+    assert [buy(quantity=n, key=str(n)).label for n in (1, 2)] == [one, two]
+
+
 @pytest.mark.fault("P10")
 def test_quantities_and_sums_up_to_their_limits(buy: Callable[..., Purchase], pack: Pack) -> None:
     rows = [(1, ""), (100, ""), (0, "quantity out_of_range"), (101, "quantity out_of_range")]

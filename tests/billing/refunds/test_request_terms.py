@@ -1,5 +1,6 @@
 """What of a purchase can be refunded, each condition at its boundary, and what each decision records."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -106,6 +107,27 @@ def test_what_can_be_refunded(
     offer = requests.refundable(bought, at)
     left = 100 - fields.get("spent", 0) - fields.get("held", 0)
     assert (offer.amount, offer.credits, offer.ends_at) == (expected, left, END)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"spent": 100}, "All credits of this purchase have been spent."),
+        ({"spent": 100, "refunded": 400}, "have been refunded, the others have been spent."),
+        (
+            {"stripe_payment_id": None, "amount": 0},
+            "Nothing was paid for the unspent credits of this purchase",
+        ),
+        ({"stripe_payment_id": None}, "or too little to be refunded."),
+        ({"spent": 99, "amount": 99}, "or too little to be refunded."),
+    ],
+    ids=str,
+)
+def test_why_nothing_can_be_refunded(
+    purchase: Callable[..., Purchase], fields: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(requests.RefundRefused, match=re.escape(words)):
+        requests.refundable(purchase(**fields), NOW)
 
 
 def test_the_catalogue_can_have_no_refunds(purchase: Callable[..., Purchase]) -> None:

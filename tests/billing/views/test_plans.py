@@ -108,7 +108,9 @@ def test_the_plan_page_says_how_many_credits_are_for_selected_services_only(
     subscribe: Callable[..., Subscription], alice: User, signed_in: Callable[[User], Client]
 ) -> None:
     subscribe("starter")
-    assert "1,000 of them are for selected services only." in page(signed_in, alice, "/billing/subscription/")
+    assert "1,000 more credits are for selected services only." in page(
+        signed_in, alice, "/billing/subscription/"
+    )
 
 
 def test_the_preview_of_a_first_plan_shows_the_credits_of_the_plan(

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account, User
+from billing import ledger
 from billing.models import Subscription
 from billing.subscriptions import plan_terms
 from tests.usage.spending import give, spend
@@ -45,14 +46,29 @@ def test_the_composition_and_what_only_some_services_can_spend(account: Account)
     assert summary.next_credits_at == datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def test_the_next_steps_are_offered_only_without_available_credits(account: Account) -> None:
+@pytest.mark.parametrize(
+    ("spent", "threshold", "is_offered"),
+    [
+        ("99", None, False),
+        ("99.000001", None, True),
+        ("100", None, True),
+        ("70", "31", True),
+        ("70", "30", False),
+    ],
+)
+def test_the_next_steps_are_offered_with_less_than_one_credit_or_below_the_threshold(
+    account: Account, spent: str, threshold: str | None, is_offered: bool
+) -> None:
+    """Credits for some services only do not count as available."""
     now = timezone.now()
-    give(account, "20", now, kind="bonus", services=["tag:multimodal"])
-    spend(account, "99.999999", now)
+    ledger.set_warning(account_id=account.pk, below=threshold and Decimal(threshold), now=now)
+    if threshold is None:
+        give(account, "20", now, kind="bonus", services=["tag:multimodal"])
+    spend(account, spent, now)
     summary = balance_summary.summarize(account, now)
-    assert (summary.options, summary.upgrades, summary.packs_offered) == ([], [], False)
-    spend(account, "0.000001", now)
-    summary = balance_summary.summarize(account, now)
+    if not is_offered:
+        assert (summary.options, summary.upgrades, summary.packs_offered) == ([], [], False)
+        return
     kinds = [option["kind"] for option in summary.options]
     assert kinds.count("upgrade") > 2 and kinds.count("buy") > 0
     assert [option["plan"] for option in summary.upgrades] == ["starter", "creator"], "the nearest two"

@@ -10,6 +10,9 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
+from billing.models import Allowance, Subscription
+from billing.subscriptions import plan_terms
+from pricing.models import Service
 from tests.usage.spending import give, spend
 
 AccountOf = Callable[[User], Account]
@@ -105,11 +108,47 @@ def test_it_shows_how_long_the_credits_last(
     clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
 ) -> None:
     account, now = account_of(alice), timezone.now()
+    Allowance.objects.filter(account=account).update(next_at=None)
     give(account, "400", now - timedelta(days=1))
     spend(account, "100", now - timedelta(days=1, hours=1))
     spend(account, "50", now)
-    # 350 are left of 500; 150 in two days are 75 a day
+    # 350 are left of 500, of which 50 expire at midnight; 150 in two days are 75 a day
     assert "At your current usage, your credits last about 4 days." in text_of(signed_in(alice))
+
+
+def test_the_largest_services_and_the_others_are_all_of_what_was_spent(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    for key in Service.objects.order_by("key").values_list("key", flat=True)[:8]:
+        spend(account, "10", now, service=key)
+    page = text_of(signed_in(alice))
+    by_model = page[page.index('id="by-model"') : page.index('id="activity"')]
+    assert by_model.count("<li") == 7
+    assert by_model.count('10 <span class="faint">12%</span>') == 6
+    assert '<a href="/usage/?by=service&amp;since=2026-10-22&amp;until=2026-11-20">Other</a>' in by_model
+    assert '20 <span class="faint">25%</span>' in by_model
+
+
+def test_what_was_spent_before_the_last_thirty_days_is_not_called_no_usage_yet(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    spend(account_of(alice), "10", timezone.now() - timedelta(days=40))
+    page = text_of(signed_in(alice))
+    assert "No usage in the last 30 days" in page
+    assert "No usage yet" not in page
+
+
+def test_the_spending_is_loaded_again_with_the_balance(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    client, account = signed_in(alice), account_of(alice)
+    page = text_of(client)
+    assert 'id="spending" hx-get="/dashboard/spending" hx-trigger="balance-changed from:body"' in page
+    spend(account, "12.5", timezone.now())
+    fragment = text_of(client, "/dashboard/spending")
+    assert '<span class="stat-figure">12.5</span>' in fragment and "Claude Sonnet 4" in fragment
+    assert "<html" not in fragment
 
 
 @pytest.mark.requirement("APIN-07")
@@ -132,6 +171,69 @@ def test_without_credits_it_shows_the_options(
     assert "You have no credits left. Calls are refused." in page
     assert "You get new credits" in page and "21 Nov, 00:00" in page
     assert "Upgrade to Starter" in page and "Upgrade to Creator" in page and "Buy credits" in page
+
+
+@pytest.mark.requirement("REFLY-06", "FLICK-06")
+def test_with_limited_credits_only_it_says_which_calls_are_refused(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    spend(account, "100", now)
+    give(account, "300", now, kind="bonus", services=["tag:advanced"])
+    page = text_of(signed_in(alice))
+    assert "Your credits are for selected services only. Calls to other services are refused." in page
+    assert "You have no credits left" not in page
+    assert "300 more credits are for selected services only." in page
+    assert "Upgrade to Starter" in page and "Buy credits" in page
+
+
+@pytest.mark.requirement("REFLY-09", "REFLY-10")
+def test_an_early_bird_without_credits_is_not_sent_to_a_plan_without_a_way_back(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account = account_of(alice)
+    spend(account, "100", timezone.now())
+    Subscription.objects.filter(account=account).update(plan="early-bird")
+    plan_terms.forget(account.pk)
+    page = text_of(signed_in(alice))
+    assert "Models that are unlimited on your plan go on working; other calls are refused." in page
+    assert "Upgrade to" not in page
+    assert "Buy credits" in page
+
+
+@pytest.mark.requirement("FLICK-06")
+@pytest.mark.parametrize(
+    ("spent", "words"),
+    [
+        ("99.8822", "Only 0.1178 credits are left. Calls that cost more are refused."),
+        ("99", "below your alert threshold of 20 credits."),
+    ],
+)
+def test_a_remainder_has_the_same_ways_to_more_credits(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn, spent: str, words: str
+) -> None:
+    spend(account_of(alice), spent, timezone.now())
+    page = text_of(signed_in(alice))
+    banner = page[page.index('class="banner banner-warn"') : page.index('id="balance-label"')]
+    assert words in banner
+    assert "You get new credits" in banner and "21 Nov, 00:00" in banner
+    assert "Upgrade to Starter" in banner and "Buy credits" in banner
+
+
+def test_a_balance_has_the_same_figures_on_every_page(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "300", now, kind="bonus", services=["tag:advanced"])
+    client = signed_in(alice)
+    more = "300 more credits are for selected services only."
+    dashboard, plan, history = (
+        text_of(client, path) for path in ("/", "/billing/subscription/", "/history/")
+    )
+    assert dashboard.count(more) == 2, "in the header's panel and on the page"
+    assert '<p class="stat-figure">100</p>' in plan and "Total balance: 400" in plan and plan.count(more) == 2
+    assert 'wide-only">Total balance</th>' in history
+    assert '<td class="number quiet wide-only">400</td>' in history and more in history
 
 
 def test_a_debt_is_shown_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:

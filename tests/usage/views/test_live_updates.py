@@ -48,7 +48,7 @@ def test_the_counter_shows_the_new_balance_and_triggers_the_refresh_of_the_page(
     assert response["HX-Trigger"] == "balance-changed"
     assert "62.5" in page
     assert f"seen={version(account)}" in page
-    assert "Balance updated: 62.5 credits." in page  # live region
+    assert "Balance updated: 62.5 credits available." in page  # live region
 
 
 @pytest.mark.requirement("REFLY-10", "FLICK-05")
