@@ -9,6 +9,7 @@ urlpatterns = [
     path("billing/", settings.overview, name="billing"),
     path("billing/buy/", buy.buy, name="buy"),
     path("billing/buy/<slug:pack>/", buy.confirm_pack, name="confirm_pack"),
+    path("billing/buy/<slug:pack>/sum", buy.order_sum, name="order_sum"),
     path("billing/purchases/", purchases.list_purchases, name="purchases"),
     path("billing/purchases/new/", buy.create_purchase, name="create_purchase"),
     path("billing/purchases/<str:public_id>/", purchases.show_purchase, name="purchase"),

@@ -10,8 +10,9 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import reverse
 
+from billing import selectors
 from billing.models import Allowance
-from billing.subscriptions import plan_terms
+from billing.subscriptions import grace, plan_terms
 from core.amounts import plain
 from core.fields import instant
 from core.json_types import CreditsText, TimeText, UrlText
@@ -66,7 +67,10 @@ def _upgrades(current_plan: str) -> list[Upgrade]:
 
 
 def _next_allowances(account_id: UUID, now: datetime) -> list[Wait]:
+    """The next credits of each allowance; those of a renewal count unless the plan ends with its period."""
     allowances = Allowance.objects.filter(account_id=account_id, next_at__gt=now)
+    subscription = selectors.subscription_of(account_id)
+    is_renewed = subscription is not None and grace.is_renewed(subscription)
     return [
         {
             "kind": "wait",
@@ -75,7 +79,12 @@ def _next_allowances(account_id: UUID, now: datetime) -> list[Wait]:
             "label": allowance.label,
         }
         for allowance in allowances.order_by("next_at", "id")
-        if allowance.next_at and (allowance.ends_at is None or allowance.next_at < allowance.ends_at)
+        if allowance.next_at
+        and (
+            allowance.ends_at is None
+            or allowance.next_at < allowance.ends_at
+            or (is_renewed and allowance.ends_at > now)
+        )
     ]
 
 

@@ -1,81 +1,133 @@
 """An invoice as a PDF, with the same texts and amounts as its page.
 
-Invariant: it shows what was stored when the invoice number was assigned; nothing is recomputed.
+Invariants: it shows what was stored when the invoice number was assigned, and nothing is recomputed; names
+and addresses are shown in their own script: Latin, Greek and Cyrillic letters by an embedded font, Chinese
+and Japanese ones by a font that PDF readers have or replace (docs/dependencies.md).
 """
 
+from functools import cache
+from io import BytesIO
+from itertools import groupby
+
+import pymupdf_fonts
 from django.utils import formats
 from django.utils.translation import gettext as _
-from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
 
 from billing.models import Purchase
 from core.templatetags.money import money
 from pricing.catalogue import cache as catalogue_cache
 
-_NEXT: dict[str, XPos | YPos] = {"new_x": XPos.LMARGIN, "new_y": YPos.NEXT}
+_WIDTH, _HEIGHT = A4
+_MARGIN = 20 * mm
+_NAMES_WIDTH = 120 * mm
+_REGULAR, _BOLD, _EAST_ASIAN = "NotoSans", "NotoSans-Bold", "STSong-Light"
 
 
 def render(purchase: Purchase) -> bytes:
     """The PDF of an invoiced purchase."""
+    _register_fonts()
     catalogue = catalogue_cache.current()
-    page = FPDF(format="A4", unit="mm")
-    page.set_title(_text(_("Invoice %(number)s") % {"number": purchase.invoice_number}))
-    page.set_margin(20)
-    page.add_page()
-    page.set_font("Helvetica", "B", 18)
-    page.cell(h=10, text=_text(catalogue.brand.name if catalogue.brand else "Refill"), **_NEXT)
-    page.set_font("Helvetica", "", 10)
+    file = BytesIO()
+    page = _Page(Canvas(file, pagesize=A4))
+    title = _("Invoice %(number)s") % {"number": purchase.invoice_number}
+    page.canvas.setTitle(title)
+    page.line(catalogue.brand.name if catalogue.brand else "Refill", size=18, height=10, font=_BOLD)
     if catalogue.wording:
-        page.cell(h=5, text=_text(catalogue.wording.support_email), **_NEXT)
-    page.ln(10)
+        page.line(catalogue.wording.support_email)
+    page.skip(10)
+    page.line(title, size=13, height=8, font=_BOLD)
     _head(page, purchase)
-    _lines(page, purchase)
-    return bytes(page.output())
+    rows = _rows(purchase)
+    for row in rows:
+        page.row(*row, font=_BOLD if row is rows[-1] else _REGULAR)
+    page.canvas.save()
+    return file.getvalue()
 
 
-def _head(page: FPDF, purchase: Purchase) -> None:
-    page.set_font("Helvetica", "B", 13)
-    page.cell(h=8, text=_text(_("Invoice %(number)s") % {"number": purchase.invoice_number}), **_NEXT)
-    page.set_font("Helvetica", "", 10)
+class _Page:
+    """A page that is filled from its upper margin down; heights are in millimetres."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.canvas = canvas
+        self.y = _HEIGHT - _MARGIN
+
+    def skip(self, height: float) -> None:
+        self.y -= height * mm
+
+    def line(self, text: str, *, size: float = 10, height: float = 5, font: str = _REGULAR) -> None:
+        """Write a text at the left margin."""
+        self.skip(height)
+        self._write(_MARGIN, text, size, font)
+
+    def row(self, name: str, amount: str, *, font: str) -> None:
+        """Write a name at the left and an amount at the right margin, with a line below."""
+        self.skip(8)
+        self._write(_MARGIN, name, 10, font)
+        width = sum(pdfmetrics.stringWidth(part, run_font, 10) for run_font, part in _runs(amount, font))
+        self._write(_WIDTH - _MARGIN - width, amount, 10, font)
+        self.canvas.setLineWidth(0.5)
+        self.canvas.line(_MARGIN, self.y - 2.5 * mm, _WIDTH - _MARGIN, self.y - 2.5 * mm)
+
+    def _write(self, x: float, text: str, size: float, font: str) -> None:
+        for run_font, part in _runs(text, font):
+            self.canvas.setFont(run_font, size)
+            self.canvas.drawString(x, self.y, part)
+            x += pdfmetrics.stringWidth(part, run_font, size)
+
+
+@cache
+def _register_fonts() -> None:
+    for name, key in ((_REGULAR, "notos"), (_BOLD, "notosbo")):
+        pdfmetrics.registerFont(TTFont(name, BytesIO(pymupdf_fonts.myfont(key))))
+    pdfmetrics.registerFont(UnicodeCIDFont(_EAST_ASIAN))
+
+
+def _runs(text: str, font: str) -> list[tuple[str, str]]:
+    """The text in parts of one font: `font`, or the East Asian one for characters that it lacks."""
+    glyphs = pdfmetrics.getFont(font).face.charToGlyph
+
+    def font_of(character: str) -> str:
+        return font if ord(character) in glyphs else _EAST_ASIAN
+
+    return [(run_font, "".join(part)) for run_font, part in groupby(text, font_of)]
+
+
+def _head(page: _Page, purchase: Purchase) -> None:
     if purchase.paid_at:
         day = formats.date_format(purchase.paid_at, "j F Y")
-        page.cell(h=5, text=_text(_("Paid on %(day)s") % {"day": day}), **_NEXT)
-    page.cell(h=5, text=_text(purchase.public_id), **_NEXT)
-    page.ln(6)
+        page.line(_("Paid on %(day)s") % {"day": day})
+    page.line(purchase.public_id)
+    page.skip(6)
     buyer = purchase.billed_to
     for line in [buyer.get("name"), *str(buyer.get("address") or "").splitlines(), buyer.get("email")]:
         if line:
-            page.cell(h=5, text=_text(line), **_NEXT)
+            page.line(str(line))
     if buyer.get("tax_id"):
-        page.cell(h=5, text=_text(_("Tax ID: %(id)s") % {"id": buyer["tax_id"]}), **_NEXT)
-    page.ln(8)
+        page.line(_("Tax ID: %(id)s") % {"id": buyer["tax_id"]})
+    page.skip(8)
 
 
-def _lines(page: FPDF, purchase: Purchase) -> None:
-    lines = [(purchase.label, money(purchase.list_amount, purchase.currency))]
+def _rows(purchase: Purchase) -> list[tuple[str, str]]:
+    """Names and amounts of the lines."""
+    rows = [(purchase.label, money(purchase.list_amount, purchase.currency))]
     if purchase.price != purchase.list_amount:
         discount = purchase.price - purchase.list_amount
         name = purchase.promotion_code or _("Sale")
-        lines.append((_("Discount (%(name)s)") % {"name": name}, money(discount, purchase.currency)))
+        rows.append((_("Discount (%(name)s)") % {"name": name}, money(discount, purchase.currency)))
     if purchase.tax and purchase.total != purchase.price:
-        lines.append((_("Tax"), money(purchase.tax, purchase.currency)))
-    lines.append((_("Total"), money(purchase.total, purchase.currency)))
+        rows.append((_("Tax"), money(purchase.tax, purchase.currency)))
+    rows.append((_("Total"), money(purchase.total, purchase.currency)))
     if purchase.tax and purchase.total == purchase.price:
-        lines.append((_("Tax included in the total"), money(purchase.tax, purchase.currency)))
+        rows.append((_("Tax included in the total"), money(purchase.tax, purchase.currency)))
     if purchase.balance_used:
-        lines.append((_("Paid from your credit balance"), money(-purchase.balance_used, purchase.currency)))
-        lines.append((_("Paid"), money(purchase.amount, purchase.currency)))
+        rows.append((_("Paid from your credit balance"), money(-purchase.balance_used, purchase.currency)))
+        rows.append((_("Paid"), money(purchase.amount, purchase.currency)))
     if purchase.refunded:
-        lines.append((_("Refunded"), money(-purchase.refunded, purchase.currency)))
-    for number, (name, amount) in enumerate(lines):
-        page.set_font("Helvetica", "B" if number == len(lines) - 1 else "", 10)
-        page.cell(120, 8, _text(name), border="B")
-        page.cell(0, 8, _text(amount), border="B", align="R", **_NEXT)
-
-
-def _text(value: object) -> str:
-    """Text in Latin-1, which is all the core fonts have: other characters become a currency code or "?"."""
-    plain = (
-        str(value).replace("\u00a0", " ").replace("\u202f", " ").replace("€", "EUR ").replace("CN¥", "CNY ")
-    )
-    return plain.encode("latin-1", "replace").decode("latin-1")
+        rows.append((_("Refunded"), money(-purchase.refunded, purchase.currency)))
+    return rows

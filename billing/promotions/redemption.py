@@ -102,19 +102,32 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
 
 def apply_discount(purchase: Purchase, *, code: str, now: datetime) -> None:
     """Lower a new purchase's amount by a code, in the transaction that creates it. Raises CodeRefused."""
-    sync_from_catalogue()
-    promotion = _lock_usable(purchase.account, code, now)
-    if promotion.gives != Promotion.Gives.DISCOUNT:
-        raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
-    if promotion.packs and purchase.offer not in promotion.packs:
-        raise CodeRefused("code_not_for_pack", _("This code is not valid for this pack."))
-    # Rounded down to what can be charged: never a higher discount than the code states.
-    discount = currencies.payable(purchase.amount * promotion.percent_off // 100, purchase.currency)
-    _require_chargeable(purchase.amount - discount, purchase.currency, promotion)
+    promotion, discount = _lock_discount(purchase, code, now)
     _record_use(promotion, purchase.account, purchase, Decimal(0), now)
     purchase.amount -= discount
     purchase.promotion_code = promotion.code
     purchase.save(update_fields=["amount", "promotion_code"])
+
+
+def discount_of(order: Purchase, *, code: str, now: datetime) -> int:
+    """Minor units by which a code lowers the amount of a purchase that is not saved. Raises CodeRefused."""
+    with transaction.atomic():
+        _promotion, discount = _lock_discount(order, code, now)
+    return discount
+
+
+def _lock_discount(order: Purchase, code: str, now: datetime) -> tuple[Promotion, int]:
+    """The promotion with its row locked, and its discount in minor units. Raises CodeRefused."""
+    sync_from_catalogue()
+    promotion = _lock_usable(order.account, code, now)
+    if promotion.gives != Promotion.Gives.DISCOUNT:
+        raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
+    if promotion.packs and order.offer not in promotion.packs:
+        raise CodeRefused("code_not_for_pack", _("This code is not valid for this pack."))
+    # Rounded down to what can be charged: never a higher discount than the code states.
+    discount = currencies.payable(order.amount * promotion.percent_off // 100, order.currency)
+    _require_chargeable(order.amount - discount, order.currency, promotion)
+    return promotion, discount
 
 
 def _require_chargeable(amount: int, currency: str, promotion: Promotion) -> None:

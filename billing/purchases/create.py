@@ -94,6 +94,19 @@ class ConfirmationNeeded(Refusal):
         )
 
 
+def order_of(
+    account: Account, *, pack_key: str, quantity: int, currency: str, now: datetime
+) -> offers.PackOffer:
+    """The offer of so many packs, if the account can buy them. Raises as `pack_purchase`."""
+    _require_quantity(quantity)
+    offer = offers.get_pack(
+        key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now
+    )
+    _require_grantable(offer.pack.credits * quantity)
+    _require_chargeable(offer.amount * quantity, currency)
+    return offer
+
+
 def pack_purchase(
     *,
     account: Account,
@@ -116,14 +129,9 @@ def pack_purchase(
     details = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
     if (existing := _existing(account, key, details)) is not None:
         return existing
-    _require_quantity(quantity)
-    offer = offers.get_pack(
-        key=pack_key, currency=currency, paid_plan=selectors.has_paid_plan(account.pk), now=now
-    )
+    offer = order_of(account, pack_key=pack_key, quantity=quantity, currency=currency, now=now)
     if shown is not None and shown != offer.amount:
         raise PriceChanged
-    _require_grantable(offer.pack.credits * quantity)
-    _require_chargeable(offer.amount * quantity, currency)
     with transaction.atomic():
         purchase, created = Purchase.objects.get_or_create(
             account=account,

@@ -162,7 +162,7 @@ def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund
             key=refund.key,
             unspent_only=True,
             reason=f"refund {refund.public_id}",
-            actor=actor,
+            actor="staff",  # members read the ledger; who decided is stored with the refund
             now=now,
         )
         amount = amount_for(purchase, clawback.credits)

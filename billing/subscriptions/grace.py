@@ -35,6 +35,12 @@ def ends_at(subscription: Subscription) -> datetime | None:
     return subscription.paid_until + length()
 
 
+def is_renewed(subscription: Subscription) -> bool:
+    """Whether the plan goes on after its paid period: it is not cancelled, paused, overdue or replaced."""
+    active = subscription.state == Subscription.State.ACTIVE
+    return active and ends_at(subscription) is not None and not subscription.next_plan
+
+
 def credits_until(subscription: Subscription) -> datetime | None:
     """Until when the plan's daily and monthly credits are granted; None for a plan without payment."""
     if subscription.unpaid_credits > 0:

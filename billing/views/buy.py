@@ -2,6 +2,7 @@
 
 import contextlib
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -20,7 +21,7 @@ from billing.models import Purchase
 from billing.promotions import redemption
 from billing.purchases import checkout, create
 from billing.subscriptions import stripe_objects, stripe_sync
-from billing.views.forms import PurchaseForm
+from billing.views.forms import OrderForm, PurchaseForm
 from core.errors import Refusal
 
 STRIPE_UNAVAILABLE = gettext_lazy(
@@ -48,6 +49,26 @@ def confirm_pack(request: AccountRequest, pack: str) -> HttpResponse:
     except (offers.UnknownOffer, offers.UnknownCurrency):
         raise Http404 from None
     return render(request, "billing/confirm_pack.html", {"offer": offer, "key": uuid.uuid4()})
+
+
+@require_safe
+@account_page
+@buyers_only
+def order_sum(request: AccountRequest, pack: str) -> HttpResponse:
+    """The fragment of the confirmation with credits and price of the quantity and code that are entered."""
+    now, form = timezone.now(), OrderForm(request.GET)
+    context: dict[str, Any] = {"offer": None}
+    try:
+        offer = context["offer"] = _offer(request, pack, request.GET.get("currency"))
+        if form.is_valid():
+            context |= _sum_of(request, offer, form.cleaned_data, now)
+        else:
+            context["error"] = next(iter(form.errors.values()))[0]
+    except (offers.UnknownOffer, offers.UnknownCurrency):
+        raise Http404 from None
+    except Refusal as error:
+        context["error"] = str(error)
+    return render(request, "billing/_order_sum.html", context)
 
 
 @require_POST
@@ -183,6 +204,31 @@ def find_purchase(request: AccountRequest, public_id: str) -> Purchase:
     if purchase is None or purchase.account_id != request.account.pk:
         raise Http404
     return purchase
+
+
+def _sum_of(
+    request: AccountRequest, offer: offers.PackOffer, order: dict[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Credits, price and discount of an order. Raises create.PurchaseInvalid, redemption.CodeRefused."""
+    quantity, code = order["quantity"], order["code"]
+    create.order_of(request.account, pack_key=offer.key, quantity=quantity, currency=offer.currency, now=now)
+    purchase = Purchase(
+        account=request.account, offer=offer.key, amount=offer.amount * quantity, currency=offer.currency
+    )
+    discount = 0
+    if code:
+        guesses.count_promotion_code(
+            account_id=request.account.pk, client=guesses.client_of(request), now=now
+        )
+        discount = redemption.discount_of(purchase, code=code, now=now)
+    return {
+        "quantity": quantity,
+        "credits": offer.pack.credits * quantity,
+        "list_amount": offer.list_amount * quantity,
+        "discount": discount,
+        "code": code.strip().upper(),
+        "total": purchase.amount - discount,
+    }
 
 
 def _status_context(purchase: Purchase) -> dict[str, Any]:

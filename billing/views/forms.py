@@ -23,10 +23,9 @@ def _threshold() -> forms.DecimalField:
     )
 
 
-class PurchaseForm(forms.Form):
-    """A purchase of packs. `key` is created with the page, so that a second click is the same purchase."""
+class OrderForm(forms.Form):
+    """Packs before they are bought."""
 
-    pack = forms.SlugField(max_length=100)
     currency = forms.CharField(max_length=3)
     quantity = forms.IntegerField(
         label=_("Quantity"),
@@ -41,6 +40,12 @@ class PurchaseForm(forms.Form):
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters"}),
     )
+
+
+class PurchaseForm(OrderForm):
+    """A purchase of packs. `key` is created with the page, so that a second click is the same purchase."""
+
+    pack = forms.SlugField(max_length=100)
     key = forms.UUIDField(widget=forms.HiddenInput)
     shown = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
 

@@ -118,6 +118,7 @@ ROUTES = {
     "billing/": own(),
     "billing/buy/": own(),
     "billing/buy/<slug:pack>/": own(buyers=True),
+    "billing/buy/<slug:pack>/sum": own(buyers=True),
     "billing/purchases/new/": own(buyers=True),
     "billing/purchases/": own(),
     "billing/purchases/<str:public_id>/": ids("purchase"),

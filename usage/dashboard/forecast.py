@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from django.db.models import Q
+
 from accounts.models import Account
 from billing import ledger, selectors, validity
-from billing.models import Allowance, Subscription
+from billing.models import Allowance
 from billing.subscriptions import grace
 
 HORIZON = timedelta(days=366)
@@ -79,10 +81,12 @@ def empty_at(
 
 def _renewals(account: Account, now: datetime) -> list[_Renewal]:
     """The account's recurring allowances. Those of a plan that is renewed go on after its paid period."""
+    running = Q(ends_at=None) | Q(ends_at__gt=now)
     allowances = Allowance.objects.filter(
-        account=account, services=None, next_at__gt=now, credits__gt=0
+        running, account=account, services=None, next_at__gt=now, credits__gt=0
     ).exclude(period=Allowance.Period.ONCE)
-    goes_on = _plan_goes_on(account)
+    subscription = selectors.subscription_of(account.pk)
+    goes_on = subscription is not None and grace.is_renewed(subscription)
     found = []
     for terms in allowances:
         assert terms.next_at is not None, "the query leaves them out"
@@ -90,17 +94,6 @@ def _renewals(account: Account, now: datetime) -> list[_Renewal]:
         if not is_left or goes_on:
             found.append(_Renewal(terms, terms.next_at, None if goes_on else terms.ends_at))
     return found
-
-
-def _plan_goes_on(account: Account) -> bool:
-    """Whether a paid plan is renewed after its period: it is not cancelled, paused, overdue or replaced."""
-    subscription = selectors.subscription_of(account.pk)
-    return (
-        subscription is not None
-        and subscription.state == Subscription.State.ACTIVE
-        and grace.ends_at(subscription) is not None
-        and not subscription.next_plan
-    )
 
 
 def _spend(lots: Sequence[_Lot], credits: Decimal) -> Decimal:

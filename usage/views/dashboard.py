@@ -55,7 +55,7 @@ def balance_fragment(request: AccountRequest) -> HttpResponse:
 @account_page
 def spending_fragment(request: AccountRequest) -> HttpResponse:
     """What the dashboard shows of the last days' spending: by day and by service."""
-    context = _balance_context(request, timezone.now())
+    context = _pace_context(request, timezone.now())
     context |= _spending_context(request, context["period"], context["days"])
     return render(request, "usage/_spending.html", context)
 
@@ -73,20 +73,21 @@ def activity_fragment(request: AccountRequest) -> HttpResponse:
     return render(request, "usage/_activity.html", context)
 
 
-def _balance_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
-    """The balance summary, the daily totals, and how long the credits last at the pace of spending."""
+def _pace_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
+    """The daily totals and the pace of spending."""
     period = periods.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
-    summary = balance_summary.summarize(request.account, now)
     days = aggregates.daily_totals(request.account, period)
-    pace = balance_summary.pace_of(days)
-    empty_at = forecast.empty_at(request.account, summary.balance, per_day=pace.per_day, now=now)
-    return {
-        "balance_summary": summary,
-        "period": period,
-        "days": days,
-        "pace": pace,
-        "days_left": (empty_at - now).days if empty_at else None,
-    }
+    return {"period": period, "days": days, "pace": balance_summary.pace_of(days)}
+
+
+def _balance_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
+    """The balance summary, the pace of spending, and how long the credits last at that pace."""
+    summary = balance_summary.summarize(request.account, now)
+    context = _pace_context(request, now)
+    per_day = context["pace"].per_day
+    empty_at = forecast.empty_at(request.account, summary.balance, per_day=per_day, now=now)
+    days_left = (empty_at - now).days if empty_at else None
+    return context | {"balance_summary": summary, "days_left": days_left}
 
 
 def _spending_context(

@@ -1,5 +1,6 @@
 """The PDF of an invoice: its lines, their places on the page, and which of them a purchase has."""
 
+import base64
 import re
 import zlib
 from datetime import UTC, datetime
@@ -8,6 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.units import mm
+from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfgen.canvas import Canvas
 
 from accounts.models import Account
 from billing.models import Purchase
@@ -21,79 +26,116 @@ ID = UUID("01a738ef-b600-7000-8b45-a29bba325bf5")
 BUYER = {"name": "Zoë Łuk", "address": "1 Road\nTown", "email": "z@example.com", "tax_id": "DE1"}
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, float, str]]:
+    """Of each text of the next invoice: font and size, mm from the left and the upper edge, text."""
+    texts: list[tuple[str, float, float, str]] = []
+
+    class Recording(Canvas):
+        def drawString(self, x: float, y: float, text: str, *args: Any, **more: Any) -> None:
+            font = f"{self._fontname} {self._fontsize:g}"
+            texts.append((font, round(x / mm, 1), round((A4[1] - y) / mm, 1), text))
+            super().drawString(x, y, text, *args, **more)
+
+    monkeypatch.setattr(invoice_pdf, "Canvas", Recording)
+    return texts
+
+
 def invoice(account: Account, **fields: Any) -> bytes:
     values: dict[str, Any] = {"label": "Small", "currency": "usd", "amount": 1000, "list_amount": 1000}
     values |= {"account": account, "paid_at": PAID, "invoice_number": "2027-000007", "credits": Decimal(1)}
     return invoice_pdf.render(Purchase(**values | fields))
 
 
-def shown(pdf: bytes) -> list[tuple[str, float, float, str, float]]:
-    """Of each text: font and size, mm from the left and the upper edge, text, mm of its border's end."""
-    stream = zlib.decompress(re.findall(rb"stream\n(.*?)\nendstream", pdf, re.S)[0]).decode("latin-1")
-    found, font = [], ""
-    for line in stream.splitlines():
-        if match := re.search(r"/(F\d [\d.]+) Tf", line):
-            font = match[1]
-        if match := re.search(r"BT ([\d.]+) ([\d.]+) Td \((.*)\) Tj", line):
-            border = re.search(r"m ([\d.]+) [\d.]+ l S", line)
-            x, y, end = float(match[1]), 841.89 - float(match[2]), float(border[1]) if border else 0
-            found.append((font, _mm(x), _mm(y), match[3], _mm(end)))
-    return found
+def streams(pdf: bytes) -> bytes:
+    """All streams of the file, uncompressed."""
+    found = []
+    for head, body in re.findall(rb"(<<[^>]*>>)\s*stream\s*\n(.*?)endstream", pdf, re.S):
+        data = base64.a85decode(body.strip().removesuffix(b"~>")) if b"ASCII85" in head else body
+        found.append(zlib.decompress(data))
+    return b"\n".join(found)
 
 
-def _mm(points: float) -> float:
-    return round(points / 72 * 25.4, 1)
-
-
-def lines(pdf: bytes) -> list[tuple[str, str]]:
-    """The names and amounts of the lines with a border."""
-    cells = [text for *_place, text, end in shown(pdf) if end]
-    return list(zip(cells[::2], cells[1::2], strict=True))
-
-
-# font and size, mm from the left and the upper edge, text, mm of the border's end
+REGULAR, BOLD, SONG = "NotoSans 10", "NotoSans-Bold", "STSong-Light 10"
+# font and size, mm from the left and the upper edge, text
 PAGE = [
-    ("F1 18.00", 21.0, 26.9, "Refly", 0.0),
-    ("F2 10.00", 21.0, 33.6, "support@refly.example", 0.0),
-    ("F1 13.00", 21.0, 50.4, "Invoice 2027-000007", 0.0),
-    ("F2 10.00", 21.0, 56.6, "Paid on 5 March 2027", 0.0),
-    ("F2 10.00", 21.0, 61.6, "pur_01a738efb60070008b45a29bba325bf5", 0.0),
-    ("F2 10.00", 21.0, 72.6, "Zoë ?uk", 0.0),
-    ("F2 10.00", 21.0, 77.6, "1 Road", 0.0),
-    ("F2 10.00", 21.0, 82.6, "Town", 0.0),
-    ("F2 10.00", 21.0, 87.6, "z@example.com", 0.0),
-    ("F2 10.00", 21.0, 92.6, "Tax ID: DE1", 0.0),
-    ("F2 10.00", 21.0, 107.1, "Small", 140.0),
-    ("F2 10.00", 178.2, 107.1, "$12.00", 190.0),
-    ("F2 10.00", 21.0, 115.1, "Discount \\(TENTH\\)", 140.0),
-    ("F2 10.00", 179.0, 115.1, "-$2.00", 190.0),
-    ("F2 10.00", 21.0, 123.1, "Tax", 140.0),
-    ("F2 10.00", 180.2, 123.1, "$1.90", 190.0),
-    ("F2 10.00", 21.0, 131.1, "Total", 140.0),
-    ("F2 10.00", 178.2, 131.1, "$11.90", 190.0),
-    ("F2 10.00", 21.0, 139.1, "Paid from your credit balance", 140.0),
-    ("F2 10.00", 179.0, 139.1, "-$1.00", 190.0),
-    ("F2 10.00", 21.0, 147.1, "Paid", 140.0),
-    ("F2 10.00", 178.2, 147.1, "$10.90", 190.0),
-    ("F1 10.00", 21.0, 155.1, "Refunded", 140.0),
-    ("F1 10.00", 179.0, 155.1, "-$0.50", 190.0),
+    (f"{BOLD} 18", 20.0, 30.0, "Refly"),
+    (REGULAR, 20.0, 35.0, "support@refly.example"),
+    (f"{BOLD} 13", 20.0, 53.0, "Invoice 2027-000007"),
+    (REGULAR, 20.0, 58.0, "Paid on 5 March 2027"),
+    (REGULAR, 20.0, 63.0, "pur_01a738efb60070008b45a29bba325bf5"),
+    (REGULAR, 20.0, 74.0, "Zoë Łuk"),
+    (REGULAR, 20.0, 79.0, "1 Road"),
+    (REGULAR, 20.0, 84.0, "Town"),
+    (REGULAR, 20.0, 89.0, "z@example.com"),
+    (REGULAR, 20.0, 94.0, "Tax ID: DE1"),
+]
+LINES = [
+    ("Small", "$12.00"),
+    ("Discount (TENTH)", "-$2.00"),
+    ("Tax", "$1.90"),
+    ("Total", "$11.90"),
+    ("Paid from your credit balance", "-$1.00"),
+    ("Paid", "$10.90"),
+    ("Refunded", "-$0.50"),
 ]
 
 
-def test_an_invoice_with_every_line(account: Account) -> None:
+def test_an_invoice_with_every_line(account: Account, drawn: list[Any]) -> None:
     amounts = {"tax": 190, "amount": 1090, "list_amount": 1200, "balance_used": 100, "refunded": 50}
     pdf = invoice(
         account, id=ID, billed_to=BUYER, promotion_code="TENTH", tax_behavior="exclusive", **amounts
     )
-    assert shown(pdf) == PAGE
-    assert re.findall(rb"/Title \((.*)\)", pdf) == [b"Invoice 2027-000007"]
+    assert drawn[:10] == PAGE
+    rows = drawn[10:]
+    assert [(name[3], amount[3]) for name, amount in pairs(rows)] == LINES
+    assert [name[:3] for name, _ in pairs(rows)][:2] == [(REGULAR, 20.0, 110.0), (REGULAR, 20.0, 118.0)]
+    assert {font for font, *_ in rows[:-2]} == {REGULAR}
+    assert [font for font, *_ in rows[-2:]] == [f"{BOLD} 10"] * 2
+    ends = {round(x + stringWidth(text, font.split()[0], 10) / mm) for font, x, _, text in rows[1::2]}
+    assert ends == {190}, "amounts end at the right margin"
+    assert pdf.startswith(b"%PDF-") and b"Invoice 2027-000007" in pdf
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("Zażółć Łukaszewicz", [(REGULAR, "Zażółć Łukaszewicz")]),
+        ("Иван Ελένη", [(REGULAR, "Иван Ελένη")]),
+        (
+            "北京 Acme 有限公司",
+            [("STSong-Light 10", "北京"), (REGULAR, " Acme "), ("STSong-Light 10", "有限公司")],
+        ),
+        ("山田", [("STSong-Light 10", "山田")]),
+    ],
+)
+def test_names_are_in_their_own_script(
+    account: Account, drawn: list[Any], name: str, parts: list[tuple[str, str]]
+) -> None:
+    pdf = invoice(account, billed_to={"name": name})
+    written = [(font, text) for font, _x, y, text in drawn if y == 74.0]
+    assert written == parts
+    starts = [x for _font, x, y, _text in drawn if y == 74.0]
+    assert starts == sorted(set(starts)), "the parts follow each other"
+    assert b"?" not in "".join(text for *_rest, text in drawn).encode()
+    assert (b"/STSong-Light" in pdf) == any(font.startswith("STSong") for font, _ in parts)
+
+
+def test_the_letters_of_a_name_are_embedded_and_can_be_copied(account: Account) -> None:
+    pdf = invoice(account, billed_to={"name": "Łukasz"})
+    assert b"+NotoSans-Regular" in pdf and b"<0141>" in streams(pdf)
+    assert len(pdf) < 100_000, "only the letters that are used"
+
+
+def pairs(rows: list[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(rows[::2], rows[1::2], strict=True))
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({}, [("Small", "$10.00"), ("Total", "$10.00")]),
-        ({"list_amount": 1200}, [("Small", "$12.00"), (r"Discount \(Sale\)", "-$2.00"), ("Total", "$10.00")]),
+        ({"list_amount": 1200}, [("Small", "$12.00"), ("Discount (Sale)", "-$2.00"), ("Total", "$10.00")]),
         (
             {"tax": 100, "tax_behavior": "inclusive"},
             [("Small", "$10.00"), ("Total", "$10.00"), ("Tax included in the total", "$1.00")],
@@ -116,13 +158,19 @@ def test_an_invoice_with_every_line(account: Account) -> None:
     ids=str,
 )
 def test_an_invoice_has_the_lines_of_its_purchase(
-    account: Account, fields: dict[str, Any], expected: list[tuple[str, str]]
+    account: Account, drawn: list[Any], fields: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
-    assert lines(invoice(account, **fields)) == expected
+    invoice(account, **fields)
+    rows = [text for _font, _x, y, text in drawn if y > 70]
+    assert pairs(rows) == expected
 
 
-def test_the_buyer_may_be_unknown_and_no_catalogue_loaded(account: Account) -> None:
+def test_the_buyer_may_be_unknown_and_no_catalogue_loaded(account: Account, drawn: list[Any]) -> None:
     Catalogue.objects.all().delete()
     catalogue_cache.changed()
-    head = [text for *_place, text, end in shown(invoice(account, id=ID, paid_at=None)) if not end]
-    assert head == ["Refill", "Invoice 2027-000007", Purchase(id=ID).public_id]
+    invoice(account, id=ID, paid_at=None)
+    assert [text for *_place, text in drawn][:3] == [
+        "Refill",
+        "Invoice 2027-000007",
+        Purchase(id=ID).public_id,
+    ]

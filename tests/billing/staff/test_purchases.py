@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from billing.models import Purchase, Refund, StripeEvent
+from billing.models import Entry, Purchase, Refund, StripeEvent
 from billing.refunds import disputes, requests
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
@@ -37,6 +37,8 @@ def test_staff_approve_a_refund_with_a_reason(staff_client: Client, refund: Refu
 
     refund.refresh_from_db()
     assert (refund.status, refund.decision, refund.decided_by) == ("done", "fair", "staff@example.org")
+    entry = Entry.objects.get(account_id=refund.account_id, kind="claw_back")
+    assert entry.actor == "staff", "statements of the ledger, which members read, name no person"
 
 
 def test_staff_refuse_a_refund(staff_client: Client, refund: Refund) -> None:

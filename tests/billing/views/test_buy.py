@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, Membership, User
-from billing.models import Purchase
+from billing.models import Promotion, Purchase, Redemption
+from core.templatetags.credits import credits
+from core.templatetags.money import money
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Sale
 from tests.billing.conftest import smallest_pack
@@ -189,3 +192,64 @@ def test_every_billing_page_opens(browser: Client, paid_purchase: Callable[..., 
         assert response.status_code == 200, (url, response.status_code, response.headers.get("Location"))
     pdf = browser.get(f"{base}/invoice.pdf")
     assert pdf.content.startswith(b"%PDF")
+
+
+class TestOrderSum:
+    """The confirmation shows what the entered quantity and code cost, before the payment page does."""
+
+    def shown(self, signed_in: Callable[[User], Client], user: User, **entered: Any) -> str:
+        response = signed_in(user).get(f"/billing/buy/{smallest_pack()}/sum", {"currency": "usd"} | entered)
+        assert response.status_code == 200
+        return " ".join(response.content.decode().split())
+
+    def test_several_packs(self, alice: User, signed_in: Callable[[User], Client]) -> None:
+        pack = Pack.objects.get(key=smallest_pack())
+        price = pack.prices["usd"]
+        text = self.shown(signed_in, alice, quantity="3")
+        assert f"<dd>{credits(pack.credits * 3)}</dd>" in text
+        assert f"3 × {money(price, 'usd')}" in text
+        assert f"<strong>{money(3 * price, 'usd')}</strong>" in text
+
+    def test_a_code_lowers_the_total_and_is_not_used(
+        self, alice: User, signed_in: Callable[[User], Client]
+    ) -> None:
+        code = Promotion.objects.create(
+            code="TENTH", label="-", gives="discount", percent_off=10, lasts="forever",
+            starts_at=timezone.now() - timedelta(1), ends_at=timezone.now() + timedelta(1),
+        )  # fmt: skip
+        price = Pack.objects.get(key=smallest_pack()).prices["usd"]
+        text = self.shown(signed_in, alice, quantity="2", code="tenth")
+        assert "Code TENTH" in text and f"−{money(2 * price // 10, 'usd')}" in text
+        assert f"<strong>{money(2 * price - 2 * price // 10, 'usd')}</strong>" in text
+        code.refresh_from_db()
+        assert (code.redeemed, Redemption.objects.count(), Purchase.objects.count()) == (0, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("entered", "words"),
+        [
+            ({"quantity": "0"}, "greater than or equal to 1"),
+            ({"quantity": "x"}, "Enter a whole number."),
+            ({"quantity": "1", "code": "NONE"}, "This code does not exist."),
+        ],
+    )
+    def test_what_cannot_be_bought_has_its_reason_beside_the_price_of_one(
+        self, alice: User, signed_in: Callable[[User], Client], entered: dict[str, str], words: str
+    ) -> None:
+        text = self.shown(signed_in, alice, **entered)
+        assert words in text
+        assert money(Pack.objects.get(key=smallest_pack()).prices["usd"], "usd") in text
+
+    @pytest.mark.fault("Z1")
+    def test_guesses_of_codes_are_counted(self, alice: User, signed_in: Callable[[User], Client]) -> None:
+        browser = signed_in(alice)
+        entered = {"currency": "usd", "quantity": "1", "code": "GUESS"}
+        url = f"/billing/buy/{smallest_pack()}/sum"
+        statuses = [browser.get(url, entered).status_code for _ in range(21)]
+        assert statuses == [200] * 20 + [429]
+
+    def test_the_form_loads_it_for_the_entered_values_only(
+        self, alice: User, signed_in: Callable[[User], Client]
+    ) -> None:
+        text = signed_in(alice).get("/billing/buy/").content.decode()
+        assert f'hx-get="/billing/buy/{smallest_pack()}/sum"' in text
+        assert 'hx-params="quantity,code,currency"' in text, "not the token against forged requests"
