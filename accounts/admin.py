@@ -15,13 +15,13 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import api_keys, key_admin, memberships, registration, signals
+from accounts import api_keys, key_admin, memberships, registration, signals, webhook_admin
 from accounts.admin_forms import PersonCreation
 from accounts.models import ApiKey, Membership, Project, User
 from core.errors import Refusal
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
-__all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin"]
+__all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin", "webhook_admin"]
 
 _POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 

@@ -5,10 +5,11 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts import zones
-from accounts.models import Account, ApiKey, User
+from accounts.models import Account, ApiKey, User, WebhookEvent
 
 
 class ProfileForm(forms.ModelForm):
@@ -89,6 +90,32 @@ class KeyForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("Choose at least one scope.")},
     )
+
+
+class WebhookForm(forms.Form):
+    """An endpoint of webhooks. `once` detects a form that is submitted again by a reload."""
+
+    once = forms.CharField(required=False, max_length=32, widget=forms.HiddenInput)
+    url = forms.CharField(
+        label=_("URL"),
+        max_length=2000,
+        widget=forms.URLInput(attrs={"placeholder": "https://", "spellcheck": "false"}),
+        help_text=_("Events are sent there by POST, with JSON and a signature."),
+    )
+    description = forms.CharField(
+        label=_("Description"), max_length=200, required=False, help_text=_("Optional. For you only.")
+    )
+    events = forms.MultipleChoiceField(
+        label=_("Events"),
+        choices=[(one.value, format_lazy("{} – {}", one.value, one.label)) for one in WebhookEvent.Type],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one type of event.")},
+    )
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The valid values without `once`."""
+        return {name: self.cleaned_data[name] for name in ("url", "description", "events")}
 
 
 class ProviderKeyForm(forms.Form):

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts import api_keys, spending_limits
 from accounts.models import Account, ApiKey, Membership, User
+from accounts.webhook_endpoints import events
 from core.errors import Refusal
 
 MOST_MEMBERS = 200  # of an account
@@ -105,6 +106,7 @@ def add(
         )
         # None too: it removes the limit of an earlier membership
         spending_limits.set_limit(membership, period="month", maximum=monthly_limit, now=now)
+        events.record_member(membership, events.Type.MEMBER_ADDED, now)
     return membership
 
 
@@ -146,6 +148,7 @@ def remove(membership: Membership, now: datetime, *, by: UUID | None = None) -> 
         if by != current.user_id:
             require_may_manage(current.account_id, by=by, target=current.role)
         _keep_an_owner(current)
+        events.record_member(current, events.Type.MEMBER_REMOVED, now)
         Membership.objects.filter(pk=current.pk).delete()
         keys = ApiKey.objects.filter(account_id=current.account_id, created_by_id=current.user_id)
         keys.filter(revoked_at=None).update(revoked_at=now)

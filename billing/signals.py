@@ -16,7 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import invitations, registration, spending_limits
-from accounts.models import Account, Invitation, User, personal_account_of
+from accounts.models import Account, Invitation, User, WebhookEndpoint, personal_account_of
+from accounts.webhook_endpoints import endpoints
 from billing import ledger, provisioning
 from billing.notifications import emails
 from billing.promotions import referrals
@@ -31,11 +32,25 @@ def connect() -> None:
     registration.address_verified.connect(_on_address_verified, dispatch_uid="billing.address_verified")
     spending_limits.limit_set.connect(_on_limit_set, dispatch_uid="billing.limit_set")
     invitations.invitation_sent.connect(_on_invitation_sent, dispatch_uid="billing.invitation_sent")
+    endpoints.endpoint_disabled.connect(_on_endpoint_disabled, dispatch_uid="billing.endpoint_disabled")
     pre_save.connect(_on_account_saved, sender=Account, dispatch_uid="billing.account_saved")
 
 
 def _on_account_opened(account: Account, user: User, now: datetime, **_: Any) -> None:
     provisioning.open_account(account=account, user=user, now=now)
+
+
+def _on_endpoint_disabled(endpoint: WebhookEndpoint, now: datetime, **_: Any) -> None:
+    """Tell the owners of the account, or, for an endpoint of the platform, the staff."""
+    staff = User.objects.filter(is_staff=True, is_active=True).order_by("pk")
+    emails.queue(
+        account_id=endpoint.account_id,
+        template="webhook_disabled",
+        key=f"webhook_disabled:{endpoint.pk.hex}:{now.isoformat()}",
+        context={"url": endpoint.url, "reason": endpoint.disabled_reason},
+        also_to=[] if endpoint.account_id else list(staff.values_list("email", flat=True)),
+        now=now,
+    )
 
 
 def _on_limit_set(

@@ -21,6 +21,8 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Memberships"), "group", "accounts_membership"),
             (_("API keys"), "key", "accounts_apikey"),
             (_("Projects"), "dns", "accounts_project"),
+            (_("Webhook endpoints"), "webhook", "accounts_webhookendpoint"),
+            (_("Webhook deliveries"), "outbox", "accounts_webhookdelivery"),
         ],
     ),
     (

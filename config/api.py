@@ -17,5 +17,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/", SpectacularSwaggerSplitView.as_view(url_name="api_schema"), name="api_docs"),
     path("", include("usage.api.urls")),
     path("", include("billing.api")),
+    path("", include("accounts.api")),
     path("<path:nothing>", problems.nothing_here),
 ]

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 VISIBILITY_TIMEOUT_SECONDS = 180
 INSTALL_LOCK = 7301
 QUEUE = "refill"
+WEBHOOK_QUEUE = "webhooks"
 # Options of Django that libpq does not accept.
 DJANGOS = {"assume_role", "isolation_level", "pool", "prepare_threshold", "server_side_binding"}
 
@@ -84,11 +85,13 @@ def transport_options(database: dict[str, Any]) -> dict[str, Any]:
 
 
 def install(database: dict[str, Any]) -> bool:
-    """Install the schema of PGMQ in the database; False when it is installed already."""
+    """Install the schema of PGMQ and the queues in the database; False when all are there already."""
     with psycopg.connect(connection_string(database), prepare_threshold=None) as connection:
         connection.execute("select pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
-        if connection.execute("select to_regnamespace('pgmq')").fetchone() != (None,):
-            return False
-        pgmq.install_pgmq_from_sql(conn=connection)
-        connection.execute("select pgmq.create(%s)", [QUEUE])
-    return True
+        if connection.execute("select to_regnamespace('pgmq')").fetchone() == (None,):
+            pgmq.install_pgmq_from_sql(conn=connection)
+        present = {name for (name,) in connection.execute("select queue_name from pgmq.meta")}
+        missing = [name for name in (QUEUE, WEBHOOK_QUEUE) if name not in present]
+        for name in missing:
+            connection.execute("select pgmq.create(%s)", [name])
+    return bool(missing)

@@ -1,8 +1,9 @@
 """Health checks: `/healthz` (alive), `/readyz` (ready), `/healthz/background`, and the heartbeats.
 
 Invariant: `/readyz` is 200 while charges and pages can be served; otherwise 503 with the state of each part.
-A silent worker or beat, and findings and delays of the audit, make `/healthz/background` fail and never the
-others: they are no reason to stop serving. No response contains a secret or an internal detail.
+A silent worker or beat, webhooks that nobody sends, and findings and delays of the audit make
+`/healthz/background` fail and never the others: they are no reason to stop serving. No response contains a
+secret or an internal detail.
 """
 
 import datetime as dt
@@ -27,6 +28,7 @@ SPACE_ROWS = 100_000  # about 2 MB
 SPACE_SECONDS = 5.0  # a process writes a temporary file at most this often, whoever asks
 _space_until = 0.0
 HEARTBEATS = ("worker", "beat")
+OLDEST_NEW_EVENT = dt.timedelta(minutes=5)
 OLDEST_AUDIT = dt.timedelta(hours=36)  # beat starts one each day
 
 
@@ -71,9 +73,9 @@ def _report(named: dict[str, Callable[[], str]]) -> JsonResponse:
 @never_cache
 @require_safe
 def background(request: HttpRequest) -> JsonResponse:
-    """The work behind the pages: the heartbeats, and the age and outcome of the audit."""
+    """The work behind the pages: the heartbeats, waiting webhooks, the age and outcome of the audit."""
     heartbeats = {name: partial(_heartbeat, name) for name in HEARTBEATS}
-    return _report({**heartbeats, "audit": _audit})
+    return _report({**heartbeats, "webhooks": _webhooks, "audit": _audit})
 
 
 PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {
@@ -143,6 +145,15 @@ def _heartbeat(name: str) -> str:
         return "never seen"
     age = timezone.now().timestamp() - seen
     return "ok" if age <= OLDEST_HEARTBEAT_SECONDS else f"silent for {age:.0f} s"
+
+
+def _webhooks() -> str:
+    """Whether a sender takes up new events. Receivers that do not answer are no reason for an alert."""
+    from accounts.models import WebhookEvent  # this module is imported before the models are loaded
+
+    oldest = WebhookEvent.objects.filter(fanned_out=False).order_by("pk").first()
+    waits = timezone.now() - oldest.created_at if oldest else dt.timedelta()
+    return "ok" if waits <= OLDEST_NEW_EVENT else f"events wait since {waits.total_seconds() / 60:.0f} min"
 
 
 def _audit() -> str:

@@ -39,7 +39,7 @@ NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("services", _("Models & prices"), ()),
     ("plans", _("Plans"), ()),
     ("billing", _("Billing"), ()),
-    ("api_keys", _("API keys"), ()),
+    ("api_keys", _("API keys"), ("/webhooks/",)),
     ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/team/")),
 )
 MENU = (

@@ -25,7 +25,7 @@ BACKOFF_MINUTES = (1, 2, 5, 15, 60)
 
 def queue(
     *,
-    account_id: UUID,
+    account_id: UUID | None,
     template: str,
     key: str,
     context: dict[str, Any],
@@ -35,9 +35,11 @@ def queue(
 ) -> None:
     """Queue an e-mail to the owners of an account, once for each key. `context` must be plain JSON.
 
+    `account_id`: None for an e-mail to staff, whose addresses are in `also_to`.
     `also_to`: further recipients; `only_to`: the only recipient, instead of the owners.
     """
-    recipients = [only_to] if only_to else [*accounts.owner_addresses(account_id), *(also_to or [])]
+    owners = accounts.owner_addresses(account_id) if account_id else []
+    recipients = [only_to] if only_to else [*owners, *(also_to or [])]
     if recipients:
         Mail.objects.bulk_create(
             [

@@ -1,15 +1,16 @@
-"""E-mails that warn of credits about to expire. Allowances renew, so their grants are left out.
+"""E-mails and events that warn of credits about to expire. Allowances renew, so their grants are left out.
 
-Invariant: there is one warning for each grant (the e-mail's key contains the grant's id).
+Invariant: there is one e-mail and one event for each grant (their keys contain the grant's id).
 """
 
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import formats
 
 from billing.models import Grant, Mail
-from billing.notifications import emails
+from billing.notifications import emails, webhook_events
 from core.amounts import plain
 
 _WARNED_KINDS = (
@@ -35,15 +36,17 @@ def queue_due(now: datetime, *, ahead: timedelta) -> int:
         if grant.expires_at is None or Mail.objects.filter(key=key).exists():
             continue
         queued += 1
-        emails.queue(
-            account_id=grant.account_id,
-            template="credits_expiring",
-            key=key,
-            context={
-                "credits": plain(grant.remaining),
-                "label": grant.label,
-                "day": formats.date_format(grant.expires_at, "j F Y"),
-            },
-            now=now,
-        )
+        with transaction.atomic():
+            emails.queue(
+                account_id=grant.account_id,
+                template="credits_expiring",
+                key=key,
+                context={
+                    "credits": plain(grant.remaining),
+                    "label": grant.label,
+                    "day": formats.date_format(grant.expires_at, "j F Y"),
+                },
+                now=now,
+            )
+            webhook_events.credits_expiring(grant, now)
     return queued

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from billing import ledger, validity
 from billing.models import AutoTopUp, Purchase, Refund, Subscription
-from billing.notifications import emails
+from billing.notifications import emails, webhook_events
 from billing.payments import clawbacks, invoices, taxes
 from billing.promotions import redemption, referrals
 from billing.stripe_gateway import StripeObject
@@ -188,6 +188,7 @@ def mark_failed(purchase_id: UUID, *, reason: str, now: datetime, notify: bool =
             purchase.status, purchase.error, purchase.closed_at = Purchase.Status.FAILED, reason[:500], now
             purchase.save(update_fields=["status", "error", "closed_at"])
             redemption.release_discount(purchase, now)
+            webhook_events.purchase_failed(purchase, now)
             if notify:
                 _queue_email(purchase, "payment_failed", now)
     return purchase
@@ -313,6 +314,7 @@ def _mark_paid(purchase: Purchase, payment: Payment, now: datetime) -> None:
     invoices.assign_number(purchase, now)
     _set_tax(purchase, payment.tax)
     purchase.save()
+    webhook_events.purchase_paid(purchase, now)
 
 
 def _set_tax(purchase: Purchase, tax: taxes.Tax | None) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from billing import selectors
 from billing.models import AutoTopUp, Purchase
-from billing.notifications import emails
+from billing.notifications import emails, webhook_events
 from billing.stripe_gateway import StripeObject
 
 Outcome = AutoTopUp.Outcome
@@ -78,6 +78,7 @@ def count(purchase: Purchase, outcome: str, now: datetime, *, payment_id: str = 
     settings.payment_to_confirm = payment_id if outcome == Outcome.AUTHENTICATE else ""
     settings.last_outcome = outcome
     settings.save(update_fields=["failures", "suspended_card", "payment_to_confirm", "last_outcome"])
+    webhook_events.auto_top_up_failed(purchase, settings, now)
     emails.queue(
         account_id=purchase.account_id,
         template="top_up_authenticate" if outcome == Outcome.AUTHENTICATE else "top_up_failed",

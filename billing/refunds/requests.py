@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from billing import ledger, selectors, stripe_gateway
 from billing.models import Purchase, Refund
-from billing.notifications import emails
+from billing.notifications import emails, webhook_events
 from billing.payments import clawbacks, fulfilment
 from billing.promotions import referrals
 from billing.refunds import plan_payments
@@ -217,7 +217,7 @@ def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
         refund = _find(facts) or _create_from_stripe(facts, now)
         if refund is None:
             return None
-        _purchase, refund = _lock(refund)
+        purchase, refund = _lock(refund)
         _record_stripe_facts(refund, facts)
         status = str(facts.get("status") or "pending")
         if status in FAILED_AT_STRIPE:
@@ -225,6 +225,7 @@ def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
         elif status == "succeeded" and refund.status in {Refund.Status.APPROVED, Refund.Status.PENDING}:
             refund.status, refund.closed_at, refund.error = Refund.Status.DONE, now, ""
             refund.save(update_fields=["status", "closed_at", "error"])
+            webhook_events.purchase_refunded(purchase, refund, now)
             _queue_email(refund, "refunded", now)
             _update_rewards(refund.purchase_id, now)
         elif refund.status == Refund.Status.APPROVED:
@@ -245,7 +246,8 @@ def apply_refunded_total(purchase: Purchase, total: int, now: datetime) -> None:
         undecided = Q(status__in=Refund.NOT_APPROVED)
         recorded = sum(purchase.refunds.exclude(unsent | undecided).values_list("amount", flat=True))
         if total > recorded and purchase.status == Purchase.Status.PAID:
-            _record_refunded(purchase, total - recorded, None, now)
+            refund = _record_refunded(purchase, total - recorded, None, now)
+            webhook_events.purchase_refunded(purchase, refund, now)
 
 
 def mark_failed(refund_id: UUID, reason: str, now: datetime) -> None:
@@ -304,7 +306,9 @@ def _create_from_stripe(facts: StripeObject, now: datetime) -> Refund | None:
     unnamed = purchase.refunds.filter(stripe_refund_id=None, status=Refund.Status.DONE, requested_by=None)
     match = unnamed.filter(amount=amount).first() or unnamed.filter(amount__gt=amount).first()
     if match is None:
-        return _record_refunded(purchase, amount, stripe_id, now)
+        refund = _record_refunded(purchase, amount, stripe_id, now)
+        webhook_events.purchase_refunded(purchase, refund, now)
+        return refund
     return match if match.amount == amount else _split(match, purchase, amount, stripe_id, now)
 
 

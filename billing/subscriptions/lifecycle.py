@@ -18,6 +18,7 @@ from django.db import transaction
 from accounts.models import Account
 from billing import offers
 from billing.models import PlanChange, Subscription
+from billing.notifications import webhook_events
 from billing.subscriptions import grace, ledger_terms, plan_terms, proration, unpaid_credits
 from billing.subscriptions.stripe_objects import Proration
 from pricing.catalogue import cache as catalogue_cache
@@ -245,6 +246,7 @@ def save_new_version(subscription: Subscription, now: datetime) -> None:
     subscription.version += 1
     subscription.intent = ""
     subscription.updated_at = now
+    webhook_events.subscription_changed(subscription, now)
     subscription.save()
     plan_terms.forget(subscription.account_id)
     transaction.on_commit(lambda: plan_terms.forget(subscription.account_id))

@@ -107,6 +107,14 @@ ROUTES = {
     "join/<str:token>/": SIGNED,
     "keys/": own(buyers="POST"),
     "keys/<str:public_id>/revoke/": ids("api_key", buyers=True),
+    "webhooks/": own(buyers=True),
+    "webhooks/<str:public_id>/": ids("webhook_endpoint", buyers=True),
+    "webhooks/<str:public_id>/rotate/": ids("webhook_endpoint", buyers=True),
+    "webhooks/<str:public_id>/test/": ids("webhook_endpoint", buyers=True),
+    "webhooks/<str:public_id>/enable/": ids("webhook_endpoint", buyers=True),
+    "webhooks/<str:public_id>/delete/": ids("webhook_endpoint", buyers=True),
+    "webhooks/deliveries/<str:public_id>/": ids("webhook_delivery", buyers=True),
+    "webhooks/deliveries/<str:public_id>/redeliver/": ids("webhook_delivery", buyers=True),
     "provider-keys/": own(buyers="POST"),
     "provider-keys/<str:public_id>/delete/": ids("provider_key", buyers=True),
     # pricing
@@ -200,6 +208,20 @@ ROUTES = {
     "api/v1/invitations/<str:invitation>": api_ids("invitation", "DELETE:manage"),
     "api/v1/keys": api("GET:manage POST:manage"),
     "api/v1/keys/<str:key>": api_ids("api_key", "PATCH:manage DELETE:manage", PATCH={"name": "mine"}),
+    "api/v1/webhook-endpoints": api("GET:manage POST:manage"),
+    "api/v1/webhook-endpoints/<str:webhook_endpoint>": api_ids(
+        "webhook_endpoint", "PATCH:manage DELETE:manage", PATCH={"description": "mine"}
+    ),
+    "api/v1/webhook-endpoints/<str:webhook_endpoint>/rotate-secret": api_ids(
+        "webhook_endpoint", "POST:manage", POST={}
+    ),
+    "api/v1/webhook-endpoints/<str:webhook_endpoint>/test": api_ids(
+        "webhook_endpoint", "POST:manage", POST={}
+    ),
+    "api/v1/webhook-deliveries": api("GET:manage"),
+    "api/v1/webhook-deliveries/<str:webhook_delivery>/redeliver": api_ids(
+        "webhook_delivery", "POST:manage", POST={}
+    ),
     "api/v1/accounts": api("POST:manage", platform=True),
     "api/v1/accounts/<str:account>": api_ids("account", "GET:manage", platform=True),
     "api/v1/accounts/<str:account>/grants": api_ids(

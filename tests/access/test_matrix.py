@@ -87,7 +87,8 @@ def test_every_endpoint_has_the_scopes_of_its_line() -> None:
 
 
 def test_pages_with_an_id_are_listed_as_such() -> None:
-    named = re.compile("<str:(public_id|charge|hold|project|provider_key|account)>")
+    kinds = "public_id|charge|hold|project|provider_key|account|webhook_endpoint|webhook_delivery"
+    named = re.compile(f"<str:({kinds})>")
     for route in some(ALL):
         if named.search(route):
             assert route in routes_with("ids", "api_ids"), route

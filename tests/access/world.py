@@ -7,7 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from accounts import api_keys, provider_keys
-from accounts.models import Account, ApiKey, Invitation, Membership, User
+from accounts.models import Account, ApiKey, Invitation, Membership, User, WebhookDelivery
+from accounts.webhook_endpoints import deliveries, endpoints
 from billing.models import Purchase
 
 SECRET = "alices-secret"  # part of every name and note; other users must never see it
@@ -57,6 +58,15 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
         created_at=now,
         expires_at=now + timedelta(days=7),
     )
+    endpoint = endpoints.create(
+        account=account,
+        url=f"https://hooks.example.com/{SECRET}",
+        events=["member.added"],
+        description=SECRET,
+        now=now,
+    ).endpoint
+    delivery = deliveries.send_test(endpoint, now)
+    WebhookDelivery.objects.update(status=WebhookDelivery.Status.DELIVERED, due_at=None)
     return World(
         account=account,
         object_ids={
@@ -69,5 +79,7 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
             "invitation": invitation.public_id,
             "provider_key": own_key.public_id,
             "purchase": purchase.public_id,
+            "webhook_endpoint": endpoint.public_id,
+            "webhook_delivery": delivery.public_id,
         },
     )

@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import WebhookEvent
 from billing import ledger
 from billing.models import Audit
 from config import health
@@ -167,7 +168,21 @@ def audited(db: None) -> Audit:
 
 def test_the_background_is_ok_after_an_audit_without_findings(client: Client, audited: Audit) -> None:
     response = client.get("/healthz/background")
-    assert response.json()["checks"] == {"worker": "ok", "beat": "ok", "audit": "ok"}
+    assert response.json()["checks"] == {
+        "worker": "ok",
+        "beat": "ok",
+        "webhooks": "ok",
+        "audit": "ok",
+    }
+
+
+def test_events_that_no_sender_takes_up_are_named(client: Client, db: None) -> None:
+    happened = timezone.now() - timedelta(minutes=5)
+    event = WebhookEvent.objects.create(type="purchase.paid", fact="a", data={}, created_at=happened)
+    checks = client.get("/healthz/background").json()["checks"]
+    assert checks["webhooks"] == "events wait since 5 min"
+    WebhookEvent.objects.filter(pk=event.pk).update(fanned_out=True)
+    assert client.get("/healthz/background").json()["checks"]["webhooks"] == "ok"
 
 
 def test_an_audit_that_never_ran_or_is_old_is_named(client: Client, db: None) -> None:

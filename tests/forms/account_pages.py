@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts import forms as account_forms
-from accounts.models import ApiKey, ProviderKey
+from accounts.models import ApiKey, ProviderKey, WebhookEndpoint, WebhookEvent
 from accounts.provider_keys import secret_of
 from billing.models import Limit
 from tests.forms.page import Page
@@ -27,6 +27,11 @@ def _account(world: World) -> dict[str, Any]:
 def _key(world: World) -> dict[str, Any]:
     newest = ApiKey.objects.filter(account=world.account).order_by("created_at", "pk").last()
     return fields(newest, "name scopes", once=lambda key: "used")
+
+
+def _webhook(world: World) -> dict[str, Any]:
+    newest = WebhookEndpoint.objects.filter(account=world.account).order_by("created_at", "pk").last()
+    return fields(newest, "url description events", once=lambda endpoint: "used")
 
 
 def _provider_key(world: World) -> dict[str, Any]:
@@ -115,6 +120,39 @@ PAGES = [
                 Row(["manage", "spend", "read"], ["read", "spend", "manage"]),
                 refused([], "Choose at least one scope"),
                 refused(["everything"], "not one of the available choices"),
+            ],
+        },
+        accepted=200,
+        hidden=("once",),
+        shows_again=False,
+        one_use=True,
+    ),
+    Page(
+        account_forms.WebhookForm,
+        "/webhooks/",
+        {"once": "", "url": "https://hooks.example.com/", "description": "", "events": ["purchase.paid"]},
+        _webhook,
+        {
+            "once": [
+                Row("a" * 32, "used"),
+                Row("", "used"),
+                refused("x" * 33, "at most 32 characters"),
+            ],
+            "url": [
+                Row("https://hooks.example.com:8443/a?b=c", "https://hooks.example.com:8443/a?b=c"),
+                refused("", "required"),
+                refused("hooks.example.com", "begins with https://"),
+                refused("https://user:password@hooks.example.com/", "without a user name"),
+                refused("https://hooks.example.com:25/", "port"),
+                refused("https://169.254.169.254/", "not sent to this address"),
+                refused("https://hooks.example.com/" + "x" * 2000, "at most 2000 characters"),
+            ],
+            "description": [Row("", ""), *text_rows(200)[:3]],
+            "events": [
+                Row(["member.removed", "balance.low"], ["balance.low", "member.removed"]),
+                Row(WebhookEvent.Type.values, WebhookEvent.Type.values),
+                refused([], "Choose at least one type of event"),
+                refused(["charge.made"], "not one of the available choices"),
             ],
         },
         accepted=200,

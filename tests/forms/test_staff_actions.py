@@ -12,7 +12,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import api_keys
-from accounts.models import Account, ApiKey, Membership, User
+from accounts.models import Account, ApiKey, Membership, User, WebhookEndpoint
+from accounts.webhook_endpoints import endpoints
 from billing.models import Promotion, Reconciliation, StripeEvent
 from pricing.catalogue import rate_cards
 from pricing.models import Pack, Rate, RateCard, Sale
@@ -51,6 +52,16 @@ def key(world: World) -> None:
         scopes=["read"],
         account=world.account,
         created_by=world.user,
+        now=timezone.now(),
+    )
+
+
+def endpoint(world: World) -> None:
+    endpoints.create(
+        account=None,
+        url="https://hooks.example.com/",
+        events=["purchase.paid"],
+        description="",
         now=timezone.now(),
     )
 
@@ -138,6 +149,14 @@ ACTIONS = {
         lambda world: ApiKey.objects.filter(revoked_at=None).count(),
         0,
         key,
+    ),
+    "disable an endpoint": Action(
+        "accounts.change_webhookendpoint",
+        lambda world: "/admin/accounts/webhookendpoint/",
+        selected("disable", lambda world: WebhookEndpoint.objects.all()),
+        lambda world: WebhookEndpoint.objects.filter(disabled_at=None).count(),
+        0,
+        endpoint,
     ),
     "end a sale": Action(
         "pricing.change_sale",

@@ -80,6 +80,7 @@ begin
             order by x.kind, x.subject, x.window_end desc loop
     adds := ledger_limit_amount(l.kind, u.credits, u.quota_count);
     if adds > 0 and l.used + adds > l.maximum then
+      perform ledger_limit_event(l, p_now);
       return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
         'used', l.used::text, 'resets_at', l.window_end);
     end if;

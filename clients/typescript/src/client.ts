@@ -1,13 +1,30 @@
 /** The client: every endpoint as a method, holds, and lists as asynchronous iterators. */
 
-import { type Amount, credits, micro } from "./amounts.ts";
+import type { Amount } from "./amounts.ts";
+import { once, plainAmounts, withUsage } from "./bodies.ts";
 import type * as buying from "./buying.ts";
 import { type Call, type Json, type Retries, path, send } from "./calls.ts";
-import { type ApiError, ofProblem } from "./errors.ts";
+import { ofProblem } from "./errors.ts";
+import type {
+  BatchItem,
+  BatchUse,
+  CaptureFields,
+  ChargeFields,
+  HoldFields,
+  Keyed,
+  Maximum,
+  Of,
+  Paged,
+  Period,
+  UseFields,
+} from "./fields.ts";
 import { Hold } from "./hold.ts";
 import type * as members from "./members.ts";
 import type * as spending from "./spending.ts";
-import { type Meters, type Usage, isSdkObject, usageOf, withoutCached } from "./usage.ts";
+import { type Usage, usageOf } from "./usage.ts";
+import type * as webhooks from "./webhook-endpoints.ts";
+
+export type * from "./fields.ts";
 
 export interface ClientOptions {
   /** The account of calls that name none, for a platform key. */
@@ -16,62 +33,6 @@ export interface ClientOptions {
   /** Seconds for one attempt. Default: 30. */
   timeout?: number;
   fetch?: typeof fetch;
-}
-
-/** The account, for platform keys: id or external id. */
-export interface Of {
-  account?: string;
-}
-export interface Keyed {
-  /** Default: a new one. */
-  idempotencyKey?: string;
-}
-export interface UseFields extends Of {
-  action?: string;
-  options?: Json;
-  project?: string;
-  conversation?: string;
-  member?: string;
-  metadata?: Json;
-  /** The use was paid with the account's own provider key. */
-  own_key?: boolean;
-}
-export interface ChargeFields extends UseFields {
-  /** Id of an estimate: the use is priced by its rate version. */
-  estimate?: string;
-}
-export interface HoldFields extends ChargeFields, Keyed {
-  /** Seconds. Default: 900. */
-  expires_in?: number;
-}
-export interface CaptureFields extends Of, Keyed {
-  /** An amount instead of the usage. */
-  credits?: Amount;
-  options?: Json;
-  metadata?: Json;
-}
-export interface BatchUse extends ChargeFields {
-  service: string;
-  usage?: Usage;
-  idempotency_key?: string;
-}
-export interface BatchItem {
-  status: number;
-  idempotency_key: string;
-  charge?: spending.Charge;
-  error?: ApiError;
-  replayed: boolean;
-}
-/** The largest expected usage, or an amount of credits. */
-export type Maximum = Meters | Amount;
-export interface Paged extends Of {
-  limit?: number;
-}
-export interface Period {
-  /** Included. */
-  from?: Date;
-  /** Excluded. */
-  to?: Date;
 }
 export interface ChargeFilters extends Paged, Period {
   service?: string;
@@ -401,6 +362,43 @@ export class Client {
     return this.send({ method: "PUT", path: "/auto-top-up", body: { ...body } });
   }
 
+  /** Endpoints of the account; with a platform key that names no account, those of the platform. */
+  webhookEndpoints(query: Paged = {}): AsyncGenerator<webhooks.WebhookEndpoint> {
+    return this.#items("/webhook-endpoints", query);
+  }
+  /** Create an endpoint for these types of events (default: all). Only this answer has its `secret`. */
+  createWebhookEndpoint(url: string, fields: Of & webhooks.EndpointFields = {}): Promise<webhooks.WebhookEndpoint> {
+    return this.#post("/webhook-endpoints", { url, ...fields });
+  }
+  /** Change an endpoint. One that is enabled again receives what was pending. */
+  updateWebhookEndpoint(
+    endpoint: string,
+    body: Of & webhooks.EndpointFields & { url?: string; enabled?: boolean },
+  ): Promise<webhooks.WebhookEndpoint> {
+    return this.send({ method: "PATCH", path: path("webhook-endpoints", endpoint), body: { ...body } });
+  }
+  /** Delete an endpoint with its deliveries. */
+  deleteWebhookEndpoint(endpoint: string, query: Of = {}): Promise<void> {
+    const call: Call = { method: "DELETE", path: path("webhook-endpoints", endpoint), repeatable: false };
+    return this.send({ ...call, query: { ...query } });
+  }
+  /** Replace the secret; the answer has the new one. For 24 hours deliveries are signed with both. */
+  rotateWebhookSecret(endpoint: string, of: Of = {}): Promise<webhooks.WebhookEndpoint> {
+    return this.#post(path("webhook-endpoints", endpoint, "rotate-secret"), { ...of });
+  }
+  /** Send an event of the type `endpoint.test`. */
+  testWebhookEndpoint(endpoint: string, of: Of = {}): Promise<webhooks.WebhookDelivery> {
+    return this.#post(path("webhook-endpoints", endpoint, "test"), { ...of });
+  }
+  /** Deliveries, newest first. */
+  webhookDeliveries(query: Paged & webhooks.DeliveryFilter = {}): AsyncGenerator<webhooks.WebhookDelivery> {
+    return this.#items("/webhook-deliveries", query);
+  }
+  /** Send the event of a delivery again, with the same `webhook-id`. */
+  redeliverWebhook(delivery: string, of: Of = {}): Promise<webhooks.WebhookDelivery> {
+    return this.#post(path("webhook-deliveries", delivery, "redeliver"), { ...of });
+  }
+
   /** Send a call, with its retries. */
   send<T>(call: Call): Promise<T> {
     return send<T>(this.#transport, this.#forAccount(call));
@@ -430,28 +428,4 @@ export class Client {
       cursor = page.has_more ? page.next_cursor : null;
     } while (cursor);
   }
-}
-
-/** A POST that moves credits or money: it has an idempotency key, a new one unless the caller gave one. */
-function once(path: string, fields: object, more: Json = {}): Call {
-  const { idempotencyKey = crypto.randomUUID(), ...body } = fields as Keyed;
-  return { method: "POST", path, body: { ...body, ...more }, key: idempotencyKey };
-}
-
-/** The call with `usage` in its body; usage of an SDK has a fallback without separate cached tokens. */
-function withUsage(call: Call, usage: Usage): Call {
-  const counted = usageOf(usage);
-  const body = { ...call.body, usage: counted };
-  const fallback = isSdkObject(usage) && counted.cached_input_tokens ? { ...body, usage: withoutCached(counted) } : undefined;
-  return { ...call, body, fallback };
-}
-
-/** Amounts of credits as strings in plain decimal notation. */
-function plainAmounts(body: Json | undefined): Json | undefined {
-  if (body === undefined) return undefined;
-  const plain = { ...body };
-  for (const name of ["credits", "below", "daily_limit", "monthly_limit"]) {
-    if (plain[name] !== undefined && plain[name] !== null) plain[name] = credits(micro(plain[name] as Amount));
-  }
-  return plain;
 }

@@ -10,4 +10,5 @@ export type * from "./members.ts";
 export { Hold as HoldContext } from "./hold.ts";
 export type * from "./spending.ts";
 export { METERS, type Meter, type Meters, type Usage, usageOf } from "./usage.ts";
+export type * from "./webhook-endpoints.ts";
 export { type VerifyOptions, type WebhookEvent, verifyWebhook } from "./webhooks.ts";

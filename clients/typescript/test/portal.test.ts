@@ -76,4 +76,13 @@ test("holds, lists, refusals and settings of a running portal", { skip }, async 
   const project = await client.createProject("Server", { daily_limit: 1 });
   assert.equal((await client.updateProject(project.id, { daily_limit: null })).daily_limit, null);
   assert.equal((await client.usageReport({ group_by: "service" })).total.credits, "7");
+  const endpoint = await client.createWebhookEndpoint("https://hooks.example.com/", { events: ["balance.low"] });
+  assert.match(endpoint.secret!, /^whsec_/);
+  assert.notEqual((await client.rotateWebhookSecret(endpoint.id)).secret, endpoint.secret);
+  const queued = await client.testWebhookEndpoint(endpoint.id);
+  for await (const delivery of client.webhookDeliveries({ endpoint: endpoint.id })) assert.equal(delivery.id, queued.id);
+  await assert.rejects(client.redeliverWebhook(queued.id), { code: "delivery_pending" });
+  assert.equal((await client.updateWebhookEndpoint(endpoint.id, { enabled: false })).enabled, false);
+  await client.deleteWebhookEndpoint(endpoint.id);
+  for await (const left of client.webhookEndpoints()) assert.fail(left.id);
 });

@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
+from accounts.models import Account
+from accounts.webhook_endpoints import deliveries, endpoints
+from accounts.webhook_endpoints.sender import Sender
 from clients import build
+from tests.accounts.webhook_endpoints import receivers
 from tests.clients.packages import needs_compiler, node_environment, python_environment, run
 
 PYTHON_PROGRAM = """
@@ -74,6 +79,38 @@ def test_the_typescript_client_works_with_a_running_portal(portal: str, platform
         REFILL_KEY=platform_key,
     )
     assert "# pass 2" in output, output
+
+
+VERIFY = """
+import { verifyWebhook } from "./src/index.ts";
+const { body, headers, secrets } = JSON.parse(process.env.DELIVERY);
+const now = Number(headers["webhook-timestamp"]);  // the suite sets its own clock
+for (const secret of secrets) console.log((await verifyWebhook(body, headers, secret, { now })).type);
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_typescript_client_verifies_a_delivery() -> None:
+    """During a rotation: with the new secret and with the old one."""
+    account = Account.objects.create(name="Alice")
+    with receivers.http_receiver() as receiver:
+        first = endpoints.create(
+            account=account,
+            url=receiver.url,
+            events=["member.added"],
+            description="Grüße",
+            now=timezone.now(),
+        )
+        second = endpoints.rotate_secret(first.endpoint, timezone.now())
+        deliveries.send_test(first.endpoint, timezone.now())
+        sender = Sender()
+        sender.run(0.1)
+        sender.drain(20)
+    [got] = receiver.received
+    secrets = [first.secret, second.secret]
+    delivery = json.dumps({"body": got.body.decode(), "headers": got.headers, "secrets": secrets})
+    output = run([build.NODE, "--input-type=module", "-e", VERIFY], build.TYPESCRIPT, DELIVERY=delivery)
+    assert output.split() == ["endpoint.test"] * 2
 
 
 def test_both_packages_have_the_same_version_and_no_other_dependency() -> None:

@@ -9,6 +9,7 @@ import pytest
 from refill_client import (
     AsyncClient,
     Client,
+    Conflict,
     HoldClosed,
     InsufficientCredits,
     InvalidRequest,
@@ -147,6 +148,28 @@ def test_everything_that_can_be_read_is_decoded(portal: str, platform_key: str) 
         pack = next(one for one in client.packs() if one.eligible)
         checkout = client.checkout(pack=pack.key)
         assert checkout.url and client.get_purchase(checkout.purchase).credits == checkout.credits
+
+
+def test_webhook_endpoints_are_managed(portal: str, platform_key: str) -> None:
+    with Client(portal, platform_key, account="hooks") as client:
+        client.create_account(external_id="hooks")
+        endpoint = client.create_webhook_endpoint("https://hooks.example.com/", events=["balance.low"])
+        assert (endpoint.secret or "").startswith("whsec_") and endpoint.events == ["balance.low"]
+        rotated = client.rotate_webhook_secret(endpoint.id)
+        assert rotated.secret != endpoint.secret and rotated.previous_secret_until
+        assert client.update_webhook_endpoint(endpoint.id, description="mine").description == "mine"
+        assert [one.secret for one in client.webhook_endpoints()] == [None]
+        queued = client.test_webhook_endpoint(endpoint.id)
+        assert list(client.webhook_deliveries(endpoint=endpoint.id, status="pending")) == [queued]
+        assert (queued.event.type, queued.response) == ("endpoint.test", None)
+        with pytest.raises(Conflict):
+            client.redeliver_webhook(queued.id)
+        client.delete_webhook_endpoint(endpoint.id)
+        assert list(client.webhook_endpoints()) == []
+    with Client(portal, platform_key) as client:
+        of_platform = client.create_webhook_endpoint("https://platform.example.com/")
+        assert (of_platform.account, len(of_platform.events)) == (None, 12)
+        client.delete_webhook_endpoint(of_platform.id)
 
 
 def test_the_asynchronous_client_has_the_same_methods(portal: str, platform_key: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from refill_client import _buying, _members, _spending
+from refill_client import _buying, _members, _spending, _webhooks
 from refill_client._calls import Call, Page
 
 if TYPE_CHECKING:
@@ -128,3 +128,12 @@ class Operations:
     set_alerts = operation(_buying.set_alerts)
     auto_top_up = operation(_buying.auto_top_up)
     set_auto_top_up = operation(_buying.set_auto_top_up)
+
+    webhook_endpoints = listing(_webhooks.webhook_endpoints)
+    create_webhook_endpoint = operation(_webhooks.create_webhook_endpoint)
+    update_webhook_endpoint = operation(_webhooks.update_webhook_endpoint)
+    delete_webhook_endpoint = operation(_webhooks.delete_webhook_endpoint)
+    rotate_webhook_secret = operation(_webhooks.rotate_webhook_secret)
+    test_webhook_endpoint = operation(_webhooks.test_webhook_endpoint)
+    webhook_deliveries = listing(_webhooks.webhook_deliveries)
+    redeliver_webhook = operation(_webhooks.redeliver_webhook)

@@ -54,6 +54,12 @@ from refill_client.models.spending import (
     UsageSum,
     UsageTotal,
 )
+from refill_client.models.webhooks import (
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEventOfDelivery,
+    WebhookResponse,
+)
 
 __all__ = [
     "Account",
@@ -107,4 +113,8 @@ __all__ = [
     "UsageReport",
     "UsageSum",
     "UsageTotal",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEventOfDelivery",
+    "WebhookResponse",
 ]

@@ -17,6 +17,9 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models.webhook import WebhookDelivery as WebhookDelivery
+from accounts.models.webhook import WebhookEndpoint as WebhookEndpoint
+from accounts.models.webhook import WebhookEvent as WebhookEvent
 from core.models import CreditsField, Identified
 
 

@@ -1,0 +1,165 @@
+"""Endpoints: create, change, rotate the secret, delete, disable.
+
+Invariants: a secret is returned once, by `create` or `rotate_secret`, and stored encrypted; for
+ROTATION_OVERLAP after a rotation deliveries are signed with both secrets; an owner has at most
+MOST_ENDPOINTS.
+"""
+
+import base64
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Min, Q, QuerySet
+from django.dispatch import Signal
+from django.utils.translation import gettext as _
+
+from accounts import encryption
+from accounts.models import Account, WebhookDelivery, WebhookEndpoint, WebhookEvent
+from accounts.webhook_endpoints import targets
+from core.errors import DomainError
+
+Reason = WebhookEndpoint.DisabledReason
+MOST_ENDPOINTS = 10
+ROTATION_OVERLAP = timedelta(hours=24)
+SECRET_BYTES = 32
+
+# Sent in the transaction that disables an endpoint, unless a user did. Receivers get `endpoint` and `now`.
+endpoint_disabled = Signal()
+
+
+class TooManyEndpoints(DomainError):
+    """The account, or the platform, has the largest number of endpoints."""
+
+    code, status = "too_many_webhook_endpoints", 409
+
+    def detail(self) -> str:
+        return _("There are %(most)d webhook endpoints already. Delete one first.") % {"most": MOST_ENDPOINTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An endpoint with its new secret, which is available only here."""
+
+    endpoint: WebhookEndpoint
+    secret: str
+
+
+def create(
+    *, account: Account | None, url: str, events: Collection[str], description: str, now: datetime
+) -> Issued:
+    """Create an endpoint of an account, or of the platform (None). Raises UrlRefused, TooManyEndpoints."""
+    targets.parsed(url, private=targets.private_allowed(is_platform=account is None))
+    secret = _new_secret()
+    with transaction.atomic():
+        if account is not None:  # concurrent requests count one after the other
+            Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+        if WebhookEndpoint.objects.filter(account=account).count() >= MOST_ENDPOINTS:
+            raise TooManyEndpoints
+        endpoint = WebhookEndpoint.objects.create(
+            account=account,
+            url=url,
+            description=description,
+            events=_in_order(events),
+            secret=encryption.encrypt(secret),
+            created_at=now,
+        )
+    return Issued(endpoint, secret)
+
+
+def change(
+    endpoint: WebhookEndpoint,
+    *,
+    now: datetime,
+    url: str | None = None,
+    events: Collection[str] | None = None,
+    description: str | None = None,
+    enabled: bool | None = None,
+) -> WebhookEndpoint:
+    """Change what is not None. An endpoint that is enabled again receives what was pending.
+
+    Raises UrlRefused.
+    """
+    if url is not None:
+        targets.parsed(url, private=is_private_allowed(endpoint))
+    with transaction.atomic():
+        endpoint = locked(endpoint.pk)
+        if url is not None and url != endpoint.url:
+            endpoint.url = url
+            _begin_anew(endpoint, now)
+        if events is not None:
+            endpoint.events = _in_order(events)
+        if description is not None:
+            endpoint.description = description
+        if enabled is False and endpoint.disabled_at is None:
+            endpoint.disabled_at, endpoint.disabled_reason = now, Reason.MANUAL
+        elif enabled and endpoint.disabled_at is not None:
+            endpoint.disabled_at, endpoint.disabled_reason = None, ""
+            _begin_anew(endpoint, now)
+        endpoint.save()
+    return endpoint
+
+
+def rotate_secret(endpoint: WebhookEndpoint, now: datetime) -> Issued:
+    """Replace the secret. Deliveries are signed with the old one too for ROTATION_OVERLAP."""
+    secret = _new_secret()
+    with transaction.atomic():
+        endpoint = locked(endpoint.pk)
+        endpoint.previous_secret, endpoint.previous_until = endpoint.secret, now + ROTATION_OVERLAP
+        endpoint.secret = encryption.encrypt(secret)
+        endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
+    return Issued(endpoint, secret)
+
+
+def delete(endpoint: WebhookEndpoint) -> None:
+    """Delete an endpoint with its deliveries."""
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).delete()
+
+
+def disable(endpoint: WebhookEndpoint, reason: Reason, now: datetime) -> None:
+    """Disable a locked endpoint that does not work; its owners are told by e-mail. The caller saves it."""
+    endpoint.disabled_at, endpoint.disabled_reason = now, reason
+    endpoint_disabled.send(sender=WebhookEndpoint, endpoint=endpoint, now=now)
+
+
+def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
+    """The secrets that sign a delivery now, the newest first. Raises encryption.Unreadable."""
+    stored = [endpoint.secret]
+    if endpoint.previous_secret and endpoint.previous_until and endpoint.previous_until > now:
+        stored.append(endpoint.previous_secret)
+    return [encryption.decrypt(secret) for secret in stored]
+
+
+def is_private_allowed(endpoint: WebhookEndpoint) -> bool:
+    return targets.private_allowed(is_platform=endpoint.account_id is None)
+
+
+def endpoints_of(account_id: UUID | None) -> QuerySet[WebhookEndpoint]:
+    """The endpoints of an account; of the platform for None."""
+    every = WebhookEndpoint.objects.all()
+    return every.filter(account=None) if account_id is None else every.filter(account_id=account_id)
+
+
+def locked(endpoint_id: UUID) -> WebhookEndpoint:
+    """The endpoint with its row locked. Every change of its pending deliveries begins here."""
+    return WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint_id)
+
+
+def _begin_anew(endpoint: WebhookEndpoint, now: datetime) -> None:
+    """Forget failures, and make the first pending delivery of each lane due now."""
+    endpoint.failures, endpoint.failing_since, endpoint.next_at = 0, None, now
+    pending = endpoint.deliveries.filter(status=WebhookDelivery.Status.PENDING)
+    waiting = pending.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
+    first = pending.exclude(lane=None).values("lane").annotate(first=Min("event_id")).values("first")
+    waiting.filter(Q(lane=None) | Q(event_id__in=first)).update(due_at=now, attempts=0)
+
+
+def _in_order(events: Collection[str]) -> list[str]:
+    return [one for one in WebhookEvent.Type.values if one in events]
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
