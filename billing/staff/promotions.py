@@ -1,7 +1,8 @@
 """Admin classes of promotions, redemptions and referrals.
 
 Invariant: a promotion that was redeemed cannot be deleted; redemptions and referrals are shown and not
-edited; what staff save can be redeemed: the code as users enter it, an interval that `validity` reads.
+edited; what staff save can be redeemed and spent: the code as users enter it, an interval that `validity`
+reads, services, packs and plans that exist.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from billing.models import Promotion, Redemption, Referral
 from billing.promotions import redemption
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
 from pricing.catalogue.policies import Lasting
+from pricing.models import Pack, Plan, Service
 
 _LASTING: TypeAdapter[str] = TypeAdapter(Lasting)
 
@@ -42,6 +44,27 @@ class PromotionForm(forms.ModelForm):
         except ValidationError:
             message = _("Enter “forever”, or an interval such as “30 days” or “1 year”.")
             raise forms.ValidationError(message) from None
+
+    def clean_services(self) -> list[str] | None:
+        """Credits for services that do not exist could never be spent."""
+        services = Service.objects.filter(retired_at=None)
+        known = {name for service in services for name in service.covers}
+        return self._of("services", known, str(_("There is no service or tag %(name)s.")))
+
+    def clean_packs(self) -> list[str] | None:
+        known = set(Pack.objects.values_list("key", flat=True))
+        return self._of("packs", known, str(_("There is no pack %(name)s.")))
+
+    def clean_plans(self) -> list[str] | None:
+        known = set(Plan.objects.values_list("key", flat=True))
+        return self._of("plans", known, str(_("There is no plan %(name)s.")))
+
+    def _of(self, field: str, known: set[str], message: str) -> list[str] | None:
+        names: list[str] | None = self.cleaned_data[field]
+        for name in names or []:
+            if name not in known:
+                raise forms.ValidationError(message % {"name": f"“{name}”"})
+        return names
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}

@@ -2,7 +2,6 @@
 
 import contextlib
 import uuid
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -56,18 +55,16 @@ def confirm_pack(request: AccountRequest, pack: str) -> HttpResponse:
 @buyers_only
 def order_sum(request: AccountRequest, pack: str) -> HttpResponse:
     """The fragment of the confirmation with credits and price of the quantity and code that are entered."""
-    now, form = timezone.now(), OrderForm(request.GET)
-    context: dict[str, Any] = {"offer": None}
+    form = OrderForm(request.GET)
+    context: dict[str, Any] = {}
     try:
-        offer = context["offer"] = _offer(request, pack, request.GET.get("currency"))
-        if form.is_valid():
-            context |= _sum_of(request, offer, form.cleaned_data, now)
-        else:
-            context["error"] = next(iter(form.errors.values()))[0]
-    except (offers.UnknownOffer, offers.UnknownCurrency):
+        context["offer"] = _offer(request, pack, request.GET.get("currency"))
+    except (offers.UnknownOffer, offers.UnknownCurrency, offers.PaidPlanRequired):
         raise Http404 from None
-    except Refusal as error:
-        context["error"] = str(error)
+    if form.is_valid():
+        context |= _sum_of(request, context["offer"], form.cleaned_data)
+    else:
+        context["error"] = next(iter(form.errors.values()))[0]
     return render(request, "billing/_order_sum.html", context)
 
 
@@ -206,21 +203,24 @@ def find_purchase(request: AccountRequest, public_id: str) -> Purchase:
     return purchase
 
 
-def _sum_of(
-    request: AccountRequest, offer: offers.PackOffer, order: dict[str, Any], now: datetime
-) -> dict[str, Any]:
-    """Credits, price and discount of an order. Raises create.PurchaseInvalid, redemption.CodeRefused."""
-    quantity, code = order["quantity"], order["code"]
-    create.order_of(request.account, pack_key=offer.key, quantity=quantity, currency=offer.currency, now=now)
+def _sum_of(request: AccountRequest, offer: offers.PackOffer, order: dict[str, Any]) -> dict[str, Any]:
+    """Credits, price and discount of an order, and why it or its code is refused."""
+    now, quantity, code, discount, error = timezone.now(), order["quantity"], order["code"], 0, ""
     purchase = Purchase(
         account=request.account, offer=offer.key, amount=offer.amount * quantity, currency=offer.currency
     )
-    discount = 0
     if code:
         guesses.count_promotion_code(
             account_id=request.account.pk, client=guesses.client_of(request), now=now
         )
-        discount = redemption.discount_of(purchase, code=code, now=now)
+    try:
+        create.order_of(
+            request.account, pack_key=offer.key, quantity=quantity, currency=offer.currency, now=now
+        )
+        if code:
+            discount = redemption.discount_of(purchase, code=code, now=now)
+    except Refusal as refusal:
+        error = str(refusal)
     return {
         "quantity": quantity,
         "credits": offer.pack.credits * quantity,
@@ -228,6 +228,7 @@ def _sum_of(
         "discount": discount,
         "code": code.strip().upper(),
         "total": purchase.amount - discount,
+        "error": error,
     }
 
 

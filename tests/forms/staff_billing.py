@@ -108,6 +108,8 @@ FORMS = [
                 Row("", None),
                 Row("tag:core,gpt-4o", ["tag:core", "gpt-4o"]),
                 refused("x" * 101, "at most 100 characters"),
+                refused("gpt-4o,gpt-4p", "There is no service or tag “gpt-4p”."),
+                refused("tag:cores", "There is no service or tag “tag:cores”."),
             ],
             "lasts": [
                 Row("forever", "forever"),
@@ -127,8 +129,16 @@ FORMS = [
                 refused("-1", "greater than or equal to 0"),
                 refused("", "required"),
             ],
-            "packs": [Row("", None), Row("small,large", ["small", "large"])],
-            "plans": [Row("", None), Row("starter", ["starter"])],
+            "packs": [
+                Row("", None),
+                Row("small,large", ["small", "large"]),
+                refused("tiny", "There is no pack “tiny”."),
+            ],
+            "plans": [
+                Row("", None),
+                Row("starter", ["starter"]),
+                refused("stater", "There is no plan “stater”."),
+            ],
             "starts_at": [Row("2026-01-01", "2026-01-01"), refused("", "required")],
             "ends_at": [
                 Row("2030-01-01", "2030-01-01"),

@@ -77,6 +77,12 @@ def bars_of(
     ]
 
 
+def with_others(bars: list[dict[str, Any]], *, total: Decimal, url: str = "") -> list[dict[str, Any]]:
+    """The bars, and one more for what they leave of the total, if anything."""
+    rest = total - sum((bar["credits"] for bar in bars), Decimal(0))
+    return [*bars, {"name": _("Other"), "credits": rest, "url": url}] if rest > 0 else bars
+
+
 def usage_url(dimension: str, period: Period, *, only: str = "") -> str:
     """The usage page of a period by a dimension; `only`: the charges of one of its groups."""
     days = {"since": period.first.isoformat(), "until": period.last.isoformat()}

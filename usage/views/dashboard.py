@@ -8,7 +8,6 @@ from typing import Any
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
@@ -96,11 +95,9 @@ def _spending_context(
     """The charts of the daily totals and of the services that cost most, with the rest as one bar."""
     groups = aggregates.group_totals(request.account, period, dimension="service", limit=LARGEST_GROUPS)
     bars = chart_data.bars_of(groups, dimension="service", period=period)
-    rest = sum((spent for _day, spent in days), Decimal(0)) - sum(group.credits for group in groups)
-    if rest > 0:
-        bars.append({"name": _("Other"), "credits": rest, "url": chart_data.usage_url("service", period)})
+    total = sum((spent for _day, spent in days), Decimal(0))
     return {
         "points": chart_data.points_of(days),
-        "services": bars,
+        "services": chart_data.with_others(bars, total=total, url=chart_data.usage_url("service", period)),
         "has_earlier_use": not groups and selectors.charges(request.account.pk, {}).exists(),
     }

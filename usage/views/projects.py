@@ -3,6 +3,7 @@
 Every member may view projects; only owner and billing members may create and change them.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -126,6 +127,8 @@ def _project_page(request: AccountRequest, summary: ProjectSummary, form: Projec
     period = usage_form.period
     days = aggregates.daily_totals(request.account, period, **filters)
     groups = aggregates.group_totals(request.account, period, dimension="service", limit=8, **filters)
+    total = sum((credits for _day, credits in days), Decimal(0))
+    bars = chart_data.bars_of(groups, dimension="service", period=period, linked=False)
     cursor = request.GET.get("before", "")
     context = {
         "summary": summary,
@@ -133,8 +136,8 @@ def _project_page(request: AccountRequest, summary: ProjectSummary, form: Projec
         "usage_form": usage_form,
         "period": period,
         "points": chart_data.points_of(days),
-        "services": chart_data.bars_of(groups, dimension="service", period=period, linked=False),
-        "total": sum(credits for _day, credits in days),
+        "services": chart_data.with_others(bars, total=total),
+        "total": total,
         "page": listing.page_of(request.account, period, filters=filters, after=cursor),
         "cursor": cursor,
         "query": usage_form.query,

@@ -239,6 +239,14 @@ class TestOrderSum:
         assert words in text
         assert money(Pack.objects.get(key=smallest_pack()).prices["usd"], "usd") in text
 
+    def test_a_refused_code_leaves_the_total_of_the_quantity(
+        self, alice: User, signed_in: Callable[[User], Client]
+    ) -> None:
+        price = Pack.objects.get(key=smallest_pack()).prices["usd"]
+        text = self.shown(signed_in, alice, quantity="3", code="NONE")
+        assert "This code does not exist." in text
+        assert f"<strong>{money(3 * price, 'usd')}</strong>" in text
+
     @pytest.mark.fault("Z1")
     def test_guesses_of_codes_are_counted(self, alice: User, signed_in: Callable[[User], Client]) -> None:
         browser = signed_in(alice)

@@ -29,6 +29,7 @@ def test_the_dialog_shows_the_total_of_the_entered_quantity(alice: User, sign_in
     dialog.get_by_role("textbox").fill("nothing")
     dialog.get_by_role("textbox").press("Tab")
     expect(dialog.locator(".order-sum")).to_contain_text("This code does not exist.")
+    expect(dialog.locator(".order-sum")).to_contain_text("Total")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

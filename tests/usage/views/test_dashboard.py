@@ -185,6 +185,10 @@ def test_with_limited_credits_only_it_says_which_calls_are_refused(
     assert "You have no credits left" not in page
     assert "300 more credits are for selected services only." in page
     assert "Upgrade to Starter" in page and "Buy credits" in page
+    give(account, "0.1178", now)
+    page = text_of(signed_in(alice))
+    words = "Only 0.1178 credits are left for all services, the others are for selected services only."
+    assert words in page
 
 
 @pytest.mark.requirement("REFLY-09", "REFLY-10")

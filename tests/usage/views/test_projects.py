@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account, Project, User
 from billing.models import Limit
+from pricing.models import Service
 from tests.usage.spending import give, spend
 
 AccountOf = Callable[[User], Account]
@@ -66,6 +67,16 @@ def test_the_project_page_shows_usage_by_day_and_by_model_and_charges(
     assert "c-mine" in page and "c-another" not in page
     week = text_of(signed_in(alice), f"{address(project)}?days=7&before=chg_nothing")
     assert "c-mine" in week
+
+
+def test_the_largest_models_and_the_others_are_all_of_a_projects_credits(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, project: Project
+) -> None:
+    for key in Service.objects.order_by("key").values_list("key", flat=True)[:10]:
+        spend(account_of(alice), "10", timezone.now(), project_id=project.pk, service=key)
+    page = text_of(signed_in(alice), address(project))
+    assert page.count('10 <span class="faint">10%</span>') == 8
+    assert "Other</span>" in page and '20 <span class="faint">20%</span>' in page
 
 
 def test_older_charges_are_loaded_page_by_page(
