@@ -5,7 +5,7 @@ CSRF token with every write); an account that the principal may not use is "unkn
 exist.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -158,9 +158,21 @@ def find_account(named: str) -> UUID:
     return _account_ids.get_or_load(named, _find_account)
 
 
-def find_accounts(named: Collection[str]) -> dict[str, UUID]:
-    """The ids of accounts by the names that a platform key gives them; unknown ones are left out."""
-    return _account_ids.get_or_load_many(named, _find_accounts)
+def accounts_of(requests: Sequence[tuple[Principal, str | None]]) -> list[UUID | None]:
+    """The accounts of requests by principal and the account that they name, in one query.
+
+    None where `account_of` has to decide: a name that is unknown or missing, or not the key's own public id.
+    """
+    named = {name for principal, name in requests if principal.account_id is None and name is not None}
+    found = _account_ids.get_or_load_many(named, _find_accounts)
+    accounts: list[UUID | None] = []
+    for principal, name in requests:
+        own = principal.account_id
+        if own is None:
+            accounts.append(found.get(name or ""))
+        else:
+            accounts.append(own if name in (None, Account.public_id_of(own)) else None)
+    return accounts
 
 
 def _find_accounts(named: Sequence[str]) -> dict[str, UUID]:
@@ -185,7 +197,7 @@ def _find_account(named: str) -> UUID:
 
 
 def _is_named(account_id: UUID, named: str) -> bool:
-    if named == ids.public_id(prefix=Account.PREFIX, value=account_id):
+    if named == Account.public_id_of(account_id):
         return True
     return Account.objects.filter(pk=account_id, external_id=named).exists() if "\0" not in named else False
 

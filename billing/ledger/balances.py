@@ -6,7 +6,7 @@ that have expired at that time; reading takes no lock unless something is due.
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 from billing.ledger import database
 from billing.ledger.models import Allowance, Grant
 
+MOST_GRANTS = 100  # of an account whose balance is read together with those of others
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 _READ = "select * from ledger_balance(%(account_id)s, %(now)s)"
 _READ_MANY = """select b.*, w.account_id
   from billing_wallet w cross join lateral ledger_balance(w.account_id, %(now)s) b
- where w.account_id = any(%(account_ids)s)"""
+ where w.account_id = any(%(account_ids)s) and not exists (
+   select from billing_grant g where g.account_id = w.account_id and g.open offset %(most_grants)s)"""
 _SPAN = """select ledger_seq_before(%(account_id)s, %(start)s) as after,
   ledger_seq_before(%(account_id)s, %(end)s) as until"""
 _DUE = "select next_due_at <= %(now)s as due from billing_wallet where account_id = %(account_id)s"
@@ -111,12 +113,14 @@ def balance(account_id: uuid.UUID, now: dt.datetime) -> Balance:
     return _balance(account_id, wallet, now)
 
 
-def balances(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> dict[uuid.UUID, Balance]:
+def balances(account_ids: Collection[uuid.UUID], now: dt.datetime) -> dict[uuid.UUID, Balance]:
     """Return the balances of several accounts in one call that takes no lock.
 
-    An account without a wallet is left out, and one that is due: `balance` settles it.
+    Left out are accounts without a wallet, those that are due, which `balance` settles, and those with more
+    than MOST_GRANTS open grants, for which the others would wait.
     """
-    wallets = database.rows(_READ_MANY, {"account_ids": list(account_ids), "now": now})
+    parameters = {"account_ids": list(account_ids), "now": now, "most_grants": MOST_GRANTS}
+    wallets = database.rows(_READ_MANY, parameters)
     return {
         wallet["account_id"]: _balance(wallet["account_id"], wallet, now)
         for wallet in wallets

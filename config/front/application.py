@@ -10,12 +10,14 @@ from typing import Any
 from django.conf import settings
 
 from config import wsgi  # first: it loads the apps, which the modules below need
-from config.front import bodies, direct, live, refusals
+from config.front import bodies, callers, direct, live, refusals
 from config.front.calls import Call, Calls
+from config.front.shared_balances import SharedBalances
 from config.front.shared_charges import SharedCharges
 from config.front.turns import renew_connection
 from config.front.wsgi_bridge import Bridge, environ_of
 from core import json_body, rate_limit
+from usage.api.balance import Balance
 from usage.api.charges import Charges
 
 
@@ -25,7 +27,8 @@ class Application:
     def __init__(self) -> None:
         self._bridge = Bridge(wsgi.application, threads=settings.WEB_THREADS)
         self._calls = Calls()
-        self._charges = SharedCharges()
+        seen = callers.SeenKeys()
+        self._shared = {Charges: SharedCharges(seen), Balance: SharedBalances(seen)}
         self._live = live.Streams()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -70,11 +73,12 @@ class Application:
 
     async def _answer(self, scope: Any, protocol: Any, body: bytes) -> None:
         call = self._calls.read(scope, body)
-        if call is not None and call.endpoint is Charges:
-            charged = await self._charges.answer(call)
-            if charged is not None:
-                own_headers, content = charged
-                protocol.response_bytes(201, self._calls.headers(call, own_headers), content)
+        shared = call and self._shared.get(call.endpoint)
+        if call is not None and shared is not None:
+            answer = await shared.answer(call)
+            if answer is not None:
+                headers = self._calls.headers(call, answer.headers)
+                protocol.response_bytes(answer.status, headers, answer.content)
                 return
         await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
 

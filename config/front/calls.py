@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -56,6 +56,14 @@ class Call:
     is_secure: bool
     now: datetime
     allowance: Allowance | None = None
+
+
+class Answer(NamedTuple):
+    """A response; `headers` are the endpoint's own."""
+
+    status: int
+    headers: Headers
+    content: bytes
 
 
 class Calls:

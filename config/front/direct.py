@@ -5,6 +5,7 @@ whose key is unknown is left to Django before the endpoint has run; so is one wh
 which its idempotency key makes safe to repeat.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 from django.conf import settings
@@ -32,8 +33,6 @@ class DirectRequest:
         self.auth = principal
         self.request_id = call.request_id
         self.META: dict[str, Any] = {rate_limit.COUNTED: call.allowance}
-        if call.accept_encoding is not None:
-            self.META["HTTP_ACCEPT_ENCODING"] = call.accept_encoding
         if call.key is not None:
             self.META["HTTP_IDEMPOTENCY_KEY"] = call.key
         self._request = self
@@ -70,6 +69,12 @@ def answer(call: Call) -> HttpResponse | None:
         response = problems.handle(error, {"request": request, "view": view})
     except Exception as error:
         response = problems.handle(error, {"request": request, "view": view})
-    response = view.finalize_response(request, response)
-    compressed: HttpResponse = _COMPRESSION.process_response(request, response)
-    return compressed
+    return compressed(call, view.finalize_response(request, response))
+
+
+def compressed(call: Call, response: HttpResponse) -> HttpResponse:
+    """The response as Django's middleware compresses it for the client."""
+    accepted = {"HTTP_ACCEPT_ENCODING": call.accept_encoding} if call.accept_encoding is not None else {}
+    request = SimpleNamespace(method=call.method, path_info=call.path, META=accepted)
+    result: HttpResponse = _COMPRESSION.process_response(request, response)
+    return result

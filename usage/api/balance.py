@@ -1,6 +1,6 @@
 """/balance, /grants, /transactions: available credits, their grants, the ledger entries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -69,10 +69,10 @@ def balance_answer(account_id: UUID, now: datetime) -> response_schemas.Balance:
     return _balance(ledger.balance(account_id, now))
 
 
-def balance_answers(account_ids: Sequence[UUID], now: datetime) -> dict[UUID, response_schemas.Balance]:
+def balance_answers(account_ids: Collection[UUID], now: datetime) -> dict[UUID, response_schemas.Balance]:
     """The balance objects of several accounts from one call of the ledger, which takes no lock.
 
-    An account that is not known, or whose wallet is due, is left out: the endpoint answers for it.
+    Accounts that `ledger.balances` leaves out are missing: the endpoint answers for them.
     """
     plan_terms.load(account_ids)
     return {account_id: _balance(found) for account_id, found in ledger.balances(account_ids, now).items()}

@@ -15,10 +15,9 @@ from rest_framework.exceptions import ValidationError
 
 from accounts import authentication
 from accounts.api_keys import Principal
-from accounts.models import Account
 from billing import ledger
 from billing.subscriptions import plan_terms
-from core import idempotency, ids, json_body
+from core import idempotency, json_body
 from core.problems import Problem
 from usage import charging
 from usage.api.charges import fingerprint_of, new_charge
@@ -32,7 +31,7 @@ _SMALL = SmallObject()
 
 @dataclass(frozen=True, slots=True)
 class PlainCharge:
-    """A request that may be charged here. `named`: the account as a platform key names it."""
+    """A request that may be charged here. `named`: the account that its body names."""
 
     principal: Principal
     named: str | None
@@ -53,13 +52,7 @@ def plain_charge(*, principal: Principal, key: str, content: bytes, now: datetim
         idempotency.checked_key(key, idempotency.HEADER)
     except (Problem, ValidationError):
         return None
-    named = body.get("account")
-    if principal.account_id is not None:
-        if named not in (None, ids.public_id(prefix=Account.PREFIX, value=principal.account_id)):
-            return None
-    elif named is None:
-        return None
-    return PlainCharge(principal, named, key, fingerprint_of(body), body, now)
+    return PlainCharge(principal, body.get("account"), key, fingerprint_of(body), body, now)
 
 
 def _is_plain(body: Any) -> bool:
@@ -130,8 +123,7 @@ def _answer(one: Prepared, outcome: ledger.Charged | ledger.LedgerError | None) 
 
 def _prepared(charges: Sequence[PlainCharge]) -> Iterator[tuple[int, Prepared]]:
     """The charges whose account and service are known, priced, with their places."""
-    accounts = authentication.find_accounts({one.named for one in charges if one.named is not None})
-    owners = [one.principal.account_id or accounts.get(one.named or "") for one in charges]
+    owners = authentication.accounts_of([(one.principal, one.named) for one in charges])
     plan_terms.load({owner for owner in owners if owner is not None})
     for place, (one, owner) in enumerate(zip(charges, owners, strict=True)):
         if owner is not None and (made := _request(one, owner)):

@@ -1,0 +1,49 @@
+"""Balances of many accounts in shared calls of the ledger.
+
+Invariant: a shared call takes no lock. What it cannot answer (an unknown account, a wallet that is due or has
+very many grants, an unusual query) is left to the endpoint.
+"""
+
+from collections.abc import Sequence
+
+from django.http import HttpResponse
+from django.utils import timezone
+
+from config.compression import SMALLEST
+from config.front import callers, direct
+from config.front.calls import Answer, Call
+from config.front.turns import Turns
+from usage.api import fast_balances
+
+LARGEST_TURN = 64
+
+
+class SharedBalances:
+    """Reads the balances that were requested during one call in the next one."""
+
+    def __init__(self, seen: callers.SeenKeys) -> None:
+        self._seen = seen
+        self._reads: Turns[Call, Answer] = Turns(_read_all, most=LARGEST_TURN)
+
+    async def answer(self, call: Call) -> Answer | None:
+        """The response (200); None where the endpoint has to answer."""
+        return await self._reads.result(call) if call.secret in self._seen else None
+
+
+def _read_all(calls: Sequence[Call]) -> Sequence[Answer | None]:
+    """The responses; None where the caller is not admitted or the request not plain."""
+    admitted = [callers.admit(call) for call in calls]
+    reads = [
+        principal and fast_balances.plain_read(principal, call.query)
+        for principal, call in zip(admitted, calls, strict=True)
+    ]
+    contents = fast_balances.read_all(reads, timezone.now())
+    return [content and _answer(call, content) for call, content in zip(calls, contents, strict=True)]
+
+
+def _answer(call: Call, content: bytes) -> Answer:
+    answer = callers.answer(call, 200, content)
+    if len(content) < SMALLEST:
+        return answer
+    response = direct.compressed(call, HttpResponse(content, headers=dict(answer.headers)))
+    return Answer(200, list(response.items()), response.content)
