@@ -153,6 +153,7 @@ COMMAND_DATABASE_TIMEOUTS = timeouts.parsed(
 )
 timeouts.apply(DATABASES, COMMAND_DATABASE_TIMEOUTS)
 WEB_THREADS = env.int("WEB_THREADS", default=16)  # of a web process; at most half of them wait for wallets
+WEB_WAITING = env.int("WEB_WAITING", default=1000)  # requests that wait for a thread; further ones get 503
 WEB_BODY_SECONDS = env.float("WEB_BODY_SECONDS", default=30.0)  # for the body of a request to arrive
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -105,6 +105,18 @@ def unauthenticated(detail: str = "") -> Problem:
     )
 
 
+def outcome_unknown() -> Problem:
+    return Problem(
+        503,
+        "unavailable",
+        _(
+            "The database did not complete this request, so its outcome is unknown. Send the same request"
+            " again with the same Idempotency-Key."
+        ),
+        headers={"Retry-After": "5"},
+    )
+
+
 def answer(problem: Problem, request: Any) -> HttpResponse:
     """The HTTP response of a problem."""
     content = json.dumps(problem.document(getattr(request, "request_id", "")), ensure_ascii=False)
@@ -151,15 +163,7 @@ def as_problem(error: Exception, now: datetime) -> Problem:
     if isinstance(error, DataError):
         return Problem(400, "out_of_range", _("An amount is too large."))
     if isinstance(error, OperationalError | InterfaceError | InternalError):
-        return Problem(
-            503,
-            "unavailable",
-            _(
-                "The database did not complete this request, so its outcome is unknown. Send the same request"
-                " again with the same Idempotency-Key."
-            ),
-            headers={"Retry-After": "5"},
-        )
+        return outcome_unknown()
     return Problem(
         500, "internal_error", _("An internal error occurred. Contact support with the request id.")
     )

@@ -5,6 +5,8 @@ calls of the ledger, other hot requests go to their endpoints and all the rest t
 """
 
 import asyncio
+import gc
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -15,31 +17,51 @@ from config.front.calls import Call, Calls
 from config.front.shared_balances import SharedBalances
 from config.front.shared_charges import SharedCharges
 from config.front.turns import renew_connection
-from config.front.wsgi_bridge import Bridge, environ_of
-from core import json_body, rate_limit
+from config.front.wsgi_bridge import Bridge, Overloaded, environ_of
+from core import json_body, problems, rate_limit
+from core.endpoint import Endpoint
 from usage.api.balance import Balance
 from usage.api.charges import Charges
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that computes keeps the event loop and the other threads waiting, at most."""
 
 
 class Application:
     """Routes each request: hot endpoints in the event loop, everything else in a thread of Django."""
 
     def __init__(self) -> None:
-        self._bridge = Bridge(wsgi.application, threads=settings.WEB_THREADS)
+        self._bridge = Bridge(
+            wsgi.application, threads=settings.WEB_THREADS, most_waiting=settings.WEB_WAITING
+        )
         self._calls = Calls()
         seen = callers.SeenKeys()
-        self._shared = {Charges: SharedCharges(seen), Balance: SharedBalances(seen)}
+        self._shared: dict[type[Endpoint], SharedCharges | SharedBalances] = {
+            Charges: SharedCharges(seen),
+            Balance: SharedBalances(seen),
+        }
         self._live = live.Streams()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process starts to serve."""
         self._live.end_on_signal(loop)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.collect()
+        gc.freeze()  # what is loaded now lives as long as the process: a full collection need not visit it
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the last request has been answered."""
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
+        try:
+            await self._receive(scope, protocol)
+        except Overloaded:
+            refusals.send(scope, protocol, refusals.overloaded())
+            await bodies.discard(scope, protocol)
+
+    async def _receive(self, scope: Any, protocol: Any) -> None:
+        """Read the body, within its limits, and answer."""
         if not bodies.has_body(scope):
             if scope.path == live.PATH:
                 await self._live.answer(environ_of(scope, b""), protocol, self._bridge)
@@ -57,10 +79,10 @@ class Application:
             if api:
                 await self._without_body(scope, protocol, bodies.Refused(json_body.too_large(most)))
             else:
-                refusals.send(scope, protocol, 413)
+                refusals.send(scope, protocol, refusals.too_large())
                 await bodies.discard(scope, protocol)
         except TimeoutError:
-            refusals.send(scope, protocol, 408)
+            refusals.send(scope, protocol, refusals.late())
         except bodies.ClientGone:
             return
         else:
@@ -73,14 +95,19 @@ class Application:
 
     async def _answer(self, scope: Any, protocol: Any, body: bytes) -> None:
         call = self._calls.read(scope, body)
-        shared = call and self._shared.get(call.endpoint)
+        shared = self._shared.get(call.endpoint) if call else None
         if call is not None and shared is not None:
             answer = await shared.answer(call)
             if answer is not None:
                 headers = self._calls.headers(call, answer.headers)
                 protocol.response_bytes(answer.status, headers, answer.content)
                 return
-        await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
+        try:
+            await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
+        except Overloaded:
+            if call is None or not call.begun:
+                raise
+            refusals.send(scope, protocol, problems.outcome_unknown())
 
     def _respond(self, call: Call | None, scope: Any, protocol: Any, body: bytes) -> None:
         """Answer the request in this thread: the endpoint of a call, or Django."""

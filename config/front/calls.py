@@ -41,7 +41,10 @@ _PREFIX = "/api/v1/"
 
 @dataclass(slots=True)
 class Call:
-    """A request to a hot endpoint. `allowance` is set when it has been counted; `secret` is its API key."""
+    """A request to a hot endpoint. `secret` is its API key.
+
+    `allowance` is set when it has been counted, `begun` when the ledger has been asked to act.
+    """
 
     method: str
     path: str
@@ -56,6 +59,7 @@ class Call:
     is_secure: bool
     now: datetime
     allowance: Allowance | None = None
+    begun: bool = False
 
 
 class Answer(NamedTuple):

@@ -14,6 +14,7 @@ from config.front import callers, direct
 from config.front.calls import Answer, Call
 from config.front.turns import Turns
 from usage.api import fast_balances
+from usage.api.fast_balances import PlainRead
 
 LARGEST_TURN = 64
 
@@ -32,13 +33,13 @@ class SharedBalances:
 
 def _read_all(calls: Sequence[Call]) -> Sequence[Answer | None]:
     """The responses; None where the caller is not admitted or the request not plain."""
-    admitted = [callers.admit(call) for call in calls]
-    reads = [
-        principal and fast_balances.plain_read(principal, call.query)
-        for principal, call in zip(admitted, calls, strict=True)
-    ]
-    contents = fast_balances.read_all(reads, timezone.now())
-    return [content and _answer(call, content) for call, content in zip(calls, contents, strict=True)]
+    bodies = fast_balances.read_all([_plain_read(call) for call in calls], timezone.now())
+    return [None if body is None else _answer(call, body) for call, body in zip(calls, bodies, strict=True)]
+
+
+def _plain_read(call: Call) -> PlainRead | None:
+    principal = callers.admit(call)
+    return None if principal is None else fast_balances.plain_read(principal, call.query)
 
 
 def _answer(call: Call, content: bytes) -> Answer:

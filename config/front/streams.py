@@ -5,14 +5,18 @@ goes through a named pipe, which granian reads as a file: a full pipe makes the 
 nobody reads any more ends it.
 
 Invariants: at most SMALL bytes and what the pipe holds are in memory; a client that reads nothing for
-STALLED_SECONDS is given up; the pipe's directory does not outlast the call.
+STALLED_SECONDS is given up; a response that fails on its way does not end like a complete one, because the
+client's connection is cut; the pipe's directory does not outlast the call.
 """
 
 import os
 import select
+import socket
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 SMALL = 256 * 1024  # bytes; a response of this length is sent whole
@@ -21,11 +25,16 @@ OPEN_SECONDS = 10.0  # for granian to open the pipe
 _OPEN_EVERY = 0.0005
 
 
+Address = tuple[str, str]  # IP address and port
+
+
 class ClientGone(Exception):
     """The client has gone, or reads nothing."""
 
 
-def send(response: Iterable[bytes], *, status: int, headers: list[tuple[str, str]], protocol: Any) -> None:
+def send(
+    response: Iterable[bytes], *, status: int, headers: list[tuple[str, str]], protocol: Any, client: Address
+) -> None:
     """Send the response. Raises what the iterable raises; a client that has gone is no error."""
     chunks = iter(response)
     beginning, ended = _beginning(chunks)
@@ -37,7 +46,7 @@ def send(response: Iterable[bytes], *, status: int, headers: list[tuple[str, str
         os.mkfifo(path, 0o600)
         protocol.response_file(status, headers, path)
         try:
-            _write_all(path, beginning, chunks)
+            _write_all(path, beginning, chunks, client)
         except (ClientGone, BrokenPipeError):
             return
 
@@ -52,14 +61,32 @@ def _beginning(chunks: Iterator[bytes]) -> tuple[bytes, bool]:
     return bytes(taken), True
 
 
-def _write_all(path: str, beginning: bytes, chunks: Iterator[bytes]) -> None:
+def _write_all(path: str, beginning: bytes, chunks: Iterator[bytes], client: Address) -> None:
     pipe = _opened(path)
     try:
         _write(pipe, beginning)
         for chunk in chunks:
             _write(pipe, chunk)
+    except BaseException:
+        _cut(client)  # before the pipe ends, which granian takes for the end of the response
+        raise
     finally:
         os.close(pipe)
+
+
+def _cut(client: Address) -> None:
+    """Shut down this process's connections from the client's address, of which there is one.
+
+    granian has no call for it: a response can only be ended, and its socket is found among the process's
+    descriptors.
+    """
+    for descriptor in Path("/dev/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as connection:
+            if connection.family not in {socket.AF_INET, socket.AF_INET6}:
+                continue
+            address, port, *_rest = connection.getpeername()
+            if (address, str(port)) == client:
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _opened(path: str) -> int:

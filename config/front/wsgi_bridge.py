@@ -1,8 +1,8 @@
 """Gives a request of the event loop to a WSGI application in a thread, and its response to the client.
 
 Invariants: a thread is taken when the whole body has arrived, never before; at most `threads` requests are in
-the application at once, the others wait in the order of their arrival; the application's iterable is closed
-after its last byte, or when the client has gone (PEP 3333).
+the application at once, `most_waiting` others wait in the order of their arrival, and more are refused; the
+application's iterable is closed after its last byte, or when the client has gone (PEP 3333).
 """
 
 import asyncio
@@ -31,21 +31,28 @@ _BASE: Environ = {
 }
 
 
+class Overloaded(Exception):
+    """As many requests as allowed are waiting; nothing was begun for this one."""
+
+
 class Bridge:
     """A WSGI application behind `threads` threads."""
 
-    def __init__(self, application: Wsgi, *, threads: int) -> None:
+    def __init__(self, application: Wsgi, *, threads: int, most_waiting: int) -> None:
         self._application = application
+        self._most_waiting = most_waiting
         self._jobs: SimpleQueue[tuple[Callable[[], None], asyncio.Future[None]]] = SimpleQueue()
         for number in range(threads):
             threading.Thread(target=self._serve, name=f"wsgi-{number}", daemon=True).start()
 
     async def answer(self, environ: Environ, protocol: Any) -> None:
-        """Run the application and send its response. Raises what the application raises."""
+        """Run the application and send its response. Raises Overloaded, and what the application raises."""
         await self.run(lambda: self.respond(environ, protocol))
 
     async def run(self, work: Callable[[], None]) -> None:
-        """Run `work` in a thread. Raises what it raises."""
+        """Run `work` in a thread. Raises Overloaded, and what it raises."""
+        if self._jobs.qsize() >= self._most_waiting:
+            raise Overloaded
         finished = asyncio.get_running_loop().create_future()
         self._jobs.put((work, finished))
         await finished
@@ -75,7 +82,8 @@ class Bridge:
             if environ["REQUEST_METHOD"] == "HEAD":
                 protocol.response_empty(status, headers)
             elif getattr(response, "streaming", False):
-                streams.send(response, status=status, headers=headers, protocol=protocol)
+                client = (environ["REMOTE_ADDR"], environ["REMOTE_PORT"])
+                streams.send(response, status=status, headers=headers, protocol=protocol, client=client)
             else:
                 protocol.response_bytes(status, headers, b"".join(response))
         finally:
@@ -86,6 +94,7 @@ class Bridge:
 def environ_of(scope: Any, body: Any) -> Environ:
     """The WSGI environment of a request: `body` is what was read of it, or a file object."""
     address, _colon, port = scope.server.rpartition(":")
+    client, _colon, client_port = scope.client.rpartition(":")
     environ = _BASE | {
         "REQUEST_METHOD": scope.method,
         "PATH_INFO": scope.path.encode().decode("latin-1"),
@@ -93,7 +102,8 @@ def environ_of(scope: Any, body: Any) -> Environ:
         "SERVER_NAME": address,
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "REMOTE_ADDR": client.strip("[]"),
+        "REMOTE_PORT": client_port,
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": io.BytesIO(body) if isinstance(body, bytes) else body,
     }

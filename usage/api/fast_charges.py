@@ -1,11 +1,11 @@
 """POST /charges without REST framework: plain requests, many at once.
 
 Invariant: only a charge that is made now for the first time is answered here. For every other request, one
-that names a project, is refused, replayed, or not valid, `charge_all` returns None, and the endpoint in
+that names a project, is refused, replayed, or not valid, the functions return None, and the endpoint in
 `usage.api.charges` answers it; nothing has changed then, or the same key finds what has.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,35 +77,34 @@ def _is_plain(body: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A charge with its account and price. As an answer it says that `charge_account` has to charge it."""
+    """A charge with its account and price."""
 
     use: Use
     request: ledger.ChargeRequest
     now: datetime
 
-    @property
-    def account_id(self) -> UUID:
-        return self.request.account_id
+
+def prepare_all(charges: Sequence[PlainCharge | None]) -> list[Prepared | None]:
+    """The charges whose account and service are known, priced; None where the endpoint answers."""
+    plain = [(place, one) for place, one in enumerate(charges) if one is not None]
+    owners = authentication.accounts_of([(one.principal, one.named) for _place, one in plain])
+    plan_terms.load({owner for owner in owners if owner is not None})
+    prepared: list[Prepared | None] = [None] * len(charges)
+    for (place, one), owner in zip(plain, owners, strict=True):
+        prepared[place] = None if owner is None else _prepared(one, owner)
+    return prepared
 
 
-def charge_all(
-    charges: Sequence[PlainCharge], *, is_busy: Callable[[UUID], bool]
-) -> list[bytes | Prepared | None]:
-    """Charge them in one call of the ledger, except those of busy accounts.
+def charge_all(charges: Sequence[Prepared]) -> list[bytes | ledger.WalletBusy | None]:
+    """Charge them in one call of the ledger that waits for no wallet.
 
-    Returns each answer's body, None where the endpoint answers.
+    Returns each answer's body, WalletBusy where `charge_account` has to charge, None for the endpoint.
     """
-    answers: list[bytes | Prepared | None] = [None] * len(charges)
-    taken = []
-    for place, prepared in _prepared(charges):
-        if is_busy(prepared.account_id):
-            answers[place] = prepared
-        else:
-            taken.append((place, prepared))
-    outcomes = ledger.charge_at_once([(one.request, one.now) for _place, one in taken])
-    for (place, one), outcome in zip(taken, outcomes, strict=True):
-        answers[place] = one if isinstance(outcome, ledger.WalletBusy) else _answer(one, outcome)
-    return answers
+    outcomes = ledger.charge_at_once([(one.request, one.now) for one in charges])
+    return [
+        outcome if isinstance(outcome, ledger.WalletBusy) else _answer(one, outcome)
+        for one, outcome in zip(charges, outcomes, strict=True)
+    ]
 
 
 def charge_account(charges: Sequence[Prepared]) -> list[bytes | None]:
@@ -121,16 +120,7 @@ def _answer(one: Prepared, outcome: ledger.Charged | ledger.LedgerError | None) 
     return json_body.dumps(new_charge(one.use, outcome)).encode()
 
 
-def _prepared(charges: Sequence[PlainCharge]) -> Iterator[tuple[int, Prepared]]:
-    """The charges whose account and service are known, priced, with their places."""
-    owners = authentication.accounts_of([(one.principal, one.named) for one in charges])
-    plan_terms.load({owner for owner in owners if owner is not None})
-    for place, (one, owner) in enumerate(zip(charges, owners, strict=True)):
-        if owner is not None and (made := _request(one, owner)):
-            yield place, Prepared(*made, one.now)
-
-
-def _request(one: PlainCharge, account_id: UUID) -> tuple[Use, ledger.ChargeRequest] | None:
+def _prepared(one: PlainCharge, account_id: UUID) -> Prepared | None:
     body = one.body
     use = Use(
         account_id=account_id,
@@ -144,9 +134,10 @@ def _request(one: PlainCharge, account_id: UUID) -> tuple[Use, ledger.ChargeRequ
         metadata=_object(body, "metadata"),
     )
     try:
-        return use, charging.charge_request(use, key=one.key, fingerprint=one.fingerprint, now=one.now)
+        request = charging.charge_request(use, key=one.key, fingerprint=one.fingerprint, now=one.now)
     except Exception:  # the endpoint makes the request again and answers with the error
         return None
+    return Prepared(use, request, one.now)
 
 
 def _object(body: Mapping[str, Any], name: str) -> Any:

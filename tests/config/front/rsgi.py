@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 CHUNK = 65_536
 
@@ -92,8 +92,11 @@ class Protocol:
 class Front:
     """A client of an application: `front.send("POST", "/api/v1/charges", headers, content)`."""
 
+    _all: ClassVar[list[Any]] = []  # a thread pool that is garbage would end with open database connections
+
     def __init__(self, application: Any) -> None:
         self._application = application
+        self._all.append(application)
         self._loop = asyncio.new_event_loop()
         self._thread = ThreadPoolExecutor(1)  # this thread may have the event loop of a browser test
 

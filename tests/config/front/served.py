@@ -39,6 +39,9 @@ def wsgi(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     if path.startswith("/stream/"):
         start("200 OK", [("Content-Type", "text/plain")])
         return Stream(int(path.removeprefix("/stream/")))
+    if path.startswith("/fails/"):
+        start("200 OK", [])
+        return Stream(int(path.removeprefix("/fails/")), fails=True)
     if path == "/endless":
         start("200 OK", [])
         return Stream(100_000)
@@ -57,7 +60,7 @@ def wsgi(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
 
 class Application:
     def __init__(self) -> None:
-        self._bridge = Bridge(wsgi, threads=4)
+        self._bridge = Bridge(wsgi, threads=4, most_waiting=100)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         await self._bridge.answer(environ_of(scope, bytes(await protocol())), protocol)

@@ -1,5 +1,6 @@
 """A WSGI application behind the bridge, in granian as the Procfile starts it, asked over sockets."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -10,12 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.config.front.served import CHUNK
+from config.front.wsgi_bridge import Bridge, Overloaded
+from tests import event_loop
+from tests.config.front.served import CHUNK, wsgi
 from tests.integration.races.web import ROOT, command, free_port, procfile_environment, wait_for
 
 TARGET = "tests.config.front.served:application"
@@ -136,6 +140,43 @@ def test_a_stream_arrives_whole_and_is_closed(server: Server, chunks: int) -> No
     before = server.state()["closed"]
     assert server.get(f"/stream/{chunks}") == [(200, CHUNK * chunks)]
     assert server.state()["closed"] == before + 1
+
+
+def test_a_stream_that_fails_does_not_end_like_a_complete_one(server: Server) -> None:
+    assert server.get("/fails/1") == [(500, b"")]
+    before = server.state()["closed"]
+    with server.socket() as other:
+        with pytest.raises(http.client.HTTPException):
+            server.get("/fails/100")
+        assert server.state()["closed"] == before + 1
+        other.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert other.recv(100).startswith(b"HTTP/1.1 200 "), "no other connection is cut"
+
+
+def test_a_request_is_refused_at_once_when_enough_are_waiting() -> None:
+    began, gate, done = threading.Event(), threading.Event(), list[int]()
+
+    def work(number: int) -> None:
+        began.set()
+        gate.wait(10)
+        done.append(number)
+
+    async def scenario() -> list[BaseException | None]:
+        bridge = Bridge(wsgi, threads=1, most_waiting=2)
+        tasks = [asyncio.create_task(bridge.run(partial(work, 0)))]
+        while not began.is_set():
+            await asyncio.sleep(0.001)
+        tasks += [asyncio.create_task(bridge.run(partial(work, number))) for number in (1, 2, 3)]
+        await asyncio.wait([tasks[3]], timeout=5)
+        assert tasks[3].done() and not done
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await bridge.run(partial(work, 4))
+        return results
+
+    *waited, refused = event_loop.run(scenario())
+    assert waited == [None, None, None] and isinstance(refused, Overloaded)
+    assert done == [0, 1, 2, 4]
 
 
 def test_a_stream_is_made_no_faster_than_it_is_read_and_ends_with_its_client(server: Server) -> None:
