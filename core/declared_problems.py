@@ -58,7 +58,8 @@ def standard(
     method: str, *, scopes: Mapping[str, str], platform_only: bool, takes_key: str, names_object: bool
 ) -> list[Declared]:
     """The errors that follow from what an endpoint declares about itself."""
-    found = [INVALID_REQUEST, BAD_REQUEST, UNAUTHENTICATED, UNKNOWN_ACCOUNT, RATE_LIMITED, UNAVAILABLE]
+    found = [INVALID_REQUEST, BAD_REQUEST, UNAUTHENTICATED, UNKNOWN_ACCOUNT, RATE_LIMITED]
+    found += [UNAVAILABLE, OVERLOADED]
     if method in scopes:
         found.append(MISSING_SCOPE)
     if platform_only:
@@ -95,6 +96,12 @@ UNAVAILABLE = Declared(
     503,
     "unavailable",
     "The outcome is unknown. Send the same request again, with the same Idempotency-Key.",
+    headers=(RETRY_AFTER,),
+)
+OVERLOADED = Declared(
+    503,
+    "overloaded",
+    "Too many requests are waiting. Nothing was done for this one: send it again.",
     headers=(RETRY_AFTER,),
 )
 

@@ -77,6 +77,7 @@ def test_what_an_endpoint_declares_about_itself_gives_its_standard_errors() -> N
         "unknown_account": 404,
         "rate_limited": 429,
         "unavailable": 503,
+        "overloaded": 503,
     }
     assert standard("GET", platform_only=True).items() >= {("platform_key_required", 403)}
     assert standard("GET", names_object=True).items() >= {("not_found", 404)}
