@@ -26,6 +26,7 @@ AT_LEAST = {
     "http_batch": 0.9,
     "http_balance": 2,
     "http_ordinary": 0.9,
+    "live_tabs": 2000,
     "refresh_accounts_per_second": 10_000,
     "audit_entries_per_second": 100_000,
 }
@@ -84,7 +85,7 @@ def _start(world_dir: Path) -> None:
 
 
 def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
-    from bench import audit, growth, http, isolation, measures, portal, refresh, years
+    from bench import audit, growth, http, isolation, live_tabs, measures, portal, refresh, years
 
     seconds = 2 if options.quick else 6
     large = 200_000 if options.quick else growth.LARGE
@@ -102,6 +103,7 @@ def _measure(options: argparse.Namespace) -> dict[str, tuple[float, str]]:
         "http_p99_ms": lambda: http.http_p99_ms(seconds),
         "http_ordinary": lambda: http.http_ordinary(seconds),
         "web_mb": lambda: http.web_mb(seconds),
+        "live_tabs": lambda: live_tabs.live_tabs(2 * seconds),
         "refresh_accounts_per_second": lambda: refresh.refresh_accounts_per_second(accounts),
         "audit_entries_per_second": lambda: audit.audit_entries_per_second(large // 5),
         "growth_spent_grants": growth.spent_grants,

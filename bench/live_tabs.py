@@ -1,20 +1,31 @@
-"""Open tabs: how many streams of live updates a web process serves, and how late a change arrives.
+"""Open tabs: how many streams of live updates one web process serves, and how late a change arrives."""
 
-    python -m bench.live_tabs http://127.0.0.1:8000/live --cookies cookies.txt --tabs 2000
-
-Each line of the file is one session's `Cookie` header; the tabs use them in turn. Without changes of its own it
-prints how many streams are open and how many events arrive; `Tabs` is for programs that make the changes.
-"""
-
-import argparse
 import asyncio
+import random
 import time
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from decimal import Decimal
 from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.test import Client
+from django.utils import timezone
+
+from accounts import registration
+from accounts.models import User
+from bench import web
+from bench.measures import Measure
+from billing import ledger
+from usage import live_updates
 
 AT_ONCE = 32  # requests for streams under way
+LEVELS = (500, 2000, 4000)  # open tabs
+PEOPLE, TABS_OF_SESSION = 100, 5
+CHANGES_PER_SECOND = 5
+LATEST_SECONDS = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -72,29 +83,77 @@ class Tabs:
             writer.close()
 
 
-async def watch(url: str, cookies: Sequence[str], *, count: int, seconds: float) -> None:
-    """Open the streams and print what arrives."""
-    tabs = Tabs(url)
-    began = time.monotonic()
-    streams = await tabs.open([cookies[number % len(cookies)] for number in range(count)])
-    taken = time.monotonic() - began
-    print(f"{sum(tab.status == 200 for tab in streams)} of {count} streams opened in {taken:.1f} s")
-    await asyncio.sleep(seconds)
-    events = sum(len(tab.versions) - 1 for tab in streams)
-    print(f"{sum(not tab.ended for tab in streams)} are open; {events} events in {seconds:.0f} s")
-    await tabs.close()
+def live_tabs(seconds: int) -> Measure:
+    """The largest number of LEVELS that one process serves so that every tab has each change in time."""
+    served, details = 0, []
+    with web.serving(workers=1) as server:
+        accounts, sessions = _signed_in()
+        cookies = [f"{server.session_cookie}={session}" for session in sessions * TABS_OF_SESSION]
+        for count in LEVELS:
+            latest = asyncio.run(_latest(server.address, cookies[:count], accounts, seconds))
+            details.append(f"{count:,} tabs: {latest:.2f} s")
+            if latest > LATEST_SECONDS:
+                break
+            served = count
+    return served, f"latest of all updates; {', '.join(details)}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("--cookies", type=Path, required=True)
-    parser.add_argument("--tabs", type=int, default=2000)
-    parser.add_argument("--seconds", type=float, default=30)
-    options = parser.parse_args()
-    cookies = options.cookies.read_text().splitlines()
-    asyncio.run(watch(options.url, cookies, count=options.tabs, seconds=options.seconds))
+def _signed_in() -> tuple[list[UUID], list[str]]:
+    """New accounts, and sessions of their users in turn, as many as the largest level needs."""
+    clients = [Client() for _number in range(LEVELS[-1] // TABS_OF_SESSION)]
+    accounts = []
+    for number in range(PEOPLE):
+        user = User.objects.create_user(f"tabs-{uuid.uuid4().hex}@example.org")
+        account = registration.open_personal_account(user, timezone.now())
+        ledger.grant(
+            account_id=account.pk, credits=Decimal(1000), kind="top_up", label="Pack", key="tabs", now=timezone.now()
+        )  # fmt: skip
+        accounts.append(account.pk)
+        for client in clients[number::PEOPLE]:
+            client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return accounts, [client.session.session_key or "" for client in clients]
 
 
-if __name__ == "__main__":
-    main()
+async def _latest(address: str, cookies: Sequence[str], accounts: Sequence[UUID], seconds: int) -> float:
+    """How late the latest update came, in seconds. A tab that has not heard of a change is as late as the end."""
+    tabs = Tabs(f"{address}/live")
+    try:
+        opened = await tabs.open(cookies)
+        refused = sum(tab.status != 200 for tab in opened)
+        if refused:
+            raise RuntimeError(f"{refused} of {len(opened)} streams were refused")
+        changes = list[tuple[float, UUID, int]]()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            account = random.choice(accounts)
+            version = await asyncio.to_thread(_change, account)
+            changes.append((time.monotonic(), account, version))
+            await asyncio.sleep(1 / CHANGES_PER_SECOND)
+        await asyncio.sleep(LATEST_SECONDS + 1)
+        end = time.monotonic()
+        followers = {account: opened[place::PEOPLE] for place, account in enumerate(accounts)}
+        return max(
+            _arrival(tab, version, end) - at for at, account, version in changes for tab in followers[account]
+        )
+    finally:
+        with suppress(OSError):
+            await tabs.close()
+
+
+def _change(account_id: UUID) -> int:
+    """Charge the account; the number of its newest entry."""
+    request = ledger.ChargeRequest(
+        account_id=account_id, credits=Decimal("0.001"), key=uuid.uuid4().hex, service="gpt-4o"
+    )
+    ledger.charge(request, timezone.now())
+    return _number(live_updates.version_of(account_id, timezone.now()))
+
+
+def _arrival(tab: Tab, version: int, end: float) -> float:
+    """When the tab had this version or a newer one."""
+    return next((at for at, stated in tab.versions if _number(stated) >= version), end)
+
+
+def _number(version: str) -> int:
+    number = version.partition(".")[0]
+    return int(number) if number.isdigit() else 0

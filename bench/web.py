@@ -67,13 +67,22 @@ class Server:
             command += ["--header", f"{name}: {value}"]
         if script:
             command += ["--script", str(SCRIPTS / script)]
-        environment = os.environ | {"RUN": str(time.time_ns() // 1000)} | dict(variables or {})
+        environment = os.environ | {
+            "RUN": str(time.time_ns() // 1000),
+            "REQUESTS": str(SCRIPTS / "requests.lua"),
+        }
+        environment |= variables or {}
         done = subprocess.run(
             [*command, self.address + path], capture_output=True, text=True, check=False, env=environment
         )
         if done.returncode or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
             raise RuntimeError(done.stdout + done.stderr)
         return _report(done.stdout)
+
+    @property
+    def session_cookie(self) -> str:
+        """The name of its session cookie, which contains the port (config.settings)."""
+        return f"refill_session_{self.address.rpartition(':')[2]}"
 
     def largest_mb(self) -> float:
         """The memory of the largest of its processes in MB, shared pages counted in parts (proportional set size)."""
@@ -83,7 +92,7 @@ class Server:
 
 
 @contextmanager
-def serving(*, wsgi: bool = False) -> Iterator[Server]:
+def serving(*, wsgi: bool = False, workers: int = 2) -> Iterator[Server]:
     """Start the web server of the Procfile, or Django alone behind WSGI, and stop it in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -93,7 +102,8 @@ def serving(*, wsgi: bool = False) -> Iterator[Server]:
     )
     child = next(one for one in children if one.name == "web")
     address = f"http://127.0.0.1:{port}"
-    child.environment |= {"PORT": str(port), "SITE_URL": address, "WEB_PROCESSES": "2", "LOG_LEVEL": "ERROR"}
+    child.environment |= {"PORT": str(port), "SITE_URL": address, "LOG_LEVEL": "ERROR"}
+    child.environment["WEB_PROCESSES"] = str(workers)
     if wsgi:
         child.command = _WSGI
     child.start()

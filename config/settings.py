@@ -91,7 +91,7 @@ MIDDLEWARE = [
     "config.compression.Compression",
     "django.middleware.security.SecurityMiddleware",
     "core.api_fast_path.ApiFastPath",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.static_files.StaticFiles",
     "csp.middleware.CSPMiddleware",
     "config.middleware.PolicyByPath",
     "django.contrib.sessions.middleware.SessionMiddleware",

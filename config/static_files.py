@@ -6,11 +6,13 @@ makes one request for its styles. Development without `collectstatic` serves the
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import brotli
 from django.core.files.base import ContentFile
 from whitenoise.compress import Compressor
+from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 BUNDLES = ["css/portal.css"]
@@ -23,6 +25,18 @@ class QuickCompressor(Compressor):
     @staticmethod
     def compress_brotli(data: bytes) -> bytes:
         return bytes(brotli.compress(data, quality=6))
+
+
+class StaticFiles(WhiteNoiseMiddleware):
+    """Middleware: serves the files. A file and its compressed forms have one ETag, and their bytes differ.
+
+    Such an ETag is weak (RFC 9110, section 8.8.1).
+    """
+
+    def add_cache_headers(self, headers: Any, path: str, url: str) -> None:
+        super().add_cache_headers(headers, path, url)
+        status = Path(path).stat()
+        headers["ETag"] = f'W/"{int(status.st_mtime):x}-{status.st_size:x}"'
 
 
 class Storage(CompressedManifestStaticFilesStorage):

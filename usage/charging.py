@@ -26,7 +26,7 @@ from pricing import estimates, lookup
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates.quotes import Line, Quote, RateVersion
 from usage import entitlements
-from usage.stored_detail import Detail, restored, stored
+from usage.charges.stored_detail import Detail, restored, stored
 
 
 @dataclass(frozen=True, slots=True)

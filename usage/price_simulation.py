@@ -24,7 +24,7 @@ from pricing.rates.quotes import Line
 from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
 from usage import selectors
-from usage.stored_detail import restored
+from usage.charges.stored_detail import restored
 
 MAX_CHARGES = 100_000  # a longer window is cut to its newest charges, so that the page answers in time
 MAX_ACCOUNTS_SHOWN = 20

@@ -1,8 +1,5 @@
--- wrk: GET /balance of random accounts. KEY and ACCOUNTS as in charges.lua.
-function init()
-  accounts = tonumber(os.getenv("ACCOUNTS"))
-  headers = { ["Authorization"] = "Bearer " .. os.getenv("KEY") }
-end
+-- wrk: GET /balance of random accounts.
+dofile(os.getenv("REQUESTS"))
 
 function request()
   local path = string.format("/api/v1/balance?account=acct_0000000000007000800%013d", math.random(accounts))

@@ -1,27 +1,8 @@
 -- wrk: POST /charges of random accounts, each request with an idempotency key of its own.
--- KEY: the platform key; ACCOUNTS: how many accounts; RUN: differs from run to run.
-local threads = 0
-
-function setup(thread)
-  threads = threads + 1
-  thread:set("number", threads)
-end
-
-function init()
-  sent = 0
-  accounts = tonumber(os.getenv("ACCOUNTS"))
-  run = os.getenv("RUN")
-  math.randomseed(number * 7919 + tonumber(run))
-  wrk.method = "POST"
-  headers = { ["Authorization"] = "Bearer " .. os.getenv("KEY"), ["Content-Type"] = "application/json" }
-end
+dofile(os.getenv("REQUESTS"))
 
 function request()
   sent = sent + 1
   headers["Idempotency-Key"] = run .. "-" .. number .. "-" .. sent
-  local body = string.format(
-    '{"account":"acct_0000000000007000800%013d","service":"gpt-4o",'
-      .. '"usage":{"input_tokens":%d,"output_tokens":640},"conversation":"c-81"}',
-    math.random(accounts), math.random(1, 2000))
-  return wrk.format(nil, "/api/v1/charges", headers, body)
+  return wrk.format("POST", "/api/v1/charges", headers, "{" .. use() .. "}")
 end

@@ -25,14 +25,14 @@ APART_SECONDS = 60.0
 ACCOUNT_LOCK_TIMEOUT = "250ms"  # of a call for the uses of one account that other calls do not wait for
 OWN_PATIENCE_SECONDS = 40.0  # longer than a call waits for a lock and lasts
 _AT_ONCE = f"select c.*, false as slow from ledger_charge_at_once({USE}, %(now)s) c"
-_TOGETHER = """select (c.outcome).*, c.slow from {shared},
-  lateral ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], by.shared) c order by c.ord"""
-_SHARED = _TOGETHER.format(shared="(values (true)) by (shared)")
-_OWN = _TOGETHER.format(shared="(values (false)) by (shared)")
-# the timeout is set before the function runs, because its argument depends on it
-_ACCOUNT = _TOGETHER.format(
-    shared=f"(select set_config('lock_timeout', '{ACCOUNT_LOCK_TIMEOUT}', true) is null as shared) by"
-)
+_SHARED = """select (c.outcome).*, c.slow
+  from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], true) c order by c.ord"""
+_OWN = """select (c.outcome).*, c.slow
+  from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], false) c order by c.ord"""
+# The third argument is false: it depends on the time limit, which is set before the function runs
+_ACCOUNT = f"""select (c.outcome).*, c.slow
+  from (select set_config('lock_timeout', '{ACCOUNT_LOCK_TIMEOUT}', true) is null as shared) first,
+    lateral ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], first.shared) c order by c.ord"""
 
 
 class _OwnQueue:

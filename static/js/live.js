@@ -50,23 +50,23 @@
     window.setTimeout(poll, interval);
   }
 
-  // What a tab hears from the stream, its own or that of another tab.
-  function hear(news) {
-    if (news.version) {
-      version = news.version;
+  // What the stream says, that of this tab or of another one.
+  function receive(message) {
+    if (message.version) {
+      version = message.version;
       streamUntil = Date.now() + SILENCE;
       interval = usual = POLL_INTERVAL;
       compare();
     } else {
       if (version) interval = usual = BROKEN_INTERVAL;
-      streamUntil = news.isRefused ? 0 : Math.min(streamUntil, Date.now() + later(2 * BROKEN_INTERVAL));
-      if (news.isRefused) load(); // perhaps the session has ended
+      streamUntil = message.isRefused ? 0 : Math.min(streamUntil, Date.now() + later(2 * BROKEN_INTERVAL));
+      if (message.isRefused) load(); // perhaps the session has ended
     }
   }
 
-  function tell(news) {
-    channel.postMessage(news);
-    hear(news);
+  function share(message) {
+    channel.postMessage(message);
+    receive(message);
   }
 
   // Hold the stream for all tabs, until this one is hidden or left.
@@ -83,18 +83,18 @@
         source = new EventSource(counter.dataset.stream);
         source.onmessage = (event) => {
           next(open, SILENCE);
-          tell({ version: event.data });
+          share({ version: event.data });
         };
         source.onerror = () => {
           if (source.readyState === EventSource.CLOSED) refused();
-          else tell({}); // the browser opens it again
+          else share({}); // the browser opens it again
         };
         source.addEventListener("replaced", refused); // too many streams of this browser
       };
       const refused = () => {
         source.close();
         next(open, later(2 * OPEN_AGAIN));
-        tell({ isRefused: true });
+        share({ isRefused: true });
       };
       leave = () => {
         window.clearTimeout(timer);
@@ -138,7 +138,7 @@
   channel.addEventListener("message", ({ data }) => {
     if (data.isNew && holds && Date.now() < streamUntil) channel.postMessage({ version });
     else if (data.isSignedOut) load();
-    else if (!data.isNew && isVisible()) hear(data);
+    else if (!data.isNew && isVisible()) receive(data);
   });
 
   if (counter) {

@@ -57,16 +57,22 @@
     if (form) form.requestSubmit();
   });
 
-  // A live element is replaced as a whole: the focus stays on its link or button with the same address or text.
-  // htmx keeps the focus only of elements with an id.
+  // A live element is replaced as a whole: what is opened in it stays open, and the focus stays on its link or button
+  // with the same address or text. htmx keeps the focus only of elements with an id.
   let focused = null;
+  let opened = null;
   const named = (element) => element.tagName + (element.getAttribute("href") ?? element.textContent);
+  const details = (region) => [...(region?.querySelectorAll("details") ?? [])];
   document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
     const element = document.activeElement;
     const isLost = target.id && !element.id && target.contains(element);
     focused = isLost ? { region: target.id, name: named(element) } : null;
+    opened = { region: target.id, all: details(target).map((one) => one.open) };
   });
   document.addEventListener("htmx:afterSwap", () => {
+    const renewed = opened?.region ? details(document.getElementById(opened.region)) : [];
+    if (renewed.length === opened?.all.length) renewed.forEach((one, place) => { one.open ||= opened.all[place]; });
+    opened = null;
     if (!focused || document.activeElement !== document.body) return;
     const region = document.getElementById(focused.region);
     const elements = [...(region?.querySelectorAll("a, button, summary") ?? [])];

@@ -80,6 +80,7 @@ def test_a_hashed_file_is_compressed_in_advance_and_cached_for_years(
 
 def test_a_file_that_has_not_changed_is_not_sent_again(portal_css: str, client: Client) -> None:
     response, _body = get(client, portal_css, accept_encoding="br")
+    assert response["ETag"].startswith('W/"'), "the plain file has it too, with other bytes"
     again, body = get(client, portal_css, accept_encoding="br", if_none_match=response["ETag"])
     assert (again.status_code, body) == (304, b"")
 

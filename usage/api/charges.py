@@ -11,10 +11,13 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from accounts import authentication
+from accounts.api_keys import Principal
 from accounts.authentication import account_of, actor_of, object_of, principal_of
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge, Correction, Grant, Hold
+from billing.subscriptions import plan_terms
 from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
@@ -26,10 +29,10 @@ from usage.api import errors, request_schemas, response_schemas
 from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
 from usage.charges import reports
+from usage.charges.stored_detail import restored
 from usage.charging import Use
 from usage.insufficient_credits import WayOn
 from usage.models import ChargeReport
-from usage.stored_detail import restored
 
 PATH = "/api/v1/charges"
 
@@ -101,6 +104,7 @@ class Batch(Endpoint):
     @extend_schema(request=request_schemas.BatchInput, responses=response_schemas.BatchOutcome)
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.BatchInput.checked(request.data)
+        _load_accounts(principal_of(request), body)
         options = cache(insufficient_credits.options)
         results: dict[int, response_schemas.BatchItemOutcome] = {}
         requests = []
@@ -161,6 +165,15 @@ class Batch(Endpoint):
             raise error
         request_id = getattr(self.request._request, "request_id", "")
         return {"status": problem.status, "error": problem.document(request_id)}
+
+
+def _load_accounts(principal: Principal, body: Mapping[str, Any]) -> None:
+    """Read the accounts of a batch and their plans in two queries: its items then find them in the caches."""
+    items = [item for item in body["data"] if isinstance(item, dict)]
+    named = [item.get("account") or body.get("account") for item in items]
+    names = {name for name in named if name is None or isinstance(name, str)}
+    accounts = authentication.accounts_of([(principal, name) for name in names])
+    plan_terms.load({account_id for account_id in accounts if account_id is not None})
 
 
 class _AnsweredBefore(Exception):

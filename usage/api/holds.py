@@ -20,8 +20,8 @@ from usage.api import errors, request_schemas, response_schemas
 from usage.api.charges import charge_of_key, drawn, new_charge, replay
 from usage.api.errors import insufficient
 from usage.api.request_schemas import use_of
+from usage.charges.stored_detail import restored
 from usage.charging import Use
-from usage.stored_detail import restored
 
 
 class Holds(Endpoint):

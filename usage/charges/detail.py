@@ -16,7 +16,7 @@ from accounts.models import ApiKey, Project, User
 from billing.models import Charge, Correction, Grant
 from pricing.rates.quotes import Line
 from usage import selectors
-from usage.stored_detail import restored
+from usage.charges.stored_detail import restored
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,20 @@ def test_all_tabs_follow_the_account_through_one_stream_and_none_polls(
     assert sum(paths.count("live") for _tab, paths in tabs[1:]) == 1
 
 
+def test_what_is_opened_stays_open_when_a_change_is_shown(
+    window: BrowserContext, alice: User, account_of: AccountOf
+) -> None:
+    spend(account_of(alice), "1", timezone.now(), conversation="c-80")
+    tab, _paths = open_tab(window, "/usage/")
+    with tab.expect_response("**/live"):
+        pass
+    table = tab.locator("#sums details", has_text="Show as a table").first
+    table.locator("summary").click()
+    spend(account_of(alice), "2", timezone.now(), conversation="c-81")
+    expect(tab.locator("#sums")).to_contain_text("c-81", timeout=3000)
+    expect(table).to_have_attribute("open", "")
+
+
 def test_a_hidden_tab_closes_the_stream_and_catches_up_when_it_is_shown_again(
     window: BrowserContext, alice: User, account_of: AccountOf
 ) -> None:

@@ -8,7 +8,7 @@ from billing.models import Charge, Entry, Grant, Hold, Wallet
 from tests.billing.ledger.state import broken
 from tests.moves.usage.answers import Answer
 from tests.moves.usage.world import World
-from usage.stored_detail import restored
+from usage.charges.stored_detail import restored
 
 
 def check(world: World) -> None:

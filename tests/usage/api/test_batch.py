@@ -4,9 +4,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from accounts import authentication
 from accounts.models import Account, User
 from billing.models import Charge
+from billing.subscriptions import plan_terms
 from core import idempotency
 from tests.usage.api.conftest import use
 
@@ -70,6 +74,25 @@ def test_a_platform_key_charges_several_accounts_in_one_batch(
     results = platform_api.post("charges/batch", {"data": items}).json()["data"]
     assert [result["status"] for result in results] == [201, 201, 404, 400]
     assert results[2]["error"]["code"] == "unknown_account"
+
+
+def test_the_accounts_of_a_batch_are_read_together(
+    platform_api: Any, account: Account, charlie: User
+) -> None:
+    other = Account.objects.get(person=charlie)
+
+    def queries(names: Any, run: str) -> int:
+        authentication._account_ids.clear()  # as after two seconds
+        plan_terms.forget_all()
+        items = [use(1, idempotency_key=f"{run}{n}", account=name) for n, name in enumerate(names)]
+        with CaptureQueriesContext(connection) as queries:
+            results = platform_api.post("charges/batch", {"data": items}).json()["data"]
+        assert [result["status"] for result in results] == [201 if isinstance(n, str) else 400 for n in names]
+        return len(queries)
+
+    platform_api.post("charges/batch", {"data": [use(1, idempotency_key="k", account=account.public_id)]})
+    one = queries([account.public_id, ["a list"]], "a")
+    assert queries([account.public_id, other.public_id, other.public_id, {"an": "object"}], "b") == one
 
 
 def test_an_account_key_cannot_charge_another_account_in_a_batch(api: Any, charlie: User) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usage.stored_detail import Detail, restored, stored
+from usage.charges.stored_detail import Detail, restored, stored
 
 NAMES = st.text(min_size=1, max_size=12)
 NUMBERS = st.one_of(st.integers(0, 10**9), st.decimals(0, 1000, places=3).map(str))
