@@ -74,7 +74,7 @@ class Lanes(Generic[Item, Result]):
         self._paused: set[Hashable] = set()
 
     def __contains__(self, key: Hashable) -> bool:
-        """Whether a turn of the key runs. May be asked in any thread."""
+        """Whether a turn of the key runs."""
         return key in self._waiting
 
     async def result(self, key: Hashable, item: Item) -> Result | None:
