@@ -8,20 +8,19 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import api_keys, key_admin, memberships, registration, signals, webhook_admin
+from accounts import api_keys, key_admin, memberships, registration, signals, team_admin, webhook_admin
 from accounts.admin_forms import PersonCreation
 from accounts.models import ApiKey, Membership, Project, User
 from core.errors import Refusal
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
-__all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin", "webhook_admin"]
+__all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin", "team_admin", "webhook_admin"]
 
 _POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -149,9 +148,7 @@ class MembershipAdmin(StaffAdmin):
             obj.pk = memberships.add(account=given["account"], user=given["user"], **terms).pk
             return
         try:
-            with transaction.atomic():
-                memberships.set_monthly_limit(obj, given["monthly_limit"], now)
-                memberships.change_role(obj, given["role"])
+            memberships.change(obj, role=given["role"], monthly_limit=given["monthly_limit"], now=now)
         except memberships.LastOwner:
             messages.error(request, _("Nothing was changed: an account needs at least one owner."))
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import zones
 from accounts.models import Account, ApiKey, User, WebhookEvent
+from core.form_fields import CreditsInput
 
 
 class ProfileForm(forms.ModelForm):
@@ -89,6 +90,36 @@ class KeyForm(forms.Form):
         initial=[ApiKey.Scope.READ, ApiKey.Scope.SPEND],
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("Choose at least one scope.")},
+    )
+    daily_limit = CreditsInput(
+        label=_("Daily limit"), required=False, help_text=_("In credits. Leave empty for no limit.")
+    )
+    monthly_limit = CreditsInput(
+        label=_("Monthly limit"), required=False, help_text=_("In credits. Leave empty for no limit.")
+    )
+    days = forms.TypedChoiceField(
+        label=_("Expires"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        choices=[
+            ("", _("Never")),
+            (30, _("After 30 days")),
+            (90, _("After 90 days")),
+            (365, _("After a year")),
+        ],
+    )
+
+
+class KeyLimitsForm(forms.Form):
+    """Name and limits of an API key."""
+
+    name = forms.CharField(label=_("Name"), max_length=100)
+    daily_limit = CreditsInput(
+        label=_("Daily limit"), required=False, help_text=_("In credits. Leave empty for no limit.")
+    )
+    monthly_limit = CreditsInput(
+        label=_("Monthly limit"), required=False, help_text=_("In credits. Leave empty for no limit.")
     )
 
 

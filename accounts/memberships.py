@@ -16,6 +16,7 @@ from accounts import api_keys, spending_limits
 from accounts.models import Account, ApiKey, Membership, User
 from accounts.webhook_endpoints import events
 from core.errors import Refusal
+from core.unset import UNSET, Unset
 
 MOST_MEMBERS = 200  # of an account
 Role = Membership.Role
@@ -136,6 +137,32 @@ def set_monthly_limit(
         require_may_manage(current.account_id, by=by, target=current.role)
         Membership.objects.filter(pk=current.pk).update(monthly_limit=limit)
         spending_limits.set_limit(current, period="month", maximum=limit, now=now)
+
+
+def change(
+    membership: Membership,
+    *,
+    now: datetime,
+    by: UUID | None = None,
+    role: str | None = None,
+    monthly_limit: Decimal | Unset | None = UNSET,
+) -> None:
+    """Change the given values together. Raises as change_role and set_monthly_limit."""
+    with transaction.atomic():
+        if not isinstance(monthly_limit, Unset):
+            set_monthly_limit(membership, monthly_limit, now, by=by)
+        if role is not None:
+            change_role(membership, role, by=by)
+
+
+def hand_over(membership: Membership, *, by: UUID, now: datetime) -> None:
+    """Make the member an owner, and the acting owner a billing member. Raises RoleNotAllowed, NoMember."""
+    with transaction.atomic():
+        own = Membership.objects.filter(account_id=membership.account_id, user_id=by).first()
+        if own is None or own.pk == membership.pk:
+            raise RoleNotAllowed
+        change_role(membership, Role.OWNER, by=by)
+        change_role(own, Role.BILLING, by=by)
 
 
 def remove(membership: Membership, now: datetime, *, by: UUID | None = None) -> None:

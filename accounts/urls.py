@@ -10,6 +10,7 @@ urlpatterns = [
     path("switch/<str:public_id>/", views.switch_account, name="switch_account"),
     path("join/<str:token>/", team_views.join, name="join"),
     path("keys/", key_views.keys_page, name="api_keys"),
+    path("keys/<str:public_id>/", key_views.change_key, name="change_key"),
     path("keys/<str:public_id>/revoke/", key_views.revoke_key, name="revoke_key"),
     path("webhooks/", webhook_views.webhooks_page, name="webhooks"),
     path("webhooks/<str:public_id>/", webhook_views.webhook_page, name="webhook"),

@@ -15,8 +15,15 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import invitations, registration, spending_limits
-from accounts.models import Account, Invitation, User, WebhookEndpoint, personal_account_of
+from accounts import invitations, registration, spending_limits, team_requests
+from accounts.models import (
+    Account,
+    Invitation,
+    TeamRequest,
+    User,
+    WebhookEndpoint,
+    personal_account_of,
+)
 from accounts.webhook_endpoints import endpoints
 from billing import ledger, provisioning
 from billing.notifications import emails
@@ -33,6 +40,7 @@ def connect() -> None:
     spending_limits.limit_set.connect(_on_limit_set, dispatch_uid="billing.limit_set")
     invitations.invitation_sent.connect(_on_invitation_sent, dispatch_uid="billing.invitation_sent")
     endpoints.endpoint_disabled.connect(_on_endpoint_disabled, dispatch_uid="billing.endpoint_disabled")
+    team_requests.request_answered.connect(_on_team_answered, dispatch_uid="billing.team_answered")
     pre_save.connect(_on_account_saved, sender=Account, dispatch_uid="billing.account_saved")
 
 
@@ -76,6 +84,22 @@ def _on_invitation_sent(invitation: Invitation, token: str, now: datetime, **_: 
         key=f"member_invitation:{invitation.pk}:{invitation.sent}",
         context={"path": reverse("join", args=[token]), "inviter": inviter.email if inviter else ""},
         only_to=invitation.email,
+        now=now,
+    )
+
+
+def _on_team_answered(team_request: TeamRequest, now: datetime, **_: Any) -> None:
+    emails.queue(
+        account_id=team_request.account_id or personal_account_of(team_request.user).pk,
+        template="team_answered",
+        key=f"team_answered:{team_request.pk}",
+        context={
+            "name": team_request.name,
+            "answer": team_request.answer,
+            "approved": team_request.account_id is not None,
+            "path": reverse("members"),
+        },
+        only_to=team_request.user.email,
         now=now,
     )
 

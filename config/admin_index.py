@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Account, User
+from accounts.models import Account, TeamRequest, User
 from billing.models import Dispute, Refund, StripeEvent, StripePrice, Wallet
 from core.templatetags.credits import credits_brief
 from usage.models import ChargeReport
@@ -46,6 +46,7 @@ def _figures(request: HttpRequest) -> list[Figure]:
         (_("Stripe prices without a plan"), StripePrice.objects.filter(plan_key="")),
         (_("Requested refunds"), Refund.objects.filter(status="requested")),
         (_("Open disputes"), Dispute.objects.filter(status__in=Dispute.UNDECIDED)),
+        (_("Team requests"), TeamRequest.objects.filter(status="open")),
         (_("Reported charges"), ChargeReport.objects.filter(status="open")),
     ):
         number = waiting.count()

@@ -19,6 +19,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Users"), "person", "accounts_user"),
             (_("Accounts"), "account_balance_wallet", "accounts_account"),
             (_("Memberships"), "group", "accounts_membership"),
+            (_("Team requests"), "group_add", "accounts_teamrequest"),
             (_("API keys"), "key", "accounts_apikey"),
             (_("Projects"), "dns", "accounts_project"),
             (_("Webhook endpoints"), "webhook", "accounts_webhookendpoint"),

@@ -40,7 +40,7 @@ NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("plans", _("Plans"), ()),
     ("billing", _("Billing"), ()),
     ("api_keys", _("API keys"), ("/webhooks/",)),
-    ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/team/")),
+    ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/members/", "/teams/")),
 )
 MENU = (
     ("settings", _("Settings"), "cog-6-tooth"),
@@ -157,7 +157,9 @@ class Portal:
     @cached_property
     def menu(self) -> list[NavItem]:
         """Items of the account menu."""
-        return [NavItem(url=reverse(name), label=str(label), icon=icon) for name, label, icon in MENU]
+        is_team = self.account is not None and self.account.kind == Account.Kind.TEAM
+        items = ((("members", _("Members"), "user-group"), *MENU)) if is_team else MENU
+        return [NavItem(url=reverse(name), label=str(label), icon=icon) for name, label, icon in items]
 
     @cached_property
     def project_word(self) -> str:
@@ -183,6 +185,11 @@ class Portal:
     def takes_provider_keys(self) -> bool:
         """Whether calls may be paid with the account's own keys at model providers."""
         return bool(catalogue_cache.current().policies.providers)
+
+    @property
+    def offers_teams(self) -> bool:
+        """Whether users may ask for a team account."""
+        return catalogue_cache.current().policies.teams is not None
 
     @cached_property
     def plans_url(self) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from accounts.api_keys import Principal
 from accounts.http import AccountRequest
 from accounts.models import User
 from billing import ledger
@@ -41,21 +42,66 @@ join accounts_membership m on m.user_id = v.user_id and m.account_id = v.account
 join accounts_account a on a.id = v.account_id and a.erased_at is null"""
 
 
+_KEY_STAMPS = """
+select v.number, md5(concat_ws(' ', k.scopes, m.role))
+from unnest(%(keys)s::uuid[], %(accounts)s::uuid[]) with ordinality v(key_id, account_id, number)
+join accounts_apikey k on k.id = v.key_id and k.revoked_at is null
+  and (k.expires_at is null or k.expires_at > %(now)s) and 'read' = any(k.scopes)
+join accounts_account a on a.id = v.account_id and a.erased_at is null
+left join accounts_membership m on m.account_id = k.account_id and m.user_id = k.created_by_id
+left join accounts_user u on u.id = k.created_by_id
+where k.kind = 'platform' or (k.account_id = a.id and m.id is not null and u.is_active)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """A member who follows an account in a browser session, with stamp and version of the beginning."""
+    """Who follows an account: a member in a browser session, or an API key.
+
+    Stamp and version are those of the beginning. `position` is where a stream of events begins
+    (usage.api.events); None for a page's stream.
+    """
 
     session_key: str
-    user_id: UUID
+    user_id: UUID | None
     account_id: UUID
     stamp: str = ""
     version: str = ""
+    key_id: UUID | None = None
+    position: Any = None
+
+    @property
+    def group(self) -> str:
+        """Followers of one group share a bound on their streams."""
+        return (
+            self.session_key
+            if self.position is None
+            else f"{self.key_id or self.session_key} {self.account_id}"
+        )
 
 
 def follower_of(request: AccountRequest, now: datetime) -> Follower:
     """The follower of the request's session and account."""
     assert isinstance(request.user, User)
     follower = Follower(request.session.session_key or "", request.user.pk, request.account.pk)
+    return _begun(follower, now)
+
+
+def follower_of_principal(
+    principal: Principal, *, account_id: UUID, session_key: str | None, position: Any, now: datetime
+) -> Follower:
+    """The follower of a request to the API, who gets events from `position` on."""
+    is_key = not session_key
+    follower = Follower(
+        session_key=session_key or "",
+        user_id=None if is_key else principal.id,
+        account_id=account_id,
+        key_id=principal.id if is_key else None,
+        position=position,
+    )
+    return _begun(follower, now)
+
+
+def _begun(follower: Follower, now: datetime) -> Follower:
     version = version_of(follower.account_id, now)
     return replace(follower, stamp=stamps([follower], now)[0], version=version)
 
@@ -86,20 +132,26 @@ def version_after(balance: ledger.Balance) -> str:
 
 
 def stamps(followers: Sequence[Follower], now: datetime) -> list[str]:
-    """For each follower a string that changes when the session, the password or the membership changes.
+    """For each follower a string that changes when the session, password, key or membership changes.
 
-    It is empty when the session has ended or expired, the user is not active, the membership or the account
-    is removed. The chosen account is part of the session.
+    It is empty when the session or the key has ended or expired, the user is not active, the membership or
+    the account is removed. The chosen account is part of the session.
     """
     found = [""] * len(followers)
-    parameters: dict[str, Any] = {
-        "sessions": [follower.session_key for follower in followers],
-        "users": [follower.user_id for follower in followers],
-        "accounts": [follower.account_id for follower in followers],
-        "now": now,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_STAMPS, parameters)
-        for number, stamp in cursor.fetchall():
-            found[number - 1] = stamp
+    sessions = [number for number, follower in enumerate(followers) if follower.key_id is None]
+    keys = [number for number, follower in enumerate(followers) if follower.key_id is not None]
+    for statement, numbers in ((_STAMPS, sessions), (_KEY_STAMPS, keys)):
+        if not numbers:
+            continue
+        parameters: dict[str, Any] = {
+            "sessions": [followers[number].session_key for number in numbers],
+            "users": [followers[number].user_id for number in numbers],
+            "keys": [followers[number].key_id for number in numbers],
+            "accounts": [followers[number].account_id for number in numbers],
+            "now": now,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            for place, stamp in cursor.fetchall():
+                found[numbers[place - 1]] = stamp
     return found

@@ -40,3 +40,10 @@ def latest_days(account: Account, *, days: int, now: datetime) -> Period:
     zone = ZoneInfo(account.zone)
     today = now.astimezone(zone).date()
     return Period(first=today - timedelta(days=min(days, MAX_DAYS) - 1), last=today, zone=zone)
+
+
+def month_to_date(account: Account, *, now: datetime) -> Period:
+    """The period from the first day of the local calendar month to today."""
+    zone = ZoneInfo(account.zone)
+    today = now.astimezone(zone).date()
+    return Period(first=today.replace(day=1), last=today, zone=zone)

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from usage.views import charges, dashboard, history, live, memorial_wall, projects, provider_keys, site
+from usage.views import (
+    charges,
+    dashboard,
+    history,
+    live,
+    members,
+    memorial_wall,
+    projects,
+    provider_keys,
+    site,
+)
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -22,6 +32,13 @@ urlpatterns = [
     path(
         "provider-keys/<str:public_id>/delete/", provider_keys.forget_provider_key, name="forget_provider_key"
     ),
+    path("members/", members.members_page, name="members"),
+    path("members/leave/", members.leave, name="leave_account"),
+    path("members/invitations/<str:public_id>/revoke/", members.revoke_invitation, name="revoke_invitation"),
+    path("members/<str:public_id>/", members.member_page, name="member"),
+    path("members/<str:public_id>/remove/", members.remove_member, name="remove_member"),
+    path("members/<str:public_id>/hand-over/", members.hand_over, name="hand_over"),
+    path("teams/new/", members.request_team, name="request_team"),
     path("wall/", memorial_wall.wall, name="memorial_wall"),
     path("wall/listing/", memorial_wall.set_listed, name="set_wall_listing"),
     path("history/", history.history_page, name="history"),

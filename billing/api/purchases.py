@@ -126,7 +126,7 @@ class OnePurchase(Endpoint):
     def get(self, request: Request, purchase: str) -> HttpResponse:
         query = query_of(request, AccountQuery)
         found = object_of(request, Purchase, purchase, query.get("account"))
-        return json_body.answer(_purchase_in_full(found, self.now))
+        return json_body.answer(purchase_in_full(found, self.now))
 
 
 class RefundRequests(Endpoint):
@@ -195,7 +195,7 @@ def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.Pur
     }
 
 
-def _purchase_in_full(purchase: Purchase, now: datetime) -> response_schemas.PurchaseAnswer:
+def purchase_in_full(purchase: Purchase, now: datetime) -> response_schemas.PurchaseAnswer:
     """The purchase with its refunds and what can be refunded now."""
     answer = _purchase(purchase, selectors.remaining_credits(purchase))
     answer["refunds"] = [_refund(refund) for refund in purchase.refunds.order_by("-created_at")]

@@ -89,6 +89,11 @@ class Purchase(Identified):
     created_at = models.DateTimeField()
     paid_at = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True, help_text="When it failed or was cancelled.")
+    changed_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When status or refunds last changed, by the database's clock; set by a trigger.",
+    )
 
     class Meta:
         indexes = [

@@ -63,7 +63,7 @@ class Application:
     async def _receive(self, scope: Any, protocol: Any) -> None:
         """Read the body, within its limits, and answer."""
         if not bodies.has_body(scope):
-            if scope.path == live.PATH:
+            if scope.path in live.PATHS and scope.method == "GET":
                 await self._live.answer(environ_of(scope, b""), protocol, self._bridge)
             else:
                 await self._answer(scope, protocol, b"")

@@ -134,7 +134,7 @@ class Tax(Strict):
 
 
 class Teams(Strict):
-    """Team accounts, which staff open on request."""
+    """Users may ask for a team account of these kinds; staff approve."""
 
     kinds: list[Literal["family", "business"]] = ["family", "business"]
 

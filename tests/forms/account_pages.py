@@ -4,7 +4,14 @@ from decimal import Decimal
 from typing import Any
 
 from accounts import forms as account_forms
-from accounts.models import ApiKey, ProviderKey, WebhookEndpoint, WebhookEvent
+from accounts.models import (
+    ApiKey,
+    Invitation,
+    ProviderKey,
+    TeamRequest,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 from accounts.provider_keys import secret_of
 from billing.models import Limit
 from tests.forms.page import Page
@@ -26,7 +33,33 @@ def _account(world: World) -> dict[str, Any]:
 
 def _key(world: World) -> dict[str, Any]:
     newest = ApiKey.objects.filter(account=world.account).order_by("created_at", "pk").last()
-    return fields(newest, "name scopes", once=lambda key: "used")
+    return fields(newest, "name scopes daily_limit monthly_limit", once=lambda key: "used", days=_days)
+
+
+def _days(key: ApiKey) -> int | None:
+    return (key.expires_at - key.created_at).days if key.expires_at else None
+
+
+def _key_limits(world: World) -> dict[str, Any]:
+    key = ApiKey.objects.get(pk=world.key.pk)
+    limits = Limit.objects.filter(account=world.account, subject=str(key.pk))
+    maxima = {limit.period: limit.maximum for limit in limits}
+    assert (key.daily_limit, key.monthly_limit) == (maxima.get("day"), maxima.get("month"))
+    return fields(key, "name daily_limit monthly_limit")
+
+
+def _member(world: World) -> dict[str, Any]:
+    limit = Limit.objects.filter(account=world.account, subject=str(world.member.user_id)).first()
+    assert world.member.monthly_limit == (limit.maximum if limit else None)
+    return fields(world.member, "role monthly_limit")
+
+
+def _invitation(world: World) -> dict[str, Any]:
+    return fields(Invitation.objects.filter(account=world.account).first(), "email role monthly_limit")
+
+
+def _team_request(world: World) -> dict[str, Any]:
+    return fields(TeamRequest.objects.filter(user=world.user).first(), "kind name note")
 
 
 def _webhook(world: World) -> dict[str, Any]:
@@ -70,6 +103,14 @@ PROJECT_LIMIT = [
     refused("0.0000001", "not a valid amount"),
 ]
 
+MEMBER_ROLE = [
+    Row("owner", "owner"),
+    Row("billing", "billing"),
+    Row("member", "member"),
+    refused("king", "not one of the available choices"),
+    refused("", "required"),
+]
+
 PAGES = [
     Page(
         account_forms.ProfileForm,
@@ -106,7 +147,14 @@ PAGES = [
     Page(
         account_forms.KeyForm,
         "/keys/",
-        {"once": "", "name": "Server", "scopes": ["read"]},
+        {
+            "once": "",
+            "name": "Server",
+            "scopes": ["read"],
+            "daily_limit": "",
+            "monthly_limit": "",
+            "days": "",
+        },
         _key,
         {
             "once": [
@@ -120,6 +168,15 @@ PAGES = [
                 Row(["manage", "spend", "read"], ["read", "spend", "manage"]),
                 refused([], "Choose at least one scope"),
                 refused(["everything"], "not one of the available choices"),
+            ],
+            "daily_limit": PROJECT_LIMIT,
+            "monthly_limit": PROJECT_LIMIT,
+            "days": [
+                Row("", None),
+                Row("30", 30),
+                Row("365", 365),
+                refused("31", "not one of the available choices"),
+                refused("-1", "not one of the available choices"),
             ],
         },
         accepted=200,
@@ -157,6 +214,60 @@ PAGES = [
         },
         accepted=200,
         hidden=("once",),
+        shows_again=False,
+        one_use=True,
+    ),
+    Page(
+        account_forms.KeyLimitsForm,
+        "/keys/{key}/",
+        {"name": "Server", "daily_limit": "5", "monthly_limit": "50"},
+        _key_limits,
+        {"name": text_rows(100), "daily_limit": PROJECT_LIMIT, "monthly_limit": PROJECT_LIMIT},
+        # a billing member changes no key of an owner
+        roles=("owner",),
+    ),
+    Page(
+        usage_forms.MemberForm,
+        "/members/{member}/",
+        {"role": "billing", "monthly_limit": "5"},
+        _member,
+        {"role": MEMBER_ROLE, "monthly_limit": PROJECT_LIMIT},
+    ),
+    Page(
+        usage_forms.InvitationForm,
+        "/members/",
+        {"email": "dora@example.org", "role": "member", "monthly_limit": "5"},
+        _invitation,
+        {
+            "email": [
+                Row("dora@example.org", "dora@example.org"),
+                Row("Dora@Example.org", "dora@example.org"),
+                refused("", "Enter an e-mail address"),
+                refused("nobody", "valid email"),
+                refused("x" * 250 + "@example.org", "at most 254"),
+            ],
+            "role": MEMBER_ROLE,
+            "monthly_limit": PROJECT_LIMIT,
+        },
+        shows_again=False,
+        one_use=True,
+    ),
+    Page(
+        usage_forms.TeamRequestForm,
+        "/teams/new/",
+        {"kind": "family", "name": "The Liddells", "note": ""},
+        _team_request,
+        {
+            "kind": [
+                Row("family", "family"),
+                Row("business", "business"),
+                refused("club", "not one of the available choices"),
+                refused("", "required"),
+            ],
+            "name": [*text_rows(200)[:3], refused("", "Enter a name"), *text_rows(200)[4:]],
+            "note": text_rows(2000, required=False),
+        },
+        roles=("owner", "billing", "member"),
         shows_again=False,
         one_use=True,
     ),

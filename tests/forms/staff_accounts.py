@@ -6,8 +6,8 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from accounts import admin_forms, api_keys
-from accounts.models import Account, ApiKey, Membership, User
+from accounts import admin_forms, api_keys, team_admin
+from accounts.models import Account, ApiKey, Membership, TeamRequest, User
 from tests.forms.rows import ABSENT, Row, fields, refused, text_rows
 from tests.forms.staff_form import StaffForm, at
 from tests.forms.world import World
@@ -59,6 +59,17 @@ def _existing_key(world: World) -> ApiKey:
 
 def _membership(world: World) -> Membership:
     return Membership.objects.get(account=world.account, user__email="bob@example.org")
+
+
+def _team_request(world: World) -> TeamRequest:
+    terms = {"kind": "family", "name": "Liddell", "created_at": timezone.now()}
+    return TeamRequest.objects.get_or_create(user=world.user, defaults=terms)[0]
+
+
+def _decision(request: TeamRequest) -> str:
+    opened = Membership.objects.filter(account=request.account, role="owner", user=request.user).exists()
+    assert opened == (request.status == "approved")
+    return request.status
 
 
 FORMS = [
@@ -181,6 +192,27 @@ FORMS = [
             ],
         },
         key="a membership",
+    ),
+    StaffForm(
+        team_admin.DecisionForm,
+        "accounts.change_teamrequest",
+        at("/admin/accounts/teamrequest/{pk}/change/", _team_request),
+        {"decision": "decline", "answer": "Too few members"},
+        lambda world: fields(_team_request(world), "answer", decision=_decision),
+        {
+            "decision": [
+                Row("decline", "declined"),
+                Row("approve", "approved"),
+                refused("maybe", "not one of the available choices"),
+                refused("", "required"),
+            ],
+            "answer": [
+                Row("Too few members", "Too few members"),
+                Row("x" * 2000, "x" * 2000),
+                refused("x" * 2001, "at most 2000"),
+                refused("", "Enter an answer"),
+            ],
+        },
     ),
     StaffForm(
         forms.ModelForm,

@@ -20,7 +20,13 @@ from tests.some import some
 from usage.views import forms as usage_forms
 
 APPS = ("accounts.", "billing.", "pricing.", "usage.", "config.", "core.")
-MODULES = ("accounts.forms", "accounts.admin_forms", "accounts.sign_in_forms", "billing.views.forms")
+MODULES = (
+    "accounts.forms",
+    "accounts.admin_forms",
+    "accounts.sign_in_forms",
+    "billing.views.forms",
+    "accounts.team_admin",
+)
 MODULES += ("billing.staff.purchases", "billing.staff.stripe_prices", "billing.staff.subscriptions")
 MODULES += ("pricing.forms", "pricing.admin_forms", "usage.views.forms", "usage.staff.reports")
 

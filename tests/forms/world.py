@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.models import Account, Project, User
+from accounts import api_keys
+from accounts.models import Account, ApiKey, Membership, Project, User
 from billing.models import Charge, Promotion, Purchase
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies
@@ -20,7 +21,30 @@ class World:
     charge: Charge
     purchase: Purchase
 
+    @property
+    def member(self) -> Membership:
+        """A plain member of the team, beside its owner and bob."""
+        edith, _created = User.objects.get_or_create(email="edith@example.org")
+        return Membership.objects.get_or_create(account=self.account, user=edith)[0]
+
+    @property
+    def key(self) -> ApiKey:
+        """A key of the owner."""
+        terms = {"kind": "account", "scopes": ["read"], "account": self.account, "created_by": self.owner}
+        found = ApiKey.objects.filter(account=self.account, created_by=self.owner).first()
+        return found or api_keys.issue(name="Agent", now=timezone.now(), **terms).key  # type: ignore[arg-type]
+
+    @property
+    def owner(self) -> User:
+        return Membership.objects.get(
+            account=self.account, role="owner", user__email="alice@example.org"
+        ).user
+
     def path(self, pattern: str) -> str:
+        if "{member}" in pattern:
+            return pattern.format(member=self.member.public_id)
+        if "{key}" in pattern:
+            return pattern.format(key=self.key.public_id)
         return pattern.format(
             project=self.project.public_id,
             charge=self.charge.public_id,
@@ -34,6 +58,7 @@ def create(account: Account, user: User) -> World:
     now = timezone.now()
     change_policies(
         refund_window_days=30,
+        teams={"kinds": ["family", "business"]},
         auto_top_up={"largest_monthly_packs": 5, "assumed": False, "reason": ""},
         providers=[{"key": "openai", "name": "OpenAI"}, {"key": "openrouter", "name": "OpenRouter"}],
     )

@@ -159,7 +159,7 @@ def portal_of(browser: Client, path: str = "/faq/") -> Any:
         ("/keys/", ["API keys"]),
         ("/pricing/", ["Models & prices"]),
         ("/pricing/gpt-4o/", ["Models & prices"]),
-        ("/team/", ["Settings"]),
+        ("/members/", ["Settings"]),
         ("/settings/", ["Settings"]),
         ("/faq/", []),
     ],

@@ -66,7 +66,7 @@ class Transactions(Endpoint):
 
 def balance_answer(account_id: UUID, now: datetime) -> response_schemas.Balance:
     """The account's balance object. Settles the wallet if something is due; raises as `ledger.balance`."""
-    return _balance(ledger.balance(account_id, now))
+    return balance_of(ledger.balance(account_id, now))
 
 
 def balance_answers(account_ids: Collection[UUID], now: datetime) -> dict[UUID, response_schemas.Balance]:
@@ -75,10 +75,11 @@ def balance_answers(account_ids: Collection[UUID], now: datetime) -> dict[UUID, 
     Accounts that `ledger.balances` leaves out are missing: the endpoint answers for them.
     """
     plan_terms.load(account_ids)
-    return {account_id: _balance(found) for account_id, found in ledger.balances(account_ids, now).items()}
+    return {account_id: balance_of(found) for account_id, found in ledger.balances(account_ids, now).items()}
 
 
-def _balance(balance: ledger.Balance) -> response_schemas.Balance:
+def balance_of(balance: ledger.Balance) -> response_schemas.Balance:
+    """The balance object."""
     return {
         "account": Account.public_id_of(balance.account_id),
         "available": plain(balance.available),

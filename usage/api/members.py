@@ -4,7 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
-from django.db import transaction
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
@@ -85,12 +84,13 @@ class OneMember(Endpoint):
         """Change a member's role or monthly limit."""
         body = member_schemas.MemberChange.checked(request.data)
         membership = object_of(request, Membership, member, body.get("account"))
-        by, limit = acting(request), body.get("monthly_limit", UNSET)
-        with transaction.atomic():
-            if limit is not UNSET:
-                memberships.set_monthly_limit(membership, limit, self.now, by=by)
-            if "role" in body:
-                memberships.change_role(membership, body["role"], by=by)
+        memberships.change(
+            membership,
+            by=acting(request),
+            role=body.get("role"),
+            monthly_limit=body.get("monthly_limit", UNSET),
+            now=self.now,
+        )
         return json_body.answer(_member(Membership.objects.select_related("user").get(pk=membership.pk)))
 
     @extend_schema(parameters=[AccountQuery], responses={204: None})

@@ -5,7 +5,6 @@ Invariant: whatever the query string holds, the resulting range is whole local d
 """
 
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -14,9 +13,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts import zones
-from accounts.models import Account
+from accounts.models import Account, Membership
 from billing.models import Entry, Grant
-from core import amounts
+from core.form_fields import CreditsInput
 from usage import history
 from usage.dashboard import aggregates
 from usage.periods import MAX_DAYS, Period
@@ -153,29 +152,6 @@ class HistoryForm(RangeForm):
         )
 
 
-class CreditsInput(forms.CharField):
-    """A positive number of credits; None when empty."""
-
-    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
-
-    def clean(self, value: Any) -> Decimal | None:
-        text: str = super().clean(value)
-        if not text:
-            return None
-        credits = amounts.parse(text)
-        if not credits:
-            raise forms.ValidationError(
-                _("“%(given)s” is not a valid amount. Enter credits above zero, such as 250 or 2.5."),
-                params={"given": text},
-            )
-        if credits > amounts.LARGEST:
-            raise forms.ValidationError(
-                _("The largest amount is %(largest)s credits."),
-                params={"largest": amounts.plain(amounts.LARGEST)},
-            )
-        return credits
-
-
 class ProjectForm(forms.Form):
     """A project's name and daily limit."""
 
@@ -199,3 +175,57 @@ class ReportForm(forms.Form):
         help_text=_("Describe what you expected. We answer here and by e-mail."),
         error_messages={"required": _("Describe the problem.")},
     )
+
+
+class MemberForm(forms.Form):
+    """The role and the monthly limit of a member."""
+
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=Membership.Role.choices,
+        initial=Membership.Role.MEMBER,
+        help_text=_(
+            "Owners manage everything. Billing members buy and manage keys and members. Members spend."
+        ),
+    )
+    monthly_limit = CreditsInput(
+        label=_("Monthly limit"),
+        required=False,
+        help_text=_(
+            "In credits. At the limit, calls are refused until the next month. Leave empty for no limit."
+        ),
+    )
+
+
+class InvitationForm(MemberForm):
+    """An invitation by e-mail."""
+
+    email = forms.EmailField(
+        label=_("E-mail address"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": _("Enter an e-mail address.")},
+    )
+
+    field_order = ("email", "role", "monthly_limit")
+
+
+class TeamRequestForm(forms.Form):
+    """A request for a team account. The caller passes the kinds that the catalogue offers."""
+
+    kind = forms.ChoiceField(label=_("Kind of account"))
+    name = forms.CharField(
+        label=_("Name of the team"), max_length=200, error_messages={"required": _("Enter a name.")}
+    )
+    note = forms.CharField(
+        label=_("What do you need it for?"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+
+    def __init__(self, *args: Any, kinds: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kind = self.fields["kind"]
+        assert isinstance(kind, forms.ChoiceField)
+        kind.choices = kinds

@@ -12,6 +12,8 @@ export interface Call {
   body?: Json | undefined;
   /** The idempotency key. A request that moves credits or money has one. */
   key?: string | undefined;
+  /** For the stream of events: the id after which it continues. */
+  lastEventId?: string | undefined;
   /** Whether it may be sent again when the outcome is unknown: it reads, replaces, or has a key. */
   repeatable?: boolean;
   /** The body for a service that does not price cached tokens separately (400 `unknown_meter`). */
@@ -76,6 +78,25 @@ export async function send<T>(transport: Transport, call: Call): Promise<T> {
   }
 }
 
+/** Open a stream: repeated until the server answers. Throws the errors of a refusal. */
+export async function opened(transport: Transport, call: Call): Promise<ReadableStream<Uint8Array>> {
+  for (let attempt = 1; ; attempt++) {
+    let response: Response | undefined;
+    try {
+      const headers = headersOf(transport, call);
+      response = await transport.fetch(urlOf(transport, call), { method: call.method, headers, redirect: "manual" });
+    } catch {
+      response = undefined; // no connection
+    }
+    if (response?.status === 200 && response.body) return response.body;
+    if (response !== undefined) {
+      const refusal = refused(call, await answerOf(call, response));
+      if (!mayRepeat(refusal, true)) throw refusal;
+    }
+    await pause(1 + jitter(transport.retries, attempt));
+  }
+}
+
 interface Answer {
   status: number;
   content: unknown;
@@ -84,16 +105,12 @@ interface Answer {
 
 /** One attempt: the answer, or the error because of which there is none. */
 async function attempted(transport: Transport, call: Call, body: Json | undefined): Promise<Answer | Error> {
-  const url = new URL(`${transport.url.replace(/\/+$/, "")}/api/v1${call.path}`);
-  for (const [name, value] of Object.entries(call.query ?? {})) {
-    if (value !== undefined) url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value));
-  }
-  const headers: Record<string, string> = { Authorization: `Bearer ${transport.key}` };
+  const url = urlOf(transport, call);
+  const headers = headersOf(transport, call);
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (call.key !== undefined) headers["Idempotency-Key"] = call.key;
   const signal = AbortSignal.timeout(transport.timeout * 1000);
-  let text: string;
   let response: Response;
+  let text: string;
   try {
     const sent = body === undefined ? {} : { body: JSON.stringify(body) };
     response = await transport.fetch(url, { method: call.method, headers, signal, redirect: "manual", ...sent });
@@ -101,8 +118,31 @@ async function attempted(transport: Transport, call: Call, body: Json | undefine
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
+  return answered(call, response, text);
+}
+
+async function answerOf(call: Call, response: Response): Promise<Answer> {
+  return answered(call, response, await response.text().catch(() => ""));
+}
+
+function answered(call: Call, response: Response, text: string): Answer {
   const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
   return { status: response.status, content: parsed(call, text, response), retryAfter: seconds >= 0 ? seconds : undefined };
+}
+
+function urlOf(transport: Transport, call: Call): URL {
+  const url = new URL(`${transport.url.replace(/\/+$/, "")}/api/v1${call.path}`);
+  for (const [name, value] of Object.entries(call.query ?? {})) {
+    if (value !== undefined) url.searchParams.set(name, value instanceof Date ? value.toISOString() : String(value));
+  }
+  return url;
+}
+
+function headersOf(transport: Transport, call: Call): Record<string, string> {
+  const headers: Record<string, string> = { Authorization: `Bearer ${transport.key}` };
+  if (call.key !== undefined) headers["Idempotency-Key"] = call.key;
+  if (call.lastEventId !== undefined) headers["Last-Event-ID"] = call.lastEventId;
+  return headers;
 }
 
 function parsed(call: Call, text: string, response: Response): unknown {

@@ -5,6 +5,7 @@ import { once, plainAmounts, withUsage } from "./bodies.ts";
 import type * as buying from "./buying.ts";
 import { type Call, type Json, type Retries, path, send } from "./calls.ts";
 import { ofProblem } from "./errors.ts";
+import { type Event, streamed } from "./events.ts";
 import type {
   BatchItem,
   BatchUse,
@@ -203,6 +204,13 @@ export class Client {
     return this.#delete(path("provider-keys", providerKey), query);
   }
 
+  /**
+   * Events of the account as they happen, without end. The connection is opened again when it breaks, and continues after the
+   * last event (or after `lastEventId`, of another iterator); one may come twice.
+   */
+  events({ lastEventId, ...query }: Of & { lastEventId?: string } = {}): AsyncGenerator<Event> {
+    return streamed(this.#transport, this.#forAccount({ method: "GET", path: "/events", query, lastEventId }));
+  }
   /** Members of the account, newest first. */
   members(query: Paged = {}): AsyncGenerator<members.Member> {
     return this.#items("/members", query);

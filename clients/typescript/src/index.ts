@@ -6,6 +6,7 @@ export type { Retries } from "./calls.ts";
 export { type ChargedOptions, charged } from "./charged.ts";
 export * from "./client.ts";
 export * from "./errors.ts";
+export type { Event } from "./events.ts";
 export type * from "./members.ts";
 export { Hold as HoldContext } from "./hold.ts";
 export type * from "./spending.ts";

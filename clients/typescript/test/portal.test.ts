@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ApiError, Client, InsufficientCredits, type BatchUse, micro } from "../src/index.ts";
+import { ApiError, Client, InsufficientCredits, type BatchUse, type Event, micro } from "../src/index.ts";
 import { FakePortal } from "../src/testing.ts";
 
 const { REFILL_URL: url, REFILL_KEY: key } = process.env;
@@ -85,4 +85,35 @@ test("holds, lists, refusals and settings of a running portal", { skip }, async 
   assert.equal((await client.updateWebhookEndpoint(endpoint.id, { enabled: false })).enabled, false);
   await client.deleteWebhookEndpoint(endpoint.id);
   for await (const left of client.webhookEndpoints()) assert.fail(left.id);
+});
+
+test("events arrive as they happen and continue after a break", { skip }, async () => {
+  const client = new Client(url!, key!, { account: "ts-listener" });
+  await client.createAccount({ external_id: "ts-listener" });
+  const events = client.events();
+  const next = async (): Promise<Event> => (await events.next()).value;
+  assert.equal((await next()).type, "balance");
+  const charge = await client.charge(SERVICE, { uses: 1 });
+  const [charged, after] = [await next(), await next()];
+  assert.deepEqual([charged.type, charged.data], ["charge", charge]);
+  assert.equal(after.type, "balance");
+  await events.return(undefined);
+  const missed = await client.charge(SERVICE, { uses: 2 });
+  for await (const event of client.events({ lastEventId: after.id })) {
+    assert.deepEqual(event.data, missed);
+    break;
+  }
+  await assert.rejects(new Client(url!, "rf_wrong").events().next(), ApiError);
+});
+
+test("members and keys are managed", { skip }, async () => {
+  const client = new Client(url!, key!, { account: "ts-firm" });
+  await client.createAccount({ external_id: "ts-firm" });
+  await client.invite("guest@example.org", { monthly_limit: 5 });
+  for await (const invitation of client.invitations()) {
+    assert.deepEqual([invitation.email, invitation.monthly_limit], ["guest@example.org", "5"]);
+    await client.revokeInvitation(invitation.id);
+  }
+  for await (const member of client.members()) assert.fail(member.id);
+  for await (const one of client.keys()) assert.fail(one.id);
 });

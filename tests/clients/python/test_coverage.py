@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from refill_client import ChargeFields, UseFields
 from refill_client._calls import Call
-from refill_client._operations import Operations, listing, operation
+from refill_client._operations import Operations, listing, operation, streaming
 
 from tests.openapi import document
 
@@ -39,6 +39,8 @@ def calls() -> dict[str, Call[Any]]:
             if "use" in parameters:
                 fields |= CHARGE if "ChargeFields" in str(parameters["use"].annotation) else USE
             built[name] = member.call_of(**{one: VALUES.get(one, "x") for one in fields})
+        elif isinstance(member, streaming):
+            built[name] = member.stream_of(account="x").call
     return built
 
 

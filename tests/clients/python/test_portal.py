@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import pytest
 from refill_client import (
+    ApiError,
     AsyncClient,
     Client,
     Conflict,
@@ -18,9 +20,11 @@ from refill_client import (
     RefillError,
     Unauthenticated,
 )
+from refill_client.models import Balance, Invitation, Member
 from refill_client.testing import FakePortal
 
 from tests import event_loop
+from tests.conftest import person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,3 +188,62 @@ def test_the_asynchronous_client_has_the_same_methods(portal: str, platform_key:
             assert [one.id async for one in client.charges(limit=1)] == [hold.charge and hold.charge.id]
 
     event_loop.run(play())
+
+
+def test_events_arrive_as_they_happen_and_continue_after_a_break(portal: str, platform_key: str) -> None:
+    with Client(portal, platform_key, account="listener") as client:
+        client.create_account(external_id="listener")
+        stream = client.events()
+        assert next(stream).type == "balance"
+        charge = client.charge(SERVICE, USES)
+        charged, after = next(stream), next(stream)
+        assert (charged.type, charged.data) == ("charge", charge)
+        assert isinstance(after.data, Balance) and after.data.available == client.balance().available
+        stream.close()  # type: ignore[attr-defined]
+        missed = [client.charge(SERVICE, USES) for _number in range(2)]
+        resumed = client.events(last_event_id=after.id)
+        assert [next(resumed).data for _charge in missed] == missed
+    with Client(portal, platform_key, account="listener") as client:
+        assert [event.type for event in islice(client.events(last_event_id="none"), 2)] == [
+            "reload",
+            "balance",
+        ]
+    with pytest.raises(Unauthenticated), Client(portal, "rf_wrong") as stranger:
+        next(stranger.events())
+
+
+def test_events_arrive_in_an_event_loop(portal: str, platform_key: str) -> None:
+    async def play() -> None:
+        async with AsyncClient(portal, platform_key, account="async-listener") as client:
+            await client.create_account(external_id="async-listener")
+            events = client.events()
+            assert (await anext(events)).type == "balance"
+            charge = await client.charge(SERVICE, USES)
+            assert (await anext(events)).data == charge
+
+    event_loop.run(play())
+
+
+def test_members_invitations_and_keys_are_managed(portal: str, platform_key: str) -> None:
+    user = person("manager")
+    with Client(portal, platform_key, account="firm") as client:
+        client.create_account(external_id="firm")
+        member = client.add_member(user=user.public_id, role="owner")
+        assert isinstance(member, Member) and [one.id for one in client.members()] == [member.id]
+        assert client.update_member(member.id, monthly_limit="7.5").monthly_limit == Decimal("7.5")
+        assert client.update_member(member.id, monthly_limit=None).monthly_limit is None
+        key = client.create_key("agent", ["read", "spend", "manage"], member=member.user)
+        changed = client.update_key(key.id, daily_limit=5, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+        assert (changed.daily_limit, changed.expires_at) == (Decimal(5), datetime(2100, 1, 1, tzinfo=UTC))
+        assert client.update_key(key.id, daily_limit=None, expires_at=None).expires_at is None
+        with Client(portal, key.secret) as own:
+            invited = own.add_member(email="guest@example.org", monthly_limit=3)
+            assert isinstance(invited, Invitation) and invited == next(own.invitations())
+            own.revoke_invitation(own.invite("other@example.org").id)
+            assert {one.status for one in own.invitations()} == {"open", "revoked"}
+            with pytest.raises(ApiError) as refused:
+                own.remove_member(member.id)
+            assert refused.value.code == "last_owner"
+            client.revoke_key(key.id)
+            with pytest.raises(Unauthenticated):
+                own.balance()

@@ -31,6 +31,7 @@ CONTRACT = """
     POST /holds/{}/capture | spend
     POST /holds/{}/release | spend
     GET /usage | read
+    GET /events | read
     GET /projects | manage
     POST /projects | manage
     PATCH /projects/{} | manage

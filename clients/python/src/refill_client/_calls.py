@@ -27,6 +27,7 @@ class Call(Generic[T]):
     query: Mapping[str, Any] = field(default_factory=dict)
     body: JSON | None = None
     key: str | None = None
+    last_event_id: str | None = None
     repeatable: bool = True
     """Whether it may be sent again when the outcome is unknown: it reads, replaces, or has a key."""
     fallback: JSON | None = None

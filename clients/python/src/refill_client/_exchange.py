@@ -50,6 +50,8 @@ class Exchange(Generic[T]):
         """The request of the next attempt."""
         self._attempt += 1
         headers = {} if self._call.key is None else {"Idempotency-Key": self._call.key}
+        if self._call.last_event_id is not None:
+            headers["Last-Event-ID"] = self._call.last_event_id
         return http.build_request(
             self._call.method,
             self._call.path.lstrip("/"),

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from refill_client import _buying, _members, _spending, _webhooks
+from refill_client import _buying, _events, _members, _spending, _webhooks
 from refill_client._calls import Call, Page
+from refill_client._events import Stream
+from refill_client.models import Event
 
 if TYPE_CHECKING:
     from refill_client.client import AsyncClient, Client
@@ -70,6 +72,31 @@ class listing(Generic[P, T]):
         return method
 
 
+class streaming(Generic[P]):
+    """A method that iterates over the events of a stream."""
+
+    def __init__(self, stream_of: Callable[P, Stream]) -> None:
+        self.stream_of = stream_of
+        self.__doc__ = stream_of.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> streaming[P]: ...
+    @overload
+    def __get__(self, client: Client, owner: type) -> Callable[P, Iterator[Event]]: ...
+    @overload
+    def __get__(self, client: AsyncClient, owner: type) -> Callable[P, AsyncIterator[Event]]: ...
+
+    def __get__(self, client: Any, owner: type) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self.stream_of)
+        def method(*args: P.args, **fields: P.kwargs) -> Any:
+            return client.stream(self.stream_of(*args, **fields))
+
+        return method
+
+
 class Operations:
     """Every endpoint of the API."""
 
@@ -97,6 +124,7 @@ class Operations:
     add_provider_key = operation(_spending.add_provider_key)
     delete_provider_key = operation(_spending.delete_provider_key)
 
+    events = streaming(_events.events)
     members = listing(_members.members)
     add_member = operation(_members.add_member)
     update_member = operation(_members.update_member)

@@ -6,6 +6,7 @@ They share every endpoint (`_operations`) and the rules of retries (`_exchange`)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Self, TypeVar, Unpack
@@ -15,10 +16,12 @@ import httpx
 from refill_client import _spending
 from refill_client._calls import Call, Page, next_page
 from refill_client._decoding import Amount
+from refill_client._events import REOPEN_SECONDS, EventReader, Stream, until_silent
 from refill_client._exchange import Exchange, Retries
 from refill_client._holds import AsyncHoldContext, HoldContext
 from refill_client._operations import Operations
 from refill_client._version import VERSION
+from refill_client.models import Event
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 30.0
@@ -92,6 +95,29 @@ class Client(Operations):
             yield from page.data
             following = next_page(following, page)
 
+    def stream(self, stream: Stream) -> Iterator[Event]:
+        """The events of a stream, opened again when it ends or breaks. Raises the errors of `send`."""
+        while True:
+            exchange = Exchange(stream.call.with_account(self._account), self._retries)
+            wait: float | None = 0.0
+            try:
+                response = self._http.send(until_silent(exchange.request(self._http)), stream=True)
+                with contextlib.closing(response):
+                    if response.status_code == 200:
+                        reading = EventReader()
+                        for line in response.iter_lines():
+                            if (event := reading.read(line)) is not None:
+                                stream = stream.after(event.id)
+                                yield event
+                    else:
+                        response.read()
+                        wait = exchange.answered(response)
+            except httpx.TransportError as error:
+                wait = exchange.failed(error)
+            if wait is None:
+                exchange.result()  # raises the error of the refusal
+            time.sleep(REOPEN_SECONDS + (wait or 0))
+
     def close(self) -> None:
         self._http.close()
 
@@ -156,6 +182,29 @@ class AsyncClient(Operations):
             for item in page.data:
                 yield item
             following = next_page(following, page)
+
+    async def stream(self, stream: Stream) -> AsyncIterator[Event]:
+        """The events of a stream, opened again when it ends or breaks. Raises the errors of `send`."""
+        while True:
+            exchange = Exchange(stream.call.with_account(self._account), self._retries)
+            wait: float | None = 0.0
+            try:
+                response = await self._http.send(until_silent(exchange.request(self._http)), stream=True)
+                async with contextlib.aclosing(response):
+                    if response.status_code == 200:
+                        reading = EventReader()
+                        async for line in response.aiter_lines():
+                            if (event := reading.read(line)) is not None:
+                                stream = stream.after(event.id)
+                                yield event
+                    else:
+                        await response.aread()
+                        wait = exchange.answered(response)
+            except httpx.TransportError as error:
+                wait = exchange.failed(error)
+            if wait is None:
+                exchange.result()  # raises the error of the refusal
+            await asyncio.sleep(REOPEN_SECONDS + (wait or 0))
 
     async def close(self) -> None:
         await self._http.aclose()

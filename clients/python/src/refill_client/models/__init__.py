@@ -18,6 +18,7 @@ from refill_client.models.buying import (
     Refundable,
     Subscription,
 )
+from refill_client.models.events import Event
 from refill_client.models.members import Invitation, Key, Member, NewKey
 from refill_client.models.offers import (
     Allowance,
@@ -79,6 +80,7 @@ __all__ = [
     "Daily",
     "Drawn",
     "Estimate",
+    "Event",
     "Grant",
     "GrantOutcome",
     "Hold",
