@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
 
-from config import admin_layout, broker, content_policy, logs, pooler, production, timeouts
+from config import admin_layout, broker, content_policy, logs, outgoing_webhooks, pooler, production, timeouts
 from config.supervisor import embedded_postgres
 
 env = environ.Env()
@@ -188,9 +187,7 @@ if CELERY_BROKER_URL == "pgmq://localhost":
     CELERY_BROKER_TRANSPORT = "config.broker:Transport"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = broker.QUEUE
-# The sender of webhooks has a queue and a process of its own (Procfile): receivers that are slow delay
-# nothing else.
-CELERY_TASK_ROUTES = {"accounts.tasks.send_webhooks": {"queue": broker.WEBHOOK_QUEUE}}
+CELERY_TASK_ROUTES = outgoing_webhooks.ROUTES
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True  # the task of a killed worker is delivered again: tasks are idempotent
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -229,12 +226,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 86_400.0,
         "options": {"expires": 3600},
     },
-    "webhooks": {"task": "accounts.tasks.send_webhooks", "schedule": 5.0, "options": {"expires": 10}},
-    "webhooks-purge": {
-        "task": "accounts.tasks.purge_webhooks",
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
+    **outgoing_webhooks.SCHEDULE,
     # often, so that it runs once a day although beat restarts, and a killed run continues soon
     "audit": {"task": "billing.tasks.audit_ledger", "schedule": 300.0, "options": {"expires": 300}},
 }
@@ -244,12 +236,10 @@ if SANDBOX:
         "sandbox-time": {"task": "sandbox.tasks.pass_time", "schedule": 10.0, "options": {"expires": 20}},
     }
 
-# Outgoing webhooks (accounts.webhook_endpoints). Which endpoints may have private addresses, and http there:
-# "none", "platform" (only those that staff or a platform key create for all accounts) or "all".
-WEBHOOK_PRIVATE_ADDRESSES = env.str("WEBHOOK_PRIVATE_ADDRESSES", default="none" if PRODUCTION else "all")
+WEBHOOK_PRIVATE_ADDRESSES = outgoing_webhooks.checked(
+    env.str("WEBHOOK_PRIVATE_ADDRESSES", default="none" if PRODUCTION else "all")
+)
 WEBHOOK_THREADS = env.int("WEBHOOK_THREADS", default=32)  # requests at the same time
-if WEBHOOK_PRIVATE_ADDRESSES not in {"none", "platform", "all"}:
-    raise ImproperlyConfigured("WEBHOOK_PRIVATE_ADDRESSES is none, platform or all.")
 
 # The REST API. Keys: accounts.authentication; responses and errors: core.endpoint, core.problems.
 API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key, or empty for no limit
@@ -288,27 +278,9 @@ SPECTACULAR_SETTINGS = {
         "RefundStatus": "billing.models.Refund.Status",
         "ReportStatus": "usage.models.ChargeReport.Status",
         "ServiceKind": "pricing.models.Service.Kind",
-        "SubscriptionState": "billing.models.Subscription.State",
         "WebhookEventType": "accounts.models.WebhookEvent.Type",
     },
-    "WEBHOOKS": [
-        f"config.openapi_webhooks.{name}"
-        for name in (
-            "BALANCE_LOW",
-            "BALANCE_DEPLETED",
-            "CREDITS_GRANTED",
-            "CREDITS_EXPIRING",
-            "LIMIT_REACHED",
-            "PURCHASE_PAID",
-            "PURCHASE_FAILED",
-            "PURCHASE_REFUNDED",
-            "SUBSCRIPTION_CHANGED",
-            "AUTO_TOP_UP_FAILED",
-            "MEMBER_ADDED",
-            "MEMBER_REMOVED",
-            "ENDPOINT_TEST",
-        )
-    ],
+    "WEBHOOKS": outgoing_webhooks.IN_OPENAPI,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi.with_headers",

@@ -1,22 +1,16 @@
-"""Deliveries: order, retries, claims, disabling, redelivery and purge, with answers that the tests say."""
+"""Deliveries: order, claims, retries, redelivery and purge, with answers that the tests say."""
 
 import datetime as dt
 import itertools
-from typing import Any
 
 import pytest
-from django.db import transaction
-from standardwebhooks import Webhook
 
-from accounts import encryption, memberships
-from accounts.models import Account, WebhookDelivery, WebhookEndpoint, WebhookEvent
-from accounts.webhook_endpoints import deliveries, endpoints, events, targets
+from accounts.models import Account, WebhookDelivery, WebhookEndpoint
+from accounts.webhook_endpoints import deliveries, endpoints
 from accounts.webhook_endpoints.exchange import Answer
-from billing.models import Mail
 from tests.accounts.webhook_endpoints.conftest import (
     DAY,
     FAILS,
-    GONE,
     MINUTE,
     NOON,
     OK,
@@ -35,89 +29,6 @@ def again(endpoint: WebhookEndpoint) -> WebhookEndpoint:
 
 def statuses() -> list[str]:
     return list(WebhookDelivery.objects.order_by("event_id", "id").values_list("status", flat=True))
-
-
-# Events
-
-
-def test_nothing_is_written_where_no_endpoint_has_chosen_the_type(account: Account, team: Account) -> None:
-    new_endpoint(team)
-    new_endpoint(account, events=["purchase.failed"])
-    disabled = new_endpoint(account)
-    endpoints.change(disabled, enabled=False, now=NOON)
-    happen(account, "a")
-    assert not WebhookEvent.objects.exists()
-
-
-def test_a_fact_has_one_event_however_often_it_is_recorded(account: Account, team: Account) -> None:
-    new_endpoint(None)
-    for _ in range(3):
-        happen(account, "a")
-    happen(team, "a")
-    assert WebhookEvent.objects.count() == 2
-
-
-def test_a_fact_that_is_rolled_back_has_no_event(account: Account) -> None:
-    new_endpoint(account)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        happen(account, "a")
-        1 / 0  # noqa: B018
-    assert not WebhookEvent.objects.exists()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_event_is_recorded_in_a_transaction_only(account: Account) -> None:
-    with pytest.raises(AssertionError):
-        events.record(account_id=account.pk, type=events.Type.PURCHASE_PAID, fact="a", data={}, now=NOON)
-
-
-def test_the_body_names_the_account_by_both_ids(account: Account) -> None:
-    Account.objects.filter(pk=account.pk).update(external_id="user-7")
-    new_endpoint(account)
-    happen(account, "a")
-    deliveries.fan_out(NOON)
-    claimed = deliveries.claim(NOON)
-    assert claimed is not None
-    assert claimed.body == (
-        '{"type":"purchase.paid","timestamp":"2026-03-10T12:00:00Z",'
-        f'"data":{{"fact":"a","account":{{"id":"{account.public_id}","external_id":"user-7"}}}}}}'
-    )
-
-
-def test_members_are_facts(team: Account, charlie: Any) -> None:
-    new_endpoint(team)
-    member = memberships.add(account=team, user=charlie, role="member", now=NOON)
-    memberships.remove(member, NOON)
-    found = WebhookEvent.objects.order_by("pk")
-    assert [event.type for event in found] == ["member.added", "member.removed"]
-    assert found[0].data["member"] == {
-        "id": member.public_id,
-        "user": charlie.public_id,
-        "email": charlie.email,
-        "role": "member",
-    }
-
-
-# Who gets what
-
-
-def test_an_account_gets_its_own_events_and_the_platform_all(account: Account, team: Account) -> None:
-    new_endpoint(account, "https://own.example.com/")
-    new_endpoint(None, "https://platform.example.com/")
-    new_endpoint(None, "https://chosen.example.com/", events=["member.added"])
-    happen(account, "a")
-    happen(team, "b")
-    deliveries.fan_out(NOON)
-    got = WebhookDelivery.objects.order_by("event_id", "endpoint__url")
-    assert list(got.values_list("event__fact", "endpoint__url")) == [
-        ("a", "https://own.example.com/"),
-        ("a", "https://platform.example.com/"),
-        ("b", "https://platform.example.com/"),
-    ]
-    assert deliveries.fan_out(NOON) == 0
-
-
-# Order
 
 
 def test_the_events_of_an_account_arrive_in_order(account: Account) -> None:
@@ -154,9 +65,6 @@ def test_what_happens_while_the_first_is_under_way_waits(account: Account) -> No
     assert deliveries.claim(NOON) is None
     deliveries.finish(claimed, OK, NOON)
     assert send_all(NOON) == ["b"]
-
-
-# Claims
 
 
 def test_a_claim_that_nobody_finishes_ends(account: Account) -> None:
@@ -224,9 +132,6 @@ def test_an_endpoint_that_is_down_gets_one_request_at_a_time_with_rests(account:
     assert deliveries.claim(after) is not None and deliveries.claim(after) is not None
 
 
-# Retries
-
-
 def test_retries_follow_the_schedule_for_three_days(account: Account) -> None:
     new_endpoint(account)
     happen(account, "a")
@@ -256,139 +161,6 @@ def test_the_receiver_may_ask_for_a_longer_wait_but_not_for_a_shorter_one() -> N
     assert deliveries._wait(1, 600) == 10 * MINUTE
     assert deliveries._wait(3, 1) >= 30 * MINUTE
     assert deliveries._wait(1, 10**9) == DAY
-
-
-# Disabling
-
-
-def mails() -> list[Any]:
-    return list(Mail.objects.filter(template="webhook_disabled"))
-
-
-def test_410_disables_the_endpoint(account: Account, alice: Any) -> None:
-    endpoint = new_endpoint(account)
-    happen(account, "a")
-    assert send_all(NOON, GONE) == ["a"]
-    endpoint = again(endpoint)
-    assert (endpoint.disabled_at, endpoint.disabled_reason) == (NOON, "gone")
-    [mail] = mails()
-    assert (mail.recipients, mail.context) == ([alice.email], {"url": endpoint.url, "reason": "gone"})
-    happen(account, "b")
-    assert send_all(NOON + DAY) == []
-    assert WebhookEvent.objects.count() == 1
-
-
-def test_three_days_without_a_success_disable_the_endpoint(account: Account) -> None:
-    endpoint = new_endpoint(account)
-    happen(account, "a")
-    now = NOON
-    while not again(endpoint).disabled_at:
-        assert now - NOON < 4 * DAY
-        send_all(now, FAILS)
-        now += dt.timedelta(hours=1)
-    assert again(endpoint).disabled_reason == "failing"
-    assert now - NOON > 3 * DAY
-    assert len(mails()) == 1
-
-
-def test_a_success_begins_the_three_days_anew(account: Account, team: Account) -> None:
-    endpoint = new_endpoint(None)
-    happen(account, "bad")
-    for hour in range(0, 120, 2):
-        happen(team, f"good {hour}")
-        send_all(NOON + dt.timedelta(hours=hour), lambda fact: OK if fact.startswith("good") else FAILS)
-    assert again(endpoint).disabled_at is None
-    assert WebhookDelivery.objects.get(event__fact="bad").status == "failed"
-
-
-def test_staff_are_told_of_an_endpoint_of_the_platform(account: Account, staff: Any) -> None:
-    new_endpoint(None)
-    happen(account, "a")
-    send_all(NOON, GONE)
-    [mail] = mails()
-    assert (mail.recipients, mail.account_id) == ([staff.email], None)
-
-
-def test_an_endpoint_that_is_enabled_again_gets_what_was_pending_in_order(account: Account) -> None:
-    endpoint = new_endpoint(account)
-    for fact in "abc":
-        happen(account, fact)
-    send_all(NOON, GONE)
-    later = NOON + 2 * DAY
-    WebhookEvent.objects.filter(fact="a").delete()  # as by the purge
-    endpoints.change(again(endpoint), enabled=True, now=later)
-    assert send_all(later) == ["b", "c"]
-    endpoint = again(endpoint)
-    assert (endpoint.disabled_at, endpoint.disabled_reason, endpoint.failures) == (None, "", 0)
-
-
-def test_another_url_ends_the_rest(account: Account) -> None:
-    endpoint = new_endpoint(account)
-    happen(account, "a")
-    for minutes in (0, 1, 10):
-        send_all(NOON + minutes * MINUTE, Answer(error="timed out", seconds=15))
-    now = NOON + 11 * MINUTE
-    assert send_all(now) == []
-    endpoints.change(again(endpoint), url="https://other.example.com/", now=now)
-    assert send_all(now) == ["a"]
-
-
-def test_a_deleted_endpoint_gets_nothing_more(account: Account) -> None:
-    endpoint = new_endpoint(account)
-    happen(account, "a")
-    deliveries.fan_out(NOON)
-    claimed = deliveries.claim(NOON)
-    assert claimed is not None
-    endpoints.delete(endpoint)
-    deliveries.finish(claimed, OK, NOON)
-    assert deliveries.claim(NOON) is None
-    assert not WebhookDelivery.objects.exists()
-
-
-# Secrets
-
-
-def test_the_secret_is_stored_encrypted_and_has_the_standard_form(account: Account) -> None:
-    issued = endpoints.create(
-        account=account, url="https://a.example.com/", events=["member.added"], description="", now=NOON
-    )
-    assert Webhook(issued.secret)  # whsec_ and base64
-    assert issued.secret.startswith("whsec_")
-    assert issued.secret.encode() not in bytes(issued.endpoint.secret)
-    assert encryption.decrypt(again(issued.endpoint).secret) == issued.secret
-
-
-def test_after_a_rotation_both_secrets_sign_for_a_day(account: Account) -> None:
-    first = endpoints.create(
-        account=account, url="https://a.example.com/", events=["member.added"], description="", now=NOON
-    )
-    second = endpoints.rotate_secret(first.endpoint, NOON)
-    endpoint = again(first.endpoint)
-    assert endpoints.secrets_of(endpoint, NOON + DAY / 2) == [second.secret, first.secret]
-    assert endpoints.secrets_of(endpoint, NOON + DAY) == [second.secret]
-    third = endpoints.rotate_secret(endpoint, NOON + DAY / 2)
-    assert endpoints.secrets_of(again(endpoint), NOON + DAY) == [third.secret, second.secret]
-
-
-def test_an_account_has_at_most_ten_endpoints(account: Account, team: Account) -> None:
-    for number in range(endpoints.MOST_ENDPOINTS):
-        new_endpoint(account, f"https://hooks.example.com/{number}")
-    with pytest.raises(endpoints.TooManyEndpoints):
-        new_endpoint(account)
-    new_endpoint(team)
-    new_endpoint(None)
-
-
-def test_a_url_is_checked_when_it_is_set(account: Account, settings: Any) -> None:
-    settings.WEBHOOK_PRIVATE_ADDRESSES = "platform"
-    with pytest.raises(targets.UrlRefused):
-        new_endpoint(account, "https://127.0.0.1/")
-    with pytest.raises(targets.UrlRefused):
-        endpoints.change(new_endpoint(account), url="http://hooks.example.com/", now=NOON)
-    new_endpoint(None, "http://127.0.0.1:8080/")
-
-
-# Tests and redeliveries
 
 
 def test_a_test_event_is_sent_whatever_waits(account: Account) -> None:
@@ -437,9 +209,6 @@ def test_requested_deliveries_are_few(account: Account) -> None:
         deliveries.send_test(endpoint, NOON)
     send_all(NOON)
     deliveries.send_test(endpoint, NOON)
-
-
-# Purge
 
 
 def test_old_events_are_purged_with_their_deliveries(account: Account, team: Account) -> None:
