@@ -44,8 +44,8 @@ def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool, no
     if own_key:
         _require_own_key(account_id, service)
         return OWN_KEY
-    unlimited = unlimited_services(account_id)
-    return UNLIMITED if unlimited and _priced_service(service, action, now) in unlimited else None
+    covered = _priced_service(service, action, now) in unlimited_services(account_id)
+    return UNLIMITED if covered else None
 
 
 def _priced_service(service: str, action: str, now: datetime) -> str:

@@ -120,18 +120,18 @@ def change(
 
 def live_project_id(account_id: UUID, public_id: str) -> UUID:
     """The id of the account's project that a use is attributed to. Raises UnknownProject."""
-    project_id = Project.uuid_of(public_id)
+    live = Project.objects.filter(pk=Project.uuid_of(public_id), account_id=account_id, archived_at=None)
+    project_id = live.values_list("pk", flat=True).first()
     if project_id is None:
-        raise UnknownProject
-    if not Project.objects.filter(pk=project_id, account_id=account_id, archived_at=None).exists():
         raise UnknownProject
     return project_id
 
 
 def member_id(account_id: UUID, public_id: str) -> UUID:
     """The id of the account's member that a use is attributed to. Raises UnknownMember."""
-    user_id = User.uuid_of(public_id)
-    if user_id is None or not Membership.objects.filter(account_id=account_id, user_id=user_id).exists():
+    members = Membership.objects.filter(account_id=account_id, user_id=User.uuid_of(public_id))
+    user_id = members.values_list("user_id", flat=True).first()
+    if user_id is None:
         raise UnknownMember
     return user_id
 
@@ -148,8 +148,7 @@ def archived_of(account: Account) -> list[Project]:
 
 def summary_of(account: Account, public_id: str, *, now: datetime) -> ProjectSummary | None:
     """One project of the account, archived or not; None when the account has no such project."""
-    project_id = Project.uuid_of(public_id)
-    project = account.projects.filter(pk=project_id).first() if project_id else None
+    project = account.projects.filter(pk=Project.uuid_of(public_id)).first()
     return _summarize(account, [project], now)[0] if project else None
 
 
@@ -157,29 +156,28 @@ def _summarize(account: Account, projects: list[Project], now: datetime) -> list
     today = periods.latest_days(account, days=1, now=now)
     ids = [project.pk for project in projects]
     totals = aggregates.totals_by_value(account, today, dimension="project", values=ids)
-    limits = _limits(account, ids)
+    limits = _running_limits(account, ids, now)
     summaries = []
     for project in projects:
         spent, calls = totals.get(project.pk, (ZERO, 0))
         limit = limits.get(str(project.pk))
-        # The ledger moves a window on at the next use: until then a window in the past counts as unused.
-        running = limit is not None and limit.window_end is not None and limit.window_end > now
         summaries.append(
             ProjectSummary(
                 project=project,
                 spent=spent,
                 calls=calls,
-                used=limit.used if limit and running else ZERO,
-                resets_at=limit.window_end if limit and running else today.end,
+                used=limit.used if limit else ZERO,
+                resets_at=limit.window_end if limit else today.end,
             )
         )
     return summaries
 
 
-def _limits(account: Account, project_ids: list[UUID]) -> dict[str, Limit]:
+def _running_limits(account: Account, project_ids: list[UUID], now: datetime) -> dict[str, Limit]:
+    """The limits whose window has not ended: the ledger moves a window on at the next use only."""
     subjects = [str(project_id) for project_id in project_ids]
     limits = Limit.objects.filter(account=account, kind=Limit.Kind.PROJECT, subject__in=subjects)
-    return {limit.subject: limit for limit in limits}
+    return {limit.subject: limit for limit in limits.filter(window_end__gt=now)}
 
 
 def _lock(account_id: UUID) -> None:

@@ -33,10 +33,8 @@ _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 def code_of(account: Account) -> str:
     """The account's invitation code, created when first needed."""
-    found = InvitationCode.objects.filter(account=account).first()
-    if found is None:
-        code = "INV-" + "".join(secrets.choice(_ALPHABET) for _n in range(10))
-        found, _created = InvitationCode.objects.get_or_create(account=account, defaults={"code": code})
+    code = "INV-" + "".join(secrets.choice(_ALPHABET) for _n in range(10))
+    found, _created = InvitationCode.objects.get_or_create(account=account, defaults={"code": code})
     return str(found.code)
 
 

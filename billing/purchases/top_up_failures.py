@@ -90,7 +90,7 @@ def count(purchase: Purchase, outcome: str, now: datetime, *, payment_id: str = 
             "error": purchase.error,
             "last4": profile.card_last4,
             "paused": suspended,
-            "hours": int(pause_after(settings).total_seconds() // 3600),
+            "hours": pause_after(settings) // timedelta(hours=1),
         },
         now=now,
     )

@@ -219,7 +219,7 @@ def apply_stripe_refund(facts: StripeObject, now: datetime) -> Refund | None:
             return None
         purchase, refund = _lock(refund)
         _record_stripe_facts(refund, facts)
-        status = str(facts.get("status") or "pending")
+        status = facts.get("status")
         if status in FAILED_AT_STRIPE:
             mark_failed(refund.pk, str(facts.get("failure_reason") or status), now)
         elif status == "succeeded" and refund.status in {Refund.Status.APPROVED, Refund.Status.PENDING}:

@@ -39,10 +39,10 @@ def _end(subscription: Subscription, stripe_id: str, now: datetime, paid_for_rea
             lifecycle.fall_back_to_free_plan(locked, now=now, reason="subscription is not at Stripe")
 
 
-def end_expired(now: datetime) -> int:
+def end_expired(now: datetime, *, limit: int = 500) -> int:
     """Put accounts whose lost subscription was paid until now on the free plan; their number."""
     expired = Subscription.objects.filter(stripe_subscription_id=None, paid_until__lte=now)
-    ids = list(expired.values_list("account_id", flat=True)[:500])
+    ids = list(expired.values_list("account_id", flat=True)[:limit])
     for account_id in ids:
         with transaction.atomic():
             locked = lifecycle.lock_subscription(account_id)

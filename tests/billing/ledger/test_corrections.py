@@ -112,7 +112,7 @@ class TestClawBack:
         assert (balance.total, balance.debt) == (D("80"), 0), "30 unspent and 50 that had repaid"
         assert back.credits == D("80")
         assert restore(account).replayed
-        with pytest.raises(ledger.AlreadyRestored):
+        with pytest.raises(ledger.AlreadyRestored, match="has been restored already"):
             restore(account, "twice")
         with pytest.raises(ledger.UnknownClawBack):
             restore(account, "x", undo="nothing")

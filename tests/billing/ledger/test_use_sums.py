@@ -9,7 +9,18 @@ from django.db import connection
 from billing import ledger
 from billing.ledger.models import UseSum, Wallet
 from core.amounts import plain
-from tests.billing.ledger.conftest import DAY, NOON, D, capture, give, hold, new_account, spend
+from tests.billing.ledger import sizes
+from tests.billing.ledger.conftest import (
+    DAY,
+    NOON,
+    D,
+    capture,
+    charge_request,
+    give,
+    hold,
+    new_account,
+    spend,
+)
 
 pytestmark = pytest.mark.django_db
 HOUR = dt.timedelta(hours=1)
@@ -134,6 +145,26 @@ def test_sums_of_another_account_are_its_own(account):
     sum_uses(other)
     assert (seen(other), seen(account)) == ("3", "31")
     assert UseSum.objects.filter(account_id=other).count() == 3
+
+
+@pytest.mark.parametrize("way", ["charge", "capture", "batch"])
+def test_uses_are_summed_again_after_as_many_entries(db, way):
+    sizes.make_small()  # three entries
+    account = new_account()
+    give(account, "1000")
+    held = [hold(account, "1", f"hold {n}") for n in range(8)] if way == "capture" else []
+    summed_at = 0
+    for n in range(8):
+        before = Wallet.objects.get(account_id=account).seq
+        if held:
+            capture(account, held[n], "1", f"{n}")
+        elif way == "charge":
+            spend(account, "1", f"{n}")
+        else:
+            ledger.charge_many([charge_request(account, "1", f"{n} {m}") for m in range(2)], NOON)
+        summed_at = before if before - summed_at >= 3 else summed_at
+        assert Wallet.objects.get(account_id=account).summed_seq == summed_at
+    assert summed_at > 3
 
 
 def test_a_wallet_without_charges_has_nothing_to_sum(db):

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 from django.db import OperationalError
 
+from billing.ledger import database
 from billing.ledger import waiting as waiting_module
 from billing.ledger.waiting import (
     HELD_SECONDS,
@@ -42,8 +43,11 @@ def holders() -> dict[uuid.UUID, Holder]:
 
 
 @pytest.fixture
-def waits(clock: Clock, holders: dict[uuid.UUID, Holder]) -> WalletWaits:
-    return WalletWaits(most=MOST, holder_of=holders.get, clock=clock)
+def waits(clock: Clock, holders: dict[uuid.UUID, Holder], monkeypatch: pytest.MonkeyPatch) -> WalletWaits:
+    """Those of this process, which has 16 threads, with the test's clock and holders."""
+    monkeypatch.setattr(database.waits, "_clock", clock)
+    monkeypatch.setattr(database.waits, "_holder_of", holders.get)
+    return database.waits
 
 
 @pytest.fixture

@@ -70,6 +70,15 @@ def test_a_card_saved_on_the_page_pays_the_plan_and_top_ups_at_once(
     assert charged_at_stripe(stripe_api, plan) == "4444"
 
 
+def test_a_card_saved_before_cards_were_stored_pays_the_plan(
+    account: Account, plan: Subscription, stripe_api: Any
+) -> None:
+    BillingProfile.objects.update(cards_version=0, default_method_id="", plan_card_id="", card_id="")
+    save(account)
+    assert charged(account) == ("4444", "4444")
+    assert charged_at_stripe(stripe_api, plan) == "4444"
+
+
 @pytest.mark.fault("P26", "P6")
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_card_saved_while_the_return_page_was_never_reached_is_completed_by_events(
@@ -95,7 +104,14 @@ def test_a_process_that_dies_between_the_two_defaults_is_completed_by_reconcilia
     call: str,
     arrived: bool,
 ) -> None:
-    AutoTopUp.objects.create(account=account, suspended_card="pm_failed", failures=4)
+    AutoTopUp.objects.create(
+        account=account,
+        suspended_card="pm_failed",
+        failures=4,
+        payment_to_confirm="pi_1",
+        last_outcome="failed",
+        last_tried_at=timezone.now(),
+    )
     session = complete_setup_page(account)
     send = getattr(stripe_gateway, call)
 
@@ -112,7 +128,8 @@ def test_a_process_that_dies_between_the_two_defaults_is_completed_by_reconcilia
 
     assert charged(account) == ("4444", "4444")
     assert charged_at_stripe(stripe_api, plan) == "4444"
-    assert AutoTopUp.objects.get().suspended_card == ""
+    paused = ("suspended_card", "payment_to_confirm", "last_outcome", "failures", "last_tried_at")
+    assert AutoTopUp.objects.values_list(*paused).get() == ("", "", "", 0, None)
 
 
 def test_reconciliation_fetches_the_cards_of_plans_that_were_paid_before_cards_were_stored(
@@ -126,17 +143,31 @@ def test_reconciliation_fetches_the_cards_of_plans_that_were_paid_before_cards_w
 
 
 @pytest.mark.fault("P26")
+@pytest.mark.parametrize(
+    ("before", "pays_the_plan"),
+    [
+        ({}, "4444"),
+        ({"cards_version": 0, "default_method_id": "pm_earlier"}, "4444"),  # as an earlier release left it
+        ({"cards_version": 0}, "4242"),  # the default may be older than the plan's own card
+    ],
+)
 def test_a_default_chosen_in_stripes_portal_pays_the_plan_too(
-    account: Account, plan: Subscription, stripe_api: Any, process_new_events: Any
+    account: Account,
+    plan: Subscription,
+    stripe_api: Any,
+    process_new_events: Any,
+    before: dict[str, Any],
+    pays_the_plan: str,
 ) -> None:
     portal, buyer = cards.portal_url(account), Buyer()
+    BillingProfile.objects.update(**before)
     buyer.pay(f"{portal}/card", MASTERCARD)
 
     process_new_events()
     process_new_events()
 
-    assert charged(account) == ("4444", "4444")
-    assert charged_at_stripe(stripe_api, plan) == "4444"
+    assert charged(account) == (pays_the_plan, "4444")
+    assert charged_at_stripe(stripe_api, plan) == pays_the_plan
 
 
 def test_a_card_chosen_for_the_subscription_alone_is_shown_beside_that_of_top_ups(

@@ -95,3 +95,13 @@ def test_a_purchase_without_credits_has_none_to_take(purchase: Callable[..., Pur
 
 def test_nothing_has_been_withdrawn_of_a_free_purchase(purchase: Callable[..., Purchase]) -> None:
     assert not clawbacks.is_withdrawn(purchase(amount=0))
+
+
+def test_a_claim_to_a_plan_that_cost_nothing_takes_nothing(
+    purchase: Callable[..., Purchase], account: Account
+) -> None:
+    grant: dict[str, Any] = {"kind": "plan", "label": "Plan", "key": "allowance:starter:1"}
+    ledger.grant(account_id=account.pk, credits=Decimal(100), now=NOW, **grant)
+    purchase(kind="plan", offer="starter", period_start=NOW, credits=Decimal(0), amount=0)
+    assert apply("lost").credits == 0
+    assert not Correction.objects.exists()

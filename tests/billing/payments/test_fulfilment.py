@@ -1,6 +1,7 @@
 """What each call does to a purchase in each status: status, credits, e-mails, code, times."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -297,9 +298,11 @@ def test_a_surplus_payment_is_refunded_whole_once_and_grants_nothing(
 ) -> None:
     plan = purchase(code=False, kind="plan", offer="starter", credits=0, refunded=0)
     payment = fulfilment.Payment(amount=900, currency="jpy", payment_id="pi_1")
-    for _again in range(2):
-        done = fulfilment.record_surplus_payment(plan.pk, payment, NOW)
-    assert (done.status, done.refunded) == ("paid", 900)
+    later = replace(payment, invoice_id="in_1", receipt_url="https://receipt/1")
+    for known in (payment, later):
+        done = fulfilment.record_surplus_payment(plan.pk, known, NOW)
+        assert (done.status, done.refunded) == ("paid", 900)
+    assert (done.stripe_invoice_id, done.receipt_url) == ("in_1", "https://receipt/1")
     [refund] = done.refunds.all()
     assert (refund.status, refund.amount, refund.currency) == ("approved", 900, "jpy")
     assert (refund.decided_by, refund.created_at, refund.decided_at) == ("automatic", NOW, NOW)

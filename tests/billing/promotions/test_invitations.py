@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing import ledger
 from billing.models import (
     Dispute,
@@ -93,6 +94,8 @@ def test_an_invitation_has_its_limit_and_ends_with_its_account_or_the_policy(
     change_policies(referral=None)
     assert outcome(third, code=code) == "unknown_code"
     refer(most_invitations=1)
+    Membership.objects.filter(account=bobs).update(role=Membership.Role.BILLING)
+    assert outcome(bobs, code=code) == "own_invitation", "also of an account without an owner"
     assert outcome(third, code=code) == "ok"
     assert outcome(account, code=code) == "code_used_up"
     refer(most_invitations=2)
@@ -259,6 +262,10 @@ def test_invitations_are_rewarded_later_for_four_hundred_days_and_one_that_fails
         (timedelta(days=400) - TICK, 2, [20, 30]),
     ):
         Referral.objects.filter(pk=referral.pk).update(created_at=NOW - age)
-        assert referrals.reward_all_due(NOW) == checked
+        with capture_logs() as logs:
+            assert referrals.reward_all_due(NOW) == checked
         assert rewards(account, bobs) == given
+        assert [(log["event"], log["alert"], log["account"]) for log in logs] == [
+            ("referral_not_rewarded", True, str(without_wallet.pk))
+        ]
     assert Referral.objects.get(invited=without_wallet).state == "joined"

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import selectors
+from billing import selectors, stripe_gateway
 from billing.models import AutoTopUp, Mail, Purchase, StripeEvent
 from billing.purchases import auto_top_up
 from tests.billing import stripe_sandbox
@@ -150,6 +150,24 @@ def test_a_card_that_was_detached_unnoticed_is_forgotten_and_does_not_count_as_a
 
     stripe_sandbox.save_card(account)
     assert auto_top_up.buy_if_low(account.pk, later(minutes=10)) == "paid"
+
+
+def test_a_request_that_stripe_refuses_counts_as_a_failure_of_the_card_that_is_still_saved(
+    enable: Callable[..., AutoTopUp], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enable()
+
+    def refuse(**_request: Any) -> None:
+        raise stripe_gateway.InvalidRequest("Amount must convert to at least 50 cents.")
+
+    monkeypatch.setattr(stripe_gateway, "create_off_session_payment", refuse)
+
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "declined"
+
+    assert (bought("failed"), AutoTopUp.objects.get().failures) == (1, 1)
+    [email] = Mail.objects.all()
+    assert (email.template, email.context["paused"], email.context["hours"]) == ("top_up_failed", False, 1)
+    assert email.context["error"] == "Amount must convert to at least 50 cents."
 
 
 @pytest.mark.fault("P16")

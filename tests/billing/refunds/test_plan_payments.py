@@ -189,6 +189,19 @@ def test_the_cancellation_is_repeated_until_stripe_answers(
 
 
 @pytest.mark.fault("P25")
+def test_a_subscription_that_is_cancelled_already_is_fetched(
+    subscribe: Callable[..., Purchase], stripe_api: Any, account: Account
+) -> None:
+    purchase, now = subscribe(), timezone.now()
+    stripe_api.subscriptions.cancel(purchase.stripe_subscription_id)
+    WithdrawnPlanPayment.objects.create(purchase=purchase, withdrawn=True, due=True, changed_at=now)
+
+    assert plan_payments.bring_subscriptions_in_line(now) == 1
+
+    assert state(account)[0] == "free-trial"
+
+
+@pytest.mark.fault("P25")
 def test_a_request_that_stripe_refuses_alerts_staff_and_is_not_repeated(
     subscribe: Callable[..., Purchase],
     bank: Callable[..., Any],

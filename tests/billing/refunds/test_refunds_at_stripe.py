@@ -9,8 +9,10 @@ import pytest
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Mail, Purchase, Referral, Refund
+from billing.promotions import referrals
 from billing.refunds import requests
 from tests.billing.refunds import test_request_terms as terms
+from tests.billing.refunds import test_states as states
 from tests.billing.refunds.test_request_terms import NOW, claim
 
 pytestmark = pytest.mark.django_db
@@ -252,3 +254,22 @@ def test_the_rewards_of_an_invitation_follow_a_refund_at_once(
     asked = requests.create(purchase=bought, user=None, message="", now=NOW)
     requests.approve(asked, actor="erin", reason="", now=NOW)
     assert reward_after("re_1", "succeeded") == "taken_back"
+
+
+@pytest.mark.fault("C5")
+@pytest.mark.django_db(transaction=True)
+def test_rewards_that_cannot_follow_fail_neither_refund_nor_dispute(
+    purchase: Callable[..., Purchase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def fail(purchase_id: Any, _now: Any) -> None:
+        asked.append(purchase_id)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(referrals, "follow_purchase", fail)
+    bought = purchase()
+    refund = requests.apply_stripe_refund(facts_of("re_1", 300), NOW)
+    dispute = states.apply("lost", amount=700)
+    assert (refund.status if refund else "", dispute.status) == ("done", "lost")
+    assert asked == [bought.pk] * 2

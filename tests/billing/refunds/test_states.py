@@ -97,6 +97,7 @@ def test_each_status_at_stripe(
     assert (dispute.status, dispute.withdrawn, dispute.stripe_status) == (ours, away, status)
     assert dispute.closed_at == (NOW if closed else None)
     assert (dispute.version, dispute.reason, dispute.evidence_due_at) == (1, "", None)
+    assert dispute.case_type == (facts["payment_method_details"]["card"]["case_type"] if facts else "")
     assert before - ledger.balance(account.pk, NOW).total == (100 if away else 0) == dispute.credits
     assert clawbacks.is_withdrawn(bought) == away
     expected = {"label": "Small", "amount": 1000, "currency": "usd", "is_plan": False}

@@ -29,17 +29,21 @@ def test_a_downgrade_waits_for_the_end_of_the_period(
     assert of_kind(account, "bonus") == 3000
 
 
-def test_a_stale_confirmation_is_refused(subscribe: Callable[..., Subscription], account: Account) -> None:
+@pytest.mark.parametrize("wanted", ["creator", "free-trial"])
+def test_a_stale_confirmation_is_refused(
+    subscribe: Callable[..., Subscription], account: Account, wanted: str
+) -> None:
     subscribe("starter")
     now = timezone.now()
-    preview = previews.preview(account, plan_key="creator", interval="month", currency="usd", now=now)
+    preview = previews.preview(account, plan_key=wanted, interval="month", currency="usd", now=now)
     change_plan(account, "studio")
 
     with pytest.raises(previews.ConfirmationStale):
         changes.confirm(account, preview.token, now)
     with pytest.raises(previews.ConfirmationStale):
         changes.confirm(account, preview.token[:-2], now)
-    assert Subscription.objects.get(account=account).plan == "studio"
+    after = Subscription.objects.get(account=account)
+    assert (after.plan, after.cancel_at_period_end) == ("studio", False)
 
 
 def test_a_second_subscription_is_refused(subscribe: Callable[..., Subscription]) -> None:
@@ -86,6 +90,26 @@ def test_a_cancellation_can_be_resumed_or_ends_on_the_free_plan_with_bought_cred
     assert of_kind(account, "bonus") == 0
     assert of_kind(account, "top_up") == bought.credits
     assert of_kind(account, "daily") <= 200
+
+
+def test_the_reason_of_a_cancellation_is_kept_until_the_plan_is_resumed(
+    subscribe: Callable[..., Subscription],
+    account: Account,
+    stripe_api: Any,
+    process_all_events: Callable[[], Any],
+) -> None:
+    subscription = subscribe("starter")
+    changes.cancel(account, timezone.now(), feedback="unused", comment="Twice a year")
+    reason = ("cancel_feedback", "cancel_comment")
+    assert Subscription.objects.values_list(*reason).get(account=account) == ("unused", "Twice a year")
+
+    changes.resume(account, timezone.now())
+    assert Subscription.objects.values_list(*reason).get(account=account) == ("", "")
+
+    details = {"feedback": "other", "comment": "Not cancelled"}
+    stripe_api.subscriptions.update(subscription.stripe_subscription_id, {"cancellation_details": details})
+    process_all_events()
+    assert Subscription.objects.values_list(*reason).get(account=account) == ("", "")
 
 
 @pytest.mark.requirement("FLICK-09")

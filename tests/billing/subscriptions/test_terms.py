@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing import ledger
 from billing.models import Subscription
 from billing.subscriptions import (
     grace,
     invoice_amounts,
     ledger_terms,
+    lifecycle,
     lost,
     paid_periods,
     pauses,
@@ -388,3 +389,36 @@ def test_a_plan_that_stripe_lost_ends_with_its_paid_period(
     assert lost.end_expired(END) == ended
     subscription.refresh_from_db()
     assert subscription.plan == ("free-trial" if ended else "starter")
+
+
+@pytest.mark.parametrize(
+    ("fields", "anchor"),
+    [
+        ({}, START),
+        ({"stripe_subscription_id": "sub_2"}, END),
+        ({"interval": "year"}, END),
+        ({"period_start": END + TICK}, END + TICK),
+    ],
+    ids=str,
+)
+def test_a_period_of_the_same_cycle_keeps_the_day_from_which_months_are_counted(
+    subscribed: Callable[..., Subscription], fields: dict[str, Any], anchor: datetime
+) -> None:
+    values: dict[str, Any] = {"interval": "month", "currency": "usd", "amount": 990, "period_start": END}
+    values |= {"period_end": add_months(START, 2), "paid_until": add_months(START, 2)}
+    values |= {"stripe_subscription_id": "sub_1", "stripe_item_id": "si_1"}
+    paid = lifecycle.PaidPeriod(**values | fields)
+    subscription = subscribed()
+    lifecycle.change_plan(
+        subscription, Plan.objects.get(key="starter"), now=END, reason="paid at Stripe", paid=paid
+    )
+    subscription.refresh_from_db()
+    assert (subscription.anchor_at, subscription.period_start) == (anchor, paid.period_start)
+
+
+def test_plans_that_stripe_lost_end_in_several_runs_when_they_are_many(
+    subscribed: Callable[..., Subscription], bob: User, account_of: Callable[[User], Account]
+) -> None:
+    subscribed(paid_until=END, stripe_subscription_id=None)
+    Subscription.objects.filter(account=account_of(bob)).update(paid_until=END, stripe_subscription_id=None)
+    assert [lost.end_expired(END, limit=1) for _run in range(3)] == [1, 1, 0]

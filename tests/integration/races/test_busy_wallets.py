@@ -1,14 +1,15 @@
 """A wallet that is locked, has much due or is broken affects its own charges only."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from billing import ledger
 from billing.ledger import batches, charges, shared_calls, waiting
-from billing.ledger.models import Charge, Hold
+from billing.ledger.models import Charge, Hold, Wallet
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.integration.races.concurrency import BackgroundCall, at_once
@@ -211,3 +212,42 @@ def test_a_broken_wallet_fails_shared_calls_once_and_is_then_charged_apart(accou
         assert type(outcomes.pop(2)).__name__ == "DataError"
         assert {type(outcome) for outcome in outcomes} == {ledger.Charged}
         assert calls._is_apart(unusable)
+
+
+def test_a_wallet_that_was_broken_is_charged_apart_for_a_minute(accounts, monkeypatch):
+    calls, account = shared_calls.SharedCalls(), accounts[0]
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(shared_calls, "time", clock)
+    before = Wallet.objects.get(account_id=account).seq
+    break_wallet(account)
+    with pytest.raises(DatabaseError):
+        calls.charge(charge_request(account, "1", "while broken"), NOON)
+    Wallet.objects.filter(account_id=account).update(seq=before)
+    for seconds, expected in ((0.0, "busy"), (59.9, "busy"), (60.0, "charged")):
+        clock.monotonic = lambda seconds=seconds: 1000.0 + seconds
+        [row] = calls.charge_at_once([(charge_request(account, "1", "use"), NOON)])
+        assert row["status"] == expected
+
+
+@pytest.mark.fault("L19")
+def test_a_use_whose_shared_call_failed_has_no_outcome(accounts):
+    break_wallet(accounts[0])
+    outcomes = [ledger.charge_at_once([(use, NOON)]) for use in uses(accounts[:2])]
+    assert [type(outcome) for [outcome] in outcomes] == [type(None), ledger.Charged]
+
+
+def test_moves_of_a_locked_wallet_wait_in_the_queue_of_its_account(accounts):
+    account = accounts[0]
+    with transaction.atomic():
+        ledger.grant(account_id=account, credits=D("1"), kind="top_up", label="-", key="first", now=NOON)
+        waiting_moves = [
+            BackgroundCall(lambda n=n: charges.charge_alone(charge_request(account, "1", f"{n}"), NOON))
+            for n in range(2)
+        ]
+        for move in waiting_moves:
+            move.start()
+        assert [move.is_blocked() for move in waiting_moves] == [True, True]
+        with connection.cursor() as cursor:
+            cursor.execute("select locktype from pg_locks where not granted")
+            assert cursor.fetchall() == [("advisory",), ("advisory",)]
+    assert {type(move.outcome()) for move in waiting_moves} == {ledger.Charged}

@@ -154,3 +154,9 @@ def test_installing_restores_a_trigger_that_is_missing_disabled_or_different(dam
     for change in ("update billing_entry set credits = 0", "delete from billing_entry"):
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
             run(change)
+
+
+def test_no_function_or_one_that_is_not_there_can_be_removed() -> None:
+    for names in ([], ["ledger_of_no_release"]):
+        with connection.schema_editor() as editor:
+            installation.remove(editor, names)

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.models import Account, Project
 from billing import ledger
-from billing.models import Mail, Purchase
+from billing.models import AutoTopUp, Mail, Purchase
 from billing.notifications import emails
 from billing.payments import fulfilment
 from tests.billing.ledger.conftest import NOON, give, new_account
@@ -105,6 +105,21 @@ def test_project_limits_purchases_and_new_projects_at_once_do_not_deadlock(accou
 
     for number in range(1, ATTEMPTS + 1):
         assert attempt(number) == ["p", "paid", "paid", f"p{number}"]
+
+
+@pytest.mark.fault("P16")
+def test_the_event_of_a_top_up_locks_the_settings_before_the_purchase(account: Account) -> None:
+    AutoTopUp.objects.create(account=account, enabled=True, pack="pack", currency="usd")
+    purchase = open_purchase(account)
+    Purchase.objects.filter(pk=purchase.pk).update(origin=Purchase.Origin.AUTO_TOP_UP)
+    intent = {"id": "pi_1", "status": "canceled", "metadata": {"purchase": purchase.public_id}}
+    with transaction.atomic():
+        AutoTopUp.objects.select_for_update(no_key=True).get()
+        event = BackgroundCall(lambda: fulfilment.apply_payment_intent(intent, timezone.now()))
+        event.start()
+        assert event.is_blocked()
+        assert Purchase.objects.select_for_update(no_key=True, nowait=True).get().status == "created"
+    assert event.outcome().purchase.status == "failed"
 
 
 @pytest.mark.usefixtures("committed")

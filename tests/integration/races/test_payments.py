@@ -18,14 +18,14 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.ledger.waiting import WalletLocked
-from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Refund, StripeEvent
+from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Referral, Refund, StripeEvent
 from billing.notifications import emails
-from billing.promotions import codes, redemption
+from billing.promotions import codes, redemption, referrals
 from billing.purchases import auto_top_up, checkout, create
 from billing.refunds import requests
 from billing.webhooks import events as stripe_events
 from tests.billing import stripe_sandbox
-from tests.billing.conftest import smallest_pack
+from tests.billing.conftest import change_policies, smallest_pack
 from tests.billing.webhooks.delivery import deliver, signed_headers
 from tests.conftest import person
 from tests.integration.races.web import serving
@@ -227,6 +227,20 @@ def test_a_code_redeemed_concurrently_keeps_the_total_limit_and_the_limit_per_ac
     counts = [Grant.objects.filter(account=account, kind="promotion").count() for account in accounts]
     assert sum(counts) == 6 and max(counts) == 1
     assert_audit_passes()
+
+
+@pytest.mark.fault("P19")
+def test_an_invitation_accepted_concurrently_keeps_its_limit(account: Account) -> None:
+    terms = {"inviter_credits": "30", "invited_credits": "20", "assumed": True, "reason": "for this test"}
+    change_policies(referral=terms | {"most_invitations": 3})
+    code = referrals.code_of(account)
+    guests = [Account.objects.get(person=person(f"guest-{n}")) for n in range(9)]
+
+    outcomes = at_once(9, lambda n: referrals.accept(account=guests[n], code=code, now=timezone.now()))
+
+    refused = [outcome.code for outcome in outcomes if isinstance(outcome, redemption.CodeRefused)]
+    assert refused == ["code_used_up"] * 6, outcomes
+    assert Referral.objects.filter(inviter=account).count() == 3
 
 
 @pytest.mark.fault("P16")

@@ -130,11 +130,12 @@ def test_a_use_must_have_exactly_the_meters_of_the_rate():
     assert refusal(per_token, {"tokens": 1, "input_tokens": 1}) == ("usage.input_tokens", "counted_twice")
     assert refusal(per_token, {"tokens": 0}) == ("usage", "nothing_used")
     assert refusal(per_token, {"\ud800": 1, "tokens": 1}) == ("usage.\\ud800", "unknown_meter")
+    assert refusal(per_token, {"x" * 61: 1, "tokens": 1}) == (f"usage.{'x' * 60}", "unknown_meter")
 
 
 def test_seconds_may_have_a_fraction_of_six_decimals():
     seconds = rate(line("seconds", "9.8", 1))
-    assert quote(seconds, {"seconds": 2.5}).credits == Decimal("24.5")
+    assert quote(seconds, {"seconds": 2.1}).credits == Decimal("20.58"), "a float counts as it is written"
     assert refusal(seconds, {"seconds": Decimal("0.0000001")}) == ("usage.seconds", "fractional")
 
 
