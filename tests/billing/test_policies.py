@@ -20,6 +20,7 @@ from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import AlertSettings, Grant, Notice, Promotion, Purchase, Referral
 from billing.promotions import codes, redemption, referrals
+from billing.purchases import checkout, create
 from billing.refunds import requests
 from pricing.catalogue import policies
 from pricing.models import Plan
@@ -298,6 +299,21 @@ def test_the_payment_page_collects_tax_ids_and_names_the_tax_code_as_configured(
     price, product = (Resource.objects.get(kind=kind).body for kind in ("price", "product"))
     assert price["tax_behavior"] == behavior == purchase.tax_behavior
     assert (product["tax_code"] or "") == code
+
+
+def test_an_order_made_with_tax_is_paid_with_it_after_the_catalogue_has_none(
+    account: Account, alice: User, stripe_api: Any
+) -> None:
+    change_policies(auto_top_up=None, tax={"behavior": "exclusive", "code": "", "collect_tax_ids": True})
+    order: dict[str, Any] = {"account": account, "buyer": alice, "origin": "page", "currency": "usd"}
+    purchase = create.pack_purchase(
+        pack_key=smallest_pack(), quantity=1, key="order", now=timezone.now(), **order
+    )
+    change_policies(tax=None)
+    checkout.open_page(purchase, timezone.now())
+    session = stripe_gateway.to_plain(stripe_api.checkout.sessions.retrieve(purchase.stripe_session_id))
+    assert session["automatic_tax"]["enabled"] is True
+    assert not (session.get("tax_id_collection") or {}).get("enabled")
 
 
 def test_without_stripe_tax_nothing_about_tax_is_asked(

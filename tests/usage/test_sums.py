@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
+from structlog.testing import capture_logs
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Charge
+from billing.models import Charge, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, capture, charge_request, give, hold, new_account
 from tests.billing.ledger.examples import SEED
 from usage.dashboard import aggregates
@@ -242,6 +243,79 @@ def test_only_accounts_with_many_new_charges_are_due(monkeypatch: pytest.MonkeyP
     for _ in range(10):
         many.charge()
     assert folding.fold_due() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("wallet", "zone", "due"),
+    [
+        ({}, "UTC", 0),
+        ({"seq": 1999}, "UTC", 0),
+        ({"seq": 2000}, "UTC", 1),
+        ({"seq": 2000, "summed_at": None}, "UTC", 0),
+        ({}, "Asia/Kathmandu", 1),
+    ],
+    ids=str,
+)
+def test_an_account_is_due_again_after_two_thousand_entries_or_a_move(
+    wallet: dict[str, Any], zone: str, due: int
+) -> None:
+    draw = drawn_account("UTC", "due")
+    draw.charge()
+    Wallet.objects.filter(account_id=draw.account_id).update(summed_at=draw.now)
+    assert [folding.fold_due(), folding.fold_due()] == [1, 0]
+    seq = SummedAccount.objects.get(pk=draw.account_id).seq
+    if "seq" in wallet:
+        wallet = wallet | {"seq": seq + wallet["seq"]}
+    Wallet.objects.filter(account_id=draw.account_id).update(**{"seq": seq} | wallet)
+    Account.objects.filter(pk=draw.account_id).update(zone=zone)
+    assert [folding.fold_due(), folding.fold_due()] == [due, 0]
+
+
+@pytest.mark.django_db
+def test_an_account_that_cannot_be_summed_is_reported_and_delays_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draws = [drawn_account("UTC", n) for n in range(2)]
+    for draw in draws:
+        draw.charge()
+    Wallet.objects.update(summed_at=NOON)
+    broken, other = sorted(draw.account_id for draw in draws)
+    fold = folding.fold
+
+    def fail(account_id: UUID) -> None:
+        if account_id == broken:
+            raise DatabaseError("out of range")
+        fold(account_id)
+
+    monkeypatch.setattr(folding, "fold", fail)
+    with capture_logs() as logs:
+        assert folding.fold_due() == 2
+    assert set(SummedAccount.objects.values_list("pk", flat=True)) == {other}
+    [failed] = logs
+    assert (failed["event"], failed["alert"], failed["log_level"]) == ("usage_not_summed", True, "error")
+    assert (failed["account"], failed["why"]) == (str(broken), "out of range")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("days", [-200, -32, -31, -30, 0, 30, 31, 32, 200])
+def test_a_sum_of_a_day_far_from_the_charges_is_found(days: int) -> None:
+    draw = drawn_account("UTC", "far")
+    draw.charge()
+    draw.now += timedelta(minutes=1)
+    draw.charge()
+    folding.fold(draw.account_id)
+    assert folding.check_all() == []
+    day = draw.now.date() + timedelta(days=days)
+    UsageSum.objects.create(
+        account_id=draw.account_id, day=day, dimension="service", value="x", credits=1, charges=2,
+        last_at=draw.now,
+    )  # fmt: skip
+    with capture_logs() as logs:
+        [found] = folding.check_all()
+    text = f"account {draw.account_id}, {day}, service x: stored 1.000000 in 2, the charges sum to none"
+    assert (found.account_id, found.text) == (draw.account_id, text)
+    assert [(log["event"], log["alert"], log["why"]) for log in logs] == [("usage_sum_differs", True, text)]
 
 
 @pytest.mark.django_db

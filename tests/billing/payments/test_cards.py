@@ -204,6 +204,21 @@ def test_an_event_of_an_older_setup_does_not_bring_the_older_card_back(
     assert selectors.profile_of(account.pk).card_id == newest
 
 
+def test_a_setup_that_is_completed_late_ends_the_pause_of_its_card_once(
+    account: Account, stripe_api: Any
+) -> None:
+    session = complete_setup_page(account)
+    cards.fetch_setup(store.get("checkout.session", session))  # and the process dies
+    cards.synchronize(account.pk, timezone.now())
+    card = selectors.profile_of(account.pk).card_id
+    AutoTopUp.objects.create(account=account, suspended_card=card, failures=4)
+
+    for suspended in ("", card):  # a repeated session changes nothing
+        assert cards.save_card_from_session(account, session, timezone.now())
+        assert AutoTopUp.objects.get().suspended_card == suspended
+        AutoTopUp.objects.update(suspended_card=card)
+
+
 def test_a_sepa_default_pays_the_plan_and_is_not_taken_for_a_card(
     account: Account, plan: Subscription, stripe_api: Any
 ) -> None:

@@ -14,13 +14,13 @@ from django.db import connection, transaction
 from accounts.models import Account, User
 from billing import ledger
 from billing.ledger.models import Wallet
-from billing.models import AutoTopUp, Mail, Promotion, Purchase, Redemption, Subscription
+from billing.models import AutoTopUp, Mail, Promotion, Purchase, Redemption, Referral, Subscription
 from billing.payments import fulfilment
 from billing.payments.taxes import Tax
 from billing.promotions import referrals
 from billing.subscriptions import plan_terms
 from pricing.models import Pack, Plan
-from tests.billing.conftest import smallest_pack
+from tests.billing.conftest import change_policies, smallest_pack
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2027, 3, 5, 12, tzinfo=UTC)
@@ -290,6 +290,21 @@ def test_instructions_of_a_transfer_are_stored_once(purchase: Callable[..., Purc
     bought.refresh_from_db()
     assert (bought.instructions_url, bought.usual_days) == ("https://i/1", 3)
     assert Mail.objects.get().context["days"] == 3
+
+
+@pytest.mark.fault("P20")
+@pytest.mark.parametrize(
+    ("qualifies", "recorded"), [("first_purchase", True), ("first_charge", False), ("sign_up", False)]
+)
+def test_the_payment_of_an_invited_account_is_recorded_where_it_qualifies(
+    purchase: Callable[..., Purchase], account: Account, bob: User, qualifies: str, recorded: bool
+) -> None:
+    terms = {"inviter_credits": "30", "invited_credits": "20", "assumed": True, "reason": "for this test"}
+    change_policies(referral=terms | {"qualifies": qualifies})
+    inviter = Account.objects.get(person=bob)
+    Referral.objects.create(inviter=inviter, invited=account, created_at=BEFORE)
+    paid = pay(purchase(code=False))
+    assert Referral.objects.get().purchase == (paid if recorded else None)
 
 
 @pytest.mark.fault("P2")

@@ -235,3 +235,70 @@ def test_a_pending_payment_shows_its_tax_before_it_arrives(
         process_event(event)
     other.refresh_from_db()
     assert (other.status, other.amount, other.tax, other.country) == ("paid", total, added, "AU")
+
+
+@pytest.mark.parametrize(
+    ("fields", "received", "found"),
+    [
+        ({}, 1000, None),
+        ({}, 1190, None),
+        ({"tax_behavior": "inclusive"}, 1190, None),
+        ({"tax_behavior": "exclusive"}, 999, None),
+        ({"tax_behavior": "exclusive"}, 1000, (0, 0, "", "")),
+        ({"tax_behavior": "exclusive"}, 1190, (190, 190, "", "")),
+        ({"tax_behavior": "exclusive"}, 1500, (500, 500, "", "")),
+        ({"tax_behavior": "exclusive"}, 1501, None),
+        ({"tax_behavior": "inclusive", "country": "DE", "tax": 160}, 1000, (160, 0, "DE", "")),
+        ({"tax_behavior": "exclusive", "country": "DE", "tax": 190}, 1190, (190, 190, "DE", "")),
+        ({"country": "DE", "billed_to": {"tax_id": "DE1"}}, 1000, (0, 0, "DE", "DE1")),
+    ],
+    ids=str,
+)
+def test_the_tax_that_a_payment_does_not_state(
+    fields: dict[str, Any], received: int, found: tuple[int, int, str, str] | None
+) -> None:
+    expected = None
+    if found is not None:
+        amount, added, country, tax_id = found
+        expected = taxes.Tax(amount=amount, added=added, country=country, tax_id=tax_id)
+    assert taxes.unstated(Purchase(amount=1000, **fields), received) == expected
+
+
+OF_PRICE, ON_TOP = {"tax_behavior": "inclusive"}, {"tax_behavior": "exclusive"}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "amount", "added"),
+    [
+        ([{"amount": 70} | ON_TOP], [], 70, 70),
+        ([{"amount": 70} | OF_PRICE], [], 70, 0),
+        ([{"amount": 70} | ON_TOP, {"amount": 5} | OF_PRICE, {"amount": 2} | ON_TOP], [], 77, 72),
+        ([], [{"amount": 70, "inclusive": True}], 70, 0),
+        ([], [{"amount": 70, "inclusive": False}, {"amount": 1, "inclusive": True}], 71, 70),
+        ([{"amount": 3} | ON_TOP], [{"amount": 70}], 3, 3),
+        (None, None, 0, 0),
+    ],
+    ids=str,
+)
+def test_the_tax_of_invoices_of_both_api_versions(
+    new: list[dict[str, Any]] | None, old: list[dict[str, Any]] | None, amount: int, added: int
+) -> None:
+    invoice = {"total_taxes": new, "total_tax_amounts": old, "automatic_tax": {"enabled": not (new or old)}}
+    assert taxes.of_invoice(invoice) == taxes.Tax(amount=amount, added=added)
+    invoice |= {"customer_address": {"country": "DEU"}}
+    invoice |= {"customer_tax_ids": [{"value": "x" * 61}, {"value": "y"}]}
+    stated = taxes.Tax(amount=amount, added=added, country="DE", tax_id="x" * 60)
+    assert taxes.of_invoice(invoice) == stated
+
+
+def test_the_tax_of_a_discounted_session_is_what_came_on_top_of_its_price() -> None:
+    session = {"automatic_tax": {"enabled": True}, "amount_subtotal": 1000, "amount_total": 1071}
+    session |= {"total_details": {"amount_tax": 171, "amount_discount": 100}}
+    assert taxes.of_session(session) == taxes.Tax(amount=171, added=171)
+    inclusive = session | {"amount_total": 900}
+    assert taxes.of_session(inclusive) == taxes.Tax(amount=171, added=0)
+    assert taxes.of_session(session | {"automatic_tax": {"enabled": False}}) is None
+
+
+def test_what_is_given_back_of_a_free_purchase_has_no_tax() -> None:
+    assert taxes.share(Purchase(amount=0, tax=10), 0) == 0

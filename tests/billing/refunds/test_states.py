@@ -231,10 +231,30 @@ def test_the_evidence_names_the_uses_of_the_purchases_credits(
     assert free >= 0
     assert evidence.spent == 100 == sum(use.credits for use in evidence.uses)
     facts = {use.service: (use.credits, use.calls) for use in evidence.uses}
-    assert sum(calls for _credits, calls in facts.values()) == len(evidence.charges)
+    assert facts == {"gpt-4o": (75, 3), "claude-sonnet-4": (25, 1)}
+    assert len(evidence.charges) == 4
     assert [use.credits for use in evidence.uses] == sorted(
         (use.credits for use in evidence.uses), reverse=True
     )
     newest = [charge.created_at for charge in evidence.charges]
     assert newest == sorted(newest, reverse=True)
     assert (evidence.first_use, evidence.last_use) == (newest[-1], newest[0])
+
+
+def test_the_evidence_lists_the_newest_hundred_uses_and_none_of_unused_credits(
+    purchase: Callable[..., Purchase], account: Account
+) -> None:
+    purchase()
+    dispute = apply("needs_response", amount=1)
+    unused = dispute_evidence.collect(dispute)
+    assert (unused.spent, unused.first_use, unused.last_use) == (0, None, None)
+    assert (unused.uses, unused.charges) == ([], [])
+    for n in range(101):
+        use = {"account_id": account.pk, "service": "gpt-4o", "covers": ("gpt-4o",)}
+        at = NOW + timedelta(minutes=n)
+        ledger.charge(ledger.ChargeRequest(credits=Decimal("0.5"), key=f"{n}", **use), at)
+    evidence = dispute_evidence.collect(dispute)
+    assert (evidence.spent, [use.calls for use in evidence.uses]) == (Decimal("50.5"), [101])
+    assert [charge.created_at for charge in evidence.charges] == [
+        NOW + timedelta(minutes=n) for n in range(100, 0, -1)
+    ]
