@@ -120,18 +120,18 @@ def change(
 
 def live_project_id(account_id: UUID, public_id: str) -> UUID:
     """The id of the account's project that a use is attributed to. Raises UnknownProject."""
-    live = Project.objects.filter(pk=Project.uuid_of(public_id), account_id=account_id, archived_at=None)
-    project_id = live.values_list("pk", flat=True).first()
+    project_id = Project.uuid_of(public_id)
     if project_id is None:
+        raise UnknownProject
+    if not Project.objects.filter(pk=project_id, account_id=account_id, archived_at=None).exists():
         raise UnknownProject
     return project_id
 
 
 def member_id(account_id: UUID, public_id: str) -> UUID:
     """The id of the account's member that a use is attributed to. Raises UnknownMember."""
-    members = Membership.objects.filter(account_id=account_id, user_id=User.uuid_of(public_id))
-    user_id = members.values_list("user_id", flat=True).first()
-    if user_id is None:
+    user_id = User.uuid_of(public_id)
+    if user_id is None or not Membership.objects.filter(account_id=account_id, user_id=user_id).exists():
         raise UnknownMember
     return user_id
 
@@ -148,7 +148,8 @@ def archived_of(account: Account) -> list[Project]:
 
 def summary_of(account: Account, public_id: str, *, now: datetime) -> ProjectSummary | None:
     """One project of the account, archived or not; None when the account has no such project."""
-    project = account.projects.filter(pk=Project.uuid_of(public_id)).first()
+    project_id = Project.uuid_of(public_id)
+    project = account.projects.filter(pk=project_id).first() if project_id else None
     return _summarize(account, [project], now)[0] if project else None
 
 

@@ -96,6 +96,19 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         after="if True:",
         reason="The text is the same each time; it is kept to save time.",
     ),
+    Equivalent(
+        file="usage/projects.py",
+        before="if project_id is None:",
+        after="if False:",
+        reason="No project has the id None; the condition is for the types.",
+    ),
+    Equivalent(
+        file="usage/projects.py",
+        before="if user_id is None or not Membership.objects.filter("
+        "account_id=account_id, user_id=user_id).exists():",
+        after="if not Membership.objects.filter(account_id=account_id, user_id=user_id).exists():",
+        reason="No member has the id None; the operand is for the types.",
+    ),
 )
 
 

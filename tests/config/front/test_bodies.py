@@ -6,13 +6,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from accounts import key_format
 from accounts.models import User
 from billing.models import StripeEvent
 from config.front import bodies
 from core.json_body import LARGEST_BODY
-from tests.config.front.rsgi import Front, Protocol
+from core.problems import Problem
+from tests.config.front.rsgi import CHUNK, Front, Headers, Protocol, Scope
+from tests.event_loop import run
+from usage.api.charges import Batch
 
 CHARGES = "/api/v1/charges"
 JSON = {"Content-Type": "application/json"}
@@ -127,3 +131,106 @@ def test_a_slow_body_of_the_api_is_refused_with_a_problem(front: Front, secret: 
     assert (response.status, problem["code"], problem["request_id"]) == (408, "request_timeout", "mine")
     assert response.header("X-Request-Id") == "mine"
     assert response.header("Content-Type") == "application/problem+json"
+
+
+def posted(headers: dict[str, str], path: str = CHARGES) -> Scope:
+    return Scope("POST", path, Headers(list(headers.items())))
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "is_read"),
+    [
+        ("10", 10, True),
+        ("11", 11, False),
+        ("+10", 10, False),
+        ("10 ", 10, False),
+        ("", 10, False),
+        ("0" * 16 + "10", 10, True),
+        ("0" * 17 + "10", 10, False),
+        (None, 10, True),
+        (None, 11, False),
+    ],
+)
+def test_a_body_may_have_exactly_as_many_bytes_as_allowed(
+    length: str | None, size: int, is_read: bool
+) -> None:
+    scope = posted({} if length is None else {"Content-Length": length})
+    reading = bodies.read(scope, Protocol(b"x" * size), most=10)
+    if is_read:
+        assert run(reading) == b"x" * size
+    else:
+        with pytest.raises(bodies.TooLarge):
+            run(reading)
+
+
+@pytest.mark.parametrize(
+    ("headers", "chunks", "read"),
+    [({}, 1, 1), ({}, 3, 3), ({}, 4, 4), ({}, 9, 4), ({"Expect": "100-continue"}, 1, 0)],
+)
+def test_of_a_refused_body_a_limited_part_is_discarded(
+    monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], chunks: int, read: int
+) -> None:
+    monkeypatch.setattr(bodies, "MOST_DISCARDED", 3 * CHUNK)
+    protocol = Protocol(b"x" * chunks * CHUNK)
+    run(bodies.discard(posted(headers), protocol))
+    assert protocol.read == read * CHUNK
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, False),
+        ({"Content-Length": "0"}, False),
+        ({"Content-Length": "1"}, True),
+        ({"Transfer-Encoding": "chunked"}, True),
+    ],
+)
+def test_a_request_has_a_body_when_its_headers_say_so(headers: dict[str, str], expected: bool) -> None:
+    assert bodies.has_body(posted(headers)) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "length", "allowed"),
+    [
+        (CHARGES, LARGEST_BODY, LARGEST_BODY),
+        (CHARGES, LARGEST_BODY + 1, LARGEST_BODY),
+        (f"{CHARGES}/batch", LARGEST_BODY, LARGEST_BODY),
+        (f"{CHARGES}/batch", LARGEST_BODY + 1, Batch.largest_body),
+        (f"{CHARGES}/batch", None, Batch.largest_body),
+        ("/api/v1/unknown", LARGEST_BODY + 1, LARGEST_BODY),
+        ("/stripe/webhook/", 1, bodies.LARGEST_WEBHOOK),
+        ("/billing/", 1, settings.DATA_UPLOAD_MAX_MEMORY_SIZE),
+    ],
+)
+def test_each_path_has_its_largest_body(path: str, length: int | None, allowed: int) -> None:
+    headers = {} if length is None else {"Content-Length": str(length)}
+    assert bodies.largest(posted(headers, path)) == allowed
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({"Authorization": "Bearer KEY"}, False),
+        ({"Authorization": "bearer  KEY "}, False),
+        ({"Authorization": "Basic KEY"}, True),
+        ({"Authorization": "BearerKEY"}, True),
+        ({"Authorization": "Bearer other", "Cookie": "SESSION=x"}, True),
+        ({"Cookie": "a=1; SESSION=x"}, False),
+        ({"Cookie": "SESSION"}, True),
+        ({}, True),
+    ],
+)
+def test_a_caller_without_key_and_session_is_refused_before_its_body(
+    headers: dict[str, str], refused: bool
+) -> None:
+    key, name = key_format.new_secret("account"), settings.SESSION_COOKIE_NAME
+    sent = {one: value.replace("KEY", key).replace("SESSION", name) for one, value in headers.items()}
+    assert bodies.is_certainly_refused(posted(sent)) == refused
+
+
+def test_a_body_that_was_not_read_answers_once_with_its_problem() -> None:
+    body = bodies.Refused(Problem(413, "body_too_large", "-"))
+    assert body.readable()
+    with pytest.raises(Problem):
+        body.read()
+    assert body.read() == b""
