@@ -6,7 +6,6 @@ calls of the ledger, other hot requests go to their endpoints and all the rest t
 
 import asyncio
 import gc
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -22,9 +21,6 @@ from core import json_body, problems, rate_limit
 from core.endpoint import Endpoint
 from usage.api.balance import Balance
 from usage.api.charges import Charges
-
-SWITCH_SECONDS = 0.001
-"""How long a thread that computes keeps the event loop and the other threads waiting, at most."""
 
 
 class Application:
@@ -45,7 +41,6 @@ class Application:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process starts to serve."""
         self._live.end_on_signal(loop)
-        sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process: a full collection need not visit it
 
