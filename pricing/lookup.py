@@ -101,6 +101,11 @@ def covers_of(facts: ServiceFacts, doing: ServiceFacts | None) -> tuple[str, ...
     return facts.covers if doing is None else (*facts.covers, *doing.covers)
 
 
+def at_expiry_of(facts: ServiceFacts, doing: ServiceFacts | None) -> str:
+    """What becomes of a hold that nobody captures: what its action says, else its service."""
+    return (doing.at_expiry if doing is not None else "") or facts.at_expiry or "release"
+
+
 def rate_in_force(service: str, now: datetime) -> Rate:
     """The rate that prices a service at `now`. Raises UnknownService, ServiceUnpriced."""
     catalogue = catalogue_cache.current()

@@ -10,7 +10,7 @@ HoldClosed …).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -148,8 +148,12 @@ def hold(
     key: str,
     fingerprint: bytes,
     now: datetime,
+    parent: UUID | None = None,
 ) -> ledger.Held:
-    """Hold credits for a use of unknown size: `credits`, or the price of the largest expected usage."""
+    """Hold credits for a use of unknown size: `credits`, or the price of the largest expected usage.
+
+    `parent`: the hold of the same account to reserve from, instead of the balance.
+    """
     terms = _hold_terms(use, credits, now)
     covered = entitlements.covered_by(
         account_id=use.account_id, service=use.service, action=use.action, own_key=use.own_key, now=now
@@ -176,7 +180,24 @@ def hold(
         detail=detail,
     )
     most = catalogue_cache.current().policies.running_holds
-    return ledger.hold(request, expires_at=now + expires_in, now=now, most_running=most)
+    return ledger.hold(
+        request,
+        expires_at=now + expires_in,
+        now=now,
+        most_running=most,
+        parent=parent,
+        at_expiry=lookup.at_expiry_of(*lookup.facts_of(use.service, use.action)),
+    )
+
+
+def within(use: Use, parent: Hold) -> Use:
+    """The use of a child hold: where it names no project, conversation or member, those of its parent."""
+    return replace(
+        use,
+        project_id=use.project_id or parent.project_id,
+        member_id=use.member_id or parent.member_id,
+        conversation=use.conversation or parent.conversation,
+    )
 
 
 class _HoldTerms(NamedTuple):
@@ -218,11 +239,64 @@ def capture(
 ) -> ledger.Charged:
     """Capture a hold: charge `usage`, priced by the hold's rate version, or the amount `credits`.
 
-    An amount above the hold draws the rest from the balance; what the balance lacks is `uncollected` on the
-    charge. A usage of zero settles the hold at 0 credits.
+    An amount above the hold draws the rest from the balance, in a tree of holds from the holds above; what is
+    lacking is `uncollected` on the charge. A usage of zero settles the hold at 0 credits.
     """
+    captured = _captured(hold, usage=usage, credits=credits, options=options, metadata=metadata, now=now)
+    return ledger.capture(
+        account_id=hold.account_id,
+        hold_id=hold.pk,
+        credits=captured.credits,
+        key=key,
+        detail=stored(captured.detail),
+        now=now,
+        fingerprint=fingerprint,
+        covered_by=hold.detail.get("covered_by"),
+        quota=captured.quota,
+    )
+
+
+def report_usage(
+    hold: Hold,
+    *,
+    usage: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None,
+    now: datetime,
+) -> ledger.Held:
+    """Store what a running hold has used so far, priced as a capture would be.
+
+    It is charged at the end of the hold if nobody captures it and its service says so (`at_expiry`).
+    """
+    captured = _captured(hold, usage=usage, credits=None, options=options, metadata=metadata, now=now)
+    return ledger.report_usage(
+        account_id=hold.account_id,
+        hold_id=hold.pk,
+        credits=captured.credits,
+        detail=stored(captured.detail),
+        quota_count=captured.quota[1] if captured.quota and hold.quota else None,
+        now=now,
+    )
+
+
+class _Captured(NamedTuple):
+    """What a capture charges: the credits, their detail, and the quota with its count."""
+
+    credits: Decimal
+    detail: Detail
+    quota: tuple[str, int] | None
+
+
+def _captured(
+    hold: Hold,
+    *,
+    usage: Mapping[str, Any] | None,
+    credits: Decimal | None,
+    options: Mapping[str, Any] | None,
+    metadata: Mapping[str, Any] | None,
+    now: datetime,
+) -> _Captured:
     detail = restored(hold.detail)
-    covered = hold.detail.get("covered_by")
     detail["metadata"] = detail["metadata"] | dict(metadata or {})
     quota = None
     if usage is not None:
@@ -240,17 +314,7 @@ def capture(
         detail["lines"], detail["usage"] = quote.lines_as_json(), _stored_usage(usage)
         detail["options"] = used_options
     assert credits is not None, "a capture names usage or credits"
-    return ledger.capture(
-        account_id=hold.account_id,
-        hold_id=hold.pk,
-        credits=Decimal(0) if covered else credits,
-        key=key,
-        detail=stored(detail),
-        now=now,
-        fingerprint=fingerprint,
-        covered_by=covered,
-        quota=quota,
-    )
+    return _Captured(Decimal(0) if hold.detail.get("covered_by") else credits, detail, quota)
 
 
 def charge_by_key(account_id: UUID, key: str) -> Charge | None:

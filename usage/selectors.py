@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
-from billing.models import Charge, Entry, Grant
+from billing.models import Charge, Entry, Grant, Hold
 from pricing.catalogue import cache as catalogue_cache
 from usage.periods import Period
 
@@ -63,6 +63,12 @@ def may_close_holds_of(principal: Principal, key_id: UUID | None) -> bool:
 
 def _is_of_platform(key_id: UUID | None) -> bool:
     return key_id is not None and ApiKey.objects.filter(pk=key_id, kind=ApiKey.Kind.PLATFORM).exists()
+
+
+def children_of(hold: Hold, *, most: int = 100) -> QuerySet[Hold]:
+    """The newest children of a hold."""
+    children = Hold.objects.filter(account_id=hold.account_id, parent_id=hold.pk)
+    return children.order_by("-created_at", "-pk")[:most]
 
 
 def grants(account_id: UUID) -> QuerySet[Grant]:

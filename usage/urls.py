@@ -1,8 +1,9 @@
-"""URLs of the dashboard, usage, history, projects, memorial wall and help pages."""
+"""URLs of the dashboard, usage, budgets, history, projects, memorial wall and help pages."""
 
 from django.urls import path
 
 from usage.views import (
+    budgets,
     charges,
     dashboard,
     history,
@@ -22,6 +23,8 @@ urlpatterns = [
     path("dashboard/spending", dashboard.spending_fragment, name="spending_fragment"),
     path("dashboard/activity", dashboard.activity_fragment, name="activity_fragment"),
     path("usage/", charges.usage, name="usage"),
+    path("budgets/", budgets.budgets_page, name="budgets"),
+    path("budgets/<str:public_id>/", budgets.budget_page, name="budget"),
     path("charges/<str:public_id>/", charges.charge, name="charge"),
     path("charges/<str:public_id>/report/", charges.report_charge, name="report_charge"),
     path("projects/", projects.projects_page, name="projects"),

@@ -15,7 +15,6 @@ from billing.ledger.errors import (
     AlreadyRestored,
     AmountInvalid,
     BalanceTooLarge,
-    HoldClosed,
     InDebt,
     InsufficientCredits,
     KeyReused,
@@ -26,18 +25,25 @@ from billing.ledger.errors import (
     QuotaReached,
     Shortfall,
     TooManyGrants,
-    TooManyHolds,
     UnknownCharge,
     UnknownClawBack,
-    UnknownHold,
     UnknownWallet,
     WalletBusy,
     WalletUnusable,
 )
 from billing.ledger.grants import grant, open_wallet
-from billing.ledger.holds import capture, hold, release
+from billing.ledger.hold_errors import (
+    BudgetExceeded,
+    ChildrenOpen,
+    HoldClosed,
+    TooManyHolds,
+    TreeTooDeep,
+    UnknownHold,
+)
+from billing.ledger.holds import capture, hold, release, report_usage
 from billing.ledger.moves import AllowanceTerms, Charged, ChargeRequest, Corrected, Drawn, Granted, Held
 from billing.ledger.settling import set_allowances, set_limit, set_warning, settle, settle_due
+from billing.ledger.trees import BranchSums, newest_parents, tree
 
 __all__ = [
     "AllowanceTerms",
@@ -46,8 +52,11 @@ __all__ = [
     "AmountInvalid",
     "Balance",
     "BalanceTooLarge",
+    "BranchSums",
+    "BudgetExceeded",
     "ChargeRequest",
     "Charged",
+    "ChildrenOpen",
     "Corrected",
     "Drawn",
     "GrantInForce",
@@ -66,6 +75,7 @@ __all__ = [
     "Span",
     "TooManyGrants",
     "TooManyHolds",
+    "TreeTooDeep",
     "UnknownCharge",
     "UnknownClawBack",
     "UnknownHold",
@@ -86,8 +96,10 @@ __all__ = [
     "claw_back",
     "grant",
     "hold",
+    "newest_parents",
     "open_wallet",
     "release",
+    "report_usage",
     "restore",
     "reverse",
     "set_allowances",
@@ -97,4 +109,5 @@ __all__ = [
     "settle_due",
     "settle_for_read",
     "span",
+    "tree",
 ]

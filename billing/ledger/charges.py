@@ -14,16 +14,21 @@ from django.db import connection
 
 from billing.ledger import database, shared_calls
 from billing.ledger.errors import (
-    HoldClosed,
     InDebt,
     InsufficientCredits,
     KeyReused,
     LedgerError,
     LimitReached,
     QuotaReached,
-    TooManyHolds,
     UnknownWallet,
     WalletBusy,
+)
+from billing.ledger.hold_errors import (
+    BudgetExceeded,
+    ChildrenOpen,
+    HoldClosed,
+    TooManyHolds,
+    TreeTooDeep,
 )
 from billing.ledger.moves import Charged, ChargeRequest, Drawn
 from billing.ledger.uses import CHARGE, use_parameters
@@ -121,12 +126,8 @@ def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
         return InDebt(needed=Decimal(figures["needed"]), debt=Decimal(figures["debt"]))
     if status == "insufficient":
         return InsufficientCredits(needed=Decimal(figures["needed"]), available=Decimal(figures["available"]))
-    if status == "closed":
-        return HoldClosed(figures["status"])
-    if status == "holds":
-        return TooManyHolds(figures["most"])
     if status != "limit":
-        raise ValueError(f"unknown status of the ledger: {status!r}")
+        return _refusal_of_hold(status, figures)
     maximum, used = Decimal(figures["maximum"]), Decimal(figures["used"])
     if figures["limit"] == "quota":
         return QuotaReached(quota=figures["subject"], maximum=maximum, used=used)
@@ -134,3 +135,17 @@ def refusal(status: str, figures: dict[str, Any], key: str) -> LedgerError:
     return LimitReached(
         limit=figures["limit"], subject=figures["subject"], maximum=maximum, used=used, resets_at=resets_at
     )
+
+
+def _refusal_of_hold(status: str, figures: dict[str, Any]) -> LedgerError:
+    if status == "closed":
+        return HoldClosed(figures["status"])
+    if status == "children":
+        return ChildrenOpen(figures["children"])
+    if status == "budget":
+        return BudgetExceeded(needed=Decimal(figures["needed"]), remaining=Decimal(figures["remaining"]))
+    if status == "deep":
+        return TreeTooDeep(figures["most"])
+    if status == "holds":
+        return TooManyHolds(figures["most"])
+    raise ValueError(f"unknown status of the ledger: {status!r}")

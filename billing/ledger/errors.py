@@ -45,10 +45,6 @@ class QuotaFigures(TypedDict):
     used: CreditsText
 
 
-class ClosedHold(TypedDict):
-    hold_status: Annotated[str, Literal["captured", "released", "expired"]]
-
-
 class LeftOfCharge(TypedDict):
     left: Annotated[CreditsText, "What can still be returned of the charge."]
 
@@ -194,14 +190,14 @@ class KeyReused(LedgerError):
         return idempotency.reused().detail
 
 
-class _NotFound(LedgerError):
+class NotFound(LedgerError):
     code, status = "not_found", 404
 
     def detail(self) -> str:
         return ""
 
 
-class UnknownWallet(_NotFound):
+class UnknownWallet(NotFound):
     code = "unknown_account"
 
     def __init__(self, account_id: uuid.UUID) -> None:
@@ -209,38 +205,16 @@ class UnknownWallet(_NotFound):
         self.account_id = account_id
 
 
-class UnknownCharge(_NotFound):
+class UnknownCharge(NotFound):
     def __init__(self, charge_id: uuid.UUID) -> None:
         super().__init__(f"account has no charge {charge_id}")
         self.charge_id = charge_id
 
 
-class UnknownHold(_NotFound):
-    def __init__(self, hold_id: uuid.UUID) -> None:
-        super().__init__(f"account has no hold {hold_id}")
-        self.hold_id = hold_id
-
-
-class UnknownClawBack(_NotFound):
+class UnknownClawBack(NotFound):
     def __init__(self, key: str) -> None:
         super().__init__(f"account has no claw-back {key!r}")
         self.key = key
-
-
-class HoldClosed(LedgerError):
-    """The hold has been captured or released, or has expired."""
-
-    code = "hold_closed"
-
-    def __init__(self, status: str) -> None:
-        super().__init__(f"hold is already {status}")
-        self.hold_status = status
-
-    def detail(self) -> str:
-        return _("This hold is closed. Its status is %(status)s.") % {"status": self.hold_status}
-
-    def extra(self) -> ClosedHold:
-        return {"hold_status": self.hold_status}
 
 
 class NotReversible(LedgerError):
@@ -282,25 +256,6 @@ class AlreadyExpired(LedgerError):
 
     def detail(self) -> str:
         return _("Credits with an expiry in the past cannot be granted.")
-
-
-class TooManyHolds(LedgerError):
-    """As many holds of the account are running as the catalogue allows."""
-
-    code, status = "too_many_holds", 409
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"the account has {most} running holds")
-        self.most = most
-
-    def detail(self) -> str:
-        return (
-            _("The account has %(most)d running holds, the maximum. Capture or release some, or wait.")
-            % self.extra()
-        )
-
-    def extra(self) -> Most:
-        return {"most": self.most}
 
 
 class TooManyGrants(LedgerError):

@@ -24,6 +24,7 @@ from billing.payments import taxes
 
 _SPENT = {Entry.Kind.CHARGE, Entry.Kind.REVERSE, Entry.Kind.REPAY}
 _LOST = {Entry.Kind.EXPIRE, Entry.Kind.ADJUST}
+_RESERVED = {Entry.Kind.HOLD, Entry.Kind.RELEASE, Entry.Kind.TRANSFER}  # still the customer's credits
 COLUMNS = ("sold", "earned", "breakage", "refunded", "disputed")
 
 
@@ -97,7 +98,7 @@ def _histories() -> dict[UUID, _PurchaseHistory]:
             history.spent[month] -= credits
         elif kind in _LOST:
             history.lost[month] -= credits
-        if kind not in {Entry.Kind.HOLD, Entry.Kind.RELEASE}:  # credits on hold still belong to the customer
+        if kind not in _RESERVED:
             history.left[month] += credits
     refunds = Refund.objects.filter(purchase__in=histories, decided_at__isnull=False)
     for refund in refunds.exclude(status__in=[Refund.Status.REFUSED, Refund.Status.FAILED]):

@@ -37,6 +37,7 @@ class ServiceFacts:
     best_for: str
     providers: tuple[str, ...]
     quota: str
+    at_expiry: str
     position: int
     retired: bool
     covers: tuple[str, ...]
@@ -173,6 +174,7 @@ def _facts(service: models.Service) -> ServiceFacts:
         best_for=service.best_for,
         providers=tuple(service.providers),
         quota=service.quota,
+        at_expiry=service.at_expiry,
         position=service.position,
         retired=service.retired_at is not None,
         covers=service.covers,

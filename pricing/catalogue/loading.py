@@ -68,7 +68,7 @@ def _write_services(services: list[schema.Service], now: datetime, *, product_ch
     rows = []
     for position, service in enumerate(services):
         facts = service.model_dump(exclude={"options", "rate", "changes"})
-        facts |= {"quota": service.quota or "", "position": position}
+        facts |= {"quota": service.quota or "", "at_expiry": service.at_expiry or "", "position": position}
         rows.append(Service(**facts))
     # Services that staff imported stay, unless the file is of another product.
     stays = (

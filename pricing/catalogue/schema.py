@@ -143,6 +143,7 @@ class Service(Strict):
     best_for: Annotated[str, StringConstraints(max_length=200)] = ""
     providers: list[Key] = []
     quota: Key | None = None
+    at_expiry: Literal["release", "capture_estimate", "capture_reported"] | None = None
     options: list[Key] = []
     rate: Rate
     changes: list[Change] = []

@@ -44,6 +44,12 @@ class Service(Identified):
     quota = models.CharField(
         max_length=50, blank=True, help_text="The plan's quota that each use counts against."
     )
+    at_expiry = models.CharField(
+        max_length=16,
+        blank=True,
+        db_default="",
+        help_text="What becomes of a hold that nobody captures; empty: it is released.",
+    )
     position = models.PositiveIntegerField(default=0)
     retired_at = models.DateTimeField(null=True, blank=True)
 

@@ -46,8 +46,8 @@ EQUIVALENT: tuple[Equivalent, ...] = (
     ),
     Equivalent(
         file="billing/ledger/sql/65_captures.sql",
-        before="if w.limited and (h.moved or p_credits <> h.credits or short_ > 0",
-        after="if w.limited and (h.moved or p_credits <> h.credits or short_ > 1",
+        before="if w.limited and (h.in_tree or h.moved or p_credits <> h.held or short_ > 0",
+        after="if w.limited and (h.in_tree or h.moved or p_credits <> h.held or short_ > 1",
         reason="A hold has drawn all its credits: only a capture of more lacks any, and that differs.",
     ),
     Equivalent(

@@ -1,6 +1,9 @@
-"""/holds: reserve credits for a use, then capture or release them."""
+"""/holds: reserve credits for a use, then capture or release them; a hold may reserve from another one."""
 
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any, TypedDict
+from uuid import UUID
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -15,6 +18,8 @@ from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
 from core.fields import AccountNamed, AccountQuery, instant, instant_or_none
+from pricing import lookup
+from pricing.lookup import ServiceUnpriced
 from usage import charging, selectors
 from usage.api import errors, request_schemas, response_schemas
 from usage.api.charges import charge_of_key, drawn, new_charge, replay
@@ -28,7 +33,16 @@ class Holds(Endpoint):
     """Reserve credits for a use whose amount is not yet known."""
 
     scopes = {"POST": "spend"}
-    raises = {"POST": (*errors.OF_USE, ledger.TooManyHolds)}
+    raises = {
+        "POST": (
+            *errors.OF_USE,
+            ledger.TooManyHolds,
+            ledger.UnknownHold,
+            ledger.HoldClosed,
+            ledger.BudgetExceeded,
+            ledger.TreeTooDeep,
+        )
+    }
     takes_key = "required"
 
     @extend_schema(request=request_schemas.HoldInput, responses={201: response_schemas.HoldAnswer})
@@ -37,8 +51,10 @@ class Holds(Endpoint):
         body = request_schemas.HoldInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         fingerprint = idempotency.fingerprint(request.path, request.data)
+        parent = _parent(request, body, account_id)
         try:
             use = use_of(request, account_id, body)
+            use = charging.within(use, parent) if parent else use
             held = charging.hold(
                 use,
                 credits=body.get("credits"),
@@ -46,6 +62,7 @@ class Holds(Endpoint):
                 key=key,
                 fingerprint=fingerprint,
                 now=self.now,
+                parent=parent.pk if parent else None,
             )
         except ledger.InsufficientCredits as error:
             raise insufficient(error, account_id, self.now) from error
@@ -59,7 +76,7 @@ class Holds(Endpoint):
             return _replay(kept)
         if held.replayed:  # the first request may have come with another API key
             return _replay(Hold.objects.get(account_id=account_id, pk=held.hold_id))
-        return json_body.answer(_new_hold(use, held), 201)
+        return json_body.answer(_new_hold(use, held, parent), 201)
 
 
 class OneHold(Endpoint):
@@ -85,7 +102,7 @@ class Capture(Endpoint):
     """
 
     scopes = {"POST": "spend"}
-    raises = {"POST": (*errors.OF_USE, ledger.HoldClosed)}
+    raises = {"POST": (*errors.OF_USE, ledger.HoldClosed, ledger.ChildrenOpen)}
     path_ids = {"hold": Hold}
     takes_key = "required"
 
@@ -118,14 +135,14 @@ class Capture(Endpoint):
 
 
 class Release(Endpoint):
-    """Release a hold: its credits become available again.
+    """Release a hold: its credits become available again, those of a child for its parent.
 
     A platform key releases holds made by a platform key; an account key or a session releases holds made by
     an account key or a session. Any other hold is 404.
     """
 
     scopes = {"POST": "spend"}
-    raises = {"POST": (ledger.HoldClosed,)}
+    raises = {"POST": (ledger.HoldClosed, ledger.ChildrenOpen)}
     path_ids = {"hold": Hold}
     takes_key = "required"
 
@@ -141,6 +158,42 @@ class Release(Endpoint):
             return 200, _stored_hold(found)
 
         return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=release)
+
+
+class ReportedUsage(Endpoint):
+    """Report what a hold has used so far. The last report replaces those before.
+
+    It is charged at the end of the hold if nobody captures or releases it and `at_expiry` of the hold is
+    `capture_reported`. Callers are the same as for a capture.
+    """
+
+    scopes = {"PUT": "spend"}
+    raises = {"PUT": (ServiceUnpriced, ledger.HoldClosed)}
+    path_ids = {"hold": Hold}
+
+    @extend_schema(request=request_schemas.HoldUsageInput, responses=response_schemas.HoldAnswer)
+    def put(self, request: Request, hold: str) -> HttpResponse:
+        body = request_schemas.HoldUsageInput.checked(request.data)
+        found = _hold_to_close(request, hold, body.get("account"))
+        charging.report_usage(
+            found,
+            usage=body["usage"],
+            options=body.get("options"),
+            metadata=body.get("metadata"),
+            now=self.now,
+        )
+        found.refresh_from_db()
+        return json_body.answer(_stored_hold(found))
+
+
+def _parent(request: Request, body: dict[str, Any], account_id: UUID) -> Hold | None:
+    """The parent that the body names, if this kind of caller may use it. Raises Problem (404)."""
+    if not body.get("parent"):
+        return None
+    parent = _hold_to_close(request, body["parent"], body.get("account"))
+    if parent.account_id != account_id:
+        raise problems.not_found()
+    return parent
 
 
 def _hold_to_close(request: Request, public_id: str, named: str | None) -> Hold:
@@ -159,10 +212,12 @@ def _replay(hold: Hold) -> HttpResponse:
     return idempotency.replayed(json_body.answer(_stored_hold(hold, first_answer=True), 201))
 
 
-def _new_hold(use: Use, held: ledger.Held) -> response_schemas.HoldAnswer:
+def _new_hold(use: Use, held: ledger.Held, parent: Hold | None) -> response_schemas.HoldAnswer:
     """The hold as its POST answers: open, whatever has changed since."""
     hold_id = Hold.public_id_of(held.hold_id)
-    return _hold_of(use, held, id=hold_id, status=Hold.Status.HELD, closed_at=None, charge=None)
+    at_expiry = lookup.at_expiry_of(*lookup.facts_of(use.service, use.action))
+    terms: dict[str, Any] = {"parent": parent and parent.public_id, "at_expiry": at_expiry}
+    return _hold_of(use, held, id=hold_id, state=_as_new(held.credits), **terms)
 
 
 def _stored_hold(hold: Hold, *, first_answer: bool = False) -> response_schemas.HoldAnswer:
@@ -171,10 +226,68 @@ def _stored_hold(hold: Hold, *, first_answer: bool = False) -> response_schemas.
         hold,
         hold,
         id=hold.public_id,
-        status=Hold.Status.HELD if first_answer else hold.status,
-        closed_at=None if first_answer else instant_or_none(hold.closed_at),
-        charge=None if first_answer else Charge.public_id_of(hold.charge_id),
+        state=_as_new(hold.credits) if first_answer else _state_of(hold),
+        parent=Hold.public_id_of(hold.parent_id),
+        at_expiry=hold.at_expiry,
     )
+
+
+class _State(TypedDict):
+    """What changes of a hold."""
+
+    status: str
+    closed_at: str | None
+    charge: str | None
+    spent: str
+    reserved: str
+    remaining: str
+    children: list[response_schemas.ChildHold]
+    reported: response_schemas.ReportedUsage | None
+
+
+def _as_new(credits: Decimal) -> _State:
+    return {
+        "status": Hold.Status.HELD,
+        "closed_at": None,
+        "charge": None,
+        "spent": "0",
+        "reserved": "0",
+        "remaining": plain(credits),
+        "children": [],
+        "reported": None,
+    }
+
+
+def _state_of(hold: Hold) -> _State:
+    sums = ledger.tree(hold.account_id, hold.pk)
+    children = [child for child in selectors.children_of(hold) if child.pk in sums]
+    return {
+        "status": hold.status,
+        "closed_at": instant_or_none(hold.closed_at),
+        "charge": Charge.public_id_of(hold.charge_id),
+        "spent": plain(sums[hold.pk].spent),
+        "reserved": plain(sums[hold.pk].reserved),
+        "remaining": plain(sums[hold.pk].remaining),
+        "children": [_child(child, sums[child.pk]) for child in children],
+        "reported": _reported(hold.reported) if hold.reported else None,
+    }
+
+
+def _reported(report: dict[str, Any]) -> response_schemas.ReportedUsage:
+    return {"usage": restored(report["detail"])["usage"], "credits": plain(Decimal(report["credits"]))}
+
+
+def _child(child: Hold, sums: ledger.BranchSums) -> response_schemas.ChildHold:
+    return {
+        "id": child.public_id,
+        "status": child.status,
+        "service": child.service,
+        "action": child.action or None,
+        "credits": plain(child.credits),
+        "spent": plain(sums.spent),
+        "reserved": plain(sums.reserved),
+        "remaining": plain(sums.remaining),
+    }
 
 
 def _hold_of(
@@ -182,22 +295,22 @@ def _hold_of(
     held: ledger.Held | Hold,
     *,
     id: str,
-    status: str,
-    closed_at: str | None,
-    charge: str | None,
+    state: _State,
+    parent: str | None,
+    at_expiry: str,
 ) -> response_schemas.HoldAnswer:
     detail = restored(held.detail)
     return {
         "id": id,
-        "status": status,
+        "status": state["status"],
         "account": Account.public_id_of(source.account_id),
         "service": source.service,
         "action": source.action or None,
         "credits": plain(held.credits),
         "created_at": instant(held.created_at),
         "expires_at": instant(held.expires_at),
-        "closed_at": closed_at,
-        "charge": charge,
+        "closed_at": state["closed_at"],
+        "charge": state["charge"],
         "lines": detail["lines"],
         "rate": detail["rate"],
         "usage": detail["usage"],
@@ -207,4 +320,11 @@ def _hold_of(
         "project": Project.public_id_of(source.project_id),
         "conversation": source.conversation or None,
         "member": User.public_id_of(source.member_id),
+        "parent": parent,
+        "spent": state["spent"],
+        "reserved": state["reserved"],
+        "remaining": state["remaining"],
+        "children": state["children"],
+        "at_expiry": at_expiry,
+        "reported": state["reported"],
     }

@@ -12,7 +12,7 @@ from accounts import external_ids, zones
 from accounts.api_keys import Principal
 from accounts.authentication import SESSION, principal_of
 from accounts.models import ApiKey, Project, User
-from billing.models import Entry, Grant
+from billing.models import Entry, Grant, Hold
 from core import json_body
 from core.fields import AccountNamed, Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
 from core.json_types import id_of
@@ -165,7 +165,14 @@ class HoldInput(ChargeInput):
         default=900,
         min_value=60,
         max_value=86_400,
-        help_text="Seconds until the hold expires.",
+        help_text="Seconds until the hold expires; a child expires with its parent at the latest.",
+    )
+    parent = Text(  # type: ignore[assignment]
+        pattern=id_of(Hold).regex,
+        required=False,
+        allow_null=True,
+        max_length=100,
+        help_text="A hold of the same account to reserve from, instead of the balance.",
     )
 
 
@@ -177,6 +184,12 @@ class CaptureInput(AccountNamed):
     usage = Quantities(required=False)
     credits = Credits(required=False, zero_allowed=True, help_text="Amount to charge; instead of `usage`.")
     options = Options(required=False, allow_null=True)
+    metadata = SmallObject(required=False, allow_null=True)
+
+
+class HoldUsageInput(AccountNamed):
+    usage = Quantities(help_text="What has been used so far, in all.")
+    options = SmallObject(required=False, allow_null=True)
     metadata = SmallObject(required=False, allow_null=True)
 
 

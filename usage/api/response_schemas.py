@@ -129,8 +129,32 @@ class Reversal(TypedDict):
     created_at: TimeText
 
 
+class ChildHold(TypedDict):
+    """A child of a hold, with everything below it."""
+
+    id: HoldId
+    status: Annotated[str, Hold.Status]
+    service: str
+    action: str | None
+    credits: CreditsText
+    spent: CreditsText
+    reserved: CreditsText
+    remaining: CreditsText
+
+
+class ReportedUsage(TypedDict):
+    """The usage that was last reported for a hold, with its price."""
+
+    usage: UsedQuantities
+    credits: CreditsText
+
+
 class HoldAnswer(TypedDict):
-    """A hold: credits reserved for a use, until it is captured, released or expires."""
+    """A hold: credits reserved for a use, until it is captured, released or expires.
+
+    `spent` is what it and all holds below it were charged, `reserved` what its open children reserve, and
+    `remaining` what is left for it and for new children. `children`: the newest 100.
+    """
 
     id: HoldId
     status: Annotated[str, Hold.Status]
@@ -151,6 +175,13 @@ class HoldAnswer(TypedDict):
     project: ProjectId | None
     conversation: str | None
     member: MemberId | None
+    parent: HoldId | None
+    spent: CreditsText
+    reserved: CreditsText
+    remaining: CreditsText
+    children: list[ChildHold]
+    at_expiry: Annotated[str, Hold.AtExpiry]
+    reported: ReportedUsage | None
 
 
 class BalanceGrant(TypedDict):

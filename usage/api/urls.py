@@ -30,6 +30,7 @@ urlpatterns = [
     path("charges/<str:charge>/reports", charges.Reports.as_view(), name="api_reports"),
     path("holds", holds.Holds.as_view(), name="api_holds"),
     path("holds/<str:hold>", holds.OneHold.as_view(), name="api_hold"),
+    path("holds/<str:hold>/usage", holds.ReportedUsage.as_view(), name="api_hold_usage"),
     path("holds/<str:hold>/capture", holds.Capture.as_view(), name="api_capture"),
     path("holds/<str:hold>/release", holds.Release.as_view(), name="api_release"),
     path("events", events.Events.as_view(), name="api_events"),

@@ -28,6 +28,7 @@ class Entry(models.Model):
         REVERSE = "reverse", _("Returned")
         HOLD = "hold", _("Held")
         RELEASE = "release", _("Released")
+        TRANSFER = "transfer", _("Moved between holds")
         EXPIRE = "expire", _("Expired")
         CLAW_BACK = "claw_back", _("Withdrawn")
         RESTORE = "restore", _("Restored")

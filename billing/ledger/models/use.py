@@ -73,9 +73,10 @@ class Charge(Attributed):
 
 
 class Hold(Attributed):
-    """Credits reserved for a use whose size is not yet known."""
+    """Credits reserved for a use whose size is not yet known: of grants, or of another hold, its parent."""
 
     PREFIX = "hold"
+    DEEPEST = 4  # holds from the root of a tree to its deepest child
 
     class Status(models.TextChoices):
         HELD = "held", _("Held")
@@ -83,15 +84,35 @@ class Hold(Attributed):
         RELEASED = "released", _("Released")
         EXPIRED = "expired", _("Expired")
 
+    class AtExpiry(models.TextChoices):
+        RELEASE = "release", _("Release")
+        CAPTURE_ESTIMATE = "capture_estimate", _("Capture what is held")
+        CAPTURE_REPORTED = "capture_reported", _("Capture the reported usage")
+
     covers = ArrayField(models.TextField())
     status = models.CharField(max_length=10, choices=Status, default=Status.HELD)
     expires_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True)
     charge_id = models.UUIDField(null=True)
+    parent_id = models.UUIDField(null=True, help_text="The hold from which it reserves.")
+    depth = models.SmallIntegerField(db_default=1, help_text="1 without a parent.")
+    reserved = models.JSONField(
+        null=True, help_text="What of `drawn` it still reserves itself; null when it never had a child."
+    )
+    at_expiry = models.CharField(
+        max_length=16,
+        choices=AtExpiry,
+        db_default=AtExpiry.RELEASE,
+        help_text="What becomes of it when nobody captures it.",
+    )
+    reported = models.JSONField(
+        null=True, help_text="The usage last reported for it: {credits, detail, quota_count}."
+    )
 
     class Meta:
         indexes = [
-            models.Index(fields=["account", "expires_at"], name="hold_running", condition=Q(status="held"))
+            models.Index(fields=["account", "expires_at"], name="hold_running", condition=Q(status="held")),
+            models.Index(fields=["account", "parent_id"], name="hold_children", condition=~Q(parent_id=None)),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "idempotency_key"], name="hold_once"),

@@ -52,6 +52,16 @@ begin
   end if;
 end $$;
 
+-- Columns that the functions read and that migration 0023 states: an earlier migration that installs the functions needs
+-- them before. Once they are there, no lock is taken.
+do $$
+begin
+  if not exists (select from pg_attribute where attrelid = 'billing_hold'::regclass and attname = 'parent_id') then
+    alter table billing_hold add column parent_id uuid, add column depth smallint not null default 1,
+      add column reserved jsonb, add column at_expiry varchar(16) not null default 'release', add column reported jsonb;
+  end if;
+end $$;
+
 -- Every argument is named by the caller; the order of the fields is defined by the type and written only here.
 -- (Measured: as cheap as a row constructor; jsonb_populate_record costs 9 us more, a twenty-fifth of a charge.)
 create or replace function ledger_new_use(

@@ -1,7 +1,7 @@
 -- Digests: the hash of the columns of a record that do not change. The entry that introduces the record carries it, and
 -- the entry's hash covers the digest, so the chain covers the record.
 -- Invariant: a column that a statement or a decision relies on is in a digest, or the audit compares it with the
--- entries: amounts of grants and wallets, charge.returned, a hold's status, correction.undone_by_id, limit.used.
+-- entries: amounts of grants and wallets, charge.returned, a hold's status and what it reserves, correction.undone_by_id, limit.used.
 -- (record_send is the binary form of a row: each value stands behind its type and length, so no two rows have the same
 -- form. It sends text in the encoding of the client, which is UTF-8 in every process of ours.)
 
@@ -18,11 +18,18 @@ language sql stable as $$
     c.covered_by, c.uncollected, c.hold_id, c.balance_before, c.balance_after)))
 $$;
 
+-- (A hold without a parent that is released at its end has the digest that every hold had before there were others.)
 create or replace function ledger_hold_digest(h billing_hold) returns bytea
 language sql stable as $$
-  select sha256(record_send(row(h.id, h.account_id, h.idempotency_key, h.fingerprint, h.credits, h.service, h.covers,
-    h.action, h.project_id, h.member_id, h.api_key_id, h.conversation, h.detail, h.drawn, h.quota, h.quota_count,
-    h.created_at, h.expires_at)))
+  select case when h.depth = 1 and h.at_expiry = 'release' then
+    sha256(record_send(row(h.id, h.account_id, h.idempotency_key, h.fingerprint, h.credits, h.service, h.covers,
+      h.action, h.project_id, h.member_id, h.api_key_id, h.conversation, h.detail, h.drawn, h.quota, h.quota_count,
+      h.created_at, h.expires_at)))
+  else
+    sha256(record_send(row(h.id, h.account_id, h.idempotency_key, h.fingerprint, h.credits, h.service, h.covers,
+      h.action, h.project_id, h.member_id, h.api_key_id, h.conversation, h.detail, h.drawn, h.quota, h.quota_count,
+      h.created_at, h.expires_at, h.parent_id, h.depth, h.at_expiry)))
+  end
 $$;
 
 create or replace function ledger_correction_digest(c billing_correction) returns bytea

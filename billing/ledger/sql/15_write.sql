@@ -50,7 +50,7 @@ begin
     from unnest(p_moves) with ordinality m window o as (order by m.ordinality rows unbounded preceding)
   ), sums as (
     select grant_id, min(n) as first, max(n) as last, sum(credits) as credits,
-           coalesce(-sum(credits) filter (where kind in ('hold', 'release')), 0) as held,
+           coalesce(-sum(credits) filter (where kind in ('hold', 'release', 'transfer')), 0) as held,
            coalesce(-sum(case when kind in ('charge', 'repay') then credits when kind in ('claw_back', 'restore') then debt end), 0) as spent
     from numbered where grant_id is not null group by grant_id
   ), grants as (
@@ -101,7 +101,7 @@ begin
   for i in 1 .. n loop
     m := p_moves[i];
     credits_ := credits_ + m.credits;
-    if m.kind in ('hold', 'release') then held_ := held_ - m.credits;
+    if m.kind in ('hold', 'release', 'transfer') then held_ := held_ - m.credits;
     elsif m.kind in ('charge', 'repay') then spent_ := spent_ - m.credits;
     elsif m.kind in ('claw_back', 'restore') then spent_ := spent_ - m.debt; end if;
     -- moves on one grant that follow each other (release and charge of a capture) update it once

@@ -2,6 +2,13 @@
 -- Invariant: what is used in the present window never passes the maximum through a charge or a hold. A limit's row
 -- is its current window; changing the maximum leaves what was counted as it is.
 
+-- What a hold reserves itself, without its children; of a closed one, what it had when it was closed.
+create or replace function ledger_hold_amount(h billing_hold) returns numeric
+language sql stable as $$
+  select case when h.reserved is null then h.credits
+         else (select coalesce(sum((d->>'credits')::numeric(20,6)), 0) from jsonb_array_elements(h.reserved) d) end
+$$;
+
 -- What a use adds to a limit: its count for a quota, its credits for every other kind.
 create or replace function ledger_limit_amount(p_kind text, p_credits numeric, p_count numeric) returns numeric
 language sql immutable as $$ select case when p_kind = 'quota' then coalesce(p_count, 0) else p_credits end $$;
@@ -65,8 +72,9 @@ begin
   end if;
 end $$;
 
--- The refusal for the limit that this use would exceed; null when there is none.
-create or replace function ledger_over_limit(u ledger_use, p_now timestamptz) returns jsonb
+-- The refusal for the limit that this use would exceed; null when there is none. p_parent: the hold from which the use
+-- takes its credits; a limit that counts them there counts them already.
+create or replace function ledger_over_limit(u ledger_use, p_now timestamptz, p_parent billing_hold default null) returns jsonb
 language plpgsql as $$
 declare l billing_limit; adds numeric;
 begin
@@ -79,6 +87,7 @@ begin
   for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
             order by x.kind, x.subject, x.window_end desc loop
     adds := ledger_limit_amount(l.kind, u.credits, u.quota_count);
+    continue when l.kind <> 'quota' and p_parent.created_at >= l.window_start and ledger_limit_matches(l, ledger_hold_use(p_parent));
     if adds > 0 and l.used + adds > l.maximum then
       perform ledger_limit_event(l, p_now);
       return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
@@ -164,7 +173,7 @@ language sql stable as $$
                      join billing_charge c on c.account_id = p_account and c.id = e.charge_id
                    where e.account_id = p_account and e.seq > p_seq and e.kind in ('charge', 'reverse') and c.created_at >= p_since
                      and p_subject = ledger_limit_subject(p_kind, c.project_id, c.member_id, c.api_key_id, null)), 0)
-       + coalesce((select sum(h.credits) from billing_hold h
+       + coalesce((select sum(ledger_hold_amount(h)) from billing_hold h
                    where h.account_id = p_account and h.status = 'held' and h.created_at >= p_since
                      and p_subject = ledger_limit_subject(p_kind, h.project_id, h.member_id, h.api_key_id, null)), 0)
 $$;

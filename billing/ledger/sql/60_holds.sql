@@ -1,4 +1,5 @@
--- Holds: credits of concrete grants reserved, then captured, released, or returned at the hold's end.
+-- Holds: credits of concrete grants reserved, then captured, released, or returned at the hold's end. Holds that reserve
+-- from another hold are in 62_child_holds.sql.
 -- Invariants: a hold is closed once. It keeps its credits past the expiry of their grant; credits returned after
 -- that expire at once.
 
@@ -28,10 +29,12 @@ begin
   return ledger_held_of(h, case when h.fingerprint = u.fingerprint then 'replayed' else 'reused' end, p_balance);
 end $$;
 
--- p_most: the most holds of an account that may run at once; null for any number.
+-- p_most: the most holds of an account that may run at once; null for any number. p_at_expiry: what becomes of the hold
+-- when nobody captures it (see 67_hold_ends.sql).
 -- The key is not looked for first: its unique index decides at the insert, and a refusal looks for it.
 create or replace function ledger_hold(
-  u ledger_use, p_expires timestamptz, p_now timestamptz, p_most int default null) returns ledger_held
+  u ledger_use, p_expires timestamptz, p_now timestamptz, p_most int default null, p_at_expiry text default 'release')
+returns ledger_held
 language plpgsql as $$
 declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_ numeric(20,6); counted int;
   digest_ bytea;
@@ -57,9 +60,9 @@ begin
     drawn_ := a.drawn;
   end if;
   insert into billing_hold(id, account_id, idempotency_key, fingerprint, credits, service, covers, action, project_id,
-    member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count)
+    member_id, api_key_id, conversation, detail, drawn, created_at, status, expires_at, quota, quota_count, depth, at_expiry)
   values (u.id, u.account_id, u.key, u.fingerprint, u.credits, u.service, u.covers, u.action, u.project_id,
-    u.member_id, u.api_key_id, u.conversation, u.detail, drawn_, p_now, 'held', p_expires, u.quota, u.quota_count)
+    u.member_id, u.api_key_id, u.conversation, u.detail, drawn_, p_now, 'held', p_expires, u.quota, u.quota_count, 1, p_at_expiry)
   on conflict (account_id, idempotency_key) do nothing
   returning ledger_hold_digest(billing_hold) into digest_;
   if digest_ is null then return ledger_hold_replay(u, w.balance); end if;
@@ -75,24 +78,40 @@ begin
     drawn => drawn_, detail => u.detail, expires_at => p_expires, created_at => p_now, balance_after => left_);
 end $$;
 
--- Releases a hold: its credits return to their grants, as in a capture of nothing.
+-- Closes a hold of a locked wallet with nothing spent: its credits return to their grants, or to its parent, as in a
+-- capture of nothing.
+create or replace function ledger_return_hold(w billing_wallet, h billing_hold, p_status text, p_now timestamptz)
+returns billing_wallet
+language plpgsql as $$
+declare c record; counted int;
+begin
+  c := ledger_capture_moves(w, ledger_new_use(account_id => h.account_id, credits => 0), h.id, coalesce(h.reserved, h.drawn), p_now,
+                            h.parent_id);
+  update billing_hold x set status = p_status, closed_at = p_now where x.account_id = h.account_id and x.id = h.id;
+  if w.limited then
+    perform ledger_roll_limits(h.account_id, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
+    counted := ledger_count(ledger_hold_use(h), 0, 0, ledger_hold_amount(h), h.quota_count, h.created_at);
+  end if;
+  if h.parent_id is not null then perform ledger_return_to_parent(w, h, c.unused, p_now); end if;
+  w.next_due_at := c.due_at; w.running_holds := w.running_holds - 1;
+  return ledger_write(w, c.moves, p_now);
+end $$;
+
+-- Releases a hold.
 create or replace function ledger_release(p_account uuid, p_hold uuid, p_now timestamptz) returns ledger_held
 language plpgsql as $$
-declare w billing_wallet; h billing_hold; o ledger_held; c record; counted int;
+declare w billing_wallet; h billing_hold; o ledger_held;
 begin
   w := ledger_lock(p_account, p_now);
   p_now := greatest(p_now, w.moved_at);
   select * into h from billing_hold x where x.account_id = p_account and x.id = p_hold;
   if not found then o.status := 'unknown'; return o; end if;
   if h.status <> 'held' then return ledger_held_of(h, 'closed', w.balance); end if;
-  c := ledger_capture_moves(w, ledger_new_use(account_id => p_account, credits => 0), h.id, h.drawn, p_now);
-  update billing_hold x set status = 'released', closed_at = p_now where x.account_id = p_account and x.id = p_hold;
-  if w.limited then
-    perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
-    counted := ledger_count(ledger_hold_use(h), 0, 0, h.credits, h.quota_count, h.created_at);
+  if h.reserved is not null and ledger_open_children(h) > 0 then
+    o := ledger_held_of(h, 'children', w.balance); o.refusal := jsonb_build_object('children', ledger_open_children(h));
+    return o;
   end if;
-  w.next_due_at := c.due_at; w.running_holds := w.running_holds - 1;
-  w := ledger_write(w, c.moves, p_now);
+  w := ledger_return_hold(w, h, 'released', p_now);
   h.status := 'released';
   return ledger_held_of(h, 'released', w.balance);
 end $$;

@@ -33,13 +33,14 @@ language sql stable as $$ select ledger_portion_end(p_account, p_now) is not nul
 -- Closes the holds that have ended and subtracts them from the limits that counted them (a window that has ended may keep
 -- what it has; it begins again at zero). Returns the moves of everything that is due up to p_until, in order. Allowances
 -- are due up to p_renew; p_most, where it is not null, is the most holds and the most grants to end. New grants are
--- inserted with what they give.
+-- inserted with what they give; p_seen is the time up to which missed periods are left out. Holds of trees, and those that
+-- are captured at their end, are left to ledger_settle_in_order.
 --
 -- Credits that come in repay debt in their order: those of new grants and of holds that return to a grant in force. Held
 -- credits that return to an ended grant expire at once, except for the part that a claw-back has booked as debt (the
 -- grant has then more booked than spent and held): it repays that debt, because expired credits are never owed.
 create or replace function ledger_due_moves(
-  p_accounts uuid[], p_until timestamptz, p_renew timestamptz, p_most int) returns ledger_move[]
+  p_accounts uuid[], p_until timestamptz, p_renew timestamptz, p_most int, p_seen timestamptz) returns ledger_move[]
 language plpgsql set plan_cache_mode = force_custom_plan as $$
 declare moves ledger_move[];
 begin
@@ -49,6 +50,7 @@ begin
     update billing_hold h set status = 'expired', closed_at = h.expires_at
       from (select x.account_id, x.id from billing_hold x
              where x.account_id = any(p_accounts) and x.status = 'held' and x.expires_at <= p_until
+               and not ledger_ends_alone(x)
              order by x.expires_at, x.id limit p_most) d
      where h.account_id = d.account_id and h.id = d.id
     returning h.*
@@ -109,7 +111,7 @@ begin
     from (select y.*, sum(y.repays) over (partition by y.account_id order by y.at, y.phase, y.priority, y.tie collate "C", y.n) as upto
           from inflows y) i join wallets w on w.account_id = i.account_id
   ), written as materialized (
-    select * from repaid where kind = 'release' or repay > 0 or coalesce(expires_at > p_until, true)
+    select * from repaid where kind = 'release' or repay > 0 or coalesce(expires_at > p_seen, true)
   ), gone as (
     select account_id, id, expires_at, priority, max(remaining) as remaining, sum(credits) as credits from (
       (select x.account_id, x.id, x.expires_at, x.priority, x.remaining, x.remaining as credits from billing_grant x
@@ -226,10 +228,16 @@ end $$;
 -- Settles wallets that the caller has locked: all that is due.
 create or replace function ledger_settle_locked(p_accounts uuid[], p_now timestamptz) returns void
 language plpgsql as $$
+declare accounts uuid[] := p_accounts; account uuid; plain boolean := ledger_due_is_plain(p_accounts, p_now);
 begin
-  perform ledger_write_due(p_accounts,
-    case when ledger_due_is_plain(p_accounts, p_now) then ledger_plain_moves(p_accounts, p_now)
-         else ledger_due_moves(p_accounts, p_now, p_now, null) end,
+  if not plain then
+    foreach account in array ledger_due_alone(p_accounts, p_now) loop
+      perform ledger_settle_in_order(account, p_now, p_now, null, p_now + interval '1 microsecond', p_now);
+      accounts := array_remove(accounts, account);
+    end loop;
+  end if;
+  perform ledger_write_due(accounts,
+    case when plain then ledger_plain_moves(accounts, p_now) else ledger_due_moves(accounts, p_now, p_now, null, p_now) end,
     p_now + interval '1 microsecond', p_now);
 end $$;
 
@@ -277,8 +285,12 @@ begin
     perform ledger_settle_locked(accounts, p_now);
   else
     -- a hold that ends at `until` may be left, and what is granted at that instant comes after it
-    perform ledger_write_due(accounts,
-      ledger_due_moves(accounts, until, until - interval '1 microsecond', ledger_portion()), until, p_now);
+    if ledger_due_alone(accounts, until) <> '{}' then
+      perform ledger_settle_in_order(accounts[1], until, until - interval '1 microsecond', ledger_portion(), until, p_now);
+    else
+      perform ledger_write_due(accounts,
+        ledger_due_moves(accounts, until, until - interval '1 microsecond', ledger_portion(), until), until, p_now);
+    end if;
   end if;
   return cardinality(accounts);
 end $$;

@@ -44,7 +44,7 @@ begin
   ), left_ as materialized (
     select x.id, x.remaining, x.created_at, coalesce(p_carry and month_end is not null and a.period = 'month', false) as carried
     from billing_grant x join billing_allowance a on a.account_id = x.account_id and a.key = x.allowance
-    where x.account_id = p_account and (x.open or x.id in (select grant_id from held)) and x.allowance <> all(p_keys)
+    where x.account_id = p_account and (x.open or x.held > 0 and x.id in (select grant_id from held)) and x.allowance <> all(p_keys)
       and a.lasts = 'period' and a.period <> 'once' and x.expires_at > p_now
   ), changed as (
     update billing_grant x

@@ -22,7 +22,7 @@ begin
     select array_agg(distinct x.id) into whole
       from billing_hold h, jsonb_array_elements(h.drawn) d(part), billing_grant x
      where h.account_id = p_account and h.status = 'held' and x.account_id = p_account
-       and x.id = (d.part->>'grant')::uuid and not x.open;
+       and x.id = (d.part->>'grant')::uuid and x.held > 0 and not x.open;
   end if;
   select json_agg(json_build_object('id', g.id, 'kind', g.kind, 'label', g.label, 'credits', g.credits::text,
            'remaining', g.remaining::text, 'held', g.held::text, 'expires_at', g.expires_at, 'services', g.services,

@@ -17,6 +17,7 @@ import type {
   Of,
   Paged,
   Period,
+  ReportFields,
   UseFields,
 } from "./fields.ts";
 import { Hold } from "./hold.ts";
@@ -152,7 +153,7 @@ export class Client {
   reportCharge(charge: string, reason: string, of: Of = {}): Promise<spending.Report> {
     return this.#post(path("charges", charge, "reports"), { reason, ...of });
   }
-  /** Reserve credits; `hold` does it around a function. */
+  /** Reserve credits; `hold` does it around a function. Throws BudgetExceeded where a `parent` has less left. */
   openHold(service: string, maximum: Maximum, fields: HoldFields = {}): Promise<spending.Hold> {
     const most = typeof maximum === "object" ? { usage: usageOf(maximum) } : { credits: maximum };
     return this.send(once("/holds", fields, { service, ...most }));
@@ -161,12 +162,20 @@ export class Client {
   getHold(hold: string, query: Of = {}): Promise<spending.Hold> {
     return this.#get(path("holds", hold), query);
   }
-  /** Settle a hold with the real usage, or with `credits`. Throws HoldClosed. */
+  /** Settle a hold with the real usage, or with `credits`. Throws HoldClosed and ChildrenOpen. */
   captureHold(hold: string, usage?: Usage, fields: CaptureFields = {}): Promise<spending.Charge> {
     const call = once(path("holds", hold, "capture"), fields);
     return this.send(usage === undefined ? call : withUsage(call, usage));
   }
-  /** Drop a hold: its credits become available again. Throws HoldClosed. */
+  /**
+   * Report what a hold has used so far, in all; the last report counts. Throws HoldClosed. It is charged at the end of
+   * the hold if nobody captures it and its `at_expiry` is `capture_reported`.
+   */
+  reportHoldUsage(hold: string, usage: Usage, fields: ReportFields = {}): Promise<spending.Hold> {
+    const call: Call = { method: "PUT", path: path("holds", hold, "usage"), body: { ...fields } };
+    return this.send(withUsage(call, usage));
+  }
+  /** Drop a hold: its credits become available again. Throws HoldClosed and ChildrenOpen. */
   releaseHold(hold: string, fields: Of & Keyed = {}): Promise<spending.Hold> {
     return this.send(once(path("holds", hold, "release"), fields));
   }

@@ -136,6 +136,23 @@ export class HoldClosed extends Conflict {
   }
 }
 
+/** 402 `budget_exceeded`: the parent hold has less left than its child asks for. */
+export class BudgetExceeded extends ApiError {
+  get needed(): Credits {
+    return this.text("needed");
+  }
+  get remaining(): Credits {
+    return this.text("remaining");
+  }
+}
+
+/** 409 `children_open`: the hold has open children, which have to be closed first. */
+export class ChildrenOpen extends Conflict {
+  get children(): number {
+    return Number(this.problem["children"] ?? 0);
+  }
+}
+
 /** 422: the idempotency key has been used for another request. */
 export class KeyReused extends ApiError {}
 
@@ -161,6 +178,8 @@ export class RateLimited extends ApiError {}
 
 type Kind = new (status: number, problem: Problem, retryAfter?: number) => ApiError;
 const OF_CODE: Record<string, Kind> = {
+  budget_exceeded: BudgetExceeded,
+  children_open: ChildrenOpen,
   quota_reached: QuotaReached,
   service_unpriced: ServiceUnpriced,
   hold_closed: HoldClosed,

@@ -31,6 +31,12 @@ export interface ChargeFields extends UseFields {
 export interface HoldFields extends ChargeFields, Keyed {
   /** Seconds. Default: 900. */
   expires_in?: number;
+  /** A hold to reserve from, instead of the balance. */
+  parent?: string;
+}
+export interface ReportFields extends Of {
+  options?: Json;
+  metadata?: Json;
 }
 export interface CaptureFields extends Of, Keyed {
   /** An amount instead of the usage. */

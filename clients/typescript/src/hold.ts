@@ -4,7 +4,7 @@
  * may have taken effect, and can be sent again with its idempotency key until the hold expires.
  */
 
-import type { CaptureFields, Client } from "./client.ts";
+import type { CaptureFields, Client, HoldFields, Maximum } from "./client.ts";
 import { ApiError, RefillError } from "./errors.ts";
 import type { Charge, Hold as OpenHold } from "./spending.ts";
 import type { Usage } from "./usage.ts";
@@ -36,6 +36,16 @@ export class Hold {
       if (!(error instanceof RefillError) || error instanceof ApiError) this.#toRelease = true;
       throw error;
     }
+  }
+
+  /** A hold that reserves from this one while `act` runs; it ends no later. */
+  child<R>(service: string, maximum: Maximum, act: (hold: Hold) => Promise<R>, fields: HoldFields = {}): Promise<R> {
+    return this.#client.hold(service, maximum, act, { account: this.hold.account, ...fields, parent: this.id });
+  }
+
+  /** Report what has been used so far, in all (see `reportHoldUsage`). */
+  report(usage: Usage): Promise<OpenHold> {
+    return this.#client.reportHoldUsage(this.id, usage);
   }
 
   /** Drop the hold before the end of the function. */

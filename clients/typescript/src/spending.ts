@@ -158,6 +158,24 @@ export interface Estimate {
   valid_until: Time;
 }
 
+/** A child of a hold, with everything below it. */
+export interface ChildHold {
+  id: string;
+  status: string;
+  service: string;
+  action: string | null;
+  credits: Credits;
+  spent: Credits;
+  reserved: Credits;
+  remaining: Credits;
+}
+
+/** The usage that was last reported for a hold, with its price. */
+export interface ReportedUsage {
+  usage: Record<string, unknown>;
+  credits: Credits;
+}
+
 /** A hold: credits reserved for a use, until it is captured, released or expires. */
 export interface Hold {
   id: string;
@@ -179,6 +197,18 @@ export interface Hold {
   project: string | null;
   conversation: string | null;
   member: string | null;
+  parent: string | null;
+  /** What it and all holds below it were charged. */
+  spent: Credits;
+  /** What its open children reserve. */
+  reserved: Credits;
+  /** What is left for it and for new children. */
+  remaining: Credits;
+  /** The newest 100. */
+  children: ChildHold[];
+  /** What becomes of it when nobody captures it. */
+  at_expiry: string;
+  reported: ReportedUsage | null;
 }
 
 /** Use of one interval and group. */

@@ -11,6 +11,9 @@ import type { Json } from "./calls.ts";
 import { Client } from "./client.ts";
 import type { Credits } from "./spending.ts";
 
+/** Holds from the root of a tree to its deepest child. */
+const DEEPEST = 4;
+
 class Refused extends Error {
   readonly status: number;
   readonly problem: Json;
@@ -116,7 +119,9 @@ export class FakePortal {
       case "POST holds":
         return [201, this.#hold(this.#known(account), body)];
       case "GET holds *":
-        return [200, this.#heldOne(id)];
+        return [200, this.#shown(this.#heldOne(id))];
+      case "PUT holds * usage":
+        return [200, this.#report(this.#openHold(id), body)];
       case "POST holds * capture":
         return [201, this.#capture(this.#openHold(id), body)];
       case "POST holds * release":
@@ -191,10 +196,10 @@ export class FakePortal {
       throw new Refused(402, "insufficient_credits", `${fields.needed} credits are needed.`, fields);
     }
   }
-  #charge(account: string, body: Json, price: bigint, hold?: Json): Json {
+  #charge(account: string, body: Json, price: bigint, hold?: Json, most?: bigint): Json {
     if (hold === undefined) this.#afford(account, price);
     const before = this.#balances.get(account) ?? 0n;
-    const free = this.#free(account);
+    const free = most ?? this.#free(account);
     const collected = price < free ? price : free;
     this.#balances.set(account, before - collected);
     const charge: Json = {
@@ -248,12 +253,58 @@ export class FakePortal {
   #hold(account: string, body: Json): Json {
     const price = this.#price(body);
     const amount = body["credits"] === undefined ? price : micro(body["credits"] as Credits);
-    this.#afford(account, amount);
+    let ends = this.#at(Number(body["expires_in"] ?? 900));
+    const parent = body["parent"] ? this.#openHold(String(body["parent"])) : undefined;
+    if (parent === undefined) {
+      this.#afford(account, amount);
+    } else {
+      this.#take(parent, amount);
+      ends = [ends, String(parent["expires_at"])].sort()[0] ?? ends;
+    }
     const id = this.#id("hold");
-    const state = { status: "held", closed_at: null, charge: null };
-    const expires_at = this.#at(Number(body["expires_in"] ?? 900));
-    this.holds.set(id, { ...this.#use(account, body), id, credits: credits(amount), expires_at, ...state });
-    return { ...this.holds.get(id) };
+    const state = { status: "held", closed_at: null, charge: null, spent: "0", remaining: credits(amount) };
+    const tree = { parent: body["parent"] ?? null, at_expiry: "release", reported: null };
+    const hold = { ...this.#use(account, body), id, credits: credits(amount), expires_at: ends, ...state, ...tree };
+    this.holds.set(id, hold);
+    return this.#shown(hold);
+  }
+  /** Reserve credits of a parent for a child. */
+  #take(parent: Json, amount: bigint): void {
+    const remaining = micro(parent["remaining"] as Credits);
+    if (amount > remaining) {
+      const fields = { needed: credits(amount), remaining: credits(remaining) };
+      throw new Refused(402, "budget_exceeded", `Only ${fields.remaining} credits remain.`, fields);
+    }
+    if (this.#above(parent).length === DEEPEST) {
+      throw new Refused(409, "tree_too_deep", "A tree of holds is at most 4 deep.", { most: DEEPEST });
+    }
+    parent["remaining"] = credits(remaining - amount);
+  }
+  /** The hold, its parent, and so on up to the root. */
+  #above(hold: Json): Json[] {
+    const parent = this.holds.get(String(hold["parent"]));
+    return [hold, ...(parent === undefined ? [] : this.#above(parent))];
+  }
+  #children(hold: Json): Json[] {
+    return [...this.holds.values()].filter((one) => one["parent"] === hold["id"]);
+  }
+  /** What the open children of a hold reserve, with everything below them. */
+  #reserved(hold: Json): bigint {
+    const open = this.#children(hold).filter((one) => one["status"] === "held");
+    return open.reduce((sum, one) => sum + micro(one["remaining"] as Credits) + this.#reserved(one), 0n);
+  }
+  /** The hold as the API shows it. */
+  #shown(hold: Json): Json {
+    const children = this.#children(hold).reverse().map((one) => {
+      const { id, status, service, action, credits: held, spent, remaining } = one;
+      return { id, status, service, action, credits: held, spent, remaining, reserved: credits(this.#reserved(one)) };
+    });
+    return { ...hold, reserved: credits(this.#reserved(hold)), children };
+  }
+  #report(hold: Json, body: Json): Json {
+    const usage = body["usage"] as Json;
+    hold["reported"] = { usage, credits: credits(this.#price(hold, usage)) };
+    return this.#shown(hold);
   }
   #heldOne(id: string): Json {
     this.#expireHolds();
@@ -270,13 +321,35 @@ export class FakePortal {
   #capture(hold: Json, body: Json): Json {
     const given = body["credits"] as Credits | undefined;
     const price = given === undefined ? this.#price(hold, (body["usage"] as Json) ?? {}) : micro(given);
+    this.#refuseOpenChildren(hold);
+    const above = this.#above(hold);
+    const inTree = hold["parent"] !== null || this.#children(hold).length > 0;
+    const most = above.reduce((sum, one) => sum + micro(one["remaining"] as Credits), 0n);
+    let left = price;
+    for (const one of above) {
+      const remaining = micro(one["remaining"] as Credits);
+      const part = left < remaining ? left : remaining;
+      one["remaining"] = credits(remaining - part);
+      left -= part;
+    }
     this.#close(hold, "captured");
-    const charge = this.#charge(String(hold["account"]), { ...hold, ...body }, price, hold);
+    const charge = this.#charge(String(hold["account"]), { ...hold, ...body }, price, hold, inTree ? most : undefined);
+    for (const one of above) one["spent"] = credits(micro(one["spent"] as Credits) + micro(charge["credits"] as Credits));
     hold["charge"] = charge["id"];
     return charge;
   }
+  #refuseOpenChildren(hold: Json): void {
+    const children = this.#children(hold).filter((one) => one["status"] === "held").length;
+    if (children > 0) throw new Refused(409, "children_open", `${children} children are open.`, { children });
+  }
   #close(hold: Json, status: string): Json {
-    return { ...Object.assign(hold, { status, closed_at: this.#at() }) };
+    this.#refuseOpenChildren(hold);
+    const parent = this.holds.get(String(hold["parent"]));
+    if (parent !== undefined) {
+      parent["remaining"] = credits(micro(parent["remaining"] as Credits) + micro(hold["remaining"] as Credits));
+    }
+    Object.assign(hold, { status, closed_at: this.#at(), remaining: "0" });
+    return this.#shown(hold);
   }
   #free(account: string): bigint {
     return (this.#balances.get(account) ?? 0n) - this.#held(account);
@@ -284,10 +357,10 @@ export class FakePortal {
   #held(account: string): bigint {
     this.#expireHolds();
     const own = [...this.holds.values()].filter((one) => one["account"] === account && one["status"] === "held");
-    return own.reduce((sum, one) => sum + micro(one["credits"] as Credits), 0n);
+    return own.reduce((sum, one) => sum + micro(one["remaining"] as Credits), 0n);
   }
   #expireHolds(): void {
-    for (const hold of this.holds.values()) {
+    for (const hold of [...this.holds.values()].sort((a, b) => this.#above(b).length - this.#above(a).length)) {
       const over = new Date(String(hold["expires_at"])) <= this.now;
       if (hold["status"] === "held" && over) this.#close(hold, "expired");
     }

@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { refillMiddleware } from "../src/ai-sdk.ts";
 import {
+  BudgetExceeded,
+  ChildrenOpen,
   Client,
   HoldClosed,
   InsufficientCredits,
@@ -229,4 +231,36 @@ test("amounts are exact", () => {
   assert.equal(credits(micro("0.1") + micro("0.2")), "0.3");
   assert.equal(credits(-micro("12.5")), "-12.5");
   assert.throws(() => micro(0.1), TypeError);
+});
+
+test("children reserve from their parent and give back what they did not use", async () => {
+  const portal = opened();
+  const client = portal.client("alice");
+  await client.hold("gpt", "8", async (budget) => {
+    await budget.child("gpt", "5", async (task) => {
+      assert.equal((await client.getHold(budget.id)).remaining, "3");
+      await task.child("gpt", "4", (step) => step.capture(RESPONSE));
+      await task.report(RESPONSE);
+      await task.capture(undefined, { credits: "1" });
+    });
+    const shown = await client.getHold(budget.id);
+    assert.deepEqual([shown.spent, shown.reserved, shown.remaining], ["3", "0", "5"]);
+    assert.deepEqual(shown.children.map((one) => one.spent), ["3"]);
+    const tooMuch = budget.child("gpt", "5.5", async () => undefined);
+    await assert.rejects(tooMuch, (e) => e instanceof BudgetExceeded && e.remaining === "5");
+  });
+  assert.equal(portal.available("alice"), "7");
+});
+
+test("a tree never spends more than its root reserved, and a parent is closed after its children", async () => {
+  const portal = opened();
+  const client = portal.client("alice");
+  const budget = await client.openHold("gpt", "5");
+  const task = await client.openHold("gpt", "1", { parent: budget.id, expires_in: 86_400 });
+  assert.equal(task.expires_at, budget.expires_at);
+  await assert.rejects(client.releaseHold(budget.id), (e) => e instanceof ChildrenOpen && e.children === 1);
+  const charge = await client.captureHold(task.id, undefined, { credits: "7" });
+  assert.deepEqual([charge.credits, charge.uncollected], ["5", "2"]);
+  await client.releaseHold(budget.id);
+  assert.equal(portal.available("alice"), "5");
 });

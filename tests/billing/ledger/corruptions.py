@@ -54,6 +54,12 @@ COLUMNS = [
         "detail": "'{{\"x\": 1}}'", "drawn": "'[]'", "expires_at": "expires_at + interval '1 s'", "created_at": "now()",
         "status": "'released'", "closed_at": "closed_at + interval '1 s'", "charge_id": "gen_random_uuid()",
     }.items()],
+    *[of_column("hold", name, value, "id = '{child}'", "hold {child}") for name, value in {
+        "parent_id": "'{running}'", "depth": "1", "at_expiry": "'capture_estimate'", "credits": "credits + 1",
+        "expires_at": "expires_at + interval '9 h'",
+    }.items()],
+    of_column("hold", "reserved", "replace(reserved::text, '6.', '7.')::jsonb", "id = '{root}'", "hold {root}"),
+    of_column("hold", "reported", "jsonb_set(reported, '{{credits}}', '\"9\"')", "id = '{ended}'", "hold {ended}"),
     *[of_column("correction", name, value, "id = '{claw_back}'", "correction {claw_back}") for name, value in {
         "kind": "'adjust'", "idempotency_key": "'x'", "credits": "credits + 1", "debt": "debt + 1", "charge_id": "gen_random_uuid()",
         "purchase_id": "gen_random_uuid()", "detail": "'[]'", "balance_after": "0", "reason": "'x'", "actor": "'x'",
@@ -129,6 +135,28 @@ ROWS = [
         "a closed hold runs again",
         "update billing_hold set status = 'held', closed_at = null, charge_id = null where " + OF_HOLD,
         "hold {hold}",
+    ),
+    Corruption("a parent is deleted", "delete from billing_hold where id = '{root}'", "hold {root}"),
+    Corruption(
+        "a parent forgets its children",
+        "update billing_hold set reserved = null where id = '{root}'",
+        "hold {root}",
+    ),
+    Corruption(
+        "credits move inside a tree",
+        "update billing_hold set reserved = replace(reserved::text, '6.', '5.')::jsonb where id = '{root}';"
+        "update billing_hold set reserved = replace(drawn::text, '4.', '5.')::jsonb where id = '{child}'",
+        "hold {child}",
+    ),
+    Corruption(
+        "a parent is closed before its child",
+        "update billing_hold set status = 'released', closed_at = created_at where id = '{root}'",
+        "hold {child}",
+    ),
+    Corruption(
+        "the charge of a tree grows",
+        "update billing_charge set credits = credits + 1 where hold_id = '{spent_child}'",
+        "tree of hold {root}",
     ),
     Corruption(
         "a hold of 0 is invented",

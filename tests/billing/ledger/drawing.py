@@ -33,11 +33,13 @@ USES = [
 ]
 GIVEN = ["micro", "0.5", "1", "3", "7.25", "40", "150", "debt", "debt+", "debt-"]
 HELD = ["0", "micro", "third", "held", "held", "held+", "all", "all+"]
+ENDS = ["release", "release", "release", "capture_estimate", "capture_reported"]
 SCOPES = [None, None, None, ["gpt-4o"], ["tag:image"], ["tag:text", "x"]]
 ZONES = ["UTC", "Asia/Kathmandu", "America/New_York", "Pacific/Kiritimati"]
 WEIGHTS = {
     **{"grant": 6, "buy": 4, "owe": 1, "charge": 12, "charge_again": 2, "charge_many": 3, "hold": 10},
     **{"capture": 10, "release": 3, "reverse": 8, "adjust": 4, "claw_back": 5, "restore": 4, "plan": 4},
+    **{"child": 8, "report": 2},
     **{"limit": 3, "warn": 2, "request_again": 4, "wait": 4, "wait_for": 7, "move_to": 1},
 }
 
@@ -102,7 +104,17 @@ def drawn(move: str, generator: random.Random) -> dict[str, Any]:
         "charge": use,
         "charge_again": which | {"body": pick([b"", b"", b"other"]), "credits": pick(["1", "all+"])},
         "charge_many": {"wanted": [one, use, one][: pick([1, 2, 3])], "repeat": pick([False, True])},
-        "hold": use | {"minutes": pick([1, 90, 1440, 3000]), "most": pick([None, None, None, 2])},
+        "hold": use
+        | {
+            "minutes": pick([1, 90, 1440, 3000]),
+            "most": pick([None, None, None, 2]),
+            "at_expiry": pick(ENDS),
+        },
+        "child": which
+        | {"credits": pick(["0", "micro", "third", "third", "rest", "rest+"]), "covers": use["covers"]}
+        | {"by": use["by"], "files": use["files"], "minutes": pick([1, 60, 3000]), "at_expiry": pick(ENDS)}
+        | {"most": pick([None, None, None, 2])},
+        "report": which | {"credits": pick(["0", "third", "held", "held+"]), "files": pick([None, 0, 2])},
         "capture": which
         | {"credits": pick(HELD), "files": pick([None] * 3 + [0, 2]), "covered": pick([False] * 6 + [True])},
         "release": which,

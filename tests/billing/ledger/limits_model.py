@@ -67,9 +67,20 @@ class Limits:
                 self.visit("limit: window turns")
         return found
 
-    def stopping(self, use, zone, now):
-        """Return the first window that the use would exceed, or None."""
+    def stopping(self, use, zone, now, parent=None):
+        """Return the first window that the use would exceed, or None.
+
+        A window that counts the parent, from which the use takes its credits, counts them already.
+        """
         for window in self.rolled(use, zone, now):
+            if (
+                parent
+                and window.kind != "quota"
+                and window in self.of(parent)
+                and parent.made >= window.begin
+            ):
+                self.visit("limit: counts the parent already")
+                continue
             adds = window.amount(use.credits, use.count)
             if adds and window.used + adds > window.maximum:
                 return window

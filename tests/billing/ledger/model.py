@@ -2,8 +2,8 @@
 
 `test_against_model.py` makes the same moves here and in the ledger and compares them after each. It is
 written from the rules and short enough to be read against them; expiry and renewal are in `periods.py`,
-limits in `limits_model.py`, corrections in `corrections_model.py`. `visits` counts how often each
-rule decided something.
+limits in `limits_model.py`, corrections in `corrections_model.py`, trees of holds in `tree_model.py`.
+`visits` counts how often each rule decided something.
 """
 
 from collections import Counter
@@ -12,7 +12,8 @@ from types import SimpleNamespace as Record
 
 from tests.billing.ledger.corrections_model import Corrections, Refused
 from tests.billing.ledger.limits_model import Limits, limit_name
-from tests.billing.ledger.periods import ZERO, Dated, Plan, total
+from tests.billing.ledger.periods import ZERO, Dated, Plan, ends_alone, total
+from tests.billing.ledger.tree_model import Trees
 
 
 def a_use(**fields):
@@ -26,10 +27,12 @@ def a_use(**fields):
         "closed": None,
         "charge": None,
     }
+    state |= {"parent": None, "depth": 1, "parts": [], "is_tree": False, "reported": None}
+    state |= {"at_expiry": "release"}
     return Record(**usual | state | {"hold": None, "before": ZERO, "after": ZERO, "id": None} | fields)
 
 
-class Book(Corrections, Dated):
+class Book(Corrections, Dated, Trees):
     """One account."""
 
     def __init__(self):
@@ -203,21 +206,28 @@ class Book(Corrections, Dated):
             raise Refused("TooManyHolds", most=most)
         self.authorize(use, "hold", now)
         use.drawn = self.draw(use.credits, use.covers, "held")
+        use.parts = list(use.drawn)
         self.introduce("hold", use, now)
         self.holds[key] = use
         return use
 
     def give_back(self, hold, status, now):
-        self.visit(f"hold {status}" + ("" if hold.drawn else ": of nothing"))
-        for grant, part in hold.drawn:
-            grant.held -= part
+        kept = [(grant, part) for grant, part in hold.parts if part]
+        self.visit(f"hold {status}" + ("" if kept else ": of nothing"))
+        for grant, part in kept:
             self.write("release", grant, part, now, hold=hold)
-            self.land(grant, part, now, "hold")
-        if not hold.drawn:
+            if hold.parent:
+                self.write("transfer", grant, -part, now, hold=hold.parent)
+            else:
+                grant.held -= part
+                self.land(grant, part, now, "hold")
+        if not kept:
             self.write("release", None, ZERO, now, hold=hold)
-        if status == "released":
+        if status == "released" or ends_alone(hold):
             self.limits.rolled(hold, self.plan.zone, now)
-        self.limits.uncount(hold, hold.credits, hold.count, hold.made, f"hold {status}")
+        self.limits.uncount(hold, total(kept), hold.count, hold.made, f"hold {status}")
+        if hold.parent:
+            self.return_to_parent(hold, kept, now)
         hold.status, hold.closed = status, now
 
     def still_held(self, hold, what, now):
@@ -225,49 +235,87 @@ class Book(Corrections, Dated):
         if hold.status != "held":
             self.visit(f"{what}: refused, {hold.status}")
             raise Refused("HoldClosed", hold_status=hold.status)
+        self.refuse_open_children(hold, what)
 
     def release(self, hold, now):
         self.still_held(hold, "release", now)
         self.give_back(hold, "released", now)
         self.notice(now)
 
+    def report(self, hold, reported, now):
+        """Store what a running hold has used so far."""
+        self.settle(now)
+        if hold.status != "held":
+            self.visit("report: refused, closed")
+            raise Refused("HoldClosed", hold_status=hold.status)
+        self.visit("report: again" if hold.reported else "report: first")
+        hold.reported = reported
+
     def capture(self, hold, key, use, now):
-        """Use the held credits first, then the balance unless there is debt; the rest is uncollected."""
+        """Use the held credits first, then the balance unless there is debt; the rest is uncollected.
+
+        In a tree the holds above pay instead of the balance.
+        """
         self.settle(now)
         if key in self.charges:
             return self.again(self.charges, key, use, "capture")
         self.still_held(hold, "capture", now)
-        use.before, use.hold, hold.charge, in_debt = self.balance + hold.credits, hold, use, bool(self.debt)
-        use.covers, use.subjects = hold.covers, use.subjects | hold.subjects
-        use.count = hold.count if use.count is None else use.count
-        charged = 0
-        for grant, part in hold.drawn:
-            spent = min(use.credits - total(use.drawn), part)
-            use.drawn += [(grant, spent)] if spent else []
-            grant.held, grant.spent = grant.held - part, grant.spent + spent
-            self.write("release", grant, part, now, charge=use, hold=hold)
-            if spent:
-                charged += 1
-                self.write("charge", grant, -spent, now, charge=use, hold=hold)
-            if part > spent:
-                self.land(grant, part - spent, now, "hold")
-        if not hold.drawn:
-            self.write("release", None, ZERO, now, charge=use, hold=hold)
-        more = [] if in_debt else self.draw(use.credits - total(use.drawn), hold.covers, "spent")
-        for grant, part in more:
-            self.write("charge", grant, -part, now, charge=use, hold=hold)
-        use.drawn += more
-        if not use.drawn:
-            self.write("charge", None, ZERO, now, charge=use, hold=hold)
-        hold.status, hold.closed, use.after, self.charges[key] = "captured", now, self.balance, use
+        in_debt = bool(self.debt)
+        self.settle_hold(hold, key, use, now, held_only=bool(hold.parent or hold.is_tree))
         self.visit_capture(hold, use, in_debt)
-        self.limits.rolled(use, self.plan.zone, now)
-        self.limits.uncount(use, hold.credits, hold.count, hold.made, "capture")
-        self.limits.count(use, total(use.drawn), use.count, self.plan.zone, now)
         self.notice(now)
         return use
 
+    def use_of_end(self, hold, credits, reported, at):
+        """The use of a hold that is captured at its end."""
+        count = reported["count"] if reported and reported["count"] is not None else hold.count
+        detail = reported["detail"] if reported else hold.detail
+        return a_use(credits=credits, subjects={}, count=count, made=at, detail=detail)
+
+    def settle_hold(self, hold, key, use, now, held_only):
+        """Close a hold with the charge of a use."""
+        held, in_debt = total(hold.parts), bool(self.debt)
+        use.hold, hold.charge, before = hold, use, self.balance
+        use.covers, use.subjects = hold.covers, use.subjects | hold.subjects
+        use.count = hold.count if use.count is None else use.count
+        unused, kept = [], [(grant, part) for grant, part in hold.parts if part]
+        for grant, part in kept:
+            spent = min(use.credits - total(use.drawn), part)
+            use.drawn += [(grant, spent)] if spent else []
+            self.write("release", grant, part, now, charge=use, hold=hold)
+            grant.held, grant.spent = grant.held - spent, grant.spent + spent
+            if spent:
+                self.write("charge", grant, -spent, now, charge=use, hold=hold)
+            if part > spent and hold.parent:
+                self.write("transfer", grant, spent - part, now, charge=use, hold=hold.parent)
+                unused.append((grant, part - spent))
+            elif part > spent:
+                grant.held -= part - spent
+                self.land(grant, part - spent, now, "hold")
+        if not kept:
+            self.write("release", None, ZERO, now, charge=use, hold=hold)
+        self.limits.rolled(use, self.plan.zone, now)
+        if hold.parent:
+            self.return_to_parent(hold, unused, now)
+        above = use.credits - total(use.drawn)
+        if held_only:
+            more = self.draw_above(hold, use, above, now) if above else []
+        else:
+            more = [] if in_debt else self.draw(above, hold.covers, "spent")
+            for grant, part in more:
+                self.write("charge", grant, -part, now, charge=use, hold=hold)
+        use.drawn += more
+        if not use.drawn:
+            self.write("charge", None, ZERO, now, charge=use, hold=hold)
+        use.after = self.balance
+        use.before = use.after + total(use.drawn) if hold.parent else before + held
+        hold.status, hold.closed, self.charges[key] = "captured", now, use
+        self.limits.uncount(use, held, hold.count, hold.made, "capture")
+        self.limits.count(use, total(use.drawn), use.count, self.plan.zone, now)
+
     def visit_capture(self, hold, use, in_debt):
+        if hold.parent or hold.is_tree:
+            return self.visit(f"capture: in a tree, of its {'child' if hold.parent else 'root'}")
         above, short = use.credits - hold.credits, use.credits - total(use.drawn)
         amount = "above" if above > 0 else "below" if above < 0 else "exactly"
         self.visit(f"capture: {amount} what is held" + (" in debt" if in_debt else ""))
@@ -283,6 +331,7 @@ class Book(Corrections, Dated):
             self.visit("capture: another count of the quota")
         if len(hold.drawn) > 1:
             self.visit("capture: of a hold on several grants")
+        return None
 
     # terms
 
@@ -296,7 +345,7 @@ class Book(Corrections, Dated):
             self.limits.windows.pop(name, None)
         else:
             uses = [(one, total(one.drawn) - one.returned) for one in self.charges.values()]
-            uses += [(one, one.credits) for one in self.holds.values() if one.status == "held"]
+            uses += [(one, total(one.parts)) for one in self.holds.values() if one.status == "held"]
             used = self.limits.set(kind, subject, period, maximum, uses, self.plan.zone, now)
         if before != (maximum if maximum is None else (period, maximum)):
             self.write("terms", None, ZERO, now)

@@ -20,11 +20,10 @@ from tests.billing.ledger.corrections_model import Refused
 from tests.billing.ledger.model import Book, a_use
 from tests.billing.ledger.periods import MICROCREDIT, NEVER, ZERO, a_grant, total
 from tests.billing.ledger.term_moves import API_KEY, INSTANT, MEMBER, PROJECT, SUBJECTS, TermMoves
+from tests.billing.ledger.tree_moves import COVERS, TreeMoves, held
 
-COVERS = {"text": ("gpt-4o", "tag:text"), "image": ("flux", "tag:image"), "nothing": ()}
 
-
-class Moves(CorrectionMoves, TermMoves):
+class Moves(CorrectionMoves, TermMoves, TreeMoves):
     """One account in both. Each method without underscore is a move."""
 
     def __init__(self, zone: str) -> None:
@@ -216,16 +215,15 @@ class Moves(CorrectionMoves, TermMoves):
         self._agree()
 
     def hold(self, credits: str, covers: str = "text", by: str = "", files: int = 0, covered: bool = False,
-             minutes: float = 90, most: int | None = None) -> None:  # fmt: skip
+             minutes: float = 90, most: int | None = None, at_expiry: str = "release") -> None:  # fmt: skip
         key, use, request = self._use(credits, covers, by, files, covered, b"", "")
         use.covered_by = None  # a hold does not keep it: the capture says what was covered
-        now, use.ends = self.now, self.now + dt.timedelta(minutes=minutes)
+        now, use.ends, use.at_expiry = self.now, self.now + dt.timedelta(minutes=minutes), at_expiry
+        terms = {"expires_at": use.ends, "now": now, "most_running": most, "at_expiry": at_expiry}
         self._both(
             lambda: self.book.hold(key, use, most, now),
-            lambda **more: ledger.hold(
-                replace(request, **more), expires_at=use.ends, now=now, most_running=most
-            ),
-            lambda given: _held(given, self.book),
+            lambda **more: ledger.hold(replace(request, **more), **terms),
+            lambda given: held(given, self.book),
         )
 
     def _one_of(self, uses: dict[str, Any], which: int) -> Any:
@@ -305,10 +303,3 @@ def _charged(use: Any) -> dict[str, Any]:
         | figures
         | balances
     )
-
-
-def _held(use: Any, book: Book) -> dict[str, Any]:
-    drawn = tuple(ledger.Drawn(grant=grant.id, kind=grant.kind, credits=part) for grant, part in use.drawn)
-    figures = {"credits": use.credits, "drawn": drawn, "detail": use.detail, "balance_after": book.balance}
-    times = {"created_at": use.made, "expires_at": use.ends, "charge_id": use.charge and use.charge.id}
-    return {"hold_id": use.id, "status": use.status} | figures | times

@@ -30,6 +30,11 @@ def total(drawn):
     return sum((part for _, part in drawn), ZERO)
 
 
+def ends_alone(hold):
+    """Whether the end of a hold is more than a return of its credits to the balance."""
+    return bool(hold.parent or hold.is_tree or hold.at_expiry != "release")
+
+
 def micros(at):
     return (at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
@@ -130,8 +135,11 @@ class Dated:
             effects = len(self.entries)
             self.expire(at)
             due = [hold for hold in self.holds.values() if hold.status == "held" and hold.ends <= at]
-            for hold in sorted(due, key=lambda hold: hold.id):
-                self.give_back(hold, "expired", at)
+            for hold in sorted(due, key=lambda hold: (ends_alone(hold), -hold.depth, hold.id)):
+                if ends_alone(hold):
+                    self.end(hold, at)
+                else:
+                    self.give_back(hold, "expired", at)
             for key, terms, starts, ends in self.plan.due(at):
                 self.renew(key, terms, starts, ends, at)
             if len(self.entries) > effects + 1:

@@ -90,13 +90,20 @@ def modelled_charge(use: Any) -> list[Any]:
 
 def written_hold(row: dict[str, Any]) -> list[Any]:
     times = [row["closed_at"] and at(row["closed_at"]), at(row["expires_at"]), at(row["created_at"])]
-    return [row["credits"], row["status"], row["charge_id"], *times, *_use(row)]
+    parts = row["reserved"] and [(part["grant"], Decimal(part["credits"])) for part in row["reserved"]]
+    tree = [row["parent_id"], row["depth"], row["at_expiry"], parts or [], row["reserved"] is not None]
+    reported = row["reported"] and Decimal(row["reported"]["credits"])
+    return [row["credits"], row["status"], row["charge_id"], *times, *tree, reported, *_use(row)]
 
 
 def modelled_hold(use: Any) -> list[Any]:
     charge = use.charge and str(use.charge.id)
     times = [use.closed, use.ends, use.made]
-    return [use.credits, use.status, charge, *times, drawn(use), use.detail, use.count, use.subjects]
+    parts = [(str(grant.id), part) for grant, part in use.parts] if use.is_tree else []
+    tree = [use.parent and str(use.parent.id), use.depth, use.at_expiry, parts, use.is_tree]
+    reported = use.reported and use.reported["credits"]
+    uses = [drawn(use), use.detail, use.count, use.subjects]
+    return [use.credits, use.status, charge, *times, *tree, reported, *uses]
 
 
 def written_correction(row: dict[str, Any], keys: dict[str, str], name_of: dict[str, str]) -> list[Any]:
@@ -160,6 +167,9 @@ def compare(book: Any, account: Any, now: dt.datetime) -> None:
     wallet, grants = found["wallet"][0], found["grant"]
     keys: dict[Any, Any] = {row["id"]: row["idempotency_key"] for row in grants} | {None: None}
     ids = {row["idempotency_key"]: row["id"] for row in grants}
+    for row in found["charge"]:  # the ledger gives an id to the charge of a hold that nobody captured
+        if (use := book.charges.get(row["idempotency_key"])) and use.id is None:
+            use.id = uuid.UUID(row["id"])
     assert ids.keys() == {grant.key for grant in book.grants}
     for grant in book.grants:
         grant.id = uuid.UUID(ids[grant.key])

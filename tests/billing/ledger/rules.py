@@ -32,6 +32,19 @@ _RULES = """
     hold released; hold released: of nothing; release: refused, captured; release: refused, released;
     release: refused, expired; hold expired; hold expired: of nothing
 
+    child: at depth 2; child: at depth 3; child: at depth 4; child: made; child: of nothing; child: in
+    debt; child: of several grants; child: of an ended grant; child: of exactly all that remains; child:
+    key again; child: key with another body; child: refused, the parent is closed; child: refused, too
+    deep; child: refused, too many; child: refused by a limit; child: refused, not enough remains;
+    child: refused, not enough for its service; capture: refused, children are open; release: refused,
+    children are open; capture: in a tree, of its child; capture: in a tree, of its root; tree: unused
+    credits go to the parent; tree: a capture takes from the parent; tree: a capture takes from the
+    holds above; tree: a part uncollected; limit: counts the parent already; limit: parent, counted in
+    this window; limit: parent, counted in an earlier window; report: first; report: again; report:
+    refused, closed; end: release releases; end: capture_reported releases; end: capture_reported
+    captures; end: capture_estimate captures; end: capture_reported captures in a tree; end:
+    capture_estimate captures in a tree; end: a part uncollected
+
     reverse: all; reverse: a part; reverse: after another reversal; reverse: to several grants; reverse:
     to a new grant; reverse: of a free use; reverse: a part of the quota's count; reverse: of a charge
     that is partly uncollected; reverse: of what is booked as debt; reverse: refused, more than is left;

@@ -8,6 +8,8 @@ claw-backs; without it a history draws one.
 
 from typing import Any
 
+from tests.billing.ledger.tree_situations import TREES
+
 Step = tuple[str, dict[str, Any]]
 PLACES = {  # parameters by their place
     **{
@@ -20,6 +22,8 @@ PLACES = {  # parameters by their place
     **{
         "charge": ["credits", "by"],
         "hold": ["credits", "by"],
+        "child": ["credits", "by"],
+        "report": ["credits"],
         "capture": ["credits"],
         "reverse": ["credits"],
     },
@@ -28,6 +32,7 @@ PLACES = {  # parameters by their place
 }
 NUMBERS = {"which", "days", "files", "micros", "minutes", "most", "anchor_days", "hours", "priority"}
 CHOOSING = {"charge_again", "capture", "release", "reverse", "claw_back", "restore", "request_again"}
+CHOOSING |= {"child", "report"}
 
 
 def _value(name: str, text: str) -> Any:
@@ -280,7 +285,7 @@ many at once:
     wait_for grant
 """
 SITUATIONS: dict[str, tuple[list[Step], list[Step]]] = {}
-for _name, _moves in _named(_SITUATIONS).items():
+for _name, _moves in _named(_SITUATIONS + TREES).items():
     _first, _, _then = _moves.partition("then ")
     SITUATIONS[_name] = (steps_of(_first.rstrip()), steps_of(_then))
 

@@ -95,29 +95,70 @@ def _broken_sums(wallet: dict[str, Any], found: dict[str, list[dict[str, Any]]])
     remaining: defaultdict[str, Decimal] = defaultdict(Decimal)
     charged: defaultdict[str, Decimal] = defaultdict(Decimal)
     held: defaultdict[str, Decimal] = defaultdict(Decimal)
+    reserved: defaultdict[str, Decimal] = defaultdict(Decimal)
     for entry in found["entry"]:
         remaining[entry["grant_id"]] += entry["credits"]
         if entry["kind"] == "charge":
             charged[entry["charge_id"]] -= entry["credits"]
-        if entry["kind"] in {"hold", "release"}:
+        if entry["kind"] in {"hold", "release", "transfer"}:
             held[entry["grant_id"]] -= entry["credits"]
+            reserved[entry["hold_id"]] -= entry["credits"]
     for grant in found["grant"]:
         derived, aside = remaining[grant["id"]], held[grant["id"]]
         if (grant["remaining"], grant["held"], grant["open"]) != (derived, aside, derived > 0):
             faults.append(
                 f"grant {grant['idempotency_key']}: {grant['remaining']}, its entries say {derived}"
             )
-    running = sum((hold["credits"] for hold in found["hold"] if hold["status"] == "held"), Decimal(0))
-    if not wallet["held"] == sum(held.values()) == running:
-        faults.append(f"held of {wallet['account_id']}: {wallet['held']}, {sum(held.values())}, {running}")
-    count = sum(hold["status"] == "held" for hold in found["hold"])
-    if wallet["running_holds"] != count:
-        faults.append(f"running holds of {wallet['account_id']}: {wallet['running_holds']}, not {count}")
+    if wallet["held"] != sum(held.values()):
+        faults.append(f"held of {wallet['account_id']}: {wallet['held']}, not {sum(held.values())}")
+    faults += _broken_holds(wallet, found["hold"], reserved) + _broken_trees(found)
     for charge in found["charge"]:
         drawn = sum((Decimal(part["credits"]) for part in charge["drawn"]), Decimal(0))
         if not charged.pop(charge["id"], Decimal(0)) == drawn == charge["credits"] - charge["uncollected"]:
             faults.append(f"charge {charge['idempotency_key']}: drawn {drawn} of {charge['credits']}")
     return faults + [f"entries of no charge: {charge}" for charge in charged]
+
+
+def _broken_holds(
+    wallet: dict[str, Any], holds: list[dict[str, Any]], entries: dict[str, Decimal]
+) -> list[str]:
+    running = [hold for hold in holds if hold["status"] == "held"]
+    faults = []
+    for hold in holds:
+        stated = _reserved(hold) if hold in running else Decimal(0)
+        if stated != entries[hold["id"]]:
+            faults.append(f"hold {hold['idempotency_key']}: {stated}, its entries say {entries[hold['id']]}")
+    stated = sum(map(_reserved, running), Decimal(0))
+    if (wallet["held"], wallet["running_holds"]) != (stated, len(running)):
+        faults.append(f"running holds of {wallet['account_id']}: {len(running)} with {stated}")
+    return faults
+
+
+def _reserved(hold: dict[str, Any]) -> Decimal:
+    """What a hold reserves itself, without its children; of a closed one, what it had then."""
+    parts = hold["drawn"] if hold["reserved"] is None else hold["reserved"]
+    return sum((Decimal(part["credits"]) for part in parts), Decimal(0))
+
+
+def _broken_trees(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Trees of holds whose root did not reserve what was spent, is reserved, and was given back."""
+    holds = {hold["id"]: hold for hold in found["hold"]}
+    paid = {one["id"]: one["credits"] - one["uncollected"] for one in found["charge"]}
+    sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for hold in holds.values():
+        root = hold
+        while root["parent_id"]:
+            root = holds[root["parent_id"]]
+        own = paid.get(hold["charge_id"], Decimal(0))
+        sums[root["id"]] += own + (_reserved(hold) if hold["status"] == "held" else Decimal(0))
+        if root is hold and hold["status"] != "held":
+            sums[root["id"]] += _reserved(hold) - own
+    trees = [hold for hold in holds.values() if hold["depth"] == 1 and hold["reserved"] is not None]
+    return [
+        f"tree of {root['idempotency_key']}: {root['credits']}, its holds say {sums[root['id']]}"
+        for root in trees
+        if root["credits"] != sums[root["id"]]
+    ]
 
 
 def _payload(entry: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from tests.billing.ledger.corruptions import COLUMNS, CONSISTENT, ROWS
 from tests.billing.ledger.installations import INSTALLATION
 
 pytestmark = [pytest.mark.django_db, pytest.mark.owner, pytest.mark.fault("L15", "L22")]
+INSTANT = dt.timedelta(microseconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,16 @@ def build() -> dict[str, uuid.UUID]:
     running = ledger.hold(
         charge_request(account, "3", "h2", project_id=project), expires_at=end, now=at
     ).hold_id
+    tree = {"expires_at": end, "now": at}
+    root = ledger.hold(charge_request(account, "12", "root"), **tree).hold_id
+    child = ledger.hold(charge_request(account, "4", "child"), parent=root, **tree).hold_id
+    spent_child = ledger.hold(charge_request(account, "5", "spent child"), parent=root, **tree).hold_id
+    ledger.capture(account_id=account, hold_id=spent_child, credits=D("2"), key="c2", detail={}, now=at)
+    ends = {"expires_at": at + INSTANT, "now": at, "at_expiry": "capture_reported"}
+    ended = ledger.hold(charge_request(account, "1", "ended"), **ends).hold_id
+    report = {"credits": D("0.5"), "detail": {}, "quota_count": None, "now": at}
+    ledger.report_usage(account_id=account, hold_id=ended, **report)
+    at += INSTANT
     claw_back = ledger.claw_back(
         account_id=account, purchase_id=purchase, credits=D("4"), key="cb", reason="r", now=at
     )
@@ -68,6 +79,10 @@ def build() -> dict[str, uuid.UUID]:
         "free": free,
         "hold": held,
         "running": running,
+        "root": root,
+        "child": child,
+        "spent_child": spent_child,
+        "ended": ended,
         "claw_back": claw_back.correction_id,
         "adjustment": adjustment.correction_id,
     }

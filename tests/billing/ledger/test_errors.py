@@ -62,6 +62,23 @@ ERRORS: list[tuple[LedgerError, str, int, str, dict[str, Any]]] = [
         "The account has 3 running holds, the maximum. Capture or release some, or wait.", {"most": 3},
     ),
     (
+        ledger.BudgetExceeded(needed=D("1"), remaining=D("0.5")), "budget_exceeded", 402,
+        "This needs 1 credit. Left of the parent hold for it: 0.5 credits.",
+        {"needed": "1", "remaining": "0.5"},
+    ),
+    (
+        ledger.TreeTooDeep(4), "tree_too_deep", 409,
+        "A tree of holds is at most 4 deep. Use the parent of this parent.", {"most": 4},
+    ),
+    (
+        ledger.ChildrenOpen(1), "children_open", 409,
+        "This hold has 1 open child. Capture or release it first.", {"children": 1},
+    ),
+    (
+        ledger.ChildrenOpen(2), "children_open", 409,
+        "This hold has 2 open children. Capture or release them first.", {"children": 2},
+    ),
+    (
         ledger.TooManyGrants(4), "too_many_grants", 409,
         "The account has 4 grants with credits left, the maximum. Grant more credits at a time.", {"most": 4},
     ),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Account
 from billing import ledger
-from billing.ledger.models import Allowance, Grant, Hold, Wallet
+from billing.ledger.models import Allowance, Charge, Grant, Hold, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
 from tests.billing.ledger.examples import examples
 from tests.billing.ledger.state import broken
@@ -129,12 +129,11 @@ def test_an_allowance_that_ended_while_nothing_was_settled_is_given_again_with_i
 
 # histories
 
+KINDS = ["give", "buy", "hold", "child", "spend", "dispute", "release", "capture", "report", "plan", "zone"]
 steps = st.lists(
     st.tuples(
         st.sampled_from([1, 20, 60, 600, 1440, 4000, 30_000]),  # minutes until the step
-        st.sampled_from(
-            ["give", "buy", "hold", "hold", "spend", "dispute", "release", "capture", "plan", "zone"]
-        ),
+        st.sampled_from([*KINDS, "hold", "child"]),
         st.integers(0, 5),
     ),
     min_size=3,
@@ -148,6 +147,7 @@ PLANS = [
     [allowance("kept", "0.5", lasts="forever", priority=13)],
     [allowance("later", "9", "month", anchor_at=NOON + 3 * DAY, priority=22)],
 ]
+AT_EXPIRY = ["capture_estimate", "capture_reported", "release"]
 ZONES = ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu"]
 
 
@@ -189,9 +189,23 @@ class History:
         available = ledger.balance(self.account, self.now).total
         amount = min(available, Decimal([1, 5, 10, 40, 60, 0][n]))
         ends = self.now + [MINUTE, HOUR, DAY, 2 * DAY, 10 * DAY, HOUR][n]
-        self.holds.append(
-            hold(self.account, str(amount), ends, self.now, key, id=uuid.UUID(int=len(self.holds) + 1))
-        )
+        self.add_hold(key, amount, ends, "release" if n < 4 else AT_EXPIRY[n % 2])
+
+    def add_hold(self, key, amount, ends, at_expiry, parent=None):
+        request = charge_request(self.account, str(amount), key, id=uuid.UUID(int=len(self.holds) + 1))
+        terms = {"at_expiry": at_expiry, "parent": parent, "expires_at": ends, "now": self.now}
+        self.holds.append(ledger.hold(request, **terms))
+
+    def child(self, key, n):
+        """Part of the newest hold, or of an earlier one, which may be a child itself."""
+        for parent in self.holds[-1 - n % 3 :][:1]:
+            ends = self.now + [MINUTE, HOUR, 10 * DAY][n % 3]
+            self.add_hold(key, parent.credits / 2, ends, AT_EXPIRY[n % 3], parent.hold_id)
+
+    def report(self, key, n):
+        for one in self.holds[-1 - n % 3 :][:1]:
+            terms = {"credits": Decimal(n), "detail": {}, "quota_count": None, "now": self.now}
+            ledger.report_usage(account_id=self.account, hold_id=one.hold_id, **terms)
 
     def spend(self, key, n):
         spend(self.account, str([1, 5, 10, 40, 0.5, 90][n]), key, self.now)
@@ -225,6 +239,7 @@ class History:
     def outcome(self):
         grants = Grant.objects.filter(account_id=self.account, open=True).order_by("idempotency_key")
         holds = Hold.objects.filter(account_id=self.account).order_by("idempotency_key")
+        charges = Charge.objects.filter(account_id=self.account).order_by("idempotency_key")
         allowances = Allowance.objects.filter(account_id=self.account).order_by("key")
         wallet = Wallet.objects.get(account_id=self.account)
         return [
@@ -232,7 +247,8 @@ class History:
             wallet.next_due_at,
             wallet.running_holds,
             list(grants.values_list("idempotency_key", "remaining", "created_at", "expires_at")),
-            list(holds.values_list("idempotency_key", "status", "closed_at")),
+            list(holds.values_list("idempotency_key", "status", "closed_at", "reserved")),
+            list(charges.values_list("idempotency_key", "credits", "uncollected", "created_at")),
             list(allowances.values_list("key", "next_at", "zone")),
         ]
 

@@ -59,6 +59,23 @@ def test_a_pack_is_owed_until_it_is_used(
     assert figures()["earned"] == purchase.amount // 4
 
 
+def test_credits_in_a_tree_of_holds_are_earned_when_they_are_charged(
+    paid_purchase: Callable[..., Purchase], account: Account
+) -> None:
+    purchase, now = paid_purchase(), timezone.now()
+    grants = ledger.balance(account.pk, now).grants
+    every = sum((grant.remaining for grant in grants), Decimal(0))
+    use = {"account_id": account.pk, "credits": every, "service": "gpt-4o"}
+    terms: dict[str, Any] = {"expires_at": now + timedelta(hours=1), "now": now}
+    root = ledger.hold(ledger.ChargeRequest(key="root", **use), **terms)
+    child = ledger.hold(ledger.ChargeRequest(key="child", **use), parent=root.hold_id, **terms)
+    assert figures()["owed"] == purchase.amount
+    used = every - purchase.credits * 3 / 4
+    capture = {"account_id": account.pk, "hold_id": child.hold_id, "detail": {}, "now": now}
+    ledger.capture(credits=used, key="capture", **capture)
+    assert (figures()["earned"], figures()["owed"]) == (purchase.amount // 4, purchase.amount * 3 // 4)
+
+
 def test_rounding_loses_no_minor_unit(
     paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
 ) -> None:

@@ -67,12 +67,20 @@ def test_an_agent_sees_its_balance_estimates_asks_for_a_budget_and_reports(
             assert shown["status"] == "captured" and shown["charge"] == charge["charge"]
             assert "hold_closed" in await call("release_budget", budget=budget["budget"])
             other = await call("request_budget", service=SERVICE, credits="1", minutes=5)
+            part = await call("request_budget", service=SERVICE, credits="0.25", parent=other["budget"])
+            assert "children_open" in await call("release_budget", budget=other["budget"])
+            await call("settle_budget", budget=part["budget"], credits="0.25")
+            shown = await call("show_budget", budget=other["budget"])
+            assert (shown["spent"], shown["remaining"], len(shown["children"])) == ("0.25", "0.75", 1)
+            assert "budget_exceeded" in await call(
+                "request_budget", service=SERVICE, credits="1", parent=other["budget"]
+            )
             assert (await call("release_budget", budget=other["budget"]))["status"] == "released"
             refused = await call("request_budget", service=SERVICE, credits="100000")
             assert "insufficient_credits" in refused and "Ways on" in refused and "buy" in refused
             assert "not an amount" in await call("request_budget", service=SERVICE, credits="many")
             report = await call("spend_report", days=2)
-            assert report["total"] == "5" and report["groups"][0]["group"] == SERVICE
+            assert report["total"] == "5.25" and report["groups"][0]["group"] == SERVICE
 
     event_loop.run(work())
 

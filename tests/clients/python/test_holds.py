@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from refill_client import (
+    BudgetExceeded,
+    ChildrenOpen,
     HoldClosed,
     InsufficientCredits,
     InvalidRequest,
@@ -172,3 +174,60 @@ def test_the_portal_in_memory_refuses_like_the_product(portal: FakePortal) -> No
         client.charge("gpt", {"output_tokens": 50})
     assert limited.value.resets_at is not None and limited.value.resets_at.tzinfo is not None
     assert portal.available("alice") == Decimal("9.98")
+
+
+def test_children_reserve_from_their_parent_and_give_back_what_they_did_not_use(portal: FakePortal) -> None:
+    client = portal.client("alice")
+    with client.hold("gpt", "8") as budget:
+        with budget.child("gpt", "5") as task:
+            assert (client.get_hold(budget.id).remaining, portal.available("alice")) == (3, 2)
+            with task.child("gpt", "4") as step:
+                step.capture(RESPONSE)
+            task.capture(credits="1")
+        shown = client.get_hold(budget.id)
+        assert (shown.spent, shown.reserved, shown.remaining) == (3, 0, 5)
+        assert [(one.id, one.status, one.spent) for one in shown.children] == [(task.id, "captured", 3)]
+    assert portal.available("alice") == 7
+
+
+def test_a_child_that_asks_for_more_than_remains_is_refused(portal: FakePortal) -> None:
+    with portal.client("alice").hold("gpt", "8") as budget:
+        with pytest.raises(BudgetExceeded) as refusal, budget.child("gpt", "8.5"):
+            pass
+        assert (refusal.value.needed, refusal.value.remaining) == (Decimal("8.5"), 8)
+
+
+def test_a_tree_never_spends_more_than_its_root_reserved(portal: FakePortal) -> None:
+    client = portal.client("alice")
+    with client.hold("gpt", "5") as budget, budget.child("gpt", "1") as task:
+        charge = task.capture(credits="7")
+        assert (charge.credits, charge.uncollected) == (5, 2)
+    assert portal.available("alice") == 5
+
+
+def test_a_parent_is_closed_after_its_children(portal: FakePortal) -> None:
+    client = portal.client("alice")
+    budget = client.open_hold("gpt", "5")
+    task = client.open_hold("gpt", "2", parent=budget.id, expires_in=86_400)
+    assert task.expires_at == budget.expires_at
+    with pytest.raises(ChildrenOpen) as refusal:
+        client.release_hold(budget.id)
+    assert refusal.value.children == 1
+    portal.now = budget.expires_at
+    assert client.get_hold(task.id).status == "expired" and portal.available("alice") == 10
+
+
+def test_the_usage_so_far_is_reported(portal: FakePortal) -> None:
+    with portal.client("alice").hold("gpt", "5") as hold:
+        reported = hold.report(RESPONSE).reported
+        assert reported is not None and reported.credits == 2
+
+
+def test_an_asynchronous_hold_has_children_too(portal: FakePortal) -> None:
+    async def work() -> None:
+        async with portal.async_client("alice").hold("gpt", "5") as budget, budget.child("gpt", "2") as task:
+            await task.report(RESPONSE)
+            await task.capture(RESPONSE)
+
+    event_loop.run(work())
+    assert portal.available("alice") == 8

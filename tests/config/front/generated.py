@@ -77,6 +77,8 @@ def request(endpoint: str, chance: random.Random, number: int, twin: Twin) -> Se
         if kind == 2
         else chance.choice(["account", "account", "account", "platform", "platform", "reader"])
     )
+    if endpoint == "holds" and key % 2 and chance.random() < 0.6:
+        caller = "account"  # mostly the same for holds that are to be children and parents
     headers: dict[str, str | None] = {
         "Authorization": f"Bearer {twin.secrets[caller]}",
         "Idempotency-Key": f"{endpoint}-{key}",
@@ -85,6 +87,9 @@ def request(endpoint: str, chance: random.Random, number: int, twin: Twin) -> Se
     if caller == "platform" and chance.random() < 0.9 and isinstance(body, dict):
         body["account"] = twin.name
     turn = number // 4
+    if endpoint == "holds" and key % 2 and twin.holds:  # a child: of little, or of what its parent may lack
+        body = body if key % 4 == 3 else {"service": body["service"], "credits": "0.000001"}
+        body["parent"] = twin.holds[-1 - min(key % 5, len(twin.holds) - 1)]
     if kind == 2 and isinstance(body, dict):
         name, value = _WRONG_FIELDS[turn % len(_WRONG_FIELDS)]
         (body["data"][0] if "data" in body else body)[name] = value
@@ -110,6 +115,8 @@ def _target(endpoint: str, chance: random.Random, twin: Twin, caller: str) -> tu
     if endpoint in {"capture", "release"}:
         place = chance.choice([0, 0, 0, 1, 1, 2, 5, 10**6])
         held = twin.holds[-1 - place] if place < len(twin.holds) else "hold_unknown"
+        if twin.parents and chance.random() < 0.3:
+            held = twin.parents[-1]
         return "POST", f"{API}/holds/{held}/{endpoint}"
     return "POST", f"{API}/{'charges/batch' if endpoint == 'batch' else endpoint}"
 

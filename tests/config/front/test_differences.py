@@ -8,6 +8,7 @@ import json
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ REFUSED = EVERYWHERE | {"400 invalid_request", "400 malformed_json", "400 idempo
 VISITED = {  # outcomes that the requests to an endpoint must have
     "charges": REFUSED | {"201", "201 again", "403 missing_scope", "422 idempotency_key_reused"},
     "batch": EVERYWHERE | {"200", "400 malformed_json", "403 missing_scope"},
-    "holds": REFUSED | {"201", "201 again", "403 missing_scope", "422 idempotency_key_reused"},
+    "holds": REFUSED
+    | {"201", "201 again", "403 missing_scope", "422 idempotency_key_reused"}
+    | {"402 budget_exceeded", "404 not_found"},
     "capture": REFUSED | {"201", "404 not_found", "409 hold_closed"},
     "release": REFUSED | {"200", "404 not_found", "409 hold_closed"},
     "estimates": EVERYWHERE | {"200", "400 invalid_request", "404 unknown_service"},
@@ -76,6 +79,34 @@ def test_generated_requests_have_the_same_outcome_through_the_front(
             counts.update(outcome(*expected))
     assert left.rows() == right.rows(), seed
     assert {name for name in VISITED[endpoint] if counts[name] < 2} == set(), (seed, counts)
+
+
+def test_a_tree_of_holds_is_refused_and_closed_alike(catalogue: None, front: Front, clock: Any) -> None:
+    def answers(twin: Twin, through: Callable[[Sent], Response]) -> list[tuple[int, dict[str, str], str]]:
+        headers = {"Authorization": f"Bearer {twin.secrets['account']}", "Content-Type": "application/json"}
+        found = []
+
+        def post(path: str, **body: Any) -> None:
+            content = json.dumps(body).encode()
+            sent = Sent("POST", f"/api/v1/{path}", headers | {"Idempotency-Key": f"k{len(found)}"}, content)
+            found.append(twin.comparable(through(sent)))
+
+        service = "claude-sonnet-4"
+        post("holds", service=service, credits="5")
+        [root] = twin.holds
+        post("holds", service=service, credits="3", parent=root)
+        child = twin.holds[-1]
+        post("holds", service=service, credits="3", parent=root)
+        for path in (f"holds/{root}/capture", f"holds/{child}/capture", f"holds/{root}/capture"):
+            post(path, credits="4")
+        post(f"holds/{root}/release")
+        return found
+
+    left, right = Twin("twin-one"), Twin("twin-two")
+    expected = answers(left, through_django)
+    assert answers(right, lambda sent: through_front(front, sent)) == expected
+    assert [status for status, _headers, _body in expected] == [201, 201, 402, 409, 201, 201, 409]
+    assert left.rows() == right.rows()
 
 
 def test_generated_charges_are_answered_by_the_front_itself(

@@ -54,6 +54,7 @@ class Twin:
                 key=f"pack:{number}", now=timezone.now() + timedelta(milliseconds=number),
             )  # fmt: skip
         self.holds: list[str] = []
+        self.parents: list[str] = []
         self._seen: dict[str, str] = {}
 
     def same(self, text: str) -> str:
@@ -66,7 +67,9 @@ class Twin:
         named = sorted((name.lower(), value) for name, value in response.headers)
         body = response.body.decode()
         if response.status == 201 and '"id":"hold_' in body:
-            self.holds.append(json.loads(body)["id"])
+            hold = json.loads(body)
+            self.holds.append(hold["id"])
+            self.parents += [hold["parent"]] if hold["parent"] else []
         return response.status, {name: self.same(value) for name, value in named}, self.same(body)
 
     def rows(self) -> list[str]:

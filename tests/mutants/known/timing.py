@@ -67,7 +67,8 @@ FAULTS = [
     fault(
         "credits that come back are not due again",
         CAPTURE,
-        "least(w.next_due_at, min(o.expires_at) filter (where o.rest > 0 and not o.ended)),",
+        "least(w.next_due_at, min(o.expires_at) filter (where o.rest > 0 and not o.ended"
+        " and p_parent is null)),",
         "w.next_due_at,",
         TIME,
     ),

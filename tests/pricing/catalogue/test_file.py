@@ -21,6 +21,10 @@ WRONG = [
         ("credits = 3", "credits = -3"),
         r"services\[echo\]\.rate\.lines\[0\]\.credits.*'-3'.*greater than or equal to 0",
     ),
+    (
+        ('name = "Echo"', 'name = "Echo"\nat_expiry = "capture"'),
+        r"services\[echo\]\.at_expiry.*'capture'.*'release', 'capture_estimate' or 'capture_reported'",
+    ),
     (("credits = 3", "credits = nan"), r"services\[echo\]\.rate\.lines\[0\]\.credits"),
     (("per = 1000", "per = 0"), r"rate\.lines\[0\]\.per.*greater than 0"),
     (('meter = "tokens"', 'meter = "token"'), r"rate\.lines\[0\]\.meter.*'token'"),

@@ -79,6 +79,21 @@ def test_a_changed_wording_creates_no_new_card(load, write):
     assert catalogue_cache.current().wording.intro == "Other text."
 
 
+def test_what_becomes_of_a_hold_that_nobody_captures_is_that_of_the_action_or_of_its_model(load, write):
+    def at_expiry(service, action=""):
+        return lookup.at_expiry_of(*lookup.facts_of(service, action))
+
+    of_model = ('name = "Echo"', 'name = "Echo"\nat_expiry = "capture_reported"')
+    load(write())
+    assert (at_expiry("echo"), at_expiry("echo", "paint")) == ("release", "release")
+    load(write(of_model))
+    assert (at_expiry("echo"), at_expiry("echo", "paint")) == ("capture_reported", "capture_reported")
+    load(write(of_model, ('name = "Paint"', 'name = "Paint"\nat_expiry = "capture_estimate"')))
+    assert (at_expiry("echo"), at_expiry("echo", "paint")) == ("capture_reported", "capture_estimate")
+    load(write())
+    assert at_expiry("echo") == "release"
+
+
 def test_loading_keeps_a_card_published_by_staff(load, write):
     load(write())
     card = rate_cards.copy_in_force(effective_at=NOW, source="staff", now=NOW)

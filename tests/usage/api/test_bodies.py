@@ -126,6 +126,8 @@ def test_an_estimate_and_a_hold_show_the_figures_of_the_charge(desk: Desk, clock
         "expires_at": "2026-11-20T12:10:00Z",
         "closed_at": None,
         "charge": None,
+        **{"parent": None, "spent": "0", "reserved": "0", "remaining": "15", "children": []},
+        **{"at_expiry": "release", "reported": None},
     }
     assert desk.api.get(f"holds/{hold['id']}").json() == hold
     clock.shift(60)
@@ -143,6 +145,7 @@ def test_an_estimate_and_a_hold_show_the_figures_of_the_charge(desk: Desk, clock
         metadata=desk.use["metadata"] | {"more": 2},
     )
     closed = {"status": "captured", "closed_at": "2026-11-20T12:01:00Z", "charge": charge["id"]}
+    closed |= {"spent": "3", "remaining": "0"}
     assert desk.api.get(f"holds/{hold['id']}").json() == hold | closed
     assert desk.api.get(f"charges/{charge['id']}").json() == charge | {"report": None}
 
@@ -154,7 +157,8 @@ def test_a_capture_may_change_the_options_and_a_released_hold_has_its_time(desk:
     assert (charge["credits"], charge["options"]) == ("2", {"quality": "low"})
     clock.shift(5)
     released = desk.api.post(f"holds/{holds[1]['id']}/release", {}, key="r1").json()
-    assert released == holds[1] | {"status": "released", "closed_at": "2026-11-20T12:00:05Z"}
+    closed = {"status": "released", "closed_at": "2026-11-20T12:00:05Z", "remaining": "0"}
+    assert released == holds[1] | closed
 
 
 def test_a_hold_of_an_amount_has_no_lines_and_its_capture_has_the_amount(desk: Desk) -> None:

@@ -16,7 +16,7 @@ state as materialized (
          max(last_seq) as last_seq, (array_agg(first_kind order by first_seq))[1] as first_kind,
          (array_agg(first_credits order by first_seq))[1] as first_credits,
          (array_agg(digest order by last_seq desc) filter (where digest is not null))[1] as digest
-  from (select account_id, grant_id, sum(credits) as remaining, -coalesce(sum(credits) filter (where kind in ('hold', 'release')), 0) as held,
+  from (select account_id, grant_id, sum(credits) as remaining, -coalesce(sum(credits) filter (where kind in ('hold', 'release', 'transfer')), 0) as held,
                coalesce(-sum(credits) filter (where kind in ('charge', 'repay', 'reverse')), 0)
                  - coalesce(sum(debt) filter (where kind in ('claw_back', 'restore')), 0) as spent,
                min(seq) as first_seq, max(seq) as last_seq, (array_agg(kind::text order by seq))[1] as first_kind,
@@ -41,6 +41,11 @@ state as materialized (
   from (select account_id, charge_id, credits from page where kind = 'reverse'
         union all select * from jsonb_to_recordset(%(state)s::jsonb->'returned') x(account_id uuid, charge_id uuid, credits numeric)) x
   group by account_id, charge_id
+), transferred as materialized (
+  select account_id, hold_id, grant_id, sum(credits) as credits
+  from (select account_id, hold_id, grant_id, credits from page where kind = 'transfer'
+        union all select * from jsonb_to_recordset(%(state)s::jsonb->'transferred') x(account_id uuid, hold_id uuid, grant_id uuid, credits numeric)) x
+  group by account_id, hold_id, grant_id
 ), corrected as materialized (
   select account_id, digest from page where kind = 'correct'
   union all select * from jsonb_to_recordset(%(state)s::jsonb->'corrected') x(account_id uuid, digest bytea)
@@ -49,7 +54,7 @@ state as materialized (
          sum(balance) as balance, sum(held) as held, sum(debt) as debt, (array_agg(terms order by terms_at desc nulls last))[1] as terms,
          max(terms_at) as terms_at, sum(charges) as charges, sum(holds) as holds, sum(closed) as closed
   from (select p.account_id, max(seq) as seq, (array_agg(hash order by seq desc))[1] as head, max(created_at) as moved_at,
-               sum(credits) as balance, -coalesce(sum(credits) filter (where kind in ('hold', 'release')), 0) as held,
+               sum(credits) as balance, -coalesce(sum(credits) filter (where kind in ('hold', 'release', 'transfer')), 0) as held,
                sum(debt) as debt, (array_agg(digest order by seq desc) filter (where kind = 'terms'))[1] as terms,
                max(created_at) filter (where kind = 'terms') as terms_at,
                0 as charges, 0 as holds, 0 as closed

@@ -13,6 +13,8 @@ from refill_client.charging import charged
 from refill_client.client import AsyncClient, Client
 from refill_client.errors import (
     ApiError,
+    BudgetExceeded,
+    ChildrenOpen,
     Conflict,
     FieldError,
     HoldClosed,
@@ -40,7 +42,9 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "AsyncHoldContext",
+    "BudgetExceeded",
     "ChargeFields",
+    "ChildrenOpen",
     "Client",
     "Conflict",
     "FieldError",

@@ -34,6 +34,13 @@ class CaptureFields(TypedDict, total=False):
     idempotency_key: str
 
 
+class ChildFields(_spending.ChargeFields, total=False):
+    """What a child of a hold may name beside its service and maximum."""
+
+    expires_in: int
+    idempotency_key: str
+
+
 class _HoldContext:
     """What both contexts know: the call that opens the hold, and whether it is still to be released."""
 
@@ -65,6 +72,11 @@ class _HoldContext:
         self._to_release = False
         return call
 
+    def _child(self, service: str, maximum: Amount | Mapping[str, Any], fields: ChildFields) -> Call[Hold]:
+        """The call that opens a child of this hold, of the same account."""
+        named: ChildFields = {"account": self.hold.account, **fields}
+        return _spending.open_hold(service, maximum, parent=self.id, **named)
+
     def _release_failed(self, error: RefillError) -> None:
         """The hold ends by itself at `expires_at`; the block's own exception must not be hidden."""
         _log.warning("hold %s was not released and ends at %s: %s", self.id, self.hold.expires_at, error)
@@ -90,6 +102,17 @@ class HoldContext(_HoldContext):
             self._to_release = True  # refused: it can be captured again, and is released otherwise
             raise
         return self.charge
+
+    def child(
+        self, service: str, maximum: Amount | Mapping[str, Any], **fields: Unpack[ChildFields]
+    ) -> HoldContext:
+        """A hold that reserves from this one, for a `with` block inside this block. It ends no later."""
+        return HoldContext(self._client, self._child(service, maximum, fields))
+
+    def report(self, usage: Usage) -> Hold:
+        """Report what has been used so far, in all (see `report_hold_usage`)."""
+        reported: Hold = self._client.send(_spending.report_hold_usage(self.id, usage))
+        return reported
 
     def release(self) -> Hold:
         """Drop the hold before the end of the block."""
@@ -127,6 +150,17 @@ class AsyncHoldContext(_HoldContext):
             self._to_release = True  # refused: it can be captured again, and is released otherwise
             raise
         return self.charge
+
+    def child(
+        self, service: str, maximum: Amount | Mapping[str, Any], **fields: Unpack[ChildFields]
+    ) -> AsyncHoldContext:
+        """A hold that reserves from this one, for an `async with` block inside this block."""
+        return AsyncHoldContext(self._client, self._child(service, maximum, fields))
+
+    async def report(self, usage: Usage) -> Hold:
+        """Report what has been used so far, in all (see `report_hold_usage`)."""
+        reported: Hold = await self._client.send(_spending.report_hold_usage(self.id, usage))
+        return reported
 
     async def release(self) -> Hold:
         """Drop the hold before the end of the block."""

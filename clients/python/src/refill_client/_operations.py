@@ -115,6 +115,7 @@ class Operations:
     open_hold = operation(_spending.open_hold)
     get_hold = operation(_spending.get_hold)
     capture_hold = operation(_spending.capture_hold)
+    report_hold_usage = operation(_spending.report_hold_usage)
     release_hold = operation(_spending.release_hold)
     usage_report = operation(_spending.usage_report)
     projects = listing(_spending.projects)

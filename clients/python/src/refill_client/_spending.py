@@ -214,11 +214,15 @@ def open_hold(
     maximum: Amount | Mapping[str, Any],
     *,
     expires_in: int | None = None,
+    parent: str | None = None,
     idempotency_key: str | None = None,
     **use: Unpack[ChargeFields],
 ) -> Call[Hold]:
-    """Reserve credits. `maximum`: largest expected usage, or an amount of credits. `expires_in`: seconds."""
-    body: JSON = {"service": service, "expires_in": expires_in, **use}
+    """Reserve credits. `maximum`: largest expected usage, or an amount of credits. `expires_in`: seconds.
+
+    `parent`: a hold to reserve from, instead of the balance. Raises BudgetExceeded where it has less left.
+    """
+    body: JSON = {"service": service, "expires_in": expires_in, "parent": parent, **use}
     if isinstance(maximum, Mapping):
         body["usage"] = usage_of(maximum)
     else:
@@ -244,6 +248,22 @@ def capture_hold(
     """Settle a hold with the real `usage`, or with `credits`. Raises HoldClosed."""
     body = {"credits": amount_or_none(credits), "options": options, "metadata": metadata, "account": account}
     return _with_usage(post_once(path("holds", hold, "capture"), Charge, body, idempotency_key), usage)
+
+
+def report_hold_usage(
+    hold: str,
+    usage: Usage,
+    *,
+    options: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    account: str | None = None,
+) -> Call[Hold]:
+    """Report what a hold has used so far, in all; the last report counts. Raises HoldClosed.
+
+    It is charged at the end of the hold if nobody captures it and its `at_expiry` is `capture_reported`.
+    """
+    body = {"options": options, "metadata": metadata, "account": account}
+    return _with_usage(Call("PUT", path("holds", hold, "usage"), reader(Hold), body=given(body)), usage)
 
 
 def release_hold(hold: str, *, account: str | None = None, idempotency_key: str | None = None) -> Call[Hold]:

@@ -61,15 +61,16 @@ class Client(Operations):
         maximum: Amount | Mapping[str, Any],
         *,
         expires_in: int | None = None,
+        parent: str | None = None,
         idempotency_key: str | None = None,
         **use: Unpack[_spending.ChargeFields],
     ) -> HoldContext:
         """A hold for a `with` block: opened on entry, released on exit unless it was captured.
 
-        `maximum`: the largest expected usage, or an amount of credits.
+        `maximum`: the largest expected usage, or an amount of credits. `parent`: a hold to reserve from.
         """
         call = _spending.open_hold(
-            service, maximum, expires_in=expires_in, idempotency_key=idempotency_key, **use
+            service, maximum, expires_in=expires_in, parent=parent, idempotency_key=idempotency_key, **use
         )
         return HoldContext(self, call)
 
@@ -151,12 +152,13 @@ class AsyncClient(Operations):
         maximum: Amount | Mapping[str, Any],
         *,
         expires_in: int | None = None,
+        parent: str | None = None,
         idempotency_key: str | None = None,
         **use: Unpack[_spending.ChargeFields],
     ) -> AsyncHoldContext:
         """A hold for an `async with` block: opened on entry, released on exit unless it was captured."""
         call = _spending.open_hold(
-            service, maximum, expires_in=expires_in, idempotency_key=idempotency_key, **use
+            service, maximum, expires_in=expires_in, parent=parent, idempotency_key=idempotency_key, **use
         )
         return AsyncHoldContext(self, call)
 

@@ -117,6 +117,18 @@ class PermissionDenied(ApiError):
     """403: the key lacks the scope, or is of the wrong kind."""
 
 
+class BudgetExceeded(ApiError):
+    """402 `budget_exceeded`: the parent hold has less left than its child asks for."""
+
+    @property
+    def needed(self) -> Decimal:
+        return self._credits("needed")
+
+    @property
+    def remaining(self) -> Decimal:
+        return self._credits("remaining")
+
+
 class QuotaReached(ApiError):
     """403 `quota_reached`: a counted allowance of the plan, such as files, is used up."""
 
@@ -153,6 +165,14 @@ class HoldClosed(Conflict):
         return str(self.problem.get("hold_status", ""))
 
 
+class ChildrenOpen(Conflict):
+    """409 `children_open`: the hold has open children, which have to be closed first."""
+
+    @property
+    def children(self) -> int:
+        return int(self.problem.get("children") or 0)
+
+
 class KeyReused(ApiError):
     """422: the idempotency key has been used for another request."""
 
@@ -183,6 +203,8 @@ class RateLimited(ApiError):
 
 
 _OF_CODE: dict[str, type[ApiError]] = {
+    "budget_exceeded": BudgetExceeded,
+    "children_open": ChildrenOpen,
     "quota_reached": QuotaReached,
     "service_unpriced": ServiceUnpriced,
     "hold_closed": HoldClosed,

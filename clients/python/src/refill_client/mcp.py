@@ -92,16 +92,25 @@ class Tools:
         }
 
     async def request_budget(
-        self, service: str, credits: str, minutes: int = 15, purpose: str | None = None
+        self,
+        service: str,
+        credits: str,
+        minutes: int = 15,
+        purpose: str | None = None,
+        parent: str | None = None,
     ) -> Answer:
         """Set credits aside for a task: nothing else can spend them until the budget is settled or released,
-        or its minutes (1 to 1440) are over. Credits as a string, such as "12.5"."""
+        or its minutes (1 to 1440) are over. Credits as a string, such as "12.5". With `parent`, the budget of
+        a larger task, they come from what remains of that budget; give each sub-agent one of its own."""
         fields: Any = {"metadata": {"purpose": purpose}} if purpose else {}
-        call = self._client.open_hold(service, _credits(credits), expires_in=minutes * 60, **fields)
+        call = self._client.open_hold(
+            service, _credits(credits), expires_in=minutes * 60, parent=parent, **fields
+        )
         return _budget(await _told(call))
 
     async def show_budget(self, budget: str) -> Answer:
-        """The state of a budget: held, captured, released or expired."""
+        """The state of a budget (held, captured, released or expired), and what it and the budgets below it
+        have spent, reserve, and have left."""
         return _budget(await _told(self._client.get_hold(budget)))
 
     async def settle_budget(self, budget: str, credits: str) -> Answer:
@@ -154,8 +163,15 @@ def _budget(hold: Hold) -> Answer:
         "status": hold.status,
         "service": hold.service,
         "credits": amount(hold.credits),
+        "spent": amount(hold.spent),
+        "reserved": amount(hold.reserved),
+        "remaining": amount(hold.remaining),
         "expires_at": hold.expires_at.isoformat(),
         "charge": hold.charge,
+        "parent": hold.parent,
+        "children": [
+            {"budget": one.id, "status": one.status, "spent": amount(one.spent)} for one in hold.children
+        ],
     }
 
 

@@ -28,6 +28,7 @@ from refill_client.client import AsyncClient, Client
 JSON = dict[str, Any]
 Prices = Mapping[str, Mapping[str, Amount] | None]
 _SMALLEST = Decimal("0.000001")
+_DEEPEST = 4  # holds from the root of a tree to its deepest child
 _NO_WAIT = Retries(chance=lambda: 0.0)
 
 
@@ -151,7 +152,9 @@ class FakePortal:
             case "POST", ["holds"]:
                 return 201, self._hold(self._known(account), body)
             case "GET", ["holds", hold]:
-                return 200, self._held_one(hold)
+                return 200, self._shown(self._held_one(hold))
+            case "PUT", ["holds", hold, "usage"]:
+                return 200, self._report(self._open_hold(hold), body)
             case "POST", ["holds", hold, "capture"]:
                 return 201, self._capture(self._open_hold(hold), body)
             case "POST", ["holds", hold, "release"]:
@@ -219,11 +222,19 @@ class FakePortal:
             figures = {"needed": amount(credits), "available": amount(available)}
             raise _Refused(402, "insufficient_credits", detail, ways_on=ways_on, **figures)
 
-    def _charge(self, account: str, body: JSON, credits: Decimal, *, hold: JSON | None = None) -> JSON:
+    def _charge(
+        self,
+        account: str,
+        body: JSON,
+        credits: Decimal,
+        *,
+        hold: JSON | None = None,
+        most: Decimal | None = None,
+    ) -> JSON:
         if hold is None:
             self._afford(account, credits)
         before = self._balances[account]
-        collected = min(credits, self.available(account))
+        collected = min(credits, self.available(account) if most is None else most)
         self._balances[account] = before - collected
         use = self._use(account, body)
         charge: JSON = {"id": self._id("chg"), "status": "charged", "credits": amount(collected), **use}
@@ -266,12 +277,54 @@ class FakePortal:
     def _hold(self, account: str, body: JSON) -> JSON:
         price = self._price(body)
         credits = Decimal(body["credits"]) if "credits" in body else price
-        self._afford(account, credits)
+        ends = self.now + timedelta(seconds=body.get("expires_in", 900))
+        parent = self._open_hold(body["parent"]) if body.get("parent") else None
+        if parent is None:
+            self._afford(account, credits)
+        else:
+            self._take(parent, credits)
+            ends = min(ends, datetime.fromisoformat(parent["expires_at"]))
         hold: JSON = {"id": self._id("hold"), "status": "held", "credits": amount(credits)}
-        hold |= self._use(account, body) | {"closed_at": None, "charge": None}
-        hold["expires_at"] = (self.now + timedelta(seconds=body.get("expires_in", 900))).isoformat()
+        hold |= self._use(account, body) | {"closed_at": None, "charge": None, "expires_at": ends.isoformat()}
+        hold |= {"parent": body.get("parent"), "spent": "0", "remaining": amount(credits), "reported": None}
+        hold["at_expiry"] = "release"
         self.holds[hold["id"]] = hold
-        return dict(hold)
+        return self._shown(hold)
+
+    def _take(self, parent: JSON, credits: Decimal) -> None:
+        """Reserve credits of a parent for a child."""
+        remaining = Decimal(parent["remaining"])
+        if credits > remaining:
+            figures = {"needed": amount(credits), "remaining": amount(remaining)}
+            raise _Refused(402, "budget_exceeded", f"Only {remaining} credits remain.", **figures)
+        if len(self._above(parent)) == _DEEPEST:
+            raise _Refused(409, "tree_too_deep", "A tree of holds is at most 4 deep.", most=_DEEPEST)
+        parent["remaining"] = amount(remaining - credits)
+
+    def _above(self, hold: JSON) -> list[JSON]:
+        """The hold, its parent, and so on up to the root."""
+        return [hold, *(self._above(self.holds[hold["parent"]]) if hold["parent"] else [])]
+
+    def _children(self, hold: JSON) -> list[JSON]:
+        return [one for one in self.holds.values() if one["parent"] == hold["id"]]
+
+    def _reserved(self, hold: JSON) -> Decimal:
+        """What the open children of a hold reserve, with everything below them."""
+        open_ = [one for one in self._children(hold) if one["status"] == "held"]
+        return sum((Decimal(one["remaining"]) + self._reserved(one) for one in open_), Decimal(0))
+
+    def _shown(self, hold: JSON) -> JSON:
+        """The hold as the API shows it."""
+        names = ("id", "status", "service", "action", "credits", "spent", "remaining")
+        children = [
+            {name: one[name] for name in names} | {"reserved": amount(self._reserved(one))}
+            for one in reversed(self._children(hold))
+        ]
+        return {**hold, "reserved": amount(self._reserved(hold)), "children": children}
+
+    def _report(self, hold: JSON, body: JSON) -> JSON:
+        hold["reported"] = {"usage": body["usage"], "credits": amount(self._price(hold, usage=body["usage"]))}
+        return self._shown(hold)
 
     def _held_one(self, hold: str) -> JSON:
         if hold not in self.holds:
@@ -287,19 +340,37 @@ class FakePortal:
 
     def _capture(self, hold: JSON, body: JSON) -> JSON:
         credits = Decimal(body["credits"]) if "credits" in body else self._price(hold, usage=body["usage"])
+        in_tree, above = bool(hold["parent"] or self._children(hold)), self._above(hold)
+        self._refuse_open_children(hold)
+        most = sum((Decimal(one["remaining"]) for one in above), Decimal(0)) if in_tree else None
+        left = credits
+        for one in above:
+            part = min(left, Decimal(one["remaining"]))
+            one["remaining"], left = amount(Decimal(one["remaining"]) - part), left - part
         self._close(hold, "captured")
-        charge = self._charge(hold["account"], {**hold, **body}, credits, hold=hold)
+        charge = self._charge(hold["account"], {**hold, **body}, credits, hold=hold, most=most)
+        for one in above:
+            one["spent"] = amount(Decimal(one["spent"]) + Decimal(charge["credits"]))
         hold["charge"] = charge["id"]
         return charge
 
+    def _refuse_open_children(self, hold: JSON) -> None:
+        open_ = sum(one["status"] == "held" for one in self._children(hold))
+        if open_:
+            raise _Refused(409, "children_open", f"{open_} children are open.", children=open_)
+
     def _close(self, hold: JSON, status: str) -> JSON:
-        hold |= {"status": status, "closed_at": self._at()}
-        return dict(hold)
+        self._refuse_open_children(hold)
+        if hold["parent"]:
+            parent = self.holds[hold["parent"]]
+            parent["remaining"] = amount(Decimal(parent["remaining"]) + Decimal(hold["remaining"]))
+        hold |= {"status": status, "closed_at": self._at(), "remaining": "0"}
+        return self._shown(hold)
 
     def _held(self, account: str) -> Decimal:
         return sum(
             (
-                Decimal(hold["credits"])
+                Decimal(hold["remaining"])
                 for hold in self.holds.values()
                 if hold["account"] == account and hold["status"] == "held"
             ),
@@ -307,7 +378,7 @@ class FakePortal:
         )
 
     def _expire_holds(self) -> None:
-        for hold in self.holds.values():
+        for hold in sorted(self.holds.values(), key=lambda one: -len(self._above(one))):
             if hold["status"] == "held" and datetime.fromisoformat(hold["expires_at"]) <= self.now:
                 self._close(hold, "expired")
 

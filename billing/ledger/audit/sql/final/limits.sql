@@ -10,7 +10,7 @@ lateral (
         from billing_charge c where c.account_id = l.account_id and c.created_at >= l.window_start
           and l.subject = ledger_limit_subject(l.kind, c.project_id, c.member_id, c.api_key_id, c.quota)
         union all
-        select case when l.kind = 'quota' then coalesce(h.quota_count, 0) else h.credits end, 0
+        select case when l.kind = 'quota' then coalesce(h.quota_count, 0) else ledger_hold_amount(h) end, 0
         from billing_hold h where h.account_id = l.account_id and h.status = 'held' and h.created_at >= l.window_start
           and l.subject = ledger_limit_subject(l.kind, h.project_id, h.member_id, h.api_key_id, h.quota)) x) s
 where l.used > s.most or l.used < s.least and not (l.kind = 'quota' and coalesce(w.terms_at >= l.window_start, true))

@@ -185,6 +185,28 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildHold:
+    """A child of a hold, with everything below it."""
+
+    id: str
+    status: str
+    service: str
+    action: str | None
+    credits: Decimal
+    spent: Decimal
+    reserved: Decimal
+    remaining: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedUsage:
+    """The usage that was last reported for a hold, with its price."""
+
+    usage: dict[str, Any]
+    credits: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A hold: credits reserved for a use, until it is captured, released or expires."""
 
@@ -207,6 +229,18 @@ class Hold:
     project: str | None
     conversation: str | None
     member: str | None
+    parent: str | None
+    spent: Decimal
+    """What it and all holds below it were charged."""
+    reserved: Decimal
+    """What its open children reserve."""
+    remaining: Decimal
+    """What is left for it and for new children."""
+    children: list[ChildHold]
+    """The newest 100."""
+    at_expiry: str
+    """What becomes of it when nobody captures it: release, capture_estimate or capture_reported."""
+    reported: ReportedUsage | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,69 @@
+"""Reads of a tree of holds: what each of its branches has spent, reserves, and has left.
+
+Invariant: the sums come from one snapshot, so that they add up to what the hold reserved.
+"""
+
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+
+from billing.ledger import database
+
+_HOLDS = """
+with recursive tree as (
+  select h.id, null::uuid as parent, h.depth, h.charge_id, h.status, ledger_hold_amount(h) as amount
+  from billing_hold h where h.account_id = %(account_id)s and h.id = %(hold_id)s
+  union all
+  select k.id, k.parent_id, k.depth, k.charge_id, k.status, ledger_hold_amount(k)
+  from tree t join billing_hold k on k.account_id = %(account_id)s and k.parent_id = t.id
+)
+select t.id, t.parent, coalesce(c.credits - c.uncollected, 0) as spent,
+       case when t.status = 'held' then t.amount else 0 end as remaining
+from tree t left join billing_charge c on c.account_id = %(account_id)s and c.id = t.charge_id
+order by t.depth desc
+"""
+
+
+@dataclass(kw_only=True, slots=True)
+class BranchSums:
+    """What a hold has spent with everything below it, what its open children reserve, what remains of it."""
+
+    spent: Decimal
+    reserved: Decimal
+    remaining: Decimal
+
+
+def tree(account_id: uuid.UUID, hold_id: uuid.UUID) -> dict[uuid.UUID, BranchSums]:
+    """The sums of a hold and of every hold below it."""
+    rows = database.rows(_HOLDS, {"account_id": account_id, "hold_id": hold_id})
+    sums = {
+        row["id"]: BranchSums(spent=row["spent"], reserved=Decimal(0), remaining=row["remaining"])
+        for row in rows
+    }
+    for row in rows:  # the deepest first, so that a hold is complete before it is added to its parent
+        if row["parent"]:
+            own, above = sums[row["id"]], sums[row["parent"]]
+            above.spent += own.spent
+            above.reserved += own.reserved + own.remaining
+    return sums
+
+
+# The holds that have children, the newest first: ids sort by time, and the index of children is by parent.
+_PARENTS = """
+with recursive parents as (
+  (select x.parent_id from billing_hold x where x.account_id = %(account_id)s and x.parent_id is not null
+    order by x.parent_id desc limit 1)
+  union all
+  select (select x.parent_id from billing_hold x
+           where x.account_id = %(account_id)s and x.parent_id < p.parent_id
+           order by x.parent_id desc limit 1)
+  from parents p where p.parent_id is not null
+)
+select parent_id from parents where parent_id is not null limit %(most)s
+"""
+
+
+def newest_parents(account_id: uuid.UUID, most: int) -> list[uuid.UUID]:
+    """The newest holds of the account that have, or had, children."""
+    rows = database.rows(_PARENTS, {"account_id": account_id, "most": most})
+    return [row["parent_id"] for row in rows]
