@@ -110,7 +110,7 @@ def _signed_in() -> tuple[list[UUID], list[str]]:
         )  # fmt: skip
         accounts.append(account.pk)
         for client in clients[number::PEOPLE]:
-            client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+            client.force_login(user)
     return accounts, [client.session.session_key or "" for client in clients]
 
 
