@@ -87,13 +87,11 @@ def _renewals(account: Account, now: datetime) -> list[_Renewal]:
     ).exclude(period=Allowance.Period.ONCE)
     subscription = selectors.subscription_of(account.pk)
     goes_on = subscription is not None and grace.is_renewed(subscription)
-    found = []
-    for terms in allowances:
-        assert terms.next_at is not None, "the query leaves them out"
-        is_left = terms.ends_at is not None and terms.next_at >= terms.ends_at
-        if not is_left or goes_on:
-            found.append(_Renewal(terms, terms.next_at, None if goes_on else terms.ends_at))
-    return found
+    return [
+        _Renewal(terms, terms.next_at, None if goes_on else terms.ends_at)
+        for terms in allowances
+        if terms.next_at
+    ]
 
 
 def _spend(lots: Sequence[_Lot], credits: Decimal) -> Decimal:
