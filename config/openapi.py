@@ -130,7 +130,16 @@ class EndpointSchema(AutoSchema):
             schema["additionalProperties"] = False
             if serializer.exactly_one_of:
                 schema["oneOf"] = [{"required": [name]} for name in serializer.exactly_one_of]
+            if serializer.at_least_one_of:
+                schema["anyOf"] = [{"required": [name]} for name in serializer.at_least_one_of]
         return schema
+
+    def _get_request_body(self, direction: Any = "request") -> dict[str, Any] | None:
+        body: dict[str, Any] | None = super()._get_request_body(direction)
+        serializer = self.get_request_serializer()
+        if body and (getattr(serializer, "exactly_one_of", ()) or getattr(serializer, "at_least_one_of", ())):
+            body["required"] = True
+        return body
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         """The declared responses, with their headers, and the errors."""

@@ -21,6 +21,10 @@ ACCOUNT_HELP = "For platform keys: id or external id. Optional where the path na
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # keeps zone arithmetic within the range of datetime
 UP_TO_A_BILLION = r"(1000000000(\.0{1,6})?|[0-9]{1,9}(\.[0-9]{1,6})?)"  # amounts.LARGEST
 CURRENCY_PATTERN = "^[A-Za-z]{3}$"
+INSTANT_PATTERN = (
+    r"^(200[1-9]|20[1-9][0-9]|21[0-9]{2})-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -32,6 +36,7 @@ class StrictSerializer(serializers.Serializer):
     """
 
     exactly_one_of: ClassVar[tuple[str, ...]] = ()  # of these fields a request has one
+    at_least_one_of: ClassVar[tuple[str, ...]] = ()
     _shared: "StrictSerializer"
 
     @classmethod
@@ -59,11 +64,17 @@ class StrictSerializer(serializers.Serializer):
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        names = self.exactly_one_of
-        if names and sum(name in attrs for name in names) != 1:
-            message = _("Send exactly one of: %(names)s.") % {"names": ", ".join(names)}
-            raise serializers.ValidationError({names[0]: serializers.ErrorDetail(message, code="one_of")})
+        one, some = self.exactly_one_of, self.at_least_one_of
+        if one and sum(name in attrs for name in one) != 1:
+            raise _one_of(_("Send exactly one of: %(names)s."), one)
+        if some and not any(name in attrs for name in some):
+            raise _one_of(_("Send at least one of: %(names)s."), some)
         return attrs
+
+
+def _one_of(message: Any, names: tuple[str, ...]) -> serializers.ValidationError:
+    text = message % {"names": ", ".join(names)}
+    return serializers.ValidationError({names[0]: serializers.ErrorDetail(text, code="one_of")})
 
 
 class AccountQuery(StrictSerializer):
@@ -104,9 +115,11 @@ class Flag(serializers.BooleanField):
 
 
 class WholeNumber(serializers.IntegerField):
-    """A JSON number without a fraction; true is an error."""
+    """A JSON number without a fraction, such as 3 or 3.0; true is an error."""
 
     def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, Decimal) and data.is_finite() and data == data.to_integral_value():
+            return int(data)
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return data
@@ -146,7 +159,7 @@ class Credits(serializers.Field):
         return amounts.plain(value)
 
 
-@extend_schema_field({"type": "string", "format": "date-time"})
+@extend_schema_field({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN})
 class Instant(serializers.Field):
     """An RFC 3339 time with its zone, converted to UTC."""
 

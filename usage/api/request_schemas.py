@@ -14,7 +14,16 @@ from accounts.authentication import SESSION, principal_of
 from accounts.models import ApiKey, Project, User
 from billing.models import Entry, Grant, Hold
 from core import json_body
-from core.fields import AccountNamed, Credits, Flag, Instant, StrictSerializer, Text, WholeNumber
+from core.fields import (
+    INSTANT_PATTERN,
+    AccountNamed,
+    Credits,
+    Flag,
+    Instant,
+    StrictSerializer,
+    Text,
+    WholeNumber,
+)
 from core.json_types import id_of
 from core.pagination import PageQuery
 from core.problems import Problem
@@ -113,6 +122,10 @@ class ServiceUse(AccountNamed):
 
 
 class EstimateInput(ServiceUse):
+    """A use to price. With a `text` its tokens are estimated, and `usage` may name other meters."""
+
+    at_least_one_of = ("usage", "text")
+
     text = Text(
         required=False,
         max_length=LARGEST_TEXT,
@@ -121,6 +134,9 @@ class EstimateInput(ServiceUse):
 
 
 class ChargeInput(ServiceUse):
+    """A use to charge."""
+
+    usage = Quantities()
     estimate = Text(
         required=False,
         allow_null=True,
@@ -157,6 +173,7 @@ class HoldInput(ChargeInput):
 
     exactly_one_of = ("usage", "credits")
 
+    usage = Quantities(required=False)
     credits = Credits(
         required=False, help_text="Amount to hold; instead of `usage`, the largest expected use."
     )
@@ -233,6 +250,7 @@ class AccountInput(StrictSerializer):
         allow_null=True,
         max_length=255,
         validators=[external_ids.validate],
+        pattern="^(?![a-z]+_[0-9a-f]{32}$)[^/]+$",
         help_text="Your id of the account: not in the form of an id of this API, and without a slash.",
     )
     name = Text(required=False, max_length=200)
@@ -255,7 +273,7 @@ class ProviderKeyInput(AccountNamed):
     key = Text(max_length=500, min_length=8)
 
 
-@extend_schema_field({"type": "string", "format": "date-time"})
+@extend_schema_field({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN})
 class Moment(serializers.CharField):
     """A time in a query, with the same rules as in a body."""
 

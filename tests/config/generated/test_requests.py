@@ -1,0 +1,176 @@
+"""Schemathesis sends generated requests to every operation of the OpenAPI document.
+
+No request causes a server error or a response that the document does not describe: status, content type,
+schema and headers. A request that is valid, and names what exists, is accepted or refused by a rule of the
+product (credits, a name that is taken …); an invalid one is refused. SEED selects other requests, EXAMPLES
+more.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, given, seed
+from hypothesis import settings as hypothesis_settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.core.control import SkipTest
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from accounts import provider_keys
+from accounts.models import Account, User
+from billing import ledger
+from billing.models import Grant, Purchase
+from tests import openapi
+from tests.billing import stripe_sandbox
+from tests.billing.conftest import change_policies
+from tests.config.generated.narrowing import narrowed
+
+SEED = int(os.environ.get("SEED") or 1)
+EXAMPLES = int(os.environ.get("EXAMPLES") or 6)
+OPERATIONS = [
+    (path, method) for path, methods in openapi.document()["paths"].items() for method in sorted(methods)
+]
+DESCRIBED = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+# Refusals of valid requests: rules of the product, never the form of the request or its key.
+RULES = {402, 403, 404, 409, 422}
+# Stripe's sandbox takes longer than the rest of a request.
+SLOW = {"/api/v1/checkouts", "/api/v1/subscription/change", "/api/v1/auto-top-up"}
+Send = Callable[[str, str, GenerationMode], None]
+
+
+@pytest.fixture
+def objects(
+    catalogue: None, alice: User, api_of: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, list[str]]:
+    """Names and ids that exist, by the field or parameter that has them. Alice has many credits."""
+    stripe_sandbox.connect(settings, monkeypatch)
+    change_policies(providers=[{"key": "acme", "name": "Acme"}])
+    account, now = Account.objects.get(person=alice), timezone.now()
+    granted = ledger.grant(
+        account_id=account.pk, credits=Decimal(10**6), kind="top_up", label="Pack", key="many", now=now
+    )
+    api = api_of(alice)
+    use = {"service": "claude-sonnet-4", "usage": {"tokens": 5000}}
+    purchase = Purchase.objects.create(
+        account=account, kind="pack", origin="api", offer="small", label="Small", quantity=1, status="paid",
+        credits=Decimal(100), amount=900, list_amount=900, currency="usd", created_at=now, paid_at=now,
+    )  # fmt: skip
+    provider_key = provider_keys.store(account=account, provider="openai", secret="sk-12345678", now=now)
+    return {
+        "account": [account.public_id],
+        "service": [use["service"]],
+        "charge": [api.post("charges", use, key="charge").json()["id"]],
+        "hold": [api.post("holds", use, key="hold").json()["id"]],
+        "project": [api.post("projects", {"name": "First"}).json()["id"]],
+        "member": [alice.public_id],
+        "grant": [Grant.public_id_of(granted.grant_id)],
+        "purchase": [purchase.public_id],
+        "provider_key": [provider_key.public_id],
+        "provider": ["acme"],
+        "plan": ["starter"],
+        "pack": ["small"],
+        "currency": ["usd"],
+        "zone": ["Europe/Berlin", "UTC"],
+        "timezone": ["Asia/Tokyo"],
+    }
+
+
+@pytest.fixture
+def application(objects: Any, platform_api: Any) -> Iterator[Any]:
+    """The WSGI application, in the transaction of the test. Django's test client, which other fixtures use,
+    connects the signals again."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    django = get_wsgi_application()
+    yield lambda environ, start: django(environ | {"REMOTE_ADDR": "127.0.0.1"}, start)
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def send(
+    application: Any, objects: dict[str, list[str]], alice: User, api_of: Any, platform_api: Any
+) -> Send:
+    """Send generated requests of one operation, with a key that may use it."""
+    documents = {
+        GenerationMode.POSITIVE: narrowed(openapi.document(), objects),
+        GenerationMode.NEGATIVE: openapi.document(),
+    }
+    account_key = api_of(alice).secret
+
+    def run(path: str, method: str, mode: GenerationMode) -> None:
+        print(f"SEED={SEED} EXAMPLES={EXAMPLES}")
+        config = SchemathesisConfig(
+            projects=ProjectsConfig(
+                default=ProjectConfig(
+                    generation=GenerationConfig(
+                        modes=[mode], allow_x00=False, with_security_parameters=False, database="none"
+                    )
+                )
+            )
+        )
+        schema = schemathesis.openapi.from_dict(documents[mode], config=config)
+        schema.app = application
+        operation = schema[path][method.upper()]
+        for_platform = "session" not in str(documents[mode]["paths"][path][method]["security"])
+        secret = platform_api.secret if for_platform else account_key
+        headers = {"Authorization": f"Bearer {secret}", "Accept-Encoding": "identity"}
+        # A batch answers an invalid item with an error of its own.
+        refused = mode.is_negative and not path.endswith("/batch")
+        checks = [*DESCRIBED, negative_data_rejection] if refused else DESCRIBED
+
+        @seed(SEED)
+        @hypothesis_settings(
+            max_examples=2 if path in SLOW else EXAMPLES,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def every_case(case: Any) -> None:
+            response = case.call_and_validate(headers=headers, checks=checks)
+            if mode.is_positive and response.status_code >= 300:
+                assert response.status_code in RULES, f"{case.as_curl_command()}\n{response.text}"
+
+        try:
+            every_case()
+        except SkipTest:
+            pytest.skip("no invalid value exists")
+
+    return run
+
+
+@pytest.mark.parametrize("path, method", OPERATIONS)
+def test_valid_requests_are_accepted(send: Send, path: str, method: str) -> None:
+    send(path, method, GenerationMode.POSITIVE)
+
+
+@pytest.mark.parametrize("path, method", OPERATIONS)
+def test_invalid_requests_are_refused(send: Send, path: str, method: str) -> None:
+    operation = openapi.document()["paths"][path][method]
+    if not operation.get("parameters") and "requestBody" not in operation:
+        pytest.skip("has nothing that could be invalid")
+    send(path, method, GenerationMode.NEGATIVE)
