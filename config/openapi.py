@@ -13,7 +13,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
-from config import openapi_components
+from config import openapi_components, openapi_examples
 from core import declared_problems
 from core.declared_problems import Declared
 from core.endpoint import Endpoint
@@ -136,9 +136,14 @@ class EndpointSchema(AutoSchema):
 
     def _get_request_body(self, direction: Any = "request") -> dict[str, Any] | None:
         body: dict[str, Any] | None = super()._get_request_body(direction)
-        serializer = self.get_request_serializer()
-        if body and (getattr(serializer, "exactly_one_of", ()) or getattr(serializer, "at_least_one_of", ())):
+        if not body:
+            return None
+        schema = self.get_request_serializer()
+        if getattr(schema, "exactly_one_of", ()) or getattr(schema, "at_least_one_of", ()):
             body["required"] = True
+        for status, example in openapi_examples.of(self.get_operation_id()).items():
+            if status < "300" and "request" in example:
+                body["content"]["application/json"]["examples"] = {"example": {"value": example["request"]}}
         return body
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
@@ -154,7 +159,11 @@ class EndpointSchema(AutoSchema):
         for declared in self._problems():
             by_status[declared.status].append(declared)
         errors = {str(status): self._error(declared) for status, declared in by_status.items()}
-        return dict(sorted((bodies | errors).items()))
+        responses = dict(sorted((bodies | errors).items()))
+        for status, example in openapi_examples.of(self.get_operation_id()).items():
+            for content in responses[status].get("content", {}).values():
+                content["examples"] = {"example": {"value": example["response"]}}
+        return responses
 
     def _problems(self) -> list[Declared]:
         view = self.view
