@@ -25,7 +25,8 @@ from tests.sandbox.conftest import Buyer
 ID = re.compile(r"\b([a-z]+)_([0-9a-f]{32})\b")
 REQUEST_ID = re.compile(r"(?<=\"request_id\": \")[0-9a-f]{32}")
 TOKEN = re.compile(
-    r"""\bey[\w-]{20,}[\w.:-]*|(?<="next_cursor": ")[^"]+|(?<="id": ")W[\w:-]+|(?<=cs_test_)\w+|(?<=/ch_)\w+"""
+    r"""\bey[\w-]{20,}[\w.:-]*|(?<="next_cursor": ")[^"]+|(?<="id": ")W[\w:-]+"""
+    r"""|(?<=rk_account_)\w+|(?<=cs_test_)\w+|(?<=/ch_)\w+"""
 )
 CLAUDE = {"service": "claude-sonnet-4", "usage": {"tokens": 2500}}
 
@@ -44,6 +45,7 @@ class Recorder:
         address, _, query = path.partition("?")
         operation = openapi.document()["paths"][f"/api/v1{address}"][method]
         sender = self.of_member if "session" in operation["security"][-1] else self.of_platform
+        names["key"] = names.get("key_id", "")  # `key` is the idempotency key
         url = f"/api/v1{address.format(**names)}" + (f"?{query}" if query else "")
         if method in {"get", "delete"}:
             answer = getattr(sender, method)(url)
@@ -77,10 +79,14 @@ def recorder(
     return Recorder(api_of(alice), platform_api, clock)
 
 
-def test_the_examples_are_what_the_api_answers(recorder: Recorder, alice: User) -> None:
+def test_the_examples_are_what_the_api_answers(
+    recorder: Recorder, alice: User, bob: User, team: Account, api_of: Any
+) -> None:
     account = Account.objects.get(person=alice)
     for part in (giving, using, reading, settings_of_the_account, buying):
         part(recorder, account)
+    recorder.of_member = api_of(alice, account=team)
+    sharing(recorder)
     text = json.dumps(recorder.found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if os.environ.get("RECORD"):
         Path(openapi_examples.FILE).write_text(text)
@@ -163,6 +169,20 @@ def buying(api: Recorder, account: Account) -> None:
     pay(api.send("post", "/subscription/change", change, key="change-2")["checkout"])
     api.send("post", "/subscription/cancel", {"feedback": "unused"}, key="cancel-1")
     api.send("post", "/subscription/resume", {})
+
+
+def sharing(api: Recorder) -> None:
+    [bob, _alice] = api.send("get", "/members")["data"]
+    api.send("patch", "/members/{member}", {"monthly_limit": "200"}, member=bob["id"])
+    api.send("post", "/members", {"email": "dora@example.org", "role": "member"})
+    invitation = api.send("post", "/invitations", {"email": "eve@example.org", "role": "billing"})
+    api.send("get", "/invitations?limit=1")
+    api.send("delete", "/invitations/{invitation}", invitation=invitation["id"])
+    key = api.send("post", "/keys", {"name": "Server", "scopes": ["read", "spend"], "daily_limit": "100"})
+    api.send("get", "/keys?limit=1")
+    api.send("patch", "/keys/{key}", {"daily_limit": "50"}, key_id=key["id"])
+    api.send("delete", "/keys/{key}", key_id=key["id"])
+    api.send("delete", "/members/{member}", member=bob["id"])
 
 
 def pay(checkout_answer: dict[str, Any]) -> None:

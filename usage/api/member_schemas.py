@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, TypedDict
 
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts import models
@@ -19,6 +20,7 @@ MONTHLY_HELP = "Credits that may be spent in a calendar month of the account's t
 DAILY_HELP = "Credits that may be spent in a day of the account's time zone; null: no limit."
 
 
+@extend_schema_field({"type": "string", "format": "email"})
 class Address(Text):
     """An e-mail address."""
 

@@ -22,7 +22,7 @@ METADATA = {
     "additionalProperties": {"type": ["integer", "string", "boolean", "null"], "maxLength": 20},
     "maxProperties": 5,
 }
-WITHOUT_VALUE = frozenset({"cursor", "options", "estimate", "action", "own_key", "code"})
+WITHOUT_VALUE = frozenset({"cursor", "options", "estimate", "action", "own_key", "code", "user"})
 
 
 def narrowed(document: dict[str, Any], values: dict[str, list[str]]) -> dict[str, Any]:
@@ -41,8 +41,10 @@ def narrowed(document: dict[str, Any], values: dict[str, list[str]]) -> dict[str
         for operation in methods.values():
             kept = [one for one in operation.get("parameters", ()) if one["name"] not in WITHOUT_VALUE]
             for parameter in kept:
-                if parameter["in"] != "header" and parameter["name"] in exact:
-                    parameter["schema"] = exact[parameter["name"]]
+                name = parameter["name"]
+                schema = exact.get(f"{{{name}}}" if parameter["in"] == "path" else name)
+                if schema is not None and parameter["in"] != "header":
+                    parameter["schema"] = schema
                     # Without it the span is to the present or from a distant time: too long.
                     parameter["required"] = parameter["name"] in {"from", "to"} or parameter["in"] == "path"
             operation["parameters"] = kept

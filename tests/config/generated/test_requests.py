@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from accounts import provider_keys
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing import ledger
 from billing.models import Grant, Purchase
 from tests import openapi
@@ -71,6 +71,8 @@ def objects(
         account_id=account.pk, credits=Decimal(10**6), kind="top_up", label="Pack", key="many", now=now
     )
     api = api_of(alice)
+    project = api.post("projects", {"name": "First"}).json()["id"]
+    membership = Membership.objects.get(account=account)
     use = {"service": "claude-sonnet-4", "usage": {"tokens": 5000}}
     purchase = Purchase.objects.create(
         account=account, kind="pack", origin="api", offer="small", label="Small", quantity=1, status="paid",
@@ -80,13 +82,18 @@ def objects(
     return {
         "account": [account.public_id],
         "service": [use["service"]],
-        "charge": [api.post("charges", use, key="charge").json()["id"]],
-        "hold": [api.post("holds", use, key="hold").json()["id"]],
-        "project": [api.post("projects", {"name": "First"}).json()["id"]],
+        "{charge}": [api.post("charges", use, key="charge").json()["id"]],
+        "{hold}": [api.post("holds", use, key="hold").json()["id"]],
+        "project": [project],
+        "{project}": [project],
+        "{account}": [account.public_id],
+        "{service}": [use["service"]],
+        "{member}": [membership.public_id],
+        "{key}": [api.post("keys", {"name": "Server", "scopes": ["read"]}).json()["id"]],
         "member": [alice.public_id],
         "grant": [Grant.public_id_of(granted.grant_id)],
-        "purchase": [purchase.public_id],
-        "provider_key": [provider_key.public_id],
+        "{purchase}": [purchase.public_id],
+        "{provider_key}": [provider_key.public_id],
         "provider": ["acme"],
         "plan": ["starter"],
         "pack": ["small"],
