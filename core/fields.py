@@ -35,8 +35,8 @@ class StrictSerializer(serializers.Serializer):
     each new instance, which costs more than the validation.
     """
 
-    exactly_one_of: ClassVar[tuple[str, ...]] = ()  # of these fields a request has one
-    at_least_one_of: ClassVar[tuple[str, ...]] = ()
+    exactly_one_of: ClassVar[tuple[()] | tuple[str, str]] = ()  # of these two fields a request has one
+    at_least_one_of: ClassVar[tuple[()] | tuple[str, str]] = ()
     _shared: "StrictSerializer"
 
     @classmethod
