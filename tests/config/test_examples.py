@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing.models import Purchase
 from billing.purchases import checkout
 from config import openapi_examples
 from tests import openapi
+from tests.accounts.webhook_endpoints.conftest import send_all
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies
 from tests.sandbox.conftest import Buyer
@@ -26,7 +27,7 @@ ID = re.compile(r"\b([a-z]+)_([0-9a-f]{32})\b")
 REQUEST_ID = re.compile(r"(?<=\"request_id\": \")[0-9a-f]{32}")
 TOKEN = re.compile(
     r"""\bey[\w-]{20,}[\w.:-]*|(?<="next_cursor": ")[^"]+|(?<="id": ")W[\w:-]+"""
-    r"""|(?<=rk_account_)\w+|(?<=cs_test_)\w+|(?<=/ch_)\w+"""
+    r"""|(?<=whsec_)[\w+/=-]+|(?<=rk_account_)\w+|(?<=cs_test_)\w+|(?<=/ch_)\w+"""
 )
 CLAUDE = {"service": "claude-sonnet-4", "usage": {"tokens": 2500}}
 
@@ -86,7 +87,9 @@ def test_the_examples_are_what_the_api_answers(
     for part in (giving, using, reading, settings_of_the_account, buying):
         part(recorder, account)
     recorder.of_member = api_of(alice, account=team)
+    Membership.objects.filter(account=team, user=bob).update(created_at=timezone.now())
     sharing(recorder)
+    sending_webhooks(recorder)
     text = json.dumps(recorder.found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if os.environ.get("RECORD"):
         Path(openapi_examples.FILE).write_text(text)
@@ -183,6 +186,21 @@ def sharing(api: Recorder) -> None:
     api.send("patch", "/keys/{key}", {"daily_limit": "50"}, key_id=key["id"])
     api.send("delete", "/keys/{key}", key_id=key["id"])
     api.send("delete", "/members/{member}", member=bob["id"])
+
+
+def sending_webhooks(api: Recorder) -> None:
+    asked = {"url": "https://hooks.example.com/refill", "events": ["purchase.paid", "balance.low"]}
+    endpoint = api.send("post", "/webhook-endpoints", asked)["id"]
+    api.send("get", "/webhook-endpoints")
+    change = {"description": "Production"}
+    api.send("patch", "/webhook-endpoints/{webhook_endpoint}", change, webhook_endpoint=endpoint)
+    api.send("post", "/webhook-endpoints/{webhook_endpoint}/rotate-secret", {}, webhook_endpoint=endpoint)
+    test = api.send("post", "/webhook-endpoints/{webhook_endpoint}/test", {}, webhook_endpoint=endpoint)
+    send_all(timezone.now())
+    api.send("get", "/webhook-deliveries?limit=1")
+    again = "/webhook-deliveries/{webhook_delivery}/redeliver"
+    api.send("post", again, {}, webhook_delivery=test["id"])
+    api.send("delete", "/webhook-endpoints/{webhook_endpoint}", webhook_endpoint=endpoint)
 
 
 def pay(checkout_answer: dict[str, Any]) -> None:

@@ -73,6 +73,8 @@ def objects(
     api = api_of(alice)
     project = api.post("projects", {"name": "First"}).json()["id"]
     membership = Membership.objects.get(account=account)
+    endpoint = api.post("webhook-endpoints", {"url": "https://hooks.example.com/refill"}).json()["id"]
+    test = api.post(f"webhook-endpoints/{endpoint}/test").json()
     use = {"service": "claude-sonnet-4", "usage": {"tokens": 5000}}
     purchase = Purchase.objects.create(
         account=account, kind="pack", origin="api", offer="small", label="Small", quantity=1, status="paid",
@@ -95,6 +97,10 @@ def objects(
         "{purchase}": [purchase.public_id],
         "{provider_key}": [provider_key.public_id],
         "provider": ["acme"],
+        "{webhook_endpoint}": [test["endpoint"]],
+        "{webhook_delivery}": [test["id"]],
+        "endpoint": [test["endpoint"]],
+        "url": ["https://hooks.example.com/refill"],
         "plan": ["starter"],
         "pack": ["small"],
         "currency": ["usd"],
