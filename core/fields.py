@@ -125,6 +125,15 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
+class Digits(serializers.IntegerField):
+    """A whole number of a query: ASCII digits, no sign, fraction, space or underscore."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if not re.fullmatch("[0-9]{1,9}", str(data), re.ASCII):
+            self.fail("invalid")
+        return int(data)
+
+
 class Credits(serializers.Field):
     """An amount of credits above zero and at most core.amounts.LARGEST, as a string: "5.5"."""
 

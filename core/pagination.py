@@ -13,7 +13,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 
-from core.fields import AccountQuery
+from core.fields import AccountQuery, Digits
 from core.problems import Problem, field_problem
 
 LARGEST_PAGE = 100
@@ -33,7 +33,7 @@ class Page(TypedDict, Generic[Item]):
 class PageQuery(AccountQuery):
     """The query parameters of every list; lists with filters add theirs."""
 
-    limit = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_PAGE, default=USUAL_PAGE)
+    limit = Digits(required=False, min_value=1, max_value=LARGEST_PAGE, default=USUAL_PAGE)
     cursor = serializers.CharField(required=False, max_length=500)
 
 

@@ -163,7 +163,7 @@ def test_a_page_has_25_rows_unless_1_to_100_are_requested(clock: Any, api: Any) 
     page = api.get("charges").json()
     assert (len(page["data"]), page["has_more"]) == (25, True)
     assert len(api.get("charges", limit="100").json()["data"]) == 100
-    for limit in ("0", "101", "-1", "x", "2.5", ""):
+    for limit in ("0", "101", "-1", "x", "2.5", "", "5.0", " 5", "+5", "1_0", "\u0663"):
         refused = api.get("charges", limit=limit)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "limit"), limit
     for path in ("transactions", "grants"):
