@@ -132,7 +132,7 @@ class EndpointSchema(AutoSchema):
         return schema
 
     def _get_request_body(self, direction: Any = "request") -> dict[str, Any] | None:
-        body: dict[str, Any] | None = super()._get_request_body(direction)
+        body: dict[str, Any] | None = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
         if not body:
             return None
         schema = self.get_request_serializer()

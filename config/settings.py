@@ -11,7 +11,17 @@ from urllib.parse import urlsplit
 
 import environ
 
-from config import admin_layout, broker, content_policy, logs, outgoing_webhooks, pooler, production, timeouts
+from config import (
+    admin_layout,
+    broker,
+    content_policy,
+    logs,
+    openapi_tags,
+    outgoing_webhooks,
+    pooler,
+    production,
+    timeouts,
+)
 from config.supervisor import embedded_postgres
 
 env = environ.Env()
@@ -258,6 +268,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Credits: what they buy, what was spent, what is left.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
+    "TAGS": openapi_tags.TAGS,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],

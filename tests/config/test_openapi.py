@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from core import json_types
+from core import declared_problems, json_types
 from tests import openapi
+from tests.usage.api.test_document import endpoints
 
 
 def component(name: str) -> Any:
@@ -106,6 +107,21 @@ def test_an_operation_names_its_scope_and_a_summary() -> None:
     assert answers["POST /api/v1/accounts"]["security"] == [{"key": ["manage"]}]
     summaries = {operation["summary"] for operation in answers.values()}
     assert "" not in summaries and len(summaries) == len(answers)
+
+
+def test_every_tag_is_described() -> None:
+    described = {tag["name"] for tag in openapi.document()["tags"]}
+    assert {tag for _name, operation in operations() for tag in operation["tags"]} <= described
+
+
+def test_a_code_has_one_status_and_one_set_of_fields_in_the_whole_api() -> None:
+    found: dict[str, set[Any]] = {}
+    for (method, _path), view in endpoints().items():
+        for declared in declared_problems.of_classes(view.raises.get(method, ())):
+            found.setdefault(declared.code, set()).add((declared.status, declared.fields))
+    for one in (*declared_problems.BODY, *declared_problems.KEY, declared_problems.NOT_FOUND):
+        found.setdefault(one.code, set()).add((one.status, one.fields))
+    assert {code: kinds for code, kinds in found.items() if len(kinds) > 1} == {}
 
 
 def test_ids_of_a_path_have_a_pattern() -> None:

@@ -31,7 +31,7 @@ def narrowed(document: dict[str, Any], values: dict[str, list[str]]) -> dict[str
     Parameters and optional fields without a value that exists in advance are left out.
     """
     result = copy.deepcopy(document)
-    exact = {name: {"type": "string", "enum": allowed} for name, allowed in values.items()}
+    exact: dict[str, Any] = {name: {"type": "string", "enum": allowed} for name, allowed in values.items()}
     exact |= {"usage": USAGE, "metadata": METADATA, "from": BEGIN, "to": END, "expires_at": LATER}
     for schema in result["components"]["schemas"].values():
         if schema.get("additionalProperties") is not False:

@@ -41,7 +41,7 @@ from tests.billing.conftest import change_policies
 from tests.config.generated.narrowing import narrowed
 
 SEED = int(os.environ.get("SEED") or 1)
-EXAMPLES = int(os.environ.get("EXAMPLES") or 6)
+EXAMPLES = int(os.environ.get("EXAMPLES") or 4)
 OPERATIONS = [
     (path, method) for path, methods in openapi.document()["paths"].items() for method in sorted(methods)
 ]
