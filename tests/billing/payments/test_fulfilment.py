@@ -292,6 +292,18 @@ def test_instructions_of_a_transfer_are_stored_once(purchase: Callable[..., Purc
     assert Mail.objects.get().context["days"] == 3
 
 
+def test_what_a_payment_states_is_recorded_and_what_it_does_not_state_is_kept(
+    purchase: Callable[..., Purchase],
+) -> None:
+    stated = {"invoice_id": "in_1", "method": "card", "receipt_url": "https://r/1"}
+    known = {"stripe_payment_id": "pi_0", "stripe_invoice_id": "in_0", "payment_method": "sepa_debit"}
+    known["receipt_url"] = "https://r/0"
+    pay(purchase(code=False, offer="stated"), **stated)
+    pay(purchase(code=False, offer="known", **known), payment_id=None)
+    found = Purchase.objects.order_by("-offer").values_list(*known)
+    assert list(found) == [("pi_1", "in_1", "card", "https://r/1"), tuple(known.values())]
+
+
 @pytest.mark.fault("P20")
 @pytest.mark.parametrize(
     ("qualifies", "recorded"), [("first_purchase", True), ("first_charge", False), ("sign_up", False)]

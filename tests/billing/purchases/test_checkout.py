@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.models import Grant, Mail, Purchase, StripeEvent
+from accounts.models import Membership, User
+from billing import stripe_gateway
+from billing.models import BillingProfile, Grant, Mail, Purchase, StripeEvent
 from billing.purchases import checkout
 from tests.billing.conftest import DECLINES
 
@@ -256,3 +258,24 @@ def test_the_webhook_alone_stores_the_receipt(
     purchase.refresh_from_db()
     assert (purchase.status, purchase.payment_method) == (Purchase.Status.PAID, "card")
     assert purchase.receipt_url.startswith("http")
+
+
+@pytest.mark.parametrize("owned", [True, False])
+@pytest.mark.parametrize("bought", [True, False])
+def test_the_customer_has_the_address_of_an_owner_or_else_of_the_buyer(
+    new_purchase: Callable[..., Purchase],
+    stripe_api: Any,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+    owned: bool,
+    bought: bool,
+) -> None:
+    account = new_purchase().account
+    BillingProfile.objects.update(stripe_customer_id=None)
+    if not owned:
+        Membership.objects.filter(account=account).update(role=Membership.Role.BILLING)
+    Purchase.objects.update(checkout_url="", buyer=bob if bought else None)
+    monkeypatch.setattr(stripe_gateway, "find_customer", lambda _account: None)
+    checkout.open_page(Purchase.objects.get(), timezone.now())
+    customer = stripe_api.customers.retrieve(BillingProfile.objects.get().stripe_customer_id)
+    assert customer.email == (account.person.email if owned else bob.email if bought else None)
