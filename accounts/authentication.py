@@ -65,9 +65,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[User, Principal] | None:
         user = getattr(request._request, "user", None)
-        if not isinstance(user, User) and not getattr(user, "is_authenticated", False):
-            return None
-        if user is None or not user.is_active:
+        if not isinstance(user, User):  # a deactivated user has no session
             return None
         self.enforce_csrf(request)
         return user, session_principal(_membership(request))

@@ -71,9 +71,7 @@ class ApiKeyAdmin(StaffAdmin):
             "form": form,
             "issued": issued,
         }
-        response = TemplateResponse(request, "accounts/admin/platform_key.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "accounts/admin/platform_key.html", context)
 
     @admin.action(description=_("Revoke keys permanently"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

@@ -24,11 +24,6 @@ def secret_of(key: ProviderKey) -> str:
     return encryption.decrypt(key.encrypted)
 
 
-def holds(account: Account, provider: str) -> bool:
-    """Whether the account has its own key at the provider."""
-    return ProviderKey.objects.filter(account=account, provider=provider).exists()
-
-
 def forget(key: ProviderKey) -> None:
     """Delete the key. Calls to the provider cost credits again."""
     ProviderKey.objects.filter(pk=key.pk).delete()

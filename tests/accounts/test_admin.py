@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
@@ -179,6 +181,49 @@ def test_staff_can_end_sessions(admin_client, alice, signed_in):
         "/admin/accounts/user/", {"action": "end_sessions", "_selected_action": [str(alice.pk)]}
     )
     assert browser.get("/settings/").status_code == 302
+
+
+def test_staff_turn_off_the_second_factor_of_a_lost_phone(admin_client, alice, bob, signed_in):
+    browsers = [signed_in(user) for user in (alice, bob)]
+    for user in (alice, bob):
+        Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})
+    admin_client.post(
+        "/admin/accounts/user/", {"action": "remove_second_factor", "_selected_action": [str(alice.pk)]}
+    )
+    assert Authenticator.objects.get().user == bob
+    assert [browser.get("/settings/").status_code for browser in browsers] == [302, 200]
+    assert LogEntry.objects.get().change_message == "Removed the second factor."
+
+
+@pytest.mark.fault("Z6")
+@pytest.mark.parametrize("action", ["end_sessions", "remove_second_factor"])
+def test_staff_who_are_not_superusers_do_not_end_the_sessions_of_one(
+    support_client, staff, alice, signed_in, action
+):
+    browsers = [signed_in(user) for user in (staff, alice)]
+    chosen = [str(user.pk) for user in (staff, alice)]
+    support_client.post("/admin/accounts/user/", {"action": action, "_selected_action": chosen})
+    assert [browser.get("/settings/").status_code for browser in browsers] == [200, 302]
+
+
+@pytest.mark.fault("Z5")
+def test_the_key_of_a_user_whom_staff_deactivate_is_refused_immediately(admin_client, alice, account_of):
+    issued = api_keys.issue(
+        kind="account",
+        name="p",
+        scopes=["read"],
+        account=account_of(alice),
+        created_by=alice,
+        now=timezone.now(),
+    )
+    api_keys.verify(issued.secret, timezone.now())
+    form = {"first_name": "Alice", "language": "en", "is_staff": "on"}
+    form |= {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    admin_client.post(f"/admin/accounts/user/{alice.pk}/change/", form)
+    alice.refresh_from_db()
+    assert (alice.is_active, alice.is_staff) == (False, True)
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, timezone.now())
 
 
 @pytest.mark.fault("Z8")

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts import selectors
+from accounts import authentication, selectors
 from accounts.models import Account, ApiKey, Membership, User
 from tests.usage.api.conftest import use
 
@@ -59,6 +59,13 @@ def test_a_session_acts_for_the_account_that_is_named_else_for_the_selected_one(
     assert acts_for("") == (200, own)
 
 
+@pytest.mark.fault("Z5")
+def test_the_session_of_a_deactivated_user_is_refused(alice: User, signed_in: SignedIn) -> None:
+    browser = signed_in(alice)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert browser.get("/api/v1/balance").status_code == 401
+
+
 @pytest.mark.fault("Z1")
 def test_a_platform_key_finds_accounts_by_id_and_by_external_id_but_none_that_is_erased(
     platform_api: Any, team: Account, alice: User, charlie: User, account_of: Callable[[User], Account]
@@ -66,14 +73,17 @@ def test_a_platform_key_finds_accounts_by_id_and_by_external_id_but_none_that_is
     # charlie's external id is spelled like the public id of the team: the public id decides
     Account.objects.filter(pk=account_of(charlie).pk).update(external_id=team.public_id)
     Account.objects.filter(pk=account_of(alice).pk).update(external_id="alice-81")
-    for name, account in ((team.public_id, team), ("alice-81", account_of(alice))):
+    named = {team.public_id: team, "alice-81": account_of(alice)}
+    for name, account in named.items():
         assert platform_api.get("balance", account=name).json()["account"] == account.public_id
         assert selectors.account_of_platform(name) == account
+    authentication._account_ids.clear()
+    found = authentication.find_accounts([*named, "nobody", "nul\0"])
+    assert found == {name: account.pk for name, account in named.items()}
     erased = account_of(alice)
     Account.objects.filter(pk=erased.pk).update(erased_at=timezone.now())
-    from accounts import authentication
-
     authentication._account_ids.clear()
+    assert authentication.find_accounts([erased.public_id, "alice-81"]) == {}
     for name in (erased.public_id, "alice-81"):
         assert platform_api.get("balance", account=name).status_code == 404
         assert platform_api.get(f"accounts/{name}").status_code == 404

@@ -52,6 +52,7 @@ def test_turning_it_on_ends_every_other_session(confirmed):
     turn_on(current)
     assert current.get(reverse("settings")).status_code == 200
     assert current.session.session_key != before
+    assert "This session" in current.get(reverse("usersessions_list")).content.decode()
     assert other.get(reverse("settings")).status_code == 302
     assert "Two-step sign-in is on" in subjects_to(confirmed.email)
 

@@ -3,6 +3,8 @@
 import pytest
 from django.urls import reverse
 
+from accounts.models import Account
+
 
 def test_name_and_language_are_saved(alice, signed_in):
     response = signed_in(alice).post(
@@ -24,6 +26,16 @@ def test_the_owner_can_change_the_accounting_zone(alice, account_of, signed_in, 
     signed_in(alice).post(reverse("account_settings"), {"name": "Mine", "zone": zone})
     assert account_of(alice).zone == zone
     assert account_of(alice).name == "Mine"
+
+
+def test_a_zone_of_an_earlier_release_stays_until_another_is_chosen(alice, account_of, signed_in):
+    Account.objects.filter(person=alice).update(zone="US/Pacific")
+    browser = signed_in(alice)
+    assert '<option value="US/Pacific" selected>' in browser.get(reverse("settings")).content.decode()
+    form = {"name": "Mine", "zone": "US/Pacific"}
+    assert browser.post(reverse("account_settings"), form).status_code == 302
+    assert browser.post(reverse("account_settings"), form | {"zone": "UTC"}).status_code == 302
+    assert browser.post(reverse("account_settings"), form).status_code == 422
 
 
 @pytest.mark.parametrize("zone", ["Mars/Phobos", "", "../../etc/passwd", "Etc/GMT+5"])

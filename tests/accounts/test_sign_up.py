@@ -5,6 +5,7 @@ from unittest import mock
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
+from django.db import IntegrityError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -197,3 +198,10 @@ def without_tokens(page):
     import re
 
     return re.sub(r'(csrfmiddlewaretoken" value="|X-CSRFToken": ")[^"]+', "TOKEN", page)
+
+
+def test_another_conflict_than_that_of_the_address_is_no_sign_up(visitor):
+    visitor.raise_request_exception = False
+    with mock.patch.object(registration, "open_personal_account", side_effect=IntegrityError):
+        assert sign_up(visitor, "dora@example.org").status_code == 500
+    assert not User.objects.exists()

@@ -12,11 +12,14 @@ from tests.billing.conftest import stripe_api as stripe_api
 from tests.forms import world as worlds
 from tests.forms.test_pages import undone
 from tests.forms.world import World
-from tests.pages import billing, others, purchases, teams
+from tests.pages import billing, credits, offers, others, purchases, teams
 from tests.pages.case import Case, purchase
 
 pytestmark = pytest.mark.django_db
-CASES = [*purchases.CASES, *billing.CASES, *others.CASES, *teams.CASES]
+CASES = [
+    *(*purchases.CASES, *billing.CASES, *credits.CASES, *offers.CASES),
+    *(*others.CASES, *teams.CASES),
+]
 PAGES = list(dict.fromkeys(case.page for case in CASES))
 
 

@@ -122,6 +122,20 @@ def test_a_former_member_is_shown_as_support_and_a_members_keys_by_name(past: Pa
     assert grant.actor == "Support"
 
 
+def test_what_a_platform_key_or_staff_did_with_a_use_of_a_member_has_their_name(past: Past) -> None:
+    backend = api_keys.issue(kind="platform", name="=Backend", scopes=["manage"], now=past.start).key
+    for number, actor in enumerate((backend.public_id, "ada@refill.example")):
+        ledger.reverse(
+            account_id=past.team.pk, charge_id=past.charge.charge_id, credits=Decimal(1), key=f"r{number}",
+            reason="", actor=actor, now=past.at(11 + number),
+        )  # fmt: skip
+    lines = [(line.title, line.actor) for line in lines_of(past, kind="reverse")]
+    use = "Agent run · Claude Sonnet 4"
+    assert lines == [(use, "Support"), (use, "=Backend")]
+    headings, *rows = history.csv_rows(past.team, Filter(kind="reverse"))
+    assert [row[headings.index("who")] for row in rows] == ["Support", "'=Backend"]
+
+
 def test_a_row_of_the_export_has_every_figure_and_id(past: Past) -> None:
     headings, *rows = history.csv_rows(past.team, Filter(kind="charge"))
     assert headings == history.CSV_HEADINGS

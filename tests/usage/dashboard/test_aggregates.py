@@ -105,6 +105,12 @@ def test_each_dimension_has_its_groups_with_names_and_the_time_of_the_last_call(
     assert [(group.key, group.credits) for group in services] == [("claude-sonnet-4", 4), ("gpt-4o", 3)]
 
 
+def test_an_archived_project_keeps_its_name(scene: Scene) -> None:
+    Project.objects.update(archived_at=timezone.now())
+    groups = aggregates.group_totals(scene.account, scene.period, dimension="project")
+    assert [group.name for group in groups] == ["Research", ""]
+
+
 def test_groups_of_equal_credits_are_ordered_by_calls_and_then_by_value(
     clock: Any, alice: User, account_of: AccountOf
 ) -> None:

@@ -11,7 +11,8 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import ledger
 from billing.models import Subscription
-from billing.subscriptions import plan_terms
+from billing.subscriptions import ledger_terms, plan_terms
+from pricing.models import Plan
 from tests.usage.spending import give, spend
 from usage.dashboard import activity, balance_summary
 
@@ -43,6 +44,36 @@ def test_the_composition_and_what_only_some_services_can_spend(account: Account)
     summary = balance_summary.summarize(account, now)
     assert summary.composition == [("daily", 70), ("bonus", 20)]
     assert (summary.balance.available, summary.limited) == (70, 20)
+    assert summary.next_credits_at == datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_a_grant_that_is_on_hold_as_a_whole_is_neither_part_of_the_balance_nor_expires_soon(
+    account: Account,
+) -> None:
+    now = timezone.now()
+    give(account, "20", now, kind="bonus", services=["tag:advanced"], expires_at=now + timedelta(days=1))
+    request = ledger.ChargeRequest(
+        account_id=account.pk, credits=Decimal(120), key="h", service="x", covers=("tag:advanced",)
+    )
+    ledger.hold(request, expires_at=now + timedelta(hours=1), now=now)
+    summary = balance_summary.summarize(account, now)
+    assert [(line.grant.kind, line.grant.held) for line in summary.lines] == [("daily", 100), ("bonus", 20)]
+    assert (summary.composition, summary.expiring) == ([], None)
+
+
+def test_the_next_credits_are_those_of_the_allowance_that_renews_first(account: Account) -> None:
+    now = timezone.now()
+    ledger_terms.apply_to_ledger(
+        Plan.objects.get(key="starter"),
+        account_id=account.pk,
+        anchor_at=now,
+        ends_at=None,
+        once_at=None,
+        carry_over=False,
+        now=now,
+    )
+    summary = balance_summary.summarize(account, now)
+    assert [allowance.period for allowance in summary.balance.allowances] == ["day", "month"]
     assert summary.next_credits_at == datetime(2026, 11, 21, tzinfo=UTC)
 
 

@@ -1,5 +1,7 @@
 """An account's own provider keys: encrypted, and never shown again."""
 
+from datetime import timedelta
+
 import pytest
 from cryptography.fernet import Fernet
 from django.urls import reverse
@@ -27,7 +29,6 @@ def test_a_key_is_stored_encrypted_and_can_be_used(alice, account_of, signed_in)
     key = ProviderKey.objects.get(account=account_of(alice))
     assert SECRET.encode() not in bytes(key.encrypted)
     assert provider_keys.secret_of(key) == SECRET
-    assert provider_keys.holds(account_of(alice), "openrouter")
 
 
 @pytest.mark.requirement("FLOW-02")
@@ -46,10 +47,20 @@ def test_a_key_is_never_shown_again(alice, signed_in):
 def test_a_new_key_replaces_the_old_one(alice, account_of, signed_in):
     browser = signed_in(alice)
     add(browser)
-    add(browser, secret="sk-or-v1-another-one")
-    assert (
-        provider_keys.secret_of(ProviderKey.objects.get(account=account_of(alice))) == "sk-or-v1-another-one"
-    )
+    ProviderKey.objects.update(created_at=timezone.now() - timedelta(days=30))
+    add(browser, secret=" sk-or-v1-another-one ")
+    key = ProviderKey.objects.get(account=account_of(alice))
+    assert (provider_keys.secret_of(key), key.last_four) == ("sk-or-v1-another-one", "-one")
+    assert timezone.now() - key.created_at < timedelta(minutes=1)
+
+
+def test_keys_are_listed_by_provider(alice, signed_in):
+    browser = signed_in(alice)
+    for provider in ("openrouter", "openai"):
+        add(browser, provider=provider)
+    page = browser.get(reverse("provider_keys")).content.decode()
+    table = page[page.index("<tbody>") : page.index("</tbody>")]
+    assert table.index("OpenAI") < table.index("OpenRouter")
 
 
 def test_a_key_is_deleted_after_confirmation(alice, signed_in):
