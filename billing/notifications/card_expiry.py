@@ -21,23 +21,26 @@ def queue_due(now: datetime) -> int:
     queued = 0
     for profile in profiles.iterator():
         settings = getattr(profile.account, "auto_top_up", None)
+        pays_plan = profile.plan_card_expires == month
         pays_top_ups = profile.card_expires == month and settings is not None and settings.enabled
-        if profile.plan_card_expires == month:
-            card_id, card, last4 = profile.plan_card_id, profile.plan_card_name, profile.plan_card_last4
-        else:
-            card_id, card, last4 = profile.card_id, profile.card_name, profile.card_last4
-        queued += 1
-        emails.queue(
-            account_id=profile.pk,
-            template="card_expiring",
-            key=f"card_expiring:{card_id}:{month}",
-            context={
-                "card": card,
-                "last4": last4,
-                "expires": month,
-                "plan": profile.plan_card_expires == month,
-                "top_up": pays_top_ups and profile.card_id == card_id,
-            },
-            now=now,
-        )
+        cards = {}
+        if pays_plan:
+            cards[profile.plan_card_id] = profile.plan_card_name, profile.plan_card_last4
+        if pays_top_ups:
+            cards[profile.card_id] = profile.card_name, profile.card_last4
+        for card_id, (card, last4) in cards.items():
+            emails.queue(
+                account_id=profile.pk,
+                template="card_expiring",
+                key=f"card_expiring:{card_id}:{month}",
+                context={
+                    "card": card,
+                    "last4": last4,
+                    "expires": month,
+                    "plan": pays_plan and profile.plan_card_id == card_id,
+                    "top_up": pays_top_ups and profile.card_id == card_id,
+                },
+                now=now,
+            )
+        queued += len(cards)
     return queued

@@ -68,6 +68,7 @@ def test_an_address_is_asked_once_a_month_and_the_e_mail_has_no_text_of_the_acco
     Account.objects.filter(pk=account.pk).update(name="Buy pills at evil.example")
     for addresses in ([OPS], [], [OPS]):
         save(account, *addresses)
+        clock.shift(86400)
     asked = Mail.objects.filter(template=alert_addresses.TEMPLATE)
     assert [one.recipients for one in asked] == [[OPS]]
     link_sent_to(OPS)
@@ -81,6 +82,17 @@ def test_a_member_needs_no_confirmation(team: Account, bob: User) -> None:
     settings = save(team, bob.email, OPS)
     assert alert_addresses.split(settings) == ([bob.email], [OPS])
     assert [one.recipients for one in Mail.objects.all()] == [[OPS]]
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    assert alert_addresses.split(settings) == ([], [bob.email, OPS])
+
+
+def test_an_address_is_asked_by_each_account_that_names_it(
+    account: Account, bob: User, account_of: Callable[[User], Account]
+) -> None:
+    for one in (account, account_of(bob)):
+        save(one, OPS)
+    asked = Mail.objects.filter(template=alert_addresses.TEMPLATE)
+    assert {mail.account_id for mail in asked} == {account.pk, account_of(bob).pk}
 
 
 def test_an_address_from_before_is_asked_at_the_next_alert(account: Account, use: Use) -> None:
@@ -92,8 +104,11 @@ def test_an_address_from_before_is_asked_at_the_next_alert(account: Account, use
 
 
 def test_an_account_asks_few_addresses_a_day(
-    account: Account, alice: User, signed_in: Callable[[User], Client], api_of: Any, clock: Any
+    account: Account, alice: User, bob: User, account_of: Any, signed_in: Any, api_of: Any, clock: Any
 ) -> None:
+    save(account_of(bob), "by-another-account@example.org")
+    facts = {"account_id": account.pk, "context": {}, "now": timezone.now()}
+    emails.queue(template="credits_low", key="about something else", only_to="boss@example.org", **facts)
     for number in range(20):
         save(account, f"{number}@example.org")
     with pytest.raises(alert_addresses.TooManyAddresses):

@@ -39,6 +39,39 @@ def test_e_mails_are_sent_once_after_the_mail_server_was_down(
     assert len(mail.outbox) == 1
 
 
+def queued(account: Account, key: str) -> None:
+    context = {"balance": "5", "below": "10"}
+    emails.queue(account_id=account.pk, template="credits_low", key=key, context=context, now=timezone.now())
+
+
+def test_an_e_mail_that_fails_is_tried_again_at_growing_intervals(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(account, "k")
+    at, tick = timezone.now(), timedelta(microseconds=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMessage, "send", lambda *_: 1 / 0)
+        for minutes in (1, 2, 5, 15, 60, 60):
+            assert emails.send_due(at) == 0
+            wait = Mail.objects.get().claimed_until - at
+            assert wait == timedelta(minutes=minutes)
+            assert emails.send_due(at + wait - tick) == 0
+            at += wait
+    assert Mail.objects.get().attempts == 6
+    assert emails.send_due(at) == 1
+    sent = Mail.objects.get()
+    assert (sent.error, sent.claimed_until, sent.sent_at, sent.attempts) == ("", None, at, 7)
+
+
+def test_e_mails_are_sent_oldest_first_and_up_to_a_number(account: Account) -> None:
+    for key in "bac":
+        queued(account, key)
+    now = timezone.now()
+    assert emails.send_due(now, limit=2) == 2
+    assert list(Mail.objects.filter(sent_at=None).values_list("key", flat=True)) == ["c"]
+    assert [emails.send_due(now), emails.send_due(now)] == [1, 0]
+
+
 def test_every_template_renders(account: Account) -> None:
     context = {
         "label": "500 credits", "credits": "500", "amount": 500, "currency": "usd", "number": "2026-000001",
@@ -54,6 +87,7 @@ def test_every_template_renders(account: Account) -> None:
     assert emails.send_due(timezone.now()) == len(names)
     for sent in mail.outbox:
         assert sent.subject.startswith("Refly: ") and "{" not in sent.body and "&#" not in sent.body
+    assert any("support@refly.example" in sent.body for sent in mail.outbox)
 
 
 @pytest.mark.parametrize(
