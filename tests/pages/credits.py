@@ -77,7 +77,7 @@ def provider_key(world: World) -> None:
 
 
 NOW = timezone.now()
-ANSWERED = {"answer": "We have looked.", "answered_at": NOW}
+ANSWERED: dict[str, Any] = {"answer": "We have looked.", "answered_at": NOW}
 
 CASES = [
     # the dashboard: how long the credits last
