@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import authentication, selectors
+from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Membership, User
 from tests.usage.api.conftest import use
 
@@ -78,12 +79,16 @@ def test_a_platform_key_finds_accounts_by_id_and_by_external_id_but_none_that_is
         assert platform_api.get("balance", account=name).json()["account"] == account.public_id
         assert selectors.account_of_platform(name) == account
     authentication._account_ids.clear()
-    found = authentication.find_accounts([*named, "nobody", "nul\0"])
-    assert found == {name: account.pk for name, account in named.items()}
+    backend = ApiKey.objects.get(kind="platform").pk
+    platform = Principal(
+        id=backend, kind="platform", account_id=None, member_id=None, scopes=frozenset(), last_used_at=None
+    )
+    asked = [(platform, name) for name in (*named, "nobody", "nul\0", None)]
+    assert authentication.accounts_of(asked) == [*(one.pk for one in named.values()), None, None, None]
     erased = account_of(alice)
     Account.objects.filter(pk=erased.pk).update(erased_at=timezone.now())
     authentication._account_ids.clear()
-    assert authentication.find_accounts([erased.public_id, "alice-81"]) == {}
+    assert authentication.accounts_of([(platform, erased.public_id), (platform, "alice-81")]) == [None, None]
     for name in (erased.public_id, "alice-81"):
         assert platform_api.get("balance", account=name).status_code == 404
         assert platform_api.get(f"accounts/{name}").status_code == 404

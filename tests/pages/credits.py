@@ -82,7 +82,6 @@ ANSWERED: dict[str, Any] = {"answer": "We have looked.", "answered_at": NOW}
 CASES = [
     # the dashboard: how long the credits last
     Case("a day left", DASHBOARD, spent("500"), ("last about 1 day.",), ("last more than a year.",)),
-    Case("days left", DASHBOARD, spent("200"), ("last about 4 days.",)),
     Case(
         "hours left",
         DASHBOARD,

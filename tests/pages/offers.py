@@ -159,7 +159,7 @@ CASES = [
         "credits for some services",
         PLAN,
         lambda world: give(world.account, "7", timezone.now(), services=["tag:advanced"]),
-        ("7 of them are for selected services only.",),
+        ("7 more credits are for selected services only.",),
     ),
     Case("badge", PLAN, plan("free-trial", badge="Best value"), (">Best value<",)),
     Case(
