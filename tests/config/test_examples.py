@@ -123,6 +123,7 @@ def using(api: Recorder, account: Account) -> None:
     api.send("post", "/charges/{charge}/reversals", {"credits": "1"}, key="back-1", charge=charge["id"])
     hold = api.send("post", "/holds", {**CLAUDE, "expires_in": 600}, key="hold-1")
     api.send("get", "/holds/{hold}", hold=hold["id"])
+    api.send("put", "/holds/{hold}/usage", {"usage": {"tokens": 800}}, hold=hold["id"])
     api.send("post", "/holds/{hold}/capture", {"usage": {"tokens": 1200}}, key="capture-1", hold=hold["id"])
     api.send("post", "/holds/{hold}/release", {}, key="release-1", hold=hold["id"])
     other = api.send("post", "/holds", {**CLAUDE, "credits": "10"} | {"usage": {"tokens": 1}}, key="hold-2")
