@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver
+from drf_spectacular.generators import SchemaGenerator
 
 from core.endpoint import Endpoint
 from tests import openapi
@@ -145,6 +146,22 @@ def test_the_document_is_public(db: None) -> None:
     assert response.status_code == 200
     assert response.json()["openapi"].startswith("3.1")
     assert set(response.json()["components"]["securitySchemes"]) == {"key", "session"}
+
+
+def test_the_document_is_generated_once_in_a_process(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def received(accept: str) -> tuple[int, str, bytes]:
+        response = Client().get("/api/v1/schema/", headers={"Accept": accept})
+        return response.status_code, response["Content-Type"], response.content
+
+    kinds = ["application/json", "application/vnd.oai.openapi+json", "application/vnd.oai.openapi"]
+    first = [received(kind) for kind in kinds]
+    monkeypatch.delattr(SchemaGenerator, "get_schema")
+    assert [received(kind) for kind in kinds] == first
+    assert [(status, kind) for status, kind, _ in first] == [
+        (200, "application/json"),
+        (200, "application/vnd.oai.openapi+json"),
+        (200, "application/vnd.oai.openapi; charset=utf-8"),
+    ]
 
 
 @pytest.mark.parametrize("authorization", ["x", "Bearer x", "Basic eDp5", ""])
