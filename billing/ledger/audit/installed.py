@@ -90,13 +90,13 @@ def _functions(text: str) -> Iterator[Finding]:
 
 
 def _triggers(text: str) -> Iterator[Finding]:
-    """Triggers of the ledger's own tables; another table may have triggers of its own."""
+    """Triggers of the ledger's own tables, and of those to which its files add one."""
     wanted = {}
-    tables = [getattr(models, name)._meta.db_table for name in models.__all__]
     for table, literals in _TRIGGER.findall(text):
         definition = "".join(re.findall(r"'((?:[^']|'')*)'", literals)).replace("''", "'").lower()
         wanted[table, definition.split()[2]] = definition
-    for row in database.rows(_TRIGGERS, {"tables": tables}):
+    own = {getattr(models, name)._meta.db_table for name in models.__all__}
+    for row in database.rows(_TRIGGERS, {"tables": sorted(own | {table for table, _name in wanted})}):
         subject = f"trigger {row['name']} of {row['table']}"
         definition = wanted.pop((row["table"], row["name"]), "")
         if not definition:
