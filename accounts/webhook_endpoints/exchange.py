@@ -7,6 +7,7 @@ proxies of the environment are not used.
 
 import http.client
 import os
+import re
 import socket
 import ssl
 import threading
@@ -61,15 +62,13 @@ def post(
             _exchange(target, raw, body, headers) as response,
         ):
             status, retry_after = response.status, _seconds(response.headers.get("Retry-After"))
-            text = _text(response.read(LARGEST_BODY))
+            text = _body(response)
     except (targets.UrlRefused, targets.AddressRefused) as refused:
         error = f"not sent: {refused}"
     except (TimeoutError, TimedOut):
         error = "timed out"
-    except http.client.IncompleteRead as cut:
-        text = _text(cut.partial)  # the status decides, and it has arrived
     except (OSError, http.client.HTTPException, ValueError) as failure:
-        error = f"{type(failure).__name__}: {failure}"
+        error = _storable(f"{type(failure).__name__}: {failure}")  # contains what the receiver sent
     if time.monotonic() >= deadline:  # the watchdog has cut the connection, whatever that looked like
         error = "timed out"
     return Answer(status, text, error[:200], retry_after, time.monotonic() - begun)
@@ -138,9 +137,18 @@ def _ended_at(deadline: float, raw: socket.socket) -> Iterator[None]:
         copy.close()
 
 
-def _text(content: bytes) -> str:
+def _body(response: http.client.HTTPResponse) -> str:
+    """The beginning of the body. `read` would read a chunk of the size -1 to the end of the connection."""
+    content = b""
+    with suppress(http.client.IncompleteRead):  # the status decides, and it has arrived
+        while len(content) < LARGEST_BODY and (part := response.read1(LARGEST_BODY - len(content))):
+            content += part
+    return _storable(content[:LARGEST_BODY].decode(errors="replace"))
+
+
+def _storable(text: str) -> str:
     """Text that the database can store."""
-    return content.decode(errors="replace").replace("\0", "\ufffd")
+    return text.replace("\0", "\ufffd")
 
 
 def _left(deadline: float) -> float:
@@ -151,5 +159,5 @@ def _left(deadline: float) -> float:
 
 
 def _seconds(retry_after: str | None) -> int | None:
-    """The seconds of a Retry-After header; None for a date or nothing."""
-    return int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    """The seconds of a Retry-After header; None for a date, nothing, or a number of more than nine digits."""
+    return int(retry_after) if retry_after and re.fullmatch(r"[0-9]{1,9}", retry_after) else None

@@ -134,6 +134,13 @@ def endless_body(peer: socket.socket, stop: threading.Event) -> None:
         peer.sendall(b"x" * 65536)
 
 
+def endless_chunk(peer: socket.socket, stop: threading.Event) -> None:
+    """A chunk of the size -1, which Python's HTTP client reads to the end of the connection."""
+    peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+    while not stop.is_set():
+        peer.sendall(b"x" * 65536)
+
+
 def endless_continue(peer: socket.socket, stop: threading.Event) -> None:
     while not stop.is_set():
         peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -141,6 +148,10 @@ def endless_continue(peer: socket.socket, stop: threading.Event) -> None:
 
 def no_http(peer: socket.socket, _stop: threading.Event) -> None:
     peer.sendall(b"220 smtp.example.com ESMTP\r\n")
+
+
+def nul_status_line(peer: socket.socket, _stop: threading.Event) -> None:
+    peer.sendall(b"HTTP/1.1 2\x0000 OK\r\n\r\n")
 
 
 def cut_off(peer: socket.socket, _stop: threading.Event) -> None:
