@@ -142,7 +142,7 @@ def claim(now: datetime) -> Claimed | None:
 def _claim_of(endpoint: WebhookEndpoint, now: datetime) -> Claimed | None:
     """Claim a delivery of a locked endpoint, and set when the endpoint is next looked at."""
     pending = endpoint.deliveries.filter(status=Status.PENDING)
-    running = pending.filter(claimed_until__gt=now).count()
+    running = pending.filter(due_at__gt=now, claimed_until__gt=now).count()  # due_at: for the index
     most = 1 if endpoint.failures >= DOWN_AFTER else MOST_AT_ONCE
     if running >= most:
         endpoint.next_at = now + LEASE  # the end of a running one sets it to that moment
@@ -310,5 +310,9 @@ def _new(
 
 
 def _wake(rows: QuerySet[WebhookEndpoint], now: datetime) -> None:
-    """Something is due at these endpoints. One that is down keeps its rest."""
-    rows.filter(Q(next_at=None) | Q(next_at__gt=now, failures__lt=DOWN_AFTER)).update(next_at=now)
+    """Something is due at these endpoints. One that is down keeps its rest.
+
+    If it is next looked at after the longest rest, it waits for a retry.
+    """
+    resting = Q(failures__gte=DOWN_AFTER, next_at__lte=now + LONGEST_REST)
+    rows.filter(Q(next_at=None) | Q(next_at__gt=now) & ~resting).update(next_at=now)

@@ -4,6 +4,8 @@ import datetime as dt
 import itertools
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account, WebhookDelivery, WebhookEndpoint
 from accounts.webhook_endpoints import deliveries, endpoints
@@ -233,3 +235,47 @@ def test_many_events_become_deliveries_in_portions(account: Account) -> None:
     portions = list(itertools.takewhile(bool, (deliveries.fan_out(NOON, limit=3) for _ in range(9))))
     assert portions == [3, 3, 1]
     assert send_all(NOON) == [str(number) for number in range(7)]
+
+
+def test_a_claim_does_not_read_all_that_waits(account: Account) -> None:
+    """The deliveries behind the first of a lane, a million perhaps, are not counted at each claim."""
+    new_endpoint(account)
+    for number in range(300):
+        happen(account, f"{number}")
+    deliveries.fan_out(NOON)
+    with connection.cursor() as cursor:
+        cursor.execute("analyze accounts_webhookdelivery")
+    with CaptureQueriesContext(connection) as captured:
+        deliveries.claim(NOON)
+    [count] = [query["sql"] for query in captured if "COUNT(" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute("set local enable_seqscan = off")
+        cursor.execute(f"explain {count}")
+        plan = " ".join(line for (line,) in cursor.fetchall())
+    assert "webhook_delivery_due" in plan, plan
+
+
+def test_what_is_new_does_not_wait_for_the_retry_of_an_older_event(account: Account, team: Account) -> None:
+    """The receiver was down when it got the only event, whose next attempt is in two hours."""
+    endpoint = new_endpoint(None)
+    happen(account, "a")
+    for now in (NOON, NOON + MINUTE, NOON + 7 * MINUTE, NOON + 41 * MINUTE):
+        assert send_all(now, FAILS) == ["a"]
+    later = NOON + 60 * MINUTE
+    assert send_all(later) == []
+    happen(team, "b", now=later)
+    assert send_all(later) == ["b"]
+    assert send_all(later) == []
+    test = deliveries.send_test(again(endpoint), later)
+    assert send_all(later) == [test.event.fact]
+
+
+def test_a_test_does_not_wait_for_a_retry_either(account: Account) -> None:
+    endpoint = new_endpoint(account)
+    happen(account, "a")
+    for now in (NOON, NOON + MINUTE, NOON + 7 * MINUTE, NOON + 41 * MINUTE):
+        send_all(now, FAILS)
+    later = NOON + 60 * MINUTE
+    assert send_all(later) == []
+    deliveries.send_test(again(endpoint), later)
+    assert len(send_all(later)) == 1
