@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Min, Q, QuerySet
 from django.dispatch import Signal
+from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from accounts import encryption
@@ -116,7 +117,10 @@ def rotate_secret(endpoint: WebhookEndpoint, now: datetime) -> Issued:
 
 def delete(endpoint: WebhookEndpoint) -> None:
     """Delete an endpoint with its deliveries."""
-    WebhookEndpoint.objects.filter(pk=endpoint.pk).delete()
+    with transaction.atomic():
+        # Without the lock a sender adds or finishes a delivery at the same time.
+        for found in WebhookEndpoint.objects.select_for_update().filter(pk=endpoint.pk):
+            found.delete()
 
 
 def disable(endpoint: WebhookEndpoint, reason: Reason, now: datetime) -> None:
@@ -144,8 +148,11 @@ def endpoints_of(account_id: UUID | None) -> QuerySet[WebhookEndpoint]:
 
 
 def locked(endpoint_id: UUID) -> WebhookEndpoint:
-    """The endpoint with its row locked. Every change of its pending deliveries begins here."""
-    return WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint_id)
+    """The endpoint with its row locked. Every change of its pending deliveries begins here.
+
+    Raises Http404 when it was deleted meanwhile.
+    """
+    return get_object_or_404(WebhookEndpoint.objects.select_for_update(no_key=True), pk=endpoint_id)
 
 
 def _begin_anew(endpoint: WebhookEndpoint, now: datetime) -> None:

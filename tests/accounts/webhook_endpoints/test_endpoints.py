@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.http import Http404
 from standardwebhooks import Webhook
 
 from accounts import encryption
@@ -152,3 +153,15 @@ def test_a_deleted_endpoint_gets_nothing_more(account: Account) -> None:
     deliveries.finish(claimed, OK, NOON)
     assert deliveries.claim(NOON) is None
     assert not WebhookDelivery.objects.exists()
+
+
+def test_an_endpoint_that_was_deleted_meanwhile_is_not_found(account: Account) -> None:
+    endpoint = new_endpoint(account)
+    endpoints.delete(endpoint)
+    endpoints.delete(endpoint)
+    with pytest.raises(Http404):
+        endpoints.change(endpoint, enabled=False, now=NOON)
+    with pytest.raises(Http404):
+        endpoints.rotate_secret(endpoint, NOON)
+    with pytest.raises(Http404):
+        deliveries.send_test(endpoint, NOON)

@@ -15,10 +15,12 @@ from accounts import encryption
 from accounts.models import Account, WebhookDelivery, WebhookEndpoint
 from accounts.tasks import send_webhooks
 from accounts.webhook_endpoints import deliveries, endpoints, exchange, sender
+from accounts.webhook_endpoints.exchange import Answer
 from accounts.webhook_endpoints.sender import Sender
 from tests.accounts.webhook_endpoints import receivers
 from tests.accounts.webhook_endpoints.conftest import happen, new_endpoint
 from tests.accounts.webhook_endpoints.receivers import Received, Receiver
+from tests.integration.races.concurrency import BackgroundCall
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -242,3 +244,31 @@ def test_hostile_receivers_are_failures(
         send(0.1)
     delivery = WebhookDelivery.objects.get()
     assert (delivery.status, delivery.error, delivery.attempts) == ("pending", "timed out", 1)
+
+
+def test_a_status_line_with_a_nul_character_is_a_failure(account: Account) -> None:
+    with receivers.raw_receiver(receivers.nul_status_line) as url:
+        created(account, url)
+        happen(account, "a")
+        send(0.1)
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.status, delivery.attempts) == ("pending", 1)
+    assert delivery.error == "BadStatusLine: HTTP/1.1 2\ufffd00 OK\r\n"
+
+
+def test_an_endpoint_can_be_deleted_while_deliveries_are_created_and_finished(account: Account) -> None:
+    endpoint = created(account, "https://hooks.example.com/").endpoint
+    now = timezone.now()
+    happen(account, "a")
+    deliveries.fan_out(now)
+    claimed = deliveries.claim(now)
+    assert claimed is not None
+    happen(account, "b")
+    deletion = BackgroundCall(lambda: endpoints.delete(endpoint))
+    with transaction.atomic():
+        deliveries.fan_out(now)
+        deletion.start()
+        assert deletion.is_blocked()
+        deliveries.finish(claimed, Answer(status=200), now)
+    assert deletion.outcome() is None
+    assert not WebhookDelivery.objects.exists()
