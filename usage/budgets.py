@@ -17,7 +17,7 @@ from usage.charges.stored_detail import restored
 
 SHOWN_TREES = 25
 SHOWN_BRANCHES = 200
-_READ_PARENTS = 200  # parents that are looked through for roots
+_READ_PARENTS = 200  # newest parents whose roots are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,13 @@ class Tree:
 
 
 def trees_of(account: Account, now: datetime) -> list[Branch]:
-    """The roots of the newest trees of the account, running ones first."""
+    """The roots of the running trees of the account, then those of the newest others."""
     ledger.settle_for_read(account.pk, now)
-    ids = ledger.newest_parents(account.pk, _READ_PARENTS)
-    roots = Hold.objects.filter(account=account, pk__in=ids, depth=1).order_by("-created_at")
-    found = sorted(roots[:SHOWN_TREES], key=lambda root: root.status != Hold.Status.HELD)
+    roots = Hold.objects.filter(account=account, depth=1).order_by("-created_at")
+    running = roots.filter(status=Hold.Status.HELD, reserved__isnull=False)
+    newest = roots.filter(pk__in=ledger.newest_roots(account.pk, _READ_PARENTS))
+    closed = newest.exclude(status=Hold.Status.HELD)
+    found = [*running[:SHOWN_TREES], *closed[:SHOWN_TREES]][:SHOWN_TREES]
     return list(_branches(found, {root.pk: ledger.tree(account.pk, root.pk)[root.pk] for root in found}))
 
 

@@ -43,7 +43,7 @@ from billing.ledger.hold_errors import (
 from billing.ledger.holds import capture, hold, release, report_usage
 from billing.ledger.moves import AllowanceTerms, Charged, ChargeRequest, Corrected, Drawn, Granted, Held
 from billing.ledger.settling import set_allowances, set_limit, set_warning, settle, settle_due
-from billing.ledger.trees import BranchSums, newest_parents, tree
+from billing.ledger.trees import BranchSums, newest_roots, tree
 
 __all__ = [
     "AllowanceTerms",
@@ -96,7 +96,7 @@ __all__ = [
     "claw_back",
     "grant",
     "hold",
-    "newest_parents",
+    "newest_roots",
     "open_wallet",
     "release",
     "report_usage",

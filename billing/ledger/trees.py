@@ -48,8 +48,9 @@ def tree(account_id: uuid.UUID, hold_id: uuid.UUID) -> dict[uuid.UUID, BranchSum
     return sums
 
 
-# The holds that have children, the newest first: ids sort by time, and the index of children is by parent.
-_PARENTS = """
+# The roots above the newest holds that have children: ids sort by time, and the index of children is by
+# parent. The newest may all be branches of one tree.
+_ROOTS = """
 with recursive parents as (
   (select x.parent_id from billing_hold x where x.account_id = %(account_id)s and x.parent_id is not null
     order by x.parent_id desc limit 1)
@@ -58,12 +59,20 @@ with recursive parents as (
            where x.account_id = %(account_id)s and x.parent_id < p.parent_id
            order by x.parent_id desc limit 1)
   from parents p where p.parent_id is not null
+), newest as (
+  select parent_id from parents where parent_id is not null limit %(most)s
+), above as (
+  select h.id, h.parent_id from newest n
+    join billing_hold h on h.account_id = %(account_id)s and h.id = n.parent_id
+  union
+  select h.id, h.parent_id from above a
+    join billing_hold h on h.account_id = %(account_id)s and h.id = a.parent_id
 )
-select parent_id from parents where parent_id is not null limit %(most)s
+select id from above where parent_id is null
 """
 
 
-def newest_parents(account_id: uuid.UUID, most: int) -> list[uuid.UUID]:
-    """The newest holds of the account that have, or had, children."""
-    rows = database.rows(_PARENTS, {"account_id": account_id, "most": most})
-    return [row["parent_id"] for row in rows]
+def newest_roots(account_id: uuid.UUID, most: int) -> list[uuid.UUID]:
+    """The roots of the account's newest trees: of the newest `most` holds that have, or had, children."""
+    rows = database.rows(_ROOTS, {"account_id": account_id, "most": most})
+    return [row["id"] for row in rows]

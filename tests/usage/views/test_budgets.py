@@ -85,6 +85,35 @@ def test_running_trees_stand_first_and_plain_holds_are_no_trees(
     assert "A plain hold" not in page
 
 
+def test_a_running_tree_is_listed_also_when_newer_trees_have_closed(
+    api: Any, alice: User, signed_in: Callable[[User], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage.budgets.SHOWN_TREES", 2)
+    opened(api, "1", "Child", parent=opened(api, "10", "A running tree"))
+    for number in range(2):
+        root = opened(api, "10", f"Tree {number}")
+        child = opened(api, "1", f"Child {number}", parent=root)
+        for hold in (child, root):
+            api.post(f"holds/{hold}/release", {}, key=f"release-{hold}")
+    page = text_of(signed_in(alice), "/budgets/")
+    assert page.index("A running tree") < page.index("Tree 1")
+    assert "Tree 0" not in page
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_tree_is_listed_however_many_of_its_branches_have_branches(
+    api: Any, alice: User, signed_in: Callable[[User], Client], monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    monkeypatch.setattr("usage.budgets._READ_PARENTS", 2)
+    holds = [opened(api, "10", "Write the report")]
+    for number in range(3):
+        holds.append(opened(api, "2", f"Step {number}", parent=holds[0]))
+        holds.append(opened(api, "1", f"Part {number}", parent=holds[-1]))
+    for hold in reversed(holds) if closed else ():
+        api.post(f"holds/{hold}/release", {}, key=f"release-{hold}")
+    assert "Write the report" in text_of(signed_in(alice), "/budgets/")
+
+
 def test_of_a_large_tree_the_newest_branches_are_shown_and_all_are_in_the_figures(
     api: Any, alice: User, signed_in: Callable[[User], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
