@@ -43,13 +43,16 @@ OVERLAP = timedelta(seconds=30)
 _ID = re.compile(r"([0-9]{1,15})-([0-9]{1,17})(b?)", re.ASCII)
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
-# A charge that several grants paid has several entries in a row: the first one stands for it.
+# A charge that several grants paid has several entries, with at most one other between two of them (a
+# capture releases what was held): the first one stands for it. The entry `correct` ends each reversal.
 _CHARGES = """
 select e.seq, e.charge_id from billing_entry e
  where e.account_id = %(account)s and e.seq > %(after)s and e.seq <= %(until)s and e.charge_id is not null
    and e.kind in ('charge', 'reverse')
-   and not exists (select from billing_entry p where p.account_id = e.account_id and p.seq = e.seq - 1
-                     and p.charge_id = e.charge_id and p.kind = e.kind)
+   and not exists (select from billing_entry p
+                     join billing_entry b on b.account_id = p.account_id and b.seq = e.seq - 1
+                   where p.account_id = e.account_id and p.seq in (e.seq - 1, e.seq - 2)
+                     and p.charge_id = e.charge_id and p.kind = e.kind and b.kind <> 'correct')
  order by e.seq limit %(most)s"""
 _IS_KEPT = "select exists (select from billing_entry where account_id = %s and seq = %s)"
 

@@ -109,6 +109,33 @@ def test_free_uses_captures_and_reversals_are_charges_and_holds_change_the_balan
     assert (kind, reversed_charge["status"]) == ("charge", "reversed")
 
 
+def test_a_capture_that_several_grants_paid_is_one_event_also_in_a_tree(
+    api: Any, reader: Reader, account: Account
+) -> None:
+    for number in range(3):
+        give(account, "100", key=f"pack-{number}")
+    hold = api.post("holds", use(100_000), key="h").json()
+    root = api.post("holds", {"service": hold["service"], "credits": "150"}, key="root").json()
+    below = {"service": hold["service"], "credits": "10", "parent": root["id"]}
+    child = api.post("holds", below, key="child").json()
+    reader.read()
+    for one, credits in ((hold, "215"), (child, "120")):
+        captured = api.post(f"holds/{one['id']}/capture", {"credits": credits}, key=one["id"]).json()
+        assert len(captured["drawn"]) > 1
+        assert [kind for kind, _data in reader.read()] == ["charge", "balance"]
+
+
+def test_two_reversals_of_parts_of_a_charge_are_two_events(
+    api: Any, reader: Reader, account: Account
+) -> None:
+    charge = Charge.uuid_of(api.post("charges", use(5000), key="a").json()["id"])
+    reader.read()
+    part = {"account_id": account.pk, "charge_id": charge, "credits": Decimal(1), "reason": "r"}
+    for key in ("first", "second"):
+        ledger.reverse(**part, key=key, now=timezone.now())
+    assert [kind for kind, _data in reader.read()] == ["charge", "charge", "balance"]
+
+
 def test_what_is_due_is_settled_before_it_is_read(account: Account, clock: Any, api: Any) -> None:
     reader = Reader(account)
     reader.read()
