@@ -16,7 +16,7 @@ from config import (
     broker,
     content_policy,
     logs,
-    openapi_tags,
+    openapi_settings,
     outgoing_webhooks,
     pooler,
     production,
@@ -263,40 +263,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "config.openapi.EndpointSchema",
     "EXCEPTION_HANDLER": "core.problems.handle",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Refill API",
-    "DESCRIPTION": "Credits: what they buy, what was spent, what is left.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.1",
-    "TAGS": openapi_tags.TAGS,
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False, "validatorUrl": None},
-    "ENABLE_DJANGO_DEPLOY_CHECK": False,
-    "COMPONENT_SPLIT_PATCH": False,
-    "ENFORCE_NON_BLANK_FIELDS": True,
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "ENUM_NAME_OVERRIDES": {
-        "GrantKind": "billing.models.Grant.Kind",
-        "Meter": "pricing.rates.meters.METERS",
-        "EntryKind": "billing.models.Entry.Kind",
-        "HoldStatus": "billing.models.Hold.Status",
-        "PurchaseStatus": "billing.models.Purchase.Status",
-        "RefundStatus": "billing.models.Refund.Status",
-        "ReportStatus": "usage.models.ChargeReport.Status",
-        "ServiceKind": "pricing.models.Service.Kind",
-        "WebhookEventType": "accounts.models.WebhookEvent.Type",
-    },
-    "WEBHOOKS": outgoing_webhooks.IN_OPENAPI,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.openapi.with_headers",
-    ],
-}
+SPECTACULAR_SETTINGS = openapi_settings.SETTINGS
 
 AUTH_USER_MODEL = "accounts.User"
 LANGUAGE_CODE = "en"

@@ -27,7 +27,7 @@ MODULES = {
 }
 # Modules that are drawn from only when a word of the command selects their files.
 OTHERS = {
-    "webhooks": ("billing/webhooks/*.py", "billing/stripe_gateway/*.py"),
+    "webhooks": ("billing/webhooks/*.py", "billing/stripe_gateway/*.py", "accounts/webhook_endpoints/*.py"),
     "notices": ("billing/notifications/*.py",),
     "staff": (
         "billing/staff/*.py",
@@ -36,7 +36,7 @@ OTHERS = {
         "accounts/*admin*.py",
         "pricing/admin*.py",
     ),
-    "accounts": ("accounts/*.py",),
+    "accounts": ("accounts/*.py", "accounts/api/*.py"),
     "catalogue": ("pricing/catalogue/*.py", "pricing/*.py"),
     "API": ("usage/api/*.py", "billing/api/*.py", "core/*.py"),
     "portal": (
@@ -44,6 +44,7 @@ OTHERS = {
         "billing/views/*.py",
         "usage/dashboard/*.py",
         "usage/charges/*.py",
+        "usage/sums/*.py",
         "usage/*.py",
         "billing/*.py",
     ),
