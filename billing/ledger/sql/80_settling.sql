@@ -115,7 +115,10 @@ begin
   ), gone as (
     select account_id, id, expires_at, priority, max(remaining) as remaining, sum(credits) as credits from (
       (select x.account_id, x.id, x.expires_at, x.priority, x.remaining, x.remaining as credits from billing_grant x
-        where x.account_id = any(p_accounts) and x.open and x.expires_at <= p_until order by x.expires_at, x.id limit p_most)
+        where x.account_id = any(p_accounts) and x.open and x.expires_at <= p_until order by x.expires_at, x.id
+        -- all before p_until, from which the wallet is due next: the ends of holds in a tree may have filled more than p_most
+        limit greatest(p_most, case when p_most is not null then
+          (select count(*) from billing_grant y where y.account_id = any(p_accounts) and y.open and y.expires_at < p_until) end))
       union all
       select account_id, grant_id, expires_at, grant_priority, remaining, credits - repay from written
        where lands and expires_at <= p_until) y

@@ -7,7 +7,7 @@ from django.db import DatabaseError, connection
 
 from billing import ledger
 from billing.ledger import database, settling
-from billing.ledger.models import Hold, Wallet
+from billing.ledger.models import Grant, Hold, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, charge_request, give, new_account, spend
 from tests.billing.ledger.state import broken
 
@@ -91,3 +91,23 @@ def test_a_database_that_refuses_every_settling_is_reported(account, monkeypatch
     Wallet.objects.filter(account_id=new).update(next_due_at=NOON)
     with pytest.raises(DatabaseError):
         ledger.settle_due(NOON + DAY)
+
+
+def test_grants_that_the_end_of_a_tree_fills_again_leave_no_ended_grant_open():
+    portions_of(1)
+    account = new_account()
+    give(account, "10", "held whole", expires_at=NOON + 2 * MINUTE)
+    root = ledger.hold(charge_request(account, "10", "root"), expires_at=NOON + MINUTE, now=NOON)
+    child = ledger.hold(
+        charge_request(account, "4", "child"), expires_at=NOON + MINUTE, now=NOON, parent=root.hold_id
+    )
+    ledger.release(account_id=account, hold_id=child.hold_id, now=NOON)
+    give(account, "20", "free", expires_at=NOON + 3 * MINUTE)
+    give(account, "30", "lasting")
+    ledger.hold(
+        charge_request(account, "1", "plain", covers=("other",)), expires_at=NOON + 5 * MINUTE, now=NOON
+    )
+    ledger.settle([account], NOON + 10 * MINUTE)
+    assert broken([account]) == []
+    assert Wallet.objects.get(account_id=account).balance == 30
+    assert not Grant.objects.filter(account_id=account, open=True, expires_at__lte=NOON + 10 * MINUTE)
