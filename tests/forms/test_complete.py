@@ -11,6 +11,7 @@ from django.test import RequestFactory
 
 from accounts import sign_in_forms
 from accounts.models import User
+from billing.views import forms as billing_forms
 from core.staff_admin import ReadOnly
 from tests.forms.staff_table import FORMS
 from tests.forms.table import PAGES
@@ -32,6 +33,7 @@ MODULES += ("pricing.forms", "pricing.admin_forms", "usage.views.forms", "usage.
 
 # Forms in a query, with a table of their own.
 ELSEWHERE = {
+    billing_forms.OrderForm: "tests/billing/views/test_buy.py",
     usage_forms.RangeForm: "tests/usage/views/test_forms.py",
     usage_forms.UsageForm: "tests/usage/views/test_forms.py",
     usage_forms.HistoryForm: "tests/usage/views/test_forms.py",
