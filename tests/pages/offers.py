@@ -211,7 +211,7 @@ CASES = [
     Case(
         "when it was last tried",
         TOP_UP,
-        top_up(last_outcome="pending", last_looked_at=timezone.now() - timedelta(days=1, hours=1)),
+        top_up(last_outcome="pending", last_looked_at=timezone.now() - timedelta(hours=25, minutes=30)),
         ("25 h ago",),
     ),
     # what the product offers
