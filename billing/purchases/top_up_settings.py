@@ -66,7 +66,9 @@ def change(
     `monthly_amount` is in minor units. The purchases of the current month keep counting. Raises
     SettingsInvalid.
     """
-    if enabled or pack:
+    if enabled and not pack:
+        raise SettingsInvalid("pack", "required", _("Choose the pack that is bought automatically."))
+    if pack:
         offer = _offer_of(account_id, pack, currency, now)
     if enabled:
         _require_card(account_id, now)

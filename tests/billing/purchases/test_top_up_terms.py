@@ -304,6 +304,7 @@ def test_settings_are_accepted_up_to_their_limits(
         ({"monthly_amount": price - 1}, ("monthly_amount", "below_price")),
         ({"currency": "jpy", "monthly_amount": price}, ("monthly_amount", "below_price")),
         ({"currency": "jpy", "monthly_amount": 2 * price}, None),
+        ({"pack": ""}, ("pack", "required")),
         ({"pack": "nothing"}, ("pack", "unknown_offer")),
         ({"pack": "nothing", "enabled": False}, ("pack", "unknown_offer")),
         ({"pack": "", "enabled": False}, None),

@@ -54,6 +54,8 @@ DESCRIBED = [
 ]
 # Refusals of valid requests: rules of the product, never the form of the request or its key.
 RULES = {402, 403, 404, 409, 422, 406}  # 406: WSGI cannot keep a stream open
+# What automatic top-up needs: a pack, a saved card, limits that fit the pack.
+NEEDED = {"required", "no_card", "below_price", "above_pack"}
 # Stripe's sandbox takes longer than the rest of a request.
 SLOW = {"/api/v1/checkouts", "/api/v1/subscription/change", "/api/v1/auto-top-up"}
 Send = Callable[[str, str, GenerationMode], None]
@@ -166,7 +168,9 @@ def send(
         def every_case(case: Any) -> None:
             response = case.call_and_validate(headers=headers, checks=checks)
             if mode.is_positive and response.status_code >= 300:
-                assert response.status_code in RULES, f"{case.as_curl_command()}\n{response.text}"
+                missing = {error["code"] for error in response.json().get("errors", [])}
+                needed = path == "/api/v1/auto-top-up" and missing and missing <= NEEDED
+                assert needed or response.status_code in RULES, f"{case.as_curl_command()}\n{response.text}"
 
         try:
             every_case()
