@@ -37,6 +37,8 @@ PRIVATE = {
     "pricing.catalogue.cache._catalogue": "the state of another process",
     "pricing.catalogue.cache._checked": "the time of the last look at the database",
     "billing.ledger.shared_calls._charge_together": "counts shared transactions, and delays one",
+    "billing.ledger.shared_calls._OWN": "tells the calls of one account from those of all",
+    "accounts.tasks._sender": "a process that has just started",
 }
 
 WITHOUT_ASSERTION = {

@@ -206,7 +206,7 @@ def _fail(endpoint: WebhookEndpoint, delivery: WebhookDelivery, answer: Answer, 
     if delivery.attempts > len(WAITS):
         delivery.status = Status.FAILED
     else:
-        delivery.due_at = now + _wait(delivery.attempts, answer.retry_after)
+        delivery.due_at = now + retry_wait(delivery.attempts, answer.retry_after)
     if endpoint.failures >= DOWN_AFTER:
         rest = timedelta(seconds=answer.seconds * REST_FACTOR)
         endpoint.next_at = now + min(max(rest, SHORTEST_REST), LONGEST_REST)
@@ -217,7 +217,7 @@ def _fail(endpoint: WebhookEndpoint, delivery: WebhookDelivery, answer: Answer, 
             endpoints.disable(endpoint, endpoints.Reason.FAILING, now)
 
 
-def _wait(attempts: int, retry_after: int | None) -> timedelta:
+def retry_wait(attempts: int, retry_after: int | None) -> timedelta:
     """The wait after a failed attempt: by the schedule, up to a tenth more, or what the receiver asks for."""
     wait = WAITS[attempts - 1] * random.uniform(1.0, 1.1)  # noqa: S311 - spreads retries, protects nothing
     asked = timedelta(seconds=min(retry_after or 0, LONGEST_WAIT.total_seconds()))

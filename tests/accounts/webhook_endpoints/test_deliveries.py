@@ -155,14 +155,14 @@ def test_retries_follow_the_schedule_for_three_days(account: Account) -> None:
 
 
 def test_waits_differ_between_deliveries() -> None:
-    waits = {deliveries._wait(3, None) for _ in range(20)}
+    waits = {deliveries.retry_wait(3, None) for _ in range(20)}
     assert len(waits) > 10
 
 
 def test_the_receiver_may_ask_for_a_longer_wait_but_not_for_a_shorter_one() -> None:
-    assert deliveries._wait(1, 600) == 10 * MINUTE
-    assert deliveries._wait(3, 1) >= 30 * MINUTE
-    assert deliveries._wait(1, 10**9) == DAY
+    assert deliveries.retry_wait(1, 600) == 10 * MINUTE
+    assert deliveries.retry_wait(3, 1) >= 30 * MINUTE
+    assert deliveries.retry_wait(1, 10**9) == DAY
 
 
 def test_a_test_event_is_sent_whatever_waits(account: Account) -> None:

@@ -157,6 +157,13 @@ def test_installing_restores_a_trigger_that_is_missing_disabled_or_different(dam
 
 
 def test_no_function_or_one_that_is_not_there_can_be_removed() -> None:
+    functions = "select count(*) from pg_proc where proname like 'ledger\\_%'"
+    with connection.cursor() as cursor:
+        cursor.execute(functions)
+        before = cursor.fetchone()
     for names in ([], ["ledger_of_no_release"]):
         with connection.schema_editor() as editor:
             installation.remove(editor, names)
+    with connection.cursor() as cursor:
+        cursor.execute(functions)
+        assert cursor.fetchone() == before
