@@ -22,7 +22,7 @@ run: $(VENV)/.runtime  ## run the portal with demo data; PORT=8001 for another p
 
 .PHONY: test
 test: $(VENV)/.development browser pooler typescript  ## run all tests, browser tests included; ARGS="-k word" for a part, DATE=2028-02-29 for a date, N=0 in one process
-	@$(BIN)/python -m pytest --create-db -n $(or $(N),2) --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest --create-db -n $(or $(N),3) --dist loadfile --no-loadscope-reorder \
 		--durations 40 --durations-min 1 $(ARGS)
 
 .PHONY: browser
