@@ -119,7 +119,7 @@ def delete(endpoint: WebhookEndpoint) -> None:
     """Delete an endpoint with its deliveries."""
     with transaction.atomic():
         # Without the lock a sender adds or finishes a delivery at the same time.
-        for found in WebhookEndpoint.objects.select_for_update().filter(pk=endpoint.pk):
+        for found in WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=endpoint.pk):
             found.delete()
 
 
