@@ -140,7 +140,7 @@ def _ended_at(deadline: float, raw: socket.socket) -> Iterator[None]:
 def _body(response: http.client.HTTPResponse) -> str:
     """The beginning of the body. `read` would read a chunk of the size -1 to the end of the connection."""
     content = b""
-    with suppress(http.client.IncompleteRead):  # the status decides, and it has arrived
+    with suppress(http.client.IncompleteRead, ConnectionError):  # the status decides, and it has arrived
         while len(content) < LARGEST_BODY and (part := response.read1(LARGEST_BODY - len(content))):
             content += part
     return _storable(content[:LARGEST_BODY].decode(errors="replace"))

@@ -1,6 +1,8 @@
 """Receivers of webhooks for tests: HTTP servers in threads, good and hostile."""
 
+import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,7 +89,7 @@ def raw_receiver(speak: Callable[[socket.socket, threading.Event], None]) -> Ite
     def serve(peer: socket.socket) -> None:
         with peer, suppress(OSError):
             peer.settimeout(5)
-            peer.recv(65536)
+            _read_request(peer)
             speak(peer, stop)
 
     def accept() -> None:
@@ -107,6 +109,17 @@ def raw_receiver(speak: Callable[[socket.socket, threading.Event], None]) -> Ite
         listener.close()
         for thread in threads:
             thread.join()
+
+
+def _read_request(peer: socket.socket) -> None:
+    """Read the whole request: a connection that is closed with unread bytes is reset."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += peer.recv(65536)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = int(re.findall(rb"(?i)content-length: ([0-9]+)", head)[0])
+    while len(body) < length:
+        body += peer.recv(65536)
 
 
 def silence(_peer: socket.socket, stop: threading.Event) -> None:
@@ -160,3 +173,9 @@ def cut_off(peer: socket.socket, _stop: threading.Event) -> None:
 
 def cut_off_chunk(peer: socket.socket, _stop: threading.Event) -> None:
     peer.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\nhalf \xff\x00")
+
+
+def reset(peer: socket.socket, _stop: threading.Event) -> None:
+    """Close with an RST after a part of the body."""
+    cut_off(peer, _stop)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -66,7 +66,7 @@ def test_of_an_endless_body_a_part_is_read(speak: Any) -> None:
     assert (answer.succeeded, len(answer.body)) == (True, exchange.LARGEST_BODY)
 
 
-@pytest.mark.parametrize("speak", [receivers.cut_off, receivers.cut_off_chunk])
+@pytest.mark.parametrize("speak", [receivers.cut_off, receivers.cut_off_chunk, receivers.reset])
 def test_the_status_decides_although_the_body_is_cut_off(speak: Any) -> None:
     with receivers.raw_receiver(speak) as url:
         answer = post(url)
