@@ -192,14 +192,18 @@ class Moves(CorrectionMoves, TermMoves, TreeMoves):
 
     def charge_again(self, which: int, body: bytes = b"", credits: str = "1") -> None:
         """A key that has charged before, whose request may be for another amount."""
-        if keys := list(self.book.charges):
+        if keys := self._sent_keys():
             self.charge(credits, body=body, key=keys[which % len(keys)])
+
+    def _sent_keys(self) -> list[str]:
+        """The keys that have charged, without those of expired holds, which no client can send."""
+        return [key for key in self.book.charges if " " not in key]
 
     def charge_many(self, wanted: list[dict[str, Any]], repeat: bool = False) -> None:
         """A batch of uses; `repeat`: its first key comes twice, and an old one."""
         uses = [self._use(**use) for use in wanted]
         if repeat:
-            old = list(self.book.charges)[-1:]
+            old = self._sent_keys()[-1:]
             uses += [self._use("1", key=key) for key in [uses[0][0], *old]]
         outcomes = ledger.charge_many([request for _, _, request in uses], self.now)
         stated = []

@@ -307,6 +307,10 @@ what is unspent is taken before anything is owed, over the whole purchase:
 carried credits are carried on:
     plan pro; charge some; plan max carry=yes; plan pro carry=yes; wait_for renewal; charge 1
 
+a batch repeats the last key that a client sent, not that of an expired hold:
+    grant 3 days=1; hold 3 minutes=1 at_expiry=capture_estimate; wait_for hold;
+    charge_many 7.25 repeat=yes
+
 a capture counts a quota that its hold did not name:
     limit quota 6 month; grant 40; hold 3; capture held which=0 files=2; charge 1 files=6
 
