@@ -13,8 +13,10 @@ _OUR_ID = re.compile(r"[a-z]+_[0-9a-f]{32}")
 
 
 def validate(external_id: str) -> None:
-    """Raises ValidationError for the form of a public id and for a slash."""
+    """Raises ValidationError for the form of a public id, a slash, "." and ".."."""
     if _OUR_ID.fullmatch(external_id):
         raise ValidationError(_("An external id cannot have the form of an id of this API."), code="own_id")
+    if external_id in {".", ".."}:  # clients remove these parts from a path
+        raise ValidationError(_("An external id cannot be “.” or “..”."), code="dots")
     if "/" in external_id:
         raise ValidationError(_("An external id cannot contain a slash."), code="slash")

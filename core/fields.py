@@ -5,6 +5,7 @@ which clients would write as a float; a time has a zone; an undeclared field is 
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -22,10 +23,10 @@ EARLIEST_YEAR, LATEST_YEAR = 2000, 2200  # keeps zone arithmetic within the rang
 UP_TO_A_BILLION = r"(1000000000(\.0{1,6})?|[0-9]{1,9}(\.[0-9]{1,6})?)"  # amounts.LARGEST
 CURRENCY_PATTERN = "^[A-Za-z]{3}$"
 INSTANT_PATTERN = (
-    r"^(200[1-9]|20[1-9][0-9]|21[0-9]{2})-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"^(200[1-9]|20[1-9][0-9]|21[0-9]{2})-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class StrictSerializer(serializers.Serializer):
@@ -37,6 +38,7 @@ class StrictSerializer(serializers.Serializer):
 
     exactly_one_of: ClassVar[tuple[()] | tuple[str, str]] = ()  # of these two fields a request has one
     at_least_one_of: ClassVar[tuple[()] | tuple[str, str]] = ()
+    only_with: ClassVar[Mapping[str, str]] = {}  # field -> the field without which it has no effect
     _shared: "StrictSerializer"
 
     @classmethod
@@ -69,6 +71,10 @@ class StrictSerializer(serializers.Serializer):
             raise _one_of(_("Send exactly one of: %(names)s."), one)
         if some and not any(name in attrs for name in some):
             raise _one_of(_("Send at least one of: %(names)s."), some)
+        for name, other in self.only_with.items():
+            if name in attrs and other not in attrs:
+                text = _("This field is valid only with “%(other)s”.") % {"other": other}
+                raise serializers.ValidationError({name: serializers.ErrorDetail(text, code="no_effect")})
         return attrs
 
 
@@ -97,6 +103,19 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return data
+
+
+class Name(Text):
+    """A text that is not only white space."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(pattern=r"\S", **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        value = super().to_internal_value(data)
+        if not value.strip():
+            self.fail("blank")
+        return value
 
 
 class AccountNamed(StrictSerializer):
@@ -170,7 +189,7 @@ class Credits(serializers.Field):
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN})
 class Instant(serializers.Field):
-    """An RFC 3339 time with its zone, converted to UTC."""
+    """An RFC 3339 time with its zone, converted to UTC; digits beyond microseconds are dropped."""
 
     default_error_messages = {
         "invalid": _("Send an RFC 3339 time with a zone, such as “2026-11-20T15:00:00Z”."),

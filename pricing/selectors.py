@@ -51,6 +51,12 @@ def services(
     ]
 
 
+def scopes() -> set[str]:
+    """What a grant can be limited to: keys of services and `tag:…` of their tags; no retired services."""
+    services = catalogue_cache.current().services.values()
+    return {name for facts in services if not facts.retired for name in facts.covers}
+
+
 def by_kind(services: Sequence[PricedService]) -> list[tuple[str, str, list[PricedService]]]:
     """Services grouped by (kind, modality), models before actions, in catalogue order."""
     parts: dict[tuple[str, str], list[PricedService]] = {}

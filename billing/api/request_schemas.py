@@ -10,6 +10,7 @@ class CheckoutInput(AccountNamed):
     """Either the pack or the plan to buy."""
 
     exactly_one_of = ("pack", "plan")
+    only_with = {"quantity": "pack", "code": "pack", "interval": "plan", "confirm": "plan"}
 
     pack = Text(required=False, max_length=100)
     plan = Text(required=False, max_length=100)

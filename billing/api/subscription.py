@@ -247,7 +247,7 @@ def _subscription(subscription: models.Subscription, now: datetime) -> response_
         "period_start": instant(subscription.period_start),
         "period_end": instant_or_none(subscription.period_end),
         "cancel_at_period_end": subscription.cancel_at_period_end,
-        "next_plan": subscription.next_plan or None,
+        "next_plan": subscription.following_plan,
         "cancellation": _cancellation(subscription),
         "pending_change": _pending_change(subscription, now),
         "pending_purchase": _pending_purchase(subscription),

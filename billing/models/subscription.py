@@ -96,6 +96,11 @@ class Subscription(Identified):
         return self.stripe_subscription_id is not None
 
     @property
+    def following_plan(self) -> str | None:
+        """The plan of a scheduled downgrade; None without one, and when the subscription is cancelled."""
+        return None if self.cancel_at_period_end else self.next_plan or None
+
+    @property
     def payment_withdrawn(self) -> bool:
         """Whether the payment of the running period was refunded or disputed in full."""
         withdrawn = self.account.purchases.filter(withdrawn_plan_payment__withdrawn=True)

@@ -176,7 +176,7 @@ def _subscription(subscription: Subscription) -> SubscriptionOfEvent:
         "period_start": instant(subscription.period_start),
         "period_end": instant_or_none(subscription.period_end),
         "cancel_at_period_end": subscription.cancel_at_period_end,
-        "next_plan": subscription.next_plan or None,
+        "next_plan": subscription.following_plan,
     }
 
 

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from billing.models import Promotion, Redemption, Referral
 from billing.promotions import redemption
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
+from pricing import selectors
 from pricing.catalogue.policies import Lasting
-from pricing.models import Pack, Plan, Service
+from pricing.models import Pack, Plan
 
 _LASTING: TypeAdapter[str] = TypeAdapter(Lasting)
 
@@ -47,9 +48,7 @@ class PromotionForm(forms.ModelForm):
 
     def clean_services(self) -> list[str] | None:
         """Credits for services that do not exist could never be spent."""
-        services = Service.objects.filter(retired_at=None)
-        known = {name for service in services for name in service.covers}
-        return self._of("services", known, str(_("There is no service or tag %(name)s.")))
+        return self._of("services", selectors.scopes(), str(_("There is no service or tag %(name)s.")))
 
     def clean_packs(self) -> list[str] | None:
         known = set(Pack.objects.values_list("key", flat=True))

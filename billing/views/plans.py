@@ -132,7 +132,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "subscription": current,
         "plan": plan,
         "profile": selectors.profile_of(request.account.pk),
-        "next_plan": Plan.objects.filter(key=current.next_plan).first() if current else None,
+        "next_plan": Plan.objects.filter(key=current.following_plan).first() if current else None,
         "balance": balance,
         "pending_plan": selectors.pending_plan(request.account.pk),
         # the clock of a test subscription at Stripe may be ahead of ours
@@ -234,4 +234,4 @@ def _column(plan: Plan, interval: str, currency: str, current: Subscription | No
 
 def _is_scheduled(plan: Plan, current: Subscription) -> bool:
     """Whether the plan follows at the end of the paid period: a downgrade, or the free plan."""
-    return bool(plan.key == current.next_plan or (plan.free and current.cancel_at_period_end))
+    return bool(plan.key == current.following_plan or (plan.free and current.cancel_at_period_end))

@@ -39,7 +39,7 @@ def overview(request: AccountRequest) -> HttpResponse:
     remaining = selectors.remaining_credits_by_purchase(recent)
     context = {
         "subscription": current,
-        "next_plan": Plan.objects.filter(key=current.next_plan).first() if current else None,
+        "next_plan": Plan.objects.filter(key=current.following_plan).first() if current else None,
         "terms": plan_terms.get(account_id),
         "profile": selectors.profile_of(account_id),
         "rows": [(purchase, remaining.get(purchase.pk, 0)) for purchase in recent],

@@ -14,12 +14,13 @@ from accounts.models import Account
 from billing import ledger, provisioning
 from billing.models import Grant
 from billing.subscriptions import plan_terms
-from core import idempotency, json_body
+from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint
 from core.errors import Refusal
 from core.fields import instant
 from core.json_types import id_of
+from pricing import selectors
 from usage.api import request_schemas, response_schemas
 from usage.api.balance import grant_of
 
@@ -121,8 +122,19 @@ class AccountGrants(Endpoint):
                 fingerprint=idempotency.fingerprint(f"/api/v1/accounts/{account_id}/grants", request.data),
                 most_open=MOST_OPEN_GRANTS,
             )
+            if not granted.replayed:  # the catalogue may have changed since the first answer
+                _check_scopes(body.get("services"))
         response = json_body.answer(_first_answer(account_id, granted), 201)
         return idempotency.replayed(response) if granted.replayed else response
+
+
+def _check_scopes(services: list[str] | None) -> None:
+    """Credits for services that do not exist could never be spent. Raises Problem (400)."""
+    known = selectors.scopes()
+    for name in services or []:
+        if name not in known:
+            message = _("There is no service or tag “%(name)s”.") % {"name": name}
+            raise problems.field_problem("services", "unknown", message)
 
 
 def _first_answer(account_id: UUID, granted: ledger.Granted) -> response_schemas.AnyGrant:

@@ -133,10 +133,12 @@ class Batch(Endpoint):
         self, request: Request, item: Any, account: str | None
     ) -> tuple[charging.Use, ledger.ChargeRequest]:
         """The use and the ledger's request of one item. Raises the error of an invalid item."""
-        if isinstance(item, dict) and "idempotency_key" not in item:
-            raise idempotency.key_required("idempotency_key")
+        if isinstance(item, dict):
+            if "idempotency_key" not in item:
+                raise idempotency.key_required("idempotency_key")
+            idempotency.checked_key(item["idempotency_key"], "idempotency_key")
         body = request_schemas.BatchItem.checked(item)
-        key = idempotency.checked_key(body["idempotency_key"], "idempotency_key")
+        key = body["idempotency_key"]
         account_id = account_of(request, body.get("account") or account)
         fingerprint = fingerprint_of(item)
         try:

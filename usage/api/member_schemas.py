@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts import models
 from accounts.models import ApiKey, Membership
-from core.fields import AccountNamed, Credits, Instant, Text
+from core.fields import AccountNamed, Credits, Instant, Name, Text
 from core.json_types import CreditsText, EmailText, TimeText, id_of
 from usage.api.response_schemas import KeyId, MemberId
 
@@ -73,7 +73,7 @@ class Scopes(serializers.ListField):
 
 
 class KeyInput(AccountNamed):
-    name = Text(max_length=100)
+    name = Name(max_length=100)
     scopes = Scopes()
     daily_limit = Credits(required=False, allow_null=True, help_text=DAILY_HELP)
     monthly_limit = Credits(required=False, allow_null=True, help_text=MONTHLY_HELP)
@@ -86,7 +86,7 @@ class KeyInput(AccountNamed):
 
 
 class KeyChange(AccountNamed):
-    name = Text(required=False, max_length=100)
+    name = Name(required=False, max_length=100)
     scopes = Scopes(required=False)
     daily_limit = Credits(required=False, allow_null=True, help_text=DAILY_HELP)
     monthly_limit = Credits(required=False, allow_null=True, help_text=MONTHLY_HELP)

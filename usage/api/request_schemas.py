@@ -20,6 +20,7 @@ from core.fields import (
     Credits,
     Flag,
     Instant,
+    Name,
     StrictSerializer,
     Text,
     WholeNumber,
@@ -253,17 +254,17 @@ class AccountInput(StrictSerializer):
         pattern="^(?![a-z]+_[0-9a-f]{32}$)[^/]+$",
         help_text="Your id of the account: not in the form of an id of this API, and without a slash.",
     )
-    name = Text(required=False, max_length=200)
+    name = Name(required=False, max_length=200)
     zone = Zone(required=False, max_length=64)
 
 
 class ProjectInput(AccountNamed):
-    name = Text(max_length=100)
+    name = Name(max_length=100)
     daily_limit = Credits(required=False, allow_null=True)
 
 
 class ProjectChange(AccountNamed):
-    name = Text(required=False, max_length=100)
+    name = Name(required=False, max_length=100)
     daily_limit = Credits(required=False, allow_null=True)
     archived = Flag(required=False)
 
@@ -278,8 +279,9 @@ class Moment(serializers.CharField):
     """A time in a query, with the same rules as in a body."""
 
     def to_internal_value(self, data: Any) -> Any:
-        # A "+" that the client did not escape arrives as a space.
-        return Instant().run_validation(str(data).replace(" ", "+"))
+        # A "+" that the client did not escape arrives as a space; before it, a space separates date and time.
+        date, rest = str(data)[:11], str(data)[11:]
+        return Instant().run_validation(date + rest.replace(" ", "+"))
 
 
 class Span(PageQuery):

@@ -102,6 +102,24 @@ def test_the_client_sets_neither_price_nor_credits(api: Any, wrong: dict[str, An
     assert not Purchase.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"plan": "starter", "code": "SPRING"}, "code"),
+        ({"plan": "starter", "quantity": 2}, "quantity"),
+        ({"pack": "small", "interval": "month"}, "interval"),
+        ({"pack": "small", "confirm": True}, "confirm"),
+    ],
+)
+def test_a_field_without_effect_on_the_purchase_is_refused(
+    api: Any, body: dict[str, Any], field: str
+) -> None:
+    response = api.post("checkouts", body, key="k")
+    assert response.status_code == 400
+    assert [(error["field"], error["code"]) for error in response.json()["errors"]] == [(field, "no_effect")]
+    assert not Purchase.objects.exists()
+
+
 @pytest.mark.requirement("RECR-06")
 def test_packs_for_paid_plans_only_are_refused_to_a_free_account(api: Any) -> None:
     Pack.objects.update(paid_plans_only=True)

@@ -116,6 +116,15 @@ def test_a_cancellation_may_have_a_reason_that_stripe_and_staff_see(
     assert api.post("subscription/cancel", {"feedback": "boring"}, key="c2").status_code == 400
 
 
+def test_a_cancelled_subscription_has_no_next_plan(api: Any, starter: Subscription) -> None:
+    """A scheduled downgrade is withdrawn by the cancellation that follows it."""
+    api.post("subscription/change", {"plan": "creator"}, key="u")
+    assert api.post("subscription/change", {"plan": "starter"}, key="d").json()["next_plan"] == "starter"
+    cancelled = api.post("subscription/cancel", {}, key="c").json()
+    assert (cancelled["cancel_at_period_end"], cancelled["next_plan"]) == (True, None)
+    assert api.get("subscription").json()["next_plan"] is None
+
+
 def test_a_repeated_cancellation_or_resumption_changes_nothing_that_followed(
     api: Any, starter: Subscription
 ) -> None:

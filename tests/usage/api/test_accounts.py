@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import pricing.selectors
 from accounts.models import Account
 from billing.ledger.models import Wallet
 from billing.models import Grant
@@ -80,6 +81,20 @@ def test_an_idempotency_key_grants_once(platform_api: Any, account: Account) -> 
     assert platform_api.get("balance", account=account.public_id).json()["available"] == "20"
 
 
+@pytest.mark.requirement("CORE-02")
+def test_a_repeated_grant_is_answered_when_its_tag_is_gone(
+    platform_api: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, body = f"accounts/{account.public_id}/grants", {"credits": "5", "kind": "bonus"}
+    first = platform_api.post(path, body | {"services": ["tag:advanced"]}, key="g1")
+    monkeypatch.setattr(pricing.selectors, "scopes", set)
+    again = platform_api.post(path, body | {"services": ["tag:advanced"]}, key="g1")
+    assert (again.status_code, again.content) == (201, first.content)
+    refused = platform_api.post(path, body | {"services": ["tag:advanced"]}, key="g2")
+    assert refused.status_code == 400
+    assert len(platform_api.get("grants", account=account.public_id).json()["data"]) == 2
+
+
 @pytest.mark.fault("I1", "I3")
 @pytest.mark.parametrize(
     ("change", "field"),
@@ -96,6 +111,8 @@ def test_an_idempotency_key_grants_once(platform_api: Any, account: Account) -> 
         ({"expires_at": 1}, "expires_at"),
         ({"services": []}, "services"),
         ({"services": "all"}, "services"),
+        ({"services": ["claude-sonnet-5", "claude-sonnet-4"]}, "services"),
+        ({"services": ["tag:advancd"]}, "services"),
         ({"balance": "5"}, "balance"),
         ({"owner": "me"}, "owner"),
         ({"is_staff": True}, "is_staff"),
@@ -184,6 +201,7 @@ def test_an_external_id_is_neither_an_id_of_ours_nor_a_part_of_a_path(
     for taken in (account.public_id, "acct_" + "0" * 32, "hold_" + "f" * 32):
         assert outcome(taken) == (400, "own_id")
     assert outcome("team/1") == (400, "slash")
+    assert outcome(".") == outcome("..") == (400, "dots"), "clients remove them from a path"
     for free in ("acct_1", "acct_" + "0" * 31, "ACCT_" + "0" * 32, "my-acct_" + "0" * 32, "a.b:c@d ü"):
         assert outcome(free) == (201, "")
         assert platform_api.get("balance", account=free).status_code == 200

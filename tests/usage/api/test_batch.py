@@ -127,6 +127,14 @@ def test_items_may_have_fractions_and_an_item_of_another_type_affects_no_other(a
     assert codes == ["not_an_object", "not_an_object", "not_an_object", "required"]
 
 
+@pytest.mark.parametrize("key", [None, 5, "", "a b", "é", "x" * 256])
+def test_an_invalid_key_of_an_item_has_the_code_that_it_has_in_the_header(api: Any, key: Any) -> None:
+    [result] = api.post("charges/batch", {"data": [use(1, idempotency_key=key)]}).json()["data"]
+    error = result["error"]
+    assert (result["status"], error["code"]) == (400, "idempotency_key_invalid")
+    assert [item["field"] for item in error["errors"]] == ["idempotency_key"]
+
+
 @pytest.mark.requirement("CORE-02", "APIN-13")
 def test_an_item_is_retried_alone_however_its_account_is_named(platform_api: Any, account: Account) -> None:
     Account.objects.filter(pk=account.pk).update(external_id="user-81")

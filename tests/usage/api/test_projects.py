@@ -44,6 +44,7 @@ def test_a_new_limit_counts_the_credits_already_spent_today(api: Any) -> None:
     ("body", "field"),
     [
         ({"name": ""}, "name"),
+        ({"name": " \n"}, "name"),
         ({"name": 5}, "name"),
         ({"name": "x" * 101}, "name"),
         ({"name": "x", "daily_limit": "0"}, "daily_limit"),
