@@ -67,7 +67,7 @@ def _find_or_create_customer(account: Account, *, email: str, lost: str) -> str:
 def _new_customer(account: Account, *, email: str, previous: str) -> str:
     # An earlier call may have created it and died, longer ago than Stripe keeps the idempotency key.
     found = stripe_gateway.find_customer(account.public_id)
-    if found is not None and found != previous and stripe_gateway.retrieve_customer(found) is not None:
+    if found is not None and stripe_gateway.retrieve_customer(found) is not None:
         return found
     owners = accounts.owner_addresses(account.pk)
     address = owners[0] if owners else email

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import selectors, stripe_gateway
+from billing import offers, selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Mail, Subscription
 from billing.notifications import card_expiry
 from billing.payments import cards, customers
@@ -294,6 +294,21 @@ def test_owners_are_told_once_in_the_month_in_which_a_card_in_use_expires(
 
     [email] = Mail.objects.filter(template="card_expiring")
     assert (email.context["plan"], email.context["top_up"]) == (True, False)
+
+
+def test_the_page_that_saves_a_card_uses_the_catalogues_default_currency(
+    account: Account, stripe_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offers, "currencies", lambda: ["jpy", "usd"])
+    sent: dict[str, Any] = {}
+
+    def create(*, key: str, params: dict[str, Any]) -> dict[str, str]:
+        sent.update(params)
+        return {"url": "https://checkout.example.com/"}
+
+    monkeypatch.setattr(stripe_gateway, "create_checkout_session", create)
+    cards.setup_page_url(account, key="k")
+    assert sent["currency"] == "jpy"
 
 
 def test_a_setup_of_another_account_saves_nothing(account: Account, charlie: User, stripe_api: Any) -> None:

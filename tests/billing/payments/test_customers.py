@@ -12,7 +12,8 @@ from django.test import Client
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from accounts.models import Account, User
+from accounts import selectors as accounts
+from accounts.models import Account, Membership, User
 from billing import stripe_gateway, tasks
 from billing.models import BillingProfile, Purchase, Reconciliation, StripeEvent, Subscription
 from billing.payments import cards, customers
@@ -58,6 +59,14 @@ def test_an_account_without_an_owner_who_can_sign_in_has_a_customer_without_an_a
 ) -> None:
     User.objects.filter(pk=alice.pk).update(is_active=False)
     assert stripe_api.customers.retrieve(customers.ensure_customer(account)).email is None
+
+
+def test_a_customer_has_the_address_of_the_first_owner(
+    stripe_api: Any, account: Account, alice: User, bob: User
+) -> None:
+    Membership.objects.create(account=account, user=bob, role=Membership.Role.OWNER)
+    customer = customers.ensure_customer(account, email="buyer@example.com")
+    assert stripe_api.customers.retrieve(customer).email == accounts.owner_addresses(account.pk)[0]
 
 
 @pytest.mark.fault("P27")
@@ -106,6 +115,32 @@ def test_deleting_a_subscribed_customer_ends_the_plan_which_can_be_bought_again(
     assert again.plan == "starter" and again.stripe_subscription_id != old
 
 
+def test_the_new_customer_of_an_account_outdates_the_cards_that_were_requested_of_the_former(
+    stripe_api: Any, account: Account
+) -> None:
+    former = customers.ensure_customer(account)
+    assert BillingProfile.objects.get().stripe_account == "acct_sandbox/test"
+    requested = cards.fetch(account.pk)
+    stripe_api.customers.delete(former)
+    cards.portal_url(account)
+
+    assert BillingProfile.objects.get().stripe_account == "acct_sandbox/test"
+    with pytest.raises(cards.StaleCards):
+        cards.store(requested, timezone.now())
+
+
+def test_a_request_that_misses_another_object_keeps_the_customer(stripe_api: Any, account: Account) -> None:
+    customer, sent = customers.ensure_customer(account), list[str]()
+
+    def send(to: str) -> None:
+        sent.append(to)
+        raise stripe_gateway.ResourceMissing("No such price", "line_items[0][price]")
+
+    with pytest.raises(stripe_gateway.ResourceMissing):
+        customers.with_customer(account, send)
+    assert sent == [customer] == [BillingProfile.objects.get().stripe_customer_id]
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.fault("P27")
 def test_processes_that_miss_the_customer_at_once_make_one_new_customer(
@@ -134,6 +169,16 @@ def test_a_customer_of_an_earlier_release_is_kept_when_stripe_has_it(
 
     assert customers.ensure_customer(account) == customer
     assert BillingProfile.objects.get().stripe_account == "acct_sandbox/test"
+
+
+def test_a_deleted_customer_that_stripes_search_still_finds_is_not_used(
+    stripe_api: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted = stripe_api.customers.create({"name": "Alice"}).id
+    stripe_api.customers.delete(deleted)
+    monkeypatch.setattr(stripe_gateway, "find_customer", lambda _account: deleted)
+
+    assert customers.ensure_customer(account) != deleted
 
 
 def test_a_renamed_account_whose_request_was_lost_gets_a_customer(
