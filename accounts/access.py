@@ -4,7 +4,7 @@ Invariants: `request.account` is an account that `request.user` is a member of a
 account of others is 404, never 403, which would reveal that it exists; a member without the role gets 403.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate
 from uuid import UUID
@@ -66,14 +66,23 @@ def choose_account(request: HttpRequest, account_id: UUID | None) -> Membership:
     return membership
 
 
+def memberships_of(request: HttpRequest) -> Sequence[Membership]:
+    """The user's memberships with their accounts, read once for a request; a personal account at least."""
+    found: Sequence[Membership] | None = getattr(request, "_memberships", None)
+    if found is None:
+        user = _user(request)
+        found = selectors.memberships_of(user.pk)
+        if not found:
+            # A user created on the command line: the account is opened at the first visit.
+            registration.open_personal_account(user, timezone.now())
+            found = selectors.memberships_of(user.pk)
+        request._memberships = found  # type: ignore[attr-defined]
+    return found
+
+
 def chosen_membership(request: HttpRequest) -> Membership:
     """The account chosen in the session if still a member, else the personal one, else the oldest."""
-    user = _user(request)
-    memberships = selectors.memberships_of(user.pk)
-    if not memberships:
-        # A user created on the command line: the account is opened at the first visit.
-        registration.open_personal_account(user, timezone.now())
-        memberships = selectors.memberships_of(user.pk)
+    memberships = memberships_of(request)
     chosen = request.session.get(CHOSEN)
     for membership in memberships:
         if str(membership.account_id) == chosen:

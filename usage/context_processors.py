@@ -18,14 +18,13 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from accounts import access, selectors
+from accounts import access
 from accounts.models import Account, Membership
 from billing import ledger
 from billing.subscriptions import plan_terms
 from core import colour
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Wording
-from pricing.models import Plan
 from usage import live_updates, memorial_wall
 
 DEFAULT_ACCENT = "#1f5fd6"
@@ -111,7 +110,7 @@ class Portal:
         """The user's other accounts, to switch to."""
         if not self.membership:
             return []
-        memberships = selectors.memberships_of(self.membership.user_id)
+        memberships = access.memberships_of(self.request)
         return [other for other in memberships if other.account_id != self.membership.account_id]
 
     @cached_property
@@ -125,8 +124,11 @@ class Portal:
 
     @cached_property
     def balance(self) -> ledger.Balance | None:
-        """The account's balance as of now. Settles the account."""
-        return ledger.balance(self.account.pk, self.now) if self.account else None
+        """The account's balance: the one that the view has put on the request, else as of now (settled)."""
+        shown: ledger.Balance | None = getattr(self.request, "shown_balance", None)
+        if self.account is None or (shown is not None and shown.account_id == self.account.pk):
+            return shown
+        return ledger.balance(self.account.pk, self.now)
 
     @cached_property
     def version(self) -> str:
@@ -194,8 +196,7 @@ class Portal:
     @cached_property
     def plans_url(self) -> str:
         """The page that compares plans; empty with fewer than two plans."""
-        offered = Plan.objects.filter(legacy=False, retired_at=None)[:2]
-        return reverse("plans") if len(offered) > 1 else ""
+        return reverse("plans") if catalogue_cache.current().has_plans_to_compare else ""
 
     @cached_property
     def buy_url(self) -> str:

@@ -62,6 +62,11 @@ class Statement:
         return ledger.Span(after=self.opening.seq, until=self.closing.seq)
 
     @property
+    def entries(self) -> int:
+        """How many entries the period has, with those that move no credits."""
+        return self.closing.seq - self.opening.seq
+
+    @property
     def complete(self) -> bool:
         """Whether the closing position is signed."""
         return self.signed is not None and self.signed.head.seq >= self.closing.seq
@@ -100,6 +105,11 @@ def position_at(account: Account, seq: int) -> Position:
         return Position(entry.seq, bytes(entry.hash), entry.balance_after)
     archived = ledger.archive.at(account.pk, seq)
     return Position(seq, bytes(archived.head), archived.balance)
+
+
+def balance_at(account: Account, seq: int) -> Decimal:
+    """The balance after the account's entry `seq`, which the database still has."""
+    return Entry.objects.values_list("balance_after", flat=True).get(account=account, seq=seq)
 
 
 def request_signature(statement: Statement) -> None:

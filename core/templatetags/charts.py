@@ -1,6 +1,7 @@
 """Charts as server-side SVG: `day_chart`, `share_bars`, `stacked_bar`.
 
-Invariant: every figure of a chart is also present as text.
+Invariant: every figure of a chart is also present as text. The bars of `day_chart` are built in Python: there
+may be 366, and a template takes 0.1 ms for each.
 """
 
 from collections.abc import Sequence
@@ -8,10 +9,19 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.utils.html import format_html_join
 
 from core import charts
+from core.templatetags.credits import credits
 
 register = template.Library()
+_POINT = """<g class="chart-point" tabindex="{}" role="img" aria-label="{}: {} {}">
+<rect class="chart-hit" x="{}" width="{}" y="0" height="100%"/>
+<rect class="chart-bar" x="{}" width="{}" y="{}" height="{}" rx="2"/>
+<text class="chart-value" x="{}" y="0" dy="-14" text-anchor="{}">{} · {} {}</text>
+</g>
+"""
+_ROW = '<tr><th scope="row">{}</th><td class="number">{}</td></tr>'
 
 
 @register.inclusion_tag("_day_chart.html")
@@ -19,11 +29,25 @@ def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -
     """Vertical bars for (label, value) points; the value shows on hover and focus, the table has all."""
     every = charts.label_every(len(points))
     bars = charts.bars_of(points)
+    values = [credits(bar.value) for bar in bars]
     return {
         "title": title,
         "unit": unit,
         "ticks": charts.ticks_of([value for _, value in points]),
-        "bars": bars,
+        "points": format_html_join(
+            "",
+            _POINT,
+            (
+                (
+                    *("0" if bar is bars[-1] else "-1", bar.label, value, unit, bar.slot_x, bar.slot_width),
+                    *(bar.x, bar.width, bar.y, bar.height, bar.middle, bar.anchor, bar.label, value, unit),
+                )
+                for bar, value in zip(bars, values, strict=True)
+            ),
+        ),
+        "rows": format_html_join(
+            "", _ROW, ((bar.label, value) for bar, value in zip(bars, values, strict=True))
+        ),
         "labelled": [bar for index, bar in enumerate(bars) if index % every == 0],
     }
 

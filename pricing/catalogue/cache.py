@@ -62,6 +62,7 @@ class LoadedCatalogue:
     brand: Brand | None
     wording: Wording | None
     policies: Policies
+    has_plans_to_compare: bool
     services: Mapping[str, ServiceFacts]
     cards: tuple[CardHead, ...]
     _rates: dict[uuid.UUID, Mapping[str, Rate]] = field(default_factory=dict)
@@ -151,6 +152,7 @@ def _read() -> LoadedCatalogue:
         brand=Brand.model_validate(row.brand) if row else None,
         wording=Wording.model_validate(row.wording) if row else None,
         policies=Policies.model_validate(row.policies) if row else Policies(),
+        has_plans_to_compare=models.Plan.objects.filter(legacy=False, retired_at=None).count() > 1,
         services={
             service.key: _facts(service) for service in models.Service.objects.order_by("position", "key")
         },

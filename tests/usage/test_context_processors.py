@@ -179,8 +179,10 @@ def test_the_plans_are_linked_where_there_are_two_to_choose_from(alice: User, si
     offered = models.Plan.objects.filter(legacy=False, retired_at=None).order_by("rank")
     keys = list(offered.values_list("key", flat=True))
     models.Plan.objects.filter(key__in=keys[2:]).update(retired_at="2026-01-01T00:00:00Z")
+    catalogue_cache.changed()
     assert portal_of(browser).plans_url == "/plans/"
     models.Plan.objects.filter(key=keys[1]).update(legacy=True)
+    catalogue_cache.changed()
     portal = portal_of(browser)
     assert (portal.plans_url, "Plans" in [item.label for item in portal.nav]) == ("", False)
 

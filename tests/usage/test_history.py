@@ -66,7 +66,7 @@ def lines_of(past: Past, **filters: Any) -> list[history.HistoryLine]:
 
 
 def test_every_line_has_its_title_and_the_name_of_who_acted(past: Past) -> None:
-    lines = [(line.entry.kind, line.title, line.actor, line.entry.credits) for line in lines_of(past)]
+    lines = [(line.kind, line.title, line.actor, line.credits) for line in lines_of(past)]
     use = "Agent run · Claude Sonnet 4"
     assert lines == [
         ("adjust", "by 3", "cli", 1),
@@ -99,8 +99,8 @@ def test_reasons_of_the_product_are_shown_without_ids(team: Account, reason: str
     back = {"account_id": team.pk, "purchase_id": purchase, "credits": None, "reason": reason, "now": now}
     ledger.claw_back(key="back", **back)
     ledger.restore(account_id=team.pk, claw_back_key="back", key="again", reason=reason, now=now)
-    lines = [line for line in history.page_of(team, Filter()).lines if line.entry.kind != "grant"]
-    assert [(line.entry.kind, line.title) for line in lines] == [("restore", title), ("claw_back", title)]
+    lines = [line for line in history.page_of(team, Filter()).lines if line.kind != "grant"]
+    assert [(line.kind, line.title) for line in lines] == [("restore", title), ("claw_back", title)]
 
 
 def test_reasons_of_staff_are_shown_as_they_wrote_them(team: Account) -> None:
@@ -118,7 +118,7 @@ def test_reasons_of_staff_are_shown_as_they_wrote_them(team: Account) -> None:
 
 def test_a_former_member_is_shown_as_support_and_a_members_keys_by_name(past: Past, bob: User) -> None:
     Membership.objects.filter(account=past.team, user=bob).delete()
-    [grant] = [line for line in lines_of(past, kind="grant") if line.entry.credits == 50]
+    [grant] = [line for line in lines_of(past, kind="grant") if line.credits == 50]
     assert grant.actor == "Support"
 
 
@@ -166,7 +166,7 @@ def test_a_row_of_the_export_has_every_figure_and_id(past: Past) -> None:
 
 
 def test_lines_are_narrowed_by_kind_grant_and_time_together(past: Past) -> None:
-    every = [line.entry for line in lines_of(past)]
+    every = [line for line in lines_of(past)]
     pack, two = past.pack.grant_id, past.at(2)
     tests: dict[str, tuple[Any, Callable[[Any], bool]]] = {
         "kind": ("charge", lambda entry: entry.kind == "charge"),
@@ -178,21 +178,21 @@ def test_lines_are_narrowed_by_kind_grant_and_time_together(past: Past) -> None:
         for names in combinations(tests, size):
             expected = [entry for entry in every if all(tests[name][1](entry) for name in names)]
             found = lines_of(past, **{name: tests[name][0] for name in names})
-            assert expected and [line.entry for line in found] == expected, names
+            assert expected and [line for line in found] == expected, names
 
 
 def test_pages_and_newer_lines_are_those_of_the_filter(past: Past) -> None:
-    every = [line.entry.seq for line in lines_of(past, kind="charge")]
+    every = [line.seq for line in lines_of(past, kind="charge")]
     page = history.page_of(past.team, Filter(kind="charge"), size=2)
-    assert ([line.entry.seq for line in page.lines], page.older_than) == (every[:2], every[1])
+    assert ([line.seq for line in page.lines], page.older_than) == (every[:2], every[1])
     rest = history.page_of(past.team, Filter(kind="charge"), older_than=page.older_than, size=2)
-    assert ([line.entry.seq for line in rest.lines], rest.older_than) == (every[2:], None)
+    assert ([line.seq for line in rest.lines], rest.older_than) == (every[2:], None)
     exact = history.page_of(past.team, Filter(kind="charge"), size=3)
     assert (len(exact.lines), exact.older_than) == (3, None)
     newer = history.newer_than(past.team, Filter(kind="charge"), seen=every[2])
-    assert [line.entry.seq for line in newer] == every[:2]
+    assert [line.seq for line in newer] == every[:2]
     [newest] = history.newer_than(past.team, Filter(kind="charge"), seen=every[2], limit=1)
-    assert newest.entry.seq == every[0]
+    assert newest.seq == every[0]
 
 
 def test_the_figures_of_a_statement_by_kind(past: Past) -> None:
@@ -214,5 +214,5 @@ def test_the_history_of_another_account_is_never_part_of_it(past: Past, charlie:
     give(theirs, "7", past.at(2), label="Secret pack")
     text = str(list(history.csv_rows(past.team, Filter())))
     assert "secret" not in text.lower() and len(lines_of(past)) == 11
-    assert [line.entry.credits for line in history.all_lines(theirs, Filter())] == [7, -3, 100]
+    assert [line.credits for line in history.all_lines(theirs, Filter())] == [7, -3, 100]
     assert list(history.all_lines(theirs, Filter(grant_id=past.pack.grant_id))) == []

@@ -73,7 +73,7 @@ def test_pages_hold_the_entries_that_match(wallet_of_years: UUID) -> None:
     assert len(history.page_of(account, history.Filter(kind="expire", **period)).lines) == 10
     oldest = history.Filter(grant_id=grant_of(wallet_of_years, "pack 0"))
     lines = history.page_of(account, oldest, older_than=10 * ENTRIES // DAYS).lines
-    assert [line.entry.kind for line in lines] == ["charge"] * 10 + ["grant"]
+    assert [line.kind for line in lines] == ["charge"] * 10 + ["grant"]
 
 
 def test_the_wallet_of_years_adds_up_and_can_be_charged(wallet_of_years: UUID) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.test import Client
@@ -71,6 +72,7 @@ def bounds(choose: random.Random, account: Account, last: datetime) -> list[date
 
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32))
+@mock.patch.object(history, "STATEMENT_PAGE", 7)
 def test_every_period_of_every_history_adds_up(seed: int) -> None:
     choose = random.Random(seed)
     account, last = a_history(choose)
@@ -81,14 +83,23 @@ def test_every_period_of_every_history_adds_up(seed: int) -> None:
         moved = sum((total for _kind, total in summary.by_kind), Decimal(0))
         assert summary.opening + moved == summary.closing
         filters = history.Filter(start=start, end=end)
-        lines = [line.entry for line in history.all_lines(account, filters)]
+        lines = list(history.all_lines(account, filters))
         api = selectors.entries(account.pk, {"from": start, "to": end})
         by_kind = Counter[str]()
         for entry in lines:
-            by_kind[entry.get_kind_display()] += entry.credits
+            by_kind[str(Entry.Kind(entry.kind).label)] += entry.credits
         assert dict(summary.by_kind) == by_kind
         for entries in (lines, list(api)):
             assert sum((entry.credits for entry in entries), Decimal(0)) == moved
+        statement = statements.of_period(account, start=start, end=end)
+        pages = [history.statement_page(statement, None)]
+        while pages[-1].number > 1:
+            pages.append(history.statement_page(statement, pages[-1].number - 1))
+        assert [line for page in pages for line in page.lines] == lines
+        assert [page.opening for page in pages[:-1]] == [page.closing for page in pages[1:]], "they meet"
+        assert (pages[-1].opening, pages[0].closing) == (summary.opening, summary.closing)
+        for page in pages:
+            assert page.opening + page.moved == page.closing
         document = json.loads(
             "".join(statements.as_json(statements.of_period(account, start=start, end=end)))
         )
@@ -153,7 +164,7 @@ def test_the_page_the_export_and_the_api_agree(
     rows = list(csv.DictReader(io.StringIO(text)))
     times = {"from": "2026-11-21T00:00:00Z", "to": "2026-11-23T00:00:00Z"}
     listed = api.get("transactions", limit="100", **times).json()["data"]
-    assert len(rows) == len(listed) == len(page["lines"]) > 4
+    assert len(rows) == len(listed) == len(page["page"].lines) > 4
     for entries in (rows, listed):
         assert sum(Decimal(entry["credits"]) for entry in entries) == movements
         assert Decimal(entries[0]["balance_after"]) == page["summary"].closing

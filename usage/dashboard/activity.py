@@ -12,7 +12,7 @@ from billing.models import Charge
 from usage import history
 from usage.charges import listing
 from usage.charges.listing import ChargeRow
-from usage.history import HistoryLine
+from usage.history_lines import HistoryLine
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def latest(account: Account, *, size: int) -> list[ActivityItem]:
     # the index on (account, created_at) finds.
     newest = Charge.objects.filter(account=account).order_by("-created_at", "-pk")[:size]
     free = listing.with_names(account, [charge for charge in newest if not charge.credits])
-    items = [ActivityItem(at=line.entry.created_at, line=line) for line in lines]
+    items = [ActivityItem(at=line.created_at, line=line) for line in lines]
     items += [ActivityItem(at=charge_row.charge.created_at, charge_row=charge_row) for charge_row in free]
     # The sort is stable: entries of the same instant keep their ledger order.
     return sorted(items, key=lambda item: item.at, reverse=True)[:size]

@@ -5,7 +5,7 @@ charges (usage.sums), never of entries, and exclude returned and uncollected cre
 bounded range and returns a bounded number of rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -65,8 +65,20 @@ def daily_totals(account: Account, period: Period, **filters: Any) -> list[tuple
     rows = _range(account, period, filters=filters).rows(
         "select local::date, sum(credits) from parts group by 1"
     )
-    spent_on = {day: spent for day, spent in rows}
-    return [(day, spent_on.get(day, Decimal(0))) for day in period.days]
+    return _each_day(period, {day: spent for day, spent in rows})
+
+
+def daily_and_group_totals(
+    account: Account, period: Period, *, dimension: str, limit: int
+) -> tuple[list[tuple[date, Decimal]], list[GroupTotal]]:
+    """The results of `daily_totals` and of `group_totals`, from one reading of the sums."""
+    rows = _range(account, period, dimension=dimension).rows(
+        """select grouping(value), local::date, value, sum(credits), sum(charges)::int, max(last_at)
+        from parts group by grouping sets ((local::date), (value)) order by 1 desc, 4 desc, 5 desc, 3"""
+    )
+    spent_on = {day: spent for of_day, day, _value, spent, *_ in rows if of_day}
+    groups = [row[2:] for row in rows if not row[0]][:limit]
+    return _each_day(period, spent_on), _groups(account, dimension, groups)
 
 
 def group_totals(
@@ -79,6 +91,14 @@ def group_totals(
     rows = _range(account, period, dimension=dimension, filters=filters).rows(
         f"{_BY_VALUE} order by 2 desc, 3 desc, value limit %(limit)s", limit=limit
     )
+    return _groups(account, dimension, rows)
+
+
+def _each_day(period: Period, spent_on: Mapping[date, Decimal]) -> list[tuple[date, Decimal]]:
+    return [(day, spent_on.get(day, Decimal(0))) for day in period.days]
+
+
+def _groups(account: Account, dimension: str, rows: Sequence[Sequence[Any]]) -> list[GroupTotal]:
     values = {text: _column_value(dimension, text) for text, *_ in rows}
     names = display_names(account, dimension=dimension, values=list(values.values()))
     return [

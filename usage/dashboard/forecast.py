@@ -61,7 +61,7 @@ def empty_at(
     if per_day <= 0:
         return None
     lots = [_Lot(grant.remaining, grant.expires_at) for grant in balance.grants if grant.services is None]
-    renewals = _renewals(account, now)
+    renewals = _renewals(account, now) if balance.allowances else []
     at, end = now, now + HORIZON
     while at < end:
         lots = [lot for lot in lots if lot.remaining and (lot.expires_at is None or lot.expires_at > at)]
@@ -85,13 +85,13 @@ def _renewals(account: Account, now: datetime) -> list[_Renewal]:
     allowances = Allowance.objects.filter(
         running, account=account, services=None, next_at__gt=now, credits__gt=0
     ).exclude(period=Allowance.Period.ONCE)
-    subscription = selectors.subscription_of(account.pk)
-    goes_on = subscription is not None and grace.is_renewed(subscription)
-    return [
-        _Renewal(terms, terms.next_at, None if goes_on else terms.ends_at)
-        for terms in allowances
-        if terms.next_at
-    ]
+    renewals = [_Renewal(terms, terms.next_at, terms.ends_at) for terms in allowances if terms.next_at]
+    if any(renewal.ends_at for renewal in renewals):
+        subscription = selectors.subscription_of(account.pk)
+        if subscription is not None and grace.is_renewed(subscription):
+            for renewal in renewals:
+                renewal.ends_at = None
+    return renewals
 
 
 def _spend(lots: Sequence[_Lot], credits: Decimal) -> Decimal:

@@ -1,6 +1,7 @@
 """Rows of the history, built in Python: a statement has 2,000, and a template takes 0.3 ms for each."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from html import escape
 
 from django import template
@@ -8,11 +9,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator, capfirst
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from billing.models import Entry
 from core.templatetags import times
 from core.templatetags.credits import credits, credits_signed
-from usage.history import HistoryLine
+from usage.history_lines import HistoryLine
 
 register = template.Library()
 _LONGEST_REASON = 80
@@ -35,28 +38,28 @@ def history_rows(
     """A table row for each line. `exact_times`: date and time, not how long ago; `is_new`: marked as new."""
     now = timezone.now()
     time = times.at if exact_times else times.ago
-    labels = {kind: escape(str(label)) for kind, label in Entry.Kind.choices}
+    labels = _kinds(get_language() or "")
     url = reverse("charge", args=[_ANY])
     rows = []
     for line in lines:
-        entry, charge, kind = line.entry, line.charge, labels.get(line.entry.kind, "")
-        title = escape(line.title if charge else capfirst(line.title))
-        if charge:
-            title = f'<a href="{url.replace(_ANY, charge.public_id)}">{title}</a>'
+        kind, charge_id = labels.get(line.kind, ""), line.charge_public_id
+        title = escape(line.title if charge_id else capfirst(line.title))
+        if charge_id:
+            title = f'<a href="{url.replace(_ANY, charge_id)}">{title}</a>'
         aside = _aside(line)
         rows.append(
             _ROW.format(
-                seq=entry.seq,
+                seq=line.seq,
                 new=' class="is-new"' if is_new else "",
-                time=time(entry.created_at, now),
+                time=time(line.created_at, now),
                 title=title,
                 aside=f' <span class="cell-aside">{escape(aside)}</span>' if aside else "",
-                note="" if charge else f'<span class="cell-note narrow-only">{kind}</span>',
+                note="" if charge_id else f'<span class="cell-note narrow-only">{kind}</span>',
                 kind=kind,
                 actor=escape(line.actor),
-                good=" good" if entry.credits > 0 else "",
-                credits=credits_signed(entry.credits),
-                balance=credits(entry.balance_after),
+                good=" good" if line.credits > 0 else "",
+                credits=credits_signed(line.credits),
+                balance=credits(line.balance_after),
             )
         )
     return mark_safe("".join(rows))  # noqa: S308  # texts are escaped above
@@ -68,11 +71,22 @@ def history_row(line: HistoryLine, *, is_new: bool = False) -> SafeString:
     return history_rows([line], is_new=is_new)
 
 
+@lru_cache(maxsize=16)
+def _kinds(_language: str) -> dict[str, str]:
+    """The labels of the kinds in the current language."""
+    return {kind: escape(str(label)) for kind, label in Entry.Kind.choices}
+
+
 def _aside(line: HistoryLine) -> str:
     """What stands beside the title: a reason or the conversation of a charge, else the grant."""
-    if line.charge:
-        reason = line.entry.reason
+    if line.within is not None:
+        amount = credits(line.within)
+        if line.kind == Entry.Kind.HOLD:
+            return _("%(amount)s of the budget reserved") % {"amount": amount}
+        return _("%(amount)s returned to the budget") % {"amount": amount}
+    if line.charge_id:
+        reason = line.reason
         if len(reason) > _LONGEST_REASON:
             reason = Truncator(reason).chars(_LONGEST_REASON)
-        return reason or line.charge.conversation
-    return line.grant.label if line.grant and line.grant.label != line.title else ""
+        return reason or line.conversation
+    return line.grant_label if line.grant_label != line.title else ""

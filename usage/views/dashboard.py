@@ -1,8 +1,6 @@
 """The dashboard, its fragments that htmx refreshes, and the credit counter of the page header."""
 
-from collections.abc import Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpResponse
@@ -14,7 +12,7 @@ from accounts.access import account_page
 from accounts.http import AccountRequest
 from usage import live_updates, periods, selectors
 from usage.dashboard import activity, aggregates, balance_summary, chart_data, forecast
-from usage.periods import Period
+from usage.dashboard.balance_summary import BalanceSummary, Pace
 
 RECENT_ITEMS = 8
 DASHBOARD_DAYS = 30
@@ -25,8 +23,11 @@ LARGEST_GROUPS = 6
 @account_page
 def dashboard(request: AccountRequest) -> HttpResponse:
     """Balance, grants, spending of the last days by day and by service, and the newest transactions."""
-    context = _balance_context(request, timezone.now())
-    context |= _spending_context(request, context["period"], context["days"])
+    now = timezone.now()
+    summary = balance_summary.summarize(request.account, now)  # settles the account
+    request.shown_balance = summary.balance  # type: ignore[attr-defined]  # for the page's header
+    context = _spending_context(request, now)
+    context |= _balance_context(request, summary, context["pace"])
     context["items"] = activity.latest(request.account, size=RECENT_ITEMS)
     return render(request, "usage/dashboard.html", context)
 
@@ -47,16 +48,18 @@ def counter(request: AccountRequest) -> HttpResponse:
 @account_page
 def balance_fragment(request: AccountRequest) -> HttpResponse:
     """The balance section of the dashboard."""
-    return render(request, "usage/_balance.html", _balance_context(request, timezone.now()))
+    now = timezone.now()
+    summary = balance_summary.summarize(request.account, now)
+    period = periods.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
+    pace = balance_summary.pace_of(aggregates.daily_totals(request.account, period))
+    return render(request, "usage/_balance.html", _balance_context(request, summary, pace))
 
 
 @require_safe
 @account_page
 def spending_fragment(request: AccountRequest) -> HttpResponse:
     """What the dashboard shows of the last days' spending: by day and by service."""
-    context = _pace_context(request, timezone.now())
-    context |= _spending_context(request, context["period"], context["days"])
-    return render(request, "usage/_spending.html", context)
+    return render(request, "usage/_spending.html", _spending_context(request, timezone.now()))
 
 
 @require_safe
@@ -72,32 +75,26 @@ def activity_fragment(request: AccountRequest) -> HttpResponse:
     return render(request, "usage/_activity.html", context)
 
 
-def _pace_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
-    """The daily totals and the pace of spending."""
+def _spending_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
+    """The pace of spending, and the charts of the days and of the services that cost most."""
     period = periods.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
-    days = aggregates.daily_totals(request.account, period)
-    return {"period": period, "days": days, "pace": balance_summary.pace_of(days)}
-
-
-def _balance_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
-    """The balance summary, the pace of spending, and how long the credits last at that pace."""
-    summary = balance_summary.summarize(request.account, now)
-    context = _pace_context(request, now)
-    per_day = context["pace"].per_day
-    empty_at = forecast.empty_at(request.account, summary.balance, per_day=per_day, now=now)
-    days_left = (empty_at - now).days if empty_at else None
-    return context | {"balance_summary": summary, "days_left": days_left}
-
-
-def _spending_context(
-    request: AccountRequest, period: Period, days: Sequence[tuple[date, Decimal]]
-) -> dict[str, Any]:
-    """The charts of the daily totals and of the services that cost most, with the rest as one bar."""
-    groups = aggregates.group_totals(request.account, period, dimension="service", limit=LARGEST_GROUPS)
+    days, groups = aggregates.daily_and_group_totals(
+        request.account, period, dimension="service", limit=LARGEST_GROUPS
+    )
+    pace = balance_summary.pace_of(days)
     bars = chart_data.bars_of(groups, dimension="service", period=period)
-    total = sum((spent for _day, spent in days), Decimal(0))
+    url = chart_data.usage_url("service", period)
     return {
+        "pace": pace,
         "points": chart_data.points_of(days),
-        "services": chart_data.with_others(bars, total=total, url=chart_data.usage_url("service", period)),
+        "services": chart_data.with_others(bars, total=pace.total, url=url),
         "has_earlier_use": not groups and selectors.charges(request.account.pk, {}).exists(),
     }
+
+
+def _balance_context(request: AccountRequest, summary: BalanceSummary, pace: Pace) -> dict[str, Any]:
+    """The balance summary, the pace of spending, and how long the credits last at that pace."""
+    now = summary.balance.as_of
+    empty_at = forecast.empty_at(request.account, summary.balance, per_day=pace.per_day, now=now)
+    days_left = (empty_at - now).days if empty_at else None
+    return {"balance_summary": summary, "pace": pace, "days_left": days_left}

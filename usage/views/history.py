@@ -3,10 +3,14 @@
 import csv
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.utils.translation import get_language, override
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
@@ -14,6 +18,7 @@ from accounts.http import AccountRequest
 from usage import history, statements
 from usage.dashboard import balance_summary
 from usage.periods import Period
+from usage.templatetags.history_rows import history_rows
 from usage.views.forms import HistoryForm, RangeForm
 
 
@@ -44,7 +49,7 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
     form = HistoryForm(request.GET, account=request.account, now=_settle(request))
     seen = request.GET.get("seen", "")
     lines = history.newer_than(request.account, form.filters, seen=int(seen[:18]) if seen.isdecimal() else 0)
-    newest = lines[0].entry.seq if lines else seen
+    newest = lines[0].seq if lines else seen
     return render(
         request,
         "usage/_history_newer.html",
@@ -66,24 +71,52 @@ def history_csv(request: AccountRequest) -> StreamingHttpResponse:
 
 @require_safe
 @account_page
-def statement(request: AccountRequest) -> HttpResponse:
-    """A printable statement of a period: opening balance, entries, closing balance."""
+def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
+    """A printable statement of a period: opening balance, entries page by page, closing balance.
+
+    With `all`, all entries of a shorter statement are on one page, which is sent while they are read.
+    """
     form = RangeForm(request.GET or None, account=request.account, now=_settle(request))
     period = _period(form)
     verifiable = statements.of_period(request.account, start=period.start, end=period.end)
     statements.request_signature(verifiable)
+    number = request.GET.get("page", "")
+    page = history.statement_page(verifiable, int(number[:9]) if number.isdecimal() else None)
     context = {
         "form": form,
         "since": period.first,
         "until": period.last,
         "verifiable": verifiable,
         "summary": history.summary_of(verifiable),
-        "lines": history.page_of(
-            request.account, history.Filter(span=verifiable.span), size=history.MAX_STATEMENT_ROWS
-        ).lines,
-        "max_rows": history.MAX_STATEMENT_ROWS,
+        "page": page,
+        "can_be_whole": page.count > 1 and verifiable.entries <= history.MOST_ON_ONE_PAGE,
+        "days": f"since={period.first.isoformat()}&until={period.last.isoformat()}",
     }
+    if "all" in request.GET and context["can_be_whole"]:
+        return StreamingHttpResponse(_whole_statement(request, verifiable, context))
     return render(request, "usage/statement.html", context)
+
+
+_ROWS = "<!-- rows -->"
+
+
+def _whole_statement(
+    request: AccountRequest, verifiable: statements.Statement, context: dict[str, Any]
+) -> Iterator[str]:
+    """The page in parts: the template with a mark, which the rows replace, chunk by chunk."""
+    context |= {"rows": mark_safe(_ROWS)}  # noqa: S308  # texts of users are escaped, so none is like it
+    before, after = render_to_string("usage/statement.html", context, request).split(_ROWS)
+    language, zone = get_language(), request.account.zone
+
+    def parts() -> Iterator[str]:
+        yield before
+        for lines in history.statement_chunks(verifiable):
+            with timezone.override(zone), override(language):
+                rows = history_rows(lines, exact_times=True)
+            yield rows
+        yield after
+
+    return parts()
 
 
 @require_safe

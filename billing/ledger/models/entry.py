@@ -71,7 +71,12 @@ class Entry(models.Model):
     @property
     def public_id(self) -> str:
         """Opaque id: half of the entry's hash, so that callers cannot count entries."""
-        return f"ent_{bytes(self.hash[:16]).hex()}"
+        return self.public_id_of(bytes(self.hash))
+
+    @staticmethod
+    def public_id_of(digest: bytes) -> str:
+        """The public id of the entry with this hash."""
+        return f"ent_{digest[:16].hex()}"
 
 
 class Correction(Identified):

@@ -123,7 +123,7 @@ def test_the_activity_has_each_entry_and_each_free_use_once_newest_first(
     items = activity.latest(account, size=4)
     shown = [
         (
-            item.line.entry.credits if item.line else None,
+            item.line.credits if item.line else None,
             item.charge_row and item.charge_row.charge.conversation,
         )
         for item in items

@@ -120,7 +120,7 @@ def test_pages_have_no_gap_while_entries_arrive(alice: User, account_of: Account
     spend(account, "1", now)
     second = history.page_of(account, history.Filter(), older_than=first.older_than, size=4)
     third = history.page_of(account, history.Filter(), older_than=second.older_than, size=4)
-    numbers = [line.entry.seq for page in (first, second, third) for line in page.lines]
+    numbers = [line.seq for page in (first, second, third) for line in page.lines]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == Entry.objects.filter(account=account).exclude(grant=None).count() - 1
     assert third.older_than is None
@@ -246,7 +246,7 @@ def test_the_statement_and_its_entries_are_of_the_month_unless_days_are_given(
 
     def shown(query: str) -> tuple[str, str, set[str]]:
         context = client.get(f"/history/statement/?{query}").context
-        titles = {line.title for line in context["lines"] if line.entry.credits == 5}
+        titles = {line.title for line in context["page"].lines if line.credits == 5}
         return context["since"].isoformat(), context["until"].isoformat(), titles
 
     assert shown("") == ("2026-12-01", "2026-12-03", {"01 Dec"})
@@ -270,8 +270,83 @@ def test_filters_and_cursor_are_kept_in_the_links_of_the_page(
     newest, *older = sequence.values_list("seq", flat=True)
     context = signed_in(alice).get(f"/history/?kind=charge&before={newest}&seen=3").context
     assert (context["query"], context["cursor"]) == ("kind=charge", str(newest))
-    assert [line.entry.seq for line in context["page"].lines] == older
+    assert [line.seq for line in context["page"].lines] == older
     newer = signed_in(alice).get(f"/history/newer?kind=charge&seen={newest - 1}").context
-    assert ([line.entry.seq for line in newer["lines"]], newer["newest"]) == ([newest], newest)
+    assert ([line.seq for line in newer["lines"]], newer["newest"]) == ([newest], newest)
     none = signed_in(alice).get(f"/history/newer?seen={newest}")
     assert (none.context["lines"], none.context["newest"], none.context["query"]) == ([], str(newest), "")
+
+
+def test_a_statement_of_many_entries_has_pages_that_add_up(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "STATEMENT_PAGE", 3)
+    account, now = account_of(alice), timezone.now()
+    for _ in range(6):
+        spend(account, "10", now)
+    client = signed_in(alice)
+
+    def figures(query: str) -> tuple[Any, ...]:
+        page = client.get(f"/history/statement/{query}").context["page"]
+        assert page.opening + page.moved == page.closing
+        return page.number, page.opening, page.closing, len(page.lines)
+
+    entries = Entry.objects.filter(account=account).count()
+    last = client.get("/history/statement/").context["page"].count
+    assert last == -(-entries // 3) > 2
+    pages = [figures(f"?page={number}") for number in range(1, last + 1)]
+    assert [number for number, *_ in pages] == list(range(1, last + 1))
+    assert (pages[0][1], pages[-1][2]) == (0, 40)
+    assert [opening for _, opening, *_ in pages[1:]] == [closing for _, _, closing, _ in pages[:-1]]
+    assert sum(lines for *_, lines in pages) == 7, "100 granted, and six charges"
+    assert figures("") == figures("?page=99") == figures("?page=x") == pages[-1]
+    assert figures("?page=0") == pages[0]
+    newest = rows_in(client, "/history/statement/")
+    assert f"Page {last} of {last}" in newest
+    assert f"page={last - 1}#entries" in newest and f"page={last + 1}" not in newest
+    oldest = rows_in(client, "/history/statement/?page=1")
+    assert "page=2#entries" in oldest and "page=0" not in oldest
+
+
+def test_all_entries_of_a_shorter_statement_are_streamed_on_one_page(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    Account.objects.filter(pk=account.pk).update(zone="Asia/Kathmandu")
+    client = signed_in(alice)
+    for _ in range(6):
+        spend(account, "10", now)
+    assert not client.get("/history/statement/?all=1").streaming, "there is one page only"
+    monkeypatch.setattr(history, "STATEMENT_PAGE", 3)
+    monkeypatch.setattr(history, "EXPORT_CHUNK", 2)
+    assert "Show all entries" in rows_in(client, "/history/statement/")
+    response = client.get("/history/statement/?all=1")
+    page = b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
+    assert page.count('id="entry-') == 7 and page.rstrip().endswith("</html>")
+    assert "+0545" in page, "times are in the zone of the account"
+    monkeypatch.setattr(history, "MOST_ON_ONE_PAGE", Entry.objects.filter(account=account).count() - 1)
+    assert "Show all entries" not in rows_in(client, "/history/statement/?all=1")
+
+
+def test_what_a_hold_reserves_from_another_hold_is_one_line_that_leaves_the_balance(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    request = ledger.ChargeRequest(account_id=account.pk, credits=Decimal(40), key="budget", service="gpt-4o")
+    ends = now + timedelta(hours=1)
+    root = ledger.hold(request, expires_at=ends, now=now)
+    request = ledger.ChargeRequest(account_id=account.pk, credits=Decimal(15), key="child", service="gpt-4o")
+    child = ledger.hold(request, expires_at=ends, now=now, parent=root.hold_id)
+
+    def shown() -> list[tuple[str, Decimal, Decimal | None, Decimal]]:
+        lines = history.page_of(account, history.Filter()).lines
+        return [(line.kind, line.credits, line.within, line.balance_after) for line in lines]
+
+    reserved = [("hold", 0, 15, 60), ("hold", -40, None, 60), ("grant", 100, None, 100)]
+    assert shown() == reserved
+    assert "15 of the budget reserved" in rows_in(signed_in(alice), "/history/")
+    ledger.release(account_id=account.pk, hold_id=child.hold_id, now=now)
+    assert shown() == [("release", 0, 15, 60), *reserved]
+    assert "15 returned to the budget" in rows_in(signed_in(alice), "/history/")
+    exported_kinds = [row["kind"] for row in exported(signed_in(alice))]
+    assert exported_kinds == ["transfer", "release", "hold", "transfer", "hold", "grant"]

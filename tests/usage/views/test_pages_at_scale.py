@@ -1,0 +1,73 @@
+"""Pages of an account with many charges: few queries, as many as for an account with few charges."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import Account, User
+from bench import portal
+from tests.usage.spending import give
+from usage.sums import folding
+
+PAGES = [
+    "/",
+    "/usage/",
+    "/usage/?by=conversation",
+    "/history/",
+    "/history/?kind=charge",
+    "/history/statement/?since={month_ago}",
+    "/history/statement/?since={month_ago}&page=2",
+    "/projects/",
+    "/billing/",
+    "/pricing/",
+]
+MOST_QUERIES = 20
+
+
+def charge(account: Account, user: User, first: int, last: int, *, of: int) -> None:
+    """Write charges with their entries, which lie in the last 30 days, and sum them."""
+    values: dict[str, Any] = {"account": account.pk, "member": user.pk, "charges": of}
+    with connection.cursor() as cursor:
+        cursor.execute(portal.ROWS, values | {"first": first, "last": last})
+        cursor.execute(portal.MOVED, values)
+    folding.fold(account.pk)
+
+
+@pytest.fixture
+def queries(alice: User, signed_in: Callable[[User], Client]) -> Callable[[str], int]:
+    """How many queries a page takes when its process has read the catalogue and the plan."""
+    client = signed_in(alice)
+
+    def count(path: str) -> int:
+        counts = []
+        for _ in range(4):  # once a second a page reads whether the catalogue has changed
+            with CaptureQueriesContext(connection) as captured:
+                assert client.get(path).status_code == 200
+            counts.append(len(captured))
+        return min(counts)
+
+    return count
+
+
+def test_pages_take_few_queries_whatever_the_number_of_charges(
+    alice: User, account_of: Callable[[User], Account], queries: Callable[[str], int]
+) -> None:
+    account = account_of(alice)
+    give(account, "100000", timezone.now(), kind="top_up")
+    with connection.cursor() as cursor:
+        cursor.execute(portal.PROJECTS, {"account": account.pk})
+    charge(account, alice, 1, 400, of=4000)
+    month_ago = (timezone.now() - timedelta(days=31)).date().isoformat()
+    paths = [path.format(month_ago=month_ago) for path in PAGES]
+    few = {path: queries(path) for path in paths}
+    assert max(few.values()) < MOST_QUERIES, few
+    charge(account, alice, 401, 4000, of=4000)
+    many = {path: queries(path) for path in paths}
+    # one more: a statement that begins before the first entry reads no opening position
+    assert {path: number for path, number in many.items() if number > few[path] + 1} == {}
