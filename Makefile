@@ -8,6 +8,8 @@ TYPESCRIPT := clients/typescript
 # `make run PORT=8001`, or PORT in the environment.
 PORT ?= 8000
 export PORT
+# Every process would compile every module again, and the processes of the tests rewrite all assertions.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

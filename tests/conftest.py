@@ -31,7 +31,7 @@ from core import database_roles, rate_limit
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
-from tests import order, saved_rows
+from tests import order, saved_rows, template_database
 from tests.roles import RUNTIME_ROLE
 
 # Each process has a directory: in a common one they delete each other's temporary directories.
@@ -78,13 +78,21 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
         terminalreporter.write_line(f"repeat with: DATE={run_clock.moment()} make test{again}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
+    yield  # starts the other processes
+    if template_database.is_used(session.config) and not hasattr(session.config, "workerinput"):
+        template_database.make(session.config)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     run_clock.restart()
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the suite's own PostgreSQL; one selected by REFILL_VAR or DATABASE_URL is left running."""
+    template_database.drop(config)
     if getattr(settings, "DATABASE_IS_THE_SUITES_OWN", False):
         embedded_postgres.stop(settings.VAR_DIR / "postgres")
 
@@ -133,6 +141,12 @@ def switch_role(role: str, django_db_blocker: Any) -> None:
         if connection.connection is not None and not connection.needs_rollback:
             with connection.cursor() as cursor:
                 cursor.execute(f"set role {role}")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, pytestconfig: pytest.Config) -> None:
+    if template_database.is_used(pytestconfig):
+        connection.settings_dict["TEST"]["TEMPLATE"] = template_database.NAME
 
 
 @pytest.fixture(scope="session")
