@@ -67,7 +67,9 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             with transaction.atomic():
                 super().save_user(request, user, form, commit=True)
-                registration.open_personal_account(user, timezone.now())
+                registration.open_personal_account(
+                    user, timezone.now(), zone=form.cleaned_data.get("zone", "")
+                )
         except IntegrityError as error:
             if not User.objects.filter(email=email).exists():
                 raise

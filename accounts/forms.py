@@ -18,8 +18,13 @@ class ProfileForm(forms.ModelForm):
 
     class Meta:
         model = User
-        fields = ["first_name", "last_name", "language"]
-        labels = {"first_name": _("First name"), "last_name": _("Last name"), "language": _("Language")}
+        fields = ["first_name", "last_name", "language", "theme"]
+        labels = {
+            "first_name": _("First name"),
+            "last_name": _("Last name"),
+            "language": _("Language"),
+            "theme": _("Appearance"),
+        }
         widgets = {
             "first_name": forms.TextInput(attrs={"autocomplete": "given-name"}),
             "last_name": forms.TextInput(attrs={"autocomplete": "family-name"}),
@@ -39,14 +44,28 @@ class ProfileForm(forms.ModelForm):
         return language
 
 
+class ZoneInput(forms.TextInput):
+    """A text field that suggests the zones that contain what is typed (templates/accounts/settings.html)."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        own = {"list": "zones", "autocomplete": "off", "autocapitalize": "words", "spellcheck": "false"}
+        super().__init__(own | (attrs or {}))
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        """The zone whose name was typed in any case, with spaces or underscores; else what was typed."""
+        typed = super().value_from_datadict(data, files, name)
+        return zones.spelled(typed) if isinstance(typed, str) else typed
+
+
 class AccountForm(forms.ModelForm):
     """Name and time zone of the account."""
 
     zone = forms.ChoiceField(
         label=_("Time zone"),
+        widget=ZoneInput,
         help_text=_(
-            "Daily credits renew at midnight in this zone. A change takes effect with the next renewal, "
-            "so that no day is given twice."
+            "Type to search, such as Paris. Daily credits renew at midnight in this zone. A change takes "
+            "effect with the next renewal, so that no day is given twice."
         ),
         error_messages={
             "invalid_choice": _("“%(value)s” is not a known time zone. Choose one from the list.")

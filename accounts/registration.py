@@ -11,6 +11,7 @@ from django.db import transaction
 from django.dispatch import Signal
 from django.http import HttpRequest
 
+from accounts import zones
 from accounts.models import Account, Membership, User
 
 # Sent with account, user and now, each time an account is opened or found open: receivers are idempotent.
@@ -19,15 +20,23 @@ account_opened = Signal()
 address_verified = Signal()
 
 
-def open_personal_account(user: User, now: datetime) -> Account:
-    """The user's personal account, opened if it does not exist yet. Safe to repeat and run concurrently."""
+def open_personal_account(user: User, now: datetime, *, zone: str = "") -> Account:
+    """The user's personal account, opened if it does not exist yet. Safe to repeat and run concurrently.
+
+    `zone` is that of the browser at sign-up, for a new account; UTC where it is unknown.
+    """
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(
             pk=user.pk
         )  # two requests of one new user open one account
         account, created = Account.objects.get_or_create(
             person=user,
-            defaults={"name": user.shown_name, "kind": Account.Kind.PERSONAL, "created_at": now},
+            defaults={
+                "name": user.shown_name,
+                "kind": Account.Kind.PERSONAL,
+                "zone": zone if zones.is_valid(zone) else "UTC",
+                "created_at": now,
+            },
         )
         if created:
             Membership.objects.create(account=account, user=user, role=Membership.Role.OWNER, created_at=now)

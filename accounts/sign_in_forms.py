@@ -50,6 +50,9 @@ class OurWords(forms.Form):
 
 
 class SignUp(OurWords, account_forms.SignupForm):
+    # Filled by static/js/portal.js with the zone of the browser; a name that is no zone counts as unknown.
+    zone = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput(attrs={"data-zone": ""}))
+
     def try_save(self, request: HttpRequest) -> Any:
         if self.account_already_exists:
             make_password(self.cleaned_data["password1"])  # the slow part of a sign-up

@@ -32,6 +32,16 @@ def is_valid(name: str) -> bool:
     return name in _names()
 
 
+@cache
+def _spellings() -> dict[str, str]:
+    return {name.casefold(): name for name in names()}
+
+
+def spelled(typed: str) -> str:
+    """The zone with this name in any case, with spaces or underscores; else the text itself."""
+    return _spellings().get("_".join(typed.split()).casefold(), typed)
+
+
 def midnight(day: dt.date, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     """The instant at which the local date begins.
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import buy, cards, codes, plans, purchases, settings
+from billing.views import buy, cards, codes, erasure, plans, public_offers, purchases, settings
 from billing.webhooks import views
 
 urlpatterns = [
@@ -44,7 +44,8 @@ urlpatterns = [
     path("billing/details/", settings.invoice_details, name="invoice_details"),
     path("billing/redeem/", codes.redeem, name="redeem"),
     path("billing/invitations/", codes.invitations, name="invitations"),
-    path("invite/<str:code>/", codes.invited, name="invited"),
+    path("settings/delete/", erasure.delete_account, name="delete_account"),
+    path("invite/<str:code>/", public_offers.invited, name="invited"),
     path("plans/", plans.plans, name="plans"),
     path("plans/<slug:key>/", plans.change, name="plan_change"),
     path("stripe/webhook/", views.webhook, name="stripe_webhook"),

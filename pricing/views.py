@@ -29,6 +29,7 @@ def price_list(request: HttpRequest) -> HttpResponse:
         "groups": selectors.by_kind(services[:LISTED]),
         "more": max(0, len(services) - LISTED),
         "narrowed": any(chosen.values()),
+        "notes": selectors.price_notes(now),
     }
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "pricing/_service_list.html", context)
@@ -45,6 +46,7 @@ def service(request: HttpRequest, key: str) -> HttpResponse:
     priced = _service_or_404(key)
     context = {
         "service": priced,
+        "notes": selectors.price_notes(now),
         "estimator": estimator(priced, request.GET, now=now),
         "periods": rate_history.price_periods(key, now),
     }

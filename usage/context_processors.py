@@ -24,7 +24,7 @@ from billing import ledger
 from billing.subscriptions import plan_terms
 from core import colour
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue.policies import Wording
+from pricing.catalogue.policies import Links, Policies, Wording
 from usage import live_updates, memorial_wall
 
 DEFAULT_ACCENT = "#1f5fd6"
@@ -40,6 +40,11 @@ NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("billing", _("Billing"), ()),
     ("api_keys", _("API keys"), ("/webhooks/",)),
     ("settings", _("Settings"), ("/accounts/", "/provider-keys/", "/members/", "/teams/")),
+)
+VISITORS_NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+    ("services", _("Models & prices"), ()),
+    ("plans", _("Plans & packs"), ()),
+    ("documentation", _("Documentation"), ()),
 )
 MENU = (
     ("settings", _("Settings"), "cog-6-tooth"),
@@ -70,6 +75,7 @@ class Brand:
         self.mark: str = brand.mark if brand else ""
         self.accent: str = brand.accent if brand else DEFAULT_ACCENT
         self.wording: Wording | None = catalogue.wording
+        self.links: Links = catalogue.wording.links if catalogue.wording else Links()
 
     @cached_property
     def css(self) -> str:
@@ -143,10 +149,8 @@ class Portal:
     @cached_property
     def nav(self) -> list[NavItem]:
         """Items of the main navigation."""
-        if not self.account:
-            return []
         items = []
-        for name, label, prefixes in NAVIGATION:
+        for name, label, prefixes in NAVIGATION if self.account else VISITORS_NAVIGATION:
             if name == "plans" and not self.plans_url:
                 continue
             if name == "projects":
@@ -179,6 +183,11 @@ class Portal:
         return capfirst(self.projects_word)
 
     @property
+    def policies(self) -> Policies:
+        """What the product offers."""
+        return catalogue_cache.current().policies
+
+    @property
     def has_wall(self) -> bool:
         """Whether the product has a memorial wall."""
         return memorial_wall.exists()
@@ -186,16 +195,18 @@ class Portal:
     @property
     def takes_provider_keys(self) -> bool:
         """Whether calls may be paid with the account's own keys at model providers."""
-        return bool(catalogue_cache.current().policies.providers)
+        return bool(self.policies.providers)
 
     @property
     def offers_teams(self) -> bool:
         """Whether users may ask for a team account."""
-        return catalogue_cache.current().policies.teams is not None
+        return self.policies.teams is not None
 
     @cached_property
     def plans_url(self) -> str:
-        """The page that compares plans; empty with fewer than two plans."""
+        """The page that compares plans; empty with fewer than two plans. It shows visitors the packs too."""
+        if not self.account:
+            return reverse("plans")
         return reverse("plans") if catalogue_cache.current().has_plans_to_compare else ""
 
     @cached_property

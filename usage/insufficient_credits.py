@@ -4,6 +4,7 @@ Invariant: only plans and packs that this account may buy are offered; allowance
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Literal, TypedDict
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from django.conf import settings
 from django.urls import reverse
 
 from billing import selectors
-from billing.models import Allowance
+from billing.models import Allowance, Subscription
 from billing.subscriptions import grace, plan_terms
 from core.amounts import plain
 from core.fields import instant
 from core.json_types import CreditsText, TimeText, UrlText
+from pricing import selectors as prices
 from pricing.models import Pack, Plan
 
 
@@ -71,13 +73,8 @@ def _next_allowances(account_id: UUID, now: datetime) -> list[Wait]:
     allowances = Allowance.objects.filter(account_id=account_id, next_at__gt=now)
     subscription = selectors.subscription_of(account_id)
     is_renewed = subscription is not None and grace.is_renewed(subscription)
-    return [
-        {
-            "kind": "wait",
-            "until": instant(allowance.next_at),
-            "credits": plain(allowance.credits),
-            "label": allowance.label,
-        }
+    waits = [
+        _wait(allowance.next_at, allowance.credits, allowance.label)
         for allowance in allowances.order_by("next_at", "id")
         if allowance.next_at
         and (
@@ -86,6 +83,25 @@ def _next_allowances(account_id: UUID, now: datetime) -> list[Wait]:
             or (is_renewed and allowance.ends_at > now)
         )
     ]
+    if subscription is not None and subscription.cancel_at_period_end:
+        waits += _free_plan_after(subscription, now)
+    return sorted(waits, key=lambda wait: wait["until"])
+
+
+def _free_plan_after(subscription: Subscription, now: datetime) -> list[Wait]:
+    """The first credits of the free plan, which follows a plan that is cancelled at the end of its period."""
+    free, begins_at = prices.free_plan(), subscription.period_end
+    if free is None or begins_at is None or begins_at <= now:
+        return []
+    return [
+        _wait(begins_at, Decimal(allowance["credits"]), allowance["label"])
+        for allowance in free.allowances
+        if allowance["period"] != "once"
+    ]
+
+
+def _wait(until: datetime, credits: Decimal, label: str) -> Wait:
+    return {"kind": "wait", "until": instant(until), "credits": plain(credits), "label": label}
 
 
 def _packs(*, paid_plan: bool) -> list[Buy]:

@@ -10,6 +10,7 @@ from usage.views import (
     live,
     members,
     memorial_wall,
+    personal_data,
     projects,
     provider_keys,
     site,
@@ -35,6 +36,7 @@ urlpatterns = [
     path(
         "provider-keys/<str:public_id>/delete/", provider_keys.forget_provider_key, name="forget_provider_key"
     ),
+    path("settings/data.json", personal_data.download, name="personal_data"),
     path("members/", members.members_page, name="members"),
     path("members/leave/", members.leave, name="leave_account"),
     path("members/invitations/<str:public_id>/revoke/", members.revoke_invitation, name="revoke_invitation"),

@@ -41,9 +41,15 @@ class User(AbstractUser, Identified):
 
     PREFIX = "user"
 
+    class Theme(models.TextChoices):
+        SYSTEM = "system", _("As the device")
+        LIGHT = "light", _("Light")
+        DARK = "dark", _("Dark")
+
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     language = models.CharField(max_length=10, default="en")
+    theme = models.CharField(max_length=6, choices=Theme, default=Theme.SYSTEM, db_default=Theme.SYSTEM)
     sign_in_epoch = models.PositiveIntegerField(
         default=0, help_text="Increased when the second factor changes, which ends all older sessions."
     )

@@ -49,21 +49,25 @@ class GrantInForce:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningAllowance:
-    """An allowance that will be granted again, at `next_at`."""
+    """An allowance that will be granted again, at `next_at`.
+
+    The last day of a plan is included with `is_last`: its credits end at `next_at` and are not granted again.
+    """
 
     key: str
     label: str
     credits: Decimal
     period: str
     next_at: dt.datetime
+    is_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Balance:
     """An account's credits: `available` to every service; `total` includes credits for some services only.
 
-    `grants` are those in force in spending order; `version` changes with every move; `daily` is the allowance
-    that renews each day, if there is one.
+    `grants` are those in force in spending order; `version` changes with every move; `allowances` are those
+    that will be granted again; `daily` is the one of the day, also on the last day of a plan.
     """
 
     account_id: uuid.UUID
@@ -143,7 +147,7 @@ def _balance(account_id: uuid.UUID, wallet: Mapping[str, Any], now: dt.datetime)
         as_of=now,
         grants=grants,
         daily=next((item for item in allowances if item.period == Allowance.Period.DAY), None),
-        allowances=allowances,
+        allowances=tuple(item for item in allowances if not item.is_last),
     )
 
 
@@ -194,6 +198,7 @@ def _allowance(row: Mapping[str, Any]) -> RunningAllowance:
         credits=Decimal(row["credits"]),
         period=row["period"],
         next_at=_instant(row["next_at"]),
+        is_last=bool(row["is_last"]),
     )
 
 

@@ -1,10 +1,11 @@
 """An invoice as a PDF, with the same texts and amounts as its page.
 
 Invariants: it shows what was stored when the invoice number was assigned, and nothing is recomputed; names
-and addresses are shown in their own script: Latin, Greek and Cyrillic letters by an embedded font, Chinese
-and Japanese ones by a font that PDF readers have or replace (docs/dependencies.md).
+and addresses are shown in their own script: Latin, Greek and Cyrillic letters by an embedded font, Chinese,
+Japanese and Korean ones by fonts that PDF readers have or replace (docs/dependencies.md).
 """
 
+import unicodedata
 from functools import cache
 from io import BytesIO
 from itertools import groupby
@@ -26,7 +27,8 @@ from pricing.catalogue import cache as catalogue_cache
 _WIDTH, _HEIGHT = A4
 _MARGIN = 20 * mm
 _NAMES_WIDTH = 120 * mm
-_REGULAR, _BOLD, _EAST_ASIAN = "NotoSans", "NotoSans-Bold", "STSong-Light"
+_REGULAR, _BOLD = "NotoSans", "NotoSans-Bold"
+_EAST_ASIAN, _KOREAN = "STSong-Light", "HYSMyeongJo-Medium"
 
 
 def render(purchase: Purchase) -> bytes:
@@ -85,16 +87,23 @@ class _Page:
 def _register_fonts() -> None:
     for name, key in ((_REGULAR, "notos"), (_BOLD, "notosbo")):
         pdfmetrics.registerFont(TTFont(name, BytesIO(pymupdf_fonts.myfont(key))))
-    pdfmetrics.registerFont(UnicodeCIDFont(_EAST_ASIAN))
+    for name in (_EAST_ASIAN, _KOREAN):
+        pdfmetrics.registerFont(UnicodeCIDFont(name))
 
 
 def _runs(text: str, font: str) -> list[tuple[str, str]]:
-    """The text in parts of one font: `font`, or the East Asian one for characters that it lacks."""
+    """The text in parts of one font: `font`, or an East Asian one for characters that it lacks.
+
+    Korean letters that are typed as several characters are joined: the Korean font has whole syllables.
+    """
     glyphs = pdfmetrics.getFont(font).face.charToGlyph
 
     def font_of(character: str) -> str:
-        return font if ord(character) in glyphs else _EAST_ASIAN
+        if ord(character) in glyphs:
+            return font
+        return _KOREAN if unicodedata.name(character, "").startswith("HANGUL") else _EAST_ASIAN
 
+    text = unicodedata.normalize("NFC", text)
     return [(run_font, "".join(part)) for run_font, part in groupby(text, font_of)]
 
 

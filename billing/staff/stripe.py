@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.decorators import action
 
 from billing import stripe_gateway
@@ -27,7 +28,10 @@ class StripeEventAdmin(ReadOnlyAdmin):
     def retry(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
         states = [events.retry(event, timezone.now()).state for event in queryset.order_by("happened_at")]
         done = states.count(StripeEvent.State.DONE)
-        message = _("%(done)s of %(all)s events applied.") % {"done": done, "all": len(states)}
+        words = ngettext(
+            "%(done)s of %(all)s event applied.", "%(done)s of %(all)s events applied.", len(states)
+        )
+        message = words % {"done": done, "all": len(states)}
         self.message_user(request, message, messages.SUCCESS if done == len(states) else messages.WARNING)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:

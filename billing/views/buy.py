@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from accounts import guesses
 from accounts.access import account_page, buyers_only
@@ -29,10 +30,13 @@ STRIPE_UNAVAILABLE = gettext_lazy(
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @account_page
 def buy(request: AccountRequest) -> HttpResponse:
-    """List the packs with the price of one credit and the saving."""
-    return render(request, "billing/buy.html", _packs_context(request, request.GET.get("currency")))
+    """List the packs with the price of one credit and the saving; for htmx, the dialog of "Buy more"."""
+    context = _packs_context(request, request.GET.get("currency"))
+    in_dialog = bool(request.htmx)  # type: ignore[attr-defined]
+    return render(request, "billing/_buy_dialog.html" if in_dialog else "billing/buy.html", context)
 
 
 @require_safe

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -68,14 +68,3 @@ def invitations(request: AccountRequest) -> HttpResponse:
         .order_by("-created_at")[:200],
     }
     return render(request, "billing/invitations.html", context)
-
-
-@require_safe
-def invited(request: HttpRequest, code: str) -> HttpResponse:
-    """Keep the code of an invitation link in the session until the visitor has signed up or redeems it."""
-    inviter = referrals.inviter_of(code)
-    if inviter is not None:
-        request.session[SESSION_KEY] = code.strip().upper()[:40]
-    if request.user.is_authenticated:
-        return redirect("redeem")
-    return redirect("account_signup")

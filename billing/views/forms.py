@@ -129,3 +129,23 @@ class InvoiceDetailsForm(forms.ModelForm):
             "tax_id": _("Tax ID"),
         }
         widgets = {"invoice_address": forms.Textarea(attrs={"rows": 3, "autocomplete": "street-address"})}
+
+
+class ErasureForm(forms.Form):
+    """The user types the own address, so that nobody deletes an account by a slip."""
+
+    email = forms.CharField(
+        label=_("Your e-mail address"),
+        max_length=254,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+    )
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._email = email
+
+    def clean_email(self) -> str:
+        typed: str = self.cleaned_data["email"].strip()
+        if typed.casefold() != self._email.casefold():
+            raise forms.ValidationError(_("This is not your e-mail address. Type it as shown."))
+        return typed

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -19,14 +20,20 @@ from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import PlanChange, Purchase, Subscription
 from billing.purchases import create
 from billing.subscriptions import changes, grace, pauses, pending_payments, previews
+from billing.views import plan_columns, public_offers
 from billing.views.buy import redirect_to_payment, submitted_key, unavailable_message
 from core.errors import Refusal
 from pricing.models import Plan
 
 
 @require_safe
+def plans(request: HttpRequest) -> HttpResponseBase:
+    """The plans on offer; for visitors, plans and packs."""
+    return _compare(request) if request.user.is_authenticated else public_offers.plans_and_packs(request)
+
+
 @account_page
-def plans(request: AccountRequest) -> HttpResponse:
+def _compare(request: AccountRequest) -> HttpResponseBase:
     """Compare the plans on offer and the account's own, which may be a legacy plan."""
     current = selectors.subscription_of(request.account.pk)
     now = timezone.now()
@@ -41,7 +48,7 @@ def plans(request: AccountRequest) -> HttpResponse:
         if plan.open_to_new_members or (current and plan.key == current.plan)
     ]
     context = {
-        "plans": [_column(plan, interval, currency, current) for plan in shown],
+        "plans": [plan_columns.column_of(plan, interval, currency, current) for plan in shown],
         "subscription": current,
         "plan": Plan.objects.filter(key=current.plan).first() if current else None,
         "profile": selectors.profile_of(request.account.pk),
@@ -128,6 +135,7 @@ def subscription(request: AccountRequest) -> HttpResponse:
     current = selectors.subscription_of(request.account.pk)
     balance = ledger.balance(request.account.pk, now)
     plan = Plan.objects.filter(key=current.plan).first() if current else None
+    currency = _currency(request)
     context = {
         "subscription": current,
         "plan": plan,
@@ -142,6 +150,8 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "pending": pending_payments.sentence(current) if current and current.pending_until else "",
         "pause_months": range(1, pauses.most_months(current) + 1),
         "feedback": Subscription.Feedback.choices,
+        "legacy_price": plan.prices.get("month", {}).get(currency) if plan and plan.legacy else None,
+        "legacy_currency": currency,
         "names": dict(Plan.objects.values_list("key", "name")),
         "now": now,
     }
@@ -215,23 +225,3 @@ def _currency(request: AccountRequest, pending_plan: Purchase | None = None) -> 
         return offers.resolve_currency(named)
     except offers.UnknownCurrency:
         return offers.resolve_currency(None)
-
-
-def _column(plan: Plan, interval: str, currency: str, current: Subscription | None) -> dict[str, Any]:
-    """A plan's column in the comparison; a plan without a yearly price shows its monthly one."""
-    shown = interval if interval in plan.prices else next(iter(plan.prices), "")
-    is_current = current is not None and plan.key == current.plan
-    return {
-        "plan": plan,
-        "interval": shown,
-        "price": plan.prices.get(shown, {}).get(currency),
-        "current": is_current,
-        "same_interval": current is not None and is_current and current.interval in {"", shown},
-        "scheduled": current is not None and _is_scheduled(plan, current),
-        "allowances": plan.allowances,
-    }
-
-
-def _is_scheduled(plan: Plan, current: Subscription) -> bool:
-    """Whether the plan follows at the end of the paid period: a downgrade, or the free plan."""
-    return bool(plan.key == current.following_plan or (plan.free and current.cancel_at_period_end))

@@ -14,6 +14,7 @@ from core.amounts import LARGEST
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
+Url = Annotated[str, StringConstraints(pattern=r"^https://[^\s\"'<>]{1,1990}$")]
 Scope = Annotated[str, StringConstraints(pattern=r"^(tag:)?[a-z0-9][a-z0-9._-]{0,59}$")]
 Credits = Annotated[Decimal, Field(ge=0, le=LARGEST, max_digits=20, decimal_places=6)]
 GivenCredits = Annotated[Decimal, Field(gt=0, le=LARGEST, max_digits=20, decimal_places=6)]
@@ -67,6 +68,29 @@ class Section(Strict):
     text: Text
 
 
+class Links(Strict):
+    """Pages of the product outside the portal, which the footer links. Empty: no link."""
+
+    community: Url | Literal[""] = ""
+    status: Url | Literal[""] = ""
+    terms: Url | Literal[""] = ""
+    privacy: Url | Literal[""] = ""
+
+
+class Tier(Strict):
+    """The range of prices of a tier of services, in credits of one use."""
+
+    tier: Annotated[str, StringConstraints(min_length=1, max_length=30)]
+    least: Credits
+    most: Credits
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Tier":
+        if self.least > self.most:
+            raise ValueError("`most` must not be less than `least`")
+        return self
+
+
 class Wording(Strict):
     """Texts of the product."""
 
@@ -76,6 +100,10 @@ class Wording(Strict):
     projects: Text = "projects"
     guide: list[Section] = []
     faq: list[Question] = []
+    links: Links = Links()
+    tiers: list[Tier] = []
+    approximate_prices: bool = False
+    """The product calls its prices estimates: price pages write ~ before them."""
 
 
 class Referral(Assumable):

@@ -25,6 +25,7 @@ def findings(catalogue: schema.Catalogue) -> list[Finding]:
     """All errors between the parts of a catalogue whose parts are valid by themselves."""
     return [
         *_doubles(catalogue),
+        *_tiers(catalogue),
         *_services(catalogue),
         *_plans(catalogue),
         *_prices(catalogue),
@@ -46,6 +47,16 @@ def _doubles(catalogue: schema.Catalogue) -> Iterator[Finding]:
     for number, code in enumerate(codes):
         if code in codes[:number]:
             yield Finding(("policies", "promotions", number, "code"), code, "a code that is used once")
+
+
+def _tiers(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    used = {service.tier for service in catalogue.services if service.tier}
+    ranges = catalogue.wording.tiers
+    for number, entry in enumerate(ranges):
+        if entry.tier not in used:
+            yield Finding(("wording", "tiers", number, "tier"), entry.tier, _one_of("tier", used))
+        elif entry.tier in [earlier.tier for earlier in ranges[:number]]:
+            yield Finding(("wording", "tiers", number, "tier"), entry.tier, "a tier that is named once")
 
 
 def _services(catalogue: schema.Catalogue) -> Iterator[Finding]:

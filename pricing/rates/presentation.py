@@ -15,14 +15,26 @@ from pricing.rates.meters import METERS, SINGULAR
 from pricing.rates.rate import Band, Option, Rate, RateLine
 
 
-def price_lines(rate: Rate) -> list[str]:
-    """One text for each line and band of a rate, with the multiplier of the service applied."""
+def price_lines(rate: Rate, *, approximate: bool = False) -> list[str]:
+    """One text for each line and band of a rate, with the multiplier of the service applied.
+
+    `approximate`: the product calls its prices estimates, and each text begins with "~".
+    """
     if rate.cost_of_model:
         return [_("Price of the selected model")]
     sentences = [_band(line, band, rate.multiplier) for line in rate.lines for band in line.bands]
+    if approximate:
+        sentences = [f"~{sentence}" for sentence in sentences]
     if rate.minimum:
         sentences.append(_("at least %(credits)s") % {"credits": _credits(rate.minimum)})
     return sentences
+
+
+def price_of_model(lowest: Decimal | None) -> str:
+    """The price of an action that costs what its model costs: the lowest one, with the mark *."""
+    if lowest is None:
+        return _("Price of the selected model*")
+    return _("from %(credits)s*") % {"credits": _credits(lowest)}
 
 
 def services_only(scopes: Sequence[str], names: Mapping[str, str]) -> str:
@@ -62,5 +74,6 @@ def _credits(amount: Decimal) -> str:
 
 
 def option_choices(option: Option) -> list[tuple[str, str]]:
-    """The values of an option with their multipliers ("high", "1.5"); empty: no effect on the price."""
-    return [(value, plain(factor)) for value, factor in (option.multipliers or {}).items()]
+    """The values of an option with their multipliers ("high", "1.5"), lowest first; empty: no effect."""
+    factors = sorted((option.multipliers or {}).items(), key=lambda item: item[1])
+    return [(value, plain(factor)) for value, factor in factors]

@@ -12,13 +12,21 @@ from pricing.rates import presentation
 from pricing.rates.meters import METERS, SINGULAR
 from pricing.rates.quotes import QuoteLine
 from pricing.rates.rate import Option, Rate
+from pricing.selectors import PricedService
 
 register = template.Library()
 
 
 @register.filter
-def price_lines(rate: Rate) -> list[str]:
-    return presentation.price_lines(rate)
+def price_lines(priced: PricedService | Rate) -> list[str]:
+    """The price of a service, or one of its earlier and later prices, as text."""
+    rate = priced.rate if isinstance(priced, PricedService) else priced
+    if rate is None:
+        return []
+    if isinstance(priced, PricedService) and rate.cost_of_model:
+        return [presentation.price_of_model(priced.lowest)]
+    wording = catalogue_cache.current().wording
+    return presentation.price_lines(rate, approximate=wording is not None and wording.approximate_prices)
 
 
 @register.simple_tag

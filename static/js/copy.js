@@ -8,10 +8,11 @@
     button.addEventListener("click", async () => {
       const text = document.getElementById(button.dataset.copy);
       try {
-        await navigator.clipboard.writeText(text.textContent.trim());
+        await navigator.clipboard.writeText((text.value ?? text.textContent).trim());
         button.querySelector("span").textContent = button.dataset.done;
       } catch {
-        window.getSelection().selectAllChildren(text);
+        if (text.select) text.select();
+        else window.getSelection().selectAllChildren(text);
       }
     });
   });

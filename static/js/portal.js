@@ -39,6 +39,13 @@
     }
   });
 
+  // A dialog whose content htmx has loaded opens above the page; the menu with its link closes.
+  document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
+    if (!(target instanceof HTMLDialogElement) || !target.hasAttribute("data-open-when-loaded")) return;
+    document.querySelectorAll("[popover]:popover-open").forEach((menu) => menu.hidePopover());
+    if (!target.open) target.showModal();
+  });
+
   // Pending: a second click on a submitted form does nothing. The back button enables the form again.
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.hasAttribute("hx-post")) return;
@@ -49,6 +56,11 @@
   });
   window.addEventListener("pageshow", () => {
     document.querySelectorAll("[aria-busy='true']").forEach((button) => button.removeAttribute("aria-busy"));
+  });
+
+  // The time zone of a new account.
+  document.querySelectorAll("input[data-zone]").forEach((input) => {
+    input.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
   });
 
   // Filter forms submit on change; the button is for browsers without script.
@@ -77,6 +89,20 @@
     const region = document.getElementById(focused.region);
     const elements = [...(region?.querySelectorAll("a, button, summary") ?? [])];
     elements.find((element) => named(element) === focused.name)?.focus({ preventScroll: true });
+  });
+
+  // "Load more" is replaced by the next rows: the focus goes to the first of them.
+  let lastRow = null;
+  document.addEventListener("htmx:beforeSwap", ({ detail: { target } }) => {
+    const isPressed = target.matches(".load-more") && target.contains(document.activeElement);
+    lastRow = isPressed ? target.previousElementSibling : null;
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const row = lastRow?.nextElementSibling;
+    lastRow = null;
+    if (!row) return;
+    row.setAttribute("tabindex", "-1");
+    row.focus({ preventScroll: true });
   });
 
   // Charts: one tab stop per chart; arrow keys move between the points.

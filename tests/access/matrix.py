@@ -167,6 +167,8 @@ ROUTES = {
     "billing/details/": own(buyers=True),
     "billing/redeem/": own(buyers=True),
     "billing/invitations/": own(),
+    "settings/delete/": own(),
+    "settings/data.json": own(),
     "invite/<str:code>/": PUBLIC,
     "plans/": PUBLIC,
     "plans/<slug:key>/": own(buyers=True),

@@ -1,6 +1,7 @@
 """The settings page: name and language of the user, name and time zone of the account."""
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Account
@@ -8,11 +9,32 @@ from accounts.models import Account
 
 def test_name_and_language_are_saved(alice, signed_in):
     response = signed_in(alice).post(
-        reverse("settings"), {"first_name": "Alice", "last_name": "Liddell", "language": "en"}
+        reverse("settings"),
+        {"first_name": "Alice", "last_name": "Liddell", "language": "en", "theme": "dark"},
     )
     assert response.status_code == 302
     alice.refresh_from_db()
     assert alice.shown_name == "Alice Liddell"
+
+
+@pytest.mark.parametrize(
+    ("theme", "root"),
+    [
+        ("dark", '<html lang="en" data-theme="dark">'),
+        ("light", '<html lang="en" data-theme="light">'),
+        ("system", '<html lang="en">'),
+    ],
+)
+def test_pages_have_the_appearance_that_the_user_has_chosen(alice, signed_in, theme, root):
+    signed_in(alice).post(reverse("settings"), {"language": "en", "theme": theme})
+    assert root in signed_in(alice).get(reverse("settings")).content.decode()
+    assert '<html lang="en">' in Client().get("/faq/").content.decode()
+
+
+def test_the_zones_are_suggested_while_typing(alice, signed_in):
+    page = signed_in(alice).get(reverse("settings")).content.decode()
+    assert 'list="zones"' in page and '<datalist id="zones">' in page
+    assert '<option value="Asia/Kathmandu">' in page
 
 
 def test_a_language_that_is_not_offered_is_refused(alice, signed_in):
@@ -31,7 +53,7 @@ def test_the_owner_can_change_the_accounting_zone(alice, account_of, signed_in, 
 def test_a_zone_of_an_earlier_release_stays_until_another_is_chosen(alice, account_of, signed_in):
     Account.objects.filter(person=alice).update(zone="US/Pacific")
     browser = signed_in(alice)
-    assert '<option value="US/Pacific" selected>' in browser.get(reverse("settings")).content.decode()
+    assert 'value="US/Pacific"' in browser.get(reverse("settings")).content.decode()
     form = {"name": "Mine", "zone": "US/Pacific"}
     assert browser.post(reverse("account_settings"), form).status_code == 302
     assert browser.post(reverse("account_settings"), form | {"zone": "UTC"}).status_code == 302

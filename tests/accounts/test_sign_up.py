@@ -205,3 +205,18 @@ def test_another_conflict_than_that_of_the_address_is_no_sign_up(visitor):
     with mock.patch.object(registration, "open_personal_account", side_effect=IntegrityError):
         assert sign_up(visitor, "dora@example.org").status_code == 500
     assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("sent", "zone"),
+    [
+        ({"zone": "Asia/Shanghai"}, "Asia/Shanghai"),
+        ({"zone": "Mars/Phobos"}, "UTC"),
+        ({"zone": ""}, "UTC"),
+        ({}, "UTC"),
+    ],
+)
+def test_a_new_account_has_the_time_zone_of_the_browser(visitor, sent, zone):
+    assert "data-zone" in visitor.get(reverse("account_signup")).content.decode()
+    sign_up(visitor, "dora@example.org", **sent)
+    assert Account.objects.get(person__email="dora@example.org").zone == zone

@@ -23,7 +23,7 @@ from usage.views import forms as usage_forms
 
 def _profile(world: World) -> dict[str, Any]:
     world.user.refresh_from_db()
-    return fields(world.user, "first_name last_name language")
+    return fields(world.user, "first_name last_name language theme")
 
 
 def _account(world: World) -> dict[str, Any]:
@@ -115,12 +115,16 @@ PAGES = [
     Page(
         account_forms.ProfileForm,
         "/settings/",
-        {"first_name": "Alice", "last_name": "Liddell", "language": "en"},
+        {"first_name": "Alice", "last_name": "Liddell", "language": "en", "theme": "system"},
         _profile,
         {
             "first_name": text_rows(150, required=False),
             "last_name": text_rows(150, required=False),
             "language": [Row("en", "en"), refused("xx", "not available"), refused("", "required")],
+            "theme": [
+                *(Row(name, name) for name in ("system", "light", "dark")),
+                *(refused("blue", "valid choice"), refused("", "required")),
+            ],
         },
         roles=("owner", "billing", "member"),
         context="profile_form",
@@ -137,7 +141,9 @@ PAGES = [
                 Row("America/New_York", "America/New_York"),
                 Row("UTC", "UTC"),
                 refused("Mars/Phobos", "“Mars/Phobos” is not a known time zone"),
-                refused("europe/berlin", "not a known time zone"),
+                Row("europe/berlin", "Europe/Berlin", "Europe/Berlin"),
+                Row(" America/new york ", "America/New_York", "America/New_York"),
+                refused("Berlin", "“Berlin” is not a known time zone"),
                 refused("", "required"),
             ],
         },

@@ -34,6 +34,7 @@ MODULES += ("pricing.forms", "pricing.admin_forms", "usage.views.forms", "usage.
 # Forms in a query, with a table of their own.
 ELSEWHERE = {
     billing_forms.OrderForm: "tests/billing/views/test_buy.py",
+    billing_forms.ErasureForm: "tests/billing/views/test_erasure.py",
     usage_forms.RangeForm: "tests/usage/views/test_forms.py",
     usage_forms.UsageForm: "tests/usage/views/test_forms.py",
     usage_forms.HistoryForm: "tests/usage/views/test_forms.py",
@@ -41,7 +42,7 @@ ELSEWHERE = {
 # The forms of allauth as this product shows them: the label of each field.
 CODE, ADDRESS, PASSWORD = {"code": "Code"}, "E-mail address", "Password"
 SIGN_IN: dict[type[forms.BaseForm], dict[str, str]] = {
-    sign_in_forms.SignUp: {"email": ADDRESS, "password1": PASSWORD},
+    sign_in_forms.SignUp: {"email": ADDRESS, "password1": PASSWORD, "zone": "None"},
     sign_in_forms.SignIn: {"login": ADDRESS, "password": PASSWORD},
     sign_in_forms.RequestCode: {"email": ADDRESS},
     sign_in_forms.ConfirmSignInCode: CODE,

@@ -165,7 +165,7 @@ CASES = [
         "legacy",
         PLAN,
         subscription(plan="plus"),
-        ("This plan is no longer offered.", "Unchanged"),
+        ("This plan is no longer offered.", "(unchanged)"),
         absent=("Cancel plan",),
     ),
     Case("debt", PLAN, debt, ("credits owed. New credits repay this debt first.",)),

@@ -5,6 +5,8 @@ import re
 import pytest
 from django.utils import timezone
 
+from core.amounts import plain
+from pricing import selectors
 from pricing.catalogue import loading
 from tests.some import some
 
@@ -32,9 +34,9 @@ def text_of(response):
 
 def test_a_visitor_sees_every_service_with_its_price(client):
     page = text_of(client.get("/pricing/"))
-    assert "Claude Opus 4" in page and "53 credits per 5,000 tokens" in page
-    assert "bytedance / seedance-1-lite" in page and "9.8 credits per second" in page
-    assert "10 credits per use" in page and "1 credit per image" in page
+    assert "Claude Opus 4" in page and "~53 credits per 5,000 tokens" in page
+    assert "bytedance / seedance-1-lite" in page and "~9.8 credits per second" in page
+    assert "~10 credits per use" in page and "~1 credit per image" in page
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,51 @@ def test_tiers_are_shown_and_can_be_chosen(client, load):
     assert "Premium" in page and "GPT Image 1" in page and "Qwen-Image" not in page
 
 
+@pytest.mark.requirement("APIN-05", "APIN-15", "APIN-04")
+def test_the_price_list_explains_tiers_quality_and_resolution(client, load):
+    load("apinfer")
+    notes = text_of(client.get("/pricing/"))
+    notes = notes[notes.index("What changes the price") :]
+    assert "Basic models 0.1–1 credits per use" in notes
+    assert "Standard models 1–5 credits per use" in notes
+    assert "Premium models 5–20 credits per use" in notes
+    assert "Quality Standard ×1, High ×1.5, Ultra ×2" in notes
+    assert "Resolution Any resolution, no effect on the price" in notes
+
+
+@pytest.mark.requirement("REFLY-20")
+def test_only_a_product_that_calls_its_prices_estimates_marks_them(client, load):
+    assert "~11 credits per 5,000 tokens" in text_of(client.get("/pricing/claude-sonnet-4/"))
+    assert "Long-image interpretation" in text_of(client.get("/pricing/"))
+    load("apinfer")
+    assert "~" not in text_of(client.get("/pricing/"))
+
+
+@pytest.mark.requirement("FLICK-11")
+def test_the_model_list_shows_the_multiplier_of_each_model(client, load):
+    assert "Multiplier" not in text_of(client.get("/pricing/"))
+    load("codeflicker")
+    models = [service for service in selectors.services(now=timezone.now()) if service.facts.kind == "model"]
+    assert {plain(model.rate.multiplier) for model in models} >= {"0.4", "1", "10"}
+    page = client.get("/pricing/").content.decode()
+    for model in some(models):
+        row = page[page.index(f'href="/pricing/{model.facts.key}/"') :].partition("</tr>")[0]
+        assert f"Multiplier ×{plain(model.rate.multiplier)}<" in row
+        assert (
+            f"×{plain(model.rate.multiplier)}<" in client.get(f"/pricing/{model.facts.key}/").content.decode()
+        )
+
+
+@pytest.mark.requirement("RECR-09")
+def test_an_action_with_the_price_of_its_model_shows_the_lowest_price_with_a_mark(client, load):
+    load("recraft")
+    page = text_of(client.get("/pricing/"))
+    assert page.count("from 1 credit*") == 8  # actions with images
+    assert page.count("from 20 credits*") == 2  # videos
+    assert "* Costs what the model that you select costs." in page
+    assert "from 1 credit*" in text_of(client.get("/pricing/remix/"))
+
+
 @pytest.mark.requirement("FLOW-06")
 def test_the_list_shows_speed_credit_usage_and_use(client, load):
     load("flowly")
@@ -145,7 +192,7 @@ def test_a_long_list_is_truncated_with_a_note(client, monkeypatch):
 
     monkeypatch.setattr(views, "LISTED", 10)
     page = text_of(client.get("/pricing/"))
-    assert "24 more services" in page
+    assert "25 more services" in page
     assert "Veo 3" in text_of(client.get("/pricing/?q=veo"))
 
 

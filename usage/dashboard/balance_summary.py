@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import cast
 
 from accounts.models import Account
 from billing import ledger
@@ -87,8 +88,11 @@ class BalanceSummary:
 
     @property
     def next_credits_at(self) -> datetime | None:
-        """When the next allowance is granted."""
-        return self.balance.allowances[0].next_at if self.balance.allowances else None
+        """When the account gets credits without buying any, as the API's `ways_on` says."""
+        waits = [
+            cast(insufficient_credits.Wait, option) for option in self.options if option["kind"] == "wait"
+        ]
+        return min((datetime.fromisoformat(wait["until"]) for wait in waits), default=None)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.models import User
@@ -23,6 +24,7 @@ from billing import ledger
 from billing.models import Charge
 from core import amounts
 from core.staff_admin import StaffAdmin
+from core.templatetags.credits import plural_number
 from usage.charges import reports
 from usage.models import ChargeReport
 
@@ -125,7 +127,11 @@ class ReportAdmin(StaffAdmin):
             reverse("admin:billing_charge_change", args=[charge.pk]),
             charge.public_id,
             charge.service,
-            _("%(credits)s credits, %(returned)s of them returned")
+            ngettext(
+                "%(credits)s credit, %(returned)s returned",
+                "%(credits)s credits, %(returned)s returned",
+                plural_number(charge.credits),
+            )
             % {"credits": amounts.plain(charge.credits), "returned": amounts.plain(charge.returned)},
             timezone.localtime(charge.created_at).strftime("%Y-%m-%d %H:%M:%S %Z"),
         )
@@ -138,8 +144,10 @@ class ReportAdmin(StaffAdmin):
             self.message_user(request, str(error), messages.ERROR)
         except ledger.NotReversible as error:
             figures = {"asked": amounts.plain(error.asked), "left": amounts.plain(error.left)}
-            text = _(
-                "Answer not saved: %(asked)s credits cannot be returned. %(left)s are left of the charge."
+            text = ngettext(
+                "Answer not saved: %(asked)s credit cannot be returned. Left of the charge: %(left)s.",
+                "Answer not saved: %(asked)s credits cannot be returned. Left of the charge: %(left)s.",
+                plural_number(error.asked),
             )
             self.message_user(request, text % figures, messages.ERROR)
         else:

@@ -6,12 +6,13 @@ from django.conf import settings
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from billing import ledger
-from pricing.catalogue import cache as catalogue_cache
+from pricing import selectors
 from usage.context_processors import current_brand
 
 DAY = 86400
@@ -60,13 +61,11 @@ def verifier(request: HttpRequest) -> FileResponse:
 @require_safe
 def documentation(request: HttpRequest) -> HttpResponse:
     """How to use the product, with an example request for a service of the catalogue."""
-    services = catalogue_cache.current().services.values()
-    service = next((service for service in services if not service.retired), None)
-    usage = {"tokens": 2500} if service and service.modality == "text" else {"uses": 1}
+    example = selectors.example_use(timezone.now())
     context = {
         "site_url": settings.SITE_URL,
-        "example_service": service.key if service else "…",
-        "example_usage": json.dumps(usage),
+        "example_service": example[0].facts.key if example else "…",
+        "example_usage": json.dumps(example[1] if example else {"uses": 1}),
         "reference_url": reverse("api_docs"),
     }
     return render(request, "usage/documentation.html", context)

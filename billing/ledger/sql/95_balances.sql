@@ -34,10 +34,11 @@ begin
          lateral (select * from billing_grant x where x.account_id = p_account and x.id = i.id offset 0) g
    where g.expires_at is null or g.expires_at > p_now;
   select json_agg(json_build_object('key', a.key, 'label', a.label, 'credits', a.credits::text, 'period', a.period,
-           'next_at', a.next_at) order by a.next_at, a.id)
+           'next_at', least(a.next_at, a.ends_at), 'is_last', a.ends_at <= a.next_at) order by a.next_at, a.id)
     into allowances
     from billing_allowance a
-   where a.account_id = p_account and a.next_at is not null and (a.ends_at is null or a.next_at < a.ends_at);
+   where a.account_id = p_account and a.next_at is not null
+     and (a.ends_at is null or a.next_at < a.ends_at or a.period = 'day' and a.ends_at > p_now);
 end $$;
 
 -- Settles a due wallet for a read. It locks as a move does (advisory lock, then row), so that a transaction can read and

@@ -107,6 +107,9 @@ def test_an_invoice_with_every_line(account: Account, drawn: list[Any]) -> None:
             [("STSong-Light 10", "北京"), (REGULAR, " Acme "), ("STSong-Light 10", "有限公司")],
         ),
         ("山田", [("STSong-Light 10", "山田")]),
+        ("김민수 Kim", [("HYSMyeongJo-Medium 10", "김민수"), (REGULAR, " Kim")]),
+        ("\u1100\u1175\u11b7", [("HYSMyeongJo-Medium 10", "김")]),
+        ("金 김", [("STSong-Light 10", "金"), (REGULAR, " "), ("HYSMyeongJo-Medium 10", "김")]),
     ],
 )
 def test_names_are_in_their_own_script(

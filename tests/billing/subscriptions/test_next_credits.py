@@ -49,7 +49,6 @@ def test_on_the_last_day_of_the_paid_month_the_renewal_is_the_next_date(
     ("fields", "is_told"),
     [
         ({"unpaid_credits": Decimal(5)}, True),
-        ({"unpaid_credits": Decimal(5), "cancel_at_period_end": True}, False),
         ({"state": "past_due"}, False),
     ],
 )
@@ -83,3 +82,56 @@ def test_a_change_without_an_interval_is_monthly(
     assert "per month" in shown and "per year" not in shown
     changed = api_of(alice).post("subscription/change", {"plan": "starter"}, key="k2").json()
     assert changed["checkout"]["amount"] == answer["amount"]
+
+
+@pytest.mark.requirement("REFLY-12")
+@pytest.mark.parametrize(
+    "fields", [{"unpaid_credits": Decimal(5)}, {"cancel_at_period_end": True}], ids=["unpaid", "cancelled"]
+)
+def test_on_the_last_day_of_a_plan_its_daily_credits_are_shown_until_it_ends(
+    starter: Subscription,
+    account: Account,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    clock: time_machine.Traveller,
+    fields: dict[str, Any],
+) -> None:
+    assert starter.paid_until is not None
+    Subscription.objects.filter(pk=starter.pk).update(**fields)
+    Allowance.objects.filter(account=account, key__startswith="starter:").update(ends_at=starter.paid_until)
+    clock.move_to(starter.paid_until - timedelta(minutes=1))
+    balance = ledger.balance(account.pk, timezone.now())
+    assert balance.daily is not None and balance.daily_remaining == balance.daily.credits
+    assert balance.daily.is_last and balance.daily.next_at == starter.paid_until
+    assert balance.daily not in balance.allowances
+    for path in ("/", "/billing/subscription/"):
+        shown = page(signed_in, alice, path)
+        assert "Ends <time" in shown and "Resets" not in shown
+
+
+def test_a_daily_allowance_that_goes_on_is_no_last_one(starter: Subscription, account: Account) -> None:
+    daily = ledger.balance(account.pk, timezone.now()).daily
+    assert daily is not None and not daily.is_last
+
+
+@pytest.mark.requirement("FLICK-06")
+def test_after_a_cancellation_the_next_date_is_that_of_the_free_plan(
+    starter: Subscription, account: Account, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    assert starter.period_end is not None
+    now = timezone.now()
+    ledger.charge(
+        ledger.ChargeRequest(
+            account_id=account.pk,
+            credits=ledger.balance(account.pk, now).available,
+            key="all",
+            service="gpt-4o",
+        ),
+        now=now,
+    )
+    Allowance.objects.filter(account=account, key__startswith="starter:").update(ends_at=starter.period_end)
+    Subscription.objects.filter(pk=starter.pk).update(cancel_at_period_end=True)
+    free = [one for one in insufficient_credits.options(account.pk, now) if one["kind"] == "wait"]
+    on_the_last_day = [one for one in free if one["until"] >= instant(starter.period_end)]
+    assert [(one["credits"], one["label"]) for one in on_the_last_day] == [("100", "Daily refresh")]
+    assert on_the_last_day[0]["until"] == instant(starter.period_end)

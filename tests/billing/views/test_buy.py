@@ -16,7 +16,7 @@ from core.templatetags.credits import credits
 from core.templatetags.money import money
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Sale
-from tests.billing.conftest import smallest_pack
+from tests.billing.conftest import change_policies, smallest_pack
 from tests.sandbox.conftest import Buyer
 
 pytestmark = pytest.mark.django_db
@@ -261,3 +261,51 @@ class TestOrderSum:
         text = signed_in(alice).get("/billing/buy/").content.decode()
         assert f'hx-get="/billing/buy/{smallest_pack()}/sum"' in text
         assert 'hx-params="quantity,code,currency"' in text, "not the token against forged requests"
+
+
+def dialog_of(browser: Client) -> str:
+    response = browser.get("/billing/buy/", headers={"HX-Request": "true"})
+    assert "HX-Request" in response["Vary"]
+    return " ".join(response.content.decode().split())
+
+
+@pytest.mark.requirement("RECR-09", "RECR-07")
+def test_the_dialog_of_buy_more_sells_each_pack_with_one_button(browser: Client) -> None:
+    dialog = dialog_of(browser)
+    assert "<html" not in dialog
+    packs = list(Pack.objects.filter(retired_at=None))
+    assert dialog.count(">Add credits</button>") == len(packs)
+    for pack in packs:
+        assert f"{credits(pack.credits)} credits" in dialog
+        assert money(pack.prices["usd"], "usd") in dialog
+    fields = dict(re.findall(r'name="(pack|currency|key|shown|quantity)" value="([^"]*)"', dialog))
+    response = browser.post("/billing/purchases/new/", fields)
+    assert response.status_code == 303
+    assert Purchase.objects.get().offer == fields["pack"]
+
+
+@pytest.mark.requirement("RECR-09", "RECR-06")
+def test_the_dialog_leads_an_account_without_the_needed_plan_to_the_plans(browser: Client) -> None:
+    Pack.objects.update(paid_plans_only=True)
+    dialog = dialog_of(browser)
+    assert "You need a paid plan" in dialog and 'href="/plans/"' in dialog and "Add credits" not in dialog
+
+
+def test_the_dialog_shows_a_sale_and_the_tax(browser: Client) -> None:
+    assert "<s " not in dialog_of(browser) and "Tax" not in dialog_of(browser)
+    change_policies(auto_top_up=None, tax={"behavior": "exclusive"})
+    Sale.objects.create(
+        key="winter",
+        pack=Pack.objects.get(key=smallest_pack()),
+        label="Winter",
+        prices={"usd": 123},
+        starts_at=timezone.now() - timedelta(days=1),
+        ends_at=timezone.now() + timedelta(days=1),
+    )
+    dialog = dialog_of(browser)
+    assert "$1.23 <s" in dialog and "Tax: Added at checkout." in dialog
+
+
+def test_the_dialog_without_packs_says_so(browser: Client) -> None:
+    Pack.objects.update(retired_at=timezone.now())
+    assert "No packs available" in dialog_of(browser)

@@ -14,13 +14,15 @@ PAYS, DECLINED, REQUIRES_3DS = "4242 4242 4242 4242", "4000 0000 0000 0002", "40
 
 
 def to_payment(page: Page) -> None:
-    """Open the payment page of the smallest pack from the credit counter."""
+    """Open the payment page of the smallest pack from the credit counter, without leaving the page before."""
+    before = page.url
     page.click("#credit-counter")
     page.locator("#credit-panel").get_by_role("link", name="Buy more").click()
-    page.locator(".pack a[data-dialog]").first.click()
-    dialog = page.get_by_role("dialog").filter(has_text="Continue to payment")
+    dialog = page.get_by_role("dialog", name="Buy credits")
     expect(dialog).to_be_visible()
-    dialog.get_by_role("button", name="Continue to payment").click()
+    expect(page.locator("#credit-panel")).to_be_hidden()
+    assert page.url == before
+    dialog.get_by_role("button", name="Add credits").first.click()
     page.wait_for_url("**/sandbox/checkout/**")
 
 

@@ -141,6 +141,23 @@ WRONG = [
         r"plans\[paid\]\.payment_methods\.usd\[0\] is 'sepa_debit'.*paid in eur only",
     ),
     (('accent = "#336699"', 'accent = "blue"'), r"brand\.accent.*'blue'"),
+    *(
+        (("[policies]", f'[wording.links]\n{page} = "{address}"\n[policies]'), rf"wording\.links\.{page}")
+        for page, address in (
+            ("terms", "http://tiny.example/"),
+            ("privacy", "javascript:alert(1)"),
+            ("community", "https://"),
+            ("status", "https://a b"),
+        )
+    ),
+    (
+        ("[policies]", '[[wording.tiers]]\ntier = "gold"\nleast = 1\nmost = 2\n[policies]'),
+        r"wording\.tiers.*'gold'.*a tier",
+    ),
+    (
+        ("[policies]", '[[wording.tiers]]\ntier = "gold"\nleast = 3\nmost = 2\n[policies]'),
+        r"wording\.tiers.*`most` must not be less",
+    ),
     (('support_email = "help@tiny.example"\n', ""), r"wording\.support_email.*missing"),
     (("2026-01-01T00:00:00Z", "2026-01-01T00:00:00"), r"effective_at"),
     (('key = "tiny"', 'key = "tiny'), r"this is not TOML"),

@@ -1,13 +1,24 @@
 """Help pages, and the stylesheet with the brand's colours."""
 
+import html
+import json
 import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
+from accounts import registration
+from accounts.models import User
 from core import colour
 from pricing import models
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import loading
+from tests.usage.spending import give
 
 
 @pytest.mark.requirement("APIN-14")
@@ -34,3 +45,24 @@ def test_brand_colours_have_sufficient_contrast(catalogue: None, client: Client,
     assert colour.contrast(found["on-brand-light"], found["brand-light"]) >= 4.5
     assert colour.contrast(found["brand-dark"], "#17181a") >= 4.5
     assert colour.contrast(found["on-brand-dark"], found["brand-dark"]) >= 4.5
+
+
+@pytest.mark.parametrize("name", ["refly", "codeflicker", "apinfer", "flowly", "recraft"])
+def test_the_request_of_the_documentation_works_in_each_catalogue(
+    db: None, client: Client, api_of: Callable[..., Any], name: str
+) -> None:
+    loading.load(name, now=timezone.now())
+    user = User.objects.create_user("dora@example.com")
+    account = registration.open_personal_account(user, timezone.now())
+    give(account, "20", timezone.now())
+    text = html.unescape(client.get("/documentation/").content.decode())
+    curl = text[text.index("curl ") : text.index("</code>")]
+    assert f"{settings.SITE_URL}/api/v1/charges" in curl and "Idempotency-Key: my-call-1" in curl
+    body = json.loads(curl[curl.index("-d '") + 4 : curl.rindex("'")])
+    answer = api_of(user).post("charges", body, key="my-call-1")
+    assert answer.status_code == 201, answer.json()
+    assert Decimal(answer.json()["credits"]) > 0
+
+
+def test_the_documentation_without_a_catalogue_has_an_example_too(db: None, client: Client) -> None:
+    assert "curl" in client.get("/documentation/").content.decode()
