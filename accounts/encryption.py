@@ -1,7 +1,8 @@
 """Encryption at rest of secrets that must be readable again, with keys from the settings.
 
 Invariant: data encrypted with an older key stays readable while that key is listed. The keys are
-ENCRYPTION_KEYS if set, otherwise derived from SECRET_KEY and SECRET_KEY_FALLBACKS, newest first.
+ENCRYPTION_KEYS, newest first, then SECRET_KEY and SECRET_KEY_FALLBACKS: what was stored before the first was
+set can still be read. `manage.py rotate_keys` encrypts everything with the newest key.
 """
 
 import base64
@@ -29,9 +30,22 @@ def decrypt(stored: bytes | memoryview) -> str:
         raise Unreadable from error
 
 
+def renewed(stored: bytes | memoryview) -> bytes | None:
+    """The same secret encrypted with the newest key; None if it is already. Raises Unreadable."""
+    try:
+        _keys()[0].decrypt(bytes(stored))
+    except InvalidToken:
+        return encrypt(decrypt(stored))
+    return None
+
+
 def _fernet() -> MultiFernet:
-    secrets = settings.ENCRYPTION_KEYS or [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(_key_from(secret)) for secret in secrets])
+    return MultiFernet(_keys())
+
+
+def _keys() -> list[Fernet]:
+    secrets = [*settings.ENCRYPTION_KEYS, settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return [Fernet(_key_from(secret)) for secret in secrets]
 
 
 def _key_from(secret: str) -> bytes:

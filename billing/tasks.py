@@ -31,11 +31,15 @@ def process_events() -> None:
 
 
 @shared_task
-def deliver_notices() -> None:
-    """Queue e-mails for notices of the ledger, and send the e-mails that are due."""
-    now = timezone.now()
-    low_credit_alerts.queue_emails(now)
-    emails.send_due(now)
+def queue_notices() -> None:
+    """Queue e-mails for notices of the ledger."""
+    low_credit_alerts.queue_emails(timezone.now())
+
+
+@shared_task
+def send_emails() -> None:
+    """Send the e-mails that are due. It has a queue and a process of its own (settings, Procfile)."""
+    emails.send_due(timezone.now())
 
 
 @shared_task

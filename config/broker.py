@@ -17,6 +17,7 @@ VISIBILITY_TIMEOUT_SECONDS = 180
 INSTALL_LOCK = 7301
 QUEUE = "refill"
 WEBHOOK_QUEUE = "webhooks"
+MAIL_QUEUE = "mail"
 # Options of Django that libpq does not accept.
 DJANGOS = {"assume_role", "isolation_level", "pool", "prepare_threshold", "server_side_binding"}
 
@@ -91,7 +92,7 @@ def install(database: dict[str, Any]) -> bool:
         if connection.execute("select to_regnamespace('pgmq')").fetchone() == (None,):
             pgmq.install_pgmq_from_sql(conn=connection)
         present = {name for (name,) in connection.execute("select queue_name from pgmq.meta")}
-        missing = [name for name in (QUEUE, WEBHOOK_QUEUE) if name not in present]
+        missing = [name for name in (QUEUE, WEBHOOK_QUEUE, MAIL_QUEUE) if name not in present]
         for name in missing:
             connection.execute("select pgmq.create(%s)", [name])
     return bool(missing)

@@ -45,6 +45,19 @@ def heartbeat() -> None:
     health.beat("worker")
 
 
+@app.task(name="config.purge", ignore_result=True)
+def purge() -> None:
+    """Once a day, delete records whose time has passed."""
+    from django.utils import timezone
+
+    from config import retention
+    from core import daily
+
+    now = timezone.now()
+    if daily.begin("purge", now):
+        retention.purge(now)
+
+
 @signals.worker_ready.connect
 def say_ready(sender: Any, **_: Any) -> None:
     """Send one heartbeat through the broker at start, without waiting for beat."""
@@ -54,13 +67,15 @@ def say_ready(sender: Any, **_: Any) -> None:
 @signals.worker_init.connect
 @signals.beat_init.connect
 def limit_statements(**_: Any) -> None:
-    """Give worker and beat their limits on statements and locks, before they open connections."""
+    """Give worker and beat their limits on statements and locks, and refuse an unfit server."""
     from django.conf import settings
     from django.db import connections
 
     from config import timeouts
+    from core import database_server
 
     timeouts.apply(connections.settings, settings.WORKER_DATABASE_TIMEOUTS)
+    database_server.refuse_unfit()
 
 
 @signals.setup_logging.connect

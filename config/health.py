@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.cache import cache
 from django.db import Error, OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -29,6 +30,7 @@ SPACE_SECONDS = 5.0  # a process writes a temporary file at most this often, who
 _space_until = 0.0
 HEARTBEATS = ("worker", "beat")
 OLDEST_NEW_EVENT = dt.timedelta(minutes=5)
+OLDEST_MAIL = dt.timedelta(minutes=15)
 OLDEST_AUDIT = dt.timedelta(hours=36)  # beat starts one each day
 
 
@@ -58,8 +60,9 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Ready: this process can serve. It needs the database, its disk and the migrations."""
-    return _report({"database": _database, "disk": _disk, "migrations": _migrations})
+    """Ready: this process can serve. It needs the database, its disk, the migrations and the static files."""
+    parts = {"database": _database, "disk": _disk, "migrations": _migrations, "static": _static}
+    return _report(parts)
 
 
 def _report(named: dict[str, Callable[[], str]]) -> JsonResponse:
@@ -75,7 +78,7 @@ def _report(named: dict[str, Callable[[], str]]) -> JsonResponse:
 def background(request: HttpRequest) -> JsonResponse:
     """The work behind the pages: the heartbeats, waiting webhooks, the age and outcome of the audit."""
     heartbeats = {name: partial(_heartbeat, name) for name in HEARTBEATS}
-    return _report({**heartbeats, "webhooks": _webhooks, "audit": _audit})
+    return _report({**heartbeats, "webhooks": _webhooks, "mail": _mail, "audit": _audit})
 
 
 PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {
@@ -139,6 +142,12 @@ def _migrations() -> str:
     return f"{len(missing)} not applied" if missing else "ok"
 
 
+def _static() -> str:
+    """Whether the static files were collected on this host before this process started."""
+    names = getattr(staticfiles_storage, "hashed_files", None)  # None: a storage of development
+    return "not collected" if names == {} else "ok"
+
+
 def _heartbeat(name: str) -> str:
     seen = cache.get(f"heartbeat:{name}")
     if seen is None:
@@ -154,6 +163,15 @@ def _webhooks() -> str:
     oldest = WebhookEvent.objects.filter(fanned_out=False).order_by("pk").first()
     waits = timezone.now() - oldest.created_at if oldest else dt.timedelta()
     return "ok" if waits <= OLDEST_NEW_EVENT else f"events wait since {waits.total_seconds() / 60:.0f} min"
+
+
+def _mail() -> str:
+    """Whether e-mails are sent. One that a server refuses for good is tried again, and reported here."""
+    from billing.models import Mail  # this module is imported before the models are loaded
+
+    oldest = Mail.objects.filter(sent_at=None).order_by("pk").first()
+    waits = timezone.now() - oldest.created_at if oldest else dt.timedelta()
+    return "ok" if waits <= OLDEST_MAIL else f"e-mails wait since {waits.total_seconds() / 60:.0f} min"
 
 
 def _audit() -> str:

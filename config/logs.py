@@ -26,6 +26,7 @@ _SECRET_FIELDS = re.compile(
     r"(?i)password|passwd|secret|authorization|cookie|api_?key|token$|card_?number|^cvc$"
 )
 HIDDEN = "[secret]"
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 HERE = f"{Path(__file__).resolve().parents[1]}/"
 MOST_CAUSES = 5
 MOST_FRAMES = 10  # of each cause; the innermost ones

@@ -13,7 +13,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "webhooks": {"task": _SEND, "schedule": 5.0, "options": {"expires": 10}},
     "webhooks-purge": {
         "task": "accounts.tasks.purge_webhooks",
-        "schedule": 3600.0,
+        "schedule": 600.0,
         "options": {"expires": 60},
     },
 }

@@ -1,11 +1,16 @@
 """Preparation before the portal starts: `python -m config.prepare` (the supervisor adds `--whole`).
 
-Invariant: every step is idempotent, so that this can run at each start and each release.
+Invariant: every step is idempotent, so that this can run at each start and each release; of several at once
+on one database, one works and the others wait.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+LOCK = 7303
 
 # Apps can be imported only after django.setup(), hence the imports inside the functions.
 
@@ -13,26 +18,52 @@ from pathlib import Path
 def prepare(*, whole: bool) -> None:
     """Create tables and cache, install the broker, load the catalogue, collect static files.
 
-    `whole`: all processes are about to start, so old heartbeats are deleted; with the sandbox, the demo
-    data is created.
+    `whole`: all processes are about to start, so old heartbeats are deleted; with DEMO_WORLD, the demo data
+    is created. Raises ImproperlyConfigured.
     """
+    from django.conf import settings
+
+    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    with _alone():
+        _prepare_database(whole=whole)
+    _collect_static(Path(settings.STATIC_ROOT))
+
+
+def _prepare_database(*, whole: bool) -> None:
     from django.conf import settings
     from django.core.cache import cache
     from django.core.management import call_command
 
     from config import broker, health
 
-    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     if settings.CELERY_BROKER_URL.startswith("pgmq"):
         broker.install(settings.DATABASES["default"])
     call_command("load_catalogue", verbosity=0)
-    _collect_static(Path(settings.STATIC_ROOT))
     if whole:
         cache.delete_many([f"heartbeat:{name}" for name in health.HEARTBEATS])
-        if settings.SANDBOX:
+        if settings.DEMO_WORLD:
             call_command("demo_world", verbosity=0)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until no other preparation of this database runs, and keep others waiting.
+
+    The lock is one of a transaction on a connection of its own, which also a pooler keeps together.
+    """
+    import psycopg
+    from django.conf import settings
+
+    from config import broker
+
+    with psycopg.connect(broker.connection_string(settings.DATABASES["default"])) as connection:
+        connection.execute("set local statement_timeout = 0")
+        connection.execute("set local lock_timeout = 0")
+        connection.execute("set local idle_in_transaction_session_timeout = 0")
+        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        yield
 
 
 def _collect_static(root: Path) -> None:
@@ -57,6 +88,10 @@ def _collect_static(root: Path) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
+    from django.core.exceptions import ImproperlyConfigured
 
-    django.setup()
-    prepare(whole="--whole" in sys.argv[1:])
+    try:
+        django.setup()
+        prepare(whole="--whole" in sys.argv[1:])
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))

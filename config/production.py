@@ -4,7 +4,7 @@ Invariants: the environment is a known one; in production no setting has a devel
 settings are named in one error, so that a deployment can be corrected in one step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,6 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 DEVELOPMENT_SECRET_KEY = "development-only-not-a-secret"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 50
+SHORTEST_KEY = 32
+FEWEST_CHARACTERS = 10  # different ones: 32 random hexadecimal digits nearly always have more
+# Caches of one process: heartbeats, sign-in limits and counters would differ from process to process.
+LOCAL_CACHES = ("LocMemCache", "DummyCache", "FileBasedCache")
 ENVIRONMENTS = ("development", "production")
 LIVE_PREFIXES = ("sk_live_", "rk_live_")
 STRIPE_API = "https://api.stripe.com"
@@ -30,6 +34,9 @@ class Facts:
     stripe_secret_key: str
     stripe_api_base: str
     stripe_webhook_secrets: tuple[str, ...]
+    demo_world: bool
+    cache_backend: str
+    keys: Mapping[str, Sequence[str]]  # the other keys, by variable
     given: frozenset[str]  # names of the environment variables that are set and not empty
 
     @property
@@ -52,11 +59,6 @@ def refuse(facts: Facts) -> None:
         )
 
 
-def given_in(environment: Mapping[str, str]) -> frozenset[str]:
-    """Names of the variables that are set and not empty."""
-    return frozenset(name for name, value in environment.items() if value.strip())
-
-
 def _environment_errors(facts: Facts) -> list[str]:
     if facts.environment in ENVIRONMENTS:
         return []
@@ -73,6 +75,10 @@ def _sandbox_errors(facts: Facts) -> list[str]:
         errors.append("SANDBOX is on in production, where its test cards would buy credits: unset SANDBOX")
     if live and facts.stripe_api_base != STRIPE_API:
         errors.append(f"STRIPE_API_BASE must be {STRIPE_API} beside a live STRIPE_SECRET_KEY")
+    if facts.demo_world and facts.production:
+        errors.append("DEMO_WORLD is on in production, with a staff user whose password is public: unset it")
+    elif facts.demo_world and not facts.sandbox:
+        errors.append("DEMO_WORLD needs the sandbox: unset it, or STRIPE_SECRET_KEY")
     return errors
 
 
@@ -80,10 +86,16 @@ def _secret_errors(facts: Facts) -> list[str]:
     errors = []
     if "SECRET_KEY" not in facts.given:
         errors.append("SECRET_KEY is missing: set it to 50 or more random characters")
-    elif facts.secret_key == DEVELOPMENT_SECRET_KEY or len(facts.secret_key) < SHORTEST_SECRET:
+    elif facts.secret_key == DEVELOPMENT_SECRET_KEY or _is_weak(facts.secret_key, SHORTEST_SECRET):
         errors.append(
-            f"SECRET_KEY is the default or has under {SHORTEST_SECRET} characters: generate a new one"
+            f"SECRET_KEY is the default, repeats few characters or has under {SHORTEST_SECRET}:"
+            " generate a new one"
         )
+    for name, keys in facts.keys.items():
+        if name in facts.given and (not keys or any(_is_weak(key, SHORTEST_KEY) for key in keys)):
+            errors.append(
+                f"{name} has an empty or weak key: each has {SHORTEST_KEY} or more random characters"
+            )
     if not facts.stripe_secret_key:
         errors.append("STRIPE_SECRET_KEY is missing: take it from the Stripe dashboard, Developers, API keys")
     elif not facts.stripe_secret_key.startswith(("sk_", "rk_")):
@@ -93,6 +105,10 @@ def _secret_errors(facts: Facts) -> list[str]:
     elif not all(s.startswith("whsec_") and len(s) > 20 for s in facts.stripe_webhook_secrets):
         errors.append("STRIPE_WEBHOOK_SECRETS has an entry that is not a whsec_ secret of Stripe")
     return errors
+
+
+def _is_weak(key: str, shortest: int) -> bool:
+    return len(key) < shortest or len(set(key)) < FEWEST_CHARACTERS
 
 
 def _address_errors(facts: Facts) -> list[str]:
@@ -116,4 +132,9 @@ def _missing_errors(facts: Facts) -> list[str]:
         "DATABASE_URL": "postgres://user:password@host:5432/name, PostgreSQL 15 or newer",
         "EMAIL_URL": "smtp+tls://user:password@host:587",
     }
-    return [f"{name} is missing: {form}" for name, form in wanted.items() if name not in facts.given]
+    errors = [f"{name} is missing: {form}" for name, form in wanted.items() if name not in facts.given]
+    if facts.cache_backend.endswith(LOCAL_CACHES):
+        errors.append(
+            "CACHE_URL is a cache of one process or host: set redis://…, or nothing for the database"
+        )
+    return errors

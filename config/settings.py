@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
-
 from config import (
     admin_layout,
     broker,
     content_policy,
+    environment,
     logs,
     openapi_settings,
     outgoing_webhooks,
@@ -24,30 +23,45 @@ from config import (
 )
 from config.supervisor import embedded_postgres
 
-env = environ.Env()
-GIVEN = production.given_in(env.ENVIRON)
+env = environment.Environment()
+GIVEN = env.given
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(env.str("REFILL_VAR", default="") or BASE_DIR / "var").resolve()
-ENVIRONMENT = env.str("REFILL_ENV", default="") or "development"
+VAR_DIR = Path(env.text("REFILL_VAR") or BASE_DIR / "var").resolve()
+ENVIRONMENT = env.text("REFILL_ENV", "development")
 PRODUCTION = ENVIRONMENT == "production"
-DEBUG = env.bool("DEBUG", default=False)
-PORT = env.int("PORT", default=8000)
-SITE_URL = (env.str("SITE_URL", default="") or f"http://127.0.0.1:{PORT}").rstrip("/")
-CATALOGUE = env.str("CATALOGUE", default="refly")
+DEBUG = env.flag("DEBUG", False)
+PORT = env.count("PORT", 8000)
+SITE_URL = (env.text("SITE_URL") or f"http://127.0.0.1:{PORT}").rstrip("/")
+CATALOGUE = env.text("CATALOGUE", "refly")
 
-SECRET_KEY = env.str("SECRET_KEY", default=production.DEVELOPMENT_SECRET_KEY)
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # the old key during a rotation
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+SECRET_KEY = env.text("SECRET_KEY", production.DEVELOPMENT_SECRET_KEY)
+SECRET_KEY_FALLBACKS = env.texts("SECRET_KEY_FALLBACKS")  # the old key during a rotation
+ADDRESS_PEPPER = env.text("ADDRESS_PEPPER", SECRET_KEY)  # must stay the same when SECRET_KEY is rotated
+ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS")  # newest first; the keys before them were of SECRET_KEY
+ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
 
 # Payments: Stripe if a key is set, otherwise the sandbox.
-STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
-STRIPE_PUBLISHABLE_KEY = env.str("STRIPE_PUBLISHABLE_KEY", default="")
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRETS", default=[])  # several during a rotation
-STRIPE_ACCOUNT = env.str("STRIPE_ACCOUNT", default="")  # acct_…: events of other accounts are refused
-SANDBOX = env.bool("SANDBOX", default=not STRIPE_SECRET_KEY and not PRODUCTION)
-STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="") or (
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+STRIPE_PUBLISHABLE_KEY = env.text("STRIPE_PUBLISHABLE_KEY")
+STRIPE_WEBHOOK_SECRETS = env.texts("STRIPE_WEBHOOK_SECRETS")  # several during a rotation
+STRIPE_ACCOUNT = env.text("STRIPE_ACCOUNT")  # acct_…: events of other accounts are refused
+SANDBOX = env.flag("SANDBOX", not STRIPE_SECRET_KEY and not PRODUCTION)
+STRIPE_API_BASE = env.text("STRIPE_API_BASE") or (
     f"{SITE_URL}/sandbox/stripe" if SANDBOX else production.STRIPE_API
 )
+# Sign-in limits and heartbeats need a cache that all processes share.
+CACHES: dict[str, Any] = {
+    "default": env.cache("CACHE_URL")
+    if "CACHE_URL" in GIVEN
+    else {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "shared_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
+
+# The demo data has public passwords: it is made on a database of the operator only if asked for by name.
+DEMO_WORLD = env.flag("DEMO_WORLD", SANDBOX and "DATABASE_URL" not in GIVEN)
 production.refuse(
     production.Facts(
         environment=ENVIRONMENT,
@@ -59,6 +73,13 @@ production.refuse(
         stripe_secret_key=STRIPE_SECRET_KEY,
         stripe_api_base=STRIPE_API_BASE,
         stripe_webhook_secrets=tuple(STRIPE_WEBHOOK_SECRETS),
+        demo_world=DEMO_WORLD,
+        cache_backend=CACHES["default"]["BACKEND"],
+        keys={
+            "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,
+            "ENCRYPTION_KEYS": ENCRYPTION_KEYS,
+            "ADDRESS_PEPPER": [ADDRESS_PEPPER],
+        },
         given=GIVEN,
     )
 )
@@ -138,47 +159,34 @@ TEMPLATES = [
 ]
 
 DATABASES: dict[str, Any] = {
-    "default": env.db("DATABASE_URL")
+    "default": env.database("DATABASE_URL")
     if "DATABASE_URL" in GIVEN
     else embedded_postgres.ensure(VAR_DIR / "postgres")
 }
 DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
 DATABASES["default"].setdefault("CONN_HEALTH_CHECKS", True)
 # "transaction" behind PgBouncer in transaction mode: nothing may depend on the session.
-DATABASE_POOLER = env.str("DATABASE_POOLER", default="")
+DATABASE_POOLER = env.text("DATABASE_POOLER")
 pooler.configure(DATABASES["default"], DATABASE_POOLER)
 # Limits on statements and locks. Every process begins with those of a command; config.wsgi and config.celery
 # replace them in theirs. A pooler does not take them: there the roles have them.
 _LIMITS = ("", "", "") if DATABASE_POOLER else (timeouts.WEB, timeouts.WORKER, timeouts.COMMAND)
 _WEB, _WORKER, _COMMAND = _LIMITS
-WEB_DATABASE_TIMEOUTS = timeouts.parsed(
-    env.str("WEB_DATABASE_TIMEOUTS", default=_WEB), "WEB_DATABASE_TIMEOUTS"
-)
+WEB_DATABASE_TIMEOUTS = timeouts.parsed(env.raw("WEB_DATABASE_TIMEOUTS", _WEB), "WEB_DATABASE_TIMEOUTS")
 WORKER_DATABASE_TIMEOUTS = timeouts.parsed(
-    env.str("WORKER_DATABASE_TIMEOUTS", default=_WORKER), "WORKER_DATABASE_TIMEOUTS"
+    env.raw("WORKER_DATABASE_TIMEOUTS", _WORKER), "WORKER_DATABASE_TIMEOUTS"
 )
 COMMAND_DATABASE_TIMEOUTS = timeouts.parsed(
-    env.str("COMMAND_DATABASE_TIMEOUTS", default=_COMMAND), "COMMAND_DATABASE_TIMEOUTS"
+    env.raw("COMMAND_DATABASE_TIMEOUTS", _COMMAND), "COMMAND_DATABASE_TIMEOUTS"
 )
 timeouts.apply(DATABASES, COMMAND_DATABASE_TIMEOUTS)
-WEB_THREADS = env.int("WEB_THREADS", default=16)  # of a web process; at most half of them wait for wallets
-WEB_WAITING = env.int("WEB_WAITING", default=1000)  # requests that wait for a thread; further ones get 503
-WEB_BODY_SECONDS = env.float("WEB_BODY_SECONDS", default=30.0)  # for the body of a request to arrive
+WEB_THREADS = env.count("WEB_THREADS", 16)  # of a web process; at most half of them wait for wallets
+WEB_WAITING = env.count("WEB_WAITING", 1000)  # requests that wait for a thread; further ones get 503
+WEB_BODY_SECONDS = env.seconds("WEB_BODY_SECONDS", 30.0)  # for the body of a request to arrive
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Sign-in limits and heartbeats need a cache that all processes share.
-CACHES: dict[str, Any] = {
-    "default": env.cache("CACHE_URL")
-    if "CACHE_URL" in GIVEN
-    else {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
-        "LOCATION": "shared_cache",
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
-    }
-}
-
 # E-mail: the mailbox page of the sandbox, unless EMAIL_URL names a server.
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="") or f"billing@{urlsplit(SITE_URL).hostname}"
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL") or f"billing@{urlsplit(SITE_URL).hostname}"
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 EMAIL_TIMEOUT = 10
 if "EMAIL_URL" in GIVEN:
@@ -189,7 +197,7 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # Background work. Due work is found from rows in the database; the schedule sets how often.
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "pgmq://localhost"
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "pgmq://localhost")
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://localhost" else {}
 )
@@ -197,14 +205,15 @@ if CELERY_BROKER_URL == "pgmq://localhost":
     CELERY_BROKER_TRANSPORT = "config.broker:Transport"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = broker.QUEUE
-CELERY_TASK_ROUTES = outgoing_webhooks.ROUTES
+# Processes of their own: a slow mail server delays e-mails only, and slow receivers delay webhooks only.
+CELERY_TASK_ROUTES = outgoing_webhooks.ROUTES | {"billing.tasks.send_emails": {"queue": broker.MAIL_QUEUE}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True  # the task of a killed worker is delivered again: tasks are idempotent
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_SOFT_TIME_LIMIT = 100
 CELERY_TASK_TIME_LIMIT = 120
 CELERY_WORKER_PREFETCH_MULTIPLIER = 2  # times concurrency 2: at most 4 messages are reserved by a worker
-CELERY_WORKER_CONCURRENCY = env.int("WORKER_PROCESSES", default=2)
+CELERY_WORKER_CONCURRENCY = env.count("WORKER_PROCESSES", 2)
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
@@ -215,7 +224,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "heartbeat": {"task": "config.heartbeat", "schedule": 15.0, "options": {"expires": 60}},
     "settle-due": {"task": "billing.tasks.settle_due", "schedule": 30.0, "options": {"expires": 60}},
     "stripe-events": {"task": "billing.tasks.process_events", "schedule": 30.0, "options": {"expires": 60}},
-    "notices": {"task": "billing.tasks.deliver_notices", "schedule": 10.0, "options": {"expires": 20}},
+    "notices": {"task": "billing.tasks.queue_notices", "schedule": 10.0, "options": {"expires": 20}},
+    "emails": {"task": "billing.tasks.send_emails", "schedule": 10.0, "options": {"expires": 10}},
     "surplus-plans": {
         "task": "billing.tasks.close_surplus_plans",
         "schedule": 60.0,
@@ -224,20 +234,18 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "auto-top-up": {"task": "billing.tasks.top_up", "schedule": 15.0, "options": {"expires": 30}},
     "referrals": {"task": "billing.tasks.reward_referrals", "schedule": 60.0, "options": {"expires": 120}},
     "reconcile": {"task": "billing.tasks.reconcile", "schedule": 600.0, "options": {"expires": 600}},
-    "expiring-soon": {"task": "billing.tasks.warn_of_expiry", "schedule": 3600.0, "options": {"expires": 60}},
+    "expiring-soon": {"task": "billing.tasks.warn_of_expiry", "schedule": 600.0, "options": {"expires": 60}},
     "checkpoint": {
         "task": "billing.tasks.checkpoint_ledger",
-        "schedule": env.float("LEDGER_CHECKPOINT_SECONDS", default=300.0),
+        "schedule": env.seconds("LEDGER_CHECKPOINT_SECONDS", 300.0),
         "options": {"expires": 300},
     },
     "usage-sums": {"task": "usage.tasks.sum_usage", "schedule": 60.0, "options": {"expires": 60}},
-    "usage-sums-check": {
-        "task": "usage.tasks.check_sums",
-        "schedule": 86_400.0,
-        "options": {"expires": 3600},
-    },
     **outgoing_webhooks.SCHEDULE,
-    # often, so that it runs once a day although beat restarts, and a killed run continues soon
+    # Daily work is asked for often and runs once a day (core.daily), however often beat restarts; a killed
+    # audit continues soon.
+    "usage-sums-check": {"task": "usage.tasks.check_sums", "schedule": 300.0, "options": {"expires": 300}},
+    "purge": {"task": "config.purge", "schedule": 300.0, "options": {"expires": 300}},
     "audit": {"task": "billing.tasks.audit_ledger", "schedule": 300.0, "options": {"expires": 300}},
 }
 if SANDBOX:
@@ -246,14 +254,19 @@ if SANDBOX:
         "sandbox-time": {"task": "sandbox.tasks.pass_time", "schedule": 10.0, "options": {"expires": 20}},
     }
 
+# Days for which records are kept that nothing needs any more (config.retention); answers: 0 for ever.
+KEEP_MAIL_DAYS = env.count("KEEP_MAIL_DAYS", 400, least=62)  # e-mails of a month have its key
+KEEP_EVENTS_DAYS = env.count("KEEP_EVENTS_DAYS", 400, least=62)  # Stripe sends none again after 30
+KEEP_ANSWERS_DAYS = env.count("KEEP_ANSWERS_DAYS", 0, least=0)
+
 WEBHOOK_PRIVATE_ADDRESSES = outgoing_webhooks.checked(
-    env.str("WEBHOOK_PRIVATE_ADDRESSES", default="none" if PRODUCTION else "all")
+    env.text("WEBHOOK_PRIVATE_ADDRESSES", "none" if PRODUCTION else "all")
 )
-WEBHOOK_THREADS = env.int("WEBHOOK_THREADS", default=32)  # requests at the same time
+WEBHOOK_THREADS = env.count("WEBHOOK_THREADS", 32)  # requests at the same time
 
 # The REST API. Keys: accounts.authentication; responses and errors: core.endpoint, core.problems.
-API_RATE = env.str("API_RATE", default="60000/60")  # requests/seconds for each key, or empty for no limit
-PLATFORM_API_RATE = env.str("PLATFORM_API_RATE", default="")  # of platform keys
+API_RATE = env.rate("API_RATE", "60000/60")  # requests/seconds for each key, or empty for no limit
+PLATFORM_API_RATE = env.rate("PLATFORM_API_RATE")  # of platform keys
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.KeyAuthentication",
@@ -293,20 +306,20 @@ CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL.startswith("https://") else []
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 if PRODUCTION:
-    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", True)
     SECURE_REDIRECT_EXEMPT = [r"^healthz(/background)?$", r"^readyz$"]  # requested internally, without TLS
-    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
-    SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=True)
-    if env.bool("BEHIND_PROXY", default=True):
+    SECURE_HSTS_SECONDS = env.count("SECURE_HSTS_SECONDS", 31_536_000, least=0)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
+    SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", True)
+    if env.flag("BEHIND_PROXY", True):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 CONTENT_SECURITY_POLICY = content_policy.portal(stripe=not SANDBOX)
 CSP_BY_PATH = content_policy.BY_PATH
 
 LOGGING_CONFIG = "logging.config.dictConfig"
-LOGGING = logs.configuration(as_json=PRODUCTION, level=env.str("LOG_LEVEL", default="INFO"))
-SENTRY_DSN = env.str("SENTRY_DSN", default="")
+LOGGING = logs.configuration(as_json=PRODUCTION, level=env.choice("LOG_LEVEL", "INFO", logs.LEVELS))
+SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
     import sentry_sdk
 
@@ -315,7 +328,7 @@ if SENTRY_DSN:
         environment=ENVIRONMENT,
         send_default_pii=False,
         include_local_variables=False,  # a local variable may contain a key
-        traces_sample_rate=env.float("SENTRY_TRACES", default=0.0),
+        traces_sample_rate=env.share("SENTRY_TRACES", 0.0),
     )
 
 # Sign-in: allauth, with e-mail address and password or with a code. Its limits use the shared cache.
@@ -349,7 +362,7 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_SESSION_REMEMBER = True
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
 # The number of our proxies that append to X-Forwarded-For; entries before theirs are set by the client.
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if PRODUCTION else 0)
+ALLAUTH_TRUSTED_PROXY_COUNT = env.count("TRUSTED_PROXIES", 1 if PRODUCTION else 0, least=0)
 ACCOUNT_FORMS = {
     "signup": "accounts.sign_in_forms.SignUp",
     "login": "accounts.sign_in_forms.SignIn",
@@ -372,12 +385,8 @@ MFA_FORMS = {
     "reauthenticate": "accounts.sign_in_forms.ShowSecondFactorAgain",
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
 }
-STAFF_MFA_REQUIRED = env.bool("STAFF_MFA_REQUIRED", default=PRODUCTION)  # the admin requires a second factor
-ADDRESS_PEPPER = (
-    env.str("ADDRESS_PEPPER", default="") or SECRET_KEY
-)  # must stay the same when SECRET_KEY is rotated
-ENCRYPTION_KEYS = env.list("ENCRYPTION_KEYS", default=[])  # newest first; empty: derived from SECRET_KEY
+STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)  # the admin requires a second factor
 # The key that signs checkpoints of the ledger; the database does not hold it (billing.ledger.checkpoints).
-LEDGER_SIGNING_KEY = env.str("LEDGER_SIGNING_KEY", default="")  # empty: derived from SECRET_KEY
-LEDGER_OLD_PUBLIC_KEYS = env.list("LEDGER_OLD_PUBLIC_KEYS", default=[])
+LEDGER_SIGNING_KEY = env.text("LEDGER_SIGNING_KEY")  # empty: derived from SECRET_KEY
+LEDGER_OLD_PUBLIC_KEYS = env.texts("LEDGER_OLD_PUBLIC_KEYS")
 UNFOLD = admin_layout.UNFOLD

@@ -51,6 +51,10 @@ class Storage(CompressedManifestStaticFilesStorage):
             paths[name] = (self, name)  # hashed and compressed from here on
         yield from super().post_process(paths, dry_run=dry_run, **options)
 
+    def stored_name(self, name: str) -> str:
+        """Where nothing was collected on this host, pages are shown without styles; /readyz says so."""
+        return super().stored_name(name) if self.hashed_files else name
+
     def create_compressor(self, **options: Any) -> Compressor:
         return QuickCompressor(**options)
 

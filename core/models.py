@@ -95,6 +95,16 @@ class RateWindow(models.Model):
         return f"{self.identity}: {self.used}"
 
 
+class DailyRun(models.Model):
+    """When work that runs once a day began last (core.daily)."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    began_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.began_at:%Y-%m-%d %H:%M}"
+
+
 class Lease(models.Model):
     """A lock that ends by itself (core.locks); the id is a hash of its name."""
 

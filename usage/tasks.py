@@ -4,7 +4,9 @@ Invariant: tasks are idempotent and may run late, concurrently or twice.
 """
 
 from celery import shared_task
+from django.utils import timezone
 
+from core import daily
 from usage.sums import folding
 
 
@@ -16,5 +18,6 @@ def sum_usage() -> None:
 
 @shared_task
 def check_sums() -> None:
-    """Compare all stored sums with the charges; a difference is logged with an alert."""
-    folding.check_all()
+    """Once a day, compare all stored sums with the charges; a difference is logged with an alert."""
+    if daily.begin("usage sums", timezone.now()):
+        folding.check_all()

@@ -4,11 +4,15 @@ Invariants: the key of an e-mail identifies the event, so that queueing it twice
 that is down delays e-mails and nothing else; no SMTP connection is made inside a database transaction.
 """
 
+import smtplib
+import socket
+import time
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db.models import F, Q
@@ -21,6 +25,19 @@ from pricing.catalogue import cache as catalogue_cache
 log = structlog.get_logger(__name__)
 LEASE = timedelta(minutes=5)
 BACKOFF_MINUTES = (1, 2, 5, 15, 60)
+BUDGET_SECONDS = 60.0  # less than a task may take (settings.CELERY_TASK_SOFT_TIME_LIMIT)
+# The server could not be reached, ended the connection or did not answer within EMAIL_TIMEOUT.
+SILENCE = (
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    smtplib.SMTPServerDisconnected,
+    SoftTimeLimitExceeded,
+)
+
+
+class ServerSilent(Exception):
+    """The mail server does not answer: the other e-mails need not be tried now."""
 
 
 def queue(
@@ -57,9 +74,23 @@ def queue(
 
 
 def send_due(now: datetime, *, limit: int = 200) -> int:
-    """Send the e-mails that are due and return their number. Concurrent runs do not send an e-mail twice."""
+    """Send the e-mails that are due and return their number. Concurrent runs do not send an e-mail twice.
+
+    A run ends after BUDGET_SECONDS, and with the first e-mail for which the server could not be reached or
+    did not answer in time: the others would wait as long.
+    """
     due = Mail.objects.filter(_unclaimed(now), sent_at=None).order_by("id")
-    return sum(_deliver(mail_id, now) for mail_id in due.values_list("pk", flat=True)[:limit])
+    until = time.monotonic() + BUDGET_SECONDS
+    sent = 0
+    for mail_id in due.values_list("pk", flat=True)[:limit]:
+        try:
+            sent += _deliver(mail_id, now)
+        except ServerSilent:
+            log.error("mail_server_silent", alert=True)
+            break
+        if time.monotonic() >= until:
+            break
+    return sent
 
 
 def _unclaimed(now: datetime) -> Q:
@@ -67,7 +98,10 @@ def _unclaimed(now: datetime) -> Q:
 
 
 def _deliver(mail_id: int, now: datetime) -> bool:
-    """Claim the e-mail (committed), send it, record it. A crash in between is retried after LEASE."""
+    """Claim the e-mail (committed), send it, record it. A crash in between is retried after LEASE.
+
+    Raises ServerSilent, after the next attempt was recorded.
+    """
     claimed = Mail.objects.filter(_unclaimed(now), pk=mail_id, sent_at=None)
     if not claimed.update(claimed_until=now + LEASE, attempts=F("attempts") + 1):
         return False
@@ -80,6 +114,8 @@ def _deliver(mail_id: int, now: datetime) -> bool:
             error=f"{type(error).__name__}: {error}"[:500], claimed_until=now + timedelta(minutes=wait)
         )
         log.warning("email_delayed", email=mail_id, template=mail.template, error=type(error).__name__)
+        if isinstance(error, SILENCE):
+            raise ServerSilent from error
         return False
     Mail.objects.filter(pk=mail_id).update(sent_at=now, error="", claimed_until=None)
     return True

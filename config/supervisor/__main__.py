@@ -199,8 +199,14 @@ def _welcome(seconds: float) -> str:
     """Print the address, how to sign in, and how to charge credits."""
     lines = ["", f"Refill is ready after {seconds:.0f} s.  Ctrl-C stops it.", ""]
     file = VAR_DIR / "demo.json"
-    if not file.exists():
-        return "\n".join([*lines, f"  Address   http://{_reachable()}:{PORT}/", ""])
+    if not file.exists() or not (EMBEDDED or os.environ.get("DEMO_WORLD")):
+        lines += [
+            f"  Address   http://{_reachable()}:{PORT}/",
+            "  A database that DATABASE_URL names gets no demo data unless DEMO_WORLD=on.",
+            "  The first staff user: python manage.py createsuperuser",
+            "",
+        ]
+        return "\n".join(lines)
     demo: dict[str, Any] = json.loads(file.read_text())
     body = json.dumps({"service": demo["service"], "usage": demo["usage"]})
     lines += [

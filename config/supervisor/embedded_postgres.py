@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import os
 import pwd
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,9 @@ OWNER = "refill-postgres"  # PostgreSQL refuses to run as root: root starts it a
 DATABASE = "refill"
 # 600: one connection for each thread of each process, and tests use hundreds of threads
 SETTINGS = {"max_connections": 600, "listen_addresses": "''", "timezone": "UTC"}
-LONGEST_SOCKET_PATH = 100  # the limit of Linux is 107
+LONGEST_SOCKET_PATH = 100  # bytes; the limit of Linux is 107
+_PLAIN_PATH = re.compile(r"[\w./-]+", re.ASCII)  # may be an option of the server
+_NOT_IN_PATHS = set("\"'$`\\\n")  # pg_ctl starts the server by a shell
 START_SECONDS = 60
 # The server's own words: psycopg gives no SQLSTATE for a connection that was refused.
 _NO_CONNECTION_LEFT = ("too many clients", "connection slots are reserved")
@@ -74,8 +77,8 @@ def is_running(data: Path) -> bool:
 
 
 def socket_directory(data: Path) -> Path:
-    """The directory of the socket: the data directory, or a short path where that one is too long."""
-    if len(str(data)) + len("/.s.PGSQL.5432") < LONGEST_SOCKET_PATH:
+    """The directory of the socket: the data directory, or another where its path is too long or not plain."""
+    if _PLAIN_PATH.fullmatch(str(data)) and len(f"{data}/.s.PGSQL.5432") < LONGEST_SOCKET_PATH:
         return data
     digest = hashlib.sha256(f"{os.geteuid()}:{data}".encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"refill-{digest}"
@@ -118,6 +121,11 @@ def _answers(socket: Path, database: str) -> bool:
 
 
 def _start(data: Path, socket: Path) -> None:
+    if unusable := _NOT_IN_PATHS & set(str(data)):
+        characters = " ".join(sorted(unusable)).replace("\n", "a line break")
+        raise EmbeddedPostgresError(
+            f"PostgreSQL cannot be started in {data}, because of {characters} in the path: set REFILL_VAR."
+        )
     owner = _owner(data)
     for directory in dict.fromkeys((data, socket)):
         directory.mkdir(mode=0o700, exist_ok=True)

@@ -26,7 +26,9 @@ def readable(stored: bytes) -> bool:
         (("b", ["a"], []), ("a", [], []), False),
         (("a", [], ["x"]), ("b", [], ["x"]), True),
         (("a", [], ["x"]), ("a", [], []), False),
-        (("a", [], []), ("a", [], ["x"]), False),  # keys of their own replace the derived ones
+        (("a", [], []), ("a", [], ["x"]), True),  # nobody is locked out when keys of their own are added
+        (("a", [], []), ("b", ["a"], ["x"]), True),
+        (("a", [], []), ("b", [], ["x"]), False),
         (("a", [], []), ("a", [], ["x", "a"]), True),
         (("a", [], ["x"]), ("a", [], ["y", "x"]), True),
         (("a", [], ["y", "x"]), ("a", [], ["y"]), True),

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.models import WebhookEvent
 from billing import ledger
-from billing.models import Audit
+from billing.models import Audit, Mail
 from config import health
 from config.celery import Scheduler, app, heartbeat
 from tests.roles import as_owner
@@ -53,7 +53,7 @@ def test_a_load_balancer_may_use_the_machines_address_as_host(client: Client) ->
 @pytest.mark.fault("O7")
 def test_without_worker_and_beat_the_portal_is_ready_and_an_alert_names_them(client: Client) -> None:
     ready, background = client.get("/readyz"), client.get("/healthz/background")
-    checks = {"database": "ok", "disk": "ok", "migrations": "ok"}
+    checks = {"database": "ok", "disk": "ok", "migrations": "ok", "static": "ok"}
     assert ready.json() == {"status": "ok", "red": [], "checks": checks}
     assert (ready.status_code, background.status_code) == (200, 503)
     assert background.json()["red"] == ["audit", "beat", "worker"]
@@ -140,7 +140,8 @@ def test_without_a_database_healthz_succeeds_and_readyz_fails(tmp_path: Path) ->
     )
     alive, ready, body = json.loads(done.stdout)
     assert (alive, ready) == (200, 503)
-    assert body["red"] == ["database", "disk", "migrations"]
+    assert body["red"] == ["database", "disk", "migrations", "static"]
+    assert body["checks"]["static"] == "not collected"
     assert "nobody" not in done.stdout
 
 
@@ -172,6 +173,7 @@ def test_the_background_is_ok_after_an_audit_without_findings(client: Client, au
         "worker": "ok",
         "beat": "ok",
         "webhooks": "ok",
+        "mail": "ok",
         "audit": "ok",
     }
 
@@ -183,6 +185,16 @@ def test_events_that_no_sender_takes_up_are_named(client: Client, db: None) -> N
     assert checks["webhooks"] == "events wait since 5 min"
     WebhookEvent.objects.filter(pk=event.pk).update(fanned_out=True)
     assert client.get("/healthz/background").json()["checks"]["webhooks"] == "ok"
+
+
+def test_e_mails_that_nobody_sends_are_named(client: Client, db: None) -> None:
+    now = timezone.now()
+    for minutes, sent_at in (60, now), (15, None):
+        Mail.objects.create(key=f"{minutes}", created_at=now - timedelta(minutes=minutes), sent_at=sent_at)
+    checks = client.get("/healthz/background").json()["checks"]
+    assert checks["mail"] == "e-mails wait since 15 min"
+    Mail.objects.update(sent_at=now)
+    assert client.get("/healthz/background").json()["checks"]["mail"] == "ok"
 
 
 def test_an_audit_that_never_ran_or_is_old_is_named(client: Client, db: None) -> None:

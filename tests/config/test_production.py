@@ -13,6 +13,8 @@ from config import production
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 REAL_SECRET = "kT7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dA-uEiOqWxYzPlMkNjBh"
+REAL_KEY = "7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dAuE"
+OTHER_KEYS = frozenset({"SECRET_KEY_FALLBACKS", "ENCRYPTION_KEYS", "ADDRESS_PEPPER"})
 
 VALID = production.Facts(
     environment="production",
@@ -24,6 +26,9 @@ VALID = production.Facts(
     stripe_secret_key="sk_live_51Nxyz",
     stripe_api_base="https://api.stripe.com",
     stripe_webhook_secrets=("whsec_0123456789abcdef0123",),
+    demo_world=False,
+    cache_backend="django.core.cache.backends.redis.RedisCache",
+    keys={"SECRET_KEY_FALLBACKS": [], "ENCRYPTION_KEYS": [REAL_KEY], "ADDRESS_PEPPER": [REAL_SECRET]},
     given=frozenset({"SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL", "DATABASE_URL", "EMAIL_URL"}),
 )
 
@@ -76,6 +81,17 @@ def test_a_valid_production_configuration_is_accepted() -> None:
         ({"stripe_webhook_secrets": ()}, "STRIPE_WEBHOOK_SECRETS is missing"),
         ({"stripe_webhook_secrets": ("whsec_sandbox",)}, "STRIPE_WEBHOOK_SECRETS"),
         ({"sandbox": True}, "SANDBOX"),
+        ({"demo_world": True}, "DEMO_WORLD is on in production"),
+        ({"secret_key": "ab" * 40}, "SECRET_KEY"),
+        *(
+            ({"given": VALID.given | OTHER_KEYS, "keys": {name: keys}}, f"{name} has an empty or weak key")
+            for name in sorted(OTHER_KEYS)
+            for keys in ([], ["x" * 40], [REAL_KEY, "short"])
+        ),
+        *(
+            ({"cache_backend": f"django.core.cache.backends.{backend}"}, "CACHE_URL")
+            for backend in ("locmem.LocMemCache", "dummy.DummyCache", "filebased.FileBasedCache")
+        ),
         ({"stripe_api_base": "http://127.0.0.1:8000/sandbox/stripe"}, "STRIPE_API_BASE"),
     ],
 )
@@ -89,6 +105,14 @@ def test_a_live_key_beside_the_sandbox_is_refused_in_development_too() -> None:
     facts = dataclasses.replace(VALID, environment="development", sandbox=True)
     with pytest.raises(ImproperlyConfigured, match="STRIPE_SECRET_KEY is a live key while SANDBOX is on"):
         production.refuse(facts)
+
+
+@pytest.mark.fault("O8")
+def test_a_demo_world_needs_the_sandbox() -> None:
+    facts = dataclasses.replace(VALID, environment="development", demo_world=True)
+    with pytest.raises(ImproperlyConfigured, match="DEMO_WORLD needs the sandbox"):
+        production.refuse(facts)
+    production.refuse(dataclasses.replace(facts, sandbox=True, stripe_secret_key=""))
 
 
 @pytest.mark.fault("O8")
@@ -120,6 +144,23 @@ def test_the_real_settings_start_in_production_and_refuse_without_a_secret() -> 
     refused = start(SECRET_KEY=None, DEBUG="true")
     assert refused.returncode != 0
     assert "SECRET_KEY is missing" in refused.stderr and "DEBUG is on" in refused.stderr
+
+
+@pytest.mark.fault("O4")
+def test_the_real_settings_refuse_a_cache_of_one_process_and_weak_keys() -> None:
+    refused = start(CACHE_URL="locmemcache://", ENCRYPTION_KEYS=" , ", ADDRESS_PEPPER="pepper")
+    assert refused.returncode != 0
+    assert all(name in refused.stderr for name in ("CACHE_URL", "ENCRYPTION_KEYS", "ADDRESS_PEPPER"))
+
+
+@pytest.mark.fault("O8")
+def test_a_demo_world_is_made_on_a_given_database_only_if_asked_for() -> None:
+    code = "from config import settings; print(settings.DEMO_WORLD)"
+    given = {"PATH": os.environ["PATH"], "DATABASE_URL": ENVIRONMENT["DATABASE_URL"]}
+    for more, expected in ({}, "False"), ({"DEMO_WORLD": "on"}, "True"):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=BASE_DIR, env=given | more, capture_output=True, text=True)
+        assert done.stdout.strip() == expected, done.stderr
 
 
 @pytest.mark.fault("O4")

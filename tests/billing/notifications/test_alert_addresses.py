@@ -39,7 +39,8 @@ def test_an_address_that_has_not_been_confirmed_gets_no_alert(account: Account, 
     save(account, OPS)
     link_sent_to(OPS)
     use("60")
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert [message.to for message in mail.outbox] == [[OPS], ["alice@example.org"]]
 
 
@@ -58,7 +59,8 @@ def test_an_address_gets_alerts_after_it_was_confirmed(account: Account, use: Us
     assert f"{OPS} was removed" in reader.post(link).content.decode()
     save(account, OPS)
     use("60")
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert mail.outbox[-1].to == ["alice@example.org", OPS]
 
 
@@ -99,7 +101,8 @@ def test_an_address_from_before_is_asked_at_the_next_alert(account: Account, use
     save(account)
     AlertSettings.objects.update(extra_addresses=[OPS])
     use("60")
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert sorted(tuple(one.recipients) for one in Mail.objects.all()) == [("alice@example.org",), (OPS,)]
 
 

@@ -1,11 +1,14 @@
 """E-mails are queued, retried and sent once."""
 
 import smtplib
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.utils import timezone
@@ -14,6 +17,7 @@ from accounts.models import Account
 from billing import tasks
 from billing.models import Mail, Notice
 from billing.notifications import emails
+from config import broker
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +33,8 @@ def test_e_mails_are_sent_once_after_the_mail_server_was_down(
 
     with monkeypatch.context() as patch:
         patch.setattr(EmailMessage, "send", down)
-        tasks.deliver_notices()
+        tasks.queue_notices()
+        tasks.send_emails()
     assert Mail.objects.get().error.startswith("SMTPServerDisconnected")
     assert not Notice.objects.filter(handled_at=None).exists()
 
@@ -118,3 +123,72 @@ def test_one_credit_is_singular(account: Account, template: str, number: str, ex
     emails.send_due(timezone.now())
     text = mail.outbox[0].subject + "\n" + str(mail.outbox[0].body)
     assert [part for part in expected if part not in text] == [], text
+
+
+@pytest.fixture
+def silent_server(settings: Any) -> Iterator[list[socket.socket]]:
+    """A mail server that accepts connections and says nothing; yields what it has accepted."""
+    accepted: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    accepted.append(server.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.getsockname()
+        settings.EMAIL_TIMEOUT = 0.2
+        yield accepted
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    for one in accepted:
+        one.close()
+
+
+@pytest.mark.fault("O7", "C8")
+def test_a_mail_server_that_says_nothing_ends_the_run_with_the_first_e_mail(
+    account: Account, silent_server: list[socket.socket]
+) -> None:
+    """It took 10 seconds for each of 200 e-mails, in the worker of everything else."""
+    for key in "abc":
+        queued(account, key)
+    now = timezone.now()
+    assert emails.send_due(now) == 0
+    assert len(silent_server) == 1
+    assert list(Mail.objects.order_by("pk").values_list("attempts", flat=True)) == [1, 0, 0]
+    assert emails.send_due(now) == 0  # the next run tries the next one
+    assert list(Mail.objects.order_by("pk").values_list("attempts", flat=True)) == [1, 1, 0]
+
+
+def test_a_refused_e_mail_does_not_end_the_run(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in "ab":
+        queued(account, key)
+
+    def refuse(self: EmailMessage, **_: Any) -> int:
+        raise smtplib.SMTPRecipientsRefused({})
+
+    monkeypatch.setattr(EmailMessage, "send", refuse)
+    emails.send_due(timezone.now())
+    assert list(Mail.objects.values_list("attempts", flat=True)) == [1, 1]
+
+
+def test_a_run_ends_when_its_time_is_used_up(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in "abc":
+        queued(account, key)
+    seconds = iter([0.0, emails.BUDGET_SECONDS - 1, emails.BUDGET_SECONDS])
+    monkeypatch.setattr(emails.time, "monotonic", lambda: next(seconds))
+    assert emails.send_due(timezone.now()) == 2
+    assert emails.BUDGET_SECONDS + settings.EMAIL_TIMEOUT < settings.CELERY_TASK_SOFT_TIME_LIMIT
+
+
+def test_e_mails_have_a_queue_and_a_process_of_their_own() -> None:
+    assert settings.CELERY_TASK_ROUTES["billing.tasks.send_emails"] == {"queue": broker.MAIL_QUEUE}
+    assert settings.CELERY_BEAT_SCHEDULE["emails"]["task"] == "billing.tasks.send_emails"
+    lines = (settings.BASE_DIR / "Procfile").read_text().splitlines()
+    [line] = [one for one in lines if one.startswith("mail:")]
+    assert f"--queues {broker.MAIL_QUEUE} " in line

@@ -26,7 +26,8 @@ def test_each_fall_below_the_threshold_sends_one_e_mail(
 ) -> None:
     for credits in ("40", "15", "5", "5"):  # 100 -> 60 -> 45 -> 40 -> 35
         use(credits)
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
 
     assert len(mail.outbox) == 1
     assert sorted(mail.outbox[0].to) == ["alice@example.org", "ops@example.org"]
@@ -40,8 +41,10 @@ def test_each_fall_below_the_threshold_sends_one_e_mail(
         now=timezone.now(),
     )
     use("100")
-    tasks.deliver_notices()
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert len(mail.outbox) == 2
 
 
@@ -55,7 +58,8 @@ def test_a_disabled_alert_sends_nothing(alert: None, use: Callable[[str], None],
         now=timezone.now(),
     )
     use("60")
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
 
     assert mail.outbox == []
     assert Wallet.objects.get(pk=account.pk).warn_below is None
@@ -92,7 +96,8 @@ class TestWhoIsWritten:
     ) -> None:
         self.settings(account)
         use(amount)
-        tasks.deliver_notices()
+        tasks.queue_notices()
+        tasks.send_emails()
 
         [sent] = mail.outbox
         kind = "credits_low" if words == "credits left" else "credits_depleted"
@@ -106,7 +111,8 @@ class TestWhoIsWritten:
         alert_addresses.confirm(account.pk, "ops@example.org")
         Mail.objects.all().delete()
         use("60")
-        tasks.deliver_notices()
+        tasks.queue_notices()
+        tasks.send_emails()
 
         assert [one.to for one in mail.outbox] == [["alice@example.org", "ops@example.org"]]
 
@@ -120,7 +126,8 @@ class TestWhoIsWritten:
             self.settings(account, enabled=False)
         elif change == "no settings":
             AlertSettings.objects.all().delete()
-        tasks.deliver_notices()
+        tasks.queue_notices()
+        tasks.send_emails()
 
         assert mail.outbox == []
         assert Notice.objects.get().handled_at is not None
@@ -191,7 +198,8 @@ def test_the_e_mail_states_the_balance_at_the_time_it_is_queued(
     ledger.adjust(
         account_id=account.pk, credits=Decimal(change), key="a", reason="r", actor="a", now=timezone.now()
     )
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
 
     queued = [(one.template, one.context["balance"]) for one in Mail.objects.all()]
     assert queued == ([(template, balance)] if template else [])
@@ -204,10 +212,12 @@ def test_a_notice_of_an_account_that_is_due_waits_until_it_is_settled(
     """The daily credits of the next day arrive before the e-mail would say that there are none."""
     use("100")
     clock.shift(86_400)
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert (mail.outbox, Notice.objects.filter(handled_at=None).count()) == ([], 1)
     ledger.settle([account.pk], timezone.now())
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert (mail.outbox, Notice.objects.filter(handled_at=None).count()) == ([], 0)
 
 
@@ -223,7 +233,8 @@ def test_a_new_account_without_credits_gets_no_e_mail_and_one_when_it_has_used_i
         account=account, user=user, role=Membership.Role.OWNER, created_at=timezone.now()
     )
     provisioning.open_account(account=account, user=user, now=timezone.now())
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert mail.outbox == []
 
     ledger.grant(
@@ -231,5 +242,6 @@ def test_a_new_account_without_credits_gets_no_e_mail_and_one_when_it_has_used_i
     )
     request = ledger.ChargeRequest(account_id=account.pk, credits=Decimal(85), key="u", service="gpt-4o")
     ledger.charge(request, timezone.now())
-    tasks.deliver_notices()
+    tasks.queue_notices()
+    tasks.send_emails()
     assert [(one.to, one.subject) for one in mail.outbox] == [(["new@example.org"], "Refly: 5 credits left")]

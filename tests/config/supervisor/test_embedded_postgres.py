@@ -79,16 +79,27 @@ def test_stopping_a_stopped_server_has_no_effect(data: Path) -> None:
     assert embedded_postgres.stop(data) is False
 
 
-def test_a_short_socket_path_is_used_for_a_long_data_directory() -> None:
+@pytest.mark.parametrize("folder", ["long" * 20, "My credits (new), naïve " + "ö" * 90])
+def test_it_runs_in_a_folder_with_a_long_path_blanks_and_other_scripts(folder: str) -> None:
     with tempfile.TemporaryDirectory(prefix="refill-test-", ignore_cleanup_errors=True) as directory:
-        data = Path(directory).resolve() / ("long" * 20) / "postgres"
+        data = Path(directory).resolve() / folder / "postgres"
         embedded_postgres.ensure(data)
         try:
+            assert embedded_postgres.is_running(data)
             assert embedded_postgres.socket_directory(data) != data
             assert embedded_postgres.socket_directory(data).stat().st_mode & 0o077 == 0
             connect(data).close()
+            server = (data / "postmaster.pid").read_text()
+            embedded_postgres.ensure(data)
+            assert (data / "postmaster.pid").read_text() == server
         finally:
-            embedded_postgres.stop(data)
+            assert embedded_postgres.stop(data)
+
+
+@pytest.mark.parametrize("character", ["'", '"', "$", "`", "\\"])
+def test_a_path_that_its_start_cannot_take_is_refused(character: str, tmp_path: Path) -> None:
+    with pytest.raises(embedded_postgres.EmbeddedPostgresError, match="set REFILL_VAR"):
+        embedded_postgres.ensure(tmp_path / f"a{character}b" / "postgres")
 
 
 def test_secrets_are_not_in_the_environment_of_the_server(
