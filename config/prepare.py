@@ -62,7 +62,8 @@ def _alone() -> Iterator[None]:
         connection.execute("set local statement_timeout = 0")
         connection.execute("set local lock_timeout = 0")
         connection.execute("set local idle_in_transaction_session_timeout = 0")
-        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        # Without parameters: a statement with them keeps its snapshot, for which concurrent indexes wait.
+        connection.execute(f"select pg_advisory_xact_lock({LOCK})")
         yield
 
 

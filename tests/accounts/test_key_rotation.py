@@ -15,7 +15,6 @@ from django.utils import timezone
 from accounts import encryption, provider_keys
 from accounts.models import Account, ProviderKey, User, WebhookEndpoint
 from accounts.webhook_endpoints import endpoints
-from tests.some import some
 
 pytestmark = pytest.mark.django_db
 TOTP_SECRET = "JBSWY3DPEHPK3PXP"
@@ -29,8 +28,8 @@ def rotate() -> str:
 
 def secrets_of(user: User, account: Account) -> list[Any]:
     """Every kind of stored secret, decrypted."""
-    codes = some(Authenticator.objects.filter(user=user, type="recovery_codes").first())
-    factor = some(Authenticator.objects.filter(user=user, type="totp").first())
+    codes = Authenticator.objects.get(user=user, type="recovery_codes")
+    factor = Authenticator.objects.get(user=user, type="totp")
     endpoint = WebhookEndpoint.objects.get()
     return [
         provider_keys.secret_of(ProviderKey.objects.get(account=account)),
