@@ -7,10 +7,12 @@ on one database, one works and the others wait.
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 LOCK = 7303
+POLL_SECONDS = 0.5
 
 # Apps can be imported only after django.setup(), hence the imports inside the functions.
 
@@ -59,11 +61,12 @@ def _alone() -> Iterator[None]:
     from config import broker
 
     with psycopg.connect(broker.connection_string(settings.DATABASES["default"])) as connection:
-        connection.execute("set local statement_timeout = 0")
-        connection.execute("set local lock_timeout = 0")
+        # A statement that waits has a snapshot, and so has one with parameters until the next statement: the
+        # other's concurrent index would wait for it.
+        while connection.execute(f"select pg_try_advisory_xact_lock({LOCK})").fetchone() == (False,):
+            connection.rollback()
+            time.sleep(POLL_SECONDS)
         connection.execute("set local idle_in_transaction_session_timeout = 0")
-        # Without parameters: a statement with them keeps its snapshot, for which concurrent indexes wait.
-        connection.execute(f"select pg_advisory_xact_lock({LOCK})")
         yield
 
 

@@ -25,7 +25,7 @@ from tests.billing.ledger.state import broken
 from tests.config.test_worker import BASE_DIR, TASKS, kill, lines, wait_until, worker
 from tests.integration.pooler import pgbouncer
 from tests.integration.races.test_charges_over_http import ONE_CREDIT, Caller
-from tests.integration.races.web import database_url, serving
+from tests.integration.races.web import serving
 
 pytestmark = [
     pytest.mark.fault("O9"),
@@ -144,40 +144,3 @@ def test_a_task_passes_the_broker(pooled: dict[str, str], tmp_path: Path) -> Non
         kill(process)
         with psycopg.connect(broker.connection_string(connection.settings_dict)) as own:
             own.execute("drop schema pgmq cascade")
-
-
-INSTALL = """
-import django; django.setup()
-from django.core.management import call_command
-for command in ("migrate", "createcachetable", "load_catalogue"):
-    call_command(command, verbosity=0)
-"""
-
-
-def test_migrations_run(port: int) -> None:
-    name = "test_migrated_behind_a_pooler"
-    with psycopg.connect(database_url(), autocommit=True) as server:
-        server.execute(f"drop database if exists {name}")
-        server.execute(f"create database {name}")
-    environ = os.environ | {
-        "DATABASE_URL": pgbouncer.url(port, name),
-        "DATABASE_POOLER": "transaction",
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "REFILL_VAR": str(settings.VAR_DIR),
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", INSTALL],
-            cwd=BASE_DIR,
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=180,
-        )
-        assert done.returncode == 0, done.stderr
-        with psycopg.connect(database_url(), dbname=name) as server:
-            assert server.execute("select count(*) > 0 from pricing_rate").fetchone() == (True,)
-    finally:
-        with psycopg.connect(database_url(), autocommit=True) as server:
-            server.execute(f"drop database {name} with (force)")

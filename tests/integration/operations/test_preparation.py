@@ -1,0 +1,101 @@
+"""`python -m config.prepare` on an empty database: two at once, an old server, a pooler in between."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from core import database_server
+from tests.integration.pooler import pgbouncer
+from tests.integration.races.web import ROOT, database_url
+
+NAME = "test_prepared"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def empty_database() -> Iterator[str]:
+    """The URL of a database without tables."""
+    with psycopg.connect(database_url(), autocommit=True) as server:
+        server.execute(f"drop database if exists {NAME} with (force)")
+        server.execute(f"create database {NAME}")
+    yield database_url().replace(f"/{connection.settings_dict['NAME']}", f"/{NAME}")
+    with psycopg.connect(database_url(), autocommit=True) as server:
+        server.execute(f"drop database {NAME} with (force)")
+
+
+def prepare(url: str, var: Path, **more: str) -> "subprocess.Popen[str]":
+    environ = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environ |= {"DATABASE_URL": url, "REFILL_VAR": str(var), **more}
+    command = [sys.executable, "-m", "config.prepare", "--whole"]
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True)
+
+
+@contextlib.contextmanager
+def perhaps_pooled(url: str) -> Iterator[dict[str, str]]:
+    """The variables of a process that uses the database through a pooler, where one is installed."""
+    if pgbouncer.find() is None:
+        yield {"url": url}
+        return
+    with pgbouncer.running() as port:
+        yield {"url": pgbouncer.url(port, NAME), "DATABASE_POOLER": "transaction"}
+
+
+@pytest.mark.fault("O8", "O9")
+def test_two_at_once_on_an_empty_database_both_succeed_and_make_no_demo_data(
+    empty_database: str, tmp_path: Path
+) -> None:
+    with perhaps_pooled(empty_database) as variables:
+        runs = [prepare(var=tmp_path / name, **variables) for name in ("a", "b")]
+        errors = [run.communicate(timeout=300)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], errors
+    with psycopg.connect(empty_database) as server:
+        tables = server.execute("select to_regclass('shared_cache'), to_regclass('pgmq.q_mail')").fetchone()
+        assert tables == ("shared_cache", "pgmq.q_mail")
+        assert server.execute("select count(*) from accounts_user").fetchone() == (0,)
+        assert server.execute("select count(*) > 0 from pricing_rate").fetchone() == (True,)
+    assert not list(tmp_path.glob("*/demo.json"))
+    assert (tmp_path / "a" / "static" / "staticfiles.json").exists()
+
+
+@pytest.mark.fault("O9")
+@pytest.mark.skipif(pgbouncer.find() is None, reason=pgbouncer.MISSING)
+def test_a_pooler_that_is_not_named_is_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
+    """152 locks of sessions stayed in such a pooler, and retries ended with 409."""
+    with pgbouncer.running() as port:
+        url = pgbouncer.url(port, connection.settings_dict["NAME"])
+        run = prepare(url, tmp_path, COMMAND_DATABASE_TIMEOUTS="")
+        assert "set DATABASE_POOLER=transaction" in run.communicate(timeout=120)[1]
+        assert run.returncode == 1
+
+
+class TestAnOldServer:
+    @pytest.fixture(autouse=True)
+    def new_connection(self) -> Iterator[None]:
+        connection.close()
+        yield
+        connection.close()
+
+    def test_is_refused_on_each_connection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database_server, "OLDEST", 99)
+        for _attempt in range(2):
+            with pytest.raises(ImproperlyConfigured, match="Refill needs 99 or newer"):
+                connection.cursor()
+        with pytest.raises(ImproperlyConfigured):
+            database_server.refuse_unfit()
+
+    def test_that_does_not_answer_is_no_reason_not_to_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def down(*_: Any) -> None:
+            raise psycopg.OperationalError("down")
+
+        monkeypatch.setattr(connection, "get_new_connection", down)
+        database_server.refuse_unfit()
