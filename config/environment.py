@@ -48,13 +48,13 @@ class Environment:
         return value in _TRUE
 
     def count(self, name: str, default: int, *, least: int = 1) -> int:
-        return self._number(name, int, default, least, "a whole number")
+        return int(self._number(name, int, default, least, "a whole number"))
 
     def seconds(self, name: str, default: float) -> float:
-        return self._number(name, float, default, 0, "a number of seconds")
+        return float(self._number(name, float, default, 0, "a number of seconds"))
 
     def share(self, name: str, default: float) -> float:
-        return self._number(name, float, default, 0, "a number from 0 to 1", most=1)
+        return float(self._number(name, float, default, 0, "a number from 0 to 1", most=1))
 
     def _number(
         self, name: str, kind: Callable[[str], Any], default: Any, least: float, form: str, most: float = 1e9
