@@ -23,7 +23,7 @@ def run_due(now: datetime) -> int:
             due.delete()
             _run(due, call)
             done += 1
-        for session in store.where("checkout.session", status="open", expires_at__lte=call.now):
+        for session in store.where("checkout.session", status="open"):
             done += checkout_sessions.expire_if_due(session, call)["status"] == "expired"
         return done + renewals.run_due(call)
 

@@ -5,15 +5,15 @@ change sees all earlier changes.
 """
 
 import contextlib
+import json
 import secrets
 import string
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
 
 from sandbox import errors
 from sandbox.calls import Call
@@ -46,6 +46,11 @@ PREFIXES = {
 }
 _environment: ContextVar[str] = ContextVar("stripe_environment", default="")
 LETTERS = string.ascii_letters + string.digits
+
+
+class _Row(NamedTuple):
+    position: int
+    body: Body
 
 
 def lock() -> None:
@@ -91,24 +96,29 @@ def add(body: Body) -> Body:
     return body
 
 
-def add_row(body: Body) -> Resource:
-    """Store a new object and return its database row."""
+def add_row(body: Body) -> int:
+    """Store a new object and return its position."""
     place = environment()
     if "livemode" in body:
         body["livemode"] = place.endswith("/live")
-    return Resource.objects.create(
-        stripe_id=body["id"],
-        kind=body["object"],
-        environment=place,
-        created=body.get("created", 0),
-        body=body,
-    )
+    values = [body["id"], body["object"], place, body.get("created", 0), json.dumps(body)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO sandbox_resource (stripe_id, kind, environment, created, body)"
+            " VALUES (%s, %s, %s, %s, %s::jsonb) RETURNING position",
+            values,
+        )
+        return int(cursor.fetchone()[0])
 
 
 def save(body: Body) -> Body:
-    changed = Resource.objects.filter(stripe_id=body["id"]).update(body=body)
-    if changed != 1:
-        raise errors.unknown_object(body["object"], body["id"])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sandbox_resource SET body = %s::jsonb WHERE stripe_id = %s",
+            [json.dumps(body), body["id"]],
+        )
+        if cursor.rowcount != 1:
+            raise errors.unknown_object(body["object"], body["id"])
     return body
 
 
@@ -124,8 +134,8 @@ def replace(stripe_id: str, kind: str, body: Body) -> Body:
 
 
 def find(kind: str, stripe_id: str | None) -> Body | None:
-    row = _rows(kind).filter(stripe_id=stripe_id or "").only("body").first()
-    return None if row is None else row.body
+    found = _rows(kind, {}, ("stripe_id = %s", stripe_id or ""))
+    return found[0].body if found else None
 
 
 def get(kind: str, stripe_id: str, param: str | None = None) -> Body:
@@ -136,8 +146,27 @@ def get(kind: str, stripe_id: str, param: str | None = None) -> Body:
     return body
 
 
-def _rows(kind: str) -> QuerySet[Resource]:
-    return Resource.objects.filter(kind=kind, environment=environment())
+def _rows(
+    kind: str, fields: dict[str, Any], *conditions: tuple[str, Any], order: str = "position DESC"
+) -> list[_Row]:
+    """Objects that meet the conditions and whose `fields` have these values; `a__b` is the field b in a.
+
+    In SQL: the ORM takes five times as long, and every request makes this query several times.
+    """
+    parts = ["kind = %s", "environment = %s"]
+    values: list[Any] = [kind, environment()]
+    for name, value in fields.items():
+        parts.append("body #> %s::text[] = %s::jsonb")
+        values += [name.split("__"), json.dumps(value)]
+    for condition, value in conditions:
+        parts.append(condition)
+        values.append(value)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT position, body FROM sandbox_resource WHERE {' AND '.join(parts)} ORDER BY {order}",
+            values,
+        )
+        return [_Row(position, json.loads(body)) for position, body in cursor.fetchall()]
 
 
 def _exists_in_other_mode(kind: str, stripe_id: str) -> str:
@@ -149,9 +178,8 @@ def _exists_in_other_mode(kind: str, stripe_id: str) -> str:
 
 
 def where(kind: str, **fields: Any) -> list[Body]:
-    """All objects of a kind whose top-level fields have these values, newest first."""
-    rows = _rows(kind).filter(**{f"body__{name}": value for name, value in fields.items()})
-    return [row.body for row in rows.order_by("-position")]
+    """All objects of a kind whose fields have these values, newest first."""
+    return [row.body for row in _rows(kind, fields)]
 
 
 def listing(kind: str, call: Call, url: str, **fields: Any) -> Body:
@@ -159,23 +187,19 @@ def listing(kind: str, call: Call, url: str, **fields: Any) -> Body:
 
     https://docs.stripe.com/api/pagination
     """
-    rows = _rows(kind)
-    for name, value in fields.items():
-        if value is not None:
-            rows = rows.filter(**{f"body__{name}": value})
-    rows = _created_within(rows, call.params.get("created"))
     limit = call.params.get("limit", 10)
     if not 1 <= limit <= 100:
         raise errors.StripeError("Invalid integer: limit must be between 1 and 100.", param="limit")
-    if before := call.params.get("ending_before"):
-        newer = rows.filter(position__gt=_position(before, "ending_before")).order_by("position")[: limit + 1]
-        found = list(newer)
-        data = list(reversed(found[:limit]))
-    else:
-        if after := call.params.get("starting_after"):
-            rows = rows.filter(position__lt=_position(after, "starting_after"))
-        found = list(rows.order_by("-position")[: limit + 1])
-        data = found[:limit]
+    wanted = {name: value for name, value in fields.items() if value is not None}
+    conditions = _created_within(call.params.get("created"))
+    before, after = call.params.get("ending_before"), call.params.get("starting_after")
+    if before:
+        conditions.append(("position > %s", _position(before, "ending_before")))
+    elif after:
+        conditions.append(("position < %s", _position(after, "starting_after")))
+    order = f"position {'ASC' if before else 'DESC'} LIMIT {limit + 1:d}"
+    found = _rows(kind, wanted, *conditions, order=order)
+    data = found[:limit][:: -1 if before else 1]
     return {"object": "list", "url": url, "has_more": len(found) > limit, "data": [row.body for row in data]}
 
 
@@ -186,13 +210,16 @@ def _position(stripe_id: str, param: str) -> int:
     return row.position
 
 
-def _created_within(rows: QuerySet[Resource], created: Any) -> QuerySet[Resource]:
-    """Rows created at a Unix second, or within the bounds {"gte": …, "lt": …}."""
+_BOUNDS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+def _created_within(created: Any) -> list[tuple[str, Any]]:
+    """Conditions of a Unix second, or of the bounds {"gte": …, "lt": …}."""
     if created is None:
-        return rows
+        return []
     if isinstance(created, int):
-        return rows.filter(created=created)
-    return rows.filter(**{f"created__{bound}": instant for bound, instant in created.items()})
+        return [("created = %s", created)]
+    return [(f"created {_BOUNDS[bound]} %s", instant) for bound, instant in created.items()]
 
 
 def public(body: Any) -> Any:

@@ -11,7 +11,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import connection
 
 from sandbox import store
 from sandbox.errors import StripeError
@@ -21,6 +21,11 @@ from sandbox.models import IdempotencyRecord
 ABANDONED_AFTER = timedelta(minutes=2)
 # Stripe may prune a key that is "at least 24 hours old"; the earliest moment is the worst case for a client.
 PRUNED_AFTER = timedelta(hours=24)
+
+_CLAIM = """
+    INSERT INTO sandbox_idempotencyrecord (key, fingerprint, request_id, started_at)
+    VALUES (%s, %s, %s, %s) ON CONFLICT (key) DO NOTHING RETURNING id
+"""
 
 
 def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:
@@ -32,14 +37,10 @@ def claim(key: str, fingerprint: str, request_id: str, now: datetime) -> tuple[i
         raise StripeError("Idempotency-Key must be at most 255 characters long.", type="idempotency_error")
     key = _in_environment(key)
     IdempotencyRecord.objects.filter(key=key, started_at__lte=now - PRUNED_AFTER).delete()
-    try:
-        with transaction.atomic():
-            record = IdempotencyRecord.objects.create(
-                key=key, fingerprint=fingerprint, request_id=request_id, started_at=now
-            )
-    except IntegrityError:
-        return _claim_existing(key, fingerprint, now)
-    return record.pk, None
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [key, fingerprint, request_id, now])
+        claimed = cursor.fetchone()
+    return (claimed[0], None) if claimed else _claim_existing(key, fingerprint, now)
 
 
 def _claim_existing(key: str, fingerprint: str, now: datetime) -> tuple[int, tuple[int, Any] | None]:

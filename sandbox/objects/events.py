@@ -45,12 +45,13 @@ def record(type: str, body: Body, call: Call, previous: dict[str, Any] | None = 
     return event
 
 
-def _send(event: Resource) -> None:
+def _send(event: int) -> None:
+    """Record the delivery of the event at this position."""
     state, delay, copies = _with_faults(event)
     due_at = deliveries.wall_clock() + timedelta(seconds=delay)
     created = Delivery.objects.bulk_create(
         Delivery(
-            event=event,
+            event_id=event,
             url=settings.SITE_URL + WEBHOOK_PATH,
             secret=settings.STRIPE_WEBHOOK_SECRETS[0],
             state=state,
@@ -63,7 +64,7 @@ def _send(event: Resource) -> None:
         transaction.on_commit(lambda: deliveries.send_soon(ids, after=delay))
 
 
-def _with_faults(event: Resource) -> tuple[str, int, int]:
+def _with_faults(event: int) -> tuple[str, int, int]:
     """(state, seconds of delay, number of copies) of an event's delivery, after the switched-on faults."""
     waiting = Delivery.State.WAITING.value
     if not switches.switched_on():
@@ -74,7 +75,7 @@ def _with_faults(event: Resource) -> tuple[str, int, int]:
         return waiting, late.seconds, 1
     if disorder := switches.occurs(Fault.EVENTS_DISORDERED):
         # Every second event is delayed, so that the event after it arrives first.
-        delayed = Resource.objects.filter(kind="event", position__lte=event.position).count() % 2
+        delayed = Resource.objects.filter(kind="event", position__lte=event).count() % 2
         return waiting, disorder.seconds * delayed, 1
     return waiting, 0, 2 if switches.occurs(Fault.EVENTS_DUPLICATED) else 1
 
