@@ -33,7 +33,7 @@ def claimed(purchase: Purchase, share: Fraction) -> Claimed:
     Credits that expired are left out; those that claims have taken already are included.
     """
     period = paid_period(purchase)
-    if period is None or share <= 0:
+    if period is None:
         return Claimed(Decimal(0), [])
     start, end = period
     total, moved, ids = Fraction(0), Fraction(0), list[UUID]()

@@ -238,6 +238,16 @@ def test_details_that_arrive_later_fill_what_is_missing_and_replace_nothing(
     assert (bare.payment_method, bare.receipt_url) == ("link", "https://r/1")
 
 
+def test_details_of_the_payment_of_another_purchase_are_not_stored(
+    purchase: Callable[..., Purchase],
+) -> None:
+    first = pay(purchase(code=False), payment_id=None)
+    purchase("paid", code=False, stripe_payment_id="pi_taken")
+    pay(first, payment_id="pi_taken", method="card", receipt_url="https://r/1")
+    done = Purchase.objects.get(pk=first.pk)
+    assert (done.stripe_payment_id, done.payment_method, done.receipt_url) == (None, "", "")
+
+
 @pytest.mark.parametrize("origin", ["page", "auto_top_up"])
 @pytest.mark.parametrize(
     ("intent", "automatic", "on_page"),

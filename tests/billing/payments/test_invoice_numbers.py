@@ -39,3 +39,10 @@ def test_a_purchase_keeps_its_number_and_its_buyers_details(account: Account, al
         "tax_id": "GB1",
         "email": alice.email,
     }
+
+
+def test_an_invoice_has_the_details_of_its_account(account: Account, bob: User) -> None:
+    both = [account, Account.objects.get(person=bob)]
+    for each in both:
+        BillingProfile.objects.update_or_create(account=each, defaults={"invoice_name": f"{each.name} Ltd"})
+    assert [numbered(each, None).billed_to["name"] for each in both] == [f"{each.name} Ltd" for each in both]

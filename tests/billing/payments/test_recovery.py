@@ -122,6 +122,18 @@ def test_only_complete_metadata_restores_a_purchase(
         assert (found, restored) == (None, None)
 
 
+def test_what_a_payment_at_stripe_names_restores_the_whole_purchase(account: Account) -> None:
+    terms: dict[str, Any] = {"kind": "pack", "offer": "small", "label": "3 × Small", "quantity": 3}
+    terms |= {"credits": Decimal("37.5"), "lasts": "12 months"}
+    missing = Purchase(account=account, amount=500, currency="usd", **terms)
+    metadata = recovery.stripe_metadata(missing)
+    metadata |= {"purchase": missing.public_id, "account": account.public_id}
+    intent = {"id": "pi_1", "amount": 500, "currency": "usd", "created": 1800000000, "metadata": metadata}
+
+    found = recovery.restore_from_intent(intent)
+    assert {name: getattr(found, name) for name in terms} == terms
+
+
 @pytest.mark.parametrize(
     ("tax", "amount", "behavior"),
     [

@@ -223,7 +223,8 @@ def test_an_invitation_is_refused_from_oneself_twice_or_late(
 
     assert refusal(referrals.code_of(account)) == "own_invitation"
     assert refusal(referrals.code_of(account_of(bob)), timezone.now() + timedelta(days=15)) == "not_new"
-    codes.redeem(account=account, code=referrals.code_of(account_of(bob)), now=timezone.now())
+    accepted = codes.redeem(account=account, code=referrals.code_of(account_of(bob)), now=timezone.now())
+    assert (accepted.kind, accepted.credits) == ("invitation", 0)
     assert refusal(referrals.code_of(account_of(charlie))) == "already_invited"
 
 

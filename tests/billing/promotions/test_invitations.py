@@ -234,6 +234,18 @@ def test_rewards_are_taken_back_when_all_the_money_is_lost_and_return_with_it(
     assert ledger.audit.run(now=NOW).findings == []
 
 
+def test_rewards_are_taken_back_each_time_that_the_money_is_lost(
+    invited: Callable[..., Referral], buy: Callable[..., Purchase], account: Account, bobs: Account
+) -> None:
+    invited()
+    purchase = buy()
+    referrals.reward_if_due(account.pk, NOW)
+    for refunded, left in ((1000, [0, 0]), (0, [20, 30])) * 3:
+        Purchase.objects.filter(pk=purchase.pk).update(refunded=refunded)
+        referrals.follow_purchase(purchase.pk, NOW)
+        assert rewards(account, bobs) == left
+
+
 def test_paid_purchases_do_not_count_among_the_rewards_that_are_taken_back_at_once(
     bobs: Account, buy: Callable[..., Purchase]
 ) -> None:

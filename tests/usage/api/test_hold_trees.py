@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -10,6 +11,8 @@ from accounts.models import Account, User
 from billing.models import Charge, Hold
 from pricing.catalogue import cache as catalogue_cache
 from tests.usage.api.conftest import SONNET, give, use
+from usage import charging
+from usage.charging import Use
 
 
 def opened(api: Any, credits: str, key: str, **fields: Any) -> Any:
@@ -99,6 +102,14 @@ def test_a_child_inherits_project_and_conversation_and_ends_with_its_parent(api:
     assert (child["project"], child["conversation"]) == (project, "c-1")
     assert child["expires_at"] == root["expires_at"]
     assert opened(api, "1", "own", parent=root["id"], conversation="c-2")["conversation"] == "c-2"
+
+
+@pytest.mark.parametrize("name", ["project_id", "member_id", "conversation"])
+def test_a_child_is_attributed_as_it_says_or_as_its_parent(name: str) -> None:
+    own, of_parent = ("own", "parent") if name == "conversation" else (uuid4(), uuid4())
+    use, parent = Use(account_id=uuid4(), service=SONNET), Hold(**{name: of_parent})
+    assert getattr(charging.within(use, parent), name) == of_parent
+    assert getattr(charging.within(replace(use, **{name: own}), parent), name) == own
 
 
 def test_a_child_is_made_once_for_its_key_whatever_became_of_its_parent(api: Any) -> None:
