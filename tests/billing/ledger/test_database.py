@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from billing.ledger import charges
+from billing.ledger import charges, installation
 from config import pooler
 from tests.billing.ledger.conftest import NOON, charge_request, give, new_account
 
@@ -51,3 +51,11 @@ def test_a_prepared_charge_goes_on_when_a_release_adds_an_attribute_to_its_resul
         with connection.cursor() as cursor:
             cursor.execute("alter type ledger_outcome drop attribute later cascade")
         connection.close()
+
+
+def test_a_type_of_an_earlier_release_gets_the_attribute_that_it_lacks(db):
+    with connection.cursor() as cursor:
+        cursor.execute("alter type ledger_move drop attribute digest cascade")
+        cursor.execute((installation.SQL / "00_types.sql").read_text())
+        cursor.execute("select (null::ledger_move).digest")
+        assert cursor.fetchone() == (None,)

@@ -131,6 +131,29 @@ def test_held_spent_and_taken_credits_belong_to_the_payment_and_expired_ones_do_
     assert claimed(payment) == 20 + 30 + 15
 
 
+def test_credits_that_were_taken_as_debt_belong_to_the_payment(
+    account: Account,
+    purchase: Callable[..., Purchase],
+    give: Callable[..., None],
+    charge: Callable[..., ledger.Charged],
+) -> None:
+    payment = purchase(**PLAN)
+    give(NOW, 100)
+    charge(NOW, 80)
+    [grant] = Grant.objects.filter(idempotency_key__startswith="allowance:starter:")
+    taken = ledger.claw_back(
+        account_id=account.pk,
+        purchase_id=payment.pk,
+        key="take",
+        reason="refund",
+        now=NOW,
+        credits=Decimal(50),
+        grant_ids=[grant.pk],
+    )
+    assert (taken.credits, taken.debt) == (20, 30)
+    assert claimed(payment) == 100
+
+
 def test_credits_that_come_back_after_their_grant_has_ended_belong_to_its_payment(
     account: Account,
     purchase: Callable[..., Purchase],

@@ -353,6 +353,7 @@ INTENT = {
         ),
         ({"status": "expired", "payment_status": "unpaid"}, "cancelled", ""),
         ({"status": "complete", "payment_status": "paid", "amount_total": 499}, "quarantined", ""),
+        ({"status": "complete", "payment_status": "paid", "amount_total": None}, "quarantined", ""),
         ({"status": "complete", "payment_status": "paid", "currency": "jpy"}, "quarantined", ""),
         (
             {"status": "complete", "payment_status": "paid", "metadata": {"account": "acc_other"}},

@@ -98,6 +98,19 @@ def test_credits_for_some_services_do_not_count_as_available(
     assert AutoTopUp.objects.get().last_outcome == "paid"
 
 
+def test_only_accounts_that_may_be_low_or_wait_for_an_answer_are_looked_at(
+    enable: Callable[..., AutoTopUp], account: Account
+) -> None:
+    enable(below=Decimal(1))
+    facts = {"account_id": account.pk, "credits": Decimal(5), "label": "-", "now": MIDMONTH}
+    ledger.grant(kind="bonus", key="ended", services=["gpt-4o"], expires_at=MIDMONTH + TICK, **facts)
+    ledger.settle([account.pk], MIDMONTH + TICK)
+    earlier(account, amount=1, origin="page", status="created")
+    assert auto_top_up.buy_for_low_accounts(MIDMONTH + TICK) == 0
+    earlier(account, amount=1, status="created")
+    assert auto_top_up.buy_for_low_accounts(MIDMONTH + TICK) == 1
+
+
 @pytest.mark.parametrize(
     ("failures", "outcome", "pause"),
     [
