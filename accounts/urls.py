@@ -6,7 +6,7 @@ from accounts import key_views, team_views, views, webhook_views
 
 urlpatterns = [
     path("settings/", views.settings_page, name="settings"),
-    path("settings/account/", views.account_settings, name="account_settings"),
+    path("settings/account/", views.save_account, name="account_settings"),
     path("switch/<str:public_id>/", views.switch_account, name="switch_account"),
     path("join/<str:token>/", team_views.join, name="join"),
     path("keys/", key_views.keys_page, name="api_keys"),

@@ -8,7 +8,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import access
+from accounts import access, account_settings
 from accounts.access import account_page
 from accounts.forms import AccountForm, ProfileForm
 from accounts.http import AccountRequest
@@ -30,12 +30,12 @@ def settings_page(request: AccountRequest) -> HttpResponse:
 @require_POST
 @account_page
 @access.buyers_only
-def account_settings(request: AccountRequest) -> HttpResponse:
+def save_account(request: AccountRequest) -> HttpResponse:
     """Save the account's name and zone. The ledger applies a new zone at the next renewal."""
     form = AccountForm(request.POST, instance=Account.objects.get(pk=request.account.pk))
     if not form.is_valid():
         return _settings(request, ProfileForm(instance=request.user), form)
-    form.save()
+    account_settings.change(request.account.pk, **form.cleaned_data)
     messages.success(request, _("Account saved."))
     return redirect("settings")
 

@@ -8,17 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from accounts.models import Account
 from billing.models import Subscription
 from billing.subscriptions import plan_terms
+from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 
 MAX_NAMES = 2000
 
 
-class NotEligible(Exception):
+class NotEligible(Refusal):
     """The account's plan has no badge, or the product has no memorial wall."""
+
+    code = "not_eligible"
+
+    def __init__(self) -> None:
+        super().__init__(_("Only members of a plan with a badge can be listed on the memorial wall."))
 
 
 @dataclass(frozen=True)

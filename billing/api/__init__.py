@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.api import offers, purchases, settings, subscription
+from billing.api import cards, offers, purchases, referrals, settings, subscription
 
 urlpatterns = [
     path("plans", offers.Plans.as_view(), name="api_plans"),
@@ -15,10 +15,17 @@ urlpatterns = [
         purchases.RefundRequests.as_view(),
         name="api_refund_requests",
     ),
+    path("purchases/<str:purchase>/cancel", purchases.CancelPurchase.as_view(), name="api_cancel_purchase"),
+    path("purchases/<str:purchase>/invoice", purchases.Invoice.as_view(), name="api_invoice"),
+    path("payment-method", cards.PaymentMethod.as_view(), name="api_payment_method"),
+    path("referral-link", referrals.ReferralLink.as_view(), name="api_referral_link"),
+    path("referrals", referrals.Referrals.as_view(), name="api_referrals"),
     path("subscription", subscription.Subscription.as_view(), name="api_subscription"),
     path("subscription/change", subscription.Change.as_view(), name="api_subscription_change"),
     path("subscription/cancel", subscription.Cancel.as_view(), name="api_subscription_cancel"),
     path("subscription/resume", subscription.Resume.as_view(), name="api_subscription_resume"),
+    path("subscription/pause", subscription.Pause.as_view(), name="api_subscription_pause"),
+    path("subscription/unpause", subscription.EndPause.as_view(), name="api_subscription_unpause"),
     path("redemptions", offers.Redemptions.as_view(), name="api_redemptions"),
     path("alerts", settings.Alerts.as_view(), name="api_alerts"),
     path("auto-top-up", settings.AutoTopUp.as_view(), name="api_auto_top_up"),

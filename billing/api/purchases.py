@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -15,13 +17,15 @@ from billing import offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
 from billing.api.offers import count_code
 from billing.models import Purchase, Refund
+from billing.payments import invoice_pdf
 from billing.promotions.redemption import CodeRefused, UnknownCode
 from billing.purchases import checkout, create
 from billing.refunds import requests
-from core import idempotency, json_body
+from core import idempotency, json_body, problems
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import AccountQuery, instant, instant_or_none
+from core.errors import Refusal
+from core.fields import AccountNamed, AccountQuery, instant, instant_or_none
 from core.pagination import Page, PageQuery, page
 
 OF_STRIPE = (
@@ -37,6 +41,15 @@ OF_PLAN_PURCHASE = (
     create.PlanPaymentPending,
     create.ConfirmationNeeded,
 )
+
+
+class NotOpen(Refusal):
+    """The purchase was paid, or its payment is being processed."""
+
+    code = "not_open"
+
+    def __init__(self) -> None:
+        super().__init__(_("This purchase is paid, or its payment is being processed. Request a refund."))
 
 
 class Checkouts(Endpoint):
@@ -129,11 +142,53 @@ class OnePurchase(Endpoint):
         return json_body.answer(purchase_in_full(found, self.now))
 
 
+class CancelPurchase(Endpoint):
+    """Cancel a purchase that is not paid: its payment page is closed."""
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, NotOpen)}
+    path_ids = {"purchase": Purchase}
+    takes_key = "optional"
+
+    @extend_schema(request=AccountNamed, responses=response_schemas.PurchaseAnswer)
+    def post(self, request: Request, purchase: str) -> HttpResponse:
+        key = idempotency.optional_key_of(request)
+        body = AccountNamed.checked(request.data)
+        found = object_of(request, Purchase, purchase, body.get("account"))
+
+        def cancel() -> tuple[int, response_schemas.PurchaseAnswer]:
+            cancelled = checkout.cancel(found, self.now)
+            if cancelled.status != Purchase.Status.CANCELLED:
+                raise NotOpen
+            return 200, purchase_in_full(cancelled, self.now)
+
+        return idempotency.once(
+            request, owner=found.account_id, key=key, now=self.now, act=cancel, atomic=False
+        )
+
+
+class Invoice(Endpoint):
+    """The invoice of a paid purchase as a PDF file."""
+
+    scopes = {"GET": "read"}
+    path_ids = {"purchase": Purchase}
+
+    @extend_schema(parameters=[AccountQuery], responses={(200, "application/pdf"): OpenApiTypes.BINARY})
+    def get(self, request: Request, purchase: str) -> HttpResponse:
+        query = query_of(request, AccountQuery)
+        found = object_of(request, Purchase, purchase, query.get("account"))
+        if not found.invoice_number:
+            raise problems.not_found(_("This purchase has no invoice."))
+        response = HttpResponse(invoice_pdf.render(found), content_type="application/pdf")
+        response["Content-Disposition"] = f'attachment; filename="invoice-{found.invoice_number}.pdf"'
+        return response
+
+
 class RefundRequests(Endpoint):
     """Request a refund of the unspent credits. Staff decide."""
 
-    scopes = {"POST": "manage"}
-    raises = {"POST": (requests.RefundRefused,)}
+    scopes = {"POST": "manage", "DELETE": "manage"}
+    raises = {"POST": (requests.RefundRefused,), "DELETE": (requests.RefundRefused,)}
     path_ids = {"purchase": Purchase}
     takes_key = "required"
 
@@ -149,6 +204,13 @@ class RefundRequests(Endpoint):
             return 201, _refund(refund)
 
         return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=create_request)
+
+    @extend_schema(parameters=[AccountQuery], responses={204: None})
+    def delete(self, request: Request, purchase: str) -> HttpResponse:
+        """Withdraw the refund request of the purchase that is not decided yet."""
+        query = query_of(request, AccountQuery)
+        requests.withdraw(object_of(request, Purchase, purchase, query.get("account")), self.now)
+        return HttpResponse(status=204)
 
 
 def checkout_of(purchase: Purchase, url: str) -> response_schemas.Checkout:

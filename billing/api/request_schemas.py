@@ -47,6 +47,10 @@ class CancelInput(AccountNamed):
     comment = Text(required=False, max_length=500, allow_blank=True, help_text="The member's own words.")
 
 
+class PauseInput(AccountNamed):
+    months = WholeNumber(min_value=1, max_value=12, help_text="Months without payment and credits.")
+
+
 class CodeInput(AccountNamed):
     code = Text(max_length=40)
 

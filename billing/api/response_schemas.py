@@ -7,6 +7,7 @@ declaration, and config.openapi derives the OpenAPI document from it.
 from typing import Annotated, Literal, NotRequired, TypedDict
 
 from accounts.models import Account
+from billing import models
 from billing.models import AutoTopUp, Grant, Purchase, Refund, Subscription
 from core.json_types import CreditsText, CurrencyText, EmailText, TimeText, UrlText, id_of
 
@@ -186,6 +187,7 @@ class SubscriptionAnswer(TypedDict):
     period_end: TimeText | None
     cancel_at_period_end: bool
     next_plan: str | None
+    paused_until: Annotated[TimeText | None, "End of a pause, during which the plan is not paid."]
     cancellation: Annotated[Cancellation | None, "The reason given for a cancellation that is scheduled."]
     pending_change: Annotated[
         PendingChange | None, "A change of plan that takes effect when its payment is confirmed."
@@ -269,6 +271,44 @@ class Card(TypedDict):
     brand: str
     last4: str
     expires: str
+
+
+class PaymentMethodAnswer(TypedDict):
+    card: Annotated[Card | None, "The saved card, which pays automatic top-ups."]
+    plan: Annotated[
+        Card | None,
+        "What the plan is charged to. `brand` is the type of a method that is not a card.",
+    ]
+
+
+class CardPage(TypedDict):
+    """A page on which the buyer saves a card."""
+
+    url: UrlText
+
+
+class ReferralLinkAnswer(TypedDict):
+    code: str
+    url: Annotated[UrlText, "The link to send to other people."]
+    inviter_credits: CreditsText
+    invited_credits: CreditsText
+    qualifies: Annotated[
+        str,
+        Literal["sign_up", "first_charge", "first_purchase"],
+        "What the invited account must have done before both sides get their credits.",
+    ]
+    services: Annotated[list[str] | None, "What the credits can be spent on; null: everything."]
+    most_invitations: Annotated[int | None, "How many invitations are rewarded; null: all."]
+
+
+class Referral(TypedDict):
+    """An account that signed up through the invitation link."""
+
+    id: Annotated[str, id_of(models.Referral)]
+    state: Annotated[str, models.Referral.State]
+    reason: Annotated[str | None, "Why there is no reward."]
+    created_at: TimeText
+    rewarded_at: TimeText | None
 
 
 class AutoTopUpAnswer(TypedDict):

@@ -10,6 +10,7 @@ from accounts.authentication import account_of
 from accounts.models import User
 from billing import models, offers, selectors
 from billing.api import request_schemas, response_schemas
+from billing.api.cards import card_of
 from billing.notifications import alert_addresses, low_credit_alerts
 from billing.purchases import top_up_settings
 from core import json_body
@@ -89,11 +90,7 @@ def _alerts(settings: models.AlertSettings) -> response_schemas.AlertsAnswer:
 def _auto_top_up(settings: models.AutoTopUp, now: datetime) -> response_schemas.AutoTopUpAnswer:
     spent, count = top_up_settings.spent_this_month(settings.pk, settings.currency, now)
     profile = selectors.profile_of(settings.pk)
-    card: response_schemas.Card = {
-        "brand": profile.card_brand,
-        "last4": profile.card_last4,
-        "expires": profile.card_expires,
-    }
+    card = card_of(profile.card_brand, profile.card_last4, profile.card_expires)
     return {
         "enabled": settings.enabled,
         "below": plain(settings.below),

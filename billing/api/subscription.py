@@ -13,7 +13,7 @@ from billing import models, offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
 from billing.api.purchases import OF_PLAN_PURCHASE, OF_STRIPE, checkout_of
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, pending_payments, plan_terms, previews
+from billing.subscriptions import changes, pauses, pending_payments, plan_terms, previews
 from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core import idempotency, json_body
 from core.amounts import plain
@@ -157,6 +157,44 @@ class Resume(Endpoint):
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=resume, atomic=False)
 
 
+class Pause(Endpoint):
+    """Skip the payments and the credits of the next months; the plan goes on by itself."""
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, *OF_CHANGE)}
+    takes_key = "optional"
+
+    @extend_schema(request=request_schemas.PauseInput, responses=response_schemas.SubscriptionAnswer)
+    def post(self, request: Request) -> HttpResponse:
+        key = idempotency.optional_key_of(request)
+        body = request_schemas.PauseInput.checked(request.data)
+        account = Account.objects.get(pk=account_of(request, body.get("account")))
+
+        def pause() -> tuple[int, response_schemas.SubscriptionAnswer]:
+            return 200, _subscription(pauses.pause(account, body["months"], self.now), self.now)
+
+        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=pause, atomic=False)
+
+
+class EndPause(Endpoint):
+    """End the pause: the plan goes on with the next month that begins."""
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, *OF_CHANGE)}
+    takes_key = "optional"
+
+    @extend_schema(request=AccountNamed, responses=response_schemas.SubscriptionAnswer)
+    def post(self, request: Request) -> HttpResponse:
+        key = idempotency.optional_key_of(request)
+        body = AccountNamed.checked(request.data)
+        account = Account.objects.get(pk=account_of(request, body.get("account")))
+
+        def end() -> tuple[int, response_schemas.SubscriptionAnswer]:
+            return 200, _subscription(pauses.end(account, self.now), self.now)
+
+        return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=end, atomic=False)
+
+
 def _current(account_id: Any) -> models.Subscription:
     found = models.Subscription.objects.filter(account_id=account_id).first()
     if found is None:
@@ -248,6 +286,7 @@ def _subscription(subscription: models.Subscription, now: datetime) -> response_
         "period_end": instant_or_none(subscription.period_end),
         "cancel_at_period_end": subscription.cancel_at_period_end,
         "next_plan": subscription.following_plan,
+        "paused_until": instant_or_none(subscription.paused_until),
         "cancellation": _cancellation(subscription),
         "pending_change": _pending_change(subscription, now),
         "pending_purchase": _pending_purchase(subscription),

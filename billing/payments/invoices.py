@@ -5,6 +5,7 @@ number ends, and is the last lock it takes); the buyer's details are fixed when 
 """
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import connection
 
@@ -25,6 +26,11 @@ def assign_number(purchase: Purchase, now: datetime) -> None:
         )
         last = cursor.fetchone()[0]
     purchase.invoice_number = f"{now.year}-{last:06d}"
+
+
+def set_details(account_id: UUID, **details: str) -> None:
+    """Set `invoice_name`, `invoice_address` or `tax_id` for the invoices from now on."""
+    BillingProfile.objects.update_or_create(account_id=account_id, defaults=details)
 
 
 def _buyer_details(purchase: Purchase) -> dict[str, str]:

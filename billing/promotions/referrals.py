@@ -12,8 +12,10 @@ from decimal import Decimal
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts import addresses
@@ -36,6 +38,11 @@ def code_of(account: Account) -> str:
     code = "INV-" + "".join(secrets.choice(_ALPHABET) for _n in range(10))
     found, _created = InvitationCode.objects.get_or_create(account=account, defaults={"code": code})
     return str(found.code)
+
+
+def link_of(account: Account) -> str:
+    """The link that keeps the account's invitation code until the visitor has signed up."""
+    return f"{settings.SITE_URL}{reverse('invited', args=[code_of(account)])}"
 
 
 def inviter_of(code: str) -> Account | None:

@@ -1,10 +1,8 @@
 """Pages of promotion codes and invitations."""
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -62,7 +60,7 @@ def invitations(request: AccountRequest) -> HttpResponse:
     context = {
         "policy": policy,
         "code": code,
-        "link": f"{settings.SITE_URL}{reverse('invited', args=[code])}" if code else "",
+        "link": referrals.link_of(request.account) if policy else "",
         "rows": Referral.objects.filter(inviter=request.account)
         .select_related("invited")
         .order_by("-created_at")[:200],

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import offers, selectors, stripe_gateway
-from billing.models import AutoTopUp, BillingProfile
+from billing.models import AutoTopUp
 from billing.notifications import alert_addresses, low_credit_alerts
+from billing.payments import invoices
 from billing.purchases import auto_top_up, top_up_settings
 from billing.subscriptions import plan_terms
 from billing.views.buy import see_other, submitted_key, unavailable_message
@@ -178,10 +179,10 @@ def top_up_confirmed(request: AccountRequest) -> HttpResponse:
 @buyers_only
 def invoice_details(request: AccountRequest) -> HttpResponse:
     """Name, address and tax ID on future invoices."""
-    profile, _created = BillingProfile.objects.get_or_create(account=request.account)
+    profile = selectors.profile_of(request.account.pk)
     form = InvoiceDetailsForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        invoices.set_details(request.account.pk, **form.cleaned_data)
         messages.success(request, _("Invoice details saved."))
         return redirect("billing")
     return render(request, "billing/invoice_details.html", {"form": form}, status=422 if form.errors else 200)

@@ -205,12 +205,20 @@ ROUTES = {
     "api/v1/purchases": api("GET:read"),
     "api/v1/purchases/<str:purchase>": api_ids("purchase", "GET:read"),
     "api/v1/purchases/<str:purchase>/refund-requests": api_ids(
-        "purchase", "POST:manage", POST={"reason": "?"}
+        "purchase", "POST:manage DELETE:manage", POST={"reason": "?"}
     ),
+    "api/v1/purchases/<str:purchase>/cancel": api_ids("purchase", "POST:manage", POST={}),
+    "api/v1/purchases/<str:purchase>/invoice": api_ids("purchase", "GET:read"),
+    "api/v1/payment-method": api("GET:manage POST:manage DELETE:manage"),
+    "api/v1/referral-link": api("GET:read"),
+    "api/v1/referrals": api("GET:read"),
+    "api/v1/settings": api("GET:manage PATCH:manage"),
     "api/v1/subscription": api("GET:read"),
     "api/v1/subscription/change": api("POST:manage"),
     "api/v1/subscription/cancel": api("POST:manage"),
     "api/v1/subscription/resume": api("POST:manage"),
+    "api/v1/subscription/pause": api("POST:manage"),
+    "api/v1/subscription/unpause": api("POST:manage"),
     "api/v1/redemptions": api("POST:manage"),
     "api/v1/alerts": api("GET:manage PUT:manage"),
     "api/v1/auto-top-up": api("GET:manage PUT:manage"),

@@ -14,6 +14,7 @@ from usage.api import (
     projects,
     provider_keys,
     services,
+    settings,
 )
 
 urlpatterns = [
@@ -43,6 +44,7 @@ urlpatterns = [
     path("members/<str:member>", members.OneMember.as_view(), name="api_member"),
     path("invitations", members.Invitations.as_view(), name="api_invitations"),
     path("invitations/<str:invitation>", members.OneInvitation.as_view(), name="api_invitation"),
+    path("settings", settings.Settings.as_view(), name="api_settings"),
     path("keys", keys.Keys.as_view(), name="api_keys_of_account"),
     path("keys/<str:key>", keys.OneKey.as_view(), name="api_key"),
     path("accounts", accounts.Accounts.as_view(), name="api_accounts"),

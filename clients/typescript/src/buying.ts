@@ -1,4 +1,4 @@
-/** Purchases, the subscription, and settings of alerts and automatic top-ups. */
+/** Purchases and the subscription. */
 
 import type { Credits, Quota, Time } from "./spending.ts";
 
@@ -114,6 +114,8 @@ export interface Subscription {
   period_end: Time | null;
   cancel_at_period_end: boolean;
   next_plan: string | null;
+  /** End of a pause, during which the plan is not paid. */
+  paused_until: Time | null;
   /** The reason given for a cancellation that is scheduled. */
   cancellation: Cancellation | null;
   /** A change of plan that takes effect when its payment is confirmed. */
@@ -177,33 +179,4 @@ export interface Redemption {
   code: string;
   kind: string;
   credits: Credits;
-}
-
-export interface Alerts {
-  enabled: boolean;
-  below: Credits;
-  by_email: boolean;
-  extra_addresses: string[];
-}
-
-export interface Card {
-  brand: string;
-  last4: string;
-  expires: string;
-}
-
-export interface AutoTopUp {
-  enabled: boolean;
-  below: Credits;
-  pack: string | null;
-  currency: string | null;
-  /** Minor units of the currency. */
-  monthly_amount: number;
-  monthly_count: number;
-  /** Minor units of the currency. */
-  spent_this_month: number;
-  bought_this_month: number;
-  last_outcome: string | null;
-  last_tried_at: Time | null;
-  card: Card | null;
 }

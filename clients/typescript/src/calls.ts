@@ -16,6 +16,8 @@ export interface Call {
   lastEventId?: string | undefined;
   /** Whether it may be sent again when the outcome is unknown: it reads, replaces, or has a key. */
   repeatable?: boolean;
+  /** Whether the answer is a file, which is returned as an ArrayBuffer. */
+  binary?: boolean;
   /** The body for a service that does not price cached tokens separately (400 `unknown_meter`). */
   fallback?: Json | undefined;
 }
@@ -110,15 +112,17 @@ async function attempted(transport: Transport, call: Call, body: Json | undefine
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const signal = AbortSignal.timeout(transport.timeout * 1000);
   let response: Response;
-  let text: string;
+  let text = "";
+  let file: ArrayBuffer | undefined;
   try {
     const sent = body === undefined ? {} : { body: JSON.stringify(body) };
     response = await transport.fetch(url, { method: call.method, headers, signal, redirect: "manual", ...sent });
-    text = await response.text();
+    if (call.binary && response.ok) file = await response.arrayBuffer();
+    else text = await response.text();
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
-  return answered(call, response, text);
+  return file ? { status: response.status, content: file, retryAfter: undefined } : answered(call, response, text);
 }
 
 async function answerOf(call: Call, response: Response): Promise<Answer> {

@@ -3,6 +3,7 @@
 import type { Amount } from "./amounts.ts";
 import { once, plainAmounts, withUsage } from "./bodies.ts";
 import type * as buying from "./buying.ts";
+import type * as settings from "./settings.ts";
 import { type Call, type Json, type Retries, path, send } from "./calls.ts";
 import { ofProblem } from "./errors.ts";
 import { type Event, streamed } from "./events.ts";
@@ -317,6 +318,18 @@ export class Client {
   getPurchase(purchase: string, query: Of = {}): Promise<buying.Purchase> {
     return this.#get(path("purchases", purchase), query);
   }
+  /** Cancel a purchase that is not paid. */
+  cancelPurchase(purchase: string, fields: Of & Keyed = {}): Promise<buying.Purchase> {
+    return this.send(once(path("purchases", purchase, "cancel"), fields));
+  }
+  /** The invoice of a paid purchase, as a PDF file. */
+  invoice(purchase: string, query: Of = {}): Promise<ArrayBuffer> {
+    return this.send({ method: "GET", path: path("purchases", purchase, "invoice"), query: { ...query }, binary: true });
+  }
+  /** Withdraw the refund request of a purchase that is not decided yet. */
+  withdrawRefundRequest(purchase: string, query: Of = {}): Promise<void> {
+    return this.#delete(path("purchases", purchase, "refund-requests"), query);
+  }
   /** Ask for a refund of what is unspent of a purchase. */
   requestRefund(purchase: string, fields: Of & Keyed & { reason?: string } = {}): Promise<buying.Refund> {
     return this.send(once(path("purchases", purchase, "refund-requests"), fields));
@@ -347,22 +360,60 @@ export class Client {
   resumeSubscription(fields: Of & Keyed = {}): Promise<buying.Subscription> {
     return this.send(once("/subscription/resume", fields));
   }
+  /** Skip the payments and the credits of the next months. */
+  pauseSubscription(months: number, fields: Of & Keyed = {}): Promise<buying.Subscription> {
+    return this.send(once("/subscription/pause", fields, { months }));
+  }
+  /** End the pause: the plan goes on with the next month. */
+  unpauseSubscription(fields: Of & Keyed = {}): Promise<buying.Subscription> {
+    return this.send(once("/subscription/unpause", fields));
+  }
   /** Redeem a promotion or invitation code. */
   redeem(code: string, fields: Of & Keyed = {}): Promise<buying.Redemption> {
     return this.send(once("/redemptions", fields, { code }));
   }
+  /** Name, time zone and invoice details of the account. */
+  settings(query: Of = {}): Promise<settings.AccountSettings> {
+    return this.#get("/settings", query);
+  }
+  /** Change settings of the account. What is left out keeps its value. */
+  updateSettings(
+    body: Of & Partial<Omit<settings.AccountSettings, "account">>,
+  ): Promise<settings.AccountSettings> {
+    return this.send({ method: "PATCH", path: "/settings", body: { ...body } });
+  }
+  /** The saved card, and what the plan is charged to. */
+  paymentMethod(query: Of = {}): Promise<settings.PaymentMethod> {
+    return this.#get("/payment-method", query);
+  }
+  /** A page on which the buyer saves a card for the plan and automatic top-ups. */
+  cardPage(fields: Of & Keyed = {}): Promise<settings.CardPage> {
+    return this.send(once("/payment-method", fields));
+  }
+  /** Remove the saved card; one that pays a running plan must be replaced first. */
+  removeCard(query: Of = {}): Promise<void> {
+    return this.#delete("/payment-method", query);
+  }
+  /** The invitation link, and what it gives to both sides. */
+  referralLink(query: Of = {}): Promise<settings.ReferralLink> {
+    return this.#get("/referral-link", query);
+  }
+  /** Accounts that signed up through the link, newest first. */
+  referrals(query: Paged = {}): AsyncGenerator<settings.Referral> {
+    return this.#items("/referrals", query);
+  }
   /** Settings of the alert for low credits. */
-  alerts(query: Of = {}): Promise<buying.Alerts> {
+  alerts(query: Of = {}): Promise<settings.Alerts> {
     return this.#get("/alerts", query);
   }
   /** Set the alert for low credits; `below` in credits. */
   setAlerts(
     body: Of & { enabled: boolean; below: Amount; by_email?: boolean; extra_addresses?: string[] },
-  ): Promise<buying.Alerts> {
+  ): Promise<settings.Alerts> {
     return this.send({ method: "PUT", path: "/alerts", body: { ...body } });
   }
   /** Settings and state of the automatic top-up. */
-  autoTopUp(query: Of = {}): Promise<buying.AutoTopUp> {
+  autoTopUp(query: Of = {}): Promise<settings.AutoTopUp> {
     return this.#get("/auto-top-up", query);
   }
   /** Set the automatic top-up: `below` in credits, `monthly_amount` in minor units of `currency`. */
@@ -375,7 +426,7 @@ export class Client {
       monthly_amount?: number;
       monthly_count?: number;
     },
-  ): Promise<buying.AutoTopUp> {
+  ): Promise<settings.AutoTopUp> {
     return this.send({ method: "PUT", path: "/auto-top-up", body: { ...body } });
   }
 
@@ -396,8 +447,7 @@ export class Client {
   }
   /** Delete an endpoint with its deliveries. */
   deleteWebhookEndpoint(endpoint: string, query: Of = {}): Promise<void> {
-    const call: Call = { method: "DELETE", path: path("webhook-endpoints", endpoint), repeatable: false };
-    return this.send({ ...call, query: { ...query } });
+    return this.#delete(path("webhook-endpoints", endpoint), query);
   }
   /** Replace the secret; the answer has the new one. For 24 hours deliveries are signed with both. */
   rotateWebhookSecret(endpoint: string, of: Of = {}): Promise<webhooks.WebhookEndpoint> {

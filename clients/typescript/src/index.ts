@@ -2,6 +2,7 @@
 
 export { type Amount, credits, micro } from "./amounts.ts";
 export type * from "./buying.ts";
+export type * from "./settings.ts";
 export type { Retries } from "./calls.ts";
 export { type ChargedOptions, charged } from "./charged.ts";
 export * from "./client.ts";

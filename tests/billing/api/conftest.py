@@ -9,8 +9,10 @@ import time_machine
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing.models import Purchase
+from billing.models import Purchase, Subscription
+from billing.purchases import checkout
 from tests import openapi
+from tests.sandbox.conftest import Buyer
 
 NOON = "2026-11-20T12:00:00Z"
 
@@ -47,3 +49,12 @@ def purchase(account: Account) -> Callable[..., Purchase]:
         return Purchase.objects.create(account=account, **values | fields)
 
     return make
+
+
+@pytest.fixture
+def starter(api: Any) -> Subscription:
+    """Alice's paid plan."""
+    made = api.post("checkouts", {"plan": "starter", "currency": "usd"}, key="k").json()
+    Buyer().pay(made["url"])
+    checkout.refresh_from_stripe(Purchase.objects.get(), timezone.now())
+    return Subscription.objects.get()

@@ -60,15 +60,6 @@ def test_the_document_declares_the_preview_beside_the_subscription() -> None:
     assert "arrivals" in schemas["ChangePreview"]["required"]
 
 
-@pytest.fixture
-def starter(api: Any) -> Subscription:
-    """Alice's paid plan."""
-    made = api.post("checkouts", {"plan": "starter", "currency": "usd"}, key="k").json()
-    Buyer().pay(made["url"])
-    checkout.refresh_from_stripe(Purchase.objects.get(), timezone.now())
-    return Subscription.objects.get()
-
-
 def test_the_preview_says_how_the_amount_of_another_interval_comes_about(
     api: Any, starter: Subscription
 ) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from refill_client._calls import JSON, Call, Page, get, get_page, path, post_once, reader
+from refill_client._calls import JSON, Call, Page, delete, get, get_page, path, post_once
 from refill_client._decoding import Amount, amount, given
 from refill_client.models import (
     Account,
-    Alerts,
     AnyGrant,
-    AutoTopUp,
     ChangePreview,
     Checkout,
     Pack,
@@ -95,6 +93,24 @@ def get_purchase(purchase: str, *, account: str | None = None) -> Call[Purchase]
     return get(path("purchases", purchase), Purchase, account=account)
 
 
+def cancel_purchase(
+    purchase: str, *, account: str | None = None, idempotency_key: str | None = None
+) -> Call[Purchase]:
+    """Cancel a purchase that is not paid. Raises Conflict (`not_open`) for one that is."""
+    return post_once(path("purchases", purchase, "cancel"), Purchase, {"account": account}, idempotency_key)
+
+
+def invoice(purchase: str, *, account: str | None = None) -> Call[bytes]:
+    """The invoice of a paid purchase, as a PDF file."""
+    query = given({"account": account})
+    return Call("GET", path("purchases", purchase, "invoice"), bytes, query=query, binary=True)
+
+
+def withdraw_refund_request(purchase: str, *, account: str | None = None) -> Call[None]:
+    """Withdraw the refund request of a purchase that is not decided yet."""
+    return delete(path("purchases", purchase, "refund-requests"), account=account)
+
+
 def request_refund(
     purchase: str,
     *,
@@ -153,46 +169,21 @@ def resume_subscription(
     return post_once("/subscription/resume", Subscription, {"account": account}, idempotency_key)
 
 
+def pause_subscription(
+    months: int, *, account: str | None = None, idempotency_key: str | None = None
+) -> Call[Subscription]:
+    """Skip the payments and the credits of the next months."""
+    body = {"months": months, "account": account}
+    return post_once("/subscription/pause", Subscription, body, idempotency_key)
+
+
+def unpause_subscription(
+    *, account: str | None = None, idempotency_key: str | None = None
+) -> Call[Subscription]:
+    """End the pause: the plan goes on with the next month."""
+    return post_once("/subscription/unpause", Subscription, {"account": account}, idempotency_key)
+
+
 def redeem(code: str, *, account: str | None = None, idempotency_key: str | None = None) -> Call[Redemption]:
     """Redeem a promotion or invitation code."""
     return post_once("/redemptions", Redemption, {"code": code, "account": account}, idempotency_key)
-
-
-def alerts(*, account: str | None = None) -> Call[Alerts]:
-    """Settings of the alert for low credits."""
-    return get("/alerts", Alerts, account=account)
-
-
-def set_alerts(
-    *,
-    enabled: bool,
-    below: Amount,
-    by_email: bool | None = None,
-    extra_addresses: Sequence[str] | None = None,
-    account: str | None = None,
-) -> Call[Alerts]:
-    """Set the alert for low credits; `below` in credits."""
-    body: JSON = {"enabled": enabled, "below": amount(below), "by_email": by_email, "account": account}
-    body["extra_addresses"] = None if extra_addresses is None else list(extra_addresses)
-    return Call("PUT", "/alerts", reader(Alerts), body=given(body))
-
-
-def auto_top_up(*, account: str | None = None) -> Call[AutoTopUp]:
-    """Settings and state of the automatic top-up."""
-    return get("/auto-top-up", AutoTopUp, account=account)
-
-
-def set_auto_top_up(
-    *,
-    enabled: bool,
-    below: Amount | None = None,
-    pack: str | None = None,
-    currency: str | None = None,
-    monthly_amount: int | None = None,
-    monthly_count: int | None = None,
-    account: str | None = None,
-) -> Call[AutoTopUp]:
-    """Set the automatic top-up: `below` in credits, `monthly_amount` in minor units of `currency`."""
-    body: JSON = {"enabled": enabled, "below": None if below is None else amount(below), "pack": pack}
-    body |= {"currency": currency, "monthly_amount": monthly_amount, "monthly_count": monthly_count}
-    return Call("PUT", "/auto-top-up", reader(AutoTopUp), body=given({**body, "account": account}))

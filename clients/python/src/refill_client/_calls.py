@@ -30,6 +30,8 @@ class Call(Generic[T]):
     last_event_id: str | None = None
     repeatable: bool = True
     """Whether it may be sent again when the outcome is unknown: it reads, replaces, or has a key."""
+    binary: bool = False
+    """Whether the answer is a file: `returns` gets its bytes."""
     fallback: JSON | None = None
     """The body for a service that does not price cached tokens separately (400 `unknown_meter`)."""
 

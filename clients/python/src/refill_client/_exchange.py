@@ -89,6 +89,8 @@ class Exchange(Generic[T]):
         response = self._response
         if not response.is_success:
             raise self._error(response)
+        if self._call.binary:
+            return self._call.returns(response.content)
         try:
             return self._call.returns(response.json() if response.content else None)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from refill_client import _buying, _events, _members, _spending, _webhooks
+from refill_client import _buying, _events, _members, _settings, _spending, _webhooks
 from refill_client._calls import Call, Page
 from refill_client._events import Stream
 from refill_client.models import Event
@@ -146,17 +146,30 @@ class Operations:
     checkout = operation(_buying.checkout)
     purchases = listing(_buying.purchases)
     get_purchase = operation(_buying.get_purchase)
+    cancel_purchase = operation(_buying.cancel_purchase)
+    invoice = operation(_buying.invoice)
     request_refund = operation(_buying.request_refund)
+    withdraw_refund_request = operation(_buying.withdraw_refund_request)
     subscription = operation(_buying.subscription)
     change_subscription = operation(_buying.change_subscription)
     preview_subscription_change = operation(_buying.preview_subscription_change)
     cancel_subscription = operation(_buying.cancel_subscription)
     resume_subscription = operation(_buying.resume_subscription)
+    pause_subscription = operation(_buying.pause_subscription)
+    unpause_subscription = operation(_buying.unpause_subscription)
     redeem = operation(_buying.redeem)
-    alerts = operation(_buying.alerts)
-    set_alerts = operation(_buying.set_alerts)
-    auto_top_up = operation(_buying.auto_top_up)
-    set_auto_top_up = operation(_buying.set_auto_top_up)
+
+    settings = operation(_settings.settings)
+    update_settings = operation(_settings.update_settings)
+    payment_method = operation(_settings.payment_method)
+    card_page = operation(_settings.card_page)
+    remove_card = operation(_settings.remove_card)
+    referral_link = operation(_settings.referral_link)
+    referrals = listing(_settings.referrals)
+    alerts = operation(_settings.alerts)
+    set_alerts = operation(_settings.set_alerts)
+    auto_top_up = operation(_settings.auto_top_up)
+    set_auto_top_up = operation(_settings.set_auto_top_up)
 
     webhook_endpoints = listing(_webhooks.webhook_endpoints)
     create_webhook_endpoint = operation(_webhooks.create_webhook_endpoint)

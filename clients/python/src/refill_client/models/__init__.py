@@ -1,10 +1,7 @@
 """The objects of the API. Credits are Decimals, times aware datetimes, money integers of minor units."""
 
 from refill_client.models.buying import (
-    Alerts,
-    AutoTopUp,
     Cancellation,
-    Card,
     ChangeCharge,
     ChangePreview,
     Checkout,
@@ -31,6 +28,16 @@ from refill_client.models.offers import (
     Quota,
     Sale,
     Service,
+)
+from refill_client.models.settings import (
+    AccountSettings,
+    Alerts,
+    AutoTopUp,
+    Card,
+    CardPage,
+    PaymentMethod,
+    Referral,
+    ReferralLink,
 )
 from refill_client.models.spending import (
     Account,
@@ -66,6 +73,7 @@ from refill_client.models.webhooks import (
 
 __all__ = [
     "Account",
+    "AccountSettings",
     "Alerts",
     "Allowance",
     "AnyGrant",
@@ -75,6 +83,7 @@ __all__ = [
     "BatchItem",
     "Cancellation",
     "Card",
+    "CardPage",
     "ChangeCharge",
     "ChangePreview",
     "Charge",
@@ -95,6 +104,7 @@ __all__ = [
     "NewKey",
     "Pack",
     "PackPrice",
+    "PaymentMethod",
     "PendingChange",
     "PendingPlan",
     "Plan",
@@ -106,6 +116,8 @@ __all__ = [
     "Quota",
     "Rate",
     "Redemption",
+    "Referral",
+    "ReferralLink",
     "Refund",
     "Refundable",
     "Report",

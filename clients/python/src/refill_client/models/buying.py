@@ -133,6 +133,8 @@ class Subscription:
     period_end: datetime | None
     cancel_at_period_end: bool
     next_plan: str | None
+    paused_until: datetime | None
+    """End of a pause, during which the plan is not paid."""
     cancellation: Cancellation | None
     """The reason given for a cancellation that is scheduled."""
     pending_change: PendingChange | None
@@ -205,35 +207,3 @@ class Redemption:
     code: str
     kind: str
     credits: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alerts:
-    enabled: bool
-    below: Decimal
-    by_email: bool
-    extra_addresses: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    brand: str
-    last4: str
-    expires: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AutoTopUp:
-    enabled: bool
-    below: Decimal
-    pack: str | None
-    currency: str | None
-    monthly_amount: int
-    """Minor units of the currency."""
-    monthly_count: int
-    spent_this_month: int
-    """Minor units of the currency."""
-    bought_this_month: int
-    last_outcome: str | None
-    last_tried_at: datetime | None
-    card: Card | None

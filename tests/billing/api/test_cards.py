@@ -1,0 +1,50 @@
+"""/payment-method over HTTP."""
+
+from typing import Any
+
+import pytest
+
+from accounts.models import Account
+from billing.models import BillingProfile, Subscription
+from billing.payments import cards
+from tests.billing import stripe_sandbox
+
+pytestmark = [pytest.mark.django_db, pytest.mark.requirement("CORE-07")]
+
+
+def test_the_saved_card_is_shown_and_removed(api: Any, account: Account) -> None:
+    assert api.get("payment-method").json() == {"card": None, "plan": None}
+    stripe_sandbox.save_card(account)
+    profile = BillingProfile.objects.get(account=account)
+    shown = {"brand": profile.card_brand, "last4": profile.card_last4, "expires": profile.card_expires}
+    assert api.get("payment-method").json() == {"card": shown, "plan": None}
+    assert api.delete("payment-method").status_code == 204
+    assert api.get("payment-method").json() == {"card": None, "plan": None}
+    assert api.delete("payment-method").status_code == 204, "nothing is left to remove"
+
+
+def test_a_card_that_pays_a_plan_stays(api: Any, account: Account, starter: Subscription) -> None:
+    cards.synchronize(account.pk, starter.created_at)
+    shown = api.get("payment-method").json()
+    assert shown["plan"]["last4"] == "4242"
+    refused = api.delete("payment-method")
+    assert (refused.status_code, refused.json()["code"]) == (409, "card_pays_plan")
+    assert api.get("payment-method").json() == shown
+
+
+def test_a_page_saves_a_card_once_for_each_key(api: Any, account: Account) -> None:
+    first, again, other = (api.post("payment-method", {}, key=key) for key in ("k", "k", "k2"))
+    assert (first.status_code, first.json(), again["Idempotent-Replayed"]) == (201, again.json(), "true")
+    assert first.json()["url"] != other.json()["url"]
+    assert api.post("payment-method", {}).status_code == 201, "the key is optional"
+
+
+def test_cards_that_change_meanwhile_are_an_unknown_outcome(
+    api: Any, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*_arguments: Any) -> None:
+        raise cards.StaleCards
+
+    monkeypatch.setattr(cards, "remove_card", changed)
+    api.client.raise_request_exception = False
+    assert api.delete("payment-method").json()["code"] == "payment_provider_unreachable"
