@@ -260,7 +260,7 @@ def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.Pur
 def purchase_in_full(purchase: Purchase, now: datetime) -> response_schemas.PurchaseAnswer:
     """The purchase with its refunds and what can be refunded now."""
     answer = _purchase(purchase, selectors.remaining_credits(purchase))
-    answer["refunds"] = [_refund(refund) for refund in purchase.refunds.order_by("-created_at")]
+    answer["refunds"] = [_refund(refund) for refund in purchase.refunds.order_by("-created_at", "-id")]
     answer["refundable"] = _refundable(purchase, now)
     return answer
 

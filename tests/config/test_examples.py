@@ -27,7 +27,7 @@ ID = re.compile(r"\b([a-z]+)_([0-9a-f]{32})\b")
 REQUEST_ID = re.compile(r"(?<=\"request_id\": \")[0-9a-f]{32}")
 TOKEN = re.compile(
     r"""\bey[\w-]{20,}[\w.:-]*|(?<="next_cursor": ")[^"]+|(?<="id": ")W[\w:-]+"""
-    r"""|(?<=whsec_)[\w+/=-]+|(?<=rk_account_)\w+|(?<=cs_test_)\w+|(?<=/ch_)\w+"""
+    r"""|(?<=whsec_)[\w+/=-]+|(?<=rk_account_)\w+|(?<=cs_test_)\w+|(?<=/ch_)\w+|(?<=\bINV-)\w+"""
 )
 CLAUDE = {"service": "claude-sonnet-4", "usage": {"tokens": 2500}}
 

@@ -10,8 +10,8 @@ import { Hold } from "./hold.ts";
 
 export interface MiddlewareOptions {
   maximum: Maximum;
-  /** The service of a model. Default: its `modelId`. */
-  service?: (modelId: string) => string;
+  /** The service of a model, or of every model. Default: its `modelId`. */
+  service?: string | ((modelId: string) => string);
   fields?: HoldFields;
 }
 interface Model {
@@ -37,7 +37,8 @@ export function refillMiddleware<V extends string = "v4">(
   options: MiddlewareOptions,
   version: V = "v4" as V,
 ): RefillMiddleware<V> {
-  const service = options.service ?? ((modelId: string) => modelId);
+  const named = options.service;
+  const service = (modelId: string) => (typeof named === "function" ? named(modelId) : (named ?? modelId));
   return {
     specificationVersion: version,
     wrapGenerate: ({ doGenerate, model }) =>

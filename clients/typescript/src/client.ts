@@ -68,6 +68,8 @@ export class Client {
 
   constructor(url: string, key: string, options: ClientOptions = {}) {
     const { account, retries = {}, timeout = 30, fetch: own } = options;
+    if (!/^https?:\/\//.test(url)) throw new TypeError("The URL of the portal begins with https:// or http://.");
+    if (!key) throw new TypeError("The API key is empty.");
     this.#account = account;
     this.#transport = { url, key, retries, timeout, fetch: own ?? ((input, init) => fetch(input, init)) } as const;
   }

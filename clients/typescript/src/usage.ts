@@ -42,6 +42,7 @@ export function isSdkObject(thing: Usage): boolean {
  * as input tokens. Throws TypeError when the object has no usage, such as a chunk that is not a stream's last.
  */
 export function usageOf(thing: Usage, options: { separateCached?: boolean } = {}): Meters {
+  if (thing === null || typeof thing !== "object") throw new TypeError(`${String(thing)} has no usage.`);
   if (!isSdkObject(thing)) return thing as Meters;
   const meters = counted(usageObject(thing as Fields));
   return options.separateCached === false ? withoutCached(meters) : meters;

@@ -264,3 +264,25 @@ test("a tree never spends more than its root reserved, and a parent is closed af
   await client.releaseHold(budget.id);
   assert.equal(portal.available("alice"), "5");
 });
+
+test("a client without scheme or key is refused at once, as is a usage that is no object", async () => {
+  assert.throws(() => new Client("credits.example.org", "rk_1"), TypeError);
+  assert.throws(() => new Client("https://credits.example.org", ""), TypeError);
+  for (const usage of [null, undefined, 5]) assert.throws(() => usageOf(usage as never), /has no usage/);
+});
+
+test("a file is returned as its bytes, and its refusal is an error", async () => {
+  const problem = { status: 404, code: "not_found", detail: "", title: "", type: "", request_id: "r" };
+  const answers = [new Response(new Uint8Array([37, 80, 255])), Response.json(problem, { status: 404 })];
+  const client = new Client("http://portal.test", "key", { fetch: async () => answers.shift()! });
+  assert.deepEqual(new Uint8Array(await client.invoice("pur_1")), new Uint8Array([37, 80, 255]));
+  await assert.rejects(client.invoice("pur_1"), NotFound);
+});
+
+test("the middleware takes one service for every model", async () => {
+  const portal = opened();
+  const middleware = refillMiddleware(portal.client("alice"), { maximum: "5", service: "gpt" });
+  const usage = { inputTokens: 100, outputTokens: 50, totalTokens: 150 };
+  await middleware.wrapGenerate({ doGenerate: async () => ({ usage }), model: { modelId: "other" } });
+  assert.equal(portal.available("alice"), "8");
+});

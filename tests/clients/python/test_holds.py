@@ -45,6 +45,13 @@ def test_a_captured_hold_charges_the_usage_and_returns_the_rest(portal: FakePort
     assert portal.available("alice") == 8 and statuses(portal) == ["captured"]
 
 
+def test_a_hold_shows_its_id(portal: FakePortal) -> None:
+    hold = portal.client(account="alice").hold("gpt", "5")
+    assert "not opened" in repr(hold)
+    with hold:
+        assert hold.id in repr(hold)
+
+
 def test_a_hold_is_released_on_an_exception(portal: FakePortal) -> None:
     with pytest.raises(ZeroDivisionError), portal.client("alice").hold("gpt", {"output_tokens": 100}):
         raise ZeroDivisionError

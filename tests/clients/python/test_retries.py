@@ -10,6 +10,7 @@ from refill_client import (
     Client,
     InvalidRequest,
     LimitReached,
+    NotFound,
     OutcomeUnknown,
     RateLimited,
     Retries,
@@ -168,3 +169,20 @@ def test_the_asynchronous_client_repeats_by_the_same_rules() -> None:
 
     event_loop.run(redeem())
     assert server.keys[0] and len(set(server.keys)) == 1 and len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("url", "key"), [("portal.test", "rk_1"), ("https://portal.test", "")])
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_without_scheme_or_key_is_refused_at_once(kind: Any, url: str, key: str) -> None:
+    with pytest.raises(ValueError, match=r"https://|key is empty"):
+        kind(url, key)
+
+
+def test_a_file_is_returned_as_its_bytes_and_its_refusal_as_an_error() -> None:
+    """Bytes that are not JSON, nor text."""
+    server = Server(httpx.Response(200, content=b"%PDF-\xff"), refusal(404, "not_found"))
+    client = Client("http://portal.test", "key", transport=httpx.MockTransport(server))
+    assert client.invoice("pur_1") == b"%PDF-\xff"
+    assert server.requests[0].url.path == "/api/v1/purchases/pur_1/invoice"
+    with pytest.raises(NotFound):
+        client.invoice("pur_1")

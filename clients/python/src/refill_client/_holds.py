@@ -51,6 +51,9 @@ class _HoldContext:
         self.charge: Charge | None = None
         """The charge, once captured."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._hold.id if self._hold else 'not opened'}>"
+
     @property
     def hold(self) -> Hold:
         """The hold as it was opened. Raises RuntimeError before the block is entered."""

@@ -28,6 +28,11 @@ TIMEOUT_SECONDS = 30.0
 
 
 def _settings(url: str, key: str, timeout: float) -> dict[str, Any]:
+    """Raises ValueError for a URL without scheme and for an empty key, such as that of an unset variable."""
+    if not url.startswith(("https://", "http://")):
+        raise ValueError(f"the URL of the portal begins with https:// or http://, unlike {url!r}")
+    if not key:
+        raise ValueError("the API key is empty")
     return {
         "base_url": f"{url.rstrip('/')}/api/v1/",
         "headers": {"Authorization": f"Bearer {key}", "User-Agent": f"refill-client/{VERSION}"},
