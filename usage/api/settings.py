@@ -65,12 +65,14 @@ class Settings(Endpoint):
         body = SettingsInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         with transaction.atomic():
-            account = account_settings.change(account_id, name=body.get("name"), zone=body.get("zone"))
+            # The order of locks is account, billing profile, wallet, which a new zone settles.
+            account = Account.objects.select_for_update(no_key=True).get(pk=account_id)
             invoice: dict[str, Any] = {name: body[name] for name in INVOICE_FIELDS if name in body}
             if invoice:
                 invoices.set_details(account_id, **invoice)
             if "on_memorial_wall" in body:
                 memorial_wall.set_listed(account, listed=body["on_memorial_wall"])
+            account_settings.change(account_id, name=body.get("name"), zone=body.get("zone"))
         return json_body.answer(_settings(account_id))
 
 
