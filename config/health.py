@@ -78,10 +78,10 @@ def _report(named: dict[str, Callable[[], str]]) -> JsonResponse:
 def background(request: HttpRequest) -> JsonResponse:
     """The work behind the pages: the heartbeats, waiting webhooks, the age and outcome of the audit."""
     heartbeats = {name: partial(_heartbeat, name) for name in HEARTBEATS}
-    return _report({**heartbeats, "webhooks": _webhooks, "mail": _mail, "audit": _audit})
+    return _report({**heartbeats, "webhooks": _webhooks, "mail": _mail, "audit": audit_state})
 
 
-PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {
+PROBES: dict[str, Callable[[HttpRequest], HttpResponse]] = {
     "/healthz": healthz,
     "/healthz/background": background,
     "/readyz": readyz,
@@ -89,7 +89,7 @@ PROBES: dict[str, Callable[[HttpRequest], JsonResponse]] = {
 
 
 class Probes:
-    """Middleware that answers both checks for any Host header.
+    """Middleware that answers these checks for any Host header.
 
     A load balancer uses the address of the machine, which is not in ALLOWED_HOSTS.
     """
@@ -174,7 +174,7 @@ def _mail() -> str:
     return "ok" if waits <= OLDEST_MAIL else f"e-mails wait since {waits.total_seconds() / 60:.0f} min"
 
 
-def _audit() -> str:
+def audit_state() -> str:
     """The state of the audit. A finding stands until a full audit finds nothing."""
     from billing.models import Audit  # this module is imported before the models are loaded
 

@@ -16,6 +16,7 @@ from psycopg import errors
 from accounts.guesses import TooManyGuesses
 from billing.ledger.waiting import WalletLocked
 from config import logs
+from core import counters
 
 RETRY_SECONDS = 5
 LIMIT_SECONDS = 300  # the longest of allauth's limits (ACCOUNT_RATE_LIMITS)
@@ -44,6 +45,7 @@ class RequestId:
         logs.request_id.set(identity)
         response = self.get_response(request)
         response["X-Request-Id"] = identity
+        counters.REQUESTS.labels(str(response.status_code)).inc()
         return response
 
 

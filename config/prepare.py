@@ -28,7 +28,7 @@ def prepare(*, whole: bool) -> None:
     settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
     with _alone():
         _prepare_database(whole=whole)
-    _collect_static(Path(settings.STATIC_ROOT))
+        _collect_static(Path(settings.STATIC_ROOT))
 
 
 def _prepare_database(*, whole: bool) -> None:
@@ -37,12 +37,14 @@ def _prepare_database(*, whole: bool) -> None:
     from django.core.management import call_command
 
     from config import broker, health
+    from core import counters
 
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     if settings.CELERY_BROKER_URL.startswith("pgmq"):
         broker.install(settings.DATABASES["default"])
     call_command("load_catalogue", verbosity=0)
+    counters.forget_ended()
     if whole:
         cache.delete_many([f"heartbeat:{name}" for name in health.HEARTBEATS])
         if settings.DEMO_WORLD:

@@ -38,6 +38,7 @@ SECRET_KEY = env.text("SECRET_KEY", production.DEVELOPMENT_SECRET_KEY)
 SECRET_KEY_FALLBACKS = env.texts("SECRET_KEY_FALLBACKS")  # the old key during a rotation
 ADDRESS_PEPPER = env.text("ADDRESS_PEPPER", SECRET_KEY)  # must stay the same when SECRET_KEY is rotated
 ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS")  # newest first; the keys before them were of SECRET_KEY
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # who may read /metrics (config.metrics)
 ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
 
 # Payments: Stripe if a key is set, otherwise the sandbox.
@@ -79,6 +80,7 @@ production.refuse(
             "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,
             "ENCRYPTION_KEYS": ENCRYPTION_KEYS,
             "ADDRESS_PEPPER": [ADDRESS_PEPPER],
+            "METRICS_TOKEN": [METRICS_TOKEN],
         },
         given=GIVEN,
     )
@@ -127,6 +129,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.middleware.SignedInPagesAreNotStored",
     "django.middleware.locale.LocaleMiddleware",
+    "config.metrics.Metrics",
     "config.health.Probes",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -307,7 +310,7 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 if PRODUCTION:
     SECURE_SSL_REDIRECT = env.flag("SECURE_SSL_REDIRECT", True)
-    SECURE_REDIRECT_EXEMPT = [r"^healthz(/background)?$", r"^readyz$"]  # requested internally, without TLS
+    SECURE_REDIRECT_EXEMPT = ["^healthz(/background)?$", "^(readyz|metrics)$"]  # requested without TLS
     SECURE_HSTS_SECONDS = env.count("SECURE_HSTS_SECONDS", 31_536_000, least=0)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
     SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", True)

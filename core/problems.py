@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import exceptions
 
+from core import counters
 from core.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
@@ -70,7 +71,8 @@ class Problem(Exception):
         self.fields = fields
 
     def document(self, request_id: str) -> ProblemDocument:
-        """The problem document, with the code's further members."""
+        """The problem document, with the code's further members. It counts as a refusal."""
+        counters.REFUSALS.labels(self.code).inc()
         document: ProblemDocument = {
             "type": f"urn:refill:problem:{self.code}",
             "title": self.code.replace("_", " ").capitalize(),

@@ -3,7 +3,7 @@
 Invariants: see billing.stripe_gateway.client. Amounts are in minor units, times in Unix seconds.
 """
 
-from billing.stripe_gateway.accounts import UNKNOWN_ACCOUNT, current_account
+from billing.stripe_gateway.accounts import UNKNOWN_ACCOUNT, account_of_key, current_account
 from billing.stripe_gateway.checkout import (
     create_checkout_session,
     expire_checkout_session,
@@ -93,6 +93,7 @@ __all__ = [
     "StripeError",
     "StripeObject",
     "StripeUnavailable",
+    "account_of_key",
     "cancel_subscription",
     "change_balance",
     "confirm_payment",

@@ -23,6 +23,14 @@ def current_account() -> str:
     return f"{account}/{mode}"
 
 
+def account_of_key() -> str:
+    """The account that Stripe names for the secret key; UNKNOWN_ACCOUNT where the key may not read it.
+
+    Raises StripeError.
+    """
+    return _account_id(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)
+
+
 @lru_cache(maxsize=8)
 def _account_id(secret_key: str, base: str) -> str:
     """https://docs.stripe.com/api/accounts/retrieve"""
