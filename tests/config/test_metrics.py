@@ -1,8 +1,10 @@
 """/metrics: business and technical figures for the bearer of the token, and nothing for anybody else."""
 
+import os
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from accounts.models import User
 from billing import ledger
 from billing.models import Mail, StripeEvent
 from config import health, metrics
+from core import counters
 from tests.conftest import Api
 
 TOKEN = "T7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dAuE"
@@ -106,3 +109,12 @@ def test_alerts_and_dashboard_name_figures_that_exist(client: Client, alice: Use
     for file in ("prometheus/alerts.yml", "grafana/refill.json"):
         named = set(re.findall(r"\brefill_[a-z_]+", (DEPLOY / file).read_text()))
         assert len(named) >= 5 and named <= known, (file, named - known)
+
+
+def test_files_of_processes_that_ended_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "FOLDER", tmp_path)
+    ended, running = tmp_path / "counter_99999999.db", tmp_path / f"counter_{os.getpid()}.db"
+    for file in (ended, running):
+        file.touch()
+    counters.forget_ended()
+    assert list(tmp_path.iterdir()) == [running]

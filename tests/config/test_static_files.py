@@ -95,3 +95,8 @@ def test_a_page_links_the_stylesheet_and_the_brands_colours(
     assert versioned is not None
     assert "immutable" in browser.get(versioned[1])["Cache-Control"]
     assert "immutable" not in browser.get("/brand.css?v=older")["Cache-Control"]
+
+
+def test_a_host_where_nothing_was_collected_shows_pages_without_styles(tmp_path: Path) -> None:
+    """Each page was an error there, and so was the page of the error."""
+    assert Storage(location=tmp_path, base_url="/static/").url("css/portal.css") == "/static/css/portal.css"
