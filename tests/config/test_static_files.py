@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from accounts.models import User
+from config.static_files import Storage
 
 STYLES = Path(project.BASE_DIR, "static/css")
 IMPORTED = re.findall(r'@import url\("(.+)"\);', (STYLES / "portal.css").read_text())
