@@ -1,7 +1,8 @@
 """Lines of the history: ledger entries with their grants, charges, holds and names, read by one statement.
 
-Invariants: lines are in ledger order, newest first; only entries that move credits are lines; whatever their
-number, reading them takes one query, and two more where members or API keys have acted themselves.
+Invariants: lines are in ledger order, newest first; lines are entries that move credits, and charges that
+cost none, such as those with an own key; whatever their number, reading them takes one query, and two more
+where members or API keys have acted themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +23,16 @@ from usage import selectors
 # {credits}, {balance_after}: what a line shows; {conditions}: which entries
 _READ = """
 select e.seq, e.kind, {credits}, {balance_after}, e.reason, e.actor, e.created_at, e.hash,
-       e.grant_id, g.kind, g.label, e.charge_id,
+       e.grant_id, coalesce(g.kind, ''), coalesce(g.label, ''), coalesce(c.covered_by, ''), e.charge_id,
        coalesce(c.service, h.service, ''), coalesce(c.action, h.action, ''),
        coalesce(c.conversation, h.conversation, ''), coalesce(u.email, k.name, ''),
        case when h.parent_id is not null then abs(e.credits) end
   from (select * from billing_entry e
-         where e.account_id = %(account)s and e.grant_id is not null {conditions}
+         where e.account_id = %(account)s
+           and (e.grant_id is not null or e.charge_id is not null and e.kind in ('charge', 'capture'))
+           {conditions}
          order by e.seq desc limit %(limit)s) e
-  join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id
+  left join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id
   left join billing_charge c on c.account_id = e.account_id and c.id = e.charge_id
   left join billing_hold h on h.account_id = e.account_id and h.id = e.hold_id and e.charge_id is null
   left join accounts_user u on u.id = coalesce(c.member_id, h.member_id)
@@ -69,9 +72,10 @@ class HistoryLine:
     reason: str
     created_at: datetime
     entry_id: str
-    grant_id: UUID
+    grant_id: UUID | None
     grant_kind: str
     grant_label: str
+    covered_by: str
     charge_id: UUID | None
     service: str
     action: str
@@ -86,7 +90,7 @@ class HistoryLine:
 
     @property
     def grant_public_id(self) -> str:
-        return Grant.public_id_of(self.grant_id)
+        return Grant.public_id_of(self.grant_id) if self.grant_id else ""
 
 
 def read(
@@ -105,14 +109,14 @@ def read(
     with connection.cursor() as cursor:
         cursor.execute(statement, {**parameters, "account": account.pk, "limit": limit})
         rows = cursor.fetchall()
-    services = selectors.service_names([key for row in rows for key in (row[12], row[13]) if key])
+    services = selectors.service_names([key for row in rows for key in (row[13], row[14]) if key])
     actors = _actor_names(account, {row[5] for row in rows})
     return [_line(row, services, actors) for row in rows]
 
 
 def _line(row: Sequence[Any], services: Mapping[str, str], actors: Mapping[str, str]) -> HistoryLine:
     seq, kind, credits, balance_after, reason, actor, created_at, digest, *of_grant_and_use = row
-    grant_id, grant_kind, grant_label, charge_id, *of_use = of_grant_and_use
+    grant_id, grant_kind, grant_label, covered_by, charge_id, *of_use = of_grant_and_use
     service, action, conversation, user_of_use, within = of_use
     names = dict.fromkeys(services[key] for key in (action, service) if key)
     return HistoryLine(
@@ -126,6 +130,7 @@ def _line(row: Sequence[Any], services: Mapping[str, str], actors: Mapping[str, 
         grant_id=grant_id,
         grant_kind=grant_kind,
         grant_label=grant_label,
+        covered_by=covered_by,
         charge_id=charge_id,
         service=service,
         action=action,

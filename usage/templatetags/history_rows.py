@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import Truncator, capfirst
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from billing.models import Entry
@@ -19,6 +19,7 @@ from usage.history_lines import HistoryLine
 
 register = template.Library()
 _LONGEST_REASON = 80
+_COVERED = {"own_key": gettext_lazy("own key"), "unlimited": gettext_lazy("unlimited")}
 _ANY = "-"  # stands for a charge's id
 _ROW = """<tr id="entry-{seq}"{new}>
   <td class="quiet">{time}</td>
@@ -84,6 +85,8 @@ def _aside(line: HistoryLine) -> str:
         if line.kind == Entry.Kind.HOLD:
             return _("%(amount)s of the budget reserved") % {"amount": amount}
         return _("%(amount)s returned to the budget") % {"amount": amount}
+    if line.covered_by:
+        return _COVERED.get(line.covered_by, "")
     if line.charge_id:
         reason = line.reason
         if len(reason) > _LONGEST_REASON:

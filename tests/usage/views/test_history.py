@@ -350,3 +350,22 @@ def test_what_a_hold_reserves_from_another_hold_is_one_line_that_leaves_the_bala
     assert "15 returned to the budget" in rows_in(signed_in(alice), "/history/")
     exported_kinds = [row["kind"] for row in exported(signed_in(alice))]
     assert exported_kinds == ["transfer", "release", "hold", "transfer", "hold", "grant"]
+
+
+@pytest.mark.requirement("FLOW-02", "REFLY-10", "RECR-01")
+def test_calls_without_credits_have_a_line_and_say_why(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    spend(account, "0", now, service="gpt-4o", covered_by="own_key", conversation="talk")
+    spend(account, "0", now, service="kimi-k2", covered_by="unlimited")
+    spend(account, "0", now, service="gpt-4.1")
+    page = " ".join(rows_in(signed_in(alice), "/history/?kind=charge").split())
+    assert page.count('id="entry-') == 3
+    lines = {name: page[page.index(f">{name}</a>") :].partition("</tr>")[0] for name in ("GPT-4o", "Kimi K2")}
+    assert ">own key</span>" in lines["GPT-4o"] and '<td class="number">0</td>' in lines["GPT-4o"]
+    assert ">unlimited</span>" in lines["Kimi K2"]
+    assert page.count("own key") == page.count("unlimited") == 1
+    rows = exported(signed_in(alice))
+    assert sorted(row["service"] for row in rows if row["credits"] == "0") == ["gpt-4.1", "gpt-4o", "kimi-k2"]
+    assert {row["grant"] for row in rows if row["credits"] == "0"} == {""}
