@@ -116,7 +116,8 @@ def price_of_unit(rate: Rate) -> Decimal:
 
 def unit_usage(rate: Rate) -> dict[str, int]:
     """A use of the smallest quantities that the price list names."""
-    return {line.meter: line.per for line in rate.lines if line.meter not in OPTIONAL}
+    needed = [line for line in rate.lines if line.meter not in OPTIONAL]
+    return {line.meter: line.per for line in needed or rate.lines}
 
 
 def _rates(catalogue: catalogue_cache.LoadedCatalogue, now: datetime) -> Mapping[str, Rate]:

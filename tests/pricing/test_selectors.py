@@ -10,6 +10,7 @@ from pricing import estimates, estimator, lookup, selectors
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards
 from pricing.models import Plan, RateCard, Service
+from pricing.rates.rate import Band, Rate, RateLine
 from tests.pricing.conftest import NOW
 
 WORKSHOP = Path(__file__).parents[1] / "usage" / "api" / "workshop.toml"
@@ -180,3 +181,21 @@ def test_the_card_in_force_is_the_newest_and_of_one_instant_the_one_published_la
     assert rate_cards.rows_in_force(NOW)["frame"]["multiplier"] == 7
     assert rate_cards.rows_in_force(before)["frame"]["multiplier"] == 1
     assert rate_cards.rows_in_force(NOW - timedelta(days=900)) == {}
+
+
+def test_the_price_of_a_unit_is_that_of_the_quantities_that_the_price_list_names():
+    tokens = rate(("input_tokens", "0.5", 1000), ("output_tokens", "2", 1000), ("image_tokens", "9", 1000))
+    assert selectors.unit_usage(tokens) == {"input_tokens": 1000, "output_tokens": 1000}
+    assert selectors.price_of_unit(tokens) == Decimal("2.5")
+    assert selectors.price_of_unit(rate(("image_tokens", "9", 1000))) == 9
+
+
+def rate(*lines):
+    return Rate(
+        "echo",
+        "1",
+        NOW,
+        lines=tuple(
+            RateLine(meter, (Band(None, Decimal(credits)),), per=per) for meter, credits, per in lines
+        ),
+    )
