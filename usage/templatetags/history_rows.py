@@ -86,7 +86,7 @@ def _aside(line: HistoryLine) -> str:
             return _("%(amount)s of the budget reserved") % {"amount": amount}
         return _("%(amount)s returned to the budget") % {"amount": amount}
     if line.covered_by:
-        return _COVERED.get(line.covered_by, "")
+        return str(_COVERED.get(line.covered_by, ""))
     if line.charge_id:
         reason = line.reason
         if len(reason) > _LONGEST_REASON:
