@@ -11,7 +11,7 @@ from allauth.mfa.models import Authenticator
 from django.db import models, transaction
 
 from accounts import encryption
-from accounts.models import ProviderKey, WebhookEndpoint
+from accounts.models import FormerSecret, ProviderKey, WebhookEndpoint
 
 
 @dataclass
@@ -25,8 +25,9 @@ class Rotation:
 def rotate() -> Rotation:
     """Encrypt provider keys, secrets of webhook endpoints and second factors with the newest key."""
     done = Rotation()
-    _rotate(done, "provider keys", ProviderKey, _renew_columns("encrypted"))
-    _rotate(done, "webhook secrets", WebhookEndpoint, _renew_columns("secret", "previous_secret"))
+    _rotate(done, "provider keys", ProviderKey, _renew_column("encrypted"))
+    _rotate(done, "webhook secrets", WebhookEndpoint, _renew_column("secret"))
+    _rotate(done, "former webhook secrets", FormerSecret, _renew_column("secret"))
     _rotate(done, "second factors", Authenticator, _renew_second_factor)
     return done
 
@@ -50,15 +51,13 @@ def _rotate(done: Rotation, kind: str, model: type[models.Model], renew: Callabl
                 done.renewed[kind] += 1
 
 
-def _renew_columns(*columns: str) -> Callable[[Any], list[str]]:
+def _renew_column(column: str) -> Callable[[Any], list[str]]:
     def renew(row: Any) -> list[str]:
-        changed = []
-        for column in columns:
-            stored = getattr(row, column)
-            if stored is not None and (fresh := encryption.renewed(stored)) is not None:
-                setattr(row, column, fresh)
-                changed.append(column)
-        return changed
+        fresh = encryption.renewed(getattr(row, column))
+        if fresh is None:
+            return []
+        setattr(row, column, fresh)
+        return [column]
 
     return renew
 

@@ -3,6 +3,7 @@
 Invariant: a secret is shown only in the response that created it.
 """
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -35,9 +36,10 @@ class WebhookEndpointAdmin(StaffAdmin):
         "description",
         "events",
         "created_at",
-        "previous_until",
+        "overlap_ends",
         "failures",
         "failing_since",
+        "failed_at",
         "disabled_at",
         "disabled_reason",
     ]
@@ -86,9 +88,17 @@ class WebhookEndpointAdmin(StaffAdmin):
         if queryset.count() != 1:
             messages.error(request, _("Select one endpoint."))
             return None
-        issued = endpoints.rotate_secret(queryset.get(), timezone.now())
+        try:
+            issued = endpoints.rotate_secret(queryset.get(), timezone.now())
+        except DomainError as error:
+            messages.error(request, error.detail())
+            return None
         self.log_change(request, issued.endpoint, "Rotated the secret.")
         return self._secret_page(request, _("New signing secret"), None, issued)
+
+    @admin.display(description=_("former secrets sign until"))
+    def overlap_ends(self, endpoint: WebhookEndpoint) -> datetime | None:
+        return endpoints.overlap_ends(endpoint)
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint], *, enabled: bool) -> None:
         for endpoint in queryset:

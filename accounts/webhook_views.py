@@ -73,7 +73,13 @@ def webhook_page(request: AccountRequest, public_id: str) -> HttpResponse:
             messages.success(request, _("The endpoint was saved."))
             return redirect("webhook", public_id)
     log = endpoint.deliveries.select_related("event").order_by("-created_at", "-id")[:LOGGED]
-    context = {"endpoint": endpoint, "form": form, "deliveries": log, "now": timezone.now()}
+    context = {
+        "endpoint": endpoint,
+        "form": form,
+        "deliveries": log,
+        "former_secrets_end": endpoints.overlap_ends(endpoint),
+        "now": timezone.now(),
+    }
     return render(request, "accounts/webhook.html", context, status=422 if form.errors else 200)
 
 
@@ -89,7 +95,11 @@ def rotate_webhook_secret(request: AccountRequest, public_id: str) -> HttpRespon
         once = request.POST.get("once", "")
         if _is_reload(request, once):
             return redirect("webhook", public_id)
-        issued = endpoints.rotate_secret(endpoint, timezone.now())
+        try:
+            issued = endpoints.rotate_secret(endpoint, timezone.now())
+        except DomainError as error:
+            messages.error(request, error.detail())
+            return redirect("webhook", public_id)
         request.session[MADE] = once
     context = {"endpoint": endpoint, "issued": issued, "once": uuid.uuid4().hex}
     return render(request, "accounts/rotate_webhook_secret.html", context)

@@ -28,6 +28,7 @@ OWNERS = ("billing_archive", "billing_archivedwallet", "django_migrations")
 DELETES = {
     "account_emailaddress": "an address is replaced",
     "account_emailconfirmation": "a confirmation expired",
+    "accounts_formersecret": "a former secret of a webhook endpoint has ended, or the endpoint is deleted",
     "accounts_membership": "a member leaves",
     "accounts_providerkey": "a provider key is removed",
     "accounts_user_groups": "staff change a user's groups",

@@ -69,6 +69,16 @@ def try_lock_in_transaction(name: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def lock_in_transaction(name: str) -> None:
+    """Wait for the lock on `name` and hold it until the transaction ends.
+
+    Do not use one name for it and for `lock` or `try_lock`.
+    """
+    assert connection.in_atomic_block
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", [_number(name)])
+
+
 def _take(name: str, holder: uuid.UUID) -> bool:
     now = timezone.now()
     with connection.cursor() as cursor:

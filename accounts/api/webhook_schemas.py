@@ -64,7 +64,7 @@ class WebhookEndpointAnswer(TypedDict):
     enabled: bool
     disabled_at: TimeText | None
     disabled_reason: Annotated[str, WebhookEndpoint.DisabledReason] | None
-    previous_secret_until: Annotated[TimeText | None, "Until then deliveries are signed with both secrets."]
+    previous_secret_until: Annotated[TimeText | None, "Until then former secrets sign deliveries too."]
     created_at: TimeText
     secret: NotRequired[Annotated[str, "`whsec_…`. Only in the answer that creates it."]]
 

@@ -27,6 +27,7 @@ class WebhookEndpoints(Endpoint):
         """Endpoints that receive events, newest first."""
         query = query_of(request, schemas.EndpointsQuery)
         rows = endpoints.endpoints_of(_owner(request, query.get("account")))
+        rows = rows.prefetch_related("former_secrets")
         return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_endpoint))
 
     @extend_schema(request=schemas.EndpointInput, responses={201: schemas.WebhookEndpointAnswer})
@@ -76,6 +77,7 @@ class RotateWebhookSecret(Endpoint):
     """
 
     scopes = {"POST": "manage"}
+    raises = {"POST": (endpoints.TooManySecrets,)}
     path_ids = {"webhook_endpoint": WebhookEndpoint}
 
     @extend_schema(request=AccountNamed, responses=schemas.WebhookEndpointAnswer)
@@ -175,7 +177,7 @@ def _endpoint(endpoint: WebhookEndpoint) -> schemas.WebhookEndpointAnswer:
         "enabled": endpoint.disabled_at is None,
         "disabled_at": instant_or_none(endpoint.disabled_at),
         "disabled_reason": endpoint.disabled_reason or None,
-        "previous_secret_until": instant_or_none(endpoint.previous_until),
+        "previous_secret_until": instant_or_none(endpoints.overlap_ends(endpoint)),
         "created_at": instant(endpoint.created_at),
     }
 

@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models.webhook import FormerSecret as FormerSecret
 from accounts.models.webhook import WebhookDelivery as WebhookDelivery
 from accounts.models.webhook import WebhookEndpoint as WebhookEndpoint
 from accounts.models.webhook import WebhookEvent as WebhookEvent

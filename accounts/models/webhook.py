@@ -30,20 +30,30 @@ class WebhookEndpoint(Identified):
     description = models.CharField(max_length=200, blank=True)
     events = ArrayField(models.CharField(max_length=40))
     secret = models.BinaryField(help_text="Encrypted.")
-    previous_secret = models.BinaryField(null=True, help_text="Encrypted; signs too until previous_until.")
-    previous_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_reason = models.CharField(max_length=7, choices=DisabledReason, blank=True)
     next_at = models.DateTimeField(null=True, help_text="When a delivery may be due; null: none is pending.")
     failures = models.PositiveIntegerField(default=0, help_text="Failed attempts since the last success.")
     failing_since = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True, help_text="The last failed attempt.")
 
     class Meta:
         indexes = [models.Index(fields=["next_at"], name="webhook_due", condition=Q(disabled_at=None))]
 
     def __str__(self) -> str:
         return self.url
+
+
+class FormerSecret(models.Model):
+    """A secret of an endpoint that was replaced. It signs deliveries too until `ends_at`."""
+
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="former_secrets")
+    secret = models.BinaryField(help_text="Encrypted.")
+    ends_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"until {self.ends_at:%Y-%m-%d %H:%M}"
 
 
 class WebhookEvent(models.Model):

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Min, Q, QuerySet
+from django.db.models import F, Min, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import encryption
@@ -37,6 +37,9 @@ WAITS = (
 )
 LONGEST_WAIT = timedelta(hours=24)
 DISABLED_AFTER = timedelta(days=3)
+# Between two attempts of a receiver that fails lie at most LONGEST_WAIT and a tenth. A longer time without an
+# attempt is one in which no sender ran: it says nothing about the receiver.
+LONGEST_SILENCE = timedelta(hours=27)
 LEASE = timedelta(seconds=60)  # longer than an exchange (exchange.LIMIT_SECONDS)
 MOST_AT_ONCE = 4  # requests to one endpoint
 # An endpoint with that many failures in a row is down: it gets one request at a time, with pauses that keep
@@ -191,7 +194,7 @@ def finish(claimed: Claimed, answer: Answer, now: datetime) -> None:
         endpoint.next_at = now
         if answer.succeeded:
             delivery.status = Status.DELIVERED
-            endpoint.failures, endpoint.failing_since = 0, None
+            endpoint.failures, endpoint.failing_since, endpoint.failed_at = 0, None, None
         else:
             _fail(endpoint, delivery, answer, now)
         delivery.save()
@@ -202,7 +205,10 @@ def finish(claimed: Claimed, answer: Answer, now: datetime) -> None:
 
 def _fail(endpoint: WebhookEndpoint, delivery: WebhookDelivery, answer: Answer, now: datetime) -> None:
     endpoint.failures += 1
-    endpoint.failing_since = endpoint.failing_since or now
+    since = endpoint.failing_since
+    if since is None or endpoint.failed_at is None or now - endpoint.failed_at > LONGEST_SILENCE:
+        since = now
+    endpoint.failing_since, endpoint.failed_at = since, now
     if delivery.attempts > len(WAITS):
         delivery.status = Status.FAILED
     else:
@@ -213,7 +219,7 @@ def _fail(endpoint: WebhookEndpoint, delivery: WebhookDelivery, answer: Answer, 
     if endpoint.disabled_at is None:
         if answer.status == GONE:
             endpoints.disable(endpoint, endpoints.Reason.GONE, now)
-        elif now - endpoint.failing_since >= DISABLED_AFTER:
+        elif now - since >= DISABLED_AFTER:
             endpoints.disable(endpoint, endpoints.Reason.FAILING, now)
 
 
@@ -222,6 +228,17 @@ def retry_wait(attempts: int, retry_after: int | None) -> timedelta:
     wait = WAITS[attempts - 1] * random.uniform(1.0, 1.1)  # noqa: S311 - spreads retries, protects nothing
     asked = timedelta(seconds=min(retry_after or 0, LONGEST_WAIT.total_seconds()))
     return max(wait, asked)
+
+
+def release(claimed: Claimed, now: datetime) -> None:
+    """Give up a claimed delivery without an answer: it is due at once. Nothing, if the claim has ended."""
+    with transaction.atomic():
+        WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=claimed.endpoint_id).first()
+        released = WebhookDelivery.objects.filter(
+            pk=claimed.delivery_id, claimed_until=claimed.claimed_until
+        ).update(claimed_until=None, due_at=now, attempts=F("attempts") - 1)
+        if released:
+            _wake(WebhookEndpoint.objects.filter(pk=claimed.endpoint_id), now)
 
 
 def _advance(finished: WebhookDelivery) -> None:
@@ -267,7 +284,7 @@ def redeliver(delivery: WebhookDelivery, now: datetime) -> WebhookDelivery:
 
 def purge(now: datetime) -> int:
     """Delete events older than KEPT, except those still to be sent; return their number."""
-    old = WebhookEvent.objects.filter(created_at__lt=now - KEPT)
+    old = WebhookEvent.objects.filter(created_at__lt=now - KEPT, fanned_out=True)
     due = WebhookDelivery.objects.filter(status=Status.PENDING, endpoint__disabled_at=None)
     gone = 0
     while portion := list(

@@ -1,7 +1,7 @@
 """Endpoints: create, change, rotate the secret, delete, disable.
 
-Invariants: a secret is returned once, by `create` or `rotate_secret`, and stored encrypted; for
-ROTATION_OVERLAP after a rotation deliveries are signed with both secrets; an owner has at most
+Invariants: a secret is returned once, by `create` or `rotate_secret`, and stored encrypted; a secret that was
+replaced signs deliveries too for ROTATION_OVERLAP, whatever rotations follow; an owner has at most
 MOST_ENDPOINTS.
 """
 
@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Annotated, TypedDict
 from uuid import UUID
 
 from django.db import transaction
@@ -21,11 +22,15 @@ from django.utils.translation import gettext as _
 from accounts import encryption
 from accounts.models import Account, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from accounts.webhook_endpoints import targets
+from core import locks
 from core.errors import DomainError
+from core.fields import instant
+from core.json_types import TimeText
 
 Reason = WebhookEndpoint.DisabledReason
 MOST_ENDPOINTS = 10
 ROTATION_OVERLAP = timedelta(hours=24)
+MOST_SECRETS = 5  # of an endpoint that sign at the same time: each is a signature in the header
 SECRET_BYTES = 32
 
 # Sent in the transaction that disables an endpoint, unless a user did. Receivers get `endpoint` and `now`.
@@ -39,6 +44,29 @@ class TooManyEndpoints(DomainError):
 
     def detail(self) -> str:
         return _("There are %(most)d webhook endpoints already. Delete one first.") % {"most": MOST_ENDPOINTS}
+
+
+class SecretsEnd(TypedDict):
+    first_ends_at: Annotated[TimeText, "When the oldest secret ends, and the endpoint can have a new one."]
+
+
+class TooManySecrets(DomainError):
+    """The largest number of secrets sign the deliveries of the endpoint."""
+
+    code, status = "too_many_webhook_secrets", 409
+
+    def __init__(self, first_ends_at: datetime) -> None:
+        super().__init__()
+        self.first_ends_at = first_ends_at
+
+    def detail(self) -> str:
+        return _(
+            "%(most)d secrets sign the deliveries of this endpoint already. "
+            "Each ends 24 hours after it was replaced; rotate again then."
+        ) % {"most": MOST_SECRETS}
+
+    def extra(self) -> SecretsEnd:
+        return {"first_ends_at": instant(self.first_ends_at)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +86,8 @@ def create(
     with transaction.atomic():
         if account is not None:  # concurrent requests count one after the other
             Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+        else:
+            locks.lock_in_transaction("webhooks: endpoints of the platform")
         if WebhookEndpoint.objects.filter(account=account).count() >= MOST_ENDPOINTS:
             raise TooManyEndpoints
         endpoint = WebhookEndpoint.objects.create(
@@ -105,13 +135,20 @@ def change(
 
 
 def rotate_secret(endpoint: WebhookEndpoint, now: datetime) -> Issued:
-    """Replace the secret. Deliveries are signed with the old one too for ROTATION_OVERLAP."""
+    """Replace the secret. Deliveries are signed with the old one too for ROTATION_OVERLAP.
+
+    Raises TooManySecrets.
+    """
     secret = _new_secret()
     with transaction.atomic():
         endpoint = locked(endpoint.pk)
-        endpoint.previous_secret, endpoint.previous_until = endpoint.secret, now + ROTATION_OVERLAP
+        endpoint.former_secrets.filter(ends_at__lte=now).delete()
+        former = endpoint.former_secrets.order_by("ends_at")
+        if len(former) >= MOST_SECRETS - 1:
+            raise TooManySecrets(former[0].ends_at)
+        endpoint.former_secrets.create(secret=endpoint.secret, ends_at=now + ROTATION_OVERLAP)
         endpoint.secret = encryption.encrypt(secret)
-        endpoint.save(update_fields=["secret", "previous_secret", "previous_until"])
+        endpoint.save(update_fields=["secret"])
     return Issued(endpoint, secret)
 
 
@@ -131,10 +168,14 @@ def disable(endpoint: WebhookEndpoint, reason: Reason, now: datetime) -> None:
 
 def secrets_of(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
     """The secrets that sign a delivery now, the newest first. Raises encryption.Unreadable."""
-    stored = [endpoint.secret]
-    if endpoint.previous_secret and endpoint.previous_until and endpoint.previous_until > now:
-        stored.append(endpoint.previous_secret)
+    former = endpoint.former_secrets.filter(ends_at__gt=now).order_by("-ends_at", "-pk")
+    stored = [endpoint.secret, *former.values_list("secret", flat=True)]
     return [encryption.decrypt(secret) for secret in stored]
+
+
+def overlap_ends(endpoint: WebhookEndpoint) -> datetime | None:
+    """When the newest of the secrets that were replaced ends; None where none is stored."""
+    return max((former.ends_at for former in endpoint.former_secrets.all()), default=None)
 
 
 def is_private_allowed(endpoint: WebhookEndpoint) -> bool:
@@ -157,7 +198,7 @@ def locked(endpoint_id: UUID) -> WebhookEndpoint:
 
 def _begin_anew(endpoint: WebhookEndpoint, now: datetime) -> None:
     """Forget failures, and make the first pending delivery of each lane due now."""
-    endpoint.failures, endpoint.failing_since, endpoint.next_at = 0, None, now
+    endpoint.failures, endpoint.failing_since, endpoint.failed_at, endpoint.next_at = 0, None, None, now
     pending = endpoint.deliveries.filter(status=WebhookDelivery.Status.PENDING)
     waiting = pending.filter(Q(claimed_until=None) | Q(claimed_until__lte=now))
     first = pending.exclude(lane=None).values("lane").annotate(first=Min("event_id")).values("first")

@@ -25,10 +25,16 @@ USER_AGENT = "Refill-Webhooks/1"
 
 
 class Sender:
-    """The requests of one process. They go on between two runs, so that a slow one delays no other."""
+    """The requests of one process. They go on between two runs, so that a slow one delays no other.
 
-    def __init__(self, *, clock: Callable[[], datetime] = timezone.now) -> None:
+    `ending` says whether the process is to end: a run then returns without new requests.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], datetime] = timezone.now, ending: Callable[[], bool] = lambda: False
+    ) -> None:
         self._clock = clock
+        self._ending = ending
         self._threads = ThreadPoolExecutor(settings.WEBHOOK_THREADS, thread_name_prefix="webhook")
         self._running: dict[Future[Answer], Claimed] = {}
 
@@ -36,7 +42,7 @@ class Sender:
         """Send what is due, and what becomes due, for so many seconds."""
         assert not connection.in_atomic_block, "webhooks are not sent inside a database transaction"
         end = time.monotonic() + seconds
-        while True:
+        while not self._ending():
             while deliveries.fan_out(self._clock()):
                 pass
             self._start_due()
@@ -46,10 +52,13 @@ class Sender:
             self._record_finished(min(LOOK_EVERY_SECONDS, left))
 
     def drain(self, seconds: float) -> None:
-        """Wait for the requests under way, for so many seconds at most, and end the threads."""
+        """Wait for the requests under way, for so many seconds at most, and release the others."""
         end = time.monotonic() + seconds
         while self._running and (left := end - time.monotonic()) > 0:
             self._record_finished(left)
+        for claimed in self._running.values():
+            deliveries.release(claimed, self._clock())
+        self._running.clear()
         self._threads.shutdown(wait=False)
 
     def _start_due(self) -> None:

@@ -60,7 +60,8 @@ def test_every_kind_of_secret_is_read_with_the_newest_key_alone(
     provider_keys.store(account=account, provider="mistral", secret="sk-new", now=now)
     output = rotate()
     assert "provider keys: 1 encrypted again" in output
-    assert "webhook secrets: 1 encrypted again" in output
+    assert "\nwebhook secrets: 1 encrypted again" in output
+    assert "former webhook secrets: 1 encrypted again" in output
     assert "second factors: 2 encrypted again" in output
     settings.SECRET_KEY = "another"
     ProviderKey.objects.filter(provider="mistral").delete()

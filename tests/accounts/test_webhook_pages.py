@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts import encryption
 from accounts.models import Account, User, WebhookDelivery, WebhookEndpoint
+from accounts.webhook_endpoints import endpoints
 from tests.accounts.webhook_endpoints.conftest import FAILS, GONE, happen, new_endpoint, send_all
 
 pytestmark = pytest.mark.django_db
@@ -57,14 +58,27 @@ def test_an_endpoint_is_changed(browser: Client, account: Account) -> None:
 def test_a_rotation_is_confirmed_and_shows_the_new_secret_once(browser: Client, account: Account) -> None:
     endpoint = new_endpoint(account)
     path = f"/webhooks/{endpoint.public_id}/rotate/"
-    assert "For 24 hours deliveries are signed with both" in text(browser.get(path))
+    assert "For 24 hours deliveries are signed with the old one too" in text(browser.get(path))
     response = browser.post(path, {"once": "b"})
     endpoint.refresh_from_db()
     secret = encryption.decrypt(endpoint.secret)
     assert secret in text(response)
     again = browser.post(path, {"once": "b"}, follow=True)
     assert secret not in text(again)
-    assert "until then deliveries are signed with both" in text(again)
+    assert "until then deliveries are signed with it too" in text(again)
+
+
+def test_one_rotation_too_many_is_refused_on_the_page_and_in_the_admin(
+    browser: Client, account: Account, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    endpoint = new_endpoint(account)
+    path = f"/webhooks/{endpoint.public_id}/rotate/"
+    for number in range(endpoints.MOST_SECRETS - 1):
+        browser.post(path, {"once": str(number)})
+    refusal = "5 secrets sign the deliveries of this endpoint already."
+    assert refusal in text(browser.post(path, {"once": "z"}, follow=True))
+    action = {"action": "rotate_secret", "_selected_action": [str(endpoint.pk)]}
+    assert refusal in text(signed_in(staff).post("/admin/accounts/webhookendpoint/", action, follow=True))
 
 
 def test_a_test_event_leads_to_its_delivery(browser: Client, account: Account) -> None:

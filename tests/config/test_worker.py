@@ -13,7 +13,11 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from accounts.models import Account, WebhookDelivery
+from accounts.webhook_endpoints import exchange
 from config import broker
+from tests.accounts.webhook_endpoints import receivers
+from tests.accounts.webhook_endpoints.conftest import happen, new_endpoint
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 120.0
@@ -60,8 +64,8 @@ def environment(transactional_db: None, tmp_path: Path) -> Iterator[Environment]
         own.execute("drop schema pgmq cascade")
 
 
-def worker(environment: Environment) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--include", "slow_tasks"]
+def worker(environment: Environment, *options: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--include", "slow_tasks", *options]
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     with (Path(environment["REFILL_VAR"]) / "worker.log").open("ab") as log:
         return subprocess.Popen(
@@ -123,6 +127,29 @@ def test_a_task_runs_and_its_message_is_deleted(environment: Environment, tmp_pa
     finally:
         if process.poll() is None:
             kill(process)
+
+
+def test_the_process_of_webhooks_ends_within_seconds_and_gives_back_its_deliveries(
+    environment: Environment,
+) -> None:
+    account = Account.objects.create(name="Alice")
+    with receivers.raw_receiver(receivers.silence) as silent:
+        new_endpoint(account, silent)
+        happen(account, "a")
+        process = worker(environment, "--queues", broker.WEBHOOK_QUEUE, "--concurrency", "1")
+        try:
+            code = "from config.celery import app; app.send_task('accounts.tasks.send_webhooks')"
+            subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, env=environment, check=True)
+            claimed = WebhookDelivery.objects.exclude(claimed_until=None)
+            wait_until(claimed.exists)
+            begun = time.monotonic()
+            process.terminate()
+            wait_until(lambda: not claimed.exists())
+            assert time.monotonic() - begun < exchange.LIMIT_SECONDS / 2  # it does not wait for the answer
+            process.wait(timeout=LIMIT_SECONDS)
+        finally:
+            if process.poll() is None:
+                kill(process)
 
 
 def test_the_task_time_limit_is_below_the_visibility_timeout() -> None:

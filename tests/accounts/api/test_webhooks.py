@@ -1,7 +1,7 @@
 """/webhook-endpoints and /webhook-deliveries."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -143,9 +143,20 @@ def test_a_rotation_shows_the_new_secret(api: Api) -> None:
     first = created(api)
     rotated = api.post(f"webhook-endpoints/{first['id']}/rotate-secret", {}).json()
     assert rotated["secret"].startswith("whsec_") and rotated["secret"] != first["secret"]
-    until = WebhookEndpoint.objects.get().previous_until
-    assert until is not None and timedelta(hours=23) < until - timezone.now() <= timedelta(hours=24)
-    assert rotated["previous_secret_until"] is not None
+    until = datetime.fromisoformat(rotated["previous_secret_until"])
+    assert timedelta(hours=23) < until - timezone.now() <= timedelta(hours=24)
+    [listed] = api.get("webhook-endpoints").json()["data"]
+    assert listed["previous_secret_until"] == rotated["previous_secret_until"]
+
+
+def test_a_fifth_rotation_within_a_day_is_refused(api: Api) -> None:
+    endpoint = created(api)["id"]
+    for _ in range(endpoints.MOST_SECRETS - 1):
+        first = api.post(f"webhook-endpoints/{endpoint}/rotate-secret", {})
+        assert first.status_code == 200
+    refused = api.post(f"webhook-endpoints/{endpoint}/rotate-secret", {})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_webhook_secrets")
+    assert datetime.fromisoformat(refused.json()["first_ends_at"]) > timezone.now()
 
 
 def test_the_eleventh_endpoint_is_refused(api: Api) -> None:

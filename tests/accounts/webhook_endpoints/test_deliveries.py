@@ -228,6 +228,32 @@ def test_old_events_are_purged_with_their_deliveries(account: Account, team: Acc
     assert deliveries.purge(NOON + deliveries.KEPT + MINUTE) == 1
 
 
+def test_events_that_no_sender_has_taken_up_are_not_purged(account: Account) -> None:
+    new_endpoint(account)
+    happen(account, "a")
+    later = NOON + deliveries.KEPT + DAY
+    assert deliveries.purge(later) == 0
+    assert send_all(later) == ["a"]
+    assert deliveries.purge(later) == 1
+
+
+def test_a_released_claim_is_due_at_once_and_no_attempt(account: Account) -> None:
+    new_endpoint(account)
+    happen(account, "a")
+    deliveries.fan_out(NOON)
+    claimed = deliveries.claim(NOON)
+    assert claimed is not None
+    deliveries.release(claimed, NOON + MINUTE / 6)
+    second = deliveries.claim(NOON + MINUTE / 6)
+    assert second is not None and second.delivery_id == claimed.delivery_id
+    deliveries.release(claimed, NOON + MINUTE / 6)  # the first claim has ended
+    assert WebhookDelivery.objects.get().claimed_until == second.claimed_until
+    deliveries.finish(second, OK, NOON + MINUTE / 6)
+    deliveries.release(second, NOON + MINUTE / 6)
+    [delivery] = WebhookDelivery.objects.all()
+    assert (delivery.status, delivery.attempts, delivery.due_at) == ("delivered", 1, None)
+
+
 def test_many_events_become_deliveries_in_portions(account: Account) -> None:
     new_endpoint(account)
     for number in range(7):

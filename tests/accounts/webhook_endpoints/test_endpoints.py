@@ -49,8 +49,33 @@ def test_after_a_rotation_both_secrets_sign_for_a_day(account: Account) -> None:
     endpoint = again(first.endpoint)
     assert endpoints.secrets_of(endpoint, NOON + DAY / 2) == [second.secret, first.secret]
     assert endpoints.secrets_of(endpoint, NOON + DAY) == [second.secret]
-    third = endpoints.rotate_secret(endpoint, NOON + DAY / 2)
-    assert endpoints.secrets_of(again(endpoint), NOON + DAY) == [third.secret, second.secret]
+    assert endpoints.overlap_ends(endpoint) == NOON + DAY
+
+
+def test_a_second_rotation_keeps_each_secret_for_its_day(account: Account) -> None:
+    first = endpoints.create(
+        account=account, url="https://a.example.com/", events=["member.added"], description="", now=NOON
+    )
+    second = endpoints.rotate_secret(first.endpoint, NOON)
+    third = endpoints.rotate_secret(first.endpoint, NOON + DAY / 2)
+    endpoint = again(first.endpoint)
+    every = [third.secret, second.secret, first.secret]
+    assert endpoints.secrets_of(endpoint, NOON + DAY / 2) == every
+    assert endpoints.secrets_of(endpoint, NOON + DAY) == every[:2]
+    assert endpoints.secrets_of(endpoint, NOON + DAY * 1.5) == every[:1]
+    assert endpoints.overlap_ends(endpoint) == NOON + DAY * 1.5
+
+
+def test_at_most_five_secrets_sign(account: Account) -> None:
+    endpoint = new_endpoint(account)
+    for hour in range(endpoints.MOST_SECRETS - 1):
+        endpoints.rotate_secret(endpoint, NOON + hour * dt.timedelta(hours=1))
+    with pytest.raises(endpoints.TooManySecrets) as refused:
+        endpoints.rotate_secret(endpoint, NOON + DAY - MINUTE)
+    assert refused.value.extra() == {"first_ends_at": "2026-03-11T12:00:00Z"}
+    assert len(endpoints.secrets_of(again(endpoint), NOON + DAY - MINUTE)) == endpoints.MOST_SECRETS
+    endpoints.rotate_secret(endpoint, NOON + DAY)
+    assert len(endpoints.secrets_of(again(endpoint), NOON + DAY)) == endpoints.MOST_SECRETS
 
 
 def test_an_account_has_at_most_ten_endpoints(account: Account, team: Account) -> None:
@@ -99,6 +124,27 @@ def test_three_days_without_a_success_disable_the_endpoint(account: Account) -> 
     assert again(endpoint).disabled_reason == "failing"
     assert now - NOON > 3 * DAY
     assert len(mails()) == 1
+
+
+def test_an_outage_of_the_sender_does_not_disable_an_endpoint(account: Account) -> None:
+    endpoint = new_endpoint(account)
+    happen(account, "a")
+    send_all(NOON, FAILS)
+    back = NOON + 3 * DAY
+    assert send_all(back, FAILS) == ["a"]
+    assert again(endpoint).disabled_at is None
+    assert again(endpoint).failing_since == back
+
+
+def test_failures_long_after_the_last_one_begin_anew(account: Account, team: Account) -> None:
+    """The last event failed ten times and nothing else happened."""
+    endpoint = new_endpoint(None)
+    happen(account, "a")
+    send_all(NOON, FAILS)
+    WebhookDelivery.objects.update(status="failed", due_at=None)
+    happen(team, "b", now=NOON + 10 * DAY)
+    assert send_all(NOON + 10 * DAY, FAILS) == ["b"]
+    assert again(endpoint).disabled_at is None
 
 
 def test_a_success_begins_the_three_days_anew(account: Account, team: Account) -> None:

@@ -207,6 +207,34 @@ def test_requests_go_on_between_two_runs(account: Account, receiver: Receiver) -
     one.drain(1)
 
 
+def test_what_has_not_ended_when_the_process_ends_is_sent_again_at_once(account: Account) -> None:
+    with receivers.raw_receiver(receivers.silence) as silent:
+        created(account, silent)
+        happen(account, "a")
+        ends = threading.Event()
+        one = Sender(ending=ends.is_set)
+        one.run(0.1)
+        ends.set()
+        begun = time.monotonic()
+        one.run(5)
+        one.drain(0.1)
+        assert time.monotonic() - begun < 1
+    [delivery] = WebhookDelivery.objects.all()
+    assert (delivery.status, delivery.attempts, delivery.claimed_until) == ("pending", 0, None)
+    assert delivery.due_at is not None and delivery.due_at <= timezone.now()
+
+
+def test_two_endpoints_of_the_platform_at_once_are_counted_one_after_the_other() -> None:
+    for number in range(endpoints.MOST_ENDPOINTS - 1):
+        created(None, f"https://hooks.example.com/{number}")
+    second = BackgroundCall(lambda: created(None, "https://hooks.example.com/11"))
+    with transaction.atomic():
+        created(None, "https://hooks.example.com/10")
+        second.start()
+        assert second.is_blocked()
+    assert isinstance(second.outcome(), endpoints.TooManyEndpoints)
+
+
 def test_nothing_is_sent_inside_a_transaction(account: Account) -> None:
     with transaction.atomic(), pytest.raises(AssertionError):
         Sender().run(0.1)
