@@ -136,11 +136,12 @@ class LimitReached(LedgerError):
         self.resets_at = resets_at
 
     def detail(self) -> str:
-        return _("The %(limit)s's limit of %(maximum)s is reached. Used: %(used)s.") % {
-            "limit": self.limit,
-            "maximum": counted(self.maximum),
-            "used": counted(self.used),
-        }
+        sentence = {
+            "project": _("The project's limit of %(maximum)s is reached. Used: %(used)s."),
+            "member": _("The member's limit of %(maximum)s is reached. Used: %(used)s."),
+            "key": _("The key's limit of %(maximum)s is reached. Used: %(used)s."),
+        }[self.limit]
+        return sentence % {"maximum": counted(self.maximum), "used": counted(self.used)}
 
     def extra(self) -> LimitFigures:
         return {

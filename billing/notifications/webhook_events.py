@@ -21,7 +21,7 @@ MinorUnits = Annotated[int, "Minor units of the currency."]
 class BalanceEvent(TypedDict):
     account: AccountOfEvent
     balance: CreditsText
-    threshold: CreditsText
+    threshold: Annotated[CreditsText | None, "Null: no alert is set."]
 
 
 class GrantOfEvent(TypedDict):

@@ -94,7 +94,7 @@ def _triggers(text: str) -> Iterator[Finding]:
     wanted = {}
     for table, literals in _TRIGGER.findall(text):
         definition = "".join(re.findall(r"'((?:[^']|'')*)'", literals)).replace("''", "'").lower()
-        wanted[table, definition.split()[2]] = definition
+        wanted[table, definition.partition(" trigger ")[2].split()[0]] = definition
     own = {getattr(models, name)._meta.db_table for name in models.__all__}
     for row in database.rows(_TRIGGERS, {"tables": sorted(own | {table for table, _name in wanted})}):
         subject = f"trigger {row['name']} of {row['table']}"

@@ -8,10 +8,18 @@
 -- (https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES).
 create or replace function ledger_ensure_trigger(p_table regclass, p_definition text) returns void
 language plpgsql as $$
+declare name_ text := substring(p_definition from ' trigger (\w+) ');
 begin
   if not exists (select from pg_trigger where tgrelid = p_table and tgenabled = 'O'
                  and lower(pg_get_triggerdef(oid, true)) = lower(p_definition)) then
-    execute regexp_replace(p_definition, '^create', 'create or replace', 'i');
+    if p_definition like 'create constraint trigger %' then  -- it cannot be replaced
+      if exists (select from pg_trigger where tgrelid = p_table and tgname = name_) then
+        execute format('drop trigger %I on %s', name_, p_table);
+      end if;
+      execute p_definition;
+    else
+      execute regexp_replace(p_definition, '^create', 'create or replace', 'i');
+    end if;
   end if;
 end $$;
 

@@ -32,6 +32,19 @@ language sql immutable as $$
      and l.subject = ledger_limit_subject(l.kind, u.project_id, u.member_id, u.api_key_id, u.quota)
 $$;
 
+-- Whether the window since p_since of a limit counts a hold: it, or a hold above it, was made in the window for this subject.
+-- So a limit counts what a hold for its subject reserves with all that is below it: what comes back can be spent there.
+create or replace function ledger_hold_counts(h billing_hold, p_kind text, p_subject text, p_since timestamptz) returns boolean
+language plpgsql stable as $$
+begin
+  while h.created_at >= p_since loop  -- a hold above is older
+    if p_subject = ledger_limit_subject(p_kind, h.project_id, h.member_id, h.api_key_id, h.quota) then return true; end if;
+    exit when h.parent_id is null;
+    select * into strict h from billing_hold x where x.account_id = h.account_id and x.id = h.parent_id;
+  end loop;
+  return false;
+end $$;
+
 -- Whether a limit stops a use, or may: its window has ended and has to be rolled first.
 create or replace function ledger_limit_stops(l billing_limit, u ledger_use, p_now timestamptz) returns boolean
 language sql immutable as $$
@@ -73,7 +86,7 @@ begin
 end $$;
 
 -- The refusal for the limit that this use would exceed; null when there is none. p_parent: the hold from which the use
--- takes its credits; a limit that counts them there counts them already.
+-- takes its credits; a limit that counts that hold counts them already.
 create or replace function ledger_over_limit(u ledger_use, p_now timestamptz, p_parent billing_hold default null) returns jsonb
 language plpgsql as $$
 declare l billing_limit; adds numeric;
@@ -87,7 +100,7 @@ begin
   for l in select * from billing_limit x where x.account_id = u.account_id and ledger_limit_matches(x, u)
             order by x.kind, x.subject, x.window_end desc loop
     adds := ledger_limit_amount(l.kind, u.credits, u.quota_count);
-    continue when l.kind <> 'quota' and p_parent.created_at >= l.window_start and ledger_limit_matches(l, ledger_hold_use(p_parent));
+    continue when l.kind <> 'quota' and p_parent.id is not null and ledger_hold_counts(p_parent, l.kind, l.subject, l.window_start);
     if adds > 0 and l.used + adds > l.maximum then
       perform ledger_limit_event(l, p_now);
       return jsonb_build_object('limit', l.kind, 'subject', l.subject, 'maximum', l.maximum::text,
@@ -112,6 +125,33 @@ begin
    where l.account_id = u.account_id and ledger_limit_matches(l, u);
   get diagnostics matched = row_count;
   return matched;
+end $$;
+
+-- Adds p_credits to the limits that count what a hold reserves. They are those of the holds above it too.
+create or replace function ledger_count_reserved(h billing_hold, p_credits numeric, p_now timestamptz) returns void
+language plpgsql as $$
+declare above billing_hold := h; subjects text[] := ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, null);
+begin
+  while above.parent_id is not null loop
+    select * into strict above from billing_hold x where x.account_id = above.account_id and x.id = above.parent_id;
+    subjects := subjects || ledger_limit_subjects(above.project_id, above.member_id, above.api_key_id, null);
+  end loop;
+  perform ledger_roll_limits(h.account_id, p_now, subjects);
+  update billing_limit l set used = greatest(0, l.used + p_credits)
+   where l.account_id = h.account_id and l.subject = any(subjects) and l.kind <> 'quota'
+     and ledger_hold_counts(h, l.kind, l.subject, l.window_start);
+end $$;
+
+-- Subtracts from the limits what they count of a hold that is closed.
+create or replace function ledger_uncount_hold(h billing_hold, p_now timestamptz) returns void
+language plpgsql as $$
+declare counted int;
+begin
+  if h.quota is not null then
+    perform ledger_roll_limits(h.account_id, p_now, array[h.quota]);
+    counted := ledger_count(ledger_hold_use(h), 0, 0, 0, h.quota_count, h.created_at);
+  end if;
+  perform ledger_count_reserved(h, -ledger_hold_amount(h), p_now);
 end $$;
 
 -- Adds the charges since the last call to the sums of their projects, members and keys. The caller has locked the wallet;
@@ -175,7 +215,7 @@ language sql stable as $$
                      and p_subject = ledger_limit_subject(p_kind, c.project_id, c.member_id, c.api_key_id, null)), 0)
        + coalesce((select sum(ledger_hold_amount(h)) from billing_hold h
                    where h.account_id = p_account and h.status = 'held' and h.created_at >= p_since
-                     and p_subject = ledger_limit_subject(p_kind, h.project_id, h.member_id, h.api_key_id, null)), 0)
+                     and ledger_hold_counts(h, p_kind, p_subject, p_since)), 0)
 $$;
 
 -- Sets, changes or (maximum null) removes a limit. A new limit starts with what its window has already seen; a new

@@ -83,15 +83,12 @@ end $$;
 create or replace function ledger_return_hold(w billing_wallet, h billing_hold, p_status text, p_now timestamptz)
 returns billing_wallet
 language plpgsql as $$
-declare c record; counted int;
+declare c record;
 begin
   c := ledger_capture_moves(w, ledger_new_use(account_id => h.account_id, credits => 0), h.id, coalesce(h.reserved, h.drawn), p_now,
                             h.parent_id);
   update billing_hold x set status = p_status, closed_at = p_now where x.account_id = h.account_id and x.id = h.id;
-  if w.limited then
-    perform ledger_roll_limits(h.account_id, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
-    counted := ledger_count(ledger_hold_use(h), 0, 0, ledger_hold_amount(h), h.quota_count, h.created_at);
-  end if;
+  if w.limited then perform ledger_uncount_hold(h, p_now); end if;
   if h.parent_id is not null then perform ledger_return_to_parent(w, h, c.unused, p_now); end if;
   w.next_due_at := c.due_at; w.running_holds := w.running_holds - 1;
   return ledger_write(w, c.moves, p_now);

@@ -28,11 +28,11 @@ language sql stable as $$
 $$;
 
 -- Subtracts parts from what a hold of a locked wallet reserves (p_sign -1) or adds them (1), and in the limits that count
--- the hold.
+-- the hold. What moves between a hold and its child leaves a limit that counts both as it is.
 create or replace function ledger_change_reserved(
   w billing_wallet, h billing_hold, p_parts jsonb, p_sign int, p_now timestamptz) returns void
 language plpgsql as $$
-declare counted int; credits_ numeric(20,6);
+declare credits_ numeric(20,6);
 begin
   update billing_hold x set reserved = (
     select coalesce(jsonb_agg(ledger_drawn((d.part->>'grant')::uuid, d.part->>'kind',
@@ -42,8 +42,7 @@ begin
    where x.account_id = h.account_id and x.id = h.id;
   if w.limited then
     select coalesce(sum((m->>'credits')::numeric), 0) into credits_ from jsonb_array_elements(p_parts) m;
-    perform ledger_roll_limits(h.account_id, p_now, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
-    counted := ledger_count(ledger_hold_use(h), 0, 0, -p_sign * credits_, 0, h.created_at);
+    perform ledger_count_reserved(h, p_sign * credits_, p_now);
   end if;
 end $$;
 
@@ -112,7 +111,8 @@ create or replace function ledger_hold_child(
   u ledger_use, p_parent uuid, p_expires timestamptz, p_now timestamptz, p_most int default null,
   p_at_expiry text default 'release') returns ledger_held
 language plpgsql as $$
-declare w billing_wallet; parent billing_hold; o ledger_held; r record; p record; moves ledger_move[]; digest_ bytea; counted int;
+declare w billing_wallet; parent billing_hold; child billing_hold; o ledger_held; r record; p record; moves ledger_move[];
+  digest_ bytea; counted int;
 begin
   w := ledger_lock(u.account_id, p_now);
   -- as in ledger_hold
@@ -133,15 +133,19 @@ begin
     u.member_id, u.api_key_id, u.conversation, u.detail, p.parts, p_now, 'held', p_expires, u.quota, u.quota_count, p_parent,
     parent.depth + 1, p_at_expiry)
   on conflict (account_id, idempotency_key) do nothing
-  returning ledger_hold_digest(billing_hold) into digest_;
-  if digest_ is null then return ledger_hold_replay(u, w.balance); end if;
+  returning * into child;
+  if child.id is null then return ledger_hold_replay(u, w.balance); end if;
+  digest_ := ledger_hold_digest(child);
   select coalesce(array_agg(m.move order by d.n, m.step), '{}') into moves
   from jsonb_array_elements(p.parts) with ordinality d(part, n),
        lateral (select (d.part->>'grant')::uuid as id, (d.part->>'credits')::numeric as credits) g,
        lateral (select 1 as step, ledger_move('transfer', g.id, g.credits, p_now, null, p_parent) as move
                 union all select 2, ledger_move('hold', g.id, -g.credits, p_now, null, u.id)) m;
   perform ledger_change_reserved(w, parent, p.parts, -1, p_now);
-  if w.limited then counted := ledger_count(u, u.credits, u.quota_count); end if;
+  if w.limited then
+    if u.quota is not null then counted := ledger_count(u, 0, u.quota_count); end if;
+    perform ledger_count_reserved(child, u.credits, p_now);
+  end if;
   w.next_due_at := least(w.next_due_at, p_expires); w.running_holds := w.running_holds + 1;
   w := ledger_write(w, ledger_introduce(moves, 'hold', digest_, p_now, null, u.id), p_now);
   return ledger_new_held(status => 'held', hold_id => u.id, hold_status => 'held', credits => u.credits,

@@ -144,8 +144,9 @@ begin
     if h.in_tree or h.moved then
       perform ledger_roll_limits(p_account, p_now, ledger_limit_subjects(u.project_id, u.member_id, u.api_key_id, u.quota));
     end if;
+    if row_.parent_id is not null then perform ledger_count_reserved(row_, -h.held, p_now); end if;
     counted := ledger_count(u, p_credits - short_, u.quota_count,
-      h.held, h.quota_count, h.created_at);
+      case when row_.parent_id is null then h.held else 0 end, h.quota_count, h.created_at);
   end if;
   return ledger_new_outcome(status => 'charged', charge_id => p_id, credits => p_credits, uncollected => short_,
     balance_before => before_, balance_after => left_, drawn => drawn_, detail => p_detail,

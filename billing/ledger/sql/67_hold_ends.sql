@@ -1,6 +1,6 @@
 -- The ends of holds that are more than a return of credits to the balance: of holds in a tree, and of holds that are
 -- captured when nobody has captured them (at_expiry).
--- Invariants: an end takes effect at the instant it was due, whoever settles the wallet and whenever. At one instant
+-- Invariants: an end takes effect at the instant it was due, at whatever time the wallet is settled. At one instant
 -- children end before their parents. A capture at the end never takes more than is held, in its tree or by itself.
 
 -- Stores the usage that was last reported for a running hold: p_reported has its price (credits), the detail of the charge,
@@ -47,7 +47,8 @@ begin
   c := ledger_capture_hold(w, h, u, true, h.expires_at);
   if w.limited then
     perform ledger_roll_limits(h.account_id, h.expires_at, ledger_limit_subjects(h.project_id, h.member_id, h.api_key_id, h.quota));
-    counted := ledger_count(u, credits_ - c.short, u.quota_count, ledger_hold_amount(h), h.quota_count, h.created_at);
+    perform ledger_count_reserved(h, -ledger_hold_amount(h), h.expires_at);
+    counted := ledger_count(u, credits_ - c.short, u.quota_count, 0, h.quota_count, h.created_at);
   end if;
 end $$;
 
@@ -65,7 +66,8 @@ language sql stable as $$
 $$;
 
 -- Settles one locked wallet in which such holds have ended: each of them (at most p_most) after everything that was due
--- before it, then the rest. The arguments are those of ledger_due_moves and ledger_write_due.
+-- before it, then the rest. What was due includes allowances that have expired since, so that a charge states the balance
+-- of its instant. The arguments are those of ledger_due_moves and ledger_write_due.
 create or replace function ledger_settle_in_order(
   p_account uuid, p_until timestamptz, p_renew timestamptz, p_most int, p_from timestamptz, p_now timestamptz) returns void
 language plpgsql as $$
@@ -80,7 +82,7 @@ begin
     exit when not found or ended = p_most;
     if ledger_due_before(h) then
       perform ledger_write_due(accounts,
-        ledger_due_moves(accounts, h.expires_at, h.expires_at - interval '1 microsecond', null, p_now), h.expires_at, p_now);
+        ledger_due_moves(accounts, h.expires_at, h.expires_at - interval '1 microsecond', null, h.expires_at), h.expires_at, p_now);
     end if;
     select * into w from billing_wallet x where x.account_id = p_account;
     perform ledger_end_hold(w, h);

@@ -5,6 +5,13 @@ import datetime as dt
 from tests.billing.ledger.periods import DAY, NEVER, ZERO, local_day, midnight, total
 
 
+def line(hold):
+    """A hold and those above it."""
+    while hold:
+        yield hold
+        hold = hold.parent
+
+
 class Window:
     """The present window of one limit."""
 
@@ -67,18 +74,30 @@ class Limits:
                 self.visit("limit: window turns")
         return found
 
+    def counts(self, window, hold):
+        """Whether a window counts what a hold reserves: for its subject, or for that of a hold above."""
+        return window.kind != "quota" and any(
+            one.made >= window.begin and one.subjects.get(window.kind) == window.subject for one in line(hold)
+        )
+
+    def count_reserved(self, hold, credits, zone, now, why):
+        """Add to the windows that count what a hold reserves."""
+        windows = {id(window): window for one in line(hold) for window in self.rolled(one, zone, now)}
+        for window in windows.values():
+            if window.kind == "quota" or not credits:
+                continue
+            counts = self.counts(window, hold)
+            self.visit(f"limit: {why}, counted in {'this' if counts else 'an earlier'} window")
+            if counts:
+                window.used = max(ZERO, window.used + credits)
+
     def stopping(self, use, zone, now, parent=None):
         """Return the first window that the use would exceed, or None.
 
         A window that counts the parent, from which the use takes its credits, counts them already.
         """
         for window in self.rolled(use, zone, now):
-            if (
-                parent
-                and window.kind != "quota"
-                and window in self.of(parent)
-                and parent.made >= window.begin
-            ):
+            if parent and self.counts(window, parent):
                 self.visit("limit: counts the parent already")
                 continue
             adds = window.amount(use.credits, use.count)
@@ -103,14 +122,12 @@ class Limits:
                 window.used = window.used if earlier else max(ZERO, window.used - back)
 
     def set(self, kind, subject, period, maximum, uses, zone, now):
-        """Set a limit; a new one counts what its window has seen of `uses` (use, credits)."""
+        """Set a limit; a new one counts what its window has seen of `uses` (charge or hold, credits)."""
         window = self.windows.get(name := limit_name(kind, subject, period))
         if window is None or window.period != period:
             self.visit("limit: set" if window is None else "limit: another period")
             window = self.windows[name] = Window(kind, subject, period, zone, now)
-            mine = [
-                (use, n) for use, n in uses if use.subjects.get(kind) == subject and use.made >= window.begin
-            ]
+            mine = [(use, n) for use, n in uses if self.counts(window, use)]
             window.used = total(mine) if kind != "quota" else ZERO
             if window.used:
                 self.visit("limit: set after uses of its window")

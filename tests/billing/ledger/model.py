@@ -225,10 +225,18 @@ class Book(Corrections, Dated, Trees):
             self.write("release", None, ZERO, now, hold=hold)
         if status == "released" or ends_alone(hold):
             self.limits.rolled(hold, self.plan.zone, now)
-        self.limits.uncount(hold, total(kept), hold.count, hold.made, f"hold {status}")
+        self.uncount_hold(hold, total(kept), now, f"hold {status}")
         if hold.parent:
             self.return_to_parent(hold, kept, now)
         hold.status, hold.closed = status, now
+
+    def uncount_hold(self, hold, credits, now, why):
+        """Subtract what the limits count of a hold that closes."""
+        if hold.parent:
+            self.limits.uncount(hold, ZERO, hold.count, hold.made, why)
+            self.limits.count_reserved(hold, -credits, self.plan.zone, now, why)
+        else:
+            self.limits.uncount(hold, credits, hold.count, hold.made, why)
 
     def still_held(self, hold, what, now):
         self.settle(now)
@@ -310,7 +318,7 @@ class Book(Corrections, Dated, Trees):
         use.after = self.balance
         use.before = use.after + total(use.drawn) if hold.parent else before + held
         hold.status, hold.closed, self.charges[key] = "captured", now, use
-        self.limits.uncount(use, held, hold.count, hold.made, "capture")
+        self.uncount_hold(hold, held, now, "capture")
         self.limits.count(use, total(use.drawn), use.count, self.plan.zone, now)
 
     def visit_capture(self, hold, use, in_debt):

@@ -17,6 +17,7 @@ from tests.billing.ledger.conftest import (
     hold,
     owe,
     release,
+    spend,
 )
 from tests.billing.ledger.state import broken
 
@@ -216,25 +217,64 @@ def test_a_tree_keeps_credits_past_their_expiry_and_the_rest_expires_with_the_ro
     assert Entry.objects.filter(kind="expire").count() == 2
 
 
-def test_a_limit_counts_a_child_for_its_own_project_and_no_longer_for_its_parents(account):
+def limited(account, project, most):
+    ledger.set_limit(
+        account_id=account, kind="project", subject=str(project), period="day", maximum=D(most), now=NOON
+    )
+
+
+def used():
+    return {one.subject: one.used for one in Limit.objects.all()}
+
+
+def test_limits_count_a_child_for_its_own_project_and_for_that_of_its_parent(account):
     give(account, "100")
     ours, theirs = uuid.uuid4(), uuid.uuid4()
-    for project, most in ((ours, "60"), (theirs, "20")):
-        ledger.set_limit(
-            account_id=account, kind="project", subject=str(project), period="day", maximum=D(most), now=NOON
-        )
-    used = lambda: {one.subject: one.used for one in Limit.objects.all()}  # noqa: E731
+    limited(account, ours, "60")
+    limited(account, theirs, "20")
     root = hold(account, "60", "root", HOUR, project_id=ours)
     with pytest.raises(ledger.LimitReached):
         child(account, root, "21", "too much", project_id=theirs)
     held = child(account, root, "20", "theirs", project_id=theirs)
-    assert used() == {str(ours): D("40"), str(theirs): D("20")}
+    assert used() == {str(ours): D("60"), str(theirs): D("20")}
     child(account, root, "40", "ours", project_id=ours)
-    assert used() == {str(ours): D("40"), str(theirs): D("20")}, "counted already"
+    assert used() == {str(ours): D("60"), str(theirs): D("20")}, "counted already"
     capture(account, held, "5")
     assert used() == {str(ours): D("55"), str(theirs): D("5")}
     ledger.settle([account], HOUR)
     assert used() == {str(ours): D("0"), str(theirs): D("5")}
+
+
+def test_a_hold_that_visits_another_project_leaves_no_room_in_the_limit_of_its_own(account):
+    """Its credits come back, and would pass the limit if others had used the room meanwhile."""
+    give(account, "200")
+    ours, theirs = uuid.uuid4(), uuid.uuid4()
+    limited(account, ours, "60")
+    root = hold(account, "60", "root", HOUR, project_id=ours)
+    visit = child(account, root, "60", "visit", project_id=theirs)
+    with pytest.raises(ledger.LimitReached):
+        spend(account, "60", "meanwhile", project_id=ours)
+    release(account, visit)
+    capture(account, root, "60")
+    assert used() == {str(ours): D("60")}
+
+
+def test_a_limit_counts_a_grandchild_of_its_project_once(account):
+    give(account, "100")
+    ours, theirs = uuid.uuid4(), uuid.uuid4()
+    limited(account, ours, "60")
+    root = hold(account, "60", "root", HOUR, project_id=ours)
+    other = child(account, root, "40", "other", project_id=theirs)
+    back = child(account, other, "30", "back", project_id=ours)
+    assert used() == {str(ours): D("60")}
+    limited(account, theirs, "90")  # a limit that is set now counts the same
+    assert used() == {str(ours): D("60"), str(theirs): D("40")}
+    capture(account, back, "35", "back's")  # 5 of them from the hold above
+    assert used() == {str(ours): D("60"), str(theirs): D("5")}
+    capture(account, other, "25", "other's")  # 20 of them from the root
+    assert used() == {str(ours): D("35"), str(theirs): D("25")}
+    release(account, root)
+    assert used() == {str(ours): D("35"), str(theirs): D("25")}
 
 
 def test_children_count_as_running_holds(account, root):

@@ -39,6 +39,15 @@ ERRORS: list[tuple[LedgerError, str, int, str, dict[str, Any]]] = [
         "The member's limit of 10.5 credits is reached. Used: 9 credits.",
         {"limit": "member", "maximum": "10.5", "used": "9", "resets_at": None},
     ),
+    *(
+        (
+            ledger.LimitReached(resets_at=None, **LIMIT | {"limit": kind}),
+            "limit_reached", 429,
+            f"The {kind}'s limit of 10.5 credits is reached. Used: 9 credits.",
+            {"limit": kind, "maximum": "10.5", "used": "9", "resets_at": None},
+        )
+        for kind in ("project", "key")
+    ),
     (
         ledger.QuotaReached(quota="files", maximum=D("100.000000"), used=D("99.000000")),
         "quota_reached", 403,

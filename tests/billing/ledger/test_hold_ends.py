@@ -6,7 +6,7 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Charge, Entry, Hold, Limit, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, capture, charge_request, give, release
+from tests.billing.ledger.conftest import DAY, NOON, D, allowance, capture, charge_request, give, release
 from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +51,16 @@ def test_an_estimate_is_charged_at_the_end_whoever_settles_it_and_whenever(accou
     one = Hold.objects.get()
     assert (one.status, one.closed_at, one.charge_id) == ("captured", END, charge.pk)
     assert Wallet.objects.get().running_holds == 0
+
+
+@pytest.mark.parametrize("settled", [END + DAY, END + 3 * DAY, END + 40 * DAY])
+def test_a_charge_at_the_end_states_the_balance_of_its_instant_whenever_it_is_settled(account, settled):
+    """Also where the balance had credits of an allowance that have expired since."""
+    ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
+    hold(account, "20", "capture_estimate", until=END + DAY)
+    ledger.settle([account], settled)
+    charge = Charge.objects.get()
+    assert (charge.balance_before, charge.balance_after) == (D("120"), D("100"))
 
 
 def test_the_usage_last_reported_is_charged_at_the_end(account):

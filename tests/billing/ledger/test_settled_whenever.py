@@ -249,6 +249,7 @@ class History:
             list(grants.values_list("idempotency_key", "remaining", "created_at", "expires_at")),
             list(holds.values_list("idempotency_key", "status", "closed_at", "reserved")),
             list(charges.values_list("idempotency_key", "credits", "uncollected", "created_at")),
+            list(charges.values_list("balance_before", "balance_after")),
             list(allowances.values_list("key", "next_at", "zone")),
         ]
 

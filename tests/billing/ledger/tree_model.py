@@ -28,8 +28,7 @@ class Trees:
         changes = {id(grant): part for grant, part in parts}
         hold.parts = [(grant, part + sign * changes.get(id(grant), ZERO)) for grant, part in hold.parts]
         hold.is_tree = True
-        self.limits.rolled(hold, self.plan.zone, now)
-        self.limits.uncount(hold, -sign * total(parts), ZERO, hold.made, "parent")
+        self.limits.count_reserved(hold, sign * total(parts), self.plan.zone, now, "parent")
 
     def return_to_parent(self, hold, parts, now):
         if parts:
@@ -51,7 +50,8 @@ class Trees:
         if not use.drawn:
             self.write("hold", None, ZERO, now, hold=use)
         self.change_reserved(parent, use.drawn, -1, now)
-        self.limits.count(use, use.credits, use.count, self.plan.zone, now)
+        self.limits.count(use, ZERO, use.count, self.plan.zone, now)
+        self.limits.count_reserved(use, use.credits, self.plan.zone, now, "child")
         self.notice(now)
         self.visit(f"child: at depth {use.depth}")
         self.visit(

@@ -21,7 +21,7 @@ from billing.purchases import checkout, top_up_failures
 from billing.refunds import requests as refunds
 from tests import openapi
 from tests.billing.conftest import DECLINES
-from tests.billing.ledger.conftest import NOON, charge_request, give, hold, new_account, spend
+from tests.billing.ledger.conftest import NOON, allowance, charge_request, give, hold, new_account, spend
 
 pytestmark = pytest.mark.django_db
 
@@ -90,14 +90,63 @@ def test_a_balance_that_falls_below_the_threshold_is_one_event() -> None:
     assert (event.data["balance"], event.data["threshold"]) == ("40", "50")
 
 
-def test_a_balance_that_is_used_up_at_once_is_depleted() -> None:
+def balance_events() -> list[tuple[str, str]]:
+    """Those recorded so far, as if the transaction ended here: falls to zero are recorded at its end."""
+    with connection.cursor() as cursor:
+        cursor.execute("set constraints all immediate; set constraints all deferred")
+    return [(event.type, event.data["balance"]) for event in recorded() if event.type.startswith("balance.")]
+
+
+def test_a_balance_that_is_used_up_at_once_is_low_and_depleted() -> None:
     listen("balance.low", "balance.depleted")
     account = new_account()
     give(account, "100")
     ledger.set_warning(account_id=account, below=Decimal(50), now=NOON)
     ledger.charge_many([charge_request(account, "100", f"{number}") for number in range(1)], NOON)
-    [event] = recorded()
-    assert (event.type, event.data["balance"]) == ("balance.depleted", "0")
+    assert balance_events() == [("balance.low", "0"), ("balance.depleted", "0")]
+
+
+def test_each_fall_to_zero_is_one_event_also_below_the_threshold_and_after_credits_came_back() -> None:
+    listen("balance.low", "balance.depleted")
+    account = new_account()
+    give(account, "100")
+    ledger.set_warning(account_id=account, below=Decimal(50), now=NOON)
+    spend(account, "60", "a")
+    expected = [("balance.low", "40")]
+    assert balance_events() == expected
+    spend(account, "40", "b")
+    expected += [("balance.depleted", "0")]
+    assert balance_events() == expected
+    give(account, "10", "more")
+    assert balance_events() == expected
+    spend(account, "10", "c")
+    expected += [("balance.depleted", "0")]
+    assert balance_events() == expected, "the balance did not rise above the threshold"
+
+
+def test_a_fall_to_zero_without_an_alert_is_an_event() -> None:
+    listen("balance.depleted")
+    account = new_account()
+    give(account, "100")
+    hold(account, "100")
+    assert balance_events() == [("balance.depleted", "0")]
+    assert recorded()[0].data["threshold"] is None
+
+
+def test_a_balance_that_is_renewed_at_the_instant_of_its_end_is_not_depleted() -> None:
+    """Settling writes the expiry, then the end of the hold, then the renewal."""
+    listen("balance.depleted")
+    account, midnight = new_account(), NOON + timedelta(hours=12)
+    give(account, "5")
+    request = charge_request(account, "5", "hold")
+    ledger.hold(request, expires_at=midnight, now=NOON, at_expiry="capture_estimate")
+    assert len(balance_events()) == 1  # the hold took all that there was
+    give(account, "10", "ends", expires_at=midnight)
+    daily = allowance("daily", "10", anchor_at=midnight)
+    ledger.set_allowances(account_id=account, allowances=[daily], now=NOON)
+    ledger.settle([account], midnight)
+    assert ledger.balance(account, midnight).total == 10
+    assert len(balance_events()) == 1
 
 
 def test_a_low_balance_has_its_event_before_the_e_mail_task_runs(account: Account) -> None:

@@ -57,7 +57,7 @@ def _described(body: dict[str, Any]) -> str:
 
 
 def _problem(body: dict[str, Any]) -> str:
-    assert ("ways_on" in body) == (body["status"] == 402), body
+    assert ("ways_on" in body) == (body["code"] == "insufficient_credits"), body
     parts = [body["code"]]
     parts += [f"{error['field']} {error['code']}" for error in body.get("errors", [])]
     parts += [f"{name} {value}" for name, value in body.items() if name not in COMMON]

@@ -49,13 +49,17 @@ def large_batch(world: World, made: Any, other: bool = False) -> Any:
     return response
 
 
-def hold(world: World, made: Any, other: bool = False) -> Any:
+def _use_to_hold(world: World, other: bool) -> dict[str, Any]:
     body = _use(world, other) | {"expires_in": world.expires_in}
-    return world.caller().post("holds", body, key="move")
+    return body | ({"parent": world.parent} if world.parent else {})
+
+
+def hold(world: World, made: Any, other: bool = False) -> Any:
+    return world.caller().post("holds", _use_to_hold(world, other), key="move")
 
 
 def hold_amount(world: World, made: Any, other: bool = False) -> Any:
-    body = _use(world, other) | {"expires_in": world.expires_in, "credits": str(10 * world.quantity)}
+    body = _use_to_hold(world, other) | {"credits": str(10 * world.quantity)}
     del body["usage"]
     return world.caller().post("holds", body, key="move")
 

@@ -88,6 +88,7 @@ class World:
         )
         self.part = "15"  # credits of a reversal in part
         self.expires_in = 3600
+        self.parent: str | None = None  # the hold from which the holds of the moves reserve
         self.is_platform = False  # whether the platform's key makes charges and holds, or the account's key
         self.captures_the_other_way = False  # by amount what was held by usage, and by usage what by amount
         self.meanwhile: Callable[[], Any] = lambda: None

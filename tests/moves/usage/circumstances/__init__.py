@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from tests.moves.usage.circumstances import counting, coverage, requests, wallet
+from tests.moves.usage.circumstances import counting, coverage, requests, trees, wallet
 from tests.moves.usage.world import World
 
 CIRCUMSTANCES: dict[str, Callable[[World], None]] = {
     circumstance.__name__: circumstance
-    for module in (coverage, counting, wallet, requests)
+    for module in (coverage, counting, wallet, trees, requests)
     for circumstance in module.ALL
 }

@@ -12,7 +12,7 @@ lateral (
         union all
         select case when l.kind = 'quota' then coalesce(h.quota_count, 0) else ledger_hold_amount(h) end, 0
         from billing_hold h where h.account_id = l.account_id and h.status = 'held' and h.created_at >= l.window_start
-          and l.subject = ledger_limit_subject(l.kind, h.project_id, h.member_id, h.api_key_id, h.quota)) x) s
+          and case when l.kind = 'quota' then l.subject = h.quota else ledger_hold_counts(h, l.kind, l.subject, l.window_start) end) x) s
 where l.used > s.most or l.used < s.least and not (l.kind = 'quota' and coalesce(w.terms_at >= l.window_start, true))
 union all
 -- A window is a day or month of some zone (at most 14 hours from UTC), and has begun. A change of the account's zone

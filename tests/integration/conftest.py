@@ -1,4 +1,4 @@
-"""Fixtures of the crashes."""
+"""Fixtures of tests that commit."""
 
 from tests.integration.races.concurrency import committed
 

@@ -1,5 +1,0 @@
-"""Fixtures of the races."""
-
-from tests.integration.races.concurrency import committed
-
-__all__ = ["committed"]
