@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_HEARTBEAT_SECONDS = 60
 SPACE_ROWS = 100_000  # about 2 MB
-SPACE_SECONDS = 5.0  # a process writes a temporary file at most this often, whoever asks
+SPACE_SECONDS = 5.0  # a process writes a temporary file at most this often
 _space_until = 0.0
 HEARTBEATS = ("worker", "beat")
 OLDEST_NEW_EVENT = dt.timedelta(minutes=5)

@@ -17,7 +17,7 @@ from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, fulfilment, recovery
 from billing.purchases import auto_top_up, checkout, plan_checkout, plan_conflicts
-from billing.refunds import disputes, plan_payments, requests
+from billing.refunds import disputes, plan_payments, stripe_refunds
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import invoices, lifecycle, stripe_objects, stripe_sync
 from billing.webhooks.payloads import EventNotUnderstood
@@ -176,11 +176,11 @@ def _apply_refund(claim: _FetchedClaim, now: datetime) -> bool:
     _apply_missing_payment(claim, now)
     relevant = False
     for refund in claim.refunds:
-        relevant |= requests.apply_stripe_refund(refund, now) is not None
+        relevant |= stripe_refunds.apply_stripe_refund(refund, now) is not None
     # Stripe's list is newer than the event, except that a failure is final.
     listed = claim.facts["id"] in {refund["id"] for refund in claim.refunds}
-    if not listed or claim.facts.get("status") in requests.FAILED_AT_STRIPE:
-        relevant |= requests.apply_stripe_refund(claim.facts, now) is not None
+    if not listed or claim.facts.get("status") in stripe_refunds.FAILED_AT_STRIPE:
+        relevant |= stripe_refunds.apply_stripe_refund(claim.facts, now) is not None
     return relevant
 
 
@@ -195,8 +195,8 @@ def _apply_refunded_charge(claim: _FetchedClaim, now: datetime) -> bool:
     if purchase is None:
         return False
     for refund in claim.refunds:
-        requests.apply_stripe_refund(refund, now)
-    requests.apply_refunded_total(purchase, int(charge["amount_refunded"]), now)
+        stripe_refunds.apply_stripe_refund(refund, now)
+    stripe_refunds.apply_refunded_total(purchase, int(charge["amount_refunded"]), now)
     return True
 
 
@@ -233,7 +233,7 @@ def _fetch_refunds(charge: Any) -> tuple[StripeObject, ...]:
         refunds = stripe_gateway.list_refunds_of_charge(str(charge_id)) if charge_id else []
     except stripe_gateway.ResourceMissing:
         refunds = []
-    return tuple(requests.failed_first(refunds))
+    return tuple(stripe_refunds.failed_first(refunds))
 
 
 def _apply_missing_payment(claim: _FetchedClaim, now: datetime) -> None:

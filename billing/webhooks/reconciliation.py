@@ -28,7 +28,7 @@ from billing.models import (
 )
 from billing.payments import cards, customers, fulfilment
 from billing.purchases import checkout, plan_conflicts
-from billing.refunds import plan_payments, requests
+from billing.refunds import plan_payments, stripe_refunds
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import lost, prices, stripe_objects
 from billing.webhooks import events, handlers, ownership
@@ -201,9 +201,9 @@ def _try(report: Reconciliation, name: str, apply: Callable[[], Any]) -> Any:
 def _apply_missed_refunds_and_disputes(since: datetime, now: datetime, report: Reconciliation) -> int:
     """Apply Stripe's refunds and disputes; the number of refunds whose status changed."""
     changed = 0
-    for facts in requests.failed_first(stripe_gateway.list_refunds(since)):
+    for facts in stripe_refunds.failed_first(stripe_gateway.list_refunds(since)):
         before = Refund.objects.filter(stripe_refund_id=facts["id"]).values_list("status", flat=True).first()
-        refund = _try(report, facts["id"], partial(requests.apply_stripe_refund, facts, now))
+        refund = _try(report, facts["id"], partial(stripe_refunds.apply_stripe_refund, facts, now))
         changed += refund is not None and refund.status != before
     for facts in stripe_gateway.list_disputes(since):
         known = Dispute.objects.filter(stripe_dispute_id=facts["id"], stripe_status=facts["status"])
@@ -286,7 +286,7 @@ def _totals(since: datetime, report: Reconciliation) -> dict[str, dict[str, int]
     ]
     refunded: list[str] = []
     for facts in stripe_gateway.list_refunds(since):
-        if facts.get("status") not in requests.FAILED_AT_STRIPE and ownership.refund_is_ours(facts):
+        if facts.get("status") not in stripe_refunds.FAILED_AT_STRIPE and ownership.refund_is_ours(facts):
             totals[facts["currency"]]["stripe_refunded"] += int(facts["amount"])
             refunded.append(facts["id"])
     refunds = Refund.objects.filter(stripe_refund_id__in=refunded).exclude(status=Refund.Status.FAILED)

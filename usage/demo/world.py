@@ -1,8 +1,8 @@
-"""The demo world: a user with thirty days of usage, a staff user, and API keys.
+"""The demo world: a user with thirty days of usage and a running budget, a staff user, and API keys.
 
-Invariants: it is created only with the sandbox; creating it again changes nothing that exists; its usage is
-charged by the same functions as real usage, in order of time, with the token counts of real calls
-(usage/data/README.md), in one transaction.
+Invariants: it is created only with the sandbox; creating it again changes nothing that exists, and starts a
+budget where the last one has ended; its usage is charged by the same functions as real usage, in order of
+time, with the token counts of real calls (usage/data/README.md), in one transaction.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from pricing import lookup
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates.validation import UsageInvalid
 from usage import charging
-from usage.demo import trace_replay
+from usage.demo import budget, trace_replay
 from usage.demo.trace_replay import TraceCall
 
 EMAIL, PASSWORD = "ada@example.com", "countess-of-lovelace"
@@ -77,6 +77,9 @@ def build(*, now: datetime, existing_keys: Sequence[str] = ()) -> World:
     account = _demo_account(now)
     _create_staff(now)
     first = next(iter(_menu(now).regular), None)
+    if first:
+        with transaction.atomic():
+            budget.start(account, service=first.service, now=now)
     return World(
         account=account,
         account_key=_key(

@@ -16,7 +16,7 @@ from billing.models import Promotion, Purchase, Redemption, Referral
 from billing.payments import fulfilment
 from billing.promotions import codes, redemption, referrals
 from billing.purchases import checkout
-from billing.refunds import requests
+from billing.refunds import stripe_refunds
 from core.amounts import LARGEST_BALANCE
 from sandbox.objects import amounts
 from tests.billing.conftest import change_policies
@@ -208,7 +208,7 @@ def test_both_sides_are_rewarded_once_after_the_first_purchase_until_it_is_refun
     assert Referral.objects.get().state == Referral.State.REWARDED
     facts = {"id": "re_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
     with django_capture_on_commit_callbacks(execute=True):
-        requests.apply_stripe_refund(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
+        stripe_refunds.apply_stripe_refund(facts | {"status": "succeeded", "metadata": {}}, timezone.now())
     assert (total(account), total(inviter)) == before
     assert Referral.objects.get().state == Referral.State.TAKEN_BACK
 

@@ -10,7 +10,7 @@ from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Mail, Purchase, Referral, Refund
 from billing.promotions import referrals
-from billing.refunds import requests
+from billing.refunds import requests, stripe_refunds
 from tests.billing.refunds import test_request_terms as terms
 from tests.billing.refunds import test_states as states
 from tests.billing.refunds.test_request_terms import NOW, claim
@@ -54,7 +54,7 @@ def test_a_refund_at_stripe_is_the_one_that_it_names(
     named = claim(bought, amount=400, requested_by=bought.buyer, **fields)
     before = ledger.balance(account.pk, NOW).total
     for _again in range(2):
-        requests.apply_stripe_refund(facts_of("re_1", 400, metadata={"refund": named.public_id}), NOW)
+        stripe_refunds.apply_stripe_refund(facts_of("re_1", 400, metadata={"refund": named.public_id}), NOW)
     assert recorded(bought) == rows
     assert before - ledger.balance(account.pk, NOW).total == taken
 
@@ -83,9 +83,9 @@ def test_refunds_that_arrive_after_their_total_replace_its_row(
     bought = purchase()
     before = ledger.balance(account.pk, NOW).total
     for total in totals:
-        requests.apply_refunded_total(bought, total, NOW)
+        stripe_refunds.apply_refunded_total(bought, total, NOW)
     for number, amount in enumerate(amounts):
-        requests.apply_stripe_refund(facts_of(f"re_{number}", amount), NOW)
+        stripe_refunds.apply_stripe_refund(facts_of(f"re_{number}", amount), NOW)
     assert recorded(bought) == [("done", *row) for row in rows]
     bought.refresh_from_db()
     assert bought.refunded == sum(amount for amount, _stripe_id in rows)
@@ -103,7 +103,7 @@ def test_a_refund_is_matched_only_with_the_row_of_a_total(
         claim(bought, "done", amount=300, requested_by=bought.buyer)
     else:
         claim(bought, other, amount=300)
-    requests.apply_stripe_refund(facts_of("re_1", 300), NOW)
+    stripe_refunds.apply_stripe_refund(facts_of("re_1", 300), NOW)
     assert [(amount, stripe_id) for _status, amount, stripe_id in recorded(bought)] == [
         (300, "re_1"),
         (300, None),
@@ -114,33 +114,33 @@ def test_a_refund_in_the_dashboard_is_recorded_as_stripes_decision(
     purchase: Callable[..., Purchase], account: Account
 ) -> None:
     purchase()
-    made = requests.apply_stripe_refund(facts_of("re_1", 300, "failed"), NOW)
+    made = stripe_refunds.apply_stripe_refund(facts_of("re_1", 300, "failed"), NOW)
     assert made is not None
     assert (made.status, made.credits, made.error, made.currency) == ("failed", 0, "", "usd")
-    late = requests.apply_stripe_refund(facts_of("re_1", 300, "pending"), NOW)
+    late = stripe_refunds.apply_stripe_refund(facts_of("re_1", 300, "pending"), NOW)
     assert late is not None and (late.pk, late.status) == (made.pk, "failed")
-    done = requests.apply_stripe_refund(facts_of("re_2", 300, "pending"), NOW)
+    done = stripe_refunds.apply_stripe_refund(facts_of("re_2", 300, "pending"), NOW)
     assert done is not None
     assert (done.status, done.decided_by, done.account_id) == ("done", "Stripe", account.pk)
     assert (done.created_at, done.decided_at, done.closed_at) == (NOW, NOW, NOW)
-    assert requests.apply_stripe_refund(facts_of("re_3", 1, payment_intent="pi_x"), NOW) is None
+    assert stripe_refunds.apply_stripe_refund(facts_of("re_3", 1, payment_intent="pi_x"), NOW) is None
     assert not Mail.objects.filter(template="refunded").exists()
 
 
 def test_a_refund_without_a_payment_belongs_to_no_purchase(purchase: Callable[..., Purchase]) -> None:
     purchase(stripe_payment_id=None)
-    assert requests.apply_stripe_refund(facts_of("re_1", 1, payment_intent=None), NOW) is None
+    assert stripe_refunds.apply_stripe_refund(facts_of("re_1", 1, payment_intent=None), NOW) is None
     assert not Refund.objects.exists()
 
 
 def test_staff_see_each_refund_of_a_quarantined_payment_once(purchase: Callable[..., Purchase]) -> None:
     bought = purchase(status="quarantined", error="Paid 5 USD")
     for stripe_id, amount in (("re_1", 5), ("re_1", 5), ("re_2", 7)):
-        assert requests.apply_stripe_refund(facts_of(stripe_id, amount), NOW) is None
+        assert stripe_refunds.apply_stripe_refund(facts_of(stripe_id, amount), NOW) is None
     bought.refresh_from_db()
     assert bought.error == "Paid 5 USD; 5 USD refunded at Stripe (re_1); 7 USD refunded at Stripe (re_2)"
     Purchase.objects.update(error="x" * 500)
-    requests.apply_stripe_refund(facts_of("re_3", 9), NOW)
+    stripe_refunds.apply_stripe_refund(facts_of("re_3", 9), NOW)
     bought.refresh_from_db()
     assert len(bought.error) == 500 and bought.error.endswith("x; 9 USD refunded at Stripe (re_3)")
 
@@ -160,7 +160,7 @@ def test_an_outage_is_noted_until_stripe_has_the_refund(
     for status, ours in ((None, "pending"), ("succeeded", "done")):
         Refund.objects.update(error="e")
         facts = facts_of("re_1", 1000) | {"status": status, "metadata": {"refund": asked.public_id}}
-        requests.apply_stripe_refund(facts, NOW)
+        stripe_refunds.apply_stripe_refund(facts, NOW)
         asked.refresh_from_db()
         assert (asked.status, asked.error) == (ours, "")
 
@@ -199,10 +199,10 @@ def test_a_failure_without_a_reason_is_named_by_its_status(
 ) -> None:
     asked = requests.create(purchase=purchase(), user=None, message="", now=NOW)
     requests.approve(asked, actor="erin", reason="", now=NOW)
-    requests.apply_stripe_refund(facts_of("re_1", 1000, "canceled"), NOW)
+    stripe_refunds.apply_stripe_refund(facts_of("re_1", 1000, "canceled"), NOW)
     asked.refresh_from_db()
     assert (asked.status, asked.error) == ("failed", "canceled")
-    requests.mark_failed(asked.pk, "later", NOW)
+    stripe_refunds.mark_failed(asked.pk, "later", NOW)
     asked.refresh_from_db()
     assert asked.error == "canceled"
 
@@ -210,7 +210,7 @@ def test_a_failure_without_a_reason_is_named_by_its_status(
 @pytest.mark.parametrize("status", ["requested", "refused", "withdrawn"])
 def test_a_request_that_was_not_approved_cannot_fail(purchase: Callable[..., Purchase], status: str) -> None:
     asked = claim(purchase(refunded=5), status, amount=5)
-    requests.mark_failed(asked.pk, "no", NOW)
+    stripe_refunds.mark_failed(asked.pk, "no", NOW)
     asked.refresh_from_db()
     assert (asked.status, asked.purchase.refunded) == (status, 5)
 
@@ -218,14 +218,14 @@ def test_a_request_that_was_not_approved_cannot_fail(purchase: Callable[..., Pur
 def test_failed_refunds_are_applied_first_and_each_group_in_the_order_of_creation() -> None:
     order = [("d", "succeeded", 3), ("b", "canceled", 2), ("c", "pending", None), ("a", "failed", 1)]
     found = [facts_of(name, 1, status, created=created) for name, status, created in order]
-    assert [refund["id"] for refund in requests.failed_first(found)] == ["a", "b", "c", "d"]
+    assert [refund["id"] for refund in stripe_refunds.failed_first(found)] == ["a", "b", "c", "d"]
 
 
 def test_the_banks_reference_is_cut_to_what_is_stored(purchase: Callable[..., Purchase]) -> None:
     bought = purchase()
     details = {"type": "card", "card": {"reference": "r" * 300, "reference_status": "s" * 30}}
-    requests.apply_stripe_refund(facts_of("re_1", 300, destination_details=details), NOW)
-    requests.apply_stripe_refund(facts_of("re_1", 300, destination_details=details), NOW)
+    stripe_refunds.apply_stripe_refund(facts_of("re_1", 300, destination_details=details), NOW)
+    stripe_refunds.apply_stripe_refund(facts_of("re_1", 300, destination_details=details), NOW)
     refund = bought.refunds.get()
     assert (refund.reference, refund.reference_status) == ("r" * 255, "s" * 20)
 
@@ -246,7 +246,7 @@ def test_the_rewards_of_an_invitation_follow_a_refund_at_once(
 
     def reward_after(stripe_id: str, status: str) -> str:
         with django_capture_on_commit_callbacks(execute=True):
-            requests.apply_stripe_refund(facts_of(stripe_id, 1000, status), NOW)
+            stripe_refunds.apply_stripe_refund(facts_of(stripe_id, 1000, status), NOW)
         return Referral.objects.get().state
 
     assert reward_after("re_0", "succeeded") == "taken_back"  # made in the dashboard
@@ -269,7 +269,7 @@ def test_rewards_that_cannot_follow_fail_neither_refund_nor_dispute(
 
     monkeypatch.setattr(referrals, "follow_purchase", fail)
     bought = purchase()
-    refund = requests.apply_stripe_refund(facts_of("re_1", 300), NOW)
+    refund = stripe_refunds.apply_stripe_refund(facts_of("re_1", 300), NOW)
     dispute = states.apply("lost", amount=700)
     assert (refund.status if refund else "", dispute.status) == ("done", "lost")
     assert asked == [bought.pk] * 2

@@ -12,7 +12,7 @@ import time_machine
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
 from billing.models import Dispute, Mail, Purchase, Refund
-from billing.refunds import requests
+from billing.refunds import requests, stripe_refunds
 from tests.billing.conftest import change_policies, smallest_pack
 
 pytestmark = pytest.mark.django_db
@@ -295,7 +295,7 @@ def test_a_refund_follows_stripes_updates_in_any_order(
     requests.approve(asked, actor="erin", reason="", now=NOW)
     for update in updates:
         facts: dict[str, Any] = {"id": "re_1", "status": update, "amount": 750, "payment_intent": "pi_1"}
-        requests.apply_stripe_refund(facts | {"failure_reason": "lost_or_stolen_card"}, NOW)
+        stripe_refunds.apply_stripe_refund(facts | {"failure_reason": "lost_or_stolen_card"}, NOW)
     refund = Refund.objects.get()
     bought.refresh_from_db()
     assert (refund.status, refund.stripe_refund_id) == (status, "re_1")
@@ -322,7 +322,7 @@ def test_the_banks_reference_is_stored_as_it_arrives(
         ({"type": "card", "card": {"reference": "R1", "reference_status": "available"}}, ("R1", "available")),
         ({}, ("R1", "available")),
     ):
-        requests.apply_stripe_refund(facts | {"destination_details": details}, NOW)
+        stripe_refunds.apply_stripe_refund(facts | {"destination_details": details}, NOW)
         asked.refresh_from_db()
         assert (asked.reference, asked.reference_status) == expected
 
@@ -367,7 +367,7 @@ def test_the_total_of_a_charge_is_compared_with_the_recorded_refunds(
     for status, amount, *stripe_id in recorded:
         claim(bought, status, amount=amount, stripe_refund_id=stripe_id[0] if stripe_id else None)
     known = set(Refund.objects.values_list("pk", flat=True))
-    requests.apply_refunded_total(bought, total, NOW)
+    stripe_refunds.apply_refunded_total(bought, total, NOW)
     new = Refund.objects.exclude(pk__in=known)
     assert [refund.amount for refund in new] == ([] if created is None else [created])
     for refund in new:
@@ -376,5 +376,5 @@ def test_the_total_of_a_charge_is_compared_with_the_recorded_refunds(
 
 def test_the_total_of_an_unpaid_purchase_creates_nothing(purchase: Callable[..., Purchase]) -> None:
     bought = purchase(status="quarantined")
-    requests.apply_refunded_total(bought, 400, NOW)
+    stripe_refunds.apply_refunded_total(bought, 400, NOW)
     assert not Refund.objects.exists()

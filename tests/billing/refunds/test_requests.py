@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger, stripe_gateway, tasks
 from billing.models import Mail, Purchase, Refund, StripeEvent
-from billing.refunds import requests
+from billing.refunds import requests, stripe_refunds
 from billing.stripe_gateway import client
 
 pytestmark = pytest.mark.django_db
@@ -132,7 +132,7 @@ def test_a_refund_of_spent_credits_becomes_a_debt_that_new_credits_repay_first(
         stripe_api.refunds.create({"payment_intent": purchase.stripe_payment_id, "amount": purchase.amount})
     )
 
-    requests.apply_stripe_refund(facts, timezone.now())
+    stripe_refunds.apply_stripe_refund(facts, timezone.now())
 
     now = timezone.now()
     assert ledger.balance(account.pk, now).debt == purchase.credits - 10
@@ -162,7 +162,7 @@ def test_a_refund_that_fails_at_the_bank_restores_the_credits(
     }
 
     for _ in range(2):
-        requests.apply_stripe_refund(update, timezone.now())
+        stripe_refunds.apply_stripe_refund(update, timezone.now())
 
     done.refresh_from_db()
     purchase.refresh_from_db()

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.models import Purchase
-from billing.refunds import disputes, requests
+from billing.refunds import disputes, stripe_refunds
 from billing.staff import revenue_report
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def test_refunds_and_lost_disputes_are_deducted(
         "payment_intent": first.stripe_payment_id,
         "amount": first.amount // 2,
     }
-    requests.apply_stripe_refund(refund | {"status": "succeeded", "metadata": {}}, timezone.now())
+    stripe_refunds.apply_stripe_refund(refund | {"status": "succeeded", "metadata": {}}, timezone.now())
     dispute = {"id": "dp_1", "payment_intent": second.stripe_payment_id, "amount": second.amount}
     lost = disputes.Snapshot(dispute | {"currency": "usd", "status": "lost"}, None)
     disputes.apply_snapshot(lost, timezone.now())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accounts.models import Account, User
+from accounts.models import Account
 from billing import ledger
 from billing.models import Subscription
 from billing.subscriptions import (
@@ -16,7 +16,6 @@ from billing.subscriptions import (
     invoice_amounts,
     ledger_terms,
     lifecycle,
-    lost,
     paid_periods,
     pauses,
     proration,
@@ -376,22 +375,6 @@ def test_a_plan_without_monthly_credits_is_credited_from_the_instant_itself(cata
 
 
 @pytest.mark.parametrize(
-    ("paid_until", "stripe_id", "ended"),
-    [(END, None, True), (END + TICK, None, False), (END, "sub_1", False), (None, None, False)],
-)
-def test_a_plan_that_stripe_lost_ends_with_its_paid_period(
-    subscribed: Callable[..., Subscription],
-    paid_until: datetime | None,
-    stripe_id: str | None,
-    ended: bool,
-) -> None:
-    subscription = subscribed(paid_until=paid_until, stripe_subscription_id=stripe_id)
-    assert lost.end_expired(END) == ended
-    subscription.refresh_from_db()
-    assert subscription.plan == ("free-trial" if ended else "starter")
-
-
-@pytest.mark.parametrize(
     ("fields", "anchor"),
     [
         ({}, START),
@@ -414,11 +397,3 @@ def test_a_period_of_the_same_cycle_keeps_the_day_from_which_months_are_counted(
     )
     subscription.refresh_from_db()
     assert (subscription.anchor_at, subscription.period_start) == (anchor, paid.period_start)
-
-
-def test_plans_that_stripe_lost_end_in_several_runs_when_they_are_many(
-    subscribed: Callable[..., Subscription], bob: User, account_of: Callable[[User], Account]
-) -> None:
-    subscribed(paid_until=END, stripe_subscription_id=None)
-    Subscription.objects.filter(account=account_of(bob)).update(paid_until=END, stripe_subscription_id=None)
-    assert [lost.end_expired(END, limit=1) for _run in range(3)] == [1, 1, 0]

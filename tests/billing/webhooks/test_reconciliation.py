@@ -13,7 +13,7 @@ from accounts.models import Account, User
 from billing import ledger, stripe_gateway, tasks
 from billing.models import Grant, Mail, Purchase, Reconciliation, Refund, StripeEvent
 from billing.purchases import checkout, create
-from billing.refunds import requests
+from billing.refunds import requests, stripe_refunds
 from billing.stripe_gateway import client
 from billing.webhooks import reconciliation
 from tests.billing import stripe_sandbox
@@ -89,14 +89,14 @@ def test_an_object_that_cannot_be_applied_is_reported_and_the_others_are_applied
     ]
     StripeEvent.objects.all().delete()
     monkeypatch.setattr(stripe_gateway, "list_events", lambda _since: iter(()))
-    apply = requests.apply_stripe_refund
+    apply = stripe_refunds.apply_stripe_refund
 
     def fail_for_second(refund: Any, now: Any) -> Any:
         if refund["id"] == ids[1]:
             raise RuntimeError("cannot be applied")
         return apply(refund, now)
 
-    monkeypatch.setattr(requests, "apply_stripe_refund", fail_for_second)
+    monkeypatch.setattr(stripe_refunds, "apply_stripe_refund", fail_for_second)
 
     report = reconciliation.run(timezone.now())
 

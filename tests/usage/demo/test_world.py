@@ -15,6 +15,7 @@ from accounts import api_keys
 from accounts.models import Account, ApiKey, User
 from billing import ledger
 from billing.models import Charge, Entry, Grant
+from usage import budgets
 from usage.demo import world as demo
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
@@ -34,7 +35,7 @@ def test_calls_are_spread_over_days_services_and_projects(world: demo.World) -> 
     assert charges.values("project_id").distinct().count() == len(demo.PROJECTS)
     assert len({charge.created_at.date() for charge in charges}) >= 25
     assert NOW - timedelta(days=demo.DAYS) < min(charge.created_at for charge in charges)
-    assert max(charge.created_at for charge in charges) < NOW
+    assert max(charge.created_at for charge in charges) <= NOW
 
 
 def test_the_balance_is_the_sum_of_the_entries(world: demo.World) -> None:
@@ -66,6 +67,18 @@ def test_creating_it_again_changes_nothing(world: demo.World) -> None:
     again = demo.build(now=NOW + timedelta(hours=1), existing_keys=[world.account_key, world.platform_key])
     assert again == world
     assert counts() == before
+
+
+def test_a_budget_runs_whenever_the_demo_is_started(world: demo.World) -> None:
+    def shown(now: datetime) -> list[tuple[str, bool, Decimal, Decimal]]:
+        trees = budgets.trees_of(world.account, now)
+        return [(root.purpose, root.is_open, root.sums.spent, root.sums.reserved) for root in trees]
+
+    running = ("Weekly report", True, Decimal("10.7"), Decimal("34.5"))
+    assert shown(NOW) == [running]
+    later = NOW + timedelta(days=2)
+    demo.build(now=later, existing_keys=[world.account_key, world.platform_key])
+    assert shown(later) == [running, ("Weekly report", False, Decimal("10.7"), Decimal(0))]
 
 
 def test_a_missing_or_revoked_key_is_replaced(world: demo.World) -> None:
