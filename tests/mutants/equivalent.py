@@ -115,6 +115,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="The text is for logs, and without it an exception has its argument as text.",
     ),
     Equivalent(
+        file="billing/ledger/sql/70_corrections.sql",
+        before="order by p.created_at, p.id), '{}') as moves,",
+        after="order by p.id, p.created_at), '{}') as moves,",
+        reason="The id of a grant begins with the time of its creation.",
+    ),
+    Equivalent(
         file="usage/projects.py",
         before="if project_id is None:",
         after="if False:",

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from accounts.models import Account, User
 from billing import ledger, stripe_gateway
-from billing.models import Grant, Purchase, Refund, StripeEvent, WithdrawnPlanPayment
+from billing.models import Grant, Purchase, Refund, StripeEvent, Subscription, WithdrawnPlanPayment
 from billing.refunds import credit_balances, plan_payments
 from billing.subscriptions import stripe_sync
 from billing.webhooks import reconciliation
@@ -304,3 +304,18 @@ def test_a_refunded_upgrade_takes_what_the_upgrade_gave(
     assert debt(account) == 0
     assert state(account)[0] == "free-trial"
     assert ledger.audit.run(now=timezone.now() + timedelta(seconds=1)).findings == []
+
+
+def test_a_plan_whose_payment_has_left_is_overdue_whatever_stripes_subscription_says(
+    subscribe: Callable[..., Purchase], account: Account
+) -> None:
+    purchase, now = subscribe(), timezone.now()
+    Subscription.objects.update(recovery_url="https://pay")
+    WithdrawnPlanPayment.objects.create(purchase=purchase, withdrawn=True, due=False, changed_at=now)
+    versions = []
+    for _again in range(2):
+        stripe_sync.synchronize(purchase.stripe_subscription_id, now)
+        subscription = Subscription.objects.get(account=account)
+        assert (subscription.state, subscription.recovery_url) == ("past_due", "")
+        versions.append(subscription.version)
+    assert versions[0] == versions[1]

@@ -149,3 +149,27 @@ def test_tax_without_an_address_or_amount_is_zero_in_no_country(missing: Any) ->
 def test_a_payment_that_names_no_purchase_of_ours_changes_nothing(db: None, metadata: Any) -> None:
     intent = {"id": "pi_1", "status": "succeeded", "metadata": metadata}
     assert fulfilment.apply_payment_intent(intent, stripe_objects.as_datetime(START)) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "interval"),
+    [
+        ({"pricing": {"price_details": {"price": "price_2"}}}, "year"),
+        ({"price": {"id": "price_2"}}, "year"),  # of an API version before 2025-03-31
+        ({"plan": {"id": "price_2"}}, "year"),
+        ({"pricing": None}, "month"),
+        ({"pricing": {"price_details": {"price": "price_2"}}, "amount": 0}, "month"),
+    ],
+    ids=str,
+)
+def test_a_renewals_purchase_has_the_price_that_its_invoice_charges_or_that_of_the_subscription(
+    payload: dict[str, Any], line: dict[str, Any], interval: str
+) -> None:
+    StripePrice.objects.create(
+        plan_key="starter", interval="year", currency="usd", amount=9000, stripe_price_id="price_2"
+    )
+    invoice = {"id": "in_1", "status": "paid", "billing_reason": "subscription_cycle", "currency": "usd"}
+    invoice |= {"amount_paid": 9000, "lines": {"data": [{"amount": 9000} | line]}}
+
+    purchase = invoices.record_paid_invoice(invoice, payload, stripe_objects.as_datetime(START))
+    assert purchase is not None and purchase.interval == interval

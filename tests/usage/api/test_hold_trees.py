@@ -174,6 +174,20 @@ def test_the_usage_last_reported_is_charged_when_nobody_captures(api: Any, clock
     assert api.put(path, {"usage": {"tokens": 1}}).json()["code"] == "hold_closed"
 
 
+def test_usage_is_reported_when_the_service_counts_for_no_quota_any_more(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = catalogue_cache.current()
+    for quota in ("answers", ""):
+        facts = replace(current.services[SONNET], quota=quota)
+        changed = replace(current, services={**current.services, SONNET: facts})
+        monkeypatch.setattr(catalogue_cache, "current", lambda changed=changed: changed)
+        if quota:
+            hold = opened(api, "50", "h")
+    reported = api.put(f"holds/{hold['id']}/usage", {"usage": {"tokens": 5000}})
+    assert (reported.status_code, Hold.objects.get().quota) == (200, "answers")
+
+
 def test_what_was_held_is_charged_when_nobody_captures(api: Any, clock: Any, ends: Any) -> None:
     ends("capture_estimate")
     hold = api.post("holds", use(5000, expires_in=60), key="h").json()
