@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from accounts import access, api_keys, selectors
 from accounts.api_keys import Principal
 from accounts.models import Account, ApiKey, Membership, User
-from core import ids, problems
+from core import ids, prepared, problems
 from core.caches import TimedCache
 from core.models import Identified
 
@@ -32,9 +32,9 @@ _FIND = """
     select id from accounts_account where erased_at is null and (id = %(id)s or external_id = %(name)s)
      order by id = %(id)s desc nulls last limit 1
 """
-_FIND_MANY = """
-    select id, external_id from accounts_account
-     where erased_at is null and (id = any(%(ids)s) or external_id = any(%(names)s))
+_FIND_IDS = "select id from accounts_account where erased_at is null and id = any(%(ids)s::uuid[])"
+_FIND_NAMES = """
+    select external_id, id from accounts_account where erased_at is null and external_id = any(%(names)s)
 """
 _account_ids: TimedCache[str, UUID] = TimedCache(seconds=LEASE_SECONDS, max_entries=MAX_CACHED_ACCOUNTS)
 
@@ -174,13 +174,15 @@ def accounts_of(requests: Sequence[tuple[Principal, str | None]]) -> list[UUID |
 
 
 def _find_accounts(named: Sequence[str]) -> dict[str, UUID]:
-    names = [name for name in named if "\0" not in name]
-    by_id = {account_id: name for name in names if (account_id := Account.uuid_of(name))}
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND_MANY, {"ids": list(by_id), "names": names})
-        rows = cursor.fetchall()
-    found = {external_id: account_id for account_id, external_id in rows if external_id in named}
-    return found | {by_id[account_id]: account_id for account_id, _external in rows if account_id in by_id}
+    found: dict[str, UUID] = {}
+    by_id = {account_id: name for name in named if (account_id := Account.uuid_of(name))}
+    if by_id:
+        ids = prepared.rows(_FIND_IDS, {"ids": prepared.array(by_id)})
+        found = {by_id[account_id]: account_id for (account_id,) in ids}
+    names = [name for name in named if name not in found and "\0" not in name]
+    if names:
+        found.update(prepared.rows(_FIND_NAMES, {"names": names}))
+    return found
 
 
 def _find_account(named: str) -> UUID:

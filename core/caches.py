@@ -5,19 +5,16 @@ reading began before a call of `forget` or `clear` is not stored, so that neithe
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Lock
-from typing import Generic, TypeVar
-
-from cachetools import TLRUCache
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry(Generic[V]):
+class _Entry(NamedTuple, Generic[V]):
     value: V
     read_at: float
 
@@ -31,28 +28,28 @@ class TimedCache(Generic[K, V]):
         self.clock = clock
         self._lock = Lock()
         self._generation = 0
-        self._entries: TLRUCache[K, _Entry[V]] = TLRUCache(
-            max_entries, ttu=lambda _key, entry, _now: entry.read_at + seconds, timer=lambda: self.clock()
-        )
+        self._seconds = seconds
+        self._max_entries = max_entries
+        self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()  # the least recently used one first
 
     def get(self, key: K) -> V | None:
         """The cached value, or None."""
         with self._lock:
-            entry = self._entries.get(key)
+            entry = self._live(key)
         return None if entry is None else entry.value
 
     def get_or_load(self, key: K, load: Callable[[K], V]) -> V:
         """The cached value, or `load(key)`, which runs outside the lock; an error of it is not cached."""
         with self._lock:
-            try:
-                return self._entries[key].value
-            except KeyError:
-                generation = self._generation
+            entry = self._live(key)
+            if entry is not None:
+                return entry.value
+            generation = self._generation
         read_at = self.clock()
         value = load(key)
         with self._lock:
             if generation == self._generation:
-                self._entries[key] = _Entry(value, read_at)
+                self._store(key, _Entry(value, read_at))
         return value
 
     def get_or_load_many(self, keys: Iterable[K], load: Callable[[Sequence[K]], Mapping[K, V]]) -> dict[K, V]:
@@ -62,7 +59,7 @@ class TimedCache(Generic[K, V]):
         with self._lock:
             generation = self._generation
             for key in keys:
-                entry = self._entries.get(key)
+                entry = self._live(key)
                 if entry is None:
                     missing.append(key)
                 else:
@@ -74,13 +71,13 @@ class TimedCache(Generic[K, V]):
             with self._lock:
                 if generation == self._generation:
                     for key, value in loaded.items():
-                        self._entries[key] = _Entry(value, read_at)
+                        self._store(key, _Entry(value, read_at))
         return found
 
     def update(self, key: K, change: Callable[[V], V]) -> None:
         """Apply `change` to the cached value, if there is one, without extending its lifetime."""
         with self._lock:
-            entry = self._entries.get(key)
+            entry = self._live(key)
             if entry is not None:
                 self._entries[key] = _Entry(change(entry.value), entry.read_at)
 
@@ -95,3 +92,17 @@ class TimedCache(Generic[K, V]):
         with self._lock:
             self._generation += 1
             self._entries.clear()
+
+    def _live(self, key: K) -> _Entry[V] | None:
+        """The entry, unless its lifetime has ended. The caller has the lock."""
+        entry = self._entries.get(key)
+        if entry is None or self.clock() - entry.read_at >= self._seconds:
+            return None
+        self._entries.move_to_end(key)
+        return entry
+
+    def _store(self, key: K, entry: _Entry[V]) -> None:
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)

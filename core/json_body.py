@@ -11,6 +11,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
+import orjson
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from rest_framework.parsers import BaseParser
@@ -19,6 +20,8 @@ from core.problems import Problem
 
 LARGEST_BODY = 256 * 1024  # bytes; an endpoint may take more (Endpoint.largest_body)
 DEEPEST = 16
+# a time, which has no one form in JSON, is an error
+_STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -45,7 +48,7 @@ def loads(body: bytes) -> Any:
     """Python values of a JSON text. Raises Problem (400 malformed_json)."""
     try:
         text = body.decode()
-        value = json.loads(text, parse_float=_decimal, parse_constant=_decimal, object_pairs_hook=_object)
+        value = _DECODER.decode(text)
     except RecursionError as error:
         raise _malformed(_("it is nested too deeply")) from error
     except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
@@ -59,11 +62,23 @@ def loads(body: bytes) -> Any:
 
 def dumps(value: Any) -> str:
     """A JSON response. Every endpoint writes its responses with this function."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return orjson.dumps(value, option=_STRICT).decode()
+    except TypeError:  # such as an integer of more than 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical bytes: equal for equal JSON, whatever the order of fields and the spacing."""
+    """Canonical bytes: equal for equal JSON, whatever the order of fields and the spacing.
+
+    They do not change from release to release, because fingerprints of them are stored.
+    """
+    try:
+        text = orjson.dumps(value, option=_STRICT | orjson.OPT_SORT_KEYS)
+    except TypeError:  # such as a Decimal
+        text = b""
+    if text.isascii() and text and b"\x7f" not in text:
+        return text
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
 
 
@@ -88,6 +103,9 @@ def _decimal(text: str) -> Decimal:
         return Decimal(text)
     except InvalidOperation:
         return Decimal("NaN")
+
+
+_DECODER = json.JSONDecoder(parse_float=_decimal, parse_constant=_decimal, object_pairs_hook=_object)
 
 
 def _inspect(value: Any, levels: int) -> None:

@@ -113,7 +113,7 @@ def priced(
         )
         for tokens in (likely, most)
     )
-    return replace(quoted, maximum=max(quoted.credits, upper.credits), approximate=True)
+    return quoted._replace(maximum=max(quoted.credits, upper.credits), approximate=True)
 
 
 def _counting_rate(service: str, action: str, now: datetime) -> Rate:

@@ -5,7 +5,6 @@ Invariant: a service without a rate on the card is refused, never free; no datab
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -70,8 +69,7 @@ def price_use(
         action=_rate(rates, action) if action else None,
         zero_allowed=zero_allowed,
     )
-    return replace(
-        priced,
+    return priced._replace(
         covers=covers_of(facts, doing),
         counts=_counts(doing if doing is not None and doing.quota else facts, priced),
     )

@@ -1,7 +1,6 @@
 """Calls of the ledger's SQL functions: one round trip each, with parameters by name.
 
-Django's cursor binds parameters on the client, which keeps the server from reusing a plan. The ledger uses a
-psycopg cursor on the same connection, which binds on the server.
+The statements are prepared on the server (core.prepared).
 Invariant: a call runs in the transaction of Django's connection and raises Django's database errors.
 """
 
@@ -19,6 +18,7 @@ from psycopg.types.json import JsonbLoader
 
 from billing.ledger.errors import UnknownWallet
 from billing.ledger.waiting import Holder, WalletWaits
+from core import prepared
 
 NO_WALLET, TOO_MUCH_DUE = "RF404", "RF425"
 _SETTLE = "select ledger_settle(%(account_ids)s, %(now)s) as settled"
@@ -44,27 +44,13 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, _cursor() as cursor:
         try:
-            return _execute(cursor, statement, parameters)
+            return list(prepared.execute(cursor, statement, parameters).fetchall())
         except psycopg.Error as error:
             if error.sqlstate == NO_WALLET:
                 raise UnknownWallet(parameters["account_id"]) from None
             if error.sqlstate == TOO_MUCH_DUE:
                 raise MuchDue(parameters.get("account_id")) from None
             raise
-
-
-def _execute(cursor: Any, statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    try:
-        # prepared from the first call on, because a process repeats the same few statements; not behind a
-        # pooler (config.pooler)
-        return list(cursor.execute(statement, parameters, prepare=True).fetchall())
-    except psycopg.errors.FeatureNotSupported:
-        # "cached plan must not change result type": a release has added an attribute to the result. The
-        # statement has not run; this connection prepares none any more.
-        connection.connection.prepare_threshold = None
-        if connection.in_atomic_block:
-            raise
-        return list(cursor.execute(statement, parameters).fetchall())
 
 
 def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Shared calls: concurrent charges of a process, of any accounts, in one database call.
 
 Invariant: a call that accounts share waits for no wallet and settles none at length. A wallet that is
-locked, has much due, was slow before or fails the call is charged in calls of its own account, which wait for
+locked, has much due, was slow twice or fails the call is charged in calls of its own account, which wait for
 its lock. Charges of one account share such a call, so that an account whose charges arrive in several
 processes keeps its throughput.
 """
@@ -50,6 +50,7 @@ class SharedCalls:
         self._everyone = Queue(self._charge_shared, prepare=_prepare)
         self._own: dict[uuid.UUID, _OwnQueue] = {}
         self._apart_until: dict[uuid.UUID, float] = {}
+        self._slow: set[uuid.UUID] = set()  # accounts whose last use was slow
         self._lock = threading.Lock()
 
     def charge(self, request: ChargeRequest, now: dt.datetime) -> dict[str, Any]:
@@ -137,8 +138,18 @@ class SharedCalls:
             database.drop_broken()
             return
         for waiting in taken:
-            if waiting.row is not None and waiting.row["slow"]:
-                self._keep_apart(waiting.request.account_id)
+            if waiting.row is not None:
+                self._note_pace(waiting.request.account_id, is_slow=waiting.row["slow"])
+
+    def _note_pace(self, account_id: uuid.UUID, *, is_slow: bool) -> None:
+        """Keep an account apart when two uses in turn are slow: a single one may be due to the machine."""
+        if not is_slow:
+            self._slow.discard(account_id)
+        elif account_id in self._slow:
+            self._slow.discard(account_id)
+            self._keep_apart(account_id)
+        else:
+            self._slow.add(account_id)
 
     def _charge_alone(self, mine: Waiting) -> dict[str, Any]:
         """Charge a request whose shared call failed. If it fails again, its account is kept apart."""
@@ -190,7 +201,8 @@ def _charge_together(taken: Sequence[Waiting], statement: str) -> None:
     """Charge the requests in the order of their times, each at its own."""
     ordered = sorted(taken, key=lambda waiting: waiting.now)
     uses = ",".join(waiting.text(use_as_json) for waiting in ordered)
-    rows = database.rows(statement, {"uses": f"[{uses}]", "times": [waiting.now for waiting in ordered]})
+    times = ",".join(waiting.now.isoformat() for waiting in ordered)  # psycopg takes longer for a list
+    rows = database.rows(statement, {"uses": f"[{uses}]", "times": f"{{{times}}}"})
     for waiting, row in zip(ordered, rows, strict=True):
         waiting.row = row
 

@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 from billing.ledger.moves import ChargeRequest
+from core import json_body
 
+_IDS = ("account_id", "id", "project_id", "member_id", "api_key_id")
 USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key)s,
   fingerprint => %(fingerprint)s, credits => %(credits)s, service => %(service)s,
   covers => %(covers)s::text[], action => %(action)s, project_id => %(project_id)s,
@@ -46,13 +48,10 @@ def _values(request: ChargeRequest) -> dict[str, Any]:
 
 def use_as_json(request: ChargeRequest) -> str:
     """Return the use as JSON text for ledger_charge_shared and ledger_charge_many."""
-    ids = ("account_id", "id", "project_id", "member_id", "api_key_id")
     values = _values(request)
-    return json.dumps(
-        values
-        | {name: values[name] and str(values[name]) for name in ids}
-        | {
-            "fingerprint": f"\\x{request.fingerprint.hex()}",
-            "credits": format(request.credits, "f"),
-        }
-    )
+    for name in _IDS:
+        if values[name] is not None:
+            values[name] = str(values[name])
+    values["fingerprint"] = f"\\x{request.fingerprint.hex()}"
+    values["credits"] = format(request.credits, "f")
+    return json_body.dumps(values)

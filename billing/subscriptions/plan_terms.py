@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import connection
-
 from billing.models import Subscription
+from core import prepared
 from core.caches import TimedCache
 from pricing.models import Plan
 
@@ -40,7 +39,9 @@ class PlanTerms:
 
 
 NO_PLAN = PlanTerms("", "", "", False, False, False, frozenset(), {})
-_FIND = "select account_id, plan, state from billing_subscription where account_id = any(%s)"
+_FIND = (
+    "select account_id, plan, state from billing_subscription where account_id = any(%(accounts)s::uuid[])"
+)
 _plans: TimedCache[str, Plan] = TimedCache(seconds=LIFETIME_SECONDS / 2, max_entries=1000)
 _cache: TimedCache[UUID, PlanTerms] = TimedCache(seconds=LIFETIME_SECONDS / 2, max_entries=MAX_ACCOUNTS)
 
@@ -71,9 +72,7 @@ def _read(account_id: UUID) -> PlanTerms:
 
 
 def _read_many(account_ids: Sequence[UUID]) -> dict[UUID, PlanTerms]:
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND, [list(account_ids)])
-        rows = cursor.fetchall()
+    rows = prepared.rows(_FIND, {"accounts": prepared.array(account_ids)})
     plans = _plans.get_or_load_many({plan for _account_id, plan, _state in rows}, _read_plans)
     terms = {account_id: _terms(plans[plan], state) for account_id, plan, state in rows if plan in plans}
     return {account_id: terms.get(account_id, NO_PLAN) for account_id in account_ids}

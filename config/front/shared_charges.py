@@ -1,6 +1,5 @@
 """Plain charges of many callers in shared calls of the ledger.
 
-Charges are prepared (key, rate, body, account, price) while the call with those before them runs.
 Invariant: every charge that is not made now for the first time is left to the endpoint.
 """
 
@@ -17,6 +16,7 @@ LARGEST_TURN = 64
 LARGEST_TURN_OF_ACCOUNT = 32  # while it runs, other processes wait for the wallet
 LANE_THREADS = 4
 MOST_BYTES = 16 * 1024  # a larger body is for the endpoint
+Charged = bytes | Prepared  # the body of the answer, or a charge whose wallet is busy
 
 
 class SharedCharges:
@@ -24,10 +24,7 @@ class SharedCharges:
 
     def __init__(self, seen: callers.SeenKeys) -> None:
         self._seen = seen
-        self._prepared: Turns[Call, Prepared] = Turns(_prepare_all, most=LARGEST_TURN)
-        self._charges: Turns[Prepared, bytes | ledger.WalletBusy] = Turns(
-            fast_charges.charge_all, most=LARGEST_TURN
-        )
+        self._charges: Turns[Call | Prepared, Charged] = Turns(self._charge_all, most=LARGEST_TURN)
         self._accounts: Lanes[Prepared, bytes] = Lanes(
             fast_charges.charge_account, most=LARGEST_TURN_OF_ACCOUNT, threads=LANE_THREADS
         )
@@ -36,25 +33,39 @@ class SharedCharges:
         """The response (201); None where the endpoint has to answer."""
         if call.query or len(call.content) > MOST_BYTES or call.secret not in self._seen:
             return None
-        prepared = await self._prepared.result(call)
-        if prepared is None:
-            return None
-        call.begun = True
-        charged = await self._charge(prepared)
+        charged = await self._charges.result(call)
+        if isinstance(charged, Prepared) and charged.account_id not in self._accounts:
+            charged = await self._charges.result(
+                charged
+            )  # nearly always, the call of another process has ended
+        if isinstance(charged, Prepared):
+            charged = await self._accounts.result(charged.account_id, charged)
         return None if charged is None else callers.answer(call, 201, charged)
 
-    async def _charge(self, prepared: Prepared) -> bytes | None:
-        account_id = prepared.request.account_id
-        if account_id not in self._accounts:
-            charged = await self._charges.result(prepared)
-            if not isinstance(charged, ledger.WalletBusy):
-                return charged
-        return await self._accounts.result(account_id, prepared)
+    def _charge_all(self, items: Sequence[Call | Prepared]) -> Sequence[Charged | None]:
+        """The outcome of each; None where the caller is not admitted or the request not plain."""
+        prepared = _prepared(items)
+        for item, one in zip(items, prepared, strict=True):
+            if one is not None and isinstance(item, Call):
+                item.begun = True
+        outcomes: list[Charged | None] = list(prepared)
+        places = [
+            place
+            for place, one in enumerate(prepared)
+            if one is not None and one.account_id not in self._accounts
+        ]
+        charged = fast_charges.charge_all([one for place in places if (one := prepared[place])])
+        for place, outcome in zip(places, charged, strict=True):
+            if not isinstance(outcome, ledger.WalletBusy):
+                outcomes[place] = outcome
+        return outcomes
 
 
-def _prepare_all(calls: Sequence[Call]) -> Sequence[Prepared | None]:
-    """The charges; None where the caller is not admitted or the request not plain."""
-    return fast_charges.prepare_all([_plain_charge(call) for call in calls])
+def _prepared(items: Sequence[Call | Prepared]) -> list[Prepared | None]:
+    made = iter(
+        fast_charges.prepare_all([_plain_charge(item) for item in items if not isinstance(item, Prepared)])
+    )
+    return [item if isinstance(item, Prepared) else next(made) for item in items]
 
 
 def _plain_charge(call: Call) -> PlainCharge | None:

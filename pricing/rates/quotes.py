@@ -5,10 +5,10 @@ costs less; the lines of a quote add up to its credits to the last digit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from django.utils.translation import gettext as _
 
@@ -46,8 +46,7 @@ class RateVersion(TypedDict):
     effective_at: TimeText
 
 
-@dataclass(frozen=True, slots=True)
-class QuoteLine:
+class QuoteLine(NamedTuple):
     """One line of the sum: quantity / per x unit_credits x multipliers = credits (rounded for display)."""
 
     meter: str
@@ -74,8 +73,7 @@ class QuoteLine:
         return line
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A use with its price in `credits`; `maximum` is the upper end of an estimate, otherwise the same."""
 
     service: str
@@ -95,8 +93,12 @@ class Quote:
         return [line.as_json() for line in self.lines]
 
     def rate_as_json(self) -> RateVersion:
-        moment = self.rate_effective_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return {"version": self.rate_version, "effective_at": moment}
+        return {"version": self.rate_version, "effective_at": _moment(self.rate_effective_at)}
+
+
+@lru_cache(maxsize=100)
+def _moment(effective_at: datetime) -> str:
+    return effective_at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def quote(
@@ -195,11 +197,7 @@ def _adding_up(exact_lines: list[tuple[QuoteLine, Decimal]]) -> tuple[QuoteLine,
         exact_total = _EXACT.add(exact_total, exact)
         grown = _rounded(exact_total) - shown_total
         shown_total += grown
-        lines.append(
-            QuoteLine(
-                line.meter, line.quantity, line.unit_credits, line.per, line.multipliers, grown, line.blocks
-            )
-        )
+        lines.append(line._replace(credits=grown))
     return tuple(lines)
 
 

@@ -1,9 +1,13 @@
 """Strict JSON: numbers are exact, and text that the database cannot store is refused."""
 
+import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core import json_body
 from core.problems import Problem
@@ -65,3 +69,24 @@ def test_numbers_of_the_client_are_returned_unchanged() -> None:
     assert json_body.without_decimals({"a": [Decimal("0.1"), 2]}) == {"a": [0.1, 2]}
     with pytest.raises(ValueError):
         json_body.without_decimals({"a": Decimal("NaN")})
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(["\x7f", "é"])
+BODIES = st.recursive(
+    st.none() | st.booleans() | TEXTS | st.integers(-(2**70), 2**70) | st.decimals(allow_nan=False, places=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=6,
+)
+
+
+@given(BODIES)
+def test_the_canonical_form_is_that_of_earlier_releases(body: Any) -> None:
+    """Fingerprints of it are stored with charges."""
+    earlier = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode()
+    assert json_body.canonical(body) == earlier
+
+
+def test_a_response_may_contain_any_whole_number_and_no_value_without_one_form() -> None:
+    assert json_body.dumps({"a": [2**70, "é"]}) == '{"a":[1180591620717411303424,"é"]}'
+    with pytest.raises(TypeError):
+        json_body.dumps({"at": datetime.now(UTC)})

@@ -83,6 +83,10 @@ class Prepared:
     request: ledger.ChargeRequest
     now: datetime
 
+    @property
+    def account_id(self) -> UUID:
+        return self.request.account_id
+
 
 def prepare_all(charges: Sequence[PlainCharge | None]) -> list[Prepared | None]:
     """The charges whose account and service are known, priced; None where the endpoint answers."""

@@ -98,6 +98,23 @@ def test_a_locked_wallet_delays_no_other_account_and_is_charged_when_it_is_free(
     assert Charge.objects.filter(idempotency_key="a1").count() == 1
 
 
+def test_a_wallet_that_is_free_in_the_next_turn_needs_no_call_of_its_own(
+    charge: Any, endpoint_calls: list[str], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge_at_once, calls = ledger.charge_at_once, list[int]()
+
+    def busy_at_first(uses: Any) -> Any:
+        calls.append(len(uses))
+        if len(calls) == 1:
+            return [ledger.WalletBusy(request.account_id) for request, _now in uses]
+        return charge_at_once(uses)
+
+    monkeypatch.setattr(ledger, "charge_at_once", busy_at_first)
+    monkeypatch.setattr(ledger, "charge_account", lambda uses: pytest.fail("a call of its own"))
+    assert charge((alice, "a1")) == [201]
+    assert (calls, endpoint_calls) == ([1, 1], [])
+
+
 def test_a_wallet_that_is_free_again_in_time_is_charged_without_the_endpoint(
     charge: Any, endpoint_calls: list[str], alice: User
 ) -> None:

@@ -5,6 +5,9 @@ import threading
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+import pytest
+
+from config.front import turns
 from config.front.turns import Lanes, Turns
 from tests import event_loop
 
@@ -41,10 +44,10 @@ def test_what_arrives_during_a_turn_shares_the_next_up_to_a_number() -> None:
     gate = Gate()
 
     async def scenario() -> list[int | None]:
-        turns = Turns(gate, most=3)
-        tasks = [asyncio.create_task(turns.result(1))]
+        shared = Turns(gate, most=3)
+        tasks = [asyncio.create_task(shared.result(1))]
         await began(gate)
-        tasks += [asyncio.create_task(turns.result(item)) for item in range(2, 7)]
+        tasks += [asyncio.create_task(shared.result(item)) for item in range(2, 7)]
         await asyncio.sleep(0.01)
         gate.open.set()
         return await asyncio.gather(*tasks)
@@ -53,13 +56,39 @@ def test_what_arrives_during_a_turn_shares_the_next_up_to_a_number() -> None:
     assert gate.turns == [[1], [2, 3, 4], [5, 6]]
 
 
+def test_a_turn_waits_briefly_for_the_callers_that_its_predecessor_has_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "GATHER_SECONDS", 0.3)
+    gate = Gate()
+
+    async def scenario() -> list[int | None]:
+        shared = Turns(gate, most=3)
+
+        async def in_turn(*items: int, pause: float) -> None:
+            for item in items:
+                await shared.result(item)
+                await asyncio.sleep(pause)  # before the caller sends the next one
+
+        callers = [asyncio.create_task(in_turn(1, 2, pause=0))]
+        await began(gate)
+        callers.append(asyncio.create_task(in_turn(3, 4, pause=0.03)))
+        await asyncio.sleep(0.01)
+        gate.open.set()
+        await asyncio.gather(*callers)
+        return [await shared.result(5)]
+
+    assert run(scenario()) == [50]
+    assert [sorted(turn) for turn in gate.turns] == [[1], [2, 3], [4], [5]]  # 4 waited in vain
+
+
 def test_a_turn_that_fails_gives_none_and_the_next_one_works() -> None:
     gate = Gate()
     gate.open.set()
 
     async def scenario() -> list[int | None]:
-        turns = Turns(gate, most=3)
-        return [await turns.result(-1), await turns.result(2)]
+        shared = Turns(gate, most=3)
+        return [await shared.result(-1), await shared.result(2)]
 
     assert run(scenario()) == [None, 20]
 

@@ -229,6 +229,18 @@ def test_a_wallet_that_was_broken_is_charged_apart_for_a_minute(accounts, monkey
         assert row["status"] == expected
 
 
+def test_an_account_whose_uses_are_slow_twice_in_turn_is_charged_apart(accounts, monkeypatch):
+    """Once may be due to the machine."""
+    calls, account = shared_calls.SharedCalls(), accounts[0]
+    paces, row = iter([True, False, True, True]), shared_calls.database.row
+    monkeypatch.setattr(shared_calls.database, "row", lambda *call: row(*call) | {"slow": next(paces)})
+    statuses = [
+        calls.charge_at_once([(charge_request(account, "1", f"use {n}"), NOON)])[0]["status"]
+        for n in range(5)
+    ]
+    assert statuses == ["charged"] * 4 + ["busy"]
+
+
 @pytest.mark.fault("L19")
 def test_a_use_whose_shared_call_failed_has_no_outcome(accounts):
     break_wallet(accounts[0])
