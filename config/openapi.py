@@ -189,6 +189,11 @@ class EndpointSchema(AutoSchema):
 def _alternatives(serializer: StrictSerializer) -> dict[str, Any]:
     """Which fields exclude or replace each other, in keywords that generators of clients ignore: of `oneOf`
     they would make types without the other fields."""
+    dependent = {name: [other] for name, other in serializer.only_with.items()}
+    return _one_of(serializer) | ({"dependentRequired": dependent} if dependent else {})
+
+
+def _one_of(serializer: StrictSerializer) -> dict[str, Any]:
     if serializer.exactly_one_of:
         one, other = ({"required": [name]} for name in serializer.exactly_one_of)
         return {"if": one, "then": {"not": other}, "else": other}

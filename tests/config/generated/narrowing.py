@@ -22,6 +22,7 @@ METADATA = {
     "additionalProperties": {"type": ["integer", "string", "boolean", "null"], "maxLength": 20},
     "maxProperties": 5,
 }
+SERVICES = {"type": "array", "items": {"type": "string", "enum": ["tag:advanced"]}, "minItems": 1}
 WITHOUT_VALUE = frozenset({"cursor", "options", "estimate", "action", "own_key", "code", "user"})
 
 
@@ -32,7 +33,14 @@ def narrowed(document: dict[str, Any], values: dict[str, list[str]]) -> dict[str
     """
     result = copy.deepcopy(document)
     exact: dict[str, Any] = {name: {"type": "string", "enum": allowed} for name, allowed in values.items()}
-    exact |= {"usage": USAGE, "metadata": METADATA, "from": BEGIN, "to": END, "expires_at": LATER}
+    exact |= {
+        "usage": USAGE,
+        "metadata": METADATA,
+        "services": SERVICES,
+        "from": BEGIN,
+        "to": END,
+        "expires_at": LATER,
+    }
     for schema in result["components"]["schemas"].values():
         if schema.get("additionalProperties") is not False:
             continue  # a response
