@@ -13,7 +13,12 @@ from tests import openapi
 from tests.clients.packages import run
 
 HERE = Path(__file__).parent
-SETTINGS = {"literal_enums": True, "post_hooks": [], "package_name_override": "portal_client"}
+SETTINGS = {
+    "literal_enums": True,
+    "post_hooks": [],
+    "package_name_override": "portal_client",
+    "content_type_overrides": {"application/pdf": "application/octet-stream"},  # docs/api.md
+}
 needs_generator = pytest.mark.skipif(
     not (HERE / "node_modules/openapi-typescript").exists(),
     reason="openapi-typescript is not installed; `make typescript` installs it",
