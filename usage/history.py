@@ -21,7 +21,7 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Entry
 from core.amounts import plain
-from usage import history_lines, statements
+from usage import history_lines, history_search, statements
 from usage.history_lines import HistoryLine
 
 PAGE_SIZE = 50
@@ -39,11 +39,13 @@ _FORMULA_STARTS = tuple("=+-@\t\r\n")
 class Filter:
     """Which entries to return; without values, all. `start` is included, `end` is excluded.
 
-    `span` is a period that is resolved already, for figures that must agree while entries arrive.
+    `span` is a period that is resolved already, for figures that must agree while entries arrive. `search` is
+    what a user has entered (history_search).
     """
 
     kind: str = ""
     grant_id: UUID | None = None
+    search: str = ""
     start: datetime | None = None
     end: datetime | None = None
     span: ledger.Span | None = None
@@ -122,7 +124,8 @@ def _conditions(account: Account, filters: Filter) -> tuple[list[str], dict[str,
     if span is not None:
         conditions.append("e.seq > %(span_after)s and e.seq <= %(span_until)s")
         parameters |= {"span_after": span.after, "span_until": span.until}
-    return conditions, parameters
+    found, of_search = history_search.conditions(account, filters.search)
+    return conditions + found, parameters | of_search
 
 
 def summary_of(statement: statements.Statement) -> Summary:

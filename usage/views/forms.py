@@ -16,7 +16,7 @@ from accounts import zones
 from accounts.models import Account, Membership
 from billing.models import Entry, Grant
 from core.form_fields import CreditsInput
-from usage import history
+from usage import history, history_search
 from usage.dashboard import aggregates
 from usage.periods import MAX_DAYS, Period
 from usage.sums.columns import DIMENSIONS
@@ -132,6 +132,14 @@ class HistoryForm(RangeForm):
     kind = forms.ChoiceField(
         label=_("Kind"), required=False, choices=[("", _("All kinds")), *Entry.Kind.choices]
     )
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=history_search.LONGEST,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": _("Model, conversation, project, id or amount")}
+        ),
+    )
     grant = forms.CharField(required=False, max_length=80, widget=forms.HiddenInput())
 
     def clean_grant(self) -> str:
@@ -147,6 +155,7 @@ class HistoryForm(RangeForm):
         return history.Filter(
             kind=self.value("kind") or "",
             grant_id=Grant.uuid_of(grant) if grant else None,
+            search=self.value("q") or "",
             start=zones.midnight(since, self.zone) if since else None,
             end=zones.midnight(until + timedelta(days=1), self.zone) if until else None,
         )
