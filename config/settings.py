@@ -244,6 +244,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 300},
     },
     "usage-sums": {"task": "usage.tasks.sum_usage", "schedule": 60.0, "options": {"expires": 60}},
+    "exports": {"task": "usage.tasks.write_exports", "schedule": 10.0, "options": {"expires": 10}},
     **outgoing_webhooks.SCHEDULE,
     # Daily work is asked for often and runs once a day (core.daily), however often beat restarts; a killed
     # audit continues soon.

@@ -33,7 +33,7 @@ DEFAULT_ACCENT = "#1f5fd6"
 NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("dashboard", _("Dashboard"), ()),
     ("usage", _("Usage"), ("/charges/",)),
-    ("history", _("History"), ()),
+    ("history", _("History"), ("/exports/",)),
     ("projects", _("Projects"), ()),
     ("services", _("Models & prices"), ()),
     ("plans", _("Plans"), ()),

@@ -68,13 +68,6 @@ class Summary:
     by_kind: list[tuple[str, Decimal]]
 
 
-def page_of(
-    account: Account, filters: Filter, *, older_than: int | None = None, size: int = PAGE_SIZE
-) -> Page:
-    """The newest entries, or those older than the cursor `older_than`."""
-    return _page(account, filters, older_than=older_than, size=size, every=False)
-
-
 def newer_than(account: Account, filters: Filter, *, seen: int, limit: int = PAGE_SIZE) -> list[HistoryLine]:
     """Entries after the entry number `seen`, newest first."""
     conditions, parameters = _conditions(account, filters)
@@ -91,16 +84,25 @@ def all_lines(account: Account, filters: Filter) -> Iterator[HistoryLine]:
 def _chunks(account: Account, filters: Filter) -> Iterator[list[HistoryLine]]:
     cursor: int | None = None
     while True:
-        page = _page(account, filters, older_than=cursor, size=EXPORT_CHUNK, every=True)
+        page = page_of(account, filters, older_than=cursor, size=EXPORT_CHUNK, every=True)
         yield page.lines
         cursor = page.older_than
         if cursor is None:
             return
 
 
-def _page(
-    account: Account, filters: Filter, *, older_than: int | None = None, size: int, every: bool
+def page_of(
+    account: Account,
+    filters: Filter,
+    *,
+    older_than: int | None = None,
+    size: int = PAGE_SIZE,
+    every: bool = False,
 ) -> Page:
+    """The newest entries, or those older than the cursor `older_than`.
+
+    With `every`, what moves between holds is a line for each of its entries, as in exports and statements.
+    """
     conditions, parameters = _conditions(account, filters)
     if older_than is not None:
         conditions.append("e.seq < %(older_than)s")
@@ -183,7 +185,7 @@ def statement_page(statement: statements.Statement, number: int | None) -> State
         count=count,
         opening=statement.opening.balance if number == 1 else statements.balance_at(account, span.after),
         closing=statement.closing.balance if is_last else statements.balance_at(account, span.until),
-        lines=_page(account, Filter(span=span), size=STATEMENT_PAGE, every=True).lines,
+        lines=page_of(account, Filter(span=span), size=STATEMENT_PAGE, every=True).lines,
     )
 
 
@@ -197,23 +199,28 @@ def csv_rows(account: Account, filters: Filter) -> Iterator[list[str]]:
     zone = ZoneInfo(account.zone)
     yield CSV_HEADINGS
     for line in all_lines(account, filters):
-        yield [
-            line.created_at.astimezone(UTC).isoformat(),
-            line.created_at.astimezone(zone).isoformat(),
-            account.zone,
-            line.kind,
-            escape_formula(line.title),
-            escape_formula(line.service) if line.charge_id else "",
-            escape_formula(line.action) if line.charge_id else "",
-            escape_formula(line.conversation) if line.charge_id else "",
-            escape_formula(line.actor),
-            plain(line.credits),
-            plain(line.balance_after),
-            line.grant_kind,
-            line.grant_public_id,
-            line.charge_public_id,
-            line.entry_id,
-        ]
+        yield csv_row(line, zone)
+
+
+def csv_row(line: HistoryLine, zone: ZoneInfo) -> list[str]:
+    """The cells of a line, in the order of CSV_HEADINGS."""
+    return [
+        line.created_at.astimezone(UTC).isoformat(),
+        line.created_at.astimezone(zone).isoformat(),
+        str(zone),
+        line.kind,
+        escape_formula(line.title),
+        escape_formula(line.service) if line.charge_id else "",
+        escape_formula(line.action) if line.charge_id else "",
+        escape_formula(line.conversation) if line.charge_id else "",
+        escape_formula(line.actor),
+        plain(line.credits),
+        plain(line.balance_after),
+        line.grant_kind,
+        line.grant_public_id,
+        line.charge_public_id,
+        line.entry_id,
+    ]
 
 
 def escape_formula(text: str) -> str:

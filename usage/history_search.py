@@ -85,7 +85,7 @@ def _spans(account: Account, parameters: dict[str, Any]) -> Sequence[ledger.Span
         return None
     with connection.cursor() as cursor:
         cursor.execute(_DAYS, parameters | {"account": account.pk})
-        runs = _runs([day for (day,) in cursor.fetchall()])
+        runs = runs_of([day for (day,) in cursor.fetchall()])
     zone = ZoneInfo(account.zone)
     spans = [
         ledger.span(account.pk, start=zones.midnight(first, zone), end=zones.midnight(last + _DAY, zone))
@@ -94,7 +94,7 @@ def _spans(account: Account, parameters: dict[str, Any]) -> Sequence[ledger.Span
     return [*spans, ledger.span(account.pk, start=summed.until, end=None)]
 
 
-def _runs(days: Sequence[date]) -> list[tuple[date, date]]:
+def runs_of(days: Sequence[date]) -> list[tuple[date, date]]:
     """First and last day of each run of consecutive days, in order; the oldest runs are joined to one."""
     runs: list[tuple[date, date]] = []
     for day in days:

@@ -1,4 +1,4 @@
-"""The models of usage: reports of incorrect charges, and stored sums of charges.
+"""The models of usage: reports of incorrect charges, stored sums of charges, and exports of the history.
 
 Invariants: a charge has at most one open report; returned credits are recorded by a reversal in
 the ledger, not here; sums are derived from charges and can be made again (usage.sums).
@@ -78,3 +78,58 @@ class SummedAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} until {self.until:%Y-%m-%d %H:%M}"
+
+
+class Export(Identified):
+    """A file of the history that is written in the background, part by part.
+
+    The values of the filter are fixed when it is requested; entries that arrive later are not part of it.
+    """
+
+    PREFIX = "exp"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        READY = "ready", _("Ready")
+        FAILED = "failed", _("Failed")
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="exports")
+    requested_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    filters = models.JSONField(help_text="usage.exports: kind, grant, search, and first and last entry.")
+    state = models.CharField(max_length=7, choices=State, default=State.WAITING)
+    cursor = models.BigIntegerField(null=True, help_text="Number of the last entry that is written.")
+    rows = models.IntegerField(default=0)
+    attempts = models.SmallIntegerField(default=0, help_text="Portions that failed one after the other.")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, help_text="When the file is deleted.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["account", "-created_at"], name="export_by_account"),
+            models.Index(fields=["created_at"], name="export_waiting", condition=Q(state="waiting")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.public_id} ({self.state})"
+
+    @property
+    def percent(self) -> int:
+        """How much of the entries has been looked at."""
+        after, until = self.filters["after"], self.filters["until"]
+        if self.cursor is None or until == after:
+            return 0
+        return int(100 * (until - self.cursor) / (until - after))
+
+
+class ExportPart(models.Model):
+    """A part of an export's file: text in UTF-8, compressed with zlib."""
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="parts", db_index=False)
+    number = models.IntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["export", "number"], name="export_part_once")]
+
+    def __str__(self) -> str:
+        return f"part {self.number} of {self.export_id}"

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from core import daily
+from usage import exports
 from usage.sums import folding
 
 
@@ -21,3 +22,11 @@ def check_sums() -> None:
     """Once a day, compare all stored sums with the charges; a difference is logged with an alert."""
     if daily.begin("usage sums", timezone.now()):
         folding.check_all()
+
+
+@shared_task
+def write_exports() -> None:
+    """Write the exports that wait, and delete the files that have expired."""
+    now = timezone.now()
+    exports.write_waiting(now)
+    exports.delete_expired(now)

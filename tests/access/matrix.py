@@ -100,6 +100,8 @@ ROUTES = {
     "history/": own(),
     "history/newer": own(),
     "history/export.csv": own(),
+    "exports/": own(),
+    "exports/<str:public_id>/history.csv": ids("export"),
     "history/statement/": own(),
     "history/statement.json": own(),
     "clients/verify_statement.py": PUBLIC,

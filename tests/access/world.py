@@ -10,6 +10,8 @@ from accounts import api_keys, provider_keys
 from accounts.models import Account, ApiKey, Invitation, Membership, User, WebhookDelivery
 from accounts.webhook_endpoints import deliveries, endpoints
 from billing.models import Purchase
+from usage import exports
+from usage.history import Filter
 
 SECRET = "alices-secret"  # part of every name and note; other users must never see it
 
@@ -67,6 +69,8 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
     ).endpoint
     delivery = deliveries.send_test(endpoint, now)
     WebhookDelivery.objects.update(status=WebhookDelivery.Status.DELIVERED, due_at=None)
+    export = exports.request(account, owner, Filter(search=SECRET), now)
+    exports.write_waiting(now)
     return World(
         account=account,
         object_ids={
@@ -81,5 +85,6 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
             "purchase": purchase.public_id,
             "webhook_endpoint": endpoint.public_id,
             "webhook_delivery": delivery.public_id,
+            "export": export.public_id,
         },
     )

@@ -34,8 +34,10 @@ def latest(account: Account, *, size: int) -> list[ActivityItem]:
     lines = history.page_of(account, history.Filter(), size=size).lines
     # A use without credits among the newest `size` items is also among the newest `size` charges, which
     # the index on (account, created_at) finds.
-    newest = Charge.objects.filter(account=account).order_by("-created_at", "-pk")[:size]
-    free = listing.with_names(account, [charge for charge in newest if not charge.credits])
+    charges = Charge.objects.filter(account=account).order_by("-created_at", "-pk")
+    newest = charges.values_list("pk", "credits")[:size]
+    free_ids = [charge_id for charge_id, credits in newest if not credits]
+    free = listing.with_names(account, list(charges.filter(pk__in=free_ids)) if free_ids else [])
     items = [ActivityItem(at=line.created_at, line=line) for line in lines]
     items += [ActivityItem(at=charge_row.charge.created_at, charge_row=charge_row) for charge_row in free]
     # The sort is stable: entries of the same instant keep their ledger order.

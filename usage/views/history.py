@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import history, statements
+from usage import exports, history, statements
 from usage.dashboard import balance_summary
 from usage.periods import Period
 from usage.templatetags.history_rows import history_rows
@@ -35,6 +35,7 @@ def history_page(request: AccountRequest) -> HttpResponse:
         "form": form,
         "page": page,
         "query": _query(request),
+        "in_background": exports.is_large(request.account, form.filters),
         "cursor": before,
         "exact_times": True,
     }

@@ -26,6 +26,8 @@ PAUSED, LATER = "paused until you save a card", "We will try again later"
         ("card_expiring", CARD | {"top_up": True}, "It pays your automatic top-ups.", "plan"),
         ("disputed", FACTS | {"is_plan": True}, "Your plan gives no more credits.", ""),
         ("disputed", FACTS | {"is_plan": False}, "payment of $15.00 for Small", "Your plan"),
+        ("export_ready", {"rows": 1, "days": 7}, "has 1 row. It is kept for 7 days.", "rows"),
+        ("export_ready", {"rows": 12000, "days": 7}, "has 12000 rows. ", "1 row"),
         ("payment_failed", FAILED, "/billing/buy/", "Reason:"),
         ("payment_failed", FAILED | {"kind": "plan", "error": "Too late"}, "/plans/", "/billing/buy/"),
         ("payment_failed", FAILED | {"error": "Too late"}, "Reason: Too late", "/plans/"),
