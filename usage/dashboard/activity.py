@@ -1,7 +1,7 @@
 """The dashboard's recent activity: ledger entries, and uses that cost no credits.
 
-Invariant: every entry is listed once; a use that cost no credits (covered, or priced at zero) has no entry,
-and its charge is listed instead.
+Invariant: every entry and every use that cost no credits (covered, or priced at zero) is listed once; such a
+use of a release that wrote no entry for it is listed by its charge.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ def latest(account: Account, *, size: int) -> list[ActivityItem]:
     # the index on (account, created_at) finds.
     charges = Charge.objects.filter(account=account).order_by("-created_at", "-pk")
     newest = charges.values_list("pk", "credits")[:size]
-    free_ids = [charge_id for charge_id, credits in newest if not credits]
+    listed = {line.charge_id for line in lines}
+    free_ids = [charge_id for charge_id, credits in newest if not credits and charge_id not in listed]
     free = listing.with_names(account, list(charges.filter(pk__in=free_ids)) if free_ids else [])
     items = [ActivityItem(at=line.created_at, line=line) for line in lines]
     items += [ActivityItem(at=charge_row.charge.created_at, charge_row=charge_row) for charge_row in free]

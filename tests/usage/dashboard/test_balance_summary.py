@@ -128,7 +128,7 @@ def test_the_activity_has_each_entry_and_each_free_use_once_newest_first(
         )
         for item in items
     ]
-    assert shown == [(-3, None), (None, "c-3"), (-2, None), (None, "c-1")]
+    assert shown == [(-3, None), (0, None), (-2, None), (0, None)]
     assert [item.at for item in items] == [start + timedelta(seconds=number) for number in (4, 3, 2, 1)]
     assert items[0].microseconds == int(Decimal(str(start.timestamp())) * 1_000_000) + 4_000_000
     assert len(activity.latest(account, size=20)) == 6, "five uses and the daily credits"

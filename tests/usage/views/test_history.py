@@ -369,3 +369,12 @@ def test_calls_without_credits_have_a_line_and_say_why(
     rows = exported(signed_in(alice))
     assert sorted(row["service"] for row in rows if row["credits"] == "0") == ["gpt-4.1", "gpt-4o", "kimi-k2"]
     assert {row["grant"] for row in rows if row["credits"] == "0"} == {""}
+
+
+def test_a_use_without_credits_is_listed_once_on_the_dashboard(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    charged = spend(account_of(alice), "0", timezone.now(), conversation="free")
+    charge_id = f"/charges/chg_{charged.charge_id.hex}/"
+    assert rows_in(signed_in(alice), "/").count(charge_id) == 1
+    assert rows_in(signed_in(alice), "/history/").count(charge_id) == 1
