@@ -35,9 +35,8 @@ class SharedCharges:
             return None
         charged = await self._charges.result(call)
         if isinstance(charged, Prepared) and charged.account_id not in self._accounts:
-            charged = await self._charges.result(
-                charged
-            )  # nearly always, the call of another process has ended
+            # nearly always, the call of another process that had locked the wallet has ended
+            charged = await self._charges.result(charged)
         if isinstance(charged, Prepared):
             charged = await self._accounts.result(charged.account_id, charged)
         return None if charged is None else callers.answer(call, 201, charged)
