@@ -197,7 +197,7 @@ class Moves(CorrectionMoves, TermMoves, TreeMoves):
 
     def _sent_keys(self) -> list[str]:
         """The keys that have charged, without those of expired holds, which no client can send."""
-        return [key for key in self.book.charges if " " not in key]
+        return [key for key in self.book.charges if not key.startswith("expiry of ")]
 
     def charge_many(self, wanted: list[dict[str, Any]], repeat: bool = False) -> None:
         """A batch of uses; `repeat`: its first key comes twice, and an old one."""
