@@ -33,6 +33,7 @@ PRIVATE = {
     "config.health._space_until": "a process that has just started",
     "config.supervisor.__main__": "the command itself, whose steps the tests run one by one",
     "config.supervisor.processes._marked": "finds the processes of the supervisor as it finds them itself",
+    "config.metrics._purchases": "a figure that the database does not give",
     "core.rate_limit._leases": "the state of another process",
     "pricing.catalogue.cache._catalogue": "the state of another process",
     "pricing.catalogue.cache._checked": "the time of the last look at the database",

@@ -88,7 +88,7 @@ class BalanceSummary:
 
     @property
     def next_credits_at(self) -> datetime | None:
-        """When the account gets credits without buying any, as the API's `ways_on` says."""
+        """When the account gets credits without buying any, as `ways_on`. None while `options` is empty."""
         waits = [
             cast(insufficient_credits.Wait, option) for option in self.options if option["kind"] == "wait"
         ]

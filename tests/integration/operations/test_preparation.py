@@ -94,8 +94,12 @@ class TestAnOldServer:
             database_server.refuse_unfit()
 
     def test_that_does_not_answer_is_no_reason_not_to_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried = []
+
         def down(*_: Any) -> None:
+            tried.append(1)
             raise psycopg.OperationalError("down")
 
         monkeypatch.setattr(connection, "get_new_connection", down)
         database_server.refuse_unfit()
+        assert tried

@@ -44,7 +44,6 @@ def test_the_composition_and_what_only_some_services_can_spend(account: Account)
     summary = balance_summary.summarize(account, now)
     assert summary.composition == [("daily", 70), ("bonus", 20)]
     assert (summary.balance.available, summary.limited) == (70, 20)
-    assert summary.next_credits_at == datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def test_a_grant_that_is_on_hold_as_a_whole_is_neither_part_of_the_balance_nor_expires_soon(
@@ -72,6 +71,8 @@ def test_the_next_credits_are_those_of_the_allowance_that_renews_first(account: 
         carry_over=False,
         now=now,
     )
+    assert balance_summary.summarize(account, now).next_credits_at is None, "said when few credits are left"
+    spend(account, str(ledger.balance(account.pk, now).available), now)
     summary = balance_summary.summarize(account, now)
     assert [allowance.period for allowance in summary.balance.allowances] == ["day", "month"]
     assert summary.next_credits_at == datetime(2026, 11, 21, tzinfo=UTC)
