@@ -28,6 +28,7 @@ from core.caches import TimedCache
 from core.errors import Refusal
 
 LEASE_SECONDS = 0.25
+SEEN_SECONDS = 60.0
 MAX_CACHED_KEYS = 10_000  # a few hundred bytes each
 MOST_KEYS = 100  # active keys of an account
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -95,6 +96,7 @@ class Issued:
 
 
 _leases: TimedCache[bytes, Principal] = TimedCache(seconds=LEASE_SECONDS, max_entries=MAX_CACHED_KEYS)
+_seen: TimedCache[bytes, bool] = TimedCache(seconds=SEEN_SECONDS, max_entries=MAX_CACHED_KEYS)
 
 
 def issue(
@@ -155,6 +157,7 @@ def verify(secret: str, now: datetime) -> Principal:
         if not key_format.is_well_formed(secret):
             raise UnknownKey
         principal = _leases.get_or_load(secret_hash, _find)
+        _seen.get_or_load(secret_hash, lambda _hash: True)
     if principal.is_expired(now):
         raise UnknownKey
     last = principal.last_used_at
@@ -163,14 +166,9 @@ def verify(secret: str, now: datetime) -> Principal:
     return principal
 
 
-def leased(secret: str, now: datetime) -> Principal | None:
-    """The principal of a key that this process has verified within its lease, without a query; else None."""
-    principal = _leases.get(key_format.hash_of(secret))
-    if principal is None or principal.is_expired(now):
-        return None
-    if principal.last_used_at is None or now - principal.last_used_at >= USE_NOTED_EVERY:
-        return None
-    return principal
+def seen(secret: str) -> bool:
+    """Whether this process has verified the key within SEEN_SECONDS. It may have ended since."""
+    return _seen.get(key_format.hash_of(secret)) is not None
 
 
 def revoke(key: ApiKey, now: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from config import wsgi  # first: it loads the apps, which the modules below need
-from config.front import bodies, callers, direct, live, refusals
+from config.front import bodies, direct, live, refusals
 from config.front.calls import Call, Calls
 from config.front.shared_balances import SharedBalances
 from config.front.shared_charges import SharedCharges
@@ -31,10 +31,9 @@ class Application:
             wsgi.application, threads=settings.WEB_THREADS, most_waiting=settings.WEB_WAITING
         )
         self._calls = Calls()
-        seen = callers.SeenKeys()
         self._shared: dict[type[Endpoint], SharedCharges | SharedBalances] = {
-            Charges: SharedCharges(seen),
-            Balance: SharedBalances(seen),
+            Charges: SharedCharges(),
+            Balance: SharedBalances(),
         }
         self._live = live.Streams()
 

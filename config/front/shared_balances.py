@@ -1,7 +1,7 @@
 """Balances of many accounts in shared calls of the ledger.
 
 Invariant: a shared call takes no lock. What it cannot answer (an unknown account, a wallet that is due or has
-very many grants, an unusual query) is left to the endpoint.
+very many grants, an unusual query, a key that this process has not verified lately) is left to the endpoint.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from django.http import HttpResponse
 from django.utils import timezone
 
+from accounts import api_keys
 from config.compression import SMALLEST
 from config.front import callers, direct
 from config.front.calls import Answer, Call
@@ -22,13 +23,12 @@ LARGEST_TURN = 64
 class SharedBalances:
     """Reads the balances that were requested during one call in the next one."""
 
-    def __init__(self, seen: callers.SeenKeys) -> None:
-        self._seen = seen
+    def __init__(self) -> None:
         self._reads: Turns[Call, Answer] = Turns(_read_all, most=LARGEST_TURN)
 
     async def answer(self, call: Call) -> Answer | None:
         """The response (200); None where the endpoint has to answer."""
-        return await self._reads.result(call) if call.secret in self._seen else None
+        return await self._reads.result(call) if api_keys.seen(call.secret) else None
 
 
 def _read_all(calls: Sequence[Call]) -> Sequence[Answer | None]:

@@ -1,10 +1,12 @@
 """Plain charges of many callers in shared calls of the ledger.
 
-Invariant: every charge that is not made now for the first time is left to the endpoint.
+Invariants: every charge that is not made now for the first time is left to the endpoint, and every key that
+this process has not verified lately, so that invented keys cost other callers nothing.
 """
 
 from collections.abc import Sequence
 
+from accounts import api_keys
 from billing import ledger
 from config.front import callers
 from config.front.calls import Answer, Call
@@ -22,8 +24,7 @@ Charged = bytes | Prepared  # the body of the answer, or a charge whose wallet i
 class SharedCharges:
     """Charges what has arrived in one database call, and what a busy account sends in calls of its own."""
 
-    def __init__(self, seen: callers.SeenKeys) -> None:
-        self._seen = seen
+    def __init__(self) -> None:
         self._charges: Turns[Call | Prepared, Charged] = Turns(self._charge_all, most=LARGEST_TURN)
         self._accounts: Lanes[Prepared, bytes] = Lanes(
             fast_charges.charge_account, most=LARGEST_TURN_OF_ACCOUNT, threads=LANE_THREADS
@@ -31,7 +32,7 @@ class SharedCharges:
 
     async def answer(self, call: Call) -> Answer | None:
         """The response (201); None where the endpoint has to answer."""
-        if call.query or len(call.content) > MOST_BYTES or call.secret not in self._seen:
+        if call.query or len(call.content) > MOST_BYTES or not api_keys.seen(call.secret):
             return None
         charged = await self._charges.result(call)
         if isinstance(charged, Prepared) and charged.account_id not in self._accounts:

@@ -1,6 +1,7 @@
 """Charges in shared calls: busy wallets, broken connections, and keys that end."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -83,6 +84,14 @@ def test_many_charges_of_many_accounts_are_made_without_their_endpoint(
     assert Charge.objects.filter(idempotency_key__startswith="k").count() == 40
     balance = ledger.balance(Account.objects.get(person=alice).pk, timezone.now())
     assert balance.available == 100 - 21
+
+
+def test_a_key_that_was_verified_a_second_ago_is_verified_again_without_the_endpoint(
+    charge: Any, endpoint_calls: list[str], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys._leases, "clock", lambda: time.monotonic() + 1)
+    assert charge((alice, "k1")) == [201]
+    assert endpoint_calls == []
 
 
 def test_a_locked_wallet_delays_no_other_account_and_is_charged_when_it_is_free(
