@@ -34,10 +34,9 @@ def every_answer_agrees() -> Iterator[None]:
         check(request._request, response)
         return finalize(self, request, response, *args, **kwargs)
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(Endpoint, "finalize_response", checked)
-    yield
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Endpoint, "finalize_response", checked)
+        yield
 
 
 def check(request: HttpRequest, response: HttpResponse) -> None:

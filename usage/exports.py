@@ -95,7 +95,8 @@ def delete_expired(now: datetime) -> None:
 def write_portion(export_id: UUID, now: datetime) -> bool:
     """Write the next portion; False: nothing is left, or another worker writes this export."""
     with transaction.atomic():
-        found = Export.objects.select_for_update(skip_locked=True, of=("self",)).select_related("account")
+        found = Export.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        found = found.select_related("account")
         export = found.filter(pk=export_id, state=Export.State.WAITING).first()
         if export is None:
             return False

@@ -61,7 +61,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("at", "2000-12-31T23:59:59Z", "out_of_range"),
     ("at", "2200-01-01T00:00:00Z", "out_of_range"),
     ("at", "2026-11-20T12:00:00", "invalid"),
-    ("at", "2026-11-20T12:00:00.1234567Z", "invalid"),
+    ("at", "2026-11-20T12:00:00.Z", "invalid"),
     ("at", "2026-02-29T12:00:00Z", "invalid"),
     ("at", "2026-11-20T12:00Z", "invalid"),
     ("at", 1_700_000_000, "invalid"),

@@ -32,6 +32,11 @@ def only_dollars(world: World) -> None:
     catalogue_cache.changed()
 
 
+def one_plan(world: World) -> None:
+    Plan.objects.exclude(key="free-trial").update(retired_at=timezone.now())
+    catalogue_cache.changed()
+
+
 def sale(world: World) -> None:
     now = timezone.now()
     Sale.objects.create(
@@ -237,7 +242,7 @@ CASES = [
     Case(
         "one plan",
         SETTINGS,
-        lambda world: Plan.objects.exclude(key="free-trial").update(retired_at=timezone.now()),
+        one_plan,
         hidden=(">Compare plans<", ">Plans<", ">Plan</a>"),
     ),
     Case("no automatic top-up", SETTINGS, policies(auto_top_up=None), hidden=(">Automatic top-up</a>",)),

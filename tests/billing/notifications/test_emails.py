@@ -81,7 +81,8 @@ def test_every_template_renders(account: Account) -> None:
     context = {
         "label": "500 credits", "credits": "500", "amount": 500, "currency": "usd", "number": "2026-000001",
         "error": "", "purchase": "pur_x", "url": "", "plan": "Starter", "decision": "No.", "balance": "5",
-        "below": "10", "pack": "small", "last4": "4242", "paused": True, "day": "1 May 2027",
+        "below": "10", "pack": "small", "last4": "4242", "paused": True, "day": "1 May 2027", "rows": 5,
+        "days": 7,
     }  # fmt: skip
     from pathlib import Path
 

@@ -307,12 +307,12 @@ def test_the_page_redeems_a_code_and_shows_the_refusal(
     assert Redemption.objects.count() == 1
 
 
-def test_the_invitation_link_stores_the_code_and_redirects_to_sign_up(
+def test_the_invitation_link_stores_the_code_and_leads_to_sign_up(
     referral_policy: None, account: Account
 ) -> None:
     browser = Client()
     response = browser.get(f"/invite/{referrals.code_of(account)}/")
-    assert response.status_code == 302 and "signup" in response["Location"]
+    assert response.status_code == 200 and 'href="/accounts/signup/"' in response.content.decode()
     assert browser.session["invitation"] == referrals.code_of(account)
 
 

@@ -54,7 +54,7 @@ def test_a_locked_wallet_ends_its_charges_with_503_and_delays_no_other_account(
         assert free.statuses == {201: 6}
         assert others_seconds < LOCK_TIMEOUT_SECONDS
         assert refused.statuses == {503: 40}
-        assert seconds < 3 * LOCK_TIMEOUT_SECONDS
+        assert seconds < 5 * LOCK_TIMEOUT_SECONDS  # not 40
         for _status, headers, body in refused.responses:
             problem = json.loads(body)
             assert (problem["code"], headers["Retry-After"]) == ("unavailable", "5")

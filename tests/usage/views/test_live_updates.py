@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing.models import Wallet
+from billing.models import Charge, Wallet
 from tests.usage.spending import give, spend
 from usage import live_updates
 from usage.dashboard import activity
@@ -65,7 +65,7 @@ def test_a_use_without_credits_triggers_the_refresh_too(
     assert client.get(f"/counter?seen={version(account)}", headers=HTMX).status_code == 204
     page = client.get(f"/dashboard/activity?since={since}", headers=HTMX).content.decode()
     new = page[page.index('class="is-new"') :]
-    assert "c-82" in new and "unlimited" in new
+    assert Charge.objects.get(conversation="c-82").public_id in new and "unlimited" in new
 
 
 @pytest.mark.requirement("FLICK-05")

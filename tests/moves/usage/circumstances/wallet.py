@@ -112,7 +112,7 @@ def scoped_to_a_tag(world: World) -> None:
 
 def scoped_to_the_action(world: World) -> None:
     world.fields |= {"service": "sing", "action": "print"}
-    world.give("100", label="scoped", kind="promotion", services=["sing-along", "tag:platform"])
+    world.give("100", label="scoped", kind="promotion", services=["draw", "tag:platform"])
 
 
 def scoped_to_another_service(world: World) -> None:
