@@ -4,7 +4,8 @@
 -- expire first, then holds end, then allowances are granted.
 -- Invariants: effects are dated at the instant they were due, and balances, debt and grants are the same at whatever
 -- times a wallet is settled; settling twice changes nothing the second time. Missed periods of an allowance do not add
--- up: a period's credits that would have expired by now are written only as far as they repay debt.
+-- up: a period's credits that would have expired by now are written only as far as they repay debt, or where a hold of a tree,
+-- or one that is captured at its end, ended while they were in force (ledger_settle_in_order).
 --
 -- A wallet with more than ledger_portion() due effects is settled in portions, the earliest effects first; next_due_at
 -- is then the instant of the first effect that is left. ledger_due_is_large tells such a wallet, and ledger_lock

@@ -129,7 +129,7 @@ class Dated:
 
     def settle(self, now):
         """Settle at every instant up to now at which something is due."""
-        known, written = len(self.grants), len(self.entries)
+        known, written, ended = len(self.grants), len(self.entries), []
         while at := min((at for at in self.dues() if at <= now), default=None):
             self.visit("settle: exactly at the instant" if at == now else "settle: after the instant")
             effects = len(self.entries)
@@ -138,14 +138,19 @@ class Dated:
             for hold in sorted(due, key=lambda hold: (ends_alone(hold), -hold.depth, hold.id)):
                 if ends_alone(hold):
                     self.end(hold, at)
+                    ended.append(at)
                 else:
                     self.give_back(hold, "expired", at)
             for key, terms, starts, ends in self.plan.due(at):
                 self.renew(key, terms, starts, ends, at)
             if len(self.entries) > effects + 1:
                 self.visit("settle: several effects at one instant")
-        # a missed period is recorded only where it repaid debt
-        if missed := {id(one) for one in self.grants[known:] if one.expires <= now and not one.repaid}:
+        # a missed period is recorded where it repaid debt, or is in the balance that the end of a hold states
+        past = [one for one in self.grants[known:] if one.expires <= now and not one.repaid]
+        stated = {id(one) for one in past if any(one.created < at < one.expires for at in ended)}
+        if stated:
+            self.visit("allowance: missed period, in which a hold ended")
+        if missed := {id(one) for one in past} - stated:
             self.visit("allowance: missed period")
             self.grants = [grant for grant in self.grants if id(grant) not in missed]
             self.entries[written:] = [one for one in self.entries[written:] if id(one.grant) not in missed]

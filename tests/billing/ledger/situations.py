@@ -365,5 +365,11 @@ credits that a claw-back booked repay that debt when their grant has ended:
 a won dispute repays no other debt with what was lifted:
     buy 40 first=yes; charge first; buy 3 first=yes; charge first; claw_back which=0; claw_back which=1;
     restore which=0
+
+a missed day in which a hold of a tree ends is recorded, because a charge states the balance of its instant:
+    grant 150; hold 7.25 minutes=3000; child third which=0; plan free days=3; wait 80; charge 0
+
+a missed day in which a hold is captured at its end is recorded, and the days before and after it are not:
+    grant 150; hold 7.25 minutes=3000 at_expiry=capture_estimate; plan free; wait 120; charge 0
 """
 FOUND: dict[str, list[Step]] = {name: steps_of(moves) for name, moves in _named(_FOUND).items()}

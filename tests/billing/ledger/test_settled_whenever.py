@@ -242,12 +242,19 @@ class History:
         charges = Charge.objects.filter(account_id=self.account).order_by("idempotency_key")
         allowances = Allowance.objects.filter(account_id=self.account).order_by("key")
         wallet = Wallet.objects.get(account_id=self.account)
+        # ids of grants are random: parts of a hold are compared by the keys of their grants
+        keys = dict(Grant.objects.filter(account_id=self.account).values_list("id", "idempotency_key"))
+        reserved = [
+            [part | {"grant": keys[uuid.UUID(part["grant"])]} for part in hold.reserved or []]
+            for hold in holds
+        ]
         return [
             figures(self.account),
             wallet.next_due_at,
             wallet.running_holds,
             list(grants.values_list("idempotency_key", "remaining", "created_at", "expires_at")),
-            list(holds.values_list("idempotency_key", "status", "closed_at", "reserved")),
+            list(holds.values_list("idempotency_key", "status", "closed_at")),
+            reserved,
             list(charges.values_list("idempotency_key", "credits", "uncollected", "created_at")),
             list(charges.values_list("balance_before", "balance_after")),
             list(allowances.values_list("key", "next_at", "zone")),

@@ -53,4 +53,9 @@ a tree that is captured at its end:
     report held+ which=5; wait_for hold; wait_for hold
     then child rest at_expiry=capture_estimate; report held+; wait_for hold; capture third; release;
     wait 7
+
+holds that end in missed days:
+    plan free; grant 150; hold 7.25 at_expiry=capture_estimate minutes=3000; hold 3 minutes=5000; child
+    third which=1 minutes=4000; hold 1 minutes=3000; wait 80
+    then wait 80; charge 1; owe 150; plan none; plan max carry=yes; move_to Asia/Kathmandu
 """
