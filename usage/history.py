@@ -134,7 +134,7 @@ def summary_of(statement: statements.Statement) -> Summary:
     """The figures of a statement: opening balance + movements = closing balance.
 
     Charges are what the other movements leave: there may be hundreds of thousands, and the index of kinds
-    (entry_kind) leaves them out. Each takes credits, so without charges nothing is left.
+    (entry_kind) leaves them out. Charges without credits alone are no line.
     """
     span, labels = statement.span, dict(Entry.Kind.choices)
     others = Entry.objects.filter(account=statement.account, grant__isnull=False).exclude(

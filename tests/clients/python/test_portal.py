@@ -139,9 +139,9 @@ def test_lists_are_iterators_over_all_pages(portal: str, platform_key: str) -> N
 
 
 def test_everything_that_can_be_read_is_decoded(portal: str, platform_key: str) -> None:
-    with Client(portal, platform_key, account="reader") as client:
-        client.create_account(external_id="reader")
-        assert client.get_account("reader").external_id == "reader"
+    with Client(portal, platform_key, account="visitor") as client:
+        client.create_account(external_id="visitor")
+        assert client.get_account("visitor").external_id == "visitor"
         assert next(client.grants()).created_at.tzinfo is UTC
         assert next(client.plans()).prices is not None
         assert next(client.packs()).credits > 0
