@@ -161,7 +161,7 @@ def _audit(now: datetime) -> Iterator[Metric]:
 def _heartbeats(now: datetime) -> Iterator[Metric]:
     seen = {name: cache.get(f"heartbeat:{name}") for name in health.HEARTBEATS}
     ages = {name: now.timestamp() - at for name, at in seen.items() if at is not None}
-    yield _by("heartbeat_age_seconds", "Time since worker and beat were alive.", "process", ages)
+    yield _by("heartbeat_age_seconds", "Time since the last heartbeat of worker and beat.", "process", ages)
 
 
 def _sessions(_now: datetime) -> Iterator[Metric]:

@@ -1,6 +1,7 @@
 """Counters of this host's processes, which /metrics sums up (config.metrics).
 
-Invariant: counting never fails a request and takes microseconds. What the database knows is read there.
+Invariant: counting never fails a request and takes microseconds. Figures of the
+database's rows are not counted here but queried.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Work that runs once a day, whatever restarts: beat asks for it often, and a row says when it began last.
+"""Work that runs once a day: beat starts its task often, and a row stores when the work last began.
 
-Invariant: of concurrent requests one begins. A run that dies is begun again a day later.
+Invariant: of concurrent tasks one begins the work. A run that is interrupted is repeated a day later.
 """
 
 from datetime import datetime, timedelta

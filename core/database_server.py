@@ -42,7 +42,7 @@ def _error(connection: DatabaseWrapper) -> str:
     server = f"{connection.settings_dict['HOST']}:{connection.settings_dict['PORT']}"
     if settings.DATABASE_POOLER or server in _checked:
         return ""
-    # A pooler tells its client an invented process id, because the process changes.
+    # A pooler reports a process id of its own, because the server's process changes.
     session = connection.connection
     if session.execute("select pg_backend_pid()").fetchone()[0] != session.info.backend_pid:
         return "DATABASE_URL leads to a pooler such as PgBouncer: set DATABASE_POOLER=transaction"

@@ -38,7 +38,7 @@ PRIVATE = {
     "pricing.catalogue.cache._catalogue": "the state of another process",
     "pricing.catalogue.cache._checked": "the time of the last look at the database",
     "billing.ledger.shared_calls._charge_together": "counts shared transactions, and delays one",
-    "billing.ledger.shared_calls._OWN": "tells the calls of one account from those of all",
+    "billing.ledger.shared_calls._OWN": "distinguishes the calls of one account from those of all",
     "accounts.tasks._sender": "a process that has just started",
 }
 

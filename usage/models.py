@@ -95,7 +95,7 @@ class Export(Identified):
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="exports")
     requested_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    filters = models.JSONField(help_text="usage.exports: kind, grant, search, and first and last entry.")
+    filters = models.JSONField(help_text="Kind, grant, search, and first and last entry.")
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     cursor = models.BigIntegerField(null=True, help_text="Number of the last entry that is written.")
     rows = models.IntegerField(default=0)

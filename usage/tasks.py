@@ -7,7 +7,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from core import daily
-from usage import exports
+from usage.history import exports
 from usage.sums import folding
 
 

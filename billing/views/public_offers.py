@@ -21,7 +21,7 @@ from pricing.models import Plan
 
 @require_safe
 def plans_and_packs(request: HttpRequest) -> HttpResponse:
-    """The plans and packs on offer, with the prices that an account without a paid plan sees."""
+    """The plans and packs on offer, with the prices for an account without a paid plan."""
     currency = _currency(request)
     interval = "year" if request.GET.get("interval") == "year" else "month"
     plans = list(Plan.objects.filter(legacy=False, retired_at=None).order_by("rank", "position"))

@@ -10,8 +10,8 @@ from accounts import api_keys, provider_keys
 from accounts.models import Account, ApiKey, Invitation, Membership, User, WebhookDelivery
 from accounts.webhook_endpoints import deliveries, endpoints
 from billing.models import Purchase
-from usage import exports
-from usage.history import Filter
+from usage.history import exports
+from usage.history.pages import Filter
 
 SECRET = "alices-secret"  # part of every name and note; other users must never see it
 

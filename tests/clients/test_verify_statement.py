@@ -26,8 +26,8 @@ from clients.verify_statement import (
     payload,
     verify,
 )
+from tests.usage.history.test_statements import DAY, START, checkpoint, document
 from tests.usage.spending import give, spend
-from tests.usage.test_statements import DAY, START, checkpoint, document
 
 pytestmark = pytest.mark.usefixtures("clock")
 PROGRAM = Path(verify_statement.__file__)

@@ -11,18 +11,18 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Account
 from billing import ledger
 from tests.billing.ledger.conftest import NOON, charge_request, give, new_account
-from usage import history
+from usage.history import pages
 from usage.templatetags.history_rows import history_row, history_rows
 
 pytestmark = pytest.mark.django_db
 
 
-def lines(**uses: Any) -> list[history.HistoryLine]:
+def lines(**uses: Any) -> list[pages.HistoryLine]:
     account = Account.objects.get(pk=new_account())
     give(account.pk, "1000", label="<b>Pack</b>")
     for number in range(3):
         ledger.charge(charge_request(account.pk, "1.5", f"use {number}", **uses), NOON)
-    return history.page_of(account, history.Filter()).lines
+    return pages.page_of(account, pages.Filter()).lines
 
 
 def test_texts_of_users_are_escaped() -> None:

@@ -9,10 +9,10 @@ from datetime import datetime
 
 from accounts.models import Account
 from billing.models import Charge
-from usage import history
 from usage.charges import listing
 from usage.charges.listing import ChargeRow
-from usage.history_lines import HistoryLine
+from usage.history import pages
+from usage.history.lines import HistoryLine
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ActivityItem:
 
 def latest(account: Account, *, size: int) -> list[ActivityItem]:
     """The newest items, newest first."""
-    lines = history.page_of(account, history.Filter(), size=size).lines
+    lines = pages.page_of(account, pages.Filter(), size=size).lines
     # A use without credits among the newest `size` items is also among the newest `size` charges, which
     # the index on (account, created_at) finds.
     charges = Charge.objects.filter(account=account).order_by("-created_at", "-pk")

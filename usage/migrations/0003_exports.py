@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Export',
             fields=[
                 ('id', models.UUIDField(default=core.ids.new_id, editable=False, primary_key=True, serialize=False)),
-                ('filters', models.JSONField(help_text='usage.exports: kind, grant, search, and first and last entry.')),
+                ('filters', models.JSONField(help_text='Kind, grant, search, and first and last entry.')),
                 ('state', models.CharField(choices=[('waiting', 'Waiting'), ('ready', 'Ready'), ('failed', 'Failed')], default='waiting', max_length=7)),
                 ('cursor', models.BigIntegerField(help_text='Number of the last entry that is written.', null=True)),
                 ('rows', models.IntegerField(default=0)),

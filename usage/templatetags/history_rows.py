@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from billing.models import Entry
 from core.templatetags import times
 from core.templatetags.credits import credits, credits_signed
-from usage.history_lines import HistoryLine
+from usage.history.lines import HistoryLine
 
 register = template.Library()
 _LONGEST_REASON = 80

@@ -9,7 +9,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import exports, selectors
+from usage import selectors
+from usage.history import exports
 from usage.models import Export
 from usage.views.forms import HistoryForm
 

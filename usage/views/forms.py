@@ -16,8 +16,8 @@ from accounts import zones
 from accounts.models import Account, Membership
 from billing.models import Entry, Grant
 from core.form_fields import CreditsInput
-from usage import history, history_search
 from usage.dashboard import aggregates
+from usage.history import pages, search
 from usage.periods import MAX_DAYS, Period
 from usage.sums.columns import DIMENSIONS
 
@@ -135,7 +135,7 @@ class HistoryForm(RangeForm):
     q = forms.CharField(
         label=_("Search"),
         required=False,
-        max_length=history_search.LONGEST,
+        max_length=search.LONGEST,
         widget=forms.TextInput(
             attrs={"type": "search", "placeholder": _("Model, conversation, project, id or amount")}
         ),
@@ -149,10 +149,10 @@ class HistoryForm(RangeForm):
         return text
 
     @property
-    def filters(self) -> history.Filter:
+    def filters(self) -> pages.Filter:
         """The valid values as a filter of entries."""
         since, until, grant = self.value("since"), self.value("until"), self.value("grant")
-        return history.Filter(
+        return pages.Filter(
             kind=self.value("kind") or "",
             grant_id=Grant.uuid_of(grant) if grant else None,
             search=self.value("q") or "",

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import exports, history, statements
 from usage.dashboard import balance_summary
+from usage.history import exports, pages, statements
 from usage.periods import Period
 from usage.templatetags.history_rows import history_rows
 from usage.views.forms import HistoryForm, RangeForm
@@ -28,7 +28,7 @@ def history_page(request: AccountRequest) -> HttpResponse:
     """Entries, newest first. With the cursor `before`, htmx gets only the rows before it."""
     form = HistoryForm(request.GET or None, account=request.account, now=_settle(request))
     before = request.GET.get("before", "")
-    page = history.page_of(
+    page = pages.page_of(
         request.account, form.filters, older_than=int(before[:18]) if before.isdecimal() else None
     )
     context = {
@@ -49,7 +49,7 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
     """The rows of entries after the entry number `seen`."""
     form = HistoryForm(request.GET, account=request.account, now=_settle(request))
     seen = request.GET.get("seen", "")
-    lines = history.newer_than(request.account, form.filters, seen=int(seen[:18]) if seen.isdecimal() else 0)
+    lines = pages.newer_than(request.account, form.filters, seen=int(seen[:18]) if seen.isdecimal() else 0)
     newest = lines[0].seq if lines else seen
     return render(
         request,
@@ -63,7 +63,7 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
 def history_csv(request: AccountRequest) -> StreamingHttpResponse:
     """All matching entries as CSV, streamed while they are read."""
     form = HistoryForm(request.GET or None, account=request.account, now=_settle(request))
-    rows = history.csv_rows(request.account, form.filters)
+    rows = pages.csv_rows(request.account, form.filters)
     response = StreamingHttpResponse(_csv_lines(rows), content_type="text/csv; charset=utf-8")
     day = timezone.localtime(timezone.now()).date().isoformat()
     response["Content-Disposition"] = f'attachment; filename="history-{day}.csv"'
@@ -82,15 +82,15 @@ def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
     verifiable = statements.of_period(request.account, start=period.start, end=period.end)
     statements.request_signature(verifiable)
     number = request.GET.get("page", "")
-    page = history.statement_page(verifiable, int(number[:9]) if number.isdecimal() else None)
+    page = pages.statement_page(verifiable, int(number[:9]) if number.isdecimal() else None)
     context = {
         "form": form,
         "since": period.first,
         "until": period.last,
         "verifiable": verifiable,
-        "summary": history.summary_of(verifiable),
+        "summary": pages.summary_of(verifiable),
         "page": page,
-        "can_be_whole": page.count > 1 and verifiable.entries <= history.MOST_ON_ONE_PAGE,
+        "can_be_whole": page.count > 1 and verifiable.entries <= pages.MOST_ON_ONE_PAGE,
         "days": f"since={period.first.isoformat()}&until={period.last.isoformat()}",
     }
     if "all" in request.GET and context["can_be_whole"]:
@@ -111,7 +111,7 @@ def _whole_statement(
 
     def parts() -> Iterator[str]:
         yield before
-        for lines in history.statement_chunks(verifiable):
+        for lines in pages.statement_chunks(verifiable):
             with timezone.override(zone), override(language):
                 rows = history_rows(lines, exact_times=True)
             yield rows

@@ -10,7 +10,7 @@ from billing import ledger
 from billing.ledger.models import Entry, Grant, Hold, Limit, Wallet
 from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, spend
 from tests.billing.ledger.state import broken
-from usage import history, statements
+from usage.history import pages, statements
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("L21")]
 MIDNIGHT = dt.datetime(2026, 3, 11, tzinfo=dt.UTC)
@@ -58,7 +58,7 @@ def test_a_statement_adds_up_where_two_clocks_disagree_about_midnight(account, s
     assert broken([account]) == []
     owner = Account.objects.get(id=account)
     for start, end in (NOON, MIDNIGHT), (MIDNIGHT, MIDNIGHT + DAY), (MIDNIGHT + skew, MIDNIGHT + 3 * skew):
-        statement = history.summary_of(statements.of_period(owner, start=start, end=end))
+        statement = pages.summary_of(statements.of_period(owner, start=start, end=end))
         moved = sum((credits for _, credits in statement.by_kind), D("0"))
         assert statement.opening + moved == statement.closing
 

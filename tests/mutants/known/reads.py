@@ -5,7 +5,7 @@ from tests.mutants.known.fault import PERIODS, SQL, fault
 BALANCES = f"{SQL}95_balances.sql"
 BALANCE_RACES = "tests/integration/races/test_balances.py"
 LOCK_ORDER = "tests/integration/races/test_lock_order.py"
-STATEMENTS, ZONES = "tests/usage/test_statement_sums.py", "tests/accounts/test_zones.py"
+STATEMENTS, ZONES = "tests/usage/history/test_statement_sums.py", "tests/accounts/test_zones.py"
 
 FAULTS = [
     fault(

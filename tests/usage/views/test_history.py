@@ -15,8 +15,9 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Entry
 from tests.usage.spending import give, spend
-from usage import history, periods, statements
+from usage import periods
 from usage.dashboard import aggregates
+from usage.history import pages, statements
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -116,10 +117,10 @@ def test_pages_have_no_gap_while_entries_arrive(alice: User, account_of: Account
     account, now = account_of(alice), timezone.now()
     for _ in range(9):
         spend(account, "1", now)
-    first = history.page_of(account, history.Filter(), size=4)
+    first = pages.page_of(account, pages.Filter(), size=4)
     spend(account, "1", now)
-    second = history.page_of(account, history.Filter(), older_than=first.older_than, size=4)
-    third = history.page_of(account, history.Filter(), older_than=second.older_than, size=4)
+    second = pages.page_of(account, pages.Filter(), older_than=first.older_than, size=4)
+    third = pages.page_of(account, pages.Filter(), older_than=second.older_than, size=4)
     numbers = [line.seq for page in (first, second, third) for line in page.lines]
     assert numbers == sorted(numbers, reverse=True)
     assert len(numbers) == Entry.objects.filter(account=account).exclude(grant=None).count() - 1
@@ -140,7 +141,7 @@ def test_older_rows_are_a_fragment_for_htmx_and_a_page_without_javascript(
 def test_the_export_holds_every_entry_and_its_exact_figures(
     alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "EXPORT_CHUNK", 3)  # several chunks
+    monkeypatch.setattr(pages, "EXPORT_CHUNK", 3)  # several chunks
     account, now = account_of(alice), timezone.now()
     for _ in range(7):
         spend(account, "0.000001", now)
@@ -163,7 +164,7 @@ def test_a_cell_cannot_become_a_formula(
         for name, cell in row.items():
             if name not in {"credits", "balance_after"}:
                 assert not cell.startswith(start), (name, cell)
-    assert history.escape_formula(formula) == "'" + formula
+    assert pages.escape_formula(formula) == "'" + formula
 
 
 @pytest.mark.fault("Z2")
@@ -207,7 +208,7 @@ def test_a_statement_shows_opening_balance_movements_and_closing_balance(
     clock.shift(86_400)  # type: ignore[attr-defined] - 100 daily credits expire, 100 are granted
     spend(account, "30", timezone.now())
     period = {"start": start + timedelta(hours=1), "end": start + timedelta(days=2)}
-    statement = history.summary_of(statements.of_period(account, **period))
+    statement = pages.summary_of(statements.of_period(account, **period))
     assert statement.opening == 150
     assert statement.closing == 120
     assert dict(statement.by_kind) == {"Charged": -30, "Expired": -100, "Granted": 100}
@@ -280,7 +281,7 @@ def test_filters_and_cursor_are_kept_in_the_links_of_the_page(
 def test_a_statement_of_many_entries_has_pages_that_add_up(
     alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "STATEMENT_PAGE", 3)
+    monkeypatch.setattr(pages, "STATEMENT_PAGE", 3)
     account, now = account_of(alice), timezone.now()
     for _ in range(6):
         spend(account, "10", now)
@@ -294,13 +295,13 @@ def test_a_statement_of_many_entries_has_pages_that_add_up(
     entries = Entry.objects.filter(account=account).count()
     last = client.get("/history/statement/").context["page"].count
     assert last == -(-entries // 3) > 2
-    pages = [figures(f"?page={number}") for number in range(1, last + 1)]
-    assert [number for number, *_ in pages] == list(range(1, last + 1))
-    assert (pages[0][1], pages[-1][2]) == (0, 40)
-    assert [opening for _, opening, *_ in pages[1:]] == [closing for _, _, closing, _ in pages[:-1]]
-    assert sum(lines for *_, lines in pages) == 7, "100 granted, and six charges"
-    assert figures("") == figures("?page=99") == figures("?page=x") == pages[-1]
-    assert figures("?page=0") == pages[0]
+    read = [figures(f"?page={number}") for number in range(1, last + 1)]
+    assert [number for number, *_ in read] == list(range(1, last + 1))
+    assert (read[0][1], read[-1][2]) == (0, 40)
+    assert [opening for _, opening, *_ in read[1:]] == [closing for _, _, closing, _ in read[:-1]]
+    assert sum(lines for *_, lines in read) == 7, "100 granted, and six charges"
+    assert figures("") == figures("?page=99") == figures("?page=x") == read[-1]
+    assert figures("?page=0") == read[0]
     newest = rows_in(client, "/history/statement/")
     assert f"Page {last} of {last}" in newest
     assert f"page={last - 1}#entries" in newest and f"page={last + 1}" not in newest
@@ -317,14 +318,14 @@ def test_all_entries_of_a_shorter_statement_are_streamed_on_one_page(
     for _ in range(6):
         spend(account, "10", now)
     assert not client.get("/history/statement/?all=1").streaming, "there is one page only"
-    monkeypatch.setattr(history, "STATEMENT_PAGE", 3)
-    monkeypatch.setattr(history, "EXPORT_CHUNK", 2)
+    monkeypatch.setattr(pages, "STATEMENT_PAGE", 3)
+    monkeypatch.setattr(pages, "EXPORT_CHUNK", 2)
     assert "Show all entries" in rows_in(client, "/history/statement/")
     response = client.get("/history/statement/?all=1")
     page = b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
     assert page.count('id="entry-') == 7 and page.rstrip().endswith("</html>")
     assert "+0545" in page, "times are in the zone of the account"
-    monkeypatch.setattr(history, "MOST_ON_ONE_PAGE", Entry.objects.filter(account=account).count() - 1)
+    monkeypatch.setattr(pages, "MOST_ON_ONE_PAGE", Entry.objects.filter(account=account).count() - 1)
     assert "Show all entries" not in rows_in(client, "/history/statement/?all=1")
 
 
@@ -339,7 +340,7 @@ def test_what_a_hold_reserves_from_another_hold_is_one_line_that_leaves_the_bala
     child = ledger.hold(request, expires_at=ends, now=now, parent=root.hold_id)
 
     def shown() -> list[tuple[str, Decimal, Decimal | None, Decimal]]:
-        lines = history.page_of(account, history.Filter()).lines
+        lines = pages.page_of(account, pages.Filter()).lines
         return [(line.kind, line.credits, line.within, line.balance_after) for line in lines]
 
     reserved = [("hold", 0, 15, 60), ("hold", -40, None, 60), ("grant", 100, None, 100)]

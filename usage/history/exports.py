@@ -1,7 +1,7 @@
 """Exports of the history as files, written in the background, with an e-mail when they are ready.
 
 Invariants: an export is written portion by portion, each with its progress in one transaction, so that a
-worker that dies repeats at most one portion; two workers never write the same export; files are in the
+worker that is killed repeats at most one portion; two workers never write the same export; files are in the
 database, where every process finds them, until they expire.
 """
 
@@ -21,7 +21,7 @@ from django.db.models import F, QuerySet
 from accounts.models import Account, User
 from billing import ledger
 from billing.notifications import emails
-from usage import history
+from usage.history import pages
 from usage.models import Export, ExportPart
 
 DIRECT_ENTRIES = 10_000  # a history of fewer entries is downloaded without waiting
@@ -36,13 +36,13 @@ class TooManyExports(Exception):
     """MOST_WAITING exports of the account are waiting."""
 
 
-def is_large(account: Account, filters: history.Filter) -> bool:
+def is_large(account: Account, filters: pages.Filter) -> bool:
     """Whether the file has to be written in the background."""
     span = _span(account, filters)
     return span.until - span.after > DIRECT_ENTRIES
 
 
-def request(account: Account, user: User, filters: history.Filter, now: datetime) -> Export:
+def request(account: Account, user: User, filters: pages.Filter, now: datetime) -> Export:
     """Request the file of the entries that match. Raises TooManyExports."""
     with transaction.atomic():
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
@@ -100,12 +100,12 @@ def write_portion(export_id: UUID, now: datetime) -> bool:
         export = found.filter(pk=export_id, state=Export.State.WAITING).first()
         if export is None:
             return False
-        page = history.page_of(
+        page = pages.page_of(
             export.account, _filter(export.filters), older_than=export.cursor, size=PORTION, every=True
         )
         zone = ZoneInfo(export.account.zone)
-        rows = [history.csv_row(line, zone) for line in page.lines]
-        first = [] if export.cursor is not None else [history.CSV_HEADINGS]
+        rows = [pages.csv_row(line, zone) for line in page.lines]
+        first = [] if export.cursor is not None else [pages.CSV_HEADINGS]
         data = zlib.compress(_csv_text(first + rows, is_first=export.cursor is None).encode())
         number = export.parts.count()
         ExportPart.objects.create(export=export, number=number, data=data)
@@ -145,12 +145,12 @@ def _queue_email(export: Export, now: datetime) -> None:
         )
 
 
-def _span(account: Account, filters: history.Filter) -> ledger.Span:
+def _span(account: Account, filters: pages.Filter) -> ledger.Span:
     return ledger.span(account.pk, start=filters.start, end=filters.end)
 
 
-def _filter(stored: dict[str, Any]) -> history.Filter:
-    return history.Filter(
+def _filter(stored: dict[str, Any]) -> pages.Filter:
+    return pages.Filter(
         kind=stored["kind"],
         grant_id=UUID(stored["grant"]) if stored["grant"] else None,
         search=stored["search"],

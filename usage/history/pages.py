@@ -21,8 +21,8 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Entry
 from core.amounts import plain
-from usage import history_lines, history_search, statements
-from usage.history_lines import HistoryLine
+from usage.history import lines, search, statements
+from usage.history.lines import HistoryLine
 
 PAGE_SIZE = 50
 EXPORT_CHUNK = 1000  # entries read at once by an export
@@ -40,7 +40,7 @@ class Filter:
     """Which entries to return; without values, all. `start` is included, `end` is excluded.
 
     `span` is a period that is resolved already, for figures that must agree while entries arrive. `search` is
-    what a user has entered (history_search).
+    what a user has entered (usage.history.search).
     """
 
     kind: str = ""
@@ -72,7 +72,7 @@ def newer_than(account: Account, filters: Filter, *, seen: int, limit: int = PAG
     """Entries after the entry number `seen`, newest first."""
     conditions, parameters = _conditions(account, filters)
     conditions.append("e.seq > %(seen)s")
-    return history_lines.read(account, conditions, parameters | {"seen": seen}, limit=limit, every=False)
+    return lines.read(account, conditions, parameters | {"seen": seen}, limit=limit, every=False)
 
 
 def all_lines(account: Account, filters: Filter) -> Iterator[HistoryLine]:
@@ -107,9 +107,9 @@ def page_of(
     if older_than is not None:
         conditions.append("e.seq < %(older_than)s")
         parameters["older_than"] = older_than
-    lines = history_lines.read(account, conditions, parameters, limit=size + 1, every=every)
-    has_more = len(lines) > size
-    return Page(lines=lines[:size], older_than=lines[size - 1].seq if has_more else None)
+    found = lines.read(account, conditions, parameters, limit=size + 1, every=every)
+    has_more = len(found) > size
+    return Page(lines=found[:size], older_than=found[size - 1].seq if has_more else None)
 
 
 def _conditions(account: Account, filters: Filter) -> tuple[list[str], dict[str, Any]]:
@@ -126,7 +126,7 @@ def _conditions(account: Account, filters: Filter) -> tuple[list[str], dict[str,
     if span is not None:
         conditions.append("e.seq > %(span_after)s and e.seq <= %(span_until)s")
         parameters |= {"span_after": span.after, "span_until": span.until}
-    found, of_search = history_search.conditions(account, filters.search)
+    found, of_search = search.conditions(account, filters.search)
     return conditions + found, parameters | of_search
 
 

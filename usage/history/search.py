@@ -22,7 +22,7 @@ from pricing.catalogue import cache as catalogue_cache
 from usage.models import SummedAccount
 
 LONGEST = 200
-MOST_SPANS = 8  # runs of days that are told apart
+MOST_SPANS = 8  # runs of days with a condition each
 _ENTRY = re.compile(r"ent_([0-9a-f]{32})")
 _AMOUNT = re.compile(r"[+\-\u2212]?(\d{1,12}(?:\.\d{1,6})?)")
 _DAY = timedelta(days=1)

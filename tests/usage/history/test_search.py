@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Account, Project, User
 from billing.models import Charge, Entry, Grant
 from tests.usage.spending import give, spend
-from usage import history, history_search
+from usage.history import pages, search
 from usage.sums import folding
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -38,7 +38,7 @@ def account(clock: Any, alice: User, account_of: Callable[[User], Account]) -> A
 
 def found(account: Account, text: str) -> list[Decimal]:
     """The credits of the lines, newest first."""
-    return [line.credits for line in history.page_of(account, history.Filter(search=text)).lines]
+    return [line.credits for line in pages.page_of(account, pages.Filter(search=text)).lines]
 
 
 SEARCHES: list[tuple[str, list[str]]] = [
@@ -96,17 +96,17 @@ def test_charges_of_days_that_are_not_summed_yet_are_found(clock: Any, account: 
 def test_runs_of_days_are_few() -> None:
     day = timezone.now().date()
     days = [day + timedelta(days=number) for number in (0, 1, 3, 5, 6, 7)]
-    assert history_search.runs_of(days) == [(days[0], days[1]), (days[2], days[2]), (days[3], days[5])]
+    assert search.runs_of(days) == [(days[0], days[1]), (days[2], days[2]), (days[3], days[5])]
     many = [day + timedelta(days=2 * number) for number in range(20)]
-    runs = history_search.runs_of(many)
-    assert len(runs) == history_search.MOST_SPANS
+    runs = search.runs_of(many)
+    assert len(runs) == search.MOST_SPANS
     assert runs[0] == (many[0], many[12]) and runs[1:] == [(one, one) for one in many[13:]]
 
 
 def test_a_search_is_in_the_url_of_the_page_and_of_its_links(
     account: Account, alice: User, signed_in: Callable[[User], Client], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(history, "PAGE_SIZE", 1)
+    monkeypatch.setattr(pages, "PAGE_SIZE", 1)
     client = signed_in(alice)
     page = client.get("/history/?q=c-81").content.decode()
     assert page.count('id="entry-') == 2 and 'value="c-81"' in page

@@ -15,8 +15,8 @@ from accounts.models import Account, ApiKey, Membership, User
 from billing import ledger
 from core.ids import public_id
 from tests.usage.spending import give, spend
-from usage import history, statements
-from usage.history import Filter
+from usage.history import pages, statements
+from usage.history.pages import Filter
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -61,8 +61,8 @@ def past(team: Account, alice: User, bob: User, staff: User) -> Past:
     return Past(team, alice, bob, staff)
 
 
-def lines_of(past: Past, **filters: Any) -> list[history.HistoryLine]:
-    return list(history.all_lines(past.team, Filter(**filters)))
+def lines_of(past: Past, **filters: Any) -> list[pages.HistoryLine]:
+    return list(pages.all_lines(past.team, Filter(**filters)))
 
 
 def test_every_line_has_its_title_and_the_name_of_who_acted(past: Past) -> None:
@@ -99,7 +99,7 @@ def test_reasons_of_the_product_are_shown_without_ids(team: Account, reason: str
     back = {"account_id": team.pk, "purchase_id": purchase, "credits": None, "reason": reason, "now": now}
     ledger.claw_back(key="back", **back)
     ledger.restore(account_id=team.pk, claw_back_key="back", key="again", reason=reason, now=now)
-    lines = [line for line in history.page_of(team, Filter()).lines if line.kind != "grant"]
+    lines = [line for line in pages.page_of(team, Filter()).lines if line.kind != "grant"]
     assert [(line.kind, line.title) for line in lines] == [("restore", title), ("claw_back", title)]
 
 
@@ -113,7 +113,7 @@ def test_reasons_of_staff_are_shown_as_they_wrote_them(team: Account) -> None:
         actor="a@b.example",
         now=now,
     )
-    assert history.page_of(team, Filter(kind="adjust")).lines[0].title == "refund in credits"
+    assert pages.page_of(team, Filter(kind="adjust")).lines[0].title == "refund in credits"
 
 
 def test_a_former_member_is_shown_as_support_and_a_members_keys_by_name(past: Past, bob: User) -> None:
@@ -132,13 +132,13 @@ def test_what_a_platform_key_or_staff_did_with_a_use_of_a_member_has_their_name(
     lines = [(line.title, line.actor) for line in lines_of(past, kind="reverse")]
     use = "Agent run · Claude Sonnet 4"
     assert lines == [(use, "Support"), (use, "=Backend")]
-    headings, *rows = history.csv_rows(past.team, Filter(kind="reverse"))
+    headings, *rows = pages.csv_rows(past.team, Filter(kind="reverse"))
     assert [row[headings.index("who")] for row in rows] == ["Support", "'=Backend"]
 
 
 def test_a_row_of_the_export_has_every_figure_and_id(past: Past) -> None:
-    headings, *rows = history.csv_rows(past.team, Filter(kind="charge"))
-    assert headings == history.CSV_HEADINGS
+    headings, *rows = pages.csv_rows(past.team, Filter(kind="charge"))
+    assert headings == pages.CSV_HEADINGS
     pack = public_id(prefix="grant", value=past.pack.grant_id)
     row = dict(zip(headings, rows[1], strict=True))
     entry = row.pop("entry")
@@ -159,7 +159,7 @@ def test_a_row_of_the_export_has_every_figure_and_id(past: Past) -> None:
         "grant": pack,
         "charge": public_id(prefix="chg", value=past.charge.charge_id),
     }
-    _headings, *grants = history.csv_rows(past.team, Filter(grant_id=past.pack.grant_id, kind="grant"))
+    _headings, *grants = pages.csv_rows(past.team, Filter(grant_id=past.pack.grant_id, kind="grant"))
     [given] = [dict(zip(headings, row, strict=True)) for row in grants]
     assert (given["what"], given["credits"], given["balance_after"]) == ("'=thanks", "50", "150")
     assert [given[name] for name in ("service", "action", "conversation", "charge")] == ["", "", "", ""]
@@ -183,21 +183,21 @@ def test_lines_are_narrowed_by_kind_grant_and_time_together(past: Past) -> None:
 
 def test_pages_and_newer_lines_are_those_of_the_filter(past: Past) -> None:
     every = [line.seq for line in lines_of(past, kind="charge")]
-    page = history.page_of(past.team, Filter(kind="charge"), size=2)
+    page = pages.page_of(past.team, Filter(kind="charge"), size=2)
     assert ([line.seq for line in page.lines], page.older_than) == (every[:2], every[1])
-    rest = history.page_of(past.team, Filter(kind="charge"), older_than=page.older_than, size=2)
+    rest = pages.page_of(past.team, Filter(kind="charge"), older_than=page.older_than, size=2)
     assert ([line.seq for line in rest.lines], rest.older_than) == (every[2:], None)
-    exact = history.page_of(past.team, Filter(kind="charge"), size=3)
+    exact = pages.page_of(past.team, Filter(kind="charge"), size=3)
     assert (len(exact.lines), exact.older_than) == (3, None)
-    newer = history.newer_than(past.team, Filter(kind="charge"), seen=every[2])
+    newer = pages.newer_than(past.team, Filter(kind="charge"), seen=every[2])
     assert [line.seq for line in newer] == every[:2]
-    [newest] = history.newer_than(past.team, Filter(kind="charge"), seen=every[2], limit=1)
+    [newest] = pages.newer_than(past.team, Filter(kind="charge"), seen=every[2], limit=1)
     assert newest.seq == every[0]
 
 
 def test_the_figures_of_a_statement_by_kind(past: Past) -> None:
     def summary(start: datetime, end: datetime) -> tuple[Any, ...]:
-        figures = history.summary_of(statements.of_period(past.team, start=start, end=end))
+        figures = pages.summary_of(statements.of_period(past.team, start=start, end=end))
         return figures.opening, dict(figures.by_kind), figures.closing
 
     assert summary(past.at(2), past.at(3)) == (150, {"Charged": -120}, 30)
@@ -212,7 +212,7 @@ def test_the_history_of_another_account_is_never_part_of_it(past: Past, charlie:
     theirs = Account.objects.get(person=charlie)
     spend(theirs, "3", past.at(2), conversation="secret")
     give(theirs, "7", past.at(2), label="Secret pack")
-    text = str(list(history.csv_rows(past.team, Filter())))
+    text = str(list(pages.csv_rows(past.team, Filter())))
     assert "secret" not in text.lower() and len(lines_of(past)) == 11
-    assert [line.credits for line in history.all_lines(theirs, Filter())] == [7, -3, 100]
-    assert list(history.all_lines(theirs, Filter(grant_id=past.pack.grant_id))) == []
+    assert [line.credits for line in pages.all_lines(theirs, Filter())] == [7, -3, 100]
+    assert list(pages.all_lines(theirs, Filter(grant_id=past.pack.grant_id))) == []

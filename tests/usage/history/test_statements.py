@@ -15,7 +15,7 @@ from accounts.models import Account, User
 from billing import ledger
 from clients.verify_statement import PENDING, VERIFIED, decoded, key_id, verify
 from tests.usage.spending import spend
-from usage import statements
+from usage.history import statements
 
 pytestmark = pytest.mark.usefixtures("clock")
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -14,8 +14,8 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing.notifications import emails
 from tests.usage.spending import give, spend
-from usage import exports, history
-from usage.history import Filter
+from usage.history import exports, pages
+from usage.history.pages import Filter
 from usage.models import Export, ExportPart
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -44,7 +44,7 @@ def test_the_file_has_the_rows_of_the_direct_export(
     account: Account, alice: User, filters: dict[str, str]
 ) -> None:
     export = exports.request(account, alice, Filter(**filters), timezone.now())
-    expected = list(history.csv_rows(account, Filter(**filters)))
+    expected = list(pages.csv_rows(account, Filter(**filters)))
     spend(account, "1", timezone.now(), conversation="c-3 later")
     exports.write_waiting(timezone.now())
     export.refresh_from_db()
@@ -63,7 +63,7 @@ def test_an_export_goes_on_where_a_worker_has_died(account: Account, alice: User
     assert exports.write_waiting(timezone.now()) == 2
     export.refresh_from_db()
     assert (export.state, export.percent) == ("ready", 100)
-    assert rows_of(export) == list(history.csv_rows(account, Filter()))
+    assert rows_of(export) == list(pages.csv_rows(account, Filter()))
     assert exports.write_waiting(timezone.now()) == 0
 
 
@@ -82,14 +82,14 @@ def test_an_export_that_fails_delays_no_other_and_is_given_up(
 ) -> None:
     bad = exports.request(account, alice, Filter(kind="grant"), timezone.now())
     good = exports.request(account, alice, Filter(), timezone.now())
-    real = history.page_of
+    real = pages.page_of
 
-    def page_of(account: Account, filters: Filter, **more: Any) -> history.Page:
+    def page_of(account: Account, filters: Filter, **more: Any) -> pages.Page:
         if filters.kind:
             raise RuntimeError("broken")
         return real(account, filters, **more)
 
-    monkeypatch.setattr(history, "page_of", page_of)
+    monkeypatch.setattr(pages, "page_of", page_of)
     for _ in range(exports.MOST_ATTEMPTS - 1):
         exports.write_waiting(timezone.now())
     bad.refresh_from_db()

@@ -22,7 +22,8 @@ from billing import ledger
 from billing.models import Entry
 from tests.billing.ledger.conftest import NOON, allowance, charge_request, new_account
 from tests.some import some
-from usage import history, selectors, statements
+from usage import selectors
+from usage.history import pages, statements
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("L21")]
 MS = timedelta(milliseconds=1)
@@ -72,18 +73,18 @@ def bounds(choose: random.Random, account: Account, last: datetime) -> list[date
 
 @settings(max_examples=12)
 @given(seed=st.integers(0, 2**32))
-@mock.patch.object(history, "STATEMENT_PAGE", 7)
+@mock.patch.object(pages, "STATEMENT_PAGE", 7)
 def test_every_period_of_every_history_adds_up(seed: int) -> None:
     choose = random.Random(seed)
     account, last = a_history(choose)
     instants = bounds(choose, account, last)
     for start, end in [choose.sample(instants, 2) for _ in range(PERIODS)]:
         start, end = min(start, end), max(start, end)
-        summary = history.summary_of(statements.of_period(account, start=start, end=end))
+        summary = pages.summary_of(statements.of_period(account, start=start, end=end))
         moved = sum((total for _kind, total in summary.by_kind), Decimal(0))
         assert summary.opening + moved == summary.closing
-        filters = history.Filter(start=start, end=end)
-        lines = list(history.all_lines(account, filters))
+        filters = pages.Filter(start=start, end=end)
+        lines = list(pages.all_lines(account, filters))
         api = selectors.entries(account.pk, {"from": start, "to": end})
         by_kind = Counter[str]()
         for entry in lines:
@@ -94,13 +95,13 @@ def test_every_period_of_every_history_adds_up(seed: int) -> None:
         for entries in (lines, list(api)):
             assert sum((entry.credits for entry in entries), Decimal(0)) == moved
         statement = statements.of_period(account, start=start, end=end)
-        pages = [history.statement_page(statement, None)]
-        while pages[-1].number > 1:
-            pages.append(history.statement_page(statement, pages[-1].number - 1))
-        assert [line for page in pages for line in page.lines] == lines
-        assert [page.opening for page in pages[:-1]] == [page.closing for page in pages[1:]], "they meet"
-        assert (pages[-1].opening, pages[0].closing) == (summary.opening, summary.closing)
-        for page in pages:
+        parts = [pages.statement_page(statement, None)]
+        while parts[-1].number > 1:
+            parts.append(pages.statement_page(statement, parts[-1].number - 1))
+        assert [line for page in parts for line in page.lines] == lines
+        assert [page.opening for page in parts[:-1]] == [page.closing for page in parts[1:]], "they meet"
+        assert (parts[-1].opening, parts[0].closing) == (summary.opening, summary.closing)
+        for page in parts:
             assert page.opening + page.moved == page.closing
         document = json.loads(
             "".join(statements.as_json(statements.of_period(account, start=start, end=end)))

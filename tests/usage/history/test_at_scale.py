@@ -16,7 +16,8 @@ from billing import ledger
 from billing.models import Entry, Grant, Wallet
 from tests.billing.ledger.conftest import NOON, spend
 from tests.billing.ledger.member_of_years import DAYS, ENTRIES, grant_of, years_of_use
-from usage import history, selectors
+from usage import selectors
+from usage.history import pages
 
 LIMIT_SECONDS = 0.05  # measured: at most 12 ms
 
@@ -52,8 +53,8 @@ def test_a_page_of_each_filter_takes_less_than_50_ms(wallet_of_years: UUID, sour
     grant_id = grant_of(wallet_of_years, source) if source else None
     slow = {}
     for kind, older_than in itertools.product(["", *Entry.Kind.values], (None, ENTRIES // 2)):
-        filters = history.Filter(kind=kind, grant_id=grant_id)
-        taken = seconds(lambda: history.page_of(account, filters, older_than=older_than))  # noqa: B023
+        filters = pages.Filter(kind=kind, grant_id=grant_id)
+        taken = seconds(lambda: pages.page_of(account, filters, older_than=older_than))  # noqa: B023
         if taken > LIMIT_SECONDS:
             slow[kind, older_than] = taken
     assert slow == {}
@@ -70,9 +71,9 @@ def test_the_api_reads_by_the_same_indexes(wallet_of_years: UUID, kind: str) -> 
 def test_pages_hold_the_entries_that_match(wallet_of_years: UUID) -> None:
     account = Account.objects.get(pk=wallet_of_years)
     period = {"start": NOON - timedelta(days=600), "end": NOON - timedelta(days=590)}
-    assert len(history.page_of(account, history.Filter(kind="expire", **period)).lines) == 10
-    oldest = history.Filter(grant_id=grant_of(wallet_of_years, "pack 0"))
-    lines = history.page_of(account, oldest, older_than=10 * ENTRIES // DAYS).lines
+    assert len(pages.page_of(account, pages.Filter(kind="expire", **period)).lines) == 10
+    oldest = pages.Filter(grant_id=grant_of(wallet_of_years, "pack 0"))
+    lines = pages.page_of(account, oldest, older_than=10 * ENTRIES // DAYS).lines
     assert [line.kind for line in lines] == ["charge"] * 10 + ["grant"]
 
 
