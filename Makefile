@@ -74,6 +74,10 @@ check: $(VENV)/.development  ## run linters, type checks, import contracts, temp
 	$(NO_DATABASE) $(BIN)/python -W "ignore:Got an error checking" manage.py makemigrations --check --dry-run
 	$(AS_PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
+.PHONY: messages
+messages: $(VENV)/.development  ## update the Chinese messages after the texts of the code changed, and compile them
+	@$(BIN)/python -m config.translations
+
 .PHONY: format
 format: $(VENV)/.development  ## format the code
 	$(BIN)/ruff check --fix .

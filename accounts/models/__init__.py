@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models.webhook import FormerSecret as FormerSecret
 from accounts.models.webhook import WebhookDelivery as WebhookDelivery
@@ -121,7 +122,7 @@ class Membership(Identified):
 
     class Role(models.TextChoices):
         OWNER = "owner", _("Owner")
-        BILLING = "billing", _("Billing")
+        BILLING = "billing", pgettext_lazy("role", "Billing")
         MEMBER = "member", _("Member")
 
     BUYERS = frozenset({Role.OWNER, Role.BILLING})
