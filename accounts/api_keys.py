@@ -31,6 +31,7 @@ LEASE_SECONDS = 0.25
 SEEN_SECONDS = 60.0
 MAX_CACHED_KEYS = 10_000  # a few hundred bytes each
 MOST_KEYS = 100  # active keys of an account
+SESSION = "session"  # the kind of a principal from a browser session
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 _FIND = """
@@ -75,6 +76,10 @@ class Principal:
     def rate(self) -> rate_limit.Rate | None:
         """The limit of its requests; None for none."""
         return rate_limit.rate_of(is_platform=self.is_platform, requests_per_minute=self.requests_per_minute)
+
+    @property
+    def is_session(self) -> bool:
+        return self.kind == SESSION
 
     @property
     def is_platform(self) -> bool:

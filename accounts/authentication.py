@@ -17,14 +17,13 @@ from rest_framework import authentication
 from rest_framework.request import Request
 
 from accounts import access, api_keys, selectors
-from accounts.api_keys import Principal
+from accounts.api_keys import SESSION, Principal
 from accounts.models import Account, ApiKey, Membership, User
 from core import ids, prepared, problems
 from core.caches import TimedCache
 from core.models import Identified
 
 Object = TypeVar("Object", bound=Identified)
-SESSION = "session"  # the kind of a principal from a browser session
 ANONYMOUS = AnonymousUser()
 LEASE_SECONDS = 2.0
 MAX_CACHED_ACCOUNTS = 10_000

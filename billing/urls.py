@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing.views import buy, cards, codes, erasure, plans, public_offers, purchases, settings
+from billing.views import buy, cards, codes, erasure, plans, public_offers, purchases, returns, settings
 from billing.webhooks import views
 
 urlpatterns = [
@@ -26,6 +26,8 @@ urlpatterns = [
         purchases.withdraw_refund_request,
         name="withdraw_refund_request",
     ),
+    path("billing/returned/<str:token>/", returns.payment_returned, name="payment_returned"),
+    path("billing/left/<str:token>/", returns.payment_left, name="payment_left"),
     path("billing/subscription/", plans.subscription, name="subscription"),
     path("billing/subscription/cancel/", plans.cancel, name="cancel_subscription"),
     path("billing/subscription/pause/", plans.pause, name="pause_subscription"),
@@ -38,6 +40,7 @@ urlpatterns = [
     path("billing/auto-top-up/confirmed/", settings.top_up_confirmed, name="top_up_confirmed"),
     path("billing/card/", cards.save_card, name="save_card"),
     path("billing/card/saved/", cards.card_saved, name="card_saved"),
+    path("billing/card/returned/<str:token>/", returns.card_returned, name="card_returned"),
     path("billing/card/remove/", cards.remove_card, name="remove_card"),
     path("billing/overdue/", cards.pay_overdue, name="pay_overdue"),
     path("billing/portal/", cards.customer_portal, name="billing_portal"),

@@ -1,7 +1,8 @@
 """Base class of every endpoint of the REST API: authentication, rate limit, scope.
 
 Invariants: no method runs without a principal that has the method's scope; a method without a declared scope
-is not allowed (405). `json_body.answer` writes responses, `problems.handle` writes errors.
+is not allowed (405); query parameters that a method does not take are refused (400). `json_body.answer`
+writes responses, `problems.handle` writes errors.
 """
 
 from collections.abc import Mapping
@@ -18,9 +19,11 @@ from rest_framework.views import APIView
 
 from core import json_body, problems, rate_limit
 from core.errors import DomainError
-from core.fields import StrictSerializer
+from core.fields import AccountQuery, StrictSerializer
 from core.models import Identified
 from core.problems import Problem
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 class AlwaysJSON(BaseContentNegotiation):
@@ -79,6 +82,9 @@ class Endpoint(APIView):
         if not principal.may(scope):
             detail = _("This key lacks the scope “%(scope)s”.") % {"scope": scope}
             raise Problem(403, "missing_scope", detail, scope=scope)
+        if method in _WITH_BODY:
+            # the body names the account; a session has chosen it in the query before the body is read
+            query_of(request, AccountQuery if principal.is_session else StrictSerializer)
 
     def finalize_response(  # type: ignore[override]  # endpoints answer in Django's own class
         self, request: Request, response: HttpResponse, *args: Any, **kwargs: Any

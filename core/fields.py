@@ -6,7 +6,7 @@ which clients would write as a float; a time has a zone; an undeclared field is 
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -189,7 +189,10 @@ class Credits(serializers.Field):
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN})
 class Instant(serializers.Field):
-    """An RFC 3339 time with its zone, converted to UTC; digits beyond microseconds are dropped."""
+    """An RFC 3339 time with its zone, converted to UTC; digits beyond microseconds are dropped.
+
+    A leap second is the second that follows it.
+    """
 
     default_error_messages = {
         "invalid": _("Send an RFC 3339 time with a zone, such as “2026-11-20T15:00:00Z”."),
@@ -200,8 +203,8 @@ class Instant(serializers.Field):
         if not isinstance(data, str) or not _INSTANT.fullmatch(data):
             self.fail("invalid")
         try:
-            value = datetime.fromisoformat(data.upper())
-        except ValueError:
+            value = _leap_second(data) or datetime.fromisoformat(data.upper())
+        except (ValueError, OverflowError):
             self.fail("invalid")
         if not EARLIEST_YEAR < value.year < LATEST_YEAR:
             self.fail("out_of_range")
@@ -209,6 +212,19 @@ class Instant(serializers.Field):
 
     def to_representation(self, value: datetime) -> str:
         return instant(value)
+
+
+def _leap_second(text: str) -> datetime | None:
+    """The second after a leap second, which only ends a month in UTC (RFC 3339, 5.7); None for other times.
+
+    Raises ValueError for the 61st second of another minute.
+    """
+    if text[17:19] != "60":
+        return None
+    value = datetime.fromisoformat(f"{text[:17]}59{text[19:]}".upper()).astimezone(UTC) + timedelta(seconds=1)
+    if (value.day, value.hour, value.minute, value.second) != (1, 0, 0, 0):
+        raise ValueError("not a leap second")
+    return value
 
 
 def instant(value: datetime) -> str:

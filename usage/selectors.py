@@ -77,8 +77,9 @@ def grants(account_id: UUID) -> QuerySet[Grant]:
 
 
 def entries(account_id: UUID, query: dict[str, Any]) -> QuerySet[Entry]:
-    """The account's entries that move credits, narrowed by a validated TransactionQuery."""
-    found = Entry.objects.filter(account_id=account_id, grant__isnull=False)
+    """The account's entries that move credits, and its charges of none, narrowed by a TransactionQuery."""
+    listed = Q(grant__isnull=False) | Q(kind=Entry.Kind.CHARGE)
+    found = Entry.objects.filter(listed, account_id=account_id)
     if "from" in query or "to" in query:
         span = ledger.span(account_id, start=query.get("from"), end=query.get("to"))
         found = found.filter(seq__gt=span.after, seq__lte=span.until)

@@ -23,7 +23,7 @@ from accounts.models import Account
 from billing import offers, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Subscription
 from billing.notifications import emails
-from billing.payments import customers
+from billing.payments import customers, return_links
 from billing.stripe_gateway import StripeObject
 from core.errors import Refusal
 
@@ -80,7 +80,7 @@ def portal_url(account: Account) -> str:
 
 def setup_page_url(account: Account, *, key: str) -> str:
     """URL of Stripe's page that saves a card for plan and automatic top-up. Raises StripeError."""
-    return_url = f"{settings.SITE_URL}{reverse('card_saved')}"
+    return_url = return_links.url("card_returned", account.public_id)
 
     def create(customer: str) -> StripeObject:
         return stripe_gateway.create_checkout_session(
@@ -91,7 +91,7 @@ def setup_page_url(account: Account, *, key: str) -> str:
                 "currency": offers.resolve_currency(None),
                 "metadata": {"account": account.public_id},
                 "success_url": f"{return_url}?session={{CHECKOUT_SESSION_ID}}",
-                "cancel_url": f"{settings.SITE_URL}{reverse('billing')}",
+                "cancel_url": return_url,
                 "allowed_payment_method_types": ["card"],
             },
         )

@@ -7,6 +7,7 @@ purchase is taken back with that purchase. Two wallets are never locked in one t
 
 import contextlib
 import secrets
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -14,7 +15,8 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -109,32 +111,54 @@ def reward_if_due(account_id: UUID, now: datetime) -> None:
 def reward_all_due(now: datetime, *, limit: int = 500) -> int:
     """Reward qualified invitations and take back rewards of refunded purchases, which a crash may have left.
 
-    First charges qualify here only. Returns the number of invitations checked.
+    First charges qualify here only. At most `limit` of each are done. What is not due is left out in SQL, and
+    what fails does not count: neither can keep others waiting. Returns the number of invitations tried.
     """
-    joined = Referral.objects.filter(state=Referral.State.JOINED, created_at__gt=now - timedelta(days=400))
-    # Filtered in SQL, because invitations that never qualify would otherwise fill the limit of every run.
     policy = catalogue_cache.current().policies.referral
-    if policy is not None and policy.qualifies == "first_charge":
+    joined = Referral.objects.filter(state=Referral.State.JOINED, created_at__gt=now - timedelta(days=400))
+    if policy is None:
+        joined = joined.none()
+    elif policy.qualifies == "first_charge":
         charged = Charge.objects.filter(account_id=OuterRef("invited_id"), credits__gt=0)
         joined = joined.filter(Exists(charged))
-    elif policy is not None and policy.qualifies == "first_purchase":
-        joined = joined.filter(purchase__refunded__lt=F("purchase__amount"))
-    ids = list(joined.order_by("pk").values_list("invited_id", flat=True)[:limit])
-    for account_id in ids:
-        try:
-            reward_if_due(account_id, now)
-        except Exception:  # an account that fails must not stop the others
-            log.exception("referral_not_rewarded", alert=True, account=str(account_id))
-    refunded = Q(purchase__refunded__gt=0) | Q(purchase__disputes__status="lost")
-    to_take_back = Referral.objects.filter(refunded, state=Referral.State.REWARDED)
-    to_restore = Referral.objects.filter(state=Referral.State.TAKEN_BACK)
-    for referral in [*to_take_back.distinct()[:limit], *to_restore[:limit]]:
-        try:
-            assert referral.purchase_id is not None, "only a purchase takes a reward back"
-            follow_purchase(referral.purchase_id, now)
-        except Exception:
-            log.exception("referral_not_taken_back", alert=True, referral=str(referral.pk))
-    return len(ids)
+    elif policy.qualifies == "first_purchase":
+        joined = _by_purchase(joined, is_reversed=False)
+
+    def follow(referral: Referral) -> None:
+        assert referral.purchase_id is not None, "only a purchase takes a reward back"
+        follow_purchase(referral.purchase_id, now)
+
+    tried = _each(joined, lambda one: reward_if_due(one.invited_id, now), "referral_not_rewarded", limit)
+    for state, is_reversed in ((Referral.State.REWARDED, True), (Referral.State.TAKEN_BACK, False)):
+        changed = _by_purchase(Referral.objects.filter(state=state), is_reversed=is_reversed)
+        _each(changed, follow, "referral_not_taken_back", limit)
+    return tried
+
+
+def _by_purchase(referrals: QuerySet[Referral], *, is_reversed: bool) -> QuerySet[Referral]:
+    """Those whose purchase is reversed, or is not, as `_is_reversed` decides it."""
+    lost = Dispute.objects.filter(purchase_id=OuterRef("purchase_id"), status=Dispute.Status.LOST)
+    lost_amount = lost.values("purchase_id").annotate(sum=Sum("amount")).values("sum")
+    kept = Q(
+        purchase__status=Purchase.Status.PAID,
+        purchase__amount__gt=F("purchase__refunded") + Coalesce(Subquery(lost_amount), 0),
+    )
+    return referrals.filter(~kept if is_reversed else kept, purchase__isnull=False)
+
+
+def _each(referrals: QuerySet[Referral], act: Callable[[Referral], None], failure: str, limit: int) -> int:
+    """Act on each until `limit` have succeeded, in the order of their ids; returns how many were tried."""
+    tried = done = 0
+    after = UUID(int=0)
+    while portion := list(referrals.filter(pk__gt=after).order_by("pk")[: limit - done]):
+        for referral in portion:
+            try:
+                act(referral)
+                done += 1
+            except Exception:  # one that fails must not stop the others
+                log.exception(failure, alert=True, account=str(referral.invited_id))
+        tried, after = tried + len(portion), portion[-1].pk
+    return tried
 
 
 def follow_purchase(purchase_id: UUID, now: datetime) -> None:

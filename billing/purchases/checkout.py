@@ -8,13 +8,11 @@ webhook.
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import Purchase
-from billing.payments import customers, fulfilment, recovery, taxes
+from billing.payments import customers, fulfilment, recovery, return_links, taxes
 from billing.purchases import create, plan_checkout
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import prices
@@ -142,7 +140,7 @@ def cancel(purchase: Purchase, now: datetime) -> Purchase:
 
 
 def return_url(purchase: Purchase) -> str:
-    return f"{settings.SITE_URL}{reverse('purchase_return', args=[purchase.public_id])}"
+    return return_links.url("payment_returned", purchase.public_id)
 
 
 def _has_failed(session: StripeObject) -> bool:
@@ -188,13 +186,12 @@ def _instructions_url(session: StripeObject) -> str:
 
 def _params(purchase: Purchase, customer: str) -> StripeObject:
     metadata = {"purchase": purchase.public_id, "account": purchase.account.public_id}
-    cancel_url = f"{settings.SITE_URL}{reverse('purchase_unpaid', args=[purchase.public_id])}"
     params: dict[str, Any] = {
         "customer": customer,
         "client_reference_id": purchase.public_id,
         "metadata": {**metadata, **recovery.stripe_metadata(purchase)},
         "success_url": return_url(purchase),
-        "cancel_url": cancel_url,
+        "cancel_url": return_links.url("payment_left", purchase.public_id),
         **(taxes.session_params() if purchase.tax_behavior else {}),
     }
     if purchase.kind == Purchase.Kind.PLAN:

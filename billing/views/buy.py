@@ -142,16 +142,20 @@ def see_other(url: str) -> HttpResponseRedirect:
 @account_page
 def purchase_return(request: AccountRequest, public_id: str) -> HttpResponse:
     """The page to which Stripe redirects after payment; it retrieves the session immediately."""
-    purchase = find_purchase(request, public_id)
-    # On an error the webhook or the reconciliation updates the purchase; the page shows it as pending.
+    purchase = refreshed(find_purchase(request, public_id))
+    return render(request, "billing/purchase_return.html", _status_context(purchase))
+
+
+def refreshed(purchase: Purchase) -> Purchase:
+    """The purchase as Stripe reports it. After an error the webhook or the reconciliation updates it."""
     with contextlib.suppress(
         stripe_gateway.StripeError,
         stripe_objects.UnmatchedObject,
         stripe_sync.StaleSnapshot,
         offers.PlanClosed,
     ):
-        purchase = checkout.refresh_from_stripe(purchase, timezone.now())
-    return render(request, "billing/purchase_return.html", _status_context(purchase))
+        return checkout.refresh_from_stripe(purchase, timezone.now())
+    return purchase
 
 
 @require_GET

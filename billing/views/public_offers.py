@@ -46,6 +46,7 @@ def invited(request: HttpRequest, code: str) -> HttpResponse:
         return redirect("redeem")
     policy = catalogue_cache.current().policies.referral
     context = {
+        "known": inviter is not None,
         "policy": policy if inviter is not None and inviter.erased_at is None else None,
         "free_plan": selectors.free_plan(),
     }

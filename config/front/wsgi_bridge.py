@@ -112,7 +112,8 @@ def environ_of(scope: Any, body: Any) -> Environ:
         if "_" in name:
             continue  # "X_User" and "X-User" would have the same name in the environment
         if key in environ:
-            value = f"{environ[key]}{'; ' if name == 'cookie' else ','}{value}"
+            # with the space, which RFC 9110 (5.3) allows, two idempotency keys are not one valid key
+            value = f"{environ[key]}{'; ' if name == 'cookie' else ', '}{value}"
         environ[key] = value
     for name in scope.headers.keys():  # noqa: SIM118 - not a dict; a value that is not ASCII is no item
         if "_" not in name:

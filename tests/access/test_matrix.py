@@ -180,6 +180,26 @@ def test_every_endpoint_requires_a_key_with_its_scope(
                     assert _call(api, method, path, body).status_code == 403, (method, route, scope)
 
 
+def test_an_endpoint_refuses_parameters_of_the_query_that_it_does_not_take(
+    alices_world: world.World, alice: User, api_of: Any, platform_api: Any
+) -> None:
+    own = api_of(alice)
+    for route in routes_with("api", "api_ids"):
+        line, view = line_of(route), ALL[route].callback.cls  # type: ignore[attr-defined]
+        for method in view.scopes:
+            api, body = platform_api if view.platform_only else own, line.bodies.get(method)  # type: ignore[union-attr]
+            # a body names the account itself
+            account = f"account={alices_world.object_ids['account']}"
+            for query in ("colour=red", *([account] if method in {"POST", "PUT", "PATCH"} else [])):
+                response = _call(api, method, f"{path_of(route, alices_world.object_ids)}?{query}", body)
+                errors = [(error["field"], error["code"]) for error in response.json().get("errors", [])]
+                assert errors == [(query.partition("=")[0], "unknown_field")], (
+                    method,
+                    route,
+                    response.content,
+                )
+
+
 @pytest.mark.fault("Z4")
 @pytest.mark.parametrize("role", ["billing", "member"])
 def test_a_page_is_refused_to_exactly_the_roles_that_its_line_names(

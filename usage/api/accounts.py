@@ -16,9 +16,9 @@ from billing.models import Grant
 from billing.subscriptions import plan_terms
 from core import idempotency, json_body, problems
 from core.amounts import plain
-from core.endpoint import Endpoint
+from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
-from core.fields import instant
+from core.fields import StrictSerializer, instant
 from core.json_types import id_of
 from pricing import selectors
 from usage.api import request_schemas, response_schemas
@@ -87,6 +87,7 @@ class OneAccount(Endpoint):
 
     @extend_schema(responses=response_schemas.Account)
     def get(self, request: Request, account: str) -> HttpResponse:
+        query_of(request, StrictSerializer)
         return json_body.answer(_account(Account.objects.get(pk=find_account(account))))
 
 

@@ -5,7 +5,7 @@ the follower and the position at which its stream begins; `read` returns the eve
 
 Invariants: an event's id is a position in the account's ledger and in the changes of its purchases, so that a
 stream resumed with the last id misses nothing, and an event may come twice; an event contains the object as
-it is when it is sent; a client whose id is no position, or too far behind, gets `reload`.
+it is when it is sent; a client whose position is not one of the account, or too far behind, gets `reload`.
 """
 
 import re
@@ -22,7 +22,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import SESSION, account_of, principal_of
+from accounts.authentication import account_of, principal_of
 from billing import ledger
 from billing.api.purchases import purchase_in_full
 from billing.models import Charge, Purchase
@@ -30,6 +30,7 @@ from core import json_body
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
 from core.fields import AccountQuery
+from core.problems import field_problem
 from usage import live_updates
 from usage.api.balance import balance_of
 from usage.api.charges import stored_charge
@@ -69,7 +70,6 @@ class Position:
     changed_at: datetime | None = None
     has_balance: bool = True
     seen: frozenset[tuple[UUID, datetime | None]] = frozenset()
-    is_unknown: bool = False
 
     def id(self, seq: int, *, has_balance: bool) -> str:
         assert self.changed_at is not None
@@ -102,8 +102,9 @@ class Events(Endpoint):
 
     `data` is the object as the other endpoints return it. After a break send the id of the last event in
     `Last-Event-ID`: the events since then follow; one may come twice. The event `reload` says that too much
-    has happened since that id, or that it is none: read the lists again. The stream begins with a `balance`
-    and ends when the key is revoked or expires or its member leaves. Comments keep the connection open.
+    has happened since that id, or that the account has no such event: read the lists again. The stream
+    begins with a `balance` and ends when the key is revoked or expires or its member leaves. Comments keep
+    the connection open.
     """
 
     scopes = {"GET": "read"}
@@ -112,7 +113,12 @@ class Events(Endpoint):
     @extend_schema(
         parameters=[
             AccountQuery,
-            OpenApiParameter("Last-Event-ID", str, OpenApiParameter.HEADER, description="Id of an event."),
+            OpenApiParameter(
+                "Last-Event-ID",
+                {"type": "string", "pattern": f"^{_ID.pattern}$"},
+                OpenApiParameter.HEADER,
+                description="Id of an event.",
+            ),
         ],
         responses={(200, "text/event-stream"): OpenApiTypes.STR},
     )
@@ -122,13 +128,13 @@ class Events(Endpoint):
         follow = request.META.get(FOLLOW)
         if follow is None:
             raise NotStreamable
-        session_key = request._request.session.session_key if principal.kind == SESSION else ""
+        session_key = request._request.session.session_key if principal.is_session else ""
         follow(
             live_updates.follower_of_principal(
                 principal,
                 account_id=account_id,
                 session_key=session_key,
-                position=position_of(request.META.get("HTTP_LAST_EVENT_ID", "")),
+                position=position_of(request.META.get("HTTP_LAST_EVENT_ID")),
                 now=self.now,
             )
         )
@@ -137,13 +143,14 @@ class Events(Endpoint):
         return response
 
 
-def position_of(last_event_id: str) -> Position:
-    """The position of an event's id; the beginning without one."""
-    if not last_event_id:
+def position_of(last_event_id: str | None) -> Position:
+    """The position of an event's id; the beginning without one. Raises Problem (400) for a malformed id."""
+    if last_event_id is None:
         return Position()
     match = _ID.fullmatch(last_event_id)
     if match is None:
-        return Position(is_unknown=True)
+        message = _("Send the id of an event of this stream, or no Last-Event-ID.")
+        raise field_problem("Last-Event-ID", "invalid", message)
     changed_at = _EPOCH + timedelta(microseconds=int(match[2]))
     return Position(int(match[1]), changed_at, has_balance=bool(match[3]))
 
@@ -184,8 +191,6 @@ def read(after: tuple[UUID, Position], now: datetime) -> Reading:
 
 def _must_reload(account_id: UUID, position: Position, version: int) -> bool:
     """Whether the position is none of this account, or more has happened since than a stream repeats."""
-    if position.is_unknown:
-        return True
     if position.seq is None or position.changed_at is None:
         return False
     if not 0 <= version - position.seq <= MOST_BEHIND:

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from accounts import external_ids, zones
 from accounts.api_keys import Principal
-from accounts.authentication import SESSION, principal_of
+from accounts.authentication import principal_of
 from accounts.models import ApiKey, Project, User
 from billing.models import Entry, Grant, Hold
 from core import json_body
@@ -324,7 +324,7 @@ def use_of(request: Request, account_id: UUID, body: dict[str, Any]) -> Use:
         options=body.get("options") or {},
         project_id=projects.live_project_id(account_id, project) if project else None,
         member_id=_member(principal, account_id, member),
-        api_key_id=None if principal.kind == SESSION else principal.id,
+        api_key_id=None if principal.is_session else principal.id,
         conversation=body.get("conversation") or "",
         metadata=body.get("metadata") or {},
         own_key=body.get("own_key", False),

@@ -227,7 +227,7 @@ class Transaction(TypedDict):
 
     id: EntryId
     kind: Annotated[str, Entry.Kind]
-    grant: GrantId
+    grant: Annotated[GrantId | None, "Null for a charge that costs no credits."]
     credits: Annotated[SignedCreditsText, "Credits into the grant; negative for credits out of it."]
     grant_after: CreditsText
     balance_after: CreditsText

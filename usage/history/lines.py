@@ -29,7 +29,7 @@ select e.seq, e.kind, {credits}, {balance_after}, e.reason, e.actor, e.created_a
        case when h.parent_id is not null then abs(e.credits) end
   from (select * from billing_entry e
          where e.account_id = %(account)s
-           and (e.grant_id is not null or e.charge_id is not null and e.kind in ('charge', 'capture'))
+           and (e.grant_id is not null or e.kind = 'charge')
            {conditions}
          order by e.seq desc limit %(limit)s) e
   left join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id

@@ -15,11 +15,13 @@ from typing import Any
 
 import structlog
 from django.core.cache import cache
+from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger
 from billing.models import Entry
 from billing.tasks import checkpoint_ledger
+from core.errors import Refusal
 
 log = structlog.get_logger(__name__)
 FORMAT = "refill-statement/1"
@@ -78,7 +80,7 @@ class Statement:
 
 
 def of_period(account: Account, *, start: datetime, end: datetime) -> Statement:
-    """The statement of the period from `start` (included) to `end` (excluded)."""
+    """The statement of the period from `start` (included) to `end` (excluded). Raises EntriesMissing."""
     archived = ledger.archive.position(account.pk)
     if archived and start < archived.archive.before:
         start = min(archived.archive.before, end)
@@ -96,20 +98,38 @@ def of_period(account: Account, *, start: datetime, end: datetime) -> Statement:
     )
 
 
+class EntriesMissing(Refusal):
+    """Entries of the account are missing in the database, so that its statement would not add up (409)."""
+
+    code = "entries_missing"
+
+    def __init__(self, account: Account, seq: int) -> None:
+        super().__init__(_("Some entries of this account are missing. Contact support."))
+        log.error("entries_missing", alert=True, account=account.public_id, entry=seq)
+
+
 def position_at(account: Account, seq: int) -> Position:
-    """The position after the account's entry `seq`, which may be the last archived one; or 0."""
+    """The position after the account's entry `seq`, which may be the last archived one; or 0.
+
+    Raises EntriesMissing.
+    """
     if seq == 0:
         return Position(0, ledger.checkpoints.first_hash(account.pk), Decimal(0))
     entry = Entry.objects.filter(account=account, seq=seq).first()
     if entry is not None:
         return Position(entry.seq, bytes(entry.hash), entry.balance_after)
     archived = ledger.archive.at(account.pk, seq)
+    if archived is None:
+        raise EntriesMissing(account, seq)
     return Position(seq, bytes(archived.head), archived.balance)
 
 
 def balance_at(account: Account, seq: int) -> Decimal:
-    """The balance after the account's entry `seq`, which the database still has."""
-    return Entry.objects.values_list("balance_after", flat=True).get(account=account, seq=seq)
+    """The balance after the account's entry `seq`, which is not archived. Raises EntriesMissing."""
+    found = Entry.objects.filter(account=account, seq=seq).values_list("balance_after", flat=True).first()
+    if found is None:
+        raise EntriesMissing(account, seq)
+    return found
 
 
 def request_signature(statement: Statement) -> None:
@@ -128,7 +148,7 @@ def request_signature(statement: Statement) -> None:
 
 
 def as_json(statement: Statement) -> Iterator[str]:
-    """The statement's JSON document in parts: its entries are read in chunks."""
+    """The statement's JSON document in parts: its entries are read in chunks. Raises EntriesMissing."""
     signed = statement.signed.head.seq if statement.signed else statement.closing.seq
     opening, closing = statement.opening.seq, statement.closing.seq
     first = max(min(opening - 1, signed), 0)  # the number before the first entry of the document
@@ -146,16 +166,21 @@ def as_json(statement: Statement) -> Iterator[str]:
         "proof": statement.signed.proof() if statement.signed else None,
         "keys": ledger.checkpoints.published_keys(),
     }
-    yield json.dumps(head)[:-1]
-    for name, after, until, archived in (
+    lists = (
         ("before", first + len(lines), opening, lines),
         ("entries", opening, closing, []),
         ("after", closing, max(closing, signed), []),
-    ):
-        yield f', "{name}": ['
-        yield from _entries(statement.account, after, until, archived)
-        yield "]"
-    yield "}\n"
+    )
+
+    def parts() -> Iterator[str]:
+        yield json.dumps(head)[:-1]
+        for name, after, until, archived in lists:
+            yield f', "{name}": ['
+            yield from _entries(statement.account, after, until, archived)
+            yield "]"
+        yield "}\n"
+
+    return parts()
 
 
 def _archived_line(statement: Statement, first: int) -> tuple[list[dict[str, Any]], bytes]:

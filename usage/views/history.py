@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import mark_safe
@@ -79,10 +80,14 @@ def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
     """
     form = RangeForm(request.GET or None, account=request.account, now=_settle(request))
     period = _period(form)
-    verifiable = statements.of_period(request.account, start=period.start, end=period.end)
-    statements.request_signature(verifiable)
     number = request.GET.get("page", "")
-    page = pages.statement_page(verifiable, int(number[:9]) if number.isdecimal() else None)
+    try:
+        verifiable = statements.of_period(request.account, start=period.start, end=period.end)
+        page = pages.statement_page(verifiable, int(number[:9]) if number.isdecimal() else None)
+    except statements.EntriesMissing as error:
+        messages.error(request, str(error))
+        return redirect("history")
+    statements.request_signature(verifiable)
     context = {
         "form": form,
         "since": period.first,
@@ -128,11 +133,15 @@ def statement_json(request: AccountRequest) -> HttpResponse | StreamingHttpRespo
     if form.is_bound and not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=400)
     period = _period(form)
-    verifiable = statements.of_period(request.account, start=period.start, end=period.end)
-    if verifiable.all_archived:
-        return JsonResponse({"archived": statements.archive_of(verifiable)}, status=410)
-    statements.request_signature(verifiable)
-    response = StreamingHttpResponse(statements.as_json(verifiable), content_type="application/json")
+    try:
+        verifiable = statements.of_period(request.account, start=period.start, end=period.end)
+        if verifiable.all_archived:
+            return JsonResponse({"archived": statements.archive_of(verifiable)}, status=410)
+        statements.request_signature(verifiable)
+        parts = statements.as_json(verifiable)
+    except statements.EntriesMissing as error:
+        return JsonResponse({"errors": {"__all__": [str(error)]}}, status=409)
+    response = StreamingHttpResponse(parts, content_type="application/json")
     name = f"statement-{period.first.isoformat()}-{period.last.isoformat()}.json"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

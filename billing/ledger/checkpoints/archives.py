@@ -39,9 +39,9 @@ def position(account_id: uuid.UUID) -> Position | None:
     return Position(wallet, Archive.objects.get(number=wallet.archive_id)) if wallet else None
 
 
-def at(account_id: uuid.UUID, seq: int) -> ArchivedWallet:
-    """The account's record whose last archived entry is `seq`. Raises ArchivedWallet.DoesNotExist."""
-    return ArchivedWallet.objects.get(account_id=account_id, seq=seq)
+def at(account_id: uuid.UUID, seq: int) -> ArchivedWallet | None:
+    """The account's record whose last archived entry is `seq`, or None."""
+    return ArchivedWallet.objects.filter(account_id=account_id, seq=seq).first()
 
 
 def findings() -> Iterator[Difference]:

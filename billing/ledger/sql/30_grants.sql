@@ -89,6 +89,14 @@ language sql stable as $$
   select jsonb_build_object('grant', p_grant, 'kind', p_kind, 'credits', p_credits::numeric(20,6)::text)
 $$;
 
+-- The lines of several draws with one line for each grant, in the order in which they first name it.
+create or replace function ledger_drawn_by_grant(p_lines jsonb) returns jsonb
+language sql stable as $$
+  select coalesce(jsonb_agg(ledger_drawn(s.grant_id, s.kind, s.credits) order by s.n), '[]')
+  from (select (l.x->>'grant')::uuid as grant_id, l.x->>'kind' as kind, sum((l.x->>'credits')::numeric) as credits, min(l.n) as n
+        from jsonb_array_elements(p_lines) with ordinality l(x, n) group by 1, 2) s
+$$;
+
 -- The spendable grants that p_credits reach, in spending order, with what each gives; it reads no grants beyond them.
 create or replace function ledger_reached(p_account uuid, p_covers text[], p_credits numeric, p_now timestamptz)
 returns table(id uuid, kind text, remaining numeric, take numeric, place bigint)

@@ -92,7 +92,7 @@ begin
   c := ledger_capture_moves(w, u, h.id, coalesce(h.reserved, h.drawn), p_now, h.parent_id);
   if h.parent_id is not null then perform ledger_return_to_parent(w, h, c.unused, p_now); end if;
   more := ledger_capture_above(w, u, h.id, h.parent_id, p_held_only, c.short, p_now);
-  drawn := c.drawn || more.drawn; short := more.short; c.moves := c.moves || more.moves;
+  drawn := ledger_drawn_by_grant(c.drawn || more.drawn); short := more.short; c.moves := c.moves || more.moves;
   balance_after := w.balance + (select coalesce(sum(m.credits), 0) from unnest(c.moves) m);
   balance_before := case when h.parent_id is null then w.balance + ledger_hold_amount(h)
                          else balance_after + u.credits - short end;

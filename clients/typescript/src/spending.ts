@@ -55,7 +55,8 @@ export interface AnyGrant extends Grant {
 export interface Transaction {
   id: string;
   kind: string;
-  grant: string;
+  /** null for a charge that costs no credits */
+  grant: string | null;
   /** Credits into the grant; negative for credits out of it. */
   credits: Credits;
   grant_after: Credits;

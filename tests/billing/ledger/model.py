@@ -12,7 +12,7 @@ from types import SimpleNamespace as Record
 
 from tests.billing.ledger.corrections_model import Corrections, Refused
 from tests.billing.ledger.limits_model import Limits, limit_name
-from tests.billing.ledger.periods import ZERO, Dated, Plan, ends_alone, total
+from tests.billing.ledger.periods import ZERO, Dated, Plan, by_grant, ends_alone, total
 from tests.billing.ledger.tree_model import Trees
 
 
@@ -312,7 +312,7 @@ class Book(Corrections, Dated, Trees):
             more = [] if in_debt else self.draw(above, hold.covers, "spent")
             for grant, part in more:
                 self.write("charge", grant, -part, now, charge=use, hold=hold)
-        use.drawn += more
+        use.drawn = by_grant(use.drawn + more)
         if not use.drawn:
             self.write("charge", None, ZERO, now, charge=use, hold=hold)
         use.after = self.balance

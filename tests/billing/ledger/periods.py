@@ -30,6 +30,14 @@ def total(drawn):
     return sum((part for _, part in drawn), ZERO)
 
 
+def by_grant(drawn):
+    """One part for each grant, in the order in which they first occur."""
+    parts = {}
+    for grant, part in drawn:
+        parts[id(grant)] = (grant, parts.get(id(grant), (grant, ZERO))[1] + part)
+    return list(parts.values())
+
+
 def ends_alone(hold):
     """Whether the end of a hold is more than a return of its credits to the balance."""
     return bool(hold.parent or hold.is_tree or hold.at_expiry != "release")

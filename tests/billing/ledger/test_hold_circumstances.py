@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from billing import ledger
 from billing.ledger.models import Charge, Hold, Wallet
@@ -60,7 +61,7 @@ class TestSeveralGrants:
             ("7", [("daily", "3"), ("top_up", "4")], ("0", "0", "3", False), ("1", "0", "4", True)),
             (
                 "8",
-                [("daily", "3"), ("top_up", "4"), ("top_up", "1")],
+                [("daily", "3"), ("top_up", "5")],
                 ("0", "0", "3", False),
                 ("0", "0", "5", False),
             ),
@@ -76,6 +77,20 @@ class TestSeveralGrants:
         assert grants(account) == {"day": day, "pack": pack}
         assert amounts(account) == (plain(D("8") - D(amount)), "0", "0")
         assert broken([account]) == []
+
+    @pytest.mark.owner
+    def test_two_lines_of_a_grant_by_an_earlier_release_still_add_up(self, account, held):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "create or replace function ledger_drawn_by_grant(p_lines jsonb) returns jsonb"
+                " language sql stable as 'select p_lines'"
+            )
+        charged = capture(account, held, "8")
+        assert drawn(charged) == [("daily", "3"), ("top_up", "4"), ("top_up", "1")]
+        assert [one["check"] for one in ledger.audit.run(now=NOON).findings] == ["installation"]
+        terms = {"account_id": account, "charge_id": charged.charge_id, "reason": "", "actor": "staff"}
+        ledger.reverse(key="all", now=NOON, **terms)
+        assert grants(account) == {"day": ("3", "0", "0", True), "pack": ("5", "0", "0", True)}
 
     def test_the_entries_of_a_partial_capture_release_and_charge_each_grant(self, account, held):
         capture(account, held, "5", now=NOON + MINUTE)

@@ -261,6 +261,42 @@ def test_paid_purchases_do_not_count_among_the_rewards_that_are_taken_back_at_on
     assert Referral.objects.get(state="taken_back").purchase.refunded == 1000
 
 
+def test_invitations_that_cannot_be_followed_keep_no_later_one_waiting(
+    bobs: Account, buy: Callable[..., Purchase]
+) -> None:
+    """Partly refunded, refunded for good, disputed, without a wallet: older than those that are due."""
+    refer()
+    cases = [
+        ("rewarded", {"refunded": 1}, {}),
+        ("taken_back", {"refunded": 1000}, {}),
+        ("joined", {"refunded": 400}, {"status": "lost", "amount": 600}),
+        ("joined", {"status": "cancelled"}, {}),
+        ("joined", {}, {}),  # without a wallet
+    ]
+    due = [("rewarded", {"refunded": 1000}, {}), ("taken_back", {}, {}), ("joined", {}, {})]
+    for number, (state, fields, dispute) in enumerate([*cases * 2, *due]):
+        invited = Account.objects.create(name="Test")
+        if number >= len(cases) * 2 or number % len(cases) < 4:
+            ledger.open_wallet(invited.pk, NOW)
+        purchase = buy(account=invited)
+        Purchase.objects.filter(pk=purchase.pk).update(**fields)
+        if dispute:
+            Dispute.objects.create(
+                account=invited, purchase=purchase, stripe_dispute_id=f"du_{number}", currency="usd",
+                created_at=NOW, **dispute,
+            )  # fmt: skip
+        Referral.objects.create(
+            pk=uuid.UUID(int=number + 1), inviter=bobs, invited=invited, purchase=purchase, state=state,
+            created_at=NOW,
+        )  # fmt: skip
+    with capture_logs() as logs:
+        referrals.reward_all_due(NOW, limit=1)
+    states = Referral.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states)[-3:] == ["taken_back", "rewarded", "rewarded"]
+    assert list(states)[:-3] == [state for state, *_rest in cases] * 2
+    assert [log["event"] for log in logs] == ["referral_not_rewarded"] * 2
+
+
 def test_invitations_are_rewarded_later_for_four_hundred_days_and_one_that_fails_delays_no_other(
     invited: Callable[..., Referral], account: Account, bobs: Account
 ) -> None:

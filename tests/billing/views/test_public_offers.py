@@ -121,8 +121,8 @@ def test_an_invitation_says_what_it_gives_and_when(
 @pytest.mark.parametrize("code", ["INV-ABCDEFGHJK", "nonsense"])
 def test_an_unknown_invitation_promises_nothing(catalogue: None, client: Client, code: str) -> None:
     text = page(client, f"/invite/{code}/")
-    assert "gives no credits any more" in text and "You get them" not in text
-    assert "Create account" in text
+    assert "code is unknown" in text and "You are invited" not in text and "You get them" not in text
+    assert "Create account" in text and "invitation" not in client.session
 
 
 def test_an_invitation_of_a_product_without_rewards_promises_nothing(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.models import Charge
+from billing.models import Charge, Hold
 from tests.config.front import generated
 from tests.config.front.generated import Sent
 from tests.config.front.rsgi import Front, Response
@@ -56,6 +56,23 @@ def outcome(status: int, headers: dict[str, str], body: str) -> list[str]:
     named = str(status) + (" again" if "idempotent-replayed" in headers else "")
     code = json.loads(body).get("code") if status >= 400 else None
     return [named, f"{status} {code}"] if code else [named]
+
+
+@pytest.mark.parametrize("path", ["charges", "holds", "checkouts"])
+@pytest.mark.parametrize("second", ["a", "b", ""])
+def test_two_idempotency_keys_are_not_a_valid_one(
+    catalogue: None, front: Front, path: str, second: str
+) -> None:
+    twin = Twin("twin")
+    headers = {
+        "Authorization": f"Bearer {twin.secrets['account']}", "Content-Type": "application/json",
+        "Idempotency-Key": "a", "idempotency-key": second,
+    }  # fmt: skip
+    use = b'{"service": "document-question", "usage": {"uses": 1}}'
+    for _again in range(2):  # the second time, the front has verified the key
+        answer = front.send("POST", f"/api/v1/{path}", headers, use)
+        assert (answer.status, json.loads(answer.body)["code"]) == (400, "idempotency_key_invalid")
+    assert Charge.objects.count() == Hold.objects.count() == 0
 
 
 @pytest.mark.parametrize("endpoint", sorted(VISITED))

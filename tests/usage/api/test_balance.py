@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Entry
-from tests.usage.api.conftest import give, use
+from billing.models import Charge, Entry
+from tests.usage.api.conftest import SONNET, give, use
+from usage.history import pages
 
 
 @pytest.mark.requirement("REFLY-12")
@@ -73,6 +74,26 @@ def test_transactions_are_filtered_by_kind_grant_and_time(api: Any, account: Acc
     assert listed(grant=top_up) == [("charge", "-10"), ("grant", "50")]
     assert listed(**{"from": "2026-11-20T12:01:00Z", "to": "2026-11-20T12:02:00Z"}) == [("grant", "50")]
     assert listed(**{"from": "2026-11-20T13:01:00+01:00", "to": "2026-11-20T12:02:00Z"}) == [("grant", "50")]
+
+
+def test_transactions_list_calls_without_credits_as_the_portal_does(
+    api: Any, account: Account, clock: Any
+) -> None:
+    give(account, "50")
+    covered = ledger.ChargeRequest(
+        account_id=account.pk, credits=Decimal(0), key="own", service=SONNET, covered_by="own_key"
+    )
+    ledger.charge(covered, timezone.now())
+    held = api.post("holds", {"service": SONNET, "credits": "5"}, key="h").json()["id"]
+    api.post(f"holds/{held}/capture", {"usage": {"tokens": 0}}, key="c")
+    api.post("charges", use(500), key="k")
+    entries = api.get("transactions", limit="100").json()["data"]
+    shown = pages.page_of(account, pages.Filter()).lines
+    assert [entry["id"] for entry in entries] == [line.entry_id for line in shown]
+    free = [entry for entry in entries if entry["grant"] is None]
+    assert [(one["kind"], one["credits"], one["grant_after"]) for one in free] == [("charge", "0", "0")] * 2
+    assert {one["charge"] for one in free} == {one.public_id for one in Charge.objects.filter(credits=0)}
+    assert len(api.get("transactions", kind="charge").json()["data"]) == 3
 
 
 @pytest.mark.requirement("CORE-05")

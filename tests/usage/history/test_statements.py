@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from structlog.testing import capture_logs
 
 from accounts.models import Account, User
 from billing import ledger
@@ -175,6 +177,38 @@ def archived(account: Account, clock: Any, tmp_path: Path) -> Account:
     plan = ledger.archive.run(before=before, path=tmp_path / "2026-11-20.jsonl.gz", now=timezone.now())
     assert plan.entries > 0
     return account
+
+
+@pytest.mark.owner
+@pytest.mark.parametrize("which", ["opening", "closing", "before"])
+def test_a_statement_that_would_not_add_up_is_refused(
+    account: Account, alice: User, signed_in: Callable[[User], Client], clock: Any, which: str
+) -> None:
+    for _ in range(3):
+        spend(account, "1", timezone.now())
+        clock.shift(DAY)
+    second = statements.of_period(account, start=START + DAY / 2, end=START + 3 * DAY / 2)
+    positions = {
+        "opening": second.opening.seq,
+        "closing": second.closing.seq,
+        "before": second.opening.seq - 1,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute("set constraints all immediate")
+        cursor.execute("set local session_replication_role = replica")
+        cursor.execute(
+            "delete from billing_entry where account_id = %s and seq = %s", [account.pk, positions[which]]
+        )
+        cursor.execute("set local session_replication_role = origin")
+    client, query = signed_in(alice), "since=2026-11-21&until=2026-11-21"
+    with capture_logs() as logs:
+        document = client.get(f"/history/statement.json?{query}")
+        page = client.get(f"/history/statement/?{query}", follow=True)
+    said = "entries of this account are missing"
+    assert (document.status_code, said in document.content.decode()) == (409, True)
+    assert (said in page.content.decode()) == (which != "before")
+    alerts = {(log["event"], log["account"]) for log in logs if log.get("alert")}
+    assert alerts == {("entries_missing", account.public_id)}
 
 
 @pytest.mark.owner

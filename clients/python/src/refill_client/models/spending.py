@@ -69,7 +69,8 @@ class Transaction:
 
     id: str
     kind: str
-    grant: str
+    grant: str | None
+    """None for a charge that costs no credits."""
     credits: Decimal
     """Credits into the grant; negative for credits out of it."""
     grant_after: Decimal
