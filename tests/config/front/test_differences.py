@@ -58,7 +58,7 @@ def outcome(status: int, headers: dict[str, str], body: str) -> list[str]:
     return [named, f"{status} {code}"] if code else [named]
 
 
-@pytest.mark.parametrize("path", ["charges", "holds", "checkouts"])
+@pytest.mark.parametrize("path", ["charges", "holds"])
 @pytest.mark.parametrize("second", ["a", "b", ""])
 def test_two_idempotency_keys_are_not_a_valid_one(
     catalogue: None, front: Front, path: str, second: str

@@ -88,7 +88,7 @@ def test_the_environment_is_that_of_wsgi(server: Server) -> None:
         "SERVER_PORT": str(server.port),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "HTTP_HOST": "portal.example",
-        "HTTP_X_TWICE": "1,2",
+        "HTTP_X_TWICE": "1, 2",
         "HTTP_COOKIE": "a=1; b=2",
         "HTTP_X_BINARY": "",
         "HTTP_X_FORWARDED_PROTO": "https",
