@@ -166,7 +166,7 @@ def as_json(statement: Statement) -> Iterator[str]:
         "proof": statement.signed.proof() if statement.signed else None,
         "keys": ledger.checkpoints.published_keys(),
     }
-    lists = (
+    lists: tuple[tuple[str, int, int, list[dict[str, Any]]], ...] = (
         ("before", first + len(lines), opening, lines),
         ("entries", opening, closing, []),
         ("after", closing, max(closing, signed), []),
