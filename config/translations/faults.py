@@ -10,7 +10,7 @@ from config.translations import po
 from config.translations.extraction import Message
 
 _TAG = re.compile(r"</?[a-z][^>]*>")
-_NAMED = re.compile(r"%\([a-z0-9_]+\)[sd]|\{[a-z_]+\}|%%|(?<!%)%[sd]")
+_NAMED = re.compile(r"%\([a-z0-9_]+\)[sd]|\{[a-z_]+\}|%%|%[sd]?")
 # Code stays as it is: examples in braces, paths and addresses, names of settings, headers and options.
 _CODE = re.compile(
     r"[\[{].*[\]}]|--[a-z]+|(?=[\x21-\x7e]*\w)[\x21-\x7e]*[/_@.<>`][\x21-\x7e]*|\w+(?:-\w+)+", re.ASCII

@@ -32,6 +32,7 @@ def test_a_good_translation_has_no_fault(english: str, chinese: str) -> None:
         ("Buy %(n)s credits", "购买 %(m)s 积分", "other placeholders"),
         ("At most {largest}", "最多 {most}", "other placeholders"),
         ("100%%", "一百", "other placeholders"),
+        ("100 per cent", "100%", "other placeholders"),
         ("<strong>Paid</strong>", "已付款", "other HTML tags"),
         ('<a href="/a">Buy</a>', '<a href="/b">购买</a>', "other HTML tags"),
         (" credits", "积分", "other white space at the edge"),
