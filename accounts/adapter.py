@@ -21,11 +21,11 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.forms import Form
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
-from accounts import encryption, guesses, registration
+from accounts import encryption, guesses, language, registration
 from accounts.models import User
 
 log = structlog.get_logger(__name__)
@@ -94,14 +94,17 @@ class AccountAdapter(DefaultAccountAdapter):
         )
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send with links built from SITE_URL. A failure is shown on the page, the same for every address.
+        """Send with links built from SITE_URL, in the language of the user, else that of the page.
+
+        A failure is shown on the page, the same for every address.
 
         Raises TooManyGuesses for too many codes to one address.
         """
         if template_prefix in _WITH_CODE:
             guesses.count_email(address=email, now=timezone.now())
         try:
-            super().send_mail(template_prefix, email, {"site_url": settings.SITE_URL, **context})
+            with translation.override(language.for_address(email)):
+                super().send_mail(template_prefix, email, {"site_url": settings.SITE_URL, **context})
         except (smtplib.SMTPException, OSError) as error:
             log.error("mail_not_sent", template=template_prefix, reason=type(error).__name__)
             messages.error(

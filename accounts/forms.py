@@ -12,6 +12,8 @@ from accounts import zones
 from accounts.models import Account, ApiKey, User, WebhookEvent
 from core.form_fields import CreditsInput
 
+_NO_SUCH_LANGUAGE = _("“%(value)s” is not available. Choose a language from the list.")
+
 
 class ProfileForm(forms.ModelForm):
     """Name and language of the user."""
@@ -28,20 +30,15 @@ class ProfileForm(forms.ModelForm):
         widgets = {
             "first_name": forms.TextInput(attrs={"autocomplete": "given-name"}),
             "last_name": forms.TextInput(attrs={"autocomplete": "family-name"}),
-            "language": forms.Select(),
         }
+        error_messages = {"language": {"invalid_choice": _NO_SUCH_LANGUAGE}}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["language"].widget = forms.Select(choices=settings.LANGUAGES)
-
-    def clean_language(self) -> str:
-        language: str = self.cleaned_data["language"]
-        if language not in dict(settings.LANGUAGES):
-            raise ValidationError(
-                _("“%(value)s” is not available. Choose a language from the list.") % {"value": language}
-            )
-        return language
+        language = self.fields["language"]
+        assert isinstance(language, forms.ChoiceField)
+        language.choices = [("", _("As in the browser")), *settings.LANGUAGES]
+        language.help_text = ""
 
 
 class ZoneInput(forms.TextInput):

@@ -1,11 +1,11 @@
 """Read-only queries of accounts, for pages and the API."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db.models import F, QuerySet
 
-from accounts.models import Account, ApiKey, Membership, ProviderKey
+from accounts.models import Account, ApiKey, Membership, ProviderKey, User
 
 
 def memberships_of(user_id: UUID) -> Sequence[Membership]:
@@ -62,3 +62,8 @@ def owner_addresses(account_id: UUID) -> list[str]:
         account_id=account_id, role=Membership.Role.OWNER, user__is_active=True
     )
     return list(owners.order_by("pk").values_list("user__email", flat=True))
+
+
+def mail_languages(addresses: Iterable[str]) -> dict[str, str]:
+    """The languages of e-mails to those of the addresses that users have."""
+    return {user.email: user.mail_language for user in User.objects.filter(email__in=addresses)}

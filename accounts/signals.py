@@ -11,10 +11,12 @@ from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed, user_logged_in
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
 from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import get_language
 
 from accounts import registration
 from accounts.models import User
@@ -39,7 +41,13 @@ def _on_email_confirmed(request: HttpRequest | None, email_address: EmailAddress
 
 
 def _on_login(user: User, **_: Any) -> None:
-    """Repeat the confirmation of verified addresses, in case it failed the first time; it is idempotent."""
+    """Record the browser's language, for e-mails to a user who has chosen none.
+
+    Repeat the confirmation of verified addresses, in case it failed the first time; it is idempotent.
+    """
+    if user.browser_language != get_language():
+        user.browser_language = get_language() or settings.LANGUAGE_CODE
+        user.save(update_fields=["browser_language"])
     for address in EmailAddress.objects.filter(user=user, verified=True):
         registration.confirm_address(user, address.email, timezone.now())
 

@@ -1,14 +1,16 @@
 """The settings page, and switching between accounts."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import access, account_settings
+from accounts import access, account_settings, language
 from accounts.access import account_page
 from accounts.forms import AccountForm, ProfileForm
 from accounts.http import AccountRequest
@@ -22,8 +24,13 @@ def settings_page(request: AccountRequest) -> HttpResponse:
     profile = ProfileForm(request.POST or None, instance=request.user)
     if request.method == "POST" and profile.is_valid():
         profile.save()
-        messages.success(request, _("Profile saved."))
-        return redirect("settings")
+        response = redirect("settings")
+        if "language" in profile.changed_data:
+            language.remember(response, profile.instance.language)
+            request.COOKIES.pop(settings.LANGUAGE_COOKIE_NAME, None)
+        with translation.override(language.language_of(request)):
+            messages.success(request, _("Profile saved."))
+        return response
     return _settings(request, profile, AccountForm(instance=request.account))
 
 

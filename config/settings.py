@@ -128,12 +128,12 @@ MIDDLEWARE = [
     "config.middleware.PolicyByPath",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.middleware.SignedInPagesAreNotStored",
-    "django.middleware.locale.LocaleMiddleware",
     "config.metrics.Metrics",
     "config.health.Probes",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.language.Language",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -283,7 +283,10 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = openapi_settings.SETTINGS
 
 AUTH_USER_MODEL = "accounts.User"
-LANGUAGE_CODE = "en"
+LANGUAGE_CODE = "en"  # of the API, the admin, and wherever nobody has chosen another one
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+FORMAT_MODULE_PATH = ["config.formats"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 # Time zones are those of the embedded PostgreSQL, so that pages and the ledger have the same days. With
@@ -305,7 +308,11 @@ MEDIA_ROOT = VAR_DIR / "media"
 _SUFFIX = "" if PRODUCTION else f"_{PORT}"
 SESSION_COOKIE_NAME = f"refill_session{_SUFFIX}"
 CSRF_COOKIE_NAME = f"refill_csrf{_SUFFIX}"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+LANGUAGE_COOKIE_NAME = f"refill_language{_SUFFIX}"
+LANGUAGE_COOKIE_AGE = 365 * 86400
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = PRODUCTION
 CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_URL.startswith("https://") else []
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
@@ -336,7 +343,6 @@ if SENTRY_DSN:
     )
 
 # Sign-in: allauth, with e-mail address and password or with a code. Its limits use the shared cache.
-LANGUAGES = [("en", "English")]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]

@@ -55,7 +55,10 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
     def own(model: type[Model]) -> QuerySet[Any]:
         return model._default_manager.filter(account=account).order_by("pk")
 
-    user_fields = ("id", "email", "first_name", "last_name", "language", "theme", "date_joined", "last_login")
+    user_fields = (
+        *("id", "email", "first_name", "last_name", "language", "browser_language", "theme", "date_joined"),
+        "last_login",
+    )
     purchase_fields = (
         *("id", "kind", "offer", "label", "quantity", "credits", "amount", "list_amount", "currency", "tax"),
         *(

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
@@ -50,7 +51,21 @@ class User(AbstractUser, Identified):
 
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
-    language = models.CharField(max_length=10, default="en")
+    language = models.CharField(
+        max_length=10,
+        choices=settings.LANGUAGES,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Empty: that of the browser.",
+    )
+    browser_language = models.CharField(
+        max_length=10,
+        default=settings.LANGUAGE_CODE,
+        db_default=settings.LANGUAGE_CODE,
+        editable=False,
+        help_text="The language of the browser at the last sign-in.",
+    )
     theme = models.CharField(max_length=6, choices=Theme, default=Theme.SYSTEM, db_default=Theme.SYSTEM)
     sign_in_epoch = models.PositiveIntegerField(
         default=0, help_text="Increased when the second factor changes, which ends all older sessions."
@@ -67,6 +82,11 @@ class User(AbstractUser, Identified):
     def shown_name(self) -> str:
         """The name on pages: the first name, or the part of the address before the @."""
         return self.get_full_name() or self.email.partition("@")[0]
+
+    @property
+    def mail_language(self) -> str:
+        """The language of e-mails to the user."""
+        return self.language or self.browser_language
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
         """Django ends every session whose hash differs: it contains the password *and* the epoch."""

@@ -39,9 +39,10 @@ class Mail(models.Model):
     key = models.CharField(
         max_length=300,
         unique=True,
-        help_text="Identifies the event that it reports; one e-mail for each key.",
+        help_text="Identifies the event that it reports, and a further language; one e-mail for each key.",
     )
     template = models.CharField(max_length=60)
+    language = models.CharField(max_length=10, default="en", db_default="en")
     recipients = ArrayField(models.EmailField(), default=list)
     context = models.JSONField(default=dict)
     created_at = models.DateTimeField()

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db.models import F, Q
 from django.template.loader import render_to_string
+from django.utils import translation
 
 from accounts import selectors as accounts
 from billing.models import Mail
@@ -52,25 +53,33 @@ def queue(
 ) -> None:
     """Queue an e-mail to the owners of an account, once for each key. `context` must be plain JSON.
 
+    Recipients of several languages get several e-mails, each in one language.
+
     `account_id`: None for an e-mail to staff, whose addresses are in `also_to`.
     `also_to`: further recipients; `only_to`: the only recipient, instead of the owners.
     """
     owners = accounts.owner_addresses(account_id) if account_id else []
     recipients = [only_to] if only_to else [*owners, *(also_to or [])]
-    if recipients:
-        Mail.objects.bulk_create(
-            [
-                Mail(
-                    account_id=account_id,
-                    key=key,
-                    template=template,
-                    recipients=list(dict.fromkeys(recipients)),
-                    context=context,
-                    created_at=now,
-                )
-            ],
-            ignore_conflicts=True,
+    languages = accounts.mail_languages({*owners, *recipients})
+    # Addresses that no user has are written to in the language of the account's first owner.
+    usual = languages.get(owners[0] if owners else "", settings.LANGUAGE_CODE)
+    groups: dict[str, list[str]] = {}
+    for address in dict.fromkeys(recipients):
+        groups.setdefault(languages.get(address, usual), []).append(address)
+    for number, (language, addresses) in enumerate(groups.items()):
+        _mail, is_new = Mail.objects.get_or_create(
+            key=f"{key}:{language}" if number else key,
+            defaults={
+                "account_id": account_id,
+                "template": template,
+                "language": language,
+                "recipients": addresses,
+                "context": context,
+                "created_at": now,
+            },
         )
+        if not is_new:
+            return  # the event has been reported, perhaps before a recipient chose another language
 
 
 def send_due(now: datetime, *, limit: int = 200) -> int:
@@ -122,16 +131,15 @@ def _deliver(mail_id: int, now: datetime) -> bool:
 
 
 def _message(mail: Mail) -> EmailMessage:
-    """Render the template; its first line is the subject."""
-    brand, wording = catalogue_cache.current().brand, catalogue_cache.current().wording
-    text = render_to_string(
-        f"billing/emails/{mail.template}.txt",
-        {
-            **mail.context,
-            "brand": brand.name if brand else "Refill",
-            "support_email": wording.support_email if wording else settings.DEFAULT_FROM_EMAIL,
-            "site": settings.SITE_URL,
-        },
-    )
+    """Render the template in the recipients' language; its first line is the subject."""
+    wording = catalogue_cache.current().wording
+    facts = {
+        **mail.context,
+        "brand": catalogue_cache.brand_name(),
+        "support_email": wording.support_email if wording else settings.DEFAULT_FROM_EMAIL,
+        "site": settings.SITE_URL,
+    }
+    with translation.override(mail.language):
+        text = render_to_string(f"billing/emails/{mail.template}.txt", facts)
     subject, _newline, body = text.partition("\n")
     return EmailMessage(subject=subject.strip(), body=body.strip() + "\n", to=mail.recipients)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import formats
 
 from billing.models import Grant, Mail
 from billing.notifications import emails, webhook_events
@@ -44,7 +43,7 @@ def queue_due(now: datetime, *, ahead: timedelta) -> int:
                 context={
                     "credits": plain(grant.remaining),
                     "label": grant.label,
-                    "day": formats.date_format(grant.expires_at, "j F Y"),
+                    "day": grant.expires_at.date().isoformat(),
                 },
                 now=now,
             )

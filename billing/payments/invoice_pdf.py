@@ -109,7 +109,7 @@ def _runs(text: str, font: str) -> list[tuple[str, str]]:
 
 def _head(page: _Page, purchase: Purchase) -> None:
     if purchase.paid_at:
-        day = formats.date_format(purchase.paid_at, "j F Y")
+        day = formats.date_format(purchase.paid_at)
         page.line(_("Paid on %(day)s") % {"day": day})
     page.line(purchase.public_id)
     page.skip(6)

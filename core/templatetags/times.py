@@ -23,7 +23,8 @@ def exact(moment: datetime) -> str:
 
 
 def _exact(local: datetime) -> str:
-    return f"{_date(local, 'j M Y')}, {local:%H:%M:%S} {local.tzname()}"
+    date = _date(local, "SHORT_DATE_FORMAT")
+    return _("%(date)s, %(time)s") % {"date": date, "time": f"{local:%H:%M:%S} {local.tzname()}"}
 
 
 def span(length: timedelta) -> str:
@@ -47,7 +48,8 @@ def _element(local: datetime, words: str) -> SafeString:
 
 
 def _day(local: datetime, now: datetime) -> str:
-    return _date(local, "j M" if local.year == now.astimezone(local.tzinfo).year else "j M Y")
+    is_this_year = local.year == now.astimezone(local.tzinfo).year
+    return _date(local, "MONTH_DAY_FORMAT" if is_this_year else "SHORT_DATE_FORMAT")
 
 
 def _date(local: datetime, form: str) -> str:
@@ -58,6 +60,15 @@ def _date(local: datetime, form: str) -> str:
 def _date_in(_language: str, day: date, form: str) -> str:
     """Cached: the rows of a statement share a few days, and formatting one takes 20 µs."""
     return formats.date_format(day, form)
+
+
+@register.filter
+def day(text: str) -> str:
+    """The date of an ISO text, such as an e-mail's context contains; any other text as it is."""
+    try:
+        return _date_in(get_language() or "", date.fromisoformat(text), "DATE_FORMAT")
+    except ValueError:
+        return text
 
 
 @register.simple_tag
@@ -92,4 +103,5 @@ def at(moment: datetime | None, now: datetime | None = None) -> str:
     if moment is None:
         return ""
     local = timezone.localtime(moment)
-    return _element(local, f"{_day(local, now or timezone.now())}, {local:%H:%M}")
+    day = _day(local, now or timezone.now())
+    return _element(local, _("%(date)s, %(time)s") % {"date": day, "time": f"{local:%H:%M}"})

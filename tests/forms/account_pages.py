@@ -120,7 +120,10 @@ PAGES = [
         {
             "first_name": text_rows(150, required=False),
             "last_name": text_rows(150, required=False),
-            "language": [Row("en", "en"), refused("xx", "not available"), refused("", "required")],
+            "language": [
+                *(Row(code, code) for code in ("en", "zh-hans", "")),
+                *(refused(code, "not available") for code in ("xx", "de")),
+            ],
             "theme": [
                 *(Row(name, name) for name in ("system", "light", "dark")),
                 *(refused("blue", "valid choice"), refused("", "required")),

@@ -21,7 +21,7 @@ from usage.periods import Period
 
 def points_of(days: Sequence[tuple[date, Decimal]]) -> list[tuple[str, Decimal]]:
     """One point for each day, labelled such as `20 Nov`."""
-    return [(formats.date_format(day, "j M"), credits) for day, credits in days]
+    return [(formats.date_format(day, "MONTH_DAY_FORMAT"), credits) for day, credits in days]
 
 
 def tabs() -> dict[str, str]:

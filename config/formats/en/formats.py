@@ -1,0 +1,6 @@
+"""English: 20 November 2026, 20 Nov 2026, 20 Nov."""
+
+DATE_FORMAT = "j F Y"
+SHORT_DATE_FORMAT = "j M Y"
+MONTH_DAY_FORMAT = "j M"
+YEAR_MONTH_FORMAT = "F Y"
