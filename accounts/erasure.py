@@ -10,6 +10,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts import api_keys, memberships
 from accounts.models import (
@@ -67,11 +68,11 @@ def anonymise(user: User, account: Account, now: datetime) -> None:
     for membership in Membership.objects.filter(user=user).exclude(account=account):
         memberships.remove(membership, now, by=user.pk)
     Account.objects.filter(pk=account.pk).update(
-        name=_("Deleted account"), on_wall=False, external_id=None, erased_at=now
+        name=gettext_noop("Deleted account"), on_wall=False, external_id=None, erased_at=now
     )
     keys = ApiKey.objects.filter(account=account)
     keys.filter(revoked_at=None).update(revoked_at=now)
-    keys.update(name=_("Deleted key"))
+    keys.update(name=gettext_noop("Deleted key"))
     ProviderKey.objects.filter(account=account).delete()
     WebhookEndpoint.objects.filter(account=account).delete()
     for project in account.projects.all():

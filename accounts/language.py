@@ -62,4 +62,4 @@ def remember(response: HttpResponse, language: str) -> None:
             samesite=settings.LANGUAGE_COOKIE_SAMESITE,
         )
     else:
-        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite=settings.LANGUAGE_COOKIE_SAMESITE)
+        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)

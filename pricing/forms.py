@@ -6,9 +6,11 @@ Invariant: the choices come from the catalogue in force, and the quantities are 
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from pricing.catalogue.cache import ServiceFacts
+from pricing.catalogue.texts import translated
 from pricing.rates import meters
 from pricing.rates.presentation import option_choices
 from pricing.rates.rate import Rate
@@ -51,7 +53,7 @@ class FilterForm(forms.Form):
             if len(values) > 1:
                 field = self.fields[name]
                 assert isinstance(field, forms.ChoiceField)
-                field.choices = [("", _("All")), *((value, value.capitalize()) for value in values)]
+                field.choices = [("", _("All")), *((value, capfirst(translated(value))) for value in values)]
             else:
                 del self.fields[name]
 
@@ -92,16 +94,17 @@ class EstimateForm(forms.Form):
         super().__init__(data if any(name in data for name in asked) else None, initial=TYPICAL)
         self.rate = rate
         if models:
-            choices = [(facts.key, facts.name) for facts in models]
+            choices = [(facts.key, translated(facts.name)) for facts in models]
             self.fields["model"] = forms.ChoiceField(label=_("Model"), choices=choices, initial=rate.service)
         for line in rate.lines:
             self.fields[line.meter] = quantity_field(line.meter)
         for name, option in rate.options.items():
             values = option_choices(option)
             if values:
+                shown = [(value, f"{capfirst(translated(value))} (×{factor})") for value, factor in values]
                 self.fields[OPTION_PREFIX + name] = forms.ChoiceField(
-                    label=name.capitalize(),
-                    choices=[(value, f"{value.capitalize()} (×{factor})") for value, factor in values],
+                    label=capfirst(translated(name)),
+                    choices=shown,
                     initial=option.default,
                     required=False,
                 )
@@ -129,7 +132,7 @@ class CompareForm(forms.Form):
         super().__init__(data if any(name in data for name in [*asked, "text"]) else None, initial=TYPICAL)
         self.asked = asked
         if len(modalities) > 1:
-            choices = [(value, value.capitalize()) for value in modalities]
+            choices = [(value, capfirst(translated(value))) for value in modalities]
             self.fields["modality"] = forms.ChoiceField(
                 label=_("Kind"), choices=choices, initial=modality, required=False
             )

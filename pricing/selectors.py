@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from pricing.catalogue.cache import ServiceFacts
 from pricing.catalogue.policies import Tier
 from pricing.lookup import UnknownService
@@ -77,7 +78,8 @@ def by_kind(services: Sequence[PricedService]) -> list[tuple[str, str, list[Pric
 
 
 def _searched(facts: ServiceFacts) -> str:
-    return f"{facts.name} {facts.key} {facts.best_for} {' '.join(facts.tags)}".casefold()
+    own = (facts.name, facts.best_for, *facts.tags)
+    return " ".join([facts.key, *own, *(texts.translated(text) for text in own)]).casefold()
 
 
 def _priced(

@@ -9,9 +9,12 @@ import gettext
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from django.test import override_settings
-from django.utils.translation import trans_real
+from django.utils.translation import trans_real as _trans_real
+
+trans_real: Any = _trans_real
 
 LONGER = "eo"
 _ACCENTED = str.maketrans("aceginorsuyACEGINOSUY", "áçéğíñóřšúýÁÇÉĞÍÑÓŠÚÝ")
@@ -58,7 +61,7 @@ def lengthened(message: str) -> str:
 @contextmanager
 def _replaced(language: str, change: Callable[[str], str]) -> Iterator[None]:
     kept = trans_real._translations.pop(language, None)
-    trans_real._translations[language] = _Messages(language, change)  # type: ignore[assignment]
+    trans_real._translations[language] = _Messages(language, change)
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ from billing import ledger
 from billing.subscriptions import plan_terms
 from core import colour
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from pricing.catalogue.policies import Links, Policies, Wording
 from usage import live_updates, memorial_wall
 
@@ -144,7 +145,7 @@ class Portal:
     @cached_property
     def early_bird(self) -> str:
         """The badge of the account's plan; empty for plans without one."""
-        return plan_terms.get(self.account.pk).badge if self.account else ""
+        return texts.translated(plan_terms.get(self.account.pk).badge) if self.account else ""
 
     @cached_property
     def nav(self) -> list[NavItem]:
@@ -169,14 +170,11 @@ class Portal:
 
     @cached_property
     def project_word(self) -> str:
-        """The product's word for a project, such as "server" or "workspace"."""
-        wording = catalogue_cache.current().wording
-        return wording.project if wording else str(_("project"))
+        return texts.project_word()
 
     @cached_property
     def projects_word(self) -> str:
-        wording = catalogue_cache.current().wording
-        return wording.projects if wording else str(_("projects"))
+        return texts.projects_word()
 
     @property
     def projects_label(self) -> str:

@@ -14,6 +14,7 @@ from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge, Entry, Grant, Hold
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from usage.periods import Period
 
 NO_ID = UUID(int=0)  # matches no object: the filter for a malformed public id
@@ -104,6 +105,6 @@ def _between(found: QuerySet[Any], query: dict[str, Any]) -> QuerySet[Any]:
 
 
 def service_names(keys: Sequence[str]) -> dict[str, str]:
-    """Names of services by key. A service that is no longer in the catalogue is shown by its key."""
+    """Names of services by key, to be shown. A service that is not in the catalogue has its key as name."""
     services = catalogue_cache.current().services
-    return {key: services[key].name if key in services else key for key in keys}
+    return {key: texts.translated(services[key].name) if key in services else key for key in keys}

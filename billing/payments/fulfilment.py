@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from billing import ledger, validity
 from billing.models import AutoTopUp, Purchase, Refund, Subscription
@@ -25,6 +25,9 @@ from core.amounts import plain
 from pricing.models import Pack, Plan
 
 AUTOMATIC = "automatic"  # who decided the refund of a surplus subscription
+
+
+REFUSED_OR_MISSING = gettext_noop("The payment was refused or did not arrive.")  # stored, and so in English
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +136,7 @@ def refund_surplus(purchase_id: UUID, now: datetime) -> Purchase:
             amount=left,
             currency=purchase.currency,
             decided_by=AUTOMATIC,
-            decision=_("The subscription was cancelled, because the account has another plan."),
+            decision=gettext_noop("The subscription was cancelled, because the account has another plan."),
             created_at=now,
             decided_at=now,
         )
@@ -148,7 +151,7 @@ def credit_quarantined(purchase: Purchase, *, actor: str, now: datetime) -> Purc
         purchase = lock_purchase(purchase.pk)
         if purchase.status != Purchase.Status.QUARANTINED:
             return purchase
-        purchase.error = (_("Released by %(actor)s") % {"actor": actor})[:500]
+        purchase.error = (gettext_noop("Released by %(actor)s") % {"actor": actor})[:500]
         _credit(purchase, Payment(amount=purchase.amount, currency=purchase.currency), now)
         clawbacks.apply_active_claims(purchase, now)
     return purchase
@@ -247,7 +250,7 @@ def _payment_of(intent: StripeObject) -> Payment:
 def _mismatch(purchase: Purchase, payment: Payment) -> str:
     """Why this payment cannot belong to this purchase; empty when it can."""
     if payment.currency != purchase.currency or payment.price != purchase.amount:
-        return _(
+        return gettext_noop(
             "Paid %(paid)s %(paid_currency)s, expected %(expected)s %(expected_currency)s (minor units)"
         ) % {
             "paid": payment.price,
@@ -256,12 +259,14 @@ def _mismatch(purchase: Purchase, payment: Payment) -> str:
             "expected_currency": purchase.currency.upper(),
         }
     if payment.account and payment.account != purchase.account.public_id:
-        return _("The payment belongs to another account: %(account)s") % {"account": payment.account}
+        return gettext_noop("The payment belongs to another account: %(account)s") % {
+            "account": payment.account
+        }
     others = Purchase.objects.exclude(pk=purchase.pk)
     if payment.payment_id and others.filter(stripe_payment_id=payment.payment_id).exists():
-        return _("The payment already belongs to another purchase")
+        return gettext_noop("The payment already belongs to another purchase")
     if _needs_paid_plan(purchase) and not _on_paid_plan(purchase):
-        return _("The account is not on a paid plan, and this pack is for paid plans only")
+        return gettext_noop("The account is not on a paid plan, and this pack is for paid plans only")
     return ""
 
 

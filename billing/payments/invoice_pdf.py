@@ -23,6 +23,7 @@ from reportlab.pdfgen.canvas import Canvas
 from billing.models import Purchase
 from core.templatetags.money import money
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 
 _WIDTH, _HEIGHT = A4
 _MARGIN = 20 * mm
@@ -124,7 +125,7 @@ def _head(page: _Page, purchase: Purchase) -> None:
 
 def _rows(purchase: Purchase) -> list[tuple[str, str]]:
     """Names and amounts of the lines."""
-    rows = [(purchase.label, money(purchase.list_amount, purchase.currency))]
+    rows = [(texts.translated(purchase.label), money(purchase.list_amount, purchase.currency))]
     if purchase.price != purchase.list_amount:
         discount = purchase.price - purchase.list_amount
         name = purchase.promotion_code or _("Sale")

@@ -19,6 +19,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts import addresses
 from accounts import selectors as accounts
@@ -32,6 +33,8 @@ from pricing.catalogue.policies import Referral as Policy
 
 log = structlog.get_logger(__name__)
 NEW_ACCOUNT_AGE = timedelta(days=14)
+# Labels of grants, which are stored in English.
+_OF_INVITED, _OF_INVITER = gettext_noop("Invitation bonus"), gettext_noop("Referral reward")
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -101,8 +104,8 @@ def reward_if_due(account_id: UUID, now: datetime) -> None:
     policy = catalogue_cache.current().policies.referral
     if referral is None or policy is None or not _qualified(referral, policy):
         return
-    _grant_reward(referral, referral.invited_id, policy.invited_credits, _("Invitation bonus"), policy, now)
-    _grant_reward(referral, referral.inviter_id, policy.inviter_credits, _("Referral reward"), policy, now)
+    _grant_reward(referral, referral.invited_id, policy.invited_credits, _OF_INVITED, policy, now)
+    _grant_reward(referral, referral.inviter_id, policy.inviter_credits, _OF_INVITER, policy, now)
     Referral.objects.filter(pk=referral.pk, state=Referral.State.JOINED).update(
         state=Referral.State.REWARDED, rewarded_at=now
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from accounts import selectors as accounts
 from accounts.models import Account
@@ -272,7 +272,7 @@ def _fail_without_decline(purchase: Purchase, reason: str, now: datetime) -> str
     card_id = selectors.profile_of(purchase.account_id).card_id
     if card_id == tried:
         return _fail(purchase, reason, Outcome.DECLINED, now)
-    fulfilment.mark_failed(purchase.pk, reason=_("The card was removed."), now=now, notify=False)
+    fulfilment.mark_failed(purchase.pk, reason=gettext_noop("The card was removed."), now=now, notify=False)
     return Outcome.COOLING if card_id else Outcome.NO_CARD
 
 

@@ -8,7 +8,8 @@ webhook.
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.conf import settings
+from django.utils import translation
 
 from billing import stripe_gateway
 from billing.models import Purchase
@@ -61,7 +62,9 @@ def _create_session(purchase: Purchase, now: datetime) -> None:
     try:
         session = customers.with_customer(purchase.account, find_or_create, email=_email(purchase))
     except stripe_gateway.InvalidRequest as error:  # for good: the purchase's discount code is free again
-        fulfilment.mark_failed(purchase.pk, reason=str(error), now=now, notify=False)
+        with translation.override(settings.LANGUAGE_CODE):
+            reason = str(error)
+        fulfilment.mark_failed(purchase.pk, reason=reason, now=now, notify=False)
         raise
     purchase.stripe_session_id, purchase.checkout_url = session["id"], session["url"] or ""
     purchase.save(update_fields=["stripe_session_id", "checkout_url"])
@@ -107,7 +110,7 @@ def apply_session(purchase: Purchase, session: StripeObject, now: datetime) -> N
     if session.get("payment_status") in {"paid", "no_payment_required"}:
         fulfilment.record_payment(purchase.pk, _payment(session), now)
     elif session.get("status") == "complete" and _has_failed(session):
-        fulfilment.mark_failed(purchase.pk, reason=_("The payment was refused or did not arrive."), now=now)
+        fulfilment.mark_failed(purchase.pk, reason=fulfilment.REFUSED_OR_MISSING, now=now)
     elif session.get("status") == "complete":
         url = _instructions_url(session)
         fulfilment.mark_pending(

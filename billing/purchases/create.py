@@ -10,9 +10,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.utils import translation
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from accounts.models import Account, User
 from billing import offers, selectors
@@ -23,8 +24,8 @@ from billing.subscriptions import lifecycle, plan_terms
 from core import currencies
 from core.amounts import LARGEST, plain
 from core.errors import Refusal
-from core.templatetags.credits import plural_number
 from core.templatetags.money import money
+from pricing.catalogue import texts
 
 MAX_PACKS = 100
 
@@ -254,22 +255,15 @@ def _require_no_other_plan(subscription: Subscription) -> None:
 
 
 def pack_label(offer: offers.PackOffer, quantity: int) -> str:
-    """The name on statements: the quantity, the name of the pack, and all credits unless that states them."""
+    """The name on statements: the quantity, the name of the pack, and all credits unless that states them.
+
+    It is stored, and so in English; pages and e-mails show it in the language of the reader.
+    """
     credits = offer.pack.credits * quantity
-    number = plain(credits)
-    if quantity == 1 and number in offer.pack.name.replace(",", "").split():
+    if quantity == 1 and plain(credits) in offer.pack.name.replace(",", "").split():
         return offer.pack.name
-    if quantity == 1:
-        template = ngettext(
-            "%(name)s (%(credits)s credit)", "%(name)s (%(credits)s credits)", plural_number(credits)
-        )
-    else:
-        template = ngettext(
-            "%(quantity)s × %(name)s (%(credits)s credit)",
-            "%(quantity)s × %(name)s (%(credits)s credits)",
-            plural_number(credits),
-        )
-    return template % {"name": offer.pack.name, "credits": number, "quantity": quantity}
+    with translation.override(settings.LANGUAGE_CODE):
+        return texts.pack_label(offer.pack.name, credits, quantity)
 
 
 def _existing(account: Account, key: str, details: dict[str, Any]) -> Purchase | None:

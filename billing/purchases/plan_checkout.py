@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from billing import stripe_gateway
 from billing.models import Purchase, Subscription
@@ -85,7 +84,7 @@ def _apply_failure(purchase: Purchase, subscription_id: str, now: datetime) -> N
     """
     if Subscription.objects.filter(stripe_subscription_id=subscription_id).exists():
         return
-    fulfilment.mark_failed(purchase.pk, reason=_("The payment was refused or did not arrive."), now=now)
+    fulfilment.mark_failed(purchase.pk, reason=fulfilment.REFUSED_OR_MISSING, now=now)
     surplus.record(purchase.account_id, subscription_id, reason=surplus.Reason.PAYMENT_FAILED, now=now)
 
 

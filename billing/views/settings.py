@@ -27,6 +27,7 @@ from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
 from core import currencies
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from pricing.models import Plan
 
 
@@ -107,7 +108,7 @@ def auto_top_up_settings(request: AccountRequest) -> HttpResponse:
     initial = _top_up_initial(saved, packs, currency) if saved.pack else _top_up_defaults(account_id, packs)
     form = AutoTopUpForm(
         request.POST or None,
-        packs=[(offer.key, offer.pack.name) for offer in packs if offer.allowed],
+        packs=[(offer.key, texts.translated(offer.pack.name)) for offer in packs if offer.allowed],
         max_count=top_up_settings.max_monthly_count(),
         initial=initial,
     )

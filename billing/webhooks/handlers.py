@@ -84,7 +84,7 @@ def _apply_checkout_failed(fetched: tuple[StripeObject, _Related], now: datetime
         return _apply_checkout(fetched, now)
     purchase = _matching_purchase(_purchase_of(session), session)
     _record_session(purchase, session)
-    fulfilment.mark_failed(purchase.pk, reason=_("The payment was refused or did not arrive."), now=now)
+    fulfilment.mark_failed(purchase.pk, reason=fulfilment.REFUSED_OR_MISSING, now=now)
     return True
 
 

@@ -15,6 +15,7 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from billing import stripe_gateway
 from billing.models import (
@@ -235,7 +236,7 @@ def _refresh_or_close(purchase: Purchase, now: datetime) -> Purchase:
     try:
         return checkout.refresh_from_stripe(purchase, now)
     except stripe_gateway.ResourceMissing:
-        reason = _("The payment page no longer exists.")
+        reason = gettext_noop("The payment page no longer exists.")
         return fulfilment.mark_failed(purchase.pk, reason=reason, now=now, notify=False)
 
 

@@ -65,6 +65,7 @@ class LoadedCatalogue:
     has_plans_to_compare: bool
     services: Mapping[str, ServiceFacts]
     cards: tuple[CardHead, ...]
+    translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _rates: dict[uuid.UUID, Mapping[str, Rate]] = field(default_factory=dict)
 
     def card_at(self, now: datetime) -> CardHead | None:
@@ -160,6 +161,7 @@ def _read() -> LoadedCatalogue:
             CardHead(card.id, card.version, card.effective_at)
             for card in published.order_by("effective_at", "published_at", "id")
         ),
+        translations=row.translations if row else {},
     )
 
 

@@ -148,7 +148,7 @@ def line_of(text: str, at: tuple[str | int, ...]) -> int:
         first, last, dotted = begin, _end_of_entry(lines, begin + 1, last, name), name
         rest = rest[2:] if len(rest) > 1 and isinstance(rest[1], int) else rest[1:]
     for part in reversed([part for part in rest if isinstance(part, str)]):
-        key = re.compile(rf"(^|[\s{{,.]){re.escape(part)}\s*=")
+        key = re.compile(rf'(^|[\s{{,."]){re.escape(part)}"?\s*=')
         for number in range(first, last):
             if key.search(lines[number]):
                 return number + 1

@@ -55,6 +55,7 @@ def _load(file: CatalogueFile, present: Catalogue | None, now: datetime) -> Load
             "brand": catalogue.brand.model_dump(mode="json"),
             "wording": catalogue.wording.model_dump(mode="json"),
             "policies": catalogue.policies.model_dump(mode="json"),
+            "translations": catalogue.translations,
             "rates": {key: rate_cards.fingerprint([row]) for key, row in rows.items()},
             "fingerprint": file.fingerprint,
             "loaded_at": now,

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from core import currencies
 from core.templatetags.money import money
-from pricing.catalogue import payment_methods, schema
+from pricing.catalogue import payment_methods, schema, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ def findings(catalogue: schema.Catalogue) -> list[Finding]:
         *_sales(catalogue),
         *_policies(catalogue),
         *_payment_methods(catalogue),
+        *_translations(catalogue),
     ]
 
 
@@ -47,6 +50,19 @@ def _doubles(catalogue: schema.Catalogue) -> Iterator[Finding]:
     for number, code in enumerate(codes):
         if code in codes[:number]:
             yield Finding(("policies", "promotions", number, "code"), code, "a code that is used once")
+
+
+def _translations(catalogue: schema.Catalogue) -> Iterator[Finding]:
+    languages = [code for code, _name in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
+    known = {*texts.names(catalogue), *texts.sentences(catalogue)}
+    for language, translations in catalogue.translations.items():
+        if language not in languages:
+            expected = f"a language of the portal other than English ({', '.join(languages)})"
+            yield Finding(("translations", language), language, expected)
+        for text in translations:
+            if text not in known:
+                expected = "a text of this file before the =, spelled as there"
+                yield Finding(("translations", language, text), text, expected)
 
 
 def _tiers(catalogue: schema.Catalogue) -> Iterator[Finding]:

@@ -244,6 +244,8 @@ class Catalogue(Strict):
     plans: list[Plan] = []
     packs: list[Pack] = []
     sales: list[Sale] = []
+    translations: dict[str, dict[Text, Text]] = {}
+    """By language: other texts of the file, as pages show them in that language."""
 
 
 def refuse_doubles(keys: Iterable[str], what: str) -> None:

@@ -24,6 +24,9 @@ class Catalogue(models.Model):
     brand = models.JSONField(default=dict)
     wording = models.JSONField(default=dict)
     policies = models.JSONField(default=dict)
+    translations = models.JSONField(
+        default=dict, db_default={}, help_text='By language: {"zh-hans": {"Daily refresh": "每日刷新"}}.'
+    )
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the content loaded last.")
     rates = models.JSONField(default=dict, help_text="SHA-256 of each service's rate in the file.")
     stamp = models.UUIDField(default=uuid.uuid4)

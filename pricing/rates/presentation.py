@@ -40,9 +40,9 @@ def price_of_model(lowest: Decimal | None) -> str:
 def services_only(scopes: Sequence[str], names: Mapping[str, str]) -> str:
     """What limited credits pay for, such as "Advanced and multimodal models only".
 
-    A scope is a service key or "tag:" and a tag. `names` are the names of services by key.
+    A scope is a service key or "tag:" and a tag. `names` are what is shown for a scope.
     """
-    tags = [scope.removeprefix("tag:") for scope in scopes if scope.startswith("tag:")]
+    tags = [names.get(scope, scope.removeprefix("tag:")) for scope in scopes if scope.startswith("tag:")]
     services = [names.get(scope, scope) for scope in scopes if not scope.startswith("tag:")]
     if tags:
         services.append(_("%(tags)s models") % {"tags": get_text_list(tags, _("and"))})

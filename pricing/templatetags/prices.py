@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from pricing.rates import presentation
 from pricing.rates.meters import METERS, SINGULAR
 from pricing.rates.quotes import QuoteLine
@@ -47,7 +48,11 @@ def choices(option: Option) -> list[tuple[str, str]]:
 def services_only(scopes: Sequence[str]) -> str:
     """What credits of these scopes pay for: "Advanced and multimodal models only"."""
     services = catalogue_cache.current().services
-    return presentation.services_only(scopes, {key: service.name for key, service in services.items()})
+    names = {
+        scope: texts.translated(services[scope].name if scope in services else scope.removeprefix("tag:"))
+        for scope in scopes
+    }
+    return presentation.services_only(scopes, names)
 
 
 @register.filter

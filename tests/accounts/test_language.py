@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core import mail
 from django.test import Client
@@ -10,6 +11,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from tests import languages
+from tests.conftest import PASSWORD
 
 CHINESE = "zh-CN,zh;q=0.9,en;q=0.8"
 SETTINGS = {"first_name": "Alice", "last_name": "", "theme": "system"}
@@ -159,8 +161,7 @@ def test_pages_of_errors_are_in_the_readers_language(catalogue):
 
 
 def test_the_language_of_the_browser_is_recorded_at_sign_in(alice):
-    from tests.conftest import PASSWORD
-
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
     visitor = browser(CHINESE)
     visitor.get("/accounts/login/")
     visitor.post(reverse("account_login"), {"login": alice.email, "password": PASSWORD})

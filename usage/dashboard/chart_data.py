@@ -14,7 +14,7 @@ from django.utils import formats
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from usage.dashboard.aggregates import GroupTotal
 from usage.periods import Period
 
@@ -26,10 +26,9 @@ def points_of(days: Sequence[tuple[date, Decimal]]) -> list[tuple[str, Decimal]]
 
 def tabs() -> dict[str, str]:
     """Labels of the dimensions. The catalogue may name projects differently, for example "server"."""
-    wording = catalogue_cache.current().wording
     return {
         "service": _("Service"),
-        "project": capfirst(wording.project) if wording else _("Project"),
+        "project": capfirst(texts.project_word()),
         "conversation": _("Conversation"),
         "member": _("Member"),
         "api_key": _("API key"),
@@ -38,10 +37,9 @@ def tabs() -> dict[str, str]:
 
 def titles() -> dict[str, str]:
     """Headings of the totals by each dimension."""
-    wording = catalogue_cache.current().wording
     return {
         "service": _("By service"),
-        "project": _("By %(project)s") % {"project": wording.project if wording else _("project")},
+        "project": _("By %(project)s") % {"project": texts.project_word()},
         "conversation": _("By conversation"),
         "member": _("By member"),
         "api_key": _("By API key"),
@@ -50,9 +48,8 @@ def titles() -> dict[str, str]:
 
 def label_without_value(dimension: str) -> str:
     """The label of charges without a project, conversation, member or account key."""
-    wording = catalogue_cache.current().wording
     return {
-        "project": _("No %(project)s") % {"project": wording.project if wording else _("project")},
+        "project": _("No %(project)s") % {"project": texts.project_word()},
         "conversation": _("No conversation"),
         "member": _("Platform API keys"),
         "api_key": _("Without account API key"),

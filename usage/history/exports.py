@@ -15,8 +15,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.utils import translation
 
 from accounts.models import Account, User
 from billing import ledger
@@ -55,6 +57,7 @@ def request(account: Account, user: User, filters: pages.Filter, now: datetime) 
             "search": filters.search,
             "after": span.after,
             "until": span.until,
+            "language": translation.get_language(),
         }
         return Export.objects.create(account=account, requested_by=user, filters=stored, created_at=now)
 
@@ -100,9 +103,10 @@ def write_portion(export_id: UUID, now: datetime) -> bool:
         export = found.filter(pk=export_id, state=Export.State.WAITING).first()
         if export is None:
             return False
-        page = pages.page_of(
-            export.account, _filter(export.filters), older_than=export.cursor, size=PORTION, every=True
-        )
+        with translation.override(export.filters.get("language", settings.LANGUAGE_CODE)):
+            page = pages.page_of(
+                export.account, _filter(export.filters), older_than=export.cursor, size=PORTION, every=True
+            )
         zone = ZoneInfo(export.account.zone)
         rows = [pages.csv_row(line, zone) for line in page.lines]
         first = [] if export.cursor is not None else [pages.CSV_HEADINGS]

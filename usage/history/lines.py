@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models import Account, ApiKey, Membership, User
 from billing.models import Charge, Entry, Grant
+from pricing.catalogue import texts
 from usage import selectors
 
 # {credits}, {balance_after}: what a line shows; {conditions}: which entries
@@ -116,7 +117,8 @@ def read(
 
 def _line(row: Sequence[Any], services: Mapping[str, str], actors: Mapping[str, str]) -> HistoryLine:
     seq, kind, credits, balance_after, reason, actor, created_at, digest, *of_grant_and_use = row
-    grant_id, grant_kind, grant_label, covered_by, charge_id, *of_use = of_grant_and_use
+    grant_id, grant_kind, stored_label, covered_by, charge_id, *of_use = of_grant_and_use
+    grant_label = texts.translated(stored_label)
     service, action, conversation, user_of_use, within = of_use
     names = dict.fromkeys(services[key] for key in (action, service) if key)
     return HistoryLine(

@@ -19,6 +19,7 @@ from accounts.models import Account, Project
 from billing import ledger
 from billing.models import Charge, Grant, Hold
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import texts
 from usage.models import SummedAccount
 
 LONGEST = 200
@@ -60,7 +61,11 @@ def _of_calls(account: Account, text: str) -> Conditions:
     """Entries of charges with the text in the name of their service, action or project or as conversation."""
     words = text.casefold()
     services = catalogue_cache.current().services.values()
-    keys = [one.key for one in services if words in one.name.casefold() or words in one.key.casefold()]
+    keys = [
+        one.key
+        for one in services
+        if words in f"{one.name}\n{texts.translated(one.name)}\n{one.key}".casefold()
+    ]
     project = Project.uuid_of(text)
     own = Project.objects.filter(account=account)
     projects = own.filter(pk=project) if project else own.filter(name__icontains=text)

@@ -64,7 +64,7 @@ def newer_rows(request: AccountRequest) -> HttpResponse:
 def history_csv(request: AccountRequest) -> StreamingHttpResponse:
     """All matching entries as CSV, streamed while they are read."""
     form = HistoryForm(request.GET or None, account=request.account, now=_settle(request))
-    rows = pages.csv_rows(request.account, form.filters)
+    rows = _in_language(pages.csv_rows(request.account, form.filters))
     response = StreamingHttpResponse(_csv_lines(rows), content_type="text/csv; charset=utf-8")
     day = timezone.localtime(timezone.now()).date().isoformat()
     response["Content-Disposition"] = f'attachment; filename="history-{day}.csv"'
@@ -101,6 +101,21 @@ def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
     if "all" in request.GET and context["can_be_whole"]:
         return StreamingHttpResponse(_whole_statement(request, verifiable, context))
     return render(request, "usage/statement.html", context)
+
+
+def _in_language(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The rows in the language of the request, which has been answered when they are read."""
+    language = get_language()
+
+    def translated() -> Iterator[list[str]]:
+        while True:
+            with override(language):
+                row = next(rows, None)
+            if row is None:
+                return
+            yield row
+
+    return translated()
 
 
 _ROWS = "<!-- rows -->"

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.core import mail
-from django.utils import formats, timezone
+from django.utils import timezone
 
 from accounts.models import Account
 from billing import ledger
@@ -69,7 +69,7 @@ def test_which_credits_are_warned_of(
     assert expiry_warnings.queue_due(now, ahead=AHEAD) == 0
     if is_warned:
         queued = Mail.objects.get()
-        day = formats.date_format(now + ends, "j F Y")
+        day = (now + ends).date().isoformat()
         assert (queued.template, queued.account_id) == ("credits_expiring", account.pk)
         assert queued.context == {"credits": "7.5", "label": "Summer", "day": day}
 
