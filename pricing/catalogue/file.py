@@ -143,6 +143,9 @@ def line_of(text: str, at: tuple[str | int, ...]) -> int:
         name = f"{dotted}.{rest[0]}".lstrip(".")
         number = rest[1] if len(rest) > 1 and isinstance(rest[1], int) else 0
         begin = _nth_header(lines, first, last, name, number)
+        if begin is None and any(_is_below(line, name) for line in lines[first:last]):
+            dotted, rest = name, rest[1:]  # [translations.zh-hans] without [translations]
+            continue
         if begin is None:
             break
         first, last, dotted = begin, _end_of_entry(lines, begin + 1, last, name), name
@@ -153,6 +156,11 @@ def line_of(text: str, at: tuple[str | int, ...]) -> int:
             if key.search(lines[number]):
                 return number + 1
     return first + 1
+
+
+def _is_below(line: str, name: str) -> bool:
+    header = _HEADER.match(line)
+    return header is not None and header[2].startswith(f"{name}.")
 
 
 def _nth_header(lines: list[str], first: int, last: int, name: str, number: int) -> int | None:

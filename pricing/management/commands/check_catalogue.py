@@ -1,4 +1,4 @@
-"""`manage.py check_catalogue [NAME|PATH …]`: validate files and list assumed figures."""
+"""`manage.py check_catalogue [NAME|PATH …]`: validate files, list assumed figures and missing translations."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from pricing.catalogue import file as catalogue_file
+from pricing.catalogue import texts
 
 
 class Command(BaseCommand):
@@ -31,5 +32,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{file.path.name}: sound; {len(assumed)} assumed figures")
             for entry, reason in assumed:
                 self.stdout.write(f"  {entry}: {reason}")
+            for language in file.catalogue.translations:
+                for text in texts.missing(file.catalogue, language):
+                    self.stdout.write(f"  translations.{language}: no translation of {text!r}")
         if problems:
             raise CommandError("\n".join(problems))

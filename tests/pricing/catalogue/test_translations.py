@@ -30,26 +30,21 @@ def load(write: Write, lines: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ('"Kredits." = "点数。"', r"translations\.zh-hans\.Kredits\.+ is '点数。'.*a text of this file"),
-        ('"Credits." = ""', r"translations\.zh-hans\.Credits.*at least 1 character"),
-        ('"Credits." = 5', r"translations\.zh-hans\.Credits.*a valid string"),
         (
-            '"Credits." = "点数。"\n[translations.fr]\n"Credits." = "Crédits."',
-            r"translations\.fr.*\(zh-hans\)",
+            '"Kredits." = "点数。"',
+            r":15: translations\.zh-hans\.Kredits\. is .*; expected a text of this file",
         ),
-        (
-            '"Credits." = "点数。"\n[translations.en]\n"Credits." = "C."',
-            r"translations\.en.*other than English",
-        ),
+        ('"Credits." = ""', r":15: translations\.zh-hans\.Credits.*at least 1 character"),
+        ('"Credits." = 5', r":15: translations\.zh-hans\.Credits.*a valid string"),
+        ('\n[translations.fr]\n"Credits." = "C."', r":16: translations\.fr is 'fr'.*\(zh-hans\)"),
+        ('\n[translations.en]\n"Credits." = "C."', r":16: translations\.en .*other than English"),
     ],
 )
 def test_an_invalid_translation_is_refused_with_its_line(write: Write, lines: str, expected: str) -> None:
     path = write(translated_by(lines))
     with pytest.raises(CatalogueInvalid, match=expected) as error:
         catalogue_file.read(str(path))
-    [problem] = error.value.problems
-    number = int(problem.split(":")[1])
-    assert "translations" in (line := path.read_text().splitlines()[number - 1]) or "redits." in line
+    assert len(error.value.problems) == 1
 
 
 def test_a_text_is_shown_in_the_readers_language_and_english_without_a_translation(write: Write) -> None:
