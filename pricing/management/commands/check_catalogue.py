@@ -1,4 +1,4 @@
-"""`manage.py check_catalogue [NAME|PATH …]`: validate files, list assumed figures and missing translations."""
+"""`manage.py check_catalogue [NAME|PATH …]`: validate files, list assumed figures and untranslated texts."""
 
 from argparse import ArgumentParser
 from typing import Any
