@@ -17,7 +17,7 @@ from django.utils.translation import trans_real as _trans_real
 trans_real: Any = _trans_real
 
 LONGER = "eo"
-_ACCENTED = str.maketrans("aceginorsuyACEGINOSUY", "áçéğíñóřšúýÁÇÉĞÍÑÓŠÚÝ")
+_ACCENTED = str.maketrans("aceginorsuyACEGINORSUY", "áçéğíñóřšúýÁÇÉĞÍÑÓŘŠÚÝ")
 # Not changed: placeholders of both forms, tags, entities.
 _FIXED = re.compile(r"(%\([a-z_]+\)[a-z]|%[a-z%]|\{[a-z_0-9.]*\}|<[^>]*>|&[a-z]+;|&#\d+;|\n)")
 
@@ -79,5 +79,5 @@ def marked() -> AbstractContextManager[None]:
 def longer() -> Iterator[None]:
     """A language LONGER is offered, whose messages are longer than the English ones."""
     languages = [("en", "English"), ("zh-hans", "简体中文"), (LONGER, "Pseudo")]
-    with _replaced(LONGER, lengthened), override_settings(LANGUAGES=languages):
+    with override_settings(LANGUAGES=languages), _replaced(LONGER, lengthened):
         yield
