@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0027_missing_parents")]
+    dependencies = [("billing", "0028_drawn_by_grant")]
     operations = [
         migrations.AddField(
             model_name="mail",
