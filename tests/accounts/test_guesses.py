@@ -1,11 +1,13 @@
 """Guesses of codes are limited, for each account or e-mail address and for each client's address."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts import guesses
 from accounts.models import User
@@ -131,3 +133,17 @@ def test_sign_ups_with_a_registered_address_are_counted_as_its_codes(
         statuses.append(Client().post(reverse("account_signup"), form).status_code)
         clock.shift(300)  # allauth sends an address one such e-mail in three minutes
     assert statuses == [302, 302, 429]
+
+
+@pytest.mark.fault("I5")
+def test_a_clients_promotion_codes_and_codes_by_e_mail_are_counted_apart(
+    monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    monkeypatch.setattr(guesses, "FROM_CLIENT", Rate(1, 3600))
+    now = timezone.now()
+    guesses.count_promotion_code(account_id=uuid4(), client="192.0.2.7", now=now)
+    guesses.count_emailed_code(client="192.0.2.7", now=now)
+    with pytest.raises(guesses.TooManyGuesses):
+        guesses.count_promotion_code(account_id=uuid4(), client="192.0.2.7", now=now)
+    with pytest.raises(guesses.TooManyGuesses):
+        guesses.count_emailed_code(client="192.0.2.7", now=now)

@@ -121,6 +121,27 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="The id of a grant begins with the time of its creation.",
     ),
     Equivalent(
+        file="billing/ledger/sql/40_charges.sql",
+        before="where x.remaining >= u.credits",
+        after="where x.remaining > u.credits",
+        reason="A grant that is used up exactly is found by ledger_authorize, which takes longer.",
+    ),
+    Equivalent(
+        file="billing/ledger/sql/90_batches.sql",
+        before="where w.debt = 0 and not a.repeated and a.total <= w.balance"
+        " and coalesce(w.next_due_at > greatest(p_now, w.moved_at), true)",
+        after="where w.debt = 0 and not a.repeated and a.total < w.balance"
+        " and coalesce(w.next_due_at > greatest(p_now, w.moved_at), true)",
+        reason="A batch that takes the whole balance is charged one by one then, with the same outcome.",
+    ),
+    Equivalent(
+        file="billing/payments/clawbacks.py",
+        before="theirs = (max(_share_of_amount(purchase, _amount(other, purchase)), other.credits)"
+        " for other in others)",
+        after="theirs = (_share_of_amount(purchase, _amount(other, purchase)) for other in others)",
+        reason="The ledger takes no more than the purchase has left, so that a remainder is not taken twice.",
+    ),
+    Equivalent(
         file="usage/projects.py",
         before="if project_id is None:",
         after="if False:",

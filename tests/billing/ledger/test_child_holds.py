@@ -115,6 +115,14 @@ def test_a_capture_above_the_child_takes_what_is_free_above_and_never_the_balanc
     assert [part.credits for part in charged.drawn] == [D("60")], "one line for each grant"
 
 
+def test_a_capture_takes_from_each_hold_above_only_what_is_still_missing(account, root):
+    middle = child(account, root, "20", "middle")
+    charged = capture(account, child(account, middle, "5", "leaf"), "30")
+    assert (charged.credits, charged.uncollected) == (D("30"), 0)
+    assert (remaining(middle), remaining(root)) == ("0.000000", "30.000000")
+    assert [part.credits for part in charged.drawn] == [D("5"), D("15"), D("10")]
+
+
 def test_a_sibling_keeps_what_it_reserved(account, root):
     sibling = child(account, root, "30", "sibling")
     charged = capture(account, child(account, root, "10", "a"), "50")
@@ -275,6 +283,22 @@ def test_a_limit_counts_a_grandchild_of_its_project_once(account):
     assert used() == {str(ours): D("35"), str(theirs): D("25")}
     release(account, root)
     assert used() == {str(ours): D("35"), str(theirs): D("25")}
+
+
+def test_a_child_counts_its_own_use_of_a_quota_beside_that_of_its_parent(account):
+    give(account, "100")
+    ledger.set_limit(
+        account_id=account, kind="quota", subject="files", period="month", maximum=D("4"), now=NOON
+    )
+    root = hold(account, "60", "root", HOUR, quota=("files", 1))
+    held = child(account, root, "5", "three", quota=("files", 3))
+    assert used() == {"files": D("4")}
+    with pytest.raises(ledger.QuotaReached):
+        child(account, root, "5", "one more", quota=("files", 1))
+    release(account, held)
+    assert used() == {"files": D("1")}
+    capture(account, child(account, root, "5", "two", quota=("files", 2)), "1")
+    assert used() == {"files": D("3")}
 
 
 def test_children_count_as_running_holds(account, root):

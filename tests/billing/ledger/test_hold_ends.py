@@ -73,6 +73,13 @@ def test_the_usage_last_reported_is_charged_at_the_end(account):
     assert ledger.balance(account, END).available == D("87.5")
 
 
+def test_a_covered_hold_is_charged_with_its_coverage_which_is_no_part_of_its_detail(account):
+    hold(account, "0", "capture_estimate", detail={"lines": [1], "covered_by": "plan"})
+    ledger.settle([account], END)
+    charge = Charge.objects.get()
+    assert (charge.credits, charge.covered_by, charge.detail) == (0, "plan", {"lines": [1]})
+
+
 def test_a_hold_without_a_report_is_released(account):
     hold(account, "20", "capture_reported")
     ledger.settle([account], END)

@@ -9,7 +9,17 @@ from django.utils import timezone
 from accounts.models import Account
 from billing import ledger
 from billing.ledger.models import Allowance, Entry, Grant, Notice, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, charge_request, give, new_account, spend
+from tests.billing.ledger.conftest import (
+    DAY,
+    NOON,
+    D,
+    allowance,
+    charge_request,
+    give,
+    new_account,
+    owe,
+    spend,
+)
 from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +74,15 @@ def test_a_plan_gives_daily_and_monthly_credits_each_in_their_time(account):
     spend(account, "250")
     assert total(account, NOON + DAY) == D("450")
     assert total(account, NOON + 31 * DAY) == D("600")
+
+
+def test_a_missed_day_that_ends_when_the_wallet_is_settled_is_given_for_debt_only(account):
+    allow(account, allowance("daily", "10"))
+    owe(account, "12")
+    assert total(account, at("2026-03-14T00:00:00")) == D("10")
+    given = Grant.objects.exclude(allowance="").order_by("created_at")
+    # the first two missed days repay the debt, the third one is over
+    assert [grant.created_at.day for grant in given] == [10, 11, 12, 14]
 
 
 @pytest.mark.fault("T1")
@@ -225,6 +244,24 @@ def test_the_beat_job_settles_each_due_account_once(db):
     assert ledger.settle_due(tomorrow, chunk=3) == 0
     assert Grant.objects.count() == 14
     assert set(Wallet.objects.values_list("balance", flat=True)) == {D("100")}
+
+
+def test_a_zone_whose_days_begin_at_the_same_instants_leaves_the_days_as_they_are(account):
+    allow(account, allowance("daily", "100"))
+    Account.objects.filter(id=account).update(zone="Atlantic/Reykjavik")
+    for day in (at("2026-03-11T00:00:00"), at("2026-03-12T00:00:00"), at("2026-03-13T00:00:00")):
+        spend(account, "30", f"until {day}", day - HOUR)
+        assert (total(account, day - HOUR), total(account, day)) == (D("70"), D("100"))
+
+
+def test_another_anchor_begins_no_day_while_one_that_a_change_of_zone_made_longer_runs(account):
+    allow(account, allowance("daily", "100"))
+    Account.objects.filter(id=account).update(zone="Asia/Tokyo")
+    began = at("2026-03-11T00:00:00")  # until midnight in Tokyo, 24 hours later at the earliest
+    spend(account, "30", now=began)
+    assert allow(account, allowance("daily", "100", anchor_at=began + DAY), now=began + DAY) == D("70")
+    ends = at("2026-03-12T15:00:00")
+    assert (total(account, ends - HOUR), total(account, ends)) == (D("70"), D("100"))
 
 
 def test_a_plan_that_ends_renews_no_more(account):

@@ -89,6 +89,18 @@ def test_a_purchase_after_the_customer_was_deleted_is_paid_by_a_new_customer(
 
 
 @pytest.mark.fault("P27")
+def test_cards_that_were_fetched_of_a_deleted_customer_are_not_stored(
+    stripe_api: Any, account: Account
+) -> None:
+    stripe_sandbox.save_card(account)
+    fetched = cards.fetch(account.pk)
+    stripe_api.customers.delete(customers.ensure_customer(account))
+    cards.portal_url(account)  # with a new customer
+    with pytest.raises(cards.StaleCards):
+        cards.store(fetched, timezone.now())
+
+
+@pytest.mark.fault("P27")
 @pytest.mark.parametrize(
     "request_of", [cards.portal_url, lambda account: cards.setup_page_url(account, key="k")]
 )

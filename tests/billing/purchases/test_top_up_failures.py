@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import selectors, stripe_gateway
-from billing.models import AutoTopUp, Mail, Purchase, StripeEvent
+from billing.models import AutoTopUp, BillingProfile, Mail, Purchase, StripeEvent
 from billing.purchases import auto_top_up
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import smallest_pack
@@ -150,6 +150,20 @@ def test_a_card_that_was_detached_unnoticed_is_forgotten_and_does_not_count_as_a
 
     stripe_sandbox.save_card(account)
     assert auto_top_up.buy_if_low(account.pk, later(minutes=10)) == "paid"
+
+
+def test_another_card_is_tried_after_the_pause_when_the_first_one_was_removed_unnoticed(
+    enable: Callable[..., AutoTopUp], account: Account, later: Callable[..., Any], stripe_api: Any
+) -> None:
+    enable()
+    removed = selectors.profile_of(account.pk).card_id
+    saved = stripe_sandbox.save_card(account, "mastercard")
+    BillingProfile.objects.update(card_id=removed)
+    stripe_api.payment_methods.detach(removed)
+
+    assert auto_top_up.buy_if_low(account.pk, timezone.now()) == "cooling"
+    assert selectors.profile_of(account.pk).card_id == saved
+    assert auto_top_up.buy_if_low(account.pk, later(minutes=5)) == "paid"
 
 
 def test_a_request_that_stripe_refuses_counts_as_a_failure_of_the_card_that_is_still_saved(

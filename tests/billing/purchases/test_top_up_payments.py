@@ -28,18 +28,48 @@ def test_nothing_is_bought_or_charged_while_a_payment_is_pending(
     assert [(one.pk, one.status) for one in Purchase.objects.all()] == [(pending.pk, "pending")]
 
 
-@pytest.mark.parametrize(("origin", "status", "failures"), [
-    ("page", "failed", 2), ("page", "paid", 2), ("auto_top_up", "failed", 3), ("auto_top_up", "paid", 0),
+SUSPENDED = {"failures": 2, "suspended_card": "pm", "payment_to_confirm": "pi", "last_outcome": "suspended"}
+DECLINED = {"failures": 3, "suspended_card": "", "payment_to_confirm": "", "last_outcome": "declined"}
+PAID = {"failures": 0, "suspended_card": "", "payment_to_confirm": "", "last_outcome": "paid"}
+
+
+@pytest.mark.parametrize(("origin", "status", "changed", "after"), [
+    ("page", "failed", True, SUSPENDED), ("page", "paid", True, SUSPENDED),
+    ("auto_top_up", "failed", False, SUSPENDED), ("auto_top_up", "paid", False, SUSPENDED),
+    ("auto_top_up", "failed", True, DECLINED), ("auto_top_up", "paid", True, PAID),
 ])  # fmt: skip
 def test_only_payments_of_automatic_top_ups_change_its_failures(
-    enable: Callable[..., AutoTopUp], account: Account, origin: str, status: str, failures: int
+    enable: Callable[..., AutoTopUp],
+    account: Account,
+    origin: str,
+    status: str,
+    changed: bool,
+    after: dict[str, Any],
 ) -> None:
     enable()
-    AutoTopUp.objects.update(failures=2)
+    AutoTopUp.objects.update(**SUSPENDED)
     paid = earlier(account, amount=1, origin=origin, status=status)
-    applied = fulfilment.AppliedIntent(purchase=paid, payment_id="pi_1", changed=True, error={})
+    applied = fulfilment.AppliedIntent(purchase=paid, payment_id="pi_1", changed=changed, error={})
     auto_top_up.record_payment_result(applied, MIDMONTH)
-    assert AutoTopUp.objects.get().failures == failures
+    assert AutoTopUp.objects.values(*after).get() == after
+
+
+def test_each_attempt_without_a_response_is_repeated_after_a_pause(
+    enable: Callable[..., AutoTopUp], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enable()
+    AutoTopUp.objects.update(last_tried_at=MIDMONTH)
+    earlier(account, amount=1, status="created")
+
+    def lose_response(**_asked: Any) -> None:
+        raise stripe_gateway.StripeUnavailable("timed out")
+
+    monkeypatch.setattr(stripe_gateway, "create_off_session_payment", lose_response)
+    outcomes = [
+        auto_top_up.buy_if_low(account.pk, MIDMONTH + timedelta(seconds=seconds))
+        for seconds in (59, 60, 119, 120)
+    ]
+    assert outcomes == ["pending", "unreachable", "pending", "unreachable"]
 
 
 def test_a_confirmed_payment_is_paid_when_its_event_said_so(

@@ -11,7 +11,7 @@ from accounts import authentication
 from accounts.models import Account, User
 from billing.models import Charge
 from billing.subscriptions import plan_terms
-from core import idempotency
+from core import idempotency, prepared
 from tests.usage.api.conftest import use
 
 
@@ -77,21 +77,32 @@ def test_a_platform_key_charges_several_accounts_in_one_batch(
 
 
 def test_the_accounts_of_a_batch_are_read_together(
-    platform_api: Any, account: Account, charlie: User
+    platform_api: Any, account: Account, charlie: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Account.objects.get(person=charlie)
+    statements: list[str] = []
+    execute = prepared.execute
 
-    def queries(names: Any, run: str) -> int:
+    def recorded(cursor: Any, statement: str, parameters: Any) -> Any:
+        statements.append(statement)  # Django's cursor does not run the prepared ones
+        return execute(cursor, statement, parameters)
+
+    monkeypatch.setattr(prepared, "execute", recorded)
+
+    def queries(names: Any, run: str) -> list[str]:
         authentication._account_ids.clear()  # as after two seconds
         plan_terms.forget_all()
+        statements.clear()
         items = [use(1, idempotency_key=f"{run}{n}", account=name) for n, name in enumerate(names)]
         with CaptureQueriesContext(connection) as queries:
             results = platform_api.post("charges/batch", {"data": items}).json()["data"]
         assert [result["status"] for result in results] == [201 if isinstance(n, str) else 400 for n in names]
-        return len(queries)
+        assert not [query for query in queries if "from accounts_account" in query["sql"]]
+        return list(statements)
 
     platform_api.post("charges/batch", {"data": [use(1, idempotency_key="k", account=account.public_id)]})
     one = queries([account.public_id, ["a list"]], "a")
+    assert len(one) == 4  # the accounts, their plans, the lock of the wallets, the charges
     assert queries([account.public_id, other.public_id, other.public_id, {"an": "object"}], "b") == one
 
 
