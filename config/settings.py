@@ -126,6 +126,7 @@ MIDDLEWARE = [
     "config.static_files.StaticFiles",
     "csp.middleware.CSPMiddleware",
     "config.middleware.PolicyByPath",
+    "core.htmx.FragmentsKeepTheSessionCookie",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "config.middleware.SignedInPagesAreNotStored",
     "config.metrics.Metrics",

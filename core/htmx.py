@@ -1,7 +1,7 @@
-"""Redirects to the sign-in page for htmx requests.
+"""Requests for fragments whose session has ended: htmx requests and the stream of live updates.
 
-Invariant: a request for a fragment that needs a sign-in sends the whole page to the sign-in form, which never
-appears inside a panel (fault W2).
+Invariants: a request for a fragment that needs a sign-in sends the whole page to the sign-in form, which
+never appears inside a panel (fault W2); such a request never removes the browser's session cookie.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,26 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
+
+
+class FragmentsKeepTheSessionCookie:
+    """Middleware (before SessionMiddleware): only whole pages remove the session cookie.
+
+    A sign-in and a change of the second factor replace the session. A live update that the browser has sent
+    before with the old session may be answered afterwards; Django would remove the cookie with that answer,
+    and so the new session.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        is_fragment = "HX-Request" in request.headers or request.headers.get("Accept") == "text/event-stream"
+        cookie = response.cookies.get(settings.SESSION_COOKIE_NAME)
+        if is_fragment and cookie is not None and not cookie.value:
+            del response.cookies[settings.SESSION_COOKIE_NAME]
+        return response
 
 
 class SignInOnWholePage:

@@ -3,6 +3,8 @@
 (() => {
   "use strict";
 
+  const SUBMITTING = 30000; // ms: how long the answer to a form may take
+
   // Show an error when a request started by the user fails. Live updates fail silently.
   const showError = (event) => {
     const message = document.getElementById("request-failed");
@@ -56,6 +58,17 @@
   });
   window.addEventListener("pageshow", () => {
     document.querySelectorAll("[aria-busy='true']").forEach((button) => button.removeAttribute("aria-busy"));
+  });
+
+  // Signing in and changing the second factor replace the session. A live update of the old session that is
+  // answered meanwhile must not lead away from the page that the submitted form opens.
+  let submittedAt = -Infinity;
+  document.addEventListener("submit", (event) => {
+    if (!event.defaultPrevented && !event.target.hasAttribute("hx-post")) submittedAt = Date.now();
+  });
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    const leadsAway = event.detail.xhr.getResponseHeader("HX-Redirect");
+    if (leadsAway && Date.now() - submittedAt < SUBMITTING) event.preventDefault();
   });
 
   // The time zone of a new account.

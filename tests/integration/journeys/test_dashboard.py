@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from accounts.models import Account, User
 from tests.usage.spending import give, spend
@@ -73,6 +73,35 @@ def test_when_the_session_ends_the_page_redirects_to_sign_in(alice: User, sign_i
     page.context.clear_cookies()
     expect(page).to_have_url(re.compile(r"/accounts/login/\?next=%2Fhistory%2F$"))
     expect(page.locator("main input[name=password]")).to_have_count(1)
+
+
+@pytest.mark.fault("W2")
+def test_a_live_update_of_a_replaced_session_does_not_lead_away_from_a_submitted_form(
+    alice: User, sign_in: SignIn
+) -> None:
+    """A change of the second factor replaces the session while the other requests of the page go on."""
+    page, held = sign_in(alice), list[Route]()
+    page.goto("/projects/")
+    page.route("**/projects/", lambda route: held.append(route) if is_post(route) else route.continue_())
+    page.route("**/counter*", lambda route: sign_in_again(route) if held else route.continue_())
+    page.get_by_label("Name").fill("Blog")
+    page.evaluate(
+        """document.addEventListener('submit', () =>
+          setTimeout(() => htmx.trigger('#credit-figure', 'refill:tick'), 300))"""
+    )
+    with page.expect_response("**/counter*"):
+        page.locator("main form button[type=submit]").click(no_wait_after=True)
+    page.wait_for_timeout(500)  # the page would be at the sign-in form
+    held[0].continue_()
+    expect(page.locator("#messages")).to_contain_text("Blog")
+
+
+def is_post(route: Route) -> bool:
+    return route.request.method == "POST"
+
+
+def sign_in_again(route: Route) -> None:
+    route.fulfill(status=200, headers={"HX-Redirect": "/accounts/login/"})
 
 
 def test_a_hidden_tab_sends_no_requests(alice: User, sign_in: SignIn) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -156,6 +157,20 @@ def test_the_redirect_after_sign_in_stays_on_this_site(client: Client, db: None)
     elsewhere = {"HX-Request": "true", "HX-Current-URL": "https://evil.example/steal"}
     response = client.get("/counter", headers=elsewhere)
     assert response["HX-Redirect"] == "/accounts/login/?next=%2F"
+
+
+@pytest.mark.fault("W2")
+def test_a_late_answer_to_a_fragment_leaves_the_cookie_of_the_new_session(client: Client, db: None) -> None:
+    ended = {settings.SESSION_COOKIE_NAME: "replaced-by-a-new-sign-in"}
+    for path, headers in [
+        ("/counter?seen=1", HTMX),
+        ("/dashboard/balance", HTMX),
+        ("/live", {"Accept": "text/event-stream"}),
+    ]:
+        client.cookies.load(ended)
+        assert settings.SESSION_COOKIE_NAME not in client.get(path, headers=headers).cookies, path
+    client.cookies.load(ended)
+    assert client.get("/history/").cookies[settings.SESSION_COOKIE_NAME].value == ""
 
 
 @pytest.mark.fault("Z1", "Z2")
