@@ -78,6 +78,11 @@ def bars_of(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
     return bars
 
 
+def outline_of(points: Sequence[tuple[Decimal, Decimal]], top: Decimal) -> str:
+    """The points (share of the width from 0 to 1, value) as an SVG list of points in a square of 100."""
+    return " ".join(f"{x * 100:.2f},{100 - value * 100 / top:.2f}" for x, value in points)
+
+
 def label_every(count: int, *, wanted: int = 6) -> int:
     """Label each n-th point, so that about `wanted` labels stand below the axis."""
     return max(1, -(-count // wanted))

@@ -4,7 +4,7 @@ Invariants: nothing is written; every charge of the window is either repriced or
 one that the card cannot price. Charges of a given amount (holds captured in credits) keep their amount.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -110,6 +110,18 @@ def simulate(card: RateCard, *, days: int, now: datetime) -> Simulation:
     simulation.services = sorted(services.values(), key=lambda total: -abs(total.difference))
     _rank_accounts(simulation, list(accounts.values()))
     return simulation
+
+
+def factor(charges: Sequence[Mapping[str, Any]], rates: Mapping[str, Rate]) -> Decimal:
+    """What the charges would cost by the rates, divided by what they cost.
+
+    `charges`: rows with service, action, credits, hold_id and detail; those that the rates cannot price are
+    left out. 1 when they cost nothing.
+    """
+    total = SimulatedTotal("")
+    for charge in charges:
+        _add(charge, rates, (total,))
+    return total.after / total.before if total.before else Decimal(1)
 
 
 def _charges_of(days: int, now: datetime) -> tuple[QuerySet[Charge], datetime, bool]:

@@ -1,4 +1,4 @@
-"""URLs of the dashboard, usage, budgets, history, projects, memorial wall and help pages."""
+"""URLs of the dashboard, usage, forecast, budgets, history, projects, memorial wall and help pages."""
 
 from django.urls import path
 
@@ -7,6 +7,7 @@ from usage.views import (
     charges,
     dashboard,
     exports,
+    forecast,
     history,
     live,
     members,
@@ -25,6 +26,7 @@ urlpatterns = [
     path("dashboard/spending", dashboard.spending_fragment, name="spending_fragment"),
     path("dashboard/activity", dashboard.activity_fragment, name="activity_fragment"),
     path("usage/", charges.usage, name="usage"),
+    path("usage/forecast/", forecast.forecast, name="forecast"),
     path("budgets/", budgets.budgets_page, name="budgets"),
     path("budgets/<str:public_id>/", budgets.budget_page, name="budget"),
     path("charges/<str:public_id>/", charges.charge, name="charge"),

@@ -1,4 +1,4 @@
-"""Charts as server-side SVG: `day_chart`, `share_bars`, `stacked_bar`.
+"""Charts as server-side SVG: `day_chart`, `balance_chart`, `share_bars`, `stacked_bar`.
 
 Invariant: every figure of a chart is also present as text. The bars of `day_chart` are built in Python: there
 may be 366, and a template takes 0.1 ms for each.
@@ -49,6 +49,34 @@ def day_chart(points: Sequence[tuple[str, Decimal]], *, title: str, unit: str) -
             "", _ROW, ((bar.label, value) for bar, value in zip(bars, values, strict=True))
         ),
         "labelled": [bar for index, bar in enumerate(bars) if index % every == 0],
+    }
+
+
+@register.inclusion_tag("_balance_chart.html")
+def balance_chart(
+    lines: Sequence[Sequence[tuple[Decimal, Decimal]]], labels: Sequence[tuple[Decimal, str]], *, title: str
+) -> dict[str, Any]:
+    """Lines of (share of the width, value) points: the first is the main one, the others bound its range.
+
+    `labels`: (share of the width, text) below the axis. The page states the figures as text beside the chart.
+    """
+    values = [value for line in lines for _x, value in line]
+    top = charts.round_ticks(max(values, default=Decimal(0)))[-1]
+    main, *bounds = lines
+    area = [*bounds[0], *reversed(bounds[1])] if len(bounds) == 2 else []
+    return {
+        "title": title,
+        "ticks": charts.ticks_of(values),
+        "line": charts.outline_of(main, top),
+        "area": charts.outline_of(area, top),
+        "labels": [
+            {
+                "x": charts.percent(x, Decimal(1)),
+                "anchor": "start" if x < Decimal("0.12") else "middle",
+                "text": text,
+            }
+            for x, text in labels
+        ],
     }
 
 

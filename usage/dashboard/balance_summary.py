@@ -1,12 +1,11 @@
-"""An account's credits as its pages show them: balance, grants in spending order, pace of spending.
+"""An account's credits as its pages show them: balance, grants in spending order.
 
 Invariant: balances come from `billing.ledger.balance`, which settles the account first; this module adds up
 only figures that are shown together on one page.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -95,14 +94,6 @@ class BalanceSummary:
         return min((datetime.fromisoformat(wait["until"]) for wait in waits), default=None)
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Credits spent per day and in total."""
-
-    per_day: Decimal
-    total: Decimal
-
-
 def summarize(account: Account, now: datetime) -> BalanceSummary:
     """The account's credits as of now. Settles the account."""
     balance = ledger.balance(account.pk, now)
@@ -115,15 +106,6 @@ def summarize(account: Account, now: datetime) -> BalanceSummary:
         options=insufficient_credits.options(account.pk, now) if is_short else [],
         legacy=plan_terms.get(account.pk).legacy,
     )
-
-
-def pace_of(days: Sequence[tuple[date, Decimal]]) -> Pace:
-    """The mean per day since the first day with use; days before it would lower the pace wrongly."""
-    spent = [credits for _day, credits in days]
-    first = next((index for index, credits in enumerate(spent) if credits), len(spent))
-    total = sum(spent, Decimal(0))
-    per_day = (total / (len(spent) - first)).quantize(Decimal("0.01")) if first < len(spent) else Decimal(0)
-    return Pace(per_day=per_day, total=total)
 
 
 def settle(account: Account, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """The dashboard, its fragments that htmx refreshes, and the credit counter of the page header."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -11,12 +11,16 @@ from django.views.decorators.http import require_safe
 from accounts.access import account_page
 from accounts.http import AccountRequest
 from usage import live_updates, periods, selectors
-from usage.dashboard import activity, aggregates, balance_summary, chart_data, forecast
-from usage.dashboard.balance_summary import BalanceSummary, Pace
+from usage.dashboard import activity, aggregates, balance_summary, chart_data
+from usage.dashboard.balance_summary import BalanceSummary
+from usage.forecast import course, supply
+from usage.forecast import pace as forecast_pace
+from usage.forecast.pace import Pace
 
 RECENT_ITEMS = 8
 DASHBOARD_DAYS = 30
 LARGEST_GROUPS = 6
+LONGEST_FORECAST = timedelta(days=366)
 
 
 @require_safe
@@ -51,7 +55,7 @@ def balance_fragment(request: AccountRequest) -> HttpResponse:
     now = timezone.now()
     summary = balance_summary.summarize(request.account, now)
     period = periods.latest_days(request.account, days=DASHBOARD_DAYS, now=now)
-    pace = balance_summary.pace_of(aggregates.daily_totals(request.account, period))
+    pace = forecast_pace.of(aggregates.daily_totals(request.account, period))
     return render(request, "usage/_balance.html", _balance_context(request, summary, pace))
 
 
@@ -81,7 +85,7 @@ def _spending_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
     days, groups = aggregates.daily_and_group_totals(
         request.account, period, dimension="service", limit=LARGEST_GROUPS
     )
-    pace = balance_summary.pace_of(days)
+    pace = forecast_pace.of(days)
     bars = chart_data.bars_of(groups, dimension="service", period=period)
     url = chart_data.usage_url("service", period)
     return {
@@ -95,6 +99,7 @@ def _spending_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
 def _balance_context(request: AccountRequest, summary: BalanceSummary, pace: Pace) -> dict[str, Any]:
     """The balance summary, the pace of spending, and how long the credits last at that pace."""
     now = summary.balance.as_of
-    empty_at = forecast.empty_at(request.account, summary.balance, per_day=pace.per_day, now=now)
+    credits = supply.of(request.account, summary.balance, now, top_ups=False)
+    empty_at = course.empty_at(credits, per_day=pace.per_day, now=now, until=now + LONGEST_FORECAST)
     days_left = (empty_at - now).days if empty_at else None
     return {"balance_summary": summary, "pace": pace, "days_left": days_left}

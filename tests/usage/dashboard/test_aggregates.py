@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from tests.usage.spending import give, spend
 from usage import periods
-from usage.dashboard import aggregates, balance_summary, chart_data
+from usage.dashboard import aggregates, chart_data
 
 AccountOf = Callable[[User], Account]
 
@@ -160,18 +160,3 @@ def test_a_platform_key_is_shown_by_its_name_only(clock: Any, alice: User, accou
     period = periods.latest_days(account, days=1, now=now)
     [group] = aggregates.group_totals(account, period, dimension="api_key")
     assert group.name == "backend"
-
-
-@pytest.mark.parametrize(
-    ("days", "per_day", "total"),
-    [
-        ([], "0", 0),
-        ([0, 0], "0", 0),
-        ([0, 5, 0, 1], "2", 6),
-        ([10], "10", 10),
-        ([1, 0, 0], "0.33", 1),
-    ],
-)
-def test_the_pace_begins_with_the_first_day_of_use(days: list[int], per_day: str, total: int) -> None:
-    spent = [(date(2026, 11, 1 + number), Decimal(credits)) for number, credits in enumerate(days)]
-    assert balance_summary.pace_of(spent) == balance_summary.Pace(Decimal(per_day), Decimal(total))

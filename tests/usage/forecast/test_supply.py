@@ -12,7 +12,7 @@ from accounts.models import Account, User
 from billing import ledger
 from billing.models import Allowance, Subscription
 from tests.usage.spending import give
-from usage.dashboard import forecast
+from usage.forecast import course, supply
 
 DAY = timedelta(days=1)
 
@@ -26,7 +26,8 @@ def account(clock: Any, alice: User, account_of: Callable[[User], Account]) -> A
 def days_left(account: Account, per_day: str) -> float | None:
     now = timezone.now()
     balance = ledger.balance(account.pk, now)
-    empty_at = forecast.empty_at(account, balance, per_day=Decimal(per_day), now=now)
+    credits = supply.of(account, balance, now)
+    empty_at = course.empty_at(credits, per_day=Decimal(per_day), now=now, until=now + 366 * DAY)
     return None if empty_at is None else round((empty_at - now) / DAY, 3)
 
 

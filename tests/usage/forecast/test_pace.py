@@ -1,0 +1,83 @@
+"""How fast an account spends: the mean, its range, and what announced prices make of it."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Account, User
+from billing.models import Charge
+from pricing.catalogue import rate_cards
+from pricing.models import RateCard
+from tests.usage.spending import give
+from usage import charging
+from usage.forecast import pace
+from usage.forecast.pace import Pace
+
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("days", "per_day", "total"),
+    [
+        ([], "0", 0),
+        ([0, 0], "0", 0),
+        ([0, 5, 0, 1], "2", 6),
+        ([10], "10", 10),
+        ([1, 0, 0], "0.33", 1),
+    ],
+)
+def test_the_pace_begins_with_the_first_day_of_use(days: list[int], per_day: str, total: int) -> None:
+    spent = [(date(2026, 11, 1 + number), Decimal(credits)) for number, credits in enumerate(days)]
+    assert pace.of(spent) == Pace(Decimal(per_day), Decimal(total))
+
+
+def test_the_range_is_that_of_the_quietest_and_the_busiest_week() -> None:
+    spent = [0] * 5 + [7] * 7 + [14] * 7 + [28] * 7
+    days = [(date(2026, 11, 1) + timedelta(days=n), Decimal(credits)) for n, credits in enumerate(spent)]
+    assert pace.of(days) == Pace(Decimal("16.33"), Decimal(343), low=Decimal(7), high=Decimal(28))
+
+
+def test_less_than_two_weeks_of_use_have_no_range() -> None:
+    days = [(date(2026, 11, 1) + timedelta(days=n), Decimal(1)) for n in range(13)]
+    assert pace.of(days) == Pace(Decimal(1), Decimal(13))
+
+
+def announce(account_now: datetime, after: timedelta, **multipliers: str) -> None:
+    """Publish a card for `after` from now with these multipliers of services."""
+    card = rate_cards.copy_in_force(effective_at=account_now + after, source="staff", now=account_now)
+    for service, multiplier in multipliers.items():
+        card.rates.filter(service__key=service.replace("_", "-")).update(multiplier=Decimal(multiplier))
+    rate_cards.put_in_force(RateCard.objects.get(pk=card.pk), by="staff", now=account_now)
+
+
+def test_announced_prices_change_the_pace_by_what_the_newest_charges_would_have_cost(
+    clock: Any, alice: User, account_of: Callable[[User], Account]
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "500", now)
+    for number, service in enumerate(["claude-sonnet-4", "claude-sonnet-4", "kimi-k2"]):
+        use = charging.Use(account_id=account.pk, service=service, usage={"tokens": 5000})
+        charging.charge(use, key=f"u{number}", fingerprint=b"", now=now)
+    before = sum(Charge.objects.filter(account=account).values_list("credits", flat=True))
+    sonnet = sum(
+        Charge.objects.filter(account=account, service="claude-sonnet-4").values_list("credits", flat=True)
+    )
+    announce(now, 10 * DAY, claude_sonnet_4="2")
+    announce(now, 20 * DAY, claude_sonnet_4="2", gpt_4o="3")  # concerns no service of the account
+    announce(now, 90 * DAY, kimi_k2="9")  # too late
+    [change] = pace.announced(account, now=now, until=now + 60 * DAY)
+    assert (change.at, change.factor) == (now + 10 * DAY, (before + sonnet) / before)
+    assert change.percent == ((change.factor - 1) * 100).quantize(Decimal("0.1")) == -change.saving
+    assert [rate.per_day for rate in pace.rates(Decimal(10), [change], now)] == [10, 10 * change.factor]
+
+
+def test_without_charges_announced_prices_change_nothing(
+    clock: Any, alice: User, account_of: Callable[[User], Account]
+) -> None:
+    announce(timezone.now(), DAY, claude_sonnet_4="2")
+    until = timezone.now() + 60 * DAY
+    assert pace.announced(account_of(alice), now=timezone.now(), until=until) == []
