@@ -44,11 +44,11 @@ def covered_by(*, account_id: UUID, service: str, action: str, own_key: bool, no
     if own_key:
         _require_own_key(account_id, service)
         return OWN_KEY
-    covered = _priced_service(service, action, now) in unlimited_services(account_id)
+    covered = priced_service(service, action, now) in unlimited_services(account_id)
     return UNLIMITED if covered else None
 
 
-def _priced_service(service: str, action: str, now: datetime) -> str:
+def priced_service(service: str, action: str, now: datetime) -> str:
     """The service that the plan must cover: the action, unless the action is priced by its model."""
     if not action:
         return service

@@ -112,6 +112,15 @@ def simulate(card: RateCard, *, days: int, now: datetime) -> Simulation:
     return simulation
 
 
+def price_of(charge: Mapping[str, Any], rates: Mapping[str, Rate]) -> Decimal | None:
+    """What the use of a charge costs by the rates; None if they cannot price it.
+
+    `charge`: a row with service, action, credits, hold_id and detail.
+    """
+    credits, reason = _reprice(charge, rates)
+    return None if reason else credits
+
+
 def factor(charges: Sequence[Mapping[str, Any]], rates: Mapping[str, Rate]) -> Decimal:
     """What the charges would cost by the rates, divided by what they cost.
 

@@ -76,8 +76,14 @@ class Forecast:
         ]
 
     def _line(self, shown: Course) -> Line:
+        """A point for each whole day from now and those of events; a daily refresh makes no corner."""
         start, whole = self.balance.as_of, self.until - self.balance.as_of
-        return [(Decimal((at - start) / whole), max(left, Decimal(0))) for at, left in shown.points]
+        corners = {event.at for event in shown.events if event.grant_kind != "daily"}
+        return [
+            (Decimal((at - start) / whole), max(left, Decimal(0)))
+            for at, left in shown.points
+            if at in corners or not (at - start) % timedelta(days=1)
+        ]
 
 
 def of(account: Account, now: datetime) -> Forecast:
