@@ -12,6 +12,7 @@ client's connection is cut; the pipe's directory does not outlast the call.
 import os
 import select
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -81,12 +82,16 @@ def _cut(client: Address) -> None:
     descriptors.
     """
     for descriptor in Path("/dev/fd").iterdir():
-        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as connection:
-            if connection.family not in {socket.AF_INET, socket.AF_INET6}:
-                continue
-            address, port, *_rest = connection.getpeername()
-            if (address, str(port)) == client:
-                connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            number = int(descriptor.name)
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue  # `socket` refuses it, and would leave the copy open
+            with socket.socket(fileno=os.dup(number)) as connection:
+                if connection.family not in {socket.AF_INET, socket.AF_INET6}:
+                    continue
+                address, port, *_rest = connection.getpeername()
+                if (address, str(port)) == client:
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 def _opened(path: str) -> int:
