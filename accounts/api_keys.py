@@ -44,6 +44,11 @@ _FIND = """
      where k.secret_hash = %s and k.revoked_at is null
        and (k.kind = 'platform' or (a.erased_at is null and m.id is not null and u.is_active))
 """
+_NOTE_USE = """
+    update accounts_apikey set last_used_at = %(now)s where id = (
+      select id from accounts_apikey
+       where id = %(id)s and (last_used_at is null or last_used_at <= %(due)s) for no key update skip locked)
+"""
 
 
 class UnknownKey(Exception):
@@ -161,7 +166,11 @@ def verify(secret: str, now: datetime) -> Principal:
     if principal is None:
         if not key_format.is_well_formed(secret):
             raise UnknownKey
-        principal = _leases.get_or_load(secret_hash, _find)
+        try:
+            principal = _leases.get_or_load(secret_hash, _find)
+        except UnknownKey:
+            _seen.forget(secret_hash)
+            raise
         _seen.get_or_load(secret_hash, lambda _hash: True)
     if principal.is_expired(now):
         raise UnknownKey
@@ -229,7 +238,10 @@ def _find(secret_hash: bytes) -> Principal:
 
 
 def _note_use(secret_hash: bytes, principal: Principal, now: datetime) -> None:
-    """Store the time of the last use, at most once a minute over all processes (the row decides)."""
-    due = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_NOTED_EVERY)
-    ApiKey.objects.filter(due, pk=principal.id).update(last_used_at=now)
+    """Store the time of the last use, at most once a minute over all processes (the row decides).
+
+    Whoever has locked the row, another process that notes a use or a change of the key, is not waited for.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_USE, {"id": principal.id, "now": now, "due": now - USE_NOTED_EVERY})
     _leases.update(secret_hash, lambda newest: replace(newest, last_used_at=now))

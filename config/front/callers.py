@@ -7,13 +7,16 @@ from core import rate_limit
 
 
 def admit(call: Call) -> Principal | None:
-    """The caller, if the key is valid and its rate allows the request, which is counted."""
+    """The caller, if the key is valid and its rate allows the request, which is counted.
+
+    None too where its requests cannot be counted at once: other callers wait for this one's turn.
+    """
     try:
         principal = api_keys.verify(call.secret, call.now)
     except api_keys.UnknownKey:
         return None
-    call.allowance = rate_limit.take(str(principal.id), call.now, principal.rate)
-    return principal if call.allowance.passes else None
+    call.allowance = rate_limit.take_at_once(str(principal.id), call.now, principal.rate)
+    return principal if call.allowance is not None and call.allowance.passes else None
 
 
 def answer(call: Call, status: int, content: bytes) -> Answer:

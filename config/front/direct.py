@@ -1,8 +1,8 @@
 """Hot endpoints of the API without Django's handler and REST framework's request.
 
 Invariant: the endpoint's own code checks, acts, refuses and answers; only what leads to it differs. A request
-whose key is unknown is left to Django before the endpoint has run; so is one whose database connection broke,
-which its idempotency key makes safe to repeat.
+whose key is unknown or cannot be looked up is left to Django before the endpoint has run; so is one whose
+database connection broke, which its idempotency key makes safe to repeat.
 """
 
 from types import SimpleNamespace
@@ -53,7 +53,7 @@ def answer(call: Call) -> HttpResponse | None:
     """The endpoint's response. None where Django has to answer."""
     try:
         principal = api_keys.verify(call.secret, timezone.now())
-    except api_keys.UnknownKey:
+    except (api_keys.UnknownKey, OperationalError, InterfaceError):
         return None
     logs.request_id.set(call.request_id)
     translation.activate(settings.LANGUAGE_CODE)

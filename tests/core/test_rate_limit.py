@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import ApiKey, User
 from core import rate_limit
-from core.rate_limit import Rate, take
+from core.rate_limit import Allowance, Rate, take, take_at_once
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -102,6 +102,29 @@ def test_a_caller_whose_counter_is_locked_delays_no_other() -> None:
         assert passed == ["another"]
     someone.join()
     assert passed == ["another", "someone"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_of_several_callers_does_not_wait_for_a_counter_that_is_locked() -> None:
+    found: list[Allowance | None] = []
+
+    def count() -> None:
+        try:
+            found.append(take_at_once("someone", NOON, Rate(2, 60)))
+        finally:
+            connection.close()
+
+    count()
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("select from core_ratewindow for update")
+        other = threading.Thread(target=count)
+        other.start()
+        other.join(30)
+    count()
+    count()
+    passes = [None if one is None else one.passes for one in found]
+    assert passes == [True, None, True, False], "what was not counted has used nothing up"
 
 
 @pytest.mark.fault("I5")

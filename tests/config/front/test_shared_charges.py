@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from accounts import api_keys
 from accounts.models import Account, ApiKey, User
 from billing import ledger
 from billing.models import Charge
+from core import rate_limit
+from core.rate_limit import Allowance
 from tests.config.front.rsgi import Front
 
 CHARGES = "/api/v1/charges"
@@ -56,14 +58,16 @@ def endpoint_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @contextmanager
-def locked(user: User) -> Iterator[None]:
-    """Another transaction holds the user's wallet."""
+def locked(
+    user: User, rows: str = "billing_wallet where account_id = %(account)s"
+) -> Iterator[Callable[[], None]]:
+    """Another transaction holds the user's wallet, or other rows, until it is released."""
     holds, ends = threading.Event(), threading.Event()
 
     def hold() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             account_id = Account.objects.get(person=user).pk
-            cursor.execute("select from billing_wallet where account_id = %s for update", [account_id])
+            cursor.execute(f"select from {rows} for update", {"account": account_id})
             holds.set()
             ends.wait(30)
         connections.close_all()
@@ -71,9 +75,19 @@ def locked(user: User) -> Iterator[None]:
     thread = threading.Thread(target=hold)
     thread.start()
     assert holds.wait(10)
-    yield
-    ends.set()
-    thread.join()
+    try:
+        yield ends.set
+    finally:
+        ends.set()
+        thread.join()
+
+
+def end_connections() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+            " and pid <> pg_backend_pid() and backend_type = 'client backend'"
+        )
 
 
 def test_many_charges_of_many_accounts_are_made_without_their_endpoint(
@@ -145,15 +159,66 @@ def test_a_wallet_that_is_free_again_in_time_is_charged_without_the_endpoint(
 def test_a_broken_connection_costs_no_charge_and_is_replaced(
     charge: Any, endpoint_calls: list[str], alice: User, bob: User
 ) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
-            " and pid <> pg_backend_pid() and backend_type = 'client backend'"
-        )
+    end_connections()
     assert charge((alice, "k1"), (bob, "k1")) == [201, 201]
     endpoint_calls.clear()
     assert charge((alice, "k2"), (bob, "k2")) == [201, 201]
     assert endpoint_calls == []
+
+
+def test_a_key_that_cannot_be_looked_up_because_the_connection_broke_is_looked_up_again(
+    charge: Any, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys._leases, "clock", lambda: time.monotonic() + 1)
+    end_connections()
+    assert charge((alice, "k1")) == [201]
+
+
+def test_a_key_whose_row_another_transaction_has_locked_delays_no_other(
+    charge: Any, endpoint_calls: list[str], alice: User, bob: User
+) -> None:
+    ApiKey.objects.update(last_used_at=None)  # the next use is to be noted
+    api_keys._leases.clear()
+    with locked(alice, "accounts_apikey where account_id = %(account)s"):
+        assert charge((alice, "k1"), (bob, "k1")) == [201, 201]
+    assert endpoint_calls == []
+    assert [key.last_used_at is None for key in ApiKey.objects.order_by("account__person__email")] == [
+        True,
+        False,
+    ]
+
+
+def test_a_key_whose_counter_is_locked_delays_no_other(
+    charge: Any,
+    endpoint_calls: list[str],
+    alice: User,
+    bob: User,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.API_RATE = "30/60"  # each request is counted in the database
+    assert charge((alice, "k1"), (bob, "k1")) == [201, 201]
+    key = ApiKey.objects.get(account__person=alice)
+    with locked(alice, f"core_ratewindow where identity like '{key.pk}%%'") as release:
+        take = rate_limit.take
+
+        def take_when_free(*request: Any) -> Allowance:
+            release()
+            return take(*request)
+
+        monkeypatch.setattr(rate_limit, "take", take_when_free)
+        assert charge((alice, "a2"), (bob, "b2")) == [201, 201]
+    assert endpoint_calls == ["a2"]
+
+
+def test_the_end_of_a_key_is_remembered_so_that_its_requests_cost_shared_calls_nothing(
+    charge: Any, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert charge((alice, "k1")) == [201]
+    api_keys.revoke(ApiKey.objects.get(account__person=alice), timezone.now())
+    assert charge((alice, "k2")) == [401]
+    monkeypatch.setattr("config.front.callers.admit", lambda _call: pytest.fail("a shared call"))
+    assert charge((alice, "k3")) == [401]
 
 
 def test_a_revoked_key_is_refused(charge: Any, alice: User) -> None:
