@@ -27,6 +27,7 @@ from core import rate_limit
 from core.caches import TimedCache
 from core.errors import Refusal
 
+SESSION = "session"  # the kind of a principal from a browser session
 LEASE_SECONDS = 0.25
 SEEN_SECONDS = 60.0
 MAX_CACHED_KEYS = 10_000  # a few hundred bytes each
@@ -89,6 +90,10 @@ class Principal:
     @property
     def is_platform(self) -> bool:
         return self.kind == ApiKey.Kind.PLATFORM
+
+    @property
+    def is_session(self) -> bool:
+        return self.kind == SESSION
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes

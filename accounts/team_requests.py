@@ -1,7 +1,8 @@
 """Requests for a family or business account: a user asks, staff decide.
 
-Invariants: a user has at most one open request; a request is answered once; an approved request opens a team
-of which the user is the owner, in one transaction. The user's own account and its credits stay as they are.
+Invariants: a user has at most one open request; a request is answered or withdrawn once; an approved request
+opens a team of which the user is the owner, in one transaction. The user's own account and its credits stay
+as they are.
 """
 
 from datetime import datetime
@@ -29,12 +30,12 @@ class AlreadyRequested(Refusal):
 
 
 class AlreadyAnswered(Refusal):
-    """The request has been answered (409)."""
+    """The request has been answered or withdrawn (409)."""
 
     code = "already_answered"
 
     def __init__(self) -> None:
-        super().__init__(_("This request has been answered already."))
+        super().__init__(_("This request has been answered or withdrawn already."))
 
 
 def create(*, user: User, kind: str, name: str, note: str, now: datetime) -> TeamRequest:
@@ -49,6 +50,15 @@ def create(*, user: User, kind: str, name: str, note: str, now: datetime) -> Tea
 def open_request_of(user: User) -> TeamRequest | None:
     """The user's request that has not been answered."""
     return TeamRequest.objects.filter(user=user, status=TeamRequest.Status.OPEN).first()
+
+
+def withdraw(request_id: UUID) -> TeamRequest:
+    """Withdraw an open request; another may follow. Raises AlreadyAnswered."""
+    with transaction.atomic():
+        request = _locked(request_id)
+        request.status = TeamRequest.Status.WITHDRAWN
+        request.save(update_fields=["status"])
+    return request
 
 
 def approve(request_id: UUID, *, by: User, answer: str, now: datetime) -> Account:

@@ -93,7 +93,8 @@ class EndpointSchema(AutoSchema):
         if scope is None:
             return self._documentation()
         key = " on a platform key" if self.view.platform_only else ""
-        return f"{self._documentation()}\n\nRequires the scope `{scope}`{key}."
+        session = "; a browser session needs none" if self.view.every_member else ""
+        return f"{self._documentation()}\n\nRequires the scope `{scope}`{key}{session}."
 
     def _documentation(self) -> str:
         method = getattr(self.view, self.method.lower())
@@ -104,7 +105,8 @@ class EndpointSchema(AutoSchema):
         scope = self.view.scopes.get(self.method)
         schemes = ["key"] if self.view.platform_only else ["key", "session"]
         super().get_auth()  # registers the schemes
-        return [{scheme: [scope] if scope else []} for scheme in schemes]
+        without = {"session"} if self.view.every_member else set()
+        return [{scheme: [scope] if scope and scheme not in without else []} for scheme in schemes]
 
     def get_override_parameters(self) -> list[Any]:
         parameters = list(super().get_override_parameters())

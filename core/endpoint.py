@@ -45,6 +45,7 @@ class Endpoint(APIView):
 
     scopes: ClassVar[Mapping[str, str]] = {}  # HTTP method -> required scope
     platform_only: ClassVar[bool] = False
+    every_member: ClassVar[bool] = False  # a browser session needs no scope: in the portal every member may
     raises: ClassVar[Mapping[str, tuple[type[DomainError], ...]]] = {}  # HTTP method -> its own errors
     path_ids: ClassVar[Mapping[str, type[Identified]]] = {}  # parameter of the path -> what it is the id of
     takes_key: ClassVar[str] = ""  # whether POST takes an Idempotency-Key: "required", "optional" or not
@@ -79,7 +80,7 @@ class Endpoint(APIView):
             return  # the dispatcher answers 405
         if self.platform_only and not principal.is_platform:
             raise Problem(403, "platform_key_required", _("This needs a platform key."))
-        if not principal.may(scope):
+        if not principal.may(scope) and not (self.every_member and principal.is_session):
             detail = _("This key lacks the scope “%(scope)s”.") % {"scope": scope}
             raise Problem(403, "missing_scope", detail, scope=scope)
         if method in _WITH_BODY:

@@ -49,16 +49,16 @@ def page(
     `keys` are the columns that order the list, each descending, together unique; `query` is a checked
     PageQuery. Raises Problem (400) for an invalid cursor.
     """
-    salt = f"cursor:{rows.model._meta.label_lower}"
+    of_list = rows.model._meta.label_lower
     if "cursor" in query:
-        rows = rows.filter(_after(keys, _opened(query["cursor"], salt, len(keys))))
+        rows = rows.filter(_after(keys, position_of(query["cursor"], of_list=of_list, length=len(keys))))
     limit = query["limit"]
     found = list(rows.order_by(*(f"-{key}" for key in keys))[: limit + 1])
     more, found = len(found) > limit, found[:limit]
     return {
         "data": [build(row) for row in found],
         "has_more": more,
-        "next_cursor": signing.dumps(_position(found[-1], keys), salt=salt) if more else None,
+        "next_cursor": cursor_at(_position(found[-1], keys), of_list=of_list) if more else None,
     }
 
 
@@ -77,7 +77,7 @@ def page_of_catalogue(
     begin = 0
     if "cursor" in query:
         if query["cursor"] not in keys:
-            raise _invalid_cursor()
+            raise invalid_cursor()
         begin = keys.index(query["cursor"]) + 1
     end = begin + query["limit"]
     more = end < len(entries)
@@ -105,17 +105,23 @@ def _after(keys: tuple[str, ...], position: list[str | int]) -> Q:
     return condition
 
 
-def _opened(cursor: str, salt: str, length: int) -> list[str | int]:
+def cursor_at(position: Sequence[str | int], *, of_list: str) -> str:
+    """The signed cursor of a position in a list."""
+    return signing.dumps(list(position), salt=f"cursor:{of_list}")
+
+
+def position_of(cursor: str, *, of_list: str, length: int) -> list[Any]:
+    """The position of a cursor. Raises Problem (400) for one of another list."""
     try:
-        position = signing.loads(cursor, salt=salt)
+        position = signing.loads(cursor, salt=f"cursor:{of_list}")
     except signing.BadSignature:
         position = None
     if not isinstance(position, list) or len(position) != length:
-        raise _invalid_cursor()
+        raise invalid_cursor()
     return position
 
 
-def _invalid_cursor() -> Problem:
+def invalid_cursor() -> Problem:
     return field_problem(
         "cursor",
         "invalid_cursor",

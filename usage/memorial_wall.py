@@ -7,7 +7,9 @@ account's name, badge and date of membership, and nothing else. The catalogue de
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import Account
@@ -41,14 +43,21 @@ def exists() -> bool:
     return catalogue_cache.current().policies.memorial_wall
 
 
+def listed() -> QuerySet[Any]:
+    """The subscriptions of listed accounts, with the badge of their plan."""
+    badge = Subquery(Plan.objects.filter(key=OuterRef("plan")).values("badge"))
+    subscriptions = Subscription.objects.filter(account__on_wall=True, account__erased_at=None)
+    return subscriptions.annotate(badge=badge).filter(badge__gt="").select_related("account")
+
+
+def member_of(subscription: Any) -> Member:
+    """What the wall shows of one of `listed`."""
+    return Member(name=subscription.account.name, badge=subscription.badge, since=subscription.created_at)
+
+
 def members() -> Sequence[Member]:
     """The listed members, earliest first."""
-    badges = dict(Plan.objects.exclude(badge="").values_list("key", "badge"))
-    subscriptions = Subscription.objects.filter(
-        plan__in=badges, account__on_wall=True, account__erased_at=None
-    ).order_by("created_at", "id")
-    listed = subscriptions.values_list("account__name", "plan", "created_at")[:MAX_NAMES]
-    return [Member(name=name, badge=badges[plan], since=since) for name, plan, since in listed]
+    return [member_of(one) for one in listed().order_by("created_at", "id")[:MAX_NAMES]]
 
 
 def set_listed(account: Account, *, listed: bool) -> None:

@@ -4,6 +4,8 @@ Invariants: a charge has at most one open report; returned credits are recorded 
 the ledger, not here; sums are derived from charges and can be made again (usage.sums).
 """
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -112,9 +114,14 @@ class Export(Identified):
     def __str__(self) -> str:
         return f"{self.public_id} ({self.state})"
 
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
     @property
     def percent(self) -> int:
         """How much of the entries has been looked at."""
+        if self.state == self.State.READY:
+            return 100
         after, until = self.filters["after"], self.filters["until"]
         if self.cursor is None or until == after:
             return 0

@@ -49,6 +49,11 @@ urlpatterns = [
     path("members/<str:public_id>/remove/", members.remove_member, name="remove_member"),
     path("members/<str:public_id>/hand-over/", members.hand_over, name="hand_over"),
     path("teams/new/", members.request_team, name="request_team"),
+    path(
+        "teams/requests/<str:public_id>/withdraw/",
+        members.withdraw_team_request,
+        name="withdraw_team_request",
+    ),
     path("wall/", memorial_wall.wall, name="memorial_wall"),
     path("wall/listing/", memorial_wall.set_listed, name="set_wall_listing"),
     path("history/", history.history_page, name="history"),

@@ -214,7 +214,7 @@ class Invitation(Identified):
 
 
 class TeamRequest(Identified):
-    """A user's request for a team account, which staff approve or decline."""
+    """A user's request for a team account, which staff approve or decline, or the user withdraws."""
 
     PREFIX = "treq"
 
@@ -226,6 +226,7 @@ class TeamRequest(Identified):
         OPEN = "open", _("Open")
         APPROVED = "approved", _("Approved")
         DECLINED = "declined", _("Declined")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="team_requests")
     kind = models.CharField(max_length=10, choices=Kind)

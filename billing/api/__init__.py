@@ -18,6 +18,7 @@ urlpatterns = [
     path("purchases/<str:purchase>/cancel", purchases.CancelPurchase.as_view(), name="api_cancel_purchase"),
     path("purchases/<str:purchase>/invoice", purchases.Invoice.as_view(), name="api_invoice"),
     path("payment-method", cards.PaymentMethod.as_view(), name="api_payment_method"),
+    path("customer-portal", cards.CustomerPortal.as_view(), name="api_customer_portal"),
     path("referral-link", referrals.ReferralLink.as_view(), name="api_referral_link"),
     path("referrals", referrals.Referrals.as_view(), name="api_referrals"),
     path("subscription", subscription.Subscription.as_view(), name="api_subscription"),
@@ -26,7 +27,9 @@ urlpatterns = [
     path("subscription/resume", subscription.Resume.as_view(), name="api_subscription_resume"),
     path("subscription/pause", subscription.Pause.as_view(), name="api_subscription_pause"),
     path("subscription/unpause", subscription.EndPause.as_view(), name="api_subscription_unpause"),
+    path("subscription/pay", subscription.PayOverdue.as_view(), name="api_pay_overdue"),
     path("redemptions", offers.Redemptions.as_view(), name="api_redemptions"),
     path("alerts", settings.Alerts.as_view(), name="api_alerts"),
     path("auto-top-up", settings.AutoTopUp.as_view(), name="api_auto_top_up"),
+    path("auto-top-up/confirm", settings.ConfirmTopUp.as_view(), name="api_confirm_top_up"),
 ]

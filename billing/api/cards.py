@@ -46,7 +46,10 @@ class PaymentMethod(Endpoint):
         account = Account.objects.get(pk=account_of(request, body.get("account")))
 
         def create_page() -> tuple[int, response_schemas.CardPage]:
-            return 201, {"url": cards.setup_page_url(account, key=key or uuid.uuid4().hex)}
+            short_key = (
+                uuid.uuid5(account.pk, key) if key else uuid.uuid4()
+            )  # Stripe's: 255 characters at most
+            return 201, {"url": cards.setup_page_url(account, key=short_key.hex)}
 
         return idempotency.once(
             request, owner=account.pk, key=key, now=self.now, act=create_page, atomic=False
@@ -61,6 +64,20 @@ class PaymentMethod(Endpoint):
         except cards.StaleCards:
             raise stripe_gateway.StripeUnavailable from None
         return HttpResponse(status=204)
+
+
+class CustomerPortal(Endpoint):
+    """Create a page of Stripe's customer portal: card, address and invoices of the account."""
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": OF_STRIPE}
+
+    @extend_schema(request=AccountNamed, responses={201: response_schemas.CustomerPortal})
+    def post(self, request: Request) -> HttpResponse:
+        body = AccountNamed.checked(request.data)
+        account = Account.objects.get(pk=account_of(request, body.get("account")))
+        answer: response_schemas.CustomerPortal = {"url": cards.portal_url(account)}
+        return json_body.answer(answer, 201)
 
 
 def card_of(brand: str, last4: str, expires: str) -> response_schemas.Card:

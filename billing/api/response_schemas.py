@@ -201,6 +201,14 @@ class SubscriptionAnswer(TypedDict):
     checkout: NotRequired[Checkout]
 
 
+class OverduePayment(TypedDict):
+    """What became of the payment. With `paid` false and no `url` nothing was due."""
+
+    paid: bool
+    url: Annotated[UrlText | None, "The page on which the buyer pays: the bank wants the payment confirmed."]
+    subscription: SubscriptionAnswer
+
+
 class GrantOutcome(TypedDict):
     """What a change of plan does to a grant."""
 
@@ -287,6 +295,12 @@ class CardPage(TypedDict):
     url: UrlText
 
 
+class CustomerPortal(TypedDict):
+    """Stripe's page of the card, the address and the invoices. It is open for a few minutes."""
+
+    url: UrlText
+
+
 class ReferralLinkAnswer(TypedDict):
     code: str
     url: Annotated[UrlText, "The link to send to other people."]
@@ -323,3 +337,14 @@ class AutoTopUpAnswer(TypedDict):
     last_outcome: Annotated[str, AutoTopUp.Outcome] | None
     last_tried_at: TimeText | None
     card: Card | None
+    confirmation_needed: Annotated[
+        bool, "Whether the bank wants the last payment confirmed: `POST /auto-top-up/confirm`."
+    ]
+
+
+class ConfirmedTopUp(TypedDict):
+    """What became of the payment. With `paid` false and no `url` there was none to confirm."""
+
+    paid: bool
+    url: Annotated[UrlText | None, "The bank's page on which the cardholder confirms the payment."]
+    auto_top_up: AutoTopUpAnswer

@@ -1,5 +1,6 @@
 """/alerts and /auto-top-up: settings for low credits."""
 
+import uuid
 from datetime import datetime
 
 from django.http import HttpResponse
@@ -8,15 +9,16 @@ from rest_framework.request import Request
 
 from accounts.authentication import account_of
 from accounts.models import User
-from billing import models, offers, selectors
+from billing import models, offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
 from billing.api.cards import card_of
+from billing.api.purchases import OF_STRIPE
 from billing.notifications import alert_addresses, low_credit_alerts
-from billing.purchases import top_up_settings
-from core import json_body
+from billing.purchases import auto_top_up, top_up_settings
+from core import idempotency, json_body
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
-from core.fields import AccountQuery, instant_or_none
+from core.fields import AccountNamed, AccountQuery, instant_or_none
 
 
 class Alerts(Endpoint):
@@ -77,6 +79,33 @@ class AutoTopUp(Endpoint):
         return json_body.answer(_auto_top_up(saved, self.now))
 
 
+class ConfirmTopUp(Endpoint):
+    """Confirm a failed automatic top-up whose payment the bank wants confirmed.
+
+    `url` is the bank's page for the cardholder, which leads back to the portal. Where the payment needs no
+    page any more it is paid at once, and automatic top-up goes on.
+    """
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, stripe_gateway.CardDeclined)}
+    takes_key = "required"
+
+    @extend_schema(request=AccountNamed, responses=response_schemas.ConfirmedTopUp)
+    def post(self, request: Request) -> HttpResponse:
+        key = idempotency.key_of(request)
+        body = AccountNamed.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+
+        def confirm() -> tuple[int, response_schemas.ConfirmedTopUp]:
+            short_key = uuid.uuid5(account_id, key).hex  # Stripe's keys have at most 255 characters
+            url = auto_top_up.confirm_failed_payment(account_id, key=short_key, now=self.now)
+            paid = url is None and auto_top_up.refresh_confirmed_payment(account_id, self.now)
+            settings = top_up_settings.get(account_id)
+            return 200, {"paid": paid, "url": url, "auto_top_up": _auto_top_up(settings, self.now)}
+
+        return idempotency.once(request, owner=account_id, key=key, now=self.now, act=confirm, atomic=False)
+
+
 def _alerts(settings: models.AlertSettings) -> response_schemas.AlertsAnswer:
     return {
         "enabled": settings.enabled,
@@ -103,4 +132,5 @@ def _auto_top_up(settings: models.AutoTopUp, now: datetime) -> response_schemas.
         "last_outcome": settings.last_outcome or None,
         "last_tried_at": instant_or_none(settings.last_tried_at),
         "card": card if profile.card_id else None,
+        "confirmation_needed": bool(settings.payment_to_confirm),
     }

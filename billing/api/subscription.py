@@ -13,7 +13,7 @@ from billing import models, offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
 from billing.api.purchases import OF_PLAN_PURCHASE, OF_STRIPE, checkout_of
 from billing.purchases import checkout, create
-from billing.subscriptions import changes, pauses, pending_payments, plan_terms, previews
+from billing.subscriptions import changes, overdue, pauses, pending_payments, plan_terms, previews
 from billing.subscriptions.invoice_amounts import InvoiceAmounts
 from core import idempotency, json_body
 from core.amounts import plain
@@ -193,6 +193,36 @@ class EndPause(Endpoint):
             return 200, _subscription(pauses.end(account, self.now), self.now)
 
         return idempotency.once(request, owner=account.pk, key=key, now=self.now, act=end, atomic=False)
+
+
+class PayOverdue(Endpoint):
+    """Pay the overdue invoice of the plan with the card that the plan is charged to.
+
+    Where the bank wants the payment confirmed, `url` is the page on which the buyer pays it.
+    """
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": (*OF_STRIPE, NoSubscription, stripe_gateway.CardDeclined)}
+    takes_key = "required"
+
+    @extend_schema(request=AccountNamed, responses=response_schemas.OverduePayment)
+    def post(self, request: Request) -> HttpResponse:
+        key = idempotency.key_of(request)
+        body = AccountNamed.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+
+        def pay() -> tuple[int, response_schemas.OverduePayment]:
+            paid, url = False, None
+            try:
+                paid = overdue.pay(account_id, self.now)
+            except stripe_gateway.AuthenticationRequired:
+                url = _current(account_id).recovery_url or None
+                if url is None:
+                    raise
+            subscription = _subscription(_current(account_id), self.now)
+            return 200, {"paid": paid, "url": url, "subscription": subscription}
+
+        return idempotency.once(request, owner=account_id, key=key, now=self.now, act=pay, atomic=False)
 
 
 def _current(account_id: Any) -> models.Subscription:

@@ -10,8 +10,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
+from django.urls import reverse
 from django.utils.translation import gettext_noop
 
 from accounts import selectors as accounts
@@ -76,11 +78,11 @@ def record_payment_result(applied: fulfilment.AppliedIntent, now: datetime) -> N
         )
 
 
-def confirm_failed_payment(account_id: UUID, *, return_url: str, key: str, now: datetime) -> str | None:
+def confirm_failed_payment(account_id: UUID, *, key: str, now: datetime) -> str | None:
     """Pay the payment that the bank wants confirmed, with the cardholder present.
 
-    Returns the URL of the bank's page; None when there is nothing left to confirm, because it succeeded for
-    example. Raises stripe_gateway.CardDeclined, StripeUnavailable.
+    Returns the URL of the bank's page, which leads back to the portal; None when there is nothing left to
+    confirm, because it succeeded for example. Raises stripe_gateway.CardDeclined, StripeUnavailable.
     """
     settings = AutoTopUp.objects.filter(pk=account_id).first()
     if settings is None or not settings.payment_to_confirm:
@@ -90,7 +92,7 @@ def confirm_failed_payment(account_id: UUID, *, return_url: str, key: str, now: 
             key=f"confirm:{settings.payment_to_confirm}:{key}",
             payment_id=settings.payment_to_confirm,
             card=settings.suspended_card,
-            return_url=return_url,
+            return_url=f"{django_settings.SITE_URL}{reverse('top_up_confirmed')}",
         )
     except stripe_gateway.InvalidRequest:  # it was paid or cancelled meanwhile
         intent = stripe_gateway.retrieve_payment_intent(settings.payment_to_confirm)

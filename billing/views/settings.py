@@ -5,11 +5,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -144,10 +142,9 @@ def auto_top_up_settings(request: AccountRequest) -> HttpResponse:
 @buyers_only
 def confirm_top_up(request: AccountRequest) -> HttpResponse:
     """Redirect to the bank's page that confirms a failed automatic top-up."""
-    return_url = f"{settings.SITE_URL}{reverse('top_up_confirmed')}"
     try:
         url = auto_top_up.confirm_failed_payment(
-            request.account.pk, return_url=return_url, key=submitted_key(request), now=timezone.now()
+            request.account.pk, key=submitted_key(request), now=timezone.now()
         )
     except stripe_gateway.CardDeclined as declined:
         messages.error(request, declined.message)

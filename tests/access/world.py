@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from accounts import api_keys, provider_keys
+from accounts import api_keys, provider_keys, team_requests
 from accounts.models import Account, ApiKey, Invitation, Membership, User, WebhookDelivery
 from accounts.webhook_endpoints import deliveries, endpoints
 from billing.models import Purchase
@@ -69,6 +69,7 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
     ).endpoint
     delivery = deliveries.send_test(endpoint, now)
     WebhookDelivery.objects.update(status=WebhookDelivery.Status.DELIVERED, due_at=None)
+    asked = team_requests.create(user=owner, kind="family", name=SECRET, note=SECRET, now=now)
     export = exports.request(account, owner, Filter(search=SECRET), now)
     exports.write_waiting(now)
     return World(
@@ -86,5 +87,6 @@ def create_objects(account: Account, owner: User, api: Any) -> World:
             "webhook_endpoint": endpoint.public_id,
             "webhook_delivery": delivery.public_id,
             "export": export.public_id,
+            "team_request": asked.public_id,
         },
     )

@@ -96,8 +96,8 @@ CASES = [
         hidden=("Send invitation", "Leave team"),
     ),
     Case("not an owner", MEMBER, role("billing"), hidden=("Hand over ownership",)),
-    Case("an open request", TEAM, asked, ("Liddell", ">Open<"), hidden=("Send request",)),
-    Case("a declined request", TEAM, declined, ("Too small", ">Declined<"), absent=(">Open<",)),
+    Case("an open request", TEAM, asked, ("Liddell", ">Open<", "Withdraw request"), hidden=("Send request",)),
+    Case("a declined request", TEAM, declined, ("Too small", ">Declined<"), absent=(">Open<", "Withdraw")),
     Case("no teams", SETTINGS, policies(teams=None), hidden=('href="/teams/new/"',)),
     Case("no team", SETTINGS, account(kind="personal"), hidden=('href="/members/"',)),
     Case(

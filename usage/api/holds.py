@@ -18,6 +18,7 @@ from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
 from core.fields import AccountNamed, AccountQuery, instant, instant_or_none
+from core.pagination import Page, PageQuery, page
 from pricing import lookup
 from pricing.lookup import ServiceUnpriced
 from usage import charging, selectors
@@ -30,9 +31,9 @@ from usage.charging import Use
 
 
 class Holds(Endpoint):
-    """Reserve credits for a use whose amount is not yet known."""
+    """Open holds of the account, and reserving credits for a use whose amount is not yet known."""
 
-    scopes = {"POST": "spend"}
+    scopes = {"GET": "spend", "POST": "spend"}
     raises = {
         "POST": (
             *errors.OF_USE,
@@ -45,8 +46,18 @@ class Holds(Endpoint):
     }
     takes_key = "required"
 
+    @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.OpenHold])
+    def get(self, request: Request) -> HttpResponse:
+        """The account's open holds, newest first; those of a tree name their parent."""
+        query = query_of(request, PageQuery)
+        account_id = account_of(request, query.get("account"))
+        ledger.settle_for_read(account_id, self.now)  # which closes those that have expired
+        rows = Hold.objects.filter(account_id=account_id, status=Hold.Status.HELD)
+        return json_body.answer(page(rows, query, keys=("created_at", "id"), build=_open_hold))
+
     @extend_schema(request=request_schemas.HoldInput, responses={201: response_schemas.HoldAnswer})
     def post(self, request: Request) -> HttpResponse:
+        """Reserve credits for a use whose amount is not yet known."""
         key = idempotency.key_of(request)
         body = request_schemas.HoldInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
@@ -210,6 +221,22 @@ def _hold_to_close(request: Request, public_id: str, named: str | None) -> Hold:
 def _replay(hold: Hold) -> HttpResponse:
     """The first answer of the request that made the hold, marked as a replay."""
     return idempotency.replayed(json_body.answer(_stored_hold(hold, first_answer=True), 201))
+
+
+def _open_hold(hold: Hold) -> response_schemas.OpenHold:
+    return {
+        "id": hold.public_id,
+        "account": Account.public_id_of(hold.account_id),
+        "service": hold.service,
+        "action": hold.action or None,
+        "credits": plain(hold.credits),
+        "created_at": instant(hold.created_at),
+        "expires_at": instant(hold.expires_at),
+        "project": Project.public_id_of(hold.project_id),
+        "conversation": hold.conversation or None,
+        "member": User.public_id_of(hold.member_id),
+        "parent": Hold.public_id_of(hold.parent_id),
+    }
 
 
 def _new_hold(use: Use, held: ledger.Held, parent: Hold | None) -> response_schemas.HoldAnswer:

@@ -15,7 +15,7 @@ from accounts.models import Account, Invitation, Membership, User
 from core import json_body
 from core.amounts import plain_or_none
 from core.endpoint import Endpoint, query_of
-from core.fields import AccountQuery, instant
+from core.fields import AccountNamed, AccountQuery, instant
 from core.pagination import Page, PageQuery, page
 from core.problems import field_problem
 from core.unset import UNSET
@@ -99,6 +99,48 @@ class OneMember(Endpoint):
         query_of(request, AccountQuery)
         memberships.remove(object_of(request, Membership, member), self.now, by=acting(request))
         return HttpResponse(status=204)
+
+
+class Leave(Endpoint):
+    """Leave the account: the membership ends, and with it the keys that the member created."""
+
+    scopes = {"POST": "manage"}
+    every_member = True
+    raises = {"POST": (memberships.LastOwner, memberships.NoMember)}
+
+    @extend_schema(request=AccountNamed, responses={204: None})
+    def post(self, request: Request) -> HttpResponse:
+        """Leave the account: the membership ends, and with it the keys that the member created.
+
+        The member is the one who is signed in or created the key. A platform key is of no member and removes
+        members with DELETE.
+        """
+        body = AccountNamed.checked(request.data)
+        account_id, member_id = account_of(request, body.get("account")), acting(request)
+        members = Membership.objects.filter(account_id=account_id)
+        own = members.filter(user_id=member_id).first() if member_id else None
+        if own is None:
+            raise memberships.NoMember
+        memberships.remove(own, self.now, by=member_id)
+        return HttpResponse(status=204)
+
+
+class HandOver(Endpoint):
+    """Make the member an owner, and the owner on whose behalf the request acts a billing member."""
+
+    scopes = {"POST": "manage"}
+    raises = {"POST": (memberships.NoMember, memberships.RoleNotAllowed)}
+    path_ids = {"member": Membership}
+
+    @extend_schema(request=AccountNamed, responses=member_schemas.Member)
+    def post(self, request: Request, member: str) -> HttpResponse:
+        body = AccountNamed.checked(request.data)
+        membership = object_of(request, Membership, member, body.get("account"))
+        member_id = acting(request)
+        if member_id is None:
+            raise memberships.RoleNotAllowed
+        memberships.hand_over(membership, by=member_id, now=self.now)
+        return json_body.answer(_member(Membership.objects.select_related("user").get(pk=membership.pk)))
 
 
 class Invitations(Endpoint):

@@ -17,6 +17,7 @@ from core import json_body
 from core.fields import (
     INSTANT_PATTERN,
     AccountNamed,
+    AccountQuery,
     Credits,
     Flag,
     Instant,
@@ -284,8 +285,8 @@ class Moment(serializers.CharField):
         return Instant().run_validation(date + rest.replace(" ", "+"))
 
 
-class Span(PageQuery):
-    """A list of a period: `from` is inclusive, `to` exclusive."""
+class PeriodQuery(AccountQuery):
+    """A period: `from` is inclusive, `to` exclusive."""
 
     to = Moment(required=False)
 
@@ -296,6 +297,10 @@ class Span(PageQuery):
         if "from" in attrs and "to" in attrs and attrs["from"] >= attrs["to"]:
             raise serializers.ValidationError({"to": _("The end must be later than the start.")})
         return attrs
+
+
+class Span(PeriodQuery, PageQuery):
+    """A list of a period."""
 
 
 class TransactionQuery(Span):

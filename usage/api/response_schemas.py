@@ -184,6 +184,22 @@ class HoldAnswer(TypedDict):
     reported: ReportedUsage | None
 
 
+class OpenHold(TypedDict):
+    """A hold that is neither captured, released nor expired. `GET /holds/{id}` shows what its tree spent."""
+
+    id: HoldId
+    account: AccountId
+    service: str
+    action: str | None
+    credits: CreditsText
+    created_at: TimeText
+    expires_at: TimeText
+    project: ProjectId | None
+    conversation: str | None
+    member: MemberId | None
+    parent: HoldId | None
+
+
 class BalanceGrant(TypedDict):
     id: GrantId
     kind: GrantKind

@@ -19,10 +19,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from accounts.models import Account, User
 from billing import ledger
 from billing.notifications import emails
+from core.errors import Refusal
 from usage.history import pages
 from usage.models import Export, ExportPart
 
@@ -34,8 +36,13 @@ MOST_ATTEMPTS = 5
 log = structlog.get_logger(__name__)
 
 
-class TooManyExports(Exception):
-    """MOST_WAITING exports of the account are waiting."""
+class TooManyExports(Refusal):
+    """Three exports of the account are being written: wait until one is ready (409)."""
+
+    code = "too_many_exports"
+
+    def __init__(self) -> None:
+        super().__init__(_("Other exports are still being written. Wait until one is ready."))
 
 
 def is_large(account: Account, filters: pages.Filter) -> bool:
@@ -44,8 +51,11 @@ def is_large(account: Account, filters: pages.Filter) -> bool:
     return span.until - span.after > DIRECT_ENTRIES
 
 
-def request(account: Account, user: User, filters: pages.Filter, now: datetime) -> Export:
-    """Request the file of the entries that match. Raises TooManyExports."""
+def request(account: Account, user: User | None, filters: pages.Filter, now: datetime) -> Export:
+    """Request the file of the entries that match. Raises TooManyExports.
+
+    The user gets an e-mail when it is ready; a program that requests one has none.
+    """
     with transaction.atomic():
         Account.objects.select_for_update(no_key=True).get(pk=account.pk)
         if Export.objects.filter(account=account, state=Export.State.WAITING).count() >= MOST_WAITING:
@@ -62,9 +72,10 @@ def request(account: Account, user: User, filters: pages.Filter, now: datetime) 
         return Export.objects.create(account=account, requested_by=user, filters=stored, created_at=now)
 
 
-def of(account: Account) -> QuerySet[Export]:
-    """The account's exports, newest first."""
-    return Export.objects.filter(account=account).order_by("-created_at", "-pk")
+def of(account_id: UUID, now: datetime) -> QuerySet[Export]:
+    """The account's exports, newest first, without those whose file has expired."""
+    found = Export.objects.filter(account_id=account_id).exclude(expires_at__lte=now)
+    return found.order_by("-created_at", "-pk")
 
 
 def write_waiting(now: datetime) -> int:
@@ -88,6 +99,12 @@ def text_of(export: Export) -> Iterator[bytes]:
     """The file's content, part by part."""
     for number in export.parts.order_by("number").values_list("number", flat=True):
         yield zlib.decompress(export.parts.values_list("data", flat=True).get(number=number))
+
+
+def file_name(export: Export) -> str:
+    """The name with which the file is saved: its day is that of the account."""
+    day = export.created_at.astimezone(ZoneInfo(export.account.zone)).date()
+    return f"history-{day.isoformat()}.csv"
 
 
 def delete_expired(now: datetime) -> None:

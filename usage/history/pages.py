@@ -131,12 +131,19 @@ def _conditions(account: Account, filters: Filter) -> tuple[list[str], dict[str,
 
 
 def summary_of(statement: statements.Statement) -> Summary:
-    """The figures of a statement: opening balance + movements = closing balance.
+    """The figures of a statement: opening balance + movements = closing balance."""
+    labels = dict(Entry.Kind.choices)
+    by_kind = [(str(labels[kind]), total) for kind, total in movements_of(statement)]
+    return Summary(opening=statement.opening.balance, closing=statement.closing.balance, by_kind=by_kind)
+
+
+def movements_of(statement: statements.Statement) -> list[tuple[str, Decimal]]:
+    """The sums of a statement's movements by kind.
 
     Charges are what the other movements leave: there may be hundreds of thousands, and the index of kinds
-    (entry_kind) leaves them out. Charges without credits alone are no line.
+    (entry_kind) leaves them out. Charges without credits alone are no movement.
     """
-    span, labels = statement.span, dict(Entry.Kind.choices)
+    span = statement.span
     others = Entry.objects.filter(account=statement.account, grant__isnull=False).exclude(
         kind=Entry.Kind.CHARGE
     )
@@ -146,22 +153,16 @@ def summary_of(statement: statements.Statement) -> Summary:
         .annotate(total=Sum("credits"))
         .order_by()
     )
-    opening, closing = statement.opening.balance, statement.closing.balance
-    if charged := closing - opening - sum(sums.values(), Decimal(0)):
+    moved = statement.closing.balance - statement.opening.balance
+    if charged := moved - sum(sums.values(), Decimal(0)):
         sums[Entry.Kind.CHARGE] = charged
-    by_kind = [(str(labels[kind]), total) for kind, total in sorted(sums.items())]
-    return Summary(opening=opening, closing=closing, by_kind=by_kind)
+    return sorted(sums.items())
 
 
 @dataclass(frozen=True)
-class StatementPage:
-    """Consecutive entries of a statement, newest first: opening balance + the lines = closing balance.
+class StatementPart:
+    """Consecutive entries of a statement, newest first: opening balance + the lines = closing balance."""
 
-    Pages are counted from the oldest one, so that a page has the same entries when newer ones arrive.
-    """
-
-    number: int
-    count: int
     opening: Decimal
     closing: Decimal
     lines: list[HistoryLine]
@@ -172,19 +173,33 @@ class StatementPage:
         return sum((line.credits for line in self.lines), Decimal(0))
 
 
+@dataclass(frozen=True)
+class StatementPage(StatementPart):
+    """A part with its number.
+
+    Pages are counted from the oldest one, so that a page has the same entries when newer ones arrive.
+    """
+
+    number: int
+    count: int
+
+
 def statement_page(statement: statements.Statement, number: int | None) -> StatementPage:
     """The page with this number, or the nearest one; None: the newest."""
     count = max(1, -(-statement.entries // STATEMENT_PAGE))
     number = count if number is None else min(max(number, 1), count)
     after = statement.opening.seq + (number - 1) * STATEMENT_PAGE
     span = ledger.Span(after=after, until=min(after + STATEMENT_PAGE, statement.closing.seq))
-    is_last = span.until == statement.closing.seq
-    account = statement.account
-    return StatementPage(
-        number=number,
-        count=count,
-        opening=statement.opening.balance if number == 1 else statements.balance_at(account, span.after),
-        closing=statement.closing.balance if is_last else statements.balance_at(account, span.until),
+    return StatementPage(**vars(statement_part(statement, span)), number=number, count=count)
+
+
+def statement_part(statement: statements.Statement, span: ledger.Span) -> StatementPart:
+    """The part with these entries of the statement, at most STATEMENT_PAGE."""
+    account, opening, closing = statement.account, statement.opening, statement.closing
+    first, last = span.after == opening.seq, span.until == closing.seq
+    return StatementPart(
+        opening=opening.balance if first else statements.balance_at(account, span.after),
+        closing=closing.balance if last else statements.balance_at(account, span.until),
         lines=page_of(account, Filter(span=span), size=STATEMENT_PAGE, every=True).lines,
     )
 

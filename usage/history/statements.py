@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import structlog
 from django.core.cache import cache
@@ -41,6 +41,15 @@ class Position:
 
     def as_json(self) -> dict[str, Any]:
         return {"seq": self.seq, "hash": self.hash.hex(), "balance": f"{self.balance:.6f}"}
+
+
+class ArchiveReference(TypedDict):
+    """The archive of the entries before `before`."""
+
+    archive: int
+    file: str
+    before: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,7 @@ def _archived_line(statement: Statement, first: int) -> tuple[list[dict[str, Any
     return [], position_at(statement.account, first).hash
 
 
-def archive_of(statement: Statement) -> dict[str, Any] | None:
+def archive_of(statement: Statement) -> ArchiveReference | None:
     """Where the entries before the statement's beginning are."""
     if statement.archived is None:
         return None

@@ -4,7 +4,6 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import account_page
@@ -24,10 +23,10 @@ def exports_page(request: AccountRequest) -> HttpResponse:
         form = HistoryForm(request.GET or None, account=request.account, now=now)
         try:
             exports.request(request.account, request.user, form.filters, now)
-        except exports.TooManyExports:
-            messages.error(request, _("Other exports are still being written. Wait until one is ready."))
+        except exports.TooManyExports as error:
+            messages.error(request, str(error))
         return redirect("exports")
-    found = exports.of(request.account).exclude(expires_at__lte=now)[:100]
+    found = exports.of(request.account.pk, now)[:100]
     context = {"exports": found, "waits": any(one.state == Export.State.WAITING for one in found)}
     return render(request, "usage/exports.html", context)
 
@@ -36,11 +35,10 @@ def exports_page(request: AccountRequest) -> HttpResponse:
 @account_page
 def export_file(request: AccountRequest, public_id: str) -> StreamingHttpResponse:
     """The file of an export, sent while it is read."""
-    ready = exports.of(request.account).filter(state=Export.State.READY, expires_at__gt=timezone.now())
+    ready = exports.of(request.account.pk, timezone.now()).filter(state=Export.State.READY)
     export = ready.filter(pk=Export.uuid_of(public_id) or selectors.NO_ID).first()
     if export is None:
         raise Http404
     response = StreamingHttpResponse(exports.text_of(export), content_type="text/csv; charset=utf-8")
-    day = timezone.localtime(export.created_at).date().isoformat()
-    response["Content-Disposition"] = f'attachment; filename="history-{day}.csv"'
+    response["Content-Disposition"] = f'attachment; filename="{exports.file_name(export)}"'
     return response

@@ -154,6 +154,22 @@ def request_team(request: AccountRequest) -> HttpResponse:
     return render(request, "usage/request_team.html", context, status=422 if form.errors else 200)
 
 
+@require_POST
+@account_page
+def withdraw_team_request(request: AccountRequest, public_id: str) -> HttpResponse:
+    """Withdraw an open request for a team account."""
+    found = TeamRequest.with_public_id(public_id)
+    if found is None or found.user_id != request.user.pk:
+        raise Http404
+    try:
+        team_requests.withdraw(found.pk)
+    except team_requests.AlreadyAnswered as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("Your request was withdrawn."))
+    return redirect("request_team")
+
+
 def _membership_or_404(request: AccountRequest, public_id: str) -> Membership:
     found = Membership.with_public_id(public_id)
     if found is None or found.account_id != request.account.pk:

@@ -180,3 +180,11 @@ export interface Redemption {
   kind: string;
   credits: Credits;
 }
+
+/** With `paid` false and no `url` nothing was due. */
+export interface OverduePayment {
+  paid: boolean;
+  /** The page on which the buyer pays: the bank wants the payment confirmed. */
+  url: string | null;
+  subscription: Subscription;
+}

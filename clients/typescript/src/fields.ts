@@ -67,3 +67,21 @@ export interface Period {
   /** Excluded. */
   to?: Date;
 }
+export interface ChargeFilters extends Paged, Period {
+  service?: string;
+  action?: string;
+  project?: string;
+  conversation?: string;
+  member?: string;
+  status?: string;
+}
+export interface MemberTerms {
+  role?: string;
+  monthly_limit?: Amount | null;
+}
+/** Limits in credits of a day and of a month. */
+export interface KeyTerms {
+  daily_limit?: Amount | null;
+  monthly_limit?: Amount | null;
+  expires_at?: Date | null;
+}

@@ -9,6 +9,7 @@ export * from "./client.ts";
 export * from "./errors.ts";
 export type { Event } from "./events.ts";
 export type * from "./members.ts";
+export type * from "./history.ts";
 export { Hold as HoldContext } from "./hold.ts";
 export type * from "./spending.ts";
 export { METERS, type Meter, type Meters, type Usage, usageOf } from "./usage.ts";

@@ -42,3 +42,16 @@ export interface Key {
 export interface NewKey extends Key {
   secret: string;
 }
+
+/** A request for a team account. `account` is the team that was opened. */
+export interface TeamRequest {
+  id: string;
+  kind: string;
+  name: string;
+  note: string;
+  status: string;
+  answer: string;
+  account: string | null;
+  created_at: Time;
+  answered_at: Time | null;
+}

@@ -75,4 +75,19 @@ export interface AutoTopUp {
   last_outcome: string | null;
   last_tried_at: Time | null;
   card: Card | null;
+  /** Whether the bank wants the last payment confirmed. */
+  confirmation_needed: boolean;
+}
+
+/** With `paid` false and no `url` there was no payment to confirm. */
+export interface ConfirmedTopUp {
+  paid: boolean;
+  /** The bank's page on which the cardholder confirms the payment. */
+  url: string | null;
+  auto_top_up: AutoTopUp;
+}
+
+/** Stripe's page of the card, the address and the invoices. */
+export interface CustomerPortal {
+  url: string;
 }

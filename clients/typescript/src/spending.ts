@@ -177,6 +177,21 @@ export interface ReportedUsage {
   credits: Credits;
 }
 
+/** A hold that is neither captured, released nor expired. */
+export interface OpenHold {
+  id: string;
+  account: string;
+  service: string;
+  action: string | null;
+  credits: Credits;
+  created_at: Time;
+  expires_at: Time;
+  project: string | null;
+  conversation: string | null;
+  member: string | null;
+  parent: string | null;
+}
+
 /** A hold: credits reserved for a use, until it is captured, released or expires. */
 export interface Hold {
   id: string;

@@ -115,5 +115,23 @@ test("members and keys are managed", { skip }, async () => {
     await client.revokeInvitation(invitation.id);
   }
   for await (const member of client.members()) assert.fail(member.id);
+  for await (const asked of client.teamRequests()) assert.fail(asked.id);
+  await assert.rejects(client.leave(), { code: "unknown_member" });
   for await (const one of client.keys()) assert.fail(one.id);
+});
+
+test("the history is exported and has statements", { skip }, async () => {
+  const client = new Client(url!, key!, { account: "ts-history" });
+  await client.createAccount({ external_id: "ts-history" });
+  await client.giveCredits("ts-history", 7);
+  await client.charge(SERVICE, { uses: 2 });
+  const started = await client.createExport({ kind: "charge", from: new Date("2020-01-01") });
+  assert.deepEqual([(await client.getExport(started.id)).state, started.kind], ["waiting", "charge"]);
+  await assert.rejects(client.downloadExport(started.id), { code: "export_not_ready" });
+  for await (const one of client.exports()) assert.equal(one.id, started.id);
+  const newest = await client.statement({ limit: 1 });
+  const before = await client.statement({ limit: 1, cursor: newest.next_cursor! });
+  assert.deepEqual([newest.data[0]!.credits, newest.page.opening_balance], ["-2", before.page.closing_balance]);
+  const signed = JSON.parse(new TextDecoder().decode(await client.signedStatement()));
+  assert.equal(signed.format, "refill-statement/1");
 });

@@ -1,10 +1,13 @@
 """/payment-method over HTTP."""
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from django.test import Client
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing.models import BillingProfile, Subscription
 from billing.payments import cards
 from tests.billing import stripe_sandbox
@@ -30,6 +33,23 @@ def test_a_card_that_pays_a_plan_stays(api: Any, account: Account, starter: Subs
     refused = api.delete("payment-method")
     assert (refused.status_code, refused.json()["code"]) == (409, "card_pays_plan")
     assert api.get("payment-method").json() == shown
+
+
+def test_a_key_may_be_longer_than_those_of_stripe(api: Any, account: Account) -> None:
+    first, again = (api.post("payment-method", {}, key="k" * 255) for _ in range(2))
+    assert (first.status_code, again.json()) == (201, first.json())
+
+
+def test_the_customer_portal_is_that_of_the_page(
+    api: Any, account: Account, alice: User, signed_in: Callable[[User], Client]
+) -> None:
+    made = api.post("customer-portal", {})
+    page = signed_in(alice).post("/billing/portal/")
+    assert (made.status_code, page.status_code) == (201, 303)
+    of_page, of_api = (
+        urlsplit(url).path.rpartition("/")[0] for url in (page["Location"], made.json()["url"])
+    )
+    assert of_page == of_api
 
 
 def test_a_page_saves_a_card_once_for_each_key(api: Any, account: Account) -> None:

@@ -58,6 +58,7 @@ def test_automatic_top_up_is_read_and_changed_field_by_field(
         "spent_this_month": 0,
         "bought_this_month": 0,
         "last_outcome": None,
+        "confirmation_needed": False,
         "last_tried_at": None,
         "card": {
             "brand": profile.card_brand,

@@ -104,7 +104,7 @@ def test_a_confirmed_payment_known_only_from_its_event_resumes_top_ups(
     enable(card="authenticationRequired")
     auto_top_up.buy_if_low(account.pk, timezone.now())
     now, bank = timezone.now(), Buyer()
-    url = auto_top_up.confirm_failed_payment(account.pk, return_url=f"{SITE}/", key="1", now=now)
+    url = auto_top_up.confirm_failed_payment(account.pk, key="1", now=now)
     bank.open(str(url))
     bank.submit(str(url), decision="pass")
 
@@ -113,7 +113,7 @@ def test_a_confirmed_payment_known_only_from_its_event_resumes_top_ups(
 
     assert (bought(), AutoTopUp.objects.get().suspended_card) == (1, "")
     assert auto_top_up.refresh_confirmed_payment(account.pk, now)
-    assert auto_top_up.confirm_failed_payment(account.pk, return_url="", key="2", now=now) is None
+    assert auto_top_up.confirm_failed_payment(account.pk, key="2", now=now) is None
 
 
 def test_saving_the_same_card_again_resumes_suspended_top_ups(

@@ -94,6 +94,5 @@ def test_the_card_that_needs_authentication_is_confirmed(
         return {"id": "pi_1", "status": "succeeded"}
 
     monkeypatch.setattr(stripe_gateway, "confirm_payment", confirm)
-    terms = {"return_url": "https://r", "key": "k", "now": MIDMONTH}
-    assert auto_top_up.confirm_failed_payment(account.pk, **terms) is None
+    assert auto_top_up.confirm_failed_payment(account.pk, key="k", now=MIDMONTH) is None
     assert (sent[0]["card"], sent[0]["key"]) == ("pm_failed", "confirm:pi_1:k")

@@ -78,7 +78,7 @@ def test_the_typescript_client_works_with_a_running_portal(portal: str, platform
         REFILL_URL=portal,
         REFILL_KEY=platform_key,
     )
-    assert "# pass 4" in output, output
+    assert "# pass 5" in output, output
 
 
 VERIFY = """

@@ -1,5 +1,6 @@
 """The Python client against a running portal, and the portal in memory, which gives the same outcomes."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from refill_client import (
     ApiError,
     AsyncClient,
@@ -25,6 +27,7 @@ from refill_client.testing import FakePortal
 
 from tests import event_loop
 from tests.conftest import person
+from usage.history import exports
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -249,3 +252,27 @@ def test_members_invitations_and_keys_are_managed(portal: str, platform_key: str
             client.revoke_key(key.id)
             with pytest.raises(Unauthenticated):
                 own.balance()
+
+
+def test_the_history_is_exported_and_has_statements(portal: str, platform_key: str) -> None:
+    with Client(portal, platform_key, account="historian") as client:
+        client.create_account(external_id="historian")
+        client.give_credits("historian", 7)
+        client.charge(SERVICE, {"uses": 2})
+        started = client.create_export(kind="charge", from_=datetime(2020, 1, 1, tzinfo=UTC))
+        assert (started.state, started.kind) == ("waiting", "charge")
+        with pytest.raises(Conflict, match="being written"):
+            client.download_export(started.id)
+        exports.write_waiting(timezone.now())
+        [shown] = client.exports()
+        assert (shown.id, shown.state, shown.rows) == (started.id, "ready", 1)
+        assert client.download_export(started.id).decode("utf-8-sig").startswith("time_utc,")
+        newest = client.statement(limit=1)
+        assert newest.data[0].credits == -2 and newest.has_more
+        assert client.statement(limit=1, cursor=newest.next_cursor).page.closing_balance == (
+            newest.page.opening_balance
+        )
+        assert json.loads(client.signed_statement())["format"] == "refill-statement/1"
+        with pytest.raises(NotFound):
+            client.leave()
+        assert list(client.team_requests()) == []

@@ -31,7 +31,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from accounts import provider_keys
+from accounts import provider_keys, team_requests
 from accounts.models import Account, Membership, User
 from billing import ledger
 from billing.models import Grant, Purchase
@@ -39,6 +39,8 @@ from tests import openapi
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies
 from tests.config.generated.narrowing import narrowed
+from usage.history import exports
+from usage.history.pages import Filter
 
 SEED = int(os.environ.get("SEED") or 1)
 EXAMPLES = int(os.environ.get("EXAMPLES") or 4)
@@ -67,7 +69,7 @@ def objects(
 ) -> dict[str, list[str]]:
     """Names and ids that exist, by the field or parameter that has them. Alice has many credits."""
     stripe_sandbox.connect(settings, monkeypatch)
-    change_policies(providers=[{"key": "acme", "name": "Acme"}])
+    change_policies(providers=[{"key": "acme", "name": "Acme"}], teams={})
     account, now = Account.objects.get(person=alice), timezone.now()
     granted = ledger.grant(
         account_id=account.pk, credits=Decimal(10**6), kind="top_up", label="Pack", key="many", now=now
@@ -83,6 +85,9 @@ def objects(
         credits=Decimal(100), amount=900, list_amount=900, currency="usd", created_at=now, paid_at=now,
     )  # fmt: skip
     provider_key = provider_keys.store(account=account, provider="openai", secret="sk-12345678", now=now)
+    export = exports.request(account, alice, Filter(), now)
+    exports.write_waiting(now)
+    asked = team_requests.create(user=alice, kind="family", name="Liddell", note="", now=now)
     return {
         "account": [account.public_id],
         "service": [use["service"]],
@@ -99,6 +104,8 @@ def objects(
         "{purchase}": [purchase.public_id],
         "{provider_key}": [provider_key.public_id],
         "provider": ["acme"],
+        "{export}": [export.public_id],
+        "{team_request}": [asked.public_id],
         "{webhook_endpoint}": [test["endpoint"]],
         "{webhook_delivery}": [test["id"]],
         "endpoint": [test["endpoint"]],

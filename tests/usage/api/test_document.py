@@ -131,6 +131,8 @@ def test_endpoints_that_move_credits_or_money_require_an_idempotency_key(platfor
         "/purchases/{}/refund-requests",
         "/subscription/change",
         "/subscription/cancel",
+        "/subscription/pay",
+        "/auto-top-up/confirm",
         "/redemptions",
     }
     for path in takers:

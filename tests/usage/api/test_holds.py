@@ -244,3 +244,41 @@ def test_an_account_has_a_limited_number_of_running_holds(api: Any, monkeypatch:
     assert "Capture or release" in refused.json()["detail"]
     assert api.post(f"holds/{first.json()['id']}/release", {}, key="r").status_code == 200
     assert api.post("holds", use(500), key="h2").status_code == 201
+
+
+@pytest.mark.requirement("CORE-07")
+def test_open_holds_are_listed_newest_first_until_they_end(
+    clock: Any, api: Any, account: Account, alice: User, charlie: User, api_of: Any, platform_api: Any
+) -> None:
+    made = []
+    for number in range(3):
+        clock.shift(1)
+        made.append(api.post("holds", use(conversation=f"c-{number}"), key=f"h{number}").json())
+    child = {"service": use()["service"], "credits": "2", "parent": made[0]["id"]}
+    clock.shift(1)
+    made.append(api.post("holds", child, key="child").json())
+    first = api.get("holds", limit="1").json()
+    assert first["data"] == [
+        {
+            "id": made[3]["id"],
+            "account": account.public_id,
+            "service": "claude-sonnet-4",
+            "action": None,
+            "credits": "2",
+            "created_at": "2026-11-20T12:00:04Z",
+            "expires_at": made[3]["expires_at"],
+            "project": None,
+            "conversation": made[3]["conversation"],
+            "member": alice.public_id,
+            "parent": made[0]["id"],
+        }
+    ]
+    rest = api.get("holds", cursor=first["next_cursor"]).json()["data"]
+    assert [hold["id"] for hold in rest] == [made[2]["id"], made[1]["id"], made[0]["id"]]
+    api.post(f"holds/{made[2]['id']}/release", {}, key="release")
+    api.post(f"holds/{made[1]['id']}/capture", {"usage": {"tokens": 10}}, key="capture")
+    left = platform_api.get("holds", account=account.public_id).json()["data"]
+    assert [hold["id"] for hold in left] == [made[3]["id"], made[0]["id"]]
+    assert api_of(charlie).get("holds").json()["data"] == []
+    clock.shift(901)
+    assert api.get("holds").json()["data"] == [], "holds that have expired are not open"

@@ -301,3 +301,46 @@ def test_the_balance_is_shared(owner: Any, team: Account, bob: User, api_of: Any
     assert float(owner.get("balance").json()["available"]) == float(before) - 11
     rows = owner.get("usage", group_by="member").json()
     assert bob.public_id in str(rows)
+
+
+def test_ownership_is_handed_over_as_in_the_portal(
+    owner: Any,
+    billing: Any,
+    team: Account,
+    alice: User,
+    bob: User,
+    charlie: User,
+    api_of: Any,
+    platform_api: Any,
+) -> None:
+    path = f"members/{id_of(team, bob)}/hand-over"
+    for other in (billing, platform_api):
+        assert code_of(other.post(path, {})) == (403, "role_not_allowed")
+    assert code_of(api_of(charlie).post(path, {})) == (404, "not_found")
+    assert code_of(owner.post(f"members/{id_of(team, alice)}/hand-over", {})) == (403, "role_not_allowed")
+    made = owner.post(path, {}).json()
+    assert (made["email"], made["role"]) == (bob.email, "owner")
+    assert Membership.objects.get(account=team, user=alice).role == "billing"
+    assert code_of(owner.post(path, {})) == (403, "role_not_allowed"), "who handed over is no owner"
+
+
+def test_everybody_may_leave_a_plain_member_in_a_browser(
+    owner: Any, billing: Any, team: Account, bob: User, charlie: User, api_of: Any, signed_in: Any
+) -> None:
+    assert code_of(owner.post("members/leave", {})) == (409, "last_owner")
+    assert billing.post("members/leave", {}).status_code == 204
+    assert billing.get("balance").status_code == 401, "the keys of a member end"
+    assert not Membership.objects.filter(account=team, user=bob).exists()
+    join(team, charlie)
+    key = api_of(charlie, account=team, scopes=["read", "spend"])
+    assert code_of(key.post("members/leave", {})) == (403, "missing_scope")
+    browser = signed_in(charlie)
+    browser.post(f"/switch/{team.public_id}/")
+    assert browser.post("/api/v1/members/leave", {}, content_type="application/json").status_code == 204
+    assert not Membership.objects.filter(account=team, user=charlie).exists()
+
+
+def test_a_platform_key_is_of_no_member_and_cannot_leave(platform_api: Any, team: Account) -> None:
+    refused = platform_api.post("members/leave", {"account": team.public_id})
+    assert code_of(refused) == (404, "unknown_member")
+    assert team.memberships.count() == 2

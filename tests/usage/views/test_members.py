@@ -110,6 +110,23 @@ def test_a_declined_request_says_why_and_another_may_follow(
     assert not Account.objects.filter(kind="team").exists()
 
 
+def test_an_open_request_is_withdrawn(alice: User, bob: User, staff: User, signed_in: SignedIn) -> None:
+    change_policies(teams={"kinds": ["family"]})
+    browser = signed_in(alice)
+    browser.post("/teams/new/", {"kind": "family", "name": "The Liddells"})
+    asked = TeamRequest.objects.get()
+    path = f"/teams/requests/{asked.public_id}/withdraw/"
+    assert path in text_of(browser.get("/teams/new/"))
+    assert signed_in(bob).post(path).status_code == 404
+    assert signed_in(bob).post("/teams/requests/treq_x/withdraw/").status_code == 404
+    page = text_of(browser.post(path, follow=True))
+    assert "Your request was withdrawn" in page and "Withdrawn" in page and "Send request" in page
+    assert path not in page
+    assert "answered or withdrawn already" in text_of(browser.post(path, follow=True))
+    admin = text_of(signed_in(staff).get(f"/admin/accounts/teamrequest/{asked.pk}/change/"))
+    assert "Open the team account" not in admin, "staff cannot answer it any more"
+
+
 def test_without_the_policy_there_is_no_request(alice: User, signed_in: SignedIn) -> None:
     browser = signed_in(alice)
     assert browser.get("/teams/new/").status_code == 404

@@ -12,6 +12,7 @@ from refill_client.models import (
     AnyGrant,
     ChangePreview,
     Checkout,
+    OverduePayment,
     Pack,
     Plan,
     Purchase,
@@ -182,6 +183,11 @@ def unpause_subscription(
 ) -> Call[Subscription]:
     """End the pause: the plan goes on with the next month."""
     return post_once("/subscription/unpause", Subscription, {"account": account}, idempotency_key)
+
+
+def pay_overdue(*, account: str | None = None, idempotency_key: str | None = None) -> Call[OverduePayment]:
+    """Pay the overdue invoice of the plan with its card. `url` is the page to confirm the payment on."""
+    return post_once("/subscription/pay", OverduePayment, {"account": account}, idempotency_key)
 
 
 def redeem(code: str, *, account: str | None = None, idempotency_key: str | None = None) -> Call[Redemption]:

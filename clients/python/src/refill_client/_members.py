@@ -16,7 +16,7 @@ from refill_client._decoding import (
     decode,
     given,
 )
-from refill_client.models import Invitation, Key, Member, NewKey
+from refill_client.models import Invitation, Key, Member, NewKey, TeamRequest
 
 
 def members(*, account: str | None = None, limit: int | None = None) -> Call[Page[Member]]:
@@ -56,6 +56,34 @@ def update_member(
 def remove_member(member: str, *, account: str | None = None) -> Call[None]:
     """Remove a member, whose keys end."""
     return delete(path("members", member), account=account)
+
+
+def hand_over(member: str, *, account: str | None = None) -> Call[Member]:
+    """Make the member an owner, and the creator of the key, who is one, a billing member."""
+    return post(path("members", member, "hand-over"), Member, {"account": account})
+
+
+def leave(*, account: str | None = None) -> Call[None]:
+    """Leave the account: the membership of the key's creator ends, and with it the key."""
+    return Call("POST", "/members/leave", reader(None), body=given({"account": account}), repeatable=False)
+
+
+def team_requests(*, account: str | None = None, limit: int | None = None) -> Call[Page[TeamRequest]]:
+    """Requests of the key's creator for a team account, newest first."""
+    return get_page("/team-requests", TeamRequest, account=account, limit=limit)
+
+
+def request_team(
+    kind: str, name: str, *, note: str | None = None, account: str | None = None
+) -> Call[TeamRequest]:
+    """Ask for a `family` or `business` account; the answer is sent by e-mail."""
+    body: JSON = {"kind": kind, "name": name, "note": note, "account": account}
+    return post("/team-requests", TeamRequest, body)
+
+
+def withdraw_team_request(team_request: str, *, account: str | None = None) -> Call[None]:
+    """Withdraw an open request for a team account."""
+    return delete(path("team-requests", team_request), account=account)
 
 
 def invitations(*, account: str | None = None, limit: int | None = None) -> Call[Page[Invitation]]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from refill_client import _buying, _events, _members, _settings, _spending, _webhooks
+from refill_client import _buying, _events, _history, _members, _settings, _spending, _webhooks
 from refill_client._calls import Call, Page
 from refill_client._events import Stream
 from refill_client.models import Event
@@ -113,6 +113,7 @@ class Operations:
     reverse_charge = operation(_spending.reverse_charge)
     report_charge = operation(_spending.report_charge)
     open_hold = operation(_spending.open_hold)
+    holds = listing(_spending.holds)
     get_hold = operation(_spending.get_hold)
     capture_hold = operation(_spending.capture_hold)
     report_hold_usage = operation(_spending.report_hold_usage)
@@ -125,11 +126,24 @@ class Operations:
     add_provider_key = operation(_spending.add_provider_key)
     delete_provider_key = operation(_spending.delete_provider_key)
 
+    exports = listing(_history.exports)
+    create_export = operation(_history.create_export)
+    get_export = operation(_history.get_export)
+    download_export = operation(_history.download_export)
+    statement = operation(_history.statement)
+    signed_statement = operation(_history.signed_statement)
+    memorial_wall = listing(_history.memorial_wall)
+
     events = streaming(_events.events)
     members = listing(_members.members)
     add_member = operation(_members.add_member)
     update_member = operation(_members.update_member)
     remove_member = operation(_members.remove_member)
+    hand_over = operation(_members.hand_over)
+    leave = operation(_members.leave)
+    team_requests = listing(_members.team_requests)
+    request_team = operation(_members.request_team)
+    withdraw_team_request = operation(_members.withdraw_team_request)
     invitations = listing(_members.invitations)
     invite = operation(_members.invite)
     revoke_invitation = operation(_members.revoke_invitation)
@@ -157,6 +171,7 @@ class Operations:
     resume_subscription = operation(_buying.resume_subscription)
     pause_subscription = operation(_buying.pause_subscription)
     unpause_subscription = operation(_buying.unpause_subscription)
+    pay_overdue = operation(_buying.pay_overdue)
     redeem = operation(_buying.redeem)
 
     settings = operation(_settings.settings)
@@ -164,12 +179,14 @@ class Operations:
     payment_method = operation(_settings.payment_method)
     card_page = operation(_settings.card_page)
     remove_card = operation(_settings.remove_card)
+    customer_portal = operation(_settings.customer_portal)
     referral_link = operation(_settings.referral_link)
     referrals = listing(_settings.referrals)
     alerts = operation(_settings.alerts)
     set_alerts = operation(_settings.set_alerts)
     auto_top_up = operation(_settings.auto_top_up)
     set_auto_top_up = operation(_settings.set_auto_top_up)
+    confirm_top_up = operation(_settings.confirm_top_up)
 
     webhook_endpoints = listing(_webhooks.webhook_endpoints)
     create_webhook_endpoint = operation(_webhooks.create_webhook_endpoint)

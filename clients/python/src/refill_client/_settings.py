@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from refill_client._calls import JSON, Call, Page, delete, get, get_page, post_once, reader
+from refill_client._calls import JSON, Call, Page, delete, get, get_page, post, post_once, reader
 from refill_client._decoding import Amount, amount, given
 from refill_client.models import (
     AccountSettings,
     Alerts,
     AutoTopUp,
     CardPage,
+    ConfirmedTopUp,
+    CustomerPortal,
     PaymentMethod,
     Referral,
     ReferralLink,
@@ -51,6 +53,11 @@ def card_page(*, account: str | None = None, idempotency_key: str | None = None)
 def remove_card(*, account: str | None = None) -> Call[None]:
     """Remove the saved card. Raises Conflict (`card_pays_plan`) for one that pays a running plan."""
     return delete("/payment-method", account=account)
+
+
+def customer_portal(*, account: str | None = None) -> Call[CustomerPortal]:
+    """Stripe's page of the card, the address and the invoices."""
+    return post("/customer-portal", CustomerPortal, {"account": account})
 
 
 def referral_link(*, account: str | None = None) -> Call[ReferralLink]:
@@ -101,3 +108,8 @@ def set_auto_top_up(
     body: JSON = {"enabled": enabled, "below": None if below is None else amount(below), "pack": pack}
     body |= {"currency": currency, "monthly_amount": monthly_amount, "monthly_count": monthly_count}
     return Call("PUT", "/auto-top-up", reader(AutoTopUp), body=given({**body, "account": account}))
+
+
+def confirm_top_up(*, account: str | None = None, idempotency_key: str | None = None) -> Call[ConfirmedTopUp]:
+    """Confirm the top-up that the bank wants confirmed. `url` is the bank's page for the cardholder."""
+    return post_once("/auto-top-up/confirm", ConfirmedTopUp, {"account": account}, idempotency_key)

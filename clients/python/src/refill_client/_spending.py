@@ -38,6 +38,7 @@ from refill_client.models import (
     Charge,
     Estimate,
     Hold,
+    OpenHold,
     Project,
     ProviderKey,
     Report,
@@ -228,6 +229,11 @@ def open_hold(
     else:
         body["credits"] = amount(maximum)
     return post_once("/holds", Hold, body, idempotency_key)
+
+
+def holds(*, account: str | None = None, limit: int | None = None) -> Call[Page[OpenHold]]:
+    """The account's open holds, newest first."""
+    return get_page("/holds", OpenHold, account=account, limit=limit)
 
 
 def get_hold(hold: str, *, account: str | None = None) -> Call[Hold]:

@@ -207,3 +207,13 @@ class Redemption:
     code: str
     kind: str
     credits: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverduePayment:
+    """With `paid` false and no `url` nothing was due."""
+
+    paid: bool
+    url: str | None
+    """The page on which the buyer pays: the bank wants the payment confirmed."""
+    subscription: Subscription

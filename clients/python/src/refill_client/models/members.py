@@ -32,6 +32,21 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TeamRequest:
+    """A request for a team account. `account` is the team that was opened."""
+
+    id: str
+    kind: str
+    name: str
+    note: str
+    status: str
+    answer: str
+    account: str | None
+    created_at: datetime
+    answered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """An API key of the account, without its secret."""
 

@@ -33,6 +33,13 @@ class CardPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerPortal:
+    """Stripe's page of the card, the address and the invoices."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferralLink:
     """The invitation link, and what it gives to both sides."""
 
@@ -89,3 +96,14 @@ class AutoTopUp:
     last_outcome: str | None
     last_tried_at: datetime | None
     card: Card | None
+    confirmation_needed: bool
+    """Whether the bank wants the last payment confirmed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedTopUp:
+    """With `paid` false and no `url` there was no payment to confirm."""
+
+    paid: bool
+    url: str | None
+    auto_top_up: AutoTopUp

@@ -208,6 +208,23 @@ class ReportedUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenHold:
+    """A hold that is neither captured, released nor expired."""
+
+    id: str
+    account: str
+    service: str
+    action: str | None
+    credits: Decimal
+    created_at: datetime
+    expires_at: datetime
+    project: str | None
+    conversation: str | None
+    member: str | None
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A hold: credits reserved for a use, until it is captured, released or expires."""
 
