@@ -27,7 +27,6 @@ from core import rate_limit
 from core.caches import TimedCache
 from core.errors import Refusal
 
-SESSION = "session"  # the kind of a principal from a browser session
 LEASE_SECONDS = 0.25
 SEEN_SECONDS = 60.0
 MAX_CACHED_KEYS = 10_000  # a few hundred bytes each
@@ -82,10 +81,6 @@ class Principal:
     def rate(self) -> rate_limit.Rate | None:
         """The limit of its requests; None for none."""
         return rate_limit.rate_of(is_platform=self.is_platform, requests_per_minute=self.requests_per_minute)
-
-    @property
-    def is_session(self) -> bool:
-        return self.kind == SESSION
 
     @property
     def is_platform(self) -> bool:

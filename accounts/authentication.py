@@ -77,7 +77,7 @@ def session_principal(membership: Membership) -> Principal:
         scopes.add(ApiKey.Scope.MANAGE)
     return Principal(
         id=membership.user_id,
-        kind=api_keys.SESSION,
+        kind=SESSION,
         account_id=membership.account_id,
         member_id=membership.user_id,
         scopes=frozenset(str(scope) for scope in scopes),

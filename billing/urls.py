@@ -38,6 +38,7 @@ urlpatterns = [
     path("billing/auto-top-up/", settings.auto_top_up_settings, name="auto_top_up"),
     path("billing/auto-top-up/confirm/", settings.confirm_top_up, name="confirm_top_up"),
     path("billing/auto-top-up/confirmed/", settings.top_up_confirmed, name="top_up_confirmed"),
+    path("billing/auto-top-up/returned/<str:token>/", returns.top_up_returned, name="top_up_returned"),
     path("billing/card/", cards.save_card, name="save_card"),
     path("billing/card/saved/", cards.card_saved, name="card_saved"),
     path("billing/card/returned/<str:token>/", returns.card_returned, name="card_returned"),

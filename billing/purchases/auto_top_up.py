@@ -10,17 +10,15 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
-from django.urls import reverse
 from django.utils.translation import gettext_noop
 
 from accounts import selectors as accounts
 from accounts.models import Account
 from billing import ledger, offers, selectors, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
-from billing.payments import cards, fulfilment, recovery
+from billing.payments import cards, fulfilment, recovery, return_links
 from billing.purchases import create, top_up_failures, top_up_settings
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import grace
@@ -92,7 +90,7 @@ def confirm_failed_payment(account_id: UUID, *, key: str, now: datetime) -> str 
             key=f"confirm:{settings.payment_to_confirm}:{key}",
             payment_id=settings.payment_to_confirm,
             card=settings.suspended_card,
-            return_url=f"{django_settings.SITE_URL}{reverse('top_up_confirmed')}",
+            return_url=return_links.url("top_up_returned", Account.public_id_of(account_id)),
         )
     except stripe_gateway.InvalidRequest:  # it was paid or cancelled meanwhile
         intent = stripe_gateway.retrieve_payment_intent(settings.payment_to_confirm)

@@ -19,6 +19,7 @@ from accounts.models import Account
 from billing import stripe_gateway
 from billing.models import Purchase
 from billing.payments import cards, return_links
+from billing.purchases import auto_top_up
 from billing.views.buy import refreshed
 
 
@@ -63,6 +64,22 @@ def card_returned(request: HttpRequest, token: str) -> HttpResponse:
     except (stripe_gateway.StripeError, cards.StaleCards):
         return _answer(request, "card_waits")
     return _answer(request, "card_saved" if saved else "card_left")
+
+
+@require_GET
+@never_cache
+def top_up_returned(request: HttpRequest, token: str) -> HttpResponse:
+    """The page to which the bank redirects after the confirmation of an automatic top-up."""
+    account = Account.with_public_id(return_links.named_by(token))
+    if account is None:
+        raise Http404
+    if _has_chosen(request, account.pk):
+        return redirect("top_up_confirmed")
+    try:
+        paid = auto_top_up.refresh_confirmed_payment(account.pk, timezone.now())
+    except stripe_gateway.StripeError:
+        return _answer(request, "created")
+    return _answer(request, "paid" if paid else "failed")
 
 
 def _purchase(token: str) -> Purchase:

@@ -165,6 +165,7 @@ ROUTES = {
     "billing/card/": own(buyers=True),
     "billing/card/saved/": own(buyers=True),
     "billing/card/returned/<str:token>/": SIGNED,
+    "billing/auto-top-up/returned/<str:token>/": SIGNED,
     "billing/card/remove/": own(buyers=True),
     "billing/overdue/": own(buyers=True),
     "billing/auto-top-up/confirm/": own(buyers=True),

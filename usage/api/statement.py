@@ -50,6 +50,7 @@ class Statement(Endpoint):
     """
 
     scopes = {"GET": "read"}
+    raises = {"GET": (statements.EntriesMissing,)}
 
     @extend_schema(parameters=[request_schemas.Span], responses=history_schemas.Statement)
     def get(self, request: Request) -> HttpResponse:
@@ -89,7 +90,7 @@ class SignedStatement(Endpoint):
     """
 
     scopes = {"GET": "read"}
-    raises = {"GET": (StatementArchived,)}
+    raises = {"GET": (StatementArchived, statements.EntriesMissing)}
 
     @extend_schema(
         tags=["statement"],

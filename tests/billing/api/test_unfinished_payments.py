@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, Membership, User
@@ -14,6 +15,7 @@ from billing.purchases import auto_top_up
 from billing.subscriptions import overdue
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import smallest_pack
+from tests.billing.stripe_sandbox import SITE
 from tests.sandbox.conftest import Buyer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.requirement("CORE-07")]
@@ -22,6 +24,19 @@ PAGE = "https://invoice.example.org/i"
 
 def code_of(response: Any) -> tuple[int, str]:
     return response.status_code, response.json()["code"]
+
+
+def after_bank(url: str, decision: str) -> str:
+    """The page to which the bank leads a reader without a session."""
+    bank = Buyer()
+    bank.open(url)
+    bank.submit(url, decision=decision)
+    return Client().get(bank.redirect.removeprefix(SITE)).content.decode()
+
+
+def test_a_forged_link_back_shows_nothing(stripe_api: Any, account: Account) -> None:
+    for token in (account.public_id, f"{account.public_id}:forged"):
+        assert Client().get(f"/billing/auto-top-up/returned/{token}/").status_code == 404
 
 
 @pytest.fixture
@@ -51,10 +66,9 @@ def test_a_top_up_is_confirmed_on_the_banks_page_and_goes_on(api: Any, to_confir
     assert (asked.status_code, answer["paid"], answer["auto_top_up"]) == (200, False, shown)
     again = api.post("auto-top-up/confirm", {}, key="k" * 255)
     assert (again.json(), again["Idempotent-Replayed"]) == (answer, "true")
-    bank = Buyer()
-    bank.open(answer["url"])
-    bank.submit(answer["url"], decision="pass")
-    assert "/billing/auto-top-up/confirmed/" in bank.redirect, "the same way back as from the portal"
+    assert "The payment failed" in after_bank(answer["url"], "fail")
+    asked_again = api.post("auto-top-up/confirm", {}, key="again").json()
+    assert "Payment received" in after_bank(asked_again["url"], "pass"), "without a session"
     settled = api.post("auto-top-up/confirm", {}, key="k2").json()
     assert (settled["paid"], settled["url"]) == (True, None)
     assert settled["auto_top_up"]["confirmation_needed"] is False

@@ -127,7 +127,7 @@ def test_saving_the_same_card_again_resumes_suspended_top_ups(
     url = buyer.redirect
     buyer.open(url)
     buyer.submit(url, decision="pass")
-    browser.get(buyer.redirect.removeprefix(SITE))
+    browser.get(buyer.redirect.removeprefix(SITE), follow=True)
 
     settings = AutoTopUp.objects.get()
     assert (settings.failures, settings.suspended_card, settings.last_outcome) == (0, "", "")
