@@ -71,7 +71,7 @@ class Forecast:
         days = range(0, DAYS, 10)
         local = [(start + timedelta(days=day)).astimezone(self.zone) for day in days]
         return [
-            (Decimal(day) / DAYS, formats.date_format(date, "j M"))
+            (Decimal(day) / DAYS, formats.date_format(date, "MONTH_DAY_FORMAT"))
             for day, date in zip(days, local, strict=True)
         ]
 
