@@ -308,6 +308,10 @@ class ApiKey(Identified):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def scope_labels(self) -> list[str]:
+        return [str(self.Scope(scope).label) for scope in self.scopes]
+
 
 class Project(Identified):
     """A project (or server) of an account, to attribute and limit usage."""

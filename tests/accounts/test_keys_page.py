@@ -56,7 +56,7 @@ def test_the_list_shows_the_scopes_and_the_creator_of_a_key(alice, signed_in):
     create(browser)
     listed = browser.get(reverse("api_keys")).content.decode()
     assert "Production server" in listed
-    assert "read, spend" in listed
+    assert "Read, Spend" in listed
     assert "Never" in listed
     assert alice.shown_name in listed
 

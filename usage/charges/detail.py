@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.models import ApiKey, Project, User
 from billing.models import Charge, Correction, Grant
+from pricing.rates.meters import METERS
 from pricing.rates.quotes import Line
 from usage import selectors
 from usage.charges.stored_detail import restored
@@ -108,7 +109,7 @@ def _text_pairs(stored: Any) -> list[tuple[str, str]]:
 def _priced_line(line: Line) -> PricedLine:
     meter = str(line.get("meter", ""))
     return PricedLine(
-        meter=meter.replace("_", " "),
+        meter=str(METERS.get(meter, meter)),
         quantity=_number(line.get("quantity")),
         unit_credits=_number(line.get("unit_credits")),
         per=_number(line.get("per", 1)),
