@@ -6,6 +6,7 @@ calls of the ledger, other hot requests go to their endpoints and all the rest t
 
 import asyncio
 import gc
+import random
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +22,9 @@ from core import json_body, problems, rate_limit
 from core.endpoint import Endpoint
 from usage.api.balance import Balance
 from usage.api.charges import Charges
+
+# Seconds between the attempts of a call for whose wallet too many threads wait: it waits without a thread.
+PAUSES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
 
 
 class Application:
@@ -97,17 +101,29 @@ class Application:
                 protocol.response_bytes(answer.status, headers, answer.content)
                 return
         try:
-            await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
+            for pause in PAUSES:
+                try:
+                    await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
+                except direct.Postponed:
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                else:
+                    return
+            await self._bridge.run(lambda: self._respond(call, scope, protocol, body, is_last=True))
         except Overloaded:
             if call is None or not call.begun:
                 raise
             refusals.send(scope, protocol, problems.outcome_unknown())
 
-    def _respond(self, call: Call | None, scope: Any, protocol: Any, body: bytes) -> None:
-        """Answer the request in this thread: the endpoint of a call, or Django."""
+    def _respond(
+        self, call: Call | None, scope: Any, protocol: Any, body: bytes, *, is_last: bool = False
+    ) -> None:
+        """Answer the request in this thread: the endpoint of a call, or Django.
+
+        Raises direct.Postponed for a call, unless this is its last attempt.
+        """
         if call is not None:
             renew_connection()
-            response = direct.answer(call)
+            response = direct.answer(call, is_last=is_last)
             if response is not None:
                 headers = self._calls.headers(call, list(response.items()))
                 protocol.response_bytes(response.status_code, headers, response.content)

@@ -16,12 +16,17 @@ from django.utils.functional import cached_property
 
 from accounts import api_keys
 from accounts.api_keys import Principal
+from billing.ledger.waiting import WalletLocked
 from config import logs
 from config.compression import Compression
 from config.front.calls import Call
 from core import json_body, problems, rate_limit
 
 _COMPRESSION: Any = Compression(lambda _request: HttpResponse())
+
+
+class Postponed(Exception):
+    """Too many threads wait for the wallet of this call. Nothing was attempted: it can be made later."""
 
 
 class DirectRequest:
@@ -49,8 +54,8 @@ class DirectRequest:
         return QueryDict(self._query)
 
 
-def answer(call: Call) -> HttpResponse | None:
-    """The endpoint's response. None where Django has to answer."""
+def answer(call: Call, *, is_last: bool = True) -> HttpResponse | None:
+    """The endpoint's response. None where Django has to answer. Raises Postponed unless this `is_last`."""
     try:
         principal = api_keys.verify(call.secret, timezone.now())
     except (api_keys.UnknownKey, OperationalError, InterfaceError):
@@ -64,6 +69,8 @@ def answer(call: Call) -> HttpResponse | None:
         response = getattr(view, call.method.lower())(request, **call.parameters)
     except (OperationalError, InterfaceError) as error:
         call.allowance = view._allowance
+        if isinstance(error, WalletLocked) and not is_last:
+            raise Postponed from error
         if connection.connection is None or connection.connection.closed:
             return None  # Django's handler opens another connection
         response = problems.handle(error, {"request": request, "view": view})
