@@ -65,13 +65,14 @@ AS_PRODUCTION := REFILL_ENV=production DATABASE_URL=postgres://none@127.0.0.1:1/
 	STRIPE_WEBHOOK_SECRETS=whsec_make_check_of_the_settings
 
 .PHONY: check
-check: $(VENV)/.development  ## run linters, type checks, import contracts, template and migration checks, production checks
+check: $(VENV)/.development  ## run linters, type checks, import contracts, template, migration and translation checks, production checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(NO_DATABASE) $(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
 	$(NO_DATABASE) $(BIN)/python -W "ignore:Got an error checking" manage.py makemigrations --check --dry-run
+	$(BIN)/python -m config.translations --check
 	$(AS_PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 .PHONY: messages

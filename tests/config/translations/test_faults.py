@@ -19,6 +19,7 @@ from config.translations import faults
         ("Such as 5.5, at %(url)s.", "例如 5.5，位于 %(url)s。"),
         ("Time: %(t)s\nIP: %(ip)s", "时间：%(t)s\nIP：%(ip)s"),
         (" credits", " 积分"),
+        (", ", "、"),
     ],
 )
 def test_a_good_translation_has_no_fault(english: str, chinese: str) -> None:
