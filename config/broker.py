@@ -6,11 +6,8 @@ repeat a message: tasks are idempotent and due work is found again from the data
 
 from typing import Any
 
-import pgmq
 import psycopg
-from kombu.transport import pgmq as kombu_pgmq
 from psycopg import conninfo
-from psycopg_pool import ConnectionPool
 
 # Longer than any task may run (settings.CELERY_TASK_TIME_LIMIT), or a running task would be delivered twice.
 VISIBILITY_TIMEOUT_SECONDS = 180
@@ -20,39 +17,6 @@ WEBHOOK_QUEUE = "webhooks"
 MAIL_QUEUE = "mail"
 # Options of Django that libpq does not accept.
 DJANGOS = {"assume_role", "isolation_level", "pool", "prepare_threshold", "server_side_binding"}
-
-
-class Channel(kombu_pgmq.Channel):
-    """kombu's channel, which creates no queue that exists: the runtime role of the database may not."""
-
-    def _new_queue(self, queue: str, **options: Any) -> None:
-        if not self._has_queue(queue):
-            super()._new_queue(queue, **options)
-
-
-class Transport(kombu_pgmq.Transport):
-    """kombu's transport over connections that prepare no statements, which PgBouncer does not allow."""
-
-    Channel = Channel
-
-    def _create_pgmq_client(self) -> pgmq.PGMQueue:
-        options = self.client.transport_options
-        pool = ConnectionPool(
-            options["conn_string"],
-            min_size=1,
-            max_size=options["pool_size"],
-            timeout=options["pool_timeout"],
-            kwargs={"prepare_threshold": None},
-            open=True,
-        )
-        client = pgmq.PGMQueue(
-            conn_string=options["conn_string"],
-            vt=options["visibility_timeout"],
-            init_extension=False,
-            pool=pool,
-        )
-        client._own_pool = True  # closed with the client
-        return client
 
 
 def connection_string(database: dict[str, Any]) -> str:
@@ -87,6 +51,8 @@ def transport_options(database: dict[str, Any]) -> dict[str, Any]:
 
 def install(database: dict[str, Any]) -> bool:
     """Install the schema of PGMQ and the queues in the database; False when all are there already."""
+    import pgmq  # here, because the settings import this module
+
     with psycopg.connect(connection_string(database), prepare_threshold=None) as connection:
         connection.execute("select pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
         if connection.execute("select to_regnamespace('pgmq')").fetchone() == (None,):

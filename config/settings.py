@@ -206,7 +206,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://localhost" else {}
 )
 if CELERY_BROKER_URL == "pgmq://localhost":
-    CELERY_BROKER_TRANSPORT = "config.broker:Transport"
+    CELERY_BROKER_TRANSPORT = "config.broker_transport:Transport"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = broker.QUEUE
 # Processes of their own: a slow mail server delays e-mails only, and slow receivers delay webhooks only.
