@@ -1,8 +1,10 @@
 """How Celery reads and writes the queues of `config.broker`.
 
-A module of its own: only a process that uses a queue imports the clients of PGMQ, which take half a second where
-SQLAlchemy is installed, too.
+A module of its own: only a process that uses a queue imports the clients of PGMQ, which take half a second
+where SQLAlchemy is installed, too.
 """
+
+from typing import Any
 
 import pgmq
 from kombu.transport import pgmq as kombu_pgmq

@@ -29,6 +29,7 @@ WINDOW = timedelta(minutes=1)
 least_requests: float = 4  # for people of one moment, before copies are made that a few tests would not repay
 
 _catalogues: dict[str, Rows] = {}
+_cached: dict[str, catalogue_cache.LoadedCatalogue] = {}  # of the untouched rows
 _untouched: dict[str, str] = {}  # digests of the catalogues
 _casts: dict[tuple[str, datetime], dict[str, Rows]] = {}
 _wanted: Counter[tuple[str, datetime]] = Counter()
@@ -40,10 +41,15 @@ def load_catalogue() -> None:
     if name in _catalogues:
         restore(_catalogues[name])
         catalogue_cache.forget()
+        catalogue_cache._catalogue = _cached[name]
         return
     with time_machine.travel(CATALOGUE_LOADED_AT), new_rows() as _catalogues[name]:
         call_command("load_catalogue", verbosity=0)
     _untouched[name] = _digest()
+    catalogue_cache.forget()
+    _cached[name] = catalogue_cache.current()
+    for card in _cached[name].cards:
+        _cached[name].rates(card)
 
 
 def restore_of_cast(name: str, makers: Mapping[str, Callable[[], object]]) -> bool:

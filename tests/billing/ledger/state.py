@@ -31,10 +31,12 @@ TABLES = {
 # Hashes and digests cover ids, so they differ between runs; `broken` recomputes the hashes instead.
 UNCOMPARED = {"id", "account_id", "digest", "hash", "head"}
 
+Rows = dict[str, list[dict[str, Any]]]  # by table; ids and times are texts, credits Decimals
+
 
 def state_of(account_ids: Sequence[uuid.UUID], *, times: bool = True) -> dict[str, dict[str, list[Any]]]:
     """Return every row of each account, by the account's index in the list."""
-    found = _everything_of(account_ids)
+    found = rows_of(account_ids)
     names = {str(one): f"account {place}" for place, one in enumerate(account_ids)}
     for table in ("charge", "hold", "correction"):
         names |= {row["id"]: f"{table} {row['idempotency_key']}" for row in found[table]}
@@ -55,7 +57,11 @@ def state_of(account_ids: Sequence[uuid.UUID], *, times: bool = True) -> dict[st
 
 def broken(account_ids: Sequence[uuid.UUID]) -> list[str]:
     """Return what contradicts the money rules, derived from the entries; empty when consistent."""
-    everything = _everything_of(account_ids)
+    return faults_in(rows_of(account_ids))
+
+
+def faults_in(everything: Rows) -> list[str]:
+    """What contradicts the money rules in these rows of some accounts."""
     faults: list[str] = []
     for wallet in everything["wallet"]:
         account = wallet["account_id"]
@@ -170,8 +176,8 @@ def _payload(entry: dict[str, Any]) -> str:
     return "|".join(map(str, [*parts, len(entry["reason"]), entry["reason"], entry["actor"]]))
 
 
-def _everything_of(account_ids: Sequence[uuid.UUID]) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of every table with one query, so from one snapshot."""
+def rows_of(account_ids: Sequence[uuid.UUID]) -> Rows:
+    """Return the rows of every table of `TABLES`, with one query, so from one snapshot."""
     rows = "(select json_agg(x order by account_id, {}) from billing_{} x where account_id = any(%s))::text"
     aggregates = (rows.format(order, table) for table, order in TABLES.items())
     with connection.cursor() as cursor:

@@ -35,11 +35,19 @@ def nothing(world: World) -> None:
 
 @dataclass(frozen=True)
 class Circumstance:
-    """`delivery` of Stripe's events: once, twice, late (after two days) or reversed."""
+    """`beside`: `first` is about a plan beside the move's own object, which is no plan then.
+
+    `delivery` of Stripe's events: once, twice, late (after two days) or reversed.
+    """
 
     first: Callable[[World], object] = nothing
     then: Callable[[World], object] = nothing
     delivery: str = "once"
+    beside: bool = False
+
+    def beginning(self, subject: str) -> Callable[[World], object]:
+        """What happens before a move of this subject is prepared."""
+        return nothing if self.beside and subject == "plan" else self.first
 
 
 def give(world: World, credits: int, *, kind: str = "top_up", **terms: Any) -> None:
@@ -179,8 +187,7 @@ def spend_some_of_pack(world: World) -> None:
 
 def plan_beside(world: World) -> None:
     """A pack is bought by an account with a plan."""
-    if world.subject != "plan":
-        subscribe(world)
+    subscribe(world)
 
 
 def fall_overdue(world: World) -> None:
@@ -191,9 +198,8 @@ def fall_overdue(world: World) -> None:
 
 
 def overdue_beside(world: World) -> None:
-    if world.subject != "plan":
-        plan_beside(world)
-        fall_overdue(world)
+    plan_beside(world)
+    fall_overdue(world)
 
 
 def overdue_plan(world: World) -> None:
@@ -211,7 +217,8 @@ def draft(world: World) -> None:
 
 def by_debit(world: World) -> None:
     world.by_debit = True
-    plan_beside(world)
+    if world.subject != "plan":
+        plan_beside(world)
 
 
 def debit_under_way(world: World) -> None:
@@ -323,8 +330,8 @@ CIRCUMSTANCES: dict[str, Circumstance] = {
     "in debt": Circumstance(first=spend_another_purchase, then=claim_another_purchase),
     "reward beside": Circumstance(first=invite),
     "promotion code": Circumstance(first=use_code),
-    "past due": Circumstance(first=overdue_beside, then=overdue_plan),
-    "invoice draft": Circumstance(first=plan_beside, then=draft),
+    "past due": Circumstance(first=overdue_beside, then=overdue_plan, beside=True),
+    "invoice draft": Circumstance(first=plan_beside, then=draft, beside=True),
     "invoice open": Circumstance(first=by_debit, then=debit_under_way),
     "after cancellation": Circumstance(first=closed_before_payment("cancel"), then=end_plan),
     "after failure": Circumstance(first=closed_before_payment("fail"), then=fail_once),
@@ -334,7 +341,7 @@ CIRCUMSTANCES: dict[str, Circumstance] = {
     "event twice": Circumstance(delivery="twice"),
     "event late": Circumstance(delivery="late"),
     "out of order": Circumstance(delivery="reversed"),
-    "plan changed": Circumstance(first=plan_beside, then=change_to_more),
+    "plan changed": Circumstance(first=plan_beside, then=change_to_more, beside=True),
     "JPY": Circumstance(first=in_currency("jpy"), then=spend_some_of_pack),
     "KWD": Circumstance(first=in_currency("kwd"), then=spend_some_of_pack),
     "price changed": Circumstance(then=raise_prices),

@@ -26,10 +26,13 @@ HALF_TIME = START + timedelta(days=15)
 
 @dataclass(frozen=True)
 class Move:
-    """`subject`: pack, plan or top-up. Events are delivered after `make`."""
+    """`subject`: pack, plan or top-up. Events are delivered after `make`.
+
+    Moves whose `prepare` begins with the same steps are prepared together.
+    """
 
     subject: str
-    prepare: Callable[[World], object]
+    prepare: tuple[Callable[[World], object], ...]
     make: Callable[[World], object]
     follows: str = ""  # the move before it, in the same circumstance
 
@@ -50,7 +53,6 @@ def pay_page(world: World) -> None:
 
 
 def order_by_transfer(world: World) -> None:
-    open_page(world)
     world.pay(world.pack, method="customer_balance")
     world.deliver()
 
@@ -61,7 +63,6 @@ def transfer_half(world: World) -> None:
 
 
 def buy_pack(world: World) -> None:
-    open_page(world)
     pay_page(world)
     world.deliver()
     world.pack.refresh_from_db()
@@ -90,24 +91,20 @@ def subscribe(world: World) -> None:
     world.plan = world.subscribe_by_debit() if world.by_debit else world.subscribe()
 
 
-def half_a_month(world: World) -> None:
-    subscribe(world)
-    world.move_to(HALF_TIME)
-
-
-def half_a_month_of_creator(world: World) -> None:
+def subscribe_to_creator(world: World) -> None:
     world.plan = world.subscribe_by_debit("creator") if world.by_debit else world.subscribe("creator")
+
+
+def half_a_month(world: World) -> None:
     world.move_to(HALF_TIME)
 
 
-def with_downgrade(world: World) -> None:
-    half_a_month_of_creator(world)
+def order_downgrade(world: World) -> None:
     downgrade(world)
     world.deliver()
 
 
-def with_cancellation(world: World) -> None:
-    half_a_month(world)
+def order_cancellation(world: World) -> None:
     cancel(world)
     world.deliver()
 
@@ -212,39 +209,43 @@ def enable_with_careful_card(world: World) -> None:
     enable(world, "authenticationRequired")
 
 
+TRANSFER, BOUGHT = (open_page, order_by_transfer), (open_page, buy_pack)
+HALF_OF_STARTER = (subscribe, half_a_month)
+HALF_OF_CREATOR = (subscribe_to_creator, half_a_month)
+
 MOVES: dict[str, Move] = {
-    "pack paid": Move("pack", open_page, pay_page),
-    "pack paid by transfer": Move("pack", order_by_transfer, lambda world: world.settle()),
-    "transfer for a pack fails": Move("pack", order_by_transfer, lambda world: world.settle(succeeded=False)),
-    "half of a transfer arrives": Move("pack", order_by_transfer, transfer_half),
-    "refund on request": Move("pack", buy_pack, request_and_approve),
-    "refund of a pack": Move("pack", buy_pack, lambda world: world.refund(world.pack)),
+    "pack paid": Move("pack", (open_page,), pay_page),
+    "pack paid by transfer": Move("pack", TRANSFER, lambda world: world.settle()),
+    "transfer for a pack fails": Move("pack", TRANSFER, lambda world: world.settle(succeeded=False)),
+    "half of a transfer arrives": Move("pack", TRANSFER, transfer_half),
+    "refund on request": Move("pack", BOUGHT, request_and_approve),
+    "refund of a pack": Move("pack", BOUGHT, lambda world: world.refund(world.pack)),
     "refund of half a pack": Move(
-        "pack", buy_pack, lambda world: world.refund(world.pack, HALF[world.currency])
+        "pack", BOUGHT, lambda world: world.refund(world.pack, HALF[world.currency])
     ),
-    "refund of a plan": Move("plan", subscribe, lambda world: world.refund(world.plan)),
+    "refund of a plan": Move("plan", (subscribe,), lambda world: world.refund(world.plan)),
     "refund of half a plan": Move(
-        "plan", subscribe, lambda world: world.refund(world.plan, HALF[world.currency])
+        "plan", (subscribe,), lambda world: world.refund(world.plan, HALF[world.currency])
     ),
-    "refund of the second plan": Move("plan", open_two_plans, pay_second),
-    "dispute of a pack": Move("pack", buy_pack, lambda world: world.dispute(world.pack)),
-    "dispute of a pack won": Move("pack", buy_pack, decide("win"), "dispute of a pack"),
-    "dispute of a pack lost": Move("pack", buy_pack, decide("lose"), "dispute of a pack"),
-    "dispute of a plan": Move("plan", subscribe, lambda world: world.dispute(world.plan)),
-    "dispute of a plan won": Move("plan", subscribe, decide("win"), "dispute of a plan"),
-    "dispute of a plan lost": Move("plan", subscribe, decide("lose"), "dispute of a plan"),
-    "renewal begins": Move("plan", subscribe, begin_renewal),
-    "renewal paid": Move("plan", subscribe, pay_renewal),
-    "renewal refused": Move("plan", subscribe, refuse_renewal),
-    "renewal without an answer": Move("plan", subscribe, wait_for_grace),
-    "upgrade": Move("plan", half_a_month, upgrade),
-    "change to yearly": Move("plan", half_a_month, change_interval),
-    "downgrade": Move("plan", half_a_month_of_creator, downgrade),
-    "downgrade takes effect": Move("plan", with_downgrade, pay_renewal),
-    "cancellation": Move("plan", half_a_month, cancel),
-    "cancelled plan ends": Move("plan", with_cancellation, renew),
-    "cancellation withdrawn": Move("plan", with_cancellation, resume),
-    "top-up paid": Move("top-up", enable, lambda world: world.top_up()),
-    "top-up declined": Move("top-up", enable_with_poor_card, lambda world: world.top_up()),
-    "top-up not authenticated": Move("top-up", enable_with_careful_card, lambda world: world.top_up()),
+    "refund of the second plan": Move("plan", (open_two_plans,), pay_second),
+    "dispute of a pack": Move("pack", BOUGHT, lambda world: world.dispute(world.pack)),
+    "dispute of a pack won": Move("pack", BOUGHT, decide("win"), "dispute of a pack"),
+    "dispute of a pack lost": Move("pack", BOUGHT, decide("lose"), "dispute of a pack"),
+    "dispute of a plan": Move("plan", (subscribe,), lambda world: world.dispute(world.plan)),
+    "dispute of a plan won": Move("plan", (subscribe,), decide("win"), "dispute of a plan"),
+    "dispute of a plan lost": Move("plan", (subscribe,), decide("lose"), "dispute of a plan"),
+    "renewal begins": Move("plan", (subscribe,), begin_renewal),
+    "renewal paid": Move("plan", (subscribe,), pay_renewal),
+    "renewal refused": Move("plan", (subscribe,), refuse_renewal),
+    "renewal without an answer": Move("plan", (subscribe,), wait_for_grace),
+    "upgrade": Move("plan", HALF_OF_STARTER, upgrade),
+    "change to yearly": Move("plan", HALF_OF_STARTER, change_interval),
+    "downgrade": Move("plan", HALF_OF_CREATOR, downgrade),
+    "downgrade takes effect": Move("plan", (*HALF_OF_CREATOR, order_downgrade), pay_renewal),
+    "cancellation": Move("plan", HALF_OF_STARTER, cancel),
+    "cancelled plan ends": Move("plan", (*HALF_OF_STARTER, order_cancellation), renew),
+    "cancellation withdrawn": Move("plan", (*HALF_OF_STARTER, order_cancellation), resume),
+    "top-up paid": Move("top-up", (enable,), lambda world: world.top_up()),
+    "top-up declined": Move("top-up", (enable_with_poor_card,), lambda world: world.top_up()),
+    "top-up not authenticated": Move("top-up", (enable_with_careful_card,), lambda world: world.top_up()),
 }

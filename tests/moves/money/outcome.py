@@ -5,25 +5,47 @@ credits gained | debt afterwards | credits left by kind | every fact that change
 A seventh part names the reason where the move was refused.
 """
 
+import json
 from collections import Counter, defaultdict
+from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
 
 from billing import ledger
-from billing.models import (
-    AutoTopUp,
-    Dispute,
-    Mail,
-    Promotion,
-    Purchase,
-    Referral,
-    Refund,
-    Subscription,
-    SurplusSubscription,
-)
 from core.amounts import plain
 from sandbox import store
 from tests.moves.money.world import World
+
+OF_ACCOUNT = "account_id = %(account)s"
+# The tables whose rows are compared, in which order they are named, and which of their rows.
+TABLES = {
+    "purchase": (
+        "created_at, amount",
+        OF_ACCOUNT,
+    ),  # those of one instant by amounts: keys contain Stripe's ids
+    "refund": ("created_at, amount desc", OF_ACCOUNT),
+    "dispute": ("created_at, id", OF_ACCOUNT),
+    "subscription": ("id", OF_ACCOUNT),
+    "surplussubscription": ("id", OF_ACCOUNT),
+    "referral": ("id", "invited_id = %(account)s"),
+    "promotion": ("code", "not from_catalogue"),
+    "autotopup": ("account_id", OF_ACCOUNT),
+    "mail": ("id", OF_ACCOUNT),
+}
+KINDS = ["subscription", "customer", "charge", "refund", "dispute"]
+_AT_STRIPE = """(select json_agg(body order by position desc) from sandbox_resource
+    where kind = any(%(kinds)s) and environment = %(environment)s)::text"""
+_STATEMENT = "select " + ", ".join(
+    [
+        f"(select json_agg(x order by {order}) from billing_{table} x where {condition})::text"
+        for table, (order, condition) in TABLES.items()
+    ]
+    + [_AT_STRIPE]
+)
 
 
 class Snapshot(NamedTuple):
@@ -37,8 +59,15 @@ class Snapshot(NamedTuple):
     mails: Counter[str]
 
 
+class _Rows(NamedTuple):
+    """Rows by table, and Stripe's objects by kind, newest first."""
+
+    of: dict[str, list[Any]]
+    at_stripe: dict[str, list[dict[str, Any]]]
+
+
 def read(world: World) -> Snapshot:
-    balance = world.balance()
+    balance, rows = world.balance(), _read(world)
     grants: defaultdict[str, Decimal] = defaultdict(Decimal)
     for grant in balance.grants:
         grants[grant.kind] += grant.remaining + grant.held
@@ -46,10 +75,26 @@ def read(world: World) -> Snapshot:
         credits=balance.total,
         debt=balance.debt,
         grants={kind: amount for kind, amount in grants.items() if amount >= Decimal("0.01")},
-        facts=_facts(world),
-        money=_money(),
-        mails=Counter(Mail.objects.filter(account=world.account).values_list("template", flat=True)),
+        facts=_facts(rows, balance.as_of),
+        money=_money(rows.at_stripe),
+        mails=Counter(mail.template for mail in rows.of["mail"]),
     )
+
+
+def _read(world: World) -> _Rows:
+    """Read everything with one query: an outcome is read for each of more than six hundred cells."""
+    values: dict[str, Any] = {"account": world.account.pk, "kinds": KINDS, "environment": store.environment()}
+    with connection.cursor() as cursor:
+        cursor.execute(_STATEMENT, values)
+        *tables, objects = cursor.fetchone()
+    at_stripe: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    for body in json.loads(objects or "[]"):
+        at_stripe[body["object"]].append(body)
+    found = [
+        json.loads(rows or "[]", parse_float=Decimal, object_hook=lambda row: SimpleNamespace(**row))
+        for rows in tables
+    ]
+    return _Rows(dict(zip(TABLES, found, strict=True)), at_stripe)
 
 
 def described(before: Snapshot, after: Snapshot) -> str:
@@ -86,50 +131,49 @@ class _Facts(dict[str, str]):
         self[name if self.seen[name] == 1 else f"{name} {self.seen[name]}"] = fact
 
 
-def _facts(world: World) -> dict[str, str]:
+def _facts(rows: _Rows, now: datetime) -> dict[str, str]:
     facts = _Facts()
-    _add_payments(facts, world)
-    facts.add("plan in force", _subscription(world.subscription))
-    if statuses := sorted(body["status"] for body in store.where("subscription")):
+    _add_payments(facts, rows.of)
+    [subscription] = rows.of["subscription"]
+    facts.add("plan in force", _subscription(subscription))
+    if statuses := sorted(body["status"] for body in rows.at_stripe["subscription"]):
         facts.add("at Stripe", ", ".join(statuses))
-    for customer in store.where("customer"):
+    for customer in rows.at_stripe["customer"]:
         if customer["balance"]:
             facts.add("balance at Stripe", str(-customer["balance"]))
-    for row in SurplusSubscription.objects.filter(account=world.account):
+    for row in rows.of["surplussubscription"]:
         facts.add("surplus", f"{row.reason} {'cancelled' if row.cancelled_at else 'not cancelled'}")
-    for referral in Referral.objects.filter(invited=world.account):
-        inviter = ledger.balance(referral.inviter_id, world.balance().as_of).total
+    for referral in rows.of["referral"]:
+        inviter = ledger.balance(UUID(referral.inviter_id), now).total
         facts.add("referral", f"{referral.state}, inviter has {_number(inviter)}")
-    for promotion in Promotion.objects.filter(from_catalogue=False).order_by("code"):
+    for promotion in rows.of["promotion"]:
         facts.add(promotion.code, f"used {promotion.redeemed}")
-    for settings in AutoTopUp.objects.filter(account=world.account):
+    for settings in rows.of["autotopup"]:
         facts.add("automatic", _automatic(settings))
     return facts
 
 
-def _add_payments(facts: _Facts, world: World) -> None:
+def _add_payments(facts: _Facts, rows: dict[str, list[Any]]) -> None:
     names = {"auto_top_up": "top-up", "renewal": "invoice"}
-    # invoices of one instant by their amounts: their keys contain ids of Stripe
-    purchases = Purchase.objects.filter(account=world.account).order_by("created_at", "amount")
-    for purchase in sorted(purchases, key=lambda one: (one.created_at, _own_key(one))):
+    for purchase in sorted(rows["purchase"], key=lambda one: (one.created_at, _own_key(one))):
         returned = f" less {purchase.refunded}" if purchase.refunded else ""
         facts.add(names.get(purchase.origin, purchase.kind), f"{purchase.status} {purchase.amount}{returned}")
-    for refund in Refund.objects.filter(account=world.account).order_by("created_at", "-amount"):
+    for refund in rows["refund"]:
         facts.add("refund", f"{refund.status} {refund.amount} for {_number(refund.credits)}")
-    for dispute in Dispute.objects.filter(account=world.account).order_by("created_at", "pk"):
+    for dispute in rows["dispute"]:
         facts.add("dispute", f"{dispute.status} for {_number(dispute.credits)}")
 
 
-def _own_key(purchase: Purchase) -> str:
-    return "" if purchase.origin == "renewal" else purchase.idempotency_key
+def _own_key(purchase: Any) -> str:
+    return "" if purchase.origin == "renewal" else str(purchase.idempotency_key)
 
 
-def _subscription(subscription: Subscription) -> str:
+def _subscription(subscription: Any) -> str:
     parts = [f"{subscription.plan} {subscription.state}"]
     if subscription.interval == "year":
         parts.append("by the year")
     if subscription.paid_until:
-        parts.append(f"paid to {subscription.paid_until:%-d %b}")
+        parts.append(f"paid to {datetime.fromisoformat(subscription.paid_until):%-d %b}")
     if subscription.amount:
         parts.append(f"at {subscription.amount}")
     if subscription.next_plan:
@@ -143,7 +187,7 @@ def _subscription(subscription: Subscription) -> str:
     return ", ".join(parts)
 
 
-def _automatic(settings: AutoTopUp) -> str:
+def _automatic(settings: Any) -> str:
     parts = [settings.last_outcome or "not tried"]
     if settings.failures:
         parts.append(f"{settings.failures} failed")
@@ -154,16 +198,16 @@ def _automatic(settings: AutoTopUp) -> str:
     return ", ".join(parts)
 
 
-def _money() -> Counter[str]:
+def _money(at_stripe: dict[str, list[dict[str, Any]]]) -> Counter[str]:
     """Minor units that the seller has of all charges, by currency."""
     money: Counter[str] = Counter()
-    for charge in store.where("charge"):
+    for charge in at_stripe["charge"]:
         if charge["status"] == "succeeded":
             money[charge["currency"]] += charge["amount"]
-    for refund in store.where("refund"):
+    for refund in at_stripe["refund"]:
         if refund["status"] in {"succeeded", "pending"}:
             money[refund["currency"]] -= refund["amount"]
-    for dispute in store.where("dispute"):
+    for dispute in at_stripe["dispute"]:
         for moved in dispute["balance_transactions"]:
             money[dispute["currency"]] += moved["amount"]
     return money

@@ -11,9 +11,9 @@ from django.utils import timezone
 from billing import ledger
 from tests.billing import stripe_sandbox
 from tests.moves.money import outcome, table
-from tests.moves.money.circumstances import CIRCUMSTANCES, Circumstance
+from tests.moves.money.circumstances import CIRCUMSTANCES
 from tests.moves.money.moves import MOVES
-from tests.moves.money.world import START, World
+from tests.moves.money.world import START, Step, World
 
 pytestmark = pytest.mark.django_db
 TABLE, FAULTS = table.read()
@@ -39,9 +39,9 @@ def test_the_table_has_an_outcome_or_a_reason_for_every_move_in_every_circumstan
     assert table.gaps(TABLE, moves=MOVES, circumstances=CIRCUMSTANCES) == []
 
 
-@pytest.mark.parametrize("beginning", dict.fromkeys(move.prepare.__name__ for move in MOVES.values()))
+@pytest.mark.parametrize("beginning", dict.fromkeys(move.prepare[0].__name__ for move in MOVES.values()))
 def test_moves_with_the_same_beginning_have_the_outcomes_of_the_table(world: World, beginning: str) -> None:
-    names = [name for name, move in MOVES.items() if move.prepare.__name__ == beginning]
+    names = [name for name, move in MOVES.items() if move.prepare[0].__name__ == beginning]
     differences = [
         f"{move}, {circumstance}:\n    {found}\n    {TABLE[move][circumstance]} (the table)"
         for move, circumstance, found in outcomes(world, names)
@@ -57,28 +57,36 @@ def occurs(move: str, circumstance: str) -> bool:
 
 def outcomes(world: World, names: list[str]) -> Iterator[tuple[str, str, str]]:
     """Make moves with the same beginning in each circumstance: (move, circumstance, outcome)."""
-    world.subject, prepare = MOVES[names[0]].subject, MOVES[names[0]].prepare
-    start, prepared = world.save(), None
-    for circumstance in sorted(CIRCUMSTANCES, key=is_prepared_differently):
-        occurring = [name for name in names if occurs(name, circumstance)]
-        chosen = CIRCUMSTANCES[circumstance]
-        if not occurring:
-            continue
-        if is_prepared_differently(circumstance):
-            world.restore(start)
-            chosen.first(world)
-            prepare(world)
-        elif prepared is None:
-            prepare(world)
-            prepared = world.save()
-        else:
-            world.restore(prepared)
-        chosen.then(world)
-        yield from made_one_by_one(world, occurring, circumstance, follows="")
+    world.subject = MOVES[names[0]].subject
+    beginnings: dict[Step, list[str]] = {}
+    for name, circumstance in CIRCUMSTANCES.items():
+        beginnings.setdefault(circumstance.beginning(world.subject), []).append(name)
+    start = world.save()
+    for first, circumstances in beginnings.items():
+        world.restore(start)
+        first(world)
+        yield from prepared(world, names, circumstances, steps=())
 
 
-def is_prepared_differently(circumstance: str) -> bool:
-    return CIRCUMSTANCES[circumstance].first is not Circumstance().first
+def prepared(
+    world: World, names: list[str], circumstances: list[str], *, steps: tuple[Step, ...]
+) -> Iterator[tuple[str, str, str]]:
+    """Make the moves that are prepared by the steps taken; take the next step of the others."""
+    cells = [(name, each) for each in circumstances for name in names if occurs(name, each)]
+    state, taken = world.save(), len(steps)
+    for circumstance in circumstances:
+        occurring = [name for name, each in cells if each == circumstance and MOVES[name].prepare == steps]
+        if occurring:
+            world.restore(state)
+            CIRCUMSTANCES[circumstance].then(world)
+            yield from made_one_by_one(world, occurring, circumstance, follows="")
+    others = [name for name in names if len(MOVES[name].prepare) > taken]
+    for step in dict.fromkeys(MOVES[name].prepare[taken] for name in others):
+        behind = [name for name in others if MOVES[name].prepare[taken] is step]
+        if any(name in behind for name, _circumstance in cells):
+            world.restore(state)
+            step(world)
+            yield from prepared(world, behind, circumstances, steps=(*steps, step))
 
 
 def made_one_by_one(

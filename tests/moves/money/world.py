@@ -5,6 +5,7 @@ comes from a payment. A pack is 1,000 credits for 10.00. Starter is 1,000 credit
 3,000 for 30.00; a year costs ten months. Bob has invited alice where a test says so.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -101,16 +102,20 @@ class World:
 
     def save(self) -> tuple[str, dict[str, Any]]:
         kept = {name: value for name, value in vars(self).items() if name not in {"clock", "api"}}
-        return transaction.savepoint(), kept | {"delivered": list(self.delivered), "at": timezone.now()}
+        return transaction.savepoint(), kept | self._copies() | {"at": timezone.now()}
+
+    def _copies(self) -> dict[str, Any]:
+        """Of what a move changes in place."""
+        return {name: copy.copy(getattr(self, name)) for name in ("pack", "plan", "second", "delivered")}
 
     def restore(self, saved: tuple[str, dict[str, Any]]) -> None:
         savepoint, kept = saved
         transaction.savepoint_rollback(savepoint)
         at = kept["at"]
         vars(self).update({name: value for name, value in kept.items() if name != "at"})
-        self.delivered = list(kept["delivered"])
+        vars(self).update(self._copies())
         self.clock.move_to(at)
-        catalogue_cache.forget()
+        catalogue_cache._checked.clear()  # the catalogue is kept for the rows that have its stamp
         plan_terms.forget_all()
 
     # Time and events
@@ -314,4 +319,4 @@ class World:
         return auto_top_up.buy_if_low(self.account.pk, timezone.now())
 
 
-Step = Callable[[World], None]
+Step = Callable[[World], object]

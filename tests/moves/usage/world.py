@@ -96,18 +96,25 @@ class World:
         self.before_repeat: Callable[[], Any] = lambda: None
         self.account_is_open = True
         self.numbers = 0
+        self.continues_from = ""  # the savepoint of the last `restore`
 
     def save(self) -> Saved:
         kept = {name: value for name, value in vars(self).items() if name != "fields"}
         return Saved(transaction.savepoint(), self.now, kept, dict(self.fields))
 
     def restore(self, saved: Saved) -> None:
-        """Continue from a saved state, with which another move has been made."""
+        """Continue from a saved state, with which another move has been made.
+
+        No move changes the catalogue: it is read once for the moves from one state.
+        """
         transaction.savepoint_rollback(saved.savepoint)
+        if self.continues_from != saved.savepoint:
+            catalogue_cache.forget()
+        forget_cached()
         vars(self).update(saved.attributes)
         self.fields = dict(saved.fields)
+        self.continues_from = saved.savepoint
         self.clock.move_to(saved.at, tick=False)
-        forget_cached()
 
     @property
     def now(self) -> datetime:
