@@ -140,9 +140,13 @@ class EndpointSchema(AutoSchema):
         schema = self.get_request_serializer()
         if getattr(schema, "exactly_one_of", ()) or getattr(schema, "at_least_one_of", ()):
             body["required"] = True
-        for status, example in openapi_examples.of(self.get_operation_id()).items():
-            if status < "300" and "request" in example:
-                body["content"]["application/json"]["examples"] = {"example": {"value": example["request"]}}
+        examples = {
+            f"answered_{status}": {"value": example["request"]}
+            for status, example in openapi_examples.of(self.get_operation_id()).items()
+            if status < "300" and "request" in example
+        }
+        if examples:
+            body["content"]["application/json"]["examples"] = examples
         return body
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:

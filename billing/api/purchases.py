@@ -53,7 +53,11 @@ class NotOpen(Refusal):
 
 
 class Checkouts(Endpoint):
-    """Create a payment page for a pack or a plan. The server sets the price."""
+    """Create a payment page for a pack or a plan. The server sets the price.
+
+    With `preview` nothing is created, and the response says what the packs would cost with the code. For a
+    plan `POST /subscription/change` has a preview.
+    """
 
     scopes = {"POST": "manage"}
     raises = {
@@ -67,13 +71,18 @@ class Checkouts(Endpoint):
     }
     takes_key = "required"
 
-    @extend_schema(request=request_schemas.CheckoutInput, responses={201: response_schemas.Checkout})
+    @extend_schema(
+        request=request_schemas.CheckoutInput,
+        responses={200: response_schemas.CheckoutPreview, 201: response_schemas.Checkout},
+    )
     def post(self, request: Request) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.CheckoutInput.checked(request.data)
         account = Account.objects.get(pk=account_of(request, body.get("account")))
         if body.get("code"):
             count_code(request, account.pk, self.now)
+        if body.get("preview"):
+            return json_body.answer(self._preview(account, body))
 
         def open_checkout() -> tuple[int, response_schemas.Checkout]:
             purchase = self._purchase(request, account, body, key)
@@ -85,6 +94,24 @@ class Checkouts(Endpoint):
         return idempotency.once(
             request, owner=account.pk, key=key, now=self.now, act=open_checkout, atomic=False
         )
+
+    def _preview(self, account: Account, body: dict[str, Any]) -> response_schemas.CheckoutPreview:
+        quantity, currency = body.get("quantity", 1), offers.resolve_currency(body.get("currency"))
+        offer = create.order_of(
+            account, pack_key=body["pack"], quantity=quantity, currency=currency, now=self.now
+        )
+        discount = create.discount_of(
+            account, offer, quantity=quantity, code=body.get("code", ""), now=self.now
+        )
+        return {
+            "pack": offer.key,
+            "quantity": quantity,
+            "credits": plain(offer.pack.credits * quantity),
+            "list_amount": offer.list_amount * quantity,
+            "discount": discount,
+            "amount": offer.amount * quantity - discount,
+            "currency": currency,
+        }
 
     def _purchase(self, request: Request, account: Account, body: dict[str, Any], key: str) -> Purchase:
         common: dict[str, Any] = {

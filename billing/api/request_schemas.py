@@ -10,7 +10,7 @@ class CheckoutInput(AccountNamed):
     """Either the pack or the plan to buy."""
 
     exactly_one_of = ("pack", "plan")
-    only_with = {"quantity": "pack", "code": "pack", "interval": "plan", "confirm": "plan"}
+    only_with = {"quantity": "pack", "code": "pack", "preview": "pack", "interval": "plan", "confirm": "plan"}
 
     pack = Text(required=False, max_length=100)
     plan = Text(required=False, max_length=100)
@@ -26,6 +26,7 @@ class CheckoutInput(AccountNamed):
     )
     code = Text(required=False, max_length=40, help_text="A promotion code for a discount on a pack.")
     confirm = Flag(required=False, help_text="Confirms leaving a legacy plan, which cannot be undone.")
+    preview = Flag(required=False, help_text="Only returns what the packs would cost; nothing is created.")
 
 
 class RefundInput(AccountNamed):

@@ -98,6 +98,18 @@ class Checkout(TypedDict):
     credits: CreditsText
 
 
+class CheckoutPreview(TypedDict):
+    """What packs would cost: `amount` is `list_amount` less a sale and the `discount` of a code."""
+
+    pack: str
+    quantity: int
+    credits: CreditsText
+    list_amount: MinorUnits
+    discount: MinorUnits
+    amount: MinorUnits
+    currency: CurrencyText
+
+
 class RefundAnswer(TypedDict):
     id: RefundId
     purchase: PurchaseId

@@ -108,6 +108,19 @@ def order_of(
     return offer
 
 
+def discount_of(account: Account, offer: offers.PackOffer, *, quantity: int, code: str, now: datetime) -> int:
+    """The discount of a promotion code on so many packs, in minor units; 0 without a code.
+
+    Nothing is redeemed. Raises redemption.CodeRefused.
+    """
+    if not code:
+        return 0
+    order = Purchase(
+        account=account, offer=offer.key, amount=offer.amount * quantity, currency=offer.currency
+    )
+    return redemption.discount_of(order, code=code, now=now)
+
+
 def pack_purchase(
     *,
     account: Account,

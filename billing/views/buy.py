@@ -214,9 +214,6 @@ def find_purchase(request: AccountRequest, public_id: str) -> Purchase:
 def _sum_of(request: AccountRequest, offer: offers.PackOffer, order: dict[str, Any]) -> dict[str, Any]:
     """Credits, price and discount of an order, and why it or its code is refused."""
     now, quantity, code, discount, error = timezone.now(), order["quantity"], order["code"], 0, ""
-    purchase = Purchase(
-        account=request.account, offer=offer.key, amount=offer.amount * quantity, currency=offer.currency
-    )
     if code:
         guesses.count_promotion_code(
             account_id=request.account.pk, client=guesses.client_of(request), now=now
@@ -225,8 +222,7 @@ def _sum_of(request: AccountRequest, offer: offers.PackOffer, order: dict[str, A
         create.order_of(
             request.account, pack_key=offer.key, quantity=quantity, currency=offer.currency, now=now
         )
-        if code:
-            discount = redemption.discount_of(purchase, code=code, now=now)
+        discount = create.discount_of(request.account, offer, quantity=quantity, code=code, now=now)
     except Refusal as refusal:
         error = str(refusal)
     return {
@@ -235,7 +231,7 @@ def _sum_of(request: AccountRequest, offer: offers.PackOffer, order: dict[str, A
         "list_amount": offer.list_amount * quantity,
         "discount": discount,
         "code": code.strip().upper(),
-        "total": purchase.amount - discount,
+        "total": offer.amount * quantity - discount,
         "error": error,
     }
 

@@ -182,7 +182,9 @@ def settings_of_the_account(api: Recorder, account: Account) -> None:
 
 
 def buying(api: Recorder, account: Account) -> None:
-    first = api.send("post", "/checkouts", {"pack": "small", "currency": "usd"}, key="buy-1")
+    order = {"pack": "small", "currency": "usd"}
+    api.send("post", "/checkouts", order | {"quantity": 2, "preview": True}, key="buy-0")
+    first = api.send("post", "/checkouts", order, key="buy-1")
     pay(first)
     api.send("get", "/purchases?limit=1")
     api.send("get", "/purchases/{purchase}", purchase=first["id"])

@@ -188,3 +188,14 @@ export interface OverduePayment {
   url: string | null;
   subscription: Subscription;
 }
+
+/** What packs would cost. Amounts are minor units of the currency. */
+export interface CheckoutPreview {
+  pack: string;
+  quantity: number;
+  credits: Credits;
+  list_amount: number;
+  discount: number;
+  amount: number;
+  currency: string;
+}

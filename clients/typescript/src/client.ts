@@ -202,6 +202,13 @@ export class Client extends SpendingClient {
   ): Promise<buying.Checkout> {
     return this.send(once("/checkouts", fields));
   }
+  /** What packs would cost, with the discount of a promotion code; creates nothing. */
+  previewCheckout(
+    pack: string,
+    fields: Of & { quantity?: number; currency?: string; code?: string } = {},
+  ): Promise<buying.CheckoutPreview> {
+    return this.send(once("/checkouts", fields, { pack, preview: true }));
+  }
   /** Purchases, newest first. */
   purchases(query: Paged = {}): AsyncGenerator<buying.Purchase> {
     return this.items("/purchases", query);

@@ -1,15 +1,19 @@
 """/plans, /packs, /checkouts, /purchases: buying with a key."""
 
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import stripe_gateway
-from billing.models import Purchase
+from billing.models import Promotion, Purchase
 from billing.purchases import checkout
+from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Pack, Plan
 from tests.billing.conftest import smallest_pack
@@ -187,3 +191,59 @@ def test_the_free_plan_has_a_subscription_that_cannot_be_cancelled(api: Any) -> 
     assert (response["plan"], response["state"], response["legacy"]) == ("free-trial", "active", False)
     assert response["quotas"][0]["maximum"] == 100
     assert api.post("subscription/cancel", {}, key="k").json()["code"] == "nothing_to_cancel"
+
+
+@pytest.mark.requirement("CORE-07")
+def test_the_preview_of_an_order_has_the_price_that_its_checkout_asks_and_creates_nothing(
+    api: Any, signed_in: Callable[[User], Client], alice: User
+) -> None:
+    now = timezone.now()
+    dates = {"starts_at": now - timedelta(days=1), "ends_at": now + timedelta(days=1)}
+    Promotion.objects.create(
+        code="HALF", label="-", gives="discount", percent_off=50, total_limit=1, credits=0, **dates
+    )
+    order = {"pack": smallest_pack(), "currency": "usd", "quantity": 3, "code": " half"}
+    shown = api.post("checkouts", order | {"preview": True}, key="p")
+    answer = shown.json()
+    pack = next(one for one in api.get("packs").json()["data"] if one["key"] == order["pack"])
+    price = next(one for one in pack["prices"] if one["currency"] == "usd")
+    assert shown.status_code == 200
+    assert answer == {
+        "pack": order["pack"],
+        "quantity": 3,
+        "credits": plain(3 * Decimal(pack["credits"])),
+        "list_amount": 3 * price["list_amount"],
+        "discount": answer["discount"],
+        "amount": 3 * price["amount"] - answer["discount"],
+        "currency": "usd",
+    }
+    assert abs(2 * answer["discount"] - 3 * price["amount"]) <= 1
+    assert not Purchase.objects.exists()
+    page = signed_in(alice).get(
+        f"/billing/buy/{order['pack']}/sum", {"quantity": "3", "code": "half", "currency": "usd"}
+    )
+    assert page.context["discount"] == answer["discount"] and page.context["total"] == answer["amount"]
+    made = api.post("checkouts", order, key="p").json()
+    assert made["amount"] == answer["amount"], "a preview does not use up its key, nor the code"
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"code": "NOSUCH"}, 404, "unknown_code"),
+        ({"pack": "nothing"}, 404, "unknown_pack"),
+        ({"quantity": 101}, 400, "invalid_request"),
+    ],
+)
+def test_a_preview_refuses_what_the_checkout_refuses(
+    api: Any, change: dict[str, Any], status: int, code: str
+) -> None:
+    order = {"pack": smallest_pack(), "currency": "usd"} | change
+    for body in (order, order | {"preview": True}):
+        refused = api.post("checkouts", body, key="k")
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+
+
+def test_a_preview_is_of_packs(api: Any) -> None:
+    refused = api.post("checkouts", {"plan": "starter", "preview": True}, key="k").json()
+    assert [(one["field"], one["code"]) for one in refused["errors"]] == [("preview", "no_effect")]

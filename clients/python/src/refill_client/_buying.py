@@ -12,6 +12,7 @@ from refill_client.models import (
     AnyGrant,
     ChangePreview,
     Checkout,
+    CheckoutPreview,
     OverduePayment,
     Pack,
     Plan,
@@ -82,6 +83,19 @@ def checkout(
     body = {"pack": pack, "plan": plan, "currency": currency, "quantity": quantity, "interval": interval}
     body |= {"code": code, "confirm": confirm, "account": account}
     return post_once("/checkouts", Checkout, body, idempotency_key)
+
+
+def preview_checkout(
+    pack: str,
+    *,
+    quantity: int | None = None,
+    currency: str | None = None,
+    code: str | None = None,
+    account: str | None = None,
+) -> Call[CheckoutPreview]:
+    """What packs would cost, with the discount of a promotion code; creates nothing."""
+    body = {"pack": pack, "quantity": quantity, "currency": currency, "code": code, "account": account}
+    return post_once("/checkouts", CheckoutPreview, {**body, "preview": True}, None)
 
 
 def purchases(*, account: str | None = None, limit: int | None = None) -> Call[Page[Purchase]]:

@@ -158,6 +158,7 @@ class Operations:
     plans = listing(_buying.plans)
     packs = listing(_buying.packs)
     checkout = operation(_buying.checkout)
+    preview_checkout = operation(_buying.preview_checkout)
     purchases = listing(_buying.purchases)
     get_purchase = operation(_buying.get_purchase)
     cancel_purchase = operation(_buying.cancel_purchase)

@@ -119,6 +119,19 @@ class PendingPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutPreview:
+    """What packs would cost. Amounts are minor units of the currency."""
+
+    pack: str
+    quantity: int
+    credits: Decimal
+    list_amount: int
+    discount: int
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
     account: str
     plan: str
