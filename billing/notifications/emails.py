@@ -21,6 +21,7 @@ from django.utils import translation
 
 from accounts import selectors as accounts
 from billing.models import Mail
+from pricing import html_mail
 from pricing.catalogue import cache as catalogue_cache
 
 log = structlog.get_logger(__name__)
@@ -141,5 +142,6 @@ def _message(mail: Mail) -> EmailMessage:
     }
     with translation.override(mail.language):
         text = render_to_string(f"billing/emails/{mail.template}.txt", facts)
-    subject, _newline, body = text.partition("\n")
-    return EmailMessage(subject=subject.strip(), body=body.strip() + "\n", to=mail.recipients)
+        subject, _newline, body = text.partition("\n")
+        message = EmailMessage(subject=subject.strip(), body=body.strip() + "\n", to=mail.recipients)
+        return html_mail.with_html(message)
