@@ -40,7 +40,7 @@ def with_html(message: EmailMessage) -> EmailMultiAlternatives:
             "accent": accent,
             "subject": message.subject,
             "paragraphs": paragraphs,
-            "button": next((part for parts in paragraphs for part in parts if part["kind"] == "link"), None),
+            "button": next((part for parts in paragraphs for part in parts if _is_named_link(part)), None),
             "language": translation.get_language(),
         },
     )
@@ -76,6 +76,10 @@ def _parts_of_line(line: str) -> list[Part]:
     if len(label) > LONGEST_LABEL:
         return [{"kind": "text", "text": label, "url": ""}, {"kind": "link", "text": url, "url": url}]
     return [{"kind": "link", "text": label or url, "url": url}]
+
+
+def _is_named_link(part: Part) -> bool:
+    return part["kind"] == "link" and part["text"] != part["url"]
 
 
 def _is_ours(url: str) -> bool:

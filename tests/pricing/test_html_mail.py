@@ -57,6 +57,7 @@ def test_the_first_link_is_the_button_and_paragraphs_keep_their_lines() -> None:
     assert "<p>One.<br>Two.</p>" in html
     assert f'<a class="button" href="{SITE}/buy/">Buy</a><br>' in html
     assert f'<a class="link" href="{SITE}/alerts/">Alerts</a>' in html
+    assert 'class="button"' not in html_of(f"Refly\n{SITE}"), "an address without a label"
 
 
 def test_text_of_users_cannot_add_markup() -> None:
