@@ -10,7 +10,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing import ledger, stripe_gateway
-from billing.notifications import card_expiry, emails, expiry_warnings, low_credit_alerts
+from billing.notifications import card_expiry, emails, expiry_warnings, low_credit_alerts, monthly_budgets
 from billing.promotions import referrals
 from billing.purchases import auto_top_up, plan_conflicts
 from billing.webhooks import events, reconciliation
@@ -32,8 +32,11 @@ def process_events() -> None:
 
 @shared_task
 def queue_notices() -> None:
-    """Queue e-mails for notices of the ledger."""
+    """Queue e-mails for notices of the ledger, for further thresholds that balances passed, and for steps of
+    monthly budgets."""
     low_credit_alerts.queue_emails(timezone.now())
+    low_credit_alerts.queue_further(timezone.now())
+    monthly_budgets.queue_warnings(timezone.now())
 
 
 @shared_task

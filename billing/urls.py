@@ -33,6 +33,7 @@ urlpatterns = [
     path("billing/subscription/pause/", plans.pause, name="pause_subscription"),
     path("billing/subscription/unpause/", plans.end_pause, name="end_pause"),
     path("billing/subscription/resume/", plans.resume, name="resume_subscription"),
+    path("billing/budget/", settings.monthly_budget, name="monthly_budget"),
     path("billing/alerts/", settings.alert_settings, name="alerts"),
     path("billing/alerts/confirm/<str:token>/", settings.confirm_alerts, name="confirm_alerts"),
     path("billing/auto-top-up/", settings.auto_top_up_settings, name="auto_top_up"),

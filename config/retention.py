@@ -13,6 +13,8 @@ from django.db.models import Model, QuerySet
 
 from billing.models import Mail, StripeEvent
 from core.models import KeptAnswer, Lease, RateWindow
+from usage.models import RefusedCalls
+from usage.refusals import reading
 
 PORTION = 1000
 WINDOWS = timedelta(days=62)  # longer than any window of a rate limit
@@ -28,6 +30,7 @@ def purge(now: datetime) -> dict[str, int]:
             state__in=handled, received_at__lt=now - timedelta(days=settings.KEEP_EVENTS_DAYS)
         ),
         "rate windows": RateWindow.objects.filter(window_start__lt=(now - WINDOWS).timestamp()),
+        "refused calls": RefusedCalls.objects.filter(hour__lt=now - reading.KEPT),
         "leases": Lease.objects.filter(expires_at__lt=now - timedelta(days=1)),
     }
     if settings.KEEP_ANSWERS_DAYS:

@@ -52,9 +52,21 @@ def ticks_of(values: Sequence[Decimal]) -> list[Tick]:
     return [Tick(value=value, y=percent(scale[-1] - value, scale[-1])) for value in scale]
 
 
-def bars_of(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
-    """One vertical bar for each (label, value), side by side over the whole width."""
-    top = round_ticks(max((value for _, value in points), default=Decimal(0)))[-1]
+@dataclass(frozen=True)
+class Slice:
+    """A part of a bar. `place` is its number in the order of the parts, from the bottom up."""
+
+    place: int
+    y: str
+    height: str
+
+
+def bars_of(points: Sequence[tuple[str, Decimal]], *, highest: Decimal = Decimal(0)) -> list[Bar]:
+    """One vertical bar for each (label, value), side by side over the whole width.
+
+    `highest`: a value that is not among the points and has to find room too.
+    """
+    top = round_ticks(max((value for _, value in points), default=Decimal(0)).max(highest))[-1]
     count = Decimal(len(points))
     bars = []
     for index, (label, value) in enumerate(points):
@@ -81,6 +93,18 @@ def bars_of(points: Sequence[tuple[str, Decimal]]) -> list[Bar]:
 def outline_of(points: Sequence[tuple[Decimal, Decimal]], top: Decimal) -> str:
     """The points (share of the width from 0 to 1, value) as an SVG list of points in a square of 100."""
     return " ".join(f"{x * 100:.2f},{100 - value * 100 / top:.2f}" for x, value in points)
+
+
+def slices_of(bar: Bar, parts: Sequence[Decimal]) -> list[Slice]:
+    """The parts of a bar, whose sum is its value, as shares of its height; parts of nothing are left out."""
+    height = Decimal(bar.height.removesuffix("%"))
+    slices, below = [], Decimal(0)
+    for place, part in enumerate(parts):
+        if part > 0:
+            own = height * part / bar.value
+            below += own
+            slices.append(Slice(place=place, y=f"{100 - below:.3f}%", height=f"{own:.3f}%"))
+    return slices
 
 
 def label_every(count: int, *, wanted: int = 6) -> int:

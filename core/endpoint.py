@@ -17,13 +17,15 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from core import json_body, problems, rate_limit
+from core import json_body, problems, rate_limit, refusals
 from core.errors import DomainError
 from core.fields import AccountQuery, StrictSerializer
 from core.models import Identified
 from core.problems import Problem
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+# members of a problem document that explain a refusal later
+_FIGURES = ("needed", "available", "debt", "remaining", "maximum", "used", "resets_at", "quota", "scope")
 
 
 class AlwaysJSON(BaseContentNegotiation):
@@ -56,6 +58,7 @@ class Endpoint(APIView):
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJSON
     now: datetime  # when the request arrived: the time of everything that it does
+    use: Any = None  # the use or hold of the request, for `refused`
     _allowance: rate_limit.Allowance | None = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -86,6 +89,27 @@ class Endpoint(APIView):
         if method in _WITH_BODY:
             # the body names the account; a session has chosen it in the query before the body is read
             query_of(request, AccountQuery if principal.is_session else StrictSerializer)
+
+    def refused(self, error: Exception, problem: Problem, use: Any = None) -> None:
+        """Count a request, or the use of a batch, that gets this problem, for its account's refused calls."""
+        principal: Any = self.request.auth
+        use = use or self.use
+        account_id = use.account_id if use else getattr(principal, "account_id", None)
+        if account_id is None:
+            return  # a platform key that names no account
+        now = timezone.now()
+        group = refusals.Group(
+            account_id=account_id,
+            hour=refusals.hour_of(now),
+            code=problem.code,
+            limit=problem.fields.get("limit", ""),
+            subject=getattr(error, "subject", ""),
+            service=use.service if use else "",
+            api_key_id=use.api_key_id if use else None if principal.is_session else principal.id,
+            member_id=use.member_id if use else principal.member_id,
+        )
+        figures = {name: value for name in _FIGURES if (value := problem.fields.get(name)) is not None}
+        refusals.counts.add(group, figures, now)
 
     def finalize_response(  # type: ignore[override]  # endpoints answer in Django's own class
         self, request: Request, response: HttpResponse, *args: Any, **kwargs: Any

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import exceptions
 
-from core import counters
+from core import counters, refusals
 from core.errors import DomainError
 
 MEDIA_TYPE = "application/problem+json"
@@ -142,6 +142,9 @@ def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
         # Reported as Django does, for Sentry and for the test client.
         sender = type(view)
         signals.got_request_exception.send(sender=sender, request=getattr(request, "_request", request))
+    refused = getattr(view, "refused", None)
+    if refused is not None and problem.status in refusals.STATUSES:
+        refused(error, problem)
     return answer(problem, getattr(request, "_request", request))
 
 

@@ -29,7 +29,7 @@ from accounts.models import Account, Membership, User
 from billing import provisioning
 from billing.subscriptions import plan_terms
 from config.supervisor import embedded_postgres
-from core import database_roles, rate_limit
+from core import database_roles, rate_limit, refusals
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
@@ -231,6 +231,7 @@ def forget_cached() -> None:
     api_keys._leases.clear()
     authentication._account_ids.clear()
     rate_limit._leases.clear()
+    refusals.counts.take(refusals.MOST_GROUPS)
     catalogue_cache._checked.clear()
     plan_terms.forget_all()
 

@@ -33,7 +33,7 @@ DEFAULT_ACCENT = "#1f5fd6"
 # URL name, label, and prefixes of further paths at which the item is marked as current.
 NAVIGATION: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("dashboard", _("Dashboard"), ()),
-    ("usage", _("Usage"), ("/charges/",)),
+    ("usage", _("Usage"), ("/charges/", "/budgets/", "/refusals/")),
     ("history", _("History"), ("/exports/",)),
     ("projects", _("Projects"), ()),
     ("services", _("Models & prices"), ()),

@@ -1,16 +1,18 @@
-"""The models of usage: reports of incorrect charges, stored sums of charges, and exports of the history.
+"""The models of usage: reports of charges, sums of charges, refused calls, and exports of the history.
 
 Invariants: a charge has at most one open report; returned credits are recorded by a reversal in
-the ledger, not here; sums are derived from charges and can be made again (usage.sums).
+the ledger, not here; sums are derived from charges and can be made again (usage.sums); refused calls decide
+nothing.
 """
 
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Account, User
+from accounts.models import Account, ApiKey, User
 from core.models import CreditsField, Identified
 
 
@@ -80,6 +82,44 @@ class SummedAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} until {self.until:%Y-%m-%d %H:%M}"
+
+
+def _unchecked_key(model: type[models.Model], **options: Any) -> models.ForeignKey[Any, Any]:
+    """A foreign key without constraint and index."""
+    return models.ForeignKey(
+        model, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+", **options
+    )
+
+
+class RefusedCalls(models.Model):
+    """Requests of one group (core.refusals.Group) that were refused in one hour, and why."""
+
+    account = _unchecked_key(Account)
+    hour = models.DateTimeField(help_text="Its beginning.")
+    code = models.CharField(max_length=60, help_text="The code of the problem document.")
+    limit = models.CharField(
+        db_column="limit_kind", max_length=8, help_text="project, member, key or account; else empty."
+    )
+    subject = models.CharField(max_length=100, help_text="UUID of what the limit belongs to; else empty.")
+    service = models.CharField(max_length=100, help_text="Empty: no service, or several.")
+    api_key = _unchecked_key(ApiKey, null=True)
+    member = _unchecked_key(User, null=True)
+    calls = models.BigIntegerField()
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    figures = models.JSONField(help_text="Of the last call: needed, available, resets_at …")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "hour", "code", "limit", "subject", "service", "api_key", "member"],
+                nulls_distinct=False,
+                name="refused_calls_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} of {self.account_id}: {self.calls}"
 
 
 class Export(Identified):

@@ -31,6 +31,12 @@ class Period:
         return zones.midnight(self.last + timedelta(days=1), self.zone)
 
     @property
+    def before(self) -> "Period":
+        """The period of as many days that ends where this one begins."""
+        length = self.last - self.first + timedelta(days=1)
+        return Period(first=self.first - length, last=self.last - length, zone=self.zone)
+
+    @property
     def days(self) -> list[date]:
         return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
 

@@ -17,6 +17,7 @@ from usage.views import (
     plan_advice,
     projects,
     provider_keys,
+    refusals,
     site,
 )
 
@@ -31,6 +32,7 @@ urlpatterns = [
     path("usage/swap/", model_swap.swap, name="model_swap"),
     path("usage/plans/", plan_advice.compare, name="plan_advice"),
     path("usage/forecast/", forecast.forecast, name="forecast"),
+    path("refusals/", refusals.refusals_page, name="refusals"),
     path("budgets/", budgets.budgets_page, name="budgets"),
     path("budgets/<str:public_id>/", budgets.budget_page, name="budget"),
     path("charges/<str:public_id>/", charges.charge, name="charge"),

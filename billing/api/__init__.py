@@ -29,6 +29,7 @@ urlpatterns = [
     path("subscription/unpause", subscription.EndPause.as_view(), name="api_subscription_unpause"),
     path("subscription/pay", subscription.PayOverdue.as_view(), name="api_pay_overdue"),
     path("redemptions", offers.Redemptions.as_view(), name="api_redemptions"),
+    path("monthly-budget", settings.MonthlyBudget.as_view(), name="api_monthly_budget"),
     path("alerts", settings.Alerts.as_view(), name="api_alerts"),
     path("auto-top-up", settings.AutoTopUp.as_view(), name="api_auto_top_up"),
     path("auto-top-up/confirm", settings.ConfirmTopUp.as_view(), name="api_confirm_top_up"),

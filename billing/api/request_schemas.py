@@ -59,8 +59,16 @@ class CodeInput(AccountNamed):
 class AlertsInput(AccountNamed):
     enabled = Flag()
     below = Credits(zero_allowed=True)
+    also_below = serializers.ListField(
+        child=Credits(), required=False, max_length=4, help_text="Further thresholds, each with an e-mail."
+    )
     by_email = Flag(required=False)
     extra_addresses = serializers.ListField(child=serializers.EmailField(), required=False, max_length=5)
+
+
+class MonthlyBudgetInput(AccountNamed):
+    credits = Credits(allow_null=True, help_text="For a calendar month; null for no budget.")
+    pauses = Flag(required=False, help_text="Refuse what exceeds the budget. Default: false.")
 
 
 class AutoTopUpInput(AccountNamed):

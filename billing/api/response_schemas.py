@@ -280,11 +280,19 @@ class Redemption(TypedDict):
 class AlertsAnswer(TypedDict):
     enabled: bool
     below: CreditsText
+    also_below: Annotated[list[CreditsText], "Further thresholds, the highest first."]
     by_email: bool
     extra_addresses: list[EmailText]
     unconfirmed_addresses: Annotated[
         list[str], "Additional addresses that get no alerts: their readers have not agreed to get any."
     ]
+
+
+class MonthlyBudgetAnswer(TypedDict):
+    credits: Annotated[CreditsText | None, "Null: no budget."]
+    pauses: Annotated[bool, "Whether calls beyond the budget are refused."]
+    used: Annotated[CreditsText | None, "Used of it this month, running holds included."]
+    resets_at: Annotated[TimeText | None, "The end of the month in the account's time zone."]
 
 
 class Card(TypedDict):

@@ -1,4 +1,4 @@
-"""/alerts and /auto-top-up: settings for low credits."""
+"""/alerts, /monthly-budget and /auto-top-up: settings for spending and low credits."""
 
 import uuid
 from datetime import datetime
@@ -13,7 +13,7 @@ from billing import models, offers, selectors, stripe_gateway
 from billing.api import request_schemas, response_schemas
 from billing.api.cards import card_of
 from billing.api.purchases import OF_STRIPE
-from billing.notifications import alert_addresses, low_credit_alerts
+from billing.notifications import alert_addresses, low_credit_alerts, monthly_budgets
 from billing.purchases import auto_top_up, top_up_settings
 from core import idempotency, json_body
 from core.amounts import plain
@@ -41,11 +41,38 @@ class Alerts(Endpoint):
             account_id=account_of(request, body.get("account")),
             enabled=body["enabled"],
             below=body["below"],
+            also_below=body.get("also_below", []),
             by_email=body.get("by_email", True),
             extra_addresses=body.get("extra_addresses", []),
             now=self.now,
         )
         return json_body.answer(_alerts(saved))
+
+
+class MonthlyBudget(Endpoint):
+    """What the account plans to spend in a calendar month, and what is used of it."""
+
+    scopes = {"GET": "manage", "PUT": "manage"}
+
+    @extend_schema(parameters=[AccountQuery], responses=response_schemas.MonthlyBudgetAnswer)
+    def get(self, request: Request) -> HttpResponse:
+        query = query_of(request, AccountQuery)
+        account_id = account_of(request, query.get("account"))
+        return json_body.answer(_monthly_budget(monthly_budgets.get(account_id, self.now)))
+
+    @extend_schema(request=request_schemas.MonthlyBudgetInput, responses=response_schemas.MonthlyBudgetAnswer)
+    def put(self, request: Request) -> HttpResponse:
+        """Set the monthly budget; null removes it.
+
+        Owners get an e-mail at 50, 80 and 100 per cent. With `pauses`, calls beyond it are refused (429
+        `limit_reached`, `limit`: account) until the next month in the account's time zone.
+        """
+        body = request_schemas.MonthlyBudgetInput.checked(request.data)
+        account_id = account_of(request, body.get("account"))
+        saved = monthly_budgets.save(
+            account_id, credits=body["credits"], pauses=body.get("pauses", False), now=self.now
+        )
+        return json_body.answer(_monthly_budget(saved))
 
 
 class AutoTopUp(Endpoint):
@@ -110,9 +137,19 @@ def _alerts(settings: models.AlertSettings) -> response_schemas.AlertsAnswer:
     return {
         "enabled": settings.enabled,
         "below": plain(settings.below),
+        "also_below": [plain(threshold) for threshold in settings.also_below],
         "by_email": settings.by_email,
         "extra_addresses": settings.extra_addresses,
         "unconfirmed_addresses": alert_addresses.split(settings)[1],
+    }
+
+
+def _monthly_budget(spending: monthly_budgets.Spending | None) -> response_schemas.MonthlyBudgetAnswer:
+    return {
+        "credits": plain(spending.credits) if spending else None,
+        "pauses": spending.pauses if spending else False,
+        "used": plain(spending.used) if spending else None,
+        "resets_at": instant_or_none(spending.resets_at if spending else None),
     }
 
 

@@ -33,7 +33,7 @@ class Shortfall(TypedDict):
 
 
 class LimitFigures(TypedDict):
-    limit: Annotated[str, Literal["project", "member", "key"]]
+    limit: Annotated[str, Literal["account", "project", "member", "key"]]
     maximum: CreditsText
     used: CreditsText
     resets_at: TimeText | None
@@ -121,7 +121,7 @@ class InDebt(InsufficientCredits):
 
 
 class LimitReached(LedgerError):
-    """The use would exceed the limit of a project, member or key in its window."""
+    """The use would exceed the limit of a project, member or key in its window, or the account's budget."""
 
     code, status = "limit_reached", 429
 
@@ -137,6 +137,7 @@ class LimitReached(LedgerError):
 
     def detail(self) -> str:
         sentence = {
+            "account": _("The account's monthly budget of %(maximum)s is reached. Used: %(used)s."),
             "project": _("The project's limit of %(maximum)s is reached. Used: %(used)s."),
             "member": _("The member's limit of %(maximum)s is reached. Used: %(used)s."),
             "key": _("The key's limit of %(maximum)s is reached. Used: %(used)s."),

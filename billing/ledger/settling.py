@@ -112,10 +112,11 @@ def set_limit(
     maximum: Decimal | None,
     now: dt.datetime,
 ) -> Decimal | None:
-    """Set, change or (None) remove the limit of a project, member, key or quota in a window.
+    """Set, change or (None) remove the limit of an account, project, member, key or quota in a window.
 
     A new maximum keeps the window and its count; a new limit counts what its window has already seen. A key
-    has a limit for each period, any other subject has one. Returns what is used. Raises UnknownWallet.
+    has a limit for each period, any other subject has one; the account's own subject is "account". Returns
+    what is used. Raises UnknownWallet.
     """
     statement = """select ledger_set_limit(p_account => %(account_id)s, p_kind => %(kind)s,
       p_subject => %(subject)s, p_period => %(period)s, p_maximum => %(maximum)s, p_now => %(now)s) as used"""

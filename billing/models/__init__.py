@@ -17,6 +17,7 @@ from billing.ledger.models import (
     Notice,
     Wallet,
 )
+from billing.models.monthly_budget import MonthlyBudget
 from billing.models.notification import AlertSettings, Mail
 from billing.models.profile import BillingProfile
 from billing.models.promotion import InvitationCode, Promotion, Redemption, Referral
@@ -52,6 +53,7 @@ __all__ = [
     "InvoiceYear",
     "Limit",
     "Mail",
+    "MonthlyBudget",
     "Notice",
     "PlanChange",
     "Promotion",

@@ -19,6 +19,12 @@ class AlertSettings(models.Model):
     )
     enabled = models.BooleanField(default=True)
     below = CreditsField(default=0)
+    also_below = ArrayField(
+        CreditsField(), default=list, blank=True, help_text="Further thresholds, each with an e-mail."
+    )
+    passed = models.SmallIntegerField(
+        default=0, db_default=0, help_text="How many of the further thresholds the balance is below."
+    )
     by_email = models.BooleanField(default=True)
     extra_addresses = ArrayField(models.EmailField(), default=list, blank=True)
     confirmed_addresses = ArrayField(

@@ -1,25 +1,36 @@
-"""Low-credit alerts: settings of an account, and an e-mail each time its balance falls below the threshold.
+"""Low-credit alerts: settings of an account, and an e-mail each time its balance falls below a threshold.
 
-Invariants: the ledger writes a Notice in the transaction that crosses the threshold; the e-mail is queued in
-the transaction that marks the notice as handled, so that each notice is reported exactly once. An e-mail
-states the balance of the time at which it is queued: none is sent when the balance has risen again, or before
-an account has had credits.
+Invariants of the threshold `below`: the ledger writes a Notice in the transaction that crosses it; the e-mail
+is queued in the transaction that marks the notice as handled, so that each notice is reported exactly once.
+An e-mail states the balance of the time at which it is queued: none is sent when the balance has risen again,
+or before an account has had credits. Further thresholds are compared with the balance every few seconds: a
+balance that falls below several at once is one e-mail, about the lowest, and one that rises again meanwhile
+is none.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing import ledger
-from billing.models import AlertSettings, Notice
+from billing.models import AlertSettings, Notice, Wallet
 from billing.notifications import alert_addresses, emails
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
 
+MOST_FURTHER = 4
 _KINDS = (Notice.Kind.LOW, Notice.Kind.DEPLETED)
+# accounts that are due have another balance once they are settled
+_PASSED = """
+    select s.account_id from billing_alertsettings s join billing_wallet w on w.account_id = s.account_id
+     where s.enabled and s.also_below <> '{}' and coalesce(w.next_due_at > %(now)s, true)
+       and (select count(*) from unnest(s.also_below) t where w.balance < t) <> s.passed
+     order by 1 limit %(limit)s
+"""
 
 
 def create_settings(*, account_id: UUID, now: datetime) -> None:
@@ -50,10 +61,12 @@ def save_settings(
     by_email: bool,
     extra_addresses: list[str],
     now: datetime,
+    also_below: Collection[Decimal] = (),
 ) -> AlertSettings:
     """Save the settings; the threshold applies to later changes of the balance.
 
-    New additional addresses are asked for their consent. Raises alert_addresses.TooManyAddresses.
+    `also_below`: further thresholds, MOST_FURTHER at most. Those that the balance is below already are not
+    reported. New additional addresses are asked for their consent. Raises alert_addresses.TooManyAddresses.
     """
     with transaction.atomic():
         settings, _created = AlertSettings.objects.update_or_create(
@@ -63,8 +76,12 @@ def save_settings(
                 "below": below,
                 "by_email": by_email,
                 "extra_addresses": extra_addresses,
+                "also_below": sorted({*also_below} - {below}, reverse=True),
             },
         )
+        balance = Wallet.objects.values_list("balance", flat=True).get(pk=account_id)
+        settings.passed = len([threshold for threshold in settings.also_below if balance < threshold])
+        settings.save(update_fields=["passed"])
         ledger.set_warning(account_id=account_id, below=below if enabled else None, now=now)
         alert_addresses.ask(settings, now)
     return settings
@@ -88,20 +105,49 @@ def _handle(notice_id: int, now: datetime) -> bool:
             return False
         settings = get_settings(account_id)
         if notice.kind in _KINDS and balance.low and settings.enabled and settings.by_email:
-            _queue_email(notice, balance, settings, now)
+            _queue_email(settings, balance, below=settings.below, key=f"notice:{notice.pk}", now=now)
         Notice.objects.filter(pk=notice.pk).update(handled_at=now)
     return True
 
 
-def _queue_email(notice: Notice, balance: ledger.Balance, settings: AlertSettings, now: datetime) -> None:
+def queue_further(now: datetime, *, limit: int = 500) -> int:
+    """Handle the accounts that passed a further threshold, either way; return the number of e-mails."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PASSED, {"now": now, "limit": limit})
+        accounts = [account_id for (account_id,) in cursor.fetchall()]
+    return sum(_pass(account_id, now) for account_id in accounts)
+
+
+def _pass(account_id: UUID, now: datetime) -> bool:
+    balance = ledger.balances([account_id], now).get(account_id)
+    if balance is None:
+        return False
+    with transaction.atomic():
+        locked = AlertSettings.objects.select_for_update(skip_locked=True, no_key=True)
+        settings = locked.filter(pk=account_id).first()
+        if settings is None:
+            return False
+        below = [threshold for threshold in settings.also_below if balance.total < threshold]
+        before, settings.passed = settings.passed, len(below)
+        settings.save(update_fields=["passed"])
+        if settings.passed <= before or not (settings.enabled and settings.by_email):
+            return False
+        seq = Wallet.objects.values_list("seq", flat=True).get(pk=account_id)
+        _queue_email(settings, balance, below=min(below), key=f"alert:{account_id.hex}:{seq}", now=now)
+    return True
+
+
+def _queue_email(
+    settings: AlertSettings, balance: ledger.Balance, *, below: Decimal, key: str, now: datetime
+) -> None:
     with suppress(alert_addresses.TooManyAddresses):
         alert_addresses.ask(settings, now)  # addresses from before they were asked when they were saved
     confirmed, _unconfirmed = alert_addresses.split(settings)
     emails.queue(
-        account_id=notice.account_id,
+        account_id=settings.account_id,
         template="credits_low" if balance.total > 0 else "credits_depleted",
-        key=f"notice:{notice.pk}",
-        context={"balance": plain(balance.total), "below": plain(settings.below)},
+        key=key,
+        context={"balance": plain(balance.total), "below": plain(below)},
         also_to=confirmed,
         now=now,
     )

@@ -49,10 +49,10 @@ class ExpiryEvent(TypedDict):
 
 
 class LimitEvent(TypedDict, total=False):
-    """The limit of a project, a member or a key; the field of that name is its id."""
+    """The limit of a project, a member or a key, whose id is the field of that name; or of the account."""
 
     account: AccountOfEvent
-    limit: Annotated[str, Literal["project", "member", "key"]]
+    limit: Annotated[str, Literal["account", "project", "member", "key"]]
     project: Annotated[str, id_of(Project)]
     member: Annotated[str, id_of(User)]
     key: Annotated[str, id_of(ApiKey)]

@@ -8,8 +8,10 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import BillingProfile
+from billing.notifications import low_credit_alerts
 from billing.purchases.create import MAX_PACKS
 from core.amounts import LARGEST
+from core.form_fields import CreditsInput
 
 
 def _threshold() -> forms.DecimalField:
@@ -72,6 +74,13 @@ class AlertForm(forms.Form):
 
     enabled = forms.BooleanField(label=_("Notify me when credits run low"), required=False)
     below = _threshold()
+    also_below = forms.CharField(
+        label=_("Further thresholds"),
+        required=False,
+        max_length=100,
+        help_text=_("Up to four, separated by commas, such as 100, 20."),
+        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
+    )
     by_email = forms.BooleanField(label=_("Send an e-mail"), required=False)
     extra_addresses = forms.CharField(
         label=_("Additional e-mail addresses"),
@@ -79,6 +88,13 @@ class AlertForm(forms.Form):
         max_length=500,
         help_text=_("Separate addresses with commas. Owners of the account always get the e-mail."),
     )
+
+    def clean_also_below(self) -> list[Decimal]:
+        parts = [part.strip() for part in self.cleaned_data["also_below"].split(",")]
+        thresholds = [CreditsInput().clean(part) for part in parts if part]
+        if len(thresholds) > low_credit_alerts.MOST_FURTHER:
+            raise forms.ValidationError(_("Enter at most four further thresholds."))
+        return [threshold for threshold in thresholds if threshold]
 
     def clean_extra_addresses(self) -> list[str]:
         parts = [part.strip() for part in self.cleaned_data["extra_addresses"].split(",")]
@@ -92,6 +108,19 @@ class AlertForm(forms.Form):
                     % {"address": address}
                 ) from None
         return addresses[:5]
+
+
+class MonthlyBudgetForm(forms.Form):
+    """What may be spent in a month."""
+
+    credits = CreditsInput(
+        label=_("Budget in credits"),
+        required=False,
+        help_text=_("For a calendar month in the time zone of the account. Leave empty for no budget."),
+    )
+    pauses = forms.BooleanField(
+        label=_("Refuse calls beyond the budget until the next month"), required=False
+    )
 
 
 class AutoTopUpForm(forms.Form):

@@ -16,12 +16,12 @@ from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import offers, selectors, stripe_gateway
 from billing.models import AutoTopUp
-from billing.notifications import alert_addresses, low_credit_alerts
+from billing.notifications import alert_addresses, low_credit_alerts, monthly_budgets
 from billing.payments import invoices
 from billing.purchases import auto_top_up, top_up_settings
 from billing.subscriptions import plan_terms
 from billing.views.buy import see_other, submitted_key, unavailable_message
-from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm
+from billing.views.forms import AlertForm, AutoTopUpForm, InvoiceDetailsForm, MonthlyBudgetForm
 from core import currencies
 from core.amounts import plain
 from pricing.catalogue import cache as catalogue_cache
@@ -60,6 +60,7 @@ def alert_settings(request: AccountRequest) -> HttpResponse:
     initial = {
         "enabled": saved.enabled,
         "below": plain(saved.below),
+        "also_below": ", ".join(plain(threshold) for threshold in saved.also_below),
         "by_email": saved.by_email,
         "extra_addresses": ", ".join(saved.extra_addresses),
     }
@@ -76,6 +77,23 @@ def alert_settings(request: AccountRequest) -> HttpResponse:
             return redirect("alerts")
     context = {"form": form, "unconfirmed": alert_addresses.split(saved)[1]}
     return render(request, "billing/alerts.html", context, status=422 if form.errors else 200)
+
+
+@require_http_methods(["GET", "POST"])
+@account_page
+@buyers_only
+def monthly_budget(request: AccountRequest) -> HttpResponse:
+    """The account's monthly budget, and what is spent of it."""
+    now = timezone.now()
+    saved = monthly_budgets.get(request.account.pk, now)
+    initial = {"credits": plain(saved.credits) if saved else "", "pauses": saved.pauses if saved else True}
+    form = MonthlyBudgetForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        monthly_budgets.save(request.account.pk, now=now, **form.cleaned_data)
+        messages.success(request, _("Monthly budget saved."))
+        return redirect("monthly_budget")
+    context = {"form": form, "budget": saved}
+    return render(request, "billing/monthly_budget.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "POST"])

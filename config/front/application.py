@@ -22,6 +22,7 @@ from core import json_body, problems, rate_limit
 from core.endpoint import Endpoint
 from usage.api.balance import Balance
 from usage.api.charges import Charges
+from usage.refusals.storing import Storing
 
 # Seconds between the attempts of a call for whose wallet too many threads wait: it waits without a thread.
 PAUSES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0)
@@ -40,15 +41,18 @@ class Application:
             Balance: SharedBalances(),
         }
         self._live = live.Streams()
+        self._refusals = Storing()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process starts to serve."""
+        self._refusals.start()
         self._live.end_on_signal(loop)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process: a full collection need not visit it
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the last request has been answered."""
+        self._refusals.end()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""

@@ -23,6 +23,7 @@ from tests.accounts.webhook_endpoints.conftest import send_all
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies
 from tests.sandbox.conftest import Buyer
+from usage.refusals import storing
 
 ID = re.compile(r"\b([a-z]+)_([0-9a-f]{32})\b")
 REQUEST_ID = re.compile(r"(?<=\"request_id\": \")[0-9a-f]{32}")
@@ -142,6 +143,7 @@ def using(api: Recorder, account: Account) -> None:
 
 
 def reading(api: Recorder, account: Account) -> None:
+    storing.store_counted()
     for path in (
         "/balance",
         "/grants?limit=2",
@@ -149,6 +151,7 @@ def reading(api: Recorder, account: Account) -> None:
         "/services?limit=2",
         "/charges?limit=1",
         "/usage?group_by=service&interval=day&from=2026-11-19T00:00:00Z&to=2026-11-21T00:00:00Z",
+        "/refusals?limit=1",
         "/projects",
         "/plans?limit=1",
         "/packs?limit=1",
@@ -169,7 +172,9 @@ def settings_of_the_account(api: Recorder, account: Account) -> None:
     api.send("get", "/provider-keys")
     api.send("delete", "/provider-keys/{provider_key}", provider_key=key["id"])
     api.send("get", "/alerts")
-    api.send("put", "/alerts", {"enabled": True, "below": "50"})
+    api.send("put", "/alerts", {"enabled": True, "below": "50", "also_below": ["20", "5"]})
+    api.send("put", "/monthly-budget", {"credits": "2000", "pauses": True})
+    api.send("get", "/monthly-budget")
     api.send("get", "/auto-top-up")
     api.send("put", "/auto-top-up", {"enabled": False, "below": "100", "pack": "small", "currency": "usd"})
     api.send("get", "/settings")

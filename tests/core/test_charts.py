@@ -124,3 +124,43 @@ def test_the_ticks_of_a_chart_go_up_in_round_steps() -> None:
     assert [value for value, _y in ticks("10.1")] == ["0.0", "2.5", "5.0", "7.5", "10.0", "12.5"]
     assert charts.percent(Decimal(1), Decimal(0)) == "0.000%"
     assert [charts.label_every(count) for count in (0, 6, 12, 13, 90)] == [1, 1, 2, 3, 15]
+
+
+@given(st.lists(st.lists(amounts, min_size=3, max_size=3), min_size=1, max_size=40))
+def test_slices_add_up_to_their_bar_and_stand_on_each_other(columns: list[list[Decimal]]) -> None:
+    bars = charts.bars_of([(str(index), sum(column, Decimal(0))) for index, column in enumerate(columns)])
+    for bar, column in some(zip(bars, columns, strict=True)):
+        slices = charts.slices_of(bar, column)
+        assert [one.place for one in slices] == [place for place, part in enumerate(column) if part]
+        heights = [Decimal(one.height.rstrip("%")) for one in slices]
+        assert sum(heights, Decimal(0)) == pytest.approx(Decimal(bar.height.rstrip("%")), abs=Decimal("0.01"))
+        if slices:
+            assert Decimal(slices[-1].y.rstrip("%")) == pytest.approx(
+                Decimal(bar.y.rstrip("%")), abs=Decimal("0.01")
+            )
+
+
+def test_bars_and_the_line_of_the_period_before_have_one_scale() -> None:
+    points = [("1 Nov", Decimal(50)), ("2 Nov", Decimal(10))]
+    page = rendered(
+        '{% day_chart points title="Spent" unit="credits" previous=before %}',
+        points=points,
+        before=[Decimal(0), Decimal(100)],
+    )
+    assert 'height="50.000%"' in page and 'points="25.00,100.00 75.00,0.00"' in page
+    assert "Period before" in page
+    assert "<polyline" not in rendered('{% day_chart points title="Spent" unit="credits" %}', points=points)
+
+
+def test_the_table_has_every_part_and_the_period_before() -> None:
+    page = rendered(
+        '{% day_chart points title="Spent" unit="credits" parts=parts previous=before %}',
+        points=[("1 Nov", Decimal("7.5"))],
+        parts=[("<Sonnet>", [Decimal("5.25")]), ("Other", [Decimal("2.25")])],
+        before=[Decimal("3.125")],
+    )
+    table = page[page.index("<table") : page.index("</table>")]
+    cells = [cell.split("<")[0] for cell in table.split('<td class="number">')[1:]]
+    assert cells == ["5.25", "2.25", "7.5", "3.125"]
+    assert "&lt;Sonnet&gt;" in page and "<Sonnet>" not in page
+    assert page.count("chart-bar chart-part-") == 2

@@ -3,7 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
-from billing.models import AlertSettings, AutoTopUp, BillingProfile, Purchase, Redemption, Refund
+from billing.models import (
+    AlertSettings,
+    AutoTopUp,
+    BillingProfile,
+    MonthlyBudget,
+    Purchase,
+    Redemption,
+    Refund,
+)
 from billing.views import forms as billing_forms
 from tests.forms.page import Page
 from tests.forms.rows import ABSENT, CREDITS_ROWS, Row, fields, refused, text_rows
@@ -34,8 +42,14 @@ def _refund(world: World) -> dict[str, Any]:
 
 def _alert(world: World) -> dict[str, Any]:
     return fields(
-        AlertSettings.objects.filter(pk=world.account.pk).first(), "enabled below by_email extra_addresses"
+        AlertSettings.objects.filter(pk=world.account.pk).first(),
+        "enabled below also_below by_email extra_addresses",
     )
+
+
+def _monthly_budget(world: World) -> dict[str, Any]:
+    budget = MonthlyBudget.objects.filter(pk=world.account.pk).first()
+    return {"credits": budget.credits if budget else None, "pauses": budget.pauses if budget else True}
 
 
 def _top_up(world: World) -> dict[str, Any]:
@@ -150,11 +164,19 @@ PAGES = [
     Page(
         billing_forms.AlertForm,
         "/billing/alerts/",
-        {"enabled": "on", "below": "10", "by_email": "on", "extra_addresses": ""},
+        {"enabled": "on", "below": "10", "also_below": "", "by_email": "on", "extra_addresses": ""},
         _alert,
         {
             "enabled": [Row("on", True, shown=True), Row(ABSENT, False, shown=False)],
             "below": CREDITS_ROWS,
+            "also_below": [
+                Row("", []),
+                Row("5, 20,", [Decimal(20), Decimal(5)], shown="20, 5"),
+                Row("4,3,2,1", [Decimal(n) for n in (4, 3, 2, 1)], shown="4, 3, 2, 1"),
+                refused("5,4,3,2,1", "at most four"),
+                refused("5, 0", "“0” is not a valid amount"),
+                refused("x" * 101, "at most 100 characters"),
+            ],
             "by_email": [Row(ABSENT, False, shown=False), Row("on", True, shown=True)],
             "extra_addresses": [
                 Row("", []),
@@ -172,6 +194,24 @@ PAGES = [
                 refused("a@example.org, nobody", "“nobody” is not an e-mail address"),
                 refused("x" * 501, "at most 500 characters"),
             ],
+        },
+    ),
+    Page(
+        billing_forms.MonthlyBudgetForm,
+        "/billing/budget/",
+        {"credits": "500", "pauses": "on"},
+        _monthly_budget,
+        {
+            "credits": [
+                Row("", None),
+                Row("2.5", Decimal("2.5")),
+                Row("1000000000", Decimal(10**9)),
+                refused("1000000000.000001", "The largest amount is 1000000000"),
+                refused("0", "not a valid amount"),
+                refused("-1", "not a valid amount"),
+                refused("many", "not a valid amount"),
+            ],
+            "pauses": [Row("on", True, shown=True), Row(ABSENT, False, shown=False)],
         },
     ),
     Page(

@@ -18,7 +18,7 @@ from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge, Correction, Grant, Hold
 from billing.subscriptions import plan_terms
-from core import idempotency, json_body, problems
+from core import idempotency, json_body, problems, refusals
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
@@ -55,7 +55,7 @@ class Charges(Endpoint):
         account_id = account_of(request, body.get("account"))
         fingerprint = fingerprint_of(request.data)
         try:
-            use = use_of(request, account_id, body)
+            self.use = use = use_of(request, account_id, body)
             charged = charging.charge(use, key=key, fingerprint=fingerprint, now=self.now)
         except ledger.InsufficientCredits as error:
             raise insufficient(error, account_id, self.now) from error
@@ -120,7 +120,7 @@ class Batch(Endpoint):
         for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
                 earlier = _answered_by_earlier_version(outcome, use.account_id, body["data"][place])
-                results[place] = self._error(earlier or outcome, use.account_id, options)
+                results[place] = self._error(earlier or outcome, use, options)
             elif outcome.replayed:
                 answer = stored_charge(stored[outcome.charge_id], first_answer=True)
                 results[place] = {"status": 201, "charge": answer, "replayed": True}
@@ -153,18 +153,20 @@ class Batch(Endpoint):
     def _error(
         self,
         error: Exception,
-        account_id: UUID | None,
+        use: Use | None,
         options: Callable[[UUID, datetime], list[WayOn]],
     ) -> response_schemas.BatchItemOutcome:
-        """The outcome of an item that raised `error`; of an account, if it came from the ledger."""
+        """The outcome of an item that raised `error`; of a use, if it came from the ledger."""
         if isinstance(error, _AnsweredBefore):
             answer = stored_charge(error.charge, first_answer=True)
             return {"status": 201, "charge": answer, "replayed": True}
-        if account_id is not None and isinstance(error, ledger.InsufficientCredits):
-            error = insufficient(error, account_id, self.now, options=options)
+        if use is not None and isinstance(error, ledger.InsufficientCredits):
+            error = insufficient(error, use.account_id, self.now, options=options)
         problem = problems.as_problem(error, self.now)
         if problem.status >= 500:
             raise error
+        if problem.status in refusals.STATUSES:
+            self.refused(error, problem, use)
         request_id = getattr(self.request._request, "request_id", "")
         return {"status": problem.status, "error": problem.document(request_id)}
 

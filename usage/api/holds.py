@@ -65,7 +65,7 @@ class Holds(Endpoint):
         parent = _parent(request, body, account_id)
         try:
             use = use_of(request, account_id, body)
-            use = charging.within(use, parent) if parent else use
+            self.use = use = charging.within(use, parent) if parent else use
             held = charging.hold(
                 use,
                 credits=body.get("credits"),
@@ -121,7 +121,7 @@ class Capture(Endpoint):
     def post(self, request: Request, hold: str) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.CaptureInput.checked(request.data)
-        found = _hold_to_close(request, hold, body.get("account"))
+        self.use = found = _hold_to_close(request, hold, body.get("account"))
         fingerprint = idempotency.fingerprint(request.path, request.data)
         try:
             charged = charging.capture(

@@ -76,7 +76,7 @@ class Estimates(Endpoint):
     def post(self, request: Request) -> HttpResponse:
         body = request_schemas.EstimateInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
-        use = use_of(request, account_id, body)
+        self.use = use = use_of(request, account_id, body)
         estimate = charging.estimate(use, text=body.get("text"), now=self.now)
         covered = entitlements.covered_by(
             account_id=account_id,

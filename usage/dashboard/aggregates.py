@@ -68,6 +68,44 @@ def daily_totals(account: Account, period: Period, **filters: Any) -> list[tuple
     return _each_day(period, {day: spent for day, spent in rows})
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Credits of each slot of a period: `labels` are days, or the hours of one day from 0 to 23.
+
+    `parts` has the values of each asked value of a dimension; what they leave is spent on others.
+    """
+
+    labels: Sequence[date | int]
+    totals: list[Decimal]
+    parts: dict[Any, list[Decimal]]
+
+
+def series(
+    account: Account, period: Period, *, dimension: str = "", values: Sequence[Any] = (), **filters: Any
+) -> Series:
+    """Credits of each day, or of each hour where the period is one day.
+
+    `values`: of the dimension, each with credits of its own. `filters`: at most one column of Charge with its
+    value. An hour that the clocks repeat is one.
+    """
+    by_hour = period.first == period.last
+    slot = "extract(hour from local)::int" if by_hour else "local::date"
+    labels: Any = list(range(24)) if by_hour else period.days
+    texts = [text_of(value) for value in values]
+    rows = _range(account, period, dimension=dimension, filters=filters, by_day=not by_hour).rows(
+        f"select {slot}, array_position(%(texts)s::text[], value), sum(credits) from parts group by 1, 2",
+        texts=texts,
+    )
+    places = {label: place for place, label in enumerate(labels)}
+    totals = [Decimal(0)] * len(labels)
+    parts = {value: [Decimal(0)] * len(labels) for value in values}
+    for label, position, spent in rows:
+        totals[places[label]] += spent
+        if position is not None:
+            parts[values[position - 1]][places[label]] = spent
+    return Series(labels, totals, parts)
+
+
 def daily_and_group_totals(
     account: Account, period: Period, *, dimension: str, limit: int
 ) -> tuple[list[tuple[date, Decimal]], list[GroupTotal]]:
@@ -154,7 +192,12 @@ def interval_totals(
 
 
 def _range(
-    account: Account, period: Period, *, dimension: str = "", filters: dict[str, Any] | None = None
+    account: Account,
+    period: Period,
+    *,
+    dimension: str = "",
+    filters: dict[str, Any] | None = None,
+    by_day: bool = True,
 ) -> Range:
     return Range(
         account.pk,
@@ -163,6 +206,7 @@ def _range(
         zone=period.zone,
         dimension=dimension,
         filters=filters,
+        by_day=by_day,
     )
 
 

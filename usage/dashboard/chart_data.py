@@ -15,13 +15,39 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from pricing.catalogue import texts
-from usage.dashboard.aggregates import GroupTotal
+from usage.dashboard.aggregates import GroupTotal, Series, column_value
 from usage.periods import Period
 
 
 def points_of(days: Sequence[tuple[date, Decimal]]) -> list[tuple[str, Decimal]]:
     """One point for each day, labelled such as `20 Nov`."""
     return [(formats.date_format(day, "MONTH_DAY_FORMAT"), credits) for day, credits in days]
+
+
+def stacked(
+    series: Series, before: Series, groups: Sequence[GroupTotal], *, dimension: str
+) -> dict[str, Any]:
+    """The points of a chart, their parts (groups with values in the series, and the rest), earlier period."""
+    named = {column_value(dimension, group.key): name_of(group, dimension) for group in groups}
+    parts = [(named.get(value, str(value)), credits) for value, credits in series.parts.items()]
+    if parts:
+        sums = [sum(column, Decimal(0)) for column in zip(*series.parts.values(), strict=True)]
+        rest = [total - known for total, known in zip(series.totals, sums, strict=True)]
+        parts += [(_("Other"), rest)] if any(rest) else []
+    return {"points": points_of_series(series), "parts": parts, "previous": before.totals}
+
+
+def points_of_series(series: Series) -> list[tuple[str, Decimal]]:
+    """One point for each day or hour."""
+    return [(_slot(label), total) for label, total in zip(series.labels, series.totals, strict=True)]
+
+
+def _slot(label: date | int) -> str:
+    return f"{label:02d}:00" if isinstance(label, int) else formats.date_format(label, "MONTH_DAY_FORMAT")
+
+
+def name_of(group: GroupTotal, dimension: str) -> str:
+    return group.name or group.key or label_without_value(dimension)
 
 
 def tabs() -> dict[str, str]:
@@ -63,7 +89,7 @@ def bars_of(
     largest = max((group.credits for group in groups), default=Decimal(0))
     return [
         {
-            "name": group.name or group.key or label_without_value(dimension),
+            "name": name_of(group, dimension),
             "credits": group.credits,
             "share": f"{group.credits * 100 / largest:.1f}" if largest else "0",
             "calls": group.calls,

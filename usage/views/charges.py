@@ -18,23 +18,35 @@ from usage.charges import detail, listing, reports
 from usage.dashboard import aggregates, chart_data
 from usage.views.forms import ReportForm, UsageForm
 
+LARGEST_PARTS = 5  # of each bar of the chart; the others are one more
+
 
 @require_safe
 @account_page
 def usage(request: AccountRequest) -> HttpResponse:
-    """Credits spent in a range of days, by day and by a dimension, with the charges behind them."""
+    """Credits spent in a range of days, by day (or hour) and by a dimension, with the charges behind them."""
     form = UsageForm(request.GET or None, account=request.account, now=timezone.now())
     period, filters = form.period, form.filters
     if fragment := charge_rows(request, form, filters):
         return fragment
     cursor = request.GET.get("before", "")
     tabs = chart_data.tabs()
-    days = aggregates.daily_totals(request.account, period, **filters)
     groups = aggregates.group_totals(request.account, period, dimension=form.dimension)
+    is_stacked = not filters and form.dimension != "conversation"  # of which there may be many every day
+    largest = groups[:LARGEST_PARTS] if is_stacked else []
+    series = aggregates.series(
+        request.account,
+        period,
+        dimension=form.dimension if is_stacked else "",
+        values=[aggregates.column_value(form.dimension, group.key) for group in largest],
+        **filters,
+    )
+    before = aggregates.series(request.account, period.before, **filters)
     context = {
         "form": form,
         "period": period,
-        "points": chart_data.points_of(days),
+        "chart": chart_data.stacked(series, before, groups, dimension=form.dimension),
+        "by_hour": period.first == period.last,
         "groups": chart_data.bars_of(groups, dimension=form.dimension, period=period),
         "groups_title": chart_data.titles()[form.dimension],
         "only_name": next(
@@ -43,7 +55,8 @@ def usage(request: AccountRequest) -> HttpResponse:
         "tabs": [{"key": key, "label": label} for key, label in tabs.items()],
         "project_label": tabs["project"],
         "days_query": form.days_query,
-        "total": sum((credits for _day, credits in days), Decimal(0)),
+        "total": sum(series.totals, Decimal(0)),
+        "total_before": sum(before.totals, Decimal(0)),
         "page": listing.page_of(request.account, period, filters=filters, after=cursor),
         "cursor": cursor,
         "query": form.query,

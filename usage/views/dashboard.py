@@ -10,12 +10,14 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
+from billing.notifications import monthly_budgets
 from usage import live_updates, periods, selectors
 from usage.dashboard import activity, aggregates, balance_summary, chart_data
 from usage.dashboard.balance_summary import BalanceSummary
 from usage.forecast import course, supply
 from usage.forecast import pace as forecast_pace
 from usage.forecast.pace import Pace
+from usage.refusals import reading
 
 RECENT_ITEMS = 8
 DASHBOARD_DAYS = 30
@@ -97,9 +99,18 @@ def _spending_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
 
 
 def _balance_context(request: AccountRequest, summary: BalanceSummary, pace: Pace) -> dict[str, Any]:
-    """The balance summary, the pace of spending, and how long the credits last at that pace."""
+    """The balance summary, the pace of spending, how long the credits last at that pace, the monthly
+    budget, and the number of calls that were refused in the last 24 hours."""
     now = summary.balance.as_of
     credits = supply.of(request.account, summary.balance, now, top_ups=False)
     empty_at = course.empty_at(credits, per_day=pace.per_day, now=now, until=now + LONGEST_FORECAST)
     days_left = (empty_at - now).days if empty_at else None
-    return {"balance_summary": summary, "pace": pace, "days_left": days_left}
+    own = None if request.membership.may_buy else request.user.pk
+    refused = reading.number(request.account.pk, since=now - timedelta(days=1), member_id=own)
+    return {
+        "balance_summary": summary,
+        "pace": pace,
+        "days_left": days_left,
+        "budget": monthly_budgets.get(request.account.pk, now),
+        "refused": refused,
+    }

@@ -7,6 +7,7 @@ Invariant: whatever the query string holds, the resulting range is whole local d
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -66,12 +67,17 @@ class RangeForm(forms.Form):
 class UsageForm(RangeForm):
     """The range of days, the dimension of the totals, and a value of the dimension to filter by."""
 
-    DAYS = {"7": 7, "30": 30, "90": 90}
+    DAYS = {"1": 1, "7": 7, "30": 30, "90": 90}
 
     days = forms.ChoiceField(
         label=_("Period"),
         required=False,
-        choices=[("7", _("Last 7 days")), ("30", _("Last 30 days")), ("90", _("Last 90 days"))],
+        choices=[
+            ("1", _("Today")),
+            ("7", _("Last 7 days")),
+            ("30", _("Last 30 days")),
+            ("90", _("Last 90 days")),
+        ],
     )
     by = forms.ChoiceField(label=_("By"), required=False, choices=[(key, key) for key in DIMENSIONS])
     only = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput())
@@ -124,6 +130,43 @@ class UsageForm(RangeForm):
         count = self.DAYS.get(self.value("days") or "30", 30)
         first = self.value("since") or last - timedelta(days=count - 1)
         return Period(first=first, last=last, zone=self.zone)
+
+
+class RefusalForm(forms.Form):
+    """The days, the reason and the key of refused calls. The caller passes the reasons and keys there are."""
+
+    DAYS = {1: _("Last 24 hours"), 7: _("Last 7 days"), 30: _("Last 30 days"), 90: _("Last 90 days")}
+
+    days = forms.TypedChoiceField(label=_("Period"), coerce=int, required=False, choices=DAYS.items())
+    reason = forms.ChoiceField(label=_("Reason"), required=False)
+    key = forms.ChoiceField(label=_("API key"), required=False)
+
+    def __init__(self, data: Any, *, reasons: list[tuple[str, str]], keys: list[tuple[str, str]]) -> None:
+        super().__init__(data, initial={"days": 7})
+        for name, choices, every in (
+            ("reason", reasons, _("All reasons")),
+            ("key", keys, _("All API keys")),
+        ):
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = [("", every), *choices]
+
+    def _value(self, name: str) -> Any:
+        """The field's cleaned value, or None when it is empty or invalid."""
+        return ((self.is_valid() or self.is_bound) and self.cleaned_data.get(name)) or None
+
+    @property
+    def length(self) -> timedelta:
+        return timedelta(days=self._value("days") or 7)
+
+    @property
+    def code(self) -> str:
+        return self._value("reason") or ""
+
+    @property
+    def api_key_id(self) -> UUID | None:
+        key = self._value("key")
+        return UUID(key) if key else None
 
 
 class HistoryForm(RangeForm):

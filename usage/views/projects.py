@@ -125,9 +125,9 @@ def _project_page(request: AccountRequest, summary: ProjectSummary, form: Projec
     if fragment := charge_rows(request, usage_form, filters):
         return fragment
     period = usage_form.period
-    days = aggregates.daily_totals(request.account, period, **filters)
+    series = aggregates.series(request.account, period, **filters)
     groups = aggregates.group_totals(request.account, period, dimension="service", limit=8, **filters)
-    total = sum((credits for _day, credits in days), Decimal(0))
+    total = sum(series.totals, Decimal(0))
     bars = chart_data.bars_of(groups, dimension="service", period=period, linked=False)
     cursor = request.GET.get("before", "")
     context = {
@@ -135,7 +135,7 @@ def _project_page(request: AccountRequest, summary: ProjectSummary, form: Projec
         "form": form,
         "usage_form": usage_form,
         "period": period,
-        "points": chart_data.points_of(days),
+        "points": chart_data.points_of_series(series),
         "services": chart_data.with_others(bars, total=total),
         "total": total,
         "page": listing.page_of(request.account, period, filters=filters, after=cursor),

@@ -124,9 +124,10 @@ class Hold(Attributed):
 
 
 class Limit(models.Model):
-    """The most that a project, member, key or quota may use in a window, and what it has used."""
+    """The most that an account, project, member, key or quota may use in a window, and what it has used."""
 
     class Kind(models.TextChoices):
+        ACCOUNT = "account", _("Account")
         PROJECT = "project", _("Project")
         MEMBER = "member", _("Member")
         KEY = "key", _("Key")
@@ -140,7 +141,7 @@ class Limit(models.Model):
     account = loose_key(Account)
     kind = models.CharField(max_length=8, choices=Kind)
     subject = models.CharField(
-        max_length=100, help_text="The project's, member's or key's UUID, or the quota's key."
+        max_length=100, help_text="The project's, member's or key's UUID, the quota's key, or account."
     )
     period = models.CharField(max_length=5, choices=Period)
     maximum = models.DecimalField(max_digits=20, decimal_places=6, help_text="Credits; for a quota, a count.")

@@ -13,18 +13,18 @@ $$;
 create or replace function ledger_limit_amount(p_kind text, p_credits numeric, p_count numeric) returns numeric
 language sql immutable as $$ select case when p_kind = 'quota' then coalesce(p_count, 0) else p_credits end $$;
 
--- Which of a use's attributes a limit of this kind compares with its subject.
+-- Which of a use's attributes a limit of this kind compares with its subject. That of the account has the subject 'account'.
 create or replace function ledger_limit_subject(p_kind text, p_project uuid, p_member uuid, p_key uuid, p_quota text)
 returns text
 language sql immutable as $$
   select case p_kind when 'project' then p_project::text when 'member' then p_member::text when 'key' then p_key::text
-         else p_quota end
+         when 'account' then 'account' else p_quota end
 $$;
 
 -- The subjects that limits of a use can have. A condition on them finds the use's limits by the unique index
 -- (account, subject, kind), however many limits the account has.
 create or replace function ledger_limit_subjects(p_project uuid, p_member uuid, p_key uuid, p_quota text) returns text[]
-language sql immutable as $$ select array[p_project::text, p_member::text, p_key::text, p_quota] $$;
+language sql immutable as $$ select array[p_project::text, p_member::text, p_key::text, p_quota, 'account'] $$;
 
 create or replace function ledger_limit_matches(l billing_limit, u ledger_use) returns boolean
 language sql immutable as $$
@@ -187,11 +187,17 @@ language sql as $$
 $$;
 
 -- What charges from p_since on took for a project, member or key, reversals subtracted: whole stretches from their
--- sums, the charges of the stretch that p_since divides, and those that are not summed yet. One snapshot; no lock is needed.
+-- sums, the charges of the stretch that p_since divides, and those that are not summed yet. For the account, which has no
+-- sums, all charges. One snapshot; no lock is needed.
 create or replace function ledger_seen(p_account uuid, p_kind text, p_subject text, p_since timestamptz) returns numeric
 language plpgsql stable as $$
-declare subject_ uuid := p_subject::uuid; summed numeric; summed_until timestamptz; divided_until timestamptz; single numeric;
+declare subject_ uuid; summed numeric; summed_until timestamptz; divided_until timestamptz; single numeric;
 begin
+  if p_kind = 'account' then
+    return (select coalesce(sum(x.credits - x.uncollected - x.returned), 0) from billing_charge x
+             where x.account_id = p_account and x.created_at >= p_since);
+  end if;
+  subject_ := p_subject::uuid;
   select x.summed_at into summed_until from billing_wallet x where x.account_id = p_account;
   select coalesce(sum(x.credits) filter (where x.since >= p_since), 0), max(x.until) filter (where x.since < p_since)
     into summed, divided_until

@@ -43,14 +43,16 @@ select ledger_ensure_trigger('billing_wallet', 'create constraint trigger deplet
   ' deferrable initially deferred for each row when (old.balance > 0::numeric and new.balance = 0::numeric)'
   ' execute function ledger_depleted_event()');
 
--- A limit refused a use: one event for each window of the limit. Counted quotas of plans are not limits of a user.
+-- A limit refused a use: one event for each window of the limit, with the id of its project, member or key. Counted quotas
+-- of plans are not limits of a user.
 create or replace function ledger_limit_event(l billing_limit, p_now timestamptz) returns void
 language plpgsql as $$
 begin
   if l.kind <> 'quota' then
     perform webhook_record(l.account_id, 'limit.reached',
-      concat_ws(':', 'limit', l.kind, l.subject, l.period, extract(epoch from l.window_end)), jsonb_build_object('limit', l.kind,
-        l.kind, webhook_id(case l.kind when 'project' then 'proj' when 'member' then 'user' else 'key' end, l.subject::uuid),
-        'period', l.period, 'maximum', trim_scale(l.maximum)::text, 'resets_at', webhook_time(l.window_end)), p_now);
+      concat_ws(':', 'limit', l.kind, l.subject, l.period, extract(epoch from l.window_end)), 
+      case when l.kind = 'account' then '{}' else jsonb_build_object(
+        l.kind, webhook_id(case l.kind when 'project' then 'proj' when 'member' then 'user' else 'key' end, l.subject::uuid)) end
+      || jsonb_build_object('limit', l.kind, 'period', l.period, 'maximum', trim_scale(l.maximum)::text, 'resets_at', webhook_time(l.window_end)), p_now);
   end if;
 end $$;

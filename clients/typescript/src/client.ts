@@ -115,13 +115,27 @@ export class Client extends SpendingClient {
   referrals(query: Paged = {}): AsyncGenerator<settings.Referral> {
     return this.items("/referrals", query);
   }
+  /** The budget of a calendar month, and what is used of it. */
+  monthlyBudget(query: Of = {}): Promise<settings.MonthlyBudget> {
+    return this.get("/monthly-budget", query);
+  }
+  /** Set the monthly budget, null removes it. With `pauses` what exceeds it is refused. */
+  setMonthlyBudget(credits: Amount | null, body: Of & { pauses?: boolean } = {}): Promise<settings.MonthlyBudget> {
+    return this.send({ method: "PUT", path: "/monthly-budget", body: { credits, ...body } });
+  }
   /** Settings of the alert for low credits. */
   alerts(query: Of = {}): Promise<settings.Alerts> {
     return this.get("/alerts", query);
   }
   /** Set the alert for low credits; `below` in credits. */
   setAlerts(
-    body: Of & { enabled: boolean; below: Amount; by_email?: boolean; extra_addresses?: string[] },
+    body: Of & {
+      enabled: boolean;
+      below: Amount;
+      also_below?: Amount[];
+      by_email?: boolean;
+      extra_addresses?: string[];
+    },
   ): Promise<settings.Alerts> {
     return this.send({ method: "PUT", path: "/alerts", body: { ...body } });
   }

@@ -49,10 +49,21 @@ export interface Referral {
 export interface Alerts {
   enabled: boolean;
   below: Credits;
+  /** Further thresholds, the highest first. */
+  also_below: Credits[];
   by_email: boolean;
   extra_addresses: string[];
   /** Additional addresses whose readers have not agreed to get alerts. */
   unconfirmed_addresses: string[];
+}
+
+export interface MonthlyBudget {
+  /** Null: no budget. */
+  credits: Credits | null;
+  /** Whether calls beyond the budget are refused. */
+  pauses: boolean;
+  used: Credits | null;
+  resets_at: Time | null;
 }
 
 export interface Card {

@@ -131,6 +131,10 @@ export class SpendingClient extends Requests {
   ): Promise<spending.UsageReport> {
     return this.get("/usage", query);
   }
+  /** Refused calls of the last 90 days, counted by hour and reason, newest hours first. */
+  refusals(query: Paged & { code?: string; api_key?: string } = {}): AsyncGenerator<spending.Refusals> {
+    return this.items("/refusals", query);
+  }
   /** Projects of the account. */
   projects(query: Paged = {}): AsyncGenerator<spending.Project> {
     return this.items("/projects", query);

@@ -243,6 +243,28 @@ export interface UsageReport {
   timezone: string;
 }
 
+/** Calls of one hour that were refused for one reason. The amounts are those of the last call. */
+export interface Refusals {
+  hour: Time;
+  /** Code of the problem, such as "insufficient_credits". */
+  code: string;
+  /** The limit that was reached: "project", "member" or "key". */
+  limit: string | null;
+  /** Id of the project, member or key that has the limit. */
+  subject: string | null;
+  service: string | null;
+  api_key: string | null;
+  member: string | null;
+  calls: number;
+  first_at: Time;
+  last_at: Time;
+  needed: Credits | null;
+  available: Credits | null;
+  maximum: Credits | null;
+  used: Credits | null;
+  resets_at: Time | null;
+}
+
 export interface Project {
   id: string;
   name: string;

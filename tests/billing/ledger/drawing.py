@@ -137,7 +137,7 @@ def drawn(move: str, generator: random.Random) -> dict[str, Any]:
             **{"anchor_days": pick([-9, -9, 0, 3]), "days": pick([None, None, 3])},
         },
         "limit": {
-            "kind": pick(["project", "project", "member", "key", "quota"]),
+            "kind": pick(["project", "project", "member", "key", "quota", "account"]),
             **{
                 "period": pick(["day", "day", "month", "ever"]),
                 "maximum": pick(["3", "40", "40", "some", "used", None]),

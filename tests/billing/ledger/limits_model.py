@@ -5,6 +5,15 @@ import datetime as dt
 from tests.billing.ledger.periods import DAY, NEVER, ZERO, local_day, midnight, total
 
 
+def subject_of(use, kind):
+    """What a limit of the kind compares with its subject."""
+    return "account" if kind == "account" else use.subjects.get(kind)
+
+
+def named(kind):
+    return "the account" if kind == "account" else f"a {kind}"
+
+
 def line(hold):
     """A hold and those above it."""
     while hold:
@@ -64,7 +73,7 @@ class Limits:
 
     def of(self, use):
         """Return the windows of a use in the order in which they are checked."""
-        found = [one for one in self.windows.values() if use.subjects.get(one.kind) == one.subject]
+        found = [one for one in self.windows.values() if subject_of(use, one.kind) == one.subject]
         found.sort(key=lambda one: one.end, reverse=True)
         return sorted(found, key=lambda one: (one.kind, one.subject))
 
@@ -77,7 +86,7 @@ class Limits:
     def counts(self, window, hold):
         """Whether a window counts what a hold reserves: for its subject, or for that of a hold above."""
         return window.kind != "quota" and any(
-            one.made >= window.begin and one.subjects.get(window.kind) == window.subject for one in line(hold)
+            one.made >= window.begin and subject_of(one, window.kind) == window.subject for one in line(hold)
         )
 
     def count_reserved(self, hold, credits, zone, now, why):
@@ -111,7 +120,7 @@ class Limits:
         for window in self.rolled(use, zone, now):
             if adds := window.amount(credits, count):
                 window.used += adds
-                self.visit(f"limit: counts for a {window.kind}")
+                self.visit(f"limit: counts for {named(window.kind)}")
 
     def uncount(self, use, credits, count, made, why):
         """Subtract what was counted at `made`, where that was in the present window."""

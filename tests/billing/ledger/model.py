@@ -11,7 +11,7 @@ from decimal import Decimal
 from types import SimpleNamespace as Record
 
 from tests.billing.ledger.corrections_model import Corrections, Refused
-from tests.billing.ledger.limits_model import Limits, limit_name
+from tests.billing.ledger.limits_model import Limits, limit_name, named
 from tests.billing.ledger.periods import ZERO, Dated, Plan, by_grant, ends_alone, total
 from tests.billing.ledger.tree_model import Trees
 
@@ -136,7 +136,8 @@ class Book(Corrections, Dated, Trees):
         """Refuse a use for the first reason: a limit, debt, then the balance."""
         window = self.limits.stopping(use, self.plan.zone, now)
         if window:
-            self.visit(f"{what}: refused by a limit" + (" in debt" if self.debt else f" of a {window.kind}"))
+            state = "in debt" if self.debt else f"of {named(window.kind)}"
+            self.visit(f"{what}: refused by a limit {state}")
             raise Refused("QuotaReached" if window.kind == "quota" else "LimitReached", **window.figures())
         if use.credits and self.debt:
             self.visit(f"{what}: refused in debt")

@@ -13,7 +13,8 @@ _RULES = """
     with a quota; charge: counted by several limits; charge: key again; charge: key with another body;
     charge: refused in debt; charge: refused, not enough of credits; charge: refused, not enough for
     other services; charge: refused by a limit in debt; charge: refused by a limit of a project; charge:
-    refused by a limit of a member; charge: refused by a limit of a key; charge: refused by a limit of a
+    refused by a limit of a member; charge: refused by a limit of a key; charge: refused by a limit of the
+    account; charge: refused by a limit of a
     quota
 
     hold: of several grants; hold: of a scoped grant; hold: of exactly all that is left; hold: of
@@ -21,7 +22,8 @@ _RULES = """
     quota; hold: with a quota; hold: counted by several limits; hold: refused in debt; hold: refused,
     too many; hold: refused, not enough of credits; hold: refused, not enough for other services; hold:
     refused by a limit in debt; hold: refused by a limit of a project; hold: refused by a limit of a
-    member; hold: refused by a limit of a key; hold: refused by a limit of a quota
+    member; hold: refused by a limit of a key; hold: refused by a limit of a quota;
+    hold: refused by a limit of the account
 
     capture: below what is held; capture: exactly what is held; capture: above what is held; capture:
     below what is held in debt; capture: exactly what is held in debt; capture: above what is held in
@@ -78,6 +80,7 @@ _RULES = """
     removed where there is none; limit: set after uses of its window; limit: set while a hold runs;
     limit: maximum below what is used; limit: exactly the maximum; limit: window turns; limit: counts
     for a project; limit: counts for a member; limit: counts for a key; limit: counts for a quota;
+    limit: counts for the account;
     limit: capture, counted in this window; limit: capture, counted in an earlier window; limit: hold
     released, counted in this window; limit: hold released, counted in an earlier window; limit: hold
     expired, counted in this window; limit: hold expired, counted in an earlier window; limit: reversal,

@@ -129,6 +129,13 @@ limits of a member and of a key:
     capture third; capture held; release; reverse; limit key none day; limit key 7.25 ever; limit member
     used day
 
+limit of the account:
+    grant 150; limit account 40 month; hold 1 p; charge 1 m; charge limit+; hold limit+ k; charge limit+ p;
+    hold limit+; hold 1; release which=0; charge limit+; hold limit+
+    then charge limit+; hold limit+ p; charge limit; hold limit m; capture 0; capture third; capture held;
+    release; reverse; wait_for window; limit account used month; limit account none month; limit account 40
+    day
+
 limit in debt:
     limit project 3 day; grant 7.25; owe 40; charge limit+ p; hold limit+ p; limit project 3 day; charge
     limit+ p x2; hold limit+ p x2

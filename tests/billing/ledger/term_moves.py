@@ -14,7 +14,13 @@ from tests.billing.ledger.periods import NEVER
 
 INSTANT = dt.timedelta(microseconds=1)
 PROJECT, MEMBER, API_KEY = (uuid.UUID(int=n) for n in (7, 8, 9))
-SUBJECTS = {"project": str(PROJECT), "member": str(MEMBER), "key": str(API_KEY), "quota": "files"}
+SUBJECTS = {
+    "project": str(PROJECT),
+    "member": str(MEMBER),
+    "key": str(API_KEY),
+    "quota": "files",
+    "account": "account",
+}
 PLANS: dict[str, dict[str, tuple[Any, ...]]] = {  # kind, credits, period, priority, lasts, services
     "none": {},
     "free": {"daily": ("daily", "5", "day", 10)},

@@ -245,3 +245,70 @@ def test_a_new_account_without_credits_gets_no_e_mail_and_one_when_it_has_used_i
     tasks.queue_notices()
     tasks.send_emails()
     assert [(one.to, one.subject) for one in mail.outbox] == [(["new@example.org"], "Refly: 5 credits left")]
+
+
+class TestFurtherThresholds:
+    @pytest.fixture
+    def thresholds(self, account: Account) -> None:
+        low_credit_alerts.save_settings(
+            account_id=account.pk,
+            enabled=True,
+            below=Decimal(50),
+            also_below=[Decimal(5), Decimal(80), Decimal(20), Decimal(50)],
+            by_email=True,
+            extra_addresses=[],
+            now=timezone.now(),
+        )
+
+    def texts(self) -> list[str]:
+        """What the e-mails since the last call say about thresholds."""
+        for _time in range(2):
+            tasks.queue_notices()
+        tasks.send_emails()
+        found = [
+            str(message.body).partition("your threshold of ")[2].partition(" ")[0] for message in mail.outbox
+        ]
+        mail.outbox.clear()
+        return found
+
+    def test_each_is_an_e_mail_whenever_the_balance_falls_below_it(
+        self, thresholds: None, use: Callable[[str], None], account: Account
+    ) -> None:
+        found = []
+        for credits in ("20", "5", "45", "15", "5"):  # 100 -> 80 -> 75 -> 30 -> 15 -> 10
+            use(credits)
+            found.append(self.texts())
+        assert found == [[], ["80."], ["50."], ["20."], []]
+        bonus = {"kind": "bonus", "label": "x", "key": "x", "now": timezone.now()}
+        ledger.grant(account_id=account.pk, credits=Decimal(15), **bonus)
+        assert self.texts() == []
+        use("10")
+        assert self.texts() == ["20."], "it was above the threshold again"
+
+    def test_several_at_once_are_one_e_mail_about_the_lowest(
+        self, thresholds: None, use: Callable[[str], None]
+    ) -> None:
+        use("96")
+        assert sorted(self.texts()) == ["5.", "50."], "and one about the threshold that the ledger watches"
+
+    def test_those_that_are_passed_when_they_are_saved_are_not_reported(
+        self, use: Callable[[str], None], account: Account
+    ) -> None:
+        use("85")
+        self.texts()
+        settings = low_credit_alerts.save_settings(
+            account_id=account.pk, enabled=True, below=Decimal(0), also_below=[Decimal(20), Decimal(10)],
+            by_email=True, extra_addresses=[], now=timezone.now(),
+        )  # fmt: skip
+        assert settings.also_below == [Decimal(20), Decimal(10)]
+        assert self.texts() == []
+        use("6")
+        assert self.texts() == ["10."]
+
+    @pytest.mark.parametrize("off", [{"enabled": False}, {"by_email": False}])
+    def test_disabled_alerts_send_nothing(
+        self, thresholds: None, use: Callable[[str], None], account: Account, off: dict[str, bool]
+    ) -> None:
+        AlertSettings.objects.filter(account=account).update(**off)
+        use("30")
+        assert self.texts() == []

@@ -15,6 +15,7 @@ VALUES: dict[str, Any] = {
     "credits": "5",
     "maximum": "5",
     "below": "5",
+    "also_below": ["5"],
     "daily_limit": "5",
     "monthly_limit": "5",
     "scopes": ["read"],

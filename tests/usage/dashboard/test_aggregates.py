@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone
@@ -15,6 +16,7 @@ from billing import ledger
 from tests.usage.spending import give, spend
 from usage import periods
 from usage.dashboard import aggregates, chart_data
+from usage.sums import folding
 
 AccountOf = Callable[[User], Account]
 
@@ -160,3 +162,54 @@ def test_a_platform_key_is_shown_by_its_name_only(clock: Any, alice: User, accou
     period = periods.latest_days(account, days=1, now=now)
     [group] = aggregates.group_totals(account, period, dimension="api_key")
     assert group.name == "backend"
+
+
+def test_a_series_has_each_day_in_all_and_for_the_asked_values(
+    clock: object, alice: User, account_of: AccountOf
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    spend(account, "1", now - timedelta(days=3))
+    spend(account, "10", now - timedelta(days=1))
+    spend(account, "2.5", now, service="gpt-4o")
+    spend(account, "4", now, service="qwen-image")
+    period = periods.latest_days(account, days=2, now=now)
+    series = aggregates.series(account, period, dimension="service", values=["claude-sonnet-4", "gpt-4o"])
+    assert series.labels == [date(2026, 11, 19), date(2026, 11, 20)]
+    assert series.totals == [Decimal(10), Decimal("6.5")]
+    assert series.parts == {
+        "claude-sonnet-4": [Decimal(10), Decimal(0)],
+        "gpt-4o": [Decimal(0), Decimal("2.5")],
+    }
+    assert aggregates.series(account, period.before).totals == [Decimal(1), Decimal(0)]
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_the_series_of_one_day_has_its_local_hours(
+    clock: object, alice: User, account_of: AccountOf, summed: bool
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    account.zone = "Asia/Kathmandu"  # 12:00 in UTC is 17:45
+    account.save()
+    spend(account, "1", now - timedelta(hours=18))  # 23:45 of the day before
+    spend(account, "2", now - timedelta(hours=17))
+    spend(account, "3", now, service="gpt-4o")
+    if summed:
+        folding.fold(account.pk)
+    period = periods.latest_days(account, days=1, now=now)
+    series = aggregates.series(account, period, dimension="service", values=["gpt-4o"])
+    assert series.labels == list(range(24))
+    assert {hour: spent for hour, spent in enumerate(series.totals) if spent} == {0: 2, 17: 3}
+    assert series.parts["gpt-4o"][17] == 3
+    only = aggregates.series(account, period, dimension="service", service="gpt-4o")
+    assert (sum(only.totals), only.parts) == (3, {})
+
+
+def test_a_day_of_25_hours_shows_the_repeated_hour_once(alice: User, account_of: AccountOf) -> None:
+    account = account_of(alice)
+    account.zone = "Europe/Berlin"
+    account.save()
+    for hour in (0, 1):  # both are 02:30 in Berlin on 25 October 2026
+        spend(account, "1", datetime(2026, 10, 25, hour, 30, tzinfo=UTC))
+    day = date(2026, 10, 25)
+    period = periods.Period(first=day, last=day, zone=ZoneInfo("Europe/Berlin"))
+    assert aggregates.series(account, period).totals[2] == 2

@@ -31,6 +31,7 @@ def usage(account: Account, **data: str) -> UsageForm:
 def test_the_range_is_of_the_accounts_days_and_the_last_30_unless_told(account: Account) -> None:
     first_days: list[tuple[dict[str, str], date, date, str]] = [
         ({}, TODAY - timedelta(29), TODAY, "30"),
+        ({"days": "1"}, TODAY, TODAY, "1"),
         ({"days": "7"}, TODAY - timedelta(6), TODAY, "7"),
         ({"days": "90"}, TODAY - timedelta(89), TODAY, "90"),
         ({"days": "8"}, TODAY - timedelta(29), TODAY, "30"),

@@ -162,3 +162,31 @@ def test_rows_before_and_after_a_charge_are_fragments_for_htmx(
     assert rows(f"newer={ids[2]}&only=gpt-4o", **{"HX-Request": "true"}) == (ids[:1], False)
     assert rows(f"newer={ids[0]}", **{"HX-Request": "true"}) == ([], False)
     assert rows("only=gpt-4o", **{"HX-Request": "true"}) == ([ids[0], ids[2]], True)
+
+
+def test_one_day_is_shown_by_hour_with_the_day_before(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    spend(account, "40", now - timedelta(days=1))
+    spend(account, "3", now)
+    page = text_of(signed_in(alice), "/usage/?days=1")
+    assert 'aria-label="12:00: 3 credits"' in page and "Credits spent by hour" in page
+    assert "40 in the period before" in page and "chart-previous" in page
+
+
+def test_bars_are_stacked_by_the_largest_groups_and_the_rest(
+    alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    for number in range(1, 8):
+        spend(account, str(number), now, service=f"model-{number}")
+    client = signed_in(alice)
+    page = text_of(client, "/usage/")
+    legend = page[page.index('class="chart-legend"') : page.index("</ul>", page.index("chart-legend"))]
+    order = [legend.index(name) for name in ("model-7", "model-6", "model-5", "model-4", "model-3", "Other")]
+    assert order == sorted(order) and "model-2" not in legend
+    only = text_of(client, "/usage/?only=model-7")
+    assert "chart-part" not in only, "one group has no parts"
+    assert "chart-part-0" in text_of(client, "/usage/?by=member")
+    assert "chart-part" not in text_of(client, "/usage/?by=conversation"), "there may be many each day"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from refill_client._calls import JSON, Call, Page, delete, get, get_page, post, post_once, reader
-from refill_client._decoding import Amount, amount, given
+from refill_client._decoding import Amount, amount, amount_or_none, given
 from refill_client.models import (
     AccountSettings,
     Alerts,
@@ -13,6 +13,7 @@ from refill_client.models import (
     CardPage,
     ConfirmedTopUp,
     CustomerPortal,
+    MonthlyBudget,
     PaymentMethod,
     Referral,
     ReferralLink,
@@ -79,14 +80,29 @@ def set_alerts(
     *,
     enabled: bool,
     below: Amount,
+    also_below: Sequence[Amount] | None = None,
     by_email: bool | None = None,
     extra_addresses: Sequence[str] | None = None,
     account: str | None = None,
 ) -> Call[Alerts]:
-    """Set the alert for low credits; `below` in credits."""
+    """Set the alert for low credits; `below` and the further thresholds `also_below` in credits."""
     body: JSON = {"enabled": enabled, "below": amount(below), "by_email": by_email, "account": account}
+    body["also_below"] = None if also_below is None else [amount(threshold) for threshold in also_below]
     body["extra_addresses"] = None if extra_addresses is None else list(extra_addresses)
     return Call("PUT", "/alerts", reader(Alerts), body=given(body))
+
+
+def monthly_budget(*, account: str | None = None) -> Call[MonthlyBudget]:
+    """The budget of a calendar month, and what is used of it."""
+    return get("/monthly-budget", MonthlyBudget, account=account)
+
+
+def set_monthly_budget(
+    credits: Amount | None, *, pauses: bool | None = None, account: str | None = None
+) -> Call[MonthlyBudget]:
+    """Set the monthly budget, None removes it. With `pauses` what exceeds it is refused."""
+    body: JSON = {"credits": amount_or_none(credits), **given({"pauses": pauses, "account": account})}
+    return Call("PUT", "/monthly-budget", reader(MonthlyBudget), body=body)
 
 
 def auto_top_up(*, account: str | None = None) -> Call[AutoTopUp]:

@@ -41,6 +41,7 @@ from refill_client.models import (
     OpenHold,
     Project,
     ProviderKey,
+    Refusals,
     Report,
     Reversal,
     Service,
@@ -289,6 +290,17 @@ def usage_report(
     """Sums of charges by service, project, conversation, member or api_key, and by hour, day or month."""
     period = {"from": from_, "to": to, "timezone": timezone}
     return get("/usage", UsageReport, account=account, group_by=group_by, interval=interval, **period)
+
+
+def refusals(
+    *,
+    account: str | None = None,
+    code: str | None = None,
+    api_key: str | None = None,
+    limit: int | None = None,
+) -> Call[Page[Refusals]]:
+    """Refused calls of the last 90 days, counted by hour and reason, newest hours first."""
+    return get_page("/refusals", Refusals, account=account, limit=limit, code=code, api_key=api_key)
 
 
 def projects(*, account: str | None = None, limit: int | None = None) -> Call[Page[Project]]:

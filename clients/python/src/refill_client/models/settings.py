@@ -68,10 +68,22 @@ class Referral:
 class Alerts:
     enabled: bool
     below: Decimal
+    also_below: list[Decimal]
+    """Further thresholds, the highest first."""
     by_email: bool
     extra_addresses: list[str]
     unconfirmed_addresses: list[str]
     """Additional addresses whose readers have not agreed to get alerts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthlyBudget:
+    credits: Decimal | None
+    """None: no budget."""
+    pauses: bool
+    """Whether calls beyond the budget are refused."""
+    used: Decimal | None
+    resets_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -287,6 +287,30 @@ class UsageReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """Calls of one hour that were refused for one reason. The amounts are those of the last call."""
+
+    hour: datetime
+    code: str
+    """Code of the problem, such as "insufficient_credits"."""
+    limit: str | None
+    """The limit that was reached: "project", "member" or "key"."""
+    subject: str | None
+    """Id of the project, member or key that has the limit."""
+    service: str | None
+    api_key: str | None
+    member: str | None
+    calls: int
+    first_at: datetime
+    last_at: datetime
+    needed: Decimal | None
+    available: Decimal | None
+    maximum: Decimal | None
+    used: Decimal | None
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     id: str
     name: str
