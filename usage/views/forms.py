@@ -14,7 +14,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts import zones
-from accounts.models import Account, Membership
+from accounts.models import Account, ApiKey, Membership
 from billing.models import Entry, Grant
 from core.form_fields import CreditsInput
 from usage.dashboard import aggregates
@@ -142,7 +142,7 @@ class RefusalForm(forms.Form):
     key = forms.ChoiceField(label=_("API key"), required=False)
 
     def __init__(self, data: Any, *, reasons: list[tuple[str, str]], keys: list[tuple[str, str]]) -> None:
-        super().__init__(data, initial={"days": 7})
+        super().__init__({"days": "7", **data.dict()} if data else None, initial={"days": 7})
         for name, choices, every in (
             ("reason", reasons, _("All reasons")),
             ("key", keys, _("All API keys")),
@@ -153,7 +153,10 @@ class RefusalForm(forms.Form):
 
     def _value(self, name: str) -> Any:
         """The field's cleaned value, or None when it is empty or invalid."""
-        return ((self.is_valid() or self.is_bound) and self.cleaned_data.get(name)) or None
+        if not self.is_bound:
+            return None
+        self.is_valid()
+        return self.cleaned_data.get(name) or None
 
     @property
     def length(self) -> timedelta:
@@ -165,8 +168,7 @@ class RefusalForm(forms.Form):
 
     @property
     def api_key_id(self) -> UUID | None:
-        key = self._value("key")
-        return UUID(key) if key else None
+        return ApiKey.uuid_of(self._value("key") or "")
 
 
 class HistoryForm(RangeForm):

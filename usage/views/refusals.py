@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
+from accounts.models import ApiKey
 from usage.dashboard import aggregates
 from usage.refusals import lines, reading
 from usage.views.forms import RefusalForm
@@ -23,7 +24,7 @@ def refusals_page(request: AccountRequest) -> HttpResponse:
     form = RefusalForm(
         request.GET or None,
         reasons=[(code, lines.reason_of(code)) for code in codes],
-        keys=[(str(key_id), names.get(key_id, str(key_id))) for key_id in key_ids],
+        keys=[(ApiKey.public_id_of(key_id), names.get(key_id, "")) for key_id in key_ids],
     )
     groups = reading.groups(
         request.account.pk,

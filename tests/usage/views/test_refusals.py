@@ -165,7 +165,7 @@ def test_the_page_is_filtered_by_time_reason_and_key(
     [row] = rows_of(text_of(client, "/refusals/?days=30&reason=insufficient_credits"))
     assert "Not enough credits" in row
     key = ApiKey.objects.get(account=team, scopes=["read"])
-    [row] = rows_of(text_of(client, f"/refusals/?key={key.pk}"))
+    [row] = rows_of(text_of(client, f"/refusals/?key={key.public_id}"))
     assert "scope" in row
     assert len(rows_of(text_of(client, "/refusals/?days=x&reason=nothing&key=1"))) == 2
 
