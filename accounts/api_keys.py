@@ -171,7 +171,7 @@ def verify(secret: str, now: datetime) -> Principal:
         except UnknownKey:
             _seen.forget(secret_hash)
             raise
-        _seen.get_or_load(secret_hash, lambda _hash: True)
+        _seen.put(secret_hash, True)
     if principal.is_expired(now):
         raise UnknownKey
     last = principal.last_used_at

@@ -74,6 +74,12 @@ class TimedCache(Generic[K, V]):
                         self._store(key, _Entry(value, read_at))
         return found
 
+    def put(self, key: K, value: V) -> None:
+        """Store a value that is read now."""
+        read_at = self.clock()
+        with self._lock:
+            self._store(key, _Entry(value, read_at))
+
     def update(self, key: K, change: Callable[[V], V]) -> None:
         """Apply `change` to the cached value, if there is one, without extending its lifetime."""
         with self._lock:

@@ -157,6 +157,19 @@ def test_a_busy_key_causes_one_query_for_each_lease(alice, key_of, monkeypatch, 
             api_keys.verify(issued.secret, now)
 
 
+def test_a_key_in_use_stays_known_to_the_process(alice, key_of, monkeypatch):
+    seconds = [1000.0]
+    for cache in (api_keys._leases, api_keys._seen):
+        monkeypatch.setattr(cache, "clock", lambda: seconds[0])
+    issued = key_of(alice)
+    for _time in range(3):
+        api_keys.verify(issued.secret, timezone.now())
+        seconds[0] += api_keys.SEEN_SECONDS * 2 / 3
+        assert api_keys.seen(issued.secret)
+    seconds[0] += api_keys.SEEN_SECONDS
+    assert not api_keys.seen(issued.secret)
+
+
 def test_the_last_use_is_written_at_most_once_a_minute(alice, key_of):
     issued = key_of(alice)
     first = timezone.now()
