@@ -17,6 +17,7 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.core.cache import cache
+from django.core.management.commands import flush
 from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import Client
@@ -33,7 +34,7 @@ from core import database_roles, rate_limit, refusals
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
-from tests import order, saved_rows, template_database
+from tests import order, rewriting, saved_rows, template_database
 from tests.roles import RUNTIME_ROLE
 
 # Each process has a directory: in a common one they delete each other's temporary directories.
@@ -47,6 +48,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("refill")
 
 PASSWORD = "correct horse battery staple"
+OF_MIGRATIONS = {"auth_permission", "django_content_type"}
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 
@@ -82,8 +84,11 @@ def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pyte
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionstart(session: pytest.Session) -> Iterator[None]:
+    starts_others = bool(session.config.getoption("numprocesses", None))
+    if starts_others:
+        rewriting.compile_all(session.config)
     yield  # starts the other processes
-    if template_database.is_used(session.config) and not hasattr(session.config, "workerinput"):
+    if starts_others and template_database.is_used(session.config):
         template_database.make(session.config)
 
 
@@ -200,12 +205,13 @@ def rollbacks_keep_prepared_statements() -> Iterator[None]:
 def tables_are_emptied() -> Iterator[None]:
     """All tables are emptied after a test with real commits. Triggers of the ledger refuse that (L11); this
     statement, and no other of the suite, disables them. Deleting the few rows takes a tenth of the time of
-    TRUNCATE, which replaces the files of every table."""
+    TRUNCATE, which replaces the files of every table. What migrations create stays; `flush` would create it
+    again."""
 
     def statements(
         self: DatabaseOperations, _style: object, tables: list[str], **_options: object
     ) -> list[str]:
-        names = [self.quote_name(table) for table in tables]
+        names = [self.quote_name(table) for table in tables if table not in OF_MIGRATIONS]
         return [
             "SET LOCAL ROLE NONE",
             "SET LOCAL session_replication_role = replica",
@@ -215,6 +221,7 @@ def tables_are_emptied() -> Iterator[None]:
 
     patch = pytest.MonkeyPatch()
     patch.setattr(DatabaseOperations, "sql_flush", statements)
+    patch.setattr(flush, "emit_post_migrate_signal", lambda *_, **__: None)
     yield
     patch.undo()
 
