@@ -14,6 +14,8 @@ from typing import Any
 from django.test import override_settings
 from django.utils.translation import trans_real as _trans_real
 
+from usage.templatetags import history_rows
+
 trans_real: Any = _trans_real
 
 LONGER = "eo"
@@ -62,9 +64,11 @@ def lengthened(message: str) -> str:
 def _replaced(language: str, change: Callable[[str], str]) -> Iterator[None]:
     kept = trans_real._translations.pop(language, None)
     trans_real._translations[language] = _Messages(language, change)
+    history_rows._kinds.cache_clear()  # the labels in each language
     try:
         yield
     finally:
+        history_rows._kinds.cache_clear()
         del trans_real._translations[language]
         if kept is not None:
             trans_real._translations[language] = kept

@@ -88,6 +88,11 @@ def test_a_language_that_is_not_offered_changes_nothing(catalogue, language):
     assert language_of(visitor.get("/faq/").content) == "en"
 
 
+def test_the_footer_names_each_language_by_its_own_name(catalogue):
+    page = browser(CHINESE).get("/faq/").content.decode()
+    assert 'lang="en">English</button>' in page and ">简体中文</button>" in page
+
+
 def test_the_setting_of_a_user_counts_more_than_the_browser(alice, bob, signed_in):
     alice.language = "zh-hans"
     alice.save()
