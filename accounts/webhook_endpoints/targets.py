@@ -23,6 +23,8 @@ LONGEST_URL = 2000
 _VISIBLE = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
+# Python takes parts of it for public; a cloud has its metadata service there
+_SPECIAL = IPv4Network("192.0.0.0/24")
 _PRIVATE = (
     IPv4Network("10.0.0.0/8"),
     IPv4Network("100.64.0.0/10"),
@@ -127,5 +129,7 @@ def _inner(address: Address) -> Address:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
+    if isinstance(address, IPv4Address) and address in _SPECIAL:
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
