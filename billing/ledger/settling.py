@@ -129,7 +129,7 @@ def set_limit(
         "now": now,
     }
     result = database.move(statement, parameters)
-    return None if result["used"] is None or maximum is None else Decimal(result["used"])
+    return None if result["used"] is None else Decimal(result["used"])
 
 
 def set_warning(*, account_id: uuid.UUID, below: Decimal | None, now: dt.datetime) -> bool:

@@ -135,6 +135,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="A batch that takes the whole balance is charged one by one then, with the same outcome.",
     ),
     Equivalent(
+        file="billing/purchases/auto_top_up.py",
+        before="if purchase.created_at >= now:",
+        after="if False:",
+        reason="A purchase that was created just now has no payment yet: the search at Stripe finds none.",
+    ),
+    Equivalent(
         file="billing/payments/clawbacks.py",
         before="theirs = (max(_share_of_amount(purchase, _amount(other, purchase)), other.credits)"
         " for other in others)",

@@ -161,6 +161,17 @@ def test_what_qualifies_an_invited_account(
     assert rewarded() == after_a_purchase
 
 
+def test_a_purchase_qualifies_nobody_where_the_catalogue_has_no_invitations_any_more(
+    invited: Callable[..., Referral], buy: Callable[..., Purchase]
+) -> None:
+    joined = invited(qualifies="first_purchase")
+    change_policies(referral=None)
+    referrals.mark_qualifying_purchase(buy(), NOW)
+    referrals.reward_all_due(NOW)
+    joined.refresh_from_db()
+    assert (joined.purchase, joined.state) == (None, "joined")
+
+
 def test_no_reward_is_due_before_the_first_purchase_or_when_it_was_refunded_meanwhile(
     invited: Callable[..., Referral], buy: Callable[..., Purchase], account: Account, bobs: Account
 ) -> None:

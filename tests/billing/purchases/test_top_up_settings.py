@@ -1,14 +1,16 @@
 """Settings of automatic top-up: what is refused, and what the page says may be charged."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, User
 from billing import ledger
-from billing.models import BillingProfile
+from billing.models import AutoTopUp, BillingProfile
 from billing.purchases import top_up_settings
 from pricing.models import Pack
 from tests.billing import stripe_sandbox
@@ -43,3 +45,17 @@ def test_settings_that_can_never_buy_or_never_stop_are_refused(stripe_api: Any, 
     BillingProfile.objects.update(card_expires="01/2020")
     assert refused_field() == "enabled"
     assert ledger.balance(account.pk, timezone.now()).total >= 0
+
+
+def test_the_buyer_of_top_ups_is_who_saved_the_settings_on_the_page_and_no_key_changes_that(
+    stripe_api: Any, account: Account, alice: User, signed_in: Callable[[User], Client], api_of: Any
+) -> None:
+    stripe_sandbox.save_card(account)
+    browser = signed_in(alice)
+    form = browser.get("/billing/auto-top-up/").context["form"].initial | {"enabled": "on"}
+    assert browser.post("/billing/auto-top-up/", form).status_code == 302
+    assert AutoTopUp.objects.get().set_by == alice
+
+    assert api_of(alice).put("auto-top-up", {"enabled": False}).status_code == 200
+    saved = AutoTopUp.objects.get()
+    assert (saved.enabled, saved.set_by) == (False, alice)
