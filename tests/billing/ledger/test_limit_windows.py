@@ -376,3 +376,15 @@ class TestReversals:
         spend(other, "5", "charge", **of("project"))
         reverse(account, spend(account, "2", "elsewhere", project_id=uuid.UUID(int=99)), key="r2")
         assert (used(other), used(account)["project"]) == ({"project": "5"}, "9")
+
+
+def test_a_window_of_exactly_24_hours_that_a_change_of_zone_leaves_is_long_enough(db):
+    eve = dt.datetime(2026, 10, 24, 12, tzinfo=dt.UTC)
+    account = new_account(now=eve)
+    give(account, "1000", "pack", now=eve)
+    limit(account, "project", "10", now=eve)
+    Account.objects.filter(pk=account).update(zone="Europe/London")  # whose 25 October has 25 hours
+    spend(account, "1", "use", eve + DAY, **of("project"))
+    window = Limit.objects.get()
+    assert window.window_start == dt.datetime(2026, 10, 25, tzinfo=dt.UTC)
+    assert window.window_end == dt.datetime(2026, 10, 26, tzinfo=dt.UTC)

@@ -10,7 +10,7 @@ import time_machine
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Dispute, Mail, Purchase
+from billing.models import Correction, Dispute, Mail, Purchase
 from billing.payments import clawbacks
 from billing.refunds import dispute_evidence, disputes
 
@@ -104,6 +104,13 @@ def test_each_status_at_stripe(
     assert [mail.context for mail in Mail.objects.filter(template="disputed")] == (
         [expected] if email else []
     )
+
+
+def test_longer_names_of_stripes_than_ours_are_cut(purchase: Callable[..., Purchase]) -> None:
+    purchase()
+    dispute = apply("s" * 50, reason="r" * 200, **case("c" * 50))
+    assert (dispute.stripe_status, dispute.case_type) == ("s" * 40, "c" * 40)
+    assert dispute.reason == "r" * 100
 
 
 def test_the_facts_of_a_dispute_follow_stripe(purchase: Callable[..., Purchase], account: Account) -> None:
@@ -258,3 +265,16 @@ def test_the_evidence_lists_the_newest_hundred_uses_and_none_of_unused_credits(
     assert [charge.created_at for charge in evidence.charges] == [
         NOW + timedelta(minutes=n) for n in range(100, 0, -1)
     ]
+
+
+def test_a_status_that_leaves_the_money_away_takes_nothing_anew(
+    purchase: Callable[..., Purchase], account: Account
+) -> None:
+    bought = purchase()
+    statuses = ("warning_needs_response", "warning_under_review", "needs_response", "under_review", "lost")
+    for status in statuses:
+        apply(status)
+    kinds = Correction.objects.filter(account_id=account.pk, purchase_id=bought.pk).values_list(
+        "kind", flat=True
+    )
+    assert list(kinds) == ["claw_back"]

@@ -39,6 +39,22 @@ def test_a_subscription_without_optional_fields_is_that_of_its_recorded_account(
     assert stripe_objects.imported_at(payload | {"metadata": value}) == -1
 
 
+@pytest.mark.parametrize(
+    ("named", "error"),
+    [
+        ("acct_" + "0" * 32, stripe_objects.UnmatchedObject),  # lost after an older backup was restored
+        ("acct_of_others", stripe_objects.ForeignObject),
+        ("", stripe_objects.ForeignObject),
+    ],
+)
+def test_a_subscription_whose_metadata_have_an_id_of_ours_is_not_that_of_other_software(
+    named: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error) as refusal:
+        stripe_objects.account_of({"id": "sub_other", "metadata": {"account": named}})
+    assert refusal.type is error
+
+
 @pytest.mark.parametrize("items", [None, {}, {"data": None}, {"data": []}])
 def test_a_subscription_without_items_matches_none_of_ours(payload: dict[str, Any], items: Any) -> None:
     with pytest.raises(stripe_objects.UnmatchedObject):

@@ -92,16 +92,17 @@ def test_charges_that_wait_for_one_wallet_share_a_call_when_it_is_free(accounts,
 
     monkeypatch.setattr(shared_calls, "_charge_together", together)
     holder = lock(accounts[0])
-    requests = [charge_request(accounts[0], "1", f"use {n}") for n in range(8)]
+    requests = [charge_request(accounts[0], "1", f"use {n}") for n in range(9)]
     threads = [
         BackgroundCall(lambda use=use: charges.outcome_of(calls.charge(use, NOON), use)) for use in requests
     ]
     for thread in threads:
         thread.start()
-    wait_until(lambda: calls._own and calls._own[accounts[0]].users == 8)
+    wait_until(lambda: calls._own and calls._own[accounts[0]].users == 9)
     holder.rollback()
     assert {type(thread.outcome()) for thread in threads} == {ledger.Charged}
     assert max(sizes) >= 5, "those that arrived while the first one waited"
+    assert not calls._own, "its last caller has removed the account's queue"
     assert broken(accounts) == []
 
 

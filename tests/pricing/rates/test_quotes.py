@@ -82,6 +82,7 @@ def test_an_action_costs_its_own_figure_or_what_its_model_costs():
     assert quote(model, {"uses": 1}, action=fixed).credits == 2
     quoted = quote(model, {"images": 2}, action=starred)
     assert (quoted.credits, quoted.service, quoted.action) == (6, "model", "starred")
+    assert quoted.lines[0].multipliers == {}, "a factor of 1 is no part of the price"
     double = rate(service="double", cost_of_model=True, multiplier=Decimal(2))
     assert quote(model, {"images": 2}, action=double).credits == 12
     assert refusal(starred, {"uses": 1}) == ("service", "model_required")

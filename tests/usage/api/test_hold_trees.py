@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -184,6 +185,8 @@ def test_usage_is_reported_when_the_service_counts_for_no_quota_any_more(
         monkeypatch.setattr(catalogue_cache, "current", lambda changed=changed: changed)
         if quota:
             hold = opened(api, "50", "h")
+            assert api.put(f"holds/{hold['id']}/usage", {"usage": {"tokens": 1}}).status_code == 200
+            assert Decimal(Hold.objects.get().reported["quota_count"]) == 1
     reported = api.put(f"holds/{hold['id']}/usage", {"usage": {"tokens": 5000}})
     assert (reported.status_code, Hold.objects.get().quota) == (200, "answers")
 
