@@ -25,7 +25,7 @@ _KEPT = re.compile(
     "action|days|forever|keys|manage|service|year"
 )
 # One form of address, and one spelling of each term: docs/design-system.md.
-AVOIDED = {"你": "您", "帐": "账", "登陆": "登录"}
+AVOIDED = {"你": "您", "帐": "账", "登陆": "登录", "条目": "明细"}
 
 
 def of_files(catalog: Catalog, messages: list[Message]) -> Iterator[str]:
