@@ -14,6 +14,7 @@ from typing import Any
 from django.test import override_settings
 from django.utils.translation import trans_real as _trans_real
 
+from core.templatetags import times
 from usage.templatetags import history_rows
 
 trans_real: Any = _trans_real
@@ -60,15 +61,21 @@ def lengthened(message: str) -> str:
     return f"[{text[:end]} {padding}]{text[end:]}" if padding else text
 
 
+def _forget_cached() -> None:
+    """Forget the texts that are kept by language."""
+    times._date_in.cache_clear()
+    history_rows._kinds.cache_clear()
+
+
 @contextmanager
 def _replaced(language: str, change: Callable[[str], str]) -> Iterator[None]:
     kept = trans_real._translations.pop(language, None)
     trans_real._translations[language] = _Messages(language, change)
-    history_rows._kinds.cache_clear()  # the labels in each language
+    _forget_cached()
     try:
         yield
     finally:
-        history_rows._kinds.cache_clear()
+        _forget_cached()
         del trans_real._translations[language]
         if kept is not None:
             trans_real._translations[language] = kept

@@ -1,6 +1,8 @@
 """The language of pages: the user's setting, the visitor's choice, the browser; and what stays in English."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -8,8 +10,11 @@ from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
-from django.utils import translation
+from django.utils import formats, translation
 
+from accounts.models import User
+from core.templatetags.credits import credits
+from core.templatetags.money import money
 from tests import languages
 from tests.conftest import PASSWORD
 
@@ -182,3 +187,36 @@ def test_codes_are_sent_in_the_language_that_the_user_has_chosen(alice, bob):
     to_alice, to_bob = mail.outbox
     assert "【" in to_alice.subject + str(to_alice.body)
     assert "【" not in to_bob.subject + str(to_bob.body)
+
+
+@pytest.mark.parametrize("path", ["/", "/counter", "/dashboard/balance", "/dashboard/activity", "/history/"])
+def test_members_of_one_team_read_pages_and_live_parts_in_their_languages(team, alice, bob, signed_in, path):
+    """The stream of an account states a version only: each tab loads its parts itself."""
+    User.objects.filter(pk=alice.pk).update(language="zh-hans")
+    User.objects.filter(pk=bob.pk).update(language="en")
+    shown = {}
+    for user in (alice, bob, alice):
+        reader = signed_in(user)
+        reader.post(reverse("switch_account", args=[team.public_id]))
+        shown[user.first_name] = reader.get(path, headers={"hx-request": "true"}).content.decode()
+    assert "【" in shown["Alice"] and "【" not in shown["Bob"]
+
+
+def test_exports_name_services_in_the_language_of_the_request(alice, signed_in):
+    User.objects.filter(pk=alice.pk).update(language="zh-hans")
+    rows = signed_in(alice).get("/history/export.csv").getvalue().decode()
+    assert rows.startswith("\ufefftime_utc,time_local,zone,kind,what,")
+    assert "每日积分" in rows and "Daily refresh" not in rows
+
+
+def test_dates_and_money_have_the_formats_of_the_language(catalogue):
+    moment = datetime(2026, 11, 20, 16, 4, 5, tzinfo=UTC)
+    shown = {}
+    for code in ("en", "zh-hans"):
+        with translation.override(code):
+            day = [formats.date_format(moment, form) for form in ("DATE_FORMAT", "MONTH_DAY_FORMAT")]
+            shown[code] = [*day, credits(Decimal("12345678.5")), money(1234567, "cny"), money(500, "jpy")]
+    assert shown == {
+        "en": ["20 November 2026", "20 Nov", "12,345,678.5", "CN¥12,345.67", "¥500"],
+        "zh-hans": ["2026年11月20日", "11月20日", "12,345,678.5", "¥12,345.67", "JP¥500"],
+    }

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.utils import translation
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfmetrics import stringWidth
@@ -177,3 +178,11 @@ def test_the_buyer_may_be_unknown_and_no_catalogue_loaded(account: Account, draw
         "Invoice 2027-000007",
         Purchase(id=ID).public_id,
     ]
+
+
+def test_an_invoice_is_in_the_language_of_its_reader(account: Account, drawn: list[Any]) -> None:
+    with translation.override("zh-hans"):
+        invoice(account, label="2 × Small pack (1000 credits)")
+    texts = "".join(text for *_rest, text in drawn)
+    assert "2027年3月5日" in texts and "小型充值包" in texts and "US$10.00" in texts
+    assert {font for font, *_rest, text in drawn if "年" in text} == {SONG}
