@@ -6,7 +6,7 @@ Invariant: figures are those of the rate, not rounded.
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from django.utils.text import capfirst, get_text_list
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -45,8 +45,15 @@ def services_only(scopes: Sequence[str], names: Mapping[str, str]) -> str:
     tags = [names.get(scope, scope.removeprefix("tag:")) for scope in scopes if scope.startswith("tag:")]
     services = [names.get(scope, scope) for scope in scopes if not scope.startswith("tag:")]
     if tags:
-        services.append(_("%(tags)s models") % {"tags": get_text_list(tags, _("and"))})
-    return capfirst(_("%(services)s only") % {"services": get_text_list(services, _("and"))})
+        services.append(_("%(tags)s models") % {"tags": _listed(tags)})
+    return capfirst(_("%(services)s only") % {"services": _listed(services)})
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names as a list: "a, b and c"."""
+    if len(names) < 2:
+        return "".join(names)
+    return _("%(names)s and %(last)s") % {"names": _(", ").join(names[:-1]), "last": names[-1]}
 
 
 def _band(line: RateLine, band: Band, multiplier: Decimal) -> str:
