@@ -64,7 +64,7 @@ def lengthened(message: str) -> str:
 def _forget_cached() -> None:
     """Forget the texts that are kept by language."""
     times._date_in.cache_clear()
-    history_rows._kinds.cache_clear()
+    history_rows.kind_labels.cache_clear()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Private names that tests use, with the reason why no public one would do.
 PRIVATE = {
     "accounts.api_keys._leases": "the state of another process, and what is forgotten between tests",
+    "accounts.api_keys._seen": "the clock of a cache",
     "accounts.api_keys._note_use": "the half of a use that a second process does at the same time",
     "accounts.authentication._account_ids": "is forgotten between tests",
     "accounts.checks._seconds": "a wrong answer of PostgreSQL",
@@ -31,6 +32,7 @@ PRIVATE = {
     "billing.webhooks.events._apply": "a process that dies between an effect and its record",
     "billing.webhooks.handlers._HANDLERS": "the list that a document repeats",
     "config.health._space_until": "a process that has just started",
+    "config.translations.__main__": "the command itself",
     "config.supervisor.__main__": "the command itself, whose steps the tests run one by one",
     "config.supervisor.processes._marked": "finds the processes of the supervisor as it finds them itself",
     "config.metrics._purchases": "a figure that the database does not give",

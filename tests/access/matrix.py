@@ -72,6 +72,7 @@ ROUTES = {
     "healthz": PUBLIC,
     "healthz/background": PUBLIC,
     "readyz": PUBLIC,
+    "language/": PUBLIC,
     # usage
     "": own(),
     "counter": own(),
@@ -80,6 +81,9 @@ ROUTES = {
     "dashboard/spending": own(),
     "dashboard/activity": own(),
     "usage/": own(),
+    "usage/forecast/": own(),
+    "usage/plans/": own(),
+    "usage/swap/": own(),
     "refusals/": own(),
     "budgets/": own(),
     "budgets/<str:public_id>/": ids("hold"),

@@ -39,7 +39,7 @@ def history_rows(
     """A table row for each line. `exact_times`: date and time, not how long ago; `is_new`: marked as new."""
     now = timezone.now()
     time = times.at if exact_times else times.ago
-    labels = _kinds(get_language() or "")
+    labels = kind_labels(get_language() or "")
     url = reverse("charge", args=[_ANY])
     rows = []
     for line in lines:
@@ -73,7 +73,7 @@ def history_row(line: HistoryLine, *, is_new: bool = False) -> SafeString:
 
 
 @lru_cache(maxsize=16)
-def _kinds(_language: str) -> dict[str, str]:
+def kind_labels(_language: str) -> dict[str, str]:
     """The labels of the kinds in the current language."""
     return {kind: escape(str(label)) for kind, label in Entry.Kind.choices}
 
