@@ -43,7 +43,6 @@ PRIVATE = {
     "billing.ledger.shared_calls._OWN": "distinguishes the calls of one account from those of all",
     "accounts.tasks._sender": "a process that has just started",
     "core.templatetags.times._date_in": "months in a language of the tests are forgotten",
-    "usage.templatetags.history_rows._kinds": "labels in a language of the tests are forgotten",
 }
 
 WITHOUT_ASSERTION = {

@@ -4,6 +4,7 @@ Invariant: whatever the query string holds, the resulting range is whole local d
 `periods.MAX_DAYS` long; an invalid value has an error beside its field.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -283,3 +284,15 @@ class TeamRequestForm(forms.Form):
         kind = self.fields["kind"]
         assert isinstance(kind, forms.ChoiceField)
         kind.choices = kinds
+
+
+class SwapForm(forms.Form):
+    """Two models: one that was used, and one of the same kind to compare with."""
+
+    service = forms.ChoiceField(label=_("Model you used"))
+    other = forms.ChoiceField(label=_("Other model"), required=False)
+
+    def offer(self, *, services: Mapping[str, str], others: Mapping[str, str]) -> None:
+        """Offer these models, names by key."""
+        self.fields["service"].choices = list(services.items())  # type: ignore[attr-defined]
+        self.fields["other"].choices = [("", "—"), *others.items()]  # type: ignore[attr-defined]

@@ -1,23 +1,15 @@
 """The page that prices the calls of one model on another."""
 
-from django import forms
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
 from usage import model_swap, selectors
 from usage.dashboard import chart_data
-
-
-class SwapForm(forms.Form):
-    """Two models: one that was used, and one of the same kind to compare with."""
-
-    service = forms.ChoiceField(label=_("Model you used"))
-    other = forms.ChoiceField(label=_("Other model"), required=False)
+from usage.views.forms import SwapForm
 
 
 @require_safe
@@ -31,8 +23,7 @@ def swap(request: AccountRequest) -> HttpResponse:
     others = model_swap.others(service, now)
     other = request.GET.get("other", "")
     form = SwapForm({"service": service, "other": other if other in others else ""})
-    form.fields["service"].choices = _choices(used)  # type: ignore[attr-defined]
-    form.fields["other"].choices = [("", "—"), *_choices(others)]  # type: ignore[attr-defined]
+    form.offer(services=selectors.service_names(used), others=selectors.service_names(others))
     names = selectors.service_names([service, other])
     context = {"form": form, "service_name": names[service], "other_name": names[other]}
     if other in others:
@@ -40,7 +31,3 @@ def swap(request: AccountRequest) -> HttpResponse:
         context["swap"] = shown
         context["calls_url"] = chart_data.usage_url("service", shown.period, only=service)
     return render(request, "usage/model_swap.html", context)
-
-
-def _choices(keys: list[str]) -> list[tuple[str, str]]:
-    return list(selectors.service_names(keys).items())
