@@ -290,15 +290,17 @@ def test_a_child_counts_its_own_use_of_a_quota_beside_that_of_its_parent(account
     ledger.set_limit(
         account_id=account, kind="quota", subject="files", period="month", maximum=D("4"), now=NOON
     )
-    root = hold(account, "60", "root", HOUR, quota=("files", 1))
-    held = child(account, root, "5", "three", quota=("files", 3))
-    assert used() == {"files": D("4")}
+    ours = uuid.uuid4()
+    limited(account, ours, "60")
+    root = hold(account, "60", "root", HOUR, quota=("files", 1), project_id=ours)
+    held = child(account, root, "5", "three", quota=("files", 3), project_id=ours)
+    assert used() == {"files": D("4"), str(ours): D("60")}
     with pytest.raises(ledger.QuotaReached):
         child(account, root, "5", "one more", quota=("files", 1))
     release(account, held)
-    assert used() == {"files": D("1")}
+    assert used() == {"files": D("1"), str(ours): D("60")}
     capture(account, child(account, root, "5", "two", quota=("files", 2)), "1")
-    assert used() == {"files": D("3")}
+    assert used() == {"files": D("3"), str(ours): D("59")}  # the child without a project took 1
 
 
 def test_children_count_as_running_holds(account, root):
