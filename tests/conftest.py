@@ -35,6 +35,7 @@ from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Service
 from tests import clock as run_clock
 from tests import order, rewriting, saved_rows, template_database
+from tests.api import ALL_SCOPES, Api
 from tests.roles import RUNTIME_ROLE
 
 # Each process has a directory: in a common one they delete each other's temporary directories.
@@ -334,44 +335,6 @@ def signed_in() -> Callable[[User], Client]:
         return browser
 
     return client
-
-
-class Api:
-    """A client of the REST API with an API key: `api.post("charges", {...}, key="purchase-1")`."""
-
-    def __init__(self, secret: str) -> None:
-        self.secret = secret
-        self.client = Client(headers={"authorization": f"Bearer {secret}"} if secret else {})
-
-    def get(self, path: str, **query: Any) -> Any:
-        return self.client.get(self._url(path), query)
-
-    def post(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> Any:
-        return self._send("post", path, body, key, headers)
-
-    def put(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> Any:
-        return self._send("put", path, body, key, headers)
-
-    def patch(self, path: str, body: Any = None, *, key: str | None = None, **headers: str) -> Any:
-        return self._send("patch", path, body, key, headers)
-
-    def delete(self, path: str) -> Any:
-        return self.client.delete(self._url(path))
-
-    def _send(self, method: str, path: str, body: Any, key: str | None, headers: dict[str, str]) -> Any:
-        if key is not None:
-            headers["Idempotency-Key"] = key
-        data = {} if body is None else body
-        return getattr(self.client, method)(
-            self._url(path), data=data, content_type="application/json", headers=headers
-        )
-
-    @staticmethod
-    def _url(path: str) -> str:
-        return path if path.startswith("/") else f"/api/v1/{path}"
-
-
-ALL_SCOPES = ("read", "spend", "manage")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from config import compression
-from tests.conftest import Api
+from tests.api import Api
 
 pytestmark = pytest.mark.django_db
 LONG = b"<p>the same</p>" * 200

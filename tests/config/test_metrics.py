@@ -18,7 +18,7 @@ from billing import ledger
 from billing.models import Mail, StripeEvent
 from config import health, metrics
 from core import counters
-from tests.conftest import Api
+from tests.api import Api
 
 TOKEN = "T7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dAuE"
 DEPLOY = loaded.BASE_DIR / "deploy"

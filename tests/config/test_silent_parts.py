@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.models import User
 from billing.tasks import checkpoint_ledger
-from tests.conftest import Api
+from tests.api import Api
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("O7")]
 PAGES = ["/", "/usage/", "/history/", "/history/statement/", "/pricing/", "/billing/", "/billing/buy/"]

@@ -11,7 +11,7 @@ from accounts.models import Account, User, WebhookDelivery, WebhookEndpoint, Web
 from accounts.webhook_endpoints import endpoints
 from tests import openapi
 from tests.accounts.webhook_endpoints.conftest import FAILS, OK, happen, send_all
-from tests.conftest import Api
+from tests.api import Api
 
 pytestmark = pytest.mark.django_db
 URL = "https://hooks.example.com/refill"

@@ -22,7 +22,8 @@ from core.amounts import plain
 from core.ids import new_id
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards
-from tests.conftest import ALL_SCOPES, Api, forget_cached
+from tests.api import ALL_SCOPES, Api
+from tests.conftest import forget_cached
 
 ACCOUNT = "the-account"
 FILLER = "filler"  # an account whose uses fill a batch

@@ -11,7 +11,7 @@ from accounts import api_keys
 from accounts.models import Account, ApiKey, User
 from billing import ledger
 from core.ids import new_id
-from tests.conftest import Api
+from tests.api import Api
 from tests.usage.api.conftest import give, use
 
 

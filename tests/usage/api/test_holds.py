@@ -12,7 +12,7 @@ from accounts import api_keys
 from accounts.models import Account, User
 from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
-from tests.conftest import Api
+from tests.api import Api
 from tests.usage.api.conftest import give, use
 
 

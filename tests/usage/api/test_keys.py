@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import Account, ApiKey, Membership, User
 from billing.models import Limit
-from tests.conftest import Api
+from tests.api import Api
 from tests.usage.api.conftest import give, use
 
 pytestmark = pytest.mark.requirement("APIN-12")

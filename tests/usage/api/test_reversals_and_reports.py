@@ -11,7 +11,7 @@ from accounts import api_keys
 from accounts.models import Account, User
 from billing import ledger
 from billing.models import Charge
-from tests.conftest import Api
+from tests.api import Api
 from tests.usage.api.conftest import give, use
 from usage.charges import reports
 from usage.models import ChargeReport

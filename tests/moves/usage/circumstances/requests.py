@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from accounts import api_keys, authentication
 from accounts.models import Account, ApiKey, Membership, User
-from tests.conftest import ALL_SCOPES, Api
+from tests.api import ALL_SCOPES, Api
 from tests.moves.usage.circumstances import counting, wallet
 from tests.moves.usage.world import World, issue_key
 
