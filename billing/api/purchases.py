@@ -277,7 +277,7 @@ def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.Pur
         "payment_method": purchase.payment_method or None,
         "invoice_number": purchase.invoice_number,
         "receipt_url": purchase.receipt_url or None,
-        "checkout_url": purchase.checkout_url if purchase.status == created else None,
+        "checkout_url": (purchase.checkout_url or None) if purchase.status == created else None,
         "failure": purchase.error if purchase.status == failed else None,
         "created_at": instant(purchase.created_at),
         "paid_at": instant_or_none(purchase.paid_at),

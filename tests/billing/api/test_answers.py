@@ -45,7 +45,7 @@ pytestmark = pytest.mark.django_db
         (
             "created",
             {"checkout_url": "", "payment_method": "", "receipt_url": "", "refunded": 7},
-            {"checkout_url": "", "payment_method": None, "receipt_url": None, "refunded": 7},
+            {"checkout_url": None, "payment_method": None, "receipt_url": None, "refunded": 7},
         ),
     ],
 )

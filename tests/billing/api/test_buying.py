@@ -168,7 +168,7 @@ def test_other_accounts_and_keys_without_the_scope_are_refused(
 
 def test_alerts_and_automatic_top_up_are_read_and_changed(api: Any) -> None:
     settings = {"enabled": True, "below": "50", "by_email": False, "extra_addresses": ["ops@example.org"]}
-    shown = settings | {"unconfirmed_addresses": ["ops@example.org"]}
+    shown = settings | {"unconfirmed_addresses": ["ops@example.org"], "also_below": []}
     assert api.put("alerts", settings).json() == shown == api.get("alerts").json()
 
     invalid = {

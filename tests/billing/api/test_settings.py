@@ -91,8 +91,8 @@ def test_automatic_top_up_is_read_and_changed_field_by_field(
 
 def test_alerts_send_e_mails_unless_that_is_switched_off(api: Any) -> None:
     given = {"enabled": True, "below": "50"}
-    defaults = {"by_email": True, "extra_addresses": []}
+    defaults = {"by_email": True, "extra_addresses": [], "also_below": []}
     assert api.put("alerts", given).json() == given | defaults | {"unconfirmed_addresses": []}
     other = {"enabled": False, "below": "0", "by_email": False, "extra_addresses": ["a@example.org"]}
-    shown = other | {"unconfirmed_addresses": ["a@example.org"]}
+    shown = other | {"unconfirmed_addresses": ["a@example.org"], "also_below": []}
     assert api.put("alerts", other).json() == shown == api.get("alerts").json()
