@@ -14,7 +14,7 @@ from accounts.models import Account
 from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
 from usage import price_simulation
-from usage.forecast.course import Rate
+from usage.forecast.projection import Rate
 
 WEEK = 7
 FEWEST_DAYS = 14  # of use, for a range of weeks

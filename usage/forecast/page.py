@@ -1,7 +1,7 @@
-"""What the forecast page shows: the course of the balance with its range, and what happens when.
+"""What the forecast page shows: the projection of the balance with its range, and what happens when.
 
-Invariant: the course at the present pace includes automatic top-ups as they are set; the range is that of the
-quietest and the busiest week, and without it there is only the one course.
+Invariant: the projection at the present pace includes automatic top-ups as they are set; the range is that
+of the quietest and the busiest week, and without it there is only the one projection.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from billing import ledger
 from billing.ledger import Balance
 from usage import periods
 from usage.dashboard import aggregates
-from usage.forecast import course, pace, supply
-from usage.forecast.course import Course, Event, Kind
+from usage.forecast import pace, projection, supply
 from usage.forecast.pace import Pace, PriceChange
+from usage.forecast.projection import Event, Kind, Projection
 
 DAYS = 60
 PACE_DAYS = 30
@@ -31,38 +31,38 @@ Line = list[tuple[Decimal, Decimal]]
 class Forecast:
     """The next DAYS days of an account's balance.
 
-    `earliest` and `latest` are the courses of the busiest and of the quietest week; None without a range.
+    `earliest` and `latest` are the projections of the busiest and of the quietest week; None without a range.
     """
 
     balance: Balance
     pace: Pace
     until: datetime
-    course: Course
-    earliest: Course | None
-    latest: Course | None
+    projection: Projection
+    earliest: Projection | None
+    latest: Projection | None
     price_changes: list[PriceChange]
     zone: ZoneInfo
 
     @property
     def events(self) -> list[Event]:
-        """The events of the course without those of daily allowances, which are stated once."""
-        return [event for event in self.course.events if event.grant_kind != "daily"][:MOST_EVENTS]
+        """The events of the projection without those of daily allowances, which are stated once."""
+        return [event for event in self.projection.events if event.grant_kind != "daily"][:MOST_EVENTS]
 
     @property
     def unused(self) -> Decimal:
         """Credits that expire unused, those of daily allowances excluded."""
-        return sum((event.credits for event in self.course.expiring), Decimal(0))
+        return sum((event.credits for event in self.projection.expiring), Decimal(0))
 
     @property
     def top_ups(self) -> int:
         """How many packs automatic top-up buys."""
-        return sum(event.kind is Kind.TOP_UP for event in self.course.events)
+        return sum(event.kind is Kind.TOP_UP for event in self.projection.events)
 
     @property
     def lines(self) -> list[Line]:
-        """The course, and the two that bound its range, as points of the chart."""
-        courses = [self.course, *(bound for bound in (self.earliest, self.latest) if bound)]
-        return [self._line(shown) for shown in courses]
+        """The projection, and the two that bound its range, as points of the chart."""
+        projections = [self.projection, *(bound for bound in (self.earliest, self.latest) if bound)]
+        return [self._line(shown) for shown in projections]
 
     @property
     def labels(self) -> list[tuple[Decimal, str]]:
@@ -75,7 +75,7 @@ class Forecast:
             for day, date in zip(days, local, strict=True)
         ]
 
-    def _line(self, shown: Course) -> Line:
+    def _line(self, shown: Projection) -> Line:
         """A point for each whole day from now and those of events; a daily refresh makes no corner."""
         start, whole = self.balance.as_of, self.until - self.balance.as_of
         corners = {event.at for event in shown.events if event.grant_kind != "daily"}
@@ -95,20 +95,20 @@ def of(account: Account, now: datetime) -> Forecast:
     until = now + timedelta(days=DAYS)
     changes = pace.announced(account, now=now, until=until)
 
-    def course_at(per_day: Decimal | None) -> Course | None:
+    def projection_at(per_day: Decimal | None) -> Projection | None:
         if per_day is None:
             return None
-        return course.run(credits, pace.rates(per_day, changes, now), now=now, until=until)
+        return projection.run(credits, pace.rates(per_day, changes, now), now=now, until=until)
 
-    present_course = course_at(present.per_day)
-    assert present_course is not None
+    present_projection = projection_at(present.per_day)
+    assert present_projection is not None
     return Forecast(
         balance=balance,
         pace=present,
         until=until,
-        course=present_course,
-        earliest=course_at(present.high),
-        latest=course_at(present.low),
+        projection=present_projection,
+        earliest=projection_at(present.high),
+        latest=projection_at(present.low),
         price_changes=changes,
         zone=period.zone,
     )

@@ -17,7 +17,7 @@ from billing.purchases import top_up_settings
 from billing.subscriptions import grace
 
 _DAY = timedelta(days=1)
-_PACK_PRIORITY = 40  # the ledger's for credits that were bought
+PACK_PRIORITY = 40  # the ledger's for credits that were bought
 
 
 @dataclass
@@ -85,7 +85,7 @@ class TopUps:
         self.bought = self.bought + 1 if month == self.month else 1
         self.month = month
         expires_at = validity.ends_at(self.lasts, at)
-        return Lot(self.label, Grant.Kind.TOP_UP, self.credits, expires_at, _PACK_PRIORITY)
+        return Lot(self.label, Grant.Kind.TOP_UP, self.credits, expires_at, PACK_PRIORITY)
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Supply:
     debt: Decimal = Decimal(0)
 
     def copy(self) -> "Supply":
-        """An independent copy, to be used up by one course."""
+        """An independent copy, to be used up by one projection."""
         return Supply(
             [replace(lot) for lot in self.lots],
             [replace(renewal) for renewal in self.renewals],

@@ -14,8 +14,8 @@ from billing.notifications import monthly_budgets
 from usage import live_updates, periods, selectors
 from usage.dashboard import activity, aggregates, balance_summary, chart_data
 from usage.dashboard.balance_summary import BalanceSummary
-from usage.forecast import course, supply
 from usage.forecast import pace as forecast_pace
+from usage.forecast import projection, supply
 from usage.forecast.pace import Pace
 from usage.refusals import reading
 
@@ -103,7 +103,7 @@ def _balance_context(request: AccountRequest, summary: BalanceSummary, pace: Pac
     budget, and the number of calls that were refused in the last 24 hours."""
     now = summary.balance.as_of
     credits = supply.of(request.account, summary.balance, now, top_ups=False)
-    empty_at = course.empty_at(credits, per_day=pace.per_day, now=now, until=now + LONGEST_FORECAST)
+    empty_at = projection.empty_at(credits, per_day=pace.per_day, now=now, until=now + LONGEST_FORECAST)
     days_left = (empty_at - now).days if empty_at else None
     own = None if request.membership.may_buy else request.user.pk
     refused = reading.number(request.account.pk, since=now - timedelta(days=1), member_id=own)

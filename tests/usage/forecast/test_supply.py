@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import Allowance, Subscription
+from billing.models import Allowance, Grant, Subscription
 from tests.usage.spending import give
-from usage.forecast import course, supply
+from usage.forecast import projection, supply
 
 DAY = timedelta(days=1)
 
@@ -27,7 +27,7 @@ def days_left(account: Account, per_day: str) -> float | None:
     now = timezone.now()
     balance = ledger.balance(account.pk, now)
     credits = supply.of(account, balance, now)
-    empty_at = course.empty_at(credits, per_day=Decimal(per_day), now=now, until=now + 366 * DAY)
+    empty_at = projection.empty_at(credits, per_day=Decimal(per_day), now=now, until=now + 366 * DAY)
     return None if empty_at is None else round((empty_at - now) / DAY, 3)
 
 
@@ -115,3 +115,8 @@ def test_a_plan_that_is_renewed_goes_on_after_its_paid_period(
     give(account, "100", now)
     # without renewal: the credits of the 22nd, the last day of the plan, and then those of the pack
     assert days_left(account, "150") == expected
+
+
+def test_packs_that_are_bought_later_are_spent_in_the_order_of_packs_of_today(account: Account) -> None:
+    granted = give(account, "10", timezone.now())
+    assert Grant.objects.get(pk=granted.grant_id).priority == supply.PACK_PRIORITY

@@ -45,7 +45,7 @@ def test_it_states_when_the_credits_end_and_what_expires_unused(
     assert "will expire unused" in page and "Welcome expires unused" in page
     assert "No credits left" in page
     assert "in your busiest week" in page
-    assert '<polyline class="chart-course"' in page and '<polygon class="chart-range"' in page
+    assert '<polyline class="chart-projection"' in page and '<polygon class="chart-range"' in page
 
 
 def test_automatic_top_up_is_part_of_the_course(account: Account, alice: User, signed_in: SignedIn) -> None:

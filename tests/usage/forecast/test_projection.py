@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from billing.models import Allowance
-from usage.forecast import course
-from usage.forecast.course import Course, Kind, Rate
+from usage.forecast import projection
+from usage.forecast.projection import Kind, Projection, Rate
 from usage.forecast.supply import Lot, Renewal, Supply, TopUps
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -18,16 +18,30 @@ def lot(credits: str, *, expires_in: int | None = None, priority: int = 40, labe
     return Lot(label, "top_up" if priority == 40 else "bonus", Decimal(credits), expires_at, priority)
 
 
-def run(supply: Supply, per_day: str, *, days: int = 60) -> Course:
-    return course.run(supply, [Rate(NOW, Decimal(per_day))], now=NOW, until=NOW + days * DAY)
+def allowance(kind: str, next_at: datetime) -> Allowance:
+    """100 credits a day ("daily") or a month ("plan"), which last until the next ones."""
+    period, priority = ("day", 10) if kind == "daily" else ("month", 20)
+    return Allowance(
+        label=kind.title(),
+        kind=kind,
+        credits=Decimal(100),
+        period=period,
+        lasts="period",
+        priority=priority,
+        next_at=next_at,
+    )
 
 
-def told(shown: Course) -> list[tuple[float, str, Decimal]]:
+def run(supply: Supply, per_day: str, *, days: int = 60) -> Projection:
+    return projection.run(supply, [Rate(NOW, Decimal(per_day))], now=NOW, until=NOW + days * DAY)
+
+
+def listed(shown: Projection) -> list[tuple[float, str, Decimal]]:
     """Day, kind and credits of each event."""
     return [(round((event.at - NOW) / DAY, 3), event.kind, event.credits) for event in shown.events]
 
 
-def left_after(shown: Course, days: float) -> Decimal:
+def left_after(shown: Projection, days: float) -> Decimal:
     """The balance at the newest point not later than so many days from now."""
     return [left for at, left in shown.points if at <= NOW + days * DAY][-1]
 
@@ -35,21 +49,21 @@ def left_after(shown: Course, days: float) -> Decimal:
 def test_the_balance_falls_by_the_pace_and_is_empty_when_all_is_spent() -> None:
     shown = run(Supply([lot("100")]), "8")
     assert [left for _at, left in shown.points[:3]] == [100, 92, 84]
-    assert told(shown) == [(12.5, "empty", 0)]
+    assert listed(shown) == [(12.5, "empty", 0)]
     assert shown.empty_at == NOW + 12.5 * DAY
     assert left_after(shown, 12.5) == left_after(shown, 60) == 0
 
 
 def test_without_use_nothing_is_spent_and_what_expires_is_lost() -> None:
     shown = run(Supply([lot("100"), lot("1000", expires_in=12, priority=30, label="Bonus")]), "0")
-    assert told(shown) == [(12.0, "expiry", 1000)]
+    assert listed(shown) == [(12.0, "expiry", 1000)]
     assert (left_after(shown, 11.9), left_after(shown, 60), shown.empty_at) == (1100, 100, None)
 
 
 def test_priority_comes_before_expiry_so_that_a_pack_can_expire_while_a_bonus_is_spent() -> None:
     supply = Supply([lot("50", expires_in=3), lot("100", expires_in=30, priority=30)])
     shown = run(supply, "10")
-    assert told(shown) == [(3.0, "expiry", 50), (10.0, "empty", 0)]
+    assert listed(shown) == [(3.0, "expiry", 50), (10.0, "empty", 0)]
 
 
 def test_a_run_leaves_the_supply_as_it_was() -> None:
@@ -61,17 +75,9 @@ def test_a_run_leaves_the_supply_as_it_was() -> None:
 
 
 def test_an_allowance_is_granted_each_period_and_its_rest_is_lost() -> None:
-    terms = Allowance(
-        label="Daily",
-        kind="daily",
-        credits=Decimal(100),
-        period="day",
-        lasts="period",
-        priority=10,
-        next_at=NOW + DAY / 2,
-    )
+    terms = allowance("daily", NOW + DAY / 2)
     shown = run(Supply([], [Renewal(terms, NOW + DAY / 2, None)]), "60", days=3)
-    assert told(shown) == [
+    assert listed(shown) == [
         (0.0, "empty", 0),
         (0.5, "grant", 100),
         (1.5, "expiry", 40),
@@ -83,15 +89,7 @@ def test_an_allowance_is_granted_each_period_and_its_rest_is_lost() -> None:
 
 
 def test_an_allowance_ends_with_its_plan() -> None:
-    terms = Allowance(
-        label="Plan",
-        kind="plan",
-        credits=Decimal(100),
-        period="month",
-        lasts="period",
-        priority=20,
-        next_at=NOW + DAY,
-    )
+    terms = allowance("plan", NOW + DAY)
     shown = run(Supply([], [Renewal(terms, NOW + DAY, NOW + 20 * DAY)]), "1")
     assert [event.kind for event in shown.events] == [Kind.EMPTY, Kind.GRANT, Kind.EXPIRY]
 
@@ -100,7 +98,7 @@ def test_automatic_top_up_buys_when_the_threshold_is_reached_and_stops_at_the_li
     top_ups = TopUps("Pack", Decimal(20), Decimal(50), "forever", 2, datetime(2026, 11, 1, tzinfo=UTC))
     shown = run(Supply([lot("40")], top_ups=top_ups), "10", days=30)
     # 2 November and 2 December purchases: the month ends 10.5 days from now
-    assert told(shown) == [
+    assert listed(shown) == [
         (2.0, "top_up", 50),
         (7.0, "top_up", 50),
         (12.0, "top_up", 50),
@@ -112,38 +110,30 @@ def test_automatic_top_up_buys_when_the_threshold_is_reached_and_stops_at_the_li
 def test_purchases_of_this_month_count_and_the_next_month_begins_anew() -> None:
     top_ups = TopUps("Pack", Decimal(20), Decimal(50), "forever", 1, datetime(2026, 11, 1, tzinfo=UTC), 1)
     shown = run(Supply([lot("40")], top_ups=top_ups), "10", days=12)
-    assert told(shown) == [(4.0, "empty", 0), (10.5, "top_up", 50)]
+    assert listed(shown) == [(4.0, "empty", 0), (10.5, "top_up", 50)]
 
 
 def test_a_balance_below_the_threshold_buys_until_it_is_passed() -> None:
     top_ups = TopUps("Pack", Decimal(100), Decimal(50), "2 days", 5, datetime(2026, 11, 1, tzinfo=UTC))
     shown = run(Supply([lot("10")], top_ups=top_ups), "0", days=1)
-    assert told(shown) == [(0.0, "top_up", 50), (0.0, "top_up", 50)]
+    assert listed(shown) == [(0.0, "top_up", 50), (0.0, "top_up", 50)]
     assert shown.points[-1][1] == 110
 
 
 def test_new_credits_repay_the_debt_first() -> None:
-    terms = Allowance(
-        label="Plan",
-        kind="plan",
-        credits=Decimal(100),
-        period="month",
-        lasts="period",
-        priority=20,
-        next_at=NOW + DAY,
-    )
+    terms = allowance("plan", NOW + DAY)
     shown = run(Supply([], [Renewal(terms, NOW + DAY, None)], debt=Decimal(70)), "0", days=2)
     assert left_after(shown, 1) == 30
 
 
 def test_new_prices_change_the_pace_at_their_date() -> None:
     rates = [Rate(NOW, Decimal(10)), Rate(NOW + 2 * DAY, Decimal(20))]
-    shown = course.run(Supply([lot("100")]), rates, now=NOW, until=NOW + 60 * DAY)
-    assert told(shown) == [(2.0, "prices", 0), (6.0, "empty", 0)]
+    shown = projection.run(Supply([lot("100")]), rates, now=NOW, until=NOW + 60 * DAY)
+    assert listed(shown) == [(2.0, "prices", 0), (6.0, "empty", 0)]
 
 
 def test_without_use_there_is_no_date_at_which_the_credits_are_used_up() -> None:
     supply = Supply([lot("1")])
-    assert course.empty_at(supply, per_day=Decimal(0), now=NOW, until=NOW + 366 * DAY) is None
-    assert course.empty_at(supply, per_day=Decimal(1), now=NOW, until=NOW + 366 * DAY) == NOW + DAY
-    assert course.empty_at(supply, per_day=Decimal(1), now=NOW, until=NOW + DAY / 2) is None
+    assert projection.empty_at(supply, per_day=Decimal(0), now=NOW, until=NOW + 366 * DAY) is None
+    assert projection.empty_at(supply, per_day=Decimal(1), now=NOW, until=NOW + 366 * DAY) == NOW + DAY
+    assert projection.empty_at(supply, per_day=Decimal(1), now=NOW, until=NOW + DAY / 2) is None

@@ -20,7 +20,7 @@ MAX_TOP_UPS_AT_ONCE = 50
 
 
 class Kind(StrEnum):
-    """What can happen in a course."""
+    """What can happen in a projection."""
 
     GRANT = "grant"
     EXPIRY = "expiry"
@@ -49,7 +49,7 @@ class Rate:
 
 
 @dataclass
-class Course:
+class Projection:
     """The balance over time, the events, and when the balance is empty for the first time.
 
     Where an event changes the balance, there are two points at its instant: before and after it.
@@ -65,29 +65,29 @@ class Course:
         return [event for event in self.events if event.kind is Kind.EXPIRY and event.grant_kind != "daily"]
 
 
-def run(supply: Supply, rates: Sequence[Rate], *, now: datetime, until: datetime) -> Course:
-    """The course of a copy of the supply from `now` to `until`, with a point for each day.
+def run(supply: Supply, rates: Sequence[Rate], *, now: datetime, until: datetime) -> Projection:
+    """The projection of a copy of the supply from `now` to `until`, with a point for each day.
 
     `rates` are in order of time; the first one begins at `now` or before.
     """
-    run = _Run(supply.copy(), rates, now, until, daily=True)
-    while run.at < until:
-        run.step()
-    return run.course
+    running = _Run(supply.copy(), rates, now, until, daily=True)
+    while running.at < until:
+        running.step()
+    return running.projection
 
 
 def empty_at(supply: Supply, *, per_day: Decimal, now: datetime, until: datetime) -> datetime | None:
     """When nothing is left for the first time at a constant pace; None: not before `until`."""
     if per_day <= 0:
         return None
-    run = _Run(supply.copy(), [Rate(now, per_day)], now, until, daily=False)
-    while run.at < until and run.course.empty_at is None:
-        run.step()
-    return run.course.empty_at
+    running = _Run(supply.copy(), [Rate(now, per_day)], now, until, daily=False)
+    while running.at < until and running.projection.empty_at is None:
+        running.step()
+    return running.projection.empty_at
 
 
 class _Run:
-    """One course on its way: the supply that is left at the instant `at`."""
+    """One projection on its way: the supply at the instant `at`, of which `left` credits remain."""
 
     def __init__(
         self, supply: Supply, rates: Sequence[Rate], now: datetime, until: datetime, *, daily: bool
@@ -95,17 +95,14 @@ class _Run:
         self.supply, self.rates, self.until, self.daily = supply, rates, until, daily
         self.start = self.at = now
         self.supply.lots.sort(key=_order)
-        self.course = Course()
+        self.left = sum((lot.remaining for lot in self.supply.lots), Decimal(0))
+        self.projection = Projection()
         self._arrive()
 
     def step(self) -> None:
         """Go on to the next instant at which something changes."""
         self._spend_until(self._next_instant())
         self._arrive()
-
-    @property
-    def left(self) -> Decimal:
-        return sum((lot.remaining for lot in self.supply.lots), Decimal(0))
 
     @property
     def per_day(self) -> Decimal:
@@ -124,9 +121,10 @@ class _Run:
     def _arrive(self) -> None:
         """Apply what is due at this instant: expiries, allowances, prices and top-ups; note the balance."""
         before = self.left
-        self.course.points.append((self.at, before))
+        self.projection.points.append((self.at, before))
         for lot in [lot for lot in self.supply.lots if lot.expires_at and lot.expires_at <= self.at]:
             self.supply.lots.remove(lot)
+            self.left -= lot.remaining
             if lot.remaining > 0:
                 self._note(Kind.EXPIRY, lot.label, lot.remaining, lot.kind)
         for renewal in self.supply.renewals:
@@ -138,7 +136,7 @@ class _Run:
             self._note(Kind.PRICES)
         self._top_up()
         if self.left != before:
-            self.course.points.append((self.at, self.left))
+            self.projection.points.append((self.at, self.left))
 
     def _spend_until(self, end: datetime) -> None:
         """Spend at the pace; stops for each top-up on the way, and once where the credits end."""
@@ -149,15 +147,15 @@ class _Run:
             if spare is not None and 0 <= spare < wanted:
                 self._spend(spare)
                 self.at += _DAY * float(spare / self.per_day)
-                self.course.points.append((self.at, self.left))
+                self.projection.points.append((self.at, self.left))
                 self._top_up(reached=True)
-                self.course.points.append((self.at, self.left))
+                self.projection.points.append((self.at, self.left))
                 continue
             missing = self._spend(wanted)
-            if missing > _DUST and self.course.empty_at is None:
-                self.course.empty_at = end - _DAY * float(missing / self.per_day)
-                self._note(Kind.EMPTY, at=self.course.empty_at)
-                self.course.points.append((self.course.empty_at, Decimal(0)))
+            if missing > _DUST and self.projection.empty_at is None:
+                self.projection.empty_at = end - _DAY * float(missing / self.per_day)
+                self._note(Kind.EMPTY, at=self.projection.empty_at)
+                self.projection.points.append((self.projection.empty_at, Decimal(0)))
             self.at = end
             return
 
@@ -167,6 +165,7 @@ class _Run:
         while lots and credits > 0:
             taken = min(lots[0].remaining, credits)
             lots[0].remaining -= taken
+            self.left -= taken
             credits -= taken
             if not lots[0].remaining:
                 del lots[0]
@@ -191,6 +190,7 @@ class _Run:
         lot.remaining -= repaid
         if lot.remaining > 0:
             insort(self.supply.lots, lot, key=_order)
+            self.left += lot.remaining
 
     def _note(
         self,
@@ -200,7 +200,7 @@ class _Run:
         grant_kind: str = "",
         at: datetime | None = None,
     ) -> None:
-        self.course.events.append(Event(at or self.at, kind, label, credits, grant_kind))
+        self.projection.events.append(Event(at or self.at, kind, label, credits, grant_kind))
 
 
 def _order(lot: Lot) -> tuple[int, bool, float]:
