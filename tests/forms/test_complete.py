@@ -38,7 +38,7 @@ ELSEWHERE = {
     usage_forms.RangeForm: "tests/usage/views/test_forms.py",
     usage_forms.UsageForm: "tests/usage/views/test_forms.py",
     usage_forms.HistoryForm: "tests/usage/views/test_forms.py",
-    usage_forms.SwapForm: "tests/usage/test_model_swap.py",
+    usage_forms.SwapForm: "tests/usage/repricing/test_model_swap.py",
     usage_forms.RefusalForm: "tests/usage/views/test_refusals.py",
 }
 # The forms of allauth as this product shows them: the label of each field.

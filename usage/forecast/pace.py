@@ -13,8 +13,8 @@ from itertools import accumulate
 from accounts.models import Account
 from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
-from usage import price_simulation
 from usage.forecast.projection import Rate
+from usage.repricing import price_simulation
 
 WEEK = 7
 FEWEST_DAYS = 14  # of use, for a range of weeks

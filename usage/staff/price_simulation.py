@@ -22,7 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from pricing.admin import RateCardAdmin
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from usage import price_simulation
+from usage.repricing import price_simulation
 
 
 class DaysForm(forms.Form):

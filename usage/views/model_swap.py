@@ -7,8 +7,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import model_swap, selectors
+from usage import selectors
 from usage.dashboard import chart_data
+from usage.repricing import model_swap
 from usage.views.forms import SwapForm
 
 

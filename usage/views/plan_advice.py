@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
-from usage import plan_advice
+from usage.repricing import plan_advice
 
 
 @require_safe

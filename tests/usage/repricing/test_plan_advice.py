@@ -14,8 +14,9 @@ from billing.models import Charge, Subscription
 from billing.subscriptions import plan_terms
 from pricing.models import Pack, Plan
 from tests.usage.spending import give, spend
-from usage import charging, entitlements, plan_advice
-from usage.plan_advice import Advice, PlanCost
+from usage import charging, entitlements
+from usage.repricing import plan_advice
+from usage.repricing.plan_advice import Advice, PlanCost
 
 AccountOf = Callable[[User], Account]
 DAY = timedelta(days=1)

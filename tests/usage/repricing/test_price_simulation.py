@@ -15,9 +15,10 @@ from pricing import lookup
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
 from tests.usage.spending import forget_newest_entry, give
-from usage import charging, price_simulation
+from usage import charging
+from usage.repricing import price_simulation
 
-WORKSHOP = Path(__file__).with_name("api") / "workshop.toml"
+WORKSHOP = Path(__file__).parent.with_name("api") / "workshop.toml"
 
 pytestmark = pytest.mark.requirement("CORE-06")
 

@@ -12,8 +12,9 @@ from accounts.models import Account, User
 from pricing.catalogue import cache as catalogue_cache
 from pricing.rates import quotes
 from tests.usage.spending import forget_newest_entry, give, spend
-from usage import charging, model_swap
-from usage.model_swap import Swap
+from usage import charging
+from usage.repricing import model_swap
+from usage.repricing.model_swap import Swap
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]

@@ -20,7 +20,8 @@ from billing.offers import PackOffer
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
 from pricing.rates.rate import Rate
-from usage import entitlements, periods, price_simulation
+from usage import entitlements, periods
+from usage.repricing import price_simulation
 
 DAYS = 30
 REPRICED_CHARGES = 1000
