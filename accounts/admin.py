@@ -8,19 +8,38 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import api_keys, key_admin, memberships, registration, signals, team_admin, webhook_admin
+from accounts import (
+    act_admin,
+    api_keys,
+    key_admin,
+    memberships,
+    registration,
+    signals,
+    team_admin,
+    webhook_admin,
+)
 from accounts.admin_forms import PersonCreation
 from accounts.models import ApiKey, Membership, Project, User
+from core import staff_acts
 from core.errors import Refusal
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
-__all__ = ["MembershipAdmin", "ProjectAdmin", "UserAdmin", "key_admin", "team_admin", "webhook_admin"]
+__all__ = [
+    "MembershipAdmin",
+    "ProjectAdmin",
+    "UserAdmin",
+    "act_admin",
+    "key_admin",
+    "team_admin",
+    "webhook_admin",
+]
 
 _POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -61,6 +80,7 @@ class UserAdmin(StaffAdmin):
     ]
     filter_horizontal = ["groups", "user_permissions"]
     inlines = [MembershipsOfUser]
+    personal_fields = frozenset({"email", "first_name", "last_name"})
     actions = ["end_sessions", "remove_second_factor"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
@@ -102,15 +122,20 @@ class UserAdmin(StaffAdmin):
     @admin.action(description=_("End all sessions"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
-            signals.end_sessions(user)
+            with transaction.atomic():
+                signals.end_sessions(user)
+                self.record(request, user, "end_sessions")
         messages.success(request, _("The sessions were ended."))
 
     @admin.action(description=_("Turn off two-step sign-in (lost phone)"), permissions=["change"])
     def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
-            Authenticator.objects.filter(user=user).delete()
-            signals.end_sessions(user)
-            self.log_change(request, user, "Removed the second factor.")
+            with transaction.atomic():
+                removed = list(Authenticator.objects.filter(user=user).values_list("type", flat=True))
+                Authenticator.objects.filter(user=user).delete()
+                signals.end_sessions(user)
+                self.log_change(request, user, "Removed the second factor.")
+                self.record(request, user, "remove_second_factor", before={"factors": removed})
         messages.success(request, _("Two-step sign-in was turned off, and the sessions were ended."))
 
     def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
@@ -136,6 +161,9 @@ class MembershipAdmin(StaffAdmin):
         """Show why a user cannot be added."""
         try:
             page: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except memberships.LastOwner:
+            messages.error(request, _("Nothing was changed: an account needs at least one owner."))
+            return redirect(request.path)
         except Refusal as error:
             messages.error(request, str(error))
             return redirect(request.path)
@@ -147,10 +175,7 @@ class MembershipAdmin(StaffAdmin):
             terms = {"role": given["role"], "monthly_limit": given["monthly_limit"], "now": now}
             obj.pk = memberships.add(account=given["account"], user=given["user"], **terms).pk
             return
-        try:
-            memberships.change(obj, role=given["role"], monthly_limit=given["monthly_limit"], now=now)
-        except memberships.LastOwner:
-            messages.error(request, _("Nothing was changed: an account needs at least one owner."))
+        memberships.change(obj, role=given["role"], monthly_limit=given["monthly_limit"], now=now)
 
     @admin.action(
         description=_("Remove from the account and revoke the keys they created"), permissions=["change"]
@@ -158,7 +183,9 @@ class MembershipAdmin(StaffAdmin):
     def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset.select_related("user", "account"):
             try:
-                memberships.remove(membership, timezone.now())
+                with transaction.atomic():
+                    self.record(request, membership, "remove", before=staff_acts.fields_of(membership))
+                    memberships.remove(membership, timezone.now())
             except memberships.LastOwner:
                 messages.error(
                     request,

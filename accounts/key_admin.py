@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -55,15 +56,16 @@ class ApiKeyAdmin(StaffAdmin):
         form = PlatformKey(request.POST or None)
         issued = None
         if request.method == "POST" and form.is_valid():
-            issued = api_keys.issue(
-                kind=ApiKey.Kind.PLATFORM,
-                name=form.cleaned_data["name"],
-                scopes=form.cleaned_data["scopes"],
-                created_by=request.user,  # type: ignore[arg-type]
-                requests_per_minute=form.cleaned_data["requests_per_minute"],
-                now=timezone.now(),
-            )
-            self.log_addition(request, issued.key, "Made a platform key.")
+            terms = {name: form.cleaned_data[name] for name in ("name", "scopes", "requests_per_minute")}
+            with transaction.atomic():
+                issued = api_keys.issue(
+                    kind=ApiKey.Kind.PLATFORM,
+                    created_by=request.user,  # type: ignore[arg-type]
+                    now=timezone.now(),
+                    **terms,
+                )
+                self.log_addition(request, issued.key, "Made a platform key.")
+                self.record(request, issued.key, "add", after=terms)
         context = {
             **self.admin_site.each_context(request),
             "title": _("New platform key"),
@@ -75,7 +77,9 @@ class ApiKeyAdmin(StaffAdmin):
 
     @admin.action(description=_("Revoke keys permanently"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for key in queryset:
-            self.log_change(request, key, "Revoked.")
-        api_keys.revoke_all(queryset, timezone.now())
+        with transaction.atomic():
+            for key in queryset.filter(revoked_at=None):
+                self.log_change(request, key, "Revoked.")
+                self.record(request, key, "revoke", before={"name": key.name, "prefix": key.prefix})
+            api_keys.revoke_all(queryset, timezone.now())
         messages.success(request, _("Revoked. Nothing accepts these keys any more."))

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -57,18 +58,21 @@ class WebhookEndpointAdmin(StaffAdmin):
         issued = None
         if request.method == "POST" and form.is_valid():
             try:
-                issued = endpoints.create(account=None, now=timezone.now(), **form.terms)
+                with transaction.atomic():
+                    issued = endpoints.create(account=None, now=timezone.now(), **form.terms)
+                    self.log_addition(request, issued.endpoint, "Made a webhook endpoint.")
+                    self.record(request, issued.endpoint, "add", after=form.terms)
             except DomainError as error:
                 form.add_error(error.field or None, error.detail())
-            else:
-                self.log_addition(request, issued.endpoint, "Made a webhook endpoint.")
         return self._secret_page(request, _("New webhook endpoint of the platform"), form, issued)
 
     @admin.action(description=_("Send a test event"), permissions=["change"])
     def send_test(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
         for endpoint in queryset:
             try:
-                deliveries.send_test(endpoint, timezone.now())
+                with transaction.atomic():
+                    deliveries.send_test(endpoint, timezone.now())
+                    self.record(request, endpoint, "send_test")
             except DomainError as error:
                 messages.error(request, f"{endpoint.url}: {error.detail()}")
             else:
@@ -89,11 +93,13 @@ class WebhookEndpointAdmin(StaffAdmin):
             messages.error(request, _("Select one endpoint."))
             return None
         try:
-            issued = endpoints.rotate_secret(queryset.get(), timezone.now())
+            with transaction.atomic():
+                issued = endpoints.rotate_secret(queryset.get(), timezone.now())
+                self.log_change(request, issued.endpoint, "Rotated the secret.")
+                self.record(request, issued.endpoint, "rotate_secret")
         except DomainError as error:
             messages.error(request, error.detail())
             return None
-        self.log_change(request, issued.endpoint, "Rotated the secret.")
         return self._secret_page(request, _("New signing secret"), None, issued)
 
     @admin.display(description=_("former secrets sign until"))
@@ -102,8 +108,10 @@ class WebhookEndpointAdmin(StaffAdmin):
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint], *, enabled: bool) -> None:
         for endpoint in queryset:
-            endpoints.change(endpoint, enabled=enabled, now=timezone.now())
-            self.log_change(request, endpoint, "Enabled." if enabled else "Disabled.")
+            with transaction.atomic():
+                endpoints.change(endpoint, enabled=enabled, now=timezone.now())
+                self.log_change(request, endpoint, "Enabled." if enabled else "Disabled.")
+                self.record(request, endpoint, "enable" if enabled else "disable")
         messages.success(request, _("Enabled.") if enabled else _("Disabled."))
 
     def _secret_page(

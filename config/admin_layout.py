@@ -24,6 +24,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Projects"), "dns", "accounts_project"),
             (_("Webhook endpoints"), "webhook", "accounts_webhookendpoint"),
             (_("Webhook deliveries"), "outbox", "accounts_webhookdelivery"),
+            (_("Audit log"), "policy", "core_staffact"),
         ],
     ),
     (

@@ -20,6 +20,7 @@ APPEND_ONLY = (
     "billing_head",
     "billing_archive",
     "billing_archivedwallet",
+    "core_staffact",
 )
 # Written by the owner only: what a record of an archive covers may be deleted (manage.py archive_ledger), and
 # a release applies the migrations that are not recorded.

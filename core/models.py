@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self, overload
 
 from django.core.validators import MaxValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from core import amounts, ids
 
@@ -114,3 +115,34 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"lease {self.id}"
+
+
+class StaffAct(Identified):
+    """What a member of staff did in the admin (core.staff_acts). Append-only: triggers refuse all changes.
+
+    Ids have no foreign keys: a record stays when what it names is deleted.
+    """
+
+    PREFIX = "act"
+
+    actor_id = models.UUIDField()
+    act = models.CharField(max_length=60)
+    subject_type = models.CharField(max_length=60, blank=True, help_text="Such as accounts.user.")
+    subject_id = models.CharField(max_length=64, blank=True)
+    account_id = models.UUIDField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("Staff act")
+        verbose_name_plural = _("Audit log")
+        indexes = [
+            models.Index(fields=["account_id", "created_at"], name="act_account"),
+            models.Index(fields=["actor_id", "created_at"], name="act_actor"),
+            models.Index(fields=["created_at"], name="act_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.act

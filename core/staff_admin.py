@@ -1,17 +1,21 @@
-"""Base classes of the admin: read-only lists, search by public id, no slow counts.
+"""Base classes of the admin: read-only lists, search by public id, no slow counts, the audit log.
 
-Invariant: rows of a ReadOnlyAdmin or ReadOnlyInline cannot be changed through the admin, whatever the
-permissions.
+Invariants: rows of a ReadOnlyAdmin or ReadOnlyInline cannot be changed through the admin, whatever the
+permissions; what a form of the admin adds, changes or deletes is recorded in the same transaction.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.contrib.admin.utils import unquote
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.paginator import InfinitePaginator
 
+from core import staff_acts
 from core.models import Identified
 
 
@@ -34,6 +38,56 @@ class StaffAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     list_fullwidth = True
+    personal_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose values are not recorded in the audit log, because they are erased with a person."""
+
+    def record(
+        self,
+        request: HttpRequest,
+        subject: Model | None,
+        act: str,
+        *,
+        reason: str = "",
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record an act on a row of this list, inside its transaction."""
+        staff_acts.record(
+            actor_id=request.user.pk,  # type: ignore[arg-type]
+            act=f"{self.opts.model_name}.{act}",
+            subject=subject,
+            reason=reason,
+            before=staff_acts.values(before or {}, concealed=self.personal_fields),
+            after=staff_acts.values(after or {}, concealed=self.personal_fields),
+            now=timezone.now(),
+        )
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Django's description of what a form has saved; it is called in the form's transaction."""
+        names = form.changed_data
+        if add or names:
+            self.record(
+                request,
+                form.instance,
+                "add" if add else "change",
+                reason=str(form.cleaned_data.get("reason") or form.cleaned_data.get("answer") or ""),
+                before={} if add else {name: form.initial.get(name) for name in names},
+                after={name: form.cleaned_data.get(name) for name in names},
+            )
+        return super().construct_change_message(request, form, formsets, add)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with transaction.atomic():
+            self.record(request, obj, "delete", before=staff_acts.fields_of(obj))
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        with transaction.atomic():
+            for row in queryset:
+                self.record(request, row, "delete", before=staff_acts.fields_of(row))
+            super().delete_queryset(request, queryset)
 
     def object_or_404(self, request: HttpRequest, object_id: str) -> Any:
         """The object of an action on one row. Raises Http404, also for a malformed id."""

@@ -8,6 +8,7 @@ edited on drafts only, and a draft is published from its price simulation (see
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -98,7 +99,9 @@ class RateCardAdmin(StaffAdmin):
     def withdraw(self, request: HttpRequest, queryset: QuerySet[RateCard]) -> None:
         for card in queryset:
             try:
-                rate_cards.withdraw(card.pk, now=timezone.now())
+                with transaction.atomic():
+                    rate_cards.withdraw(card.pk, now=timezone.now())
+                    self.record(request, card, "withdraw", before={"version": card.version})
             except rate_cards.CardNotPublishable as error:
                 self.message_user(request, f"{card.version}: {error}", messages.ERROR)
             else:
@@ -185,6 +188,12 @@ class SaleAdmin(StaffAdmin):
     @admin.action(description=_("End sale now"), permissions=["change"])
     def end_now(self, request: HttpRequest, queryset: QuerySet[Sale]) -> None:
         now = timezone.now()
-        ended = queryset.filter(starts_at__lt=now, ends_at__gt=now).update(ends_at=now)
+        with transaction.atomic():
+            running = queryset.filter(starts_at__lt=now, ends_at__gt=now)
+            for sale in running:
+                self.record(
+                    request, sale, "end_now", before={"ends_at": sale.ends_at}, after={"ends_at": now}
+                )
+            ended = running.update(ends_at=now)
         catalogue_cache.changed()
         self.message_user(request, _("Ended: %(count)s.") % {"count": ended})

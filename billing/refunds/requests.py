@@ -7,6 +7,7 @@ transaction that fixes the amount, before Stripe is called. Lock order: purchase
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ from billing import ledger, selectors, stripe_gateway
 from billing.models import Purchase, Refund
 from billing.payments import fulfilment
 from billing.refunds import stripe_refunds
-from core import currencies
+from core import currencies, staff_acts
 from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 
@@ -132,11 +133,12 @@ def refuse(refund: Refund, *, actor: str, reason: str, now: datetime) -> None:
         stripe_refunds.queue_email(refund, "refund_refused", now)
 
 
-def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund:
+def approve(refund: Refund, *, actor: str, reason: str, now: datetime, by: UUID | None = None) -> Refund:
     """Approve a request: the unspent credits leave the balance and set the amount, then Stripe is called.
 
-    Credits spent since the request are not refunded. When Stripe cannot be reached, the refund stays approved
-    and `send_approved` sends it later. Raises RefundRefused when nothing is left or it is already decided.
+    `by`: the member of staff, for the audit log. Credits spent since the request are not refunded. When
+    Stripe cannot be reached, the refund stays approved and `send_approved` sends it later. Raises
+    RefundRefused when nothing is left or it is already decided.
     """
     with transaction.atomic():
         purchase = fulfilment.lock_purchase(refund.purchase_id)
@@ -159,6 +161,16 @@ def approve(refund: Refund, *, actor: str, reason: str, now: datetime) -> Refund
         refund.status, refund.amount, refund.credits = Refund.Status.APPROVED, amount, clawback.credits
         refund.decided_by, refund.decision, refund.decided_at = actor, reason[:1000], now
         refund.save()
+        if by is not None:
+            staff_acts.record(
+                actor_id=by,
+                act="refund.approve",
+                subject=refund,
+                reason=reason,
+                before={"status": Refund.Status.REQUESTED},
+                after=staff_acts.fields_of(refund, ["status", "amount", "currency", "credits"]),
+                now=now,
+            )
     return send(refund, now)
 
 

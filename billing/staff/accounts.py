@@ -62,6 +62,7 @@ class AccountAdmin(StaffAdmin):
         EntriesOfAccount,
     ]
     actions = None
+    personal_fields = frozenset({"name"})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

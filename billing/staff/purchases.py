@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -71,7 +72,19 @@ class PurchaseAdmin(ReadOnlyAdmin):
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"
-            purchase = fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now())
+            with transaction.atomic():
+                before, purchase = (
+                    purchase.status,
+                    fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now()),
+                )
+                self.record(
+                    request,
+                    purchase,
+                    "release",
+                    reason=form.cleaned_data["reason"],
+                    before={"status": before},
+                    after={"status": purchase.status},
+                )
             messages.success(
                 request, _("New status of the purchase: %(state)s") % {"state": purchase.get_status_display()}
             )
@@ -134,11 +147,13 @@ class RefundAdmin(ReadOnlyAdmin):
         actor, now = str(request.user), timezone.now()
         try:
             if request.POST.get("choice") == "approve":
-                refund = requests.approve(refund, actor=actor, reason=reason, now=now)
+                refund = requests.approve(refund, actor=actor, reason=reason, by=request.user.pk, now=now)
                 message = _("Refund approved. Status: %(state)s") % {"state": refund.get_status_display()}
                 messages.success(request, message)
             else:
-                requests.refuse(refund, actor=actor, reason=reason, now=now)
+                with transaction.atomic():
+                    requests.refuse(refund, actor=actor, reason=reason, now=now)
+                    self.record(request, refund, "refuse", reason=reason)
                 messages.success(request, _("Refund refused. The buyer gets an e-mail with the reason."))
         except requests.RefundRefused as error:
             messages.error(request, str(error))

@@ -1,6 +1,7 @@
 """Admin classes of Stripe events, reconciliations and e-mails."""
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -26,7 +27,11 @@ class StripeEventAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Try again"), permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[StripeEvent]) -> None:
-        states = [events.retry(event, timezone.now()).state for event in queryset.order_by("happened_at")]
+        chosen = list(queryset.order_by("happened_at"))
+        with transaction.atomic():  # of the request: applying an event may call Stripe
+            for event in chosen:
+                self.record(request, event, "retry", before={"state": event.state, "error": event.error})
+        states = [events.retry(event, timezone.now()).state for event in chosen]
         done = states.count(StripeEvent.State.DONE)
         words = ngettext(
             "%(done)s of %(all)s event applied.", "%(done)s of %(all)s events applied.", len(states)
@@ -75,6 +80,8 @@ class ReconciliationAdmin(ReadOnlyAdmin):
                 "back": reverse("admin:billing_reconciliation_compare"),
             }
             return render(request, "admin/billing/confirm_action.html", context)
+        with transaction.atomic():
+            self.record(request, None, "run")
         try:
             report = reconciliation.run(timezone.now())
         except stripe_gateway.StripeError as error:

@@ -5,6 +5,7 @@ Invariant: the plan of a price can be chosen once, when it was made in Stripe's 
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -77,7 +78,10 @@ class StripePriceAdmin(ReadOnlyAdmin):
             return redirect("admin:billing_stripeprice_change", object_id)
         form = PlanOfPriceForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
-            prices.choose_plan(price, form.cleaned_data["plan"].key)
+            plan = form.cleaned_data["plan"].key
+            with transaction.atomic():
+                prices.choose_plan(price, plan)
+                self.record(request, price, "choose_plan", before={"plan": ""}, after={"plan": plan})
             applied = events.retry_unknown_price(price.stripe_price_id, timezone.now())
             message = ngettext(
                 "Plan saved. %(count)s waiting event was applied.",

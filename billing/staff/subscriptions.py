@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -46,9 +47,18 @@ class SubscriptionAdmin(ReadOnlyAdmin):
             actor = f"{request.user}: {form.cleaned_data['reason']}"[:200]
             plan = form.cleaned_data["plan"]
             try:
-                lifecycle.assign_plan(
-                    account=subscription.account, plan_key=plan.key, actor=actor, now=timezone.now()
-                )
+                with transaction.atomic():
+                    lifecycle.assign_plan(
+                        account=subscription.account, plan_key=plan.key, actor=actor, now=timezone.now()
+                    )
+                    self.record(
+                        request,
+                        subscription,
+                        "assign_plan",
+                        reason=form.cleaned_data["reason"],
+                        before={"plan": subscription.plan},
+                        after={"plan": plan.key},
+                    )
                 messages.success(request, _("The account is on %(plan)s.") % {"plan": plan.name})
             except offers.PlanClosed as error:
                 messages.error(request, str(error))

@@ -37,6 +37,8 @@ def as_runtime():
         "delete from billing_wallet",
         "truncate billing_wallet cascade",
         "update billing_checkpoint set balance = 0",
+        "update core_staffact set reason = ''",
+        "delete from core_staffact",
         "insert into django_migrations (app, name, applied) values ('billing', '9999_none', now())",
         "update django_migrations set name = 'none'",
         "alter table billing_entry disable trigger all",

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.models import Account, User
+from core.models import StaffAct
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.conftest import person
 from tests.forms import world as worlds
@@ -95,6 +96,8 @@ def test_a_form_of_the_admin_needs_exactly_its_permission(
             response = send(browser, form, world, counts)
             changed = form.stored(world) != before
             assert changed == taken, (name, response.status_code, _errors(response))
+            acts = StaffAct.objects.filter(actor_id=user.pk)
+            assert acts.count() == taken, (name, list(acts.values_list("act", "before", "after")))
             if not taken:
                 assert response.status_code in {302, 403}, name
 

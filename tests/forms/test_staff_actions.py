@@ -15,6 +15,7 @@ from accounts import api_keys
 from accounts.models import Account, ApiKey, Membership, User, WebhookEndpoint
 from accounts.webhook_endpoints import endpoints
 from billing.models import Promotion, Reconciliation, StripeEvent
+from core.models import StaffAct
 from pricing.catalogue import rate_cards
 from pricing.models import Pack, Rate, RateCard, Sale
 from tests.billing.conftest import stripe_api as stripe_api
@@ -108,6 +109,8 @@ class Action:
     state: Callable[[World], Any]
     after: Any
     """The state after the action."""
+    act: str
+    """How the audit log names it."""
     before: Callable[[World], None] = lambda world: None
     also: tuple[str, ...] = ()
     """Further permissions that everybody who is tried has."""
@@ -125,6 +128,7 @@ ACTIONS = {
         selected("end_sessions", lambda world: [the_user(world)]),
         _sign_ins,
         ({"charlie@example.org": 1}, ["alice@example.org", "charlie@example.org"]),
+        "user.end_sessions",
         factors,
     ),
     "turn off the second factor of a user": Action(
@@ -133,6 +137,7 @@ ACTIONS = {
         selected("remove_second_factor", lambda world: [the_user(world)]),
         _sign_ins,
         ({"charlie@example.org": 1}, ["alice@example.org"]),
+        "user.remove_second_factor",
         factors,
     ),
     "remove a member": Action(
@@ -141,6 +146,7 @@ ACTIONS = {
         selected("remove", lambda world: Membership.objects.filter(account=world.account, role="member")),
         lambda world: list(world.account.memberships.values_list("user__email", flat=True)),
         ["alice@example.org"],
+        "membership.remove",
     ),
     "revoke a key": Action(
         "accounts.change_apikey",
@@ -148,6 +154,7 @@ ACTIONS = {
         selected("revoke", lambda world: ApiKey.objects.all()),
         lambda world: ApiKey.objects.filter(revoked_at=None).count(),
         0,
+        "apikey.revoke",
         key,
     ),
     "disable an endpoint": Action(
@@ -156,6 +163,7 @@ ACTIONS = {
         selected("disable", lambda world: WebhookEndpoint.objects.all()),
         lambda world: WebhookEndpoint.objects.filter(disabled_at=None).count(),
         0,
+        "webhookendpoint.disable",
         endpoint,
     ),
     "end a sale": Action(
@@ -164,6 +172,7 @@ ACTIONS = {
         selected("end_now", lambda world: Sale.objects.all()),
         lambda world: {row.key: (row.ends_at - row.starts_at).days for row in Sale.objects.all()},
         {"past": 1, "now": 1, "coming": 1},
+        "sale.end_now",
         sale,
     ),
     "withdraw a rate card": Action(
@@ -172,6 +181,7 @@ ACTIONS = {
         selected("withdraw", lambda world: [_coming(world)]),
         lambda world: _coming(world).state,
         "withdrawn",
+        "ratecard.withdraw",
         published,
     ),
     "publish a rate card": Action(
@@ -180,6 +190,7 @@ ACTIONS = {
         lambda world: {"seen": rate_cards.fingerprint(rate_cards.rows_of(the_draft(world).pk))},
         lambda world: _coming(world).state,
         "published",
+        "ratecard.publish",
         draft,
     ),
     "delete a draft": Action(
@@ -188,6 +199,7 @@ ACTIONS = {
         lambda world: {"post": "yes"},
         lambda world: RateCard.objects.filter(state="draft").count(),
         0,
+        "ratecard.delete",
         draft,
         also=("delete_rate",),  # its rates are deleted with it
     ),
@@ -197,6 +209,7 @@ ACTIONS = {
         lambda world: {"post": "yes"},
         lambda world: Rate.objects.filter(card=the_draft(world), service__key="claude-sonnet-4").count(),
         0,
+        "rate.delete",
         draft,
     ),
     "delete a promotion": Action(
@@ -205,6 +218,7 @@ ACTIONS = {
         lambda world: {"post": "yes"},
         lambda world: list(Promotion.objects.filter(from_catalogue=False).values_list("code", flat=True)),
         ["HALF"],
+        "promotion.delete",
     ),
     "apply an event again": Action(
         "billing.change_stripeevent",
@@ -212,6 +226,7 @@ ACTIONS = {
         selected("retry", lambda world: StripeEvent.objects.all()),
         lambda world: StripeEvent.objects.get().state,
         StripeEvent.State.IGNORED,
+        "stripeevent.retry",
         ignored_event,
     ),
     "compare with Stripe": Action(
@@ -220,6 +235,7 @@ ACTIONS = {
         lambda world: {},
         lambda world: Reconciliation.objects.exclude(finished_at=None).count(),
         1,
+        "reconciliation.run",
     ),
 }
 
@@ -252,6 +268,8 @@ def test_an_action_needs_exactly_its_permission_and_changes_what_it_names(
             after = action.state(world)
             assert after == (action.after if taken else before), (permissions, response.status_code)
             assert after != before or not taken
+            recorded = list(StaffAct.objects.filter(actor_id=user.pk).values_list("act", flat=True))
+            assert (recorded == [action.act]) if taken else not recorded
 
 
 @pytest.mark.fault("Z6")

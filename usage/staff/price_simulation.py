@@ -10,6 +10,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -19,6 +20,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
+from core import staff_acts
 from pricing.admin import RateCardAdmin
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
@@ -85,9 +87,13 @@ class SimulatedRateCardAdmin(RateCardAdmin):
         """Publish the draft, if its rates are still those that the simulation showed."""
         card = self._card(request, card_id)
         try:
-            rate_cards.publish(
-                card.pk, seen=request.POST.get("seen", ""), by=str(request.user), now=timezone.now()
-            )
+            with transaction.atomic():
+                rate_cards.publish(
+                    card.pk, seen=request.POST.get("seen", ""), by=str(request.user), now=timezone.now()
+                )
+                self.record(
+                    request, card, "publish", after=staff_acts.fields_of(card, ["version", "effective_at"])
+                )
         except rate_cards.CardNotPublishable as error:
             self.message_user(request, str(error), messages.ERROR)
             return redirect("admin:pricing_ratecard_simulation", card.pk)
