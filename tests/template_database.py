@@ -1,6 +1,6 @@
 """One database with all migrations, of which each process of a run has a copy.
 
-The process that starts the others makes it while they collect the tests: migrations take ten seconds.
+The process that starts the others makes it while they collect the tests: migrations take four seconds.
 Invariant: it is made anew in every run, before the first test starts.
 """
 

@@ -1,4 +1,7 @@
-"""Rows of the release before webhooks and child holds, taken through the migrations since."""
+"""Rows of the release before webhooks and child holds, taken through the migrations since.
+
+An empty database has applied the migration that replaces billing 0001 to 0031; an older one applies these.
+"""
 
 import datetime as dt
 import uuid
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.writer import MigrationWriter
 
 from accounts import encryption
 from accounts.models import Account, WebhookEndpoint, WebhookEvent
@@ -21,13 +26,25 @@ from tests.roles import RUNTIME_ROLE
 pytestmark = [pytest.mark.usefixtures("committed"), pytest.mark.owner]
 BEFORE = [("accounts", "0003_members"), ("billing", "0020_key_limits")]
 BETWEEN = [("accounts", "0004_webhooks"), ("billing", "0024_children_of_holds")]
+SQUASHED = ("billing", "0001_squashed_0031_further_thresholds")
 HOUR = dt.timedelta(hours=1)
 
 
-def migrate(targets: list[tuple[str, str]] | None = None) -> None:
-    """Migrate to these migrations, or to the newest ones."""
+def migrate(targets: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    """Migrate to these migrations, or to the newest ones as `migrate` does; returns what was applied."""
     executor = MigrationExecutor(connection)
-    executor.migrate(targets or executor.loader.graph.leaf_nodes())
+    if targets:  # one of the replaced migrations is a target only where the migration beside them is not used
+        executor.loader.replace_migrations = False
+        executor.loader.build_graph()
+    plan = executor.migration_plan(targets or executor.loader.graph.leaf_nodes())
+    executor.migrate(targets or executor.loader.graph.leaf_nodes(), plan)
+    return [(migration.app_label, migration.name) for migration, backwards in plan if not backwards]
+
+
+def recorded() -> list[tuple[str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute("select app, name from django_migrations")
+        return cursor.fetchall()
 
 
 def run(statement: str, *parameters: object) -> None:
@@ -54,6 +71,7 @@ def test_holds_limits_and_secrets_of_earlier_releases_are_kept(newest_afterwards
     spend(account, "10", project_id=ours)
     root = hold(account, "40", until=NOON + HOUR, project_id=ours)
 
+    run("delete from django_migrations where app = %s and name = %s", *SQUASHED)  # an old release has none
     migrate(BEFORE)
     for column in ("parent_id", "depth", "reserved", "at_expiry", "reported"):
         run(f"alter table billing_hold drop column {column} cascade")
@@ -70,7 +88,13 @@ def test_holds_limits_and_secrets_of_earlier_releases_are_kept(newest_afterwards
         *(uuid.uuid4(), account, encryption.encrypt("new"), encryption.encrypt("old"), NOON + HOUR, NOON),
     )
 
-    migrate()
+    replaced = MigrationLoader(None).replacements[SQUASHED].replaces
+    applied = migrate()
+    assert ("accounts", "0006_former_secrets") in applied
+    assert [one for one in applied if one in {SQUASHED, *replaced}] == replaced[24:]
+    assert sorted(one for one in recorded() if one in {SQUASHED, *replaced}) == sorted([SQUASHED, *replaced])
+    assert migrate() == []
+
     endpoint = WebhookEndpoint.objects.get()
     assert endpoints.secrets_of(endpoint, NOON) == ["new", "old"]
     assert endpoints.secrets_of(endpoint, NOON + HOUR) == ["new"]
@@ -83,3 +107,22 @@ def test_holds_limits_and_secrets_of_earlier_releases_are_kept(newest_afterwards
     assert [event.type for event in WebhookEvent.objects.all()] == ["balance.depleted"]
     assert broken([account]) == []
     assert Account.objects.get(pk=account).webhook_endpoints.count() == 1
+
+
+def test_an_installation_of_the_last_release_applies_nothing_again() -> None:
+    run("delete from django_migrations where app = %s and name = %s", *SQUASHED)
+    assert migrate() == []
+    assert recorded().count(SQUASHED) == 1
+
+
+def test_an_empty_database_gets_the_tables_of_an_older_one() -> None:
+    ends = [MigrationLoader(None, replace_migrations=replace).project_state() for replace in (True, False)]
+    new, old = ({key: model for key, model in end.models.items() if key[0] == "billing"} for end in ends)
+    assert new.keys() == old.keys()
+    for key, model in new.items():
+        fields, former = (
+            [(name, MigrationWriter.serialize(field)) for name, field in one.fields.items()]
+            for one in (model, old[key])
+        )
+        assert fields == former, key  # in the order of the columns
+        assert model.options == old[key].options, key
