@@ -96,7 +96,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
+    "config.apps.CollectedConfig",
     "django.contrib.humanize",
     "django.contrib.postgres",
     "csp",

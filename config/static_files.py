@@ -20,7 +20,12 @@ _IMPORT = re.compile(r'^@import url\("([a-z_]+\.css)"\);$', re.MULTILINE)
 
 
 class QuickCompressor(Compressor):
-    """Brotli at quality 6, 7 % smaller than gzip: the best one takes 50 s for all files, this one 1.5 s."""
+    """Brotli at quality 6, 7 % smaller than gzip: the best one takes 50 s for all files, this one 0.5 s.
+
+    Source maps stay plain: only a developer's tools request them, and they are two thirds of the bytes.
+    """
+
+    SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
 
     @staticmethod
     def compress_brotli(data: bytes) -> bytes:

@@ -65,6 +65,10 @@ def test_two_at_once_on_an_empty_database_both_succeed_and_make_no_demo_data(
         assert server.execute("select count(*) > 0 from pricing_rate").fetchone() == (True,)
     assert not (tmp_path / "demo.json").exists()
     assert (tmp_path / "static" / "staticfiles.json").exists()
+    collected = {str(path.relative_to(tmp_path / "static")) for path in (tmp_path / "static").rglob("*")}
+    reference = "drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+    assert {reference, f"{reference}.br", f"{reference}.map", "unfold/css/styles.css.gz"} <= collected
+    assert not {f"{reference}.map.br", "drf_spectacular_sidecar/redoc", "rest_framework"} & collected
 
 
 @pytest.mark.fault("O9")
