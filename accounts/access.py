@@ -18,6 +18,7 @@ from django.utils import timezone
 from accounts import registration, selectors
 from accounts.http import AccountRequest
 from accounts.models import Membership, User
+from core import request_context
 
 CHOSEN = "account"  # session key: the id of the account that the member has chosen
 
@@ -34,6 +35,7 @@ def account_page(view: AccountView) -> View:
         membership = chosen_membership(request)
         request.account = membership.account  # type: ignore[attr-defined]
         request.membership = membership  # type: ignore[attr-defined]
+        request_context.account_id.set(membership.account_id)
         with timezone.override(membership.account.zone):  # pages show times in the account's zone
             return view(request, *args, **kwargs)  # type: ignore[arg-type]
 

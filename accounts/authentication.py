@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from accounts import access, api_keys, selectors
 from accounts.api_keys import SESSION, Principal
 from accounts.models import Account, ApiKey, Membership, User
-from core import ids, prepared, problems
+from core import ids, prepared, problems, request_context
 from core.caches import TimedCache
 from core.models import Identified
 
@@ -113,8 +113,12 @@ def account_of(request: Request, named: str | None = None) -> UUID:
 
     Raises Problem: 404 for an account the principal may not use, 400 where a platform key names none.
     """
-    principal = principal_of(request)
-    named = named or request.query_params.get("account")
+    found = _account_of(principal_of(request), named or request.query_params.get("account"))
+    request_context.account_id.set(found)
+    return found
+
+
+def _account_of(principal: Principal, named: str | None) -> UUID:
     if principal.account_id is not None:
         if named is not None and not _is_named(principal.account_id, named):
             raise unknown_account()
@@ -143,6 +147,7 @@ def object_of(request: Request, model: type[Object], public_id: str, named: str 
     found = model._default_manager.filter(pk=value, **owner).first() if value else None
     if found is None:
         raise problems.not_found()
+    request_context.account_id.set(getattr(found, "account_id", None))
     return found
 
 

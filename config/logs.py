@@ -7,13 +7,13 @@ replaced by "[secret]".
 import re
 import sys
 import traceback
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-request_id: ContextVar[str] = ContextVar("request_id", default="")
+from core import request_context
+from core.ids import public_id
 
 # Stripe's keys and signing secrets, our own API keys, bearer headers, passwords in URLs.
 _SECRETS = re.compile(
@@ -62,8 +62,16 @@ def _without_card(found: re.Match[str]) -> str:
 
 
 def with_request_id(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    """A structlog processor that adds the request's id ("" outside of a request)."""
-    event["request_id"] = request_id.get()
+    """A structlog processor that adds the id of the request ("" outside of one) and of its account."""
+    event["request_id"] = request_context.request_id.get()
+    request: Any = event.get("request")
+    if hasattr(request, "resolver_match"):  # a line of Django, whose texts have secrets of links
+        route = f"/{request.resolver_match.route}" if request.resolver_match else ""
+        event["request"] = f"{request.method} {route}"
+        if route:
+            event["event"] = str(event["event"]).replace(request.path, route)
+    if account := request_context.account_id.get():
+        event.setdefault("account_id", public_id(prefix="acct", value=account))
     return event
 
 

@@ -15,12 +15,12 @@ from psycopg import errors
 
 from accounts.guesses import TooManyGuesses
 from billing.ledger.waiting import WalletLocked
-from config import logs
-from core import counters
+from core import request_context
 
 RETRY_SECONDS = 5
 LIMIT_SECONDS = 300  # the longest of allauth's limits (ACCOUNT_RATE_LIMITS)
 
+ROUTE = "refill.route"  # in the WSGI environment, for the access log: the pattern of the URL
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,11 @@ class RequestId:
         request.request_id = identity  # type: ignore[attr-defined]
         # Not reset afterwards: Django logs errors after the last middleware, and the next request of the
         # thread sets its own id.
-        logs.request_id.set(identity)
+        request_context.request_id.set(identity)
+        request_context.account_id.set(None)
         response = self.get_response(request)
         response["X-Request-Id"] = identity
-        counters.REQUESTS.labels(str(response.status_code)).inc()
+        request.META[ROUTE] = getattr(request.resolver_match, "route", "")
         return response
 
 

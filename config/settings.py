@@ -330,6 +330,7 @@ CSP_BY_PATH = content_policy.BY_PATH
 
 LOGGING_CONFIG = "logging.config.dictConfig"
 LOGGING = logs.configuration(as_json=PRODUCTION, level=env.choice("LOG_LEVEL", "INFO", logs.LEVELS))
+ACCESS_LOG = env.flag("ACCESS_LOG", PRODUCTION)
 SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
     import sentry_sdk

@@ -16,7 +16,7 @@ FOLDER.mkdir(parents=True, exist_ok=True)
 from prometheus_client import Counter  # noqa: E402
 
 REFUSALS = Counter("refill_refusals", "Refused API requests and batch items, by code.", ["code"])
-REQUESTS = Counter("refill_requests", "Requests that Django answered, by status.", ["status"])
+REQUESTS = Counter("refill_requests", "Answered requests, by status.", ["status"])
 
 
 def forget_ended() -> None:

@@ -12,13 +12,15 @@ from typing import Any
 from django.conf import settings
 
 from config import wsgi  # first: it loads the apps, which the modules below need
-from config.front import bodies, direct, live, refusals
+from config.front import access_log, bodies, direct, live, refusals
+from config.front.access_log import AccessLog, Exchange
 from config.front.calls import Call, Calls
 from config.front.shared_balances import SharedBalances
 from config.front.shared_charges import SharedCharges
 from config.front.turns import renew_connection
 from config.front.wsgi_bridge import Bridge, Overloaded, environ_of
-from core import json_body, problems, rate_limit
+from config.middleware import ROUTE
+from core import json_body, problems, rate_limit, request_context
 from core.endpoint import Endpoint
 from usage.api.balance import Balance
 from usage.api.charges import Charges
@@ -42,10 +44,13 @@ class Application:
         }
         self._live = live.Streams()
         self._refusals = Storing()
+        self._log = AccessLog(access_log.to_standard_output) if settings.ACCESS_LOG else None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process starts to serve."""
         self._refusals.start()
+        if self._log:
+            self._log.start()
         self._live.end_on_signal(loop)
         gc.collect()
         gc.freeze()  # what is loaded now lives as long as the process: a full collection need not visit it
@@ -53,19 +58,29 @@ class Application:
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the last request has been answered."""
         self._refusals.end()
+        if self._log:
+            self._log.end()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
+        exchange = Exchange(scope, protocol)
         try:
-            await self._receive(scope, protocol)
+            await self._receive(scope, exchange)
         except Overloaded:
-            refusals.send(scope, protocol, refusals.overloaded())
-            await bodies.discard(scope, protocol)
+            refusals.send(scope, exchange, refusals.overloaded())
+            await bodies.discard(scope, exchange)
+        except BaseException:
+            exchange.status = 500  # granian's own response, unless one was on its way
+            raise
+        finally:
+            if self._log:
+                self._log.add(exchange.line())
 
-    async def _receive(self, scope: Any, protocol: Any) -> None:
+    async def _receive(self, scope: Any, protocol: Exchange) -> None:
         """Read the body, within its limits, and answer."""
         if not bodies.has_body(scope):
             if scope.path in live.PATHS and scope.method == "GET":
+                protocol.path = scope.path
                 await self._live.answer(environ_of(scope, b""), protocol, self._bridge)
             else:
                 await self._answer(scope, protocol, b"")
@@ -90,18 +105,20 @@ class Application:
         else:
             await self._answer(scope, protocol, body)
 
-    async def _without_body(self, scope: Any, protocol: Any, body: Any) -> None:
+    async def _without_body(self, scope: Any, protocol: Exchange, body: Any) -> None:
         """Let the endpoint refuse a request whose body is not read."""
-        await self._bridge.answer(environ_of(scope, body), protocol)
+        await self._bridge.run(lambda: self._through_django(environ_of(scope, body), protocol))
         await bodies.discard(scope, protocol)
 
-    async def _answer(self, scope: Any, protocol: Any, body: bytes) -> None:
+    async def _answer(self, scope: Any, protocol: Exchange, body: bytes) -> None:
         call = self._calls.read(scope, body)
+        protocol.path = call.path if call else ""
         shared = self._shared.get(call.endpoint) if call else None
         if call is not None and shared is not None:
             answer = await shared.answer(call)
             if answer is not None:
                 headers = self._calls.headers(call, answer.headers)
+                protocol.account_id = call.account_id
                 protocol.response_bytes(answer.status, headers, answer.content)
                 return
         try:
@@ -119,7 +136,7 @@ class Application:
             refusals.send(scope, protocol, problems.outcome_unknown())
 
     def _respond(
-        self, call: Call | None, scope: Any, protocol: Any, body: bytes, *, is_last: bool = False
+        self, call: Call | None, scope: Any, protocol: Exchange, body: bytes, *, is_last: bool = False
     ) -> None:
         """Answer the request in this thread: the endpoint of a call, or Django.
 
@@ -130,6 +147,7 @@ class Application:
             response = direct.answer(call, is_last=is_last)
             if response is not None:
                 headers = self._calls.headers(call, list(response.items()))
+                protocol.account_id = request_context.account_id.get()
                 protocol.response_bytes(response.status_code, headers, response.content)
                 return
         environ = environ_of(scope, body)
@@ -137,7 +155,15 @@ class Application:
             environ["CONTENT_LENGTH"] = str(len(body))  # of a body in chunks too
         if call is not None and call.allowance is not None:
             environ[rate_limit.COUNTED] = call.allowance
-        self._bridge.respond(environ, protocol)
+        self._through_django(environ, protocol)
+
+    def _through_django(self, environ: dict[str, Any], protocol: Exchange) -> None:
+        """Let Django answer in this thread."""
+        try:
+            self._bridge.respond(environ, protocol)
+        finally:
+            protocol.path = f"/{environ[ROUTE]}" if environ.get(ROUTE) else ""
+            protocol.account_id = request_context.account_id.get()
 
 
 application = Application()

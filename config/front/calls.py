@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -43,7 +44,8 @@ _PREFIX = "/api/v1/"
 class Call:
     """A request to a hot endpoint. `secret` is its API key.
 
-    `allowance` is set when it has been counted, `begun` when the ledger has been asked to act.
+    `allowance` is set when it has been counted, `begun` when the ledger has been asked to act, `account_id`
+    when a shared call has found the account.
     """
 
     method: str
@@ -60,6 +62,7 @@ class Call:
     now: datetime
     allowance: Allowance | None = None
     begun: bool = False
+    account_id: UUID | None = None
 
 
 class Answer(NamedTuple):

@@ -17,10 +17,9 @@ from django.utils.functional import cached_property
 from accounts import api_keys
 from accounts.api_keys import Principal
 from billing.ledger.waiting import WalletLocked
-from config import logs
 from config.compression import Compression
 from config.front.calls import Call
-from core import json_body, problems, rate_limit
+from core import json_body, problems, rate_limit, request_context
 
 _COMPRESSION: Any = Compression(lambda _request: HttpResponse())
 
@@ -60,7 +59,8 @@ def answer(call: Call, *, is_last: bool = True) -> HttpResponse | None:
         principal = api_keys.verify(call.secret, timezone.now())
     except (api_keys.UnknownKey, OperationalError, InterfaceError):
         return None
-    logs.request_id.set(call.request_id)
+    request_context.request_id.set(call.request_id)
+    request_context.account_id.set(None)
     translation.activate(settings.LANGUAGE_CODE)
     view: Any = call.endpoint()
     view.request = request = DirectRequest(call, principal)

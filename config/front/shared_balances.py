@@ -33,8 +33,13 @@ class SharedBalances:
 
 def _read_all(calls: Sequence[Call]) -> Sequence[Answer | None]:
     """The responses; None where the caller is not admitted or the request not plain."""
-    bodies = fast_balances.read_all([_plain_read(call) for call in calls], timezone.now())
-    return [None if body is None else _answer(call, body) for call, body in zip(calls, bodies, strict=True)]
+    balances = fast_balances.read_all([_plain_read(call) for call in calls], timezone.now())
+    for call, balance in zip(calls, balances, strict=True):
+        call.account_id = balance.account_id if balance else None
+    return [
+        _answer(call, balance.content) if balance else None
+        for call, balance in zip(calls, balances, strict=True)
+    ]
 
 
 def _plain_read(call: Call) -> PlainRead | None:

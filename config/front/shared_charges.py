@@ -47,7 +47,7 @@ class SharedCharges:
         prepared = _prepared(items)
         for item, one in zip(items, prepared, strict=True):
             if one is not None and isinstance(item, Call):
-                item.begun = True
+                item.begun, item.account_id = True, one.account_id
         outcomes: list[Charged | None] = list(prepared)
         places = [
             place

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
+from django.test import RequestFactory
+from django.urls import resolve
 
 from config import logs
+from core import ids, request_context
 
 Lines = Callable[[], list[dict[str, object]]]
 
@@ -31,11 +34,24 @@ def lines() -> Iterator[Lines]:
 
 
 def test_every_line_contains_the_request_id(lines: Lines) -> None:
-    token = logs.request_id.set("req-1")
+    token = request_context.request_id.set("req-1")
     logging.getLogger("refill.test").warning("hello %s", "world")
-    logs.request_id.reset(token)
+    request_context.request_id.reset(token)
     (line,) = lines()
     assert (line["event"], line["request_id"], line["level"]) == ("hello world", "req-1", "warning")
+    assert "account_id" not in line
+
+
+def test_a_line_has_the_account_of_its_request_and_no_secret_of_its_address(lines: Lines) -> None:
+    account_id = ids.new_id()
+    token = request_context.account_id.set(account_id)
+    request = RequestFactory().get("/join/abc/?token=hidden")
+    request.resolver_match = resolve(request.path)
+    logging.getLogger("refill.test").error("Not Found: %s", request.path, extra={"request": request})
+    request_context.account_id.reset(token)
+    (line,) = lines()
+    assert line["account_id"] == f"acct_{account_id.hex}"
+    assert (line["event"], line["request"]) == ("Not Found: /join/<str:token>/", "GET /join/<str:token>/")
 
 
 @pytest.mark.fault("W9")

@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from config import logs
+from core import request_context
 
 
 def test_a_request_id_of_the_client_is_kept(client: Client) -> None:
@@ -22,7 +22,7 @@ def test_the_log_line_of_a_refused_request_contains_its_id(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[str] = []
-    caplog.handler.addFilter(lambda record: seen.append(logs.request_id.get()) or True)
+    caplog.handler.addFilter(lambda record: seen.append(request_context.request_id.get()) or True)
     client.get("/no-such-page", headers={"X-Request-Id": "lost-1"})
     assert seen == ["lost-1"]
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from accounts import authentication
 from accounts.api_keys import Principal
@@ -34,13 +35,21 @@ def plain_read(principal: Principal, query: str) -> PlainRead | None:
     return PlainRead(principal, match[1]) if match else None
 
 
-def read_all(reads: Sequence[PlainRead | None], now: datetime) -> list[bytes | None]:
-    """Each answer's body, from one call of the ledger; None where the endpoint answers."""
+class PlainBalance(NamedTuple):
+    """The body of an answer, and the account that it is about."""
+
+    account_id: UUID
+    content: bytes
+
+
+def read_all(reads: Sequence[PlainRead | None], now: datetime) -> list[PlainBalance | None]:
+    """Each answer, from one call of the ledger; None where the endpoint answers."""
     plain = [(place, read) for place, read in enumerate(reads) if read is not None]
     owners = authentication.accounts_of([read for _place, read in plain])
     answers = balance_answers({owner for owner in owners if owner is not None}, now)
     contents = {account_id: json_body.dumps(answer).encode() for account_id, answer in answers.items()}
-    bodies: list[bytes | None] = [None] * len(reads)
+    balances: list[PlainBalance | None] = [None] * len(reads)
     for (place, _read), owner in zip(plain, owners, strict=True):
-        bodies[place] = None if owner is None else contents.get(owner)
-    return bodies
+        if owner in contents:
+            balances[place] = PlainBalance(owner, contents[owner])
+    return balances
