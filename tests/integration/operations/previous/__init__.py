@@ -1,0 +1,1 @@
+"""The code of an earlier release on the present schema."""
