@@ -1,6 +1,7 @@
 """Admin classes of users, accounts, memberships and projects. The rules are in the modules that they call.
 
-Invariants: no user or account is deleted here (the ledger is kept); only a superuser changes a superuser.
+Invariants: no user or account is deleted here (the ledger is kept); only administrators change members of
+staff, and nobody changes their own role.
 """
 
 from typing import Any
@@ -22,10 +23,11 @@ from accounts import (
     memberships,
     registration,
     signals,
+    staff_roles,
     team_admin,
     webhook_admin,
 )
-from accounts.admin_forms import PersonCreation
+from accounts.admin_forms import PersonChange, PersonCreation
 from accounts.models import ApiKey, Membership, Project, User
 from core import staff_acts
 from core.errors import Refusal
@@ -40,8 +42,6 @@ __all__ = [
     "team_admin",
     "webhook_admin",
 ]
-
-_POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class MembershipsOfUser(ReadOnlyInline):
@@ -67,6 +67,12 @@ class ProjectsOfAccount(ReadOnlyInline):
     fields = readonly_fields = ["name", "daily_limit", "created_at", "archived_at"]
 
 
+def _of(request: HttpRequest) -> User:
+    """The member of staff who sent the request."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
 @admin.register(User)
 class UserAdmin(StaffAdmin):
     list_display = ["email", "shown_name", "is_active", "is_staff", "last_login", "date_joined"]
@@ -75,10 +81,10 @@ class UserAdmin(StaffAdmin):
     ordering = ["-date_joined"]
     fieldsets = [
         (None, {"fields": ["email", "first_name", "last_name", "language", "public_id"]}),
-        (_("Permissions"), {"fields": ["is_active", *_POWERS]}),
+        (_("Permissions"), {"fields": ["is_active", "role"]}),
         (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     ]
-    filter_horizontal = ["groups", "user_permissions"]
+    form = PersonChange
     inlines = [MembershipsOfUser]
     personal_fields = frozenset({"email", "first_name", "last_name"})
     actions = ["end_sessions", "remove_second_factor"]
@@ -87,7 +93,13 @@ class UserAdmin(StaffAdmin):
         fixed = ["public_id", "last_login", "date_joined"]
         # Only the user changes the address, because the new one must be verified.
         fixed += ["email"] if obj else []
-        return fixed if request.user.is_superuser else [*fixed, *_POWERS]  # type: ignore[union-attr]
+        return fixed if _of(request).is_superuser else [*fixed, "role"]
+
+    @admin.display(description=_("role"))
+    def role(self, user: User) -> Any:
+        """The role, shown to those who may not change it."""
+        role = staff_roles.role_of(user)
+        return staff_roles.OTHER_LABEL if role == staff_roles.OTHER else staff_roles.Role(role).label
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         return (
@@ -102,10 +114,19 @@ class UserAdmin(StaffAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or not obj.is_superuser or request.user.is_superuser)  # type: ignore[union-attr]
+        return allowed and (obj is None or not obj.is_staff or _of(request).is_superuser)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show why a role cannot be changed."""
+        try:
+            page: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except staff_roles.RoleRefused as error:
+            messages.error(request, str(error))
+            return redirect(request.path)
+        return page
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         if not change:
@@ -113,8 +134,12 @@ class UserAdmin(StaffAdmin):
             super().save_model(request, obj, form, change)
             registration.open_personal_account(obj, timezone.now())
             return
+        if "role" in form.changed_data:
+            staff_roles.assign(obj, form.cleaned_data["role"], by=_of(request))
+        elif "is_active" in form.changed_data and obj.is_staff:
+            staff_roles.require_may_change(obj, by=_of(request))
         User.objects.filter(pk=obj.pk).update(
-            **{name: form.cleaned_data[name] for name in form.changed_data if name not in _POWERS[2:]}
+            **{name: form.cleaned_data[name] for name in form.changed_data if name != "role"}
         )
         if "is_active" in form.changed_data:
             api_keys.outlast_leases()

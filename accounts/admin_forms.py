@@ -8,10 +8,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
 )
 
-from accounts import external_ids, zones
+from accounts import external_ids, staff_roles, zones
 from accounts.models import Account, ApiKey, User
 
 
@@ -32,6 +33,28 @@ class PersonCreation(forms.ModelForm):
         if User.objects.filter(email=email).exists():
             raise ValidationError(_("A user with this address already exists. Search for it in the list."))
         return email
+
+
+class PersonChange(forms.ModelForm):
+    """The fields of a user that staff change; the role is asked of administrators only."""
+
+    role = forms.ChoiceField(
+        label=_("Role"), choices=staff_roles.Role.choices, widget=UnfoldAdminSelectWidget
+    )
+
+    class Meta:
+        model = User
+        fields = ["first_name", "last_name", "language", "is_active"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "role" not in self.fields:
+            return
+        role = staff_roles.role_of(self.instance)
+        self.initial["role"] = role
+        if role == staff_roles.OTHER:
+            choices = [(role, staff_roles.OTHER_LABEL), *staff_roles.Role.choices]
+            self.fields["role"].choices = choices  # type: ignore[attr-defined]
 
 
 class AccountChange(forms.ModelForm):

@@ -49,7 +49,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("refill")
 
 PASSWORD = "correct horse battery staple"
-OF_MIGRATIONS = {"auth_permission", "django_content_type"}
+OF_MIGRATIONS = {"auth_group", "auth_group_permissions", "auth_permission", "django_content_type"}
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 

@@ -52,7 +52,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
     amount_ = _money_column("amount", _("amount"))
     refunded_ = _money_column("refunded", _("refunded"))
 
-    @action(description=_("Revenue by month"), url_path="report", permissions=["view"])
+    @action(description=_("Revenue by month"), url_path="report", permissions=["report"])
     def report(self, request: HttpRequest) -> HttpResponse:
         rows = revenue_report.report(timezone.now())
         if "csv" in request.GET:
@@ -98,6 +98,9 @@ class PurchaseAdmin(ReadOnlyAdmin):
             "back": reverse("admin:billing_purchase_change", args=[object_id]),
         }
         return render(request, "admin/billing/confirm_action.html", context)
+
+    def has_report_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("billing.view_reconciliation")  # type: ignore[union-attr]
 
     def has_release_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.change_purchase")  # type: ignore[union-attr]

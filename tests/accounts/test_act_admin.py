@@ -75,7 +75,9 @@ def test_the_log_needs_its_permission(acts, signed_in):
 
 def test_a_deactivation_is_recorded_and_names_are_not(staff, charlie, signed_in):
     browser, path = signed_in(staff), f"/admin/accounts/user/{charlie.pk}/change/"
-    form = {"first_name": "Carol", "last_name": "", "language": ""} | inline_counts(browser, path)
+    form = {"first_name": "Carol", "last_name": "", "language": "", "role": "none"} | inline_counts(
+        browser, path
+    )
     assert browser.post(path, form).status_code == 302
     act = StaffAct.objects.get()
     assert (act.act, act.actor_id, act.subject_id) == ("user.change", staff.pk, str(charlie.pk))

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from accounts import admin_forms, api_keys, team_admin
+from accounts import admin_forms, api_keys, staff_roles, team_admin
 from accounts.models import Account, ApiKey, Membership, TeamRequest, User
 from tests.forms.rows import ABSENT, Row, fields, refused, text_rows
 from tests.forms.staff_form import StaffForm, at
@@ -24,9 +24,8 @@ def _new_user(world: World) -> dict[str, Any]:
 def _changed_user(world: World) -> dict[str, Any]:
     return fields(
         the_user(world),
-        "first_name last_name language is_active is_staff is_superuser",
-        groups=lambda user: list(user.groups.values_list("pk", flat=True)),
-        user_permissions=lambda user: list(user.user_permissions.values_list("codename", flat=True)),
+        "first_name last_name language is_active",
+        role=staff_roles.role_of,
     )
 
 
@@ -93,23 +92,24 @@ FORMS = [
         },
     ),
     StaffForm(
-        forms.ModelForm,
+        admin_forms.PersonChange,
         "accounts.change_user",
         at("/admin/accounts/user/{pk}/change/", the_user),
-        {"first_name": "Charlie", "last_name": "B", "language": "en", "is_active": "on"},
+        {"first_name": "Charlie", "last_name": "B", "language": "en", "is_active": "on", "role": "none"},
         _changed_user,
         {
             "first_name": [Row("Charlie", "Charlie"), Row("", ""), refused("x" * 151, "at most 150")],
             "last_name": [Row("B", "B"), Row("", ""), refused("x" * 151, "at most 150")],
             "language": [*(Row(code, code) for code in ("en", "zh-hans", "")), refused("de", "valid choice")],
             "is_active": [Row("on", True), Row(ABSENT, False)],
-            "is_staff": [Row("on", True), Row(ABSENT, False)],
-            "is_superuser": [Row("on", True), Row(ABSENT, False)],
-            "groups": [Row([], []), refused(["9999"], "valid choice")],
-            "user_permissions": [Row([], []), refused(["999999"], "valid choice")],
+            "role": [
+                *(Row(role, role) for role in staff_roles.Role.values),
+                refused("superuser", "valid choice"),
+                refused("other", "valid choice"),
+                refused("", "required"),
+            ],
         },
         key="a user",
-        superuser=("is_staff", "is_superuser", "groups", "user_permissions"),
     ),
     StaffForm(
         admin_forms.AccountChange,

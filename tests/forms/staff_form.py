@@ -22,8 +22,6 @@ class StaffForm:
     world: Callable[[World], None] = lambda world: None
     accepted: int = 302
     key: str = ""
-    superuser: tuple[str, ...] = ()
-    """Fields that only a superuser may change."""
 
     @property
     def name(self) -> str:

@@ -302,7 +302,7 @@ def test_the_keys_of_a_user_whom_staff_deactivate_are_refused_at_once(
     )
     api_keys.verify(issued.secret, timezone.now())  # this process has a lease
     browser, path = signed_in(staff), f"/admin/accounts/user/{charlie.pk}/change/"
-    form = {"first_name": "C", "language": "en"} | inline_counts(browser, path)
+    form = {"first_name": "C", "language": "en", "role": "none"} | inline_counts(browser, path)
     assert browser.post(path, form).status_code == 302
     with pytest.raises(api_keys.UnknownKey):
         api_keys.verify(issued.secret, timezone.now())
