@@ -1,5 +1,7 @@
 """Apps of Django with other defaults: the admin on our own site, static files without those of no page."""
 
+import gc
+
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.staticfiles.apps import StaticFilesConfig
 
@@ -21,6 +23,8 @@ class StaffAdminConfig(SimpleAdminConfig):
         from usage import admin as _usage
 
         assert all((_accounts, _pricing, _billing, _usage))  # importing a module registers its classes
+        gc.freeze()  # all modules are loaded and live as long as the process: no collection need visit them
+        gc.enable()  # settings disabled it
 
 
 class CollectedConfig(StaticFilesConfig):

@@ -31,9 +31,13 @@ PaymentMethods = Annotated[
 
 
 class Strict(BaseModel):
-    """Unknown fields are errors."""
+    """Unknown fields are errors.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    `defer_build`: validators are made when the first catalogue is read, under a lock of pydantic
+    (https://github.com/pydantic/pydantic/pull/13438); most processes read none while they start.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class Assumable(Strict):
@@ -100,7 +104,7 @@ class Wording(Strict):
     projects: Text = "projects"
     guide: list[Section] = []
     faq: list[Question] = []
-    links: Links = Links()
+    links: Links = Field(default_factory=Links)
     tiers: list[Tier] = []
     approximate_prices: bool = False
     """The product calls its prices estimates: price pages write ~ before them."""

@@ -237,7 +237,7 @@ class Catalogue(Strict):
     effective_at: AwareDatetime
     brand: Brand
     wording: Wording
-    policies: Policies = Policies()
+    policies: Policies = Field(default_factory=Policies)
     bases: dict[Key, list[RateLine]] = {}
     options: dict[Key, Option] = {}
     services: Annotated[list[Service], Field(min_length=1)]

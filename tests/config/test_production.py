@@ -46,12 +46,13 @@ ENVIRONMENT = {
 
 
 def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
-    """Load the settings in a separate process with these variables changed, or removed (None)."""
+    """Load settings and apps in a separate process with these variables changed, or removed (None)."""
+    code = "import django, gc; django.setup(); print('started, collects garbage:', gc.isenabled())"
     environment = {name: value for name, value in (ENVIRONMENT | changes).items() if value is not None}
     return subprocess.run(
-        [sys.executable, "-c", "from config import settings; print('started')"],
+        [sys.executable, "-c", code],
         cwd=BASE_DIR,
-        env=environment,
+        env=environment | {"DJANGO_SETTINGS_MODULE": "config.settings"},
         capture_output=True,
         text=True,
         check=False,
@@ -140,7 +141,7 @@ def test_the_error_names_all_wrong_settings() -> None:
 
 @pytest.mark.fault("O4")
 def test_the_real_settings_start_in_production_and_refuse_without_a_secret() -> None:
-    assert start().stdout == "started\n"
+    assert start().stdout == "started, collects garbage: True\n"
     refused = start(SECRET_KEY=None, DEBUG="true")
     assert refused.returncode != 0
     assert "SECRET_KEY is missing" in refused.stderr and "DEBUG is on" in refused.stderr
