@@ -55,6 +55,7 @@ PERMISSIONS: dict[str, set[str]] = {
     | _CATALOGUE
     | _of("accounts", "change", "user account membership teamrequest apikey project")
     | _of("accounts", "add", "user membership")
+    | _of("billing", "add view", "creditadjustment")
     | _of("usage", "change", "chargereport"),
     Role.FINANCE: _CUSTOMERS
     | _CREDITS
@@ -65,6 +66,7 @@ PERMISSIONS: dict[str, set[str]] = {
     | _of(
         "billing", "change", "purchase refund subscription reconciliation stripeevent stripeprice autotopup"
     )
+    | _of("billing", "add view change", "creditadjustment")
     | _of("usage", "change", "chargereport")
     | _of("core", "view", "staffact"),
     Role.CATALOGUE_MANAGER: _CATALOGUE

@@ -1,5 +1,23 @@
 """Admin classes of billing. Django's autodiscovery imports this module; the classes are in billing.staff."""
 
-from billing.staff import accounts, ledger, promotions, purchases, stripe, stripe_prices, subscriptions
+from billing.staff import (
+    accounts,
+    adjustments,
+    ledger,
+    promotions,
+    purchases,
+    stripe,
+    stripe_prices,
+    subscriptions,
+)
 
-__all__ = ["accounts", "ledger", "promotions", "purchases", "stripe", "stripe_prices", "subscriptions"]
+__all__ = [
+    "accounts",
+    "adjustments",
+    "ledger",
+    "promotions",
+    "purchases",
+    "stripe",
+    "stripe_prices",
+    "subscriptions",
+]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Model, Sum
+from django.db.models import Model, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account, TeamRequest, User
-from billing.models import Dispute, Refund, StripeEvent, StripePrice, Wallet
+from billing.models import CreditAdjustment, Dispute, Refund, StripeEvent, StripePrice, Wallet
 from core.templatetags.credits import credits_brief
 from usage.models import ChargeReport
 
@@ -47,6 +48,7 @@ def _figures(request: HttpRequest) -> list[Figure]:
         (_("Requested refunds"), Refund.objects.filter(status="requested")),
         (_("Open disputes"), Dispute.objects.filter(status__in=Dispute.UNDECIDED)),
         (_("Team requests"), TeamRequest.objects.filter(status="open")),
+        (_("Adjustments to approve"), _adjustments_to_approve(request)),
         (_("Reported charges"), ChargeReport.objects.filter(status="open")),
     ):
         number = waiting.count()
@@ -56,6 +58,12 @@ def _figures(request: HttpRequest) -> list[Figure]:
         for label, model, value, waits in rows
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")  # type: ignore[union-attr]
     ]
+
+
+def _adjustments_to_approve(request: HttpRequest) -> QuerySet[CreditAdjustment]:
+    """The requests of others that have not expired."""
+    requested = CreditAdjustment.objects.filter(status="requested", expires_at__gt=timezone.now())
+    return requested.exclude(requested_by=request.user.pk)
 
 
 def _address(model: type[Model]) -> str:

@@ -33,6 +33,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
             (_("Wallets"), "account_balance", "billing_wallet"),
             (_("Grants"), "redeem", "billing_grant"),
             (_("Ledger entries"), "receipt_long", "billing_entry"),
+            (_("Adjustments"), "exposure", "billing_creditadjustment"),
             (_("Charges"), "bolt", "billing_charge"),
             (_("Reported charges"), "flag", "usage_chargereport"),
         ],

@@ -397,7 +397,8 @@ MFA_FORMS = {
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
 }
 STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)  # the admin requires a second factor
-# The key that signs checkpoints of the ledger; the database does not hold it (billing.ledger.checkpoints).
-LEDGER_SIGNING_KEY = env.text("LEDGER_SIGNING_KEY")  # empty: derived from SECRET_KEY
+CREDITS_WITHOUT_APPROVAL = env.count("CREDITS_WITHOUT_APPROVAL", 1000, least=0)  # billing.adjustments
+# LEDGER_SIGNING_KEY signs checkpoints of the ledger; empty: derived from SECRET_KEY.
+LEDGER_SIGNING_KEY = env.text("LEDGER_SIGNING_KEY")
 LEDGER_OLD_PUBLIC_KEYS = env.texts("LEDGER_OLD_PUBLIC_KEYS")
 UNFOLD = admin_layout.UNFOLD

@@ -17,6 +17,7 @@ from billing.ledger.models import (
     Notice,
     Wallet,
 )
+from billing.models.adjustment import CreditAdjustment
 from billing.models.monthly_budget import MonthlyBudget
 from billing.models.notification import AlertSettings, Mail
 from billing.models.profile import BillingProfile
@@ -44,6 +45,7 @@ __all__ = [
     "Charge",
     "Checkpoint",
     "Correction",
+    "CreditAdjustment",
     "Dispute",
     "Entry",
     "Grant",

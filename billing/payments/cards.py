@@ -150,7 +150,7 @@ def record_setup(setup: CompletedSetup | None, now: datetime) -> bool:
         return setup is not None
     with transaction.atomic():
         store(setup.cards, now)
-        _end_pause(setup.account_id)
+        end_pause(setup.account_id)
         BillingProfile.objects.filter(pk=setup.account_id).update(
             card_setup_id=setup.session_id, card_setup_at=setup.created_at
         )
@@ -222,7 +222,7 @@ def store(found: CardsAtStripe | None, now: datetime) -> None:
         )
         card_id = str(card["id"]) if card else ""
         if card_id and card_id != profile.card_id:
-            _end_pause(found.account_id, unless_of=card_id)
+            end_pause(found.account_id, unless_of=card_id)
         if profile.card_id and not card_id:
             _report_missing_card(profile, now)
 
@@ -293,7 +293,7 @@ def _fields_of(prefix: str, method: StripeObject | None) -> dict[str, str]:
     }
 
 
-def _end_pause(account_id: UUID, *, unless_of: str | None = None) -> None:
+def end_pause(account_id: UUID, *, unless_of: str | None = None) -> None:
     """End the pause of automatic top-up after a failure, unless this card is the one that failed."""
     paused = AutoTopUp.objects.filter(account_id=account_id)
     if unless_of:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from billing import offers, selectors, validity
 from billing.models import AutoTopUp, Purchase
+from billing.payments import cards
 from core.errors import Refusal
 from pricing.catalogue import cache as catalogue_cache
 
@@ -86,6 +87,18 @@ def change(
         },
     )
     return settings
+
+
+def resume(account_id: UUID, now: datetime) -> AutoTopUp:
+    """End the pause after failures, so that the saved card is charged again. Raises SettingsInvalid."""
+    settings = get(account_id)
+    if not settings.enabled:
+        raise SettingsInvalid(
+            "enabled", "off", _("Automatic top-up is off. Only the account switches it on.")
+        )
+    _require_card(account_id, now)
+    cards.end_pause(account_id)
+    return get(account_id)
 
 
 def spent_this_month(account_id: UUID, currency: str, now: datetime) -> tuple[int, int]:

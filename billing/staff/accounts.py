@@ -1,14 +1,18 @@
 """Admin class of accounts. It is defined here and not in accounts, because it shows rows of the ledger."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
+from unfold.decorators import action
 
 from accounts.admin import KeysOfAccount, MembershipsOfAccount, ProjectsOfAccount
 from accounts.admin_forms import AccountChange
 from accounts.models import Account
 from billing.models import Entry, Grant, Wallet
+from billing.staff import adjustments
 from billing.staff.ledger import CreditColumns
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
@@ -62,7 +66,16 @@ class AccountAdmin(StaffAdmin):
         EntriesOfAccount,
     ]
     actions = None
+    actions_detail = ["credits"]
     personal_fields = frozenset({"name"})
+
+    @action(description=_("Give or take credits"), url_path="credits", permissions=["credits"])
+    def credits(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account = self.object_or_404(request, object_id)
+        return adjustments.page(request, account, self.admin_site.each_context(request))
+
+    def has_credits_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return adjustments.may_adjust(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -17,8 +17,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
+from billing import stripe_gateway
 from billing.models import Dispute, Purchase, Refund
 from billing.payments import fulfilment
+from billing.purchases import checkout
 from billing.refunds import dispute_evidence, requests
 from billing.staff import revenue_report, tax_report
 from core.staff_admin import ReadOnlyAdmin
@@ -48,7 +50,7 @@ class PurchaseAdmin(ReadOnlyAdmin):
     ordering = ["-created_at"]
     exclude = ["fingerprint"]
     actions_list = ["report"]
-    actions_detail = ["release_payment"]
+    actions_detail = ["release_payment", "cancel"]
     amount_ = _money_column("amount", _("amount"))
     refunded_ = _money_column("refunded", _("refunded"))
 
@@ -98,6 +100,38 @@ class PurchaseAdmin(ReadOnlyAdmin):
             "back": reverse("admin:billing_purchase_change", args=[object_id]),
         }
         return render(request, "admin/billing/confirm_action.html", context)
+
+    @action(description=_("Cancel an unpaid purchase"), url_path="cancel", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        purchase = self.object_or_404(request, object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            with transaction.atomic():  # before the request to Stripe
+                reason, before = form.cleaned_data["reason"], {"status": purchase.status}
+                self.record(request, purchase, "cancel", reason=reason, before=before)
+            try:
+                purchase = checkout.cancel(purchase, timezone.now())
+                text = _("New status of the purchase: %(state)s") % {"state": purchase.get_status_display()}
+                messages.success(request, text)
+            except stripe_gateway.StripeError as error:
+                messages.error(request, _("Stripe refused: %(error)s") % {"error": error})
+            return redirect("admin:billing_purchase_change", object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Cancel %(label)s?") % {"label": purchase.label},
+            "lines": [
+                str(purchase.account),
+                money(purchase.amount, purchase.currency),
+                _("Its payment page is closed first. A purchase that was paid meanwhile stays paid."),
+            ],
+            "form": form,
+            "choices": [("cancel", _("Cancel purchase"))],
+            "back": reverse("admin:billing_purchase_change", args=[object_id]),
+        }
+        return render(request, "admin/billing/confirm_action.html", context)
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("billing.change_purchase")  # type: ignore[union-attr]
 
     def has_report_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.view_reconciliation")  # type: ignore[union-attr]

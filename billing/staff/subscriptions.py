@@ -18,8 +18,10 @@ from unfold.decorators import action
 
 from billing import offers
 from billing.models import AutoTopUp, Subscription, SurplusSubscription
+from billing.purchases import top_up_settings
 from billing.staff.purchases import ReasonForm
 from billing.subscriptions import lifecycle
+from core import staff_acts
 from core.staff_admin import ReadOnlyAdmin
 from pricing.models import Plan
 
@@ -93,6 +95,38 @@ class AutoTopUpAdmin(ReadOnlyAdmin):
     list_display = ["account", "enabled", "below", "pack", "last_outcome", "failures", "last_tried_at"]
     list_filter = ["enabled", "last_outcome"]
     list_select_related = ["account"]
+    actions_detail = ["resume"]
+
+    @action(description=_("Resume"), url_path="resume", permissions=["resume"])
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        top_up = self.object_or_404(request, object_id)
+        form = ReasonForm(request.POST or None)
+        back = reverse("admin:billing_autotopup_change", args=[object_id])
+        if request.method == "POST" and form.is_valid():
+            names = ["failures", "suspended_card", "last_outcome"]
+            try:
+                with transaction.atomic():
+                    before = staff_acts.fields_of(top_up, names)
+                    resumed = top_up_settings.resume(top_up.pk, timezone.now())
+                    after = staff_acts.fields_of(resumed, names)
+                    reason = form.cleaned_data["reason"]
+                    self.record(request, top_up, "resume", reason=reason, before=before, after=after)
+                messages.success(request, _("Automatic top-up was resumed."))
+            except top_up_settings.SettingsInvalid as error:
+                messages.error(request, str(error))
+            return redirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Resume automatic top-up of %(account)s") % {"account": top_up.account},
+            "lines": [_("The saved card is charged again when the balance is below the threshold.")],
+            "form": form,
+            "choices": [("resume", _("Resume"))],
+            "back": back,
+        }
+        return render(request, "admin/billing/confirm_action.html", context)
+
+    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("billing.change_autotopup")  # type: ignore[union-attr]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AutoTopUp]:
         queryset: QuerySet[AutoTopUp] = super().get_queryset(request)

@@ -1,12 +1,13 @@
 """The forms of staff about promotions, purchases, refunds, plans and prices at Stripe."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 
-from billing.models import Promotion, Purchase, Refund, StripePrice, Subscription
-from billing.staff import promotions, purchases, stripe_prices, subscriptions
+from billing.models import AutoTopUp, CreditAdjustment, Promotion, Purchase, Refund, StripePrice, Subscription
+from billing.staff import adjustments, promotions, purchases, stripe_prices, subscriptions
 from tests.forms.rows import Row, fields, refused
 from tests.forms.staff_form import StaffForm, at
 from tests.forms.world import World
@@ -32,6 +33,44 @@ def _promotion(world: World) -> dict[str, Any]:
 
 def quarantined(world: World) -> None:
     Purchase.objects.filter(pk=world.purchase.pk).update(status=Purchase.Status.QUARANTINED, paid_at=None)
+
+
+TOKEN = "0198a6c0-0000-7000-8000-000000000001"
+
+
+def _adjusted(world: World) -> dict[str, Any]:
+    return fields(
+        CreditAdjustment.objects.filter(account=world.account).order_by("pk").last(),
+        "reason",
+        direction=lambda made: "give" if made.credits > 0 else "take",
+        amount=lambda made: abs(made.credits),
+        token=lambda made: str(made.token),
+    )
+
+
+def _requested_adjustment(world: World) -> CreditAdjustment:
+    """A request of alice, as if she were staff."""
+    now = timezone.now()
+    terms = {"account": world.account, "credits": 5, "reason": "r", "needs_approval": True}
+    times = {"created_at": now, "expires_at": now + timedelta(days=1)}
+    found = CreditAdjustment.objects.filter(token=TOKEN).first()
+    return found or CreditAdjustment.objects.create(token=TOKEN, requested_by=world.owner, **terms, **times)
+
+
+def _decision(world: World) -> dict[str, Any]:
+    return {"reason": _requested_adjustment(world).decision}
+
+
+def _pause(world: World) -> None:
+    AutoTopUp.objects.create(account=world.account, enabled=True, failures=2, last_outcome="declined")
+
+
+def _top_up(world: World) -> AutoTopUp:
+    return AutoTopUp.objects.get(pk=world.account.pk)
+
+
+def _unpaid(world: World) -> None:
+    Purchase.objects.filter(pk=world.purchase.pk).update(status=Purchase.Status.CREATED, paid_at=None)
 
 
 def _released(world: World) -> dict[str, Any]:
@@ -184,6 +223,71 @@ FORMS = [
         },
         world=requested,
         key="a refund",
+    ),
+    StaffForm(
+        adjustments.AdjustmentForm,
+        "billing.add_creditadjustment",
+        at("/admin/accounts/account/{pk}/credits/", lambda world: world.account),
+        {"direction": "give", "amount": "5", "reason": "Goodwill", "token": TOKEN},
+        _adjusted,
+        {
+            "direction": [Row("give", "give"), refused("set", "not one of the available choices")],
+            "amount": [
+                Row("5", Decimal(5)),
+                Row("0.000001", Decimal("0.000001")),
+                refused("1,5", "Write a point before decimals"),
+                refused("1,250", "Write a point before decimals"),
+                refused("0.0000001", "at most six decimals"),
+                refused("-5", "without a sign"),
+                refused("0", "above zero"),
+                refused("0.0", "above zero"),
+                refused("1000000000.1", "largest amount"),
+                *(refused(text, "is not a valid amount") for text in ("NaN", "1e3", "٣", "five", "1 000")),
+                refused("", "required"),
+            ],
+            "reason": [
+                Row("Goodwill", "Goodwill"),
+                Row("x" * 500, "x" * 500),
+                refused("x" * 501, "at most 500 characters"),
+                refused(" ", "required"),
+            ],
+            "token": [Row(TOKEN, TOKEN), refused("1", "valid UUID"), refused("", "required")],
+        },
+    ),
+    StaffForm(
+        adjustments.DecisionForm,
+        "billing.change_creditadjustment",
+        at("/admin/billing/creditadjustment/{pk}/decide/", _requested_adjustment),
+        {"reason": "A mistake", "choice": "refuse"},
+        _decision,
+        {
+            "reason": [
+                Row("A mistake", "A mistake"),
+                refused("", "Enter a reason"),
+                refused("x" * 501, "at most 500 characters"),
+            ]
+        },
+        key="an adjustment",
+    ),
+    StaffForm(
+        purchases.ReasonForm,
+        "billing.change_autotopup",
+        at("/admin/billing/autotopup/{pk}/resume/", _top_up),
+        {"reason": "The bank said yes"},
+        lambda world: {"reason": AutoTopUp.objects.get(pk=world.account.pk).failures},
+        {"reason": [Row("The bank said yes", 0), refused("", "required")]},
+        world=_pause,
+        key="an automatic top-up",
+    ),
+    StaffForm(
+        purchases.ReasonForm,
+        "billing.change_purchase",
+        at("/admin/billing/purchase/{pk}/cancel/", lambda world: world.purchase),
+        {"reason": "Asked by phone"},
+        _released,
+        {"reason": [Row("Asked by phone", Purchase.Status.CANCELLED), refused("", "required")]},
+        world=_unpaid,
+        key="an unpaid purchase",
     ),
     StaffForm(
         subscriptions.PlanForm,
