@@ -78,6 +78,30 @@ def limit_statements(**_: Any) -> None:
     database_server.refuse_unfit()
 
 
+@signals.worker_process_init.connect
+def trace_tasks(**_: Any) -> None:
+    """Make spans of tasks in each process of the worker."""
+    from config import tracing
+
+    tracing.start("worker")
+
+
+@signals.beat_init.connect
+def trace_beat(**_: Any) -> None:
+    """Make spans of the tasks that beat sends."""
+    from config import tracing
+
+    tracing.start("beat")
+
+
+@signals.worker_process_shutdown.connect
+def send_traces(**_: Any) -> None:
+    """Send the last spans of a process of the worker."""
+    from config import tracing
+
+    tracing.end()
+
+
 @signals.setup_logging.connect
 def keep_our_logging(**_: Any) -> None:
     """Log as the web process does; connecting to this signal keeps Celery from installing its own logging."""

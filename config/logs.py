@@ -156,3 +156,16 @@ def configuration(*, as_json: bool, level: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def report_errors(*, dsn: str, environment: str, traces: float) -> None:
+    """Send errors to Sentry, and this share of the requests as traces."""
+    import sentry_sdk
+
+    sentry_sdk.init(
+        dsn=dsn,
+        environment=environment,
+        send_default_pii=False,
+        include_local_variables=False,  # a local variable may contain a key
+        traces_sample_rate=traces,
+    )

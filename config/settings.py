@@ -333,17 +333,10 @@ CSP_BY_PATH = content_policy.BY_PATH
 LOGGING_CONFIG = "logging.config.dictConfig"
 LOGGING = logs.configuration(as_json=PRODUCTION, level=env.choice("LOG_LEVEL", "INFO", logs.LEVELS))
 ACCESS_LOG = env.flag("ACCESS_LOG", PRODUCTION)
+TRACES_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
 SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
-    import sentry_sdk
-
-    sentry_sdk.init(
-        dsn=SENTRY_DSN,
-        environment=ENVIRONMENT,
-        send_default_pii=False,
-        include_local_variables=False,  # a local variable may contain a key
-        traces_sample_rate=env.share("SENTRY_TRACES", 0.0),
-    )
+    logs.report_errors(dsn=SENTRY_DSN, environment=ENVIRONMENT, traces=env.share("SENTRY_TRACES", 0.0))
 
 # Sign-in: allauth, with e-mail address and password or with a code. Its limits use the shared cache.
 LOGIN_URL = "account_login"

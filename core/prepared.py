@@ -5,6 +5,7 @@ Invariant: a statement runs in the transaction of Django's connection, and raise
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,17 @@ def execute(
     cursor: "psycopg.Cursor[Any]", statement: str, parameters: Mapping[str, Any]
 ) -> "psycopg.Cursor[Any]":
     """Run the statement in a cursor of Django's connection. Raises psycopg's errors."""
+    run = partial(_execute, cursor)
+    for wrapper in reversed(connection.execute_wrappers):  # as Django's cursor does
+        run = partial(wrapper, run)
+    context = {"connection": connection, "cursor": cursor}
+    result: psycopg.Cursor[Any] = run(statement, parameters, False, context)
+    return result
+
+
+def _execute(
+    cursor: "psycopg.Cursor[Any]", statement: str, parameters: Mapping[str, Any], *_: Any
+) -> "psycopg.Cursor[Any]":
     try:
         # prepared from the first call on; not behind a pooler (config.pooler)
         return cursor.execute(statement, parameters, prepare=True)

@@ -7,11 +7,12 @@ calls of the ledger, other hot requests go to their endpoints and all the rest t
 import asyncio
 import gc
 import random
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 
-from config import wsgi  # first: it loads the apps, which the modules below need
+from config import tracing, wsgi  # first: it loads the apps, which the modules below need
 from config.front import access_log, bodies, direct, live, refusals
 from config.front.access_log import AccessLog, Exchange
 from config.front.calls import Call, Calls
@@ -48,6 +49,7 @@ class Application:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the process starts to serve."""
+        tracing.start("web")
         self._refusals.start()
         if self._log:
             self._log.start()
@@ -58,12 +60,20 @@ class Application:
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the last request has been answered."""
         self._refusals.end()
+        tracing.end()
         if self._log:
             self._log.end()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
         exchange = Exchange(scope, protocol)
+        if tracing.is_on():
+            with tracing.request(scope, exchange):
+                await self._serve(scope, exchange)
+        else:
+            await self._serve(scope, exchange)
+
+    async def _serve(self, scope: Any, exchange: Exchange) -> None:
         try:
             await self._receive(scope, exchange)
         except Overloaded:
@@ -107,7 +117,7 @@ class Application:
 
     async def _without_body(self, scope: Any, protocol: Exchange, body: Any) -> None:
         """Let the endpoint refuse a request whose body is not read."""
-        await self._bridge.run(lambda: self._through_django(environ_of(scope, body), protocol))
+        await self._run(lambda: self._through_django(environ_of(scope, body), protocol))
         await bodies.discard(scope, protocol)
 
     async def _answer(self, scope: Any, protocol: Exchange, body: bytes) -> None:
@@ -124,16 +134,19 @@ class Application:
         try:
             for pause in PAUSES:
                 try:
-                    await self._bridge.run(lambda: self._respond(call, scope, protocol, body))
+                    await self._run(lambda: self._respond(call, scope, protocol, body))
                 except direct.Postponed:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
                 else:
                     return
-            await self._bridge.run(lambda: self._respond(call, scope, protocol, body, is_last=True))
+            await self._run(lambda: self._respond(call, scope, protocol, body, is_last=True))
         except Overloaded:
             if call is None or not call.begun:
                 raise
             refusals.send(scope, protocol, problems.outcome_unknown())
+
+    async def _run(self, work: Callable[[], None]) -> None:
+        await self._bridge.run(tracing.in_this_context(work) if tracing.is_on() else work)
 
     def _respond(
         self, call: Call | None, scope: Any, protocol: Exchange, body: bytes, *, is_last: bool = False
