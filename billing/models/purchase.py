@@ -38,6 +38,13 @@ class Purchase(Identified):
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="purchases")
     buyer = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    language = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The buyer's setting, for the payment page; empty: the browser's.",
+    )
     kind = models.CharField(max_length=4, choices=Kind)
     origin = models.CharField(max_length=12, choices=Origin)
     offer = models.CharField(max_length=100, help_text="Key of the pack or plan.")

@@ -23,7 +23,7 @@ from accounts.models import Account
 from billing import offers, stripe_gateway
 from billing.models import AutoTopUp, BillingProfile, Subscription
 from billing.notifications import emails
-from billing.payments import customers, return_links
+from billing.payments import customers, page_language, return_links
 from billing.stripe_gateway import StripeObject
 from core.errors import Refusal
 
@@ -66,25 +66,34 @@ class CompletedSetup:
 # The customer
 
 
-def portal_url(account: Account) -> str:
-    """URL of Stripe's customer portal: card, address and invoices. Raises stripe_gateway.StripeError."""
+def portal_url(account: Account, *, language: str = "") -> str:
+    """URL of Stripe's customer portal: card, address and invoices. Raises stripe_gateway.StripeError.
+
+    `language` is the user's setting; empty: that of the browser.
+    """
+    params = page_language.params(language)
     return_url = f"{settings.SITE_URL}{reverse('billing')}"
     return customers.with_customer(
         account,
-        lambda customer: stripe_gateway.create_portal_session(customer=customer, return_url=return_url),
+        lambda customer: stripe_gateway.create_portal_session(
+            customer=customer, return_url=return_url, **params
+        ),
     )
 
 
 # Saving and removing
 
 
-def setup_page_url(account: Account, *, key: str) -> str:
-    """URL of Stripe's page that saves a card for plan and automatic top-up. Raises StripeError."""
+def setup_page_url(account: Account, *, key: str, language: str = "") -> str:
+    """URL of Stripe's page that saves a card for plan and automatic top-up. Raises StripeError.
+
+    `language` is the user's setting; empty: that of the browser.
+    """
     return_url = return_links.url("card_returned", account.public_id)
 
     def create(customer: str) -> StripeObject:
         return stripe_gateway.create_checkout_session(
-            key=f"card:{account.pk.hex}:{key}:{customer}",
+            key=f"card:{account.pk.hex}:{key}{language}:{customer}",
             params={
                 "mode": "setup",
                 "customer": customer,
@@ -93,6 +102,7 @@ def setup_page_url(account: Account, *, key: str) -> str:
                 "success_url": f"{return_url}?session={{CHECKOUT_SESSION_ID}}",
                 "cancel_url": return_url,
                 "allowed_payment_method_types": ["card"],
+                **page_language.params(language),
             },
         )
 

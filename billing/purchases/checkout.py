@@ -13,7 +13,7 @@ from django.utils import translation
 
 from billing import stripe_gateway
 from billing.models import Purchase
-from billing.payments import customers, fulfilment, recovery, return_links, taxes
+from billing.payments import customers, fulfilment, page_language, recovery, return_links, taxes
 from billing.purchases import create, plan_checkout
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import prices
@@ -195,6 +195,7 @@ def _params(purchase: Purchase, customer: str) -> StripeObject:
         "metadata": {**metadata, **recovery.stripe_metadata(purchase)},
         "success_url": return_url(purchase),
         "cancel_url": return_links.url("payment_left", purchase.public_id),
+        **page_language.params(purchase.language),
         **(taxes.session_params() if purchase.tax_behavior else {}),
     }
     if purchase.kind == Purchase.Kind.PLAN:

@@ -152,6 +152,7 @@ def pack_purchase(
             idempotency_key=key,
             defaults={
                 "buyer": buyer,
+                "language": buyer.language if buyer else "",
                 "kind": Purchase.Kind.PACK,
                 "origin": origin,
                 "offer": pack_key,
@@ -232,6 +233,7 @@ def plan_purchase(
             idempotency_key=key,
             defaults={
                 "buyer": buyer,
+                "language": buyer.language if buyer else "",
                 "kind": Purchase.Kind.PLAN,
                 "origin": origin,
                 "offer": plan.key,

@@ -81,9 +81,9 @@ def retrieve_subscription_with_card(subscription_id: str) -> StripeObject:
     return call(lambda v1: v1.subscriptions.retrieve(subscription_id, expand))
 
 
-def create_portal_session(*, customer: str, return_url: str) -> str:
+def create_portal_session(*, customer: str, return_url: str, locale: str = "auto") -> str:
     """The short-lived URL of a customer portal session (https://docs.stripe.com/customer-management)."""
-    params = {"customer": customer, "return_url": return_url}
+    params = {"customer": customer, "return_url": return_url, "locale": locale}
     return str(call(lambda v1: v1.billing_portal.sessions.create(params))["url"])
 
 

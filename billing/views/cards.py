@@ -13,6 +13,7 @@ from billing import selectors, stripe_gateway
 from billing.payments import cards
 from billing.subscriptions import overdue
 from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key, unavailable_message
+from pricing.catalogue import texts
 
 
 @require_POST
@@ -21,10 +22,14 @@ from billing.views.buy import STRIPE_UNAVAILABLE, see_other, submitted_key, unav
 def save_card(request: AccountRequest) -> HttpResponse:
     """Redirect to Stripe's page that saves a card."""
     try:
-        return see_other(cards.setup_page_url(request.account, key=submitted_key(request)))
+        return see_other(_setup_page_url(request))
     except stripe_gateway.StripeError as error:
         messages.error(request, unavailable_message(error))
         return redirect("billing")
+
+
+def _setup_page_url(request: AccountRequest) -> str:
+    return cards.setup_page_url(request.account, key=submitted_key(request), language=request.user.language)
 
 
 @require_safe
@@ -79,7 +84,7 @@ def pay_overdue(request: AccountRequest) -> HttpResponse:
             request, _("Your bank requires you to confirm the payment. Open the invoice to pay it.")
         )
     except stripe_gateway.CardDeclined as declined:
-        messages.error(request, declined.message)
+        messages.error(request, texts.translated(declined.message))
     except stripe_gateway.StripeError as error:
         messages.error(request, unavailable_message(error))
     else:
@@ -94,7 +99,7 @@ def pay_overdue(request: AccountRequest) -> HttpResponse:
 def customer_portal(request: AccountRequest) -> HttpResponse:
     """Redirect to Stripe's customer portal."""
     try:
-        return see_other(cards.portal_url(request.account))
+        return see_other(cards.portal_url(request.account, language=request.user.language))
     except stripe_gateway.StripeError as error:
         messages.error(request, unavailable_message(error))
         return redirect("billing")

@@ -23,6 +23,7 @@ from billing.subscriptions import changes, grace, pauses, pending_payments, prev
 from billing.views import plan_columns, public_offers
 from billing.views.buy import redirect_to_payment, submitted_key, unavailable_message
 from core.errors import Refusal
+from pricing.catalogue import texts
 from pricing.models import Plan
 
 
@@ -86,7 +87,9 @@ def change(request: AccountRequest, key: str) -> HttpResponse:
         show_again = isinstance(error, previews.ConfirmationStale | create.PriceChanged)
         return redirect("plan_change", key) if show_again else redirect("plans")
     except stripe_gateway.CardDeclined as error:
-        messages.error(request, _("%(reason)s Your plan was not changed.") % {"reason": error})
+        messages.error(
+            request, _("%(reason)s Your plan was not changed.") % {"reason": texts.translated(error.message)}
+        )
         return redirect("subscription")
     except stripe_gateway.StripeError as error:
         messages.error(request, unavailable_message(error))

@@ -165,7 +165,7 @@ def confirm_top_up(request: AccountRequest) -> HttpResponse:
             request.account.pk, key=submitted_key(request), now=timezone.now()
         )
     except stripe_gateway.CardDeclined as declined:
-        messages.error(request, declined.message)
+        messages.error(request, texts.translated(declined.message))
         return redirect("auto_top_up")
     except stripe_gateway.StripeError as error:
         messages.error(request, unavailable_message(error))

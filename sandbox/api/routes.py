@@ -94,7 +94,7 @@ ROUTES = (
         "customer payment_method allowed_payment_method_types confirm usage mandate_data",
     ),
     Route("get", "/v1/setup_intents/{intent}", setup_intents.retrieve),
-    Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url"),
+    Route("post", "/v1/billing_portal/sessions", portal_sessions.create, "customer return_url locale"),
     Route("get", "/v1/prices", prices.list_prices, f"{PAGED} active currency recurring"),
     Route(
         "post",
@@ -112,7 +112,7 @@ ROUTES = (
         "post",
         "/v1/checkout/sessions",
         checkout_sessions.create,
-        "mode line_items success_url cancel_url customer client_reference_id currency metadata "
+        "mode line_items success_url cancel_url customer client_reference_id currency locale metadata "
         "payment_intent_data subscription_data allowed_payment_method_types payment_method_options "
         "expires_at automatic_tax tax_id_collection customer_update billing_address_collection",
     ),

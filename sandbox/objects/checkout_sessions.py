@@ -22,6 +22,7 @@ COPIED = (
     "allowed_payment_method_types",
     "billing_address_collection",
     "client_reference_id",
+    "locale",
     "metadata",
     "payment_method_options",
 )

@@ -26,7 +26,7 @@ def create(call: Call) -> Body:
         "customer_account": None,
         "flow": None,
         "livemode": False,
-        "locale": None,
+        "locale": call.params.get("locale"),
         "on_behalf_of": None,
         "return_url": call.params.get("return_url"),
         "url": f"{settings.SITE_URL}/sandbox/portal/{session_id}",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import Membership, User
+from accounts.models import Account, Membership, User
 from billing import stripe_gateway
 from billing.models import BillingProfile, Grant, Mail, Purchase, StripeEvent
 from billing.purchases import checkout
@@ -279,3 +279,22 @@ def test_the_customer_has_the_address_of_an_owner_or_else_of_the_buyer(
     checkout.open_page(Purchase.objects.get(), timezone.now())
     customer = stripe_api.customers.retrieve(BillingProfile.objects.get().stripe_customer_id)
     assert customer.email == (account.person.email if owned else bob.email if bought else None)
+
+
+def test_the_payment_page_is_in_the_language_of_the_buyers_setting_when_the_purchase_was_made(
+    stripe_api: Any, new_purchase: Callable[..., Purchase], account: Account, alice: User
+) -> None:
+    def locale(purchase: Purchase) -> str | None:
+        session_id = str(purchase.stripe_session_id)
+        return stripe_gateway.retrieve_checkout_session(session_id)["locale"]
+
+    assert locale(new_purchase(key="no setting")) is None  # Stripe follows the browser
+    alice.language = "zh-hans"
+    purchase = new_purchase(key="Chinese")
+    assert locale(purchase) == "zh"
+
+    alice.language = "en"
+    Purchase.objects.filter(pk=purchase.pk).update(checkout_url="", stripe_session_id=None)
+    purchase.refresh_from_db()
+    checkout.open_page(purchase, timezone.now())  # the response was lost: Stripe wants the same parameters
+    assert locale(purchase) == "zh"
