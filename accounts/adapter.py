@@ -15,9 +15,11 @@ from allauth.account.models import EmailAddress
 from allauth.core import context as current
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, transaction
 from django.forms import Form
 from django.http import HttpRequest
@@ -25,8 +27,9 @@ from django.utils import timezone, translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext_lazy as _
 
-from accounts import encryption, guesses, language, registration
+from accounts import encryption, guesses, language, passkeys, registration
 from accounts.models import User
+from accounts.templatetags.browsers import browser
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +85,15 @@ class AccountAdapter(DefaultAccountAdapter):
         with transaction.atomic():
             return bool(super().confirm_email(request, email_address))
 
+    def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, Any]]:
+        labels = {
+            "reauthenticate": _("Use your password"),
+            "mfa_reauthenticate": _("Use a code"),
+            "mfa_reauthenticate:webauthn": _("Use a passkey"),
+        }
+        methods = super().get_reauthentication_methods(user)
+        return [{**method, "description": labels[method["id"]]} for method in methods]
+
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)
         user.save(update_fields=["password"])
@@ -117,8 +129,17 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     """Second factors, encrypted at rest. config.sign_in adds the product's name."""
 
     error_messages = DefaultMFAAdapter.error_messages | {
-        "incorrect_code": _("The code is wrong or expired. Wait for the next code in your app and enter it.")
+        "incorrect_code": _("The code is wrong or expired. Wait for the next code in your app and enter it."),
+        "unverified_email": _("Verify your e-mail address first."),
     }
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """The site as browsers and authenticators name it beside a passkey."""
+        return {"id": passkeys.host_of(current.request), "name": self.get_totp_issuer()}
+
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        """The name for a passkey that gets none: the browser that has created it."""
+        return browser(current.request.headers.get("User-Agent", ""))
 
     def encrypt(self, text: str) -> str:
         return encryption.encrypt(text).decode()

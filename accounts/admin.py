@@ -152,7 +152,9 @@ class UserAdmin(StaffAdmin):
                 self.record(request, user, "end_sessions")
         messages.success(request, _("The sessions were ended."))
 
-    @admin.action(description=_("Turn off two-step sign-in (lost phone)"), permissions=["change"])
+    @admin.action(
+        description=_("Turn off two-step sign-in and remove passkeys (lost phone)"), permissions=["change"]
+    )
     def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._manageable(request, queryset):
             with transaction.atomic():

@@ -33,8 +33,11 @@ class StaffSite(UnfoldAdminSite):
             target = reverse("admin:index")
         if self.has_permission(request):
             return HttpResponseRedirect(target)
-        if is_mfa_enabled(request.user, [Authenticator.Type.TOTP]):
-            return HttpResponseRedirect(add_query_params(reverse("mfa_reauthenticate"), {"next": target}))
+        factors = {Authenticator.Type.TOTP: "mfa_reauthenticate"}
+        factors[Authenticator.Type.WEBAUTHN] = "mfa_reauthenticate_webauthn"
+        for factor, page in factors.items():
+            if is_mfa_enabled(request.user, [factor]):
+                return HttpResponseRedirect(add_query_params(reverse(page), {"next": target}))
         return redirect("mfa_activate_totp")
 
     def password_change(

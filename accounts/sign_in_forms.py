@@ -9,6 +9,7 @@ from allauth.account import forms as account_forms
 from allauth.core import context as current
 from allauth.mfa.base import forms as factor_forms
 from allauth.mfa.totp import forms as totp_forms
+from allauth.mfa.webauthn import forms as passkey_forms
 from django import forms
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import password_validators_help_text_html
@@ -16,7 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts import guesses
+from accounts import guesses, passkeys
 
 LABELS = {
     "login": _("E-mail address"),
@@ -130,4 +131,45 @@ class ShowSecondFactorAgain(OurWords, factor_forms.ReauthenticateForm):
 
 
 class ActivateSecondFactor(OurWords, totp_forms.ActivateTOTPForm):
+    pass
+
+
+class AddPasskey(OurWords, passkey_forms.AddWebAuthnForm):
+    """Every passkey signs in without a password: allauth's script reads this from the field."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=passkeys.LONGEST_NAME,
+        required=False,
+        help_text=_("Where the passkey is stored, such as “Phone”."),
+    )
+    passwordless = forms.BooleanField(
+        required=False, initial=True, widget=forms.CheckboxInput({"hidden": True})
+    )
+
+    def clean_passwordless(self) -> bool:
+        return True
+
+    def clean(self) -> dict[str, Any]:
+        passkeys.require_few(self.user)
+        with passkeys.refused_alike():
+            cleaned: dict[str, Any] = super().clean() or {}
+            if "credential" in cleaned:
+                cleaned["credential"] = passkeys.stored_part(cleaned["credential"])
+        return cleaned
+
+
+class RenamePasskey(OurWords, passkey_forms.EditWebAuthnForm):
+    name = forms.CharField(label=_("Name"), max_length=passkeys.LONGEST_NAME)
+
+
+class SignInWithPasskey(passkeys.Answered, OurWords, passkey_forms.LoginWebAuthnForm):
+    pass
+
+
+class ShowPasskey(passkeys.Answered, OurWords, passkey_forms.AuthenticateWebAuthnForm):
+    pass
+
+
+class ShowPasskeyAgain(passkeys.Answered, OurWords, passkey_forms.ReauthenticateWebAuthnForm):
     pass

@@ -7,19 +7,26 @@ sessions of the user.
 
 from typing import Any
 
+from allauth.account.authentication import get_authentication_records
 from allauth.account.models import EmailAddress
 from allauth.account.signals import email_confirmed, user_logged_in
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 
 from accounts import registration
 from accounts.models import User
+
+_PASSWORD_REMOVED = gettext_lazy(
+    "Your password was removed, because it had been set before this address was verified. Set a new one in"
+    " the settings, or sign in with codes."
+)
 
 
 def connect() -> None:
@@ -37,7 +44,24 @@ def end_sessions(user: User) -> None:
 
 
 def _on_email_confirmed(request: HttpRequest | None, email_address: EmailAddress, **_: Any) -> None:
+    if request is not None:
+        _remove_password_of_somebody_else(request, email_address)
     registration.confirm_address(email_address.user, email_address.email, timezone.now(), request)
+
+
+def _remove_password_of_somebody_else(request: HttpRequest, email_address: EmailAddress) -> None:
+    """Remove the password when a code for signing in was the first proof of the mailbox.
+
+    It may have been set by somebody who signed up with the address of another person and waits for that
+    person to verify it. Who verifies with the code of the sign-up has entered the password in this session.
+    """
+    user = email_address.user
+    by_code = any(record["method"] == "code" for record in get_authentication_records(request, user))
+    others = EmailAddress.objects.filter(user=user, verified=True).exclude(pk=email_address.pk)
+    if by_code and user.has_usable_password() and not others.exists():
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+        messages.warning(request, _PASSWORD_REMOVED)
 
 
 def _on_login(user: User, **_: Any) -> None:

@@ -382,12 +382,19 @@ ACCOUNT_FORMS = {
     "reauthenticate": "accounts.sign_in_forms.Reauthenticate",
 }
 MFA_ADAPTER = "config.sign_in.SecondFactorAdapter"
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_USER_VERIFICATION = "required"  # of every passkey: a stolen device alone signs nobody in
 MFA_TOTP_TOLERANCE = 1
 MFA_FORMS = {
     "authenticate": "accounts.sign_in_forms.ShowSecondFactor",
     "reauthenticate": "accounts.sign_in_forms.ShowSecondFactorAgain",
     "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
+    "add_webauthn": "accounts.sign_in_forms.AddPasskey",
+    "edit_webauthn": "accounts.sign_in_forms.RenamePasskey",
+    "login_webauthn": "accounts.sign_in_forms.SignInWithPasskey",
+    "authenticate_webauthn": "accounts.sign_in_forms.ShowPasskey",
+    "reauthenticate_webauthn": "accounts.sign_in_forms.ShowPasskeyAgain",
 }
 STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)  # the admin requires a second factor
 CREDITS_WITHOUT_APPROVAL = env.count("CREDITS_WITHOUT_APPROVAL", 1000, least=0)  # billing.adjustments

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
@@ -87,6 +88,11 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
             "sessions",
             UserSession.objects.filter(user=user),
             ("created_at", "last_seen_at", "ip", "user_agent"),
+        ),
+        (
+            "second_factors",
+            Authenticator.objects.filter(user=user).order_by("pk"),
+            ("type", "data__name", "created_at", "last_used_at"),
         ),
         ("memberships", Membership.objects.filter(user=user), ("account__name", "role", "created_at")),
         ("team_requests", TeamRequest.objects.filter(user=user), ("name", "kind", "status", "created_at")),

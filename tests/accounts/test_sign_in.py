@@ -251,3 +251,28 @@ def test_a_user_created_by_staff_sets_a_password_by_code(staff, signed_in):
     if response.url == reverse("account_email_verification_sent"):
         client.post(response.url, {"code": code_sent_to("erik@example.org")})
     assert signed_in_as(client) == str(User.objects.get(email="erik@example.org").pk)
+
+
+def test_a_password_that_was_set_before_the_address_was_verified_does_not_outlast_a_sign_in_by_code(alice):
+    """Somebody else may have signed up with the address of the owner, and wait."""
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=False, primary=True)
+    owner = Client()
+    owner.post(reverse("account_request_login_code"), {"email": alice.email})
+    owner.post(reverse("account_confirm_login_code"), {"code": code_sent_to(alice.email)})
+    assert signed_in_as(owner) == str(alice.pk)
+    assert "Your password was removed" in owner.get(reverse("settings")).content.decode()
+
+    other = Client()
+    sign_in(other, alice.email)
+    assert signed_in_as(other) is None
+    alice.refresh_from_db()
+    assert not alice.has_usable_password()
+
+
+def test_a_password_of_a_verified_address_outlasts_a_sign_in_by_code(confirmed):
+    browser = Client()
+    browser.post(reverse("account_request_login_code"), {"email": confirmed.email})
+    browser.post(reverse("account_confirm_login_code"), {"code": code_sent_to(confirmed.email)})
+    assert signed_in_as(browser) == str(confirmed.pk)
+    confirmed.refresh_from_db()
+    assert confirmed.check_password(PASSWORD)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from allauth.core.context import request_context
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
 from django.test import RequestFactory
@@ -60,6 +61,11 @@ SIGN_IN: dict[type[forms.BaseForm], dict[str, str]] = {
     sign_in_forms.ShowSecondFactor: CODE,
     sign_in_forms.ShowSecondFactorAgain: CODE,
     sign_in_forms.ActivateSecondFactor: CODE,
+    sign_in_forms.AddPasskey: {"name": "Name", "credential": "None", "passwordless": "None"},
+    sign_in_forms.RenamePasskey: {"name": "Name"},
+    sign_in_forms.SignInWithPasskey: {"credential": "None"},
+    sign_in_forms.ShowPasskey: {"credential": "None"},
+    sign_in_forms.ShowPasskeyAgain: {"credential": "None"},
 }
 
 
@@ -114,15 +120,25 @@ def test_the_fields_of_the_sign_in_forms_have_our_labels_and_no_placeholders(
 ) -> None:
     request = rf.get("/")
     request.session, request.user = {}, alice  # type: ignore[assignment]
-    given = {"user": alice, "code": "1", "email": alice.email, "temp_key": "k", "request": request}
+    passkey = Authenticator(user=alice, type="webauthn", data={"name": "Phone"})
+    given = {
+        "instance": passkey,
+        "user": alice,
+        "code": "1",
+        "email": alice.email,
+        "temp_key": "k",
+        "request": request,
+    }
     needs: dict[type[forms.BaseForm], tuple[str, ...]] = {
         sign_in_forms.SignIn: ("request",),
         sign_in_forms.ConfirmSignInCode: ("code",),
         sign_in_forms.ConfirmAddressCode: ("code", "user", "email"),
         sign_in_forms.ConfirmResetCode: ("code",),
         sign_in_forms.NewPassword: ("user", "temp_key"),
+        sign_in_forms.RenamePasskey: ("instance",),
     }
     without = (sign_in_forms.SignUp, sign_in_forms.RequestCode, sign_in_forms.ResetPassword)
+    without += (sign_in_forms.SignInWithPasskey,)
     with request_context(request):
         for form, labels in SIGN_IN.items():
             names = needs.get(form, () if form in without else ("user",))

@@ -26,7 +26,8 @@ _WORD = re.compile(r"(?<![\w@./-])[A-Za-z]{3,}(?![\w@./])")
 NAMES = set(
     re.findall(
         r"\w+",
-        "API CSV English Idempotency JSON Key POST PDF Paris Token URL UTC Webhook https token "
+        "API CSV English Idempotency JSON JavaScript Key PIN POST PDF Paris Token URL UTC Webhook "
+        "https token "
         "OpenAI OpenRouter Stripe Visa EUR USD Refly Starter Creator Studio Plus Pro Max "
         "Agent Alice Bot Small Taken Wonderland",
     )
