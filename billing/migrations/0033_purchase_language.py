@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0031_further_thresholds")]
+    dependencies = [("billing", "0032_credit_adjustments")]
     operations = [
         migrations.AddField(
             model_name="purchase",
