@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DEPLOY = BASE_DIR / "deploy"
+CHART = DEPLOY / "helm"
 # The lines of the Procfile by name.
 PROCFILE = dict(
     line.split(": ", 1) for line in (BASE_DIR / "Procfile").read_text().splitlines() if ": " in line
@@ -31,6 +33,30 @@ def test_compose_runs_every_process() -> None:
 def test_systemd_names_every_process() -> None:
     unit = (DEPLOY / "systemd/refill@.service").read_text()
     assert set(re.findall(r"refill@([a-z]+)", unit)) == set(PROCFILE) - {"release"}
+
+
+def test_the_chart_runs_every_process_with_variables_and_values_that_exist() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(values["processes"]) == set(PROCFILE) - {"release"}
+    assert "args: [release]" in (CHART / "templates/release.yaml").read_text()
+    documented = set(re.findall(r"`([A-Z_]+)`", (BASE_DIR / "docs/runbook.md").read_text()))
+    secrets = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)+)\b", (CHART / "values.yaml").read_text()))
+    assert len(secrets) > 12 and secrets | set(values["env"]) <= documented
+    named = {name for file in CHART.glob("templates/*") for name in _values_in(file.read_text())}
+    assert len(named) > 8 and {name.split(".")[0] for name in named} == set(values)
+    for name in named:
+        part = values
+        for key in name.split("."):
+            part = part[key]
+
+
+def _values_in(text: str) -> list[str]:
+    return re.findall(r"\.Values\.([\w.]+)", text)
+
+
+@pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+def test_helm_accepts_the_chart() -> None:
+    subprocess.run(["helm", "lint", "--strict", str(CHART)], check=True, capture_output=True)
 
 
 def test_the_example_of_the_environment_has_variables_that_exist() -> None:
