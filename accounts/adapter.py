@@ -5,6 +5,9 @@ reveals whether an address is registered; links and redirects lead to this site,
 """
 
 import smtplib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +35,10 @@ from accounts.models import User
 from accounts.templatetags.browsers import browser
 
 log = structlog.get_logger(__name__)
+
+MOST_SENDING = 4
+PLACE_SECONDS = 1.0
+_sending = threading.BoundedSemaphore(MOST_SENDING)
 
 # The e-mails of a request for a code, with those that an unknown or a registered address gets instead.
 _WITH_CODE = {
@@ -108,14 +115,15 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send with links built from SITE_URL, in the language of the user, else that of the page.
 
-        A failure is shown on the page, the same for every address.
+        A failure is shown on the page, the same for every address. A mail server that does not answer
+        occupies MOST_SENDING threads of a web process until EMAIL_TIMEOUT; further e-mails fail at once.
 
         Raises TooManyGuesses for too many codes to one address.
         """
         if template_prefix in _WITH_CODE:
             guesses.count_email(address=email, now=timezone.now())
         try:
-            with translation.override(language.for_address(email)):
+            with sending_place(), translation.override(language.for_address(email)):
                 super().send_mail(template_prefix, email, {"site_url": settings.SITE_URL, **context})
         except (smtplib.SMTPException, OSError) as error:
             log.error("mail_not_sent", template=template_prefix, reason=type(error).__name__)
@@ -123,6 +131,17 @@ class AccountAdapter(DefaultAccountAdapter):
                 current.request,
                 _("The e-mail could not be sent. Try again in a few minutes."),
             )
+
+
+@contextmanager
+def sending_place() -> Iterator[None]:
+    """Hold one of the MOST_SENDING places. Raises TimeoutError when none becomes free soon."""
+    if not _sending.acquire(timeout=PLACE_SECONDS):
+        raise TimeoutError
+    try:
+        yield
+    finally:
+        _sending.release()
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

@@ -1,5 +1,6 @@
 """Sign-up: address, password and code create a user with a personal account."""
 
+from contextlib import ExitStack
 from unittest import mock
 
 import pytest
@@ -165,6 +166,20 @@ def test_the_page_reports_an_e_mail_that_could_not_be_sent(visitor):
     with mock.patch("django.core.mail.EmailMultiAlternatives.send", side_effect=ConnectionRefusedError):
         sign_up(visitor, "dora@example.org")
     assert "The e-mail could not be sent" in visitor.get(CONFIRM).content.decode()
+
+
+@pytest.mark.fault("C8")
+def test_a_mail_server_that_does_not_answer_occupies_few_threads(visitor, monkeypatch):
+    monkeypatch.setattr(adapter, "PLACE_SECONDS", 0.01)
+    with ExitStack() as waiting:
+        for _thread in range(adapter.MOST_SENDING):
+            waiting.enter_context(adapter.sending_place())
+        sign_up(visitor, "dora@example.org")
+        assert "The e-mail could not be sent" in visitor.get(CONFIRM).content.decode()
+        assert not mail.outbox
+    for number in range(adapter.MOST_SENDING + 1):  # each gives its place back
+        sign_up(Client(), f"emil{number}@example.org")
+    assert len(mail.outbox) == adapter.MOST_SENDING + 1
 
 
 def test_sign_ups_from_one_address_are_limited(visitor):
