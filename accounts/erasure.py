@@ -19,6 +19,7 @@ from accounts.models import (
     Invitation,
     Membership,
     ProviderKey,
+    StaffNote,
     TeamRequest,
     User,
     WebhookEndpoint,
@@ -77,6 +78,7 @@ def anonymise(user: User, account: Account, now: datetime) -> None:
     WebhookEndpoint.objects.filter(account=account).delete()
     for project in account.projects.all():
         account.projects.filter(pk=project.pk).update(name=project.public_id)
+    StaffNote.objects.filter(account=account).delete()
     Invitation.objects.filter(email=user.email).delete()
     TeamRequest.objects.filter(user=user).delete()
     for rows in (EmailAddress, Authenticator, UserSession):

@@ -56,6 +56,7 @@ PERMISSIONS: dict[str, set[str]] = {
     | _of("accounts", "change", "user account membership teamrequest apikey project")
     | _of("accounts", "add", "user membership")
     | _of("billing", "add view", "creditadjustment")
+    | _of("accounts", "add view", "staffnote")
     | _of("usage", "change", "chargereport"),
     Role.FINANCE: _CUSTOMERS
     | _CREDITS
@@ -67,6 +68,7 @@ PERMISSIONS: dict[str, set[str]] = {
         "billing", "change", "purchase refund subscription reconciliation stripeevent stripeprice autotopup"
     )
     | _of("billing", "add view change", "creditadjustment")
+    | _of("accounts", "add view", "staffnote")
     | _of("usage", "change", "chargereport")
     | _of("core", "view", "staffact"),
     Role.CATALOGUE_MANAGER: _CATALOGUE

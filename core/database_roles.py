@@ -32,6 +32,7 @@ DELETES = {
     "accounts_formersecret": "a former secret of a webhook endpoint has ended, or the endpoint is deleted",
     "accounts_membership": "a member leaves",
     "accounts_providerkey": "a provider key is removed",
+    "accounts_staffnote": "notes of staff are erased with an account",
     "accounts_user_groups": "staff change a user's groups",
     "accounts_user_user_permissions": "staff change a user's permissions",
     "accounts_webhookdelivery": "an old delivery is purged, or its endpoint is deleted",

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from accounts.models.staff_note import StaffNote as StaffNote
 from accounts.models.webhook import FormerSecret as FormerSecret
 from accounts.models.webhook import WebhookDelivery as WebhookDelivery
 from accounts.models.webhook import WebhookEndpoint as WebhookEndpoint

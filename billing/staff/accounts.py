@@ -1,10 +1,15 @@
 """Admin class of accounts. It is defined here and not in accounts, because it shows rows of the ledger."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
 from unfold.admin import TabularInline
 from unfold.decorators import action
 
@@ -12,7 +17,7 @@ from accounts.admin import KeysOfAccount, MembershipsOfAccount, ProjectsOfAccoun
 from accounts.admin_forms import AccountChange
 from accounts.models import Account
 from billing.models import Entry, Grant, Wallet
-from billing.staff import adjustments
+from billing.staff import adjustments, customer
 from billing.staff.ledger import CreditColumns
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
@@ -66,8 +71,42 @@ class AccountAdmin(StaffAdmin):
         EntriesOfAccount,
     ]
     actions = None
-    actions_detail = ["credits"]
+    actions_detail = ["customer_link", "credits"]
+    actions_list = ["find_link"]
     personal_fields = frozenset({"name"})
+
+    def get_urls(self) -> list[URLPattern]:
+        view, wrap = self.admin_site.each_context, self.admin_site.admin_view
+
+        def find(request: HttpRequest) -> HttpResponse:
+            self._require_view(request)
+            return customer.search(request, view(request))
+
+        def page(request: HttpRequest, account_id: UUID) -> HttpResponse:
+            self._require_view(request)
+            return customer.page(request, account_id, view(request))
+
+        return [
+            path("find/", wrap(require_safe(find)), name="accounts_account_find"),
+            path(
+                "<uuid:account_id>/customer/",
+                wrap(require_http_methods(["GET", "HEAD", "POST"])(page)),
+                name="accounts_account_customer",
+            ),
+            *super().get_urls(),
+        ]
+
+    def _require_view(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+    @action(description=_("Customer"), url_path="customer-page", permissions=["view"])
+    def customer_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return redirect("admin:accounts_account_customer", self.object_or_404(request, object_id).pk)
+
+    @action(description=_("Find a customer"), url_path="find-customer", permissions=["view"])
+    def find_link(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:accounts_account_find")
 
     @action(description=_("Give or take credits"), url_path="credits", permissions=["credits"])
     def credits(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -22,6 +22,7 @@ from billing import adjustments, ledger
 from billing.models import CreditAdjustment
 from core import amounts
 from core.staff_admin import ReadOnlyAdmin
+from core.templatetags.credits import credits
 
 GIVE, TAKE = "give", "take"
 _PLACES = 6
@@ -60,20 +61,20 @@ class AdjustmentForm(forms.Form):
         whole, _point, decimals = text.partition(".")
         if whole.isdecimal() and decimals.isdecimal() and len(decimals) > _PLACES:
             raise forms.ValidationError(_("Credits have at most six decimals."))
-        credits = amounts.parse(text)
-        if credits is None:
+        amount = amounts.parse(text)
+        if amount is None:
             raise forms.ValidationError(
                 _("“%(given)s” is not a valid amount. Enter credits above zero, such as 250 or 2.5."),
                 params={"given": text},
             )
-        if credits == 0:
+        if amount == 0:
             raise forms.ValidationError(_("Enter an amount above zero."))
-        if credits > amounts.LARGEST:
+        if amount > amounts.LARGEST:
             raise forms.ValidationError(
                 _("The largest amount is %(largest)s credits."),
                 params={"largest": amounts.plain(amounts.LARGEST)},
             )
-        return credits
+        return amount
 
     @property
     def credits(self) -> Decimal:
@@ -122,9 +123,9 @@ def page(request: HttpRequest, account: Account, context: dict[str, Any]) -> Htt
         "title": _("Credits of %(account)s") % {"account": account},
         "lines": [
             _("Balance: %(balance)s. Debt: %(debt)s. New credits repay the debt first.")
-            % {"balance": amounts.plain(balance.total), "debt": amounts.plain(balance.debt)},
+            % {"balance": credits(balance.total), "debt": credits(balance.debt)},
             _("Without approval one person may move %(most)s credits within 24 hours.")
-            % {"most": amounts.plain(adjustments.threshold())},
+            % {"most": credits(adjustments.threshold())},
         ],
         "form": form,
         "choices": [("adjust", _("Adjust balance"))],
@@ -147,7 +148,7 @@ class CreditAdjustmentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("credits"), ordering="credits")
     def credits_(self, adjustment: CreditAdjustment) -> str:
-        return amounts.plain(adjustment.credits)
+        return credits(adjustment.credits)
 
     @admin.display(description=_("status"), ordering="status")
     def status_(self, adjustment: CreditAdjustment) -> str:
@@ -174,7 +175,7 @@ class CreditAdjustmentAdmin(ReadOnlyAdmin):
                 str(adjustment.account),
                 adjustment.reason,
                 _("Requested by %(person)s. Balance now: %(balance)s.")
-                % {"person": adjustment.requested_by, "balance": amounts.plain(balance.total)},
+                % {"person": adjustment.requested_by, "balance": credits(balance.total)},
                 *([_("Nobody approves their own request. Ask another person.")] if own else []),
             ],
             "form": form,

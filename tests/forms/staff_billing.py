@@ -6,8 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
+from accounts.models import StaffNote
 from billing.models import AutoTopUp, CreditAdjustment, Promotion, Purchase, Refund, StripePrice, Subscription
-from billing.staff import adjustments, promotions, purchases, stripe_prices, subscriptions
+from billing.staff import adjustments, customer, promotions, purchases, stripe_prices, subscriptions
 from tests.forms.rows import Row, fields, refused
 from tests.forms.staff_form import StaffForm, at
 from tests.forms.world import World
@@ -253,6 +254,22 @@ FORMS = [
             ],
             "token": [Row(TOKEN, TOKEN), refused("1", "valid UUID"), refused("", "required")],
         },
+    ),
+    StaffForm(
+        customer.NoteForm,
+        "accounts.add_staffnote",
+        at("/admin/accounts/account/{pk}/customer/", lambda world: world.account),
+        {"text": "Called about an invoice"},
+        lambda world: {"text": StaffNote.objects.values_list("text", flat=True).last()},
+        {
+            "text": [
+                Row("Called about an invoice", "Called about an invoice"),
+                Row("x" * 2000, "x" * 2000),
+                refused("x" * 2001, "at most 2000 characters"),
+                refused(" ", "required"),
+            ]
+        },
+        also=("view_account",),
     ),
     StaffForm(
         adjustments.DecisionForm,

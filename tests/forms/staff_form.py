@@ -22,6 +22,8 @@ class StaffForm:
     world: Callable[[World], None] = lambda world: None
     accepted: int = 302
     key: str = ""
+    also: tuple[str, ...] = ()
+    """Further permissions that everybody who is tried has."""
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ MODULES = (
     "accounts.team_admin",
 )
 MODULES += ("billing.staff.purchases", "billing.staff.stripe_prices", "billing.staff.subscriptions")
-MODULES += ("billing.staff.adjustments",)
+MODULES += ("billing.staff.adjustments", "billing.staff.customer")
 MODULES += ("pricing.forms", "pricing.admin_forms", "usage.views.forms", "usage.staff.reports")
 
 # Forms in a query, with a table of their own.

@@ -88,7 +88,9 @@ def test_a_form_of_the_admin_needs_exactly_its_permission(
     for name, (user, permissions, taken) in trials.items():
         with undone():
             user.user_permissions.set(
-                Permission.objects.filter(content_type__app_label=app, codename__in=permissions)
+                Permission.objects.filter(
+                    content_type__app_label=app, codename__in={*permissions, *form.also}
+                )
             )
             browser = signed_in(user)
             counts = counts or inline_counts(browser, form.path(world))

@@ -71,6 +71,7 @@ PAGES = {
     "/admin/billing/purchase/report/": "FA",
     "/admin/billing/purchase/report/?csv": "FA",
     "/admin/billing/reconciliation/compare/": "FA",
+    "/admin/accounts/account/find/": "SFA",
     "/admin/accounts/apikey/add/": "A",
     "/admin/accounts/webhookendpoint/add/": "A",
 }
@@ -87,6 +88,7 @@ DONE = {
     "a quarantined payment": "FA",
     "a refund": "FA",
     "PlanForm": "FA",
+    "NoteForm": "SFA",
     "AdjustmentForm": "SFA",
     "an adjustment": "FA",
     "an automatic top-up": "FA",

@@ -36,7 +36,7 @@ def test_two_people_move_many_credits_once(staff, alice, account_of, signed_in):
     assert sue.post(decide, {"choice": "approve", "reason": ""}).status_code == 403
     assert erin.post(f"/admin/billing/creditadjustment/{adjustment.pk}/change/", form).status_code == 403
     assert ledger.balance(account.pk, timezone.now()).total == start
-    assert "5000" in frank.get(decide).content.decode()
+    assert "5,000" in frank.get(decide).content.decode()
     for _ in range(2):
         assert frank.post(decide, {"choice": "approve", "reason": ""}).status_code == 302
     assert ledger.balance(account.pk, timezone.now()).total == start + 5000
