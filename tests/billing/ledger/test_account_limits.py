@@ -61,6 +61,13 @@ def test_a_new_one_counts_what_the_month_has_seen_and_what_is_held(account):
     spend(account, "500")
 
 
+def test_a_new_one_counts_the_month_from_its_first_instant_and_what_was_collected(account):
+    spend(account, "995", "last month", now=NOON - 20 * DAY)
+    spend(account, "1", "at its beginning", now=dt.datetime(2026, 3, 1, tzinfo=dt.UTC))
+    capture(account, hold(account, "4"), "9")
+    assert limit(account, "10") == D("5"), "of the capture, 5 were not collected"
+
+
 def test_holds_count_with_their_children_once_and_give_back(account):
     limit(account, "10")
     root = hold(account, "8", "root", api_key_id=KEY)

@@ -97,6 +97,15 @@ class TestWhatIsGranted:
         assert {grant.allowance for grant in balance.grants} == {"month", "once", "day", "ends"}
         assert Wallet.objects.get().next_due_at == MIDNIGHT
 
+    def test_the_last_day_of_a_plan_is_named_with_its_end_and_is_not_granted_again(self, account):
+        end = MIDNIGHT - HOUR
+        allow(account, allowance("day", "10", ends_at=end))
+        give(account, "7", label="a gift of today", kind="daily", expires_at=MIDNIGHT)
+        balance = ledger.balance(account, NOON)
+        assert balance.daily is not None
+        assert (balance.daily.next_at, balance.daily.is_last, balance.allowances) == (end, True, ())
+        assert balance.daily_remaining == D("10")
+
     def test_without_a_daily_allowance_nothing_remains_of_today(self, account):
         allow(account, allowance("month", "100", "month"))
         balance = ledger.balance(account, NOON)
@@ -144,6 +153,28 @@ class TestRenewal:
         assert total(account, MIDNIGHT + 3 * HOUR) == ("10" if ends > MIDNIGHT else "0")
         ledger.settle([account], NOON + 5 * DAY)
         assert Grant.objects.count() == (2 if ends > MIDNIGHT else 1)
+        assert Wallet.objects.get().next_due_at is None
+
+    @pytest.mark.parametrize("other", ["nothing else is due", "a hold has ended", "the account owes"])
+    def test_one_that_goes_on_after_its_end_grants_the_next_period(self, account, other):
+        """A plan that is paid a little after its period has ended."""
+        allow(account, allowance("month", "100", "month", ends_at=NEXT_MONTH))
+        if other == "a hold has ended":
+            hold(account, "1")
+        elif other == "the account owes":
+            owe(account, "30")
+        assert total(account, NEXT_MONTH + HOUR) == "0"
+        later = NEXT_MONTH + 2 * HOUR
+        terms = allowance("month", "100", "month", ends_at=NEXT_MONTH + 28 * DAY)
+        assert allow(account, terms, now=later) == ("70" if other == "the account owes" else "100")
+
+    def test_credits_that_end_before_their_period_are_not_granted_from_their_end_on(self, account):
+        allow(account, allowance("month", "100", "month", lasts="1 day"))
+        assert total(account, NEXT_MONTH + DAY) == "0"
+        assert Grant.objects.count() == 1
+
+    def test_one_that_is_not_granted_again_makes_nothing_due(self, account):
+        allow(account, allowance("day", "10", lasts="forever", ends_at=MIDNIGHT))
         assert Wallet.objects.get().next_due_at is None
 
     @pytest.mark.parametrize(

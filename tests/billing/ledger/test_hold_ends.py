@@ -1,6 +1,7 @@
 """What becomes of a hold when nobody captures it: its service decides, and it takes effect at its end."""
 
 import datetime as dt
+import uuid
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
 END = NOON + dt.timedelta(minutes=15)
+PROJECT = uuid.UUID(int=11)
 
 
 def hold(account, amount, at_expiry, key="hold", parent=None, until=END, **terms):
@@ -86,11 +88,14 @@ def test_a_hold_without_a_report_is_released(account):
     assert (Hold.objects.get().status, Charge.objects.count()) == ("expired", 0)
 
 
-def test_what_was_reported_above_the_hold_is_uncollected(account):
-    report(account, hold(account, "20", "capture_reported"), "30")
+def test_what_was_reported_above_the_hold_is_uncollected_and_no_limit_counts_it(account):
+    terms = {"kind": "project", "subject": str(PROJECT), "period": "month", "maximum": D("50")}
+    ledger.set_limit(account_id=account, now=NOON, **terms)
+    report(account, hold(account, "20", "capture_reported", project_id=PROJECT), "30")
     ledger.settle([account], END)
     charge = Charge.objects.get()
     assert (charge.credits, charge.uncollected) == (D("30"), D("10"))
+    assert Limit.objects.get().used == D("20")
     assert ledger.balance(account, END).available == D("80")
 
 

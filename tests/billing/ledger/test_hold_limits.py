@@ -125,19 +125,24 @@ class TestLimits:
         hold(account, "6", project_id=MEMBER, member_id=KEY, api_key_id=PROJECT)
         assert used(account) == dict.fromkeys(ALL_LIMITS, "0")
 
+    @pytest.mark.parametrize("used_by_then", [3, 7])  # less than was held, and more
     @pytest.mark.parametrize("ends", ["captured", "captured for less", "released", "expired"])
-    def test_a_hold_of_the_former_window_is_not_subtracted_from_the_present_one(self, account, ends):
+    def test_a_hold_of_the_former_window_is_not_subtracted_from_the_present_one(
+        self, account, ends, used_by_then
+    ):
         held = hold(account, "6", until=NOON + DAY, **EVERYONE)
         tomorrow = NOON + DAY / 2  # midnight: the first instant of the new window
-        spend(account, "3", "in the new window", tomorrow, **EVERYONE | {"quota": ("files", 3)})
+        now = {"now": tomorrow, "quota": ("files", used_by_then)}
+        spend(account, f"{used_by_then}", "in the new window", **EVERYONE | now)
         if ends == "released":
             release(account, held, tomorrow)
         elif ends == "expired":
             ledger.settle([account], NOON + DAY)
         else:
             capture(account, held, "6" if ends == "captured" else "2", now=tomorrow)
-        credits, files = {"captured": ("9", "5"), "captured for less": ("5", "5")}.get(ends, ("3", "3"))
-        assert used(account) == {"project": credits, "member": credits, "key": credits, "quota": files}
+        more, files = {"captured": (6, 2), "captured for less": (2, 2)}.get(ends, (0, 0))
+        credits = f"{used_by_then + more}"
+        assert used(account) == dict.fromkeys(ALL_LIMITS, credits) | {"quota": f"{used_by_then + files}"}
 
     @pytest.mark.parametrize("amount", ["6", "2"])
     def test_a_capture_opens_the_new_window_and_counts_in_it(self, account, amount):

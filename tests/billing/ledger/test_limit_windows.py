@@ -308,6 +308,16 @@ class TestTheWindow:
         window = Limit.objects.get()
         assert (window.window_start, window.window_end) == (MIDNIGHT, ends)
 
+    def test_of_a_day_of_23_hours_is_that_day(self, db):
+        noon = dt.datetime(2026, 3, 28, 11, tzinfo=dt.UTC)
+        account = new_account("Europe/Berlin", noon)
+        give(account, "10", now=noon)
+        limit(account, "project", "10", now=noon)
+        spend(account, "1", "the day after", noon + DAY, **of("project"))
+        window = Limit.objects.get()
+        began = dt.datetime(2026, 3, 28, 23, tzinfo=dt.UTC)
+        assert (window.window_start, window.window_end) == (began, began + 23 * HOUR)
+
     def test_of_a_month_after_a_change_of_zone_ends_with_the_new_zones_month(self, account):
         limit(account, "project", "10", "month")
         Account.objects.filter(id=account).update(zone="America/New_York")
