@@ -4,7 +4,6 @@ Invariant: code uses every field; a policy that a product does not have is off b
 lists only what it has.
 """
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -138,9 +137,6 @@ class Promotion(Assumable):
         if self.starts_at >= self.ends_at:
             raise ValueError("`ends_at` must come after `starts_at`")
         return self
-
-    def on_at(self, now: datetime) -> bool:
-        return self.starts_at <= now < self.ends_at
 
 
 class Provider(Strict):

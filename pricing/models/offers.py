@@ -4,7 +4,6 @@ Invariant: prices are integer minor units in the currencies of the catalogue; a 
 only retired or marked as legacy.
 """
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -114,9 +113,6 @@ class Sale(models.Model):
 
     def __str__(self) -> str:
         return self.label
-
-    def on_at(self, now: datetime) -> bool:
-        return self.starts_at <= now < self.ends_at
 
     def price(self, currency: str) -> Any:
         return self.prices.get(currency)

@@ -63,6 +63,15 @@ def test_a_retired_service_is_not_listed_and_is_still_found_by_its_key():
         modalities=["text", "video", "image", "file"], tiers=["basic"], tags=["core", "fast", "drawn"]
     )
     assert "painter" not in [row.service.key for row in estimates.compare(now=NOW, usage={"images": 1})]
+    assert "painter" not in selectors.scopes() and "writer" in selectors.scopes()
+
+
+def test_the_lowest_price_of_an_action_is_that_of_a_model_that_is_sold():
+    assert selectors.service_by_key("sketch", NOW).lowest == 0, "a gift"
+    retire("gift")
+    assert selectors.service_by_key("sketch", NOW).lowest == selectors.price_of_unit(
+        lookup.rate_in_force("writer", NOW)
+    )
 
 
 def test_services_are_grouped_by_kind_and_modality_models_first():

@@ -90,6 +90,17 @@ def spent(charge: Charge) -> Decimal:
     return charge.credits - charge.uncollected - charge.returned
 
 
+def test_what_was_not_collected_is_in_no_sum(db: None) -> None:
+    account = new_account()
+    give(account, "5")
+    capture(account, hold(account, "4"), "9")
+    ledger.charge(
+        charge_request(account, "0", "later"), NOON + DAY
+    )  # charges before the newest entry are summed
+    folding.fold(account)
+    assert UsageSum.objects.get(account_id=account, dimension="").credits == D("5")
+
+
 def require_sums_of_charges(account: Account, zone: str, start: datetime, end: datetime) -> None:
     """Compare every kind of sum with one made charge by charge in Python."""
     place = ZoneInfo(zone)

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, TypedDict
-from uuid import UUID
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -62,7 +61,7 @@ class Holds(Endpoint):
         body = request_schemas.HoldInput.checked(request.data)
         account_id = account_of(request, body.get("account"))
         fingerprint = idempotency.fingerprint(request.path, request.data)
-        parent = _parent(request, body, account_id)
+        parent = _parent(request, body)
         try:
             use = use_of(request, account_id, body)
             self.use = use = charging.within(use, parent) if parent else use
@@ -197,14 +196,11 @@ class ReportedUsage(Endpoint):
         return json_body.answer(_stored_hold(found))
 
 
-def _parent(request: Request, body: dict[str, Any], account_id: UUID) -> Hold | None:
-    """The parent that the body names, if this kind of caller may use it. Raises Problem (404)."""
+def _parent(request: Request, body: dict[str, Any]) -> Hold | None:
+    """The parent of this account that the body names, if the caller may use it. Raises Problem (404)."""
     if not body.get("parent"):
         return None
-    parent = _hold_to_close(request, body["parent"], body.get("account"))
-    if parent.account_id != account_id:
-        raise problems.not_found()
-    return parent
+    return _hold_to_close(request, body["parent"], body.get("account"))
 
 
 def _hold_to_close(request: Request, public_id: str, named: str | None) -> Hold:

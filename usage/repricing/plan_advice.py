@@ -95,11 +95,12 @@ def of(account: Account, now: datetime) -> Advice:
 
 
 def _use_of(account: Account, now: datetime) -> Mapping[Use, Decimal]:
-    """Credits by day and service, as a plan without unlimited services would have charged them."""
+    """Credits by day and service, as a plan without unlimited services would have charged them.
+
+    A use that an own key pays for has no credits on any plan.
+    """
     period = periods.latest_days(account, days=DAYS, now=now)
-    charges = Charge.objects.filter(
-        account=account, created_at__gte=period.start, created_at__lte=now
-    ).exclude(covered_by=entitlements.OWN_KEY)
+    charges = Charge.objects.filter(account=account, created_at__gte=period.start, created_at__lte=now)
     rows = (
         charges.annotate(day=TruncDate("created_at", tzinfo=period.zone))
         .values("day", "service", "action", "covered_by")

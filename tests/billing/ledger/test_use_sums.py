@@ -120,6 +120,17 @@ def test_a_reversal_is_subtracted_from_the_sum_that_contains_the_charge(account)
     assert {seen(account, kind) for kind in NAMES} == {"19.5"}
 
 
+def test_a_reversal_that_is_made_while_a_limit_is_set_counts_in_the_window_of_its_charge(account):
+    """Of a charge before the window and one in it, after the limit has counted and before it has its lock."""
+    counted = Wallet.objects.get().seq
+    reverse(account, ledger.charge(request(account, 1), NOON), "0.25")
+    reverse(account, ledger.charge(request(account, 3), NOON), "0.5")
+    with connection.cursor() as cursor:
+        terms = [account, str(PROJECT), NOON - 3 * DAY, counted]
+        cursor.execute("select ledger_seen_since(%s, 'project', %s, %s, %s)", terms)
+        assert plain(cursor.fetchone()[0]) == "-0.5"
+
+
 def request(account, n: int) -> ledger.ChargeRequest:
     """The request of a day's charge again."""
     terms = {"key": f"day {n}", "service": "gpt-4o", "covers": ("gpt-4o", "tag:text")}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
@@ -192,6 +193,21 @@ def test_a_limit_that_refuses_is_one_event_for_each_window(use: Callable[..., An
     with pytest.raises(ledger.LimitReached):
         spend(account, "6", "tomorrow", tomorrow, project_id=project.pk)
     assert len(recorded()) == 2
+
+
+def test_the_limits_of_a_key_by_day_and_by_month_have_events_of_their_own() -> None:
+    """Also on the last day of a month, when both windows end at one instant."""
+    listen("limit.reached")
+    account, key, now = new_account(), uuid4(), NOON + timedelta(days=21)
+    give(account, "1000")
+    for period in ("day", "month"):
+        terms = {"kind": "key", "subject": str(key), "period": period, "maximum": Decimal(5)}
+        ledger.set_limit(account_id=account, now=now, **terms)
+        with pytest.raises(ledger.LimitReached):
+            spend(account, "6", period, now, api_key_id=key)
+        ledger.set_limit(account_id=account, now=now, **terms | {"maximum": None})
+    assert [event.data["period"] for event in recorded()] == ["day", "month"]
+    assert len({event.data["resets_at"] for event in recorded()}) == 1
 
 
 def test_a_move_that_is_rolled_back_has_no_event() -> None:

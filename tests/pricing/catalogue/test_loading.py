@@ -72,10 +72,12 @@ def test_a_scheduled_change_removed_from_the_file_is_withdrawn(load, write):
     assert cost("echo", tokens=1000, now=christmas) == 9
 
 
-def test_a_changed_wording_creates_no_new_card(load, write):
-    load(write())
-    loaded = load(write(('intro = "Credits."', 'intro = "Other text."')))
+def test_a_changed_wording_creates_no_new_card_and_withdraws_none(load, write):
+    load(write(SCHEDULED))
+    before = list(RateCard.objects.values("pk", "state"))
+    loaded = load(write(SCHEDULED, ('intro = "Credits."', 'intro = "Other text."')))
     assert (loaded.changed, loaded.cards) == (True, [])
+    assert list(RateCard.objects.values("pk", "state")) == before
     assert catalogue_cache.current().wording.intro == "Other text."
 
 
@@ -321,8 +323,5 @@ def test_everything_of_the_file_is_stored(load, write):
         datetime(2026, 3, 1, tzinfo=UTC),
         datetime(2026, 4, 1, tzinfo=UTC),
     )
-    start, end = sale.starts_at, sale.ends_at
-    tick = timedelta(microseconds=1)
-    assert [sale.on_at(at) for at in (start - tick, start, end - tick, end)] == [False, True, True, False]
     stored = Catalogue.objects.get()
     assert (stored.key, stored.currencies, stored.loaded_at) == ("tiny", ["usd", "eur"], NOW)

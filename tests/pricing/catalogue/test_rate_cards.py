@@ -54,6 +54,15 @@ def test_the_database_refuses_to_change_a_published_card(change):
     assert list(card.rates.order_by("pk").values()) == before
 
 
+def test_of_announced_cards_the_one_with_the_newest_date_is_in_force_whichever_was_published_first():
+    later = rate_cards.copy_in_force(effective_at=TOMORROW + timedelta(days=1), source="staff", now=NOW)
+    later.rates.filter(service__key="echo").update(multiplier=3)
+    publish(later)
+    publish(draft(multiplier=2), NOW + timedelta(hours=1))
+    costs = [cost("echo", tokens=1000, now=NOW + timedelta(days=days)) for days in range(4)]
+    assert costs == [3, 6, 9, 9]
+
+
 def test_a_draft_can_be_changed_and_deleted_and_prices_nothing():
     card = draft(multiplier=2)
     assert cost("echo", tokens=1000, now=TOMORROW) == 3

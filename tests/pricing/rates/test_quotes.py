@@ -1,6 +1,7 @@
 """The price of a use: figures, refused uses, and properties that hold for every rate and use."""
 
 import string
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -97,6 +98,10 @@ def test_options_multiply_or_have_no_effect_and_the_default_is_applied():
     of = rate(line("images", "2", 1), options=options)
     assert quote(of, {"images": 1}).credits == 4
     assert quote(of, {"images": 1}, {"quality": "high", "speed": "slow", "resolution": 4096}).credits == 3
+    halved = rate(
+        line("images", "2", 1), options={"size": Option({"s": Decimal("0.5"), "l": Decimal(1)}, "s")}
+    )
+    assert [quote(halved, {"images": 1}, chosen).credits for chosen in ({}, {"size": "l"})] == [1, 2]
     assert refusal(of, {"images": 1}, {"quality": "best"}) == ("options.quality", "unknown_value")
     assert refusal(of, {"images": 1}, {"colour": "red"}) == ("options.colour", "unknown_option")
     assert refusal(of, {"images": 1}, {"resolution": ["4k"]}) == ("options.resolution", "invalid")
@@ -137,6 +142,7 @@ def test_a_use_must_have_exactly_the_meters_of_the_rate():
 def test_seconds_may_have_a_fraction_of_six_decimals():
     seconds = rate(line("seconds", "9.8", 1))
     assert quote(seconds, {"seconds": 2.1}).credits == Decimal("20.58"), "a float counts as it is written"
+    assert quote(seconds, {"seconds": Decimal("2.000001")}).credits == Decimal("19.60001")
     assert refusal(seconds, {"seconds": Decimal("0.0000001")}) == ("usage.seconds", "fractional")
 
 
@@ -227,7 +233,8 @@ def test_price_lines_are_stored_and_read_unchanged(rate_line):
 
 
 def test_a_use_of_zero_costs_nothing_where_it_is_allowed():
-    minimum = rate(line(also=("input_tokens", "output_tokens")), minimum=Decimal(5))
+    lines = (line(also=("input_tokens", "output_tokens")), line("cached_input_tokens"))
+    minimum = rate(*lines, minimum=Decimal(5))
     assert quote(minimum, {"tokens": 1}).credits == 5
     for usage in ({"tokens": 0}, {}):
         zero = quote(minimum, usage, zero_allowed=True)
@@ -277,9 +284,14 @@ def test_a_quote_has_every_value_of_its_rate_and_use():
             "credits": "20.625",
         }
     ]
-    own = rate(line("uses", "2", 1), service="own", multiplier=Decimal(3))
+    sizes = {"size": Option({"s": Decimal(1), "l": Decimal(5)}, "s")}
+    own = replace(
+        rate(line("uses", "2", 1), service="own", multiplier=Decimal(3), options=sizes), version="2"
+    )
     alone = quote(model, {"uses": 2}, action=own)
-    assert (alone.credits, alone.service, alone.action) == (12, "model", "own")
+    assert (alone.credits, alone.service, alone.action, alone.rate_version) == (12, "model", "own", "2")
+    assert quote(model, {"uses": 2}, {"size": "l"}, action=own).credits == 60
+    assert refusal(model, {"uses": 2}, {"quality": "high"}, action=own)[1] == "unknown_option"
     assert alone.lines[0].multipliers == {"service=own": 3}, "without the multiplier of the model"
     plain = quote(rate(line("seconds", "1", 1)), {"seconds": Decimal("1.50")}).lines_as_json()
     assert (plain[0]["quantity"], plain[0]["multipliers"], "blocks" in plain[0]) == ("1.5", {}, False)

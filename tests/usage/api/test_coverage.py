@@ -12,6 +12,7 @@ from billing.subscriptions import plan_terms
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
 from tests.usage.api.conftest import give
+from usage import entitlements
 
 pytestmark = pytest.mark.usefixtures("workshop")
 
@@ -111,6 +112,7 @@ def test_an_action_is_covered_by_what_the_card_in_force_says_of_its_price(
     clock.move_to(tomorrow)
     later = api.post("estimates", body | {"usage": TOKENS}).json()
     assert (later["covered_by"], later["credits"]) == (None, "1")
+    assert entitlements.priced_service("writer", "of another catalogue", tomorrow) == "of another catalogue"
 
 
 OWN_KEYS = [

@@ -49,13 +49,19 @@ def test_a_charge_is_reversed_in_part_and_then_in_full(
 
 
 @pytest.mark.requirement("CORE-02")
-def test_an_idempotency_key_reverses_once(api: Any, reverse: Callable[..., Any]) -> None:
+def test_an_idempotency_key_reverses_once(
+    api: Any, platform_api: Any, account: Account, reverse: Callable[..., Any]
+) -> None:
     assert reverse(credits="4", key=None).json()["code"] == "idempotency_key_required"
     first = reverse(credits="4")
     again = reverse(credits="4")
     assert (again.status_code, again.content, again["Idempotent-Replayed"]) == (201, first.content, "true")
     assert reverse(credits="5").status_code == 422
-    assert api.get("balance").json()["available"] == "93"
+    other = api.post("charges", use(), key="k2").json()
+    path = f"charges/{other['id']}/reversals"
+    body = {"account": account.public_id, "credits": "4"}
+    assert platform_api.post(path, body, key="r1").json()["code"] == "idempotency_key_reused"
+    assert api.get("balance").json()["available"] == "82"
 
 
 def test_no_more_than_the_charge_is_reversed(reverse: Callable[..., Any]) -> None:

@@ -164,6 +164,17 @@ def test_a_platform_key_is_shown_by_its_name_only(clock: Any, alice: User, accou
     assert group.name == "backend"
 
 
+def test_a_project_of_another_account_has_no_name_here(
+    clock: Any, alice: User, charlie: User, account_of: AccountOf
+) -> None:
+    account, other = account_of(alice), account_of(charlie)
+    ids = [
+        Project.objects.create(account=one, name="p", created_at=timezone.now()).pk
+        for one in (account, other)
+    ]
+    assert aggregates.display_names(account, dimension="project", values=ids) == {ids[0]: "p"}
+
+
 def test_a_series_has_each_day_in_all_and_for_the_asked_values(
     clock: object, alice: User, account_of: AccountOf
 ) -> None:

@@ -12,7 +12,7 @@ from accounts.models import Account, User
 from billing.models import Charge
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from tests.usage.spending import give
+from tests.usage.spending import give, spend
 from usage import charging
 from usage.forecast import pace
 from usage.forecast.pace import Pace
@@ -73,6 +73,20 @@ def test_announced_prices_change_the_pace_by_what_the_newest_charges_would_have_
     assert (change.at, change.factor) == (now + 10 * DAY, (before + sonnet) / before)
     assert change.percent == ((change.factor - 1) * 100).quantize(Decimal("0.1")) == -change.saving
     assert [rate.per_day for rate in pace.rates(Decimal(10), [change], now)] == [10, 10 * change.factor]
+
+
+def test_a_covered_use_and_an_earlier_change_of_prices_do_not_change_the_pace(
+    clock: Any, alice: User, account_of: Callable[[User], Account]
+) -> None:
+    account, now = account_of(alice), timezone.now()
+    give(account, "500", now)
+    use = charging.Use(account_id=account.pk, service="claude-sonnet-4", usage={"tokens": 5000})
+    charging.charge(use, key="paid", fingerprint=b"", now=now)
+    spend(account, "0", now, service="kimi-k2", covered_by="unlimited", detail={"usage": {"tokens": 5000}})
+    announce(now, DAY, claude_sonnet_4="2")
+    clock.shift(2 * DAY)
+    announce(timezone.now(), DAY, kimi_k2="3")
+    assert pace.announced(account, now=timezone.now(), until=timezone.now() + 60 * DAY) == []
 
 
 def test_without_charges_announced_prices_change_nothing(

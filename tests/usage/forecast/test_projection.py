@@ -54,6 +54,11 @@ def test_the_balance_falls_by_the_pace_and_is_empty_when_all_is_spent() -> None:
     assert left_after(shown, 12.5) == left_after(shown, 60) == 0
 
 
+def test_of_credits_of_one_kind_those_that_expire_are_spent_first() -> None:
+    shown = run(Supply([lot("100"), lot("100", expires_in=12)]), "10")
+    assert listed(shown) == [(20.0, "empty", 0)]
+
+
 def test_without_use_nothing_is_spent_and_what_expires_is_lost() -> None:
     shown = run(Supply([lot("100"), lot("1000", expires_in=12, priority=30, label="Bonus")]), "0")
     assert listed(shown) == [(12.0, "expiry", 1000)]

@@ -1,7 +1,7 @@
 """When an account's credits are used up at its pace, with refreshes, expiries and renewals."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger
-from billing.models import Allowance, Grant, Subscription
+from billing import ledger, offers
+from billing.models import Allowance, AutoTopUp, Grant, Purchase, Subscription
 from tests.usage.spending import give
 from usage.forecast import projection, supply
 
@@ -115,6 +115,35 @@ def test_a_plan_that_is_renewed_goes_on_after_its_paid_period(
     give(account, "100", now)
     # without renewal: the credits of the 22nd, the last day of the plan, and then those of the pack
     assert days_left(account, "150") == expected
+
+
+def test_months_are_counted_from_the_first_renewal() -> None:
+    first = datetime(2027, 1, 31, tzinfo=UTC)
+    terms = Allowance(key="m", credits=Decimal(1), period="month", lasts="period", next_at=first)
+    renewal = supply.Renewal(terms, first, None)
+    ends = [renewal.lot().expires_at for _month in range(3)]
+    assert ends == [datetime(2027, month, day, tzinfo=UTC) for month, day in ((2, 28), (3, 31), (4, 30))]
+
+
+def test_automatic_top_ups_of_this_month_count_and_a_suspended_card_pays_for_none(account: Account) -> None:
+    """A purchase at a higher price than today's leaves money for fewer."""
+    now = timezone.now()
+    terms = {"below": Decimal(10), "pack": "small", "currency": "usd", "monthly_count": 10}
+    settings = AutoTopUp.objects.create(account=account, enabled=True, monthly_amount=100_000, **terms)
+    price = offers.get_pack(key="small", currency="usd", paid_plan=True, now=now).amount
+    purchase = {"kind": "pack", "origin": "auto_top_up", "offer": "small", "credits": Decimal(1)}
+    purchase |= {"amount": price + 1, "list_amount": price + 1, "currency": "usd"}
+    Purchase.objects.create(account=account, created_at=now, **purchase)
+
+    def planned() -> supply.TopUps | None:
+        return supply.of(account, ledger.balance(account.pk, now), now).top_ups
+
+    top_ups = planned()
+    assert top_ups is not None
+    assert (top_ups.bought, top_ups.monthly_count) == (2, 10)
+    settings.suspended_card = "pm_1"
+    settings.save()
+    assert planned() is None
 
 
 def test_packs_that_are_bought_later_are_spent_in_the_order_of_packs_of_today(account: Account) -> None:

@@ -27,9 +27,11 @@ def account(clock: object, alice: User, account_of: AccountOf) -> Account:
     return account
 
 
-def use(account: Account, service: str, key: str, *, days_ago: int = 0, **usage: object) -> Decimal:
+def use(
+    account: Account, service: str, key: str, *, days_ago: int = 0, action: str = "", **usage: object
+) -> Decimal:
     forget_newest_entry(account)
-    made = charging.Use(account_id=account.pk, service=service, usage=usage)
+    made = charging.Use(account_id=account.pk, service=service, action=action, usage=usage)
     at = timezone.now() - timedelta(days=days_ago)
     return charging.charge(made, key=key, fingerprint=b"", now=at).credits
 
@@ -54,6 +56,12 @@ def test_the_same_usage_is_priced_on_the_other_model(account: Account) -> None:
     assert (swap.calls, swap.before, swap.unpriced) == (2, before, 0)
     assert swap.after == price("kimi-k2", tokens=5000) + price("kimi-k2", tokens=777)
     assert swap.saving == before - swap.after > 0
+
+
+def test_an_action_at_its_own_price_costs_the_same_on_every_model(account: Account) -> None:
+    use(account, "claude-sonnet-4", "run", action="agent-run", uses=2)
+    swap = swapped(account)
+    assert (swap.calls, swap.before, swap.after) == (1, Decimal(10), Decimal(10))
 
 
 def test_calls_before_the_last_thirty_days_and_calls_without_cost_are_left_out(account: Account) -> None:
