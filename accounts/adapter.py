@@ -93,13 +93,14 @@ class AccountAdapter(DefaultAccountAdapter):
             return bool(super().confirm_email(request, email_address))
 
     def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, Any]]:
+        """The first one is offered first: a passkey before codes, which a new user of it has not seen yet."""
         labels = {
             "reauthenticate": _("Use your password"),
-            "mfa_reauthenticate": _("Use a code"),
             "mfa_reauthenticate:webauthn": _("Use a passkey"),
+            "mfa_reauthenticate": _("Use a code"),
         }
-        methods = super().get_reauthentication_methods(user)
-        return [{**method, "description": labels[method["id"]]} for method in methods]
+        methods = {method["id"]: method for method in super().get_reauthentication_methods(user)}
+        return [methods[name] | {"description": labels[name]} for name in labels if name in methods]
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -81,7 +82,7 @@ def anonymise(user: User, account: Account, now: datetime) -> None:
     StaffNote.objects.filter(account=account).delete()
     Invitation.objects.filter(email=user.email).delete()
     TeamRequest.objects.filter(user=user).delete()
-    for rows in (EmailAddress, Authenticator, UserSession):
+    for rows in (EmailAddress, Authenticator, SocialAccount, UserSession):
         rows.objects.filter(user=user).delete()
     user.email = f"{user.pk.hex}@{DOMAIN}"
     user.first_name = user.last_name = ""

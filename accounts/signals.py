@@ -9,7 +9,7 @@ from typing import Any
 
 from allauth.account.authentication import get_authentication_records
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_confirmed, user_logged_in
+from allauth.account.signals import email_confirmed, user_logged_in, user_signed_up
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.usersessions.models import UserSession
 from django.conf import settings
@@ -32,6 +32,7 @@ _PASSWORD_REMOVED = gettext_lazy(
 def connect() -> None:
     """Connect the receivers; called once by AccountsConfig.ready."""
     email_confirmed.connect(_on_email_confirmed, dispatch_uid="accounts.email_confirmed")
+    user_signed_up.connect(_on_sign_up, dispatch_uid="accounts.sign_up")
     user_logged_in.connect(_on_login, dispatch_uid="accounts.login")
     for signal in (authenticator_added, authenticator_removed, authenticator_reset):
         signal.connect(_on_second_factor_change, dispatch_uid="accounts.second_factor_change")
@@ -62,6 +63,12 @@ def _remove_password_of_somebody_else(request: HttpRequest, email_address: Email
         user.set_unusable_password()
         user.save(update_fields=["password"])
         messages.warning(request, _PASSWORD_REMOVED)
+
+
+def _on_sign_up(request: HttpRequest, user: User, **_: Any) -> None:
+    """Confirm the address of a user whom another site has verified; the session has the invitation."""
+    for address in EmailAddress.objects.filter(user=user, verified=True):
+        registration.confirm_address(user, address.email, timezone.now(), request)
 
 
 def _on_login(user: User, **_: Any) -> None:

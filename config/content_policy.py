@@ -1,5 +1,6 @@
 """The content security policy of pages: what they may load, and where their forms may lead."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
@@ -13,8 +14,11 @@ BY_PATH: dict[str, dict[str, Any]] = {
 }
 
 
-def portal(*, stripe: bool) -> dict[str, Any]:
-    """The policy of the portal's own pages. `stripe`: payment pages are Stripe's."""
+def portal(*, stripe: bool, others: Sequence[str] = ()) -> dict[str, Any]:
+    """The policy of the portal's own pages. `stripe`: payment pages are Stripe's.
+
+    `others`: further origins that forms redirect to, which sign users in.
+    """
     return {
         "DIRECTIVES": {
             "default-src": [NONE],
@@ -24,7 +28,7 @@ def portal(*, stripe: bool) -> dict[str, Any]:
             "font-src": [SELF],
             "connect-src": [SELF],
             "manifest-src": [SELF],
-            "form-action": [SELF, *(_STRIPE_PAGES if stripe else [])],
+            "form-action": [SELF, *(_STRIPE_PAGES if stripe else []), *others],
             "base-uri": [NONE],
             "frame-ancestors": [NONE],
         }

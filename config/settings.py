@@ -20,6 +20,8 @@ from config import (
     outgoing_webhooks,
     pooler,
     production,
+    sign_in_pages,
+    social_login,
     timeouts,
 )
 from config.supervisor import embedded_postgres
@@ -91,6 +93,7 @@ if SANDBOX:
     STRIPE_SECRET_KEY = "sk_test_sandbox"  # noqa: S105 - opens nothing but the sandbox
     STRIPE_WEBHOOK_SECRETS = ["whsec_sandbox"]
 
+SOCIAL = social_login.read(env)
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "config.apps.StaffAdminConfig",
@@ -105,6 +108,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    *SOCIAL.apps,
     "allauth.usersessions",
     "rest_framework",
     "drf_spectacular",
@@ -327,7 +332,7 @@ if PRODUCTION:
     if env.flag("BEHIND_PROXY", True):
         SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-CONTENT_SECURITY_POLICY = content_policy.portal(stripe=not SANDBOX)
+CONTENT_SECURITY_POLICY = content_policy.portal(stripe=not SANDBOX, others=SOCIAL.pages)
 CSP_BY_PATH = content_policy.BY_PATH
 
 LOGGING_CONFIG = "logging.config.dictConfig"
@@ -367,35 +372,18 @@ ACCOUNT_SESSION_REMEMBER = True
 ALLAUTH_USER_CODE_FORMAT = {"numeric": True, "dashed": False, "length": 6}
 # The number of our proxies that append to X-Forwarded-For; entries before theirs are set by the client.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.count("TRUSTED_PROXIES", 1 if PRODUCTION else 0, least=0)
-ACCOUNT_FORMS = {
-    "signup": "accounts.sign_in_forms.SignUp",
-    "login": "accounts.sign_in_forms.SignIn",
-    "request_login_code": "accounts.sign_in_forms.RequestCode",
-    "confirm_login_code": "accounts.sign_in_forms.ConfirmSignInCode",
-    "confirm_email_verification_code": "accounts.sign_in_forms.ConfirmAddressCode",
-    "add_email": "accounts.sign_in_forms.ChangeAddress",
-    "reset_password": "accounts.sign_in_forms.ResetPassword",
-    "confirm_password_reset_code": "accounts.sign_in_forms.ConfirmResetCode",
-    "reset_password_from_key": "accounts.sign_in_forms.NewPassword",
-    "change_password": "accounts.sign_in_forms.ChangePassword",
-    "set_password": "accounts.sign_in_forms.SetPassword",
-    "reauthenticate": "accounts.sign_in_forms.Reauthenticate",
-}
+ACCOUNT_FORMS = sign_in_pages.ACCOUNT_FORMS
 MFA_ADAPTER = "config.sign_in.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_WEBAUTHN_USER_VERIFICATION = "required"  # of every passkey: a stolen device alone signs nobody in
 MFA_TOTP_TOLERANCE = 1
-MFA_FORMS = {
-    "authenticate": "accounts.sign_in_forms.ShowSecondFactor",
-    "reauthenticate": "accounts.sign_in_forms.ShowSecondFactorAgain",
-    "activate_totp": "accounts.sign_in_forms.ActivateSecondFactor",
-    "add_webauthn": "accounts.sign_in_forms.AddPasskey",
-    "edit_webauthn": "accounts.sign_in_forms.RenamePasskey",
-    "login_webauthn": "accounts.sign_in_forms.SignInWithPasskey",
-    "authenticate_webauthn": "accounts.sign_in_forms.ShowPasskey",
-    "reauthenticate_webauthn": "accounts.sign_in_forms.ShowPasskeyAgain",
-}
+MFA_FORMS = sign_in_pages.MFA_FORMS
+SOCIAL_LOGIN = SOCIAL.names  # none: no buttons, no routes
+SOCIALACCOUNT_ADAPTER = "accounts.social_sign_in.SocialAdapter"
+SOCIALACCOUNT_PROVIDERS = SOCIAL.providers
+# A mailbox that the other site has verified signs in, as a code by e-mail does.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)  # the admin requires a second factor
 CREDITS_WITHOUT_APPROVAL = env.count("CREDITS_WITHOUT_APPROVAL", 1000, least=0)  # billing.adjustments
 # LEDGER_SIGNING_KEY signs checkpoints of the ledger; empty: derived from SECRET_KEY.

@@ -11,6 +11,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
@@ -93,6 +94,11 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
             "second_factors",
             Authenticator.objects.filter(user=user).order_by("pk"),
             ("type", "data__name", "created_at", "last_used_at"),
+        ),
+        (
+            "accounts_at_other_sites",
+            SocialAccount.objects.filter(user=user).order_by("pk"),
+            ("provider", "uid", "extra_data", "date_joined", "last_login"),
         ),
         ("memberships", Membership.objects.filter(user=user), ("account__name", "role", "created_at")),
         ("team_requests", TeamRequest.objects.filter(user=user), ("name", "kind", "status", "created_at")),

@@ -85,3 +85,12 @@ def test_staff_with_a_passkey_confirm_with_it_before_they_open_the_admin(staff: 
     Authenticator.objects.create(user=staff, type="webauthn", data={"name": "x"})
     response = browser.get("/admin/login/?next=/admin/")
     assert response.url.startswith(reverse("mfa_reauthenticate_webauthn"))
+
+
+def test_who_has_no_password_confirms_with_the_passkey_first(confirmed: User, signed_in) -> None:
+    confirmed.set_unusable_password()
+    confirmed.save()
+    for kind, data in (("webauthn", {"name": "x"}), ("recovery_codes", {"seed": "x"})):
+        Authenticator.objects.create(user=confirmed, type=kind, data=data)
+    response = signed_in(confirmed).get(reverse("mfa_generate_recovery_codes"))
+    assert response.url.startswith(reverse("mfa_reauthenticate_webauthn"))
