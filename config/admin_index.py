@@ -11,10 +11,12 @@ from django.db.models import Model, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Account, TeamRequest, User
-from billing.models import CreditAdjustment, Dispute, Refund, StripeEvent, StripePrice, Wallet
+from billing.models import Audit, CreditAdjustment, Dispute, Refund, StripeEvent, StripePrice, Wallet
+from config import admin_charts, health
 from core.templatetags.credits import credits_brief
 from usage.models import ChargeReport
 
@@ -29,7 +31,10 @@ class Figure:
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: the context of admin/index.html."""
-    context["figures"] = _figures(request) if request.user.is_authenticated else []
+    if request.user.is_authenticated:
+        context["figures"] = _figures(request)
+        if request.user.has_perm("billing.view_purchase"):
+            context["charts"] = admin_charts.of_money(timezone.now())
     return context
 
 
@@ -53,11 +58,22 @@ def _figures(request: HttpRequest) -> list[Figure]:
     ):
         number = waiting.count()
         rows.append((label, waiting.model, number, number > 0))
-    return [
+    figures = [
         Figure(label=label, value=credits_brief(value), url=_address(model), waits=waits)
         for label, model, value, waits in rows
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")  # type: ignore[union-attr]
     ]
+    return [*figures, _last_audit()]
+
+
+def _last_audit() -> Figure:
+    """When the ledger was last audited, or what is wrong with it."""
+    state = health.audit_state()
+    newest = Audit.objects.order_by("pk").last()
+    if state == "ok" and newest is not None:
+        minutes = _("%(time)s ago, no findings") % {"time": timesince(newest.finished_at)}
+        return Figure(label=_("Last audit of the ledger"), value=minutes, url="")
+    return Figure(label=_("Last audit of the ledger"), value=state, url="", waits=True)
 
 
 def _adjustments_to_approve(request: HttpRequest) -> QuerySet[CreditAdjustment]:

@@ -1,0 +1,61 @@
+"""The admin's first page: payments and refunds by day, and the last audit of the ledger."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from billing import ledger
+from billing.models import Audit, Purchase, Refund
+from config import admin_charts
+
+pytestmark = pytest.mark.django_db
+
+
+def test_payments_and_refunds_of_the_last_thirty_days_are_shown_by_currency_and_day(
+    staff_client: Client, paid_purchase: Callable[..., Purchase], clock: Any
+) -> None:
+    early, late, yen = (paid_purchase(key=key) for key in ("early", "late", "yen"))
+    Purchase.objects.filter(pk=yen.pk).update(currency="jpy", amount=500)
+    Purchase.objects.filter(pk=early.pk).update(paid_at=timezone.now() - timedelta(days=29))
+    now = timezone.now()
+    terms = {
+        "account": late.account,
+        "purchase": late,
+        "currency": "usd",
+    }
+    for number, status in enumerate(("done", "failed", "refused")):
+        Refund.objects.create(status=status, amount=250 + number, decided_at=now, created_at=now, **terms)
+
+    dollars, yens = admin_charts.of_money(now)
+    bars = json.loads(dollars.data)["datasets"]
+    assert len(bars[0]["data"]) == 30
+    assert (bars[0]["data"][0], bars[0]["data"][-1]) == (
+        f"{early.amount / 100:.2f}",
+        f"{late.amount / 100:.2f}",
+    )
+    assert bars[1]["data"][-1] == "2.50"
+    assert not any(Decimal(amount) for amount in bars[0]["data"][1:-1])
+    assert (dollars.days[-1].returned, yens.summary) == ("$2.50", "¥500 received, ¥0 refunded")
+
+    page = staff_client.get("/admin/").content.decode()
+    assert "Payments in USD, last 30 days" in page and "Payments in JPY" in page
+    clock.shift(86_400)
+    tomorrow = json.loads(admin_charts.of_money(timezone.now())[0].data)["datasets"]
+    assert [Decimal(amount) > 0 for amount in tomorrow[0]["data"]].count(True) == 1
+
+
+def test_the_last_audit_is_shown_with_its_age_or_its_findings(staff_client: Client, clock: Any) -> None:
+    assert "never run" in staff_client.get("/admin/").content.decode()
+    ledger.audit.run(now=timezone.now())
+    clock.shift(3 * 3600)
+    assert "3\xa0hours ago, no findings" in staff_client.get("/admin/").content.decode()
+    at = timezone.now()
+    row = {"wallets": 0, "entries": 0, "totals": {}, "findings": ["a balance differs"]}
+    Audit.objects.create(started_at=at, finished_at=at, is_full=True, **row)
+    assert "1 findings in the audit of" in staff_client.get("/admin/").content.decode()
