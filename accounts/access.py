@@ -85,10 +85,13 @@ def memberships_of(request: HttpRequest) -> Sequence[Membership]:
 def chosen_membership(request: HttpRequest) -> Membership:
     """The account chosen in the session if still a member, else the personal one, else the oldest."""
     memberships = memberships_of(request)
-    chosen = request.session.get(CHOSEN)
+    viewed = getattr(request, "viewing", None)  # by staff, who have chosen no account (accounts.viewing)
+    chosen = str(viewed["account"]) if viewed else request.session.get(CHOSEN)
     for membership in memberships:
         if str(membership.account_id) == chosen:
             return membership
+    if viewed:
+        raise Http404
     return memberships[0]
 
 

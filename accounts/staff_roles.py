@@ -57,6 +57,7 @@ PERMISSIONS: dict[str, set[str]] = {
     | _of("accounts", "add", "user membership")
     | _of("billing", "add view", "creditadjustment")
     | _of("accounts", "add view", "staffnote")
+    | {"accounts.view_as_customer"}
     | _of("usage", "change", "chargereport"),
     Role.FINANCE: _CUSTOMERS
     | _CREDITS
@@ -69,6 +70,7 @@ PERMISSIONS: dict[str, set[str]] = {
     )
     | _of("billing", "add view change", "creditadjustment")
     | _of("accounts", "add view", "staffnote")
+    | {"accounts.view_as_customer"}
     | _of("usage", "change", "chargereport")
     | _of("core", "view", "staffact"),
     Role.CATALOGUE_MANAGER: _CATALOGUE

@@ -148,6 +148,7 @@ MIDDLEWARE = [
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "core.htmx.SignInOnWholePage",
+    "accounts.viewing_requests.ViewAsCustomer",
     "config.middleware.LaterPage",
 ]
 

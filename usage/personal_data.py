@@ -16,6 +16,7 @@ from allauth.usersessions.models import UserSession
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 
+from accounts import viewing
 from accounts.models import Account, ApiKey, Membership, Project, ProviderKey, TeamRequest, User
 from billing.models import (
     AlertSettings,
@@ -32,7 +33,7 @@ from billing.models import (
     Refund,
     Subscription,
 )
-from core.models import Identified
+from core.models import Identified, StaffAct
 from usage.models import ChargeReport
 
 FORMAT = "refill-personal-data/1"
@@ -140,6 +141,11 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
         ),
         ("charges", own(Charge), charge_fields),
         ("reported_charges", own(ChargeReport), ("charge_id", "reason", "answer", "created_at")),
+        (
+            "views_by_staff",
+            StaffAct.objects.filter(account_id=account.pk, act=viewing.BEGIN).order_by("created_at"),
+            ("created_at",),
+        ),
         ("transactions", own(Entry).order_by("seq"), entry_fields),
     ]
 

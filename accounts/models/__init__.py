@@ -76,6 +76,9 @@ class User(AbstractUser, Identified):
     REQUIRED_FIELDS: ClassVar[list[str]] = []
     objects = UserManager()  # type: ignore[misc,assignment]
 
+    class Meta(AbstractUser.Meta):
+        permissions = [("view_as_customer", "Can view the portal as a customer")]
+
     def __str__(self) -> str:
         return self.email
 

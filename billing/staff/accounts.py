@@ -3,22 +3,25 @@
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from unfold.admin import TabularInline
 from unfold.decorators import action
 
+from accounts import viewing
 from accounts.admin import KeysOfAccount, MembershipsOfAccount, ProjectsOfAccount
 from accounts.admin_forms import AccountChange
-from accounts.models import Account
+from accounts.models import Account, User
 from billing.models import Entry, Grant, Wallet
 from billing.staff import adjustments, customer
 from billing.staff.ledger import CreditColumns
+from billing.staff.purchases import ReasonForm
 from core.staff_admin import ReadOnlyInline, StaffAdmin
 
 
@@ -71,7 +74,7 @@ class AccountAdmin(StaffAdmin):
         EntriesOfAccount,
     ]
     actions = None
-    actions_detail = ["customer_link", "credits"]
+    actions_detail = ["customer_link", "credits", "view_as"]
     actions_list = ["find_link"]
     personal_fields = frozenset({"name"})
 
@@ -93,8 +96,47 @@ class AccountAdmin(StaffAdmin):
                 wrap(require_http_methods(["GET", "HEAD", "POST"])(page)),
                 name="accounts_account_customer",
             ),
+            path(
+                "<uuid:account_id>/end-view/",
+                wrap(require_POST(self._end_view)),
+                name="accounts_account_end_view",
+            ),
             *super().get_urls(),
         ]
+
+    def _end_view(self, request: HttpRequest, account_id: UUID) -> HttpResponse:
+        if viewing.end(request.session, now=timezone.now()) is None:
+            messages.info(request, _("You do not view a customer."))
+        return redirect("admin:accounts_account_customer", account_id)
+
+    @action(description=_("View as customer"), url_path="view-as", permissions=["view_as"])
+    def view_as(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account = self.object_or_404(request, object_id)
+        form = ReasonForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            assert isinstance(request.user, User)
+            terms = {"by": request.user, "reason": form.cleaned_data["reason"], "now": timezone.now()}
+            try:
+                viewing.begin(request.session, account=account, **terms)
+            except viewing.ViewRefused as error:
+                form.add_error(None, str(error))
+            else:
+                return redirect("dashboard")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("View the portal as %(account)s") % {"account": account},
+            "lines": [
+                _("Read-only, for 30 minutes. Keys, secrets, exports and payments are not shown."),
+                _("The audit log records it, and the customer's data shows that staff looked."),
+            ],
+            "form": form,
+            "choices": [("view", _("View as customer"))],
+            "back": reverse("admin:accounts_account_customer", args=[account.pk]),
+        }
+        return render(request, "admin/billing/confirm_action.html", context)
+
+    def has_view_as_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm(viewing.PERMISSION)  # type: ignore[union-attr]
 
     def _require_view(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from accounts import viewing
 from accounts.models import Account, StaffNote, User
 from billing import ledger
 from billing.staff import customer_search
@@ -178,4 +179,6 @@ def _actions(user: User, account: Account) -> list[tuple[str, str]]:
     if user.has_perm("billing.add_creditadjustment"):
         address = reverse("admin:accounts_account_credits", args=[account.pk])
         actions.append((_("Give or take credits"), address))
+    if user.has_perm(viewing.PERMISSION):
+        actions.append((_("View as customer"), reverse("admin:accounts_account_view_as", args=[account.pk])))
     return actions

@@ -7,8 +7,10 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import StaffNote
+from accounts.viewing import BEGIN
 from billing.models import AutoTopUp, CreditAdjustment, Promotion, Purchase, Refund, StripePrice, Subscription
 from billing.staff import adjustments, customer, promotions, purchases, stripe_prices, subscriptions
+from core.models import StaffAct
 from tests.forms.rows import Row, fields, refused
 from tests.forms.staff_form import StaffForm, at
 from tests.forms.world import World
@@ -254,6 +256,21 @@ FORMS = [
             ],
             "token": [Row(TOKEN, TOKEN), refused("1", "valid UUID"), refused("", "required")],
         },
+    ),
+    StaffForm(
+        purchases.ReasonForm,
+        "accounts.view_as_customer",
+        at("/admin/accounts/account/{pk}/view-as/", lambda world: world.account),
+        {"reason": "Cannot find an invoice"},
+        lambda world: {"reason": StaffAct.objects.filter(act=BEGIN).values_list("reason", flat=True).last()},
+        {
+            "reason": [
+                Row("Cannot find an invoice", "Cannot find an invoice"),
+                refused(" ", "required"),
+                refused("x" * 1001, "at most 1000 characters"),
+            ]
+        },
+        key="a view as a customer",
     ),
     StaffForm(
         customer.NoteForm,

@@ -88,6 +88,7 @@ DONE = {
     "a quarantined payment": "FA",
     "a refund": "FA",
     "PlanForm": "FA",
+    "a view as a customer": "SFA",
     "NoteForm": "SFA",
     "AdjustmentForm": "SFA",
     "an adjustment": "FA",
