@@ -29,9 +29,9 @@ USE = f"""ledger_new_use(account_id => {ACCOUNT}, id => ledger_new_id(now()), ke
   covers => array['gpt-4o', 'tag' || chr(58) || 'text'], action => '', project_id => {PROJECT}, conversation => 'c-81',
   detail => {DETAIL})"""
 
-CHARGE = f"{RANDOM}select (ledger_charge({USE}, now())).status;\n"
+CHARGE = f"{RANDOM}select (ledger_charge({ACCOUNT}, {USE}, now())).status;\n"
 
-HOLD_CAPTURE = f"""{RANDOM}select (ledger_hold({USE}, now() + interval '15 minutes', now())).hold_id as hold \\gset
+HOLD_CAPTURE = f"""{RANDOM}select (ledger_hold({ACCOUNT}, {USE}, now() + interval '15 minutes', now())).hold_id as hold \\gset
 select (ledger_capture(p_account => {ACCOUNT}, p_hold => (:hold)::uuid, p_id => ledger_new_id(now()),
   p_key => gen_random_uuid()::text, p_fingerprint => sha256('body'), p_credits => 0.001 * (:amt)::numeric,
   p_detail => {DETAIL}, p_now => now())).status;

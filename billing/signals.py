@@ -5,12 +5,14 @@ wallet and a plan.
 """
 
 import contextlib
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models.signals import pre_save
+from django.apps import apps
+from django.db.models.signals import post_migrate, pre_migrate, pre_save
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -41,7 +43,19 @@ def connect() -> None:
     invitations.invitation_sent.connect(_on_invitation_sent, dispatch_uid="billing.invitation_sent")
     endpoints.endpoint_disabled.connect(_on_endpoint_disabled, dispatch_uid="billing.endpoint_disabled")
     team_requests.request_answered.connect(_on_team_answered, dispatch_uid="billing.team_answered")
+    here = apps.get_app_config("billing")
+    pre_migrate.connect(_before_migrations, sender=here, dispatch_uid="billing.before_migrations")
+    post_migrate.connect(_after_migrations, sender=here, dispatch_uid="billing.after_migrations")
     pre_save.connect(_on_account_saved, sender=Account, dispatch_uid="billing.account_saved")
+
+
+def _before_migrations(plan: Sequence[object] = (), **_: Any) -> None:
+    if plan:
+        ledger.distribution.drop_shard_schemas()
+
+
+def _after_migrations(**_: Any) -> None:
+    ledger.distribution.install()
 
 
 def _on_account_opened(account: Account, user: User, now: datetime, **_: Any) -> None:

@@ -33,7 +33,8 @@ def process_events() -> None:
 @shared_task
 def queue_notices() -> None:
     """Queue e-mails for notices of the ledger, for further thresholds that balances passed, and for steps of
-    monthly budgets."""
+    monthly budgets. Collect the ledger's events from its nodes, where there are several."""
+    ledger.distribution.collect_events()
     low_credit_alerts.queue_emails(timezone.now())
     low_credit_alerts.queue_further(timezone.now())
     monthly_budgets.queue_warnings(timezone.now())

@@ -25,6 +25,8 @@ APPEND_ONLY = (
 # Written by the owner only: what a record of an archive covers may be deleted (manage.py archive_ledger), and
 # a release applies the migrations that are not recorded.
 OWNERS = ("billing_archive", "billing_archivedwallet", "django_migrations")
+# Only in a distributed database: an event has moved from its node to the coordinator.
+OF_NODES = ("ledger_event",)
 # All deletions of the product, with their reasons.
 DELETES = {
     "account_emailaddress": "an address is replaced",
@@ -83,7 +85,8 @@ def statements(*, runtime: str, limits: Mapping[str, str] | None = None) -> list
         tables = [table for (table,) in cursor.fetchall()]
         cursor.execute("select current_schema(), to_regnamespace('pgmq') is not null")
         schema, has_broker = cursor.fetchone()
-    deletes = [table for table in tables if table in DELETES or table.startswith("sandbox_")]
+    listed = {*DELETES, *OF_NODES}
+    deletes = [table for table in tables if table in listed or table.startswith("sandbox_")]
     inserts = [table for table in tables if table not in OWNERS]
     updates = [table for table in tables if table not in (*APPEND_ONLY, *OWNERS)]
     sql = [

@@ -1,12 +1,15 @@
 """Settings of the test suite: the product's settings, isolated from the developer's environment.
 
 Data is stored in `var/test` (or REFILL_VAR), so that tests never change the data of `make run`. DATABASE_URL
-selects another PostgreSQL; all other variables of the product are removed from the environment.
+selects another PostgreSQL; all other variables of the product are removed from the environment. CITUS_URL
+selects a database of Citus (tests/nodes.py).
 """
 
 import os
 from pathlib import Path
 
+if "CITUS_URL" in os.environ:
+    os.environ["DATABASE_URL"] = os.environ["CITUS_URL"]
 DATABASE_IS_THE_SUITES_OWN = (
     not {"REFILL_VAR", "DATABASE_URL"} & os.environ.keys()
 )  # then it is stopped at the end
@@ -64,4 +67,7 @@ WHITENOISE_AUTOREFRESH = True
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # noqa: F405
 
 timeouts.apply(DATABASES, {})  # noqa: F405 - tests on a loaded machine may wait for long
+if "CITUS_URL" in os.environ:
+    # it exists, with the extension on all nodes: the suite cannot create one
+    DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}  # noqa: F405
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - threads of a test keep no connections open

@@ -5,11 +5,12 @@ of `billing.ledger.errors`, and a call that raises has changed nothing. The SQL 
 write; `manage.py audit_ledger` proves the result from the entries alone.
 """
 
-from billing.ledger import archive, audit, checkpoints
+from billing.ledger import archive, audit, checkpoints, distribution
 from billing.ledger.balances import Balance, GrantInForce, Span, balance, balances, settle_for_read, span
 from billing.ledger.batches import charge_many
-from billing.ledger.charges import charge, charge_account, charge_at_once
+from billing.ledger.charges import charge, charge_account, charge_at_once, charged_accounts
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
+from billing.ledger.database import is_distributed
 from billing.ledger.errors import (
     AlreadyExpired,
     AlreadyRestored,
@@ -92,10 +93,13 @@ __all__ = [
     "charge_account",
     "charge_at_once",
     "charge_many",
+    "charged_accounts",
     "checkpoints",
     "claw_back",
+    "distribution",
     "grant",
     "hold",
+    "is_distributed",
     "newest_roots",
     "open_wallet",
     "release",

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.ledger import database
-from billing.ledger.models import Allowance, Grant
+from billing.ledger.models import Allowance, Grant, Wallet
 
 MOST_GRANTS = 100  # of an account whose balance is read together with those of others
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
@@ -123,13 +123,22 @@ def balances(account_ids: Collection[uuid.UUID], now: dt.datetime) -> dict[uuid.
     Left out are accounts without a wallet, those that are due, which `balance` settles, and those with more
     than MOST_GRANTS open grants, for which the others would wait.
     """
-    parameters = {"account_ids": list(account_ids), "now": now, "most_grants": MOST_GRANTS}
-    wallets = database.rows(_READ_MANY, parameters)
+    if database.is_distributed():
+        wallets = _balances_one_by_one(account_ids, now)
+    else:
+        parameters = {"account_ids": list(account_ids), "now": now, "most_grants": MOST_GRANTS}
+        wallets = database.rows(_READ_MANY, parameters)
     return {
         wallet["account_id"]: _balance(wallet["account_id"], wallet, now)
         for wallet in wallets
         if not wallet["due"]
     }
+
+
+def _balances_one_by_one(account_ids: Collection[uuid.UUID], now: dt.datetime) -> list[dict[str, Any]]:
+    known = Wallet.objects.filter(pk__in=account_ids).values_list("pk", flat=True)
+    rows = [(each, database.row(_READ, {"account_id": each, "now": now})) for each in known]
+    return [row | {"account_id": account_id} for account_id, row in rows]
 
 
 def _balance(account_id: uuid.UUID, wallet: Mapping[str, Any], now: dt.datetime) -> Balance:

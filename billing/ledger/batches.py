@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from billing.ledger import database
 from billing.ledger.charges import outcome_of
-from billing.ledger.errors import LedgerError, WalletBusy, WalletUnusable
+from billing.ledger.errors import LedgerError, UnknownWallet, WalletBusy, WalletUnusable
 from billing.ledger.moves import Charged, ChargeRequest
 from billing.ledger.uses import use_as_json
 from billing.ledger.waiting import WalletLocked
@@ -23,11 +23,13 @@ from billing.ledger.waiting import WalletLocked
 BATCH = 1000
 CALL = 250  # a call holds its wallets until it ends: about 25 ms
 WAIT_SECONDS = 3.0
+PATIENCE = "250ms"
 _MANY = "select ord, (outcome).* from ledger_charge_many(%(uses)s::jsonb, %(now)s) order by ord"
 _LOCK = """select account_id from billing_wallet where account_id = any(%(account_ids)s)
   order by account_id for no key update"""
 _OWN = """select (c.outcome).*
-  from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], false) c order by c.ord"""
+  from ledger_charge_account(%(account_id)s, %(uses)s::jsonb, %(times)s::timestamptz[], %(patience)s) c
+ order by c.ord"""
 
 Outcome = Charged | LedgerError
 Item = tuple[int, ChargeRequest]  # its place in the batch
@@ -48,11 +50,17 @@ def charge_many(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Out
     outcomes: dict[int, Outcome] = {}
     items = list(enumerate(requests))
     if connection.in_atomic_block and requests:
-        database.rows(_LOCK, {"account_ids": list({request.account_id for request in requests})})
+        _lock(sorted({request.account_id for request in requests}))
     until = time.monotonic() + WAIT_SECONDS
     for first in range(0, len(items), CALL):
         _charge_part(items[first : first + CALL], now, outcomes, until)
     return [outcomes[place] for place, _ in items]
+
+
+def _lock(account_ids: Sequence[uuid.UUID]) -> None:
+    """Lock the wallets in the order of their ids."""
+    for part in [[one] for one in account_ids] if database.is_distributed() else [account_ids]:
+        database.rows(_LOCK, {"account_ids": list(part)})
 
 
 def _charge_part(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Outcome], until: float) -> None:
@@ -71,8 +79,15 @@ def _charge_part(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Ou
 def _charge_free(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Outcome]) -> None:
     """Charge the items whose wallets are free. The outcome of the others is WalletBusy.
 
-    If the call fails, its halves are tried, down to single wallets.
+    If the call fails, its halves are tried, down to single wallets. On a distributed database each wallet has
+    a call of its own, which waits for it shortly.
     """
+    if database.is_distributed():
+        for account_id in dict.fromkeys(request.account_id for _, request in items):
+            own = [item for item in items if item[1].account_id == account_id]
+            outcomes.update((place, WalletBusy(account_id)) for place, _ in own)
+            _charge_waiting(own, now, outcomes)
+        return
     try:
         with _savepoint():
             rows = database.rows(_MANY, {"uses": _as_json(items), "now": now})
@@ -94,7 +109,13 @@ def _charge_free(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Ou
 def _charge_waiting(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Outcome]) -> None:
     """Charge items of one account; it waits for the wallet. After a timeout they stay WalletBusy."""
     account_id = items[0][1].account_id
-    parameters = {"uses": _as_json(items), "times": [now] * len(items), "account_id": account_id}
+    patience = PATIENCE if database.is_distributed() else None  # the session's limit is that of another node
+    parameters = {
+        "uses": _as_json(items),
+        "times": [now] * len(items),
+        "account_id": account_id,
+        "patience": patience,
+    }
     try:
         with _savepoint(), database.waits.move(account_id, in_transaction=connection.in_atomic_block):
             rows = database.rows(_OWN, parameters)
@@ -102,6 +123,9 @@ def _charge_waiting(items: Sequence[Item], now: dt.datetime, outcomes: dict[int,
         database.settle([account_id], now)
         return _charge_waiting(items, now, outcomes)
     except WalletLocked:
+        return
+    except UnknownWallet as error:
+        outcomes.update((place, error) for place, _ in items)
         return
     except (OperationalError, InterfaceError) as error:
         if not database.is_timeout(error):

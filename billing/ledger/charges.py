@@ -6,7 +6,7 @@ under the wallet's lock (sql/40_charges.sql, sql/90_batches.sql).
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -32,6 +32,9 @@ from billing.ledger.hold_errors import (
 )
 from billing.ledger.moves import Charged, ChargeRequest, Drawn
 from billing.ledger.uses import CHARGE, use_parameters
+
+_CHARGED = """select a.id::text as account_id from unnest(%(account_ids)s::uuid[]) a(id)
+ where exists (select from billing_charge c where c.account_id = a.id and c.credits > 0)"""
 
 
 def charge(request: ChargeRequest, now: dt.datetime) -> Charged:
@@ -81,6 +84,12 @@ def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:
     if isinstance(outcome, LedgerError):
         raise outcome
     return outcome
+
+
+def charged_accounts(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the accounts that a charge has taken credits from."""
+    found = database.read(_CHARGED, {"account_ids": list(account_ids)})
+    return {uuid.UUID(row["account_id"]) for row in found}
 
 
 def outcome_of(row: dict[str, Any], request: ChargeRequest) -> Charged | LedgerError:

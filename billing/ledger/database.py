@@ -5,6 +5,7 @@ Invariant: a call runs in the transaction of Django's connection and raises Djan
 """
 
 import datetime as dt
+import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -20,8 +21,10 @@ from billing.ledger.errors import UnknownWallet
 from billing.ledger.waiting import Holder, WalletWaits
 from core import prepared
 
-NO_WALLET, TOO_MUCH_DUE = "RF404", "RF425"
+NO_WALLET, TOO_MUCH_DUE, SENDS_NO_MORE = "RF404", "RF425", "RF503"
 _SETTLE = "select ledger_settle(%(account_ids)s, %(now)s) as settled"
+_SETTLE_ONE = "select ledger_settle_one(%(account_id)s, %(now)s) as settled"
+_GROUPS = "select count(*) as number from pg_dist_shard where logicalrelid = 'billing_wallet'::regclass"
 _HOLDER = """select w.xmax::text as transaction,
     not coalesce(bool_or(a.state like 'idle in transaction%%' or a.wait_event = 'PgSleep'
       or a.wait_event_type = 'Lock' and a.wait_event <> 'extend'), false) as is_working
@@ -50,6 +53,11 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
                 raise UnknownWallet(parameters["account_id"]) from None
             if error.sqlstate == TOO_MUCH_DUE:
                 raise MuchDue(parameters.get("account_id")) from None
+            if error.sqlstate == SENDS_NO_MORE:
+                connection.close_at = 0  # at the end of the request
+                if not connection.in_atomic_block:
+                    connection.close()
+                    return rows(statement, parameters)
             raise
 
 
@@ -77,10 +85,25 @@ def settle(account_ids: Sequence[uuid.UUID], now: dt.datetime) -> int:
 
     Returns how many were; one that is settled in several portions counts once in each.
     """
+    if is_distributed():
+        return sum(_settle_one(account_id, now) for account_id in account_ids)
     settled = 0
     while wallets := int(row(_SETTLE, {"account_ids": list(account_ids), "now": now})["settled"]):
         settled += wallets
     return settled
+
+
+def _settle_one(account_id: uuid.UUID, now: dt.datetime) -> int:
+    settled = 0
+    while row(_SETTLE_ONE, {"account_id": account_id, "now": now})["settled"]:
+        settled += 1
+    return settled
+
+
+@functools.cache
+def is_distributed() -> bool:
+    """Whether accounts are on several nodes (billing/ledger/distribution): a call is for one account then."""
+    return bool(row("select to_regproc('ledger_shard') is not null as found", {})["found"])
 
 
 def is_timeout(error: BaseException) -> bool:
@@ -99,6 +122,36 @@ def row(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return rows(statement, parameters)[0]
 
 
+def read(
+    statement: str, parameters: Mapping[str, Any], *, account_id: uuid.UUID | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a statement that reads each account's rows independently of those of others.
+
+    On a distributed database it runs once for each group of shards, or for the one of the account, and the
+    values are those of JSON: amounts and ids are read as text.
+    """
+    if not is_distributed():
+        return rows(statement, parameters)
+    connection.ensure_connection()
+    text = psycopg.ClientCursor(connection.connection).mogrify(statement, parameters)
+    query = "select * from ledger_query(%(account_id)s, %(text)s) q(found)"
+    accounts = [account_id] if account_id else account_of_each_group()
+    found = [rows(query, {"account_id": each, "text": text}) for each in accounts]
+    return [row["found"] for of_group in found for row in of_group]
+
+
+@functools.cache
+def account_of_each_group() -> tuple[uuid.UUID, ...]:
+    """An id for each group of shards that would be in it, whether or not there is such an account."""
+    groups = rows(_GROUPS, {})
+    statement = "select get_shard_id_for_distribution_column('billing_wallet', %(account_id)s::uuid) as shard"
+    found: dict[int, uuid.UUID] = {}
+    while len(found) < groups[0]["number"]:
+        account_id = uuid.uuid4()
+        found.setdefault(rows(statement, {"account_id": account_id})[0]["shard"], account_id)
+    return tuple(found.values())
+
+
 def _cursor() -> psycopg.Cursor[dict[str, Any]]:
     cursor = psycopg.Cursor(connection.connection, row_factory=dict_row)
     # Django's connection leaves jsonb as text for JSONField to decode; here it is decoded
@@ -107,7 +160,9 @@ def _cursor() -> psycopg.Cursor[dict[str, Any]]:
 
 
 def _holder_of(account_id: uuid.UUID) -> Holder | None:
-    """The transaction that holds the account's wallet now."""
+    """The transaction that holds the account's wallet now; None where it is on another node."""
+    if is_distributed():
+        return None
     found = rows(_HOLDER, {"account_id": account_id})
     return Holder(found[0]["transaction"], found[0]["is_working"]) if found else None
 

@@ -19,9 +19,10 @@ from billing.ledger.moves import NO_FINGERPRINT, Charged, ChargeRequest, Held, c
 from billing.ledger.uses import USE, use_parameters
 from core.ids import new_id
 
-_HOLD = f"select * from ledger_hold({USE}, %(expires_at)s, %(now)s, %(most)s, %(at_expiry)s)"
-_CHILD = f"""select * from ledger_hold_child({USE}, %(parent)s, %(expires_at)s, %(now)s, %(most)s,
+_HOLD = f"""select * from ledger_hold(%(account_id)s, {USE}, %(expires_at)s, %(now)s, %(most)s,
   %(at_expiry)s)"""
+_CHILD = f"""select * from ledger_hold_child(%(account_id)s, {USE}, %(parent)s, %(expires_at)s, %(now)s,
+  %(most)s, %(at_expiry)s)"""
 _CAPTURE = """select * from ledger_capture(p_account => %(account_id)s, p_hold => %(hold_id)s, p_id => %(id)s,
   p_key => %(key)s, p_fingerprint => %(fingerprint)s, p_credits => %(credits)s, p_detail => %(detail)s::jsonb,
   p_covered_by => %(covered_by)s, p_quota => %(quota)s, p_quota_count => %(quota_count)s, p_now => %(now)s)"""

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 SQL = Path(__file__).parent / "sql"
+# What concerns only the coordinator of a distributed database: audits, and purchases.
+OF_COORDINATOR = ("12_checkpoints.sql", "98_purchases.sql")
 _LOCK = 7302  # held by one installation at a time: two that replace a function at once fail
 
 
@@ -20,9 +22,12 @@ def install(apps: Any, schema_editor: Any) -> None:
     """Create or replace every function, type and trigger of the ledger, in the order of the files."""
     with schema_editor.connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        # the nodes of a distributed database get theirs after the migrations (distribution)
+        cursor.execute("select set_config('citus.enable_ddl_propagation', 'off', true)")
         for file in sorted(SQL.glob("*.sql")):
             # without parameters the driver sends the text unchanged, so % is not doubled
             cursor.execute(file.read_text(encoding="utf-8"))
+        cursor.execute("select set_config('citus.enable_ddl_propagation', 'on', true)")
 
 
 def remove(schema_editor: Any, functions: Sequence[str]) -> None:

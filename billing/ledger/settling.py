@@ -39,6 +39,12 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
     settled, skipped = 0, set[uuid.UUID]()
     while limit is None or settled < limit:
         size = chunk if limit is None else min(chunk, limit - settled)
+        if database.is_distributed():  # no statement locks wallets of several accounts
+            due = _due(now, size, skipped)
+            settled += sum(_settle_by_halves([account_id], now, skipped) for account_id in due)
+            if not due:
+                break
+            continue
         try:
             result = database.row(_SETTLE_DUE, {"now": now, "limit": size, "skipped": list(skipped)})
         except DatabaseError:

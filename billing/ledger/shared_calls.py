@@ -28,11 +28,8 @@ _AT_ONCE = f"select c.*, false as slow from ledger_charge_at_once({USE}, %(now)s
 _SHARED = """select (c.outcome).*, c.slow
   from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], true) c order by c.ord"""
 _OWN = """select (c.outcome).*, c.slow
-  from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], false) c order by c.ord"""
-# The third argument is false: it depends on the time limit, which is set before the function runs
-_ACCOUNT = f"""select (c.outcome).*, c.slow
-  from (select set_config('lock_timeout', '{ACCOUNT_LOCK_TIMEOUT}', true) is null as shared) first,
-    lateral ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], first.shared) c order by c.ord"""
+  from ledger_charge_account(%(account_id)s, %(uses)s::jsonb, %(times)s::timestamptz[], %(patience)s) c
+ order by c.ord"""
 
 
 class _OwnQueue:
@@ -92,7 +89,7 @@ class SharedCalls:
         return [each.row for each in waiting]
 
     def _is_apart(self, account_id: uuid.UUID) -> bool:
-        if account_id in self._own:
+        if account_id in self._own or database.is_distributed():
             return True
         until = self._apart_until.get(account_id)
         return until is not None and time.monotonic() < until
@@ -170,7 +167,7 @@ def charge_account(uses: Sequence[tuple[ChargeRequest, dt.datetime]]) -> list[di
     """
     waiting = [Waiting(request, now) for request, now in uses]
     try:
-        _charge_together(waiting, _ACCOUNT)
+        _charge_together(waiting, _OWN, ACCOUNT_LOCK_TIMEOUT)
     except Exception:
         database.drop_broken()
         raise
@@ -197,12 +194,18 @@ def _charge_own(taken: Sequence[Waiting]) -> None:
                 waiting.error = error
 
 
-def _charge_together(taken: Sequence[Waiting], statement: str) -> None:
-    """Charge the requests in the order of their times, each at its own."""
+def _charge_together(taken: Sequence[Waiting], statement: str, patience: str | None = None) -> None:
+    """Charge the requests in the order of their times, each at its own.
+
+    `patience`: how long a call for one account waits for its wallet; None: as long as the session does.
+    """
     ordered = sorted(taken, key=lambda waiting: waiting.now)
     uses = ",".join(waiting.text(use_as_json) for waiting in ordered)
     times = ",".join(waiting.now.isoformat() for waiting in ordered)  # psycopg takes longer for a list
-    rows = database.rows(statement, {"uses": f"[{uses}]", "times": f"{{{times}}}"})
+    parameters: dict[str, Any] = {"uses": f"[{uses}]", "times": f"{{{times}}}"}
+    if statement is not _SHARED:
+        parameters |= {"account_id": taken[0].request.account_id, "patience": patience}
+    rows = database.rows(statement, parameters)
     for waiting, row in zip(ordered, rows, strict=True):
         waiting.row = row
 

@@ -17,8 +17,8 @@ with recursive tree as (
   select k.id, k.parent_id, k.depth, k.charge_id, k.status, ledger_hold_amount(k)
   from tree t join billing_hold k on k.account_id = %(account_id)s and k.parent_id = t.id
 )
-select t.id, t.parent, coalesce(c.credits - c.uncollected, 0) as spent,
-       case when t.status = 'held' then t.amount else 0 end as remaining
+select t.id::text, t.parent::text, coalesce(c.credits - c.uncollected, 0)::text as spent,
+       (case when t.status = 'held' then t.amount else 0 end)::text as remaining
 from tree t left join billing_charge c on c.account_id = %(account_id)s and c.id = t.charge_id
 order by t.depth desc
 """
@@ -35,14 +35,16 @@ class BranchSums:
 
 def tree(account_id: uuid.UUID, hold_id: uuid.UUID) -> dict[uuid.UUID, BranchSums]:
     """The sums of a hold and of every hold below it."""
-    rows = database.rows(_HOLDS, {"account_id": account_id, "hold_id": hold_id})
+    rows = database.read(_HOLDS, {"account_id": account_id, "hold_id": hold_id}, account_id=account_id)
     sums = {
-        row["id"]: BranchSums(spent=row["spent"], reserved=Decimal(0), remaining=row["remaining"])
+        uuid.UUID(row["id"]): BranchSums(
+            spent=Decimal(row["spent"]), reserved=Decimal(0), remaining=Decimal(row["remaining"])
+        )
         for row in rows
     }
     for row in rows:  # the deepest first, so that a hold is complete before it is added to its parent
         if row["parent"]:
-            own, above = sums[row["id"]], sums[row["parent"]]
+            own, above = sums[uuid.UUID(row["id"])], sums[uuid.UUID(row["parent"])]
             above.spent += own.spent
             above.reserved += own.reserved + own.remaining
     return sums
@@ -68,11 +70,11 @@ with recursive parents as (
   select h.id, h.parent_id from above a
     join billing_hold h on h.account_id = %(account_id)s and h.id = a.parent_id
 )
-select id from above where parent_id is null
+select id::text from above where parent_id is null
 """
 
 
 def newest_roots(account_id: uuid.UUID, most: int) -> list[uuid.UUID]:
     """The roots of the account's newest trees: of the newest `most` holds that have, or had, children."""
-    rows = database.rows(_ROOTS, {"account_id": account_id, "most": most})
-    return [row["id"] for row in rows]
+    rows = database.read(_ROOTS, {"account_id": account_id, "most": most}, account_id=account_id)
+    return [uuid.UUID(row["id"]) for row in rows]

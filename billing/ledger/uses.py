@@ -16,7 +16,7 @@ USE = """ledger_new_use(account_id => %(account_id)s, id => %(id)s, key => %(key
   member_id => %(member_id)s, api_key_id => %(api_key_id)s, conversation => %(conversation)s,
   covered_by => %(covered_by)s, quota => %(quota)s, quota_count => %(quota_count)s,
   detail => %(detail)s::jsonb)"""
-CHARGE = f"select * from ledger_charge({USE}, %(now)s)"
+CHARGE = f"select * from ledger_charge(%(account_id)s, {USE}, %(now)s)"
 
 
 def use_parameters(request: ChargeRequest) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _values(request: ChargeRequest) -> dict[str, Any]:
 
 
 def use_as_json(request: ChargeRequest) -> str:
-    """Return the use as JSON text for ledger_charge_shared and ledger_charge_many."""
+    """Return the use as JSON text for calls with many uses."""
     values = _values(request)
     for name in _IDS:
         if values[name] is not None:

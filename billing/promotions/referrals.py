@@ -123,7 +123,11 @@ def reward_all_due(now: datetime, *, limit: int = 500) -> int:
         joined = joined.none()
     elif policy.qualifies == "first_charge":
         charged = Charge.objects.filter(account_id=OuterRef("invited_id"), credits__gt=0)
-        joined = joined.filter(Exists(charged))
+        if ledger.is_distributed():  # the charges are on other nodes
+            invited = list(joined.values_list("invited_id", flat=True))
+            joined = joined.filter(invited_id__in=ledger.charged_accounts(invited))
+        else:
+            joined = joined.filter(Exists(charged))
     elif policy.qualifies == "first_purchase":
         joined = _by_purchase(joined, is_reversed=False)
 

@@ -10,14 +10,13 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db import connection, transaction
 from django.utils.translation import gettext_noop
 
 from accounts import selectors as accounts
 from accounts.models import Account
 from billing import ledger, offers, selectors, stripe_gateway
-from billing.models import AutoTopUp, BillingProfile, Grant, Purchase, Wallet
+from billing.models import AutoTopUp, BillingProfile, Purchase
 from billing.payments import cards, fulfilment, recovery, return_links
 from billing.purchases import create, top_up_failures, top_up_settings
 from billing.stripe_gateway import StripeObject
@@ -29,17 +28,21 @@ Outcome = AutoTopUp.Outcome
 PAUSE_AFTER_PAYMENT = timedelta(seconds=30)
 PAUSE_AFTER_NO_RESPONSE = timedelta(minutes=1)
 _IN_PROGRESS = (Purchase.Status.CREATED, Purchase.Status.PENDING)
+# A wallet's balance includes credits limited to some services, which are not available for all.
+_TO_CHECK = """
+select t.account_id from billing_autotopup t join billing_wallet w on w.account_id = t.account_id
+ where t.enabled and (w.balance < t.below or exists (
+   select from billing_grant g where g.account_id = w.account_id and g.open and g.services is not null))
+"""
 
 
 def buy_for_low_accounts(now: datetime) -> int:
     """Check every account below its threshold and every payment without a response; the number checked."""
-    enabled = AutoTopUp.objects.filter(enabled=True)
-    low = Wallet.objects.filter(balance__lt=F("account__auto_top_up__below")).values("pk")
-    # A wallet's balance includes credits limited to some services, which are not available for all.
-    limited = Grant.objects.filter(account_id=OuterRef("pk"), open=True, services__isnull=False)
-    to_check = enabled.filter(Q(account__in=low) | Exists(limited))
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_CHECK)
+        to_check = {account_id for (account_id,) in cursor.fetchall()}
     unanswered = Purchase.objects.filter(origin=Purchase.Origin.AUTO_TOP_UP, status=Purchase.Status.CREATED)
-    ids = set(to_check.values_list("pk", flat=True)) | set(unanswered.values_list("account_id", flat=True))
+    ids = to_check | set(unanswered.values_list("account_id", flat=True))
     for account_id in sorted(ids):
         try:
             buy_if_low(account_id, now)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.db.models import Max, Min, Sum
 
-from billing.models import Charge, Dispute, Entry
+from billing.models import Charge, Dispute, Entry, Grant
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Evidence:
 
 def collect(dispute: Dispute) -> Evidence:
     """Collect the evidence for a dispute; the newest 100 charges that its credits paid for."""
-    entries = Entry.objects.filter(
-        account_id=dispute.account_id, kind=Entry.Kind.CHARGE, grant__purchase_id=dispute.purchase_id
-    )
+    paid = Grant.objects.filter(account_id=dispute.account_id, purchase_id=dispute.purchase_id)
+    grants = list(paid.values_list("pk", flat=True))
+    entries = Entry.objects.filter(account_id=dispute.account_id, kind=Entry.Kind.CHARGE, grant_id__in=grants)
     facts = entries.aggregate(sum=Sum("credits"), first=Min("created_at"), last=Max("created_at"))
     by_charge = dict(entries.values_list("charge_id").annotate(sum=Sum("credits")))
     charges = Charge.objects.filter(account_id=dispute.account_id, pk__in=list(by_charge))

@@ -9,13 +9,12 @@ is earned as its credits are spent, a plan in proportion to the elapsed time of 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Sum
-from django.db.models.functions import TruncMonth
+from django.db import connection
 
 from billing import validity
 from billing.ledger import archive
@@ -26,6 +25,15 @@ _SPENT = {Entry.Kind.CHARGE, Entry.Kind.REVERSE, Entry.Kind.REPAY}
 _LOST = {Entry.Kind.EXPIRE, Entry.Kind.ADJUST}
 _RESERVED = {Entry.Kind.HOLD, Entry.Kind.RELEASE, Entry.Kind.TRANSFER}  # still the customer's credits
 COLUMNS = ("sold", "earned", "breakage", "refunded", "disputed")
+
+# What the entries that are not archived moved of each purchase in each month (UTC).
+_MOVED = """
+select g.purchase_id, date_trunc('month', e.created_at, 'UTC'), e.kind, sum(e.credits)
+  from billing_entry e join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id
+ where g.purchase_id = any(%s) and not exists (
+   select from billing_archivedwallet a where a.account_id = e.account_id and a.seq >= e.seq)
+ group by 1, 2, 3
+"""
 
 
 @dataclass
@@ -85,14 +93,10 @@ def _histories() -> dict[UUID, _PurchaseHistory]:
     paid = Purchase.objects.filter(status=Purchase.Status.PAID, amount__gt=0).order_by("paid_at")
     histories = {purchase.pk: _PurchaseHistory(purchase) for purchase in paid}
     packs = paid.filter(kind=Purchase.Kind.PACK).values("pk")
-    moved = Entry.objects.filter(grant__purchase_id__in=packs).exclude(archive.is_archived())
-    months = moved.annotate(month=TruncMonth("created_at", tzinfo=UTC)).values_list(
-        "grant__purchase_id", "month", "kind"
-    )
-    for purchase_id, month, kind, credits in [
-        *months.annotate(sum=Sum("credits")),
-        *archive.sums_of_purchases(packs),
-    ]:
+    with connection.cursor() as cursor:
+        cursor.execute(_MOVED, [list(packs.values_list("pk", flat=True))])
+        moved = cursor.fetchall()
+    for purchase_id, month, kind, credits in [*moved, *archive.sums_of_purchases(packs)]:
         history = histories[purchase_id]
         if kind in _SPENT:
             history.spent[month] -= credits

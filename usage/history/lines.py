@@ -22,12 +22,15 @@ from pricing.catalogue import texts
 from usage import selectors
 
 # {credits}, {balance_after}: what a line shows; {conditions}: which entries
+# (the lines before the names: on a distributed database they are on another node)
 _READ = """
-select e.seq, e.kind, {credits}, {balance_after}, e.reason, e.actor, e.created_at, e.hash,
-       e.grant_id, coalesce(g.kind, ''), coalesce(g.label, ''), coalesce(c.covered_by, ''), e.charge_id,
-       coalesce(c.service, h.service, ''), coalesce(c.action, h.action, ''),
-       coalesce(c.conversation, h.conversation, ''), coalesce(u.email, k.name, ''),
-       case when h.parent_id is not null then abs(e.credits) end
+with lines as materialized (
+select e.seq, e.kind, {credits} as credits, {balance_after} as balance_after, e.reason, e.actor, e.created_at, e.hash,
+       e.grant_id, coalesce(g.kind, '') as grant_kind, coalesce(g.label, '') as label,
+       coalesce(c.covered_by, '') as covered_by, e.charge_id, coalesce(c.service, h.service, '') as service,
+       coalesce(c.action, h.action, '') as action, coalesce(c.conversation, h.conversation, '') as conversation,
+       case when h.parent_id is not null then abs(e.credits) end as within,
+       coalesce(c.member_id, h.member_id) as member_id, coalesce(c.api_key_id, h.api_key_id) as api_key_id
   from (select * from billing_entry e
          where e.account_id = %(account)s
            and (e.grant_id is not null or e.kind = 'charge')
@@ -36,10 +39,12 @@ select e.seq, e.kind, {credits}, {balance_after}, e.reason, e.actor, e.created_a
   left join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id
   left join billing_charge c on c.account_id = e.account_id and c.id = e.charge_id
   left join billing_hold h on h.account_id = e.account_id and h.id = e.hold_id and e.charge_id is null
-  left join accounts_user u on u.id = coalesce(c.member_id, h.member_id)
-  left join accounts_apikey k on k.id = coalesce(c.api_key_id, h.api_key_id)
- order by e.seq desc
-"""
+)
+select l.seq, l.kind, l.credits, l.balance_after, l.reason, l.actor, l.created_at, l.hash, l.grant_id, l.grant_kind,
+       l.label, l.covered_by, l.charge_id, l.service, l.action, l.conversation, coalesce(u.email, k.name, ''), l.within
+  from lines l left join accounts_user u on u.id = l.member_id left join accounts_apikey k on k.id = l.api_key_id
+ order by l.seq desc
+"""  # noqa: E501
 # Reserving from a hold, or returning to it, is an entry of each of the two holds. Together they leave the
 # balance as it is: a page shows that of the child, with 0 credits. The parent's comes first at a hold.
 _CREDITS = "case when h.parent_id is null then e.credits else 0 end"

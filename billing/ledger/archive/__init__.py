@@ -5,8 +5,8 @@ docs/decisions/0009 explains what is kept and why.
 """
 
 from billing.ledger.archive.removal import run
-from billing.ledger.archive.sums import is_archived, sums_of_purchases
+from billing.ledger.archive.sums import sums_of_purchases
 from billing.ledger.archive.writing import ArchiveFailed, Plan
 from billing.ledger.checkpoints.archives import Position, at, position
 
-__all__ = ["ArchiveFailed", "Plan", "Position", "at", "is_archived", "position", "run", "sums_of_purchases"]
+__all__ = ["ArchiveFailed", "Plan", "Position", "at", "position", "run", "sums_of_purchases"]

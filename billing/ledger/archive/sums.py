@@ -8,20 +8,14 @@ import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 
 from billing.ledger import database
-from billing.ledger.models import ArchivedWallet
 
 _OF_PURCHASES = """
 select s.purchase, s.month, s.kind, sum(s.credits) as credits from billing_archivedwallet a,
   jsonb_to_recordset(a.sums) s(purchase uuid, month date, kind text, credits numeric) group by 1, 2, 3
 """
-
-
-def is_archived() -> Exists:
-    """The condition of entries that an archive contains, whether they are removed yet or not."""
-    return Exists(ArchivedWallet.objects.filter(account_id=OuterRef("account_id"), seq__gte=OuterRef("seq")))
 
 
 def sums_of_purchases(purchases: QuerySet) -> Iterator[tuple[uuid.UUID, dt.datetime, str, Decimal]]:

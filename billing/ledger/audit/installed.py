@@ -52,6 +52,10 @@ where c.relnamespace = current_schema()::regnamespace and i.indisunique and i.in
 def findings() -> Iterator[Finding]:
     """Functions and triggers that are missing, changed, disabled, or in no file; changed tables."""
     text = "\n".join(file.read_text(encoding="utf-8") for file in sorted(installation.SQL.glob("*.sql")))
+    if database.is_distributed():
+        yield from _functions_of_nodes()
+        yield from _tables()
+        return
     yield from _functions(text)
     yield from _triggers(text)
     yield from _tables()
@@ -87,6 +91,19 @@ def _functions(text: str) -> Iterator[Finding]:
     for name, step in aggregates.items():
         if steps.get(name) != step:
             yield Finding(check="installation", subject=f"aggregate {name}", found="it is missing or changed")
+
+
+def _functions_of_nodes() -> Iterator[Finding]:
+    """Functions beside the shards whose body is not that of a file, or that are missing there."""
+    files = [file for file in installation.SQL.glob("*.sql") if file.name not in installation.OF_COORDINATOR]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    wanted = Counter((name, body) for name, _language, _options, _, body in _FUNCTION.findall(text))
+    for account_id in database.account_of_each_group():
+        rows = database.read(_INSTALLED, {}, account_id=account_id)
+        there = Counter((row["name"], row["body"]) for row in rows if row["step"] is None)
+        for name, _body in wanted - there:
+            said = "it is missing or changed beside a group of shards"
+            yield Finding(check="installation", subject=f"function {name}", found=said)
 
 
 def _triggers(text: str) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def findings() -> Iterator[Difference]:
             signer=archive.key_id, signature=bytes(archive.signature), message=message
         ) or bytes(archive.root) != root_of(archive.number):
             yield Difference(subject, "its records are not those that were signed")
-    for row in database.rows(_WALLETS, {"limit": NAMED}):
+    for row in database.read(_WALLETS, {"limit": NAMED}):
         yield Difference(f"account {row['account_id']}", f"archive {row['archive_id']}: {row['found']}")
     yield from _unsigned()
 
@@ -76,7 +76,7 @@ def root_of(number: int) -> bytes:
 
 def _unsigned() -> Iterator[Difference]:
     """Records of wallets that belong to no archive."""
-    archives = Archive.objects.values("number")
+    archives = list(Archive.objects.values_list("number", flat=True))
     for record in ArchivedWallet.objects.exclude(archive_id__in=archives)[:NAMED]:
         yield Difference(f"account {record.account_id}", f"archive {record.archive_id} does not exist")
 

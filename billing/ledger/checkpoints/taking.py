@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +32,8 @@ select account_id from billing_wallet where account_id > %(after)s
 """
 # `linked`: the entry with the number of the last checkpointed head, or its archive, still has that hash.
 _MOVED = """
-select w.account_id, w.seq, w.head, w.balance, w.held, w.debt, p.seq as old_seq, p.balance as old_balance,
-       p.held as old_held, p.debt as old_debt,
+select w.account_id::text, w.seq, encode(w.head, 'hex') as head, w.balance::text, w.held::text, w.debt::text,
+       p.seq as old_seq, p.balance::text as old_balance, p.held::text as old_held, p.debt::text as old_debt,
        p.seq is null or w.seq > p.seq and (p.seq = 0 or exists (
          select from billing_entry e
           where e.account_id = w.account_id and e.seq = p.seq and e.hash = p.head
@@ -46,6 +47,7 @@ select w.account_id, w.seq, w.head, w.balance, w.held, w.debt, p.seq as old_seq,
    and (p.seq is null or w.seq <> p.seq or w.head <> p.head)
  order by w.account_id
 """
+_AMOUNTS = ("balance", "held", "debt", "old_balance", "old_held", "old_debt")
 _AUDITS = """
 select id, ledger_audit_hash(a) as hash from billing_audit a
  where id > %(after)s and finished_at is not null order by id
@@ -119,10 +121,16 @@ def _positions() -> Iterator[dict[str, Any]]:
     while True:
         upper = database.rows(_UPPER, {"after": after, "chunk": CHUNK})
         bounds = {"after": after, "upper": upper[0]["account_id"] if upper else None}
-        yield from database.rows(_MOVED, bounds)
+        found = [_of_text(row) for row in database.read(_MOVED, bounds)]
+        yield from sorted(found, key=itemgetter("account_id"))
         if not upper:
             return
         after = upper[0]["account_id"]
+
+
+def _of_text(row: dict[str, Any]) -> dict[str, Any]:
+    amounts = {name: row[name] and Decimal(row[name]) for name in _AMOUNTS}
+    return row | amounts | {"account_id": UUID(row["account_id"]), "head": bytes.fromhex(row["head"])}
 
 
 def _store(rows: list[dict[str, Any]], now: dt.datetime) -> Checkpoint | None:

@@ -57,7 +57,7 @@ def of_checkpoints(*, after: int = 0) -> Iterator[Difference]:
     each wallet's chain of entries still contains each head.
     """
     yield from _chain(after)
-    for row in database.rows(_HEADS, {"after": after, "limit": NAMED}):
+    for row in database.read(_HEADS, {"after": after, "limit": NAMED}):
         subject = f"account {row['account_id']}"
         yield Difference(subject, f"checkpoint {row['checkpoint_id']}, entry {row['seq']}: {row['found']}")
 

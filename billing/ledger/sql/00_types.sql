@@ -8,8 +8,13 @@
 -- (https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES).
 create or replace function ledger_ensure_trigger(p_table regclass, p_definition text) returns void
 language plpgsql as $$
-declare name_ text := substring(p_definition from ' trigger (\w+) ');
+declare name_ text := substring(p_definition from ' trigger (\w+) '); distributed_ boolean;
 begin
+  -- a distributed table has its triggers on its shards (billing/ledger/distribution)
+  if to_regclass('pg_catalog.pg_dist_partition') is not null then
+    execute 'select exists (select from pg_dist_partition where logicalrelid = $1)' into distributed_ using p_table;
+    if distributed_ then return; end if;
+  end if;
   if not exists (select from pg_trigger where tgrelid = p_table and tgenabled = 'O'
                  and lower(pg_get_triggerdef(oid, true)) = lower(p_definition)) then
     if p_definition like 'create constraint trigger %' then  -- it cannot be replaced

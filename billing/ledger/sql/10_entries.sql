@@ -74,7 +74,7 @@ begin
 end $$;
 do $$
 begin
-  if not exists (select from pg_proc where proname = 'ledger_chain') then
+  if to_regprocedure('ledger_chain(bytea, text)') is null then
     create aggregate ledger_chain(bytea, text) (sfunc = ledger_chain_step, stype = bytea);
   end if;
 end $$;

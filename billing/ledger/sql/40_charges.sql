@@ -118,12 +118,18 @@ begin
     covered_by => u.covered_by, created_at => p_now);
 end $$;
 
-create or replace function ledger_charge(u ledger_use, p_now timestamptz) returns ledger_outcome
+-- The account is an argument of its own in every function that Python calls: a distributed database (distribution/) sends
+-- the call to the node that has this account.
+create or replace function ledger_charge(p_account uuid, u ledger_use, p_now timestamptz) returns ledger_outcome
 language plpgsql as $$
 begin
   -- before any lock: a replay costs one index look-up
-  if exists (select from billing_charge x where x.account_id = u.account_id and x.idempotency_key = u.key) then
-    return ledger_replay(u.account_id, u.key, u.fingerprint);
+  if exists (select from billing_charge x where x.account_id = p_account and x.idempotency_key = u.key) then
+    return ledger_replay(p_account, u.key, u.fingerprint);
   end if;
-  return ledger_charge_locked(ledger_lock(u.account_id, p_now), u, p_now);
+  return ledger_charge_locked(ledger_lock(p_account, p_now), u, p_now);
 end $$;
+
+-- As the release before called it.
+create or replace function ledger_charge(u ledger_use, p_now timestamptz) returns ledger_outcome
+language sql as $$ select * from ledger_charge(u.account_id, u, p_now) $$;

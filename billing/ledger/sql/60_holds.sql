@@ -33,13 +33,13 @@ end $$;
 -- when nobody captures it (see 67_hold_ends.sql).
 -- The key is not looked for first: its unique index decides at the insert, and a refusal looks for it.
 create or replace function ledger_hold(
-  u ledger_use, p_expires timestamptz, p_now timestamptz, p_most int default null, p_at_expiry text default 'release')
+  p_account uuid, u ledger_use, p_expires timestamptz, p_now timestamptz, p_most int default null, p_at_expiry text default 'release')
 returns ledger_held
 language plpgsql as $$
 declare w billing_wallet; o ledger_held; a record; g record; drawn_ jsonb; left_ numeric(20,6); counted int;
   digest_ bytea;
 begin
-  w := ledger_lock(u.account_id, p_now);
+  w := ledger_lock(p_account, p_now);
   -- the hold lasts as long as was asked for, also where the newest entry is later than this process's clock
   p_expires := greatest(p_expires + greatest(w.moved_at - p_now, interval '0'), p_now); p_now := greatest(p_now, w.moved_at);
   if w.running_holds >= p_most then
@@ -77,6 +77,12 @@ begin
   return ledger_new_held(status => 'held', hold_id => u.id, hold_status => 'held', credits => u.credits,
     drawn => drawn_, detail => u.detail, expires_at => p_expires, created_at => p_now, balance_after => left_);
 end $$;
+
+-- As the release before called it.
+create or replace function ledger_hold(
+  u ledger_use, p_expires timestamptz, p_now timestamptz, p_most int default null, p_at_expiry text default 'release')
+returns ledger_held
+language sql as $$ select * from ledger_hold(u.account_id, u, p_expires, p_now, p_most, p_at_expiry) $$;
 
 -- Closes a hold of a locked wallet with nothing spent: its credits return to their grants, or to its parent, as in a
 -- capture of nothing.

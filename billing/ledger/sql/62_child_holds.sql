@@ -108,13 +108,13 @@ end $$;
 
 -- Holds credits of a parent. It ends with its parent at the latest. Debt is no obstacle: the credits are reserved.
 create or replace function ledger_hold_child(
-  u ledger_use, p_parent uuid, p_expires timestamptz, p_now timestamptz, p_most int default null,
+  p_account uuid, u ledger_use, p_parent uuid, p_expires timestamptz, p_now timestamptz, p_most int default null,
   p_at_expiry text default 'release') returns ledger_held
 language plpgsql as $$
 declare w billing_wallet; parent billing_hold; child billing_hold; o ledger_held; r record; p record; moves ledger_move[];
   digest_ bytea; counted int;
 begin
-  w := ledger_lock(u.account_id, p_now);
+  w := ledger_lock(p_account, p_now);
   -- as in ledger_hold
   p_expires := greatest(p_expires + greatest(w.moved_at - p_now, interval '0'), p_now); p_now := greatest(p_now, w.moved_at);
   select * into parent from billing_hold x where x.account_id = u.account_id and x.id = p_parent;
@@ -151,3 +151,11 @@ begin
   return ledger_new_held(status => 'held', hold_id => u.id, hold_status => 'held', credits => u.credits,
     drawn => p.parts, detail => u.detail, expires_at => p_expires, created_at => p_now, balance_after => w.balance);
 end $$;
+
+-- As the release before called it.
+create or replace function ledger_hold_child(
+  u ledger_use, p_parent uuid, p_expires timestamptz, p_now timestamptz, p_most int default null,
+  p_at_expiry text default 'release') returns ledger_held
+language sql as $$
+  select * from ledger_hold_child(u.account_id, u, p_parent, p_expires, p_now, p_most, p_at_expiry)
+$$;

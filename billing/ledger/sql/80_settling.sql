@@ -309,6 +309,13 @@ begin
     order by account_id for no key update), p_now);
 end $$;
 
+-- The same for one account.
+create or replace function ledger_settle_one(p_account uuid, p_now timestamptz) returns int
+language plpgsql as $$
+begin
+  return ledger_settle(array[p_account], p_now);
+end $$;
+
 -- Settles up to p_limit due wallets that no other transaction has locked, or the first portion of what is due; returns how
 -- many. p_except names the wallets that the caller could not settle before.
 create or replace function ledger_settle_due(p_now timestamptz, p_limit int, p_except uuid[] default '{}') returns int

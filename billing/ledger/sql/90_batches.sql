@@ -71,6 +71,21 @@ begin
   return query select * from ledger_charge_each(uses, array(select generate_series(1, cardinality(uses))), p_times, wallets, p_shared);
 end $$;
 
+-- Charges uses of one account in order, each at its own time. It waits for the wallet, as long as p_patience says (a
+-- lock_timeout) or as the session does.
+create or replace function ledger_charge_account(
+  p_account uuid, p_uses jsonb, p_times timestamptz[], p_patience text default null)
+returns table(ord int, outcome ledger_outcome, slow boolean)
+language plpgsql as $$
+declare uses ledger_use[];
+begin
+  if p_patience is not null then perform set_config('lock_timeout', p_patience, true); end if;
+  uses := array(select u from jsonb_populate_recordset(null::ledger_use, p_uses) u);
+  perform ledger_lock(p_account, p_times[1]);
+  return query select * from ledger_charge_each(
+    uses, array(select generate_series(1, cardinality(uses))), p_times, array[p_account], false);
+end $$;
+
 -- Charges one use as ledger_charge does, in a call that others wait for: 'busy' instead of a wait or a large settling.
 create or replace function ledger_charge_at_once(u ledger_use, p_now timestamptz) returns ledger_outcome
 language plpgsql as $$

@@ -76,6 +76,7 @@ def test_a_platform_key_charges_several_accounts_in_one_batch(
     assert results[2]["error"]["code"] == "unknown_account"
 
 
+@pytest.mark.one_database
 def test_the_accounts_of_a_batch_are_read_together(
     platform_api: Any, account: Account, charlie: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
