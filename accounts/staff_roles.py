@@ -94,7 +94,7 @@ def install(**_: object) -> None:
     """Give the groups of the roles their permissions. Receiver of post_migrate."""
     for role, names in PERMISSIONS.items():
         group, _created = Group.objects.get_or_create(name=role)
-        group.permissions.set(_permissions(names))
+        group.permissions.set(permissions_named(names))
 
 
 def role_of(user: User) -> str:
@@ -139,7 +139,7 @@ def assign(user: User, role: str, *, by: User) -> None:
         user.user_permissions.clear()
 
 
-def _permissions(names: Iterable[str]) -> list[Permission]:
+def permissions_named(names: Iterable[str]) -> list[Permission]:
     """Raises LookupError for a name that no model has."""
     found = {
         f"{permission.content_type.app_label}.{permission.codename}": permission

@@ -22,7 +22,7 @@ APPROVE, DECLINE = "approve", "decline"
 
 
 class DecisionForm(forms.ModelForm):
-    """The decision, and what the user is told."""
+    """The decision, and what the e-mail to the user says."""
 
     decision = forms.ChoiceField(
         label=_("Decision"),

@@ -161,7 +161,7 @@ def delete(endpoint: WebhookEndpoint) -> None:
 
 
 def disable(endpoint: WebhookEndpoint, reason: Reason, now: datetime) -> None:
-    """Disable a locked endpoint that does not work; its owners are told by e-mail. The caller saves it."""
+    """Disable a locked endpoint that does not work; its owners get an e-mail. The caller saves it."""
     endpoint.disabled_at, endpoint.disabled_reason = now, reason
     endpoint_disabled.send(sender=WebhookEndpoint, endpoint=endpoint, now=now)
 

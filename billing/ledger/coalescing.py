@@ -7,7 +7,7 @@ commits.
 
 Invariants: every submitted request is in at most one running call; its thread returns when that call has
 ended, whatever happened to the leading thread; a thread that ends while it waits or leads leaves the queue to
-the others; no request waits longer than `patience` for a call that it is not part of.
+the others; no request waits longer than `longest_wait` for a call that it is not part of.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from typing import Any
 from billing.ledger.moves import ChargeRequest
 
 LARGEST = 32
-PATIENCE_SECONDS = 0.025
+WAIT_SECONDS = 0.025
 TICK_SECONDS = 0.012
 LOST_SECONDS = 60.0  # longer than a call can take: its leading thread has ended without a trace
 
@@ -67,7 +67,7 @@ class Waiting:
 
 
 class Queue:
-    """Requests that wait for a database call. One runs at a time, unless it lasts longer than `patience`.
+    """Requests that wait for a database call. One runs at a time, unless it lasts longer than `longest_wait`.
 
     `call` charges the requests that it is given and sets their rows. `prepare` runs in the thread of a
     request that has to wait.
@@ -77,11 +77,11 @@ class Queue:
         self,
         call: Callable[[Sequence[Waiting]], None],
         *,
-        patience: float = PATIENCE_SECONDS,
+        longest_wait: float = WAIT_SECONDS,
         prepare: Callable[[Waiting], object] = lambda _: None,
     ) -> None:
         self._call = call
-        self._patience = patience
+        self._longest_wait = longest_wait
         self._prepare = prepare
         self._queued: deque[Waiting] = deque()
         self._leader: Waiting | None = None
@@ -116,10 +116,10 @@ class Queue:
         """Wait for the end of the request's call (False), or until its thread leads (True)."""
         self._prepare(mine)  # here, while another call runs, and not in the thread that leads the next one
         while True:
-            patience_left = self._led_since + self._patience - time.monotonic()
-            mine.sleep(min(max(patience_left, 0.001), TICK_SECONDS))
+            left = self._led_since + self._longest_wait - time.monotonic()
+            mine.sleep(min(max(left, 0.001), TICK_SECONDS))
             with self._lock:
-                if mine.state is State.QUEUED and time.monotonic() - self._led_since > self._patience:
+                if mine.state is State.QUEUED and time.monotonic() - self._led_since > self._longest_wait:
                     self._appoint(mine)  # beside a call that takes long or has lost its thread
                 if mine.state is State.LEADING:
                     return True

@@ -23,7 +23,7 @@ from billing.ledger.uses import CHARGE, USE, use_as_json, use_parameters
 
 APART_SECONDS = 60.0
 ACCOUNT_LOCK_TIMEOUT = "250ms"  # of a call for the uses of one account that other calls do not wait for
-OWN_PATIENCE_SECONDS = 40.0  # longer than a call waits for a lock and lasts
+OWN_WAIT_SECONDS = 40.0  # longer than a call waits for a lock and lasts
 _AT_ONCE = f"select c.*, false as slow from ledger_charge_at_once({USE}, %(now)s) c"
 _SHARED = """select (c.outcome).*, c.slow
   from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], true) c order by c.ord"""
@@ -112,7 +112,7 @@ class SharedCalls:
         with self._lock:
             own = self._own.get(account_id)
             if own is None:
-                queue = Queue(_charge_own, patience=OWN_PATIENCE_SECONDS, prepare=_prepare)
+                queue = Queue(_charge_own, longest_wait=OWN_WAIT_SECONDS, prepare=_prepare)
                 own = self._own[account_id] = _OwnQueue(queue)
             own.users += 1
         try:

@@ -1,4 +1,4 @@
-"""Failed automatic top-ups: which of them are tried again, when, and what the owners are told.
+"""Failed automatic top-ups: which of them are tried again, when, and the e-mails to the owners.
 
 Invariants: a decline that another attempt cannot change suspends automatic top-up at once, until a card is
 saved (https://docs.stripe.com/declines/codes); other declines pause it longer each time, and the fourth in a

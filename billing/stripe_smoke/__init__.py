@@ -1,1 +1,1 @@
-"""A walk through Stripe with a test key: what Refill relies on, expected and actual."""
+"""Checks of Stripe with a test key: what Refill relies on, expected and actual."""

@@ -55,7 +55,7 @@ class Application:
             self._log.start()
         self._live.end_on_signal(loop)
         gc.collect()
-        gc.freeze()  # what is loaded now lives as long as the process: a full collection need not visit it
+        gc.freeze()  # what is loaded now stays until the process ends: a full collection need not visit it
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian when the last request has been answered."""

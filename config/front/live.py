@@ -116,7 +116,7 @@ class Streams:
     def end_on_signal(self, loop: asyncio.AbstractEventLoop) -> None:
         """End all streams when the process is asked to end, beside what granian does then (main thread).
 
-        The event loop learns of a signal from its wakeup descriptor and not from the handler that is replaced
+        The event loop reads signals from its wakeup descriptor, not from the handler that is replaced
         here: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
         """
 

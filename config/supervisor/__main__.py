@@ -123,7 +123,7 @@ class Database:
 
 
 def _look_after(children: list[processes.Child]) -> None:
-    """Restart dead processes. Raises Stop for one that dies too often."""
+    """Restart processes that have ended. Raises Stop for one that ends too often."""
     for child in children:
         if how := child.ended():
             if child.starts_within(60) >= MOST_STARTS:

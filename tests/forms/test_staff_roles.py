@@ -165,7 +165,7 @@ def test_the_groups_have_the_permissions_of_the_table_and_no_others() -> None:
         found = {f"{one.content_type.app_label}.{one.codename}" for one in permissions}
         assert found == names, role
     with pytest.raises(LookupError, match=r"billing\.fly"):
-        staff_roles._permissions(["billing.fly"])
+        staff_roles.permissions_named(["billing.fly"])
 
 
 def role_form(browser: Client, user: User, role: str, **given: str) -> Any:
@@ -239,7 +239,7 @@ def test_staff_with_permissions_of_their_own_keep_them_until_a_role_is_chosen(
     staff: User, signed_in: Callable[[User], Client]
 ) -> None:
     helper = person("helper", is_staff=True)
-    helper.user_permissions.set(staff_roles._permissions(["billing.view_mail"]))
+    helper.user_permissions.set(staff_roles.permissions_named(["billing.view_mail"]))
     browser, path = signed_in(staff), f"/admin/accounts/user/{helper.pk}/change/"
     assert "Individual permissions" in browser.get(path).content.decode()
     role_form(browser, helper, "other")

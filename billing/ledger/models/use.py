@@ -150,7 +150,7 @@ class Limit(models.Model):
     window_end = models.DateTimeField(null=True)
 
     class Meta:
-        # the subject before the kind: a use knows its subjects and finds its limits with one index scan
+        # the subject before the kind: a use has its subjects, so that one index scan finds its limits
         constraints = [
             models.UniqueConstraint(fields=["account", "subject", "kind", "period"], name="limit_once")
         ]

@@ -1,4 +1,4 @@
-"""Walk through Stripe with the configured test key and print what differs from what Refill relies on.
+"""Check Stripe with the configured test key and print what differs from what Refill relies on.
 
 Customers and subscriptions are on a Stripe test clock, which is deleted at the end; their prices remain. No
 account of this installation is affected. A live key is refused. Exit code 1 when anything differs.
@@ -11,12 +11,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from billing import offers, stripe_gateway
-from billing.stripe_smoke import walk
-from billing.stripe_smoke.world import World
+from billing.stripe_smoke import checks
+from billing.stripe_smoke.objects import TestObjects
 
 
 class Command(BaseCommand):
-    help = "Walk through payments, plans, refunds and disputes with a Stripe test key."
+    help = "Check payments, plans, refunds and disputes with a Stripe test key."
 
     def handle(self, **options: Any) -> None:
         if not settings.STRIPE_SECRET_KEY.startswith(("sk_test_", "rk_test_")):
@@ -29,18 +29,18 @@ class Command(BaseCommand):
         )
         is_sandbox = "/sandbox/" in settings.STRIPE_API_BASE
         try:
-            world = World(now=int(time.time()), **({"poll_seconds": 0} if is_sandbox else {}))
+            objects = TestObjects(now=int(time.time()), **({"poll_seconds": 0} if is_sandbox else {}))
         except stripe_gateway.StripeError as error:
             raise CommandError(f"No test clock: {type(error).__name__}: {error}") from error
         try:
-            differences = sum(not self._print(fact) for fact in walk.run(world, currency))
+            differences = sum(not self._print(fact) for fact in checks.run(objects, currency))
         finally:
-            self._remove(world)
+            self._remove(objects)
         if differences:
             raise CommandError(f"{differences} differ from what Refill relies on.")
         self.stdout.write(self.style.SUCCESS("Stripe does what Refill relies on. Webhooks: docs/stripe.md."))
 
-    def _print(self, fact: walk.Fact) -> bool:
+    def _print(self, fact: checks.Fact) -> bool:
         if fact.holds:
             self.stdout.write(f"  ok      {fact.step}: {fact.what}: {fact.actual}")
         else:
@@ -49,8 +49,8 @@ class Command(BaseCommand):
             self.stdout.write(f"            actual   {fact.actual}")
         return fact.holds
 
-    def _remove(self, world: World) -> None:
+    def _remove(self, objects: TestObjects) -> None:
         try:
-            world.remove()
+            objects.remove()
         except stripe_gateway.StripeError as error:
-            self.stderr.write(f"The test clock {world.clock} was not deleted: {error}")
+            self.stderr.write(f"The test clock {objects.clock} was not deleted: {error}")

@@ -1,11 +1,11 @@
-"""The command that walks through Stripe with a test key; here the sandbox answers."""
+"""The command that checks Stripe with a test key; here the sandbox answers."""
 
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from billing.stripe_smoke import walk
+from billing.stripe_smoke import checks
 from sandbox import store, switches
 from sandbox.switches import Fault
 
@@ -18,7 +18,7 @@ def test_the_sandbox_does_what_is_expected_of_stripe_in_every_step(
     call_command("stripe_smoke")
 
     output = capsys.readouterr().out
-    assert [name for name in walk.STEPS if f"ok      {name}:" not in output] == []
+    assert [name for name in checks.STEPS if f"ok      {name}:" not in output] == []
     assert "DIFFERS" not in output
     assert store.where("test_helpers.test_clock") == []
     assert store.where("customer") == []
@@ -28,7 +28,7 @@ def test_the_sandbox_does_what_is_expected_of_stripe_in_every_step(
 def test_it_prints_what_differs_goes_on_and_fails(
     stripe_api: Any, catalogue: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "IBAN", "no iban")
+    monkeypatch.setattr(checks, "IBAN", "no iban")
     switches.turn(Fault.CARDS_FAIL, remaining=1)
 
     with pytest.raises(CommandError, match="differ"):

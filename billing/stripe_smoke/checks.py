@@ -1,4 +1,4 @@
-"""The steps of the walk: what Stripe is expected to do, and what it did.
+"""The steps of the check: what Stripe is expected to do, and what it did.
 
 Without a browser no payment page can be paid: the pages are opened with the product's parameters and expired,
 and the payment behind them is made through the API with a test payment method.
@@ -14,7 +14,7 @@ from django.conf import settings
 from billing import stripe_gateway
 from billing.purchases import checkout
 from billing.stripe_gateway import StripeObject
-from billing.stripe_smoke.world import World
+from billing.stripe_smoke.objects import TestObjects
 from pricing.catalogue import payment_methods
 
 HOUR = 3600
@@ -36,12 +36,12 @@ class Fact:
         return bool(self.expected == self.actual)
 
 
-def run(world: World, currency: str) -> Iterator[Fact]:
+def run(objects: TestObjects, currency: str) -> Iterator[Fact]:
     """All steps in order; a step that fails yields what Stripe answered, and the next one follows."""
     state: dict[str, Any] = {"currency": currency}
     for name, step in STEPS.items():
         try:
-            for what, expected, actual in step(world, state):
+            for what, expected, actual in step(objects, state):
                 yield Fact(name, what, expected, actual)
         except (stripe_gateway.StripeError, KeyError, IndexError, TypeError) as error:
             yield Fact(name, "Stripe's answer", "no error", f"{type(error).__name__}: {error}")
@@ -50,39 +50,39 @@ def run(world: World, currency: str) -> Iterator[Fact]:
 Facts = Iterator[tuple[str, Any, Any]]
 
 
-def _pack(world: World, state: dict[str, Any]) -> Facts:
-    customer, card = world.customer()
+def _pack(objects: TestObjects, state: dict[str, Any]) -> Facts:
+    customer, card = objects.customer()
     state |= {"customer": customer, "card": card}
     currency = state["currency"]
     data = {"currency": currency, "unit_amount": SMALL, "product_data": {"name": "Smoke test"}}
-    page = _page(world, customer, "pack") | {
+    page = _page(objects, customer, "pack") | {
         "mode": "payment",
         "line_items": [{"price_data": data, "quantity": 1}],
         **checkout.payment_method_params(payment_methods.of_packs(currency), currency),
     }
-    yield from _open_and_expire(world, page, "pack")
-    payment = world.pay(customer, card, SMALL, currency, "pack")
+    yield from _open_and_expire(objects, page, "pack")
+    payment = objects.pay(customer, card, SMALL, currency, "pack")
     state["payment"] = payment
     yield "status of the payment", "succeeded", payment["status"]
     yield "amount received", SMALL, payment["amount_received"]
-    again = world.pay(customer, card, SMALL, currency, "pack")
+    again = objects.pay(customer, card, SMALL, currency, "pack")
     yield "the same request again", payment["id"], again["id"]
 
 
-def _plan(world: World, state: dict[str, Any]) -> Facts:
+def _plan(objects: TestObjects, state: dict[str, Any]) -> Facts:
     currency = state["currency"]
-    state |= {"small": _price(world, SMALL, currency), "large": _price(world, LARGE, currency)}
-    plan = f"smoke-{world.run}-{SMALL}"
+    state |= {"small": _price(objects, SMALL, currency), "large": _price(objects, LARGE, currency)}
+    plan = f"smoke-{objects.run}-{SMALL}"
     found = stripe_gateway.find_price(currency=currency, amount=SMALL, interval="month", plan=plan)
     yield "the price found by its metadata", state["small"], found
-    page = _page(world, state["customer"], "plan") | {
+    page = _page(objects, state["customer"], "plan") | {
         "mode": "subscription",
         "line_items": [{"price": state["small"], "quantity": 1}],
         "subscription_data": {"billing_mode": stripe_gateway.BILLING_MODE},
         **checkout.payment_method_params(["card"], currency),
     }
-    yield from _open_and_expire(world, page, "plan")
-    subscription = world.subscribe(state["customer"], state["small"], state["card"], "plan")
+    yield from _open_and_expire(objects, page, "plan")
+    subscription = objects.subscribe(state["customer"], state["small"], state["card"], "plan")
     state["subscription"] = subscription["id"]
     invoice = subscription["latest_invoice"]
     yield "status of the subscription", "active", subscription["status"]
@@ -90,43 +90,43 @@ def _plan(world: World, state: dict[str, Any]) -> Facts:
     yield "first invoice", ("paid", "subscription_create", SMALL), _facts_of(invoice)
 
 
-def _renewal(world: World, state: dict[str, Any]) -> Facts:
+def _renewal(objects: TestObjects, state: dict[str, Any]) -> Facts:
     end = _item(_subscription(state))["current_period_end"]
-    world.advance(end + 60)
+    objects.advance(end + 60)
     subscription = _subscription(state)
     yield "status when the period has begun", "active", subscription["status"]
     yield "start of the new period", end, _item(subscription)["current_period_start"]
     invoice = subscription["latest_invoice"]
     yield "invoice in its first hour", ("draft", "subscription_cycle"), _facts_of(invoice)[:2]
-    world.advance(end + 2 * HOUR)
+    objects.advance(end + 2 * HOUR)
     invoice = _subscription(state)["latest_invoice"]
     yield "invoice after two hours", ("paid", "subscription_cycle", SMALL), _facts_of(invoice)
 
 
-def _upgrade(world: World, state: dict[str, Any]) -> Facts:
+def _upgrade(objects: TestObjects, state: dict[str, Any]) -> Facts:
     item = _item(_subscription(state))
     before = stripe_gateway.create_invoice_preview(
         customer=state["customer"],
         subscription_id=state["subscription"],
         item=item["id"],
         price=state["large"],
-        at=world.now,
+        at=objects.now,
     )
     params = {
         "items": [{"id": item["id"], "price": state["large"]}],
         "billing_cycle_anchor": {"type": "now"},
         "proration_behavior": "always_invoice",
-        "proration_date": world.now,
+        "proration_date": objects.now,
         "payment_behavior": "error_if_incomplete",
     }
-    after = _update(world, state, params, "upgrade")
+    after = _update(objects, state, params, "upgrade")
     yield "invoice", ("paid", "subscription_update", before["amount_due"]), _facts_of(after["latest_invoice"])
     yield "costs less than a whole period", True, 0 < before["amount_due"] < LARGE
     yield "price", state["large"], _item(after)["price"]["id"]
-    yield "a new period begins", True, abs(_item(after)["current_period_start"] - world.now) <= 60
+    yield "a new period begins", True, abs(_item(after)["current_period_start"] - objects.now) <= 60
 
 
-def _downgrade(world: World, state: dict[str, Any]) -> Facts:
+def _downgrade(objects: TestObjects, state: dict[str, Any]) -> Facts:
     before = _subscription(state)
     item = _item(before)
     params = {
@@ -134,34 +134,34 @@ def _downgrade(world: World, state: dict[str, Any]) -> Facts:
         "proration_behavior": "none",
         "metadata": {"plan_in_force": f"{LARGE}:{item['current_period_end']}:smoke"},
     }
-    after = _update(world, state, params, "downgrade")
+    after = _update(objects, state, params, "downgrade")
     yield "price", state["small"], _item(after)["price"]["id"]
     yield "end of the period", item["current_period_end"], _item(after)["current_period_end"]
     yield "no new invoice", before["latest_invoice"]["id"], after["latest_invoice"]["id"]
 
 
-def _card_change(world: World, state: dict[str, Any]) -> Facts:
+def _card_change(objects: TestObjects, state: dict[str, Any]) -> Facts:
     """The subscription's own default card wins, so that it is changed too.
 
     https://docs.stripe.com/api/subscriptions/object#subscription_object-default_payment_method
     """
-    card = world.save_card(state["customer"], "mastercard")
-    _update(world, state, {"default_payment_method": card}, "card")
+    card = objects.save_card(state["customer"], "mastercard")
+    _update(objects, state, {"default_payment_method": card}, "card")
     end = _item(_subscription(state))["current_period_end"]
-    world.advance(end + 2 * HOUR)
+    objects.advance(end + 2 * HOUR)
     invoice = stripe_gateway.retrieve_invoice(_subscription(state)["latest_invoice"]["id"])
     yield "renewal", ("paid", "subscription_cycle", SMALL), _facts_of(invoice)
     charge = stripe_gateway.retrieve_payment_intent(_payment_of(invoice))["latest_charge"]
     yield "card that was charged", "4444", charge["payment_method_details"]["card"]["last4"]
 
 
-def _refund(world: World, state: dict[str, Any]) -> Facts:
-    payment, key = str(state["payment"]["id"]), f"smoke:{world.run}:refund"
-    refund = stripe_gateway.create_refund(key=key, payment_id=payment, amount=400, refund=world.run)
+def _refund(objects: TestObjects, state: dict[str, Any]) -> Facts:
+    payment, key = str(state["payment"]["id"]), f"smoke:{objects.run}:refund"
+    refund = stripe_gateway.create_refund(key=key, payment_id=payment, amount=400, refund=objects.run)
     yield "refund", ("succeeded", 400), (refund["status"], refund["amount"])
-    again = stripe_gateway.create_refund(key=key, payment_id=payment, amount=400, refund=world.run)
+    again = stripe_gateway.create_refund(key=key, payment_id=payment, amount=400, refund=objects.run)
     yield "the same request again", refund["id"], again["id"]
-    found = stripe_gateway.find_refund(payment_id=payment, refund=world.run)
+    found = stripe_gateway.find_refund(payment_id=payment, refund=objects.run)
     yield "the refund found by its metadata", refund["id"], found and found["id"]
     too_much = _error_of(
         lambda: stripe_gateway.create_refund(
@@ -171,30 +171,30 @@ def _refund(world: World, state: dict[str, Any]) -> Facts:
     yield "more than is left", "InvalidRequest", too_much
 
 
-def _dispute(world: World, state: dict[str, Any]) -> Facts:
-    customer, card = world.customer("createDispute")
-    payment = str(world.pay(customer, card, SMALL, state["currency"], "dispute")["id"])
-    found = world.wait(lambda: world.disputes_of(payment), lambda page: bool(page["data"]))
+def _dispute(objects: TestObjects, state: dict[str, Any]) -> Facts:
+    customer, card = objects.customer("createDispute")
+    payment = str(objects.pay(customer, card, SMALL, state["currency"], "dispute")["id"])
+    found = objects.wait(lambda: objects.disputes_of(payment), lambda page: bool(page["data"]))
     dispute = found["data"][0]
     facts = (dispute["status"], dispute["reason"], dispute["amount"])
     yield "dispute", ("needs_response", "fraudulent", SMALL), facts
     refused = _error_of(
         lambda: stripe_gateway.create_refund(
-            key=f"smoke:{world.run}:disputed", payment_id=payment, amount=SMALL, refund="disputed"
+            key=f"smoke:{objects.run}:disputed", payment_id=payment, amount=SMALL, refund="disputed"
         )
     )
     yield "refund of the disputed payment", "InvalidRequest", refused
 
 
-def _sepa_plan(world: World, state: dict[str, Any]) -> Facts:
+def _sepa_plan(objects: TestObjects, state: dict[str, Any]) -> Facts:
     """A debit takes days: the subscription is active while its first payment is processing.
 
     https://docs.stripe.com/billing/subscriptions/sepa-debit
     """
-    customer, _card = world.customer("visa")
-    method = world.save_bank_account(customer, IBAN)
-    price = _price(world, SMALL, "eur")
-    subscription = world.subscribe(customer, price, method, "sepa")
+    customer, _card = objects.customer("visa")
+    method = objects.save_bank_account(customer, IBAN)
+    price = _price(objects, SMALL, "eur")
+    subscription = objects.subscribe(customer, price, method, "sepa")
     yield "status of the subscription", "active", subscription["status"]
     invoice = stripe_gateway.retrieve_invoice(subscription["latest_invoice"]["id"])
     yield "first invoice is open or paid", True, invoice["status"] in {"open", "paid"}
@@ -203,32 +203,32 @@ def _sepa_plan(world: World, state: dict[str, Any]) -> Facts:
     yield "method", ["sepa_debit"], [intent["latest_charge"]["payment_method_details"]["type"]]
 
 
-def _auto_top_up(world: World, state: dict[str, Any]) -> Facts:
+def _auto_top_up(objects: TestObjects, state: dict[str, Any]) -> Facts:
     customer, currency = state["customer"], state["currency"]
-    paid = world.pay(customer, world.save_card(customer, "visa"), SMALL, currency, "top-up")
+    paid = objects.pay(customer, objects.save_card(customer, "visa"), SMALL, currency, "top-up")
     yield "saved card", "succeeded", paid["status"]
     for card, expected in (
         ("chargeCustomerFail", "CardDeclined"),
         ("authenticationRequired", "AuthenticationRequired"),
     ):
-        method = world.save_card(customer, card)
-        outcome = _error_of(partial(world.pay, customer, method, SMALL, currency, card))
+        method = objects.save_card(customer, card)
+        outcome = _error_of(partial(objects.pay, customer, method, SMALL, currency, card))
         yield f"card {card}", expected, outcome
     since = stripe_gateway.list_recent_events(100)
     yield "events are readable", True, "payment_intent.succeeded" in {event["type"] for event in since}
 
 
-def _page(world: World, customer: str, name: str) -> StripeObject:
+def _page(objects: TestObjects, customer: str, name: str) -> StripeObject:
     return {
         "customer": customer,
-        "client_reference_id": f"smoke-{world.run}-{name}",
+        "client_reference_id": f"smoke-{objects.run}-{name}",
         "success_url": settings.SITE_URL,
         "cancel_url": settings.SITE_URL,
     }
 
 
-def _open_and_expire(world: World, params: StripeObject, name: str) -> Facts:
-    page = stripe_gateway.create_checkout_session(key=f"smoke:{world.run}:page {name}", params=params)
+def _open_and_expire(objects: TestObjects, params: StripeObject, name: str) -> Facts:
+    page = stripe_gateway.create_checkout_session(key=f"smoke:{objects.run}:page {name}", params=params)
     yield "payment page", ("open", "unpaid"), (page["status"], page["payment_status"])
     # Stripe leaves out what is not enabled in the dashboard.
     listed = sorted(params["allowed_payment_method_types"])
@@ -236,9 +236,9 @@ def _open_and_expire(world: World, params: StripeObject, name: str) -> Facts:
     yield "page after it is closed", "expired", stripe_gateway.expire_checkout_session(page["id"])["status"]
 
 
-def _price(world: World, amount: int, currency: str) -> str:
-    plan = f"smoke-{world.run}-{amount}"
-    key = f"smoke:{world.run}:price {amount} {currency}"
+def _price(objects: TestObjects, amount: int, currency: str) -> str:
+    plan = f"smoke-{objects.run}-{amount}"
+    key = f"smoke:{objects.run}:price {amount} {currency}"
     return stripe_gateway.create_price(
         key=key, name="Smoke test", currency=currency, amount=amount, interval="month", plan=plan
     )
@@ -248,8 +248,8 @@ def _subscription(state: dict[str, Any]) -> StripeObject:
     return stripe_gateway.retrieve_subscription(state["subscription"])
 
 
-def _update(world: World, state: dict[str, Any], params: StripeObject, name: str) -> StripeObject:
-    key = f"smoke:{world.run}:{name}"
+def _update(objects: TestObjects, state: dict[str, Any], params: StripeObject, name: str) -> StripeObject:
+    key = f"smoke:{objects.run}:{name}"
     return stripe_gateway.update_subscription(key=key, subscription_id=state["subscription"], params=params)
 
 
@@ -277,7 +277,7 @@ def _error_of(act: Callable[[], Any]) -> str:
     return "no error"
 
 
-STEPS: dict[str, Callable[[World, dict[str, Any]], Facts]] = {
+STEPS: dict[str, Callable[[TestObjects, dict[str, Any]], Facts]] = {
     "pack": _pack,
     "plan": _plan,
     "renewal": _renewal,

@@ -1,4 +1,4 @@
-"""The test clock, customers and payment methods of one walk, removed at its end.
+"""The test clock, customers and payment methods of one run, removed at its end.
 
 Invariant: every customer is on a test clock, and deleting a clock deletes its customers and cancels their
 subscriptions (https://docs.stripe.com/billing/testing/test-clocks). Prices remain in the test account. A
@@ -18,7 +18,7 @@ WAIT_SECONDS = 180  # an advance of a month takes Stripe seconds, seldom minutes
 POLL_SECONDS = 2
 
 
-class World:
+class TestObjects:
     """Objects that the steps share. `poll_seconds` is 0 against the sandbox, which needs no waiting."""
 
     def __init__(self, *, now: int, poll_seconds: float = POLL_SECONDS) -> None:
@@ -32,7 +32,7 @@ class World:
         self.clock, self.now = str(clock["id"]), now
 
     def key(self, name: str) -> dict[str, Any]:
-        """Request options with an idempotency key of this walk."""
+        """Request options with an idempotency key of this run."""
         return {"idempotency_key": f"smoke:{self.run}:{name}"}
 
     def remove(self) -> None:
