@@ -34,6 +34,7 @@ def lines() -> Iterator[Lines]:
 
 
 def test_every_line_contains_the_request_id(lines: Lines) -> None:
+    request_context.account_id.set(None)  # of this thread's last request
     token = request_context.request_id.set("req-1")
     logging.getLogger("refill.test").warning("hello %s", "world")
     request_context.request_id.reset(token)

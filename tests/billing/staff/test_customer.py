@@ -152,7 +152,7 @@ def test_sections_need_their_permissions(account, staff, signed_in):
     browser = signed_in(helper)
     assert browser.get(page(account)).status_code == 403
     assert browser.get("/admin/accounts/account/find/").status_code == 403
-    helper.user_permissions.set(staff_roles._permissions(["accounts.view_account"]))
+    helper.user_permissions.set(staff_roles.permissions_named(["accounts.view_account"]))
     response = browser.get(page(account))
     assert (response.status_code, response.context["sections"], response.context["figures"]) == (200, [], [])
     for hidden in ("$12,345.67", "Balance", "Add note"):

@@ -3,9 +3,9 @@
 import os
 import re
 from io import StringIO
-from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif("CITUS_URL" in os.environ, reason="the database is distributed"),
 ]
-LEDGER = Path(ledger.__file__).parent
+LEDGER = settings.BASE_DIR / "billing/ledger"
 # One statement for several accounts: not used on a distributed database, where each account has a call.
 OF_SEVERAL = {
     "ledger_charge_at_once",
