@@ -4,6 +4,7 @@ Invariant: one supervisor runs per data directory; every process that it started
 included, ends with it. A process that dies is restarted, and the restart is printed.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -32,6 +34,7 @@ EMBEDDED = not os.environ.get("DATABASE_URL")
 READY_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 0.2
 TRY_EVERY_SECONDS = 5.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MOST_STARTS = 6  # of one child within a minute; more means that restarting does not help
 
 
@@ -43,7 +46,7 @@ def main() -> int:
     if os.environ.get("MAKELEVEL"):
         processes.die_with_parent()  # started by make: ends when make is killed
     processes.adopt_orphans()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _stop)
     try:
         lock = _lock()
@@ -72,14 +75,14 @@ def _run(children: list[processes.Child]) -> None:
     _demand_free_port()
     _print("Preparing database and catalogue …")
     if EMBEDDED:
-        embedded_postgres.ensure(POSTGRES)
-    done = subprocess.run([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR, check=False)
-    if done.returncode:
-        raise Stop("Preparing failed; see the error above.")
+        with _signals_wait():
+            embedded_postgres.ensure(POSTGRES)
+    _prepare()
     os.chdir(BASE_DIR)
     children += processes.from_procfile(BASE_DIR / "Procfile", logs=VAR_DIR / "log", var=VAR_DIR)
     for child in children:
-        child.start()
+        with _signals_wait():
+            child.start()
     _wait_until_ready(children)
     _print(_welcome(time.monotonic() - began))
     database = Database()
@@ -91,6 +94,20 @@ def _run(children: list[processes.Child]) -> None:
             processes.rotate(log)
         processes.reap_orphans(children)
         time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _prepare() -> None:
+    """Run config.prepare, which a signal ends. Raises Stop when it fails."""
+    preparing = None
+    try:
+        with _signals_wait():
+            preparing = subprocess.Popen([sys.executable, "-m", "config.prepare", "--whole"], cwd=BASE_DIR)
+        if preparing.wait():
+            raise Stop("Preparing failed; see the error above.")
+    finally:
+        if preparing:
+            preparing.kill()
+            preparing.wait()
 
 
 class Database:
@@ -109,7 +126,8 @@ class Database:
         if not self._error:
             _print("PostgreSQL died; starting it again.")
         try:
-            embedded_postgres.ensure(POSTGRES)
+            with _signals_wait():
+                embedded_postgres.ensure(POSTGRES)
         except (embedded_postgres.EmbeddedPostgresError, OSError, psycopg.Error) as error:
             if not self._error:
                 _print(f"{error}\nThis is tried again every {TRY_EVERY_SECONDS:.0f} s.")
@@ -129,8 +147,9 @@ def _look_after(children: list[processes.Child]) -> None:
             if child.starts_within(60) >= MOST_STARTS:
                 raise Stop(f"{child.name} {how} again and again. Its last words:\n{child.last_words()}")
             _print(f"{child.name} {how}; starting it again. Its log: {child.log}")
-            child.end_group()  # its own children still use the port
-            child.start()
+            with _signals_wait():
+                child.end_group()  # its own children still use the port
+                child.start()
 
 
 def _wait_until_ready(children: list[processes.Child]) -> None:
@@ -153,7 +172,7 @@ def _wait_until_ready(children: list[processes.Child]) -> None:
 
 
 def _end(children: list[processes.Child]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave processes running
     if children:
         _print("Stopping …")
@@ -233,6 +252,20 @@ def _print(text: str) -> None:
 def _stop(number: int, _frame: FrameType | None) -> None:
     print(f"\n{signal.Signals(number).name} received.", end=" ", flush=True)
     raise Stop
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Let signals wait while a process starts: until it is recorded, nothing would end it."""
+    arrived: list[int] = []
+    handlers = {number: signal.signal(number, lambda one, _frame: arrived.append(one)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 # Without the proxies of the environment: this request stays on the machine.

@@ -1,5 +1,6 @@
 """The supervisor starts an embedded PostgreSQL that died, until it runs."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -15,9 +16,12 @@ class Server:
         self.runs = False
         self.disk_is_full = True
         self.starts = 0
+        self.signals_meanwhile: list[signal.Signals] = []
 
     def ensure(self, _data: Any) -> None:
         self.starts += 1
+        for number in self.signals_meanwhile:
+            signal.raise_signal(number)
         if self.disk_is_full:
             raise EmbeddedPostgresError("pg_ctl failed: No space left on device")
         self.runs = True
@@ -56,3 +60,21 @@ def test_a_server_that_was_killed_is_started_at_once(
     server.disk_is_full = False
     assert supervisor.Database().runs()
     assert "starting it again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", supervisor.SIGNALS)
+def test_a_signal_waits_for_a_server_that_is_starting(server: Server, number: signal.Signals) -> None:
+    """A server that had not yet recorded its process went on without the supervisor."""
+
+    def stop(*_: Any) -> None:
+        raise supervisor.Stop
+
+    before = signal.signal(number, stop)
+    server.signals_meanwhile = [number]
+    server.disk_is_full = False
+    try:
+        with pytest.raises(supervisor.Stop):
+            supervisor.Database().runs()
+    finally:
+        signal.signal(number, before)
+    assert server.runs

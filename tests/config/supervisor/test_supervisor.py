@@ -35,15 +35,15 @@ class Portal:
 
     def launch(self) -> "subprocess.Popen[bytes]":
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        environment |= {"REFILL_VAR": str(self.var), "PORT": str(self.port)}
+        environment |= {"REFILL_VAR": str(self.var), "PORT": str(self.port), "WEB_PROCESSES": "1"}
         with self.output.open("ab") as output:
             command = [sys.executable, "-m", "config.supervisor"]
             return subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=output, stderr=output)
 
-    def start(self) -> None:
+    def start(self, until: str = "Refill is ready") -> None:
         self.output.write_bytes(b"")
         self.process = self.launch()
-        self.wait_until(lambda: "Refill is ready" in self.output.read_text())
+        self.wait_until(lambda: until in self.output.read_text())
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT_SECONDS
@@ -125,14 +125,8 @@ def test_it_starts_restarts_killed_processes_stops_and_keeps_its_data(portal: Po
     portal.wait_until(lambda: portal.status("/readyz") == 200)
     portal.wait_until(lambda: portal.background() == ["ok", "ok"])
 
-    # Ctrl-C ends all processes.
-    assert portal.process is not None
-    portal.process.send_signal(signal.SIGINT)
-    assert portal.process.wait(timeout=60) == 0
-    assert portal.processes() == []
-
     # After the supervisor is killed, the next start has the same data and keys.
-    portal.start()
+    assert portal.process is not None
     portal.process.kill()
     portal.process.wait()
     portal.start()
@@ -143,9 +137,16 @@ def test_it_starts_restarts_killed_processes_stops_and_keeps_its_data(portal: Po
     )
     with urllib.request.urlopen(request, timeout=10) as response:
         assert json.loads(response.read())["account"] == demo["account"]
+
+    # Ctrl-C ends all processes, and so does a signal during the preparation.
+    portal.process.send_signal(signal.SIGINT)
+    assert portal.process.wait(timeout=60) == 0
+    assert portal.processes() == []
+    portal.start("Preparing database")
     portal.process.terminate()
     assert portal.process.wait(timeout=60) == 0
     assert portal.processes() == []
+    assert json.loads((portal.var / "demo.json").read_text()) == demo
 
 
 def test_an_error_names_the_port_in_use_and_a_solution(portal: Portal) -> None:
