@@ -5,6 +5,7 @@ of a user in an e-mail of ours cannot lead elsewhere.
 """
 
 import re
+import unicodedata
 from typing import Literal, TypedDict
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from django.utils import translation
 from core import colour
 from pricing.catalogue import cache as catalogue_cache
 
-LONGEST_LABEL = 60  # characters before an address that name it; more are a sentence of their own
+LONGEST_LABEL = 60  # Latin letters wide: a longer text before an address is a sentence of its own
 _LINK = re.compile(r"(?P<label>.*?)\s*[:：]?\s*(?P<url>https?://\S+)")
 _DEFAULT_ACCENT = "#17795e"
 
@@ -73,9 +74,14 @@ def _parts_of_line(line: str) -> list[Part]:
     if found is None or not _is_ours(found["url"]):
         return [{"kind": "text", "text": text, "url": ""}]
     label, url = found["label"], found["url"]
-    if len(label) > LONGEST_LABEL:
+    if _width(label) > LONGEST_LABEL:
         return [{"kind": "text", "text": label, "url": ""}, {"kind": "link", "text": url, "url": url}]
     return [{"kind": "link", "text": label or url, "url": url}]
+
+
+def _width(text: str) -> int:
+    """The width in Latin letters; a Chinese character is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _is_named_link(part: Part) -> bool:

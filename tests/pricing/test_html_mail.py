@@ -38,8 +38,14 @@ def test_an_address_of_this_site_is_a_link_named_by_its_label(line: str, label: 
     assert html_mail.parts_of(line) == [[{"kind": "link", "text": label, "url": f"{SITE}/billing/buy/"}]]
 
 
-def test_a_sentence_before_an_address_stays_a_sentence() -> None:
-    sentence = "You asked us to tell you when the credits of this account fall below the threshold"
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "You asked us to tell you when the credits of this account fall below the threshold",
+        "如果是您本人所做的更改，则无需任何操作。如果不是，请立即重置密码",
+    ],
+)
+def test_a_sentence_before_an_address_stays_a_sentence(sentence: str) -> None:
     [[text, link]] = html_mail.parts_of(f"{sentence}: {SITE}/x/")
     assert (text["kind"], text["text"], link["text"]) == ("text", sentence, f"{SITE}/x/")
 
