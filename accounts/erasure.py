@@ -10,6 +10,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.dispatch import Signal
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -27,6 +28,8 @@ from accounts.models import (
 )
 from core.errors import Refusal
 
+# Sent with account and user inside the transaction that erases them. Imports run from usage to accounts.
+user_erased = Signal()
 DOMAIN = "erased.invalid"  # reserved: no mail is ever delivered there (RFC 2606)
 
 
@@ -90,4 +93,5 @@ def anonymise(user: User, account: Account, now: datetime) -> None:
     user.sign_in_epoch += 1
     user.set_unusable_password()
     user.save()
+    user_erased.send(sender=User, account=account, user=user)
     api_keys.outlast_leases()

@@ -1,11 +1,14 @@
 """Deleting the own account: payments end first, the person is anonymised, the ledger stays."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.test import Client
 from django.utils import timezone
 
@@ -17,6 +20,7 @@ from billing.models import AutoTopUp, BillingProfile, Entry, Mail, Purchase, Sub
 from billing.subscriptions import stripe_sync
 from tests.conftest import PASSWORD
 from tests.usage.spending import give
+from usage.models import ChargeReport, Export, ExportPart
 
 pytestmark = pytest.mark.django_db
 PATH = "/settings/delete/"
@@ -63,6 +67,28 @@ def test_a_deleted_account_is_anonymised_and_keeps_its_ledger(
     assert api.get("balance").status_code == 401
     assert browser.get("/").status_code == 302
     assert not Client().login(email=email, password=PASSWORD)
+
+
+@pytest.mark.fault("O6")
+def test_ways_to_sign_in_exports_and_texts_of_the_user_are_deleted(
+    browser: Client, alice: User, account: Account, stripe_api: Any
+) -> None:
+    now = timezone.now()
+    Authenticator.objects.create(user=alice, type="webauthn", data={"name": "Alice's phone"})
+    SocialAccount.objects.create(user=alice, provider="oidc", uid="1", extra_data={"name": "Alice"})
+    export = Export.objects.create(account=account, requested_by=alice, filters={}, created_at=now)
+    ExportPart.objects.create(export=export, number=1, data=b"x")
+    report = ChargeReport.objects.create(
+        account=account, charge_id=uuid.uuid4(), reason="I am Alice.", created_at=now
+    )
+
+    browser.post(PATH, {"email": alice.email})
+
+    assert gone(alice)
+    for rows in (Authenticator.objects, SocialAccount.objects, Export.objects, ExportPart.objects):
+        assert not rows.exists()
+    report.refresh_from_db()
+    assert report.reason == ""
 
 
 @pytest.mark.fault("O6")
