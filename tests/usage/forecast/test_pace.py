@@ -89,6 +89,21 @@ def test_a_covered_use_and_an_earlier_change_of_prices_do_not_change_the_pace(
     assert pace.announced(account, now=timezone.now(), until=timezone.now() + 60 * DAY) == []
 
 
+def test_only_the_newest_charges_are_repriced(
+    clock: Any, alice: User, account_of: Callable[[User], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "REPRICED_CHARGES", 1)
+    account, now = account_of(alice), timezone.now()
+    give(account, "500", now)
+    for number, service in enumerate(("kimi-k2", "claude-sonnet-4")):
+        use = charging.Use(account_id=account.pk, service=service, usage={"tokens": 5000})
+        charging.charge(use, key=service, fingerprint=b"", now=now + number * DAY)
+    announce(now, 10 * DAY, kimi_k2="3")
+    announce(now, 20 * DAY, claude_sonnet_4="2")
+    [change] = pace.announced(account, now=now, until=now + 60 * DAY)
+    assert change.factor == 2
+
+
 def test_without_charges_announced_prices_change_nothing(
     clock: Any, alice: User, account_of: Callable[[User], Account]
 ) -> None:

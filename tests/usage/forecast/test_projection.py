@@ -125,6 +125,11 @@ def test_a_balance_below_the_threshold_buys_until_it_is_passed() -> None:
     assert shown.points[-1][1] == 110
 
 
+def test_a_balance_at_the_threshold_buys_nothing_while_nothing_is_spent() -> None:
+    top_ups = TopUps("Pack", Decimal(100), Decimal(50), "forever", 5, datetime(2026, 11, 1, tzinfo=UTC))
+    assert listed(run(Supply([lot("100")], top_ups=top_ups), "0", days=1)) == []
+
+
 def test_new_credits_repay_the_debt_first() -> None:
     terms = allowance("plan", NOW + DAY)
     shown = run(Supply([], [Renewal(terms, NOW + DAY, None)], debt=Decimal(70)), "0", days=2)

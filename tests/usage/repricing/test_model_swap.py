@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import rate_cards
+from pricing.models import Service
 from pricing.rates import quotes
 from tests.usage.spending import forget_newest_entry, give, spend
 from usage import charging
@@ -67,7 +69,8 @@ def test_an_action_at_its_own_price_costs_the_same_on_every_model(account: Accou
 def test_calls_before_the_last_thirty_days_and_calls_without_cost_are_left_out(account: Account) -> None:
     use(account, "claude-sonnet-4", "old", days_ago=30, tokens=5000)
     spend(account, "0", timezone.now(), service="claude-sonnet-4", covered_by="own_key")
-    assert swapped(account).calls == 0
+    swap = swapped(account)
+    assert (swap.calls, swap.unpriced) == (0, 0)
     assert model_swap.services_used(account, timezone.now()) == []
 
 
@@ -91,6 +94,24 @@ def test_only_models_of_the_same_kind_with_a_price_are_offered(account: Account)
     assert "kimi-k2" in others and "claude-sonnet-4" not in others
     assert "seedance-1-lite" not in others, "a video model"
     assert model_swap.others("no-such-model", timezone.now()) == []
+    Service.objects.filter(key="kimi-k2").update(retired_at=timezone.now())
+    catalogue_cache.changed()
+    assert "kimi-k2" not in model_swap.others("claude-sonnet-4", timezone.now())
+
+
+def test_the_options_of_a_call_are_priced_on_the_other_model(account: Account) -> None:
+    card = rate_cards.copy_in_force(effective_at=timezone.now(), source="staff", now=timezone.now())
+    double = {"quality": {"default": "low", "multipliers": {"low": "1", "high": "2"}}}
+    card.rates.filter(service__key__in=("claude-sonnet-4", "kimi-k2")).update(options=double)
+    rate_cards.put_in_force(card, by="staff", now=timezone.now())
+    made = charging.Use(
+        account_id=account.pk,
+        service="claude-sonnet-4",
+        usage={"tokens": 5000},
+        options={"quality": "high"},
+    )
+    charging.charge(made, key="high", fingerprint=b"", now=timezone.now())
+    assert swapped(account).after == 2 * price("kimi-k2", tokens=5000)
 
 
 def test_the_page_states_the_difference_and_links_to_the_calls(

@@ -1,7 +1,7 @@
 """What an account's use would have cost on each plan: its credits, packs, unlimited services."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -110,13 +110,31 @@ def test_use_that_the_present_plan_covers_is_priced_for_the_others(account: Acco
     covered = Plan.objects.get(key="early-bird").unlimited_services[0]
     on_plan(account, "early-bird")
     use = charging.Use(account_id=account.pk, service=covered, usage={"tokens": 5000})
-    charging.charge(use, key="covered", fingerprint=b"", now=timezone.now())
-    assert Charge.objects.get(account=account).covered_by == entitlements.UNLIMITED
-    price = charging.quote_of(use, timezone.now()).credits
+    for key in ("covered", "again"):
+        charging.charge(use, key=key, fingerprint=b"", now=timezone.now())
+    assert set(Charge.objects.values_list("covered_by", flat=True)) == {entitlements.UNLIMITED}
+    price = 2 * charging.quote_of(use, timezone.now()).credits
     advice = advice_of(account)
     assert advice.used == price > 0
     assert cost(advice, "early-bird").spent == 0
     assert cost(advice, "starter").spent == price
+
+
+def test_an_action_with_a_price_of_its_own_is_not_covered_with_its_model(account: Account) -> None:
+    covered = Plan.objects.get(key="early-bird").unlimited_services[0]
+    use = charging.Use(account_id=account.pk, service=covered, action="agent-run", usage={"uses": 1})
+    charging.charge(use, key="run", fingerprint=b"", now=timezone.now())
+    on_plan(account, "early-bird")
+    assert cost(advice_of(account), "early-bird").spent == 5
+
+
+def test_daily_credits_are_those_of_the_accounts_day(account: Account) -> None:
+    Account.objects.filter(pk=account.pk).update(zone="Asia/Kathmandu")
+    account.refresh_from_db()
+    midnight = datetime(2026, 11, 18, 18, 15, tzinfo=UTC)  # of 19 November in Kathmandu
+    for hours in (1, 23):
+        spend(account, "60", midnight + timedelta(hours=hours))
+    assert cost(advice_of(account), "free-trial").packs == 1, "20 more than the day's 100"
 
 
 def test_use_with_a_key_of_ones_own_costs_nothing_on_any_plan(account: Account) -> None:

@@ -104,6 +104,12 @@ def test_an_account_is_listed_when_its_balance_would_not_have_been_enough(accoun
     assert simulate(draft(now, claude_sonnet_4=2), now).insufficient_count == 1, "later grants do not count"
 
 
+def test_a_balance_that_would_have_been_spent_to_the_last_credit_was_enough(account, now):
+    give(account, "10", now - timedelta(minutes=9))
+    use(account, now, tokens=25_000)  # 55 of 110
+    assert simulate(draft(now, claude_sonnet_4=2), now).insufficient == []
+
+
 def test_charges_that_the_draft_cannot_price_are_counted_with_the_reason(account, now):
     use(account, now, tokens=5000)
     use(account, now, service="kimi-k2", tokens=5000)
