@@ -75,6 +75,8 @@ def test_every_id_has_its_name_and_every_figure_is_as_stored(account: Account, a
         )
         for credits in (2, 5)
     ]
+    other = spend(account, "1", now)
+    ledger.reverse(account_id=account.pk, charge_id=other.charge_id, key="other", reason="r", now=now)
     shown = detail.of(charge)
     [daily, top_up] = shown.drawn
     assert (daily.kind, daily.label, daily.credits) == ("daily", "Daily refresh", 100)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing.notifications import emails
 from tests.usage.spending import give, spend
 from usage.history import exports, pages
@@ -67,13 +67,15 @@ def test_an_export_goes_on_where_a_worker_has_died(account: Account, alice: User
     assert exports.write_waiting(timezone.now()) == 0
 
 
-def test_the_member_who_asked_gets_one_e_mail(account: Account, alice: User) -> None:
-    exports.request(account, alice, Filter(kind="charge"), timezone.now())
+def test_the_member_who_asked_gets_one_e_mail(account: Account, bob: User) -> None:
+    """And the owner of the account none."""
+    Membership.objects.create(account=account, user=bob, role="member", created_at=timezone.now())
+    exports.request(account, bob, Filter(kind="charge"), timezone.now())
     exports.write_waiting(timezone.now())
     exports.write_waiting(timezone.now())
     emails.send_due(timezone.now())
     [sent] = mail.outbox
-    assert sent.to == [alice.email]
+    assert sent.to == [bob.email]
     assert "has 6 rows" in str(sent.body) and "/exports/" in str(sent.body)
 
 
@@ -100,9 +102,38 @@ def test_an_export_that_fails_delays_no_other_and_is_given_up(
     assert (bad.state, bad.expires_at) == ("failed", timezone.now() + exports.KEPT)
 
 
-def test_an_account_waits_for_few_exports_at_a_time(account: Account, alice: User) -> None:
-    for _ in range(exports.MOST_WAITING):
-        exports.request(account, alice, Filter(), timezone.now())
+def test_an_export_is_given_up_after_failures_in_a_row(
+    account: Account, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = exports.request(account, alice, Filter(), timezone.now())
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pages, "page_of", fail)
+        for _ in range(exports.MOST_ATTEMPTS - 1):
+            exports.write_waiting(timezone.now())
+    assert exports.write_portion(export.pk, timezone.now())
+    monkeypatch.setattr(pages, "page_of", fail)
+    exports.write_waiting(timezone.now())
+    export.refresh_from_db()
+    assert (export.state, export.attempts) == ("waiting", 1)
+
+
+def test_the_name_of_the_file_has_the_day_of_the_account(account: Account, alice: User) -> None:
+    Account.objects.filter(pk=account.pk).update(zone="Asia/Kathmandu")
+    evening = datetime(2026, 11, 20, 18, 15, tzinfo=UTC)
+    export = exports.request(Account.objects.get(pk=account.pk), alice, Filter(), evening)
+    assert exports.file_name(export) == "history-2026-11-21.csv"
+
+
+def test_an_account_waits_for_few_exports_at_a_time(
+    account: Account, alice: User, charlie: User, account_of: AccountOf
+) -> None:
+    for asked in (account_of(charlie), account):
+        for _ in range(exports.MOST_WAITING):
+            exports.request(asked, alice, Filter(), timezone.now())
     with pytest.raises(exports.TooManyExports):
         exports.request(account, alice, Filter(), timezone.now())
     exports.write_waiting(timezone.now())

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts import api_keys, spending_limits
 from accounts.models import Account, ApiKey, Membership, User
+from billing import ledger
 from core import refusals
 from core.refusals import Group
 from tests.usage.spending import give
@@ -188,6 +189,16 @@ def test_a_removed_project_has_no_limit_to_raise(api: Any, alice: User, team: Ac
     projects.change(account_id=team.pk, project_id=project.pk, archived=True, now=timezone.now())
     [row] = rows_of(text_of(of_team(alice)))
     assert "Limit of a canvas reached" in row and "Raise limit" not in row
+
+
+def test_a_revoked_key_has_no_limit_to_raise(api: Any, alice: User, team: Account, of_team: Any) -> None:
+    key, now = ApiKey.objects.get(account=team), timezone.now()
+    limit = {"kind": "key", "subject": str(key.pk), "period": "day", "maximum": Decimal(1)}
+    ledger.set_limit(account_id=team.pk, now=now, **limit)
+    api.post("charges", use(2), key="k")
+    api_keys.revoke(key, now)
+    [row] = rows_of(text_of(of_team(alice)))
+    assert "Limit of an API key reached" in row and "Raise limit" not in row
 
 
 def test_a_refused_charge_writes_nothing_more_in_its_request(api: Any) -> None:
