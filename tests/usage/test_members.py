@@ -28,3 +28,15 @@ def test_what_a_limit_has_counted_is_shown_until_its_month_ends(
     ]
     figures = [(one.spent, one.calls, one.used, one.limit_reached) for one in shown]
     assert figures == [(4, 1, 4, True), (4, 1, 4, True), (0, 0, 0, False)]
+
+
+def test_a_limit_in_another_account_is_not_shown(
+    clock: Any, alice: User, charlie: User, account_of: Callable[[User], Account]
+) -> None:
+    account, other, now = account_of(alice), account_of(charlie), timezone.now()
+    terms = {"kind": "member", "subject": str(alice.pk), "period": "month", "maximum": Decimal(4)}
+    ledger.set_limit(account_id=other.pk, now=now, **terms)
+    give(other, "100", now)
+    spend(other, "4", now, member_id=alice.pk)
+    [shown] = members.summaries_of(account, now)
+    assert (shown.spent, shown.used) == (0, 0)
