@@ -64,7 +64,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture
 def advance(
-    clock: time_machine.Traveller, events: Callable[..., Any], process_event: Callable[..., StripeEvent]
+    clock: time_machine.Traveller, process_all_events: Callable[[], list[StripeEvent]]
 ) -> Callable[..., None]:
     """Advance the clock, run what is due in the sandbox and process its events: `advance(days=31)`."""
 
@@ -72,8 +72,7 @@ def advance(
         clock.shift(timedelta(**span))
         scheduled_actions.run_due(timezone.now())
         plan_terms.forget_all()
-        for event in events():
-            process_event(event)
+        process_all_events()
 
     return advance_clock
 
