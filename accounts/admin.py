@@ -198,6 +198,7 @@ class MembershipAdmin(StaffAdmin):
 
     def save_model(self, request: HttpRequest, obj: Membership, form: forms.ModelForm, change: bool) -> None:
         given, now = form.cleaned_data, timezone.now()
+        _require_no_staff(obj.user if change else given["user"], by=_of(request))
         if not change:
             terms = {"role": given["role"], "monthly_limit": given["monthly_limit"], "now": now}
             obj.pk = memberships.add(account=given["account"], user=given["user"], **terms).pk
@@ -210,15 +211,25 @@ class MembershipAdmin(StaffAdmin):
     def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for membership in queryset.select_related("user", "account"):
             try:
+                _require_no_staff(membership.user, by=_of(request))
                 with transaction.atomic():
                     self.record(request, membership, "remove", before=staff_acts.fields_of(membership))
                     memberships.remove(membership, timezone.now())
+            except staff_roles.RoleRefused as error:
+                messages.error(request, str(error))
             except memberships.LastOwner:
                 messages.error(
                     request,
                     _("%(user)s is the only owner of %(account)s. Add another owner first.")
                     % {"user": membership.user, "account": membership.account},
                 )
+
+
+def _require_no_staff(user: User, *, by: User) -> None:
+    """Memberships of staff are for administrators: as a member of a customer's account, a person could do
+    there what the role of staff does not permit. Raises RoleRefused."""
+    if user.is_staff and not by.is_superuser:
+        raise staff_roles.RoleRefused(_("Only administrators change members of staff."))
 
 
 @admin.register(Project)

@@ -17,7 +17,7 @@ from django.db.models import Sum
 from django.db.models.functions import Abs
 from django.utils.translation import gettext as _
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing import ledger
 from billing.models import CreditAdjustment, Wallet
 from core import staff_acts
@@ -59,7 +59,7 @@ def make(
             credits=credits,
             reason=reason,
             token=token,
-            needs_approval=needs_approval(credits, by=by, now=now),
+            needs_approval=needs_approval(credits, account_id=account.pk, by=by, now=now),
             requested_by=by,
             created_at=now,
             expires_at=now + LIFETIME,
@@ -72,10 +72,10 @@ def make(
     return adjustment
 
 
-def needs_approval(credits: Decimal, *, by: User, now: datetime) -> bool:
-    """Whether another person has to approve: for those who may not approve always, else above the
-    threshold."""
-    if not by.has_perm(APPROVE):
+def needs_approval(credits: Decimal, *, account_id: uuid.UUID, by: User, now: datetime) -> bool:
+    """Whether another person has to approve: above the threshold; always for those who may not approve, and
+    for credits of an account of their own."""
+    if not by.has_perm(APPROVE) or _is_member(by, account_id):
         return True
     recent = CreditAdjustment.objects.filter(
         requested_by=by, needs_approval=False, status=Status.APPLIED, created_at__gt=now - WINDOW
@@ -98,6 +98,8 @@ def approve(adjustment: CreditAdjustment, *, by: User, now: datetime) -> CreditA
             raise AdjustmentRefused(_("Nobody approves their own request. Ask another person."))
         if not by.has_perm(APPROVE):
             raise AdjustmentRefused(_("You may not approve adjustments."))
+        if _is_member(by, adjustment.account_id):
+            raise AdjustmentRefused(_("You are a member of this account. Ask another person."))
         requester = adjustment.requested_by
         if not (requester.is_active and requester.is_staff):
             raise AdjustmentRefused(_("The person who requested this is no member of staff any more."))
@@ -167,6 +169,10 @@ def _record(
         after=after or {"credits": adjustment.credits},
         now=now,
     )
+
+
+def _is_member(user: User, account_id: uuid.UUID) -> bool:
+    return Membership.objects.filter(user=user, account_id=account_id).exists()
 
 
 def _active(user: User) -> User:

@@ -33,7 +33,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: the context of admin/index.html."""
     if request.user.is_authenticated:
         context["figures"] = _figures(request)
-        if request.user.has_perm("billing.view_purchase"):
+        if request.user.has_perm("billing.view_reconciliation"):  # as for the report of revenue
             context["charts"] = admin_charts.of_money(timezone.now())
     return context
 

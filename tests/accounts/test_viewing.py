@@ -84,7 +84,8 @@ def test_no_shown_page_fails_or_writes_anything(browser, account):
     for path in paths:
         with CaptureQueriesContext(connection) as queries:
             response = browser.get(path)
-        assert response.status_code in {200, 204, 302}, path
+        # without a server that follows, live updates are empty
+        assert response.status_code == (204 if path == "/live" else 200), path
         assert not [query["sql"] for query in queries if CHANGE.search(query["sql"])], path
 
 

@@ -119,6 +119,18 @@ def test_nobody_makes_a_request_of_theirs_somebody_elses(account, erin, frank):
             CreditAdjustment.objects.filter(pk=asked.pk).update(**change)
 
 
+def test_nobody_gives_themselves_credits_without_another_person(erin, frank, account_of, account):
+    own = account_of(erin)
+    asked = make(own, "1", erin)
+    assert asked.status == "requested"
+    other = make(account_of(frank), "1", erin)
+    assert other.status == "applied"
+    for_frank = make(account_of(frank), "500", erin)
+    with pytest.raises(Refused, match="member of this account"):
+        adjustments.approve(for_frank, by=frank, now=timezone.now())
+    assert adjustments.approve(asked, by=frank, now=timezone.now()).status == "applied"
+
+
 def test_a_form_sent_again_acts_once_and_with_other_values_not_at_all(account, erin, frank):
     start, token = total(account), uuid4()
     first = make(account, "5", erin, token=token)

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from accounts import staff_roles
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from core.models import StaffAct
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.conftest import person
@@ -139,6 +139,7 @@ def test_a_role_opens_and_does_exactly_what_the_tables_say(
         assert status == (200 if letter in roles else 403), name
     for path, roles in PAGES.items():
         assert browser.get(path).status_code == (200 if letter in roles else 403), path
+    assert ("charts" in browser.get("/admin/").context) == (letter in "FA")  # revenue
     assert {form.name for form in FORMS} | set(ACTIONS) == set(DONE)
     for form in FORMS:
         with undone():
@@ -207,6 +208,26 @@ def test_support_does_not_end_sessions_or_factors_of_other_staff(
     epochs = User.objects.in_bulk([finance.pk, staff.pk, the_user(world).pk])
     assert [one.sign_in_epoch for one in epochs.values() if one.is_staff] == [0, 0]
     assert the_user(world).sign_in_epoch == 2
+
+
+def test_support_makes_no_staff_members_of_a_customers_team(
+    world: World, staff: User, bob: User, signed_in: Callable[[User], Client]
+) -> None:
+    support, browser = of_role("S", staff), signed_in(staff)
+    form = {"account": str(world.account.pk), "user": str(support.pk), "role": "owner"}
+    page = signed_in(support).post("/admin/accounts/membership/add/", form, follow=True).content.decode()
+    assert "Only administrators" in page
+    assert not Membership.objects.filter(user=support, account=world.account).exists()
+    browser.post("/admin/accounts/membership/add/", form | {"role": "member"})
+    own = Membership.objects.get(user=support, account=world.account)
+    signed_in(support).post(f"/admin/accounts/membership/{own.pk}/change/", {"role": "owner"})
+    own.refresh_from_db()
+    assert own.role == "member"
+    removal = {"action": "remove", "_selected_action": [str(own.pk)]}
+    signed_in(support).post("/admin/accounts/membership/", removal)
+    assert Membership.objects.filter(pk=own.pk).exists()
+    browser.post("/admin/accounts/membership/", removal)
+    assert not Membership.objects.filter(pk=own.pk).exists()
 
 
 def test_administrators_do_not_change_their_own_role(
