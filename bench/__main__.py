@@ -40,6 +40,12 @@ AT_MOST = {
     "conversations_ms": 100,
     "history_ms": 40,
     "statement_ms": 150,
+    "hours_ms": 100,
+    "forecast_ms": 100,
+    "plan_advice_ms": 100,
+    "swap_ms": 100,
+    "refusals_ms": 100,
+    "budget_ms": 100,
     "http_p99_ms": 30,
     "web_mb": 200,
 }

@@ -161,6 +161,27 @@ def totals_by_value(
     return {_column_value(dimension, text): (credits, calls) for text, credits, calls, _last_at in rows}
 
 
+def credits_by_day_and_value(
+    account: Account, period: Period, *, dimension: str
+) -> dict[tuple[date, Any], Decimal]:
+    """Credits of each day and each value of a dimension that has any."""
+    rows = _range(account, period, dimension=dimension).rows(
+        "select local::date, value, sum(credits) from parts group by 1, 2"
+    )
+    return {(day, _column_value(dimension, text)): credits for day, text, credits in rows}
+
+
+def newest_of_days(
+    account: Account, period: Period, *, dimension: str, values: Sequence[Any]
+) -> list[datetime]:
+    """The times of the newest charge of each day for each of these values of a dimension."""
+    rows = _range(account, period, dimension=dimension).rows(
+        "select max(last_at) from parts where value = any(%(values)s) group by value, local::date",
+        values=[text_of(value) for value in values],
+    )
+    return [at for (at,) in rows]
+
+
 def interval_totals(
     account_id: UUID, *, start: datetime, end: datetime, group_by: str, interval: str, zone: ZoneInfo
 ) -> list[IntervalTotal]:

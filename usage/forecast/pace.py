@@ -1,25 +1,34 @@
 """How fast an account spends, with its range, and what announced prices will make of it.
 
 Invariants: days before the first use do not lower the pace; announced prices are those of published rate
-cards, applied to the account's own newest charges.
+cards, applied to the account's own charges: the newest, and for a service that these lack the newest of each
+day. A service counts by what it took in the last DAYS days.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import accumulate
+from typing import Any
 
 from accounts.models import Account
 from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
+from pricing.rates.rate import Rate as PricedRate
+from usage import periods
+from usage.dashboard import aggregates
 from usage.forecast.projection import Rate
 from usage.repricing import price_simulation
 
+DAYS = 30  # of which the pace is the mean
 WEEK = 7
 FEWEST_DAYS = 14  # of use, for a range of weeks
 REPRICED_CHARGES = 500
 _CENT = Decimal("0.01")
+
+Row = Mapping[str, Any]
+"""A charge: service, action, credits, hold_id and detail."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def of(days: Sequence[tuple[date, Decimal]]) -> Pace:
 
 @dataclass(frozen=True)
 class PriceChange:
-    """An announced rate card, and its price of the account's newest charges divided by the present one."""
+    """An announced rate card, and its price of the account's use divided by the present one."""
 
     at: datetime
     version: str
@@ -75,21 +84,53 @@ def announced(account: Account, *, now: datetime, until: datetime) -> list[Price
     cards = [card for card in catalogue.cards if now < card.effective_at <= until]
     if not cards:
         return []
-    charges = list(
-        Charge.objects.filter(account=account, covered_by=None)
-        .order_by("-created_at")
-        .values("service", "action", "credits", "hold_id", "detail")[:REPRICED_CHARGES]
-    )
     present = catalogue.card_at(now)
-    before = price_simulation.factor(charges, catalogue.rates(present)) if present else Decimal(1)
-    if not before:
+    if present is None:
         return []
+    spent = _spent(account, now)
+    charges = _charges_of(account, list(spent), now)
+    before = _prices(charges, catalogue.rates(present))
     changes: list[PriceChange] = []
     for card in cards:
-        factor = price_simulation.factor(charges, catalogue.rates(card)) / before
-        if factor != (changes[-1].factor if changes else 1):
-            changes.append(PriceChange(card.effective_at, card.version, factor))
+        after = _prices(charges, catalogue.rates(card))
+        costs = [
+            credits * (after[service] / before[service] if before[service] else 1)
+            for service, credits in spent.items()
+        ]
+        factor = sum(costs, Decimal(0)) / sum(spent.values()) if spent else Decimal(1)
+        change = PriceChange(card.effective_at, card.version, factor)
+        if change.percent != (changes[-1].percent if changes else 0):
+            changes.append(change)
     return changes
+
+
+def _spent(account: Account, now: datetime) -> dict[str, Decimal]:
+    """Credits spent on each service in the last DAYS days."""
+    period = periods.latest_days(account, days=DAYS, now=now)
+    groups = aggregates.group_totals(account, period, dimension="service")
+    return {group.key: group.credits for group in groups if group.credits > 0}
+
+
+def _charges_of(account: Account, services: Sequence[str], now: datetime) -> Mapping[str, list[Row]]:
+    """Charges of each service."""
+    columns = ("service", "action", "credits", "hold_id", "detail")
+    charges = Charge.objects.filter(account=account, covered_by=None)
+    rows = list(charges.order_by("-created_at").values(*columns)[:REPRICED_CHARGES])
+    absent = set(services) - {row["service"] for row in rows}
+    if absent:
+        period = periods.latest_days(account, days=DAYS, now=now)
+        newest = aggregates.newest_of_days(account, period, dimension="service", values=sorted(absent))
+        rows += charges.filter(service__in=absent, created_at__in=newest).values(*columns)
+    found: dict[str, list[Row]] = {service: [] for service in services}
+    for row in rows:
+        if row["service"] in found:
+            found[row["service"]].append(row)
+    return found
+
+
+def _prices(charges: Mapping[str, list[Row]], by: Mapping[str, PricedRate]) -> dict[str, Decimal]:
+    """What each service's charges would cost by these rates, as a part of what they cost."""
+    return {service: price_simulation.factor(rows, by) for service, rows in charges.items()}
 
 
 def rates(per_day: Decimal, changes: Sequence[PriceChange], now: datetime) -> list[Rate]:

@@ -21,7 +21,6 @@ from usage.forecast.pace import Pace, PriceChange
 from usage.forecast.projection import Event, Kind, Projection
 
 DAYS = 60
-PACE_DAYS = 30
 MOST_EVENTS = 100  # listed on the page
 
 Line = list[tuple[Decimal, Decimal]]
@@ -87,9 +86,9 @@ class Forecast:
 
 
 def of(account: Account, now: datetime) -> Forecast:
-    """The forecast at the pace of the last PACE_DAYS days. Settles the account."""
+    """The forecast at the pace of the last pace.DAYS days. Settles the account."""
     balance = ledger.balance(account.pk, now)
-    period = periods.latest_days(account, days=PACE_DAYS, now=now)
+    period = periods.latest_days(account, days=pace.DAYS, now=now)
     present = pace.of(aggregates.daily_totals(account, period))
     credits = supply.of(account, balance, now)
     until = now + timedelta(days=DAYS)

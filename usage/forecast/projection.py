@@ -26,6 +26,7 @@ class Kind(StrEnum):
     EXPIRY = "expiry"
     TOP_UP = "top_up"
     PRICES = "prices"
+    PLAN = "plan"
     EMPTY = "empty"
 
 
@@ -76,11 +77,11 @@ def run(supply: Supply, rates: Sequence[Rate], *, now: datetime, until: datetime
     return running.projection
 
 
-def empty_at(supply: Supply, *, per_day: Decimal, now: datetime, until: datetime) -> datetime | None:
-    """When nothing is left for the first time at a constant pace; None: not before `until`."""
-    if per_day <= 0:
+def empty_at(supply: Supply, rates: Sequence[Rate], *, now: datetime, until: datetime) -> datetime | None:
+    """When nothing is left for the first time; None: not before `until`. `rates` as for `run`."""
+    if not any(rate.per_day for rate in rates):
         return None
-    running = _Run(supply.copy(), [Rate(now, per_day)], now, until, daily=False)
+    running = _Run(supply.copy(), rates, now, until, daily=False)
     while running.at < until and running.projection.empty_at is None:
         running.step()
     return running.projection.empty_at
@@ -108,10 +109,17 @@ class _Run:
     def per_day(self) -> Decimal:
         return next(rate.per_day for rate in reversed(self.rates) if rate.since <= self.at)
 
+    @property
+    def _following_at(self) -> datetime:
+        """When another plan begins; in the past if none does."""
+        return self.supply.following.at if self.supply.following else self.start
+
     def _next_instant(self) -> datetime:
         instants = [lot.expires_at for lot in self.supply.lots if lot.expires_at]
         instants += [renewal.next_at for renewal in self.supply.renewals if renewal.is_due_before_its_end]
         instants += [rate.since for rate in self.rates if rate.since > self.at]
+        if self._following_at > self.at:
+            instants.append(self._following_at)
         if self.supply.top_ups:
             instants.append(validity.add_months(validity.month_of(self.at), 1))  # its limits begin anew
         if self.daily:
@@ -127,6 +135,8 @@ class _Run:
             self.left -= lot.remaining
             if lot.remaining > 0:
                 self._note(Kind.EXPIRY, lot.label, lot.remaining, lot.kind)
+        if self.supply.following and self._following_at == self.at > self.start:
+            self._note(Kind.PLAN, self.supply.following.plan.name)
         for renewal in self.supply.renewals:
             if renewal.next_at <= self.at and renewal.is_due_before_its_end:
                 lot = renewal.lot()

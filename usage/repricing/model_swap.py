@@ -20,10 +20,11 @@ from pricing.rates.rate import Rate
 from pricing.rates.validation import UsageInvalid
 from usage import periods
 from usage.charges.stored_detail import restored
+from usage.dashboard import aggregates
 from usage.periods import Period
 
 DAYS = 30
-MAX_CALLS = 2000  # the newest; more would make the page slow
+MAX_CALLS = 1000  # the newest; more would make the page slow
 
 
 @dataclass
@@ -56,8 +57,8 @@ class Swap:
 def services_used(account: Account, now: datetime) -> list[str]:
     """The models of which calls cost credits in the last DAYS days, by key."""
     period = periods.latest_days(account, days=DAYS, now=now)
-    calls = Charge.objects.filter(account=account, created_at__gte=period.start, credits__gt=0)
-    return sorted(set(calls.values_list("service", flat=True)))
+    totals = aggregates.group_totals(account, period, dimension="service")
+    return sorted(total.key for total in totals if total.credits > 0)
 
 
 def others(service: str, now: datetime) -> list[str]:
@@ -78,7 +79,10 @@ def others(service: str, now: datetime) -> list[str]:
 
 
 def preview(account: Account, *, service: str, other: str, now: datetime) -> Swap:
-    """The newest calls of `service` in the last DAYS days that cost credits, priced on `other`."""
+    """The newest calls of `service` in the last DAYS days that cost credits, priced on `other`.
+
+    Calls of which credits were returned are left out: what they cost is not their price.
+    """
     catalogue = catalogue_cache.current()
     card = catalogue.card_at(now)
     rates: Mapping[str, Rate] = catalogue.rates(card) if card else {}
@@ -90,6 +94,7 @@ def preview(account: Account, *, service: str, other: str, now: datetime) -> Swa
             created_at__gte=swap.period.start,
             created_at__lte=now,
             credits__gt=0,
+            returned=0,
         )
         .order_by("-created_at")
         .values("action", "credits", "detail")[: MAX_CALLS + 1]

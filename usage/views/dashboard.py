@@ -99,18 +99,23 @@ def _spending_context(request: AccountRequest, now: datetime) -> dict[str, Any]:
 
 
 def _balance_context(request: AccountRequest, summary: BalanceSummary, pace: Pace) -> dict[str, Any]:
-    """The balance summary, the pace of spending, how long the credits last at that pace, the monthly
-    budget, and the number of calls that were refused in the last 24 hours."""
+    """The balance summary, the pace of spending, how long the credits last at that pace as in the
+    forecast, the monthly budget, and the number of calls that were refused in the last 24 hours."""
     now = summary.balance.as_of
-    credits = supply.of(request.account, summary.balance, now, top_ups=False)
-    empty_at = projection.empty_at(credits, per_day=pace.per_day, now=now, until=now + LONGEST_FORECAST)
-    days_left = (empty_at - now).days if empty_at else None
+    days_left, credits = None, supply.of(request.account, summary.balance, now)
+    if pace.per_day:
+        until = now + LONGEST_FORECAST
+        changes = forecast_pace.announced(request.account, now=now, until=until)
+        rates = forecast_pace.rates(pace.per_day, changes, now)
+        empty_at = projection.empty_at(credits, rates, now=now, until=until)
+        days_left = (empty_at - now).days if empty_at else None
     own = None if request.membership.may_buy else request.user.pk
     refused = reading.number(request.account.pk, since=now - timedelta(days=1), member_id=own)
     return {
         "balance_summary": summary,
         "pace": pace,
         "days_left": days_left,
+        "with_top_ups": credits.top_ups is not None,
         "budget": monthly_budgets.get(request.account.pk, now),
         "refused": refused,
     }

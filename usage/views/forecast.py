@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
+from billing.notifications import monthly_budgets
 from usage.forecast import page
 
 
@@ -14,6 +15,8 @@ from usage.forecast import page
 @account_page
 def forecast(request: AccountRequest) -> HttpResponse:
     """The balance of the coming weeks, with what comes, expires and is bought."""
-    shown = page.of(request.account, timezone.now())
+    now = timezone.now()
+    shown = page.of(request.account, now)
     request.shown_balance = shown.balance  # type: ignore[attr-defined]  # for the page's header
-    return render(request, "usage/forecast.html", {"forecast": shown})
+    context = {"forecast": shown, "budget": monthly_budgets.get(request.account.pk, now)}
+    return render(request, "usage/forecast.html", context)

@@ -12,7 +12,7 @@ from accounts.models import Account, User
 from billing.models import Charge
 from pricing.catalogue import rate_cards
 from pricing.models import RateCard
-from tests.usage.spending import give, spend
+from tests.usage.spending import forget_newest_entry, give, spend
 from usage import charging
 from usage.forecast import pace
 from usage.forecast.pace import Pace
@@ -89,19 +89,26 @@ def test_a_covered_use_and_an_earlier_change_of_prices_do_not_change_the_pace(
     assert pace.announced(account, now=timezone.now(), until=timezone.now() + 60 * DAY) == []
 
 
-def test_only_the_newest_charges_are_repriced(
+def test_a_service_counts_by_its_credits_also_when_the_newest_charges_are_of_others(
     clock: Any, alice: User, account_of: Callable[[User], Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "REPRICED_CHARGES", 1)
+    """A hundred calls of an agent in an hour do not hide what the month was spent on."""
+    monkeypatch.setattr(pace, "REPRICED_CHARGES", 2)
     account, now = account_of(alice), timezone.now()
-    give(account, "500", now)
-    for number, service in enumerate(("kimi-k2", "claude-sonnet-4")):
-        use = charging.Use(account_id=account.pk, service=service, usage={"tokens": 5000})
-        charging.charge(use, key=service, fingerprint=b"", now=now + number * DAY)
-    announce(now, 10 * DAY, kimi_k2="3")
-    announce(now, 20 * DAY, claude_sonnet_4="2")
+    give(account, "500", now - 9 * DAY)
+    for number, (service, tokens, days) in enumerate(
+        [("claude-sonnet-4", 50_000, 8), ("kimi-k2", 5000, 1), ("kimi-k2", 5000, 0)]
+    ):
+        at = now - days * DAY
+        forget_newest_entry(account)
+        use = charging.Use(account_id=account.pk, service=service, usage={"tokens": tokens})
+        charging.charge(use, key=f"u{number}", fingerprint=b"", now=at)
+    announce(now, 10 * DAY, claude_sonnet_4="2")
     [change] = pace.announced(account, now=now, until=now + 60 * DAY)
-    assert change.factor == 2
+    # 110 of sonnet become 220, beside 4 of kimi
+    assert change.factor == Decimal(224) / Decimal(114)
+    announce(now, 20 * DAY, claude_sonnet_4="2.0001")
+    assert len(pace.announced(account, now=now, until=now + 60 * DAY)) == 1, "not even 0.1% more"
 
 
 def test_without_charges_announced_prices_change_nothing(

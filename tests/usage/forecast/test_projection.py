@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from billing.models import Allowance
 from usage.forecast import projection
@@ -11,6 +12,7 @@ from usage.forecast.supply import Lot, Renewal, Supply, TopUps
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+UTC_ZONE = ZoneInfo("UTC")
 
 
 def lot(credits: str, *, expires_in: int | None = None, priority: int = 40, label: str = "Pack") -> Lot:
@@ -28,6 +30,7 @@ def allowance(kind: str, next_at: datetime) -> Allowance:
         period=period,
         lasts="period",
         priority=priority,
+        anchor_at=next_at,
         next_at=next_at,
     )
 
@@ -81,7 +84,7 @@ def test_a_run_leaves_the_supply_as_it_was() -> None:
 
 def test_an_allowance_is_granted_each_period_and_its_rest_is_lost() -> None:
     terms = allowance("daily", NOW + DAY / 2)
-    shown = run(Supply([], [Renewal(terms, NOW + DAY / 2, None)]), "60", days=3)
+    shown = run(Supply([], [Renewal(terms, UTC_ZONE, NOW + DAY / 2, None)]), "60", days=3)
     assert listed(shown) == [
         (0.0, "empty", 0),
         (0.5, "grant", 100),
@@ -95,7 +98,7 @@ def test_an_allowance_is_granted_each_period_and_its_rest_is_lost() -> None:
 
 def test_an_allowance_ends_with_its_plan() -> None:
     terms = allowance("plan", NOW + DAY)
-    shown = run(Supply([], [Renewal(terms, NOW + DAY, NOW + 20 * DAY)]), "1")
+    shown = run(Supply([], [Renewal(terms, UTC_ZONE, NOW + DAY, NOW + 20 * DAY)]), "1")
     assert [event.kind for event in shown.events] == [Kind.EMPTY, Kind.GRANT, Kind.EXPIRY]
 
 
@@ -132,7 +135,7 @@ def test_a_balance_at_the_threshold_buys_nothing_while_nothing_is_spent() -> Non
 
 def test_new_credits_repay_the_debt_first() -> None:
     terms = allowance("plan", NOW + DAY)
-    shown = run(Supply([], [Renewal(terms, NOW + DAY, None)], debt=Decimal(70)), "0", days=2)
+    shown = run(Supply([], [Renewal(terms, UTC_ZONE, NOW + DAY, None)], debt=Decimal(70)), "0", days=2)
     assert left_after(shown, 1) == 30
 
 
@@ -144,6 +147,6 @@ def test_new_prices_change_the_pace_at_their_date() -> None:
 
 def test_without_use_there_is_no_date_at_which_the_credits_are_used_up() -> None:
     supply = Supply([lot("1")])
-    assert projection.empty_at(supply, per_day=Decimal(0), now=NOW, until=NOW + 366 * DAY) is None
-    assert projection.empty_at(supply, per_day=Decimal(1), now=NOW, until=NOW + 366 * DAY) == NOW + DAY
-    assert projection.empty_at(supply, per_day=Decimal(1), now=NOW, until=NOW + DAY / 2) is None
+    assert projection.empty_at(supply, [Rate(NOW, Decimal(0))], now=NOW, until=NOW + 366 * DAY) is None
+    assert projection.empty_at(supply, [Rate(NOW, Decimal(1))], now=NOW, until=NOW + 366 * DAY) == NOW + DAY
+    assert projection.empty_at(supply, [Rate(NOW, Decimal(1))], now=NOW, until=NOW + DAY / 2) is None

@@ -4,15 +4,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Account, User
-from billing import ledger, offers
+from billing import ledger, offers, validity
 from billing.models import Allowance, AutoTopUp, Grant, Purchase, Subscription
 from tests.usage.spending import give
 from usage.forecast import projection, supply
+from usage.forecast.projection import Rate
 
 DAY = timedelta(days=1)
 
@@ -27,7 +30,8 @@ def days_left(account: Account, per_day: str) -> float | None:
     now = timezone.now()
     balance = ledger.balance(account.pk, now)
     credits = supply.of(account, balance, now)
-    empty_at = projection.empty_at(credits, per_day=Decimal(per_day), now=now, until=now + 366 * DAY)
+    rates = [Rate(now, Decimal(per_day))]
+    empty_at = projection.empty_at(credits, rates, now=now, until=now + 366 * DAY)
     return None if empty_at is None else round((empty_at - now) / DAY, 3)
 
 
@@ -97,35 +101,38 @@ def test_monthly_credits_arrive_and_end_with_their_month(account: Account) -> No
     ("fields", "expected"),
     [
         ({}, None),
-        ({"cancel_at_period_end": True}, 3.167),
+        # 100 a day of the free plan from the noon of the 22nd on, when the rest of the 200 expires
+        ({"cancel_at_period_end": True}, 5.167),
+        ({"next_plan": "free-trial"}, 5.167),
+        ({"next_plan": "creator"}, None),
+        ({"next_plan": "starter", "interval": "year"}, None),  # the same plan, paid by the month from then on
+        ({"next_plan": "creator", "state": "past_due"}, 3.167),
         ({"state": "past_due"}, 3.167),
         ({"pause_behavior": "void"}, 3.167),
-        ({"next_plan": "starter"}, 3.167),
     ],
 )
-def test_a_plan_that_is_renewed_goes_on_after_its_paid_period(
+def test_after_its_paid_period_a_plan_is_renewed_or_followed_by_another(
     account: Account, fields: dict[str, Any], expected: float | None
 ) -> None:
     now = timezone.now()
     period = {"period_start": now, "period_end": now + 2 * DAY, "paid_until": now + 2 * DAY}
-    Subscription.objects.filter(account=account).update(
-        plan="starter", interval="month", amount=1000, stripe_subscription_id="sub_1", **period | fields
+    terms = {"plan": "starter", "interval": "month", "amount": 1000, "stripe_subscription_id": "sub_1"}
+    Subscription.objects.filter(account=account).update(**period | terms | fields)
+    Allowance.objects.filter(account=account).update(
+        key="starter:daily", ends_at=now + 2 * DAY, credits=Decimal(200)
     )
-    assert Subscription.objects.get(account=account).paid
-    Allowance.objects.filter(account=account).update(ends_at=now + 2 * DAY, credits=Decimal(200))
     give(account, "100", now)
-    # without renewal: the credits of the 22nd, the last day of the plan, and then those of the pack
     assert days_left(account, "150") == expected
 
 
 def test_months_are_counted_from_the_first_renewal() -> None:
     first = datetime(2027, 1, 31, tzinfo=UTC)
-    terms = Allowance(key="m", credits=Decimal(1), period="month", lasts="period", next_at=first)
-    renewal = supply.Renewal(terms, first, None)
+    terms = Allowance(key="m", credits=Decimal(1), period="month", lasts="period", anchor_at=first)
+    renewal = supply.Renewal(terms, ZoneInfo("UTC"), first, None)
     ends = [renewal.lot().expires_at for _month in range(3)]
     assert ends == [datetime(2027, month, day, tzinfo=UTC) for month, day in ((2, 28), (3, 31), (4, 30))]
     terms.lasts = "3 days"
-    assert supply.Renewal(terms, first, None).lot().expires_at == first + 3 * DAY
+    assert supply.Renewal(terms, ZoneInfo("UTC"), first, None).lot().expires_at == first + 3 * DAY
 
 
 def test_automatic_top_ups_of_this_month_count_and_a_suspended_card_pays_for_none(account: Account) -> None:
@@ -149,6 +156,51 @@ def test_automatic_top_ups_of_this_month_count_and_a_suspended_card_pays_for_non
     assert planned() is None
 
 
+def test_a_paused_plan_goes_on_with_the_first_month_after_the_pause(account: Account) -> None:
+    now = timezone.now()
+    end = validity.add_months(now, 1)
+    Subscription.objects.filter(account=account).update(
+        plan="pro", interval="month", amount=1000, stripe_subscription_id="sub_1", anchor_at=now,
+        period_start=now, period_end=end, paid_until=end, pause_behavior="void",
+        paused_until=validity.add_months(now, 2) - DAY / 2,
+    )  # fmt: skip
+    Allowance.objects.all().delete()
+    supplied = supply.of(account, ledger.balance(account.pk, now), now)
+    assert [(one.terms.label, one.next_at) for one in supplied.renewals] == [
+        ("Pro credits", validity.add_months(now, 2))
+    ]
+    assert supplied.following is not None and supplied.following.plan.key == "pro"
+
+
+def times(renewal: supply.Renewal) -> list[str]:
+    """When the next three periods begin, and the end of the last one."""
+    ends = [renewal.lot().expires_at for _time in range(3)]
+    return [f"{end:%m-%d %H:%M}" for end in ends if end]
+
+
+def test_days_begin_at_local_midnight_and_months_are_counted_from_their_anchor() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    before_summer = datetime(2027, 3, 27, tzinfo=berlin).astimezone(UTC)
+    daily = Allowance(label="x", kind="daily", credits=1, period="day", priority=10)
+    assert times(supply.Renewal(daily, berlin, before_summer, None)) == [
+        "03-27 23:00", "03-28 22:00", "03-29 22:00",
+    ]  # fmt: skip
+    anchor = datetime(2027, 1, 31, 9, tzinfo=UTC)
+    monthly = Allowance(label="x", kind="plan", credits=1, period="month", priority=20, anchor_at=anchor)
+    february = datetime(2027, 2, 28, 9, tzinfo=UTC)
+    assert times(supply.Renewal(monthly, berlin, february, None)) == [
+        "03-31 09:00", "04-30 09:00", "05-31 09:00",
+    ]  # fmt: skip
+
+
 def test_packs_that_are_bought_later_are_spent_in_the_order_of_packs_of_today(account: Account) -> None:
     granted = give(account, "10", timezone.now())
     assert Grant.objects.get(pk=granted.grant_id).priority == supply.PACK_PRIORITY
+
+
+@pytest.mark.django_db
+def test_the_priorities_are_those_of_the_ledger() -> None:
+    with connection.cursor() as cursor:
+        for kind in ("daily", "plan", "bonus", "promotion"):
+            cursor.execute("select ledger_default_priority(%s)", [kind])
+            assert cursor.fetchone() == (supply.PRIORITIES.get(kind, supply.OTHER_PRIORITY),), kind

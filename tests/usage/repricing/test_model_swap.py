@@ -9,6 +9,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
+from billing import ledger
+from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards
 from pricing.models import Service
@@ -79,6 +81,18 @@ def test_a_call_of_a_given_amount_is_counted_and_in_neither_sum(account: Account
     swap = swapped(account)
     assert (swap.calls, swap.before, swap.after, swap.unpriced) == (0, 0, 0, 1)
     assert swap.reason == "These calls state their credits, not their usage."
+
+
+def test_a_call_whose_credits_were_returned_is_left_out(account: Account) -> None:
+    use(account, "claude-sonnet-4", "returned", days_ago=1, tokens=5000)
+    charge = Charge.objects.get(account=account)
+    ledger.reverse(
+        account_id=account.pk, charge_id=charge.pk, key="back", reason="Wrong", credits=Decimal(1),
+        now=timezone.now(),
+    )  # fmt: skip
+    kept = use(account, "claude-sonnet-4", "kept", days_ago=0, tokens=5000)
+    swap = swapped(account)
+    assert (swap.calls, swap.before, swap.unpriced) == (1, kept, 0)
 
 
 def test_only_the_newest_calls_are_compared(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

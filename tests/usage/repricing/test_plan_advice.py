@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import Charge, Subscription
+from billing.models import Charge, Limit, Subscription
 from billing.subscriptions import plan_terms
 from pricing.models import Pack, Plan
 from tests.usage.spending import give, spend
@@ -137,6 +137,44 @@ def test_daily_credits_are_those_of_the_accounts_day(account: Account) -> None:
     assert cost(advice_of(account), "free-trial").packs == 1, "20 more than the day's 100"
 
 
+def test_an_action_on_an_unlimited_model_is_not_covered_and_counts_once(account: Account) -> None:
+    covered = Plan.objects.get(key="early-bird").unlimited_services[0]
+    on_plan(account, "early-bird")
+    spend(account, "7", timezone.now(), service=covered, action="document-question")
+    spend(account, "5", timezone.now(), service=covered)
+    advice = advice_of(account)
+    assert advice.used == 12
+    assert cost(advice, "early-bird").spent == 7
+    assert cost(advice, "starter").spent == 12
+
+
+def test_uses_beyond_a_quota_are_named_and_such_a_plan_is_never_the_best(account: Account) -> None:
+    upload = {"service": "document-upload", "quota": ("files", 60)}
+    spend(account, "6", timezone.now() - DAY, **upload)
+    ledger.set_limit(
+        account_id=account.pk, kind="quota", subject="files", period="ever",
+        maximum=Decimal(500), now=timezone.now(),
+    )  # fmt: skip
+    spend(account, "6", timezone.now(), **upload)
+    Limit.objects.filter(account_id=account.pk, subject="files").update(used=Decimal(130))
+    advice = advice_of(account)
+    # 10 of the 130 were before these days: 90 of the free plan's 100 are left for the 120
+    assert [(one.label, one.count) for one in cost(advice, "free-trial").excess] == [("Uploaded files", 30)]
+    assert cost(advice, "starter").excess == []
+    assert advice.costs[-1].plan.key == "free-trial"
+    assert advice.best is not None and advice.best.plan.key == "starter"
+
+
+@pytest.mark.parametrize(("period", "excess"), [("day", 20), ("month", 60)])
+def test_a_quota_of_a_day_is_counted_by_day(account: Account, period: str, excess: int) -> None:
+    Plan.objects.filter(key="starter").update(
+        quotas=[{"key": "files", "label": "Files", "maximum": "40", "period": period}]
+    )
+    for days, count in ((0, 60), (1, 40)):
+        spend(account, "1", timezone.now() - days * DAY, quota=("files", count))
+    assert [one.count for one in cost(advice_of(account), "starter").excess] == [excess]
+
+
 def test_use_with_a_key_of_ones_own_costs_nothing_on_any_plan(account: Account) -> None:
     spend(account, "0", timezone.now(), covered_by=entitlements.OWN_KEY)
     assert advice_of(account).used == 0
@@ -163,9 +201,18 @@ def test_the_page_names_the_saving_and_every_plan(
     account: Account, alice: User, signed_in: Callable[[User], Client]
 ) -> None:
     on_plan(account, "creator", stripe_subscription_id="sub_1", currency="usd", interval="month")
-    spend(account, "50", timezone.now())
+    ledger.set_limit(
+        account_id=account.pk,
+        kind="quota",
+        subject="files",
+        period="ever",
+        maximum=Decimal(500),
+        now=timezone.now(),
+    )
+    spend(account, "50", timezone.now(), quota=("files", 101))
     page = signed_in(alice).get("/usage/plans/").content.decode()
-    assert "Free trial would have cost $19.90 less" in page or "would have cost $19.90 less" in page
+    assert "Starter would have cost $10.00 less" in page
+    assert "Beyond the quota “Uploaded files”: 1 use would have been refused" in page
     for name in ("Starter", "Creator", "Studio"):
         assert name in page
     assert 'href="/usage/plans/"' in signed_in(alice).get("/plans/").content.decode()

@@ -20,6 +20,12 @@ PAGES = [
     "/",
     "/usage/",
     "/usage/?by=conversation",
+    "/usage/?since={today}&until={today}",
+    "/usage/forecast/",
+    "/usage/plans/",
+    "/usage/swap/?service=kimi-k2&other=gpt-4o",
+    "/refusals/",
+    "/billing/budget/",
     "/history/",
     "/history/?kind=charge",
     "/history/statement/?since={month_ago}",
@@ -67,7 +73,8 @@ def test_pages_take_few_queries_whatever_the_number_of_charges(
     newest = Wallet.objects.get(account=account).seq
     charge(account, alice, newest - 9, 400, of=4000)
     month_ago = (timezone.now() - timedelta(days=31)).date().isoformat()
-    paths = [path.format(month_ago=month_ago) for path in PAGES]
+    today = timezone.now().date().isoformat()
+    paths = [path.format(month_ago=month_ago, today=today) for path in PAGES]
     few = {path: queries(path) for path in paths}
     assert max(few.values()) < MOST_QUERIES, few
     charge(account, alice, 401, 4000, of=4000)
