@@ -3,9 +3,9 @@
 Invariants of the threshold `below`: the ledger writes a Notice in the transaction that crosses it; the e-mail
 is queued in the transaction that marks the notice as handled, so that each notice is reported exactly once.
 An e-mail states the balance of the time at which it is queued: none is sent when the balance has risen again,
-or before an account has had credits. Further thresholds are compared with the balance every few seconds: a
-balance that falls below several at once is one e-mail, about the lowest, and one that rises again meanwhile
-is none.
+or before an account has had credits. Further thresholds are compared with the balance every few seconds: one
+that rises again meanwhile is not reported. A balance that falls below several thresholds at once is one
+e-mail, which names the lowest: that of the notice, if there is one.
 """
 
 from collections.abc import Collection
@@ -103,9 +103,12 @@ def _handle(notice_id: int, now: datetime) -> bool:
         notice = unhandled.select_for_update(skip_locked=True, no_key=True).first()
         if notice is None:
             return False
-        settings = get_settings(account_id)
-        if notice.kind in _KINDS and balance.low and settings.enabled and settings.by_email:
-            _queue_email(settings, balance, below=settings.below, key=f"notice:{notice.pk}", now=now)
+        settings = AlertSettings.objects.select_for_update(no_key=True).filter(pk=account_id).first()
+        if settings is not None and notice.kind in _KINDS and balance.low:
+            passed = _record_passed(settings, balance)
+            if settings.enabled and settings.by_email:
+                below = min([settings.below, *passed])
+                _queue_email(settings, balance, below=below, key=f"notice:{notice.pk}", now=now)
         Notice.objects.filter(pk=notice.pk).update(handled_at=now)
     return True
 
@@ -125,16 +128,27 @@ def _pass(account_id: UUID, now: datetime) -> bool:
     with transaction.atomic():
         locked = AlertSettings.objects.select_for_update(skip_locked=True, no_key=True)
         settings = locked.filter(pk=account_id).first()
-        if settings is None:
+        if settings is None or _has_notice(account_id):
             return False
-        below = [threshold for threshold in settings.also_below if balance.total < threshold]
-        before, settings.passed = settings.passed, len(below)
-        settings.save(update_fields=["passed"])
-        if settings.passed <= before or not (settings.enabled and settings.by_email):
+        before, passed = settings.passed, _record_passed(settings, balance)
+        if len(passed) <= before or not (settings.enabled and settings.by_email):
             return False
         seq = Wallet.objects.values_list("seq", flat=True).get(pk=account_id)
-        _queue_email(settings, balance, below=min(below), key=f"alert:{account_id.hex}:{seq}", now=now)
+        _queue_email(settings, balance, below=min(passed), key=f"alert:{account_id.hex}:{seq}", now=now)
     return True
+
+
+def _has_notice(account_id: UUID) -> bool:
+    """Whether a notice waits, which is handled together with the further thresholds."""
+    return Notice.objects.filter(account_id=account_id, kind__in=_KINDS, handled_at=None).exists()
+
+
+def _record_passed(settings: AlertSettings, balance: ledger.Balance) -> list[Decimal]:
+    """Store how many of the further thresholds the balance is below, and return those."""
+    passed = [threshold for threshold in settings.also_below if balance.total < threshold]
+    settings.passed = len(passed)
+    settings.save(update_fields=["passed"])
+    return passed
 
 
 def _queue_email(

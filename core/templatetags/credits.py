@@ -1,13 +1,18 @@
 """Credits for people: digits grouped, no trailing zeros, never a float.
 
 `credits` is exact; `credits_brief` truncates to two decimals: it never shows more than the balance.
+`credits_aligned` is for a column of figures, which align at the decimal point; the exact figure is its title.
 `plural_number` is the count by which a translation selects "credit" or "credits".
 """
 
-from decimal import ROUND_DOWN, Decimal
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from typing import Any
 
 from django import template
 from django.utils import formats
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from core.amounts import plain
 
@@ -53,6 +58,26 @@ def credits_brief(value: Decimal | int | str | None) -> str:
     if cut == 0 and amount != 0:
         return f"<{credits(_BRIEF)}" if amount > 0 else f"{_MINUS}<{credits(_BRIEF)}"
     return credits(cut)
+
+
+@register.simple_tag
+def column_places(rows: Sequence[Any], name: str) -> int:
+    """The decimals of a column: 0 if the attribute (or item) `name` of all rows is whole, else 2."""
+    values = (Decimal(row[name] if isinstance(row, Mapping) else getattr(row, name)) for row in rows)
+    return 0 if all(value == value.to_integral_value() for value in values) else 2
+
+
+@register.filter
+def credits_aligned(value: Decimal, places: int) -> SafeString:
+    """With so many decimals, rounded; an amount that these would show as 0 has all its decimals."""
+    value = Decimal(value)
+    rounded = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
+    text = credits(value)
+    if rounded or not value:
+        whole, _point, fraction = f"{abs(rounded):f}".partition(".")
+        text = _MINUS * (rounded < 0) + credits(whole)
+        text += f"{formats.get_format('DECIMAL_SEPARATOR')}{fraction}" if fraction else ""
+    return format_html('<span title="{}">{}</span>', credits(value), text)
 
 
 @register.filter

@@ -71,6 +71,15 @@ def day(text: str) -> str:
         return text
 
 
+@register.filter
+def month(text: str) -> str:
+    """The month and year of an ISO date; any other text as it is."""
+    try:
+        return _date_in(get_language() or "", date.fromisoformat(text), "YEAR_MONTH_FORMAT")
+    except ValueError:
+        return text
+
+
 @register.simple_tag
 def ago(moment: datetime | None, now: datetime | None = None) -> str:
     """`3 min ago`; older than a week: the date."""

@@ -56,8 +56,10 @@
     if (button.getAttribute("aria-busy") === "true") event.preventDefault();
     else button.setAttribute("aria-busy", "true");
   });
-  window.addEventListener("pageshow", () => {
+  window.addEventListener("pageshow", (event) => {
     document.querySelectorAll("[aria-busy='true']").forEach((button) => button.removeAttribute("aria-busy"));
+    // A page that Back brings shows the results of its own filters, not of those that were chosen when it was left.
+    if (event.persisted) document.querySelectorAll("form[data-submit-on-change]").forEach((form) => form.reset());
   });
 
   // Signing in and changing the second factor replace the session. A live update of the old session that is

@@ -29,6 +29,23 @@ def test_credits_are_grouped_and_exact(amount: str, text: str) -> None:
     assert credits_tags.credits(Decimal(amount)) == text
 
 
+def test_figures_of_a_column_align_at_the_decimal_point_with_the_exact_one_as_title() -> None:
+    def shown(*amounts: str) -> list[str]:
+        rows = [{"credits": Decimal(amount)} for amount in amounts]
+        places = credits_tags.column_places(rows, "credits")
+        return [credits_tags.credits_aligned(row["credits"], places) for row in rows]
+
+    assert shown("12", "1300") == ['<span title="12">12</span>', '<span title="1,300">1,300</span>']
+    assert shown("574.549", "63", "0.0042", "0", "-1234.5", "999.999") == [
+        '<span title="574.549">574.55</span>',
+        '<span title="63">63.00</span>',
+        '<span title="0.0042">0.0042</span>',
+        '<span title="0">0.00</span>',
+        '<span title="−1,234.5">−1,234.50</span>',
+        '<span title="999.999">1,000.00</span>',
+    ]
+
+
 @given(st.decimals(-(10**13), 10**13, places=6))
 def test_no_digit_of_an_amount_is_lost(amount: Decimal) -> None:
     text = credits_tags.credits(amount).replace(",", "").replace("−", "-")

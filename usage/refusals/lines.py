@@ -12,9 +12,10 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import ApiKey, Membership, Project
-from core.templatetags.credits import credits
+from core.templatetags.credits import credits, plural_number
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import texts
 from usage import insufficient_credits
@@ -127,7 +128,11 @@ def _detail(group: RefusedGroup, subjects: dict[str, Any]) -> str:
     if group.code == "quota_reached":
         return _("%(quota)s: %(used)s of %(maximum)s were used.") % figures
     if group.code == "limit_reached" and "maximum" in figures:
-        used = _("%(used)s of %(maximum)s credits were used.") % figures
+        number = plural_number(Decimal(group.figures["maximum"]))
+        used = ngettext(
+            "%(used)s of %(maximum)s credit was used.", "%(used)s of %(maximum)s credits were used.", number
+        )
+        used %= figures
         subject = subjects.get(group.subject)
         return f"{_name_of(subject)}: {used}" if subject is not None else used
     if group.code == "missing_scope" and "scope" in figures:

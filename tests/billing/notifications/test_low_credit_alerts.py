@@ -289,7 +289,17 @@ class TestFurtherThresholds:
         self, thresholds: None, use: Callable[[str], None]
     ) -> None:
         use("96")
-        assert sorted(self.texts()) == ["5.", "50."], "and one about the threshold that the ledger watches"
+        assert self.texts() == ["5."], "also where the ledger watches one of them"
+
+    def test_a_fall_between_the_two_steps_of_the_task_is_one_e_mail(
+        self, thresholds: None, use: Callable[[str], None]
+    ) -> None:
+        """The notice of the fall is handled in the next run, with all the thresholds."""
+        now = timezone.now()
+        low_credit_alerts.queue_emails(now)
+        use("85")
+        assert low_credit_alerts.queue_further(now) == 0
+        assert self.texts() == ["20."]
 
     def test_those_that_are_passed_when_they_are_saved_are_not_reported(
         self, use: Callable[[str], None], account: Account

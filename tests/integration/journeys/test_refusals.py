@@ -31,6 +31,11 @@ def test_a_refused_call_leads_to_the_limit_that_is_raised(
     row = page.locator("tbody tr")
     expect(row).to_contain_text("Website: 0 of 5 credits were used.")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    reason = page.get_by_label("Reason")
+    reason.select_option("limit_reached")
+    page.wait_for_url("**reason=limit_reached**")
+    page.go_back()
+    expect(reason).to_have_value("")  # the filter of the results that are shown, not the one chosen last
     row.get_by_role("link", name="Raise limit").click()
     page.get_by_role("textbox", name="Daily limit").fill("20")
     page.get_by_role("button", name="Save").first.click()

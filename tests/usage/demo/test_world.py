@@ -17,6 +17,7 @@ from billing import ledger
 from billing.models import Charge, Entry, Grant
 from usage import budgets
 from usage.demo import world as demo
+from usage.models import RefusedCalls
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
@@ -104,6 +105,25 @@ def test_the_command_writes_the_credentials(catalogue: None, tmp_path: Path, set
     assert (tmp_path / "demo.json").stat().st_mode & 0o077 == 0
     call_command("demo_world", verbosity=0)
     assert json.loads((tmp_path / "demo.json").read_text()) == credentials
+
+
+def test_the_demo_has_refused_calls_of_which_a_few_are_made_each_day(
+    catalogue: None, tmp_path: Path, settings: Any, clock: Any
+) -> None:
+    settings.VAR_DIR = tmp_path
+
+    def refused() -> dict[str, int]:
+        rows = RefusedCalls.objects.values_list("code").annotate(calls=Sum("calls"))
+        return {code: int(calls) for code, calls in rows}
+
+    first = {"insufficient_credits": 1, "limit_reached": 3, "missing_scope": 1}
+    for _time in range(2):
+        call_command("demo_world", verbosity=0)
+        assert refused() == first
+    assert Charge.objects.filter(idempotency_key__startswith="demo-refused").count() == 0
+    clock.shift(25 * 3600)
+    call_command("demo_world", verbosity=0)
+    assert refused() == first | {"insufficient_credits": 2}, "the keys exist already"
 
 
 @pytest.mark.fault("O4")

@@ -84,7 +84,7 @@ def test_each_limit_is_named_and_linked_to_the_page_that_raises_it(
     page = text_of(of_team(alice))
     rows = {name: next(row for row in rows_of(page) if name in row) for name in ("canvas", "member", "key")}
     assert "Limit of a canvas reached" in rows["canvas"] and "Website" in rows["canvas"]
-    assert "0 of 1 credits were used" in rows["canvas"] and "The limit resets" in rows["canvas"]
+    assert "0 of 1 credit was used" in rows["canvas"] and "The limit resets" in rows["canvas"]
     assert f'href="/projects/{project.public_id}/">Raise limit' in rows["canvas"]
     assert f'href="/keys/{key.public_id}/">Raise limit' in page
     assert f'href="/members/{bobs.public_id}/">Raise limit' in page

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from usage.demo import refused_calls
 from usage.demo import world as demo
 
 
@@ -24,6 +25,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "The demo world requires the sandbox; this installation uses a real Stripe account."
             ) from None
+        refused_calls.make(world, timezone.now())
         credentials = {
             "url": settings.SITE_URL,
             "email": demo.EMAIL,
