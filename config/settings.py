@@ -253,10 +253,10 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 300},
     },
     "usage-sums": {"task": "usage.tasks.sum_usage", "schedule": 60.0, "options": {"expires": 60}},
+    "usage-emails": {"task": "usage.tasks.queue_usage_emails", "schedule": 60.0, "options": {"expires": 60}},
     "exports": {"task": "usage.tasks.write_exports", "schedule": 10.0, "options": {"expires": 10}},
     **outgoing_webhooks.SCHEDULE,
-    # Daily work is asked for often and runs once a day (core.daily), however often beat restarts; a killed
-    # audit continues soon.
+    # Daily work is asked for often and runs once a day (core.daily); a killed audit continues soon.
     "usage-sums-check": {"task": "usage.tasks.check_sums", "schedule": 300.0, "options": {"expires": 300}},
     "purge": {"task": "config.purge", "schedule": 300.0, "options": {"expires": 300}},
     "audit": {"task": "billing.tasks.audit_ledger", "schedule": 300.0, "options": {"expires": 300}},

@@ -8,6 +8,7 @@ nothing.
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -120,6 +121,30 @@ class RefusedCalls(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} of {self.account_id}: {self.calls}"
+
+
+class StatementEmails(models.Model):
+    """Which month's statement an account was last sent, and who does not want any."""
+
+    account = models.OneToOneField(
+        Account, primary_key=True, on_delete=models.CASCADE, related_name="statement_emails"
+    )
+    month = models.DateField(null=True, help_text="First day of the newest month that was handled.")
+    declined = ArrayField(models.UUIDField(), default=list, help_text="Ids of the users who unsubscribed.")
+
+    def __str__(self) -> str:
+        return f"statements of {self.account_id} until {self.month}"
+
+
+class PriceNotice(models.Model):
+    """How far the e-mails about an announced rate card are queued: account by account, in order of ids."""
+
+    version = models.CharField(max_length=100, primary_key=True)
+    after = models.UUIDField(null=True, help_text="The last account that was handled.")
+    done = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.version
 
 
 class Export(Identified):

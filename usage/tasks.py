@@ -7,6 +7,8 @@ from celery import shared_task
 from django.utils import timezone
 
 from core import daily
+from usage import monthly_emails
+from usage.forecast import price_notices
 from usage.history import exports
 from usage.sums import folding
 
@@ -30,3 +32,10 @@ def write_exports() -> None:
     now = timezone.now()
     exports.write_waiting(now)
     exports.delete_expired(now)
+
+
+@shared_task
+def queue_usage_emails() -> None:
+    """Queue e-mails with the statement of the month that has ended, and about announced prices."""
+    monthly_emails.queue_due(timezone.now())
+    price_notices.queue_due(timezone.now())

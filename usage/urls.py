@@ -19,6 +19,7 @@ from usage.views import (
     provider_keys,
     refusals,
     site,
+    statement_emails,
 )
 
 urlpatterns = [
@@ -65,6 +66,7 @@ urlpatterns = [
     path("history/export.csv", history.history_csv, name="history_csv"),
     path("history/statement/", history.statement, name="statement"),
     path("history/statement.json", history.statement_json, name="statement_json"),
+    path("statement-emails/<str:token>/", statement_emails.statement_emails, name="statement_emails"),
     path("exports/", exports.exports_page, name="exports"),
     path("exports/<str:public_id>/history.csv", exports.export_file, name="export_file"),
     path("clients/verify_statement.py", site.verifier, name="verifier"),

@@ -57,7 +57,8 @@ def queue(
     Recipients of several languages get several e-mails, each in one language.
 
     `account_id`: None for an e-mail to staff, whose addresses are in `also_to`.
-    `also_to`: further recipients; `only_to`: the only recipient, instead of the owners.
+    `also_to`: further recipients; `only_to`: the only recipient, instead of the owners. `context` may have
+    the path at which that one unsubscribes, as `unsubscribe`.
     """
     owners = accounts.owner_addresses(account_id) if account_id else []
     recipients = [only_to] if only_to else [*owners, *(also_to or [])]
@@ -143,5 +144,23 @@ def _message(mail: Mail) -> EmailMessage:
     with translation.override(mail.language):
         text = render_to_string(f"billing/emails/{mail.template}.txt", facts)
         subject, _newline, body = text.partition("\n")
-        message = EmailMessage(subject=subject.strip(), body=body.strip() + "\n", to=mail.recipients)
+        message = EmailMessage(
+            subject=subject.strip(),
+            body=body.strip() + "\n",
+            to=mail.recipients,
+            headers=_unsubscribe_headers(mail),
+        )
         return html_mail.with_html(message)
+
+
+def _unsubscribe_headers(mail: Mail) -> dict[str, str]:
+    """The headers of an e-mail that its reader can unsubscribe from with one click in the mail program.
+
+    https://www.rfc-editor.org/rfc/rfc8058#section-3.1
+    """
+    if "unsubscribe" not in mail.context:
+        return {}
+    return {
+        "List-Unsubscribe": f"<{settings.SITE_URL}{mail.context['unsubscribe']}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }

@@ -99,7 +99,7 @@ def create(*, purchase: Purchase, user: User | None, message: str, now: datetime
     with transaction.atomic():
         purchase = fulfilment.lock_purchase(purchase.pk)
         offer = refundable(purchase, now)
-        return Refund.objects.create(
+        refund = Refund.objects.create(
             account_id=purchase.account_id,
             purchase=purchase,
             amount=offer.amount,
@@ -109,6 +109,8 @@ def create(*, purchase: Purchase, user: User | None, message: str, now: datetime
             requested_by=user,
             created_at=now,
         )
+        stripe_refunds.queue_email(refund, "refund_requested", now)
+    return refund
 
 
 def withdraw(purchase: Purchase, now: datetime) -> Refund:

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from billing import stripe_gateway
 from billing.models import Subscription
-from billing.notifications import emails
+from billing.notifications import emails, plan_changes
 from billing.payments import withheld_periods
 from billing.stripe_gateway import StripeObject
 from billing.subscriptions import grace, ledger_terms, lifecycle, paid_periods, surplus
@@ -228,10 +228,12 @@ def _scheduled_changes(remote: StripeSubscription) -> dict[str, Any]:
 
 def _save_if_changed(subscription: Subscription, fields: dict[str, Any], now: datetime) -> None:
     if any(getattr(subscription, name) != value for name, value in fields.items()):
+        cancelled, next_plan = subscription.cancel_at_period_end, subscription.next_plan
         for name, value in fields.items():
             setattr(subscription, name, value)
         lifecycle.save_new_version(subscription, now)
         lifecycle.set_schedule(subscription, now)
+        plan_changes.queue(subscription, was_cancelled=cancelled, followed_by=next_plan, now=now)
 
 
 def _withhold(subscription: Subscription, remote: StripeSubscription, now: datetime) -> None:

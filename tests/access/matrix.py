@@ -85,6 +85,7 @@ ROUTES = {
     "usage/plans/": own(),
     "usage/swap/": own(),
     "refusals/": own(),
+    "statement-emails/<str:token>/": SIGNED,
     "budgets/": own(),
     "budgets/<str:public_id>/": ids("hold"),
     "charges/<str:public_id>/": ids("charge"),

@@ -170,7 +170,7 @@ def _special_rows(
         special |= Q(quota__isnull=False)
     if not special:
         return []
-    return (
+    rows = (
         charges.filter(special)
         .annotate(day=TruncDate("created_at", tzinfo=period.zone))
         .values("day", "service", "action", "covered_by", "quota")
@@ -181,6 +181,7 @@ def _special_rows(
         )
         .order_by()
     )
+    return list(rows)
 
 
 def _add(credits: Credits, key: tuple[date, str, str], amount: Decimal) -> None:

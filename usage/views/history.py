@@ -16,6 +16,8 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import account_page
 from accounts.http import AccountRequest
+from accounts.models import Membership
+from usage import monthly_emails
 from usage.dashboard import balance_summary
 from usage.history import exports, pages, statements
 from usage.periods import Period
@@ -97,10 +99,18 @@ def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
         "page": page,
         "can_be_whole": page.count > 1 and verifiable.entries <= pages.MOST_ON_ONE_PAGE,
         "days": f"since={period.first.isoformat()}&until={period.last.isoformat()}",
+        "emails_path": _emails_path(request),
     }
     if "all" in request.GET and context["can_be_whole"]:
         return StreamingHttpResponse(_whole_statement(request, verifiable, context))
     return render(request, "usage/statement.html", context)
+
+
+def _emails_path(request: AccountRequest) -> str:
+    """Where an owner unsubscribes from monthly statements; others get none."""
+    if request.membership.role != Membership.Role.OWNER:
+        return ""
+    return monthly_emails.path_for(request.account.pk, request.user.pk)
 
 
 def _in_language(rows: Iterator[list[str]]) -> Iterator[list[str]]:

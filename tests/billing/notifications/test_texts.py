@@ -15,6 +15,14 @@ RECEIPT = FACTS | {"credits": "1500.5", "number": "R-1"}
 FAILED = FACTS | {"error": "", "kind": "pack"}
 REPORT = {"service": "GPT-4o", "charge": "chg_x", "reason": "Wrong", "answer": "Sorry", "returned": ""}
 TOP_UP = FACTS | {"last4": "4242", "error": "", "paused": False, "hours": 0}
+PLAN = {
+    "plan": "Creator",
+    "next_plan": "Starter",
+    "day": "2026-12-01",
+    "amount": 990,
+    "currency": "usd",
+    "interval": "month",
+}
 PAUSED, LATER = "paused until you save a card", "We will try again later"
 
 
@@ -26,6 +34,10 @@ PAUSED, LATER = "paused until you save a card", "We will try again later"
         ("card_expiring", CARD | {"top_up": True}, "It pays your automatic top-ups.", "plan"),
         ("disputed", FACTS | {"is_plan": True}, "Your plan gives no more credits.", ""),
         ("disputed", FACTS | {"is_plan": False}, "payment of $15.00 for Small", "Your plan"),
+        ("plan_cancelled", PLAN, "Creator is cancelled. It stays active until 1 December 2026", ""),
+        ("plan_change", PLAN, "you are on Starter for $9.90 per month.", "per year"),
+        ("plan_change", PLAN | {"interval": "year"}, "you are on Starter for $9.90 per year.", "per month"),
+        ("refund_requested", FACTS | {"credits": "12"}, "of $15.00 for Small, for 12 unspent credits.", ""),
         ("export_ready", {"rows": 1, "days": 7}, "has 1 row. It is kept for 7 days.", "rows"),
         ("export_ready", {"rows": 12000, "days": 7}, "has 12000 rows. ", "1 row"),
         ("payment_failed", FAILED, "/billing/buy/", "Reason:"),

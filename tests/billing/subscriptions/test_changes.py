@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import stripe_gateway
-from billing.models import Purchase, Subscription
+from billing.models import Mail, Purchase, Subscription
 from billing.purchases import create
 from billing.subscriptions import changes, previews, prices, stripe_sync
 from tests.billing.subscriptions.conftest import change_plan, of_kind
@@ -27,6 +27,27 @@ def test_a_downgrade_waits_for_the_end_of_the_period(
     after.refresh_from_db()
     assert (after.plan, after.next_plan, after.next_amount) == ("creator", "starter", 990)
     assert of_kind(account, "bonus") == 3000
+
+
+def test_a_scheduled_change_and_a_cancellation_are_confirmed_by_one_e_mail_each(
+    subscribe: Callable[..., Subscription], account: Account, process_all_events: Callable[[], Any]
+) -> None:
+    subscription = subscribe("creator")
+
+    def queued() -> list[tuple[str, str]]:
+        process_all_events()
+        stripe_sync.synchronize(str(subscription.stripe_subscription_id), timezone.now())
+        mails = Mail.objects.filter(template__startswith="plan_").order_by("pk")
+        return [(mail.template, mail.context["next_plan"]) for mail in mails]
+
+    change_plan(account, "starter")
+    assert queued() == [("plan_change", "Starter")]
+    changes.resume(account, timezone.now())
+    changes.cancel(account, timezone.now())
+    assert queued() == [("plan_change", "Starter"), ("plan_cancelled", "")]
+    changes.resume(account, timezone.now())
+    changes.cancel(account, timezone.now())
+    assert len(queued()) == 3, "it was cancelled a second time"
 
 
 @pytest.mark.parametrize("wanted", ["creator", "free-trial"])

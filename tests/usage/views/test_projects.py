@@ -49,7 +49,7 @@ def test_the_list_shows_what_each_has_spent_today(
     page = text_of(signed_in(alice), "/projects/")
     row = page[page.index("Mail server") :]
     row = row[: row.index("</tr>")]
-    assert ">12.5<" in row and "19.75" not in row and "No limit" in row
+    assert ">12.50<" in row and "19.75" not in row and "No limit" in row
 
 
 @pytest.mark.requirement("FLOW-07")
