@@ -17,7 +17,7 @@ from django.db.models.functions import TruncDate
 
 from accounts.models import Account
 from billing import offers, selectors
-from billing.models import Charge, Limit
+from billing.models import Charge, Limit, Subscription
 from billing.offers import PackOffer
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Plan
@@ -55,9 +55,9 @@ class Excess:
 class PlanCost:
     """What the use would have cost on a plan in DAYS days.
 
-    `price`: the plan's price for a month. `packs`: how many of `pack` the rest takes. `refused`: credits that
-    could not have been bought, because the plan or the currency has no packs. `excess`: uses that the plan's
-    quotas would have refused.
+    `price`: the plan's price for a month; of the present plan, what the account pays. `packs`: how many of
+    `pack` the rest takes. `refused`: credits that could not have been bought, because the plan or the
+    currency has no packs. `excess`: uses that the plan's quotas would have refused.
     """
 
     plan: Plan
@@ -111,6 +111,7 @@ def of(account: Account, now: datetime) -> Advice:
     paid = subscription is not None and subscription.paid
     currency = subscription.currency if subscription and paid else offers.resolve_currency(None)
     current = subscription.plan if subscription else ""
+    paying = _paid_a_month(subscription) if subscription and paid else None
     plans = [
         plan
         for plan in Plan.objects.order_by("rank", "position")
@@ -124,7 +125,12 @@ def of(account: Account, now: datetime) -> Advice:
     }
     costs = [
         _cost_on(
-            plan, use, before, packs[plan.paid], is_current=plan.key == current, price=_price(plan, currency)
+            plan,
+            use,
+            before,
+            packs[plan.paid],
+            is_current=plan.key == current,
+            price=(paying if plan.key == current else None) or _price(plan, currency),
         )
         for plan in plans
     ]
@@ -304,6 +310,11 @@ def _cheapest(packs: Sequence[PackOffer], missing: Decimal) -> tuple[PackOffer |
     ]
     _amount, pack, count = min(counts, key=lambda option: (option[0], option[2]))
     return pack, count
+
+
+def _paid_a_month(subscription: Subscription) -> int:
+    """What the account pays for its plan in a month, which may be another price than new members pay."""
+    return -(-subscription.amount // 12) if subscription.interval == "year" else subscription.amount
 
 
 def _price(plan: Plan, currency: str) -> int | None:

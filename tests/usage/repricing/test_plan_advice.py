@@ -106,6 +106,18 @@ def test_the_best_plan_saves_the_difference_to_the_present_one(account: Account)
     assert advice.saving == 1990 - advice.best.total > 0
 
 
+@pytest.mark.parametrize(
+    ("interval", "amount", "price"), [("year", 19900, 1659), ("month", 1490, 1490), ("month", 1990, 1990)]
+)
+def test_the_present_plan_costs_what_the_account_pays(
+    account: Account, interval: str, amount: int, price: int
+) -> None:
+    paid = {"stripe_subscription_id": "sub_1", "currency": "usd", "interval": interval, "amount": amount}
+    on_plan(account, "creator", **paid)
+    spend(account, "50", timezone.now())
+    assert cost(advice_of(account), "creator").price == price
+
+
 def test_use_that_the_present_plan_covers_is_priced_for_the_others(account: Account) -> None:
     covered = Plan.objects.get(key="early-bird").unlimited_services[0]
     on_plan(account, "early-bird")

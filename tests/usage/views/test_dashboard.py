@@ -235,7 +235,11 @@ def test_a_balance_has_the_same_figures_on_every_page(
         text_of(client, path) for path in ("/", "/billing/subscription/", "/history/")
     )
     assert dashboard.count(more) == 2, "in the header's panel and on the page"
-    assert '<p class="stat-figure">100</p>' in plan and "Total balance: 400" in plan and plan.count(more) == 2
+    assert (
+        '<p class="stat-figure" title="100">100</p>' in plan
+        and "Total balance: 400" in plan
+        and plan.count(more) == 2
+    )
     assert 'wide-only">Total balance</th>' in history
     assert '<td class="number quiet wide-only">400</td>' in history and more in history
 
