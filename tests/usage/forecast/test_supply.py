@@ -125,7 +125,7 @@ def test_after_its_paid_period_a_plan_is_renewed_or_followed_by_another(
     assert days_left(account, "150") == expected
 
 
-def test_months_are_counted_from_the_first_renewal() -> None:
+def test_months_are_counted_from_the_anchor() -> None:
     first = datetime(2027, 1, 31, tzinfo=UTC)
     terms = Allowance(key="m", credits=Decimal(1), period="month", lasts="period", anchor_at=first)
     renewal = supply.Renewal(terms, ZoneInfo("UTC"), first, None)
