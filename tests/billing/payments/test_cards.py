@@ -204,16 +204,18 @@ def test_an_event_of_an_older_setup_does_not_bring_the_older_card_back(
     assert selectors.profile_of(account.pk).card_id == newest
 
 
-def test_of_two_setups_of_one_second_the_one_that_is_recorded_last_is_used(
-    account: Account, stripe_api: Any
+@pytest.mark.parametrize(("later", "is_used"), [(1, True), (0, True), (-1, False)])
+def test_of_two_setups_the_newer_one_is_used_and_of_one_second_the_one_that_is_recorded_last(
+    account: Account, stripe_api: Any, later: int, is_used: bool
 ) -> None:
     used = []
-    for session in [complete_setup_page(account) for _number in range(2)]:
-        store.save(store.get("checkout.session", session) | {"created": 1_800_000_000})
+    for number, session in enumerate([complete_setup_page(account) for _number in range(2)]):
+        created = 1_800_000_000 + number * later
+        store.save(store.get("checkout.session", session) | {"created": created})
         setup = store.get("setup_intent", store.get("checkout.session", session)["setup_intent"])
         saved = cards.save_card_from_session(account, session, timezone.now())
         used.append((bool(saved), selectors.profile_of(account.pk).card_id == setup["payment_method"]))
-    assert used == [(True, True), (True, True)]
+    assert used == [(True, True), (True, is_used)]
 
 
 def test_a_setup_that_is_completed_late_ends_the_pause_of_its_card_once(

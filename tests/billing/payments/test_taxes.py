@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import Promotion, Purchase, StripeEvent
+from billing.models import Mail, Promotion, Purchase, StripeEvent
 from billing.payments import invoice_pdf, taxes
 from billing.purchases import checkout
 from billing.refunds import requests
@@ -227,6 +227,7 @@ def test_a_pending_payment_shows_its_tax_before_it_arrives(
     other = returned(other)
     total, added = expected(price, "exclusive", 10)
     assert (other.status, other.tax, other.total) == ("pending", added, total)
+    assert Mail.objects.get(key=f"payment_pending:{other.pk.hex}").context["amount"] == total
     page = signed_in(alice).get(f"/billing/purchases/{other.public_id}/").content.decode()
     assert f"${total / 100:.2f}" in page
 

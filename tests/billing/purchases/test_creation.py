@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from accounts.models import Account, User
+from accounts.models import Account, User, personal_account_of
 from billing import offers, stripe_gateway
 from billing.models import Mail, Promotion, Purchase, Subscription
 from billing.payments import customers
@@ -154,6 +154,16 @@ def test_a_key_of_a_plan_makes_one_purchase_of_the_same_details(subscribe: Calla
     for changes in ({"interval": "month"}, {"interval": "year", "plan_key": "creator"}):
         assert refusal(subscribe, **changes) == "PurchaseKeyReused"
     assert refusal(subscribe, interval="year", currency="eur") == "PurchaseKeyReused"
+
+
+@pytest.mark.fault("L8")
+def test_a_key_is_one_of_its_account(
+    buy: Callable[..., Purchase], subscribe: Callable[..., Purchase], charlie: User
+) -> None:
+    other = personal_account_of(charlie)
+    for act, key in ((buy, "pack"), (subscribe, "plan")):
+        assert act(key=key).account != act(key=key, account=other, buyer=charlie).account == other
+
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,18 @@ from tests.billing.subscriptions.conftest import change_plan, of_kind
 pytestmark = pytest.mark.django_db
 
 
-def test_a_downgrade_waits_for_the_end_of_the_period(
+def test_a_downgrade_waits_for_the_end_of_the_period_and_withdraws_a_cancellation(
     subscribe: Callable[..., Subscription], account: Account, process_all_events: Callable[[], Any]
 ) -> None:
     subscribe("creator")
+    assert changes.cancel(account, timezone.now()).cancel_at_period_end
 
     after = change_plan(account, "starter")
     process_all_events()
 
     after.refresh_from_db()
     assert (after.plan, after.next_plan, after.next_amount) == ("creator", "starter", 990)
+    assert not after.cancel_at_period_end
     assert of_kind(account, "bonus") == 3000
 
 
