@@ -90,8 +90,7 @@ def anonymise(user: User, account: Account, now: datetime) -> None:
     user.email = f"{user.pk.hex}@{DOMAIN}"
     user.first_name = user.last_name = ""
     user.is_active = False
-    user.sign_in_epoch += 1
-    user.set_unusable_password()
+    user.set_unusable_password()  # which ends all sessions
     user.save()
     user_erased.send(sender=User, account=account, user=user)
     api_keys.outlast_leases()

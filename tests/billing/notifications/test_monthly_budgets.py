@@ -84,7 +84,11 @@ def test_a_budget_that_pauses_refuses_until_the_next_month_of_the_accounts_zone(
     assert refusal.value.resets_at == datetime(2026, 11, 30, 18, 15, tzinfo=UTC)
     spend(use, clock, "5")
     clock.move_to(refusal.value.resets_at)
+    begun = monthly_budgets.get(account.pk, timezone.now())
+    assert begun is not None and begun.used == 0
     use("100")
+    tasks.queue_notices()
+    assert Mail.objects.get(template="monthly_budget").context["day"] == "2027-01-01", "of the zone"
 
 
 def test_a_budget_that_only_warns_refuses_nothing(account: Account, use: Use, clock: Any) -> None:

@@ -165,7 +165,6 @@ def test_a_key_is_one_of_its_account(
         assert act(key=key).account != act(key=key, account=other, buyer=charlie).account == other
 
 
-
 @pytest.mark.parametrize(
     ("shown", "expected"), [(None, ""), (500, ""), (499, "PriceChanged"), (0, "PriceChanged")]
 )
