@@ -25,7 +25,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts import viewing
 from accounts.models import Account, StaffNote, User
 from billing import ledger
-from billing.staff import customer_search
+from billing.staff import burn_order, customer_search
 from billing.staff import customer_sections as sections
 from core import staff_acts
 from core.templatetags.credits import credits
@@ -104,9 +104,29 @@ def page(request: HttpRequest, account_id: UUID, context: dict[str, Any]) -> Htt
         "sections": [section for section in shown if user.has_perm(section.needs)],
         "notes": _notes(account, times) if user.has_perm("accounts.view_staffnote") else [],
         "form": form if may_note else None,
+        **(_burn_order(request, account, now) if user.has_perm("billing.view_grant") else {}),
         "actions": _actions(user, account),
     }
     return render(request, "admin/billing/customer.html", context)
+
+
+def _burn_order(request: HttpRequest, account: Account, now: datetime) -> dict[str, Any]:
+    """The form, and the grants that the charge in the query would use."""
+    form = burn_order.BurnOrderForm(request.GET if "service" in request.GET else None)
+    if not (form.is_bound and form.is_valid()):
+        return {"burn_form": form}
+    service, amount = form.cleaned_data["service"], form.cleaned_data["credits"]
+    found = burn_order.preview(account.pk, service=service, credits=amount, now=now)
+    return {
+        "burn_form": form,
+        "burn_title": _("%(credits)s credits of %(service)s")
+        % {"credits": credits(amount), "service": service},
+        "burn_refusal": found.refusal,
+        "burn_draws": [
+            (number, grant.label, grant.kind, credits(drawn), credits(left))
+            for number, (grant, drawn, left) in enumerate(found.draws, start=1)
+        ],
+    }
 
 
 def _figures(balance: ledger.Balance) -> list[tuple[str, str]]:

@@ -9,12 +9,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
+from unfold.decorators import action
 
 from billing.models import Promotion, Redemption, Referral
 from billing.promotions import redemption
+from billing.staff import promotion_trial
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
 from pricing import selectors
 from pricing.catalogue.policies import Lasting
@@ -81,6 +83,12 @@ class PromotionAdmin(StaffAdmin):
     ordering = ["-starts_at"]
     readonly_fields = ["redeemed", "from_catalogue"]
     form = PromotionForm
+    actions_detail = ["trial"]
+
+    @action(description=_("Try"), url_path="trial", permissions=["view"])
+    def trial(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        promotion = self.object_or_404(request, object_id)
+        return promotion_trial.page(request, promotion, self.admin_site.each_context(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Promotion | None = None) -> bool:
         return obj is not None and obj.redeemed == 0 and super().has_delete_permission(request, obj)

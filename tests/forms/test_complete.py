@@ -12,6 +12,7 @@ from django.test import RequestFactory
 
 from accounts import sign_in_forms
 from accounts.models import User
+from billing.staff import burn_order, promotion_trial
 from billing.views import forms as billing_forms
 from core.staff_admin import ReadOnly
 from tests.forms.staff_table import FORMS
@@ -35,6 +36,8 @@ MODULES += ("pricing.forms", "pricing.admin_forms", "usage.views.forms", "usage.
 
 # Forms in a query, with a table of their own.
 ELSEWHERE = {
+    promotion_trial.TrialForm: "tests/billing/staff/test_promotion_trials.py",
+    burn_order.BurnOrderForm: "tests/billing/staff/test_promotion_trials.py",
     billing_forms.OrderForm: "tests/billing/views/test_buy.py",
     billing_forms.ErasureForm: "tests/billing/views/test_erasure.py",
     usage_forms.RangeForm: "tests/usage/views/test_forms.py",
