@@ -133,9 +133,7 @@ def _costs(entry: Mapping[str, Any], mode: str) -> dict[str, Decimal] | str:
         return wrong
     if any(seconds):
         costs["seconds"] = sum((Decimal(figure) for figure in seconds), Decimal(0))
-    # Where tokens are priced they pay for the call; characters or seconds measure the same use.
-    if costs.get("input_tokens") and not audio:
-        costs.pop("characters", None)
+    # The first of the mode's main prices pays for the call: the others measure the same use.
     main = _MODES[mode][1]
     by = next((meter for meter in main if costs.get(meter)), None)
     if by in ("seconds", "characters", "images", "uses"):

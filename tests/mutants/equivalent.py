@@ -25,6 +25,18 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="The seed of the hash is the same for every caller: no other place takes this lock.",
     ),
     Equivalent(
+        file="billing/ledger/sql/30_grants.sql",
+        before="where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at > p_now)",
+        after="where x.account_id = p_account and x.open and (x.expires_at is null or x.expires_at >= p_now)",
+        reason="The wallet was settled up to p_now: a grant that has expired is not open.",
+    ),
+    Equivalent(
+        file="billing/ledger/sql/70_corrections.sql",
+        before="if c.created_at < w.summed_at then perform ledger_unsum(c, amount); end if;",
+        after="if c.created_at <= w.summed_at then perform ledger_unsum(c, amount); end if;",
+        reason="ledger_unsum finds no sum that ends at the charge or before it.",
+    ),
+    Equivalent(
         file="billing/subscriptions/invoice_amounts.py",
         before="unused=-sum(amount for amount in lines if amount < 0),",
         after="unused=-sum(amount for amount in lines if amount < 1),",

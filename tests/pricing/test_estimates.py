@@ -21,7 +21,8 @@ def tiny(load, write):
 
 
 def estimate(**more):
-    return estimates.estimate(service="echo", subject="acct-1", now=NOW, **{"usage": {"tokens": 500}, **more})
+    terms = {"service": "echo", "subject": "acct-1", "now": NOW, "usage": {"tokens": 500}}
+    return estimates.estimate(**terms | more)
 
 
 def double_the_price(now):
@@ -41,8 +42,8 @@ def test_an_estimate_equals_the_price_of_the_use_and_changes_nothing(tiny):
 
 
 def test_an_estimate_keeps_its_price_until_it_expires(tiny):
-    quoted = estimate()
-    assert quoted.valid_until == NOW + timedelta(minutes=15)
+    quoted = estimate(now=NOW + timedelta(seconds=0.9))
+    assert quoted.valid_until == NOW + timedelta(minutes=15), "what is shown, in whole seconds, is what holds"
     double_the_price(NOW + timedelta(minutes=1))
     last = quoted.valid_until - timedelta(microseconds=1)
     version = estimates.pinned_version(quoted.id, **USE, now=last)

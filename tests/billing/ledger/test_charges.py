@@ -105,6 +105,8 @@ def test_an_account_without_a_wallet_is_named(db):
 
     with pytest.raises(ledger.UnknownWallet):
         spend(uuid.uuid4(), "1")
+    with pytest.raises(ledger.UnknownWallet):
+        ledger.balance(uuid.uuid4(), NOON)
 
 
 @pytest.mark.parametrize("amount", ["-1", "NaN", "Infinity", "0.0000001", "1e15"])

@@ -30,6 +30,11 @@ MAP = {
     },
     "acme/paint": {"mode": "image_generation", "output_cost_per_image": 0.04, "input_cost_per_token": 1e-06},
     "acme/film": {"mode": "video_generation", "output_cost_per_second": 0.1},
+    "acme/dub": {
+        "mode": "video_generation",
+        "input_cost_per_second": 0.05,
+        "output_cost_per_second": 0.1,
+    },
     "acme/hear": {
         "mode": "audio_transcription",
         "input_cost_per_second": 0.0001,
@@ -41,7 +46,11 @@ MAP = {
         "input_cost_per_audio_token": 6e-06,
         "output_cost_per_token": 1e-05,
     },
-    "acme/say": {"mode": "audio_speech", "input_cost_per_character": 1.5e-05},
+    "acme/say": {
+        "mode": "audio_speech",
+        "input_cost_per_character": 1.5e-05,
+        "input_cost_per_token": 1e-06,
+    },
     "acme/rank": {"mode": "rerank", "input_cost_per_query": 0.002, "input_cost_per_token": 0.0},
     "acme/free": {"mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
     "acme/pixels": {"mode": "image_generation", "input_cost_per_pixel": 1e-08},
@@ -97,6 +106,7 @@ def test_each_kind_of_price_is_mapped_to_its_meter():
     }
     assert figures(mapped["acme/paint"]) == {"images": (Decimal(4), 1)}
     assert figures(mapped["acme/film"]) == {"seconds": (Decimal(10), 1)}
+    assert figures(mapped["acme/dub"]) == {"seconds": (Decimal(15), 1)}, "what is read and what is made"
     assert figures(mapped["acme/hear"]) == {"seconds": (Decimal("0.01"), 1)}
     assert figures(mapped["acme/listen"]) == {
         "input_tokens": (Decimal(600), million),
@@ -129,7 +139,7 @@ def test_skipped_entries_are_listed_with_the_reason():
 
 def test_the_import_is_a_draft_that_changes_nothing(tiny, file):
     card, output = run(file, "--match", "echo=acme/chat-1")
-    assert "1 services repriced, 6 new ones" in output and "acme/free" in output
+    assert "1 services repriced, 7 new ones" in output and "acme/free" in output
     assert cost("echo", tokens=1000) == 3
     assert {service.facts.key for service in selectors.services(now=NOW)} == {"echo", "paint"}
     assert any("acme/free" in problem for problem in card.problems)

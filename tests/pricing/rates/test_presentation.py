@@ -42,6 +42,7 @@ def test_bands_the_minimum_and_the_multiplier_are_shown():
         "6 credits per use",
         "at least 3 credits",
     ]
+    assert sentences(one("uses", "4"), minimum=Decimal("0.5"))[1:] == ["at least 0.5 credits"]
     assert sentences(cost_of_model=True, minimum=Decimal(3)) == ["Price of the selected model"]
 
 

@@ -139,6 +139,7 @@ def test_a_capture_above_its_child_never_takes_the_balance(api: Any) -> None:
     assert charge.status_code == 400, "a capture names no service"
     charge = api.post(f"holds/{child['id']}/capture", {"usage": {"tokens": 5000}}, key="c").json()
     assert (charge["credits"], charge["uncollected"]) == ("11", "1")
+    assert figures(api, root["id"]) == ("10", "0", "0"), "what was collected"
     assert api.get("balance").json()["available"] == "90"
 
 
