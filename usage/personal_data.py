@@ -17,14 +17,27 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
 
 from accounts import viewing
-from accounts.models import Account, ApiKey, Membership, Project, ProviderKey, TeamRequest, User
+from accounts.models import (
+    Account,
+    ApiKey,
+    Invitation,
+    Membership,
+    Project,
+    ProviderKey,
+    TeamRequest,
+    User,
+    WebhookEndpoint,
+)
 from billing.models import (
     AlertSettings,
     AutoTopUp,
     BillingProfile,
     Charge,
+    Dispute,
     Entry,
     Grant,
+    InvitationCode,
+    Mail,
     MonthlyBudget,
     PlanChange,
     Purchase,
@@ -34,7 +47,7 @@ from billing.models import (
     Subscription,
 )
 from core.models import Identified, StaffAct
-from usage.models import ChargeReport
+from usage.models import ChargeReport, Export, RefusedCalls, StatementEmails
 
 FORMAT = "refill-personal-data/1"
 CHUNK = 1000  # rows read at once
@@ -43,7 +56,7 @@ CHUNK = 1000  # rows read at once
 def as_json(user: User, account: Account, now: datetime) -> Iterator[str]:
     """The document in parts. `account` is the user's personal account."""
     yield json.dumps({"format": FORMAT, "made_at": now.isoformat(), "id": user.public_id})[:-1]
-    for name, rows, fields in _parts(user, account):
+    for name, rows, fields in parts(user, account):
         yield f', "{name}": ['
         separator = "\n"
         for row in rows.values(*fields).iterator(chunk_size=CHUNK):
@@ -53,7 +66,7 @@ def as_json(user: User, account: Account, now: datetime) -> Iterator[str]:
     yield "}\n"
 
 
-def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple[str, ...]]]:
+def parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple[str, ...]]]:
     """Each part with its rows and the columns that it contains."""
 
     def own(model: type[Model]) -> QuerySet[Any]:
@@ -102,7 +115,16 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
             ("provider", "uid", "extra_data", "date_joined", "last_login"),
         ),
         ("memberships", Membership.objects.filter(user=user), ("account__name", "role", "created_at")),
-        ("team_requests", TeamRequest.objects.filter(user=user), ("name", "kind", "status", "created_at")),
+        (
+            "team_requests",
+            TeamRequest.objects.filter(user=user),
+            ("name", "kind", "note", "status", "answer", "created_at"),
+        ),
+        (
+            "team_invitations",
+            Invitation.objects.filter(email=user.email).order_by("pk"),
+            ("account__name", "role", "created_at", "expires_at", "accepted_at"),
+        ),
         (
             "account",
             Account.objects.filter(pk=account.pk),
@@ -114,6 +136,7 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
             ("id", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"),
         ),
         ("provider_keys", own(ProviderKey), ("provider", "last_four", "created_at")),
+        ("webhook_endpoints", own(WebhookEndpoint), ("id", "url", "description", "events", "created_at")),
         ("projects", own(Project), ("id", "name", "daily_limit", "created_at", "archived_at")),
         (
             "subscription",
@@ -126,12 +149,26 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
             own(BillingProfile),
             ("invoice_name", "invoice_address", "tax_id", "card_brand", "card_last4", "card_expires"),
         ),
-        ("alerts", own(AlertSettings), ("enabled", "below", "also_below", "by_email", "extra_addresses")),
+        (
+            "alerts",
+            own(AlertSettings),
+            ("enabled", "below", "also_below", "by_email", "extra_addresses", "confirmed_addresses"),
+        ),
+        ("statement_emails", own(StatementEmails), ("month", "declined")),
         ("monthly_budget", own(MonthlyBudget), ("credits", "pauses")),
         ("automatic_top_up", own(AutoTopUp), ("enabled", "below", "pack", "currency", "monthly_amount")),
         ("purchases", own(Purchase), purchase_fields),
-        ("refunds", own(Refund), ("id", "purchase_id", "amount", "currency", "status", "created_at")),
+        (
+            "refunds",
+            own(Refund),
+            (
+                *("id", "purchase_id", "amount", "currency", "status", "buyer_reason", "decision"),
+                "created_at",
+            ),
+        ),
+        ("disputes", own(Dispute), ("purchase_id", "amount", "currency", "status", "created_at")),
         ("redeemed_codes", own(Redemption), ("promotion__code", "credits", "created_at")),
+        ("invitation_code", own(InvitationCode), ("code",)),
         ("invitations_sent", Referral.objects.filter(inviter=account), ("state", "created_at")),
         ("invitation_accepted", Referral.objects.filter(invited=account), ("state", "created_at")),
         (
@@ -140,6 +177,9 @@ def _parts(user: User, account: Account) -> list[tuple[str, QuerySet[Any], tuple
             ("id", "kind", "label", "credits", "remaining", "expires_at", "services", "created_at"),
         ),
         ("charges", own(Charge), charge_fields),
+        ("exports", own(Export), ("id", "filters", "state", "rows", "created_at", "expires_at")),
+        ("refused_calls", own(RefusedCalls), ("code", "service", "calls", "first_at", "last_at")),
+        ("e_mails", own(Mail), ("template", "language", "recipients", "created_at", "sent_at")),
         ("reported_charges", own(ChargeReport), ("charge_id", "reason", "answer", "created_at")),
         (
             "views_by_staff",

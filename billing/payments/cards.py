@@ -146,6 +146,9 @@ def fetch_setup(session: StripeObject) -> CompletedSetup | None:
     customer = str(profile.stripe_customer_id)
     if card.get("type") != "card" or card.get("customer") != customer:
         return None  # detached since
+    if account is not None and account.erased_at is not None:
+        _detach(card_id)
+        return None
     stripe_gateway.set_default_payment_method(key=f"default:{session_id}", customer=customer, card=card_id)
     _charge_plan_to(profile.pk, card_id, key=f"plan-card:{session_id}")
     return CompletedSetup(profile.pk, session_id, created_at, fetch(profile.pk))
@@ -175,10 +178,26 @@ def remove_card(account_id: UUID, now: datetime) -> None:
         return
     if profile.card_id == profile.plan_card_id:
         raise CardPaysPlan
-    already_detached = (stripe_gateway.InvalidRequest, stripe_gateway.ResourceMissing)
-    with contextlib.suppress(*already_detached):
-        stripe_gateway.detach_payment_method(profile.card_id)
+    _detach(profile.card_id)
     synchronize(account_id, now)
+
+
+def remove_all(account_id: UUID, now: datetime) -> None:
+    """Remove every saved payment method of the customer, also those that pay nothing now.
+
+    For an account without a running subscription. Raises stripe_gateway.StripeError, StaleCards.
+    """
+    profile = BillingProfile.objects.filter(pk=account_id).first()
+    if profile is None or not profile.stripe_customer_id:
+        return
+    for method in list(stripe_gateway.list_payment_methods(str(profile.stripe_customer_id))):
+        _detach(str(method["id"]))
+    synchronize(account_id, now)
+
+
+def _detach(method_id: str) -> None:
+    with contextlib.suppress(stripe_gateway.InvalidRequest, stripe_gateway.ResourceMissing):
+        stripe_gateway.detach_payment_method(method_id)  # refused when it is detached already
 
 
 # What Stripe charges

@@ -262,6 +262,8 @@ def _mismatch(purchase: Purchase, payment: Payment) -> str:
         return gettext_noop("The payment belongs to another account: %(account)s") % {
             "account": payment.account
         }
+    if purchase.account.erased_at is not None:
+        return gettext_noop("The account was deleted before the payment arrived")
     others = Purchase.objects.exclude(pk=purchase.pk)
     if payment.payment_id and others.filter(stripe_payment_id=payment.payment_id).exists():
         return gettext_noop("The payment already belongs to another purchase")

@@ -47,8 +47,8 @@ def open_page(purchase: Purchase, now: datetime) -> str:
         fulfilment.record_payment(purchase.pk, payment, now)
         return return_url(purchase)
     with locks.lock(f"checkout {purchase.account_id}"):  # of two clicks at once, the second finds the session
-        purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id"])
-        if not purchase.checkout_url:
+        purchase.refresh_from_db(fields=["checkout_url", "stripe_session_id", "status"])
+        if purchase.status == Purchase.Status.CREATED and not purchase.checkout_url:
             _create_session(purchase, now)
     return str(purchase.checkout_url) or return_url(purchase)
 

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from accounts import erasure
 from accounts.models import Account, User
 from billing import offers, selectors
 from billing.models import Purchase, Subscription
@@ -138,7 +139,7 @@ def pack_purchase(
 
     `shown`: the price of one pack shown to the buyer, in minor units; if it changed, nothing is created.
     Raises PurchaseInvalid, PurchaseKeyReused, PriceChanged, offers.UnknownOffer, offers.UnknownCurrency,
-    offers.PaidPlanRequired, redemption.CodeRefused.
+    offers.PaidPlanRequired, redemption.CodeRefused, erasure.AccountErased.
     """
     details = {"pack": pack_key, "quantity": quantity, "currency": currency, "code": promotion_code.upper()}
     if (existing := _existing(account, key, details)) is not None:
@@ -147,6 +148,7 @@ def pack_purchase(
     if shown is not None and shown != offer.amount:
         raise PriceChanged
     with transaction.atomic():
+        erasure.require_open(account.pk)
         purchase, created = Purchase.objects.get_or_create(
             account=account,
             idempotency_key=key,
@@ -218,7 +220,7 @@ def plan_purchase(
 
     `shown` is the price shown to the buyer, in minor units; if it has changed, nothing is created.
     Raises PurchaseKeyReused, PriceChanged, AlreadySubscribed, PlanPaymentPending, ConfirmationNeeded,
-    offers.UnknownOffer, offers.UnknownCurrency, offers.PlanClosed.
+    offers.UnknownOffer, offers.UnknownCurrency, offers.PlanClosed, erasure.AccountErased.
     """
     details = {"plan": plan_key, "interval": interval, "currency": currency}
     if (existing := _existing(account, key, details)) is not None:
@@ -227,6 +229,7 @@ def plan_purchase(
     if shown is not None and shown != amount:
         raise PriceChanged
     with transaction.atomic():
+        erasure.require_open(account.pk)
         _require_new_subscription(lifecycle.lock_subscription(account.pk), confirm)
         purchase, created = Purchase.objects.get_or_create(
             account=account,

@@ -47,6 +47,17 @@ def retrieve_setup_intent(setup_intent_id: str) -> StripeObject:
     return call(lambda v1: v1.setup_intents.retrieve(setup_intent_id))
 
 
+def list_payment_methods(customer: str) -> Iterator[StripeObject]:
+    """All saved methods of a customer, of any type; none when the customer was deleted.
+
+    https://docs.stripe.com/api/payment_methods/list
+    """
+    try:
+        yield from paginate(lambda v1, params: v1.payment_methods.list(params), {"customer": customer})
+    except ResourceMissing:
+        return
+
+
 def detach_payment_method(payment_method_id: str) -> None:
     """Remove a saved method for good. Raises InvalidRequest when it is not attached any more."""
     key = f"detach:{payment_method_id}"  # happens at most once to a method

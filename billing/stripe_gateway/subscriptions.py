@@ -137,6 +137,15 @@ def list_subscription_invoices(subscription_id: str) -> list[StripeObject]:
     return list(call(lambda v1: v1.invoices.list(params))["data"])
 
 
+def list_open_invoices(customer: str) -> Iterator[StripeObject]:
+    """A customer's invoices that can be paid; none without a customer, or when it was deleted."""
+    params = {"customer": customer, "status": "open"}
+    try:
+        yield from paginate(lambda v1, page: v1.invoices.list(page), params) if customer else ()
+    except ResourceMissing:
+        return
+
+
 def list_invoices_since(subscription_id: str, since: datetime) -> Iterator[StripeObject]:
     """A subscription's invoices that were created since a time, newest first."""
     params = {"subscription": subscription_id, "created": {"gte": int(since.timestamp())}}

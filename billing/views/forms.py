@@ -161,7 +161,12 @@ class InvoiceDetailsForm(forms.ModelForm):
 
 
 class ErasureForm(forms.Form):
-    """The user types the own address, so that nobody deletes an account by a slip."""
+    """The user types the own address, so that nobody deletes an account by a slip.
+
+    `credits` are those that the page said are lost; none: 0.
+    """
+
+    credits = forms.DecimalField(widget=forms.HiddenInput, required=False, min_value=0, localize=False)
 
     email = forms.CharField(
         label=_("Your e-mail address"),

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_no_row_names_the_person_and_no_key_or_message_remains(
             created_at=now, sent_at=sent_at,
         )  # fmt: skip
 
-    erasure.erase(alice, now)
+    erasure.erase(alice, now, shown=Decimal(10**9))
 
     assert rows_that_name("zaphod") == rows_that_name(email) == []
     assert list(ApiKey.objects.filter(revoked_at=None)) == [bobs]

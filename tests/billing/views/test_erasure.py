@@ -1,8 +1,10 @@
 """Deleting the own account: payments end first, the person is anonymised, the ledger stays."""
 
+import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -35,6 +37,13 @@ def browser(stripe_api: Any, alice: User, signed_in: SignedIn) -> Client:
     return client
 
 
+def confirm(browser: Client, typed: str) -> Any:
+    """Type the address on the page, which names the credits that are lost."""
+    shown = re.search(r'name="credits" value="([^"]*)"', browser.get(PATH).content.decode())
+    assert shown is not None
+    return browser.post(PATH, {"email": typed, "credits": shown[1]})
+
+
 def gone(user: User) -> bool:
     user.refresh_from_db()
     return not user.is_active
@@ -52,7 +61,7 @@ def test_a_deleted_account_is_anonymised_and_keeps_its_ledger(
     page = browser.get(PATH).content.decode()
     assert "You lose 150 credits" in page and email in page and "cancelled at once" not in page
 
-    response = browser.post(PATH, {"email": email.upper()})
+    response = confirm(browser, email.upper())
     assert (response.status_code, response.headers["Location"]) == (302, "/accounts/login/")
     assert "Your account was deleted." in browser.get("/accounts/login/").content.decode()
 
@@ -82,7 +91,7 @@ def test_ways_to_sign_in_exports_and_texts_of_the_user_are_deleted(
         account=account, charge_id=uuid.uuid4(), reason="I am Alice.", created_at=now
     )
 
-    browser.post(PATH, {"email": alice.email})
+    confirm(browser, alice.email)
 
     assert gone(alice)
     for rows in (Authenticator.objects, SocialAccount.objects, Export.objects, ExportPart.objects):
@@ -98,7 +107,7 @@ def test_the_subscription_is_cancelled_at_stripe_first(
     stripe_id = str(subscribe("starter").stripe_subscription_id)
     page = browser.get(PATH).content.decode()
     assert "Your plan is cancelled at once." in page
-    browser.post(PATH, {"email": alice.email})
+    confirm(browser, alice.email)
     assert gone(alice)
     assert stripe_gateway.retrieve_subscription(stripe_id)["status"] == "canceled"
     current = Subscription.objects.get(account=account)
@@ -115,7 +124,7 @@ def test_a_deleted_account_gets_no_credits_any_more_whatever_arrives_later(
     process_all_events: Callable[[], Any],
 ) -> None:
     stripe_id = str(subscribe("starter").stripe_subscription_id)
-    browser.post(PATH, {"email": alice.email})
+    confirm(browser, alice.email)
     process_all_events()
     stripe_sync.synchronize(stripe_id, timezone.now())
     balance = ledger.balance(account.pk, timezone.now() + timedelta(days=40))
@@ -135,7 +144,7 @@ def test_when_stripe_does_not_answer_nothing_is_erased(
         raise stripe_gateway.StripeUnavailable("down")
 
     monkeypatch.setattr(stripe_gateway, "cancel_subscription", unavailable)
-    response = browser.post(PATH, {"email": alice.email})
+    response = confirm(browser, alice.email)
     assert response.status_code == 422 and "payment provider did not answer" in response.content.decode()
     assert not gone(alice)
 
@@ -153,7 +162,7 @@ def test_a_subscription_that_stripe_does_not_know_ends_here(
         raise stripe_gateway.ResourceMissing("gone")
 
     monkeypatch.setattr(stripe_gateway, "cancel_subscription", missing)
-    browser.post(PATH, {"email": alice.email})
+    confirm(browser, alice.email)
     assert gone(alice) and Subscription.objects.get(account=account).plan == "free-trial"
 
 
@@ -162,7 +171,7 @@ def test_a_payment_that_is_processed_stops_the_deletion(
 ) -> None:
     purchase = new_purchase()
     Purchase.objects.filter(pk=purchase.pk).update(status=Purchase.Status.PENDING)
-    response = browser.post(PATH, {"email": alice.email})
+    response = confirm(browser, alice.email)
     assert response.status_code == 422 and "still being processed" in response.content.decode()
     assert not gone(alice)
 
@@ -177,7 +186,7 @@ def test_an_open_checkout_is_closed_and_automatic_top_up_ends(
     Mail.objects.create(
         account=account, key="sent", template="receipt", recipients=[alice.email], created_at=timezone.now()
     )
-    browser.post(PATH, {"email": alice.email})
+    confirm(browser, alice.email)
     purchase.refresh_from_db()
     assert purchase.status == Purchase.Status.CANCELLED
     assert not AutoTopUp.objects.get().enabled
@@ -186,7 +195,7 @@ def test_an_open_checkout_is_closed_and_automatic_top_up_ends(
 
 @pytest.mark.parametrize("typed", ["", "alice", "bob@example.org"])
 def test_another_text_than_the_own_address_deletes_nothing(browser: Client, alice: User, typed: str) -> None:
-    response = browser.post(PATH, {"email": typed})
+    response = confirm(browser, typed)
     assert response.status_code == 422 and not gone(alice)
 
 
@@ -194,17 +203,17 @@ def test_another_text_than_the_own_address_deletes_nothing(browser: Client, alic
 def test_the_only_owner_of_a_team_has_to_hand_it_over(
     browser: Client, team: Account, alice: User, bob: User
 ) -> None:
-    response = browser.post(PATH, {"email": alice.email})
+    response = confirm(browser, alice.email)
     assert response.status_code == 422 and "only owner of" in response.content.decode()
     assert not gone(alice)
     Membership.objects.filter(account=team, user=bob).update(role=Membership.Role.OWNER)
-    browser.post(PATH, {"email": alice.email})
+    confirm(browser, alice.email)
     assert gone(alice) and not Membership.objects.filter(account=team, user=alice).exists()
 
 
 def test_staff_do_not_delete_themselves(stripe_api: Any, staff: User) -> None:
     with pytest.raises(erasing.IsStaff):
-        erasure.erase(staff, timezone.now())
+        erasure.erase(staff, timezone.now(), shown=Decimal(0))
 
 
 def test_the_deletion_asks_for_the_password_when_the_sign_in_is_old(
@@ -220,7 +229,7 @@ def test_the_same_address_can_sign_up_again_and_starts_anew(
 ) -> None:
     email = alice.email
     give(account, "50", timezone.now())
-    browser.post(PATH, {"email": email})
+    confirm(browser, email)
     again = User.objects.create_user(email)
     assert again.pk != alice.pk
     secret = api_keys.issue(

@@ -15,8 +15,9 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.utils import timezone
 
-from accounts.models import Account
-from billing import ledger
+from accounts import erasure as account_erasure
+from accounts.models import Account, User
+from billing import erasure, ledger
 from billing.ledger.waiting import WalletLocked
 from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Referral, Refund, StripeEvent
 from billing.notifications import emails
@@ -304,3 +305,36 @@ def test_a_refund_approved_by_several_staff_at_once_is_refunded_once(account: Ac
     assert Refund.objects.get().amount == purchase.amount == Purchase.objects.get().refunded
     assert len(stripe_sandbox.api().refunds.list({}).data) == 1
     assert_audit_passes()
+
+
+@pytest.mark.fault("O6")
+def test_a_deleted_account_has_no_purchase_that_can_still_be_paid(account: Account) -> None:
+    """The person deletes the account while other tabs buy."""
+    user = User.objects.get(personal_account=account)
+
+    def act(number: int) -> Any:
+        if number == 0:
+            return erasure.erase(user, timezone.now(), shown=Decimal(10**9))
+        purchase = create.pack_purchase(
+            account=account,
+            buyer=user,
+            origin="page",
+            pack_key=smallest_pack(),
+            quantity=1,
+            currency="usd",
+            key=f"tab {number}",
+            now=timezone.now(),
+        )
+        return checkout.open_page(purchase, timezone.now())
+
+    outcomes = at_once(4, act)
+    account.refresh_from_db()
+    open_pages = Purchase.objects.filter(account=account, status=Purchase.Status.CREATED)
+    assert {type(outcome) for outcome in outcomes} <= {
+        type(None),
+        str,
+        account_erasure.AccountErased,
+        erasure.PaymentPending,
+    }
+    assert account.erased_at is None or not open_pages.exists()
+    assert (account.erased_at is None) == isinstance(outcomes[0], erasure.PaymentPending)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.apps import apps
 from django.test import Client
 from django.utils import timezone
 
@@ -14,6 +15,7 @@ from accounts import provider_keys
 from accounts.models import Account, Project, User
 from tests.usage.spending import give, spend
 from usage import personal_data
+from usage.personal_data import parts
 
 SignedIn = Callable[[User], Client]
 
@@ -56,6 +58,43 @@ def test_the_data_of_a_user_are_complete_and_contain_no_secret(
     assert [key["prefix"] for key in data["api_keys"]] and api.secret not in text
     assert data["provider_keys"][0]["provider"] == "openai" and "very-secret" not in text
     assert alice.password not in text
+
+
+LEFT_OUT = {
+    "admin.LogEntry": "acts of staff",
+    "core.StaffAct": "only views of the account, which name nobody",
+    "accounts.StaffNote": "notes of staff, which members do not see",
+    "accounts.WebhookEvent": "repeats facts of the account, for some weeks",
+    "billing.Wallet": "its balances are those after the last transaction",
+    "billing.Notice": "a balance that fell, until its e-mail is queued",
+    "billing.Head": "signatures of the transactions",
+    "billing.ArchivedWallet": "signatures of the transactions",
+    "billing.Allowance": "follows from the plan",
+    "billing.Correction": "the transactions show it",
+    "billing.Hold": "a reservation; the charge shows what was used",
+    "billing.Limit": "counters of the limits of projects, keys and members",
+    "billing.UseSum": "sums of the charges",
+    "billing.CreditAdjustment": "the transactions show it",
+    "billing.UnpaidDeduction": "the transactions show it",
+    "billing.SurplusSubscription": "its purchase and refund show it",
+    "usage.UsageSum": "sums of the charges",
+    "usage.SummedAccount": "sums of the charges",
+}
+
+
+def test_every_table_of_a_user_or_account_is_in_it_or_left_out_for_a_reason(
+    alice: User, account_of: Callable[[User], Account]
+) -> None:
+    named = set()
+    for model in apps.get_models():
+        fields = [field for field in model._meta.get_fields() if field.concrete]
+        if {field.related_model for field in fields} & {Account, User} or "account_id" in {
+            field.name for field in fields
+        }:
+            named.add(model._meta.label)
+    contained = {rows.model._meta.label for _name, rows, _fields in parts(alice, account_of(alice))}
+    assert named - contained - LEFT_OUT.keys() == set()
+    assert LEFT_OUT.keys() <= named
 
 
 @pytest.mark.fault("Z1")
