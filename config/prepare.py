@@ -5,6 +5,7 @@ on one database, one works and the others wait.
 """
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -20,8 +21,9 @@ POLL_SECONDS = 0.5
 def prepare(*, whole: bool) -> None:
     """Create tables and cache, install the broker, load the catalogue, collect static files.
 
+    With RUNTIME_ROLE, that role gets its rights to the tables, new ones included.
     `whole`: all processes are about to start, so old heartbeats are deleted; with DEMO_WORLD, the demo data
-    is created. Raises ImproperlyConfigured.
+    is created. Raises ImproperlyConfigured and CommandError.
     """
     from django.conf import settings
 
@@ -37,12 +39,15 @@ def _prepare_database(*, whole: bool) -> None:
     from django.core.management import call_command
 
     from config import broker, health
+    from config.environment import Environment
     from core import counters
 
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     if settings.CELERY_BROKER_URL.startswith("pgmq"):
         broker.install(settings.DATABASES["default"])
+    if role := Environment().text("RUNTIME_ROLE"):
+        call_command("database_roles", runtime=role, apply=True, stdout=io.StringIO())
     call_command("load_catalogue", verbosity=0)
     counters.forget_ended()
     if whole:
@@ -95,9 +100,10 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
     from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import CommandError
 
     try:
         django.setup()
         prepare(whole="--whole" in sys.argv[1:])
-    except ImproperlyConfigured as error:
+    except (ImproperlyConfigured, CommandError) as error:
         sys.exit(str(error))

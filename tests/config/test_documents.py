@@ -31,7 +31,8 @@ def test_every_dependency_has_a_reason_and_every_reason_has_a_dependency() -> No
 def test_the_runbook_documents_exactly_the_variables_of_the_settings() -> None:
     read = set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', text("config/settings.py")))
     read |= set(re.findall(r'"((?:SOCIAL|GOOGLE|GITHUB|OIDC)_[A-Z_]+)"', text("config/social_login.py")))
-    read |= set(re.findall(r"\$\{([A-Z_]+):-", text("Procfile")))
+    read |= set(re.findall(r"\$\{([A-Z_]+):-", text("Procfile"))) | {"RUNTIME_ROLE"}
+    assert '"RUNTIME_ROLE"' in text("config/prepare.py")
     table = text("docs/runbook.md").split("## Variables")[1].split("## Going live")[0]
     documented = {
         name

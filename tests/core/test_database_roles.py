@@ -78,6 +78,11 @@ def test_the_command_prints_the_sql_and_applies_it_on_request():
         assert cursor.fetchone() == (True,)
 
 
+def test_a_role_that_may_not_make_roles_is_told_what_to_execute_and_by_whom(as_runtime):
+    with pytest.raises(CommandError, match=r"(?s)permission denied.*create role refill_other_role login"):
+        call_command("database_roles", "--runtime", "refill_other_role", "--apply", stdout=io.StringIO())
+
+
 @pytest.mark.parametrize("arguments", [["--runtime", "x; drop"], ["--limit", "lock_timeout=3s'; drop"]])
 def test_a_wrong_name_or_limit_is_refused(arguments):
     with pytest.raises(CommandError):

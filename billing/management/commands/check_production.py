@@ -108,7 +108,7 @@ def _cache() -> str:
 def _broker() -> str:
     with current_app.connection_for_write() as broker:
         broker.ensure_connection(max_retries=1, timeout=10)
-        return str(broker.transport_cls or "").rpartition(":")[2] or "answers"
+        return f"answers ({broker.as_uri().partition(':')[0]})"
 
 
 def _mail(address: str | None) -> str:

@@ -4,9 +4,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
+from django.db import ProgrammingError, transaction
 
 from core import database_roles
+
+REFUSED = (
+    "{error}\nNothing was changed. Only a superuser or a role with CREATEROLE makes roles and sets their "
+    "limits. As such a role execute once:\n  create role {role} login;\n"
+    "then, as the owner of the tables, repeat this command. With --limit run it as a superuser."
+)
 
 
 class Command(BaseCommand):
@@ -33,6 +39,9 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(str(error)) from None
         if options["apply"]:
-            with transaction.atomic():
-                database_roles.apply(sql)
+            try:
+                with transaction.atomic():
+                    database_roles.apply(sql)
+            except ProgrammingError as error:
+                raise CommandError(REFUSED.format(error=error, role=options["runtime"])) from None
         self.stdout.write(";\n".join(sql) + ";")

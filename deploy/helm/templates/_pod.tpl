@@ -7,12 +7,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "refill.image" -}}
 image: {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-envFrom:
-  - configMapRef: { name: {{ .Release.Name }} }
-  - secretRef: { name: {{ .Values.secret }} }
 securityContext:
   allowPrivilegeEscalation: false
   capabilities: { drop: [ALL] }
+{{- end }}
+
+{{- define "refill.environment" -}}
+- configMapRef: { name: {{ .Release.Name }} }
+- secretRef: { name: {{ .Values.secret }} }
 {{- end }}
 
 {{- define "refill.pod" -}}

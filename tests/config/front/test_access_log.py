@@ -60,6 +60,7 @@ def test_each_way_of_answering_writes_a_line_with_the_account(
     assert front.send("GET", "/api/v1/transactions?limit=1", headers).status == 200
     assert front.send("GET", "/join/very-secret/?t=hidden", {}).status == 404
     assert front.send("GET", "/no-such-page/secret", {}).status == 404
+    assert front.send("GET", "/healthz", {}).status == 200
     assert front.send("POST", "/api/v1/charges", {"Authorization": "Bearer none"}, USE).status == 401
 
     written = lines()
@@ -72,6 +73,7 @@ def test_each_way_of_answering_writes_a_line_with_the_account(
         ("GET", "/api/v1/transactions", 200, account),
         ("GET", "/join/<str:token>/", 404, None),
         ("GET", "", 404, None),
+        ("GET", "/healthz", 200, None),
         ("POST", "/api/v1/charges", 401, None),
     ]
     assert [one["request_id"] for one in written[:2]] == ["charge-1", "charge-2"]

@@ -18,6 +18,7 @@ from tests.integration.pooler import pgbouncer
 from tests.integration.races.web import ROOT, database_url
 
 NAME = "test_prepared"
+ROLE = "test_prepared_runtime"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,6 +32,7 @@ def empty_database() -> Iterator[str]:
     yield database_url().replace(f"/{connection.settings_dict['NAME']}", f"/{NAME}")
     with psycopg.connect(database_url(), autocommit=True) as server:
         server.execute(f"drop database {NAME} with (force)")
+        server.execute(f"drop role if exists {ROLE}")
 
 
 def prepare(url: str, var: Path, **more: str) -> "subprocess.Popen[str]":
@@ -55,7 +57,7 @@ def test_two_at_once_on_an_empty_database_both_succeed_and_make_no_demo_data(
     empty_database: str, tmp_path: Path
 ) -> None:
     with perhaps_pooled(empty_database) as variables:
-        runs = [prepare(var=tmp_path, **variables) for _ in range(2)]
+        runs = [prepare(var=tmp_path, RUNTIME_ROLE=ROLE, **variables) for _ in range(2)]
         errors = [run.communicate(timeout=300)[1] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], errors
     with psycopg.connect(empty_database) as server:
@@ -63,6 +65,11 @@ def test_two_at_once_on_an_empty_database_both_succeed_and_make_no_demo_data(
         assert tables == ("shared_cache", "pgmq.q_mail")
         assert server.execute("select count(*) from accounts_user").fetchone() == (0,)
         assert server.execute("select count(*) > 0 from pricing_rate").fetchone() == (True,)
+        rights = server.execute(
+            f"select has_table_privilege('{ROLE}', 'billing_entry', 'insert'),"
+            f" has_table_privilege('{ROLE}', 'billing_entry', 'update')"
+        )
+        assert rights.fetchone() == (True, False)
     assert not (tmp_path / "demo.json").exists()
     assert (tmp_path / "static" / "staticfiles.json").exists()
     collected = {str(path.relative_to(tmp_path / "static")) for path in (tmp_path / "static").rglob("*")}
