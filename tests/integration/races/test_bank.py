@@ -12,7 +12,7 @@ from billing import ledger
 from billing.ledger.models import Grant, Wallet
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.concurrency import at_once, of_kind
+from tests.integration.races.concurrency import at_once, charged_together, of_kind, persistently
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -69,7 +69,7 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
     def move(seed):
         generator = random.Random(seed)
         try:
-            return [random_move(generator, generator.choice(accounts), f"{seed}.{n}") for n in range(25)]
+            return [any_move(generator, generator.choice(accounts), f"{seed}.{n}") for n in range(25)]
         finally:
             moving.release()
 
@@ -89,6 +89,17 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
     assert broken(accounts) == []
 
 
+def any_move(generator, account, key):
+    """A move drawn at random; it is drawn and made again, with the same keys, while its wallet is in use."""
+    state = generator.getstate()
+
+    def move():
+        generator.setstate(state)
+        return random_move(generator, account, key)
+
+    return persistently(move)
+
+
 def random_move(generator, account, key):
     """Make one move drawn at random; refusals are allowed."""
     amount = Decimal(generator.choice(["1", "7.5", "0.000001"]))
@@ -103,7 +114,7 @@ def random_move(generator, account, key):
                 terms = {"account_id": account, "charge_id": charged.charge_id, "reason": "failed"}
                 ledger.reverse(key=key, now=NOON, **terms)
         elif move == "batch":
-            ledger.charge_many([charge_request(account, "0.5", f"{key}.{n}") for n in range(4)], NOON)
+            charged_together([charge_request(account, "0.5", f"{key}.{n}") for n in range(4)], NOON)
         elif move == "hold":
             held = ledger.hold(charge_request(account, "5", key), expires_at=NOON.replace(hour=13), now=NOON)
             terms = {"account_id": account, "hold_id": held.hold_id, "now": NOON}
@@ -131,7 +142,7 @@ def test_batches_over_the_same_accounts_in_opposite_orders_never_deadlock(size):
 
     def batch(name, backwards, turn):
         places = range(size - 1, -1, -1) if backwards else range(size)
-        return ledger.charge_many(
+        return charged_together(
             [charge_request(accounts[place % 10], "1", f"{name}.{turn}.{place}") for place in places], NOON
         )
 
@@ -162,7 +173,7 @@ def test_single_moves_batches_and_settling_of_the_same_accounts_never_deadlock()
 
     def together(name, order_of):
         for turn in range(3):
-            ledger.charge_many(
+            charged_together(
                 [
                     charge_request(account, "1", f"{name}.{turn}.{n}")
                     for n, account in enumerate(order_of * 9)

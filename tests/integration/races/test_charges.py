@@ -10,23 +10,23 @@ from billing.ledger import charges
 from billing.ledger.models import Charge, Entry
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.concurrency import at_once, of_kind
+from tests.integration.races.concurrency import at_once, charged_together, of_kind, persistently
 
 pytestmark = pytest.mark.usefixtures("committed")
 
 
 def alone(account, amount, key, **terms):
     """Charge in a separate database call, as another process would."""
-    return charges.charge_alone(charge_request(account, amount, key, **terms), NOON)
+    return persistently(lambda: charges.charge_alone(charge_request(account, amount, key, **terms), NOON))
 
 
 def shared(account, amount, key, **terms):
     """Charge in a call that may be shared with others of this process."""
-    return ledger.charge(charge_request(account, amount, key, **terms), NOON)
+    return persistently(lambda: ledger.charge(charge_request(account, amount, key, **terms), NOON))
 
 
 def in_batch(account, amount, key, **terms):
-    (outcome,) = ledger.charge_many([charge_request(account, amount, key, **terms)], NOON)
+    (outcome,) = charged_together([charge_request(account, amount, key, **terms)], NOON)
     if isinstance(outcome, ledger.LedgerError):
         raise outcome
     return outcome

@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -32,7 +33,7 @@ class Caller:
     """
 
     def __init__(
-        self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]], *, attempts: int = 3
+        self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]], *, attempts: int = 20
     ) -> None:
         self.url, self.secret, self.attempts = url, secret, attempts
         self.responses: list[tuple[int, Message, bytes]] = []
@@ -58,6 +59,7 @@ class Caller:
             response = self._send(request)
             if response[0] != 503:
                 break
+            time.sleep(0.05)
         self.responses.append(response)
 
     def _send(self, request: urllib.request.Request) -> tuple[int, Message, bytes]:

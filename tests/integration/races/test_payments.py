@@ -1,12 +1,12 @@
 """Concurrent payments with real threads and commits; the ledger's audit checks the result."""
 
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -18,7 +18,6 @@ from django.utils import timezone
 from accounts import erasure as account_erasure
 from accounts.models import Account, User
 from billing import erasure, ledger
-from billing.ledger.waiting import WalletLocked
 from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Referral, Refund, StripeEvent
 from billing.notifications import emails
 from billing.promotions import codes, redemption, referrals
@@ -29,6 +28,7 @@ from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies, smallest_pack
 from tests.billing.webhooks.delivery import deliver, signed_headers
 from tests.conftest import person
+from tests.integration.races.concurrency import persistently
 from tests.integration.races.web import serving
 from tests.sandbox.conftest import Buyer
 
@@ -256,17 +256,6 @@ def test_concurrent_checks_make_one_automatic_payment(account: Account) -> None:
 
 
 @pytest.mark.fault("P16")
-def charge_unless_locked(request: ledger.ChargeRequest) -> None:
-    """Charge, and repeat while the wallet is locked for longer than a request waits, as a client does."""
-    for _attempt in range(20):
-        try:
-            ledger.charge(request, timezone.now())
-            return
-        except WalletLocked:
-            time.sleep(0.1)
-    raise AssertionError("the wallet stays locked")
-
-
 def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(account: Account) -> None:
     total = ledger.balance(account.pk, timezone.now()).available
     enable_auto_top_up(account, below=total)
@@ -277,7 +266,7 @@ def test_fifty_charges_cross_the_threshold_together_and_one_pack_is_bought(accou
         for number in range(5):
             key = f"charge {thread} {number}"
             request = ledger.ChargeRequest(account_id=account.pk, credits=credits, key=key, service="gpt-4o")
-            charge_unless_locked(request)
+            persistently(partial(ledger.charge, request, timezone.now()))
             auto_top_up.buy_for_low_accounts(timezone.now())
         return "done"
 

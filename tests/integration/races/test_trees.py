@@ -14,7 +14,7 @@ from billing.ledger.audit import wallets
 from billing.ledger.models import Charge, Hold
 from tests.billing.ledger.conftest import NOON, D, charge_request, give, new_account
 from tests.billing.ledger.state import broken
-from tests.integration.races.concurrency import of_kind
+from tests.integration.races.concurrency import of_kind, persistently
 
 pytestmark = pytest.mark.usefixtures("committed")
 END = NOON + dt.timedelta(minutes=15)
@@ -43,15 +43,15 @@ class Agent:
     def work(self, parent, depth):
         key, credits = f"agent {self.number} at {depth}", self.some(D("1.5"))
         request = charge_request(self.account, str(credits), key)
-        held = ledger.hold(request, expires_at=END, now=self.now, parent=parent)
+        held = persistently(lambda: ledger.hold(request, expires_at=END, now=self.now, parent=parent))
         if depth < 4 and self.generator.random() < 0.5:
             with contextlib.suppress(ledger.LedgerError):
                 self.work(held.hold_id, depth + 1)
         used = self.some(credits * self.generator.choice([1, 1, 3]))
         which = {"account_id": self.account, "hold_id": held.hold_id, "now": self.now}
         if self.generator.random() < 0.15:
-            return ledger.release(**which)
-        return ledger.capture(credits=used, key=f"capture of {key}", detail={}, **which)
+            return persistently(lambda: ledger.release(**which))
+        return persistently(lambda: ledger.capture(credits=used, key=f"capture of {key}", detail={}, **which))
 
 
 def race(calls):
@@ -64,7 +64,7 @@ def closing(call):
 
     def closed():
         try:
-            return call()
+            return persistently(call)
         except ledger.LedgerError as error:
             return error
         finally:

@@ -42,7 +42,7 @@ def serving(processes: int = 2, **environment: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(LIMIT_SECONDS)
 
 
 def command(target: str = FRONT) -> list[str]:
