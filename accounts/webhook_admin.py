@@ -124,9 +124,7 @@ class WebhookEndpointAdmin(StaffAdmin):
             "form": form,
             "issued": issued,
         }
-        response = TemplateResponse(request, "accounts/admin/webhook_endpoint.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "accounts/admin/webhook_endpoint.html", context)
 
 
 @admin.register(WebhookDelivery)

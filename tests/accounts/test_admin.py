@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import Account, ApiKey, Membership, User
+from core.models import StaffAct
 from tests.conftest import person
 
 
@@ -59,7 +60,7 @@ def test_an_account_is_found_by_address_public_id_and_external_id(
     account = account_of(alice)
     Account.objects.filter(pk=account.pk).update(external_id="our-17")
     page = admin_client.get(
-        "/admin/accounts/account/", {"q": account.public_id if term == "public id" else term}
+        "/admin/accounts/account/", {"q": f" {account.public_id} " if term == "public id" else term}
     )
     assert account.public_id in page.content.decode()
     assert account_of(charlie).public_id not in page.content.decode()
@@ -125,11 +126,13 @@ def test_staff_revoke_a_key_immediately(admin_client, alice, account_of):
         now=timezone.now(),
     )
     api_keys.verify(issued.secret, timezone.now())
-    admin_client.post(
-        "/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [str(issued.key.pk)]}
-    )
+    for _again in range(2):
+        admin_client.post(
+            "/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [str(issued.key.pk)]}
+        )
     with pytest.raises(api_keys.UnknownKey):
         api_keys.verify(issued.secret, timezone.now())
+    assert StaffAct.objects.filter(act="apikey.revoke").count() == 1, "it was revoked once"
 
 
 @pytest.mark.fault("Z6")

@@ -47,7 +47,9 @@ def test_an_endpoint_is_changed(browser: Client, account: Account) -> None:
     endpoint = new_endpoint(account)
     path = f"/webhooks/{endpoint.public_id}/"
     form = {"url": URL, "description": "", "events": ["member.added"]}
-    assert "The endpoint was saved." in text(browser.post(path, form, follow=True))
+    saved = browser.post(path, form, follow=True)
+    assert "The endpoint was saved." in text(saved)
+    assert saved.context["form"]["events"].value() == ["member.added"], "shown as it was saved"
     endpoint.refresh_from_db()
     assert (endpoint.url, endpoint.events) == (URL, ["member.added"])
     refused = browser.post(path, form | {"url": "https://169.254.169.254/"})
@@ -65,6 +67,8 @@ def test_a_rotation_is_confirmed_and_shows_the_new_secret_once(browser: Client, 
     assert secret in text(response)
     again = browser.post(path, {"once": "b"}, follow=True)
     assert secret not in text(again)
+    endpoint.refresh_from_db()
+    assert encryption.decrypt(endpoint.secret) == secret, "a reload of the page rotates nothing"
     assert "until then deliveries are signed with it too" in text(again)
 
 
@@ -120,7 +124,7 @@ def test_what_waits_behind_an_earlier_event_says_so(browser: Client, account: Ac
     assert "Next attempt" in page and "because events arrive in order" not in page
 
 
-def test_a_disabled_endpoint_says_why_and_is_enabled(browser: Client, account: Account) -> None:
+def test_a_disabled_endpoint_says_why_and_is_enabled_and_disabled(browser: Client, account: Account) -> None:
     endpoint = new_endpoint(account)
     happen(account, "a", now=timezone.now())
     send_all(timezone.now(), GONE)
@@ -129,6 +133,9 @@ def test_a_disabled_endpoint_says_why_and_is_enabled(browser: Client, account: A
     assert "The receiver answered 410 Gone" in page and "Send test event" not in page
     assert "The endpoint is enabled." in text(browser.post(f"{path}enable/", {"enabled": "1"}, follow=True))
     assert "Send test event" in text(browser.get(path))
+    assert "The endpoint is disabled." in text(browser.post(f"{path}enable/", {"enabled": "0"}, follow=True))
+    endpoint.refresh_from_db()
+    assert endpoint.disabled_at is not None
 
 
 def test_an_endpoint_is_deleted_after_a_confirmation(browser: Client, account: Account) -> None:
@@ -179,6 +186,12 @@ def test_staff_create_an_endpoint_of_the_platform_and_rotate_its_secret(admin_br
     endpoint.refresh_from_db()
     second = encryption.decrypt(endpoint.secret)
     assert second != first and second in text(rotated)
+    assert all("no-store" in page["Cache-Control"] for page in (response, rotated))
+    other = new_endpoint(None)
+    both = {"action": "rotate_secret", "_selected_action": [str(endpoint.pk), str(other.pk)]}
+    assert "Select one endpoint." in text(admin_browser.post(path, both, follow=True))
+    endpoint.refresh_from_db()
+    assert encryption.decrypt(endpoint.secret) == second
     for page in (path, f"{path}{endpoint.pk}/change/"):
         shown = text(admin_browser.get(page))
         assert URL in shown and first not in shown and second not in shown

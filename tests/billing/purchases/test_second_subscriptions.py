@@ -222,19 +222,28 @@ def test_staff_and_buyer_see_the_refunded_plan(
 
 
 def test_a_refused_cancellation_keeps_its_reason_and_is_tried_again(
-    two_paid: tuple[Purchase, Purchase], stripe_api: Any, events: Any, monkeypatch: pytest.MonkeyPatch
+    two_paid: tuple[Purchase, Purchase],
+    stripe_api: Any,
+    events: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    account: Account,
 ) -> None:
     for event in events("checkout.session.completed"):
         handle_without_finishing(event)
+    row = SurplusSubscription.objects.get()
+    surplus.record(account.pk, "sub_that_has_ended", reason=row.reason, now=timezone.now())
 
-    def refuse(_id: str) -> None:
-        raise stripe_gateway.InvalidRequest("not now")
+    def refuse(stripe_id: str) -> None:
+        if stripe_id == row.stripe_subscription_id:
+            raise stripe_gateway.InvalidRequest("not now")
+        raise stripe_gateway.ResourceMissing("no such subscription")
 
     with monkeypatch.context() as patched:
         patched.setattr(stripe_gateway, "cancel_subscription", refuse)
         plan_conflicts.carry_out(timezone.now())
-    row = SurplusSubscription.objects.get()
+    row.refresh_from_db()
     assert (row.cancelled_at, row.error) == (None, "not now")
+    assert SurplusSubscription.objects.exclude(pk=row.pk).get().cancelled_at is not None
 
     plan_conflicts.carry_out(timezone.now())
     row.refresh_from_db()

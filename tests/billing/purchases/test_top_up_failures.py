@@ -201,7 +201,8 @@ def test_a_failure_known_only_from_its_event_is_counted_and_notified_once(
     suspended: bool,
     template: str,
 ) -> None:
-    settings, now = enable(), timezone.now()
+    enable(attempt_card="pm_charged")  # another card was saved since
+    settings, now = AutoTopUp.objects.get(), timezone.now()
     purchase = Purchase.objects.create(
         account=account,
         kind="pack",
@@ -233,5 +234,5 @@ def test_a_failure_known_only_from_its_event_is_counted_and_notified_once(
     settings.refresh_from_db()
     assert (settings.failures, settings.last_outcome) == (1, outcome)
     assert settings.payment_to_confirm == ("pi_x" if outcome == "authenticate" else "")
-    assert bool(settings.suspended_card) == suspended
+    assert settings.suspended_card == ("pm_charged" if suspended else "")
     assert list(Mail.objects.values_list("template", flat=True)) == [template]

@@ -50,10 +50,11 @@ def test_a_signature_is_valid_for_three_hundred_seconds(completed: Any, age: int
 
 
 @pytest.mark.fault("P9")
+@pytest.mark.parametrize("key", ["sk_live_x", "rk_live_x"])
 def test_a_live_site_refuses_test_events_and_other_accounts_with_an_alert(
-    completed: Any, settings: Any
+    completed: Any, settings: Any, key: str
 ) -> None:
-    settings.STRIPE_SECRET_KEY, settings.STRIPE_ACCOUNT = "sk_live_x", "acct_ours"
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_ACCOUNT = key, "acct_ours"
     with capture_logs() as logs:
         for event in (completed, {**completed, "livemode": True, "account": "acct_theirs"}):
             assert deliver(event).status_code == 400

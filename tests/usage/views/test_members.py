@@ -89,6 +89,7 @@ def test_the_whole_way_from_the_request_to_a_shared_balance(
     assert (member.role, member.monthly_limit) == ("member", 5)
     assert "The Liddells" in text_of(guest.get("/settings/")), "the team is chosen"
     assert guest.post(link).status_code == 409
+    assert "Open invitations" not in text_of(browser.get("/members/"))
     spend(team, "0", timezone.now(), member_id=charlie.pk)
     row = text_of(browser.get("/members/")).partition(charlie.email)[2]
     assert "1 call" in row and "0 of 5 used this month" in row
@@ -175,6 +176,16 @@ def test_a_member_is_changed_and_removed(team: Account, alice: User, bob: User, 
     assert "Remove bob@example.org?" in text_of(browser.get(f"{path}remove/"))
     assert browser.post(f"{path}remove/").status_code == 302
     assert not Membership.objects.filter(account=team, user=bob).exists()
+
+
+def test_an_owner_who_removes_themselves_goes_to_their_own_account(
+    team: Account, alice: User, bob: User, in_team: SignedIn
+) -> None:
+    browser = in_team(alice)
+    Membership.objects.filter(account=team, user=bob).update(role="owner")
+    page = browser.post(f"/members/{id_of(team, alice)}/remove/", follow=True)
+    assert page.redirect_chain == [("/", 302)]
+    assert page.context["request"].account.person == alice
 
 
 @pytest.mark.fault("Z4")
