@@ -74,6 +74,16 @@ def test_the_lowest_price_of_an_action_is_that_of_a_model_that_is_sold():
     )
 
 
+def test_the_example_is_the_cheapest_model_that_costs_something_or_else_an_action():
+    examples = []
+    for retired in ((), ("writer", "painter", "film"), ("upload", "frame")):
+        for key in retired:
+            retire(key)
+        found = selectors.example_use(NOW)
+        examples.append(found and (found[0].facts.key, found[1]))
+    assert examples == [("film", {"seconds": 5}), ("upload", {"uses": 1}), None], "gifts cost nothing"
+
+
 def test_services_are_grouped_by_kind_and_modality_models_first():
     actions_first = sorted(selectors.services(now=NOW), key=lambda service: service.facts.kind)
     groups = [

@@ -72,6 +72,15 @@ def test_a_scheduled_change_removed_from_the_file_is_withdrawn(load, write):
     assert cost("echo", tokens=1000, now=christmas) == 9
 
 
+def test_a_figure_that_another_has_replaced_is_not_loaded_later(load, write):
+    load(write(SCHEDULED))
+    new_year = datetime(2027, 1, 1, tzinfo=UTC)
+    assert load(write(SCHEDULED, ("credits = 3", "credits = 4")), now=new_year).cards == []
+    assert cost("echo", tokens=1000, now=new_year) == 9
+    loaded = load(write(SCHEDULED, ("credits = 9", "credits = 8")), now=new_year)
+    assert (loaded.cards, cost("echo", tokens=1000, now=new_year)) == (["2027-01-01"], 8)
+
+
 def test_a_changed_wording_creates_no_new_card_and_withdraws_none(load, write):
     load(write(SCHEDULED))
     before = list(RateCard.objects.values("pk", "state"))

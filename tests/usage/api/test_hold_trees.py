@@ -144,13 +144,13 @@ def test_a_capture_above_its_child_never_takes_the_balance(api: Any) -> None:
 
 
 @pytest.fixture
-def ends(monkeypatch: pytest.MonkeyPatch, catalogue: None) -> Callable[[str], None]:
-    """Set what becomes of holds of Claude Sonnet 4 when nobody captures them."""
+def ends(monkeypatch: pytest.MonkeyPatch, catalogue: None) -> Callable[..., None]:
+    """Set what becomes of holds of a service when nobody captures them."""
 
-    def set_to(at_expiry: str) -> None:
+    def set_to(at_expiry: str, service: str = SONNET) -> None:
         current = catalogue_cache.current()
-        facts = replace(current.services[SONNET], at_expiry=at_expiry)
-        changed = replace(current, services={**current.services, SONNET: facts})
+        facts = replace(current.services[service], at_expiry=at_expiry)
+        changed = replace(current, services={**current.services, service: facts})
         monkeypatch.setattr(catalogue_cache, "current", lambda: changed)
 
     return set_to
@@ -200,6 +200,13 @@ def test_what_was_held_is_charged_when_nobody_captures(api: Any, clock: Any, end
     charge = api.get(f"charges/{charged}").json()
     assert (charge["credits"], charge["uncollected"], charge["lines"]) == ("11", "0", hold["lines"])
     assert Charge.objects.count() == 1
+
+
+def test_the_action_says_what_becomes_of_a_hold_that_nobody_captures(api: Any, ends: Any) -> None:
+    ends("capture_estimate")
+    ends("release", "workflow-run")
+    of_model, of_action = opened(api, "1", "model"), opened(api, "1", "action", action="workflow-run")
+    assert (of_model["at_expiry"], of_action["at_expiry"]) == ("capture_estimate", "release")
 
 
 def test_another_kind_of_caller_reports_nothing(api: Any, account: Account, platform_api: Any) -> None:

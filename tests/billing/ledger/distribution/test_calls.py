@@ -10,8 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from billing import ledger
-from billing.ledger import distribution
+from billing.ledger import database, distribution
 from billing.ledger.distribution import calls, shards, tables
+from core.amounts import plain
+from tests.billing.ledger.conftest import DAY, NOON, charge_request, give, new_account
 
 pytestmark = [
     pytest.mark.django_db,
@@ -48,6 +50,30 @@ def test_every_function_that_python_calls_is_sent_or_not_used_on_several_nodes()
     }
     of_nodes = {"ledger_new_use", "ledger_query"}
     assert used - set(calls.CALLS) - OF_SEVERAL - BESIDE_SHARDS - OF_ARCHIVES - of_nodes == set()
+
+
+def test_on_several_nodes_each_account_has_a_call_and_its_usual_outcome(db, monkeypatch):
+    monkeypatch.setattr(database, "is_distributed", lambda: True)
+    statements = []
+
+    def record(execute, sql, parameters, many, context):
+        statements.append(sql)
+        return execute(sql, parameters, many, context)
+
+    accounts = [new_account() for _ in range(3)]
+    with connection.execute_wrapper(record):
+        for account in accounts:
+            give(account, "10", expires_at=NOON + DAY)
+        uses = [charge_request(accounts[n % 2], "1", f"use {n}") for n in range(5)]
+        charged = ledger.charge_many(uses, NOON)
+        assert [plain(one.balance_after) for one in charged] == ["9", "9", "8", "8", "7"]
+        balances = ledger.balances(accounts, NOON)
+        assert [plain(balances[one].total) for one in accounts] == ["7", "8", "10"]
+        assert ledger.balances(accounts, NOON + DAY) == {}, "they are due"
+        assert ledger.settle(accounts[:2], NOON + DAY) == 2
+        assert ledger.settle_due(NOON + DAY) == 1
+    used = {name for name in OF_SEVERAL for sql in statements if f"{name}(" in sql}
+    assert (used, len(statements) > 10) == (set(), True)
 
 
 def test_a_call_keeps_the_name_arguments_and_result_of_its_function():
