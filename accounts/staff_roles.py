@@ -46,7 +46,9 @@ _SALES = _of(
     "purchase refund dispute subscription surplussubscription autotopup promotion redemption referral mail",
 )
 _CATALOGUE = _of("pricing", "view", "catalogue service ratecard rate plan pack sale")
-_PROMOTIONS = _of("billing", "view add change delete", "promotion")
+_PROMOTIONS = _of("billing", "view add change delete", "promotion") | _of(
+    "billing", "view add", "singleusecode"
+)
 
 PERMISSIONS: dict[str, set[str]] = {
     Role.SUPPORT: _CUSTOMERS

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import uuid4
 
 from django.db import transaction
 
@@ -17,7 +18,7 @@ from accounts.models import Account
 from billing import ledger, offers, provisioning
 from billing.ledger import GrantInForce
 from billing.models import Promotion
-from billing.promotions import redemption
+from billing.promotions import redemption, single_use_codes
 from billing.purchases import create
 
 
@@ -48,7 +49,7 @@ def give(promotion: Promotion, *, account: Account | None, now: datetime) -> Giv
     with _undone():
         account = account or _new_customer(now)
         before = ledger.balance(account.pk, now)
-        redeemed = redemption.redeem(account=account, code=promotion.code, now=now)
+        redeemed = redemption.redeem(account=account, code=_code_of(promotion, now), now=now)
         after = ledger.balance(account.pk, now)
     known = {grant.id for grant in before.grants}
     return Given(
@@ -69,7 +70,7 @@ def discount(
     with _undone():
         account = account or _new_customer(now)
         offer = create.order_of(account, pack_key=pack, quantity=quantity, currency=currency, now=now)
-        less = create.discount_of(account, offer, quantity=quantity, code=promotion.code, now=now)
+        less = create.discount_of(account, offer, quantity=quantity, code=_code_of(promotion, now), now=now)
     return Discounted(offer=offer, amount=offer.amount * quantity - less, discount=less)
 
 
@@ -78,6 +79,13 @@ def _undone() -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
+
+
+def _code_of(promotion: Promotion, now: datetime) -> str:
+    """A code that users enter: the promotion's, or a new one for one use, which is undone too."""
+    if not promotion.single_use:
+        return str(promotion.code)
+    return single_use_codes.make(promotion, number=1, batch=uuid4(), now=now)[0]
 
 
 def _new_customer(now: datetime) -> Account:

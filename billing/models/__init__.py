@@ -21,7 +21,7 @@ from billing.models.adjustment import CreditAdjustment
 from billing.models.monthly_budget import MonthlyBudget
 from billing.models.notification import AlertSettings, Mail
 from billing.models.profile import BillingProfile
-from billing.models.promotion import InvitationCode, Promotion, Redemption, Referral
+from billing.models.promotion import InvitationCode, Promotion, Redemption, Referral, SingleUseCode
 from billing.models.purchase import AutoTopUp, InvoiceYear, Purchase
 from billing.models.refund import Dispute, Refund, WithdrawnPlanPayment
 from billing.models.stripe_event import Reconciliation, StripeEvent
@@ -64,6 +64,7 @@ __all__ = [
     "Redemption",
     "Referral",
     "Refund",
+    "SingleUseCode",
     "StripeEvent",
     "StripePrice",
     "Subscription",

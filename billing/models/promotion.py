@@ -1,8 +1,8 @@
-"""Promotion codes for credits or discounts, and referrals that reward both accounts.
+"""Promotion codes for credits or discounts, codes for one use, and referrals that reward both accounts.
 
 Invariants: a promotion's limits are counted under a lock on its row; each account redeems it at most
-`per_account` times, apart from payments that arrive after their purchase had failed; an account is invited at
-most once, and not by itself.
+`per_account` times, apart from payments that arrive after their purchase had failed; a code for one use has
+at most one redemption that counts; an account is invited at most once, and not by itself.
 """
 
 from typing import Any
@@ -25,6 +25,12 @@ class Promotion(models.Model):
         DISCOUNT = "discount", _("Discount on a pack")
 
     code = models.CharField(max_length=40, unique=True, help_text="Upper case.")
+    single_use = models.BooleanField(
+        _("codes for one use"),
+        default=False,
+        db_default=False,
+        help_text=_("Users enter codes that you make or import. The code above is not accepted."),
+    )
     label = models.CharField(max_length=200)
     gives = models.CharField(max_length=8, choices=Gives)
     credits = CreditsField(default=0)
@@ -65,6 +71,21 @@ class Promotion(models.Model):
         super().save(**options)
 
 
+class SingleUseCode(models.Model):
+    """A code of a promotion that is redeemed once, by whoever enters it first."""
+
+    promotion = models.ForeignKey(Promotion, on_delete=models.CASCADE, related_name="single_use_codes")
+    code = models.CharField(max_length=40, unique=True, help_text="Upper case.")
+    batch = models.UUIDField(help_text="The form or import that made it, which acts once.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["promotion", "batch"], name="codes_by_batch")]
+
+    def __str__(self) -> str:
+        return f"code {self.pk}"  # whoever sees the code can use it
+
+
 class Redemption(Identified):
     """One use of a promotion by one account."""
 
@@ -75,6 +96,9 @@ class Redemption(Identified):
     nth = models.PositiveIntegerField(help_text="Number of the account's redemption, from 1.")
     purchase = models.OneToOneField(
         Purchase, null=True, blank=True, on_delete=models.PROTECT, related_name="redemption"
+    )
+    single_use_code = models.ForeignKey(
+        SingleUseCode, null=True, blank=True, on_delete=models.PROTECT, related_name="redemptions"
     )
     credits = CreditsField(default=0)
     created_at = models.DateTimeField()
@@ -90,7 +114,10 @@ class Redemption(Identified):
                 fields=["promotion", "account", "nth"],
                 condition=Q(released_at=None),
                 name="each_use_counted_once",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["single_use_code"], condition=Q(released_at=None), name="code_used_once"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,12 +1,14 @@
 """Promotion codes: grant credits or discount a pack.
 
-Invariants: the total limit and the account's limit are counted under the promotion's row lock, so they hold
-under concurrency; an empty list of plans, packs or services means all of them; credits are granted in the
-transaction that counts the use; the use of a discount is released when its purchase fails or is cancelled,
-and counted again when that purchase is paid after all. Only such payments can exceed the total limit.
+Invariants: the total limit, the account's limit and the use of a code for one use are counted under the
+promotion's row lock, so they hold under concurrency; an empty list of plans, packs or services means all of
+them; credits are granted in the transaction that counts the use; the use of a discount is released when its
+purchase fails or is cancelled, and counted again when that purchase is paid after all. Only such payments
+can exceed the total limit.
 Lock order: purchase, promotion, wallet.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
@@ -17,12 +19,20 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Account
 from billing import ledger, validity
-from billing.models import Promotion, Purchase, Redemption, Subscription
+from billing.models import Promotion, Purchase, Redemption, SingleUseCode, Subscription
 from core import currencies
 from core.errors import Refusal
 from core.templatetags.money import money
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue.policies import Promotion as CataloguePromotion
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """A promotion whose row is locked, and the code for one use by which it was found."""
+
+    promotion: Promotion
+    single_use: SingleUseCode | None
 
 
 class CodeRefused(Refusal):
@@ -77,12 +87,13 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
     """Grant a code's credits to an account. Raises CodeRefused."""
     sync_from_catalogue()
     with transaction.atomic():
-        promotion = _lock_usable(account, code, now)
+        usable = _lock_usable(account, code, now)
+        promotion = usable.promotion
         if promotion.gives != Promotion.Gives.CREDITS:
             raise CodeRefused(
                 "code_is_discount", _("This is a discount code. Enter it when you buy credits.")
             )
-        redemption = _record_use(promotion, account, None, promotion.credits, now)
+        redemption = _record_use(usable, account, None, promotion.credits, now)
         try:
             ledger.grant(
                 account_id=account.pk,
@@ -102,24 +113,25 @@ def redeem(*, account: Account, code: str, now: datetime) -> Redemption:
 
 def apply_discount(purchase: Purchase, *, code: str, now: datetime) -> None:
     """Lower a new purchase's amount by a code, in the transaction that creates it. Raises CodeRefused."""
-    promotion, discount = _lock_discount(purchase, code, now)
-    _record_use(promotion, purchase.account, purchase, Decimal(0), now)
+    usable, discount = _lock_discount(purchase, code, now)
+    _record_use(usable, purchase.account, purchase, Decimal(0), now)
     purchase.amount -= discount
-    purchase.promotion_code = promotion.code
+    purchase.promotion_code = usable.promotion.code
     purchase.save(update_fields=["amount", "promotion_code"])
 
 
 def discount_of(order: Purchase, *, code: str, now: datetime) -> int:
     """Minor units by which a code lowers the amount of a purchase that is not saved. Raises CodeRefused."""
     with transaction.atomic():
-        _promotion, discount = _lock_discount(order, code, now)
+        _usable, discount = _lock_discount(order, code, now)
     return discount
 
 
-def _lock_discount(order: Purchase, code: str, now: datetime) -> tuple[Promotion, int]:
+def _lock_discount(order: Purchase, code: str, now: datetime) -> tuple[_Locked, int]:
     """The promotion with its row locked, and its discount in minor units. Raises CodeRefused."""
     sync_from_catalogue()
-    promotion = _lock_usable(order.account, code, now)
+    usable = _lock_usable(order.account, code, now)
+    promotion = usable.promotion
     if promotion.gives != Promotion.Gives.DISCOUNT:
         raise CodeRefused("code_is_credits", _("This code gives credits. Redeem it on the Billing page."))
     if promotion.packs and order.offer not in promotion.packs:
@@ -127,7 +139,7 @@ def _lock_discount(order: Purchase, code: str, now: datetime) -> tuple[Promotion
     # Rounded down to what can be charged: never a higher discount than the code states.
     discount = currencies.payable(order.amount * promotion.percent_off // 100, order.currency)
     _require_chargeable(order.amount - discount, order.currency, promotion)
-    return promotion, discount
+    return usable, discount
 
 
 def _require_chargeable(amount: int, currency: str, promotion: Promotion) -> None:
@@ -168,7 +180,9 @@ def recount_discount(purchase: Purchase) -> None:
         return
     promotion = Promotion.objects.select_for_update(no_key=True).get(pk=use.promotion_id)
     use.nth, use.released_at = _next_nth(promotion, purchase.account), None
-    use.save(update_fields=["nth", "released_at"])
+    if use.single_use_code_id and _uses_of(use.single_use_code_id).exists():
+        use.single_use_code = None  # its code was redeemed by somebody else meanwhile
+    use.save(update_fields=["nth", "released_at", "single_use_code"])
     Promotion.objects.filter(pk=promotion.pk).update(redeemed=F("redeemed") + 1)
 
 
@@ -192,18 +206,19 @@ def _fields_of(promotion: CataloguePromotion) -> dict[str, object]:
     }
 
 
-def _lock_usable(account: Account, code: str, now: datetime) -> Promotion:
+def _lock_usable(account: Account, code: str, now: datetime) -> _Locked:
     """The promotion with its row locked. Raises CodeRefused if the account cannot use it now."""
     text = code.strip().upper()
-    promotions = Promotion.objects.select_for_update(no_key=True).filter(code=text)
-    promotion = promotions.first() if is_code(text) else None
-    if promotion is None:
+    usable = _lock(text) if is_code(text) else None
+    if usable is None:
         raise UnknownCode
+    promotion = usable.promotion
     if now < promotion.starts_at:
         raise CodeRefused("code_not_yet", _("This code is not valid yet."))
     if now >= promotion.ends_at:
         raise CodeRefused("code_expired", _("This code is no longer valid."))
-    if promotion.total_limit is not None and promotion.redeemed >= promotion.total_limit:
+    full = promotion.total_limit is not None and promotion.redeemed >= promotion.total_limit
+    if full or (usable.single_use and _uses_of(usable.single_use.pk).exists()):
         raise CodeRefused("code_used_up", _("This code has reached its maximum number of uses."))
     if _active_uses(promotion, account).count() >= promotion.per_account:
         raise CodeRefused("code_already_used", _("This account has already used this code."))
@@ -211,7 +226,20 @@ def _lock_usable(account: Account, code: str, now: datetime) -> Promotion:
         plan = Subscription.objects.filter(account=account).values_list("plan", flat=True).first()
         if plan not in promotion.plans:
             raise CodeRefused("code_not_for_plan", _("This code is not valid for your plan."))
-    return promotion
+    return usable
+
+
+def _lock(text: str) -> _Locked | None:
+    """The promotion of this code, or of this code for one use. Which of them is valid, the promotion says."""
+    promotions = Promotion.objects.select_for_update(no_key=True)
+    promotion = promotions.filter(code=text, single_use=False).first()
+    if promotion is not None:
+        return _Locked(promotion, None)
+    single_use = SingleUseCode.objects.filter(code=text).first()
+    if single_use is None:
+        return None
+    promotion = promotions.filter(pk=single_use.promotion_id, single_use=True).first()
+    return _Locked(promotion, single_use) if promotion else None
 
 
 def is_code(text: str) -> bool:
@@ -223,6 +251,11 @@ def _active_uses(promotion: Promotion, account: Account) -> QuerySet[Redemption]
     return Redemption.objects.filter(promotion=promotion, account=account, released_at=None)
 
 
+def _uses_of(single_use_code_id: int) -> QuerySet[Redemption]:
+    """The redemption of a code for one use that counts."""
+    return Redemption.objects.filter(single_use_code=single_use_code_id, released_at=None)
+
+
 def _next_nth(promotion: Promotion, account: Account) -> int:
     """The lowest free number of a use by the account; the promotion is locked."""
     nths = set(_active_uses(promotion, account).values_list("nth", flat=True))
@@ -230,10 +263,12 @@ def _next_nth(promotion: Promotion, account: Account) -> int:
 
 
 def _record_use(
-    promotion: Promotion, account: Account, purchase: Purchase | None, credits: Decimal, now: datetime
+    usable: _Locked, account: Account, purchase: Purchase | None, credits: Decimal, now: datetime
 ) -> Redemption:
+    promotion = usable.promotion
     redemption = Redemption.objects.create(
         promotion=promotion,
+        single_use_code=usable.single_use,
         account=account,
         nth=_next_nth(promotion, account),
         purchase=purchase,

@@ -2,7 +2,7 @@
 
 Invariant: a promotion that was redeemed cannot be deleted; redemptions and referrals are shown and not
 edited; what staff save can be redeemed and spent: the code as users enter it, an interval that `validity`
-reads, services, packs and plans that exist.
+reads, services, packs and plans that exist. Codes for one use are shown to those with the permission only.
 """
 
 from typing import Any
@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from unfold.decorators import action
 
 from billing.models import Promotion, Redemption, Referral
-from billing.promotions import redemption
-from billing.staff import promotion_trial
+from billing.promotions import redemption, single_use_codes
+from billing.staff import promotion_codes, promotion_trial
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
 from pricing import selectors
 from pricing.catalogue.policies import Lasting
@@ -31,14 +31,16 @@ class PromotionForm(forms.ModelForm):
     class Meta:
         model = Promotion
         fields = [
-            *("code", "label", "gives", "credits", "services", "lasts", "percent_off", "packs", "plans"),
-            *("starts_at", "ends_at", "total_limit", "per_account"),
+            *("code", "single_use", "label", "gives", "credits", "services", "lasts", "percent_off"),
+            *("packs", "plans", "starts_at", "ends_at", "total_limit", "per_account"),
         ]
 
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"].strip().upper()
         if not redemption.is_code(code):
             raise forms.ValidationError(_("Use letters without accents, digits and signs."))
+        if single_use_codes.exists(code):
+            raise forms.ValidationError(_("A code for one use has this spelling. Choose another code."))
         return code
 
     def clean_lasts(self) -> str:
@@ -83,12 +85,28 @@ class PromotionAdmin(StaffAdmin):
     ordering = ["-starts_at"]
     readonly_fields = ["redeemed", "from_catalogue"]
     form = PromotionForm
-    actions_detail = ["trial"]
+    actions_detail = ["trial", "codes", "import_codes"]
 
     @action(description=_("Try"), url_path="trial", permissions=["view"])
     def trial(self, request: HttpRequest, object_id: str) -> HttpResponse:
         promotion = self.object_or_404(request, object_id)
         return promotion_trial.page(request, promotion, self.admin_site.each_context(request))
+
+    @action(description=_("Codes for one use"), url_path="codes", permissions=["codes"])
+    def codes(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        promotion = self.object_or_404(request, object_id)
+        return promotion_codes.page(request, promotion, self.admin_site.each_context(request))
+
+    @action(description=_("Import codes"), url_path="import-codes", permissions=["import_codes"])
+    def import_codes(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        promotion = self.object_or_404(request, object_id)
+        return promotion_codes.import_page(request, promotion, self.admin_site.each_context(request))
+
+    def has_codes_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm(promotion_codes.SEE)  # type: ignore[union-attr]
+
+    def has_import_codes_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm(promotion_codes.ADD)  # type: ignore[union-attr]
 
     def has_delete_permission(self, request: HttpRequest, obj: Promotion | None = None) -> bool:
         return obj is not None and obj.redeemed == 0 and super().has_delete_permission(request, obj)
@@ -99,6 +117,7 @@ class RedemptionAdmin(ReadOnlyAdmin):
     list_display = ["promotion", "account", "credits", "purchase", "created_at", "released_at"]
     list_select_related = ["promotion", "account", "purchase"]
     search_fields = ["promotion__code", "account__name"]
+    exclude = ["single_use_code"]  # it is valid again when its purchase is cancelled
     ordering = ["-created_at"]
 
 

@@ -21,8 +21,8 @@ _WORD = re.compile(r"\b[A-Za-z]{2,}\b", re.ASCII)
 # Names and code that Chinese texts keep in Latin letters.
 _KEPT = re.compile(
     "API|ASCII|Authorization|Bearer|CSRF|CSV|CVC|Checkout|Content|Cookie|DE|Developers|GET|Gone|HTML|IANA|IBAN|"
-    "JavaScript|PIN|localhost|IDs?|IP|JSON|NUL|PDF|POST|Paris|RFC|SEPA|Secure|Standard|Stripe|token|Type|URL|UTC|Webhooks?|"
-    "action|days|forever|keys|manage|service|year"
+    "INV|JavaScript|MB|PIN|localhost|IDs?|IP|JSON|NUL|PDF|POST|Paris|RFC|SEPA|Secure|Standard|Stripe|token|Type|URL|UTC|Webhooks?|"
+    "action|code|days|forever|keys|manage|service|year"
 )
 # One form of address, and one spelling of each term: docs/design-system.md.
 AVOIDED = {"你": "您", "帐": "账", "登陆": "登录", "条目": "明细"}

@@ -1,4 +1,4 @@
-"""The forms of staff about promotions, purchases, refunds, plans and prices at Stripe."""
+"""The forms of staff about purchases, refunds, plans and prices at Stripe."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -8,37 +8,29 @@ from django.utils import timezone
 
 from accounts.models import StaffNote
 from accounts.viewing import BEGIN
-from billing.models import AutoTopUp, CreditAdjustment, Promotion, Purchase, Refund, StripePrice, Subscription
-from billing.staff import adjustments, customer, promotions, purchases, stripe_prices, subscriptions
+from billing.models import (
+    AutoTopUp,
+    CreditAdjustment,
+    Purchase,
+    Refund,
+    StripePrice,
+    Subscription,
+)
+from billing.staff import (
+    adjustments,
+    customer,
+    purchases,
+    stripe_prices,
+    subscriptions,
+)
 from core.models import StaffAct
 from tests.forms.rows import Row, fields, refused
-from tests.forms.staff_form import StaffForm, at
+from tests.forms.staff_form import TOKEN, StaffForm, at
 from tests.forms.world import World
-
-SPAN = {
-    "starts_at_0": "2026-01-01",
-    "starts_at_1": "00:00:00",
-    "ends_at_0": "2030-01-01",
-    "ends_at_1": "00:00:00",
-}
-
-
-def _promotion(world: World) -> dict[str, Any]:
-    names = "code label gives credits services lasts percent_off packs plans total_limit per_account"
-    newest = Promotion.objects.exclude(code__in=["HALF", "GIFT"]).filter(from_catalogue=False).first()
-    return fields(
-        newest,
-        names,
-        starts_at=lambda promotion: f"{promotion.starts_at:%Y-%m-%d}",
-        ends_at=lambda promotion: f"{promotion.ends_at:%Y-%m-%d}",
-    )
 
 
 def quarantined(world: World) -> None:
     Purchase.objects.filter(pk=world.purchase.pk).update(status=Purchase.Status.QUARANTINED, paid_at=None)
-
-
-TOKEN = "0198a6c0-0000-7000-8000-000000000001"
 
 
 def _adjusted(world: World) -> dict[str, Any]:
@@ -116,82 +108,6 @@ def price_without_plan(world: World) -> None:
 
 
 FORMS = [
-    StaffForm(
-        promotions.PromotionForm,
-        "billing.add_promotion",
-        lambda world: "/admin/billing/promotion/add/",
-        {
-            **{"code": "SPRING", "label": "Spring", "gives": "credits", "credits": "7", "lasts": "forever"},
-            **{"percent_off": "0", "per_account": "1", "services": "", "packs": "", "plans": ""},
-            **{"total_limit": "", **SPAN},
-        },
-        _promotion,
-        {
-            "code": [
-                Row("SPRING", "SPRING"),
-                Row(" spring ", "SPRING"),
-                Row("X" * 40, "X" * 40),
-                refused("X" * 41, "at most 40 characters"),
-                refused("", "required"),
-                refused("GIFT", "already exists"),
-                refused("gift", "already exists"),
-                refused("FRÜHLING", "without accents"),
-            ],
-            "label": [Row("Spring", "Spring"), refused("x" * 201, "at most 200"), refused("", "required")],
-            "gives": [Row("credits", "credits"), refused("money", "valid choice"), refused("", "required")],
-            "credits": [
-                Row("7", Decimal(7)),
-                Row("0.000001", Decimal("0.000001")),
-                refused("0", "promotion_gives_something", field="banner"),
-                refused("0.0000001", "6 decimal places"),
-                refused("", "required"),
-            ],
-            "services": [
-                Row("", None),
-                Row("tag:core,gpt-4o", ["tag:core", "gpt-4o"]),
-                refused("x" * 101, "at most 100 characters"),
-                refused("gpt-4o,gpt-4p", "There is no service or tag “gpt-4p”."),
-                refused("tag:cores", "There is no service or tag “tag:cores”."),
-            ],
-            "lasts": [
-                Row("forever", "forever"),
-                Row("30 days", "30 days"),
-                Row("1 day", "1 day"),
-                Row("12 months", "12 months"),
-                Row("1 year", "1 year"),
-                refused("0 days", "such as “30 days”"),
-                refused("period", "such as “30 days”"),
-                refused("banana", "such as “30 days”"),
-                refused("", "required"),
-            ],
-            "percent_off": [
-                Row("0", 0),
-                Row("100", 100),
-                refused("101", "percent_within_hundred", field="banner"),
-                refused("-1", "greater than or equal to 0"),
-                refused("", "required"),
-            ],
-            "packs": [
-                Row("", None),
-                Row("small,large", ["small", "large"]),
-                refused("tiny", "There is no pack “tiny”."),
-            ],
-            "plans": [
-                Row("", None),
-                Row("starter", ["starter"]),
-                refused("stater", "There is no plan “stater”."),
-            ],
-            "starts_at": [Row("2026-01-01", "2026-01-01"), refused("", "required")],
-            "ends_at": [
-                Row("2030-01-01", "2030-01-01"),
-                refused("2026-01-01", "not after the start"),
-                refused("2025-01-01", "not after the start"),
-                refused("", "required"),
-            ],
-            "total_limit": [Row("", None), Row("1", 1), refused("-1", "greater than or equal to 0")],
-            "per_account": [Row("1", 1), Row("3", 3), refused("", "required")],
-        },
-    ),
     StaffForm(
         purchases.ReasonForm,
         "billing.change_purchase",

@@ -9,6 +9,8 @@ from django import forms
 from tests.forms.rows import Row
 from tests.forms.world import World
 
+TOKEN = "0198a6c0-0000-7000-8000-000000000001"
+
 
 @dataclass(frozen=True)
 class StaffForm:

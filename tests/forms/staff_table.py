@@ -4,6 +4,6 @@
 test_staff_actions.py.
 """
 
-from tests.forms import staff_accounts, staff_billing, staff_rates
+from tests.forms import staff_accounts, staff_billing, staff_promotions, staff_rates
 
-FORMS = [*staff_accounts.FORMS, *staff_billing.FORMS, *staff_rates.FORMS]
+FORMS = [*staff_accounts.FORMS, *staff_billing.FORMS, *staff_promotions.FORMS, *staff_rates.FORMS]

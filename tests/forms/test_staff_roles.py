@@ -85,6 +85,8 @@ DONE = {
     "DecisionForm": "SA",
     "a project": "SA",
     "PromotionForm": "FCA",
+    "MakeCodesForm": "FCA",
+    "ImportCodesForm": "FCA",
     "a quarantined payment": "FA",
     "a refund": "FA",
     "PlanForm": "FA",

@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import partial
 from threading import Barrier
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
@@ -20,10 +21,11 @@ from accounts.models import Account, User
 from billing import erasure, ledger
 from billing.models import AutoTopUp, Grant, Mail, Promotion, Purchase, Referral, Refund, StripeEvent
 from billing.notifications import emails
-from billing.promotions import codes, redemption, referrals
+from billing.promotions import codes, redemption, referrals, single_use_codes
 from billing.purchases import auto_top_up, checkout, create
 from billing.refunds import requests
 from billing.webhooks import events as stripe_events
+from core.errors import Refusal
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies, smallest_pack
 from tests.billing.webhooks.delivery import deliver, signed_headers
@@ -228,6 +230,29 @@ def test_a_code_redeemed_concurrently_keeps_the_total_limit_and_the_limit_per_ac
     counts = [Grant.objects.filter(account=account, kind="promotion").count() for account in accounts]
     assert sum(counts) == 6 and max(counts) == 1
     assert_audit_passes()
+
+
+@pytest.mark.fault("P19")
+def test_codes_for_one_use_are_made_and_redeemed_once_by_concurrent_requests(account: Account) -> None:
+    now, batch = timezone.now(), uuid4()
+    terms = {"gives": "credits", "credits": 5, "single_use": True, "ends_at": now + timedelta(days=1)}
+    promotion = Promotion.objects.create(code="ONCE", label="Once", starts_at=now, **terms)
+    accounts = [account, *(Account.objects.get(person=person(f"guest-{n}")) for n in range(4))]
+
+    made = at_once(4, lambda _: single_use_codes.make(promotion, number=20, batch=batch, now=now))
+    outcomes = at_once(
+        10, lambda n: codes.redeem(account=accounts[n % 5], code=made[0][0], now=timezone.now()).credits
+    )
+    imports = at_once(
+        4, lambda n: single_use_codes.add(promotion, "CARD-0001\nCARD-0002", batch=uuid4(), now=now)
+    )
+
+    assert made == [made[0]] * 4
+    assert outcomes.count(Decimal(5)) == 1, outcomes
+    assert imports.count(2) == 1, imports
+    others = [one for one in outcomes + imports if not isinstance(one, int | Decimal)]
+    assert all(isinstance(one, Refusal) for one in others), others
+    assert promotion.single_use_codes.count() == 22
 
 
 @pytest.mark.fault("P19")
