@@ -134,7 +134,9 @@ def _detail(group: RefusedGroup, subjects: dict[str, Any]) -> str:
         )
         used %= figures
         subject = subjects.get(group.subject)
-        return f"{_name_of(subject)}: {used}" if subject is not None else used
+        if subject is None:
+            return used
+        return _("%(name)s: %(sentence)s") % {"name": _name_of(subject), "sentence": used}
     if group.code == "missing_scope" and "scope" in figures:
         return _("The call needs the scope “%(scope)s”.") % figures
     return ""

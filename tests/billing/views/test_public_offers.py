@@ -1,5 +1,6 @@
 """Plans, packs and invitations as visitors see them, without an account."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -130,3 +131,15 @@ def test_an_invitation_of_a_product_without_rewards_promises_nothing(
 ) -> None:
     change_policies(referral=None)
     assert "gives no credits any more" in page(client, f"/invite/{referrals.code_of(account)}/")
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_pages_of_visitors_have_a_description_in_the_readers_language(catalogue: None, language: str) -> None:
+    visitor = Client(headers={"accept-language": language})
+    found = {}
+    for path in ("/accounts/login/", "/pricing/", "/plans/", "/documentation/", "/faq/"):
+        [found[path]] = re.findall(r'<meta name="description" content="([^"]+)">', page(visitor, path))
+    assert found["/accounts/login/"].startswith("Refly · ")
+    for text in found.values():
+        assert bool(re.search("[\u4e00-\u9fff]", text)) == (language == "zh-CN")
+    assert len(set(found.values())) == 4  # /faq/ has that of the sign-in
