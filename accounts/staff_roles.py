@@ -80,7 +80,7 @@ PERMISSIONS: dict[str, set[str]] = {
     | _of("billing", "view", "redemption referral")
     | _of("billing", "view change", "stripeprice")
     | _of("pricing", "add change delete", "ratecard")
-    | _of("pricing", "change delete", "rate")
+    | _of("pricing", "delete", "rate")
     | _of("pricing", "change", "sale"),
     Role.ADMINISTRATOR: set(),
 }

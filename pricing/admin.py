@@ -10,7 +10,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -18,13 +19,14 @@ from django.utils.translation import gettext_lazy as _
 
 from core.amounts import plain
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
-from pricing.admin_forms import DraftForm, RateForm
+from pricing.admin_forms import DraftForm
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards
 from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
 from pricing.rates import presentation
 from pricing.rates.rate import Rate as PlainRate
 from pricing.rates.rate import lines_from_json, options_from_json
+from pricing.staff.rate_card_pages import RateCardPages
 
 
 @admin.register(Catalogue)
@@ -41,7 +43,7 @@ class ServiceAdmin(ReadOnlyAdmin):
     ordering = ["position", "key"]
 
 
-class RateCardAdmin(StaffAdmin):
+class RateCardAdmin(RateCardPages):
     """Rate cards. Registered by `usage.staff.price_simulation`, which adds pages to simulate and publish."""
 
     list_display = ["version", "state", "effective_at", "source", "published_at", "published_by"]
@@ -85,10 +87,19 @@ class RateCardAdmin(StaffAdmin):
         obj.pk = card.pk
         obj.refresh_from_db()
 
-    @admin.display(description=_("rates"))
+    def response_add(
+        self, request: HttpRequest, obj: RateCard, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        super().response_add(request, obj, post_url_continue)  # its message
+        return redirect("admin:pricing_ratecard_prices", obj.pk)
+
+    @admin.display(description=_("prices"))
     def rates_(self, card: RateCard) -> str:
-        link = f"{reverse('admin:pricing_rate_changelist')}?card__id__exact={card.pk}"
-        words = _("%(count)s rates") % {"count": card.rates.count()}
+        link = reverse("admin:pricing_ratecard_prices", args=[card.pk])
+        template = _("Edit prices of %(count)s services")
+        if card.state != RateCard.State.DRAFT:
+            template = _("Show prices of %(count)s services")
+        words = template % {"count": card.rates.count()}
         return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
 
     @admin.display(description=_("not imported"))
@@ -115,7 +126,6 @@ class RateAdmin(StaffAdmin):
     search_fields = ["service__key", "service__name", "card__version"]
     list_select_related = ["service", "card"]
     ordering = ["-card__effective_at", "service__position"]
-    form = RateForm
     actions = None
 
     @admin.display(description=_("price"))
@@ -132,18 +142,11 @@ class RateAdmin(StaffAdmin):
         )
         return "; ".join(presentation.price_lines(stored))
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Rate | None = None) -> list[str]:
-        return ["card", "service", "cost"]
-
-    def get_fields(self, request: HttpRequest, obj: Rate | None = None) -> list[str]:
-        return ["card", "service", *RateForm.Meta.fields, "cost"]
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Rate | None = None) -> bool:
-        draft = obj is None or obj.card.state == RateCard.State.DRAFT
-        return draft and super().has_change_permission(request, obj)
+        return False  # rates are edited on the pages of their card
 
     def has_delete_permission(self, request: HttpRequest, obj: Rate | None = None) -> bool:
         draft = obj is not None and obj.card.state == RateCard.State.DRAFT

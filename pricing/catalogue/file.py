@@ -65,7 +65,7 @@ def read(name_or_path: str) -> CatalogueFile:
         catalogue = schema.Catalogue.model_validate(table)
     except ValidationError as error:
         problems = [
-            _sentence(path, text, table, tuple(detail["loc"]), detail["input"], _expected(detail))
+            _sentence(path, text, table, tuple(detail["loc"]), detail["input"], schema.expected(detail))
             for detail in error.errors(include_url=False)
         ]
         raise CatalogueInvalid(problems) from error
@@ -97,14 +97,6 @@ def _assumed(node: Any, at: str) -> Iterator[tuple[str, str]]:
     elif isinstance(node, dict):
         for key, entry in node.items():
             yield from _assumed(entry, f"{at}.{key}")
-
-
-def _expected(detail: Any) -> str:
-    if detail["type"] == "extra_forbidden":
-        return "no such field; is it misspelt?"
-    if detail["type"] == "missing":
-        return "this field, which is missing"
-    return str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "it to be")
 
 
 def _sentence(

@@ -13,11 +13,10 @@ from typing import Any
 from django.db import models, transaction
 
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue import rate_cards, schema
+from pricing.catalogue import rate_cards, rate_rows, schema
 from pricing.catalogue.file import CatalogueFile, read
 from pricing.catalogue.rate_cards import Row
 from pricing.models import Catalogue, Pack, Plan, RateCard, Sale, Service
-from pricing.rates.rate import Band, Option, RateLine, lines_as_json, options_as_json
 
 
 @dataclass(slots=True)
@@ -126,31 +125,12 @@ def _rate_row(catalogue: schema.Catalogue, service: schema.Service, at: datetime
     for change in service.changes:
         if change.effective_at <= at:
             rate = change.rate
-    lines = catalogue.bases[rate.base] if rate.base is not None else rate.lines
-    return {
-        "service": service.key,
-        "lines": lines_as_json(tuple(_line(line) for line in lines)),
-        "options": options_as_json({name: _option(catalogue.options[name]) for name in service.options}),
-        "minimum": rate.minimum,
-        "multiplier": rate.multiplier,
-        "cost_of_model": rate.cost_of_model,
-        "assumed": rate.assumed,
-        "reason": rate.reason,
-    }
-
-
-def _line(line: schema.RateLine) -> RateLine:
-    return RateLine(
-        meter=line.meter,
-        bands=tuple(Band(up_to, credits) for up_to, credits in line.steps),
-        per=line.per,
-        whole_blocks=line.whole_blocks,
-        also=line.accepts,
+    return rate_rows.row_of(
+        service.key,
+        rate,
+        lines=catalogue.bases[rate.base] if rate.base is not None else rate.lines,
+        options={name: catalogue.options[name] for name in service.options} | rate.options,
     )
-
-
-def _option(option: schema.Option) -> Option:
-    return Option(multipliers=option.multipliers if option.effect else None, default=option.default)
 
 
 def _write_offers(catalogue: schema.Catalogue, now: datetime) -> None:

@@ -69,11 +69,12 @@ def copy_in_force(
     present = catalogue_cache.current().card_at(now)
     if present is not None:
         rates = Rate.objects.filter(card_id=present.id)
-        Rate.objects.bulk_create(_copied(rate, card) for rate in rates)
+        Rate.objects.bulk_create(copied(rate, card) for rate in rates)
     return card
 
 
-def _copied(rate: Rate, card: RateCard) -> Rate:
+def copied(rate: Rate, card: RateCard) -> Rate:
+    """The rate, to be inserted on another card."""
     rate.pk = None
     rate.card = card
     rate._state.adding = True
@@ -130,19 +131,25 @@ def put_in_force(
     catalogue_cache.changed()
 
 
-def publish(card_id: Any, *, seen: str, by: str, now: datetime) -> RateCard:
-    """Publish a draft from its date, or from now if that has passed.
+def publish(card_id: Any, *, seen: str, by: str, now: datetime, at: datetime | None = None) -> RateCard:
+    """Publish a draft from `at`; without it from its own date, or from now if that has passed.
 
     `seen`: the fingerprint of the rates whose simulation was reviewed. Raises CardNotPublishable.
     """
     with transaction.atomic():
+        one_at_a_time()
         card = RateCard.objects.select_for_update(no_key=True).get(pk=card_id)
         reasons = reasons_against(card)
         if not reasons and seen != fingerprint(rows_of(card.pk)):
             reasons = [_("The rates changed after the simulation. Review the new simulation, then publish.")]
+        if at is not None and at < now:
+            reasons.append(_("This date has passed. Choose a later one, or publish now."))
         if reasons:
             raise CardNotPublishable(reasons)
-        card.effective_at = max(card.effective_at, now)
+        effective_at = at or max(card.effective_at, now)
+        if effective_at.date() != card.effective_at.date():  # the version is named after the date
+            card.version = _free_version(effective_at)
+        card.effective_at = effective_at
         # An imported service becomes available with its first price.
         Service.objects.filter(rates__card=card, origin=Service.Origin.IMPORT).update(retired_at=None)
         put_in_force(card, by=by, now=now)

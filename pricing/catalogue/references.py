@@ -11,7 +11,7 @@ from django.conf import settings
 
 from core import currencies
 from core.templatetags.money import money
-from pricing.catalogue import payment_methods, schema, texts
+from pricing.catalogue import payment_methods, rate_rows, schema, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,8 @@ def _rate(
     if not rate.cost_of_model:
         return
     modalities = {other.modality for other in catalogue.services if other.kind == "model"}
-    if service.kind != "action":
-        expected = 'an action (kind = "action"); a model has its own price'
-        yield Finding((*at, "cost_of_model"), True, expected)
-    elif service.modality not in modalities:
-        expected = f"a model of modality {service.modality!r} in this catalogue for the action to cost"
+    expected = rate_rows.cost_of_model_objection(service.kind, service.modality, modalities)
+    if expected:
         yield Finding((*at, "cost_of_model"), True, expected)
 
 

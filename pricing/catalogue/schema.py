@@ -7,7 +7,7 @@ missing currencies are errors. `pricing.catalogue.file` turns them into sentence
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
@@ -28,7 +28,7 @@ from pricing.catalogue.policies import (
     Text,
     Wording,
 )
-from pricing.rates.meters import PARTS
+from pricing.rates.meters import LARGEST_QUANTITY, PARTS
 
 Meter = Literal[
     "tokens",
@@ -48,7 +48,7 @@ Word = Annotated[str, StringConstraints(max_length=30)]
 
 
 class Band(Strict):
-    up_to: int | None = Field(default=None, gt=0)
+    up_to: int | None = Field(default=None, gt=0, le=int(LARGEST_QUANTITY))
     credits: Credits
 
 
@@ -58,7 +58,7 @@ class RateLine(Strict):
     meter: Meter
     credits: Credits | None = None
     bands: list[Band] = []
-    per: int = Field(default=1, gt=0)
+    per: int = Field(default=1, gt=0, le=int(LARGEST_QUANTITY))
     whole_blocks: bool = False
     also: list[Meter] = []
 
@@ -105,13 +105,17 @@ class Option(Strict):
 
 
 class Rate(Assumable):
-    """`lines` of its own, or `base` (a named price of the file) with a `multiplier`, or `cost_of_model`."""
+    """`lines` of its own, or `base` (a named price of the file) with a `multiplier`, or `cost_of_model`.
+
+    `options`: options with multipliers of this rate, beside those of the file that the service names.
+    """
 
     lines: list[RateLine] = []
     base: Key | None = None
     multiplier: Factor = Decimal(1)
     minimum: Credits = Decimal(0)
     cost_of_model: bool = False
+    options: dict[Key, Option] = {}
 
     @model_validator(mode="after")
     def _one_source(self) -> "Rate":
@@ -253,3 +257,12 @@ def refuse_doubles(keys: Iterable[str], what: str) -> None:
     for key, count in Counter(keys).items():
         if count > 1:
             raise ValueError(f"the {what} key {key!r} is used {count} times; each may be used once")
+
+
+def expected(detail: Any) -> str:
+    """What an error of pydantic expects: the words after "expected"."""
+    if detail["type"] == "extra_forbidden":
+        return "no such field; is it misspelt?"
+    if detail["type"] == "missing":
+        return "this field, which is missing"
+    return str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "it to be")

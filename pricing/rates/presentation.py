@@ -22,7 +22,7 @@ def price_lines(rate: Rate, *, approximate: bool = False) -> list[str]:
     """
     if rate.cost_of_model:
         return [_("Price of the selected model")]
-    sentences = [_band(line, band, rate.multiplier) for line in rate.lines for band in line.bands]
+    sentences = [price_of_band(line, band, rate.multiplier) for line in rate.lines for band in line.bands]
     if approximate:
         sentences = [f"~{sentence}" for sentence in sentences]
     if rate.minimum:
@@ -56,7 +56,8 @@ def _listed(names: Sequence[str]) -> str:
     return _("%(names)s and %(last)s") % {"names": _(", ").join(names[:-1]), "last": names[-1]}
 
 
-def _band(line: RateLine, band: Band, multiplier: Decimal) -> str:
+def price_of_band(line: RateLine, band: Band, multiplier: Decimal) -> str:
+    """One price, such as "11 credits per 5,000 tokens"."""
     many = line.per != 1
     meter = METERS[line.meter] if many else SINGULAR[line.meter]
     words = {"credits": _credits(band.credits * multiplier), "per": f"{line.per:,}", "meter": meter}

@@ -9,15 +9,12 @@ from django.utils import timezone
 from pricing import admin_forms as pricing_forms
 from pricing.catalogue import rate_cards
 from pricing.models import Rate, RateCard
-from tests.forms.rows import ABSENT, Row, fields, refused
+from tests.forms.rows import Row, fields, refused
 from tests.forms.staff_form import StaffForm, at
 from tests.forms.world import World
 from usage.charges import reports
 from usage.models import ChargeReport
 from usage.staff.reports import AnswerForm
-
-LINE = '[{"meter": "tokens", "credits": "11", "per": 5000}]'
-STORED_LINE = [("tokens", 5000, [{"up_to": None, "credits": "11"}])]
 
 
 def reported(world: World) -> None:
@@ -41,15 +38,6 @@ def the_draft(world: World) -> RateCard:
 
 def rate_of_draft(world: World) -> Rate:
     return Rate.objects.get(card=the_draft(world), service__key="claude-sonnet-4")
-
-
-def _changed_rate(world: World) -> dict[str, Any]:
-    return fields(
-        rate_of_draft(world),
-        "minimum multiplier cost_of_model assumed reason",
-        lines=lambda rate: [(line["meter"], line["per"], line["bands"]) for line in rate.lines],
-        options=lambda rate: rate.options,
-    )
 
 
 def _new_draft(world: World) -> dict[str, Any]:
@@ -111,56 +99,5 @@ FORMS = [
         },
         world=draft,
         key="a draft",
-    ),
-    StaffForm(
-        pricing_forms.RateForm,
-        "pricing.change_rate",
-        at("/admin/pricing/rate/{pk}/change/", rate_of_draft),
-        {
-            "lines": LINE,
-            "options": "{}",
-            "minimum": "0.5",
-            "multiplier": "2",
-            "reason": "From the price page",
-            "assumed": "on",
-        },
-        _changed_rate,
-        {
-            "lines": [
-                Row(LINE, STORED_LINE),
-                Row(
-                    '[{"meter": "seconds", "bands": [{"up_to": 5, "credits": "2"}, {"credits": "1"}]}]',
-                    [("seconds", 1, [{"up_to": 5, "credits": "2"}, {"up_to": None, "credits": "1"}])],
-                ),
-                refused("[]", "Enter either price lines"),
-                refused('[{"meter": "tokens", "credits": "-1"}]', "greater than or equal to 0"),
-            ],
-            "options": [
-                Row("{}", {}),
-                Row(
-                    '{"quality": {"default": "high", "multipliers": {"low": "1", "high": "1.5"}}}',
-                    {"quality": {"default": "high", "multipliers": {"low": "1", "high": "1.5"}}},
-                ),
-                Row('{"style": {}}', {"style": {"default": "", "multipliers": None}}),
-                refused('{"quality": {"multipliers": {"low": "0"}, "default": "low"}}', "greater than 0"),
-            ],
-            "minimum": [
-                Row("0.5", Decimal("0.5")),
-                Row("0", Decimal(0)),
-                refused("-0.1", "greater than or equal to 0"),
-                refused("1000000001", "less than or equal to"),
-                refused("", "required"),
-            ],
-            "multiplier": [
-                Row("2", Decimal(2)),
-                Row("0.000001", Decimal("0.000001")),
-                refused("0", "greater than or equal to"),
-                refused("", "required"),
-            ],
-            "cost_of_model": [Row(ABSENT, False), refused("on", "Enter either price lines", field="lines")],
-            "assumed": [Row("on", True), Row(ABSENT, False)],
-            "reason": [Row("From the price page", "From the price page"), refused("", "Enter the source")],
-        },
-        world=draft,
     ),
 ]

@@ -15,11 +15,13 @@ from accounts.models import User
 from billing.staff import burn_order, promotion_trial
 from billing.views import forms as billing_forms
 from core.staff_admin import ReadOnly
+from pricing.staff import rate_forms
 from tests.forms.staff_table import FORMS
 from tests.forms.table import PAGES
 from tests.forms.test_queries import QUERIES
 from tests.forms.test_staff_actions import ACTIONS
 from tests.some import some
+from usage.staff import price_simulation
 from usage.views import forms as usage_forms
 
 APPS = ("accounts.", "billing.", "pricing.", "usage.", "config.", "core.")
@@ -45,6 +47,9 @@ ELSEWHERE = {
     usage_forms.HistoryForm: "tests/usage/views/test_forms.py",
     usage_forms.SwapForm: "tests/usage/repricing/test_model_swap.py",
     usage_forms.RefusalForm: "tests/usage/views/test_refusals.py",
+    rate_forms.PricesForm: "tests/pricing/staff/test_rate_card_pages.py",
+    rate_forms.RateForm: "tests/pricing/staff/test_rate_card_pages.py",
+    price_simulation.PublishForm: "tests/pricing/staff/test_rate_card_pages.py",
 }
 # The forms of allauth as this product shows them: the label of each field.
 CODE, ADDRESS, PASSWORD = {"code": "Code"}, "E-mail address", "Password"

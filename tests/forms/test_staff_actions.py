@@ -16,8 +16,10 @@ from accounts.models import Account, ApiKey, Membership, User, WebhookEndpoint
 from accounts.webhook_endpoints import endpoints
 from billing.models import Promotion, Reconciliation, StripeEvent
 from core.models import StaffAct
-from pricing.catalogue import rate_cards
+from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import drafts, rate_cards
 from pricing.models import Pack, Rate, RateCard, Sale
+from pricing.staff.rate_forms import PricesForm
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.conftest import person
 from tests.forms import world as worlds
@@ -95,6 +97,17 @@ def published(world: World) -> None:
     draft(world)
     rows = rate_cards.rows_of(the_draft(world).pk)
     rate_cards.publish(the_draft(world).pk, seen=rate_cards.fingerprint(rows), by="staff", now=timezone.now())
+
+
+def _rates_of_draft(world: World) -> int:
+    return Rate.objects.filter(card=the_draft(world), service__key="claude-sonnet-4").count()
+
+
+def _prices(world: World) -> dict[str, str]:
+    """The table's fields of the service as a browser sends them."""
+    facts = catalogue_cache.current().services["claude-sonnet-4"]
+    form = PricesForm(None, services=[facts], rows=drafts.rows(the_draft(world)))
+    return {name: str(form[name].value() or "") for name in form.fields if not name.endswith("remove")}
 
 
 def _coming(world: World) -> RateCard:
@@ -187,11 +200,44 @@ ACTIONS = {
     "publish a rate card": Action(
         "pricing.change_ratecard",
         lambda world: f"/admin/pricing/ratecard/{the_draft(world).pk}/publish/",
-        lambda world: {"seen": rate_cards.fingerprint(rate_cards.rows_of(the_draft(world).pk))},
+        lambda world: {
+            "seen": rate_cards.fingerprint(rate_cards.rows_of(the_draft(world).pk)),
+            "when": "now",
+        },
         lambda world: _coming(world).state,
         "published",
         "ratecard.publish",
         draft,
+    ),
+    "change prices of a draft": Action(
+        "pricing.change_ratecard",
+        lambda world: f"/admin/pricing/ratecard/{the_draft(world).pk}/prices/?q=claude-sonnet-4",
+        lambda world: _prices(world) | {"claude-sonnet-4:remove": "on"},
+        _rates_of_draft,
+        0,
+        "ratecard.change_rates",
+        draft,
+    ),
+    "change a rate of a draft": Action(
+        "pricing.change_ratecard",
+        lambda world: f"/admin/pricing/ratecard/{the_draft(world).pk}/prices/claude-sonnet-4/",
+        lambda world: {
+            "seen": drafts.seen(drafts.rows(the_draft(world))["claude-sonnet-4"]),
+            **{"meter-0": "uses", "credits-0": "7", "option-0": ""},
+        },
+        lambda world: rate_of_draft(world).lines[0]["bands"][0]["credits"],
+        "7",
+        "ratecard.change_rates",
+        draft,
+    ),
+    "return to a rate card": Action(
+        "pricing.add_ratecard",
+        lambda world: f"/admin/pricing/ratecard/{RateCard.objects.get(state='published').pk}/copy/",
+        lambda world: {},
+        lambda world: RateCard.objects.filter(state="draft").count(),
+        1,
+        "ratecard.roll_back",
+        also=("change_ratecard",),
     ),
     "delete a draft": Action(
         "pricing.delete_ratecard",
@@ -207,7 +253,7 @@ ACTIONS = {
         "pricing.delete_rate",
         lambda world: f"/admin/pricing/rate/{rate_of_draft(world).pk}/delete/",
         lambda world: {"post": "yes"},
-        lambda world: Rate.objects.filter(card=the_draft(world), service__key="claude-sonnet-4").count(),
+        _rates_of_draft,
         0,
         "rate.delete",
         draft,

@@ -12,6 +12,8 @@ from accounts import api_keys
 from accounts.models import Account, User
 from billing.models import Charge
 from pricing.catalogue import cache as catalogue_cache
+from pricing.catalogue import drafts, rate_cards
+from pricing.models import RateCard
 from tests.api import Api
 from tests.usage.api.conftest import give, use
 
@@ -46,6 +48,22 @@ def test_a_capture_above_the_hold_spends_the_balance_and_the_rest_is_uncollected
     hold = api.post("holds", use(5000), key="h1").json()
     charge = api.post(f"holds/{hold['id']}/capture", {"usage": {"tokens": 50_000}}, key="c1").json()
     assert (charge["credits"], charge["uncollected"], charge["balance_after"]) == ("110", "10", "0")
+
+
+def test_a_hold_of_a_service_without_a_price_any_more_is_captured_at_its_own(api: Any) -> None:
+    hold = api.post("holds", use(5000), key="h1").json()["id"]
+    now = timezone.now()
+    card = rate_cards.copy_in_force(effective_at=now, source="staff", now=now)
+    drafts.change(
+        card.pk, {"claude-sonnet-4": drafts.Change(drafts.seen(drafts.rows(card)["claude-sonnet-4"]), None)}
+    )
+    rate_cards.publish(
+        card.pk, seen=rate_cards.fingerprint(rate_cards.rows_of(card.pk)), by="staff", now=now, at=now
+    )
+    refused = api.post("holds", use(5000), key="h2")
+    assert (refused.status_code, refused.json()["code"]) == (409, "service_unpriced")
+    charge = api.post(f"holds/{hold}/capture", {"usage": {"tokens": 2500}}, key="c1").json()
+    assert (charge["credits"], available(api)) == ("5.5", "94.5")
 
 
 @pytest.mark.fault("L4")
@@ -103,10 +121,6 @@ def test_an_amount_of_credits_can_be_held_and_captured(api: Any) -> None:
 
 @pytest.mark.requirement("CORE-06")
 def test_a_capture_is_priced_at_the_rate_of_the_hold(api: Any, clock: Any) -> None:
-    from pricing.catalogue import cache as catalogue_cache
-    from pricing.catalogue import rate_cards
-    from pricing.models import RateCard
-
     hold = api.post("holds", use(5000, expires_in=3600), key="h1").json()
     now = catalogue_cache.datetime.now(catalogue_cache.models.Catalogue.objects.get().loaded_at.tzinfo)
     card = rate_cards.copy_in_force(effective_at=now, source="test", now=now)

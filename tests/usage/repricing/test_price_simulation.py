@@ -163,11 +163,11 @@ def test_staff_publish_only_the_simulated_rates(account, staff, signed_in, now):
     (seen,) = re.findall(r'name="seen" value="(\w+)"', page)
     publish = reverse("admin:pricing_ratecard_publish", args=[card.pk])
     card.rates.filter(service__key="kimi-k2").update(multiplier=5)
-    answer = browser.post(publish, {"seen": seen}, follow=True)
+    answer = browser.post(publish, {"seen": seen, "when": "now"}, follow=True)
     assert "simulation" in answer.content.decode()
     assert RateCard.objects.get(pk=card.pk).state == "draft"
     (seen,) = re.findall(r'name="seen" value="(\w+)"', browser.get(address).content.decode())
-    browser.post(publish, {"seen": seen})
+    browser.post(publish, {"seen": seen, "when": "now"})
     later = timezone.now()
     quoted = lookup.price_use(service="claude-sonnet-4", usage={"tokens": 5000}, now=later)
     assert (quoted.credits, RateCard.objects.get(pk=card.pk).published_by) == (22, str(staff))
