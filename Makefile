@@ -57,6 +57,8 @@ test-runtime: $(VENV)/.development  ## run a part of the tests as the runtime ro
 		tests/billing/ledger/test_settling.py tests/usage/api/test_charges.py tests/core/test_database_roles.py)
 
 ON_NODES := charges holds grants corrections settling settle_due alerts claw_backs
+OTHERS_ON_NODES := notifications/test_low_credit_alerts notifications/test_monthly_budgets notifications/test_expiry_warnings \
+	purchases/test_auto_top_up staff/test_customer test_adjustments test_provisioning
 API_ON_NODES := charges holds hold_trees batch balance statement lists aggregates
 # CITUS_URL=postgres://owner@host/name: an empty database of the coordinator, with the extension and its workers.
 .PHONY: test-citus
@@ -64,6 +66,7 @@ test-citus: $(VENV)/.development  ## run the tests of the ledger, charging and t
 	@test -n "$(CITUS_URL)" || { echo "Start a coordinator and two workers of Citus and set CITUS_URL=postgres://… to an empty database on them (docs/testing.md)." >&2; exit 1; }
 	@CITUS_URL="$(CITUS_URL)" $(BIN)/python -m pytest --reuse-db -n 0 -m "not one_database" \
 		$(or $(ARGS),tests/billing/ledger/distribution $(ON_NODES:%=tests/billing/ledger/test_%.py) \
+		$(OTHERS_ON_NODES:%=tests/billing/%.py) tests/usage/history/test_pages.py tests/usage/test_sums.py \
 		$(API_ON_NODES:%=tests/usage/api/test_%.py))
 
 # The checks need no database; an unreachable address keeps the embedded one from being started.

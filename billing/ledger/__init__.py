@@ -10,7 +10,7 @@ from billing.ledger.balances import Balance, GrantInForce, Span, balance, balanc
 from billing.ledger.batches import charge_many
 from billing.ledger.charges import charge, charge_account, charge_at_once, charged_accounts
 from billing.ledger.corrections import adjust, claw_back, restore, reverse
-from billing.ledger.database import is_distributed
+from billing.ledger.database import is_distributed, owner, read_reachable
 from billing.ledger.errors import (
     AlreadyExpired,
     AlreadyRestored,
@@ -30,6 +30,7 @@ from billing.ledger.errors import (
     UnknownClawBack,
     UnknownWallet,
     WalletBusy,
+    WalletUnreachable,
     WalletUnusable,
 )
 from billing.ledger.grants import grant, open_wallet
@@ -82,6 +83,7 @@ __all__ = [
     "UnknownHold",
     "UnknownWallet",
     "WalletBusy",
+    "WalletUnreachable",
     "WalletUnusable",
     "adjust",
     "archive",
@@ -102,6 +104,8 @@ __all__ = [
     "is_distributed",
     "newest_roots",
     "open_wallet",
+    "owner",
+    "read_reachable",
     "release",
     "report_usage",
     "restore",

@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from billing.ledger import database
 from billing.ledger.charges import outcome_of
-from billing.ledger.errors import LedgerError, UnknownWallet, WalletBusy, WalletUnusable
+from billing.ledger.errors import LedgerError, UnknownWallet, WalletBusy, WalletUnreachable, WalletUnusable
 from billing.ledger.moves import Charged, ChargeRequest
 from billing.ledger.uses import use_as_json
 from billing.ledger.waiting import WalletLocked
@@ -40,7 +40,8 @@ def charge_many(requests: Sequence[ChargeRequest], now: dt.datetime) -> list[Out
     """Charge up to 1,000 uses of any accounts and return an outcome for each, in the same order.
 
     Wallets that are in use are waited for one at a time, three seconds in total; WalletBusy is the outcome of
-    items whose wallet was not free by then, WalletUnusable that of a wallet that no item can be charged to.
+    items whose wallet was not free by then, WalletUnreachable of those whose node does not answer,
+    WalletUnusable that of a wallet that no item can be charged to.
     Raises ValueError above 1,000 and OperationalError where the database is not available.
 
     Inside a transaction of the caller, the wallets are locked in the order of their ids.
@@ -128,8 +129,13 @@ def _charge_waiting(items: Sequence[Item], now: dt.datetime, outcomes: dict[int,
         outcomes.update((place, error) for place, _ in items)
         return
     except (OperationalError, InterfaceError) as error:
-        if not database.is_timeout(error):
+        if database.is_timeout(error):
+            return
+        if not database.is_distributed() or connection.in_atomic_block:
             raise
+        log.warning("wallet_unreachable", account=str(account_id), why=str(error))
+        database.drop_broken()
+        outcomes.update((place, WalletUnreachable(account_id)) for place, _ in items)
         return
     except DatabaseError as error:
         _refuse(items, account_id, error, outcomes)

@@ -88,7 +88,7 @@ def charge_alone(request: ChargeRequest, now: dt.datetime) -> Charged:
 
 def charged_accounts(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Those of the accounts that a charge has taken credits from."""
-    found = database.read(_CHARGED, {"account_ids": list(account_ids)})
+    found = database.read_reachable(_CHARGED, {"account_ids": list(account_ids)})
     return {uuid.UUID(row["account_id"]) for row in found}
 
 

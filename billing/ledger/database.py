@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import psycopg
+import structlog
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from psycopg.rows import dict_row
@@ -21,10 +22,16 @@ from billing.ledger.errors import UnknownWallet
 from billing.ledger.waiting import Holder, WalletWaits
 from core import prepared
 
+log = structlog.get_logger(__name__)
 NO_WALLET, TOO_MUCH_DUE, SENDS_NO_MORE = "RF404", "RF425", "RF503"
 _SETTLE = "select ledger_settle(%(account_ids)s, %(now)s) as settled"
 _SETTLE_ONE = "select ledger_settle_one(%(account_id)s, %(now)s) as settled"
-_GROUPS = "select count(*) as number from pg_dist_shard where logicalrelid = 'billing_wallet'::regclass"
+_GROUPS = """select s.shardid as shard, min(p.groupid) as node
+  from pg_dist_shard s join pg_dist_placement p on p.shardid = s.shardid
+ where s.logicalrelid = 'billing_wallet'::regclass group by 1 order by 1"""
+_GROUP_OF = "select get_shard_id_for_distribution_column('billing_wallet', %(account_id)s::uuid) as shard"
+_QUERY = "select * from ledger_query(%(account_id)s, %(text)s) q(found)"
+_OWNER = "select ledger_owner(%(account_id)s, %(table)s, %(id)s) as owner"
 _HOLDER = """select w.xmax::text as transaction,
     not coalesce(bool_or(a.state like 'idle in transaction%%' or a.wait_event = 'PgSleep'
       or a.wait_event_type = 'Lock' and a.wait_event <> 'extend'), false) as is_working
@@ -134,22 +141,65 @@ def read(
         return rows(statement, parameters)
     connection.ensure_connection()
     text = psycopg.ClientCursor(connection.connection).mogrify(statement, parameters)
-    query = "select * from ledger_query(%(account_id)s, %(text)s) q(found)"
-    accounts = [account_id] if account_id else account_of_each_group()
-    found = [rows(query, {"account_id": each, "text": text}) for each in accounts]
+    accounts = [account_id] if account_id else [each for node in accounts_of_nodes() for each in node]
+    found = [rows(_QUERY, {"account_id": each, "text": text}) for each in accounts]
     return [row["found"] for of_group in found for row in of_group]
 
 
+def read_reachable(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """As `read`, outside a transaction, without the accounts of a node that does not answer.
+
+    For work in the background, which must go on for all others: the node is logged with an alert.
+    """
+    if not is_distributed():
+        return rows(statement, parameters)
+    connection.ensure_connection()
+    text = psycopg.ClientCursor(connection.connection).mogrify(statement, parameters)
+    found: list[dict[str, Any]] = []
+    for groups in accounts_of_nodes():
+        try:
+            of_node = [rows(_QUERY, {"account_id": each, "text": text}) for each in groups]
+        except DatabaseError as error:
+            drop_broken()
+            log.error("node_unreachable", alert=True, why=str(error))
+            continue
+        found += [row["found"] for of_group in of_node for row in of_group]
+    return found
+
+
+def owner(table: str, row_id: uuid.UUID) -> uuid.UUID | None:
+    """The account of the charge or hold with this id, on a distributed database; None where there is none.
+
+    A node that fails does not matter when another one has it. Raises its error otherwise.
+    """
+    failed: DatabaseError | None = None
+    for groups in accounts_of_nodes():
+        try:
+            with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                found = row(_OWNER, {"account_id": groups[0], "table": table, "id": row_id})["owner"]
+        except DatabaseError as error:
+            drop_broken()
+            failed = error
+            continue
+        if found is not None:
+            return uuid.UUID(str(found))
+    if failed is not None:
+        raise failed
+    return None
+
+
 @functools.cache
-def account_of_each_group() -> tuple[uuid.UUID, ...]:
-    """An id for each group of shards that would be in it, whether or not there is such an account."""
-    groups = rows(_GROUPS, {})
-    statement = "select get_shard_id_for_distribution_column('billing_wallet', %(account_id)s::uuid) as shard"
+def accounts_of_nodes() -> tuple[tuple[uuid.UUID, ...], ...]:
+    """For each node an id for each of its groups of shards, of an account that need not exist."""
+    groups = {row["shard"]: row["node"] for row in rows(_GROUPS, {})}
     found: dict[int, uuid.UUID] = {}
-    while len(found) < groups[0]["number"]:
+    while len(found) < len(groups):
         account_id = uuid.uuid4()
-        found.setdefault(rows(statement, {"account_id": account_id})[0]["shard"], account_id)
-    return tuple(found.values())
+        found.setdefault(rows(_GROUP_OF, {"account_id": account_id})[0]["shard"], account_id)
+    nodes: dict[int, list[uuid.UUID]] = {}
+    for shard, node in groups.items():
+        nodes.setdefault(node, []).append(found[shard])
+    return tuple(tuple(node) for node in nodes.values())
 
 
 def _cursor() -> psycopg.Cursor[dict[str, Any]]:

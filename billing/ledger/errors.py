@@ -1,6 +1,6 @@
 """Errors of the ledger, with the figures behind them.
 
-Invariant: a call that raises one of them has changed nothing.
+Invariant: a call that raises one of them has changed nothing, except that WalletUnreachable does not know.
 """
 
 import datetime as dt
@@ -290,6 +290,19 @@ class WalletBusy(LedgerError):
 
     def detail(self) -> str:
         return _("The account is in use by another request. Send this item again with the same key.")
+
+
+class WalletUnreachable(LedgerError):
+    """The node of the wallet did not answer, so it is not known whether it was charged."""
+
+    code, status = "account_unreachable", 503
+
+    def __init__(self, account_id: uuid.UUID) -> None:
+        super().__init__(f"the node of account {account_id} does not answer")
+        self.account_id = account_id
+
+    def detail(self) -> str:
+        return _("It is not known whether this item was charged. Send it again with the same key.")
 
 
 class WalletUnusable(LedgerError):

@@ -14,7 +14,7 @@ from typing import Any
 
 SQL = Path(__file__).parent / "sql"
 # What concerns only the coordinator of a distributed database: audits, and purchases.
-OF_COORDINATOR = ("12_checkpoints.sql", "98_purchases.sql")
+OF_COORDINATOR = ("14_audits.sql", "98_purchases.sql")
 _LOCK = 7302  # held by one installation at a time: two that replace a function at once fail
 
 

@@ -19,6 +19,9 @@ from billing.ledger.moves import AllowanceTerms
 
 CHUNK = 500
 _SETTLE_DUE = "select ledger_settle_due(%(now)s, %(limit)s, %(skipped)s) as settled"
+_DUE = """select account_id::text, next_due_at from billing_wallet
+  where next_due_at <= %(now)s and account_id <> all(%(tried)s::uuid[])
+  order by next_due_at limit %(limit)s"""
 log = structlog.get_logger(__name__)
 
 
@@ -34,17 +37,14 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
     settled in several chunks, and counts once in each. Wallets that another transaction has locked are
     skipped. A wallet whose settling fails does not delay others: it is logged with an alert, skipped, and
     tried again in the next run. Raises the database's error where it is not the error of a wallet: no wallet
-    is due, or none of several could be settled.
+    is due, or none of several could be settled. On a distributed database the wallets of a node that does not
+    answer are left out.
     """
+    if database.is_distributed():
+        return _settle_due_on_nodes(now, limit, chunk)
     settled, skipped = 0, set[uuid.UUID]()
     while limit is None or settled < limit:
         size = chunk if limit is None else min(chunk, limit - settled)
-        if database.is_distributed():  # no statement locks wallets of several accounts
-            due = _due(now, size, skipped)
-            settled += sum(_settle_by_halves([account_id], now, skipped) for account_id in due)
-            if not due:
-                break
-            continue
         try:
             result = database.row(_SETTLE_DUE, {"now": now, "limit": size, "skipped": list(skipped)})
         except DatabaseError:
@@ -55,6 +55,21 @@ def settle_due(now: dt.datetime, limit: int | None = None, chunk: int = CHUNK) -
             continue
         settled += int(result["settled"])
         if not result["settled"]:
+            break
+    return settled
+
+
+def _settle_due_on_nodes(now: dt.datetime, limit: int | None, chunk: int) -> int:
+    """Settle every due wallet, each in a call of its own: no statement locks wallets of several accounts."""
+    settled, tried = 0, set[uuid.UUID]()
+    while True:
+        size = chunk if limit is None else min(chunk, limit - settled)
+        found = database.read_reachable(_DUE, {"now": now, "limit": size, "tried": list(tried)})
+        for row in sorted(found, key=lambda row: str(row["next_due_at"]))[:size]:
+            account_id = uuid.UUID(row["account_id"])
+            settled += _settle_by_halves([account_id], now, tried)
+            tried.add(account_id)
+        if not found or (limit is not None and settled >= limit):
             break
     return settled
 

@@ -24,6 +24,8 @@ from pricing.catalogue import cache as catalogue_cache
 
 MOST_FURTHER = 4
 _KINDS = (Notice.Kind.LOW, Notice.Kind.DEPLETED)
+_UNHANDLED = """select id, account_id::text from billing_notice where handled_at is null
+  order by id limit %(limit)s"""
 # accounts that are due have another balance once they are settled
 _PASSED = """
     select s.account_id from billing_alertsettings s join billing_wallet w on w.account_id = s.account_id
@@ -89,17 +91,17 @@ def save_settings(
 
 def queue_emails(now: datetime, *, limit: int = 500) -> int:
     """Handle notices of the ledger, oldest first; return their number."""
-    pending = Notice.objects.filter(handled_at=None).order_by("pk").values_list("pk", flat=True)
-    return sum(_handle(notice_id, now) for notice_id in pending[:limit])
+    pending = ledger.read_reachable(_UNHANDLED, {"limit": limit})
+    oldest = sorted(pending, key=lambda notice: int(notice["id"]))[:limit]
+    return sum(_handle(int(notice["id"]), UUID(notice["account_id"]), now) for notice in oldest)
 
 
-def _handle(notice_id: int, now: datetime) -> bool:
-    account_id = Notice.objects.values_list("account_id", flat=True).get(pk=notice_id)
+def _handle(notice_id: int, account_id: UUID, now: datetime) -> bool:
     balance = ledger.balances([account_id], now).get(account_id)
     if balance is None:
         return False  # the account is due: its notice is handled once it is settled
     with transaction.atomic():
-        unhandled = Notice.objects.filter(pk=notice_id, handled_at=None)
+        unhandled = Notice.objects.filter(account_id=account_id, pk=notice_id, handled_at=None)
         notice = unhandled.select_for_update(skip_locked=True, no_key=True).first()
         if notice is None:
             return False
@@ -109,7 +111,7 @@ def _handle(notice_id: int, now: datetime) -> bool:
             if settings.enabled and settings.by_email:
                 below = min([settings.below, *passed])
                 _queue_email(settings, balance, below=below, key=f"notice:{notice.pk}", now=now)
-        Notice.objects.filter(pk=notice.pk).update(handled_at=now)
+        Notice.objects.filter(account_id=account_id, pk=notice.pk).update(handled_at=now)
     return True
 
 

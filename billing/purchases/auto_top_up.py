@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext_noop
 
 from accounts import selectors as accounts
@@ -30,17 +30,19 @@ PAUSE_AFTER_NO_RESPONSE = timedelta(minutes=1)
 _IN_PROGRESS = (Purchase.Status.CREATED, Purchase.Status.PENDING)
 # A wallet's balance includes credits limited to some services, which are not available for all.
 _TO_CHECK = """
-select t.account_id from billing_autotopup t join billing_wallet w on w.account_id = t.account_id
- where t.enabled and (w.balance < t.below or exists (
-   select from billing_grant g where g.account_id = w.account_id and g.open and g.services is not null))
+select w.account_id::text
+  from unnest(%(accounts)s::uuid[], %(below)s::numeric[]) t(account_id, below)
+  join billing_wallet w on w.account_id = t.account_id
+ where w.balance < t.below or exists (
+   select from billing_grant g where g.account_id = w.account_id and g.open and g.services is not null)
 """
 
 
 def buy_for_low_accounts(now: datetime) -> int:
     """Check every account below its threshold and every payment without a response; the number checked."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TO_CHECK)
-        to_check = {account_id for (account_id,) in cursor.fetchall()}
+    enabled = dict(AutoTopUp.objects.filter(enabled=True).values_list("pk", "below"))
+    thresholds = {"accounts": list(enabled), "below": list(enabled.values())}
+    to_check = {UUID(row["account_id"]) for row in ledger.read_reachable(_TO_CHECK, thresholds)}
     unanswered = Purchase.objects.filter(origin=Purchase.Origin.AUTO_TOP_UP, status=Purchase.Status.CREATED)
     ids = to_check | set(unanswered.values_list("account_id", flat=True))
     for account_id in sorted(ids):

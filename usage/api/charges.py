@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from accounts import authentication
 from accounts.api_keys import Principal
-from accounts.authentication import account_of, actor_of, object_of, principal_of
+from accounts.authentication import account_of, actor_of, principal_of
 from accounts.models import Account, ApiKey, Project, User
 from billing import ledger
 from billing.models import Charge, Correction, Grant, Hold
@@ -27,6 +27,7 @@ from core.pagination import Page, page
 from usage import charging, insufficient_credits, selectors
 from usage.api import errors, request_schemas, response_schemas
 from usage.api.errors import insufficient
+from usage.api.moves import move_of
 from usage.api.request_schemas import use_of
 from usage.charges import reports
 from usage.charges.stored_detail import restored
@@ -85,7 +86,7 @@ class OneCharge(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.Charge)
     def get(self, request: Request, charge: str) -> HttpResponse:
         query_of(request, AccountQuery)
-        found = object_of(request, Charge, charge)
+        found = move_of(request, Charge, charge)
         newest = reports.newest(found)
         answer = stored_charge(found)
         answer["report"] = None if newest is None else _report(newest)
@@ -116,7 +117,9 @@ class Batch(Endpoint):
         outcomes = charging.charge_batch(
             [charge_request for _place, _use, charge_request in requests], self.now
         )
-        stored = _stored_charges(outcomes)
+        stored = _stored_charges(
+            zip((use.account_id for _place, use, _request in requests), outcomes, strict=True)
+        )
         for (place, use, _charge_request), outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, ledger.LedgerError):
                 earlier = _answered_by_earlier_version(outcome, use.account_id, body["data"][place])
@@ -163,7 +166,7 @@ class Batch(Endpoint):
         if use is not None and isinstance(error, ledger.InsufficientCredits):
             error = insufficient(error, use.account_id, self.now, options=options)
         problem = problems.as_problem(error, self.now)
-        if problem.status >= 500:
+        if problem.status >= 500 and not isinstance(error, ledger.WalletUnreachable):
             raise error
         if problem.status in refusals.STATUSES:
             self.refused(error, problem, use)
@@ -216,7 +219,7 @@ class Reversals(Endpoint):
     def post(self, request: Request, charge: str) -> HttpResponse:
         key = idempotency.key_of(request)
         body = request_schemas.ReversalInput.checked(request.data)
-        found = object_of(request, Charge, charge, body.get("account"))
+        found = move_of(request, Charge, charge, body.get("account"))
         corrected = ledger.reverse(
             account_id=found.account_id,
             charge_id=found.pk,
@@ -241,7 +244,7 @@ class Reports(Endpoint):
     @extend_schema(request=request_schemas.ReportInput, responses={201: response_schemas.Report})
     def post(self, request: Request, charge: str) -> HttpResponse:
         body = request_schemas.ReportInput.checked(request.data)
-        found = object_of(request, Charge, charge, body.get("account"))
+        found = move_of(request, Charge, charge, body.get("account"))
         report = reports.open_report(
             found, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
         )
@@ -282,10 +285,18 @@ def replay(charge: Charge) -> HttpResponse:
     return idempotency.replayed(json_body.answer(stored_charge(charge, first_answer=True), 201))
 
 
-def _stored_charges(outcomes: Iterable[ledger.Charged | ledger.LedgerError]) -> dict[UUID, Charge]:
+def _stored_charges(
+    outcomes: Iterable[tuple[UUID, ledger.Charged | ledger.LedgerError]],
+) -> dict[UUID, Charge]:
     """The charges of replayed outcomes, by id: the first request may have come with another API key."""
-    ids = [one.charge_id for one in outcomes if isinstance(one, ledger.Charged) and one.replayed]
-    return Charge.objects.in_bulk(ids) if ids else {}
+    replayed = [
+        (account_id, one.charge_id)
+        for account_id, one in outcomes
+        if isinstance(one, ledger.Charged) and one.replayed
+    ]
+    accounts = {account_id for account_id, _charge_id in replayed}
+    ids = [charge_id for _account_id, charge_id in replayed]
+    return Charge.objects.filter(account_id__in=accounts).in_bulk(ids) if ids else {}
 
 
 def drawn(parts: Iterable[ledger.Drawn | Mapping[str, str]]) -> list[response_schemas.Drawn]:

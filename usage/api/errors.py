@@ -48,4 +48,4 @@ OF_ESTIMATE = (
     entitlements.OwnKeyMissing,
 )
 OF_USE = (*OF_ESTIMATE, InsufficientCredits, ledger.LimitReached, ledger.QuotaReached)
-OF_BATCH_ITEM = (*OF_USE, ledger.WalletBusy, ledger.WalletUnusable)
+OF_BATCH_ITEM = (*OF_USE, ledger.WalletBusy, ledger.WalletUnreachable, ledger.WalletUnusable)

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from accounts.authentication import account_of, object_of, principal_of
+from accounts.authentication import account_of, principal_of
 from accounts.models import Account, Project, User
 from billing import ledger
 from billing.models import Charge, Hold
@@ -24,6 +24,7 @@ from usage import charging, selectors
 from usage.api import errors, request_schemas, response_schemas
 from usage.api.charges import charge_of_key, drawn, new_charge, replay
 from usage.api.errors import insufficient
+from usage.api.moves import move_of, reload
 from usage.api.request_schemas import use_of
 from usage.charges.stored_detail import restored
 from usage.charging import Use
@@ -98,9 +99,9 @@ class OneHold(Endpoint):
     @extend_schema(parameters=[AccountQuery], responses=response_schemas.HoldAnswer)
     def get(self, request: Request, hold: str) -> HttpResponse:
         query_of(request, AccountQuery)
-        found = object_of(request, Hold, hold)
+        found = move_of(request, Hold, hold)
         ledger.settle_for_read(found.account_id, self.now)  # so that an expired hold has that status
-        found.refresh_from_db()
+        reload(found)
         return json_body.answer(_stored_hold(found))
 
 
@@ -164,7 +165,7 @@ class Release(Endpoint):
 
         def release() -> tuple[int, response_schemas.HoldAnswer]:
             ledger.release(account_id=found.account_id, hold_id=found.pk, now=self.now)
-            found.refresh_from_db()
+            reload(found)
             return 200, _stored_hold(found)
 
         return idempotency.once(request, owner=found.account_id, key=key, now=self.now, act=release)
@@ -192,7 +193,7 @@ class ReportedUsage(Endpoint):
             metadata=body.get("metadata"),
             now=self.now,
         )
-        found.refresh_from_db()
+        reload(found)
         return json_body.answer(_stored_hold(found))
 
 
@@ -208,7 +209,7 @@ def _hold_to_close(request: Request, public_id: str, named: str | None) -> Hold:
 
     Raises Problem (404).
     """
-    hold = object_of(request, Hold, public_id, named)
+    hold = move_of(request, Hold, public_id, named)
     if not selectors.may_close_holds_of(principal_of(request), hold.api_key_id):
         raise problems.not_found()
     return hold

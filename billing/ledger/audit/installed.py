@@ -6,7 +6,8 @@ Invariant: a function body or a trigger that differs from its file by one charac
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from billing.ledger import database, installation, models
 from billing.ledger.audit.wallets import Finding
@@ -31,6 +32,16 @@ select c.relname as table, t.tgname as name, lower(pg_get_triggerdef(t.oid, true
 from pg_trigger t join pg_class c on c.oid = t.tgrelid
 where c.relnamespace = current_schema()::regnamespace and c.relname = any(%(tables)s) and not t.tgisinternal
 """
+# The same of the shards of one group, which views in its schema name.
+_TRIGGERS_OF_SHARDS = """
+select distinct v.relname as table, t.tgname as name, t.tgenabled = 'O' as is_active,
+       regexp_replace(lower(pg_get_triggerdef(t.oid, true)), ' on (\\w+)_\\d+ ', ' on \\1 ') as definition
+from pg_class v join pg_rewrite r on r.ev_class = v.oid
+  join pg_depend d on d.objid = r.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid
+  join pg_trigger t on t.tgrelid = d.refobjid
+where v.relnamespace = current_schema()::regnamespace and v.relname = any(%(tables)s) and not t.tgisinternal
+"""
+_DISTRIBUTED = "select logicalrelid::regclass::text as table from pg_dist_partition"
 # What makes a statement on a table do something else: a rule, row security, rows of another table.
 _TABLES = """
 select c.relname as table, concat_ws(', ',
@@ -53,11 +64,11 @@ def findings() -> Iterator[Finding]:
     """Functions and triggers that are missing, changed, disabled, or in no file; changed tables."""
     text = "\n".join(file.read_text(encoding="utf-8") for file in sorted(installation.SQL.glob("*.sql")))
     if database.is_distributed():
-        yield from _functions_of_nodes()
-        yield from _tables()
-        return
-    yield from _functions(text)
-    yield from _triggers(text)
+        yield from _of_nodes(text)
+    else:
+        yield from _functions(text)
+        wanted = _wanted_triggers(text)
+        yield from _triggers(wanted, database.rows(_TRIGGERS, {"tables": _tables_with_triggers(wanted)}))
     yield from _tables()
 
 
@@ -93,34 +104,58 @@ def _functions(text: str) -> Iterator[Finding]:
             yield Finding(check="installation", subject=f"aggregate {name}", found="it is missing or changed")
 
 
-def _functions_of_nodes() -> Iterator[Finding]:
-    """Functions beside the shards whose body is not that of a file, or that are missing there."""
+def _of_nodes(text: str) -> Iterator[Finding]:
+    """Functions and triggers beside the shards, and the triggers of the coordinator's tables."""
+    distributed = {row["table"] for row in database.rows(_DISTRIBUTED, {})}
+    wanted = _wanted_triggers(text)
+    here = {key: definition for key, definition in wanted.items() if key[0] not in distributed}
+    of_shards = {key: definition for key, definition in wanted.items() if key[0] in distributed}
+    tables = set(_tables_with_triggers(wanted))
+    yield from _triggers(here, database.rows(_TRIGGERS, {"tables": sorted(tables - distributed)}))
     files = [file for file in installation.SQL.glob("*.sql") if file.name not in installation.OF_COORDINATOR]
-    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    wanted = Counter((name, body) for name, _language, _options, _, body in _FUNCTION.findall(text))
-    for account_id in database.account_of_each_group():
+    functions = Counter(
+        (name, body)
+        for file in files
+        for name, _language, _options, _, body in _FUNCTION.findall(file.read_text(encoding="utf-8"))
+    )
+    for account_id in [each for node in database.accounts_of_nodes() for each in node]:
         rows = database.read(_INSTALLED, {}, account_id=account_id)
         there = Counter((row["name"], row["body"]) for row in rows if row["step"] is None)
-        for name, _body in wanted - there:
+        for name, _body in functions - there:
             said = "it is missing or changed beside a group of shards"
             yield Finding(check="installation", subject=f"function {name}", found=said)
+        names = {"tables": sorted(tables & distributed)}
+        found = database.read(_TRIGGERS_OF_SHARDS, names, account_id=account_id)
+        yield from _triggers(of_shards, found)
 
 
-def _triggers(text: str) -> Iterator[Finding]:
-    """Triggers of the ledger's own tables, and of those to which its files add one."""
+def _wanted_triggers(text: str) -> dict[tuple[str, str], str]:
+    """The definitions of the triggers in the files, by table and name."""
     wanted = {}
     for table, literals in _TRIGGER.findall(text):
         definition = "".join(re.findall(r"'((?:[^']|'')*)'", literals)).replace("''", "'").lower()
         wanted[table, definition.partition(" trigger ")[2].split()[0]] = definition
+    return wanted
+
+
+def _tables_with_triggers(wanted: Iterable[tuple[str, str]]) -> list[str]:
+    """The ledger's own tables, and those to which its files add a trigger."""
     own = {getattr(models, name)._meta.db_table for name in models.__all__}
-    for row in database.rows(_TRIGGERS, {"tables": sorted(own | {table for table, _name in wanted})}):
+    return sorted(own | {table for table, _name in wanted})
+
+
+def _triggers(wanted: Mapping[tuple[str, str], str], rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    """Triggers among the rows that no file defines, or that are changed, and those that are missing."""
+    there = set()
+    for row in rows:
+        key = (row["table"], row["name"])
+        there.add(key)
         subject = f"trigger {row['name']} of {row['table']}"
-        definition = wanted.pop((row["table"], row["name"]), "")
-        if not definition:
+        if key not in wanted:
             yield Finding(check="installation", subject=subject, found="no file defines it")
-        elif not row["is_active"] or row["definition"] != definition:
+        elif not row["is_active"] or row["definition"] != wanted[key]:
             yield Finding(check="installation", subject=subject, found="it is disabled or changed")
-    for table, name in sorted(wanted):
+    for table, name in sorted(set(wanted) - there):
         yield Finding(check="installation", subject=f"trigger {name} of {table}", found="it is missing")
 
 

@@ -3,7 +3,7 @@
 The tables of the ledger are distributed by account; all others stay on the coordinator. The functions in
 `billing/ledger/sql` are installed once more for each group of shards, in a schema with views of exactly these
 shards under the names of the tables, so they run there as in one PostgreSQL. In the coordinator's schema a
-function that is called from outside only sends the call to the node of its account (docs/decisions/0084).
+function that is called from outside only sends the call to the node of its account (docs/decisions/0085).
 Invariant: without Citus nothing of this exists, and the ledger is the same.
 """
 

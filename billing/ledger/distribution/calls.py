@@ -32,6 +32,7 @@ CALLS = (
     "ledger_settle_for_read",
     "ledger_settle_one",
 )
+_READS = ("public.ledger_query(uuid, text)", "public.ledger_owner(uuid, text, uuid)")
 _FUNCTIONS = """
 select p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), p.proretset,
        p.proargnames, coalesce(p.proargmodes::text[], '{}'),
@@ -135,4 +136,5 @@ def install() -> None:
         for call in found():
             cursor.execute(call.definition)
             cursor.execute(_SEND, [f"public.{call.name}({', '.join(call.types)})"])
-        cursor.execute(_SEND, ["public.ledger_query(uuid, text)"])
+        for function in _READS:
+            cursor.execute(_SEND, [function])

@@ -7,11 +7,12 @@ from django.db import transaction
 
 from billing.ledger import database
 
-_STORED = """select account_id, type, fact, data::text as data, created_at from ledger_event
+# (the view of ledger_event beside the shards)
+_STORED = """select account_id::text, type, fact, data::text as data, created_at from accounts_webhookevent
   order by created_at, fact limit %(limit)s"""
-_RECORD = """select webhook_record(%(account_id)s, %(type)s, %(fact)s, %(data)s::jsonb, %(created_at)s)::text
-  as recorded"""
-_REMOVE = """delete from ledger_event where account_id = %(account_id)s and fact = %(fact)s
+_RECORD = """select webhook_record(%(account_id)s::uuid, %(type)s, %(fact)s, %(data)s::jsonb,
+  %(created_at)s::timestamptz)::text as recorded"""
+_REMOVE = """delete from ledger_event where account_id = %(account_id)s::uuid and fact = %(fact)s
   returning fact"""
 
 
@@ -19,7 +20,7 @@ def collect_events(*, limit: int = 500) -> int:
     """Move events, the oldest first; returns their number. Without several nodes there are none."""
     if not database.is_distributed():
         return 0
-    events = database.rows(_STORED, {"limit": limit})
+    events = database.read_reachable(_STORED, {"limit": limit})
     for event in events:
         with transaction.atomic():
             if database.rows(_REMOVE, event):

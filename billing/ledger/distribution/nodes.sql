@@ -43,6 +43,24 @@ begin
   end if;
 end $$;
 
+-- The account of the charge or hold (p_table) with this id, among the accounts of the node that has p_account.
+create or replace function ledger_owner(p_account uuid, p_table text, p_id uuid) returns uuid
+language plpgsql security definer set search_path = pg_catalog as $$
+declare s name; found_ uuid;
+begin
+  if public.ledger_shard(p_account) is null then
+    perform public.ledger_send_once();
+    execute format('select public.ledger_owner(%L::uuid, %L::text, %L::uuid)', p_account, p_table, p_id) into found_;
+    perform set_config('refill.sent', '', true);
+    return found_;
+  end if;
+  for s in select nspname from pg_catalog.pg_namespace where nspname ~ '^ledger_[0-9]+$' loop
+    execute format('select account_id from %I.%I where id = $1', s, p_table) into found_ using p_id;
+    exit when found_ is not null;
+  end loop;
+  return found_;
+end $$;
+
 -- The schema of the account's shards; null where another node has them. A shard that is being moved to another node is
 -- locked until the transaction ends, as Citus locks it for its own statements.
 create or replace function ledger_shard(p_account uuid) returns text

@@ -29,6 +29,8 @@ TABLES = (
     ACCOUNTS,
     EVENTS,
 )
+# A platform key may name these without their account (database.owner).
+FOUND_BY_ID = ("billing_charge", "billing_hold")
 _COPY_ACCOUNTS = f"""insert into {ACCOUNTS} (account_id, zone, external_id)
   select id, zone, external_id from accounts_account"""
 _COPY_CHANGES = """create or replace trigger account_copied after insert or update of zone, external_id
@@ -57,6 +59,8 @@ def distribute(*, shards: int) -> None:
         if ACCOUNTS not in distributed:
             cursor.execute(_COPY_ACCOUNTS)
         cursor.execute(_COPY_CHANGES)
+        for table in FOUND_BY_ID:
+            cursor.execute(f"create index if not exists {table}_by_id on {table} (id)")
         for role in readers():
             cursor.execute(f"grant select, insert, update on {ACCOUNTS}, {EVENTS} to {role}")
             cursor.execute(f"grant delete on {EVENTS} to {role}")

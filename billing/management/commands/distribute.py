@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from billing import ledger
 
@@ -28,8 +29,14 @@ class Command(BaseCommand):
             if options["dry_run"]:
                 self.stdout.write("not done (--dry-run)")
                 continue
+            self.stdout.flush()
             started = time.monotonic()
-            step.run()
+            try:
+                step.run()
+            except (DatabaseError, RuntimeError) as error:
+                raise CommandError(
+                    f"{error}\nRun the command again when this is mended: it goes on with this step."
+                ) from error
             self.stdout.write(f"{time.monotonic() - started:.1f} s")
         if not options["dry_run"]:
             self.stdout.write("Start web, workers and beat again.")

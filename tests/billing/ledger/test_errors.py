@@ -103,6 +103,10 @@ ERRORS: list[tuple[LedgerError, str, int, str, dict[str, Any]]] = [
         "The account is in use by another request. Send this item again with the same key.", {},
     ),
     (
+        ledger.WalletUnreachable(ACCOUNT), "account_unreachable", 503,
+        "It is not known whether this item was charged. Send it again with the same key.", {},
+    ),
+    (
         ledger.WalletUnusable(ACCOUNT), "account_unusable", 409,
         "The account's balance cannot be changed at present. Contact support.", {},
     ),

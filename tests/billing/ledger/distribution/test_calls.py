@@ -48,7 +48,7 @@ def test_every_function_that_python_calls_is_sent_or_not_used_on_several_nodes()
         if "distribution" not in file.parts
         for name in re.findall(r"\b(ledger_[a-z_]+)\(", file.read_text())
     }
-    of_nodes = {"ledger_new_use", "ledger_query"}
+    of_nodes = {"ledger_new_use", "ledger_owner", "ledger_query"}
     assert used - set(calls.CALLS) - OF_SEVERAL - BESIDE_SHARDS - OF_ARCHIVES - of_nodes == set()
 
 
@@ -108,7 +108,7 @@ def test_the_schema_of_shards_has_every_file_of_the_ledger_but_those_of_the_coor
     for table in ("billing_entry", "billing_limit", "billing_allowance", "billing_notice"):
         assert f"alter view {table} alter column id set default nextval" in script
     left_out = {file.name for file in (LEDGER / "sql").glob("*.sql") if file.read_text() not in script}
-    assert left_out == {"12_checkpoints.sql", "98_purchases.sql"}
+    assert left_out == {"14_audits.sql", "98_purchases.sql"}
 
 
 def test_every_table_of_an_account_that_the_functions_write_is_distributed():

@@ -117,3 +117,38 @@ def test_after_a_migration_calls_are_sent_again():
     assert spend(account, "4").balance_after == D("6")
     distribution.distribute(shard_count=8)
     assert spend(account, "1", "again").balance_after == D("5")
+
+
+def test_the_account_of_a_charge_or_hold_is_found_on_its_node(accounts):
+    for account in accounts:
+        give(account, "10")
+        charge, held = spend(account, "1"), hold(account, "4", key="hold")
+        assert ledger.owner("billing_charge", charge.charge_id) == account
+        assert ledger.owner("billing_hold", held.hold_id) == account
+    assert ledger.owner("billing_charge", held.hold_id) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trigger_that_is_disabled_beside_a_shard_is_found(accounts):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select n.nodename, n.nodeport, s.shardid from pg_dist_shard s join pg_dist_placement p"
+            " on p.shardid = s.shardid join pg_dist_node n on n.groupid = p.groupid"
+            " where s.logicalrelid = 'billing_entry'::regclass order by s.shardid limit 1"
+        )
+        host, port, shard = cursor.fetchone()
+        command = (
+            "do $$ begin set local citus.enable_manual_changes_to_shards to on;"
+            f" alter table billing_entry_{shard} disable trigger entry_append_only; end $$"
+        )
+        cursor.execute(
+            "select success, result from master_run_on_worker(array[%s], array[%s], array[%s], false)",
+            [host, port, command],
+        )
+        assert cursor.fetchone()[0]
+    try:
+        found = audit.run(now=NOON, is_full=True).findings
+    finally:
+        distribution.distribute(shard_count=8)
+    assert [one["subject"] for one in found] == ["trigger entry_append_only of billing_entry"]
+    assert audit.run(now=NOON + DAY, is_full=True).findings == []
