@@ -241,7 +241,7 @@ def _purchase(purchase: Purchase) -> PurchaseOfEvent:
         "refunded": purchase.refunded,
         "currency": purchase.currency,
         "invoice_number": purchase.invoice_number,
-        "failure": purchase.error or None,
+        "failure": purchase.error if purchase.status == Purchase.Status.FAILED else None,
         "created_at": instant(purchase.created_at),
         "paid_at": instant_or_none(purchase.paid_at),
     }

@@ -62,8 +62,7 @@ def test_an_account_is_found_by_address_public_id_and_external_id(
     page = admin_client.get(
         "/admin/accounts/account/", {"q": f" {account.public_id} " if term == "public id" else term}
     )
-    assert account.public_id in page.content.decode()
-    assert account_of(charlie).public_id not in page.content.decode()
+    assert list(page.context["cl"].result_list) == [account]
 
 
 def test_an_account_shows_its_members_wallet_grants_and_entries(admin_client, alice, account_of):
@@ -71,6 +70,14 @@ def test_an_account_shows_its_members_wallet_grants_and_entries(admin_client, al
     assert alice.email in page
     for heading in ("Wallet", "Newest grants", "Newest entries"):
         assert heading in page
+
+
+def test_an_account_shows_its_newest_twenty_projects(admin_client, alice, account_of):
+    account = account_of(alice)
+    for number in range(21):
+        account.projects.create(name=f"Project {number:02}")
+    page = admin_client.get(f"/admin/accounts/account/{account.pk}/change/").content.decode()
+    assert [f"Project {number:02}" in page for number in (0, 1, 20)] == [False, True, True]
 
 
 @pytest.mark.fault("L11")

@@ -143,6 +143,16 @@ def test_signing_in_redirects_within_the_site(confirmed):
 
 
 @pytest.mark.fault("W3")
+@pytest.mark.parametrize(("scheme", "followed"), [("https", True), ("http", False)])
+def test_signing_in_on_a_site_with_https_never_redirects_to_http(confirmed, settings, scheme, followed):
+    settings.SITE_URL = "https://portal.example.com"
+    target = f"{scheme}://portal.example.com/keys/"
+    response = sign_in(Client(), confirmed.email, next=target)
+    assert response.status_code == 302
+    assert (response.url == target) == followed
+
+
+@pytest.mark.fault("W3")
 def test_signing_out_never_redirects_to_another_site(confirmed, signed_in):
     response = signed_in(confirmed).post(reverse("account_logout"), {"next": "//evil.example"})
     assert response.url == reverse("account_login")

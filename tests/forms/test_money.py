@@ -112,6 +112,27 @@ def test_the_monthly_limit_of_automatic_top_up_is_in_the_currency_of_the_pack(
     assert f"1 top-up, {pack}" in text
 
 
+def test_automatic_top_up_is_shown_in_its_currency_or_converted_when_that_is_no_longer_sold(
+    browser: Client, alice: User, account_of: Callable[[User], Account]
+) -> None:
+    sell_in("jpy")
+    prices = {currency: PRICES[currency][0] for currency in ("usd", "jpy")}
+    Pack.objects.filter(key="small").update(prices=prices)
+    terms = {"pack": "small", "below": 10, "monthly_count": 2, "currency": "jpy"}
+    AutoTopUp.objects.create(account=account_of(alice), enabled=True, monthly_amount=7000, **terms)
+    for sold, currency, amount in (
+        (["usd", "jpy"], "jpy", "7000"),
+        (["usd"], "usd", f"{prices['usd'] * 2 / 100:.2f}"),
+    ):
+        Catalogue.objects.update(currencies=sold)
+        catalogue_cache.changed()
+        context = browser.get("/billing/auto-top-up/").context
+        assert (context["currency"], context["form"]["monthly_amount"].value()) == (currency, amount)
+    Pack.objects.filter(key="medium").update(prices=prices, paid_plans_only=True)
+    form = browser.get("/billing/auto-top-up/").context["form"]
+    assert [key for key, _name in form.fields["pack"].choices] == ["small"], "no pack that needs a paid plan"
+
+
 @pytest.mark.fault("P11")
 @pytest.mark.parametrize("currency", CURRENCIES)
 def test_three_packs_cost_three_times_their_price_on_every_page(

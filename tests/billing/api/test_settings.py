@@ -96,3 +96,4 @@ def test_alerts_send_e_mails_unless_that_is_switched_off(api: Any) -> None:
     other = {"enabled": False, "below": "0", "by_email": False, "extra_addresses": ["a@example.org"]}
     shown = other | {"unconfirmed_addresses": ["a@example.org"], "also_below": []}
     assert api.put("alerts", other).json() == shown == api.get("alerts").json()
+    assert api.put("alerts", given).json() == given | defaults | {"unconfirmed_addresses": []}, "replaced"

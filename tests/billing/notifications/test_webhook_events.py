@@ -266,6 +266,32 @@ def test_a_failed_purchase_is_one_event(new_purchase: Callable[..., Purchase]) -
         "failed",
         "The card was declined.",
     )
+    plan = Purchase.objects.create(
+        account=purchase.account,
+        kind="plan",
+        origin="page",
+        offer="starter",
+        label="Starter",
+        amount=900,
+        list_amount=900,
+        currency="usd",
+        idempotency_key="plan",
+        created_at=timezone.now(),
+    )
+    fulfilment.mark_failed(plan.pk, reason="Expired card.", now=timezone.now())
+    described = [event.data["purchase"] for event in recorded()]
+    assert [(one["pack"], one["plan"]) for one in described] == [(purchase.offer, None), (None, "starter")]
+
+
+def test_what_staff_note_about_a_payment_is_not_sent_to_the_account(
+    new_purchase: Callable[..., Purchase],
+) -> None:
+    listen("purchase.paid")
+    purchase = new_purchase()
+    Purchase.objects.update(status="quarantined", error="1080 JPY, expected 1080 USD")
+    fulfilment.credit_quarantined(purchase, actor="staff@example.org: asked the bank", now=timezone.now())
+    [event] = recorded()
+    assert (event.data["purchase"]["status"], event.data["purchase"]["failure"]) == ("paid", None)
 
 
 def test_a_payment_that_can_be_tried_again_is_no_event(
@@ -307,12 +333,15 @@ def test_a_refund_made_at_stripe_is_one_event(
 
 def test_a_failed_top_up_is_an_event(new_purchase: Callable[..., Purchase], account: Account) -> None:
     listen("auto_top_up.failed")
-    AutoTopUp.objects.create(account=account, enabled=True)
-    purchase = new_purchase()
-    with transaction.atomic():
-        top_up_failures.count(purchase, AutoTopUp.Outcome.SUSPENDED, timezone.now())
-    [event] = recorded()
-    assert event.data["auto_top_up"] == {"outcome": "suspended", "failures": 1, "suspended": False}
+    AutoTopUp.objects.create(account=account, enabled=True, attempt_card="pm_1")
+    purchases = new_purchase(), new_purchase(key="second")
+    for purchase, outcome in zip(purchases, ("suspended", "declined"), strict=True):
+        with transaction.atomic():
+            top_up_failures.count(purchase, outcome, timezone.now())
+    assert [event.data["auto_top_up"] for event in recorded()] == [
+        {"outcome": "suspended", "failures": 1, "suspended": True},
+        {"outcome": "declined", "failures": 2, "suspended": False},
+    ]
 
 
 # Subscriptions and expiry

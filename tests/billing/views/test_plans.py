@@ -32,6 +32,20 @@ def test_leaving_a_legacy_plan_on_the_page_requires_a_confirmation(
     assert Subscription.objects.get(account=account).plan == "free-trial"
 
 
+def test_the_history_of_plans_is_that_of_the_account(
+    stripe_api: Any,
+    account: Account,
+    alice: User,
+    bob: User,
+    account_of: Callable[[User], Account],
+    signed_in: Callable[[User], Client],
+) -> None:
+    for one in (account, account_of(bob)):
+        lifecycle.assign_plan(account=one, plan_key="plus", actor="staff", now=timezone.now())
+    history = signed_in(alice).get("/billing/subscription/").context["history"]
+    assert {change.account_id for change in history} == {account.pk}
+
+
 @pytest.mark.requirement("REFLY-09")
 def test_the_plans_page_shows_a_legacy_plan_only_to_an_account_on_it(
     catalogue: None, account: Account, alice: User, signed_in: Callable[[User], Client]

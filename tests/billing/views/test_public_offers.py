@@ -37,7 +37,10 @@ def test_a_visitor_sees_the_plans_and_packs_on_offer_and_no_legacy_plan(name: st
 
 @pytest.mark.requirement("FLICK-12")
 def test_prices_are_those_of_the_selected_currency_and_interval(catalogue: None, client: Client) -> None:
+    Pack.objects.filter(key="small").update(prices={"usd": 512, "eur": 499})
+    catalogue_cache.changed()
     text = page(client, "/plans/?interval=year&currency=eur")
+    assert "€4.99" in text
     price = Plan.objects.get(key="starter").prices["year"]["eur"]
     assert f'€{price / 100:.2f}</span> <span class="soft">per year' in text
     assert "next=/plans/starter/%3Finterval%3Dyear%26currency%3Deur" in text

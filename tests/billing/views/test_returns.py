@@ -96,8 +96,13 @@ def test_a_payment_that_was_refunded_is_not_called_received(checkout: str) -> No
     buyer.pay(checkout)
     assert "Payment received" in read(buyer.redirect)
     purchase = Purchase.objects.get()
-    Purchase.objects.update(refunded=purchase.amount)
-    assert "Payment refunded" in read(buyer.redirect)
+    for amount, refunded, heading in (
+        (purchase.amount, purchase.amount, "Payment refunded"),
+        (purchase.amount, purchase.amount - 1, "Payment received"),
+        (0, 0, "Payment received"),  # a discount of 100 %
+    ):
+        Purchase.objects.update(amount=amount, refunded=refunded)
+        assert heading in read(buyer.redirect), refunded
 
 
 def test_a_member_goes_on_to_the_page_of_the_purchase(
