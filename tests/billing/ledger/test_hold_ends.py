@@ -7,7 +7,17 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Charge, Entry, Hold, Limit, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, allowance, capture, charge_request, give, release
+from tests.billing.ledger.conftest import (
+    DAY,
+    NOON,
+    D,
+    allowance,
+    capture,
+    charge_request,
+    give,
+    release,
+    spend,
+)
 from tests.billing.ledger.state import broken
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +107,18 @@ def test_what_was_reported_above_the_hold_is_uncollected_and_no_limit_counts_it(
     assert (charge.credits, charge.uncollected) == (D("30"), D("10"))
     assert Limit.objects.get().used == D("20")
     assert ledger.balance(account, END).available == D("80")
+
+
+def test_what_is_charged_at_the_end_counts_in_the_window_of_the_end(account):
+    for kind, subject in (("project", str(PROJECT)), ("quota", "answers")):
+        terms = {"kind": kind, "subject": subject, "period": "day", "maximum": D("50")}
+        ledger.set_limit(account_id=account, now=NOON, **terms)
+    of_both = {"project_id": PROJECT, "quota": ("answers", 3)}
+    spend(account, "7", **of_both)
+    hold(account, "20", "capture_estimate", until=NOON + DAY, **of_both)
+    ledger.settle([account], NOON + DAY)
+    spend(account, "1", "next day", NOON + DAY, **of_both)
+    assert dict(Limit.objects.values_list("kind", "used")) == {"project": D("21"), "quota": D("6")}
 
 
 def test_a_capture_or_release_before_the_end_decides(account):

@@ -1,6 +1,7 @@
 """Moves over more than 48 grants, which one statement for each table writes, write what smaller ones do."""
 
 import uuid
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -52,6 +53,14 @@ def is_sound(account) -> bool:
     assert newest == dict(Grant.objects.filter(account_id=account).values_list("pk", "last_seq"))
     assert all(one.open == (one.remaining > 0) for one in Grant.objects.filter(account_id=account))
     return True
+
+
+def test_its_balance_is_read_with_others_up_to_a_number_of_grants(account, monkeypatch):
+    found = []
+    for most in (59, 60):
+        monkeypatch.setattr(import_module("billing.ledger.balances"), "MOST_GRANTS", most)
+        found.append([plain(one.total) for one in ledger.balances([account], NOON).values()])
+    assert found == [[], ["60"]]
 
 
 def test_a_charge(account):
