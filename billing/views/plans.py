@@ -1,7 +1,7 @@
 """Pages of plans: comparison, preview and confirmation of a change, and the account's subscription."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import account_page, buyers_only
 from accounts.http import AccountRequest
 from billing import ledger, offers, selectors, stripe_gateway
+from billing.ledger.balances import RunningAllowance
 from billing.models import PlanChange, Purchase, Subscription
 from billing.purchases import create
 from billing.subscriptions import changes, grace, pauses, pending_payments, previews
@@ -139,12 +140,14 @@ def subscription(request: AccountRequest) -> HttpResponse:
     balance = ledger.balance(request.account.pk, now)
     plan = Plan.objects.filter(key=current.plan).first() if current else None
     currency = _currency(request)
+    names = dict(Plan.objects.values_list("key", "name"))
     context = {
         "subscription": current,
         "plan": plan,
         "profile": selectors.profile_of(request.account.pk),
         "next_plan": Plan.objects.filter(key=current.following_plan).first() if current else None,
         "balance": balance,
+        "allowances": [(one, _other_plan(one, current, names)) for one in balance.allowances],
         "pending_plan": selectors.pending_plan(request.account.pk),
         # the clock of a test subscription at Stripe may be ahead of ours
         "renewal_pending": current is not None and grace.is_pending(current, max(now, current.period_start)),
@@ -155,10 +158,16 @@ def subscription(request: AccountRequest) -> HttpResponse:
         "feedback": Subscription.Feedback.choices,
         "legacy_price": plan.prices.get("month", {}).get(currency) if plan and plan.legacy else None,
         "legacy_currency": currency,
-        "names": dict(Plan.objects.values_list("key", "name")),
+        "names": names,
         "now": now,
     }
     return render(request, "billing/subscription.html", context)
+
+
+def _other_plan(allowance: RunningAllowance, current: Subscription | None, names: Mapping[str, str]) -> str:
+    """The name of the plan that an allowance is of, if that is not the present plan."""
+    key = allowance.key.partition(":")[0]
+    return names.get(key, "") if current is not None and key != current.plan else ""
 
 
 @require_POST

@@ -2,12 +2,11 @@
 
 `credits` is exact; `credits_brief` truncates to two decimals: it never shows more than the balance.
 `credits_aligned` is for a column of figures, which align at the decimal point; the exact figure is its title.
+The decimals that such a figure lacks are its attribute `data-pad`, for which the style sheet leaves space.
 `plural_number` is the count by which a translation selects "credit" or "credits".
 """
 
-from collections.abc import Mapping, Sequence
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
-from typing import Any
 
 from django import template
 from django.utils import formats
@@ -60,24 +59,25 @@ def credits_brief(value: Decimal | int | str | None) -> str:
     return credits(cut)
 
 
-@register.simple_tag
-def column_places(rows: Sequence[Any], name: str) -> int:
-    """The decimals of a column: 0 if the attribute (or item) `name` of all rows is whole, else 2."""
-    values = (Decimal(row[name] if isinstance(row, Mapping) else getattr(row, name)) for row in rows)
-    return 0 if all(value == value.to_integral_value() for value in values) else 2
+def rounded(value: Decimal) -> Decimal:
+    """With two decimals; an amount that these would show as 0 has all its decimals."""
+    short = value.quantize(_BRIEF, rounding=ROUND_HALF_EVEN)
+    return short if short or not value else value
+
+
+def padding(text: str, places: int = 2) -> str:
+    """The decimals, with the decimal separator, that a figure lacks to have so many."""
+    separator = str(formats.get_format("DECIMAL_SEPARATOR"))
+    _whole, point, fraction = text.partition(separator)
+    missing = "0" * (places - len(fraction))
+    return missing if point or not missing else separator + missing
 
 
 @register.filter
-def credits_aligned(value: Decimal, places: int) -> SafeString:
-    """With so many decimals, rounded; an amount that these would show as 0 has all its decimals."""
-    value = Decimal(value)
-    rounded = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
-    text = credits(value)
-    if rounded or not value:
-        whole, _point, fraction = f"{abs(rounded):f}".partition(".")
-        text = _MINUS * (rounded < 0) + credits(whole)
-        text += f"{formats.get_format('DECIMAL_SEPARATOR')}{fraction}" if fraction else ""
-    return format_html('<span title="{}">{}</span>', credits(value), text)
+def credits_aligned(value: Decimal) -> SafeString:
+    """As `rounded`, aligned with the other figures of its column."""
+    text = credits(rounded(Decimal(value)))
+    return format_html('<span data-pad="{}" title="{}">{}</span>', padding(text), credits(value), text)
 
 
 @register.filter

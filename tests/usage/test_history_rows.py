@@ -39,9 +39,24 @@ def test_a_charge_links_to_its_page_and_a_grant_does_not() -> None:
     assert f'href="/charges/{charges[0].charge_public_id}/"' in row
     assert '<tr id="entry-4" class="is-new">' in row
     assert '<span class="cell-aside">c-81</span>' in row
-    assert '<td class="number">\u22121.5</td>' in row
+    assert '<td class="number" data-pad="0">\u22121.5</td>' in row
     assert "<a " not in history_row(grant)
-    assert '<td class="number good">+1,000</td>' in history_row(grant)
+    assert '<td class="number good" data-pad=".00">+1,000</td>' in history_row(grant)
+
+
+def test_figures_have_two_decimals_and_those_of_a_statement_all() -> None:
+    first, second, *_rest = lines()
+    first.credits, first.balance_after = Decimal("-37.6659"), Decimal("1994.9359")
+    second.credits, second.balance_after = Decimal("-0.000002"), Decimal(2000)
+    rows = history_rows([first, second])
+    assert '<td class="number" data-pad="" title="\u221237.6659">\u221237.67</td>' in rows
+    assert 'data-pad="" title="1,994.9359">1,994.93</td>' in rows, "no more than there is"
+    assert '<td class="number" data-pad="">\u22120.000002</td>' in rows
+    assert 'data-pad=".00">2,000</td>' in rows
+    rows = history_rows([first, second], exact_figures=True)
+    assert '<td class="number" data-pad="00">\u221237.6659</td>' in rows
+    assert 'data-pad="00">1,994.9359</td>' in rows
+    assert 'data-pad=".000000">2,000</td>' in rows
 
 
 def test_a_long_reason_is_cut() -> None:

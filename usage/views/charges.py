@@ -19,6 +19,7 @@ from usage.dashboard import aggregates, chart_data
 from usage.views.forms import ReportForm, UsageForm
 
 LARGEST_PARTS = 5  # of each bar of the chart; the others are one more
+LISTED_GROUPS = 100  # the others are one row
 
 
 @require_safe
@@ -31,7 +32,7 @@ def usage(request: AccountRequest) -> HttpResponse:
         return fragment
     cursor = request.GET.get("before", "")
     tabs = chart_data.tabs()
-    groups = aggregates.group_totals(request.account, period, dimension=form.dimension)
+    groups = aggregates.group_totals(request.account, period, dimension=form.dimension, limit=LISTED_GROUPS)
     is_stacked = not filters and form.dimension != "conversation"  # of which there may be many every day
     largest = groups[:LARGEST_PARTS] if is_stacked else []
     series = aggregates.series(
@@ -41,13 +42,15 @@ def usage(request: AccountRequest) -> HttpResponse:
         values=[aggregates.column_value(form.dimension, group.key) for group in largest],
         **filters,
     )
+    total = sum(series.totals, Decimal(0))
     before = aggregates.series(request.account, period.before, **filters)
+    bars = chart_data.bars_of(groups, dimension=form.dimension, period=period)
     context = {
         "form": form,
         "period": period,
         "chart": chart_data.stacked(series, before, groups, dimension=form.dimension),
         "by_hour": period.first == period.last,
-        "groups": chart_data.bars_of(groups, dimension=form.dimension, period=period),
+        "groups": chart_data.with_others(bars, total=total),
         "groups_title": chart_data.titles()[form.dimension],
         "only_name": next(
             (group.name for group in groups if group.key == form.selected_key), form.selected_key
@@ -55,7 +58,7 @@ def usage(request: AccountRequest) -> HttpResponse:
         "tabs": [{"key": key, "label": label} for key, label in tabs.items()],
         "project_label": tabs["project"],
         "days_query": form.days_query,
-        "total": sum(series.totals, Decimal(0)),
+        "total": total,
         "total_before": sum(before.totals, Decimal(0)),
         "page": listing.page_of(request.account, period, filters=filters, after=cursor),
         "cursor": cursor,

@@ -143,7 +143,7 @@ def _whole_statement(
         yield before
         for lines in pages.statement_chunks(verifiable):
             with timezone.override(zone), override(language):
-                rows = history_rows(lines, exact_times=True)
+                rows = history_rows(lines, exact_times=True, exact_figures=True)
             yield rows
         yield after
 

@@ -115,7 +115,14 @@ def test_a_scheduled_change_is_shown_on_every_page_and_not_offered_again(
 
     assert f'href="/plans/{next_plan}/' not in plans and "View change" in plans
     overview = page(signed_in, alice, "/billing/")
-    assert ("then Starter" if next_plan == "starter" else "Ends") in overview
+    assert "Ends" in overview and "Renews" not in overview
+    assert ("then Starter" in overview) == (next_plan == "starter")
+    subscription = page(signed_in, alice, "/billing/subscription/")
+    assert "<dt>Ends</dt>" in subscription and "<dt>Renews</dt>" not in subscription
+    if next_plan == "starter":
+        assert "Starter · $9.90 per month" in subscription
+        assert "<dt>Daily refresh</dt><dd>500 credits" in subscription
+        assert "<dt>Daily refresh (Starter)</dt><dd>200 credits" in subscription
 
 
 def test_the_plan_page_says_how_many_credits_are_for_selected_services_only(

@@ -34,7 +34,7 @@ def test_it_shows_the_balance_and_todays_refresh(
     spend(account, "37.5", timezone.now())
     page = text_of(signed_in(alice))
     assert '<p class="balance-figure" title="775">775</p>' in page
-    assert '<span class="stat-figure">62.5</span>' in page
+    assert '<span class="stat-figure" title="62.5">62.5</span>' in page
     assert "of 100 left today" in page
     assert "in 12 h" in page  # noon in UTC, the reset at midnight
 
@@ -125,9 +125,9 @@ def test_the_largest_services_and_the_others_are_all_of_what_was_spent(
     page = text_of(signed_in(alice))
     by_model = page[page.index('id="by-model"') : page.index('id="activity"')]
     assert by_model.count("<li") == 7
-    assert by_model.count('10 <span class="faint">12%</span>') == 6
+    assert by_model.count('10</span> <span class="faint">12%</span>') == 6
     assert '<a href="/usage/?by=service&amp;since=2026-10-22&amp;until=2026-11-20">Other</a>' in by_model
-    assert '20 <span class="faint">25%</span>' in by_model
+    assert '20</span> <span class="faint">25%</span>' in by_model
 
 
 def test_what_was_spent_before_the_last_thirty_days_is_not_called_no_usage_yet(
@@ -241,7 +241,7 @@ def test_a_balance_has_the_same_figures_on_every_page(
         and plan.count(more) == 2
     )
     assert 'wide-only">Total balance</th>' in history
-    assert '<td class="number quiet wide-only">400</td>' in history and more in history
+    assert '<td class="number quiet wide-only" data-pad=".00">400</td>' in history and more in history
 
 
 def test_a_debt_is_shown_first(alice: User, account_of: AccountOf, signed_in: SignedIn) -> None:

@@ -364,7 +364,9 @@ def test_calls_without_credits_have_a_line_and_say_why(
     page = " ".join(rows_in(signed_in(alice), "/history/?kind=charge").split())
     assert page.count('id="entry-') == 3
     lines = {name: page[page.index(f">{name}</a>") :].partition("</tr>")[0] for name in ("GPT-4o", "Kimi K2")}
-    assert ">own key</span>" in lines["GPT-4o"] and '<td class="number">0</td>' in lines["GPT-4o"]
+    assert (
+        ">own key</span>" in lines["GPT-4o"] and '<td class="number" data-pad=".00">0</td>' in lines["GPT-4o"]
+    )
     assert ">unlimited</span>" in lines["Kimi K2"]
     assert page.count("own key") == page.count("unlimited") == 1
     rows = exported(signed_in(alice))

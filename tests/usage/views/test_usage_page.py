@@ -1,5 +1,6 @@
 """The usage page: totals by day and by dimension, and the charges behind them."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from accounts.models import Account, Project, User
 from core.ids import public_id
 from tests.usage.spending import give, spend
 from usage import periods
+from usage.views import charges
 
 AccountOf = Callable[[User], Account]
 SignedIn = Callable[[User], Client]
@@ -190,3 +192,17 @@ def test_bars_are_stacked_by_the_largest_groups_and_the_rest(
     assert "chart-part" not in only, "one group has no parts"
     assert "chart-part-0" in text_of(client, "/usage/?by=member")
     assert "chart-part" not in text_of(client, "/usage/?by=conversation"), "there may be many each day"
+
+
+def test_groups_beyond_those_listed_are_one_row_so_that_the_rows_are_all_that_was_spent(
+    alice: User, account_of: AccountOf, signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charges, "LISTED_GROUPS", 2)
+    account, now = account_of(alice), timezone.now()
+    for number, credits in enumerate(("8", "4", "2.5", "1")):
+        spend(account, credits, now, conversation=f"c-{number}")
+    client = signed_in(alice)
+    table = group_table(text_of(client, "/usage/?by=conversation"))
+    assert re.findall(r'data-pad="[0.]*" title="([0-9.]+)"', table) == ["8", "4", "3.5"]
+    assert ">Other</span>" in table and "c-2" not in table
+    assert "Other" not in group_table(text_of(client, "/usage/?by=service"))
