@@ -113,7 +113,9 @@ class StaffActAdmin(LongReadOnlyAdmin):
             address = reverse(f"admin:{label.replace('.', '_')}_change", args=[pk])
         except NoReverseMatch:
             return text
-        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', address, text)
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500 underline" href="{}">{}</a>', address, text
+        )
 
 
 def _row_of(text: str) -> UUID | None:

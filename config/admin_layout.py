@@ -103,6 +103,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: reverse("brand_icon")}
     ],
+    "COLORS": "config.admin_colours.colours",
     "DASHBOARD_CALLBACK": "config.admin_index.dashboard",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,

@@ -6,6 +6,7 @@ has the text colour on it.
 
 import colorsys
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 AA = 4.5
@@ -48,14 +49,32 @@ def accent_for(brand: str, *, dark: bool) -> Accent:
 
     Darkened or lightened until it is readable on every surface of that theme; the hue does not change.
     """
-    grounds = DARK_GROUNDS if dark else LIGHT_GROUNDS
-    luminance(brand)  # raises ColourInvalid
-    red, green, blue = (int(brand[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    fill = brand.lower()
-    while min(contrast(fill, ground) for ground in grounds) < AA:
-        lightness += 0.01 if dark else -0.01
-        parts = colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation)
-        fill = "#" + "".join(f"{round(part * 255):02x}" for part in parts)
+    fill = readable(brand, DARK_GROUNDS if dark else LIGHT_GROUNDS, lighter=dark)
     text = max(("#ffffff", "#0d1117"), key=lambda candidate: contrast(candidate, fill))
     return Accent(fill=fill, text=text)
+
+
+def readable(colour: str, grounds: Sequence[str], *, lighter: bool) -> str:
+    """The colour, lightened or darkened to a contrast of AA on every ground. Raises ColourInvalid."""
+    red, green, blue = _parts(colour)
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    found = colour.lower()
+    while min(contrast(found, ground) for ground in grounds) < AA:
+        lightness += 0.01 if lighter else -0.01
+        found = _hex(colorsys.hls_to_rgb(hue, min(max(lightness, 0.0), 1.0), saturation))
+    return found
+
+
+def mixed(colour: str, other: str, share: float) -> str:
+    """The colour with this share of the other one, 0 to 1. Raises ColourInvalid."""
+    pairs = zip(_parts(colour), _parts(other), strict=True)
+    return _hex([one * (1 - share) + two * share for one, two in pairs])
+
+
+def _parts(colour: str) -> list[float]:
+    luminance(colour)  # raises ColourInvalid
+    return [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def _hex(parts: Iterable[float]) -> str:
+    return "#" + "".join(f"{round(part * 255):02x}" for part in parts)

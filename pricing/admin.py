@@ -100,7 +100,9 @@ class RateCardAdmin(RateCardPages):
         if card.state != RateCard.State.DRAFT:
             template = _("Show prices of %(count)s services")
         words = template % {"count": card.rates.count()}
-        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, words)
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500 underline" href="{}">{}</a>', link, words
+        )
 
     @admin.display(description=_("not imported"))
     def problems_(self, card: RateCard) -> str:

@@ -7,10 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import admin_colours
 from core import colour
 
 colours = st.integers(0, 0xFFFFFF).map(lambda value: f"#{value:06x}")
 TOKENS = Path(__file__).parents[2] / "static/css/tokens.css"
+
+
+@given(colours)
+def test_the_scale_of_the_admin_is_readable_and_ordered(brand: str) -> None:
+    scale = admin_colours.scale(brand)
+    lightness = [colour.luminance(scale[name]) for name in sorted(scale, key=int)]
+    assert lightness == sorted(lightness, reverse=True)
+    assert len(scale) == 11
+    for ground in admin_colours.LIGHT_GROUNDS:
+        assert colour.contrast(scale["600"], ground) >= 4.5
+    for ground in admin_colours.DARK_GROUNDS:
+        assert colour.contrast(scale["500"], ground) >= 4.5
 
 
 @given(colours, st.booleans())

@@ -68,7 +68,9 @@ class SimulatedRateCardAdmin(RateCardAdmin):
     def simulation_(self, card: RateCard) -> str:
         link = reverse("admin:pricing_ratecard_simulation", args=[card.pk])
         text = _("Simulate and publish") if card.state == RateCard.State.DRAFT else _("Simulate prices")
-        return format_html('<a class="text-primary-600 underline" href="{}">{}</a>', link, text)
+        return format_html(
+            '<a class="text-primary-600 dark:text-primary-500 underline" href="{}">{}</a>', link, text
+        )
 
     def get_urls(self) -> list[URLPattern]:
         site = self.admin_site

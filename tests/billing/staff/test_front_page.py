@@ -1,6 +1,7 @@
-"""The admin's first page: payments and refunds by day, and the last audit of the ledger."""
+"""The admin's first page: payments and refunds by day, the last audit; its colours and landmarks."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -10,9 +11,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Account
 from billing import ledger
 from billing.models import Audit, Purchase, Refund
-from config import admin_charts
+from config import admin_charts, admin_colours
+from pricing.catalogue import cache as catalogue_cache
 
 pytestmark = pytest.mark.django_db
 
@@ -59,3 +62,19 @@ def test_the_last_audit_is_shown_with_its_age_or_its_findings(staff_client: Clie
     row = {"wallets": 0, "entries": 0, "totals": {}, "findings": ["a balance differs"]}
     Audit.objects.create(started_at=at, finished_at=at, is_full=True, **row)
     assert "1 findings in the audit of" in staff_client.get("/admin/").content.decode()
+
+
+def test_the_admin_has_the_brands_colours_one_main_landmark_and_names_of_its_regions(
+    staff_client: Client, catalogue: None, account: Account
+) -> None:
+    brand = catalogue_cache.current().brand
+    assert brand is not None
+    colour = tuple(bytes.fromhex(admin_colours.scale(brand.accent)["600"][1:]))
+    for path in ("/admin/", f"/admin/accounts/account/{account.pk}/change/"):
+        page = staff_client.get(path).content.decode()
+        assert f"--color-primary-600: rgb({', '.join(map(str, colour))})" in page
+        assert page.count("<main ") == 1
+        names = re.findall(r"data-simplebar-aria-label=\"([^\"]+)\"", page)
+        assert len(names) == len(set(names)) > 0
+    form = staff_client.get("/admin/accounts/membership/add/").content.decode()
+    assert re.findall(r"data-placeholder=\"([^\"]+)\"", form) == ["Account", "User"]
