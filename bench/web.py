@@ -124,7 +124,7 @@ def _wait_for(url: str, child: processes.Child) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise RuntimeError(f"The web server does not answer: {child.last_words()}")
+    raise RuntimeError(f"The web server does not answer: {child.last_output()}")
 
 
 def _report(text: str) -> Load:

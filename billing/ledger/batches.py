@@ -23,12 +23,12 @@ from billing.ledger.waiting import WalletLocked
 BATCH = 1000
 CALL = 250  # a call holds its wallets until it ends: about 25 ms
 WAIT_SECONDS = 3.0
-PATIENCE = "250ms"
+LOCK_TIMEOUT = "250ms"
 _MANY = "select ord, (outcome).* from ledger_charge_many(%(uses)s::jsonb, %(now)s) order by ord"
 _LOCK = """select account_id from billing_wallet where account_id = any(%(account_ids)s)
   order by account_id for no key update"""
 _OWN = """select (c.outcome).*
-  from ledger_charge_account(%(account_id)s, %(uses)s::jsonb, %(times)s::timestamptz[], %(patience)s) c
+  from ledger_charge_account(%(account_id)s, %(uses)s::jsonb, %(times)s::timestamptz[], %(lock_timeout)s) c
  order by c.ord"""
 
 Outcome = Charged | LedgerError
@@ -110,12 +110,13 @@ def _charge_free(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Ou
 def _charge_waiting(items: Sequence[Item], now: dt.datetime, outcomes: dict[int, Outcome]) -> None:
     """Charge items of one account; it waits for the wallet. After a timeout they stay WalletBusy."""
     account_id = items[0][1].account_id
-    patience = PATIENCE if database.is_distributed() else None  # the session's limit is that of another node
+    # the session's limit is not that of the node with the account
+    lock_timeout = LOCK_TIMEOUT if database.is_distributed() else None
     parameters = {
         "uses": _as_json(items),
         "times": [now] * len(items),
         "account_id": account_id,
-        "patience": patience,
+        "lock_timeout": lock_timeout,
     }
     try:
         with _savepoint(), database.waits.move(account_id, in_transaction=connection.in_atomic_block):

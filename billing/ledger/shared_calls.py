@@ -28,7 +28,7 @@ _AT_ONCE = f"select c.*, false as slow from ledger_charge_at_once({USE}, %(now)s
 _SHARED = """select (c.outcome).*, c.slow
   from ledger_charge_shared(%(uses)s::jsonb, %(times)s::timestamptz[], true) c order by c.ord"""
 _OWN = """select (c.outcome).*, c.slow
-  from ledger_charge_account(%(account_id)s, %(uses)s::jsonb, %(times)s::timestamptz[], %(patience)s) c
+  from ledger_charge_account(%(account_id)s, %(uses)s::jsonb, %(times)s::timestamptz[], %(lock_timeout)s) c
  order by c.ord"""
 
 
@@ -194,17 +194,17 @@ def _charge_own(taken: Sequence[Waiting]) -> None:
                 waiting.error = error
 
 
-def _charge_together(taken: Sequence[Waiting], statement: str, patience: str | None = None) -> None:
+def _charge_together(taken: Sequence[Waiting], statement: str, lock_timeout: str | None = None) -> None:
     """Charge the requests in the order of their times, each at its own.
 
-    `patience`: how long a call for one account waits for its wallet; None: as long as the session does.
+    `lock_timeout`: how long a call for one account waits for its wallet; None: as long as the session does.
     """
     ordered = sorted(taken, key=lambda waiting: waiting.now)
     uses = ",".join(waiting.text(use_as_json) for waiting in ordered)
     times = ",".join(waiting.now.isoformat() for waiting in ordered)  # psycopg takes longer for a list
     parameters: dict[str, Any] = {"uses": f"[{uses}]", "times": f"{{{times}}}"}
     if statement is not _SHARED:
-        parameters |= {"account_id": taken[0].request.account_id, "patience": patience}
+        parameters |= {"account_id": taken[0].request.account_id, "lock_timeout": lock_timeout}
     rows = database.rows(statement, parameters)
     for waiting, row in zip(ordered, rows, strict=True):
         waiting.row = row

@@ -145,7 +145,7 @@ def _look_after(children: list[processes.Child]) -> None:
     for child in children:
         if how := child.ended():
             if child.starts_within(60) >= MOST_STARTS:
-                raise Stop(f"{child.name} {how} again and again. Its last words:\n{child.last_words()}")
+                raise Stop(f"{child.name} {how} again and again. Its last output:\n{child.last_output()}")
             _print(f"{child.name} {how}; starting it again. Its log: {child.log}")
             with _signals_wait():
                 child.end_group()  # its own children still use the port
@@ -158,7 +158,7 @@ def _wait_until_ready(children: list[processes.Child]) -> None:
     while time.monotonic() < deadline:
         for child in children:
             if how := child.ended():
-                raise Stop(f"{child.name} {how} at its start. Its last words:\n{child.last_words()}")
+                raise Stop(f"{child.name} {how} at its start. Its last output:\n{child.last_output()}")
         try:
             request = urllib.request.Request(f"http://{_reachable()}:{PORT}/readyz")
             _OPENER.open(request, timeout=5).close()

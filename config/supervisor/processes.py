@@ -71,7 +71,7 @@ class Child:
     def starts_within(self, seconds: float) -> int:
         return sum(time.monotonic() - moment < seconds for moment in self.started_at)
 
-    def last_words(self, lines: int = 15) -> str:
+    def last_output(self, lines: int = 15) -> str:
         words = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join(words[-lines:])
 

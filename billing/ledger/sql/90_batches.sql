@@ -71,15 +71,15 @@ begin
   return query select * from ledger_charge_each(uses, array(select generate_series(1, cardinality(uses))), p_times, wallets, p_shared);
 end $$;
 
--- Charges uses of one account in order, each at its own time. It waits for the wallet, as long as p_patience says (a
+-- Charges uses of one account in order, each at its own time. It waits for the wallet, as long as p_lock_timeout says (a
 -- lock_timeout) or as the session does.
 create or replace function ledger_charge_account(
-  p_account uuid, p_uses jsonb, p_times timestamptz[], p_patience text default null)
+  p_account uuid, p_uses jsonb, p_times timestamptz[], p_lock_timeout text default null)
 returns table(ord int, outcome ledger_outcome, slow boolean)
 language plpgsql as $$
 declare uses ledger_use[];
 begin
-  if p_patience is not null then perform set_config('lock_timeout', p_patience, true); end if;
+  if p_lock_timeout is not null then perform set_config('lock_timeout', p_lock_timeout, true); end if;
   uses := array(select u from jsonb_populate_recordset(null::ledger_use, p_uses) u);
   perform ledger_lock(p_account, p_times[1]);
   return query select * from ledger_charge_each(
