@@ -58,6 +58,7 @@ _GROUPS: list[tuple[Any, list[Item]]] = [
     (
         _("Catalogue"),
         [
+            (_("Catalogues"), "menu_book", "pricing_catalogue"),
             (_("Services"), "category", "pricing_service"),
             (_("Rate cards"), "price_change", "pricing_ratecard"),
             (_("Rates"), "sell", "pricing_rate"),

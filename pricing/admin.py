@@ -16,12 +16,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 
 from core.amounts import plain
 from core.staff_admin import ReadOnlyAdmin, StaffAdmin
 from pricing.admin_forms import DraftForm
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue import rate_cards
+from pricing.catalogue import export, rate_cards
+from pricing.catalogue.file import CatalogueInvalid
 from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
 from pricing.rates import presentation
 from pricing.rates.rate import Rate as PlainRate
@@ -32,7 +34,27 @@ from pricing.staff.rate_card_pages import RateCardPages
 @admin.register(Catalogue)
 class CatalogueAdmin(ReadOnlyAdmin):
     list_display = ["key", "currencies", "loaded_at"]
-    exclude = ["rates"]
+    exclude = ["rates", "offers"]
+    actions_list = ["export"]
+
+    @action(description=_("Export as a file"), url_path="export", permissions=["export"])
+    def export(self, request: HttpRequest) -> HttpResponse:
+        """The catalogue with the changes of staff, as a file that can be loaded."""
+        now = timezone.now()
+        try:
+            text = export.text(now)
+        except CatalogueInvalid as error:
+            for problem in error.problems:
+                messages.error(request, problem)
+            return redirect("admin:pricing_catalogue_changelist")
+        name = f"{catalogue_cache.current().key}-{now:%Y-%m-%d}.toml"
+        disposition = f'attachment; filename="{name}"'
+        return HttpResponse(
+            text, content_type="application/toml; charset=utf-8", headers={"Content-Disposition": disposition}
+        )
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("pricing.change_ratecard")  # type: ignore[union-attr]
 
 
 @admin.register(Service)

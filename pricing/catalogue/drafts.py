@@ -69,6 +69,9 @@ def change(
             message = _("Somebody else changed these prices. Check their present values, then enter yours.")
             raise DraftChanged(stale, message)
         wanted = _checked({key: one.table for key, one in changes.items()})
+        for key, row in wanted.items():  # the cost at the provider is not part of what is edited
+            if row is not None and "cost" in present.get(key, {}):
+                row["cost"] = present[key]["cost"]
         new = {key: row for key, row in wanted.items() if seen(row) != seen(present.get(key))}
         for key, row in new.items():
             _write(card, key, row)
@@ -97,7 +100,6 @@ def _write(card: RateCard, key: str, row: Row | None) -> None:
     if row is None:
         Rate.objects.filter(card=card, service=service).delete()
         return
-    # The cost at the provider stays: it is not part of what is edited.
     Rate.objects.update_or_create(card=card, service=service, defaults=row | {"service": service})
 
 
@@ -118,7 +120,7 @@ def roll_back(card_id: UUID, *, source: str, now: datetime) -> RateCard:
         card = rate_cards.copy_in_force(
             effective_at=now, source=source, now=now, note=_("As %(card)s") % {"card": earlier.version}
         )
-        rates = list(Rate.objects.filter(card=earlier))
+        rates = list(Rate.objects.filter(card=earlier, service__retired_at=None))
         card.rates.filter(service__in=[rate.service_id for rate in rates]).delete()
         Rate.objects.bulk_create(rate_cards.copied(rate, card) for rate in rates)
     return card

@@ -55,28 +55,36 @@ def find(name_or_path: str) -> Path:
 def read(name_or_path: str) -> CatalogueFile:
     """Read and validate a catalogue. Raises CatalogueInvalid with all errors."""
     path = find(name_or_path)
-    content = path.read_bytes()
     try:
-        text = content.decode()
-        table = tomllib.loads(text, parse_float=Decimal)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
         raise CatalogueInvalid([f"{path.name}: this is not TOML: {error}"]) from error
+    catalogue = parse(text, path.name)
+    # A hash of the parsed content, not of the bytes: a comment is no change, a newly supported field is.
+    fingerprint = hashlib.sha256(catalogue.model_dump_json().encode()).hexdigest()
+    return CatalogueFile(path, catalogue, fingerprint)
+
+
+def parse(text: str, name: str) -> schema.Catalogue:
+    """Validate a catalogue's text; errors call it by the name. Raises CatalogueInvalid with all errors."""
+    try:
+        table = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueInvalid([f"{name}: this is not TOML: {error}"]) from error
     try:
         catalogue = schema.Catalogue.model_validate(table)
     except ValidationError as error:
         problems = [
-            _sentence(path, text, table, tuple(detail["loc"]), detail["input"], schema.expected(detail))
+            _sentence(name, text, table, tuple(detail["loc"]), detail["input"], schema.expected(detail))
             for detail in error.errors(include_url=False)
         ]
         raise CatalogueInvalid(problems) from error
     wrong = findings(catalogue)
     if wrong:
         raise CatalogueInvalid(
-            [_sentence(path, text, table, found.path, found.value, found.expected) for found in wrong]
+            [_sentence(name, text, table, found.path, found.value, found.expected) for found in wrong]
         )
-    # A hash of the parsed content, not of the bytes: a comment is no change, a newly supported field is.
-    fingerprint = hashlib.sha256(catalogue.model_dump_json().encode()).hexdigest()
-    return CatalogueFile(path, catalogue, fingerprint)
+    return catalogue
 
 
 def assumptions(catalogue: schema.Catalogue) -> list[tuple[str, str]]:
@@ -100,12 +108,12 @@ def _assumed(node: Any, at: str) -> Iterator[tuple[str, str]]:
 
 
 def _sentence(
-    path: Path, text: str, table: dict[str, Any], at: tuple[str | int, ...], value: object, expected: str
+    name: str, text: str, table: dict[str, Any], at: tuple[str | int, ...], value: object, expected: str
 ) -> str:
     number = line_of(text, at)
     shown = value if isinstance(value, str | int | Decimal | bool) else None
     got = ":" if shown is None else f" is {str(shown)[:80]!r};"
-    return f"{path.name}:{number}: {_entry(table, at)}{got} expected {expected}"
+    return f"{name}:{number}: {_entry(table, at)}{got} expected {expected}"
 
 
 def _entry(table: dict[str, Any], at: tuple[str | int, ...]) -> str:

@@ -103,6 +103,7 @@ def rows_of(card_id: Any) -> list[Row]:
     names = ("lines", "options", "minimum", "multiplier", "cost_of_model", "assumed", "reason")
     return [
         {"service": rate.service.key, **{name: getattr(rate, name) for name in names}}
+        | ({"cost": rate.cost} if rate.cost else {})
         for rate in Rate.objects.filter(card_id=card_id).select_related("service")
     ]
 

@@ -5,6 +5,7 @@ again, is the same rate. What `checked` accepts is what a file may say.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,7 +36,7 @@ def row_of(
     options: Mapping[str, schema.Option],
 ) -> Row:
     """The stored form, as an argument of rate_cards.set_rates. `lines` and `options`: those it refers to."""
-    return {
+    row: Row = {
         "service": service,
         "lines": lines_as_json(tuple(_line(line) for line in lines)),
         "options": options_as_json({name: _option(option) for name, option in options.items()}),
@@ -45,6 +46,8 @@ def row_of(
         "assumed": rate.assumed,
         "reason": rate.reason,
     }
+    # Left out when empty, so that fingerprints are those of rates without a cost.
+    return row | ({"cost": {meter: plain(cost) for meter, cost in rate.cost.items()}} if rate.cost else {})
 
 
 def checked(service: ServiceFacts, table: Mapping[str, Any], *, modalities: Collection[str]) -> Row:
@@ -90,6 +93,8 @@ def table_of(row: Row) -> dict[str, Any]:
         table["cost_of_model"] = True
     if row["options"]:
         table["options"] = {name: option_table(option) for name, option in row["options"].items()}
+    if row.get("cost"):
+        table["cost"] = dict(row["cost"])
     if row["assumed"]:
         table["assumed"] = True
     if row["reason"]:
@@ -142,5 +147,23 @@ def _option(option: schema.Option) -> Option:
 
 
 def as_text(row: Row) -> dict[str, Any]:
-    """The row for the audit log."""
-    return {name: plain(value) if name in ("minimum", "multiplier") else value for name, value in row.items()}
+    """The row for the audit log, without its cost, which staff do not change."""
+    texts = {name: plain(row[name]) for name in ("minimum", "multiplier")}
+    return {name: value for name, value in (row | texts).items() if name != "cost"}
+
+
+def figures(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a rate with numbers in place of the texts of the database."""
+    return {name: _figure(name, value) for name, value in table.items()}
+
+
+def _figure(name: str, value: Any) -> Any:
+    if name in ("credits", "minimum", "multiplier"):
+        return Decimal(plain(Decimal(value)))
+    if name in ("cost", "multipliers"):
+        return {key: Decimal(plain(Decimal(one))) for key, one in value.items()}
+    if isinstance(value, Mapping):
+        return figures(value) if name != "options" else {key: figures(one) for key, one in value.items()}
+    if name in ("lines", "bands"):
+        return [figures(one) for one in value]
+    return value

@@ -107,7 +107,8 @@ class Option(Strict):
 class Rate(Assumable):
     """`lines` of its own, or `base` (a named price of the file) with a `multiplier`, or `cost_of_model`.
 
-    `options`: options with multipliers of this rate, beside those of the file that the service names.
+    With `unpriced` the service cannot be charged. `options`: options of this rate, beside those of the file
+    that the service names. `cost`: what one of a meter costs at the provider, in credits.
     """
 
     lines: list[RateLine] = []
@@ -115,12 +116,14 @@ class Rate(Assumable):
     multiplier: Factor = Decimal(1)
     minimum: Credits = Decimal(0)
     cost_of_model: bool = False
+    unpriced: bool = False
     options: dict[Key, Option] = {}
+    cost: dict[Meter, Annotated[Decimal, Field(ge=0)]] = {}
 
     @model_validator(mode="after")
     def _one_source(self) -> "Rate":
-        if sum((bool(self.lines), self.base is not None, self.cost_of_model)) != 1:
-            raise ValueError("give exactly one of `lines`, `base` and `cost_of_model`")
+        if sum((bool(self.lines), self.base is not None, self.cost_of_model, self.unpriced)) != 1:
+            raise ValueError("give exactly one of `lines`, `base`, `cost_of_model` and `unpriced`")
         named = Counter(name for line in self.lines for name in (line.meter, *line.accepts))
         doubled = [name for name, count in named.items() if count > 1]
         if doubled:

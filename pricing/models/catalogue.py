@@ -29,6 +29,11 @@ class Catalogue(models.Model):
     )
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the content loaded last.")
     rates = models.JSONField(default=dict, help_text="SHA-256 of each service's rate in the file.")
+    offers = models.JSONField(
+        default=dict,
+        db_default={},
+        help_text="SHA-256 of each plan, pack and sale in the file, by key.",
+    )
     stamp = models.UUIDField(default=uuid.uuid4)
     loaded_at = models.DateTimeField()
 

@@ -72,6 +72,7 @@ PAGES = {
     "/admin/billing/purchase/report/?csv": "FA",
     "/admin/billing/reconciliation/compare/": "FA",
     "/admin/accounts/account/find/": "SFA",
+    "/admin/pricing/catalogue/export/": "CA",
     "/admin/accounts/apikey/add/": "A",
     "/admin/accounts/webhookendpoint/add/": "A",
 }
