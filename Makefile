@@ -97,6 +97,10 @@ format: $(VENV)/.development  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: screenshots
+screenshots: $(VENV)/.development browser  ## make the pictures of the README anew, from the demo of each catalogue (10 minutes)
+	$(BIN)/python -m docs.screenshots
+
 .PHONY: bench
 bench: $(VENV)/.development  ## measure charges relative to the speed of PostgreSQL
 	$(BIN)/python -m bench

@@ -212,3 +212,10 @@ def test_an_installation_without_a_catalogue_shows_a_message(client):
     catalogue_cache.forget()
     assert "No prices yet" in text_of(client.get("/pricing/"))
     assert client.get("/pricing/compare/").status_code == 200
+
+
+def test_the_estimated_sum_names_the_model_and_leaves_out_what_is_not_used(client, load):
+    load("codeflicker")
+    text = client.get("/pricing/kat-coder/").content.decode()
+    assert "2,000 input tokens ÷ 1,000 × 0.5 × 0.4 (KAT-Coder) = 0.4" in text
+    assert "0 image tokens" not in text and "service=" not in text

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from accounts import api_keys, registration
 from accounts.models import Account, ApiKey, Project, User
@@ -29,6 +30,7 @@ from usage.demo.trace_replay import TraceCall
 EMAIL, PASSWORD = "ada@example.com", "countess-of-lovelace"
 STAFF_EMAIL, STAFF_PASSWORD = "staff@example.com", "keeper-of-the-ledger"
 DAYS = 30
+PORTION = Decimal(400)
 PROJECTS = ("Landing page", "Support answers", "Research notes")
 # Indexes of the service that each call uses in turn: mostly the first one, rarely the expensive second one.
 SERVICE_SEQUENCE = (0, 2, 0, 3, 0, 2, 4, 0, 3, 0, 2, 1)
@@ -100,7 +102,7 @@ def _demo_account(now: datetime) -> Account:
         user = _user(EMAIL, PASSWORD, "Ada", "Lovelace", began)
         account = registration.open_personal_account(user, began)
         registration.confirm_address(user, EMAIL, began)
-        _grant(account, Decimal(400), "demo:beginning", began)
+        _grant(account, PORTION, "demo:beginning", began)
         _charge_trace(account, began, now)
         _grant(account, Decimal(200), "demo:end", now)  # so that visitors can charge, however much was spent
     return account
@@ -111,9 +113,9 @@ def _grant(account: Account, credits: Decimal, key: str, now: datetime) -> None:
         account_id=account.pk,
         credits=credits,
         kind="adjustment",
-        label="Demo credits",
+        label=gettext_noop("Demo credits"),
         key=key,
-        reason="Demo data",
+        reason=gettext_noop("Demo data"),
         actor=STAFF_EMAIL,
         now=now,
     )
@@ -135,7 +137,7 @@ def _user(email: str, password: str, first: str, last: str, now: datetime, **fie
 
 
 def _charge_trace(account: Account, began: datetime, now: datetime) -> None:
-    """Charge the trace slice, spread over the days; skip calls that the balance cannot pay."""
+    """Charge the trace slice, spread over the days; add another portion of credits when they are used up."""
     projects = [Project.objects.create(account=account, name=name, created_at=began) for name in PROJECTS]
     menu = _menu(now)
     for call, at in _spread(list(trace_replay.read(trace_replay.SLICE)), began, now):
@@ -154,7 +156,7 @@ def _charge_trace(account: Account, began: datetime, now: datetime) -> None:
         try:
             charging.charge(use, key=f"demo:{call.row}", fingerprint=b"", now=at)
         except ledger.InsufficientCredits:
-            continue
+            _grant(account, PORTION, f"demo:{call.row}", at)
 
 
 def _spread(calls: list[TraceCall], began: datetime, now: datetime) -> Iterator[tuple[TraceCall, datetime]]:

@@ -15,6 +15,7 @@ from accounts import api_keys
 from accounts.models import Account, ApiKey, User
 from billing import ledger
 from billing.models import Charge, Entry, Grant
+from pricing.catalogue import loading
 from usage import budgets
 from usage.demo import world as demo
 from usage.models import RefusedCalls
@@ -37,6 +38,14 @@ def test_calls_are_spread_over_days_services_and_projects(world: demo.World) -> 
     assert len({charge.created_at.date() for charge in charges}) >= 25
     assert NOW - timedelta(days=demo.DAYS) < min(charge.created_at for charge in charges)
     assert max(charge.created_at for charge in charges) <= NOW
+
+
+@pytest.mark.parametrize("name", ["apinfer", "flowly", "recraft"])
+def test_usage_reaches_the_last_days_whatever_the_services_cost(db: None, name: str) -> None:
+    loading.load(name, now=NOW - timedelta(days=demo.DAYS + 1))
+    charges = Charge.objects.filter(account=demo.build(now=NOW).account)
+    assert len({charge.created_at.date() for charge in charges}) >= 25
+    assert charges.filter(created_at__gt=NOW - timedelta(days=3)).exists()
 
 
 def test_the_balance_is_the_sum_of_the_entries(world: demo.World) -> None:
