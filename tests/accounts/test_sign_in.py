@@ -284,5 +284,9 @@ def test_a_password_of_a_verified_address_outlasts_a_sign_in_by_code(confirmed):
     browser.post(reverse("account_request_login_code"), {"email": confirmed.email})
     browser.post(reverse("account_confirm_login_code"), {"code": code_sent_to(confirmed.email)})
     assert signed_in_as(browser) == str(confirmed.pk)
+    browser.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+    browser.post(reverse("account_email"), {"email": "alice.new@example.org", "action_add": "1"})
+    browser.post(reverse("account_email_verification_sent"), {"code": code_sent_to("alice.new@example.org")})
+    assert EmailAddress.objects.get(user=confirmed, verified=True).email == "alice.new@example.org"
     confirmed.refresh_from_db()
     assert confirmed.check_password(PASSWORD)

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import TeamRequest, User
+from accounts.models import Account, TeamRequest, User
 
 pytestmark = pytest.mark.usefixtures("catalogue")
 LIST = "/admin/accounts/teamrequest/"
@@ -22,6 +22,7 @@ def test_open_requests_are_listed_first_and_an_approval_needs_no_words(
     alice: User, bob: User, staff: User, signed_in: Callable[[User], Client]
 ) -> None:
     now, browser = timezone.now(), signed_in(staff)
+    Account.objects.filter(person=alice).update(zone="Asia/Tokyo")
     for days, user, name, status in (
         (3, alice, "Older", "open"),
         (2, bob, "Newer", "open"),
@@ -35,4 +36,5 @@ def test_open_requests_are_listed_first_and_an_approval_needs_no_words(
     assert browser.post(f"{LIST}{asked.pk}/change/", {"decision": "approve", "answer": ""}).status_code == 302
     asked.refresh_from_db()
     assert (asked.status, asked.answer, asked.answered_by) == ("approved", "", staff)
+    assert asked.account is not None and asked.account.zone == "Asia/Tokyo", "that of the person"
     assert shown(browser.get(LIST)) == ["Newer", "Newest", "Older"]

@@ -177,6 +177,8 @@ def test_staff_and_those_without_the_right_are_not_viewed_and_do_not_view(
 
 def test_a_view_in_a_team_keeps_to_that_account(team, alice, bob, sue, signed_in, account_of):
     client = signed_in(sue)
+    long_ago = timezone.now() - timedelta(days=1)
+    Membership.objects.filter(account=team, user=bob).update(created_at=long_ago)  # longer than the owner
     begin(client, team)
     page = client.get("/")
     assert page.context["request"].account == team

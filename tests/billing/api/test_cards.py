@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Account, User
+from billing import stripe_gateway
 from billing.models import BillingProfile, Subscription
 from billing.payments import cards
 from tests.billing import stripe_sandbox
@@ -50,6 +51,35 @@ def test_the_customer_portal_is_that_of_the_page(
         urlsplit(url).path.rpartition("/")[0] for url in (page["Location"], made.json()["url"])
     )
     assert of_page == of_api
+
+
+@pytest.mark.parametrize(("language", "locale"), [("zh-hans", "zh"), ("", None)])
+def test_stripes_pages_are_in_the_language_of_the_users_setting(
+    api: Any,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    monkeypatch: pytest.MonkeyPatch,
+    language: str,
+    locale: str | None,
+) -> None:
+    User.objects.filter(pk=alice.pk).update(language=language)
+    asked: list[Any] = []
+
+    def record(name: str) -> None:
+        request = getattr(stripe_gateway, name)
+
+        def send(**given: Any) -> Any:
+            asked.append(given.get("params", given).get("locale"))
+            return request(**given)
+
+        monkeypatch.setattr(stripe_gateway, name, send)
+
+    record("create_checkout_session")
+    record("create_portal_session")
+    browser = signed_in(alice)
+    for path in ("/billing/card/", "/billing/portal/"):
+        assert browser.post(path, {"key": "4e3a1f5e-7f9e-4a4c-8f0e-2b1c3d4e5f60"}).status_code == 303
+    assert asked == [locale, locale]
 
 
 def test_a_page_saves_a_card_once_for_each_key(api: Any, account: Account) -> None:

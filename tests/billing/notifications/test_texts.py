@@ -43,6 +43,13 @@ PAUSED, LATER = "paused until you save a card", "We will try again later"
         ("payment_failed", FAILED, "/billing/buy/", "Reason:"),
         ("payment_failed", FAILED | {"kind": "plan", "error": "Too late"}, "/plans/", "/billing/buy/"),
         ("payment_failed", FAILED | {"error": "Too late"}, "Reason: Too late", "/plans/"),
+        (
+            "payment_overdue",
+            {"plan": "Pro", "url": "https://pay.example/1"},
+            "https://pay.example/1",
+            "",
+        ),
+        ("payment_overdue", {"plan": "Pro", "url": ""}, "change the card: http://", "pay.example"),
         ("payment_pending", FACTS | {"days": 0}, "payment of $15.00", "usually take"),
         ("payment_pending", FACTS | {"days": 1}, "usually take 1 business day.", ""),
         ("payment_pending", FACTS | {"days": 5}, "usually take 5 business days.", ""),

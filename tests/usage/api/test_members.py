@@ -232,6 +232,9 @@ class TestAnInvitation:
         [last, _first] = owner.get("invitations").json()["data"]
         assert owner.delete(f"invitations/{last['id']}").status_code == 204
         assert owner.post("invitations", {"email": "f@example.org"}).status_code == 201
+        assert code_of(owner.post("invitations", {"email": "g@example.org"})) == refused
+        Invitation.objects.filter(email="f@example.org").update(expires_at=timezone.now())
+        assert owner.post("invitations", {"email": "g@example.org"}).status_code == 201
 
     @pytest.mark.fault("Z3")
     def test_is_accepted_by_its_address_alone_and_once(
