@@ -116,7 +116,7 @@ def _grant(account: Account, credits: Decimal, key: str, now: datetime) -> None:
         label=gettext_noop("Demo credits"),
         key=key,
         reason=gettext_noop("Demo data"),
-        actor=STAFF_EMAIL,
+        actor="staff",
         now=now,
     )
 

@@ -48,6 +48,7 @@ def usage(request: AccountRequest) -> HttpResponse:
     context = {
         "form": form,
         "period": period,
+        "dates": form.dates_of(period),
         "chart": chart_data.stacked(series, before, groups, dimension=form.dimension),
         "by_hour": period.first == period.last,
         "groups": chart_data.with_others(bars, total=total),

@@ -41,7 +41,7 @@ class RangeForm(forms.Form):
 
     def __init__(self, data: Any, *, account: Account, now: datetime) -> None:
         super().__init__(data)
-        self.account = account
+        self.account, self.now = account, now
         self.zone = ZoneInfo(account.zone)
         self.today = now.astimezone(self.zone).date()
 
@@ -63,6 +63,14 @@ class RangeForm(forms.Form):
             return None
         self.is_valid()
         return self.cleaned_data.get(name) or None
+
+    def dates_of(self, period: Period) -> "RangeForm":
+        """The fields with the dates of the period in force; with what was entered where that is invalid."""
+        if self.errors:
+            return self
+        dates = RangeForm(None, account=self.account, now=self.now)
+        dates.initial = {"since": period.first, "until": period.last}
+        return dates
 
 
 class UsageForm(RangeForm):

@@ -91,7 +91,7 @@ def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
         return redirect("history")
     statements.request_signature(verifiable)
     context = {
-        "form": form,
+        "dates": form.dates_of(period),
         "since": period.first,
         "until": period.last,
         "verifiable": verifiable,

@@ -30,6 +30,11 @@ def world(catalogue: None) -> demo.World:
     return demo.build(now=NOW)
 
 
+def test_its_entries_name_no_member_of_staff(world: demo.World) -> None:
+    actors = Entry.objects.filter(account=world.account).values_list("actor", flat=True)
+    assert "staff" in actors and not any("@" in actor for actor in actors), "members download them"
+
+
 def test_calls_are_spread_over_days_services_and_projects(world: demo.World) -> None:
     charges = Charge.objects.filter(account=world.account)
     assert charges.count() > 250

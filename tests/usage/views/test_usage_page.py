@@ -206,3 +206,22 @@ def test_groups_beyond_those_listed_are_one_row_so_that_the_rows_are_all_that_wa
     assert re.findall(r'data-pad="[0.]*" title="([0-9.]+)"', table) == ["8", "4", "3.5"]
     assert ">Other</span>" in table and "c-2" not in table
     assert "Other" not in group_table(text_of(client, "/usage/?by=service"))
+
+
+@pytest.mark.parametrize(
+    ("path", "since", "until"),
+    [
+        ("/usage/", "2026-10-22", "2026-11-20"),
+        ("/usage/?days=7", "2026-11-14", "2026-11-20"),
+        ("/usage/?since=2026-11-02", "2026-11-02", "2026-11-20"),
+        ("/usage/?since=2026-11-02&until=2026-11-01", "2026-11-02", "2026-11-01"),
+        ("/history/statement/", "2026-11-01", "2026-11-20"),
+        ("/history/statement/?until=2026-10-15", "2026-10-01", "2026-10-15"),
+    ],
+)
+def test_the_fields_of_the_period_show_the_dates_in_force(
+    clock: object, alice: User, signed_in: SignedIn, path: str, since: str, until: str
+) -> None:
+    page = text_of(signed_in(alice), path)
+    fields = {name: page[page.index(f'name="{name}"') :].partition(">")[0] for name in ("since", "until")}
+    assert f'value="{since}"' in fields["since"] and f'value="{until}"' in fields["until"]
