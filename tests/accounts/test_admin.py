@@ -239,6 +239,11 @@ def test_an_unknown_time_zone_is_refused(admin_client, alice, account_of):
     assert "not a known time zone" in page.content.decode()
     assert admin_client.post(url, {"name": "Alice", "zone": "Europe/Berlin"} | counts).status_code == 302
     assert (account_of(alice).zone, account_of(alice).external_id) == ("Europe/Berlin", None)
+    Account.objects.filter(pk=account.pk).update(external_id="of/old")  # set before ids were checked
+    given = {"name": "Liddell", "zone": "UTC", "external_id": "of/old"} | counts
+    assert admin_client.post(url, given).status_code == 302
+    assert (account_of(alice).name, account_of(alice).external_id) == ("Liddell", "of/old")
+    assert "cannot contain" in admin_client.post(url, given | {"external_id": "of/new"}).content.decode()
 
 
 def _inlines(admin_client, account):

@@ -99,6 +99,13 @@ CASES = [
     Case("an open request", TEAM, asked, ("Liddell", ">Open<", "Withdraw request"), hidden=("Send request",)),
     Case("a declined request", TEAM, declined, ("Too small", ">Declined<"), absent=(">Open<", "Withdraw")),
     Case("no teams", SETTINGS, policies(teams=None), hidden=('href="/teams/new/"',)),
+    Case(
+        "settings of a member",
+        SETTINGS,
+        role("member"),
+        ("Only an owner of the account can change these settings.",),
+        ("Save account",),
+    ),
     Case("no team", SETTINGS, account(kind="personal"), hidden=('href="/members/"',)),
     Case(
         "a key by day", KEYS, key(daily_limit=Decimal(5)), ("5 credits a day",), absent=("credits a month",)

@@ -126,6 +126,19 @@ def test_three_days_without_a_success_disable_the_endpoint(account: Account) -> 
     assert len(mails()) == 1
 
 
+@pytest.mark.parametrize(("seconds", "disabled"), [(-1, False), (0, True)])
+def test_an_endpoint_is_disabled_three_days_after_the_first_failure(
+    account: Account, seconds: int, disabled: bool
+) -> None:
+    endpoint = new_endpoint(account)
+    happen(account, "a")
+    send_all(NOON, FAILS)
+    now = NOON + 3 * DAY + dt.timedelta(seconds=seconds)
+    WebhookEndpoint.objects.update(failed_at=now - dt.timedelta(hours=1))
+    send_all(now, FAILS)
+    assert (again(endpoint).disabled_at is not None) == disabled
+
+
 def test_an_outage_of_the_sender_does_not_disable_an_endpoint(account: Account) -> None:
     endpoint = new_endpoint(account)
     happen(account, "a")
@@ -153,7 +166,7 @@ def test_a_success_begins_the_three_days_anew(account: Account, team: Account) -
     for hour in range(0, 120, 2):
         happen(team, f"good {hour}")
         send_all(NOON + dt.timedelta(hours=hour), lambda fact: OK if fact.startswith("good") else FAILS)
-    assert again(endpoint).disabled_at is None
+    assert (again(endpoint).disabled_at, again(endpoint).failing_since) == (None, None)
     assert WebhookDelivery.objects.get(event__fact="bad").status == "failed"
 
 
@@ -185,6 +198,8 @@ def test_another_url_ends_the_rest(account: Account) -> None:
         send_all(NOON + minutes * MINUTE, Answer(error="timed out", seconds=15))
     now = NOON + 11 * MINUTE
     assert send_all(now) == []
+    endpoints.change(again(endpoint), url=endpoint.url, now=now)
+    assert send_all(now) == [], "the same URL changes nothing"
     endpoints.change(again(endpoint), url="https://other.example.com/", now=now)
     assert send_all(now) == ["a"]
 

@@ -63,6 +63,12 @@ def test_a_sale_shows_its_price_and_checkout_charges_it(browser: Client) -> None
     purchase = Purchase.objects.get()
     assert (purchase.amount, purchase.list_amount) == (123, pack.prices["usd"])
 
+    dialog = browser.get("/billing/buy/", headers={"HX-Request": "true"}).content.decode()
+    [form] = [part for part in dialog.split("</form>") if f'name="pack" value="{pack.key}"' in part]
+    sent = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    assert browser.post("/billing/purchases/new/", sent).status_code == 303, "the shown price is the price"
+    assert set(Purchase.objects.values_list("amount", flat=True)) == {123}
+
 
 @pytest.mark.requirement("FLOW-05")
 def test_a_price_that_changed_after_it_was_shown_is_not_charged(browser: Client) -> None:
