@@ -4,6 +4,7 @@ Read from the source, so that a test is judged also where it is skipped. A rule 
 """
 
 import ast
+import functools
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,10 +57,11 @@ class Source:
 
     path: Path
     tree: ast.Module
+    nodes: list[ast.AST]
     modules: dict[str, str] = field(default_factory=dict)  # local name: imported name, "billing.ledger"
 
     def functions(self) -> Iterator[Function]:
-        return (node for node in ast.walk(self.tree) if isinstance(node, Function))
+        return (node for node in self.nodes if isinstance(node, Function))
 
     def tests(self) -> Iterator[Function]:
         return (function for function in self.functions() if function.name.startswith("test_"))
@@ -69,8 +71,9 @@ class Source:
 
 
 def read(text: str, path: Path = TESTS / "test_example.py") -> Source:
-    source = Source(path, ast.parse(text))
-    for node in ast.walk(source.tree):
+    tree = ast.parse(text)
+    source = Source(path, tree, list(ast.walk(tree)))
+    for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PRODUCT:
             source.modules |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
     return source
@@ -89,12 +92,14 @@ def called(node: ast.AST) -> Iterator[str]:
             yield name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "")
 
 
+@functools.cache
 def asserts(function: ast.AST) -> bool:
     return any(isinstance(node, ast.Assert) for node in ast.walk(function)) or bool(
         ASSERTING & set(called(function))
     )
 
 
+@functools.cache
 def plainly_called(node: ast.AST) -> set[str]:
     """The names of functions that are called: not of methods, whose names say less."""
     calls = (one.func for one in ast.walk(node) if isinstance(one, ast.Call))
@@ -182,13 +187,22 @@ def only_in_a_loop(source: Source, asserting: Set[str]) -> list[str]:
     return found
 
 
+def is_monkeypatch(function: ast.expr) -> bool:
+    """Whether it is `monkeypatch.setattr`."""
+    return (
+        isinstance(function, ast.Attribute)
+        and function.attr == "setattr"
+        and ast.unparse(function.value).endswith("monkeypatch")
+    )
+
+
 def private_names(source: Source) -> list[tuple[str, str]]:
     """Names that begin with an underscore in modules of the product, with the line that uses them."""
     found = [(name, source.where(source.tree.body[0])) for name in source.modules.values() if "._" in name]
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             name, owner = node.attr, source.modules.get(node.value.id)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("monkeypatch.setattr"):
+        elif isinstance(node, ast.Call) and is_monkeypatch(node.func):
             owner_node, name_node = [*node.args, node, node][:2]
             owner = source.modules.get(getattr(owner_node, "id", ""))
             name = str(getattr(name_node, "value", ""))
@@ -221,14 +235,14 @@ def test_no_assertion_allows_a_success_and_a_refusal(sources: list[Source]) -> N
     """`assert response.status_code in {200, 302}` passes whichever of the two is wrong."""
     found = []
     for source in sources:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In):
                 choices = node.comparators[0]
                 if not isinstance(choices, ast.Set | ast.Tuple | ast.List):
                     continue
                 statuses = [one.value for one in choices.elts if isinstance(one, ast.Constant)]
-                of_responses = "status_code" in ast.unparse(node.left)
-                if of_responses and {200, 201} & set(statuses) and set(statuses) - {200, 201}:
+                either = {200, 201} & set(statuses) and set(statuses) - {200, 201}
+                if either and "status_code" in ast.unparse(node.left):
                     found.append(f"{source.where(node)} {ast.unparse(node)}")
     assert found == []
 
