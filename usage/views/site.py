@@ -62,7 +62,9 @@ def verifier(request: HttpRequest) -> FileResponse:
 def documentation(request: HttpRequest) -> HttpResponse:
     """How to use the product, with an example request for a service of the catalogue."""
     example = selectors.example_use(timezone.now())
+    plan = selectors.free_plan()
     context = {
+        "must_buy_first": plan is not None and not plan.allowances,
         "site_url": settings.SITE_URL,
         "example_service": example[0].facts.key if example else "…",
         "example_usage": json.dumps(example[1] if example else {"uses": 1}),
