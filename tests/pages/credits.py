@@ -86,8 +86,8 @@ CASES = [
         "hours left",
         DASHBOARD,
         spent("900"),
-        ("last less than a day.", "902 per day since the first use"),
-        ("last more than a year.", '"stat-note">2 per day since'),
+        ("last less than a day.", "902 per day in the last day"),
+        ("last more than a year.", '"stat-note">2 per day in'),
     ),
     Case(
         "debt",

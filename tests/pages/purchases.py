@@ -99,6 +99,13 @@ CASES = [
     ),
     Case("tax of none", PURCHASE, purchase(tax_behavior="exclusive"), absent=("Added at checkout",)),
     Case("credit balance", PURCHASE, purchase(balance_used=100), ("Paid from your credit balance", "$1.00")),
+    Case(
+        "credit balance in the list",
+        "/billing/purchases/",
+        purchase(balance_used=200),
+        ("$7.00",),
+        ("$5.00",),
+    ),
     Case("period", PURCHASE, purchase(period_start=timezone.now(), period_end=LATER), ("<dt>Period</dt>",)),
     Case("method", PURCHASE, purchase(payment_method="card"), ("· Card",)),
     Case("other method", PURCHASE, purchase(payment_method="klarna"), ("· klarna",)),

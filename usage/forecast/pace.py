@@ -33,10 +33,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Pace:
-    """Credits spent per day: the mean, and the means of the quietest and the busiest week (or None)."""
+    """Credits spent per day: the mean of `days` days, of the quietest and of the busiest week (or None)."""
 
     per_day: Decimal
     total: Decimal
+    days: int = 0
     low: Decimal | None = None
     high: Decimal | None = None
 
@@ -51,12 +52,12 @@ def of(days: Sequence[tuple[date, Decimal]]) -> Pace:
         return Pace(Decimal(0), total)
     per_day = (total / len(spent)).quantize(_CENT)
     if len(spent) < FEWEST_DAYS:
-        return Pace(per_day, total)
+        return Pace(per_day, total, len(spent))
     sums = [Decimal(0), *accumulate(spent)]
     weeks = [
         ((end - start) / WEEK).quantize(_CENT) for start, end in zip(sums[:-WEEK], sums[WEEK:], strict=True)
     ]
-    return Pace(per_day, total, min(weeks), max(weeks))
+    return Pace(per_day, total, len(spent), min(weeks), max(weeks))
 
 
 @dataclass(frozen=True)

@@ -21,29 +21,31 @@ DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(
-    ("days", "per_day", "total"),
+    ("days", "per_day", "total", "counted"),
     [
-        ([], "0", 0),
-        ([0, 0], "0", 0),
-        ([0, 5, 0, 1], "2", 6),
-        ([10], "10", 10),
-        ([1, 0, 0], "0.33", 1),
+        ([], "0", 0, 0),
+        ([0, 0], "0", 0, 0),
+        ([0, 5, 0, 1], "2", 6, 3),
+        ([10], "10", 10, 1),
+        ([1, 0, 0], "0.33", 1, 3),
     ],
 )
-def test_the_pace_begins_with_the_first_day_of_use(days: list[int], per_day: str, total: int) -> None:
+def test_the_pace_begins_with_the_first_day_of_use(
+    days: list[int], per_day: str, total: int, counted: int
+) -> None:
     spent = [(date(2026, 11, 1 + number), Decimal(credits)) for number, credits in enumerate(days)]
-    assert pace.of(spent) == Pace(Decimal(per_day), Decimal(total))
+    assert pace.of(spent) == Pace(Decimal(per_day), Decimal(total), counted)
 
 
 def test_the_range_is_that_of_the_quietest_and_the_busiest_week() -> None:
     spent = [0] * 5 + [7] * 7 + [14] * 7 + [28] * 7
     days = [(date(2026, 11, 1) + timedelta(days=n), Decimal(credits)) for n, credits in enumerate(spent)]
-    assert pace.of(days) == Pace(Decimal("16.33"), Decimal(343), low=Decimal(7), high=Decimal(28))
+    assert pace.of(days) == Pace(Decimal("16.33"), Decimal(343), 21, low=Decimal(7), high=Decimal(28))
 
 
 def test_less_than_two_weeks_of_use_have_no_range() -> None:
     days = [(date(2026, 11, 1) + timedelta(days=n), Decimal(1)) for n in range(13)]
-    assert pace.of(days) == Pace(Decimal(1), Decimal(13))
+    assert pace.of(days) == Pace(Decimal(1), Decimal(13), 13)
 
 
 def announce(account_now: datetime, after: timedelta, **multipliers: str) -> None:
