@@ -54,8 +54,8 @@ def _before_migrations(plan: Sequence[object] = (), **_: Any) -> None:
         ledger.distribution.drop_shard_schemas()
 
 
-def _after_migrations(**_: Any) -> None:
-    ledger.distribution.install()
+def _after_migrations(plan: Sequence[object] = (), **_: Any) -> None:
+    ledger.distribution.install(has_changed=bool(plan))
 
 
 def _on_account_opened(account: Account, user: User, now: datetime, **_: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db import OperationalError
 from django.db.models import Model, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
@@ -39,13 +40,10 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(request: HttpRequest) -> list[Figure]:
-    sums = Wallet.objects.aggregate(balance=Sum("balance"), debt=Sum("debt"))
-    debt = sums["debt"] or Decimal(0)
     rows: list[tuple[Any, type[Model], Decimal | int, bool]] = [
         (_("Users"), User, User.objects.filter(is_active=True).count(), False),
         (_("Accounts"), Account, Account.objects.filter(erased_at=None).count(), False),
-        (_("Credits in accounts"), Wallet, sums["balance"] or Decimal(0), False),
-        (_("Credits owed by accounts"), Wallet, debt, debt > 0),
+        *_sums(),
     ]
     for label, waiting in (
         (_("Stripe events to review"), StripeEvent.objects.filter(state__in=["failed", "quarantined"])),
@@ -64,6 +62,19 @@ def _figures(request: HttpRequest) -> list[Figure]:
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")  # type: ignore[union-attr]
     ]
     return [*figures, _last_audit()]
+
+
+def _sums() -> list[tuple[Any, type[Model], Decimal | int, bool]]:
+    """The credits of all accounts; nothing while a node that has some of them does not answer."""
+    try:
+        sums = Wallet.objects.aggregate(balance=Sum("balance"), debt=Sum("debt"))
+    except OperationalError:
+        return []
+    debt = sums["debt"] or Decimal(0)
+    return [
+        (_("Credits in accounts"), Wallet, sums["balance"] or Decimal(0), False),
+        (_("Credits owed by accounts"), Wallet, debt, debt > 0),
+    ]
 
 
 def _last_audit() -> Figure:

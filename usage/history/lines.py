@@ -36,9 +36,9 @@ select e.seq, e.kind, {credits} as credits, {balance_after} as balance_after, e.
            and (e.grant_id is not null or e.kind = 'charge')
            {conditions}
          order by e.seq desc limit %(limit)s) e
-  left join billing_grant g on g.account_id = e.account_id and g.id = e.grant_id
-  left join billing_charge c on c.account_id = e.account_id and c.id = e.charge_id
-  left join billing_hold h on h.account_id = e.account_id and h.id = e.hold_id and e.charge_id is null
+  left join billing_grant g on g.account_id = %(account)s and g.id = e.grant_id
+  left join billing_charge c on c.account_id = %(account)s and c.id = e.charge_id
+  left join billing_hold h on h.account_id = %(account)s and h.id = e.hold_id and e.charge_id is null
 )
 select l.seq, l.kind, l.credits, l.balance_after, l.reason, l.actor, l.created_at, l.hash, l.grant_id, l.grant_kind,
        l.label, l.covered_by, l.charge_id, l.service, l.action, l.conversation, coalesce(u.email, k.name, ''), l.within

@@ -27,7 +27,7 @@ MOST_SPANS = 8  # runs of days with a condition each
 _ENTRY = re.compile(r"ent_([0-9a-f]{32})")
 _AMOUNT = re.compile(r"[+\-\u2212]?(\d{1,12}(?:\.\d{1,6})?)")
 _DAY = timedelta(days=1)
-_OF_CHARGE = """exists (select from billing_charge x where x.account_id = e.account_id and x.id = e.charge_id
+_OF_CHARGE = """exists (select from billing_charge x where x.account_id = %(account)s and x.id = e.charge_id
   and (x.service = any(%(search_services)s) or x.action = any(%(search_services)s)
        or x.project_id = any(%(search_projects)s) or x.conversation ilike %(search_text)s))"""
 _DAYS = """

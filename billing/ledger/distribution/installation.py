@@ -38,9 +38,10 @@ def distribute(*, shard_count: int) -> None:
         step.run()
 
 
-def install() -> None:
-    """Install the functions again where the database is distributed: after migrations."""
-    if is_distributed():
+def install(*, has_changed: bool) -> None:
+    """Install the functions again where the database is distributed: after migrations that changed something,
+    or that ended before this step. Otherwise the portal may be serving, and they are left alone."""
+    if is_distributed() and (has_changed or not shards.are_installed()):
         calls.install()
         _install_shards()
 

@@ -53,6 +53,7 @@ end $$;"""
 _BEGIN = """
 set local citus.enable_ddl_propagation to off; set local citus.enable_manual_changes_to_shards to on;
 set local client_min_messages to warning; """
+_SCHEMAS = "select string_agg(nspname, ' ') from pg_namespace where nspname ~ '^ledger_[0-9]+$'"
 _DROP = """do $drop$
 declare s name;
 begin
@@ -94,15 +95,27 @@ def install(group: Group) -> None:
     _run(group.host, group.port, f"do $install$ begin execute $script${text}$script$; end $install$")
 
 
+def are_installed() -> bool:
+    """Whether each group has its schema. Raises RuntimeError with a node's answer."""
+    installed = set[str]()
+    for host, port in _nodes():
+        installed.update(_run(host, port, _SCHEMAS).split())
+    return {group.schema for group in groups()} <= installed
+
+
 def drop() -> None:
     """Drop the schemas on all nodes, and the shards' triggers: migrations may change any table then."""
+    for host, port in _nodes():
+        _run(host, port, _DROP)
+
+
+def _nodes() -> list[tuple[str, int]]:
     with connection.cursor() as cursor:
         cursor.execute("select nodename, nodeport from pg_dist_node where noderole = 'primary' and isactive")
-        for host, port in cursor.fetchall():
-            _run(host, port, _DROP)
+        return list(cursor.fetchall())
 
 
-def _run(host: str, port: int, command: str) -> None:
+def _run(host: str, port: int, command: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(
             "select success, result from master_run_on_worker(array[%s], array[%s], array[%s], false)",
@@ -111,6 +124,7 @@ def _run(host: str, port: int, command: str) -> None:
         success, result = cursor.fetchone()
     if not success:
         raise RuntimeError(f"{host}:{port}: {result}")
+    return str(result)
 
 
 def script(group: Group) -> Iterator[str]:

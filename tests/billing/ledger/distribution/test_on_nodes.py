@@ -128,6 +128,19 @@ def test_the_account_of_a_charge_or_hold_is_found_on_its_node(accounts):
     assert ledger.owner("billing_charge", held.hold_id) is None
 
 
+def test_the_pages_of_an_account_ask_its_node_only(alice, staff, signed_in, account_of):
+    account = account_of(alice)
+    give(account.pk, "10")
+    spend(account.pk, "1")
+    with connection.cursor() as cursor:
+        cursor.execute("set local citus.multi_task_query_log_level = 'error'")
+    pages = ["/", "/history/", "/history/?q=gpt-4o", "/usage/", "/api/v1/transactions", "/api/v1/balance"]
+    of_customer = [f"/admin/accounts/account/{account.pk}/{page}/" for page in ("change", "customer")]
+    answers = [signed_in(alice).get(page).status_code for page in pages]
+    answers += [signed_in(staff).get(page).status_code for page in of_customer]
+    assert answers == [200] * 8
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_trigger_that_is_disabled_beside_a_shard_is_found(accounts):
     with connection.cursor() as cursor:
