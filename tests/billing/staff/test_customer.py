@@ -142,7 +142,7 @@ def test_notes_are_kept_recorded_and_erased_with_the_account(account, alice, sta
     act = StaffAct.objects.get()
     assert (act.act, act.account_id, "mail" in str(act.after)) == ("staffnote.add", account.pk, False)
     assert "Prefers" not in signed_in(alice).get("/").content.decode()
-    erasure.anonymise(alice, account, timezone.now())
+    erasure.anonymise(alice, [account], timezone.now())
     assert not StaffNote.objects.exists()
 
 
