@@ -143,6 +143,24 @@ def test_a_locked_wallet_in_a_batch_fails_its_own_items_only(accounts, lock, mon
 
 
 @pytest.mark.fault("L16")
+def test_a_batch_waits_for_several_locked_wallets_no_longer_than_for_one(accounts, lock, monkeypatch):
+    wait_at_most(monkeypatch, 0.05)  # over when the first of them was waited for
+    for account in accounts[3:6]:
+        lock(account)
+    waits = []
+
+    def record(execute, sql, parameters, many, context):
+        if "ledger_charge_account(" in sql:
+            waits.append(parameters["account_id"])
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(record):
+        outcomes = ledger.charge_many(uses(accounts), NOON)
+    assert [type(one) is ledger.WalletBusy for one in outcomes] == [3 <= n < 6 for n in range(8)]
+    assert waits == [accounts[3]]
+
+
+@pytest.mark.fault("L16")
 def test_a_batch_holds_no_wallet_while_it_waits_for_another(accounts, lock):
     holder = lock(accounts[7])
     batch = BackgroundCall(lambda: ledger.charge_many(uses(accounts, "batch"), NOON))

@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from pricing import lookup, selectors
 from pricing.catalogue import cache as catalogue_cache
@@ -248,6 +248,24 @@ def test_concurrent_loads_create_one_card(write):
         thread.join()
     assert RateCard.objects.count() == 1
     assert Service.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_seen_from_its_commit_on_although_others_have_read_before_it(write):
+    loading.load(str(write()), now=NOW)
+    names = []
+
+    def read():
+        names.append(catalogue_cache.current().services["echo"].name)
+        connection.close()
+
+    with transaction.atomic():
+        Service.objects.filter(key="echo").update(name="Changed")
+        catalogue_cache.changed()
+        other = threading.Thread(target=read)
+        other.start()
+        other.join()
+    assert [*names, catalogue_cache.current().services["echo"].name] == ["Echo", "Changed"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pricing.rates.meters import METERS
 from pricing.rates.quotes import quote
 from pricing.rates.rate import Band, Option, Rate, RateLine, lines_as_json, lines_from_json
 from pricing.rates.validation import UsageInvalid
@@ -139,11 +140,13 @@ def test_a_use_must_have_exactly_the_meters_of_the_rate():
     assert refusal(per_token, {"x" * 61: 1, "tokens": 1}) == (f"usage.{'x' * 60}", "unknown_meter")
 
 
-def test_seconds_may_have_a_fraction_of_six_decimals():
+def test_seconds_alone_may_have_a_fraction_of_six_decimals():
     seconds = rate(line("seconds", "9.8", 1))
     assert quote(seconds, {"seconds": 2.1}).credits == Decimal("20.58"), "a float counts as it is written"
     assert quote(seconds, {"seconds": Decimal("2.000001")}).credits == Decimal("19.60001")
     assert refusal(seconds, {"seconds": Decimal("0.0000001")}) == ("usage.seconds", "fractional")
+    whole = {meter: refusal(rate(line(meter)), {meter: 1.5}) for meter in METERS if meter != "seconds"}
+    assert whole == {meter: (f"usage.{meter}", "fractional") for meter in whole}
 
 
 def test_a_price_above_the_largest_balance_is_refused():
