@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.rates.meters import METERS
+from pricing.rates.meters import METERS as ALL_METERS
 from pricing.rates.quotes import quote
 from pricing.rates.rate import Band, Option, Rate, RateLine, lines_as_json, lines_from_json
 from pricing.rates.validation import UsageInvalid
@@ -145,7 +145,7 @@ def test_seconds_alone_may_have_a_fraction_of_six_decimals():
     assert quote(seconds, {"seconds": 2.1}).credits == Decimal("20.58"), "a float counts as it is written"
     assert quote(seconds, {"seconds": Decimal("2.000001")}).credits == Decimal("19.60001")
     assert refusal(seconds, {"seconds": Decimal("0.0000001")}) == ("usage.seconds", "fractional")
-    whole = {meter: refusal(rate(line(meter)), {meter: 1.5}) for meter in METERS if meter != "seconds"}
+    whole = {meter: refusal(rate(line(meter)), {meter: 1.5}) for meter in ALL_METERS if meter != "seconds"}
     assert whole == {meter: (f"usage.{meter}", "fractional") for meter in whole}
 
 
