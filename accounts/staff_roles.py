@@ -81,7 +81,7 @@ PERMISSIONS: dict[str, set[str]] = {
     | _of("billing", "view change", "stripeprice")
     | _of("pricing", "add change delete", "ratecard")
     | _of("pricing", "delete", "rate")
-    | _of("pricing", "change", "sale"),
+    | _of("pricing", "add change", "plan pack sale"),
     Role.ADMINISTRATOR: set(),
 }
 

@@ -1,8 +1,7 @@
 """Admin classes of services, rate cards and rates, plans, packs and sales.
 
-Invariants: values from the catalogue file are read-only (the next load would overwrite them); rates are
-edited on drafts only, and a draft is published from its price simulation (see
-`usage.staff.price_simulation`).
+Invariants: services and texts from the catalogue file are read-only; rates are edited on drafts only, and a
+draft is published from its price simulation (see `usage.staff.price_simulation`).
 """
 
 from typing import Any
@@ -28,6 +27,7 @@ from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
 from pricing.rates import presentation
 from pricing.rates.rate import Rate as PlainRate
 from pricing.rates.rate import lines_from_json, options_from_json
+from pricing.staff.offer_pages import OfferPages
 from pricing.staff.rate_card_pages import RateCardPages
 
 
@@ -177,37 +177,44 @@ class RateAdmin(StaffAdmin):
         return draft and super().has_delete_permission(request, obj)
 
 
-@admin.register(Plan)
-class PlanAdmin(ReadOnlyAdmin):
+class PlanAdmin(OfferPages):
+    """Plans. Registered by `billing.staff.plans`, which says what a change means for members."""
+
     list_display = ["name", "key", "rank", "free", "legacy", "carry_over", "retired_at"]
     list_filter = ["free", "legacy", "retired_at"]
     ordering = ["position"]
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        return False
 
 
 @admin.register(Pack)
-class PackAdmin(ReadOnlyAdmin):
+class PackAdmin(OfferPages):
     list_display = ["name", "key", "credits_", "prices", "popular", "paid_plans_only", "retired_at"]
     list_filter = ["retired_at"]
     ordering = ["position"]
+    actions = None
 
     @admin.display(description=_("credits"), ordering="credits")
     def credits_(self, pack: Pack) -> str:
         return plain(pack.credits)
 
+    def has_delete_permission(self, request: HttpRequest, obj: Pack | None = None) -> bool:
+        return False
+
 
 @admin.register(Sale)
-class SaleAdmin(StaffAdmin):
-    """Sales come from the file; staff may only end one early."""
+class SaleAdmin(OfferPages):
+    """Sales. One that is over stays as it was."""
 
     list_display = ["label", "pack", "prices", "starts_at", "ends_at"]
     ordering = ["-starts_at"]
     actions = ["end_now"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
     def has_change_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
-        return obj is None and super().has_change_permission(request, obj)
+        over = obj is not None and obj.ends_at <= timezone.now()
+        return not over and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
         return False

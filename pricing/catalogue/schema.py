@@ -21,6 +21,7 @@ from pricing.catalogue.policies import (
     Kind,
     Lasting,
     LastingOfAllowance,
+    Name,
     PaymentMethods,
     Policies,
     Scope,
@@ -45,6 +46,8 @@ Meter = Literal[
 Prices = dict[Currency, Annotated[int, Field(gt=0, strict=True)]]
 Factor = Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=6)]
 Word = Annotated[str, StringConstraints(max_length=30)]
+Summary = Annotated[str, StringConstraints(max_length=300)]
+Badge = Annotated[str, StringConstraints(max_length=60)]
 
 
 class Band(Strict):
@@ -161,12 +164,12 @@ class Allowance(Assumable):
 
     key: Key
     kind: Kind
-    label: Text
+    label: Name
     credits: GivenCredits
     period: Literal["day", "month", "once"]
     lasts: LastingOfAllowance = "period"
     services: list[Scope] | None = None
-    priority: int | None = None
+    priority: int | None = Field(default=None, ge=0, le=1000)
 
     @model_validator(mode="after")
     def _once_ends(self) -> "Allowance":
@@ -179,18 +182,18 @@ class Quota(Assumable):
     """A counted allowance, such as files."""
 
     key: Key
-    label: Text
-    maximum: int = Field(gt=0)
+    label: Name
+    maximum: int = Field(gt=0, le=1_000_000_000)
     period: Literal["day", "month", "ever"]
 
 
 class Plan(Assumable):
     key: Key
-    name: Text
-    summary: str = ""
-    features: list[Text] = []
-    badge: str = ""
-    rank: int = Field(ge=0)
+    name: Name
+    summary: Summary = ""
+    features: list[Name] = []
+    badge: Badge = ""
+    rank: int = Field(ge=0, le=1_000_000)
     prices: dict[Literal["month", "year"], Prices] = {}
     allowances: list[Allowance] = []
     quotas: list[Quota] = []
@@ -211,8 +214,8 @@ class Plan(Assumable):
 
 class Pack(Assumable):
     key: Key
-    name: Text
-    summary: str = ""
+    name: Name
+    summary: Summary = ""
     credits: GivenCredits
     prices: Prices
     lasts: Lasting = "forever"
@@ -224,7 +227,7 @@ class Pack(Assumable):
 class Sale(Assumable):
     key: Key
     pack: Key
-    label: Text
+    label: Name
     prices: Prices
     starts_at: AwareDatetime
     ends_at: AwareDatetime

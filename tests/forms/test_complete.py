@@ -15,7 +15,7 @@ from accounts.models import User
 from billing.staff import burn_order, promotion_trial
 from billing.views import forms as billing_forms
 from core.staff_admin import ReadOnly
-from pricing.staff import rate_forms
+from pricing.staff import offer_forms, rate_forms
 from tests.forms.staff_table import FORMS
 from tests.forms.table import PAGES
 from tests.forms.test_queries import QUERIES
@@ -49,6 +49,10 @@ ELSEWHERE = {
     usage_forms.RefusalForm: "tests/usage/views/test_refusals.py",
     rate_forms.PricesForm: "tests/pricing/staff/test_rate_card_pages.py",
     rate_forms.RateForm: "tests/pricing/staff/test_rate_card_pages.py",
+    **dict.fromkeys(
+        (offer_forms.OfferForm, offer_forms.PackForm, offer_forms.PlanForm, offer_forms.SaleForm),
+        "tests/pricing/staff/test_offer_pages.py",
+    ),
     price_simulation.PublishForm: "tests/pricing/staff/test_rate_card_pages.py",
 }
 # The forms of allauth as this product shows them: the label of each field.

@@ -18,7 +18,8 @@ from billing.models import Promotion, Reconciliation, StripeEvent
 from core.models import StaffAct
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import drafts, rate_cards
-from pricing.models import Pack, Rate, RateCard, Sale
+from pricing.models import Pack, Plan, Rate, RateCard, Sale
+from pricing.staff.offer_forms import OfferForm, PackForm, PlanForm
 from pricing.staff.rate_forms import PricesForm
 from tests.billing.conftest import stripe_api as stripe_api
 from tests.conftest import person
@@ -110,6 +111,18 @@ def _prices(world: World) -> dict[str, str]:
     return {name: str(form[name].value() or "") for name in form.fields if not name.endswith("remove")}
 
 
+def _pack() -> Pack:
+    return Pack.objects.get(key="small")
+
+
+def _sent(form: type[OfferForm], row: Pack | Plan) -> dict[str, str]:
+    """The form's fields as a browser sends them."""
+    empty = form(None, row=row)
+    values = {name: empty[name].value() for name in empty.fields}
+    sent = {name: "on" if value is True else value for name, value in values.items() if value is not False}
+    return {name: "" if value is None else str(value) for name, value in sent.items()}
+
+
 def _coming(world: World) -> RateCard:
     return RateCard.objects.order_by("-effective_at")[0]
 
@@ -187,6 +200,50 @@ ACTIONS = {
         {"past": 1, "now": 1, "coming": 1},
         "sale.end_now",
         sale,
+    ),
+    "change a pack": Action(
+        "pricing.change_pack",
+        lambda world: f"/admin/pricing/pack/{_pack().pk}/change/",
+        lambda world: _sent(PackForm, _pack()) | {"name": "Tiny"},
+        lambda world: _pack().name,
+        "Tiny",
+        "pack.change",
+    ),
+    "add a pack": Action(
+        "pricing.add_pack",
+        lambda world: "/admin/pricing/pack/add/",
+        lambda world: _sent(PackForm, _pack()) | {"seen": "", "key": "tiny"},
+        lambda world: Pack.objects.filter(key="tiny").count(),
+        1,
+        "pack.add",
+    ),
+    "change a plan": Action(
+        "pricing.change_plan",
+        lambda world: f"/admin/pricing/plan/{Plan.objects.get(free=True).pk}/change/",
+        lambda world: _sent(PlanForm, Plan.objects.get(free=True)) | {"name": "Basic"},
+        lambda world: Plan.objects.get(free=True).name,
+        "Basic",
+        "plan.change",
+    ),
+    "add a plan": Action(
+        "pricing.add_plan",
+        lambda world: "/admin/pricing/plan/add/",
+        lambda world: {"key": "big", "name": "Big", "rank": "99"},
+        lambda world: Plan.objects.filter(key="big").count(),
+        1,
+        "plan.add",
+    ),
+    "add a sale": Action(
+        "pricing.add_sale",
+        lambda world: "/admin/pricing/sale/add/",
+        lambda world: {
+            **{"key": "fall", "label": "Fall", "pack": "small"},
+            **{f"price-{currency}": "0.99" for currency in _pack().prices},
+            **{"starts_at": "2026-01-01T00:00", "ends_at": "2099-01-01T00:00"},
+        },
+        lambda world: Sale.objects.filter(key="fall").count(),
+        1,
+        "sale.add",
     ),
     "withdraw a rate card": Action(
         "pricing.change_ratecard",
