@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import (
     act_admin,
     api_keys,
+    erasure,
     key_admin,
     memberships,
     registration,
@@ -113,8 +114,10 @@ class UserAdmin(StaffAdmin):
         return form
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        allowed = super().has_change_permission(request, obj)
-        return allowed and (obj is None or not obj.is_staff or _of(request).is_superuser)
+        allowed: bool = super().has_change_permission(request, obj)
+        if obj is None or not allowed:
+            return allowed
+        return not erasure.is_erased(obj) and (not obj.is_staff or _of(request).is_superuser)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
@@ -138,7 +141,8 @@ class UserAdmin(StaffAdmin):
             staff_roles.assign(obj, form.cleaned_data["role"], by=_of(request))
         elif "is_active" in form.changed_data and obj.is_staff:
             staff_roles.require_may_change(obj, by=_of(request))
-        User.objects.filter(pk=obj.pk).update(
+        # not one who was erased after the form was opened
+        User.objects.filter(pk=obj.pk, email=obj.email).update(
             **{name: form.cleaned_data[name] for name in form.changed_data if name != "role"}
         )
         if "is_active" in form.changed_data:
@@ -200,6 +204,7 @@ class MembershipAdmin(StaffAdmin):
         given, now = form.cleaned_data, timezone.now()
         _require_no_staff(obj.user if change else given["user"], by=_of(request))
         if not change:
+            erasure.require_open(given["account"].pk)
             terms = {"role": given["role"], "monthly_limit": given["monthly_limit"], "now": now}
             obj.pk = memberships.add(account=given["account"], user=given["user"], **terms).pk
             return

@@ -110,6 +110,10 @@ def require_open(account_id: UUID) -> None:
         raise AccountErased
 
 
+def is_erased(user: User) -> bool:
+    return user.email.endswith(f"@{DOMAIN}")
+
+
 def anonymise(user: User, accounts: Sequence[Account], now: datetime) -> None:
     """Remove the person from this app's rows and close the accounts, which `lock` has locked."""
     for account in accounts:

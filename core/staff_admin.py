@@ -1,7 +1,8 @@
 """Base classes of the admin: read-only lists, search by public id, no slow counts, the audit log.
 
 Invariants: rows of a ReadOnlyAdmin or ReadOnlyInline cannot be changed through the admin, whatever the
-permissions; what a form of the admin adds, changes or deletes is recorded in the same transaction.
+permissions; what a form of the admin adds, changes or deletes is recorded in the same transaction; a form
+writes the fields that were edited and no others.
 """
 
 from collections.abc import Mapping
@@ -87,6 +88,14 @@ class StaffAdmin(ModelAdmin):
                 after={name: form.cleaned_data.get(name) for name in names},
             )
         return super().construct_change_message(request, form, formsets, add)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Write the fields that were edited, and none that changed after the row was read for this form."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        stored = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=[name for name in form.changed_data if name in stored])
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         with transaction.atomic():

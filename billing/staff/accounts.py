@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from unfold.admin import TabularInline
 from unfold.decorators import action
 
-from accounts import viewing
+from accounts import erasure, viewing
 from accounts.admin import KeysOfAccount, MembershipsOfAccount, ProjectsOfAccount
 from accounts.admin_forms import AccountChange
 from accounts.models import Account, User
@@ -170,6 +170,22 @@ class AccountAdmin(StaffAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return (obj is None or obj.erased_at is None) and super().has_change_permission(request, obj)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show that the account was erased after its form was opened."""
+        try:
+            page: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except erasure.AccountErased as error:
+            messages.error(request, str(error))
+            return redirect(request.path)
+        return page
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        erasure.require_open(obj.pk)
+        super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
         return False

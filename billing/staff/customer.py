@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts import viewing
+from accounts import erasure, viewing
 from accounts.models import Account, StaffNote, User
 from billing import ledger
 from billing.staff import burn_order, customer_search
@@ -73,8 +73,11 @@ def page(request: HttpRequest, account_id: UUID, context: dict[str, Any]) -> Htt
         if not may_note:
             raise PermissionDenied
         if form.is_valid():
-            _add_note(account, form.cleaned_data["text"], user, now)
-            messages.success(request, _("The note was saved."))
+            try:
+                _add_note(account, form.cleaned_data["text"], user, now)
+                messages.success(request, _("The note was saved."))
+            except erasure.AccountErased as error:
+                messages.error(request, str(error))
             return redirect("admin:accounts_account_customer", account.pk)
     staff_zone = Account.objects.filter(person=user).values_list("zone", flat=True).first()
     times = sections.Times(ZoneInfo(account.zone), ZoneInfo(staff_zone or settings.TIME_ZONE))
@@ -189,6 +192,7 @@ def _notes(account: Account, times: sections.Times) -> list[dict[str, Any]]:
 
 def _add_note(account: Account, text: str, author: User, now: datetime) -> None:
     with transaction.atomic():
+        erasure.require_open(account.pk)
         note = StaffNote.objects.create(account=account, author=author, text=text, created_at=now)
         # Without the text: the audit log outlives the erasure of the account.
         staff_acts.record(actor_id=author.pk, act="staffnote.add", subject=note, now=now)

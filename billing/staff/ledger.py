@@ -7,6 +7,7 @@ permissions. Corrections are new entries, written by billing.ledger.
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -85,8 +86,21 @@ class EntryAdmin(LedgerAdmin):
     list_filter = ["kind"]
 
 
+class CoveredBy(admin.SimpleListFilter):
+    """Charges by what covered them. Django's own filter reads all charges to find the values."""
+
+    title = _("covered by")
+    parameter_name = "covered_by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("unlimited", _("unlimited")), ("own_key", _("own key"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Charge]) -> QuerySet[Charge]:
+        return queryset.filter(covered_by=self.value()) if self.value() else queryset
+
+
 @admin.register(Charge)
 class ChargeAdmin(LedgerAdmin):
     list_display = ["public_id", "account_", "service", "credits_", "covered_by", "status", "created_at"]
-    list_filter = ["covered_by"]
+    list_filter = [CoveredBy]
     search_fields = [*LedgerAdmin.search_fields, "=idempotency_key", "=conversation"]

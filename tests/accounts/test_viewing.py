@@ -8,13 +8,14 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
+from django.urls import NoReverseMatch, URLPattern, get_resolver, resolve, reverse
 from django.utils import timezone
 
 from accounts import api_keys, staff_roles, viewing
 from accounts.models import Account, ApiKey, Membership, User
 from billing.models import Purchase
 from core.models import StaffAct
+from tests.access import world
 from tests.access.test_matrix import CHANGE, routes
 from tests.api import Api
 from tests.conftest import person
@@ -23,6 +24,9 @@ from usage import live_updates
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("Z7")]
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
+# The shown pages of one object, and the kind of it.
+OBJECTS = {"project": "project", "charge": "charge", "member": "member", "budget": "hold"}
+OBJECTS |= dict.fromkeys(("purchase", "invoice", "invoice_pdf"), "purchase")
 
 
 @pytest.fixture
@@ -78,9 +82,12 @@ def test_the_pages_are_those_of_the_customer_with_a_banner(browser, alice, sue, 
     assert act.after["customer_sees_this"] is True
 
 
-def test_no_shown_page_fails_or_writes_anything(browser, account):
-    paths = shown_paths()
-    assert len(paths) > 25
+def test_no_shown_page_fails_or_writes_anything(browser, account, alice, api_of):
+    ids = world.create_objects(account, alice, api_of(alice)).object_ids
+    of_objects = [reverse(name, args=[ids[kind]]) for name, kind in OBJECTS.items()]
+    paths = [*shown_paths(), *of_objects, reverse("service", args=["gpt-4o"])]
+    assert len(paths) > 35
+    assert {resolve(path).url_name for path in paths} == viewing.SHOWN
     for path in paths:
         with CaptureQueriesContext(connection) as queries:
             response = browser.get(path)

@@ -277,3 +277,15 @@ def test_staff_with_permissions_of_their_own_keep_them_until_a_role_is_chosen(
     assert User.objects.get(pk=helper.pk).has_perm("billing.view_mail")
     role_form(signed_in(staff), helper, "catalogue manager")
     assert not User.objects.get(pk=helper.pk).has_perm("billing.view_mail")
+
+
+def test_the_search_of_the_admin_finds_only_what_the_role_may_see(
+    world: World, staff: User, signed_in: Callable[[User], Client]
+) -> None:
+    for letter, found in {"C": False, "S": True}.items():
+        browser = signed_in(of_role(letter, staff))
+        for path in ("/admin/search/?s=alice", "/admin/search/?extended=1&s=alice"):
+            assert "alice@example.org" not in browser.get(path).content.decode() or found
+        terms = {"app_label": "accounts", "model_name": "membership", "field_name": "user", "term": "alice"}
+        answer = browser.get("/admin/autocomplete/", terms)
+        assert (answer.status_code == 200 and "alice@example.org" in answer.content.decode()) == found
