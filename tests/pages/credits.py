@@ -95,14 +95,14 @@ CASES = [
         debt,
         ("You owe ", "credits owed. New credits repay this debt first."),
         ("last more than a year.",),
-        absent=("You have no credits left.",),
+        absent=("You have no credits.",),
     ),
     # its banners
     Case(
         "nothing left",
         DASHBOARD,
         spent_all_but(0),
-        ("You have no credits left. Calls are refused.", "You get new credits", "Upgrade to Starter"),
+        ("You have no credits. Calls are refused.", "You get new credits", "Upgrade to Starter"),
         ("last more than a year.",),
         absent=("Upgrade to Studio", "Ask an owner or billing member"),
     ),
@@ -110,7 +110,7 @@ CASES = [
         "nothing left, for a member",
         DASHBOARD,
         both(spent_all_but(0), role("member")),
-        ("You have no credits left.", "Ask an owner or billing member of the account"),
+        ("You have no credits.", "Ask an owner or billing member of the account"),
         absent=("Upgrade to Starter",),
     ),
     Case(
@@ -118,7 +118,7 @@ CASES = [
         DASHBOARD,
         both(alert(enabled=True), spent_all_but(39)),
         ("below your alert threshold of 40 credits", ">Edit alerts</a>"),
-        absent=("You have no credits left.",),
+        absent=("You have no credits.",),
     ),
     Case(
         "at the threshold",

@@ -168,7 +168,7 @@ def test_without_credits_it_shows_the_options(
 ) -> None:
     spend(account_of(alice), "100", timezone.now())
     page = text_of(signed_in(alice))
-    assert "You have no credits left. Calls are refused." in page
+    assert "You have no credits. Calls are refused." in page
     assert "You get new credits" in page and "21 Nov, 00:00" in page
     assert "Upgrade to Starter" in page and "Upgrade to Creator" in page and "Buy credits" in page
 
@@ -182,7 +182,7 @@ def test_with_limited_credits_only_it_says_which_calls_are_refused(
     give(account, "300", now, kind="bonus", services=["tag:advanced"])
     page = text_of(signed_in(alice))
     assert "Your credits are for selected services only. Calls to other services are refused." in page
-    assert "You have no credits left" not in page
+    assert "You have no credits" not in page
     assert "300 more credits are for selected services only." in page
     assert "Upgrade to Starter" in page and "Buy credits" in page
     give(account, "0.1178", now)
