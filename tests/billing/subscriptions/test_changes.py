@@ -110,6 +110,7 @@ def test_a_cancellation_can_be_resumed_or_ends_on_the_free_plan_with_bought_cred
 
     after = Subscription.objects.get(account=account)
     assert (after.plan, after.stripe_subscription_id) == ("free-trial", None)
+    assert not after.cancel_at_period_end, "the free plan does not end"
     assert of_kind(account, "bonus") == 0
     assert of_kind(account, "top_up") == bought.credits
     assert of_kind(account, "daily") <= 200

@@ -11,6 +11,7 @@ from accounts.models import Account, User
 from billing import offers, stripe_gateway
 from billing.models import Subscription
 from billing.payments import customers
+from billing.subscriptions import changes as plan_changes
 from billing.subscriptions import previews, prices
 from pricing.models import Plan
 
@@ -139,6 +140,19 @@ def test_a_plan_whose_renewal_is_awaited_can_only_be_cancelled(
     assert kind(account, wanted, interval) == expected
     changes = {"upgrade", "downgrade", "cancel"}
     assert kind(account, wanted, interval, now=NOW - timedelta(seconds=1)) in changes, "paid until now"
+
+
+@pytest.mark.fault("P21")
+@pytest.mark.parametrize("wanted", ["starter", "studio"])
+def test_a_change_that_was_shown_before_the_renewal_is_not_made_while_it_is_awaited(
+    subscribed: Callable[..., None], account: Account, wanted: str
+) -> None:
+    subscribed("creator", period_start=START, period_end=END, paid_until=NOW)
+    before = NOW - timedelta(seconds=1)
+    shown = previews.preview(account, plan_key=wanted, interval="month", currency="usd", now=before)
+    with pytest.raises(previews.ChangeRefused) as refused:
+        plan_changes.confirm(account, shown.token, NOW)
+    assert refused.value.code == "renewal_pending"
 
 
 @pytest.mark.parametrize(

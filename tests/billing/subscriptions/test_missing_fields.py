@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Account
-from billing.models import BillingProfile, StripePrice, Subscription
+from billing.models import BillingProfile, Purchase, StripePrice, Subscription
 from billing.payments import fulfilment, taxes
 from billing.subscriptions import invoice_amounts, invoices, prices, stripe_objects
 
@@ -185,7 +185,19 @@ def test_a_renewals_purchase_has_the_price_that_its_invoice_charges_or_that_of_t
         plan_key="starter", interval="year", currency="usd", amount=9000, stripe_price_id="price_2"
     )
     invoice = {"id": "in_1", "status": "paid", "billing_reason": "subscription_cycle", "currency": "usd"}
-    invoice |= {"amount_paid": 9000, "lines": {"data": [{"amount": 9000} | line]}}
+    invoice |= {"amount_paid": 9000, "total": 9000}
+    lines = [
+        {"amount": 0, "period": {"start": START, "end": START + 60}},
+        {"amount": 9000, "period": {"start": START + 60, "end": END}} | line,
+        {"amount": -100, "period": {"start": START - 60, "end": END + 60}},  # unused time of the one before
+    ]
+    invoice |= {"lines": {"data": lines}}
+    now = stripe_objects.as_datetime(START)
 
-    purchase = invoices.record_paid_invoice(invoice, payload, stripe_objects.as_datetime(START))
+    unpaid = invoice | {"status": "open", "amount_paid": 0}
+    assert invoices.record_paid_invoice(unpaid, payload, now) is None
+    assert not Purchase.objects.exists()
+    purchase = invoices.record_paid_invoice(invoice, payload, now)
     assert purchase is not None and purchase.interval == interval
+    purchase.refresh_from_db()
+    assert (purchase.period_start, purchase.period_end) == (now, stripe_objects.as_datetime(END))

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -75,6 +76,31 @@ def test_a_paid_session_whose_id_was_not_recorded_is_matched_by_its_metadata(
     assert balance() == before + purchase.credits
 
 
+def test_a_purchase_whose_payment_page_was_never_made_is_cancelled_after_two_days(
+    new_purchase: Callable[..., Purchase],
+) -> None:
+    now, two_days = timezone.now(), timedelta(days=2)
+    for key, age in (("older", two_days + timedelta(minutes=1)), ("newer", two_days - timedelta(minutes=1))):
+        never_opened = {"stripe_session_id": None, "checkout_url": "", "created_at": now - age}
+        Purchase.objects.filter(pk=new_purchase(key=key).pk).update(**never_opened)
+    reconciliation.run(now)
+    assert list(Purchase.objects.order_by("created_at").values_list("status", flat=True)) == [
+        Purchase.Status.CANCELLED,
+        Purchase.Status.CREATED,
+    ]
+
+
+@pytest.mark.fault("P7")
+def test_a_run_begins_before_the_end_of_the_last_one(
+    stripe_api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, now = [], timezone.now()
+    monkeypatch.setattr(stripe_gateway, "list_events", lambda since: iter(begun.append(since) or ()))
+    for minutes in (0, 15):
+        reconciliation.run(now + timedelta(minutes=minutes))
+    assert begun[1] == Reconciliation.objects.earliest("until").until - reconciliation.OVERLAP
+
+
 # C6 and outages
 
 
@@ -104,6 +130,28 @@ def test_an_object_that_cannot_be_applied_is_reported_and_the_others_are_applied
     assert report.findings == [{"left": ids[1], "why": "RuntimeError: cannot be applied"}]
     purchase.refresh_from_db()
     assert purchase.refunded == 10
+
+
+def test_refunds_are_added_up_by_currency(
+    paid_purchase: Callable[..., Purchase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    purchase = paid_purchase()
+    Refund.objects.create(
+        account=purchase.account,
+        purchase=purchase,
+        amount=700,
+        currency="jpy",
+        credits=0,
+        status=Refund.Status.DONE,
+        stripe_refund_id="re_1",
+        created_at=timezone.now(),
+    )
+    refund = {"id": "re_1", "status": "succeeded", "amount": 700, "currency": "jpy"}
+    refund |= {"payment_intent": purchase.stripe_payment_id, "metadata": {}, "created": 0}
+    monkeypatch.setattr(stripe_gateway, "list_refunds", lambda _since: iter([refund]))
+    report = reconciliation.run(timezone.now())
+    assert report is not None
+    assert (report.totals["jpy"]["our_refunded"], report.totals["jpy"]["stripe_refunded"]) == (700, 700)
 
 
 @pytest.mark.fault("P7")
