@@ -66,7 +66,7 @@ test-citus: $(VENV)/.development  ## run the tests of the ledger, charging and t
 	@test -n "$(CITUS_URL)" || { echo "Start a coordinator and two workers of Citus and set CITUS_URL=postgres://… to an empty database on them (docs/testing.md)." >&2; exit 1; }
 	@CITUS_URL="$(CITUS_URL)" $(BIN)/python -m pytest --reuse-db -n 0 -m "not one_database" \
 		$(or $(ARGS),tests/billing/ledger/distribution $(ON_NODES:%=tests/billing/ledger/test_%.py) \
-		$(OTHERS_ON_NODES:%=tests/billing/%.py) tests/usage/history/test_pages.py tests/usage/test_sums.py \
+		$(OTHERS_ON_NODES:%=tests/billing/%.py) tests/usage/history/test_pages.py tests/usage/test_sums.py tests/usage/views/test_live_updates.py \
 		$(API_ON_NODES:%=tests/usage/api/test_%.py))
 
 # The checks need no database; an unreachable address keeps the embedded one from being started.

@@ -24,10 +24,13 @@ _WAITING_PAYMENTS = """
   select '.' || to_hex(hashtextextended(string_agg(p.id || p.status, ',' order by p.id), 0))
   from billing_purchase p where p.account_id = a.id and p.status in ('created', 'pending')"""
 _WAITING = f"select coalesce(({_WAITING_PAYMENTS}), '') from (select %(account)s::uuid as id) a"
+# (the wallets before the purchases: on a distributed database they are on other nodes)
 _CHANGED = f"""
+with wallets as materialized (
+  select account_id, seq, next_due_at from billing_wallet where account_id = any(%(accounts)s::uuid[]))
 select a.id, v.version
 from unnest(%(accounts)s::uuid[], %(versions)s::text[]) a(id, version)
-join billing_wallet w on w.account_id = a.id
+join wallets w on w.account_id = a.id
 cross join lateral (select case when w.next_due_at <= %(now)s then '{DUE}'
   else w.seq || coalesce(({_WAITING_PAYMENTS}), '') end as version) v
 where v.version <> a.version"""
