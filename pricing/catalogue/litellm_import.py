@@ -82,7 +82,7 @@ def _add_services(mapped_models: Mapping[str, Mapped], now: datetime) -> int:
             name=mapped.model[:200],
             kind=Service.Kind.MODEL,
             modality=mapped.modality,
-            tags=[mapped.provider[:50]] if mapped.provider else [],
+            tags=[tag] if (tag := litellm_prices.key_of(mapped.provider)[:50]) else [],
             origin=Service.Origin.IMPORT,
             position=position + number,
             retired_at=now,

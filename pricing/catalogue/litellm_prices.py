@@ -101,7 +101,7 @@ def _mapped(model: str, entry: Mapping[str, Any], *, credit_usd: Decimal, margin
     if mode not in _MODES:
         return f"mode {mode or 'unknown'} has no meter"
     modality, main = _MODES[mode]
-    key = re.sub(r"[^a-z0-9._-]+", "-", model.lower()).strip("-._")
+    key = key_of(model)
     if not key or len(key) > 100:
         return "no key can be made of its name"
     costs = _costs(entry, mode)
@@ -163,3 +163,8 @@ def _ignored_costs(entry: Mapping[str, Any]) -> list[str]:
         for name, figure in entry.items()
         if "cost" in name and name not in mapped_names and isinstance(figure, int | Decimal) and figure
     ]
+
+
+def key_of(name: str) -> str:
+    """The name in the letters that keys and tags of a catalogue have; empty if none is left."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")

@@ -12,10 +12,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from core.amounts import LARGEST
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,59}$")]
+ServiceKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$")]
+"""Longer than others, because imported services are named after their models."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Url = Annotated[str, StringConstraints(pattern=r"^https://[^\s\"'<>]{1,1990}$")]
-Scope = Annotated[str, StringConstraints(pattern=r"^(tag:)?[a-z0-9][a-z0-9._-]{0,59}$")]
+Scope = Annotated[str, StringConstraints(pattern=r"^(tag:)?[a-z0-9][a-z0-9._-]{0,99}$")]
 Credits = Annotated[Decimal, Field(ge=0, le=LARGEST, max_digits=20, decimal_places=6)]
 GivenCredits = Annotated[Decimal, Field(gt=0, le=LARGEST, max_digits=20, decimal_places=6)]
 _INTERVAL = "[1-9][0-9]{0,3} (day|days|month|months|year|years)"

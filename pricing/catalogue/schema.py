@@ -25,6 +25,7 @@ from pricing.catalogue.policies import (
     PaymentMethods,
     Policies,
     Scope,
+    ServiceKey,
     Strict,
     Text,
     Wording,
@@ -142,7 +143,7 @@ class Change(Strict):
 
 
 class Service(Strict):
-    key: Key
+    key: ServiceKey
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     kind: Literal["model", "action"] = "model"
     modality: Annotated[Word, StringConstraints(min_length=1)]
@@ -197,7 +198,7 @@ class Plan(Assumable):
     prices: dict[Literal["month", "year"], Prices] = {}
     allowances: list[Allowance] = []
     quotas: list[Quota] = []
-    unlimited_services: list[Key] = []
+    unlimited_services: list[ServiceKey] = []
     free: bool = False
     legacy: bool = False
     carry_over: bool = False

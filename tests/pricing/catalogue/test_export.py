@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from pricing.catalogue import cache as catalogue_cache
-from pricing.catalogue import drafts, export, file, loading, rate_cards, toml
+from pricing.catalogue import drafts, export, file, litellm_import, loading, rate_cards, toml
 from pricing.models import Catalogue, Pack, Plan, Rate, RateCard, Sale, Service
 from tests.pricing.conftest import NOW, cost
 
@@ -194,3 +194,27 @@ def test_toml_is_read_as_it_was_written():
         "entries": [{"key": "one", "prices": {"month": {"usd": 1}}}, {"key": "two", "deep": [{"a": [1, 2]}]}],
     }
     assert file.tomllib.loads(toml.dumps(table), parse_float=Decimal) == table
+
+
+def test_imported_services_are_exported_whatever_their_names_are(load, write, tmp_path):
+    """A service that no file can name would refuse every later load and every change of an offer."""
+    load(write())
+    long = "acme/" + "very-long-" * 9
+    prices = {
+        long: {
+            "mode": "chat",
+            "litellm_provider": "Acme & Co " * 9,
+            "input_cost_per_token": Decimal("0.000001"),
+        }
+    }
+    terms = {"credit_usd": Decimal("0.002"), "margin": Decimal(0), "matches": {}, "source": "import:x"}
+    card = litellm_import.import_litellm(prices, **terms, effective_at=NOW, now=NOW).card
+    publish(card, NOW)
+    exported, before = tmp_path / "imported.toml", state()
+    exported.write_text(export.text(NOW))
+    assert load(write(('intro = "Credits."', 'intro = "Other text."'))).cards == []
+    assert load(exported).cards == []
+    empty_the_database()
+    load(exported)
+    assert state() == before
+    assert len(before["services"]) == 3
