@@ -42,8 +42,10 @@ def get(client: Client, url: str, **headers: str) -> Any:
     return response, b"".join(response.streaming_content) if response.streaming else response.content
 
 
-def test_every_stylesheet_but_that_of_the_api_reference_is_in_the_one_of_all_pages() -> None:
-    assert {*IMPORTED, "portal.css", "api_docs.css"} == {path.name for path in STYLES.glob("*.css")}
+def test_every_stylesheet_but_those_of_the_api_reference_and_the_admin_is_in_the_one_of_all_pages() -> None:
+    assert {*IMPORTED, "portal.css", "api_docs.css", "admin_prices.css"} == {
+        path.name for path in STYLES.glob("*.css")
+    }
     assert IMPORTED[0] == "tokens.css"  # it states the order of the layers
 
 
