@@ -65,6 +65,12 @@ EQUIVALENT: tuple[Equivalent, ...] = (
         reason="The rows are made in the order of the steps, and equal numbers leave them in it.",
     ),
     Equivalent(
+        file="billing/ledger/sql/80_settling.sql",
+        before="and l.subject = any(ledger_limit_subjects(e.project_id, e.member_id, e.api_key_id, e.quota))",
+        after="",
+        reason="The next condition decides; this one finds the limits by their index.",
+    ),
+    Equivalent(
         file="billing/subscriptions/invoice_amounts.py",
         before="unused=-sum(amount for amount in lines if amount < 0),",
         after="unused=-sum(amount for amount in lines if amount < 1),",

@@ -2,9 +2,9 @@
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
-from billing.ledger import charges, installation
+from billing.ledger import charges, database, installation
 from config import pooler
 from tests.billing.ledger.conftest import NOON, charge_request, give, new_account
 
@@ -51,6 +51,31 @@ def test_a_prepared_charge_goes_on_when_a_release_adds_an_attribute_to_its_resul
         with connection.cursor() as cursor:
             cursor.execute("alter type ledger_outcome drop attribute later cascade")
         connection.close()
+
+
+@pytest.mark.owner
+@pytest.mark.django_db(transaction=True)
+def test_a_call_is_made_again_in_a_new_session_unless_it_is_in_a_transaction():
+    spent = "set application_name = 'spent'"  # as a session that sends no more calls to the nodes
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "create function answer() returns int language plpgsql as $$ begin"
+            " if current_setting('application_name') <> 'spent' then return 7; end if;"
+            " raise exception 'no more' using errcode = 'RF503'; end $$"
+        )
+        cursor.execute(spent)
+    try:
+        assert database.rows("select answer() as found", {}) == [{"found": 7}]
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(spent)
+            with pytest.raises(DatabaseError, match="no more"), transaction.atomic():
+                database.rows("select answer() as found", {})
+            cursor.execute("select 1")
+        assert connection.close_at == 0, "closed at the end of the request"
+    finally:
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute("drop function answer")
 
 
 def test_a_type_of_an_earlier_release_gets_the_attribute_that_it_lacks(db):

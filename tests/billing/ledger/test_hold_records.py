@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from billing import ledger
-from billing.ledger.models import Charge, Hold, Wallet
+from billing.ledger.models import Charge, Grant, Hold, Wallet
 from core.amounts import plain
 from tests.billing.ledger.conftest import (
     DAY,
@@ -99,6 +99,11 @@ class TestOfARequest:
 
 
 class TestEnds:
+    def test_a_grant_that_a_capture_uses_up_is_not_open(self, account):
+        give(account, "10")
+        capture(account, hold(account, "10"), "10")
+        assert Grant.objects.values_list("remaining", "held", "spent", "open").get() == (0, 0, 10, False)
+
     def test_a_hold_can_be_captured_until_the_instant_of_its_end_and_not_in_it(self, account):
         give(account, "10", "pack")
         first, second = hold(account, "4", "first"), hold(account, "4", "second")
