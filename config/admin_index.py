@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Account, TeamRequest, User
+from accounts.models import Account, TeamRequest, User, WebhookEndpoint
 from billing.models import Audit, CreditAdjustment, Dispute, Refund, StripeEvent, StripePrice, Wallet
 from config import admin_charts, health
 from core.templatetags.credits import credits_brief
@@ -47,6 +47,7 @@ def _figures(request: HttpRequest) -> list[Figure]:
     ]
     for label, waiting in (
         (_("Stripe events to review"), StripeEvent.objects.filter(state__in=["failed", "quarantined"])),
+        (_("Webhook endpoints that fail"), WebhookEndpoint.objects.filter(failing_since__isnull=False)),
         (_("Stripe prices without a plan"), StripePrice.objects.filter(plan_key="")),
         (_("Requested refunds"), Refund.objects.filter(status="requested")),
         (_("Open disputes"), Dispute.objects.filter(status__in=Dispute.UNDECIDED)),

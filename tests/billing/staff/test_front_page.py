@@ -11,7 +11,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Account
+from accounts.models import Account, WebhookEndpoint
+from accounts.webhook_endpoints import endpoints
 from billing import ledger
 from billing.models import Audit, Purchase, Refund
 from config import admin_charts, admin_colours
@@ -62,6 +63,22 @@ def test_the_last_audit_is_shown_with_its_age_or_its_findings(staff_client: Clie
     row = {"wallets": 0, "entries": 0, "totals": {}, "findings": ["a balance differs"]}
     Audit.objects.create(started_at=at, finished_at=at, is_full=True, **row)
     assert "1 findings in the audit of" in staff_client.get("/admin/").content.decode()
+
+
+def test_endpoints_that_do_not_accept_events_are_counted(staff_client: Client, account: Account) -> None:
+    def shown() -> tuple[str, bool]:
+        label = "Webhook endpoints that fail"
+        figures = staff_client.get("/admin/").context["figures"]
+        return next((figure.value, figure.waits) for figure in figures if figure.label == label)
+
+    terms = {"events": ["member.added"], "description": "", "now": timezone.now()}
+    made = [
+        endpoints.create(account=account, url=f"https://hooks.example.com/{number}", **terms).endpoint
+        for number in range(2)
+    ]
+    assert shown() == ("0", False)
+    WebhookEndpoint.objects.filter(pk=made[0].pk).update(failing_since=timezone.now())
+    assert shown() == ("1", True)
 
 
 def test_the_admin_has_the_brands_colours_one_main_landmark_and_names_of_its_regions(
