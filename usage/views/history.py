@@ -92,6 +92,7 @@ def statement(request: AccountRequest) -> HttpResponse | StreamingHttpResponse:
     statements.request_signature(verifiable)
     context = {
         "dates": form.dates_of(period),
+        "until_now": period.last >= form.today,
         "since": period.first,
         "until": period.last,
         "verifiable": verifiable,

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import ledger
 from billing.models import Entry
+from core.ids import new_id
 from tests.usage.spending import give, spend
 from usage import periods
 from usage.dashboard import aggregates
@@ -381,3 +382,19 @@ def test_a_use_without_credits_is_listed_once_on_the_dashboard(
     charge_id = f"/charges/chg_{charged.charge_id.hex}/"
     assert rows_in(signed_in(alice), "/").count(charge_id) == 1
     assert rows_in(signed_in(alice), "/history/").count(charge_id) == 1
+
+
+def test_a_statement_until_today_names_the_debt(
+    clock: object, alice: User, account_of: AccountOf, signed_in: SignedIn
+) -> None:
+    account, now, purchase = account_of(alice), timezone.now(), new_id()
+    give(account, "50", now, purchase_id=purchase)
+    spend(account, "130", now)
+    ledger.claw_back(
+        account_id=account.pk, purchase_id=purchase, key="back", credits=None, reason="", now=now
+    )
+    client, today = signed_in(alice), timezone.now().date()
+    owed = "30 credits owed."
+    assert client.get("/history/statement/").content.decode().count(owed) == 2, "and in the header's panel"
+    past = client.get(f"/history/statement/?until={today - timedelta(days=2)}")
+    assert past.content.decode().count(owed) == 1
