@@ -23,6 +23,7 @@ from tests.accounts.webhook_endpoints.conftest import (
     new_endpoint,
     send_all,
 )
+from tests.conftest import person
 
 pytestmark = pytest.mark.django_db
 
@@ -171,6 +172,7 @@ def test_a_success_begins_the_three_days_anew(account: Account, team: Account) -
 
 
 def test_staff_are_told_of_an_endpoint_of_the_platform(account: Account, staff: Any) -> None:
+    person("former", is_staff=True, is_active=False)
     new_endpoint(None)
     happen(account, "a")
     send_all(NOON, GONE)

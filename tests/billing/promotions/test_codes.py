@@ -298,10 +298,14 @@ def test_the_page_redeems_a_code_and_shows_the_refusal(
     promotion()
     browser = signed_in(alice)
 
+    session = browser.session
+    session["invitation"] = "INV-FOLLOWED"
+    session.save()
     assert (
         "50 credits added"
         in browser.post("/billing/redeem/", {"code": "summer"}, follow=True).content.decode()
     )
+    assert "invitation" not in browser.session, "the code that was followed is not offered again"
     again = browser.post("/billing/redeem/", {"code": "summer"})
     assert (again.status_code, "already used" in again.content.decode()) == (422, True)
     assert Redemption.objects.count() == 1

@@ -316,3 +316,12 @@ def test_the_dialog_shows_a_sale_and_the_tax(browser: Client) -> None:
 def test_the_dialog_without_packs_says_so(browser: Client) -> None:
     Pack.objects.update(retired_at=timezone.now())
     assert "No packs available" in dialog_of(browser)
+
+
+def test_a_paid_purchase_without_a_number_has_no_invoice(
+    browser: Client, new_purchase: Callable[..., Purchase]
+) -> None:
+    purchase = new_purchase()
+    Purchase.objects.update(status=Purchase.Status.PAID, paid_at=timezone.now())
+    for page in ("invoice/", "invoice.pdf"):
+        assert browser.get(f"/billing/purchases/{purchase.public_id}/{page}").status_code == 404
