@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from billing import ledger
 from tests.billing.ledger.limits_model import limit_name
 from tests.billing.ledger.periods import NEVER, ZERO, total
 
@@ -160,10 +161,20 @@ def written_notice(row: dict[str, Any]) -> list[Any]:
     return [row["kind"], Decimal(detail["balance"]), Decimal(detail["warn_below"]), at(row["created_at"])]
 
 
-def compare(book: Any, account: Any, now: dt.datetime) -> None:
-    """Assert that the account's rows are what the model has; read entries since the last comparison."""
+def settled(book: Any, account: Any, now: dt.datetime) -> dict[str, list[dict[str, Any]]]:
+    """The account's rows, settled first where something is due; its entries since the last comparison."""
     seen = getattr(book, "compared", 0)
     found = everything_of(account, seen)
+    if at(found["wallet"][0]["next_due_at"]) > now:
+        return found
+    ledger.settle([account], now)
+    return everything_of(account, seen)
+
+
+def compare(book: Any, account: Any, now: dt.datetime) -> None:
+    """Settle the account and assert that its rows are what the model has."""
+    seen = getattr(book, "compared", 0)
+    found = settled(book, account, now)
     wallet, grants = found["wallet"][0], found["grant"]
     keys: dict[Any, Any] = {row["id"]: row["idempotency_key"] for row in grants} | {None: None}
     ids = {row["idempotency_key"]: row["id"] for row in grants}
