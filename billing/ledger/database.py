@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -45,7 +45,7 @@ class MuchDue(DatabaseError):
     """So much is due on the account's wallet that `settle` has to settle it first."""
 
 
-def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows(statement: str, parameters: Mapping[str, Any], *, is_repeated: bool = False) -> list[dict[str, Any]]:
     """Return the rows of the statement.
 
     Raises UnknownWallet and MuchDue (the statement then has a parameter `account_id`) and Django's database
@@ -62,10 +62,17 @@ def rows(statement: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
                 raise MuchDue(parameters.get("account_id")) from None
             if error.sqlstate == SENDS_NO_MORE:
                 connection.close_at = 0  # at the end of the request
-                if not connection.in_atomic_block:
-                    connection.close()
-                    return rows(statement, parameters)
+                if not connection.in_atomic_block and not is_repeated:
+                    _end_session()
+                    return rows(statement, parameters, is_repeated=True)
             raise
+
+
+def _end_session() -> None:
+    """End the session on the server, which a pooler would give to others."""
+    with suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("select pg_terminate_backend(pg_backend_pid())")
+    connection.close()
 
 
 def move(statement: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

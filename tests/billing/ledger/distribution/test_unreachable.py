@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, OperationalError
 
 from billing import ledger
 from billing.ledger import database
@@ -60,6 +60,17 @@ def test_a_move_that_the_node_that_is_down_may_have_is_not_said_to_be_unknown(an
     answers(lambda _group: [{"owner": None}])
     with pytest.raises(OperationalError, match="remote node"):
         ledger.owner("billing_hold", uuid.uuid4())
+
+
+def test_a_session_that_sends_no_more_calls_ends_and_the_call_is_repeated_once():
+    session = "select pg_backend_pid() as pid"
+    before = database.rows(session, {})[0]["pid"]
+    refused = "do $$ begin raise exception 'sends no more' using errcode = 'RF503'; end $$"
+    with pytest.raises(DatabaseError, match="sends no more"):
+        database.rows(refused, {})
+    there = "select count(*) as number from pg_stat_activity where pid = %(pid)s"
+    assert database.rows(session, {})[0]["pid"] != before
+    assert database.rows(there, {"pid": before})[0]["number"] == 0
 
 
 def test_a_batch_charges_the_accounts_of_the_other_nodes(monkeypatch):
