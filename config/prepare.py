@@ -27,7 +27,7 @@ def prepare(*, whole: bool) -> None:
     """
     from django.conf import settings
 
-    settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # the demo data needs pages
     with _alone():
         _prepare_database(whole=whole)
         _collect_static(Path(settings.STATIC_ROOT))
