@@ -202,7 +202,7 @@ CASES = [
         "overdue",
         PLANS,
         paid_plan(state="past_due"),
-        ("disabled>Change to Creator",),
+        ("disabled>Change to Creator", 'href="/plans/free-trial/"'),
         ('href="/plans/creator/',),
     ),
     Case(
