@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts import api_keys, memberships
+from accounts import account_keys, api_keys, memberships
+from accounts.authentication import session_principal
 from accounts.models import Account, ApiKey, Membership, User
 
 ALL = ("read", "spend", "manage")
@@ -285,3 +286,19 @@ def test_a_member_may_leave_an_account_that_the_platform_opened_without_an_owner
     memberships.change_role(member, "billing")
     memberships.remove(member, timezone.now())
     assert not Membership.objects.filter(account=team).exists()
+
+
+def test_a_key_is_refused_from_the_instant_of_its_expiry_which_is_never_the_present(
+    team: Account, alice: User
+) -> None:
+    now = timezone.now()
+    ends_at = now + timedelta(minutes=1)
+    issued = api_keys.issue(
+        kind="account", name="k", scopes=ALL, account=team, created_by=alice, now=now, expires_at=ends_at
+    )
+    assert api_keys.verify(issued.secret, ends_at - timedelta(seconds=1)).id == issued.key.pk
+    with pytest.raises(api_keys.UnknownKey):
+        api_keys.verify(issued.secret, ends_at)
+    owner = session_principal(Membership.objects.get(account=team, user=alice))
+    with pytest.raises(account_keys.ExpiryInThePast):
+        account_keys.change(issued.key, by=owner, now=now, expires_at=now)

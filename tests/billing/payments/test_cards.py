@@ -70,6 +70,22 @@ def test_a_card_saved_on_the_page_pays_the_plan_and_top_ups_at_once(
     assert charged_at_stripe(stripe_api, plan) == "4444"
 
 
+@pytest.mark.parametrize("has_plan", [True, False])
+def test_a_saved_card_is_said_to_pay_a_plan_only_if_there_is_one(
+    account: Account,
+    alice: User,
+    signed_in: Callable[[User], Client],
+    request: pytest.FixtureRequest,
+    has_plan: bool,
+) -> None:
+    request.getfixturevalue("plan" if has_plan else "stripe_api")
+    browser, buyer = signed_in(alice), Buyer()
+    buyer.pay(browser.post("/billing/card/", {"key": str(uuid.uuid4())})["Location"], MASTERCARD)
+    page = browser.get(buyer.redirect.removeprefix(SITE), follow=True).content.decode()
+    assert "Mastercard ending in 4444 saved." in page
+    assert ("It pays your plan and automatic top-ups from now on." in page) == has_plan
+
+
 def test_a_card_saved_before_cards_were_stored_pays_the_plan(
     account: Account, plan: Subscription, stripe_api: Any
 ) -> None:
