@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
+from billing.models import Subscription
 from tests.accounts.mailbox import code_sent_to
 
 PASSWORD = "a long enough passphrase"
@@ -66,3 +67,15 @@ def test_signing_in_again_grants_no_second_quota(codeflicker):
         browser.post(reverse("account_logout"))
         browser.post(reverse("account_login"), {"login": "dora@example.org", "password": PASSWORD})
     assert credits_of("dora@example.org") == first
+
+
+def test_the_quota_is_that_of_the_free_plan_and_an_invitation_is_used_once(codeflicker):
+    browser = sign_up("dora@example.org")
+    Subscription.objects.update(plan="another")
+    session = browser.session
+    session["invitation"] = "INV-FOLLOWED"
+    session.save()
+    verify_address(browser, "dora@example.org")
+    assert credits_of("dora@example.org") == 0
+    assert User.objects.get().emailaddress_set.get().verified
+    assert "invitation" not in browser.session
