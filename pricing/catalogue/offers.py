@@ -76,7 +76,7 @@ def save(
     with transaction.atomic():
         objects: Any = model._default_manager
         rate_cards.one_at_a_time()  # loads of a file and other changes of offers
-        present = objects.select_for_update().get(pk=row.pk) if row else None
+        present = objects.select_for_update(no_key=True).get(pk=row.pk) if row else None
         if seen(present) != seen_as:
             raise OfferChanged(
                 _("Somebody else changed this entry. Check its present values, then enter yours.")

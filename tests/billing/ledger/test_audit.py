@@ -149,6 +149,14 @@ def test_an_audit_reads_only_accounts_that_moved_unless_it_is_full(story, monkey
     assert any("grant" in one["subject"] for one in ledger.audit.run(now=NOON, is_full=False).findings)
 
 
+def test_the_code_before_a_release_names_the_release_and_not_its_functions(story):
+    tamper("create function ledger_of_later() returns text language sql return ''")
+    assert findings() == ["installation: function ledger_of_later: no file defines it"]
+    tamper("insert into django_migrations (app, name, applied) values ('billing', '9999_later', now())")
+    (found,) = findings()
+    assert found.startswith("installation: migration 9999_later: it is of a later release")
+
+
 def test_a_killed_audit_is_resumed_where_it_stopped(story, monkeypatch):
     for _ in range(3):
         give(new_account(), "1")

@@ -114,7 +114,12 @@ def test_functions_of_an_earlier_version_with_other_parameters_are_replaced_and_
     with connection.cursor() as cursor:
         cursor.execute("select proname, count(*) from pg_proc where proname like 'ledger%' group by 1")
         counts = dict(cursor.fetchall())
-    assert set(counts.values()) == {1}
+    # these also have the parameters with which the release before calls them
+    assert {name for name, count in counts.items() if count > 1} == {
+        "ledger_charge",
+        "ledger_hold",
+        "ledger_hold_child",
+    }
     assert not counts.keys() & {"ledger_gone", "ledger_step"}
     give(account, "5")
     assert spend(account, "1").balance_after == 4

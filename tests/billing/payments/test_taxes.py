@@ -186,7 +186,7 @@ def test_staff_see_tax_by_country(
     Buyer().pay(purchase.checkout_url, country="IE", tax_id="")
     purchase = returned(purchase)
     page = signed_in(staff).get("/admin/billing/purchase/report/").content.decode()
-    assert "Tax by country" in page and "<td>IE</td>" in page
+    assert "Tax by country" in page and ">IE</td>" in page
     for amount in (purchase.amount, purchase.tax, purchase.net):
         assert f"${amount / 100:.2f}" in page
 
