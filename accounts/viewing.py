@@ -36,7 +36,7 @@ SHOWN = frozenset(
         *("services", "service", "compare", "documentation", "faq", "support"),
     }
 )
-# Pages of the member of staff, whoever is viewed; the API has its own authentication.
+# Pages of the member of staff, not of the customer; the API has its own authentication.
 OWN = ("/admin/", "/accounts/", "/api/", "/sandbox/", "/stripe/")
 NEUTRAL = frozenset(
     {"brand_css", "brand_icon", "healthz", "background_health", "readyz"}

@@ -52,8 +52,8 @@ def credits_of(accounts: Sequence[Account], now: datetime) -> Decimal:
 def erase(user: User, now: datetime, *, shown: Decimal) -> None:
     """End the payments of the user's accounts, then close them and anonymise the user.
 
-    The accounts are the personal one, and teams without another member. `shown`: the credits that the user
-    was told to lose. Raises accounts.erasure.OwnsTeam, IsStaff, MembersChanged, PaymentPending,
+    The accounts are the personal one, and teams without another member. `shown`: the credits that the page
+    said are lost. Raises accounts.erasure.OwnsTeam, IsStaff, MembersChanged, PaymentPending,
     CreditsChanged, stripe_gateway.StripeError.
     """
     accounts = erasure.accounts_to_close(user)

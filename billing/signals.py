@@ -63,7 +63,7 @@ def _on_account_opened(account: Account, user: User, now: datetime, **_: Any) ->
 
 
 def _on_endpoint_disabled(endpoint: WebhookEndpoint, now: datetime, **_: Any) -> None:
-    """Tell the owners of the account, or, for an endpoint of the platform, the staff."""
+    """Send an e-mail to the owners of the account, or, for an endpoint of the platform, the staff."""
     staff = User.objects.filter(is_staff=True, is_active=True).order_by("pk")
     emails.queue(
         account_id=endpoint.account_id,

@@ -72,7 +72,7 @@ class Promotion(models.Model):
 
 
 class SingleUseCode(models.Model):
-    """A code of a promotion that is redeemed once, by whoever enters it first."""
+    """A code of a promotion that is redeemed once, by the first account that enters it."""
 
     promotion = models.ForeignKey(Promotion, on_delete=models.CASCADE, related_name="single_use_codes")
     code = models.CharField(max_length=40, unique=True, help_text="Upper case.")
@@ -83,7 +83,7 @@ class SingleUseCode(models.Model):
         indexes = [models.Index(fields=["promotion", "batch"], name="codes_by_batch")]
 
     def __str__(self) -> str:
-        return f"code {self.pk}"  # whoever sees the code can use it
+        return f"code {self.pk}"  # whose reader could redeem it
 
 
 class Redemption(Identified):

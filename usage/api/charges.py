@@ -1,4 +1,4 @@
-"""/charges: charge uses, list and reverse charges, report problems with them."""
+"""/charges: charge uses, list and reverse charges."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -22,10 +22,10 @@ from core import idempotency, json_body, problems, refusals
 from core.amounts import plain
 from core.endpoint import Endpoint, query_of
 from core.errors import Refusal
-from core.fields import AccountQuery, instant, instant_or_none
+from core.fields import AccountQuery, instant
 from core.pagination import Page, page
 from usage import charging, insufficient_credits, selectors
-from usage.api import errors, request_schemas, response_schemas
+from usage.api import charge_reports, errors, request_schemas, response_schemas
 from usage.api.errors import insufficient
 from usage.api.moves import move_of
 from usage.api.request_schemas import use_of
@@ -33,7 +33,6 @@ from usage.charges import reports
 from usage.charges.stored_detail import restored
 from usage.charging import Use
 from usage.insufficient_credits import WayOn
-from usage.models import ChargeReport
 
 PATH = "/api/v1/charges"
 
@@ -89,7 +88,7 @@ class OneCharge(Endpoint):
         found = move_of(request, Charge, charge)
         newest = reports.newest(found)
         answer = stored_charge(found)
-        answer["report"] = None if newest is None else _report(newest)
+        answer["report"] = None if newest is None else charge_reports.answer_of(newest)
         return json_body.answer(answer)
 
 
@@ -234,23 +233,6 @@ class Reversals(Endpoint):
         return idempotency.replayed(response) if corrected.replayed else response
 
 
-class Reports(Endpoint):
-    """Report a problem with a charge. Staff answer and may return the credits."""
-
-    scopes = {"POST": "read"}
-    raises = {"POST": (reports.AlreadyReported,)}
-    path_ids = {"charge": Charge}
-
-    @extend_schema(request=request_schemas.ReportInput, responses={201: response_schemas.Report})
-    def post(self, request: Request, charge: str) -> HttpResponse:
-        body = request_schemas.ReportInput.checked(request.data)
-        found = move_of(request, Charge, charge, body.get("account"))
-        report = reports.open_report(
-            found, reason=body["reason"], reporter_id=principal_of(request).member_id, now=self.now
-        )
-        return json_body.answer(_report(report), 201)
-
-
 def fingerprint_of(body: Any) -> bytes:
     """The fingerprint of a charge, sent alone or as an item of a batch: a retry may use either endpoint.
 
@@ -389,16 +371,4 @@ def _reversal(charge: Charge, corrected: ledger.Corrected, reason: str) -> respo
         "reason": reason,
         "balance_after": plain(corrected.balance_after),
         "created_at": instant(corrected.created_at),
-    }
-
-
-def _report(report: ChargeReport) -> response_schemas.Report:
-    return {
-        "id": report.public_id,
-        "charge": Charge.public_id_of(report.charge_id),
-        "status": report.status,
-        "reason": report.reason,
-        "answer": report.answer,
-        "created_at": instant(report.created_at),
-        "answered_at": instant_or_none(report.answered_at),
     }

@@ -102,7 +102,7 @@ def _begin(now: dt.datetime, is_full: bool, time: dt.datetime) -> AuditProgress:
         progress = AuditProgress(
             started_at=now,
             saved_at=time,
-            # numbers of entries tell which are newer on one node only
+            # numbers of entries say which are newer on one node only
             is_full=is_full or last is None or database.is_distributed(),
             since_entry=last.newest_entry - IDS_IN_FLIGHT if last else 0,
             newest_entry=newest,
