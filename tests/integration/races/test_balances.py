@@ -36,7 +36,7 @@ def test_the_total_is_the_sum_of_the_grants_at_every_read() -> None:
             now = NOON + timedelta(microseconds=next(clock) * 20)
             key = f"{writer} {number}"
             if number % 3 == 0:
-                give(account, "0.5", f"more {key}", now=now)
+                give(account, "5.5", f"more {key}", now=now)  # more than is taken, however many writes fit
             elif number % 3 == 1:
                 spend(account, "2.000001", key, now=now)
             else:
