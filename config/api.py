@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from config.openapi_document import OpenApiDocument
+from config.openapi.document import OpenApiDocument
 from core import problems
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -18,7 +18,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     },
 }
 IN_OPENAPI = [
-    f"config.openapi_webhooks.{name}"
+    f"config.openapi.webhooks.{name}"
     for name in (
         "BALANCE_LOW",
         "BALANCE_DEPLETED",

@@ -16,7 +16,6 @@ from config import (
     content_policy,
     environment,
     logs,
-    openapi_settings,
     outgoing_webhooks,
     pooler,
     production,
@@ -24,6 +23,7 @@ from config import (
     social_login,
     timeouts,
 )
+from config.openapi import settings as openapi_settings
 from config.supervisor import embedded_postgres
 
 gc.disable()  # until the apps are loaded: looking for garbage among what lives on takes a sixth of that time
@@ -286,7 +286,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": [],  # core.endpoint.Endpoint checks the principal and its scope
-    "DEFAULT_SCHEMA_CLASS": "config.openapi.EndpointSchema",
+    "DEFAULT_SCHEMA_CLASS": "config.openapi.schema.EndpointSchema",
     "EXCEPTION_HANDLER": "core.problems.handle",
 }
 SPECTACULAR_SETTINGS = openapi_settings.SETTINGS

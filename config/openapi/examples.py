@@ -1,4 +1,4 @@
-"""Examples of the OpenAPI document, as tests/config/test_examples.py records them from the running API."""
+"""Examples of the OpenAPI document, as tests/config/openapi/test_examples.py records them from the API."""
 
 import json
 from functools import cache

@@ -1,7 +1,7 @@
 """Generation of the OpenAPI document: operations, authentication, headers and errors.
 
 Requests are described by their serializers, which also validate them; responses by the TypedDicts that the
-endpoints build (config.openapi_components); errors by what an endpoint declares (core.declared_problems).
+endpoints build (config.openapi.components); errors by what an endpoint declares (core.declared_problems).
 """
 
 import inspect
@@ -13,7 +13,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
-from config import openapi_components, openapi_examples
+from config.openapi import components
+from config.openapi import examples as recorded
 from core import declared_problems
 from core.declared_problems import Declared
 from core.endpoint import Endpoint
@@ -142,7 +143,7 @@ class EndpointSchema(AutoSchema):
             body["required"] = True
         examples = {
             f"answered_{status}": {"value": example["request"]}
-            for status, example in openapi_examples.of(self.get_operation_id()).items()
+            for status, example in recorded.of(self.get_operation_id()).items()
             if status < "300" and "request" in example
         }
         if examples:
@@ -163,7 +164,7 @@ class EndpointSchema(AutoSchema):
             by_status[declared.status].append(declared)
         errors = {str(status): self._error(declared) for status, declared in by_status.items()}
         responses = dict(sorted((bodies | errors).items()))
-        for status, example in openapi_examples.of(self.get_operation_id()).items():
+        for status, example in recorded.of(self.get_operation_id()).items():
             for content in responses[status].get("content", {}).values():
                 content["examples"] = {"example": {"value": example["response"]}}
         return responses
@@ -188,7 +189,7 @@ class EndpointSchema(AutoSchema):
         return {
             "description": f"{HTTPStatus(status).phrase}: {codes}",
             "headers": _headers([*answered, *sorted(headers)]),
-            "content": {MEDIA_TYPE: {"schema": openapi_components.problems(declared, self)}},
+            "content": {MEDIA_TYPE: {"schema": components.problems(declared, self)}},
         }
 
 

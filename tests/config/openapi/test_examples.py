@@ -1,7 +1,8 @@
 """Examples of the OpenAPI document: requests that were sent, and their real answers.
 
-`RECORD=1 pytest tests/config/test_examples.py` writes config/openapi_examples.json. Only what differs in
-every run is replaced: ids, tokens and addresses of payment pages. A new operation needs a line here.
+`RECORD=1 pytest tests/config/openapi/test_examples.py` writes config/openapi/examples.json. Only what
+differs in every run is replaced: ids, tokens and addresses of payment pages. A new operation needs a line
+here.
 """
 
 import json
@@ -17,7 +18,7 @@ from accounts import memberships
 from accounts.models import Account, Membership, User
 from billing.models import Purchase
 from billing.purchases import checkout
-from config import openapi_examples
+from config.openapi import examples as recorded
 from tests import openapi
 from tests.accounts.webhook_endpoints.conftest import send_all
 from tests.billing import stripe_sandbox
@@ -101,8 +102,8 @@ def test_the_examples_are_what_the_api_answers(
     sending_webhooks(recorder)
     text = json.dumps(recorder.found, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if os.environ.get("RECORD"):
-        Path(openapi_examples.FILE).write_text(text)
-    assert Path(openapi_examples.FILE).read_text() == text, "record the examples again: RECORD=1"
+        Path(recorded.FILE).write_text(text)
+    assert Path(recorded.FILE).read_text() == text, "record the examples again: RECORD=1"
 
 
 def giving(api: Recorder, account: Account) -> None:
@@ -258,7 +259,7 @@ def test_every_operation_has_an_example_that_its_schema_allows() -> None:
     missing = []
     for path, methods in openapi.document()["paths"].items():
         for method, operation in methods.items():
-            examples = openapi_examples.of(operation["operationId"])
+            examples = recorded.of(operation["operationId"])
             answered = operation["responses"].get("200", {}).get("content", {"application/json": {}})
             if not examples and "application/json" in answered:
                 missing.append(f"{method} {path}")

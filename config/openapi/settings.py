@@ -79,6 +79,6 @@ SETTINGS = {
     "WEBHOOKS": outgoing_webhooks.IN_OPENAPI,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.openapi.with_headers",
+        "config.openapi.schema.with_headers",
     ],
 }
