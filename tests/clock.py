@@ -55,9 +55,15 @@ def header() -> str:
     return f"date: DATE={_moment}" + (f" ({meaning})" if meaning else "")
 
 
-def environment() -> dict[str, str]:
-    """The variable by which a child process with `tests.web_settings` uses the clock of this process."""
-    shift = datetime.now(UTC).timestamp() - time_machine.escape_hatch.time.time()
+def noon() -> datetime:
+    """Noon of the run's date, for what must not cross midnight."""
+    return parsed(_moment).replace(hour=12, minute=0)
+
+
+def environment(now: datetime | None = None) -> dict[str, str]:
+    """The variable by which a child process with `tests.web_settings` uses the clock of this process, or
+    one on which it is `now`."""
+    shift = (now or datetime.now(UTC)).timestamp() - time_machine.escape_hatch.time.time()
     return {SHIFT: str(shift)}
 
 

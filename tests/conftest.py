@@ -379,7 +379,7 @@ def clock() -> Iterator[time_machine.Traveller]:
 @pytest.fixture
 def noon() -> Iterator[None]:
     """Start at noon of the run's date, for a test that must not cross midnight."""
-    with time_machine.travel(run_clock.parsed(run_clock.moment()).replace(hour=12, minute=0)):
+    with time_machine.travel(run_clock.noon()):
         yield
 
 

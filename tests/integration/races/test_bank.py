@@ -56,8 +56,7 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
     accounts = [new_account() for _ in range(3)]
     for account in accounts:
         give(account, "200", purchase_id=uuid.uuid5(account, "purchase"))
-    moving = threading.Semaphore(0)
-    over = threading.Event()
+    over, reading = threading.Event(), threading.Semaphore(0)
     reads: list[tuple] = []
 
     def read():
@@ -65,28 +64,40 @@ def test_at_every_read_the_balance_is_the_sum_of_grants_and_of_entries():
             while not over.is_set():
                 cursor.execute(READ, [accounts])
                 reads.extend(cursor.fetchall())
+                reading.release()
 
     def move(seed):
         generator = random.Random(seed)
+        moves = []
+        for number in range(25):
+            if number % 8 == 4:
+                wait_for_next(reading)
+            moves.append(any_move(generator, generator.choice(accounts), f"{seed}.{number}"))
+        return moves
+
+    def move_all():
         try:
-            return [any_move(generator, generator.choice(accounts), f"{seed}.{n}") for n in range(25)]
+            return at_once([lambda n=n: move(n) for n in range(8)])
         finally:
-            moving.release()
+            over.set()
 
-    def end():
-        for _ in range(8):
-            moving.acquire(timeout=60)
-        over.set()
-
-    outcomes = at_once([read, read, end, *[lambda n=n: move(n) for n in range(8)]])
-    assert of_kind(outcomes, BaseException) == []
+    *readers, moved = at_once([read, read, move_all])
+    assert readers == [None, None]
+    assert of_kind(moved, BaseException) == []
     for balance, debt, held, in_grants, in_entries, debts, held_in_grants, gapless in reads:
         assert balance == in_grants == in_entries
         assert debt == debts
         assert held == held_in_grants
         assert gapless
-    assert len(reads) > 30
+    assert len(reads) >= 8 * 3 * len(accounts), "between the moves"
     assert broken(accounts) == []
+
+
+def wait_for_next(happening):
+    """Wait until a semaphore is released once more."""
+    while happening.acquire(blocking=False):
+        pass
+    assert happening.acquire(timeout=60)
 
 
 def any_move(generator, account, key):

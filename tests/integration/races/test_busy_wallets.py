@@ -279,6 +279,9 @@ def test_moves_of_a_locked_wallet_wait_in_the_queue_of_its_account(accounts):
             move.start()
         assert [move.is_blocked() for move in waiting_moves] == [True, True]
         with connection.cursor() as cursor:
-            cursor.execute("select locktype from pg_locks where not granted")
+            cursor.execute(  # the server has the databases of other processes of the suite, too
+                "select locktype from pg_locks where not granted and pid = any(%s)",
+                [[move.backend for move in waiting_moves]],
+            )
             assert cursor.fetchall() == [("advisory",), ("advisory",)]
     assert {type(move.outcome()) for move in waiting_moves} == {ledger.Charged}

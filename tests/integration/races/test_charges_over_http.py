@@ -17,25 +17,48 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import ledger
 from billing.models import Charge
+from tests import clock as run_clock
 from tests.integration.races.web import serving
 
 ONE_CREDIT = {"service": "document-question", "usage": {"uses": 1}}
+PATIENCE_SECONDS = 60.0
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# At midnight an account has new credits, and a rate limit may begin a new window.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
+
+
+def answered(
+    request: urllib.request.Request, patience: float = PATIENCE_SECONDS
+) -> tuple[int, Message, bytes]:
+    """Status, headers and body of the answer; a request that was answered with 503 is sent again."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, response.headers, response.read()
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() >= until:
+                return error.code, error.headers, error.read()
+        time.sleep(0.05)
 
 
 class Caller:
     """Sends one request from a thread of its own, all at the same moment.
 
-    As the API tells its clients, a request that was answered with 503 is sent again with its key, up to
-    `attempts` in all: a web process answers so when a wallet is held for 20 ms, which a process that waits
+    As the API tells its clients, a request that was answered with 503 is sent again with its key, for
+    `patience` seconds: a web process answers so when a wallet is held for 20 ms, which a process that waits
     for a processor may do.
     """
 
     def __init__(
-        self, url: str, secret: str, bodies: list[tuple[str, dict[str, Any]]], *, attempts: int = 20
+        self,
+        url: str,
+        secret: str,
+        bodies: list[tuple[str, dict[str, Any]]],
+        *,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        self.url, self.secret, self.attempts = url, secret, attempts
+        self.url, self.secret, self.patience = url, secret, patience
         self.responses: list[tuple[int, Message, bytes]] = []
         self.start = threading.Barrier(len(bodies))
         threads = [threading.Thread(target=self._call, args=body) for body in bodies]
@@ -55,19 +78,7 @@ class Caller:
             },
         )
         self.start.wait()
-        for _attempt in range(self.attempts):
-            response = self._send(request)
-            if response[0] != 503:
-                break
-            time.sleep(0.05)
-        self.responses.append(response)
-
-    def _send(self, request: urllib.request.Request) -> tuple[int, Message, bytes]:
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return response.status, response.headers, response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.headers, error.read()
+        self.responses.append(answered(request, self.patience))
 
     @property
     def statuses(self) -> Counter[int]:
@@ -76,7 +87,7 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def web(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    with django_db_blocker.unblock(), serving() as address:
+    with django_db_blocker.unblock(), serving(**run_clock.environment(run_clock.noon())) as address:
         yield address
 
 
@@ -167,11 +178,7 @@ def test_capture_and_release_at_once_close_a_hold_once(
                     "Content-Type": "application/json",
                 },
             )
-            try:
-                with urllib.request.urlopen(request, timeout=60) as response:
-                    out.append(response.status)
-            except urllib.error.HTTPError as error:
-                out.append(error.code)
+            out.append(answered(request)[0])
 
         threads = [threading.Thread(target=close, args=item) for item in paths.items()]
         for thread in threads:

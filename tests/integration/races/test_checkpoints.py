@@ -28,7 +28,7 @@ def accounts() -> list[uuid.UUID]:
         account = Account.objects.create(name="Test")
         ledger.open_wallet(account.pk, timezone.now())
         ledger.grant(
-            account_id=account.pk, credits=Decimal(1000), key=f"g{number}", kind="top_up", label="Pack",
+            account_id=account.pk, credits=Decimal(10**9), key=f"g{number}", kind="top_up", label="Pack",
             now=timezone.now() - dt.timedelta(seconds=1),
         )  # fmt: skip
         opened.append(account.pk)
@@ -63,11 +63,11 @@ def test_checkpoints_taken_by_two_processes_beside_charges_are_consistent(accoun
     threads = [threading.Thread(target=work, args=(step,)) for step in steps]
     for thread in threads:
         thread.start()
-    assert enough.wait(60)
+    was_enough = enough.wait(60)
     stop.set()
     for thread in threads:
         thread.join()
-    assert errors == []
+    assert (errors, was_enough) == ([], True)
     assert list(ledger.checkpoints.findings()) == []
 
 
@@ -80,7 +80,7 @@ def test_a_checkpoint_does_not_wait_for_a_locked_wallet(accounts):
             cursor.execute("begin")
             cursor.execute("select 1 from billing_wallet where account_id = %s for update", [accounts[0]])
             locked.set()
-            release.wait(30)
+            release.wait(60)
             cursor.execute("rollback")
         connection.close()
 
@@ -88,8 +88,11 @@ def test_a_checkpoint_does_not_wait_for_a_locked_wallet(accounts):
     thread.start()
     try:
         assert locked.wait(30)
+        with connection.cursor() as cursor:
+            cursor.execute("set lock_timeout = '20s'")  # of the connection that the test closes
         (checkpoint,) = ledger.checkpoints.take(timezone.now())
         assert checkpoint.moved == 4
     finally:
+        connection.close()
         release.set()
         thread.join()
