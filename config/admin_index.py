@@ -82,9 +82,10 @@ def _last_audit() -> Figure:
     """When the ledger was last audited, or what is wrong with it."""
     state = health.audit_state()
     newest = Audit.objects.order_by("pk").last()
-    if state == "ok" and newest is not None:
-        minutes = _("%(time)s ago, no findings") % {"time": timesince(newest.finished_at)}
-        return Figure(label=_("Last audit of the ledger"), value=minutes, url="")
+    if state == "ok":
+        time = {"time": timesince(newest.finished_at)} if newest else {}
+        value = _("%(time)s ago, no findings") % time if newest else _("Not run yet")
+        return Figure(label=_("Last audit of the ledger"), value=str(value), url="")
     return Figure(label=_("Last audit of the ledger"), value=state, url="", waits=True)
 
 

@@ -8,14 +8,17 @@ writes the fields that were edited and no others.
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.contrib import messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.text import capfirst
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.dataclasses import UnfoldAction
 from unfold.paginator import InfinitePaginator
 
 from core import staff_acts
@@ -132,9 +135,35 @@ class StaffAdmin(ModelAdmin):
 
 
 class ReadOnlyAdmin(ReadOnly, StaffAdmin):
-    """A read-only list."""
+    """A read-only list. A field with a column of its own, such as `amount_`, is shown as that column."""
 
     actions = None
+
+    def refusal(self, row: Any, name: str) -> str:
+        """Why the action of this name is not possible on the row as it is now; empty: it is possible."""
+        return ""
+
+    def refused(self, request: HttpRequest, row: Any, name: str) -> HttpResponse | None:
+        """The answer to an action that is not possible, which says why; None where it is possible."""
+        if not (reason := self.refusal(row, name)):
+            return None
+        messages.error(request, reason)
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", row.pk)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[UnfoldAction]:
+        """The actions that are possible on the row as it is now."""
+        actions: list[UnfoldAction] = super().get_actions_detail(request, object_id)
+        row = self.get_object(request, unquote(str(object_id))) if actions else None
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
+        return [
+            action
+            for action in actions
+            if row is None or not self.refusal(row, action.action_name.removeprefix(prefix))
+        ]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        names: list[str] = super().get_fields(request, obj)
+        return [f"{name}_" if hasattr(self, f"{name}_") else name for name in names]
 
 
 class LongReadOnlyAdmin(ReadOnlyAdmin):

@@ -63,7 +63,7 @@ class Refund(Identified):
         ]
 
     def __str__(self) -> str:
-        return f"refund of {self.purchase_id}"
+        return f"refund of {Purchase.public_id_of(self.purchase_id)}"
 
     @property
     def key(self) -> str:
@@ -103,7 +103,7 @@ class Dispute(Identified):
     closed_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
-        return f"dispute of {self.purchase_id}"
+        return f"dispute of {Purchase.public_id_of(self.purchase_id)}"
 
     @property
     def key(self) -> str:

@@ -131,7 +131,8 @@ def exists(code: str) -> bool:
 
 def _read(text: str) -> list[tuple[int, str, str]]:
     """The number of each line that is not empty, its code, and the fault of its form."""
-    reader = csv.reader(text.removeprefix("\ufeff").splitlines())
+    # With the ends of lines, so that a quotation mark that is not closed joins no codes of two lines.
+    reader = csv.reader(text.removeprefix("\ufeff").splitlines(keepends=True))
     column, found, wide = 0, [], False
     try:
         for cells in reader:

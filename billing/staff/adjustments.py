@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
@@ -157,10 +158,19 @@ class CreditAdjustmentAdmin(ReadOnlyAdmin):
             return str(_("Expired"))
         return adjustment.get_status_display()
 
+    def refusal(self, row: CreditAdjustment, name: str) -> str:
+        if name != "decide":
+            return ""
+        if row.status != CreditAdjustment.Status.REQUESTED:
+            return gettext("This request was already decided.")
+        return "" if row.is_open(timezone.now()) else gettext("This request has expired. Make a new one.")
+
     @action(description=_("Approve or refuse"), url_path="decide", permissions=["decide"])
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
         assert isinstance(request.user, User)
         adjustment = self.object_or_404(request, object_id)
+        if answer := self.refused(request, adjustment, "decide"):
+            return answer
         own = adjustment.requested_by_id == request.user.pk
         form = DecisionForm(request.POST or None)
         if request.method == "POST" and form.is_valid() and self._decide(request, adjustment, form):

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
@@ -24,6 +25,7 @@ from billing.purchases import checkout
 from billing.refunds import dispute_evidence, requests
 from billing.staff import revenue_report, tax_report
 from core.staff_admin import ReadOnlyAdmin
+from core.templatetags.credits import credits
 from core.templatetags.money import money
 
 
@@ -41,6 +43,11 @@ def _money_column(name: str, title: Any) -> Any:
     return column
 
 
+@admin.display(description=_("credits"), ordering="credits")
+def credits_column(_self: Any, record: Any) -> str:
+    return credits(record.credits)
+
+
 @admin.register(Purchase)
 class PurchaseAdmin(ReadOnlyAdmin):
     list_display = ["label", "account", "status", "amount_", "refunded_", "origin", "created_at", "paid_at"]
@@ -53,6 +60,18 @@ class PurchaseAdmin(ReadOnlyAdmin):
     actions_detail = ["release_payment", "cancel"]
     amount_ = _money_column("amount", _("amount"))
     refunded_ = _money_column("refunded", _("refunded"))
+    list_amount_ = _money_column("list_amount", _("list amount"))
+    tax_ = _money_column("tax", _("tax"))
+    balance_used_ = _money_column("balance_used", _("balance used"))
+    credits_ = credits_column
+
+    def refusal(self, row: Purchase, name: str) -> str:
+        if name == "release_payment" and row.status != Purchase.Status.QUARANTINED:
+            return gettext("No payment of this purchase is held back. Nothing was changed.")
+        if name == "cancel" and row.status != Purchase.Status.CREATED:
+            state = {"state": row.get_status_display()}
+            return gettext("Only an unpaid purchase can be cancelled. Status of this one: %(state)s.") % state
+        return ""
 
     @action(description=_("Revenue by month"), url_path="report", permissions=["report"])
     def report(self, request: HttpRequest) -> HttpResponse:
@@ -71,14 +90,17 @@ class PurchaseAdmin(ReadOnlyAdmin):
     @action(description=_("Release a quarantined payment"), url_path="release", permissions=["release"])
     def release_payment(self, request: HttpRequest, object_id: str) -> HttpResponse:
         purchase = self.object_or_404(request, object_id)
+        if answer := self.refused(request, purchase, "release_payment"):
+            return answer
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"
             with transaction.atomic():
-                before, purchase = (
-                    purchase.status,
-                    fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now()),
-                )
+                purchase = fulfilment.lock_purchase(purchase.pk)
+                if answer := self.refused(request, purchase, "release_payment"):  # released meanwhile
+                    return answer
+                before = purchase.status
+                purchase = fulfilment.credit_quarantined(purchase, actor=actor, now=timezone.now())
                 self.record(
                     request,
                     purchase,
@@ -104,6 +126,8 @@ class PurchaseAdmin(ReadOnlyAdmin):
     @action(description=_("Cancel an unpaid purchase"), url_path="cancel", permissions=["cancel"])
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         purchase = self.object_or_404(request, object_id)
+        if answer := self.refused(request, purchase, "cancel"):
+            return answer
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             with transaction.atomic():  # before the request to Stripe
@@ -112,7 +136,8 @@ class PurchaseAdmin(ReadOnlyAdmin):
             try:
                 purchase = checkout.cancel(purchase, timezone.now())
                 text = _("New status of the purchase: %(state)s") % {"state": purchase.get_status_display()}
-                messages.success(request, text)
+                cancelled = purchase.status == Purchase.Status.CANCELLED
+                messages.add_message(request, messages.SUCCESS if cancelled else messages.WARNING, text)
             except stripe_gateway.StripeError as error:
                 messages.error(request, _("Stripe refused: %(error)s") % {"error": error})
             return redirect("admin:billing_purchase_change", object_id)
@@ -161,10 +186,18 @@ class RefundAdmin(ReadOnlyAdmin):
     ordering = ["-created_at"]
     actions_detail = ["decide"]
     amount_ = _money_column("amount", _("amount"))
+    credits_ = credits_column
+
+    def refusal(self, row: Refund, name: str) -> str:
+        if name == "decide" and row.status != Refund.Status.REQUESTED:
+            return gettext("This request was already decided or withdrawn.")
+        return ""
 
     @action(description=_("Approve or refuse refund"), url_path="decide", permissions=["decide"])
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
         refund = self.object_or_404(request, object_id)
+        if answer := self.refused(request, refund, "decide"):
+            return answer
         form = ReasonForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             self._decide(request, refund, form.cleaned_data["reason"])
@@ -190,7 +223,8 @@ class RefundAdmin(ReadOnlyAdmin):
             else:
                 with transaction.atomic():
                     requests.refuse(refund, actor=actor, reason=reason, now=now)
-                    self.record(request, refund, "refuse", reason=reason)
+                    before, after = {"status": refund.status}, {"status": Refund.Status.REFUSED}
+                    self.record(request, refund, "refuse", reason=reason, before=before, after=after)
                 messages.success(request, _("Refund refused. The buyer gets an e-mail with the reason."))
         except requests.RefundRefused as error:
             messages.error(request, str(error))
@@ -207,6 +241,7 @@ class DisputeAdmin(ReadOnlyAdmin):
     ordering = ["-created_at"]
     actions_detail = ["evidence_sheet"]
     amount_ = _money_column("amount", _("amount"))
+    credits_ = credits_column
 
     @action(description=_("Dispute evidence"), url_path="evidence", permissions=["view"])
     def evidence_sheet(self, request: HttpRequest, object_id: str) -> HttpResponse:

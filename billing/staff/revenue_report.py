@@ -3,7 +3,8 @@
 Amounts are without tax, which stands in a column of its own.
 Invariant: for every currency sold = earned + breakage + refunded + disputed + owed, to the minor unit: the
 amount of each purchase is divided according to its credits, cumulatively, so that no rounding is lost. A pack
-is earned as its credits are spent, a plan in proportion to the elapsed time of its paid period.
+is earned as its credits are spent, a plan in proportion to the elapsed time of its paid period. What a
+dispute took back is owed until the bank decides: then it is disputed, or the credits are there again.
 """
 
 from collections import defaultdict
@@ -64,6 +65,7 @@ class _PurchaseHistory:
     left: dict[datetime, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     refunded: dict[datetime, int] = field(default_factory=lambda: defaultdict(int))
     disputed: dict[datetime, int] = field(default_factory=lambda: defaultdict(int))
+    undecided_from: datetime | None = None  # the month in which a dispute began that the bank has not decided
 
 
 def report(now: datetime) -> list[MonthlyRevenue]:
@@ -113,6 +115,9 @@ def _histories() -> dict[UUID, _PurchaseHistory]:
         histories[dispute.purchase_id].disputed[validity.month_of(_required(dispute.closed_at))] += (
             dispute.amount
         )
+    for dispute in Dispute.objects.filter(purchase__in=histories, status__in=Dispute.UNDECIDED):
+        history, month = histories[dispute.purchase_id], validity.month_of(dispute.created_at)
+        history.undecided_from = min(month, history.undecided_from or month)
     return histories
 
 
@@ -147,11 +152,13 @@ def _sums(history: _PurchaseHistory, month: datetime, until: datetime) -> dict[s
     if history.purchase.kind == Purchase.Kind.PLAN or not history.purchase.credits:
         earned, breakage = min(_elapsed(purchase, amount, until), kept), 0
     else:
-        price = Decimal(amount) / history.purchase.credits
-        breakage = min(_rounded_down(price * _sum_until(history.lost, month)), kept)
+        credits = history.purchase.credits
+        breakage = min(_rounded_down(amount * _sum_until(history.lost, month) / credits), kept)
         # The money for spent credits is not earned when it was refunded or disputed.
-        earned = min(_rounded_down(price * _sum_until(history.spent, month)), kept - breakage)
-        if _sum_until(history.left, month) == 0:  # nothing is owed: the remainder of rounding is earned
+        earned = min(_rounded_down(amount * _sum_until(history.spent, month) / credits), kept - breakage)
+        undecided = history.undecided_from is not None and history.undecided_from <= month
+        # Nothing is owed: the remainder of rounding is earned. What an open dispute took back stays owed.
+        if _sum_until(history.left, month) == 0 and not undecided:
             earned = kept - breakage
     return {
         "sold": amount,

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
@@ -27,9 +28,16 @@ from pricing.models import Plan
 
 
 class PlanForm(ReasonForm):
-    plan = forms.ModelChoiceField(
-        label=_("Plan"), queryset=Plan.objects.filter(retired_at=None), to_field_name="key"
-    )
+    """The plans on which this account can be put without payment, and why."""
+
+    plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.none(), to_field_name="key")
+
+    def __init__(self, *args: Any, subscription: Subscription, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["plan"]
+        assert isinstance(field, forms.ModelChoiceField)
+        keys = [plan.key for plan in lifecycle.assignable_plans(subscription)]
+        field.queryset = Plan.objects.filter(key__in=keys)
 
 
 @admin.register(Subscription)
@@ -41,26 +49,37 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     ordering = ["-updated_at"]
     actions_detail = ["assign_plan"]
 
+    def refusal(self, row: Subscription, name: str) -> str:
+        if name == "assign_plan" and row.paid:
+            return gettext(
+                "The account pays for its plan. Its subscription has to end before a plan is assigned."
+            )
+        return ""
+
     @action(description=_("Assign plan without payment"), url_path="place", permissions=["assign_plan"])
     def assign_plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
         subscription = self.object_or_404(request, object_id)
-        form = PlanForm(request.POST or None)
+        if answer := self.refused(request, subscription, "assign_plan"):
+            return answer
+        form = PlanForm(request.POST or None, subscription=subscription)
         if request.method == "POST" and form.is_valid():
             actor = f"{request.user}: {form.cleaned_data['reason']}"[:200]
             plan = form.cleaned_data["plan"]
             try:
                 with transaction.atomic():
+                    before = lifecycle.lock_subscription(subscription.account_id).plan
                     lifecycle.assign_plan(
                         account=subscription.account, plan_key=plan.key, actor=actor, now=timezone.now()
                     )
-                    self.record(
-                        request,
-                        subscription,
-                        "assign_plan",
-                        reason=form.cleaned_data["reason"],
-                        before={"plan": subscription.plan},
-                        after={"plan": plan.key},
-                    )
+                    if before != plan.key:  # not a form that was sent twice
+                        self.record(
+                            request,
+                            subscription,
+                            "assign_plan",
+                            reason=form.cleaned_data["reason"],
+                            before={"plan": before},
+                            after={"plan": plan.key},
+                        )
                 messages.success(request, _("The account is on %(plan)s.") % {"plan": plan.name})
             except offers.PlanClosed as error:
                 messages.error(request, str(error))

@@ -339,6 +339,17 @@ def assign_plan(*, account: Account, plan_key: str, actor: str, now: datetime) -
     return subscription
 
 
+def assignable_plans(subscription: Subscription) -> list[Plan]:
+    """The plans that `assign_plan` accepts now; the present one, which changes nothing, is among them."""
+    history = PlanChange.objects.filter(account_id=subscription.account_id)
+    left = set(history.values_list("left", flat=True))
+    return [
+        plan
+        for plan in Plan.objects.filter(retired_at=None)
+        if plan.key == subscription.plan or not (plan.key in left if plan.legacy else plan.paid)
+    ]
+
+
 def has_left_plan(account_id: UUID, plan_key: str) -> bool:
     """Whether the account was ever on this plan and changed to another."""
     return PlanChange.objects.filter(account_id=account_id, left=plan_key).exists()

@@ -121,6 +121,7 @@ def test_a_check_names_the_fault_of_every_line(made: Promotion, account: Account
     columns = '\ufeffnumber;x,"Code"\n1,CARD-0001\n2,\n3\n'
     assert list(faults(columns)) == [3, 4]
     assert faults("code\nCARD-0001") == {}
+    assert "without accents" in faults('code\n"CARD-0001\nCARD-0002\n')[3], "two codes are not joined"
     for empty in ("", "\n \n", "code\n"):
         with pytest.raises(CodesRefused, match="no codes"):
             single_use_codes.check(empty)

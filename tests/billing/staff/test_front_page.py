@@ -54,8 +54,16 @@ def test_payments_and_refunds_of_the_last_thirty_days_are_shown_by_currency_and_
     assert [Decimal(amount) > 0 for amount in tomorrow[0]["data"]].count(True) == 1
 
 
-def test_the_last_audit_is_shown_with_its_age_or_its_findings(staff_client: Client, clock: Any) -> None:
-    assert "never run" in staff_client.get("/admin/").content.decode()
+def test_the_last_audit_is_shown_with_its_age_or_its_findings(
+    staff_client: Client, account: Account, clock: Any
+) -> None:
+    def shown() -> tuple[str, bool]:
+        figure = staff_client.get("/admin/").context["figures"][-1]
+        return figure.value, figure.waits
+
+    assert shown() == ("Not run yet", False)
+    clock.shift(37 * 3600)
+    assert shown() == ("never run", True)
     ledger.audit.run(now=timezone.now())
     clock.shift(3 * 3600)
     assert "3\xa0hours ago, no findings" in staff_client.get("/admin/").content.decode()

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing.models import Entry, Purchase, Refund, StripeEvent
 from billing.refunds import disputes, requests
+from core.models import StaffAct
 from pricing.catalogue import cache as catalogue_cache
 from pricing.models import Catalogue
 
@@ -82,6 +83,35 @@ def test_staff_release_a_quarantined_payment(
     purchase.refresh_from_db()
     assert purchase.status == "paid"
     assert "a cent of rounding" in purchase.error
+
+
+def test_an_act_that_is_not_possible_any_more_is_not_offered_and_not_recorded(
+    staff_client: Client, refund: Refund, new_purchase: Callable[..., Purchase]
+) -> None:
+    paid, unpaid = refund.purchase, new_purchase(key="unpaid")
+    of_paid, of_unpaid = (f"/admin/billing/purchase/{purchase.pk}" for purchase in (paid, unpaid))
+    decide = f"/admin/billing/refund/{refund.pk}/decide/"
+    assert f"{of_unpaid}/cancel/" in staff_client.get(f"{of_unpaid}/change/").content.decode()
+    page = staff_client.get(f"{of_paid}/change/").content.decode()
+    assert f"{of_paid}/cancel/" not in page and f"{of_paid}/release/" not in page
+    assert "$5.00" in page
+    for path, reason in (
+        (f"{of_paid}/cancel/", "Only an unpaid purchase can be cancelled. Status of this one: Paid."),
+        (f"{of_paid}/release/", "No payment of this purchase is held back."),
+    ):
+        assert reason in staff_client.post(path, {"reason": "x"}, follow=True).content.decode()
+        assert reason in staff_client.get(path, follow=True).content.decode()
+    assert not StaffAct.objects.exists()
+    for _click in range(2):
+        staff_client.post(decide, {"choice": "refuse", "reason": "spent elsewhere"})
+    act = StaffAct.objects.get()
+    assert (act.act, act.before, act.after) == (
+        "refund.refuse",
+        {"status": "requested"},
+        {"status": "refused"},
+    )
+    page = staff_client.get(f"/admin/billing/refund/{refund.pk}/change/").content.decode()
+    assert decide not in page and f"efund of {paid.public_id}" in page
 
 
 def test_every_list_and_detail_page_opens(

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import ledger
-from billing.models import Purchase
+from billing.models import Dispute, Purchase
 from billing.refunds import disputes, stripe_refunds
 from billing.staff import revenue_report
 
@@ -111,6 +111,26 @@ def test_refunds_and_lost_disputes_are_deducted(
     assert sums["disputed"] == second.amount
     assert sums["earned"] == first.amount // 2
     assert sums["owed"] == 0
+
+
+def test_what_an_open_dispute_took_back_is_owed_until_the_bank_decides(
+    paid_purchase: Callable[..., Purchase], use: Callable[[Decimal], None]
+) -> None:
+    purchase = paid_purchase()
+    use(purchase.credits / 4)
+    facts = {"id": "dp_1", "payment_intent": purchase.stripe_payment_id, "amount": purchase.amount}
+
+    def decide(status: str) -> tuple[int, int, int]:
+        version = Dispute.objects.values_list("version", flat=True).first()
+        snapshot = disputes.Snapshot(facts | {"currency": "usd", "status": status}, version)
+        disputes.apply_snapshot(snapshot, timezone.now())
+        sums = figures()
+        return sums["earned"], sums["disputed"], sums["owed"]
+
+    quarter = purchase.amount // 4
+    assert decide("needs_response") == (quarter, 0, purchase.amount - quarter)
+    assert decide("won") == (quarter, 0, purchase.amount - quarter)
+    assert decide("lost") == (0, purchase.amount, 0)
 
 
 def test_a_yearly_plan_is_earned_in_proportion_to_time(account: Account) -> None:
