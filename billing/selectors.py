@@ -27,8 +27,9 @@ def profile_of(account_id: UUID) -> BillingProfile:
 
 
 def purchases_of(account_id: UUID) -> QuerySet[Purchase]:
-    """The account's purchases, newest first."""
-    return Purchase.objects.filter(account_id=account_id).order_by("-created_at", "-id")
+    """The account's purchases with their disputes, newest first."""
+    found = Purchase.objects.filter(account_id=account_id).prefetch_related("disputes")
+    return found.order_by("-created_at", "-id")
 
 
 def pending_plan(account_id: UUID) -> Purchase | None:

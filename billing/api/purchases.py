@@ -145,7 +145,7 @@ class Purchases(Endpoint):
     @extend_schema(parameters=[PageQuery], responses=Page[response_schemas.PurchaseAnswer])
     def get(self, request: Request) -> HttpResponse:
         query = query_of(request, PageQuery)
-        rows = Purchase.objects.filter(account_id=account_of(request))
+        rows = Purchase.objects.filter(account_id=account_of(request)).prefetch_related("disputes")
         found = page(rows, query, keys=("created_at", "id"), build=lambda purchase: purchase)
         left = selectors.remaining_credits_by_purchase(found["data"])
         answer: Page[response_schemas.PurchaseAnswer] = {
@@ -273,6 +273,7 @@ def _purchase(purchase: Purchase, credits_left: Decimal) -> response_schemas.Pur
         "tax": purchase.tax,
         "balance_used": purchase.balance_used,
         "refunded": purchase.refunded,
+        "dispute": purchase.dispute_status or None,
         "currency": purchase.currency,
         "payment_method": purchase.payment_method or None,
         "invoice_number": purchase.invoice_number,

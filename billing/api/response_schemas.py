@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from accounts.models import Account
 from billing import models
-from billing.models import AutoTopUp, Grant, Purchase, Refund, Subscription
+from billing.models import AutoTopUp, Dispute, Grant, Purchase, Refund, Subscription
 from core.json_types import CreditsText, CurrencyText, EmailText, TimeText, UrlText, id_of
 
 AccountId = Annotated[str, id_of(Account)]
@@ -149,6 +149,10 @@ class PurchaseAnswer(TypedDict):
     tax: Annotated[MinorUnits, "Minor units of tax in the whole purchase."]
     balance_used: Annotated[int, "Minor units paid from the credit balance at Stripe."]
     refunded: MinorUnits
+    dispute: Annotated[
+        Annotated[str, Dispute.Status] | None,
+        "Status of the dispute that withdrew the money or is not decided; null when there is none.",
+    ]
     currency: CurrencyText
     payment_method: str | None
     invoice_number: str | None

@@ -169,6 +169,16 @@ class Purchase(Identified):
         return self.tax * self.amount // self.total if self.total > 0 else 0
 
     @property
+    def dispute_status(self) -> str:
+        """The status of the newest dispute that has withdrawn the money, else of the newest undecided one.
+
+        Empty when there is neither. A list of purchases prefetches `disputes`.
+        """
+        found = [one for one in self.disputes.all() if one.withdrawn or one.undecided]
+        newest = max(found, key=lambda one: (one.withdrawn, one.created_at), default=None)
+        return newest.status if newest else ""
+
+    @property
     def settled(self) -> bool:
         """Whether the payment has ended, successfully or not."""
         return self.status not in {self.Status.CREATED, self.Status.PENDING}

@@ -102,6 +102,10 @@ class Dispute(Identified):
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    @property
+    def undecided(self) -> bool:
+        return self.status in self.UNDECIDED
+
     def __str__(self) -> str:
         return f"dispute of {Purchase.public_id_of(self.purchase_id)}"
 

@@ -17,7 +17,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 
 from accounts.models import Account, ApiKey, Membership, Project, User, WebhookEvent
-from billing import ledger
+from billing import ledger, selectors
 from billing.models import Charge, CreditAdjustment, Dispute, Limit, Mail, Purchase, Refund
 from core.models import StaffAct
 from core.templatetags.credits import credits
@@ -123,11 +123,12 @@ def charges(account: Account, times: Times) -> Section:
 
 
 def purchases(account: Account, times: Times) -> Section:
-    found = Purchase.objects.filter(account=account).order_by("-created_at")[:ROWS]
+    found = selectors.purchases_of(account.pk)[:ROWS]
     rows = [
         [
             link(one, one.label),
             one.get_status_display(),
+            Dispute.Status(one.dispute_status).label if one.dispute_status else "–",
             money(one.amount, one.currency),
             money(one.refunded, one.currency) if one.refunded else "–",
             one.invoice_number or "–",
@@ -136,7 +137,16 @@ def purchases(account: Account, times: Times) -> Section:
         ]
         for one in found
     ]
-    columns = [_("Purchase"), _("Status"), _("Amount"), _("Refunded"), _("Invoice"), _("Payment"), _("Time")]
+    columns = [
+        _("Purchase"),
+        _("Status"),
+        _("Dispute"),
+        _("Amount"),
+        _("Refunded"),
+        _("Invoice"),
+        _("Payment"),
+        _("Time"),
+    ]
     return Section(_("Purchases"), columns, rows, "billing.view_purchase", _list(Purchase, account))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -50,8 +51,10 @@ def credits_column(_self: Any, record: Any) -> str:
 
 @admin.register(Purchase)
 class PurchaseAdmin(ReadOnlyAdmin):
-    list_display = ["label", "account", "status", "amount_", "refunded_", "origin", "created_at", "paid_at"]
-    list_filter = ["status", "kind", "origin", "currency", "created_at"]
+    list_display = [
+        "label", "account", "status", "dispute_", "amount_", "refunded_", "origin", "created_at", "paid_at"
+    ]  # fmt: skip
+    list_filter = ["status", "disputes__status", "kind", "origin", "currency", "created_at"]
     search_fields = ["account__name", "invoice_number", "stripe_payment_id", "stripe_session_id"]
     list_select_related = ["account"]
     ordering = ["-created_at"]
@@ -72,6 +75,14 @@ class PurchaseAdmin(ReadOnlyAdmin):
             state = {"state": row.get_status_display()}
             return gettext("Only an unpaid purchase can be cancelled. Status of this one: %(state)s.") % state
         return ""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Purchase]:
+        found: QuerySet[Purchase] = super().get_queryset(request)
+        return found.prefetch_related("disputes")
+
+    @admin.display(description=_("dispute"))
+    def dispute_(self, purchase: Purchase) -> str:
+        return str(Dispute.Status(purchase.dispute_status).label) if purchase.dispute_status else ""
 
     @action(description=_("Revenue by month"), url_path="report", permissions=["report"])
     def report(self, request: HttpRequest) -> HttpResponse:

@@ -11,12 +11,15 @@ from decimal import Decimal
 from django.conf import settings
 from django.utils.translation import get_language, gettext, ngettext
 
-from core.amounts import plain
+from core.templatetags.credits import credits as grouped
 from core.templatetags.credits import plural_number
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import schema
 
-_PACK_LABEL = re.compile(r"((?P<quantity>[0-9]+) × )?(?P<name>.+) \((?P<credits>[0-9.]+) credits?\)")
+_PACK_LABEL = re.compile(
+    r"((?P<quantity>[0-9]+) × )?(?P<name>.+) \((?P<credits>[0-9][0-9,]*(\.[0-9]+)?) credits?\)"
+)
+_ENDS_OF_LABELS = (" credit)", " credits)")
 
 
 def translated(text: str) -> str:
@@ -26,18 +29,25 @@ def translated(text: str) -> str:
     of several packs (`pack_label`).
     """
     language = get_language() or settings.LANGUAGE_CODE
-    if not text or language == settings.LANGUAGE_CODE:
+    if not text:
         return text
-    if found := catalogue_cache.current().translations.get(language, {}).get(text):
-        return found
+    if language != settings.LANGUAGE_CODE:
+        if found := catalogue_cache.current().translations.get(language, {}).get(text):
+            return found
+    elif not text.endswith(_ENDS_OF_LABELS):
+        return text
     label = _PACK_LABEL.fullmatch(text)
     if label is None:
-        return gettext(text)
-    return pack_label(translated(label["name"]), Decimal(label["credits"]), int(label["quantity"] or 1))
+        return gettext(text) if language != settings.LANGUAGE_CODE else text
+    credits = Decimal(label["credits"].replace(",", ""))
+    return pack_label(translated(label["name"]), credits, int(label["quantity"] or 1))
 
 
 def pack_label(name: str, credits: Decimal, quantity: int) -> str:
-    """The name of some packs on statements, with all their credits, in the current language."""
+    """The name of some packs on statements, with all their credits, in the current language.
+
+    Their digits are grouped. Earlier releases stored labels without groups; `translated` shows both alike.
+    """
     if quantity == 1:
         template = ngettext(
             "%(name)s (%(credits)s credit)", "%(name)s (%(credits)s credits)", plural_number(credits)
@@ -48,7 +58,7 @@ def pack_label(name: str, credits: Decimal, quantity: int) -> str:
             "%(quantity)s × %(name)s (%(credits)s credits)",
             plural_number(credits),
         )
-    return template % {"name": name, "credits": plain(credits), "quantity": quantity}
+    return template % {"name": name, "credits": grouped(credits), "quantity": quantity}
 
 
 def project_word() -> str:

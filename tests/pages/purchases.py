@@ -6,6 +6,7 @@ from tests.pages.case import LATER, Case, both, dispute, policies, purchase, ref
 
 PURCHASE, STATE = "/billing/purchases/{purchase}/", "/billing/purchases/{purchase}/state/"
 INVOICE = f"{PURCHASE}invoice/"
+PAID, DISPUTED = ">Paid</span>", ">Disputed</span>"
 ARRIVAL = "Refunds usually arrive within 3 to 5 business days."
 
 CASES = [
@@ -193,20 +194,58 @@ CASES = [
         "disputed",
         PURCHASE,
         dispute("open", withdrawn=False),
-        ("The payment of $5.00 was disputed.",),
+        ("The payment of $5.00 was disputed.", DISPUTED),
+        (PAID,),
         absent=("The credits of this payment",),
     ),
     Case(
         "disputed and withdrawn",
         PURCHASE,
         dispute("open", withdrawn=True),
-        ("are withdrawn until the bank decides",),
+        ("are withdrawn until the bank decides", DISPUTED),
+        (PAID,),
     ),
     Case(
         "dispute lost",
         PURCHASE,
         dispute("lost", withdrawn=True),
-        ("The credits of this payment were withdrawn.",),
+        ("The credits of this payment were withdrawn.", ">Dispute lost<"),
+        (PAID,),
+        absent=(DISPUTED,),
+    ),
+    Case(
+        "inquiry of the bank",
+        PURCHASE,
+        dispute("inquiry", withdrawn=False),
+        (">Inquiry of the bank<",),
+        absent=(DISPUTED,),
+    ),
+    *(
+        Case(f"{page} with a dispute", page, dispute("open", withdrawn=True), (DISPUTED,), (PAID,))
+        for page in ("/billing/", "/billing/purchases/")
+    ),
+    *(
+        Case(
+            f"dispute {status}",
+            "/billing/purchases/",
+            dispute(status, withdrawn=False),
+            absent=(DISPUTED, ">Dispute lost<", ">Inquiry of the bank<"),
+        )
+        for status in ("won", "closed", "prevented")
+    ),
+    Case(
+        "disputed and refunded in part",
+        "/billing/purchases/",
+        both(dispute("open", withdrawn=True), purchase(refunded=200)),
+        (DISPUTED, "$2.00 refunded"),
+        (PAID,),
+    ),
+    Case(
+        "disputed and refunded",
+        "/billing/purchases/",
+        both(dispute("lost", withdrawn=True), purchase(refunded=500)),
+        (">Refunded<", ">Dispute lost<"),
+        (PAID,),
     ),
     # the return page
     Case(

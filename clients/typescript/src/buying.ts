@@ -62,6 +62,8 @@ export interface Purchase {
   balance_used: number;
   /** Minor units of the currency. */
   refunded: number;
+  /** Status of the dispute that withdrew the money or is not decided; null when there is none. */
+  dispute: string | null;
   currency: string;
   payment_method: string | null;
   invoice_number: string | null;

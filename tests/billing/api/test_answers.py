@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger
-from billing.models import Purchase, Refund, Subscription
+from billing.models import Dispute, Purchase, Refund, Subscription
 from billing.subscriptions import plan_terms
 from pricing.models import Pack, Plan, Sale
 from tests.billing.api.conftest import NOON
@@ -75,6 +75,7 @@ def test_a_purchase_in_each_state(
         "tax": 80,
         "balance_used": 0,
         "refunded": 0,
+        "dispute": None,
         "currency": "jpy",
         "payment_method": "card",
         "invoice_number": None,
@@ -88,6 +89,38 @@ def test_a_purchase_in_each_state(
     full = api.get(f"purchases/{made.public_id}").json()
     assert (full.pop("refunds"), full.pop("refundable")["amount"]) == ([], 0)
     assert full == expected
+
+
+@pytest.mark.parametrize(
+    ("disputes", "shown"),
+    [
+        ([("open", True)], "open"),
+        ([("lost", True)], "lost"),
+        ([("inquiry", False)], "inquiry"),
+        ([("won", False)], None),
+        ([("prevented", False), ("closed", False)], None),
+        ([("lost", True), ("won", False)], "lost"),
+        ([("open", True), ("inquiry", False)], "open"),
+        ([("lost", True), ("open", True)], "open"),
+    ],
+)
+def test_a_purchase_names_the_dispute_that_withdrew_its_money_or_is_not_decided(
+    api: Any, purchase: Callable[..., Purchase], disputes: list[tuple[str, bool]], shown: str | None
+) -> None:
+    made = purchase("paid", paid_at=timezone.now())
+    for number, (status, withdrawn) in enumerate(disputes):
+        Dispute.objects.create(
+            account=made.account,
+            purchase=made,
+            stripe_dispute_id=f"dp_{number}",
+            status=status,
+            withdrawn=withdrawn,
+            amount=900,
+            currency="jpy",
+            created_at=timezone.now() + timedelta(minutes=number),
+        )
+    assert [one["dispute"] for one in api.get("purchases").json()["data"]] == [shown]
+    assert api.get(f"purchases/{made.public_id}").json()["dispute"] == shown
 
 
 def test_purchases_are_the_accounts_own_newest_first_with_what_is_left_of_each(

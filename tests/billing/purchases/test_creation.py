@@ -94,8 +94,8 @@ def test_a_purchase_of_packs_has_the_prices_and_credits_of_its_quantity(
         ("Box", "1", "Box (1 credit)", "2 × Box (2 credits)"),
         ("Box", "0.5", "Box (0.5 credits)", "2 × Box (1 credit)"),
         ("100 credits", "100", "100 credits", "2 × 100 credits (200 credits)"),
-        ("1,000 bonus credits", "1000", "1,000 bonus credits", "2 × 1,000 bonus credits (2000 credits)"),
-        ("Box 100", "1000", "Box 100 (1000 credits)", "2 × Box 100 (2000 credits)"),
+        ("1,000 bonus credits", "1000", "1,000 bonus credits", "2 × 1,000 bonus credits (2,000 credits)"),
+        ("Box 100", "1000", "Box 100 (1,000 credits)", "2 × Box 100 (2,000 credits)"),
     ],
 )
 def test_a_purchase_names_its_credits_once(

@@ -1,5 +1,6 @@
 """The page of a customer: how it is found, what it shows and to whom, and how many queries it needs."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import uuid4
@@ -132,6 +133,18 @@ def test_grants_are_listed_in_the_order_in_which_they_are_spent(account, staff, 
     assert [row[1] for row in rows] == [
         grant.label for grant in ledger.balance(account.pk, timezone.now()).grants
     ]
+
+
+def test_a_disputed_purchase_is_not_only_called_paid(account, staff, signed_in):
+    browser = signed_in(staff)
+    section = next(
+        one for one in browser.get(page(account)).context["sections"] if one.needs == "billing.view_purchase"
+    )
+    assert section.rows[0][1:3] == ["Paid", "Open"]
+    cell = re.compile(r"field-dispute_[^>]*>([^<]*)<")
+    assert cell.findall(browser.get("/admin/billing/purchase/").content.decode()) == ["Open"]
+    Dispute.objects.update(status="won")
+    assert cell.findall(browser.get("/admin/billing/purchase/").content.decode()) != ["Open"]
 
 
 def test_notes_are_kept_recorded_and_erased_with_the_account(account, alice, staff, signed_in):

@@ -75,9 +75,11 @@ def test_a_changed_translation_is_loaded_and_changes_no_price(write: Write) -> N
     ("stored", "shown"),
     [
         ("Small (1 credit)", "【小包 (1 credit)】"),
-        ("Small (1000 credits)", "【小包 (1000 credits)】"),
+        ("Small (1000 credits)", "【小包 (1,000 credits)】"),  # as earlier releases stored it
+        ("Small (1,000 credits)", "【小包 (1,000 credits)】"),
         ("3 × Small (300.5 credits)", "【3 × 小包 (300.5 credits)】"),
         ("Small (special)", "【Small (special)】"),
+        ("Small (1.2.3 credits)", "【Small (1.2.3 credits)】"),  # a grant's label is any text
     ],
 )
 def test_labels_of_purchases_name_the_pack_in_the_readers_language(
@@ -86,6 +88,22 @@ def test_labels_of_purchases_name_the_pack_in_the_readers_language(
     load(write, '"Small" = "小包"')
     with languages.marked(), translation.override("zh-hans"):
         assert texts.translated(stored) == shown
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("3 × Small (15000 credits)", "3 × Small (15,000 credits)"),
+        ("3 × Small (15,000 credits)", "3 × Small (15,000 credits)"),
+        ("Small (1 credit)", "Small (1 credit)"),
+        ("Small (15000 tokens)", "Small (15000 tokens)"),
+        ("15000", "15000"),
+    ],
+)
+def test_labels_of_purchases_group_their_digits_in_english_too(
+    catalogue: None, stored: str, shown: str
+) -> None:
+    assert texts.translated(stored) == shown
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in DIRECTORY.glob("*.toml")))

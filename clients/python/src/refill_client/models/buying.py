@@ -75,6 +75,8 @@ class Purchase:
     """Minor units paid from the credit balance at Stripe."""
     refunded: int
     """Minor units of the currency."""
+    dispute: str | None
+    """Status of the dispute that withdrew the money or is not decided; null when there is none."""
     currency: str
     payment_method: str | None
     invoice_number: str | None
