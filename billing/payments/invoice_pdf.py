@@ -9,6 +9,7 @@ import unicodedata
 from functools import cache
 from io import BytesIO
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 import pymupdf_fonts
 from django.utils import formats
@@ -110,7 +111,7 @@ def _runs(text: str, font: str) -> list[tuple[str, str]]:
 
 def _head(page: _Page, purchase: Purchase) -> None:
     if purchase.paid_at:
-        day = formats.date_format(purchase.paid_at)
+        day = formats.date_format(purchase.paid_at.astimezone(ZoneInfo(purchase.account.zone)))
         page.line(_("Paid on %(day)s") % {"day": day})
     page.line(purchase.public_id)
     page.skip(6)

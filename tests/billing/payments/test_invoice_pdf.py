@@ -98,6 +98,14 @@ def test_an_invoice_with_every_line(account: Account, drawn: list[Any]) -> None:
     assert pdf.startswith(b"%PDF-") and b"Invoice 2027-000007" in pdf
 
 
+def test_the_day_of_the_payment_is_that_of_the_accounts_zone_as_on_the_page(
+    account: Account, drawn: list[Any]
+) -> None:
+    account.zone = "Asia/Tokyo"
+    invoice(account, paid_at=PAID.replace(hour=15))
+    assert "Paid on 6 March 2027" in [text for *_rest, text in drawn]
+
+
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
