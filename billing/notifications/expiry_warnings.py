@@ -4,10 +4,12 @@ Invariant: there is one e-mail and one event for each grant (their keys contain 
 """
 
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import F
 
+from accounts.models import Account
 from billing.models import Grant, Mail
 from billing.notifications import emails, webhook_events
 from core.amounts import plain
@@ -35,6 +37,7 @@ def queue_due(now: datetime, *, ahead: timedelta) -> int:
         if grant.expires_at is None or Mail.objects.filter(key=key).exists():
             continue
         queued += 1
+        zone = ZoneInfo(Account.objects.values_list("zone", flat=True).get(pk=grant.account_id))
         with transaction.atomic():
             emails.queue(
                 account_id=grant.account_id,
@@ -43,7 +46,7 @@ def queue_due(now: datetime, *, ahead: timedelta) -> int:
                 context={
                     "credits": plain(grant.remaining),
                     "label": grant.label,
-                    "day": grant.expires_at.date().isoformat(),
+                    "day": grant.expires_at.astimezone(zone).date().isoformat(),
                 },
                 now=now,
             )

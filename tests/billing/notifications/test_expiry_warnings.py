@@ -11,7 +11,7 @@ from accounts.models import Account
 from billing import ledger
 from billing.models import Mail
 from billing.notifications import emails, expiry_warnings
-from tests.usage.spending import forget_newest_entry
+from tests.usage.spending import forget_newest_entry, spend
 
 pytestmark = pytest.mark.django_db
 
@@ -34,6 +34,22 @@ def test_credits_about_to_expire_are_warned_of_once(account: Account) -> None:
 
     [sent] = mail.outbox
     assert "7 credits expire on" in sent.subject
+
+
+def test_a_warning_states_what_is_left_and_the_day_in_the_accounts_zone(account: Account) -> None:
+    Account.objects.filter(pk=account.pk).update(zone="Asia/Tokyo")
+    now = timezone.now().replace(hour=12)
+    forget_newest_entry(account)
+    ledger.grant(
+        account_id=account.pk, credits=Decimal(7), kind="promotion", label="Summer", key="p",
+        now=now - timedelta(days=60), expires_at=now.replace(hour=15) + timedelta(days=3),
+    )  # fmt: skip
+    daily = ledger.balance(account.pk, now).daily_remaining  # which are spent first
+    spend(account, str(daily + Decimal("2.5")), now)
+    expiry_warnings.queue_due(now, ahead=AHEAD)
+    told = Mail.objects.get(template="credits_expiring").context
+    assert told["day"] == (now + timedelta(days=4)).date().isoformat()
+    assert told["credits"] == "4.5"
 
 
 AHEAD = timedelta(days=7)
