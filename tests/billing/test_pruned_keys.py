@@ -19,6 +19,7 @@ from billing.payments import customers
 from billing.purchases import auto_top_up, checkout
 from billing.refunds import requests
 from billing.subscriptions import prices
+from core.ids import new_id
 from sandbox import store, switches
 from sandbox.switches import Fault
 from tests.billing import stripe_sandbox
@@ -88,13 +89,23 @@ def test_an_automatic_payment_that_never_reached_stripe_is_decided_anew(
 ) -> None:
     switches.turn(Fault.DOWN, remaining=1)
     assert auto_top_up.buy_if_low(top_up.pk, timezone.now()) == "unreachable"
+    pay_something_else(top_up)
 
     clock.shift(timedelta(days=3))
     auto_top_up.buy_if_low(top_up.pk, timezone.now())
     assert Purchase.objects.get().status == "cancelled"
     assert auto_top_up.buy_if_low(top_up.pk, timezone.now() + timedelta(minutes=1)) == "paid"
 
-    assert len(store.where("charge")) == 1
+    assert len(store.where("charge")) == 2
+
+
+def pay_something_else(top_up: AutoTopUp) -> None:
+    """Another payment of the account with the same card."""
+    profile = BillingProfile.objects.get(pk=top_up.pk)
+    metadata = {"account": top_up.account.public_id, "purchase": Purchase.public_id_of(new_id())}
+    params = {"amount": 500, "currency": "usd", "customer": profile.stripe_customer_id}
+    params |= {"payment_method": profile.card_id, "metadata": metadata}
+    stripe_gateway.create_off_session_payment(key="other", params=params)
 
 
 def test_an_automatic_payment_whose_server_error_stripe_repeats_is_decided_anew(

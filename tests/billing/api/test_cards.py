@@ -77,9 +77,13 @@ def test_stripes_pages_are_in_the_language_of_the_users_setting(
     record("create_checkout_session")
     record("create_portal_session")
     browser = signed_in(alice)
+    form = {"key": "4e3a1f5e-7f9e-4a4c-8f0e-2b1c3d4e5f60"}
     for path in ("/billing/card/", "/billing/portal/"):
-        assert browser.post(path, {"key": "4e3a1f5e-7f9e-4a4c-8f0e-2b1c3d4e5f60"}).status_code == 303
+        assert browser.post(path, form).status_code == 303
     assert asked == [locale, locale]
+
+    User.objects.filter(pk=alice.pk).update(language="en")
+    assert browser.post("/billing/card/", form).status_code == 303, "another language is another request"
 
 
 def test_a_page_saves_a_card_once_for_each_key(api: Any, account: Account) -> None:

@@ -47,6 +47,29 @@ def test_settings_that_can_never_buy_or_never_stop_are_refused(stripe_api: Any, 
     assert ledger.balance(account.pk, timezone.now()).total >= 0
 
 
+def test_staff_resume_it_only_while_it_is_on_and_with_a_card_that_can_be_charged(
+    stripe_api: Any, account: Account
+) -> None:
+    AutoTopUp.objects.create(account=account, enabled=True, failures=4, suspended_card="pm_1")
+
+    def refusal() -> str:
+        with pytest.raises(top_up_settings.SettingsInvalid) as refused:
+            top_up_settings.resume(account.pk, timezone.now())
+        assert AutoTopUp.objects.get().failures == 4
+        return str(refused.value.code)
+
+    assert refusal() == "no_card"
+    stripe_sandbox.save_card(account)
+    AutoTopUp.objects.update(failures=4, suspended_card="pm_1")
+    BillingProfile.objects.update(card_expires="01/2020")
+    assert refusal() == "card_expired"
+    BillingProfile.objects.update(card_expires="01/2040")
+    AutoTopUp.objects.update(enabled=False)
+    assert refusal() == "off"
+    AutoTopUp.objects.update(enabled=True)
+    assert top_up_settings.resume(account.pk, timezone.now()).failures == 0
+
+
 def test_the_buyer_of_top_ups_is_who_saved_the_settings_on_the_page_and_no_key_changes_that(
     stripe_api: Any, account: Account, alice: User, signed_in: Callable[[User], Client], api_of: Any
 ) -> None:

@@ -1,6 +1,7 @@
 """Refund requests, decisions, and updates from Stripe."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -66,6 +67,27 @@ def test_credits_spent_after_the_request_are_not_refunded(
     done = requests.approve(refund, actor="staff", reason="", now=timezone.now())
 
     assert done.amount == purchase.amount // 4
+
+
+def test_credits_that_came_back_since_the_request_are_refunded_too(
+    refund_window: None,
+    account: Account,
+    paid_purchase: Callable[..., Purchase],
+    spend: Callable[[Decimal], Any],
+) -> None:
+    purchase, now = paid_purchase(), timezone.now()
+    spend(Decimal(0))
+    half = ledger.ChargeRequest(
+        account_id=account.pk, credits=purchase.credits / 2, key="hold", service="gpt-4o"
+    )
+    held = ledger.hold(half, expires_at=now + timedelta(hours=1), now=now)
+    refund = requests.create(purchase=purchase, user=None, message="", now=now)
+    assert refund.amount == purchase.amount // 2
+    ledger.release(account_id=account.pk, hold_id=held.hold_id, now=now)
+
+    done = requests.approve(refund, actor="staff", reason="", now=now)
+
+    assert (done.amount, done.credits) == (purchase.amount, purchase.credits)
 
 
 @pytest.mark.requirement("APIN-10")
