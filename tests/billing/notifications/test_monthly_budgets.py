@@ -106,9 +106,10 @@ def test_what_was_spent_before_counts_and_is_not_warned_of(account: Account, use
     assert subjects() == []
     spend(use, clock, "20")
     assert subjects() == ["80% of your monthly budget is spent"]
-    save(account, "1000")
-    spend(use, clock, "420")
-    assert subjects() == ["50% of your monthly budget is spent"], "of the new budget"
+    for raised, credits in (("1000", "420"), ("2000", "500")):
+        save(account, raised)
+        spend(use, clock, credits)
+        assert subjects() == ["50% of your monthly budget is spent"], "of each budget of the month"
 
 
 def test_a_month_without_use_shows_nothing_used(account: Account, use: Use, clock: Any) -> None:

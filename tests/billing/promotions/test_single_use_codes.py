@@ -88,7 +88,10 @@ def test_a_cancelled_purchase_frees_its_code_and_a_late_payment_counts(
     assert purchase.promotion_code == "SUMMER"
     with pytest.raises(Exception, match="maximum number"):
         new_purchase(code=code, key="other")
+    assert single_use_codes.numbers(made) == single_use_codes.Numbers(made=1, used=1)
     checkout.cancel(purchase, timezone.now())
+    assert single_use_codes.numbers(made) == single_use_codes.Numbers(made=1, used=0)
+    assert [row[1] for row in single_use_codes.rows(made)] == ["state", "unused"]
     again = new_purchase(code=code, key="third")
     assert again.amount < again.list_amount
     purchase.refresh_from_db()
