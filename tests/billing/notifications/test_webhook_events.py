@@ -360,7 +360,15 @@ def test_a_change_of_plan_is_an_event(account: Account) -> None:
         lifecycle.change_plan(subscription, other, now=now, reason="staff")
         lifecycle.save_new_version(subscription, now)  # nothing that a receiver sees
     [event] = recorded()
-    assert (event.data["subscription"]["plan"], event.data["subscription"]["state"]) == (other.key, "active")
+    described = event.data["subscription"]
+    assert (described["plan"], described["state"], described["next_plan"]) == (other.key, "active", None)
+
+    subscription.next_plan = "starter"
+    for cancelled in (False, True):
+        subscription.cancel_at_period_end = cancelled
+        with transaction.atomic():
+            lifecycle.save_new_version(subscription, now)
+    assert [event.data["subscription"]["next_plan"] for event in recorded()[1:]] == ["starter", None]
 
 
 def test_credits_that_expire_soon_are_one_event() -> None:

@@ -243,6 +243,20 @@ def test_a_session_of_other_software_is_ignored(
     assert Purchase.objects.get().status == Purchase.Status.CREATED
 
 
+def test_another_session_that_names_a_purchase_is_for_staff_and_does_not_pay_it(
+    new_purchase: Callable[..., Purchase],
+    pay: Callable[..., Any],
+    events: Callable[..., Any],
+    process_event: Callable[..., StripeEvent],
+) -> None:
+    pay(new_purchase())
+    [event] = events("checkout.session.completed")
+    session = event["data"]["object"] | {"id": "cs_test_other"}
+
+    assert process_event({**event, "data": {"object": session}}).state == "quarantined"
+    assert Purchase.objects.get().status == Purchase.Status.CREATED
+
+
 def test_the_webhook_alone_stores_the_receipt(
     new_purchase: Callable[..., Purchase],
     pay: Callable[..., Any],

@@ -155,6 +155,17 @@ def test_the_return_page_of_the_second_plan_refunds_it(
 TYPES = ("checkout.session.completed", "customer.subscription.updated", "invoice.paid")
 
 
+@pytest.mark.parametrize("event_type", TYPES)
+def test_each_event_of_the_second_plan_cancels_and_refunds_it_without_waiting_for_another(
+    two_paid: tuple[Purchase, Purchase], stripe_api: Any, events: Any, process_event: Any, event_type: str
+) -> None:
+    first, second = two_paid
+    checkout.refresh_from_stripe(first, timezone.now())
+    process_event(events(event_type)[-1])
+    assert statuses(stripe_api) == ["active", "canceled"]
+    assert refunds_at_stripe(stripe_api) == [second.amount]
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(TYPES)))
 def test_the_order_of_events_does_not_matter(
     two_paid: tuple[Purchase, Purchase],
