@@ -71,7 +71,7 @@ def test_a_key_of_a_request_in_progress_is_refused_with_409() -> None:
 
     def slow() -> tuple[int, dict[str, Any]]:
         started.set()
-        assert may_finish.wait(10)
+        assert may_finish.wait(60)
         return 201, {"done": True}
 
     def first() -> None:
@@ -82,7 +82,7 @@ def test_a_key_of_a_request_in_progress_is_refused_with_409() -> None:
 
     worker = threading.Thread(target=first)
     worker.start()
-    assert started.wait(10)
+    assert started.wait(60)
     with pytest.raises(Problem) as refused:
         once(lambda: (201, {"done": "twice"}))
     assert (refused.value.status, refused.value.code) == (409, "idempotency_key_in_progress")

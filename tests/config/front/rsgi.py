@@ -1,10 +1,16 @@
 """Requests to the front's application without a server: the objects that granian passes to it."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import connections
+
+from config.front.wsgi_bridge import Overloaded
 
 CHUNK = 65_536
 
@@ -130,9 +136,23 @@ class Front:
             pairs.append(("Content-Length", str(len(content))))
         await self._application.__rsgi__(Scope(method, path, Headers(pairs), query), protocol)
 
+    async def _close_connections(self) -> None:
+        bridge, together = self._application._bridge, threading.Barrier(settings.WEB_THREADS)
+
+        def close() -> None:
+            connections.close_all()
+            together.wait(60)  # so that each thread does it
+
+        work = [bridge.run(close) for _thread in range(settings.WEB_THREADS)]
+        for error in await asyncio.gather(*work, return_exceptions=True):
+            if error is not None and not isinstance(error, Overloaded):  # no thread had anything to do
+                raise error
+
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self._thread.submit(self._loop.run_until_complete, coroutine).result()
 
     def close(self) -> None:
+        """Close the connections of the application's threads, which wait for requests until the run ends."""
+        self._run(self._close_connections())
         self._thread.shutdown()
         self._loop.close()

@@ -68,12 +68,12 @@ class TestAStreamOfTheApi:
             begun = await open_stream(streams, key_follower(ledger, account))
             resumed = await open_stream(streams, key_follower(ledger, account, Position(2)))
             page = await open_stream(streams, follower(ledger, account))
-            await until(lambda: len(ids(resumed)) == 3)
+            await until(lambda: ids(begun) and len(ids(resumed)) == 3)
             assert (ids(begun), ids(resumed)) == (["5"], ["3", "4", "5"])
             feed.newest[account], ledger.versions[account] = 7, "2"
             await until(lambda: ids(begun)[-1] == ids(resumed)[-1] == "7")
             assert (ids(begun), ids(resumed)) == (["5", "6", "7"], ["3", "4", "5", "6", "7"])
-            assert page.versions == ["1", "2"]
+            await until(lambda: page.versions == ["1", "2"])
 
         run(scenario)
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from accounts import api_keys, key_format
 from accounts.models import Account, ApiKey
 from billing import ledger
 from billing.models import Wallet
+from config.front.turns import Turns
 from tests.config.front.rsgi import Front, Response
 from tests.conftest import person
 
@@ -166,11 +168,19 @@ def test_reads_that_arrive_together_share_their_queries(
 
     verified(front, platform)
     calls, read = list[list[Any]](), fast_balances.balance_answers
+    arrived, result = threading.Semaphore(0), Turns.result
+
+    async def noted(self: Any, item: Any) -> Any:
+        arrived.release()
+        return await result(self, item)
 
     def counted(account_ids: Any, now: Any) -> Any:
         calls.append(sorted(account_ids))
+        if len(calls) == 1:
+            assert all(arrived.acquire(timeout=60) for _ in range(60))
         return read(account_ids, now)
 
+    monkeypatch.setattr(Turns, "result", noted)
     monkeypatch.setattr(fast_balances, "balance_answers", counted)
     names = [account.public_id for account in accounts[:3]] * 20
     answers = send(front, *((platform, f"account={name}") for name in names))

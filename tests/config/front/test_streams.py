@@ -49,5 +49,5 @@ def test_a_stream_that_fails_cuts_its_connection_and_leaves_no_descriptor_open()
                 )
             protocol.reader.join()
             assert client.recv(1) == b""
-            assert descriptors() == before
+            assert descriptors() <= before  # those of earlier tests may be closed meanwhile
             other.sendall(b"still open")

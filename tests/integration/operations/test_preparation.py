@@ -17,22 +17,28 @@ from core import database_server
 from tests.integration.pooler import pgbouncer
 from tests.integration.races.web import ROOT, database_url
 
-NAME = "test_prepared"
-ROLE = "test_prepared_runtime"
-
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def name() -> str:
+    """The server has the databases and roles of the other processes of the suite, too."""
+    return f"{connection.settings_dict['NAME']}_prepared"
+
+
+def role() -> str:
+    return f"{name()}_runtime"
 
 
 @pytest.fixture
 def empty_database() -> Iterator[str]:
     """The URL of a database without tables."""
     with psycopg.connect(database_url(), autocommit=True) as server:
-        server.execute(f"drop database if exists {NAME} with (force)")
-        server.execute(f"create database {NAME}")
-    yield database_url().replace(f"/{connection.settings_dict['NAME']}", f"/{NAME}")
+        server.execute(f"drop database if exists {name()} with (force)")
+        server.execute(f"create database {name()}")
+    yield database_url().replace(f"/{connection.settings_dict['NAME']}", f"/{name()}")
     with psycopg.connect(database_url(), autocommit=True) as server:
-        server.execute(f"drop database {NAME} with (force)")
-        server.execute(f"drop role if exists {ROLE}")
+        server.execute(f"drop database {name()} with (force)")
+        server.execute(f"drop role if exists {role()}")
 
 
 def prepare(url: str, var: Path, **more: str) -> "subprocess.Popen[str]":
@@ -49,7 +55,7 @@ def perhaps_pooled(url: str) -> Iterator[dict[str, str]]:
         yield {"url": url}
         return
     with pgbouncer.running() as port:
-        yield {"url": pgbouncer.url(port, NAME), "DATABASE_POOLER": "transaction"}
+        yield {"url": pgbouncer.url(port, name()), "DATABASE_POOLER": "transaction"}
 
 
 @pytest.mark.fault("O8", "O9")
@@ -57,7 +63,7 @@ def test_two_at_once_on_an_empty_database_both_succeed_and_make_no_demo_data(
     empty_database: str, tmp_path: Path
 ) -> None:
     with perhaps_pooled(empty_database) as variables:
-        runs = [prepare(var=tmp_path, RUNTIME_ROLE=ROLE, **variables) for _ in range(2)]
+        runs = [prepare(var=tmp_path, RUNTIME_ROLE=role(), **variables) for _ in range(2)]
         errors = [run.communicate(timeout=300)[1] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], errors
     with psycopg.connect(empty_database) as server:
@@ -66,8 +72,8 @@ def test_two_at_once_on_an_empty_database_both_succeed_and_make_no_demo_data(
         assert server.execute("select count(*) from accounts_user").fetchone() == (0,)
         assert server.execute("select count(*) > 0 from pricing_rate").fetchone() == (True,)
         rights = server.execute(
-            f"select has_table_privilege('{ROLE}', 'billing_entry', 'insert'),"
-            f" has_table_privilege('{ROLE}', 'billing_entry', 'update')"
+            f"select has_table_privilege('{role()}', 'billing_entry', 'insert'),"
+            f" has_table_privilege('{role()}', 'billing_entry', 'update')"
         )
         assert rights.fetchone() == (True, False)
     assert not (tmp_path / "demo.json").exists()

@@ -104,7 +104,9 @@ account = uuid.UUID({str(account)!r})
 for n in range(30):
     key = uuid.uuid4().hex
     charges.charge_alone(charge_request(account, "1", key), NOON)
-    ledger.charge_many([charge_request(account, "1", key + "b")], NOON)
+    batch, outcome = [charge_request(account, "1", key + "b")], ledger.WalletBusy(account)
+    while isinstance(outcome, ledger.WalletBusy):  # another process has held the wallet for three seconds
+        [outcome] = ledger.charge_many(batch, NOON)
     end = NOON + timedelta(hours=1)
     held = ledger.hold(charge_request(account, "2", key + "h"), expires_at=end, now=NOON)
     terms = dict(account_id=account, hold_id=held.hold_id, credits=Decimal(1), key=key + "c")

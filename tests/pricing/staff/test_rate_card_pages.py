@@ -276,7 +276,7 @@ def test_a_rate_never_changes_while_its_card_is_published(browser, draft):
         thread.start()
         thread.join(timeout=0.5)
         assert thread.is_alive()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert "published card" in refused[0]
     row.refresh_from_db()
     assert (row.multiplier, row.card.fingerprint) == (1, rate_cards.fingerprint(rate_cards.rows_of(draft.pk)))
