@@ -140,9 +140,11 @@ def _status(
 
 def _run(session: pytest.Session, item: pytest.Item, following: pytest.Item | None) -> None:
     """Run a test. After the last one, the fixtures of the session are kept as if another one followed."""
-    # far from this one, so that its package is set up for the request alone
-    another = next(other for other in reversed(session.items) if other is not item)
-    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following or another)
+    if following is None:
+        # far from this one, so that its package is set up for the request alone
+        others = (other for other in session.items if other is not item)
+        following = min(others, key=lambda other: len(set(other.listchain()) & set(item.listchain())))
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
 def replace_functions(file: str, original: str, text: str) -> None:

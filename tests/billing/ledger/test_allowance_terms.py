@@ -248,6 +248,18 @@ class TestTheSameKeyAgain:
             "month": NEXT_MONTH + HOUR, "day": MIDNIGHT,
         }  # fmt: skip
 
+    @pytest.mark.parametrize(("debt", "left"), [("0", ("200", "0", "0")), ("150", ("100", "0", "50"))])
+    def test_an_anchor_that_comes_back_within_its_month_grants_nothing_twice(self, account, debt, left):
+        allow(account, allowance("month", "100", "month"))
+        if debt != "0":
+            owe(account, debt)
+        other = allowance("month", "100", "month", anchor_at=NOON + HOUR)
+        allow(account, other, now=NOON + HOUR)
+        assert amounts(account) == left
+        allow(account, allowance("month", "100", "month"), now=NOON + 2 * HOUR)
+        assert amounts(account) == left
+        assert broken([account]) == []
+
     def test_what_was_granted_once_is_not_granted_again(self, account):
         once = allowance("free", "5", "once", lasts="forever")
         assert allow(account, once) == "5"
@@ -347,13 +359,14 @@ class TestCarryingOver:
         allow(account, allowance("month", "100", "month"))
         assert allow(account, allowance("day", "10"), now=NOON + HOUR, carry_over=True) == "10"
 
-    def test_they_end_with_the_sooner_of_two_months(self, account):
+    @pytest.mark.parametrize("changed", [NOON, NOON + 3 * HOUR], ids=["before", "within"])
+    def test_they_end_with_the_sooner_of_two_months(self, account, changed):
         allow(account, allowance("month", "100", "month"))
         terms = (
             allowance("later", "1", "month", anchor_at=NOON + 2 * HOUR),
             allowance("sooner", "1", "month", anchor_at=NOON + HOUR),
         )
-        allow(account, *terms, now=NOON + 3 * HOUR, carry_over=True)
+        allow(account, *terms, now=changed, carry_over=True)
         carried = Grant.objects.get(label="month")
         assert (carried.allowance, carried.expires_at) == ("sooner", NEXT_MONTH + HOUR)
 

@@ -144,6 +144,38 @@ class TestRestore:
             restore(account, "twice")
         assert broken([account]) == []
 
+    @pytest.mark.parametrize(
+        ("repaid", "first", "second"),
+        [
+            ("0", ("0", "-5"), ("0", "-7")),
+            ("8", ("1", "-4"), ("7", "0")),
+            ("5", ("0", "-5"), ("5", "-2")),
+        ],
+    )
+    def test_of_two_grants_cancels_the_debt_that_is_left_once(self, account, repaid, first, second):
+        """5 and 7 are owed, of which newer credits have repaid a part."""
+        for label, amount in (("first", "5"), ("second", "7")):
+            give(account, amount, label, label=label, purchase_id=PURCHASE)
+        spend(account, "12")
+        claw_back(account)
+        if repaid != "0":
+            give(account, repaid, "newer")
+        assert parts(restore(account).detail) == [("first", *first), ("second", *second)]
+        assert amounts(account) == (repaid, "0", "0")
+        assert broken([account]) == []
+
+    def test_of_two_grants_repays_the_debt_of_another_claw_back_once(self, account):
+        for label, amount in (("first", "5"), ("second", "7")):
+            give(account, amount, label, label=label, purchase_id=PURCHASE)
+        claw_back(account)
+        give(account, "9", "other", label="other", purchase_id=OTHER)
+        spend(account, "9", "spent")
+        claw_back(account, "other", purchase_id=OTHER)
+        assert amounts(account) == ("0", "0", "9")
+        restore(account)
+        assert amounts(account) == ("3", "0", "0"), "5 and 4 of the 12 that return repay"
+        assert broken([account]) == []
+
     def test_repays_the_debt_of_another_claw_back(self, account, charged):
         claw_back(account)  # 6 taken, 4 owed
         owe_more = {"purchase_id": OTHER}

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from billing import ledger
-from billing.ledger.models import Charge, Entry, Hold, Limit, Wallet
+from billing.ledger.models import Charge, Entry, Hold, Limit, Notice, Wallet
 from tests.billing.ledger.conftest import (
     DAY,
     NOON,
@@ -73,6 +73,16 @@ def test_a_charge_at_the_end_states_the_balance_of_its_instant_whenever_it_is_se
     ledger.settle([account], settled)
     charge = Charge.objects.get()
     assert (charge.balance_before, charge.balance_after) == (D("120"), D("100"))
+
+
+@pytest.mark.parametrize("settled", [0, 1, 40])
+def test_a_hold_that_ends_at_midnight_is_charged_before_the_credits_of_the_new_day_come(account, settled):
+    ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
+    midnight = NOON + DAY / 2
+    hold(account, "20", "capture_estimate", until=midnight)
+    ledger.settle([account], midnight + settled * DAY)
+    charge = Charge.objects.get()
+    assert (charge.balance_before, charge.balance_after) == (D("110"), D("90"))
 
 
 def test_the_usage_last_reported_is_charged_at_the_end(account):
@@ -174,3 +184,4 @@ def test_a_low_balance_is_noticed_once_and_not_between_the_effects(account):
     hold(account, "10", "release", "leaf", root)
     ledger.settle([account], END)
     assert (Wallet.objects.get().is_low, ledger.balance(account, END).available) == (False, D("100"))
+    assert not Notice.objects.exists()

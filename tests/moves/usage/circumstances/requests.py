@@ -62,6 +62,17 @@ def replayed_with_the_limit_used_up(world: World) -> None:
     world.before_repeat = lambda: world.change_project(daily_limit="1")
 
 
+def replayed_within_every_limit(world: World) -> None:
+    """Nothing refuses the second request, and no limit counts it."""
+    counting.every_limit_at_once(world)
+    replayed(world)
+
+
+def another_body_within_every_limit(world: World) -> None:
+    counting.every_limit_at_once(world)
+    world.repeats = "other"
+
+
 def replayed_after_the_price_has_gone(world: World) -> None:
     replayed(world)
     world.before_repeat = lambda: world.change_price(None)
@@ -235,6 +246,8 @@ ALL = (
     replayed_after_the_project_is_archived,
     another_body_after_the_project_is_archived,
     replayed_with_the_limit_used_up,
+    replayed_within_every_limit,
+    another_body_within_every_limit,
     replayed_after_the_price_has_gone,
     replayed_in_another_plan,
     nothing_used,

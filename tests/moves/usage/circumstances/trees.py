@@ -32,6 +32,27 @@ def child_with_a_limit_of_its_project(world: World) -> None:
     world.project("40")
 
 
+def child_with_two_limits(world: World) -> None:
+    """Its member's limit counts it with its root; the limit of its project, not the root's, is used up."""
+    world.limit("member", "100")
+    _below(world)
+    world.project("40")
+    world.meanwhile = lambda: world.fill("project", 40)
+
+
+def child_within_every_limit(world: World) -> None:
+    world.plan("counted")
+    world.fields["service"] = "upload"
+    for kind in ("project", "member", "key"):
+        world.limit(kind, "100")
+    _below(world)
+
+
+def child_replayed(world: World) -> None:
+    _below(world)
+    world.repeats = "same"
+
+
 def child_of_another_project(world: World) -> None:
     """The project of the root has the limit."""
     world.project("100")
@@ -89,6 +110,9 @@ ALL = (
     child,
     child_that_outlives_its_parent,
     child_with_a_limit_of_its_project,
+    child_with_two_limits,
+    child_within_every_limit,
+    child_replayed,
     child_of_another_project,
     child_in_debt,
     child_beside_one_that_has_the_rest,

@@ -60,6 +60,14 @@ def in_debt_of_less_than_returns(world: World) -> None:
     world.meanwhile = refund
 
 
+def in_debt_over_several_grants(world: World) -> None:
+    """What returns goes to several grants, and repays the debt of 10 once."""
+    refund = world.sell("10", label="sold")
+    world.spend(1)
+    several_grants(world)
+    world.meanwhile = refund
+
+
 def in_debt_with_a_limit_and_a_quota(world: World) -> None:
     world.plan("counted")
     world.fields["service"] = "upload"
@@ -190,6 +198,7 @@ ALL = (
     in_debt_and_unlimited,
     in_debt_and_free_of_charge,
     in_debt_of_less_than_returns,
+    in_debt_over_several_grants,
     in_debt_with_a_limit_and_a_quota,
     refunded_meanwhile,
     refunded_and_ended_meanwhile,
