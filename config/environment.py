@@ -7,12 +7,14 @@ may be a secret.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 POSTGRESQL = "django.db.backends.postgresql"
 _TRUE, _FALSE = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
+_BROKERS = ("amqp", "amqps", "redis", "rediss")
 T = TypeVar("T")
 
 
@@ -90,7 +92,33 @@ class Environment:
         return self._url(name, self._urls.cache_url_config, "redis://host:6379/0")
 
     def email(self, name: str) -> dict[str, Any]:
-        return self._url(name, self._urls.email_url_config, "smtp+tls://user:password@host:587")
+        form = "smtp+tls://user:password@host:587"
+        settings: dict[str, Any] = self._url(name, self._urls.email_url_config, form)
+        if not settings.get("EMAIL_HOST"):
+            raise ImproperlyConfigured(f"{name} names no host: its form is {form}")
+        return settings
+
+    def broker(self, name: str, default: str) -> str:
+        """The address of a message broker that processes share; one in memory would lose every task."""
+        text = self.text(name, default)
+        if text != default and not self._is_url(text, _BROKERS):
+            raise ImproperlyConfigured(f"{name} cannot be read: its form is amqp://… or redis://host:6379/0")
+        return text
+
+    def address(self, name: str) -> str:
+        """An address of HTTP, or nothing."""
+        text = self.text(name)
+        if text and not self._is_url(text, ("https", "http")):
+            raise ImproperlyConfigured(f"{name} cannot be read: its form is https://host/path")
+        return text
+
+    @staticmethod
+    def _is_url(text: str, schemes: Sequence[str]) -> bool:
+        try:
+            url = urlsplit(text)
+            return url.scheme in schemes and bool(url.hostname) and url.port != 0
+        except ValueError:  # such as a port that is no number
+            return False
 
     def _url(self, name: str, read: Callable[[str], T], form: str) -> T:
         try:

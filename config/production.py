@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config import variables
+
 DEVELOPMENT_SECRET_KEY = "development-only-not-a-secret"  # noqa: S105 - refused in production
 SHORTEST_SECRET = 50
 SHORTEST_KEY = 32
@@ -47,7 +49,8 @@ class Facts:
 def refuse(facts: Facts) -> None:
     """Raise ImproperlyConfigured, naming every invalid setting; return when there is none."""
     # Which checks apply depends on the environment, so an unknown one is reported alone.
-    errors = _environment_errors(facts) or _sandbox_errors(facts)
+    unknown = _environment_errors(facts)
+    errors = unknown or _name_errors(facts) + _sandbox_errors(facts)
     if facts.production:
         errors += _secret_errors(facts) + _address_errors(facts) + _missing_errors(facts)
     if errors:
@@ -64,6 +67,13 @@ def _environment_errors(facts: Facts) -> list[str]:
         return []
     valid = " or ".join(f"“{name}”" for name in ENVIRONMENTS)
     return [f"REFILL_ENV must be {valid}, not “{facts.environment}”"]
+
+
+def _name_errors(facts: Facts) -> list[str]:
+    return [
+        f"{given} is set, and {meant} is not: set {meant}, or unset {given}"
+        for given, meant in variables.misspelled(facts.given, production=facts.production)
+    ]
 
 
 def _sandbox_errors(facts: Facts) -> list[str]:

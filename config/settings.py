@@ -31,7 +31,7 @@ env = environment.Environment()
 GIVEN = env.given
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.text("REFILL_VAR") or BASE_DIR / "var").resolve()
-ENVIRONMENT = env.text("REFILL_ENV", "development")
+ENVIRONMENT = env.raw("REFILL_ENV", "development")  # an empty one is refused as an unknown one is
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG = env.flag("DEBUG", False)
 PORT = env.count("PORT", 8000)
@@ -42,6 +42,8 @@ SECRET_KEY = env.text("SECRET_KEY", production.DEVELOPMENT_SECRET_KEY)
 SECRET_KEY_FALLBACKS = env.texts("SECRET_KEY_FALLBACKS")  # the old key during a rotation
 ADDRESS_PEPPER = env.text("ADDRESS_PEPPER", SECRET_KEY)  # must stay the same when SECRET_KEY is rotated
 ENCRYPTION_KEYS = env.texts("ENCRYPTION_KEYS")  # newest first; the keys before them were of SECRET_KEY
+LEDGER_SIGNING_KEY = env.text("LEDGER_SIGNING_KEY")  # of the checkpoints; empty: derived from SECRET_KEY
+LEDGER_OLD_PUBLIC_KEYS = env.texts("LEDGER_OLD_PUBLIC_KEYS")
 METRICS_TOKEN = env.text("METRICS_TOKEN")  # who may read /metrics (config.metrics)
 ALLOWED_HOSTS = env.texts("ALLOWED_HOSTS") or ["127.0.0.1", "localhost", "[::1]"]
 
@@ -84,6 +86,7 @@ production.refuse(
             "SECRET_KEY_FALLBACKS": SECRET_KEY_FALLBACKS,
             "ENCRYPTION_KEYS": ENCRYPTION_KEYS,
             "ADDRESS_PEPPER": [ADDRESS_PEPPER],
+            "LEDGER_SIGNING_KEY": [LEDGER_SIGNING_KEY],
             "METRICS_TOKEN": [METRICS_TOKEN],
         },
         given=GIVEN,
@@ -209,7 +212,7 @@ else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # Background work. Due work is found from rows in the database; the schedule sets how often.
-CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "pgmq://localhost")
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", "pgmq://localhost")
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     broker.transport_options(DATABASES["default"]) if CELERY_BROKER_URL == "pgmq://localhost" else {}
 )
@@ -339,8 +342,8 @@ CSP_BY_PATH = content_policy.BY_PATH
 LOGGING_CONFIG = "logging.config.dictConfig"
 LOGGING = logs.configuration(as_json=PRODUCTION, level=env.choice("LOG_LEVEL", "INFO", logs.LEVELS))
 ACCESS_LOG = env.flag("ACCESS_LOG", PRODUCTION)
-TRACES_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
-SENTRY_DSN = env.text("SENTRY_DSN")
+TRACES_ENDPOINT = env.address("OTEL_EXPORTER_OTLP_ENDPOINT")
+SENTRY_DSN = env.address("SENTRY_DSN")
 if SENTRY_DSN:
     logs.report_errors(dsn=SENTRY_DSN, environment=ENVIRONMENT, traces=env.share("SENTRY_TRACES", 0.0))
 
@@ -387,7 +390,4 @@ SOCIALACCOUNT_PROVIDERS = SOCIAL.providers
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 STAFF_MFA_REQUIRED = env.flag("STAFF_MFA_REQUIRED", PRODUCTION)  # the admin requires a second factor
 CREDITS_WITHOUT_APPROVAL = env.count("CREDITS_WITHOUT_APPROVAL", 1000, least=0)  # billing.adjustments
-# LEDGER_SIGNING_KEY signs checkpoints of the ledger; empty: derived from SECRET_KEY.
-LEDGER_SIGNING_KEY = env.text("LEDGER_SIGNING_KEY")
-LEDGER_OLD_PUBLIC_KEYS = env.texts("LEDGER_OLD_PUBLIC_KEYS")
 UNFOLD = admin_layout.UNFOLD

@@ -31,6 +31,10 @@ def value(method: str, given: str, *arguments: Any) -> Any:
         ("rate", "600/60", ("1/1",), "600/60"),
         ("rate", "", ("1/1",), ""),
         ("choice", "b", ("a", ("a", "b")), "b"),
+        ("broker", "amqps://user:password@host//", ("pgmq://localhost",), "amqps://user:password@host//"),
+        ("broker", "", ("pgmq://localhost",), "pgmq://localhost"),
+        ("address", "https://key@sentry.example.org/4", (), "https://key@sentry.example.org/4"),
+        ("address", "", (), ""),
     ],
 )
 def test_values_are_read(method: str, given: str, arguments: tuple[Any, ...], read: Any) -> None:
@@ -59,6 +63,13 @@ def test_values_are_read(method: str, given: str, arguments: tuple[Any, ...], re
         ("database", "postgres://user@host", ()),
         ("cache", "memory", ()),
         ("email", "mail.example.org", ()),
+        ("email", "smtp://", ()),
+        ("email", "consolemail://", ()),
+        *(
+            ("broker", url, ("",))
+            for url in ("memory://", "filesystem://", "rabbit", "redis://", "amqp://h:x")
+        ),
+        *(("address", url, ()) for url in ("collector:4318", "grpc://host:4317", "https://", "key@sentry")),
     ],
 )
 def test_a_value_that_is_not_understood_is_refused_by_name(

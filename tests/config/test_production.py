@@ -14,7 +14,7 @@ from config import production
 BASE_DIR = Path(__file__).resolve().parents[2]
 REAL_SECRET = "kT7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dA-uEiOqWxYzPlMkNjBh"
 REAL_KEY = "7pQ2wX9vB4nM6sZ1cR8yL3hJ5gF0dAuE"
-OTHER_KEYS = frozenset({"SECRET_KEY_FALLBACKS", "ENCRYPTION_KEYS", "ADDRESS_PEPPER"})
+OTHER_KEYS = frozenset({"SECRET_KEY_FALLBACKS", "ENCRYPTION_KEYS", "ADDRESS_PEPPER", "LEDGER_SIGNING_KEY"})
 
 VALID = production.Facts(
     environment="production",
@@ -29,7 +29,7 @@ VALID = production.Facts(
     demo_world=False,
     cache_backend="django.core.cache.backends.redis.RedisCache",
     keys={"SECRET_KEY_FALLBACKS": [], "ENCRYPTION_KEYS": [REAL_KEY], "ADDRESS_PEPPER": [REAL_SECRET]},
-    given=frozenset({"SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL", "DATABASE_URL", "EMAIL_URL"}),
+    given=frozenset({"REFILL_ENV", "SECRET_KEY", "ALLOWED_HOSTS", "SITE_URL", "DATABASE_URL", "EMAIL_URL"}),
 )
 
 ENVIRONMENT = {
@@ -117,7 +117,7 @@ def test_a_demo_world_needs_the_sandbox() -> None:
 
 
 @pytest.mark.fault("O8")
-@pytest.mark.parametrize("name", ["prod", "Production", "staging", "test", "production "])
+@pytest.mark.parametrize("name", ["prod", "Production", "staging", "test", "production ", ""])
 def test_an_unknown_environment_is_refused_with_the_valid_names(name: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="REFILL_ENV") as error:
         production.refuse(dataclasses.replace(VALID, environment=name))
@@ -126,10 +126,41 @@ def test_an_unknown_environment_is_refused_with_the_valid_names(name: str) -> No
 
 @pytest.mark.fault("O8")
 def test_the_real_settings_refuse_an_unknown_environment_before_anything_is_started() -> None:
-    refused = start(REFILL_ENV="prod", DATABASE_URL=None, SECRET_KEY=None)
-    assert refused.returncode != 0
-    assert "REFILL_ENV must be “development” or “production”, not “prod”" in refused.stderr
-    assert "SECRET_KEY" not in refused.stderr  # checks that depend on the environment have not run
+    for name in "prod", "":
+        refused = start(REFILL_ENV=name, DATABASE_URL=None, SECRET_KEY=None)
+        assert refused.returncode != 0
+        assert f"REFILL_ENV must be “development” or “production”, not “{name}”" in refused.stderr
+        assert "SECRET_KEY" not in refused.stderr  # checks that depend on the environment have not run
+
+
+@pytest.mark.fault("O8")
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("REFIL_ENV", "REFILL_ENV"),
+        ("REFILL_ENVS", "REFILL_ENV"),
+        ("refill_env", "REFILL_ENV"),
+        ("METRIC_TOKEN", "METRICS_TOKEN"),
+        ("STAFF_MFA_REQUIERD", "STAFF_MFA_REQUIRED"),
+        ("ENCRYPTION-KEYS", "ENCRYPTION_KEYS"),
+    ],
+)
+def test_a_misspelled_variable_is_refused_with_the_name_that_is_meant(given: str, meant: str) -> None:
+    facts = dataclasses.replace(VALID, given=VALID.given - {meant} | {given})
+    with pytest.raises(ImproperlyConfigured, match=f"{given} is set, and {meant} is not"):
+        production.refuse(facts)
+    production.refuse(dataclasses.replace(facts, given=facts.given | {meant}))
+
+
+def test_variables_of_other_programs_are_no_misspelled_ones() -> None:
+    others = {"POSTGRES_PORT", "PORTS", "HOSTS", "WEB_PORT", "DATABASE_URL_FILE", "DEBUGS", "CONCURRENCY"}
+    production.refuse(dataclasses.replace(VALID, given=VALID.given | others))
+    facts = dataclasses.replace(
+        VALID, environment="development", given=frozenset({"LOGLEVEL", "DATABASE_URI"})
+    )
+    production.refuse(facts)  # in development only the name of the environment and of the data directory
+    with pytest.raises(ImproperlyConfigured, match="REFILL_ENV is not"):
+        production.refuse(dataclasses.replace(facts, given=frozenset({"REFIL_ENV"})))
 
 
 def test_the_error_names_all_wrong_settings() -> None:
