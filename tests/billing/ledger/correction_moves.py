@@ -30,6 +30,8 @@ class CorrectionMoves:
         if not self.book.charges:
             return
         charge = self._one_of(self.book.charges, which)
+        if charge.id is None:
+            self._agree()  # for the id of a charge that settling has made
         left, last = total(charge.drawn) - charge.returned, charge.drawn[-1][1] if charge.drawn else ZERO
         parts = {"third": left / 3, "last": last, "whole": charge.credits}
         amount = None
