@@ -104,6 +104,8 @@ def test_an_invitation_is_rewarded_by_what_qualifies(
         return bool(rewards(account))
 
     assert rewarded() == (qualifies == "sign_up")
+    spend(account, "0", now)
+    assert rewarded() == (qualifies == "sign_up"), "a use that cost nothing is no charge"
     spend(account, "1", now)
     assert rewarded() == (qualifies in {"sign_up", "first_charge"})
     bought = {"kind": "pack", "offer": "small", "label": "Small", "credits": 1, "currency": "usd"}

@@ -80,7 +80,9 @@ def test_a_program_unsubscribes_with_one_click_and_the_reader_subscribes_again(
     assert f'href="{link}"' in signed_in(alice).get("/history/statement/").content.decode()
     outside.post(link, {"subscribe": "on"})
     StatementEmails.objects.update(month=None)
-    assert [message.subject for message in sent(january)] == ["Refly: your statement of December 2026"]
+    [message] = sent(january)
+    assert message.subject == "Refly: your statement of December 2026"
+    assert "2026-12-31" in str(message.body), "the link to the statement of the whole month"
     for method in ("get", "post"):
         assert getattr(outside, method)(f"/statement-emails/{link.split('/')[2]}x/").status_code == 404
 
@@ -92,6 +94,10 @@ def test_nothing_is_sent_without_use_late_in_a_month_or_for_a_month_that_was_han
     assert sent(SECOND.replace(day=9)) == []
     assert [message.to for message in sent()] == [["alice@example.org"]]
     assert StatementEmails.objects.count() == 2, "both accounts are handled"
+    StatementEmails.objects.all().delete()
+    User.objects.filter(email="alice@example.org").update(is_active=False)
+    assert sent() == []
+    User.objects.update(is_active=True)
     StatementEmails.objects.all().delete()
     Account.objects.filter(pk=account.pk).update(erased_at=SECOND)
     assert sent() == []

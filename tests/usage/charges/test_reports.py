@@ -89,13 +89,22 @@ def test_staff_return_the_credits_and_the_user_is_informed_on_the_page_and_by_em
 
 
 @pytest.mark.requirement("FLICK-10")
-def test_staff_return_some_credits(
-    alice: User, staff: User, account_of: AccountOf, signed_in: SignedIn, report: ChargeReport
+def test_staff_return_some_credits_and_more_for_a_second_report(
+    alice: User,
+    staff: User,
+    account_of: AccountOf,
+    signed_in: SignedIn,
+    page_of_charge: str,
+    report: ChargeReport,
 ) -> None:
     before = balance(account_of(alice))
     form = {"answer": "Half of it was wrong.", "return_credits": "part", "part": "7.5"}
     signed_in(staff).post(f"{ADMIN}{report.pk}/change/", form)
     assert balance(account_of(alice)) == before + Decimal("7.5")
+    signed_in(alice).post(f"{page_of_charge}report/", {"reason": "All of it was."})
+    second = ChargeReport.objects.exclude(pk=report.pk).get()
+    signed_in(staff).post(f"{ADMIN}{second.pk}/change/", form | {"part": "5"})
+    assert balance(account_of(alice)) == before + Decimal("12.5")
 
 
 @pytest.mark.requirement("FLICK-10")

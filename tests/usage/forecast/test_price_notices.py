@@ -43,6 +43,18 @@ def test_accounts_whose_calls_change_their_price_are_told_once(
     assert "will cost 50.0% fewer credits" in texts[bob.email]
 
 
+def test_a_closed_account_is_not_told(clock: Any, alice: User, account_of: Callable[[User], Account]) -> None:
+    now, account = timezone.now(), account_of(alice)
+    give(account, "500", now)
+    use = charging.Use(account_id=account.pk, service="kimi-k2", usage={"tokens": 5000})
+    charging.charge(use, key="use", fingerprint=b"", now=now)
+    announce(now, 10 * DAY, kimi_k2="2")
+    Mail.objects.all().delete()
+    Account.objects.filter(pk=account.pk).update(erased_at=now)
+    assert price_notices.queue_due(now) == 1
+    assert not Mail.objects.exists()
+
+
 @pytest.mark.django_db
 def test_cards_in_force_are_not_announced(catalogue: None) -> None:
     assert price_notices.queue_due(timezone.now()) == 0

@@ -199,6 +199,10 @@ def test_credits_for_some_services_cover_only_those(account: Account) -> None:
     spend(account, "50", timezone.now(), service="claude-sonnet-4")
     starter = cost(advice_of(account), "starter")
     assert starter.pack is not None and starter.packs == 1, "the 50 of the other service"
+    for_all = terms | {"key": "y", "credits": "100"}
+    allowances = [for_all, terms | {"services": ["claude-sonnet-4"]}]
+    Plan.objects.filter(key="starter").update(allowances=allowances)
+    assert cost(advice_of(account), "starter").packs == 0, "those for one service are used first"
 
 
 def test_a_plan_without_a_price_in_the_currency_is_left_out(account: Account) -> None:

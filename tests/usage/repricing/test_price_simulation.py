@@ -66,6 +66,16 @@ def test_the_total_and_each_service_are_repriced_exactly(account, now):
     ]
 
 
+def test_services_are_in_the_order_of_what_changes_falls_included(account, now):
+    use(account, now, tokens=5000)
+    use(account, now, service="kimi-k2", tokens=5000)
+    simulation = simulate(draft(now, claude_sonnet_4="0.5", kimi_k2=2), now)
+    assert [(total.name, total.difference) for total in simulation.services] == [
+        ("Claude Sonnet 4", Decimal("-5.5")),
+        ("Kimi K2", 2),
+    ]
+
+
 def test_a_card_with_the_same_rates_makes_no_difference(account, now):
     use(account, now, tokens=4321)
     use(account, now, service="seedance-1-lite", seconds=Decimal("1.5"))
