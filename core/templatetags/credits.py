@@ -6,7 +6,7 @@ The decimals that such a figure lacks are its attribute `data-pad`, for which th
 `plural_number` is the count by which a translation selects "credit" or "credits".
 """
 
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from django import template
 from django.utils import formats
@@ -60,8 +60,8 @@ def credits_brief(value: Decimal | int | str | None) -> str:
 
 
 def rounded(value: Decimal) -> Decimal:
-    """With two decimals; an amount that these would show as 0 has all its decimals."""
-    short = value.quantize(_BRIEF, rounding=ROUND_HALF_EVEN)
+    """With two decimals, half up as charges; an amount that these would show as 0 has all its decimals."""
+    short = value.quantize(_BRIEF, rounding=ROUND_HALF_UP)
     return short if short or not value else value
 
 

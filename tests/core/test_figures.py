@@ -31,7 +31,7 @@ def test_credits_are_grouped_and_exact(amount: str, text: str) -> None:
 
 def test_figures_of_a_column_align_at_the_decimal_point_with_the_exact_one_as_title() -> None:
     """`data-pad` has the decimals that a figure lacks, for which the style sheet leaves space."""
-    amounts = ("574.549", "63", "0.0042", "0", "-1234.5", "999.999")
+    amounts = ("574.549", "63", "0.0042", "0", "-1234.5", "999.999", "2.865")
     assert [credits_tags.credits_aligned(Decimal(amount)) for amount in amounts] == [
         '<span data-pad="" title="574.549">574.55</span>',
         '<span data-pad=".00" title="63">63</span>',
@@ -39,6 +39,7 @@ def test_figures_of_a_column_align_at_the_decimal_point_with_the_exact_one_as_ti
         '<span data-pad=".00" title="0">0</span>',
         '<span data-pad="0" title="−1,234.5">−1,234.5</span>',
         '<span data-pad=".00" title="999.999">1,000</span>',
+        '<span data-pad="" title="2.865">2.87</span>',
     ]
     assert [credits_tags.padding(text, 4) for text in ("12", "1.5", "0.0042", "1.23456")] == [
         ".0000",

@@ -68,6 +68,15 @@ def expired(world: World) -> None:
 CASES = [
     Case("a limit", MEMBERS, limit, ("0 of 5 used this month",), absent=("limit reached",)),
     Case(
+        "a limit and an amount with decimals",  # in the same row 2.57, which is rounded
+        MEMBERS,
+        both(
+            limit,
+            lambda world: spend(world.account, "2.5675", timezone.now(), member_id=world.member.user_id),
+        ),
+        ("2.5675 of 5 used this month",),
+    ),
+    Case(
         "a limit that is reached",
         MEMBERS,
         both(limit, lambda world: spend(world.account, "5", timezone.now(), member_id=world.member.user_id)),

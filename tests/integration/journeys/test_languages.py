@@ -5,19 +5,33 @@ Numbers in attributes and addresses have no separators of the language.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 from playwright.sync_api import Page
 
 from accounts.models import Account, User
+from billing import ledger
 from tests import languages
 from tests.access import world
+from tests.usage.spending import give
 
 SignIn = Callable[[User], Page]
 PATHS = (
-    *("/", "/usage/", "/history/", "/history/statement/", "/projects/", "/pricing/", "/pricing/compare/"),
+    *(
+        "/",
+        "/usage/",
+        "/usage/forecast/",
+        "/history/",
+        "/history/statement/",
+        "/billing/purchases/",
+        "/projects/",
+        "/pricing/",
+        "/pricing/compare/",
+    ),
     *("/pricing/claude-sonnet-4/", "/plans/", "/billing/", "/billing/buy/", "/billing/subscription/"),
     *("/billing/alerts/", "/billing/auto-top-up/", "/billing/invitations/", "/billing/redeem/", "/keys/"),
     *("/webhooks/", "/settings/", "/members/", "/budgets/", "/exports/", "/faq/"),
@@ -42,6 +56,11 @@ FAULTS = """(tablesFit) => {
     const text = element.textContent.trim().replace(/\\s+/g, " ").slice(0, 60);
     if (element.scrollWidth > element.clientWidth + 1 && element.clientWidth) found.push(`clipped: ${text}`);
     else if ((box.right > width + 1 || box.left < -1) && !scrolls(element)) found.push(`outside: ${text}`);
+  }
+  for (const time of document.querySelectorAll("main time")) {
+    const words = time.textContent.trim().split(/\\s+/);
+    if (tablesFit && time.checkVisibility() && time.getClientRects().length > words.length)
+      found.push(`broken: ${time.textContent}`);
   }
   const isLocalised = /^\\d+[,\u00a0]\\d+$|=\\d+(,|%2C|%C2%A0)\\d+(&|$)/;
   for (const element of document.querySelectorAll("input, progress, svg *, a, [hx-get]"))
@@ -68,7 +87,12 @@ def faults(page: Page, paths: tuple[str, ...], language: str) -> list[str]:
 def test_pages_hold_the_texts_of_every_language(
     alice: User, api_of: Any, sign_in: SignIn, page: Page, site: str, language: str
 ) -> None:
-    world.create_objects(Account.objects.get(person=alice), alice, api_of(alice))
+    account = Account.objects.get(person=alice)
+    world.create_objects(account, alice, api_of(alice))
+    then = timezone.now() - timedelta(days=400)  # a time with its year beside a large amount
+    give(account, "120000", then, kind="bonus", label="-", expires_at=then + timedelta(days=31))
+    ledger.settle_for_read(account.pk, timezone.now())
+    give(account, "11526.68", timezone.now(), kind="bonus", expires_at=timezone.now() + timedelta(days=40))
     with languages.longer():
         page.context.add_cookies([{"name": settings.LANGUAGE_COOKIE_NAME, "value": language, "url": site}])
         found = faults(page, FOR_VISITORS, language)

@@ -44,7 +44,7 @@ def test_it_states_when_the_credits_end_and_what_expires_unused(
     give(account, "1000", now, kind="bonus", label="Welcome", expires_at=now + 5 * DAY)
     page = text_of(signed_in(alice))
     # the 100 of today, given at sign-up, come first: 1,000 of the bonus less five days of 10
-    assert "will expire unused" in page and "Welcome expires unused" in page
+    assert "will expire unused" in page and "Welcome: unused credits expire" in page
     assert "No credits left" in page
     assert "in your busiest week" in page
     assert '<polyline class="chart-projection"' in page and '<polygon class="chart-range"' in page
