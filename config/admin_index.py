@@ -35,7 +35,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.is_authenticated:
         context["figures"] = _figures(request)
         if request.user.has_perm("billing.view_reconciliation"):  # as for the report of revenue
-            context["charts"] = admin_charts.of_money(timezone.now())
+            now = timezone.now()
+            context["charts"] = [*admin_charts.of_money(now), *admin_charts.of_credits(now)]
     return context
 
 

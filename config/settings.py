@@ -256,6 +256,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "options": {"expires": 300},
     },
     "usage-sums": {"task": "usage.tasks.sum_usage", "schedule": 60.0, "options": {"expires": 60}},
+    "spent-hours": {"task": "usage.tasks.sum_spent", "schedule": 300.0, "options": {"expires": 300}},
     "usage-emails": {"task": "usage.tasks.queue_usage_emails", "schedule": 60.0, "options": {"expires": 60}},
     "exports": {"task": "usage.tasks.write_exports", "schedule": 10.0, "options": {"expires": 10}},
     **outgoing_webhooks.SCHEDULE,

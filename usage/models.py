@@ -85,6 +85,16 @@ class SummedAccount(models.Model):
         return f"{self.account_id} until {self.until:%Y-%m-%d %H:%M}"
 
 
+class SpentHour(models.Model):
+    """Credits that all accounts spent in one hour, less those returned in it (usage.sums.spent)."""
+
+    hour = models.DateTimeField(primary_key=True, help_text="Its beginning.")
+    credits = CreditsField()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M}: {self.credits}"
+
+
 def _unchecked_key(model: type[models.Model], **options: Any) -> models.ForeignKey[Any, Any]:
     """A foreign key without constraint and index."""
     return models.ForeignKey(

@@ -10,7 +10,7 @@ from core import daily
 from usage import monthly_emails
 from usage.forecast import price_notices
 from usage.history import exports
-from usage.sums import folding
+from usage.sums import folding, spent
 
 
 @shared_task
@@ -24,6 +24,12 @@ def check_sums() -> None:
     """Once a day, compare all stored sums with the charges; a difference is logged with an alert."""
     if daily.begin("usage sums", timezone.now()):
         folding.check_all()
+
+
+@shared_task
+def sum_spent() -> None:
+    """Sum the credits that were spent in the hours that have ended."""
+    spent.store(timezone.now())
 
 
 @shared_task

@@ -17,6 +17,7 @@ from billing import ledger
 from billing.models import Audit, Purchase, Refund
 from config import admin_charts, admin_colours
 from pricing.catalogue import cache as catalogue_cache
+from usage.sums import spent
 
 pytestmark = pytest.mark.django_db
 
@@ -45,13 +46,45 @@ def test_payments_and_refunds_of_the_last_thirty_days_are_shown_by_currency_and_
     )
     assert bars[1]["data"][-1] == "2.50"
     assert not any(Decimal(amount) for amount in bars[0]["data"][1:-1])
-    assert (dollars.days[-1].returned, yens.summary) == ("$2.50", "¥500 received, ¥0 refunded")
+    assert (dollars.days[-1].values[1], yens.summary) == ("$2.50", "¥500 received, ¥0 refunded")
 
     page = staff_client.get("/admin/").content.decode()
     assert "Payments in USD, last 30 days" in page and "Payments in JPY" in page
     clock.shift(86_400)
     tomorrow = json.loads(admin_charts.of_money(timezone.now())[0].data)["datasets"]
     assert [Decimal(amount) > 0 for amount in tomorrow[0]["data"]].count(True) == 1
+
+
+def test_spent_credits_are_shown_by_day_once_they_are_summed(
+    staff_client: Client, account: Account, clock: Any
+) -> None:
+    def charge(key: str) -> Any:
+        request = ledger.ChargeRequest(
+            account_id=account.pk, credits=Decimal("1.25"), key=key, service="gpt-4o"
+        )
+        return ledger.charge(request, timezone.now())
+
+    def shown() -> tuple[list[Decimal], str]:
+        [chart] = admin_charts.of_credits(timezone.now())
+        [bars] = json.loads(chart.data)["datasets"]
+        return [Decimal(amount) for amount in bars["data"][-2:]], chart.summary
+
+    charge("a")
+    assert admin_charts.of_credits(timezone.now()) == [], "nothing is summed yet"
+    assert spent.store(timezone.now()) == 31 * 24
+    assert shown() == ([0, Decimal("1.25")], "1.25 credits spent")
+    clock.shift(86_400)
+    returned = charge("b")
+    ledger.reverse(
+        account_id=account.pk, charge_id=returned.charge_id, key="r", reason="x", now=timezone.now()
+    )
+    charge("c")
+    assert admin_charts.of_credits(timezone.now()) == [], "the task is behind"
+    assert (spent.store(timezone.now()), spent.store(timezone.now())) == (24 + 2, 0)
+    assert shown() == ([Decimal("1.25"), Decimal("1.25")], "2.5 credits spent")
+    clock.shift(3600)
+    assert shown()[1] == "2.5 credits spent", "the hour that has just ended is not stored yet"
+    assert "Credits spent, last 30 days" in staff_client.get("/admin/").content.decode()
 
 
 def test_the_last_audit_is_shown_with_its_age_or_its_findings(
