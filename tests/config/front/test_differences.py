@@ -20,7 +20,7 @@ from tests.config.front.generated import Sent
 from tests.config.front.rsgi import Front, Response
 from tests.config.front.twins import Twin
 
-REQUESTS = int(os.environ.get("REQUESTS", "240"))
+REQUESTS = int(os.environ.get("REQUESTS", "240"))  # and as many again, up to thrice, for a rare outcome
 EVERYWHERE = {"401 unauthenticated", "400 bad_request", "429 rate_limited"}
 REFUSED = EVERYWHERE | {"400 invalid_request", "400 malformed_json", "400 idempotency_key_invalid"}
 VISITED = {  # outcomes that the requests to an endpoint must have
@@ -58,6 +58,10 @@ def outcome(status: int, headers: dict[str, str], body: str) -> list[str]:
     return [named, f"{status} {code}"] if code else [named]
 
 
+def seldom(endpoint: str, counts: Counter[str]) -> set[str]:
+    return {name for name in VISITED[endpoint] if counts[name] < 2}
+
+
 @pytest.mark.parametrize("path", ["charges", "holds"])
 @pytest.mark.parametrize("second", ["a", "b", ""])
 def test_two_idempotency_keys_are_not_a_valid_one(
@@ -84,7 +88,9 @@ def test_generated_requests_have_the_same_outcome_through_the_front(
     left, right = Twin("twin-one"), Twin("twin-two")
     chance_left, chance_right = random.Random(seed), random.Random(seed)
     counts: Counter[str] = Counter()
-    for number in range(REQUESTS):
+    for number in range(4 * REQUESTS):
+        if number % REQUESTS == 0 and number and not seldom(endpoint, counts):
+            break
         clock.shift(1)
         # of holds, every other request makes one
         kind = "holds" if endpoint in {"capture", "release"} and number % 3 == 0 else endpoint
@@ -95,7 +101,7 @@ def test_generated_requests_have_the_same_outcome_through_the_front(
         if kind == endpoint:
             counts.update(outcome(*expected))
     assert left.rows() == right.rows(), seed
-    assert {name for name in VISITED[endpoint] if counts[name] < 2} == set(), (seed, counts)
+    assert seldom(endpoint, counts) == set(), (seed, counts)
 
 
 def test_a_tree_of_holds_is_refused_and_closed_alike(catalogue: None, front: Front, clock: Any) -> None:
