@@ -198,7 +198,7 @@ def test_a_plan_stops_and_says_once_what_is_to_be_paid(
     stripe_sync.apply_snapshot(payload | {"latest_invoice": moved}, timezone.now())
     starter.refresh_from_db()
     assert starter.recovery_url == ("https://new" if state == "past_due" else "")
-    assert mails.count() == (1 if state == "past_due" else 0)
+    assert mails.all().count() == (1 if state == "past_due" else 0)
     listed = [
         {"status": "paid", "hosted_invoice_url": "-"},
         {"status": "open", "hosted_invoice_url": "https://l"},
@@ -206,3 +206,8 @@ def test_a_plan_stops_and_says_once_what_is_to_be_paid(
     stripe_sync.apply_snapshot(payload, timezone.now(), invoices=listed)
     starter.refresh_from_db()
     assert starter.recovery_url == ("https://l" if state == "past_due" else "")
+
+    Subscription.objects.filter(pk=starter.pk).update(state="active")
+    next_one = {"latest_invoice": {"id": "in_3"} | invoice}
+    stripe_sync.apply_snapshot(payload | next_one, timezone.now())
+    assert mails.all().count() == (2 if state == "past_due" else 0), "each overdue invoice is said once"

@@ -31,6 +31,24 @@ def test_a_downgrade_waits_for_the_end_of_the_period_and_withdraws_a_cancellatio
     assert of_kind(account, "bonus") == 3000
 
 
+@pytest.mark.parametrize(("plan", "interval"), [("studio", "month"), ("creator", "year")])
+def test_an_immediate_change_withdraws_a_cancellation(
+    subscribe: Callable[..., Subscription],
+    account: Account,
+    process_all_events: Callable[[], Any],
+    plan: str,
+    interval: str,
+) -> None:
+    subscribe("creator")
+    changes.cancel(account, timezone.now())
+
+    after = change_plan(account, plan, interval)
+    process_all_events()
+
+    after.refresh_from_db()
+    assert (after.plan, after.interval, after.cancel_at_period_end) == (plan, interval, False)
+
+
 def test_a_scheduled_change_and_a_cancellation_are_confirmed_by_one_e_mail_each(
     subscribe: Callable[..., Subscription], account: Account, process_all_events: Callable[[], Any]
 ) -> None:

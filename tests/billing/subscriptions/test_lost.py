@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from accounts.models import Account, User
+from billing import stripe_gateway
 from billing.models import Subscription
-from billing.subscriptions import lost
+from billing.subscriptions import lost, stripe_sync
 from tests.billing.subscriptions import test_terms as terms
 from tests.billing.subscriptions.test_terms import END, TICK
 
@@ -29,6 +31,35 @@ def test_a_plan_that_stripe_lost_ends_with_its_paid_period(
     assert lost.end_expired(END) == ended
     subscription.refresh_from_db()
     assert subscription.plan == ("free-trial" if ended else "starter")
+
+
+@pytest.mark.parametrize(
+    ("fields", "for_real", "kept"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"paid_until": END - TICK}, True, False),
+        ({"paid_until": None}, True, False),
+        ({"state": "past_due"}, True, False),  # its payment was refunded or disputed
+    ],
+)
+def test_a_plan_that_stripe_lost_stays_for_the_time_that_is_paid_with_real_money(
+    subscribed: Callable[..., Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, Any],
+    for_real: bool,
+    kept: bool,
+) -> None:
+    def is_missing(*_: Any) -> None:
+        raise stripe_gateway.ResourceMissing("no such subscription")
+
+    monkeypatch.setattr(stripe_sync, "synchronize", is_missing)
+    subscription = subscribed(next_plan="creator", **fields)
+    lost.synchronize(subscription, END - TICK, paid_for_real=for_real)
+    subscription.refresh_from_db()
+    assert subscription.plan == ("starter" if kept else "free-trial")
+    assert (subscription.stripe_subscription_id, subscription.next_plan) == (None, "")
+    assert subscription.cancel_at_period_end == kept
 
 
 def test_plans_that_stripe_lost_end_in_several_runs_when_they_are_many(

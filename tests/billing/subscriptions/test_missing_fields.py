@@ -55,6 +55,20 @@ def test_a_subscription_whose_metadata_have_an_id_of_ours_is_not_that_of_other_s
     assert refusal.type is error
 
 
+@pytest.mark.parametrize(
+    ("fields", "cancels"),
+    [
+        ({"cancel_at_period_end": False, "cancel_at": None}, False),
+        ({"cancel_at_period_end": True, "cancel_at": END}, True),
+        ({"cancel_at_period_end": False, "cancel_at": END}, True),  # staff chose a date
+    ],
+)
+def test_a_subscription_that_ends_at_a_date_is_cancelled(
+    payload: dict[str, Any], fields: dict[str, Any], cancels: bool
+) -> None:
+    assert stripe_objects.parse_subscription(payload | fields).cancels == cancels
+
+
 @pytest.mark.parametrize("items", [None, {}, {"data": None}, {"data": []}])
 def test_a_subscription_without_items_matches_none_of_ours(payload: dict[str, Any], items: Any) -> None:
     with pytest.raises(stripe_objects.UnmatchedObject):

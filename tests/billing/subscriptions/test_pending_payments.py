@@ -1,6 +1,7 @@
 """Changes of plan whose payment the cardholder has to authenticate, or whose payment is declined."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from billing import stripe_gateway
 from billing.models import Purchase, Subscription
-from billing.subscriptions import changes, previews
+from billing.subscriptions import changes, pending_payments, previews, stripe_sync
 from sandbox import store
 from tests.billing.subscriptions.conftest import bonus, change_plan
 from tests.sandbox.conftest import Buyer
@@ -115,6 +116,32 @@ def test_a_declined_upgrade_changes_nothing_and_says_so_in_one_sentence(
     assert (starter.plan, starter.pending_plan, bonus(account)) == ("starter", "", 1000)
     use_card(starter, "visa")
     assert change_plan(account, "creator").plan == "creator"
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"),
+    [
+        ("requires_action", False),
+        ("processing", False),
+        ("succeeded", False),
+        ("requires_payment_method", True),
+        ("canceled", True),
+    ],
+)
+def test_only_a_change_whose_payment_has_failed_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, status: str, failed: bool
+) -> None:
+    payment = {"status": "open", "payment": {"payment_intent": "pi_1"}}
+    voided: list[str] = []
+    monkeypatch.setattr(stripe_gateway, "retrieve_invoice", lambda _id: {"payments": {"data": [payment]}})
+    monkeypatch.setattr(stripe_gateway, "retrieve_payment_intent", lambda _id: {"status": status})
+    monkeypatch.setattr(stripe_gateway, "void_invoice", voided.append)
+    monkeypatch.setattr(stripe_sync, "synchronize", lambda *_: None)
+    with pytest.raises(stripe_gateway.CardDeclined) if failed else nullcontext():
+        pending_payments.require_authentication_only(
+            {"id": "sub_1", "latest_invoice": "in_1"}, timezone.now()
+        )
+    assert voided == (["in_1"] if failed else [])
 
 
 def test_the_page_leads_to_the_confirmation_of_the_payment(

@@ -47,6 +47,15 @@ def test_each_stripe_account_has_prices_of_its_own(stripe_api: Any, catalogue: N
     assert second != first
     settings.STRIPE_SECRET_KEY = "sk_test_sandbox"
     assert prices.ensure_price(**FIGURES) == first
+    offered = StripePrice.objects.filter(offered=True).values_list("stripe_price_id", flat=True)
+    assert set(offered) == {first, second}, "each stays the offered one of its account"
+
+
+def test_each_tax_behavior_has_a_price_of_its_own(stripe_api: Any, catalogue: None) -> None:
+    made = [prices.ensure_price(**FIGURES, tax_behavior=each) for each in ("", "inclusive", "exclusive")]
+    assert len(set(made)) == 3
+    stated = [stripe_api.prices.retrieve(each).tax_behavior for each in made]
+    assert stated == ["unspecified", "inclusive", "exclusive"]
 
 
 @pytest.mark.parametrize("interval", ["month", "year"])
