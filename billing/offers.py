@@ -2,7 +2,7 @@
 
 Invariants: the server decides the price, whatever the client sends; a price is a whole number of minor units
 of a currency of the catalogue; the saving shown is computed from the prices charged; a sale's price applies
-from `starts_at` until before `ends_at`.
+from `starts_at` until before `ends_at`, and of several sales of a pack that of the one that began last.
 """
 
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ def get_pack(*, key: str, currency: str, paid_plan: bool, now: datetime) -> Pack
 
 def _sales_on(now: datetime) -> dict[Any, Sale]:
     running = Sale.objects.filter(starts_at__lte=now, ends_at__gt=now)
-    return {sale.pack_id: sale for sale in running.order_by("-starts_at", "key")}
+    return {sale.pack_id: sale for sale in running.order_by("starts_at", "key")}
 
 
 def _price(pack: Pack, sale: Sale | None, currency: str) -> tuple[int, int, Sale | None]:

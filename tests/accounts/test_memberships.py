@@ -1,6 +1,7 @@
 """An account always has at least one owner."""
 
 import threading
+from decimal import Decimal
 
 import pytest
 from django.db import connection
@@ -8,6 +9,7 @@ from django.utils import timezone
 
 from accounts import memberships
 from accounts.models import Membership
+from billing.models import Limit
 
 
 def membership_of(user, account):
@@ -31,6 +33,16 @@ def test_an_owner_can_leave_when_there_is_another(team, alice, bob):
     memberships.change_role(membership_of(bob, team), "owner")
     memberships.remove(membership_of(alice, team), timezone.now())
     assert not Membership.objects.filter(user=alice, account=team).exists()
+
+
+@pytest.mark.parametrize("limit", [Decimal(7), None])
+def test_a_member_who_returns_has_the_limit_of_the_new_membership_only(team, bob, limit):
+    now = timezone.now()
+    memberships.set_monthly_limit(membership_of(bob, team), Decimal(5), now)
+    memberships.remove(membership_of(bob, team), now)
+    memberships.add(account=team, user=bob, role="member", monthly_limit=limit, now=now)
+    limits = Limit.objects.filter(account=team, kind="member", subject=str(bob.pk))
+    assert limits.values_list("maximum", flat=True).first() == limit
 
 
 def test_a_member_cannot_be_added_twice(team, bob):

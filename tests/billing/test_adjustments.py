@@ -91,7 +91,8 @@ def test_above_the_threshold_another_person_approves(account, erin, frank):
 def test_a_large_one_in_small_parts_is_counted_as_one(account, charlie, account_of, erin, frank):
     now = timezone.now()
     assert make(account, "60", erin, now=now).status == "applied"
-    assert make(account_of(charlie), "40", erin, now=now).status == "applied"
+    assert make(account, "-15", erin, now=now).status == "applied"
+    assert make(account_of(charlie), "25", erin, now=now).status == "applied"
     assert make(account, "0.000001", erin, now=now).status == "requested"
     assert make(account, "-1", erin, now=now).status == "requested"
     assert make(account, "60", frank, now=now).status == "applied"

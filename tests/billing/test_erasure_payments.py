@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import erasure as account_erasure
 from accounts import invitations, memberships
 from accounts.models import Account, Invitation, Membership, User
-from billing import erasure, ledger
+from billing import erasure, ledger, stripe_gateway
 from billing.models import BillingProfile, Mail, Purchase, Refund, Subscription
 from billing.payments import cards, fulfilment
 from billing.purchases import checkout, create
@@ -81,6 +81,21 @@ def test_an_automatic_payment_without_a_response_stops_the_deletion(
     with pytest.raises(erasure.PaymentPending):
         erase(alice)
     assert Purchase.objects.get().status == "created"
+
+
+@pytest.mark.parametrize("status", ["open", "paid"])
+def test_an_open_invoice_that_is_being_paid_or_was_stops_the_deletion(
+    stripe_api: Any,
+    alice: User,
+    overdue_plan: Subscription,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    monkeypatch.setattr(stripe_gateway, "void_invoice", lambda _id: {"status": status})
+    with pytest.raises(erasure.PaymentPending):
+        erase(alice)
+    alice.refresh_from_db()
+    assert alice.is_active
 
 
 def test_a_payment_page_that_is_closed_meanwhile_is_not_opened(

@@ -48,6 +48,18 @@ def test_a_sale_applies_from_its_start_until_before_its_end(apinfer: None) -> No
     assert [amount(at) for at in (start - instant, start, end - instant, end)] == [1000, 800, 800, 1000]
 
 
+def test_of_two_sales_the_one_that_began_last_counts_while_it_runs(apinfer: None) -> None:
+    pack, now, day = Pack.objects.get(key="basic"), timezone.now(), timedelta(days=1)
+    for key, price, since, until in (("a", 700, 0, 4), ("b", 900, 1, 3)):
+        dates = {"starts_at": now + since * day, "ends_at": now + until * day}
+        Sale.objects.create(key=key, pack=pack, label="Sale", prices={"cny": price}, **dates)
+    amounts = [
+        offers.get_pack(key="basic", currency="cny", paid_plan=False, now=now + days * day).amount
+        for days in (0, 1, 2, 3, 4)
+    ]
+    assert amounts == [700, 900, 900, 700, 1000]
+
+
 @pytest.mark.requirement("RECR-06")
 def test_packs_for_paid_plans_are_refused_on_a_free_plan(db: None) -> None:
     call_command("load_catalogue", "recraft", verbosity=0)

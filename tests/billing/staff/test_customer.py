@@ -14,7 +14,17 @@ from django.utils import timezone
 from accounts import api_keys, erasure, staff_roles
 from accounts.models import Account, Project, StaffNote, User
 from billing import adjustments, ledger
-from billing.models import BillingProfile, Charge, Dispute, Mail, Purchase, Refund, StripeEvent, Subscription
+from billing.models import (
+    BillingProfile,
+    Charge,
+    Dispute,
+    Mail,
+    Purchase,
+    Refund,
+    StripeEvent,
+    Subscription,
+    SurplusSubscription,
+)
 from billing.staff import customer_search
 from core.models import StaffAct
 from tests.conftest import person
@@ -32,6 +42,7 @@ def account(alice, account_of) -> Account:
         account=account, stripe_customer_id="cus_A1", card_id="pm_1", card_brand="visa", card_last4="4242"
     )
     Subscription.objects.filter(account=account).update(stripe_subscription_id="sub_A1")
+    SurplusSubscription.objects.create(account=account, stripe_subscription_id="sub_A2", created_at=now)
     purchase = Purchase.objects.create(
         account=account,
         kind="pack",
@@ -47,6 +58,7 @@ def account(alice, account_of) -> Account:
         stripe_payment_id="pi_A1",
         stripe_invoice_id="in_A1",
         stripe_session_id="cs_A1",
+        stripe_subscription_id="sub_A3",
         invoice_number="2026-00017",
         created_at=now,
         paid_at=now,
@@ -91,7 +103,8 @@ def test_every_name_and_id_finds_the_one_customer(account, alice, charlie, staff
         account.disputes.get().public_id,
     ]
     terms += [account.projects.get().public_id, account.subscription.public_id]
-    terms += ["cus_A1", "sub_A1", "pi_A1", "in_A1", "cs_A1", "re_A1", "dp_A1", "ch_A1", "evt_A1", " pi_A1 "]
+    terms += ["cus_A1", "pi_A1", "in_A1", "cs_A1", "re_A1", "dp_A1", "ch_A1", "evt_A1", " pi_A1 "]
+    terms += ["sub_A1", "sub_A2", "sub_A3"]
     for term in terms:
         assert customer_search.find(term) == [account], term
     for term in ("", " ", "cus_B", "pi_", "ch_none", "acct_" + "0" * 32, "nobody@example.org", "\0", "%"):
@@ -152,6 +165,9 @@ def test_notes_are_kept_recorded_and_erased_with_the_account(account, alice, sta
     assert browser.post(page(account), {"text": "Prefers <b>mail</b>"}).status_code == 302
     text = browser.get(page(account)).content.decode()
     assert "Prefers &lt;b&gt;mail&lt;/b&gt;" in text
+    sections = browser.get(page(account)).context["sections"]
+    [shown] = next(one for one in sections if one.needs == "core.view_staffact").rows
+    assert ("staffnote.add" in shown[0], shown[1]) == (True, staff.email)
     act = StaffAct.objects.get()
     assert (act.act, act.account_id, "mail" in str(act.after)) == ("staffnote.add", account.pk, False)
     assert "Prefers" not in signed_in(alice).get("/").content.decode()

@@ -132,5 +132,8 @@ def test_every_list_and_detail_page_opens(
         in staff_client.get(f"/admin/billing/dispute/{dispute.pk}/evidence/").content.decode()
     )
     assert "$5.00" in staff_client.get("/admin/billing/purchase/report/").content.decode()
+    Purchase.objects.update(tax=80, tax_behavior="inclusive")
     csv = staff_client.get("/admin/billing/purchase/report/?csv").content.decode()
-    assert csv.splitlines()[1].split(",")[1:3] == ["usd", "500"]
+    names, figures = (line.split(",") for line in csv.splitlines()[:2])
+    assert names[1:] == ["currency", "sold", "earned", "breakage", "refunded", "disputed", "owed", "tax"]
+    assert figures[1:] == ["usd", "420", "0", "0", "0", "0", "420", "80"]
