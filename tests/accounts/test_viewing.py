@@ -186,10 +186,13 @@ def test_a_view_in_a_team_keeps_to_that_account(team, alice, bob, sue, signed_in
     client = signed_in(sue)
     long_ago = timezone.now() - timedelta(days=1)
     Membership.objects.filter(account=team, user=bob).update(created_at=long_ago)  # longer than the owner
+    for name, created_at, is_active in (("newer", timezone.now(), True), ("left", long_ago, False)):
+        owner = {"user": person(name, is_active=is_active), "role": Membership.Role.OWNER}
+        Membership.objects.create(account=team, created_at=created_at, **owner)
     begin(client, team)
     page = client.get("/")
     assert page.context["request"].account == team
-    assert page.context["user"] == alice  # its owner
+    assert page.context["user"] == alice  # its oldest owner who can sign in
     assert "account" not in client.session
     assert client.post(f"/switch/{account_of(alice).public_id}/").status_code == 403
 

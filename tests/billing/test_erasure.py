@@ -48,6 +48,9 @@ def test_no_row_names_the_person_and_no_key_or_message_remains(
     Invitation.objects.create(account=team, email=email, created_at=now, expires_at=now + timedelta(days=1))
     TeamRequest.objects.create(user=alice, kind="family", name=name, created_at=now)
     EmailAddress.objects.get_or_create(user=alice, email=email)
+    second = {"email": "zaphod@second.example"}
+    EmailAddress.objects.create(user=alice, verified=True, **second)
+    Invitation.objects.create(account=team, created_at=now, expires_at=now + timedelta(days=1), **second)
     Authenticator.objects.create(user=alice, type="totp", data={"secret": name})
     AlertSettings.objects.filter(account=account).update(
         extra_addresses=["zaphod@example.net"], confirmed_addresses=["zaphod@example.net"]
