@@ -166,6 +166,10 @@ def test_a_large_history_is_exported_from_its_page(
     assert download["Content-Type"] == "text/csv; charset=utf-8"
     content = b"".join(download.streaming_content)  # type: ignore[attr-defined]
     assert content.count(b"\r\n") == 7
+    Export.objects.update(state="failed")
+    assert "history.csv" not in client.get("/exports/").content.decode()
+    assert client.get(f"/exports/{export.public_id}/history.csv").status_code == 404
+    Export.objects.update(state="ready")
     clock.shift(exports.KEPT)
     assert client.get(f"/exports/{export.public_id}/history.csv").status_code == 404
     assert "No exports" in client.get("/exports/").content.decode()
