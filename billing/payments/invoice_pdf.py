@@ -6,6 +6,7 @@ Japanese and Korean ones by fonts that PDF readers have or replace (docs/depende
 """
 
 import unicodedata
+from datetime import datetime
 from functools import cache
 from io import BytesIO
 from itertools import groupby
@@ -111,8 +112,7 @@ def _runs(text: str, font: str) -> list[tuple[str, str]]:
 
 def _head(page: _Page, purchase: Purchase) -> None:
     if purchase.paid_at:
-        day = formats.date_format(purchase.paid_at.astimezone(ZoneInfo(purchase.account.zone)))
-        page.line(_("Paid on %(day)s") % {"day": day})
+        page.line(_("Paid on %(day)s") % {"day": _day(purchase, purchase.paid_at, "DATE_FORMAT")})
     page.line(purchase.public_id)
     page.skip(6)
     buyer = purchase.billed_to
@@ -124,9 +124,21 @@ def _head(page: _Page, purchase: Purchase) -> None:
     page.skip(8)
 
 
+def _day(purchase: Purchase, moment: datetime, form: str) -> str:
+    """The date in the zone of the account, as pages show it."""
+    return formats.date_format(moment.astimezone(ZoneInfo(purchase.account.zone)), form)
+
+
 def _rows(purchase: Purchase) -> list[tuple[str, str]]:
     """Names and amounts of the lines."""
-    rows = [(texts.translated(purchase.label), money(purchase.list_amount, purchase.currency))]
+    label = texts.translated(purchase.label)
+    if purchase.period_start and purchase.period_end:
+        since, until = (
+            _day(purchase, moment, "SHORT_DATE_FORMAT")
+            for moment in (purchase.period_start, purchase.period_end)
+        )
+        label = f"{label}, {since} – {until}"
+    rows = [(label, money(purchase.list_amount, purchase.currency))]
     if purchase.price != purchase.list_amount:
         discount = purchase.price - purchase.list_amount
         name = purchase.promotion_code or _("Sale")

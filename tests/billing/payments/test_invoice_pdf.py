@@ -156,6 +156,10 @@ def pairs(rows: list[Any]) -> list[tuple[Any, Any]]:
             {"tax": 100, "amount": 1100, "tax_behavior": "exclusive"},
             [("Small", "$10.00"), ("Tax", "$1.00"), ("Total", "$11.00")],
         ),
+        (
+            {"period_start": PAID, "period_end": PAID.replace(month=4)},
+            [("Small, 5 Mar 2027 – 5 Apr 2027", "$10.00"), ("Total", "$10.00")],
+        ),
         ({"refunded": 1}, [("Small", "$10.00"), ("Total", "$10.00"), ("Refunded", "-$0.01")]),
         (
             {"balance_used": 1, "amount": 999},
