@@ -166,7 +166,8 @@ def test_a_key_is_one_of_its_account(
 
 
 @pytest.mark.parametrize(
-    ("shown", "expected"), [(None, ""), (500, ""), (499, "PriceChanged"), (0, "PriceChanged")]
+    ("shown", "expected"),
+    [(None, ""), (500, ""), (499, "PriceChanged"), (501, "PriceChanged"), (0, "PriceChanged")],
 )
 def test_the_price_is_the_one_that_was_shown(
     buy: Callable[..., Purchase], subscribe: Callable[..., Purchase], shown: int | None, expected: str
