@@ -153,6 +153,8 @@ def test_an_estimate_and_a_hold_show_the_figures_of_the_charge(desk: Desk, clock
 def test_a_capture_may_change_the_options_and_a_released_hold_has_its_time(desk: Desk, clock: Any) -> None:
     holds = [desk.api.post("holds", desk.use, key=f"h{n}").json() for n in range(2)]
     body = {"usage": {"input_tokens": 1000, "output_tokens": 0}, "options": {"quality": "low"}}
+    reported = desk.api.put(f"holds/{holds[0]['id']}/usage", body).json()["reported"]
+    assert reported == {"usage": body["usage"], "credits": "2"}
     charge = desk.api.post(f"holds/{holds[0]['id']}/capture", body, key="c1").json()
     assert (charge["credits"], charge["options"]) == ("2", {"quality": "low"})
     clock.shift(5)

@@ -35,6 +35,8 @@ def test_a_tree_of_holds_shows_what_its_branches_spent(api: Any) -> None:
     assert (task["parent"], step["remaining"], step["children"]) == (root["id"], "20", [])
     assert api.get("balance").json()["available"] == "40"
     assert figures(api, root["id"]) == ("0", "30", "30")
+    [child] = api.get(f"holds/{root['id']}").json()["children"]
+    assert (child["id"], child["reserved"], child["remaining"]) == (task["id"], "20", "10")
 
     api.post(f"holds/{step['id']}/capture", {"usage": {"tokens": 5000}}, key="c1")
     assert figures(api, root["id"]) == ("11", "19", "30")

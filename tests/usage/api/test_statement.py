@@ -94,6 +94,10 @@ def test_every_page_adds_up_and_continues_the_one_before(spent: Account, api: An
     assert [line for page in pages for line in page["data"]] == whole["data"]
     assert all(adds_up(page["page"], page["data"]) for page in pages)
     assert all(adds_up(page, page["movements"]) for page in pages)
+    figures = ("opening_balance", "closing_balance", "movements")
+    assert [[page[name] for name in figures] for page in pages] == [[whole[name] for name in figures]] * len(
+        pages
+    )
     assert pages[0]["page"]["closing_balance"] == whole["closing_balance"]
     assert pages[-1]["page"]["opening_balance"] == whole["opening_balance"]
     for newer, older in pairwise(pages):

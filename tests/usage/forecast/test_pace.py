@@ -113,6 +113,24 @@ def test_a_service_counts_by_its_credits_also_when_the_newest_charges_are_of_oth
     assert len(pace.announced(account, now=now, until=now + 60 * DAY)) == 1, "not even 0.1% more"
 
 
+def test_an_older_charge_of_a_service_does_not_count_beside_its_newest_ones(
+    clock: Any, alice: User, account_of: Callable[[User], Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch has calls of one instant. The newest calls of kimi state credits, which no card changes."""
+    monkeypatch.setattr(pace, "REPRICED_CHARGES", 2)
+    account, now = account_of(alice), timezone.now()
+    give(account, "500", now - 9 * DAY)
+    for service, tokens in (("claude-sonnet-4", 50_000), ("kimi-k2", 5000)):
+        forget_newest_entry(account)
+        use = charging.Use(account_id=account.pk, service=service, usage={"tokens": tokens})
+        charging.charge(use, key=service, fingerprint=b"", now=now - 8 * DAY)
+    for days in (1, 0):
+        spend(account, "2", now - days * DAY, service="kimi-k2")
+    announce(now, 10 * DAY, claude_sonnet_4="2", kimi_k2="3")
+    [change] = pace.announced(account, now=now, until=now + 60 * DAY)
+    assert change.factor == Decimal(226) / Decimal(116)
+
+
 def test_without_charges_announced_prices_change_nothing(
     clock: Any, alice: User, account_of: Callable[[User], Account]
 ) -> None:

@@ -4,14 +4,16 @@ import csv
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import Account, Membership, User
+from billing import ledger
 from billing.notifications import emails
 from tests.usage.spending import give, spend
 from usage.history import exports, pages
@@ -126,6 +128,16 @@ def test_the_name_of_the_file_has_the_day_of_the_account(account: Account, alice
     evening = datetime(2026, 11, 20, 18, 15, tzinfo=UTC)
     export = exports.request(Account.objects.get(pk=account.pk), alice, Filter(), evening)
     assert exports.file_name(export) == "history-2026-11-21.csv"
+
+
+def test_the_file_is_in_the_language_of_its_request(account: Account, alice: User) -> None:
+    terms = {"key": "a", "reason": "r", "actor": "staff", "now": timezone.now()}
+    ledger.adjust(account_id=account.pk, credits=Decimal(1), **terms)
+    with translation.override("zh-hans"):
+        support = translation.gettext("Support")
+        export = exports.request(account, alice, Filter(), timezone.now())
+    exports.write_waiting(timezone.now())
+    assert support != "Support" and support in rows_of(export)[1]
 
 
 def test_an_account_waits_for_few_exports_at_a_time(
