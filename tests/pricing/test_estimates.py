@@ -121,6 +121,13 @@ def test_models_are_compared_for_the_same_use_cheapest_first(load):
     assert credits == sorted(credits)
 
 
+def test_a_comparison_counts_a_meter_or_its_parts_and_never_both(tiny):
+    parts = {"input_tokens": 900, "output_tokens": 100}
+    for usage in (parts, {"tokens": 1000}, {"tokens": 1000} | parts):
+        [echo] = estimates.compare(now=NOW, usage=usage)
+        assert (echo.service.key, echo.quote.credits) == ("echo", 3), usage
+
+
 def test_models_with_different_meters_are_compared_by_their_own_meters(load):
     load("recraft")
     videos = estimates.compare(now=NOW, usage={"images": 2, "uses": 3})

@@ -148,6 +148,11 @@ def test_models_are_compared_for_the_meters_they_have():
         ("painter", Decimal("1.7")),
         ("film", 2),
     ]
+    half = estimates.compare(now=NOW, usage={"images": 1, "input_tokens": 4000, "output_tokens": 0})
+    assert [(row.service.key, row.times_cheapest) for row in half] == [
+        ("writer", 1),
+        ("painter", Decimal("1.3")),  # 1.25, rounded half up
+    ]
     use["seconds"] = 5  # 3 credits, as much as Writer, which comes first in the catalogue
     assert [row.service.key for row in estimates.compare(now=NOW, usage=use)] == ["writer", "film", "painter"]
 

@@ -129,13 +129,17 @@ def test_a_load_keeps_offers_that_staff_changed_and_writes_those_that_the_file_c
     Pack.objects.filter(key="small").update(credits=7)
     Pack.objects.create(key="large", name="Large", credits=9, prices={"usd": 900, "eur": 800}, position=1)
     Plan.objects.filter(key="paid").update(name="Pro")
+    own = {"label": "Own", "prices": {"usd": 800, "eur": 700}, "starts_at": now}
+    Sale.objects.create(key="own", pack=Pack.objects.get(key="large"), ends_at=NOW + timedelta(days=9), **own)
     other = ('intro = "Credits."', 'intro = "Other text."')
     load(write(other))
     assert list(Pack.objects.filter(retired_at=None).values_list("key", "credits")) == [
         ("small", 7),
         ("large", 9),
     ]
-    assert (Plan.objects.get(key="paid").name, Sale.objects.get().ends_at) == ("Pro", now)
+    assert Plan.objects.get(key="paid").name == "Pro"
+    ends = dict(Sale.objects.values_list("key", "ends_at"))
+    assert ends == {"spring": now, "own": NOW + timedelta(days=9)}
     load(write(other, ("credits = 100", "credits = 101")))
     assert Pack.objects.get(key="small").credits == 101
     assert (Plan.objects.get(key="paid").name, Pack.objects.get(key="large").retired_at) == ("Pro", None)

@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from pricing import lookup
 from pricing.catalogue import cache as catalogue_cache
 from pricing.catalogue import rate_cards, rate_history
-from pricing.models import Rate, RateCard
+from pricing.models import Rate, RateCard, Service
 from tests.pricing.conftest import NOW, cost
 
 TOMORROW = NOW + timedelta(days=1)
@@ -82,6 +82,13 @@ def test_a_draft_whose_date_has_passed_takes_effect_at_its_publication():
     card = publish(draft(multiplier=2), now=later)
     assert card.effective_at == later
     assert cost("echo", tokens=1000, now=later - timedelta(seconds=1)) == 3
+
+
+def test_a_retired_service_stays_retired_when_a_card_with_its_rate_is_published():
+    card = draft(multiplier=2)
+    Service.objects.filter(key="echo").update(retired_at=NOW)
+    publish(card)
+    assert Service.objects.get(key="echo").retired_at == NOW
 
 
 def test_publishing_requires_a_simulation_of_the_same_rates():
