@@ -64,12 +64,16 @@ def sum_of(line: QuoteLine) -> str:
     if line.per != 1:
         words.append(f"÷ {line.per:,}")
     words.append(f"× {plain(line.unit_credits)}")
-    words += [f"× {plain(factor)} ({_shown(name)})" for name, factor in line.multipliers.items()]
+    words += [f"× {plain(factor)} ({multiplier_name(name)})" for name, factor in line.multipliers.items()]
     return " ".join(words)
 
 
-def _shown(multiplier: str) -> str:
-    """The name of a multiplier: that of the service instead of its key."""
-    kind, _separator, key = multiplier.partition("=")
-    service = catalogue_cache.current().services.get(key) if kind == "service" else None
-    return texts.translated(service.name) if service else multiplier
+@register.filter
+def multiplier_name(multiplier: str) -> str:
+    """The name of a multiplier: the service or action of `service=…`, or the option with its value."""
+    kind, _separator, value = multiplier.partition("=")
+    if kind in ("service", "action"):
+        service = catalogue_cache.current().services.get(value)
+        return texts.translated(service.name) if service else value
+    terms = {"option": texts.translated(kind), "value": texts.translated(value)}
+    return _("%(option)s: %(value)s") % terms

@@ -62,13 +62,13 @@ CASES = [
                         "unit_credits": "2",
                         "per": 1,
                         "blocks": 2,
-                        "multipliers": {"quality=high": "1.5"},
+                        "multipliers": {"quality=high": "1.5", "service=gpt-4o": "2", "action=gone": "3"},
                         "credits": "9",
                     }
                 ]
             }
         ),
-        ("image tokens", "2 blocks, rounded up", "quality=high × 1.5"),
+        ("image tokens", "2 blocks, rounded up", "gone × 3, quality: high × 1.5, GPT-4o × 2"),
         ("per 5,000",),
     ),
     # invitations

@@ -108,7 +108,7 @@ def test_an_action_is_estimated_with_the_selected_model(client, load):
 def test_options_multiply_in_the_estimator(client, load):
     load("apinfer")
     page = text_of(client.get("/pricing/estimate/?service=qwen-image&images=2&option-quality=high"))
-    assert "2 images × 1.75 × 1.5 (quality=high) = 5.25" in page
+    assert "2 images × 1.75 × 1.5 (quality: high) = 5.25" in page
     assert "No effect on the price" in text_of(client.get("/pricing/qwen-image/"))
 
 

@@ -55,7 +55,7 @@ def test_the_page_shows_quantities_multipliers_rate_grants_and_balances(
         "output tokens",
         "45,000",
         "8.5",
-        "quality=high × 1.5",
+        "quality: high × 1.5",
         "Version 2026-11-01",
         "Research notes",
         "c-81",
