@@ -150,16 +150,19 @@ class UserAdmin(StaffAdmin):
 
     @admin.action(description=_("End all sessions"), permissions=["change"])
     def end_sessions(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        done = 0
         for user in self._manageable(request, queryset):
             with transaction.atomic():
                 signals.end_sessions(user)
                 self.record(request, user, "end_sessions")
-        messages.success(request, _("The sessions were ended."))
+                done += 1
+        self._say(request, done, queryset, _("The sessions were ended."))
 
     @admin.action(
         description=_("Turn off two-step sign-in and remove passkeys (lost phone)"), permissions=["change"]
     )
     def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        done = 0
         for user in self._manageable(request, queryset):
             with transaction.atomic():
                 removed = list(Authenticator.objects.filter(user=user).values_list("type", flat=True))
@@ -167,7 +170,17 @@ class UserAdmin(StaffAdmin):
                 signals.end_sessions(user)
                 self.log_change(request, user, "Removed the second factor.")
                 self.record(request, user, "remove_second_factor", before={"factors": removed})
-        messages.success(request, _("Two-step sign-in was turned off, and the sessions were ended."))
+                done += 1
+        text = _("Two-step sign-in was turned off, and the sessions were ended.")
+        self._say(request, done, queryset, text)
+
+    def _say(self, request: HttpRequest, done: int, queryset: QuerySet[User], text: Any) -> None:
+        """What was done, and that something was not."""
+        if done:
+            messages.success(request, text)
+        if done < queryset.count():
+            left = _("Members of staff and deleted users were left as they are: administrators change staff.")
+            messages.error(request, left)
 
     def _manageable(self, request: HttpRequest, queryset: QuerySet[User]) -> list[User]:
         return [user for user in queryset if self.has_change_permission(request, user)]

@@ -7,6 +7,7 @@ where SQLAlchemy is installed, too.
 from typing import Any
 
 import pgmq
+import psycopg
 from kombu.transport import pgmq as kombu_pgmq
 from psycopg_pool import ConnectionPool
 
@@ -20,9 +21,14 @@ class Channel(kombu_pgmq.Channel):
 
 
 class Transport(kombu_pgmq.Transport):
-    """kombu's transport over connections that prepare no statements, which PgBouncer does not allow."""
+    """kombu's transport over connections that prepare no statements, which PgBouncer does not allow.
+
+    A worker tries again after an error of `connection_errors` and ends after any other. A database that is
+    read-only for a while, as in a failover, is none for kombu, because it is an InternalError of psycopg.
+    """
 
     Channel = Channel
+    connection_errors = (*kombu_pgmq.Transport.connection_errors, psycopg.errors.ReadOnlySqlTransaction)
 
     def _create_pgmq_client(self) -> pgmq.PGMQueue:
         options = self.client.transport_options

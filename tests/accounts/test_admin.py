@@ -191,7 +191,11 @@ def test_staff_who_are_not_superusers_do_not_end_the_sessions_of_one(
 ):
     browsers = [signed_in(user) for user in (staff, alice)]
     chosen = [str(user.pk) for user in (staff, alice)]
-    support_client.post("/admin/accounts/user/", {"action": action, "_selected_action": chosen})
+    for users, done in (chosen, True), (chosen[:1], False):
+        terms = {"action": action, "_selected_action": users}
+        page = support_client.post("/admin/accounts/user/", terms, follow=True).content.decode()
+        assert ("sessions were ended." in page) is done
+        assert "Members of staff and deleted users were left as they are" in page
     assert [browser.get("/settings/").status_code for browser in browsers] == [200, 302]
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kombu
 import psycopg
 import pytest
 from django.conf import settings
@@ -15,7 +16,7 @@ from django.db import connection
 
 from accounts.models import Account, WebhookDelivery
 from accounts.webhook_endpoints import exchange
-from config import broker
+from config import broker, broker_transport
 from tests.accounts.webhook_endpoints import receivers
 from tests.accounts.webhook_endpoints.conftest import happen, new_endpoint
 
@@ -150,6 +151,19 @@ def test_the_process_of_webhooks_ends_within_seconds_and_gives_back_its_deliveri
         finally:
             if process.poll() is None:
                 kill(process)
+
+
+@pytest.mark.fault("O3")
+def test_a_worker_outlasts_a_database_that_is_read_only_for_a_while(environment: Environment) -> None:
+    options = broker.transport_options(connection.settings_dict)
+    options["conn_string"] += " options='-c default_transaction_read_only=on'"
+    terms = {"transport": broker_transport.Transport, "transport_options": options}
+    with (
+        kombu.Connection("pgmq://localhost", **terms) as lost,
+        kombu.Consumer(lost, [kombu.Queue(broker.QUEUE)]),
+        pytest.raises(lost.connection_errors, match="read-only"),
+    ):
+        lost.drain_events(timeout=1)
 
 
 def test_the_task_time_limit_is_below_the_visibility_timeout() -> None:
