@@ -6,6 +6,14 @@
   document.querySelectorAll("[data-passkey]").forEach((element) => {
     element.hidden = false;
   });
+  // allauth's script calls submit(), which sends no event (https://html.spec.whatwg.org/multipage/forms.html#dom-form-submit);
+  // portal.js has to know that a form is being submitted, because adding or using a passkey replaces the session.
+  for (const form of document.forms) {
+    form.submit = () => {
+      form.dispatchEvent(new Event("submit", { bubbles: true }));
+      HTMLFormElement.prototype.submit.call(form);
+    };
+  }
   document.addEventListener("allauth.error", (event) => {
     event.preventDefault(); // it would be written to the console
     document.getElementById("passkey-failed").hidden = false;

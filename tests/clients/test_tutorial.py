@@ -79,7 +79,7 @@ def test_every_command_and_program_of_the_tutorial_runs(
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for line in shown:

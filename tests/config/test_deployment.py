@@ -78,7 +78,7 @@ def test_a_process_replaces_the_shell_that_starts_it(name: str, tmp_path: Path) 
     environ = {"PATH": os.environ["PATH"], "NUMBER": "7"}
     command = [str(tmp_path / "deploy/process"), name]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        output, error = process.communicate(timeout=30)
+        output, error = process.communicate(timeout=120)
     if name == "web":
         assert output.split() == [str(process.pid).encode(), b"7"]
     else:

@@ -76,7 +76,7 @@ def run(command: list[str | Path], cwd: Path, **environment: str) -> str:
     """The output of a program that has none of this project's variables. Raises AssertionError."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(cwd), **environment}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environ, capture_output=True, text=True, timeout=60
+        [str(part) for part in command], cwd=cwd, env=environ, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from django.core import mail
-from playwright.sync_api import CDPSession, Page, expect
+from playwright.sync_api import CDPSession, Page, Route, expect
 
 from accounts.models import User
+from tests.integration.journeys.test_dashboard import is_post, sign_in_again
 from tests.integration.journeys.test_first_hour import PASSWORD, sign_up
 
 ADDRESS = "dora@example.org"
@@ -40,13 +41,34 @@ def sign_out(page: Page) -> None:
 
 
 def add_passkey(page: Page, name: str) -> None:
+    """Add a passkey, which replaces the session, while a live update of the page is told to sign in again."""
     page.goto("/accounts/2fa/")
     page.get_by_role("link", name="Add passkey").click()
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Confirm").click()
     page.get_by_label("Name").fill(name)
-    page.get_by_role("button", name="Create passkey").click()
+    held, answered = list[Route](), list[Route]()
+
+    def answer(route: Route) -> None:
+        if held:
+            answered.append(route)
+            sign_in_again(route)
+        else:
+            route.continue_()
+
+    page.route("**/webauthn/add/", lambda route: held.append(route) if is_post(route) else route.continue_())
+    page.route("**/counter*", answer)
+    page.get_by_role("button", name="Create passkey").click(no_wait_after=True)
+    for _attempt in range(300):
+        if answered:
+            break
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(500)  # the page would be at the sign-in form
+    assert len(held) == 1 and answered
+    page.unroute("**/counter*")
+    held[0].continue_()
     expect(page.locator(".code-list code")).to_have_count(10)  # the recovery codes
+    page.unroute("**/webauthn/add/")
 
 
 def test_a_passkey_is_added_signs_in_confirms_and_is_removed(
