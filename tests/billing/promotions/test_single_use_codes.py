@@ -136,6 +136,28 @@ def test_a_check_names_the_fault_of_every_line(made: Promotion, account: Account
     assert outcome(account, code="card-0002") == "ok"
 
 
+def test_codes_at_their_limits_are_made_and_imported_and_no_further_ones(
+    made: Promotion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert faults("\n".join(["C" * 7, "C" * 8, "C" * 40, "C" * 41])).keys() == {1, 4}
+    monkeypatch.setattr(single_use_codes, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(single_use_codes, "MOST", 7)
+    assert len(single_use_codes.check("CARD-0001\nCARD-0002\nCARD-0003")) == 3
+    with pytest.raises(CodesRefused, match="at most 3 codes at once"):
+        single_use_codes.check("CARD-0001\nCARD-0002\nCARD-0003\nCARD-0004")
+    make(made, 3)
+    make(promotion(code="OTHER"), 3)
+    with pytest.raises(CodesRefused, match="at most 3 codes at once"):
+        make(made, 4)
+    assert single_use_codes.add(made, "CARD-0001\nCARD-0002", batch=uuid4(), now=NOW) == 2
+    with pytest.raises(CodesRefused, match="at most 7 codes for one use"):
+        make(made, 3)
+    make(made, 2)
+    with pytest.raises(CodesRefused, match="at most 7 codes for one use"):
+        single_use_codes.add(made, "CARD-0003", batch=uuid4(), now=NOW)
+    assert SingleUseCode.objects.filter(promotion=made).count() == 7
+
+
 def test_the_codes_of_a_promotion_and_of_its_uses_are_not_the_same(made: Promotion) -> None:
     single_use_codes.add(made, "CARD-0001", batch=uuid4(), now=NOW)
     assert faults("card-0001") == {1: "The code exists already."}

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Account
 from billing import offers, stripe_gateway
-from billing.models import Purchase, Subscription
+from billing.models import Purchase, Subscription, SurplusSubscription
 from billing.purchases import checkout, plan_checkout, plan_conflicts
 from billing.subscriptions import stripe_objects, stripe_sync
 
@@ -82,6 +82,36 @@ def test_a_payment_page_that_cannot_be_closed_does_not_stop_the_others(
     monkeypatch.setattr(checkout, "cancel", cancel_or_fail)
     assert plan_conflicts.carry_out(timezone.now()) == 1
     assert [Purchase.objects.get(pk=one.pk).status for one in (first, second)] == ["created", "cancelled"]
+
+
+def test_one_run_closes_a_hundred_payment_pages_and_cancels_a_hundred_subscriptions(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Subscription.objects.filter(account=account).update(stripe_subscription_id="sub_1")
+    now = timezone.now()
+    values: dict[str, Any] = {"kind": "plan", "origin": "page", "amount": 900, "list_amount": 900, "credits": 0}
+    values |= {"currency": "usd", "offer": "starter", "label": "Starter", "created_at": now}
+    Purchase.objects.bulk_create(
+        Purchase(account=account, idempotency_key=str(number), **values) for number in range(101)
+    )
+    SurplusSubscription.objects.bulk_create(
+        SurplusSubscription(
+            account=account, stripe_subscription_id=f"sub_{number}", reason="second", created_at=now
+        )
+        for number in range(101)
+    )
+    closed: list[Purchase] = []
+    cancelled: list[str] = []
+
+    def close(purchase: Purchase, _now: Any) -> Purchase:
+        closed.append(purchase)
+        return Purchase(status="cancelled")
+
+    monkeypatch.setattr(checkout, "cancel", close)
+    monkeypatch.setattr(stripe_gateway, "cancel_subscription", cancelled.append)
+    assert plan_conflicts.carry_out(now) == 200
+    assert (len(closed), len(set(cancelled))) == (100, 100)
+    assert SurplusSubscription.objects.get(cancelled_at=None).stripe_subscription_id not in cancelled
 
 
 @pytest.mark.parametrize("created", [{}, {"subscription": "sub_1"}, {"invoice": "in_1"}], ids=str)

@@ -62,6 +62,7 @@ LEFT: list[tuple[list[Invoice], int]] = [
     ([invoice(-5000, unused(19900, "in_2")), invoice(11980, unused(7920))], 5000),
     ([invoice(-100, unused(1, "in_2")), invoice(-6930, unused(7920))], 6930),
     ([invoice(0, unused(7920))], 0),
+    ([invoice(-17910, unused(19900, "in_2")), invoice(0, unused(7920))], 7920),
     ([invoice(-1, unused(1))], 1),
 ]
 

@@ -258,6 +258,23 @@ def test_one_refused_or_postponed_payment_does_not_stop_the_others(
     assert sorted(log["event"] for log in logs) == ["plan_payment_failed", *["plan_payment_postponed"] * 2]
 
 
+def test_one_run_brings_a_hundred_payments_in_line(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    values: dict[str, Any] = {"kind": "plan", "origin": "page", "amount": 1, "list_amount": 1, "credits": 0}
+    values |= {"currency": "usd", "created_at": timezone.now(), "stripe_subscription_id": "sub_1"}
+    made = Purchase.objects.bulk_create(
+        Purchase(account=account, idempotency_key=str(number), **values) for number in range(101)
+    )
+    WithdrawnPlanPayment.objects.bulk_create(
+        WithdrawnPlanPayment(purchase=one, withdrawn=False, due=True, changed_at=timezone.now())
+        for one in made
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(stripe_sync, "synchronize", lambda subscription_id, _now: asked.append(subscription_id))
+    monkeypatch.setattr(credit_balances, "bring_in_line", lambda *_, **__: None)
+    assert plan_payments.bring_subscriptions_in_line(timezone.now()) == len(asked) == 100
+    assert plan_payments.bring_subscriptions_in_line(timezone.now()) == 1
+
+
 @pytest.mark.fault("P25", "P28")
 def test_a_dispute_that_is_won_before_the_cancellation_was_sent_keeps_the_plan(
     subscribe: Callable[..., Purchase],
