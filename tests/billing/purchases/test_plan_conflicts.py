@@ -89,8 +89,8 @@ def test_one_run_closes_a_hundred_payment_pages_and_cancels_a_hundred_subscripti
 ) -> None:
     Subscription.objects.filter(account=account).update(stripe_subscription_id="sub_1")
     now = timezone.now()
-    values: dict[str, Any] = {"kind": "plan", "origin": "page", "amount": 900, "list_amount": 900, "credits": 0}
-    values |= {"currency": "usd", "offer": "starter", "label": "Starter", "created_at": now}
+    values: dict[str, Any] = {"kind": "plan", "origin": "page", "amount": 900, "list_amount": 900}
+    values |= {"credits": 0, "currency": "usd", "offer": "starter", "label": "Starter", "created_at": now}
     Purchase.objects.bulk_create(
         Purchase(account=account, idempotency_key=str(number), **values) for number in range(101)
     )

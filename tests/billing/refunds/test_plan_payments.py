@@ -269,7 +269,7 @@ def test_one_run_brings_a_hundred_payments_in_line(account: Account, monkeypatch
         for one in made
     )
     asked: list[str] = []
-    monkeypatch.setattr(stripe_sync, "synchronize", lambda subscription_id, _now: asked.append(subscription_id))
+    monkeypatch.setattr(stripe_sync, "synchronize", lambda stripe_id, _now: asked.append(stripe_id))
     monkeypatch.setattr(credit_balances, "bring_in_line", lambda *_, **__: None)
     assert plan_payments.bring_subscriptions_in_line(timezone.now()) == len(asked) == 100
     assert plan_payments.bring_subscriptions_in_line(timezone.now()) == 1

@@ -206,6 +206,7 @@ def test_a_plan_stops_and_says_once_what_is_to_be_paid(
     stripe_sync.apply_snapshot(payload, timezone.now(), invoices=listed)
     starter.refresh_from_db()
     assert starter.recovery_url == ("https://l" if state == "past_due" else "")
+    assert mails.all().count() == (1 if state == "past_due" else 0)
 
     Subscription.objects.filter(pk=starter.pk).update(state="active")
     next_one = {"latest_invoice": {"id": "in_3"} | invoice}

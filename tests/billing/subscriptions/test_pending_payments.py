@@ -1,7 +1,6 @@
 """Changes of plan whose payment the cardholder has to authenticate, or whose payment is declined."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -119,29 +118,38 @@ def test_a_declined_upgrade_changes_nothing_and_says_so_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("status", "failed"),
+    ("status", "error", "declined"),
     [
-        ("requires_action", False),
-        ("processing", False),
-        ("succeeded", False),
-        ("requires_payment_method", True),
-        ("canceled", True),
+        ("canceled", {"decline_code": "lost_card", "code": "c", "message": "No."}, ("lost_card", "No.")),
+        ("requires_payment_method", {"code": "expired_card", "message": None}, ("expired_card", "")),
+        ("canceled", None, ("card_declined", "")),
+        ("requires_action", None, None),
+        ("succeeded", None, None),
+        ("processing", None, None),
     ],
 )
-def test_only_a_change_whose_payment_has_failed_is_dropped(
-    monkeypatch: pytest.MonkeyPatch, status: str, failed: bool
+def test_only_a_change_whose_payment_has_failed_is_dropped_with_stripes_reason(
+    monkeypatch: pytest.MonkeyPatch, status: str, error: Any, declined: tuple[str, str] | None
 ) -> None:
+    intent = {"id": "pi_1", "status": status, "last_payment_error": error}
     payment = {"status": "open", "payment": {"payment_intent": "pi_1"}}
     voided: list[str] = []
+    applied: list[str] = []
     monkeypatch.setattr(stripe_gateway, "retrieve_invoice", lambda _id: {"payments": {"data": [payment]}})
-    monkeypatch.setattr(stripe_gateway, "retrieve_payment_intent", lambda _id: {"status": status})
+    monkeypatch.setattr(stripe_gateway, "retrieve_payment_intent", lambda _id: intent)
     monkeypatch.setattr(stripe_gateway, "void_invoice", voided.append)
-    monkeypatch.setattr(stripe_sync, "synchronize", lambda *_: None)
-    with pytest.raises(stripe_gateway.CardDeclined) if failed else nullcontext():
-        pending_payments.require_authentication_only(
-            {"id": "sub_1", "latest_invoice": "in_1"}, timezone.now()
-        )
-    assert voided == (["in_1"] if failed else [])
+    monkeypatch.setattr(stripe_sync, "synchronize", lambda stripe_id, _now: applied.append(stripe_id))
+    payload = {"id": "sub_1", "latest_invoice": "in_1"}
+
+    if declined is None:
+        pending_payments.require_authentication_only(payload, timezone.now())
+    else:
+        with pytest.raises(stripe_gateway.CardDeclined) as refused:
+            pending_payments.require_authentication_only(payload, timezone.now())
+        assert (refused.value.decline_code, refused.value.message) == declined
+        assert refused.value.payment == intent
+    assert voided == (["in_1"] if declined else [])
+    assert applied == ([] if status == "requires_action" else ["sub_1"])
 
 
 def test_the_page_leads_to_the_confirmation_of_the_payment(
