@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Account, User
+from billing import stripe_gateway
 from billing.models import Purchase, StripeEvent, StripePrice, Subscription
 from billing.subscriptions import prices
 from billing.webhooks import reconciliation
@@ -27,6 +28,23 @@ def test_an_archived_price_is_replaced_for_new_subscribers(stripe_api: Any, cata
     assert prices.ensure_price(**FIGURES) == replaced
     known = prices.find_price(archived)
     assert known is not None and not known.offered  # its subscribers keep it
+
+
+def test_an_imported_price_that_names_no_plan_is_used_until_it_is_archived(
+    stripe_api: Any, catalogue: None
+) -> None:
+    terms = {"currency": "usd", "unit_amount": 1990, "recurring": {"interval": "month"}}
+    made = stripe_api.prices.create(terms | {"product_data": {"name": "Starter"}}).id
+    imported = stripe_gateway.retrieve_price(made)
+    assert imported is not None
+    prices.record_imported(imported, "starter")
+
+    assert [prices.ensure_price(**FIGURES) for _again in range(2)] == [made, made]
+
+    known = StripePrice.objects.get()
+    assert (known.offered, known.stripe_account) == (True, stripe_gateway.current_account())
+    stripe_api.prices.update(made, {"active": False})
+    assert prices.ensure_price(**FIGURES) != made
 
 
 def test_an_archived_price_is_not_offered_by_the_sandbox(stripe_api: Any, account: Account) -> None:
