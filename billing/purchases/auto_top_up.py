@@ -16,7 +16,7 @@ from django.utils.translation import gettext_noop
 from accounts import selectors as accounts
 from accounts.models import Account
 from billing import ledger, offers, selectors, stripe_gateway
-from billing.models import AutoTopUp, BillingProfile, Purchase
+from billing.models import AutoTopUp, BillingProfile, Purchase, Subscription
 from billing.payments import cards, fulfilment, recovery, return_links
 from billing.purchases import create, top_up_failures, top_up_settings
 from billing.stripe_gateway import StripeObject
@@ -133,8 +133,7 @@ def _purchase_to_pay(account_id: UUID, now: datetime) -> tuple[Purchase | None, 
             return purchase, ""
         if not settings.enabled or ledger.balance(account_id, now).available >= settings.below:
             return None, ""
-        subscription = selectors.subscription_of(account_id)
-        if subscription is not None and grace.restores_credits(subscription, now):
+        if grace.restores_credits(Subscription.objects.get(account_id=account_id), now):
             return None, ""  # the payment of the plan's renewal brings credits
         if accounts.buyers_are_deactivated(account_id):
             return None, ""  # nobody could switch it off

@@ -273,16 +273,16 @@ def _grant_outcomes(
             if kind in {"downgrade", "cancel"}:
                 outcome = "until"
             else:
-                outcome = "carried" if _is_carried(subscription, plan, kind, grant.kind) else "lost"
+                outcome = "carried" if _is_carried(subscription, plan, kind, grant) else "lost"
         outcomes.append(GrantOutcome(grant.label, grant.remaining, outcome))
     return outcomes
 
 
-def _is_carried(subscription: Subscription, plan: Plan, kind: str, grant_kind: str) -> bool:
-    if subscription.plan == plan.key:
-        return True
+def _is_carried(subscription: Subscription, plan: Plan, kind: str, grant: ledger.GrantInForce) -> bool:
+    if subscription.plan == plan.key:  # unless the catalogue has removed the allowance since
+        return grant.allowance in {f"{plan.key}:{allowance['key']}" for allowance in plan.allowances}
     carries_over = lifecycle.carries_over(subscription.plan, plan, restarts=kind in IMMEDIATE)
-    return carries_over and grant_kind != "daily"
+    return carries_over and grant.kind != "daily"
 
 
 def _replaced(subscription: Subscription, at: int) -> proration.ReplacedPlan:

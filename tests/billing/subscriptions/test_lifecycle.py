@@ -1,14 +1,16 @@
 """Legacy plans, quotas and allowances of a subscription."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from accounts.models import Account, User
 from billing import ledger, offers, selectors
-from billing.models import Entry, PlanChange, Purchase, StripeEvent, Subscription
+from billing.models import Entry, Grant, PlanChange, Purchase, StripeEvent, Subscription
 from billing.payments import customers
 from billing.purchases import create
 from billing.subscriptions import ledger_terms, lifecycle, plan_terms, previews
@@ -89,6 +91,25 @@ def test_an_account_gets_its_first_plan_once(account: Account) -> None:
     starter = Plan.objects.get(key="starter")
     found = lifecycle.create_subscription(account=account, plan=starter, now=timezone.now(), once=True)
     assert (found.plan, facts()) == ("free-trial", before)
+
+
+def test_a_paid_period_that_begins_a_second_after_the_request_grants_its_credits_at_once(
+    account: Account, clock: time_machine.Traveller
+) -> None:
+    now = timezone.now()
+    start, end = now + timedelta(seconds=1), now + timedelta(days=30)
+    lifecycle.change_plan(
+        lifecycle.lock_subscription(account.pk),
+        Plan.objects.get(key="starter"),
+        now=now,
+        reason="",
+        paid=lifecycle.PaidPeriod(
+            interval="month", currency="usd", amount=990, period_start=start, period_end=end, paid_until=end,
+            stripe_subscription_id="sub_1", stripe_item_id="si_1",
+        ),
+    )  # fmt: skip
+    granted = Grant.objects.filter(account=account, allowance__startswith="starter:", kind="bonus")
+    assert list(granted.values_list("credits", "created_at")) == [(1000, start)]
 
 
 @pytest.mark.requirement("REFLY-08", "REFLY-09")

@@ -130,6 +130,27 @@ def test_changing_to_yearly_payment_grants_no_second_bonus_for_the_credited_mont
 
 
 @pytest.mark.fault("P22")
+def test_credits_of_a_removed_allowance_end_when_the_plan_begins_anew_and_the_preview_says_so(
+    subscribe: Callable[..., Subscription], clock: time_machine.Traveller, account: Account
+) -> None:
+    plan = Plan.objects.filter(key="starter")
+    kept = plan.get().allowances
+    monthly = next(allowance for allowance in kept if allowance["period"] == "month")
+    plan.update(allowances=[*kept, monthly | {"key": "removed", "label": "Removed", "credits": "70"}])
+    subscribe("starter")
+    assert bonus(account) == 1070
+    plan.update(allowances=kept)
+    clock.shift(timedelta(days=1))
+
+    preview = change(account, "starter", "year")
+
+    outcomes = {grant.label: grant.outcome for grant in preview.grants}
+    assert (outcomes["Removed"], outcomes["Monthly bonus"]) == ("lost", "carried")
+    left = {grant.label for grant in ledger.balance(account.pk, timezone.now()).grants if grant.remaining}
+    assert "Removed" not in left and "Monthly bonus" in left
+
+
+@pytest.mark.fault("P22")
 @pytest.mark.parametrize("seconds", [0, 1])
 @pytest.mark.parametrize(
     ("first", "second", "interval", "due", "left"),
