@@ -277,3 +277,14 @@ def test_credits_that_an_upgrade_carried_over_are_not_claimed_of_the_new_plan_wh
     assert claimed(payment) == 300
     ledger.settle([account.pk], CHANGE + 31 * DAY)
     assert claimed(payment) == 0
+
+
+def test_a_grant_of_less_than_a_second_has_no_unused_time(
+    purchase: Callable[..., Purchase], subscribe: Callable[..., None]
+) -> None:
+    granted, changed = MONTH - timedelta(milliseconds=500), MONTH - timedelta(milliseconds=250)
+    payment = purchase(**PLAN)
+    purchase(2, **UPGRADE | {"period_start": changed})
+    subscribe("starter", 300, granted, anchor_at=NOW)
+    subscribe("pro", 1000, changed)
+    assert claimed(payment) == 0
