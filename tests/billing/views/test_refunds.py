@@ -46,6 +46,8 @@ def test_a_request_is_withdrawn_and_another_may_follow(browser: Client, purchase
     assert Refund.objects.get().status == Refund.Status.WITHDRAWN
     browser.post(url, {"comment": "after all"})
     assert Refund.objects.filter(status=Refund.Status.REQUESTED).count() == 1
+    text = page(browser, purchase)
+    assert text.index("· Requested") < text.index("· Withdrawn"), "the newest first"
 
 
 def test_a_withdrawn_request_cannot_be_approved_and_an_approved_one_not_withdrawn(
