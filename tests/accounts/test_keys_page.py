@@ -32,6 +32,11 @@ def in_team(team, signed_in):
     return browser
 
 
+def test_the_form_of_a_new_key_suggests_to_read_and_to_spend_and_never_to_manage(alice, signed_in):
+    form = signed_in(alice).get(reverse("api_keys")).context["form"]
+    assert [form[name].value() for name in ("scopes", "days")] == [["read", "spend"], None]
+
+
 def test_a_new_key_is_shown_and_works(alice, account_of, signed_in):
     page = create(signed_in(alice))
     principal = api_keys.verify(secret_on(page), timezone.now())
