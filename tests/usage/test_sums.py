@@ -93,12 +93,16 @@ def spent(charge: Charge) -> Decimal:
 def test_what_was_not_collected_is_in_no_sum(db: None) -> None:
     account = new_account()
     give(account, "5")
-    capture(account, hold(account, "4"), "9")
+    captured = capture(account, hold(account, "4"), "9")
     ledger.charge(
         charge_request(account, "0", "later"), NOON + DAY
     )  # charges before the newest entry are summed
     folding.fold(account)
     assert UsageSum.objects.get(account_id=account, dimension="").credits == D("5")
+    reversal = {"charge_id": captured.charge_id, "now": NOON + DAY}  # the instant up to which it is summed
+    ledger.reverse(account_id=account, key="r", reason="r", **reversal)
+    days = Period(first=NOON.date(), last=NOON.date(), zone=ZoneInfo("UTC"))
+    assert aggregates.daily_totals(Account.objects.get(pk=account), days) == [(NOON.date(), 0)]
 
 
 def require_sums_of_charges(account: Account, zone: str, start: datetime, end: datetime) -> None:

@@ -32,7 +32,7 @@ REPRICED_CHARGES = 1000
 _ZERO = Decimal(0)
 
 Credits = dict[tuple[date, str, str], Decimal]
-"""By day, the service that a plan may cover, and the service whose tags limit grants."""
+"""By day, the service that a plan may cover (an action at its own price), and the service that was used."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +168,10 @@ def _special_rows(
     charges: QuerySet[Charge], plans: Sequence[Plan], period: Period
 ) -> Sequence[Mapping[str, Any]]:
     """The charges for which plans differ in more than credits, by day: uses that an unlimited service may
-    cover, actions, and uses that count against a quota. None where no plan has any of these."""
+    cover, actions, which limited credits may name, and uses that count against a quota. None where no plan
+    has any of these."""
     special = Q()
-    if any(plan.unlimited_services for plan in plans):
+    if any(plan.unlimited_services or _has_limited_credits(plan) for plan in plans):
         special |= Q(covered_by=entitlements.UNLIMITED) | ~Q(action="")
     if any(plan.quotas for plan in plans):
         special |= Q(quota__isnull=False)
@@ -188,6 +189,10 @@ def _special_rows(
         .order_by()
     )
     return list(rows)
+
+
+def _has_limited_credits(plan: Plan) -> bool:
+    return any(terms.get("services") for terms in plan.allowances)
 
 
 def _add(credits: Credits, key: tuple[date, str, str], amount: Decimal) -> None:
@@ -286,7 +291,7 @@ def _take(rest: Credits, credits: Decimal, keys: Sequence[tuple[date, str, str]]
     for key in keys:
         if credits <= 0:
             return
-        if isinstance(services, list) and not _covers(key[2]).intersection(services):
+        if isinstance(services, list) and not (_covers(key[1]) | _covers(key[2])).intersection(services):
             continue
         taken = min(rest[key], credits)
         rest[key] -= taken

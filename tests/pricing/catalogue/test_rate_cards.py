@@ -80,7 +80,7 @@ def test_a_published_draft_takes_effect_at_its_date():
 def test_a_draft_whose_date_has_passed_takes_effect_at_its_publication():
     later = TOMORROW + timedelta(days=3)
     card = publish(draft(multiplier=2), now=later)
-    assert card.effective_at == later
+    assert (card.effective_at, card.version) == (later, later.date().isoformat())
     assert cost("echo", tokens=1000, now=later - timedelta(seconds=1)) == 3
 
 

@@ -14,6 +14,14 @@ from billing.subscriptions import plan_terms
 from tests.usage.api.conftest import give, use
 
 
+def test_a_field_that_is_null_is_left_out(api: Any) -> None:
+    nulls = dict.fromkeys(("account", "action", "project", "conversation", "member", "options", "metadata"))
+    for path in ("charges", "holds"):
+        made = api.post(path, use() | nulls | {"estimate": None}, key=path)
+        assert (made.status_code, made.json()["conversation"]) == (201, None), made.content
+        assert (made.json()["action"], made.json()["options"], made.json()["metadata"]) == (None, {}, {})
+
+
 @pytest.mark.requirement("CORE-04", "REFLY-14")
 def test_a_charge_is_itemized(api: Any, account: Account) -> None:
     response = api.post("charges", use(2500, conversation="c-81", metadata={"any": 1}), key="k1")

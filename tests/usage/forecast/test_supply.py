@@ -125,6 +125,19 @@ def test_after_its_paid_period_a_plan_is_renewed_or_followed_by_another(
     assert days_left(account, "150") == expected
 
 
+def test_what_is_left_of_a_day_ends_with_its_plan(account: Account) -> None:
+    now = timezone.now()
+    period = {"period_start": now, "period_end": now + 2 * DAY, "paid_until": now + 2 * DAY}
+    terms = {"plan": "starter", "interval": "month", "amount": 1000, "stripe_subscription_id": "sub_1"}
+    Subscription.objects.filter(account=account).update(cancel_at_period_end=True, **period | terms)
+    Allowance.objects.filter(account=account).update(
+        key="starter:daily", ends_at=now + 2 * DAY, credits=Decimal(200)
+    )
+    give(account, "1050", now)
+    # 50 of the 200 end at noon of the 22nd; 850 are left at midnight, of which each day takes 200
+    assert days_left(account, "300") == 7.0
+
+
 def test_months_are_counted_from_the_anchor() -> None:
     first = datetime(2027, 1, 31, tzinfo=UTC)
     terms = Allowance(key="m", credits=Decimal(1), period="month", lasts="period", anchor_at=first)

@@ -239,5 +239,8 @@ def test_an_archived_period_has_no_statement_but_the_place_of_its_entries(
     assert response.json()["archived"]["before"] == "2026-11-21T00:00:00.000000Z"
     page = client.get("/history/statement/?since=2026-11-20&until=2026-11-20").content.decode()
     assert "are in archive 1 and not shown here" in page
+    ended = START.replace(hour=0)  # a whole day before the end of what is archived
+    statement = statements.of_period(archived, start=ended - DAY, end=ended)
+    assert (statement.start, statement.end, statement.entries) == (ended, ended, 0)
     page = client.get("/history/statement/?since=2026-11-21&until=2026-11-21").content.decode()
     assert "are in archive 1" not in page

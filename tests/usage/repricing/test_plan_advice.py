@@ -205,6 +205,17 @@ def test_credits_for_some_services_cover_only_those(account: Account) -> None:
     assert cost(advice_of(account), "starter").packs == 0, "those for one service are used first"
 
 
+@pytest.mark.parametrize("scope", ["claude-sonnet-4", "agent-run"])
+def test_credits_for_a_model_or_for_an_action_cover_a_use_of_both(account: Account, scope: str) -> None:
+    terms = {"key": "x", "kind": "plan", "label": "X", "credits": "1000", "period": "month"}
+    Plan.objects.filter(key="starter").update(allowances=[terms | {"services": [scope]}])
+    service = {"service": "claude-sonnet-4", "action": "agent-run"}
+    use = charging.Use(account_id=account.pk, usage={"uses": 1}, **service)
+    charging.charge(use, key="run", fingerprint=b"", now=timezone.now())
+    starter = cost(advice_of(account), "starter")
+    assert (starter.spent, starter.packs) == (5, 0)
+
+
 def test_a_plan_without_a_price_in_the_currency_is_left_out(account: Account) -> None:
     Plan.objects.filter(key="studio").update(prices={"month": {"eur": 4990}})
     Plan.objects.filter(key="creator").update(prices={"year": {"usd": 19901}})

@@ -127,6 +127,21 @@ def test_of_a_large_tree_the_newest_branches_are_shown_and_all_are_in_the_figure
     assert "2 older branches are not shown." in page and '"stat-figure">4<' in page
 
 
+def test_a_new_branch_of_an_old_one_is_shown_below_it(
+    api: Any, alice: User, signed_in: Callable[[User], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("usage.budgets.SHOWN_BRANCHES", 2)
+    root = opened(api, "60", "Write the report")
+    old = opened(api, "10", "Research", parent=root)
+    for number in range(2):
+        opened(api, "1", f"Step {number}", parent=root)
+    for number in range(2):
+        opened(api, "1", f"Search {number}", parent=old)
+    page = text_of(signed_in(alice), f"/budgets/{root}/")
+    assert page.index("Research") < page.index("Search 0") < page.index("Search 1")
+    assert "Step 1" not in page and "2 older branches are not shown." in page
+
+
 def test_a_branch_a_foreign_tree_and_no_trees(
     api: Any, alice: User, charlie: User, signed_in: Callable[[User], Client]
 ) -> None:

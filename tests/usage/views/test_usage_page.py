@@ -171,10 +171,15 @@ def test_one_day_is_shown_by_hour_with_the_day_before(
 ) -> None:
     account, now = account_of(alice), timezone.now()
     spend(account, "40", now - timedelta(days=1))
-    spend(account, "3", now)
-    page = text_of(signed_in(alice), "/usage/?days=1")
+    spend(account, "2", now - timedelta(days=1), service="gpt-4o")
+    spend(account, "2", now)
+    spend(account, "1", now, service="gpt-4o")
+    client = signed_in(alice)
+    page = text_of(client, "/usage/?days=1")
     assert 'aria-label="12:00: 3 credits"' in page and "Credits spent by hour" in page
-    assert "40 in the period before" in page and "chart-previous" in page
+    assert "42 in the period before" in page and "chart-previous" in page
+    only = text_of(client, "/usage/?days=1&only=gpt-4o")
+    assert "2 in the period before" in only and "42 in" not in only
 
 
 def test_bars_are_stacked_by_the_largest_groups_and_the_rest(
