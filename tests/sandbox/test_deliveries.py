@@ -154,7 +154,7 @@ def test_duplicated_events_have_one_id(listener: Listener) -> None:
 
 @pytest.mark.fault("P6")
 def test_disordered_events_arrive_in_another_order(listener: Listener) -> None:
-    switches.turn(Fault.EVENTS_DISORDERED, remaining=-1, seconds=1)
+    switches.turn(Fault.EVENTS_DISORDERED, remaining=-1, seconds=2)  # longer than it takes to make two
     names = [make_customer(name)["name"] for name in ("Ann", "Bea", "Cleo", "Dora")]
     deliveries.wait_until_idle()
     arrived = [json.loads(body)["data"]["object"]["name"] for _, body in listener.received]
