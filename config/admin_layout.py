@@ -7,6 +7,7 @@ from typing import Any
 
 from django.apps import apps
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -105,6 +106,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: reverse("brand_icon")}
     ],
     "COLORS": "config.admin_colours.colours",
+    "SCRIPTS": [lambda request: static("js/admin.js")],
     "DASHBOARD_CALLBACK": "config.admin_index.dashboard",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
