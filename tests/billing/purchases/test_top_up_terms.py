@@ -12,12 +12,13 @@ from django.utils import timezone
 
 from accounts.models import Account, Membership, User
 from billing import ledger, stripe_gateway
-from billing.models import AutoTopUp, Purchase
+from billing.models import AutoTopUp, Purchase, Subscription
 from billing.purchases import auto_top_up, top_up_failures, top_up_settings
 from pricing.catalogue import cache as catalogue_cache
-from pricing.models import Catalogue, Pack, Sale
+from pricing.models import Catalogue, Pack, Plan, Sale
 from tests.billing import stripe_sandbox
 from tests.billing.conftest import change_policies, smallest_pack
+from tests.moves.money.world import allowance
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault("P16")]
 MIDMONTH = datetime(2027, 4, 15, 12, tzinfo=UTC)
@@ -80,6 +81,18 @@ def test_nothing_is_bought_while_everyone_who_may_buy_is_deactivated(
     membership.role = Membership.Role.BILLING
     membership.save()
     assert check(account) == "paid"
+
+
+@pytest.mark.parametrize(("period", "outcome"), [("month", ""), ("day", "paid")])
+def test_a_renewal_under_way_stops_a_top_up_only_if_its_payment_brings_credits(
+    enable: Callable[..., AutoTopUp], account: Account, period: str, outcome: str
+) -> None:
+    enable()
+    Plan.objects.filter(key="starter").update(allowances=[allowance("credits", 5) | {"period": period}])
+    Subscription.objects.filter(account=account).update(
+        plan="starter", stripe_subscription_id="sub_1", paid_until=MIDMONTH - timedelta(minutes=30)
+    )
+    assert check(account) == outcome
 
 
 def test_an_account_without_members_is_topped_up(enable: Callable[..., AutoTopUp], account: Account) -> None:
