@@ -79,10 +79,10 @@ def test_a_charge_at_the_end_states_the_balance_of_its_instant_whenever_it_is_se
 def test_a_hold_that_ends_at_midnight_is_charged_before_the_credits_of_the_new_day_come(account, settled):
     ledger.set_allowances(account_id=account, allowances=[allowance("daily", "10")], now=NOON)
     midnight = NOON + DAY / 2
-    hold(account, "20", "capture_estimate", until=midnight)
+    hold(account, "5", "capture_estimate", until=midnight)
     ledger.settle([account], midnight + settled * DAY)
     charge = Charge.objects.get()
-    assert (charge.balance_before, charge.balance_after) == (D("110"), D("90"))
+    assert (charge.balance_before, charge.balance_after) == (D("105"), D("100"))
 
 
 def test_the_usage_last_reported_is_charged_at_the_end(account):

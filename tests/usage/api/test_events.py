@@ -156,13 +156,10 @@ def test_every_change_of_a_purchase_is_an_event(reader: Reader, account: Account
     Purchase.objects.filter(pk=purchase.pk).update(status=status)
     seen = [data["status"] for kind, data in reader.read() if kind == "purchase"]
     assert seen == [status]
-    Purchase.objects.filter(pk=purchase.pk).update(refunded=1)
-    seen = [data["refunded"] for kind, data in reader.read() if kind == "purchase"]
-    assert seen == [1]
     Purchase.objects.filter(pk=purchase.pk).update(label="Another name")
     changed_at = Purchase.objects.get(pk=purchase.pk).changed_at
     purchase.changed_at = None
-    purchase.status, purchase.refunded = status, 1
+    purchase.status = status
     purchase.save()
     assert Purchase.objects.get(pk=purchase.pk).changed_at == changed_at, "a trigger decides"
 
@@ -178,6 +175,9 @@ def test_a_stream_states_a_purchase_once_and_a_new_connection_perhaps_again(
     Purchase.objects.filter(pk=purchase.pk).update(status="pending")
     again = events.read((account.pk, reading.position), timezone.now())
     assert [data["status"] for _kind, _id, data in parsed(again.content)] == ["pending"]
+    Purchase.objects.filter(pk=purchase.pk).update(refunded=1)
+    again = events.read((account.pk, again.position), timezone.now())
+    assert [data["refunded"] for _kind, _id, data in parsed(again.content)] == [1]
 
 
 def test_more_charges_than_one_reading_has_all_arrive_once_and_in_order(
