@@ -6,7 +6,7 @@ import pytest
 
 from billing import ledger
 from billing.ledger.models import Charge, Entry, Grant, Wallet
-from tests.billing.ledger.conftest import DAY, NOON, D, give, spend
+from tests.billing.ledger.conftest import DAY, NOON, D, give, new_account, spend
 
 pytestmark = pytest.mark.django_db
 
@@ -150,3 +150,11 @@ def test_the_threshold_is_told_once_for_each_crossing(account):
     assert not Wallet.objects.get().is_low
     spend(account, "20", "c")
     assert Notice.objects.count() == 2
+
+
+def test_charged_accounts_are_those_that_a_use_took_credits_from(account):
+    free = new_account()
+    give(account, "5")
+    spend(account, "1")
+    spend(free, "0")
+    assert ledger.charged_accounts([account, free, new_account()]) == {account}

@@ -104,12 +104,12 @@ def test_credits_that_last_longer_than_their_period_are_given_for_each_missed_pe
 def test_a_date_that_a_zone_skipped_gives_nothing(account):
     """Samoa had no 30 December 2011: its 29th ended with the beginning of the 31st."""
     Account.objects.filter(id=account).update(zone="Pacific/Apia")
-    start = dt.datetime(2011, 12, 28, 12, tzinfo=dt.UTC)  # 2 o'clock in the morning
+    start = dt.datetime(2011, 12, 27, 12, tzinfo=dt.UTC)  # 2 o'clock in the morning
     terms = allowance("daily", "10", lasts="5 days", anchor_at=start)
     ledger.set_allowances(account_id=account, allowances=[terms], now=start)
-    ledger.settle([account], start + 3 * DAY)
+    ledger.settle([account], start + 4 * DAY)
     days = [(one.created_at - start) / HOUR for one in Grant.objects.order_by("created_at")]
-    assert days == [0, 22, 46, 70], "the 28th, the 29th and the 31st of December, and the first of January"
+    assert days == [0, 22, 46, 70, 94], "27, 28, 29 and 31 December, 1 January"
 
 
 @pytest.mark.parametrize("hours", [[14, 24, 36, 48, 60, 72], [72], [60], [14, 60]])
