@@ -6,7 +6,7 @@
   document.querySelectorAll("[data-passkey]").forEach((element) => {
     element.hidden = false;
   });
-  // allauth's script calls submit(), which sends no event (https://html.spec.whatwg.org/multipage/forms.html#dom-form-submit);
+  // allauth's script calls submit(), which sends no event (HTML, 4.10.21.3, form.submit());
   // portal.js has to know that a form is being submitted, because adding or using a passkey replaces the session.
   for (const form of document.forms) {
     form.submit = () => {
