@@ -125,6 +125,11 @@ def test_other_values_are_accepted_or_refused_with_field_and_code() -> None:
     assert PageQuery.checked({})["limit"] == 25
 
 
+def test_metadata_is_measured_in_bytes() -> None:
+    for text, expected in (("字" * 1362, []), ("字" * 1363, [("metadata", "too_large")])):
+        assert errors(request_schemas.ChargeInput, USE | {"metadata": {"n": text}}) == expected
+
+
 def test_fields_that_may_be_null_are_those_of_the_contract() -> None:
     nullable = ("account", "action", "project", "conversation", "member", "options", "metadata", "estimate")
     assert errors(request_schemas.ChargeInput, USE | dict.fromkeys(nullable)) == []

@@ -46,6 +46,8 @@ def test_the_range_is_that_of_the_quietest_and_the_busiest_week() -> None:
 def test_less_than_two_weeks_of_use_have_no_range() -> None:
     days = [(date(2026, 11, 1) + timedelta(days=n), Decimal(1)) for n in range(13)]
     assert pace.of(days) == Pace(Decimal(1), Decimal(13), 13)
+    days.append((date(2026, 11, 14), Decimal(1)))
+    assert pace.of(days) == Pace(Decimal(1), Decimal(14), 14, low=Decimal(1), high=Decimal(1))
 
 
 def announce(account_now: datetime, after: timedelta, **multipliers: str) -> None:
