@@ -34,8 +34,9 @@ def _expire_open_checkouts(now: datetime) -> int:
         account_id=OuterRef("account_id"), kind=Purchase.Kind.PLAN, status=Purchase.Status.PENDING
     )
     unpaid = Purchase.objects.filter(kind=Purchase.Kind.PLAN, status=Purchase.Status.CREATED)
+    conflicting = unpaid.filter(Q(Exists(in_force)) | Q(Exists(pending)))
     closed = 0
-    for purchase in unpaid.filter(Q(Exists(in_force)) | Q(Exists(pending))).order_by("created_at")[:100]:
+    for purchase in conflicting.order_by("?")[:100]:  # those that Stripe refuses keep no other waiting
         try:
             closed += checkout.cancel(purchase, now).settled
         except (

@@ -55,9 +55,10 @@ def is_surplus(stripe_subscription_id: str) -> bool:
 def cancel_recorded(now: datetime) -> int:
     """Cancel at Stripe what is not cancelled yet; the number. Safe to repeat and to run concurrently.
 
-    A subscription that Stripe refuses to cancel keeps the reason for staff and is tried again.
+    A subscription that Stripe refuses to cancel keeps the reason for staff and is tried again. The order is
+    random, so that refused ones, however many, keep no other waiting.
     """
-    rows = SurplusSubscription.objects.filter(cancelled_at=None).order_by("created_at", "pk")
+    rows = SurplusSubscription.objects.filter(cancelled_at=None).order_by("?")
     cancelled = 0
     for row in rows[:100]:
         open_row = SurplusSubscription.objects.filter(pk=row.pk, cancelled_at=None)

@@ -84,22 +84,29 @@ def test_a_payment_page_that_cannot_be_closed_does_not_stop_the_others(
     assert [Purchase.objects.get(pk=one.pk).status for one in (first, second)] == ["created", "cancelled"]
 
 
-def test_one_run_closes_a_hundred_payment_pages_and_cancels_a_hundred_subscriptions(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hundred_and_one(account: Account) -> int:
+    """Open payment pages of plans, and surplus subscriptions: one more of each than a run takes."""
+    number = 101
     Subscription.objects.filter(account=account).update(stripe_subscription_id="sub_1")
     now = timezone.now()
     values: dict[str, Any] = {"kind": "plan", "origin": "page", "amount": 900, "list_amount": 900}
     values |= {"credits": 0, "currency": "usd", "offer": "starter", "label": "Starter", "created_at": now}
     Purchase.objects.bulk_create(
-        Purchase(account=account, idempotency_key=str(number), **values) for number in range(101)
+        Purchase(account=account, idempotency_key=str(one), **values) for one in range(number)
     )
     SurplusSubscription.objects.bulk_create(
         SurplusSubscription(
-            account=account, stripe_subscription_id=f"sub_{number}", reason="second", created_at=now
+            account=account, stripe_subscription_id=f"sub_{one}", reason="second", created_at=now
         )
-        for number in range(101)
+        for one in range(number)
     )
+    return number
+
+
+def test_one_run_closes_a_hundred_payment_pages_and_cancels_a_hundred_subscriptions(
+    hundred_and_one: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed: list[Purchase] = []
     cancelled: list[str] = []
 
@@ -109,9 +116,26 @@ def test_one_run_closes_a_hundred_payment_pages_and_cancels_a_hundred_subscripti
 
     monkeypatch.setattr(checkout, "cancel", close)
     monkeypatch.setattr(stripe_gateway, "cancel_subscription", cancelled.append)
-    assert plan_conflicts.carry_out(now) == 200
+    assert plan_conflicts.carry_out(timezone.now()) == 200
     assert (len(closed), len(set(cancelled))) == (100, 100)
     assert SurplusSubscription.objects.get(cancelled_at=None).stripe_subscription_id not in cancelled
+
+
+def test_a_hundred_that_stripe_always_refuses_keep_no_other_waiting(
+    hundred_and_one: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of both is taken with a chance of 100 in 101 in each run: in ten runs for certain."""
+    tried: set[Any] = set()
+
+    def refuse(one: Any, *_: Any) -> None:
+        tried.add(one)
+        raise stripe_gateway.InvalidRequest("no")
+
+    monkeypatch.setattr(checkout, "cancel", refuse)
+    monkeypatch.setattr(stripe_gateway, "cancel_subscription", refuse)
+    for _ in range(10):
+        plan_conflicts.carry_out(timezone.now())
+    assert len(tried) == 2 * hundred_and_one
 
 
 @pytest.mark.parametrize("created", [{}, {"subscription": "sub_1"}, {"invoice": "in_1"}], ids=str)
