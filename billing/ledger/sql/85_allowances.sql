@@ -18,10 +18,12 @@ language sql as $$
     lasts = excluded.lasts, services = excluded.services, priority = excluded.priority,
     anchor_at = excluded.anchor_at, ends_at = excluded.ends_at,
     -- an allowance that continues, or that is assigned again, is granted at most once in its period; one that was
-    -- granted once (next_at is null) never again
+    -- granted once (next_at is null) never again. One that waits for its anchor has nothing to wait for but the new
+    -- anchor; what it gave in this period before it was put off has the period's key and is not given twice
     next_at = case
       when excluded.period = 'once' and a.next_at is null then null
       when a.period <> excluded.period or excluded.period = 'once' or (excluded.period = 'month' and a.anchor_at <> excluded.anchor_at)
+        or a.next_at = a.anchor_at
         then greatest(p_now, excluded.anchor_at)
       else greatest(a.next_at, p_now, excluded.anchor_at) end
 $$;

@@ -24,12 +24,12 @@ confirmed by the bank:
     bank=passes
 
 direct debits:
-    turn_on currency=eur; buy_pack; pay_a_page by=sepa_debit; buy_pack; pay_a_page by=sepa_debit; hours;
-    settle_a_payment settles=False; settle_a_payment settles=True
+    turn_on currency=eur; buy_pack; pay_a_page by=sepa_debit; buy_pack; pay_a_page by=sepa_debit;
+    settle_a_payment settles=False; settle_a_payment settles=True; hours
 
 direct debit of a plan:
-    turn_on currency=eur; buy_plan interval=month; pay_a_page by=sepa_debit; hours; settle_a_payment
-    settles=True
+    turn_on currency=eur; buy_plan interval=month; pay_a_page by=sepa_debit; settle_a_payment
+    settles=True; hours
 
 bank transfers:
     buy_pack; pay_a_page by=customer_balance; transfer_a_part; transfer_a_part;
@@ -75,6 +75,10 @@ paused:
     pause_plan months=1; to_renewal minutes=61; to_renewal minutes=61
 
 overdue:
+    buy_plan interval=month; pay_a_page by=card card=chargeCustomerFail; to_renewal minutes=61; hours
+    hours=1
+
+overdue to its end:
     buy_plan interval=month; pay_a_page by=card card=chargeCustomerFail; to_renewal minutes=61; hours
     hours=1; days days=8; days days=8; days days=8
 

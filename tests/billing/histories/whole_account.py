@@ -121,7 +121,8 @@ class WholeAccount:
         if hasattr(bank_and_buyer, name):
             move: Callable[[Choices], str] = getattr(bank_and_buyer, name)
             return move(self.random)
-        fate = 1 if self.random.named else self.random.random()
+        # with the switch of cards that fail on, all switches stay on while events are processed
+        fate = 1 if self.random.named or name == "cards_fail" else self.random.random()
         if fate < 0.08:
             Connection.kill_after = self.random.randint(1, 3)
             self.visits["process killed"] += 1

@@ -114,6 +114,8 @@ class Plan:
                 self.visit("allowance: once, and not again")
             elif old and (old["period"] != new["period"] or new["period"] == "once"):
                 self.visit("allowance: another period")
+            elif old and old["next"] == old["anchor"] > now and old["anchor"] != new["anchor"]:
+                self.visit("allowance: did not begin, and has another anchor")
             elif old and (new["period"] == "day" or old["anchor"] == new["anchor"]):
                 following = max(old["next"], following)
             elif old:

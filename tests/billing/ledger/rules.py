@@ -73,8 +73,9 @@ _RULES = """
     allowance: given; allowance: given within its period; allowance: given before in this period;
     allowance: missed period; allowance: missed period, in which a hold ended; allowance: lasts longer
     than its period; allowance: begins later; allowance: once, and not again; allowance: another period;
-    allowance: another anchor; allowance: day after a change of zone; allowance: carried over;
-    allowance: ends with its plan; allowance: ends while held; terms: changed; terms: set again
+    allowance: another anchor; allowance: did not begin, and has another anchor; allowance: day after a
+    change of zone; allowance: carried over; allowance: ends with its plan; allowance: ends while held;
+    terms: changed; terms: set again
 
     limit: set; limit: set again; limit: another maximum; limit: another period; limit: removed; limit:
     removed where there is none; limit: set after uses of its window; limit: set while a hold runs;

@@ -314,6 +314,9 @@ what is unspent is taken before anything is owed, over the whole purchase:
 carried credits are carried on:
     plan pro; charge some; plan max carry=yes; plan pro carry=yes; wait_for renewal; charge 1
 
+a plan that was to begin later begins at once:
+    plan trial; wait 40; plan free anchor_days=20; plan trial anchor_days=20; plan none; plan trial; wait 24
+
 a batch repeats the last key that a client sent, not that of an expired hold:
     grant 3 days=1; hold 3 minutes=1 at_expiry=capture_estimate; wait_for hold;
     charge_many 7.25 repeat=yes
