@@ -43,7 +43,7 @@ def table(now: datetime) -> dict[str, Any]:
         raise CatalogueInvalid([_NOT_LOADED])
     services = list(Service.objects.filter(retired_at=None).order_by("position", "key"))
     rates = [(card.effective_at, drafts.rows(card)) for card in cards]
-    options = _options(rates)
+    options = _options(services, rates)
     whole = {
         "key": row.key,
         "currencies": list(row.currencies),
@@ -94,12 +94,13 @@ def _cards(now: datetime) -> list[RateCard]:
     return [card for date, card in by_date.items() if date > now or date == past[-1]]
 
 
-def _options(rates: list[tuple[datetime, dict[str, Row]]]) -> dict[str, Any]:
-    """One definition of each option; rates that define it otherwise have their own."""
+def _options(services: list[Service], rates: list[tuple[datetime, dict[str, Row]]]) -> dict[str, Any]:
+    """One definition of each option, the first service's; rates that define it otherwise have their own."""
     options: dict[str, Any] = {}
     for _date, rows in rates:
-        for row in rows.values():
-            for name, option in row["options"].items():
+        for service in services:
+            row = rows.get(service.key)
+            for name, option in row["options"].items() if row else ():
                 options.setdefault(name, option)
     return options
 

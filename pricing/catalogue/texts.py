@@ -98,8 +98,11 @@ def sentences(catalogue: schema.Catalogue) -> Iterator[str]:
         yield from (quota.label for quota in plan.quotas)
     yield from (pack.summary for pack in catalogue.packs)
     yield from (sale.label for sale in catalogue.sales)
-    for name, option in catalogue.options.items():
-        yield from (name, *option.multipliers)
+    rates = [service.rate for service in catalogue.services]
+    rates += [change.rate for service in catalogue.services for change in service.changes]
+    for options in (catalogue.options, *(rate.options for rate in rates)):
+        for name, option in options.items():
+            yield from (name, *option.multipliers)
 
 
 def missing(catalogue: schema.Catalogue, language: str) -> list[str]:

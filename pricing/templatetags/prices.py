@@ -70,8 +70,10 @@ def sum_of(line: QuoteLine) -> str:
 
 @register.filter
 def multiplier_name(multiplier: str) -> str:
-    """The name of a multiplier: the service or action of `service=…`, or the option with its value."""
-    kind, _separator, value = multiplier.partition("=")
+    """The name of a multiplier: a service, an action, an option with its value, or a name alone."""
+    kind, separator, value = multiplier.partition("=")
+    if not separator:
+        return texts.translated(multiplier)
     if kind in ("service", "action"):
         service = catalogue_cache.current().services.get(value)
         return texts.translated(service.name) if service else value

@@ -122,6 +122,13 @@ def test_a_catalogue_that_staff_changed_is_exported_and_loaded_without_loss(load
     assert export.text(NOW) == exported.read_text()
 
 
+def test_values_of_an_option_that_only_some_services_still_have_keep_their_translations(load):
+    """Staff gave the first service the qualities low and high; others have also ultra."""
+    load("apinfer")
+    edit_everything()
+    assert state()["translations"]["zh-hans"]["ultra"] == "超高"
+
+
 def test_a_load_keeps_offers_that_staff_changed_and_writes_those_that_the_file_changed(load, write):
     load(write())
     now = NOW.replace(month=3, year=2026)
