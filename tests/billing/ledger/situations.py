@@ -212,6 +212,10 @@ plan of a month:
     then plan pro carry=yes; plan monthly; plan pro anchor_days=-9; plan free; plan none; wait_for
     renewal; claw_back named=yes; hold first minutes=3000
 
+plan put off:
+    plan pro anchor_days=3; plan pro anchor_days=9; plan pro anchor_days=3; plan pro; charge first
+    then plan pro anchor_days=9; plan max anchor_days=3; plan none; plan pro; wait 24
+
 plan left while held:
     plan pro; hold first minutes=3000 x2; plan free; plan pro; hold first minutes=3000; plan none
     then capture 0; capture third; capture held; release; wait_for hold; plan max carry=yes; plan none
