@@ -47,9 +47,9 @@ def test_a_warning_states_what_is_left_and_the_day_in_the_accounts_zone(account:
     daily = ledger.balance(account.pk, now).daily_remaining  # which are spent first
     spend(account, str(daily + Decimal("2.5")), now)
     expiry_warnings.queue_due(now, ahead=AHEAD)
-    told = Mail.objects.get(template="credits_expiring").context
-    assert told["day"] == (now + timedelta(days=4)).date().isoformat()
-    assert told["credits"] == "4.5"
+    context = Mail.objects.get(template="credits_expiring").context
+    assert context["day"] == (now + timedelta(days=4)).date().isoformat()
+    assert context["credits"] == "4.5"
 
 
 AHEAD = timedelta(days=7)

@@ -41,7 +41,7 @@ def sign_out(page: Page) -> None:
 
 
 def add_passkey(page: Page, name: str) -> None:
-    """Add a passkey, which replaces the session, while a live update of the page is told to sign in again."""
+    """Add a passkey, which replaces the session, while a live update of the page has to sign in again."""
     page.goto("/accounts/2fa/")
     page.get_by_role("link", name="Add passkey").click()
     page.get_by_label("Password").fill(PASSWORD)
